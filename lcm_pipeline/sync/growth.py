@@ -1,0 +1,68 @@
+"""Reading only what came on top of a long history that is known.
+
+Holds where the source is newest first: the total grew by as many rows as are new to us, and the
+rows that we know follow each other as before. Anything else is no proof, and everything is read.
+"""
+
+from collections.abc import Collection, Generator, Sequence
+from itertools import pairwise
+
+from lcm_pipeline.model.pages import Ask, Page, SourceRow
+from lcm_pipeline.sync.proofs import Known, Reading, adjusted_fingerprint, head_entry
+from lcm_pipeline.sync.seams import link_offset, seam_holds
+
+Growth = Generator[list[Ask], list[Page], Reading | None]
+
+
+def read_growth(first: Page, known: Known, *, length: int, base: int) -> Growth:
+    """Read down from the newest row until known rows are met; None when that proves nothing."""
+    if first.total is None or not len(first.rows) < first.total or not _newest_first(first.rows):
+        return None
+    grown = first.total - known.total
+    if not known.head or grown < 0:
+        return None
+    rows = {row.key: row for row in first.rows}
+    page, at = first, 0
+    while (met := _meets_known(rows.values(), known, grown)) is None:
+        offset = link_offset(page.rows)
+        at, tail = at + offset, page.rows[offset:]
+        (page,) = yield [Ask(base + at, length)]
+        joined = seam_holds(tail, page.rows) and len(page.rows) > len(tail)
+        if not joined or page.total != first.total or page.suspicious:
+            return None
+        rows.update((row.key, row) for row in page.rows)
+    return _delta(first, tuple(rows.values()), known) if met else None
+
+
+def _newest_first(rows: Sequence[SourceRow]) -> bool:
+    moments = [row.moment for row in rows if row.moment is not None]
+    return all(later >= earlier for later, earlier in pairwise(moments))
+
+
+def _meets_known(rows: Collection[SourceRow], known: Known, grown: int) -> bool | None:
+    """Whether `rows` are `grown` new ones and then the head as it was; None: read further down."""
+    keys = {entry.key for entry in known.head}
+    seen = [entry.key for row in rows if (entry := head_entry(row)).key in keys]
+    added = len(rows) - len(seen)
+    if added > grown or len(seen) >= len(keys):
+        return added == grown and len(seen) == len(keys)
+    if added < grown or not seen:
+        return None
+    return set(seen) == {entry.key for entry in known.head[: len(seen)]}
+
+
+def _delta(first: Page, rows: tuple[SourceRow, ...], known: Known) -> Reading:
+    """The new and changed rows, and what is known with them."""
+    before = {entry.key: entry.digest for entry in known.head}
+    entries = [head_entry(row) for row in rows]
+    differing = [
+        (row, before.get(entry.key))
+        for row, entry in zip(rows, entries, strict=True)
+        if before.get(entry.key) != entry.digest
+    ]
+    changed = tuple(row for row, _ in differing)
+    total = known.total + sum(1 for _, digest in differing if digest is None)
+    replaced = [digest for _, digest in differing if digest is not None]
+    after = adjusted_fingerprint(known.fingerprint, changed, replaced)
+    state = Known(total, after, tuple(entries[: max(len(first.rows), len(known.head))]))
+    return Reading("delta" if changed else "unchanged", changed, state, first.header)

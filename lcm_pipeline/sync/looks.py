@@ -1,0 +1,139 @@
+"""One look over a client's rows: pages that cover them from the first to the last, joined by seams.
+
+A look is clean when every seam holds, the source claimed one total throughout, and the end was
+seen. It says nothing yet of whether the rows are all of them: `reading` decides that.
+Generators here yield the requests they want (several where they can be asked at once) and are
+sent the pages, in the same order: no socket, no clock, no waiting.
+"""
+
+from collections.abc import Generator, Hashable
+from typing import NamedTuple
+
+from lcm_pipeline.model.pages import Ask, Page, SourceRow
+from lcm_pipeline.sync.seams import is_anchored, link_offset, seam_holds
+
+Asking = Generator[list[Ask], list[Page], "Look"]
+
+# Pages of a look that may be asked beyond what the total calls for, before it counts as endless.
+_SPARE_PAGES = 50
+
+
+class Moved(Exception):  # noqa: N818  # not a failure: the source changed under the look
+    """The source changed while it was read, or does not page as it should: look again."""
+
+
+class Look(NamedTuple):
+    """A clean look.
+
+    rows: distinct rows in the order seen. total: what the source claimed, None when it never did.
+    anchored: every seam saw its anchor and no page was suspicious; a look that is not must be
+    confirmed by a second that agrees.
+    pages: pages it took. largest_page: rows in the largest of them.
+    """
+
+    rows: dict[Hashable, SourceRow]
+    total: int | None
+    header: bytes | None
+    anchored: bool
+    pages: int
+    largest_page: int
+
+
+def take_look(
+    *, length: int, base: int, first: Page | None = None, check_end: bool = False
+) -> Asking:
+    """Read from the first row to the last; raises Moved when the pages do not join.
+
+    base: the server's number for the first row. first: the first page, when it is at hand.
+    check_end: ask beyond a single page too, though the total says that it holds everything.
+    """
+    if first is None:
+        (first,) = yield [Ask(base, length)]
+    walk = _Walk(first, check_end=check_end)
+    ahead = walk.starts_ahead()
+    if ahead:
+        pages = yield [Ask(base + at, length) for at in ahead]
+        walk.pages.update(zip(ahead, pages, strict=True))
+    while not walk.finished:
+        wanted = walk.advance()
+        if wanted is not None:
+            (walk.pages[wanted],) = yield [Ask(base + wanted, length)]
+    return walk.look()
+
+
+class _Walk:
+    """The state of one look: the pages at hand by index, and how far they are joined."""
+
+    def __init__(self, first: Page, *, check_end: bool) -> None:
+        self.pages: dict[int, Page] = {0: first}
+        self.finished = False
+        self._check_end = check_end
+        self._first = first
+        self._at = 0
+        self._rows = {row.key: row for row in first.rows}
+        self._anchored = True
+        self._settle()
+
+    def starts_ahead(self) -> range:
+        """Where the pages that can be asked at once begin, known from the first page's size."""
+        size, total = len(self._first.rows), self._first.total
+        if self.finished or total is None or size < 3 or total <= size:
+            return range(0)
+        link = link_offset(self._first.rows)
+        return range(link, total, max(1, min(link, size - 2)))
+
+    def advance(self) -> int | None:
+        """Join the next page, or answer the index at which a page is needed for that."""
+        page = self.pages[self._at]
+        end = self._at + len(page.rows)
+        link = self._at + link_offset(page.rows)
+        following = max((at for at in self.pages if self._at < at <= link), default=None)
+        if following is None or (following < link and self._reach(following) <= end):
+            self._guard()
+            return link
+        self._join(page, following)
+        return None
+
+    def look(self) -> Look:
+        """The finished look; raises Moved when the totals of its pages differ."""
+        totals = {page.total for page in self.pages.values() if page.total is not None}
+        if len(totals) > 1:
+            raise Moved("the total changed while the pages were read")
+        anchored = self._anchored and not any(page.suspicious for page in self.pages.values())
+        sizes = [len(page.rows) for page in self.pages.values()]
+        total = totals.pop() if totals else None
+        return Look(self._rows, total, self._first.header, anchored, len(sizes), max(sizes))
+
+    def _join(self, page: Page, following: int) -> None:
+        offset = following - self._at
+        fresh = self.pages[following]
+        if not seam_holds(page.rows[offset:], fresh.rows):
+            raise Moved("the rows shifted between two pages")
+        if self._reach(following) <= self._at + len(page.rows):
+            self.finished = True
+            return
+        if all(row.key in self._rows for row in fresh.rows):
+            raise Moved("a page brought nothing but rows that were seen")
+        self._anchored = self._anchored and is_anchored(page.rows, offset)
+        self._rows.update((row.key, row) for row in fresh.rows)
+        self._at = following
+        self._settle()
+
+    def _settle(self) -> None:
+        """Notice that the end was seen: the total is reached, on a page that is not a full one."""
+        size, total = len(self.pages[self._at].rows), self._first.total
+        if size == 0:
+            self.finished = True
+        elif total is not None and self._at + size >= total:
+            single = self._at == 0
+            shorter = size < max(len(page.rows) for page in self.pages.values())
+            self.finished = not self._check_end if single else shorter
+
+    def _reach(self, at: int) -> int:
+        return at + len(self.pages[at].rows)
+
+    def _guard(self) -> None:
+        total = self._first.total or 0
+        expected = total // max(1, len(self._first.rows) - 2)
+        if len(self.pages) > 3 * expected + _SPARE_PAGES and self._first.total is not None:
+            raise Moved("more pages came than the total calls for")

@@ -1,0 +1,179 @@
+"""Reading one client, proved and not trusted: a result is exact, or it is not a result.
+
+A reading is *proven* when a clean look (see `looks`) has as many distinct keys as the source
+claims rows. What a look cannot settle by itself (no total, a page without an anchor, a suspicious
+answer) is settled by a second look that agrees. Whatever moves under a look costs a new look,
+a few times; then the reading is unproven, and the caller leaves the client pending.
+
+Generators, driven by whoever owns the requests: they yield lists of `Ask` and are sent `Page`s.
+"""
+
+from collections.abc import Generator, Hashable, Iterable
+from dataclasses import dataclass
+
+from lcm_pipeline.model.pages import Ask, Page
+from lcm_pipeline.sync.growth import read_growth
+from lcm_pipeline.sync.looks import Look, Moved, take_look
+from lcm_pipeline.sync.proofs import HeadEntry, Known, Reading, fingerprint, head_entry
+
+MOST_LOOKS = 6
+
+Requests = Generator[list[Ask], list[Page], Reading]
+
+
+class Unproven(Exception):  # noqa: N818  # a verdict on the source's answers, not a defect
+    """The answers could not be shown to be complete; the message says what did not add up."""
+
+
+@dataclass
+class PagingHabits:
+    """What was learned of how an endpoint pages, shared by all readings of it.
+
+    base: the server's number for the first row, 1 as documented, 0 as seen.
+    trusted_page: pages of up to this many rows were seen to end where the total says; -1: none yet.
+    """
+
+    base: int = 1
+    trusted_page: int = -1
+
+
+def read_client(
+    *,
+    length: int,
+    habits: PagingHabits,
+    known: Known | None = None,
+    whole: bool = False,
+    keep_head: bool = False,
+    trusting: bool = False,
+) -> Requests:
+    """Read one client's rows of one endpoint; raises Unproven.
+
+    length: rows to ask for per page. known: the last proven state, None at the first reading.
+    whole: re-read everything though it looks unchanged. keep_head: remember the head of short
+    histories too. trusting: believe a total that one page satisfies, whatever the page's size;
+    the caller checks the largest such page by a reading that is not trusting.
+    """
+    (first,) = yield [Ask(habits.base, length)]
+    if known is not None and not whole and not first.suspicious:
+        shortcut = _unchanged(first, known) or (
+            yield from read_growth(first, known, length=length, base=habits.base)
+        )
+        if shortcut is not None:
+            return shortcut
+    trusted = trusting or len(first.rows) <= habits.trusted_page
+    look = yield from _proven_look(first, length, habits, check_end=not trusted)
+    return _full(look, keep_head=keep_head)
+
+
+def _unchanged(first: Page, known: Known) -> Reading | None:
+    """Whether one page that holds everything shows the very rows that are known."""
+    if not first.total == known.total == len(first.rows):
+        return None
+    if fingerprint(first.rows) != known.fingerprint:
+        return None
+    return Reading("unchanged", (), known, first.header)
+
+
+def _proven_look(
+    first: Page, length: int, habits: PagingHabits, *, check_end: bool
+) -> Generator[list[Ask], list[Page], Look]:
+    """Look until a look is proven, by its total or by a second one that agrees."""
+    proof = _Proof(habits.base)
+    page: Page | None = first
+    for attempt in range(MOST_LOOKS):
+        asked = _elsewhere(length, attempt)
+        try:
+            look = yield from take_look(
+                length=asked, base=proof.base, first=page, check_end=check_end
+            )
+        except Moved as moved:
+            proof.reject(str(moved), base=1 if attempt else proof.base)
+            continue
+        finally:
+            page = None
+        if proof.base == 1 and _may_hide_first(look, check_end=check_end):
+            (before,) = yield [Ask(0, length)]
+            if not _opens(before, look):
+                proof.witness(row.key for row in before.rows)
+                proof.reject("the rows begin elsewhere when Start is 0", base=0)
+                continue
+        if proof.accepts(look):
+            _learn(habits, look, proof.base, check_end=check_end)
+            return look
+    raise Unproven(proof.reason)
+
+
+class _Proof:
+    """What the looks of one reading have shown so far."""
+
+    def __init__(self, base: int) -> None:
+        self.base = base
+        self.reason = ""
+        self._previous: Look | None = None
+        self._witnessed: set[Hashable] = set()
+
+    def witness(self, keys: Iterable[Hashable]) -> None:
+        """Remember rows that were there: a look without them needs a second that agrees."""
+        self._witnessed.update(keys)
+
+    def reject(self, reason: str, *, base: int) -> None:
+        """Count nothing of the last look, and go on with this base."""
+        self.reason, self.base, self._previous = reason, base, None
+
+    def accepts(self, look: Look) -> bool:
+        """Whether this look, with those before it, proves that its rows are all rows."""
+        agreed = _agree(look, self._previous)
+        certain = look.anchored and self._witnessed <= look.rows.keys()
+        self.witness(look.rows)
+        self._previous = look
+        self.reason = f"{len(look.rows)} distinct rows were seen, the source claims {look.total}"
+        if look.total is None:
+            return agreed
+        return len(look.rows) == look.total and (certain or agreed)
+
+
+def _learn(habits: PagingHabits, look: Look, base: int, *, check_end: bool) -> None:
+    """Remember how the endpoint pages, once that is proven."""
+    habits.base = base
+    if check_end and look.pages <= 2:
+        habits.trusted_page = max(habits.trusted_page, look.largest_page)
+
+
+def _elsewhere(length: int, attempt: int) -> int:
+    """A page length whose seams fall elsewhere at each attempt; a ninth less, at least 3."""
+    return max(min(3, length), length - attempt * max(1, length // 9))
+
+
+def _may_hide_first(look: Look, *, check_end: bool) -> bool:
+    """Whether a row may lie before the first one: the count falls short, or nothing vouches."""
+    short = look.total is not None and len(look.rows) < look.total
+    return short or look.total is None or check_end
+
+
+def _opens(before: Page, look: Look) -> bool:
+    """Whether Start=0 begins as the look does, with its first row or a tie of it, and adds none."""
+    first = next(iter(look.rows.values()), None)
+    if first is None or not before.rows:
+        return first is None and not before.rows
+    if any(row.key not in look.rows for row in before.rows):
+        return False
+    begins = before.rows[0]
+    return begins.key == first.key or begins.moment == first.moment is not None
+
+
+def _agree(look: Look, previous: Look | None) -> bool:
+    return (
+        previous is not None
+        and look.total == previous.total
+        and look.rows.keys() == previous.rows.keys()
+    )
+
+
+def _full(look: Look, *, keep_head: bool) -> Reading:
+    rows = tuple(look.rows.values())
+    head: Iterable[HeadEntry] = ()
+    if keep_head or look.pages > 1:
+        head = map(head_entry, rows[: look.largest_page])
+    known = Known(len(rows), fingerprint(rows), tuple(head))
+    single = look.largest_page if look.pages == 1 else 0
+    return Reading("full", rows, known, look.header, single)

@@ -1,0 +1,103 @@
+"""A source of one client's rows that pages as badly as the service may, and changes in between.
+
+Written without a look at the reader: it knows lists, not seams. Every state that it was in when a
+request came is kept, so that a result can be held against what was there.
+"""
+
+from dataclasses import dataclass, field
+from random import Random
+
+from lcm_pipeline.model.pages import Ask, Page, SourceRow
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How a source pages. lie: added to the true total; None for a source that sends no total."""
+
+    base: int = 1
+    cap: int = 1_000
+    one_too_many: bool = False
+    shuffles_ties: bool = False
+    oldest_first: bool = False
+    ignores_start: bool = False
+    lie: int | None = 0
+    lies_anew: bool = False
+    repeats: float = 0.0
+    changes: float = 0.0
+
+
+@dataclass
+class Source:
+    """Rows as {key: (moment, version)}; `states` holds one snapshot per request answered."""
+
+    rng: Random
+    manners: Manners
+    rows: dict[int, tuple[int, int]] = field(default_factory=dict)
+    states: list[dict[int, tuple[int, int]]] = field(default_factory=list)
+    moved: list[bool] = field(default_factory=list)
+    _next: int = 0
+    _last: Page | None = None
+
+    def fill(self, count: int, moments: int) -> None:
+        for _ in range(count):
+            self._insert(self.rng.randrange(moments))
+
+    def answer(self, ask: Ask) -> Page:
+        moved = bool(self.states) and self._maybe_change()
+        self.states.append(dict(self.rows))
+        self.moved.append(moved)
+        if self._last is not None and self.rng.random() < self.manners.repeats:
+            return self._last
+        self._last = Page(tuple(self._slice(ask)), self._total())
+        return self._last
+
+    def change(self) -> None:
+        """One change of the kinds that happen: new, late, deleted, changed."""
+        top = max((moment for moment, _ in self.rows.values()), default=0)
+        kind = self.rng.randrange(5)
+        if kind == 0 or not self.rows:
+            self._insert(top + self.rng.randrange(2))
+        elif kind == 1:
+            self._insert(self.rng.randrange(top + 1))
+        elif kind == 2:
+            self._insert(0)
+        elif kind == 3:
+            del self.rows[self.rng.choice(list(self.rows))]
+        else:
+            key = self.rng.choice(list(self.rows))
+            moment, version = self.rows[key]
+            self.rows[key] = (moment, version + 1)
+
+    def _insert(self, moment: int) -> None:
+        self._next += 1
+        self.rows[self._next] = (moment, 0)
+
+    def _maybe_change(self) -> bool:
+        if self.rng.random() >= self.manners.changes:
+            return False
+        for _ in range(self.rng.randint(1, 3)):
+            self.change()
+        return True
+
+    def _slice(self, ask: Ask) -> list[SourceRow]:
+        ordered = sorted(self.rows.items(), key=self._order, reverse=not self.manners.oldest_first)
+        start = 0 if self.manners.ignores_start else max(0, ask.start - self.manners.base)
+        length = min(ask.length, self.manners.cap) + self.manners.one_too_many
+        return [source_row(key, *row) for key, row in ordered[start : start + length]]
+
+    def _order(self, item: tuple[int, tuple[int, int]]) -> tuple[int, float]:
+        key, (moment, _) = item
+        return moment, self.rng.random() if self.manners.shuffles_ties else float(key)
+
+    def _total(self) -> int | None:
+        lie = self.manners.lie
+        if lie is None:
+            return None
+        if self.manners.lies_anew:
+            lie = self.rng.randint(-3, 3)
+        return max(0, len(self.rows) + lie)
+
+
+def source_row(key: int, moment: int, version: int) -> SourceRow:
+    digest = (key * 1_000_003 + version).to_bytes(16)
+    return SourceRow((key,), f"2026-03-01T{moment:06d}", digest, b"")
