@@ -1,1 +1,1 @@
-"""The vocabulary: what the API sends and takes, what the warehouse holds. Imports nothing of ours."""
+"""The vocabulary: what the API sends and takes, what the warehouse holds; imports none of ours."""

@@ -1,0 +1,167 @@
+"""One call from a request to a checked answer.
+
+The parts are elsewhere: identity, format, limits, retries, the wire. Here they are put together
+in the one order that works: the login outside of the places in flight (or a full house would wait
+for itself), the decoding after the place is given back.
+"""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from lcm_pipeline.loyalty_api.credentials import BodyIdentity, Credentials, Login
+from lcm_pipeline.loyalty_api.endpoints import Endpoint
+from lcm_pipeline.loyalty_api.envelope import open_answer
+from lcm_pipeline.loyalty_api.errors import IdentityError
+from lcm_pipeline.loyalty_api.formats import FORMATS, WireFormat
+from lcm_pipeline.loyalty_api.identity import LOGIN_PATH, Identity, SendLogin
+from lcm_pipeline.loyalty_api.limits import Gate
+from lcm_pipeline.loyalty_api.requests import check_request, describe
+from lcm_pipeline.loyalty_api.retries import Clock, RequestCounts, Retrier, RetryPolicy
+from lcm_pipeline.loyalty_api.wire import Reply, Wire, open_transport
+from lcm_pipeline.model.payloads import Request, Response
+from lcm_pipeline.settings import Settings
+
+RequestT = TypeVar("RequestT", bound=Request)
+ResponseT = TypeVar("ResponseT", bound=Response)
+
+SYSTEM_CLOCK = Clock()
+DEFAULT_POLICY = RetryPolicy()
+
+
+class LoyaltyApi:
+    """The service at one address, as one user. Use it as an async context manager."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        wire_format: WireFormat,
+        gate: Gate,
+        *,
+        retrier: Retrier,
+        identify: Callable[[SendLogin], Identity],
+    ) -> None:
+        self.counts = retrier.counts
+        self.harmless_messages: set[tuple[str, str]] = set()
+        self._wire = wire
+        self._format = wire_format
+        self._gate = gate
+        self._retrier = retrier
+        self._identity = identify(self._send_login)
+        self._headers: tuple[str | None, httpx.Headers] = (None, self._build_headers(None))
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        policy: RetryPolicy = DEFAULT_POLICY,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> Self:
+        """Build the client that the settings describe; `transport` stands in for the network."""
+        base_url = settings.required_api_url()
+        gate = Gate(settings.concurrency, settings.max_rps, clock)
+        if transport is None:
+            on_connected = gate.note_connected if settings.max_rps else None
+            transport = open_transport(base_url, settings.concurrency, on_connected)
+        wire = Wire(base_url, settings.timeout, transport)
+        retrier = Retrier(policy, clock, RequestCounts(), gate.cool_down)
+
+        def identify(send: SendLogin) -> Identity:
+            body, login = _body_identity(settings), _login(settings)
+            return Identity(body, login, send=send, retrier=retrier)
+
+        wire_format = FORMATS[settings.api_format]
+        return cls(wire, wire_format, gate, retrier=retrier, identify=identify)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._identity.aclose()
+        await self._wire.aclose()
+
+    async def call(self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT) -> ResponseT:
+        """Ask until there is an answer with ErrorCode 0, or raise what stands in its way."""
+        check_request(endpoint, request)
+        asked = describe(endpoint, request)
+        return await self._retrier.run(
+            lambda: self._ask(endpoint, request, asked), repeatable=endpoint.repeatable
+        )
+
+    async def _ask(
+        self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT, asked: str
+    ) -> ResponseT:
+        """Ask once, and once more with a new login when the server answers 401."""
+        credentials = await self._identity.current()
+        try:
+            return await self._exchange(endpoint, request, credentials, asked)
+        except IdentityError:
+            self._identity.refuse(credentials)
+            self.counts.retries += 1
+        credentials = await self._identity.current()
+        return await self._exchange(endpoint, request, credentials, asked)
+
+    async def _exchange(
+        self,
+        endpoint: Endpoint[RequestT, ResponseT],
+        request: RequestT,
+        credentials: Credentials,
+        asked: str,
+    ) -> ResponseT:
+        body = self._format.encode(endpoint, credentials.sign(request))
+        headers = self._headers_for(credentials.authorization)
+        async with self._gate:
+            self.counts.add(endpoint.name)
+            reply = await self._wire.post(endpoint.path, headers, body, asked)
+        return open_answer(endpoint, reply, asked=asked, now=self._retrier.clock.wall())
+
+    async def _send_login(self, headers: httpx.Headers, body: bytes) -> Reply:
+        async with self._gate:
+            self.counts.add(LOGIN_PATH)
+            return await self._wire.post(LOGIN_PATH, headers, body, LOGIN_PATH)
+
+    def _headers_for(self, authorization: str | None) -> httpx.Headers:
+        if self._headers[0] != authorization:
+            self._headers = (authorization, self._build_headers(authorization))
+        return self._headers[1]
+
+    def _build_headers(self, authorization: str | None) -> httpx.Headers:
+        headers = httpx.Headers(
+            {
+                "Accept": self._format.accept,
+                "Accept-Encoding": "gzip, deflate",
+                "Content-Type": self._format.content_type,
+                "User-Agent": "lcm-pipeline",
+            }
+        )
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        return headers
+
+
+def _body_identity(settings: Settings) -> BodyIdentity:
+    token, site_code = settings.token, settings.site_code
+    return BodyIdentity(
+        operator=settings.operator,
+        token=None if token is None else int(token.get_secret_value()),
+        site_code=None if site_code is None else site_code.get_secret_value(),
+    )
+
+
+def _login(settings: Settings) -> Login | None:
+    if settings.username is None or settings.password is None:
+        return None
+    return Login(settings.username, settings.password.get_secret_value())

@@ -1,0 +1,155 @@
+"""The five endpoints as declarations: paths, types, keys, totals, filters.
+
+Adding an endpoint means adding one declaration here. No call is made and no row is read in this
+module. The surprising fact: OperationHistory has no date filter at all, and the goods of a
+favourite offer have no endpoint of their own: they are a second list of ClientFavoriteDataInfo.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from lcm_pipeline.model import payloads
+
+REQUEST_CONTRACT = "http://schemas.datacontract.org/2004/07/LCManagerPartner.Implementation.Request"
+MODELS_CONTRACT = "http://schemas.datacontract.org/2004/07/LCManagerPartner.Models"
+
+RequestT = TypeVar("RequestT", bound=payloads.Request)
+ResponseT = TypeVar("ResponseT", bound=payloads.Response)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint(Generic[RequestT, ResponseT]):
+    """One endpoint; field names are the vendor's.
+
+    rows_field: the list of the answer that holds the rows; None when there are none.
+    total_field: the number of rows that the server claims to have.
+    key_fields: what makes a row this row within its client.
+    header_fields: what the answer tells beside its rows, kept as the page's header.
+    optional_header_fields: the same, kept only when filled.
+    required: the request's fields without which a call would ask for or change the wrong thing.
+    date_filter: the request's fields that bound the moment; None when there is no such filter.
+    repeatable: asking twice changes nothing, so a call of unknown outcome may be sent again.
+    contract: the XML namespace of the request.
+    transient_codes: ErrorCodes that carry raw server text, which may tell of a time-out.
+    """
+
+    name: str
+    path: str
+    request_type: type[RequestT]
+    response_type: type[ResponseT]
+    required: tuple[str, ...] = ()
+    rows_field: str | None = None
+    row_type: type[msgspec.Struct] | None = None
+    key_fields: tuple[str, ...] = ()
+    moment_field: str | None = None
+    total_field: str | None = None
+    header_fields: tuple[str, ...] = ()
+    optional_header_fields: tuple[str, ...] = ()
+    date_filter: tuple[str, str] | None = None
+    repeatable: bool = True
+    contract: str = REQUEST_CONTRACT
+    transient_codes: frozenset[int] = frozenset({3, 10, 25, 500})
+
+
+CLIENT_INFO_PERIOD = Endpoint(
+    name="ClientInfoPeriod",
+    path="api/client/ClientInfoPeriod",
+    request_type=payloads.ClientInfoPeriodRequest,
+    response_type=payloads.ClientInfoPeriodResponse,
+    rows_field="Clients",
+    row_type=payloads.Registration,
+    key_fields=("Client", "Card"),
+    moment_field="RegDate",
+    date_filter=("BegDate", "EndDate"),
+)
+
+OPERATION_HISTORY = Endpoint(
+    name="OperationHistory",
+    path="api/client/OperationHistory",
+    request_type=payloads.OperationHistoryRequest,
+    response_type=payloads.OperationHistoryResponse,
+    required=("Client", "Start", "Length"),
+    rows_field="Operations",
+    row_type=payloads.Operation,
+    key_fields=("ComponentType", "Id"),
+    moment_field="Proctime",
+    total_field="Rows",
+    header_fields=("Client", "Phone", "Card"),
+    date_filter=None,
+)
+
+LEADS_PAGING_INFO = Endpoint(
+    name="LeadsPagingInfo",
+    path="api/client/LeadsPagingInfo",
+    request_type=payloads.ClientLeadsPagingInfoRequest,
+    response_type=payloads.ClientLeadsPagingInfoResponse,
+    required=("Client", "Start", "Length"),
+    rows_field="LeadsClients",
+    row_type=payloads.Lead,
+    key_fields=("Leads",),
+    moment_field="ProcTime",
+    total_field="TotalRows",
+    date_filter=("BegDate", "EndDate"),
+)
+
+CLIENT_FAVORITE_DATA_INFO = Endpoint(
+    name="ClientFavoriteDataInfo",
+    path="api/client/ClientFavoriteDataInfo",
+    request_type=payloads.ClientFavoriteDataInfoRequest,
+    response_type=payloads.ClientFavoriteDataInfoResponse,
+    required=("Client", "Start", "Length"),
+    rows_field="ClientFavorites",
+    row_type=payloads.FavouriteOffer,
+    key_fields=("Id",),
+    moment_field="ProcTime",
+    total_field="TotalRows",
+    header_fields=(
+        "MaxLinkGoods",
+        "NowLinkGoods",
+        "RemainLinkGoods",
+        "RemainCountPurchases",
+        "RemainGain",
+        "RemainEveryGain",
+        "CountOffer",
+        "CountConfirm",
+        "CountPurchases",
+        "SumGain",
+        "AvgFavorite",
+        "AvgAll",
+        "GroupFavorites",
+    ),
+    optional_header_fields=("ListFavorites",),
+    date_filter=("BegDate", "EndDate"),
+)
+
+# The goods of one offer, asked for by ClientFavoriteId; TotalRows counts the offers, not these.
+FAVOURITE_GOODS = Endpoint(
+    name="ClientFavoriteDataInfo",
+    path="api/client/ClientFavoriteDataInfo",
+    request_type=payloads.ClientFavoriteDataInfoRequest,
+    response_type=payloads.ClientFavoriteDataInfoResponse,
+    required=("Client", "ClientFavoriteId", "Start", "Length"),
+    rows_field="ListFavorites",
+    row_type=payloads.FavouriteGood,
+    key_fields=("ListDataId",),
+)
+
+CLIENT_UPDATE = Endpoint(
+    name="ClientUpdate",
+    path="api/client/ClientUpdate",
+    request_type=payloads.SetClientUpdateRequest,
+    response_type=payloads.SetClientUpdateResponse,
+    required=("Client",),
+    repeatable=False,
+    contract=MODELS_CONTRACT,
+)
+
+ENDPOINTS = (
+    CLIENT_INFO_PERIOD,
+    OPERATION_HISTORY,
+    LEADS_PAGING_INFO,
+    CLIENT_FAVORITE_DATA_INFO,
+    CLIENT_UPDATE,
+)

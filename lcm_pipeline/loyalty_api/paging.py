@@ -1,0 +1,143 @@
+"""Calls turned into pages of rows.
+
+One call of these functions is one page; which page to ask for next, and whether a reading is
+complete, is the sync engine's to decide. The surprising fact: `Start` counts from 1 by the
+vendor's text, a server may read 0 as 1, and a page may hold one row more than was asked.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+
+from lcm_pipeline.loyalty_api.client import LoyaltyApi
+from lcm_pipeline.loyalty_api.endpoints import (
+    CLIENT_INFO_PERIOD,
+    FAVOURITE_GOODS,
+    Endpoint,
+)
+from lcm_pipeline.loyalty_api.requests import build_request, to_service_time
+from lcm_pipeline.loyalty_api.rows import source_row, source_rows
+from lcm_pipeline.loyalty_api.suspicion import Look, look_until_sure
+from lcm_pipeline.model.pages import Ask, Page
+from lcm_pipeline.model.payloads import FavouriteOffer, Response, decode_row
+
+_HEADER_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_LONGEST_DECIMAL = 40
+
+
+class FavouriteGoodsPage(NamedTuple):
+    """The goods of one offer, and the ids of the offers that the same answer named.
+
+    page.total is None: the server's total counts offers, not goods.
+    """
+
+    page: Page
+    offer_ids: frozenset[int]
+
+
+async def read_page(
+    api: LoyaltyApi, endpoint: Endpoint[Any, Any], client_id: int, ask: Ask, **filters: Any
+) -> Page:
+    """Read one page of a client; `filters` are fields of the request, moments may be datetimes."""
+    fields = {"Client": client_id, "Start": ask.start, "Length": ask.length, **filters}
+    return await _read(api, endpoint, fields)
+
+
+async def read_registrations(api: LoyaltyApi, beg: datetime, end: datetime) -> Page:
+    """Read who registered between two moments of the service's clock; there is no total."""
+    fields = {"BegDate": beg, "EndDate": end, "Registration": True}
+    return await _read(api, CLIENT_INFO_PERIOD, fields)
+
+
+async def read_favourite_goods(
+    api: LoyaltyApi, client_id: int, favourite_id: int, ask: Ask
+) -> FavouriteGoodsPage:
+    """Read one page of the goods of one offer; they come only when the offer's id is asked."""
+    request = build_request(
+        FAVOURITE_GOODS,
+        {
+            "Client": client_id,
+            "ClientFavoriteId": favourite_id,
+            "Start": ask.start,
+            "Length": ask.length,
+        },
+    )
+    offer_ids: frozenset[int] = frozenset()
+
+    async def look() -> Look:
+        nonlocal offer_ids
+        answer = await api.call(FAVOURITE_GOODS, request)
+        offer_ids = _offer_ids(answer.ClientFavorites)
+        return _to_look(FAVOURITE_GOODS, answer)
+
+    page = await look_until_sure(FAVOURITE_GOODS, api.harmless_messages, look)
+    return FavouriteGoodsPage(page, offer_ids)
+
+
+async def _read(api: LoyaltyApi, endpoint: Endpoint[Any, Any], fields: Mapping[str, Any]) -> Page:
+    request = build_request(endpoint, _with_service_times(fields))
+
+    async def look() -> Look:
+        return _to_look(endpoint, await api.call(endpoint, request))
+
+    return await look_until_sure(endpoint, api.harmless_messages, look)
+
+
+def _to_look(endpoint: Endpoint[Any, Any], answer: Response) -> Look:
+    rows = getattr(answer, endpoint.rows_field or "") or []
+    total = getattr(answer, endpoint.total_field) if endpoint.total_field else None
+    page = Page(source_rows(endpoint, rows), total, _read_header(endpoint, answer))
+    return Look(page, (answer.Message or "").strip())
+
+
+def _read_header(endpoint: Endpoint[Any, Any], answer: Response) -> bytes | None:
+    """Write the header so that equal values are equal bytes, 1.0 and 1.00 too."""
+    if not endpoint.header_fields:
+        return None
+    header = {name: _plain(getattr(answer, name)) for name in endpoint.header_fields}
+    for name in endpoint.optional_header_fields:
+        if value := getattr(answer, name):
+            header[name] = value
+    return msgspec.json.format(_HEADER_ENCODER.encode(header), indent=-1)
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, Decimal):
+        return value
+    if not value.is_finite() or abs(value.adjusted()) > _LONGEST_DECIMAL:
+        return str(value)
+    return Decimal(format(value.normalize(), "f"))
+
+
+def _offer_ids(raws: list[msgspec.Raw] | None) -> frozenset[int]:
+    ids = set()
+    for raw in raws or ():
+        try:
+            offer = decode_row(bytes(raw), FavouriteOffer)
+        except msgspec.DecodeError:
+            continue
+        if offer.Id is not None:
+            ids.add(offer.Id)
+    return frozenset(ids)
+
+
+def _with_service_times(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _service_time(value) for name, value in fields.items()}
+
+
+def _service_time(value: Any) -> Any:
+    if not isinstance(value, datetime):
+        return value
+    return value.isoformat() if value.tzinfo is None else to_service_time(value)
+
+
+__all__ = [
+    "FavouriteGoodsPage",
+    "read_favourite_goods",
+    "read_page",
+    "read_registrations",
+    "source_row",
+]

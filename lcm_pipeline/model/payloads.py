@@ -1,0 +1,306 @@
+"""What the loyalty API takes and sends, field by field, in the vendor's own spelling.
+
+Here live the requests, the answers and the rows inside them. No table name and no rule of ours
+belongs here. The surprising fact: rows inside an answer stay bytes (`msgspec.Raw`), so one bad
+row never spoils its page; `decode_row` reads one of them, and reads "12" and 12.0 as 12, for the
+XML answers carry text alone and servers differ.
+"""
+
+from decimal import Decimal
+from functools import cache
+from typing import Annotated, Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Meta, Raw
+
+# The service's clock: times without an offset are Moscow time.
+SERVICE_ZONE = ZoneInfo("Europe/Moscow")
+
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Byte = Annotated[int, Meta(ge=0, le=255)]
+ClientId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+PageStart = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+PageLength = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+GenderCode = Annotated[int, Meta(ge=-1, le=1)]
+
+# Money is numeric(19,2): 17 digits before the point.
+_MONEY_LIMIT = Decimal(10) ** 17
+
+
+class Request(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The members that every request has; unset ones are left out on the wire."""
+
+    Operator: Int64 | None = None
+    Token: Int64 | None = None
+    SiteCode: str | None = None
+
+    def __repr__(self) -> str:
+        """Name the request without its fields: they hold tokens and personal data."""
+        return f"<{type(self).__name__}>"
+
+
+class ClientInfoPeriodReg(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Shorthands for a period of registration."""
+
+    Today: bool | None = None
+    Yesterday: bool | None = None
+    Month: Byte | None = None
+    Year: Int32 | None = None
+
+
+class ClientInfoPeriodRequest(Request):
+    """Who registered in a period; there is no paging."""
+
+    BegDate: str | None = None
+    EndDate: str | None = None
+    Registration: bool | None = None
+    RegPosList: Int64 | None = None
+    Reg: ClientInfoPeriodReg | None = None
+
+
+class OperationHistoryRequest(Request):
+    """A page of one client's operations; there is no date filter."""
+
+    Card: Int64 | None = None
+    Phone: Int64 | None = None
+    Client: ClientId | None = None
+    Partner: Int64 | None = None
+    PosCode: str | None = None
+    Bonus: bool | None = None
+    OrderId: Int64 | None = None
+    Cheque: bool | None = None
+    Start: PageStart | None = None
+    Length: PageLength | None = None
+
+
+class ClientLeadsPagingInfoRequest(Request):
+    """A page of one client's leads; the dates filter on creation."""
+
+    Client: ClientId | None = None
+    BegDate: str | None = None
+    EndDate: str | None = None
+    Start: PageStart | None = None
+    Length: PageLength | None = None
+
+
+class ClientFavoriteDataInfoRequest(Request):
+    """A page of one client's favourite product offers, or one offer with its goods."""
+
+    Client: ClientId | None = None
+    ClientFavoriteId: Int64 | None = None
+    ListDataId: Int64 | None = None
+    BegDate: str | None = None
+    EndDate: str | None = None
+    Start: PageStart | None = None
+    Length: PageLength | None = None
+
+
+class SetClientUpdateRequest(Request):
+    """New values of a client's profile; what is unset stays as it is."""
+
+    Client: ClientId | None = None
+    Name: str | None = None
+    Surname: str | None = None
+    Patronymic: str | None = None
+    AllowSms: bool | None = None
+    AllowEmail: bool | None = None
+    Birthdate: str | None = None
+    Phone: Int64 | None = None
+    Email: str | None = None
+    Gender: GenderCode | None = None
+    PosCode: str | None = None
+    AllowEmailOnlineCheque: bool | None = None
+    ContragentId: str | None = None
+
+
+class Response(msgspec.Struct, kw_only=True):
+    """The members that every answer has; an answer without ErrorCode is none."""
+
+    ErrorCode: Int32
+    Message: str | None = None
+
+
+class ClientInfoPeriodResponse(Response):
+    """The registrations of a period."""
+
+    Clients: list[Raw] | None = None
+
+
+class OperationHistoryResponse(Response):
+    """A page of operations; Rows is how many there are."""
+
+    Client: Int64 | None = None
+    Phone: Int64 | None = None
+    Card: Int64 | None = None
+    Rows: Int32 | None = None
+    Operations: list[Raw] | None = None
+
+
+class ClientLeadsPagingInfoResponse(Response):
+    """A page of leads."""
+
+    TotalRows: Int32 | None = None
+    TotalRowsSelect: Int32 | None = None
+    LeadsClients: list[Raw] | None = None
+
+
+class ClientFavoriteDataInfoResponse(Response):
+    """A page of offers, the goods of the offer asked for, the goods chosen, and twelve numbers."""
+
+    TotalRows: Int32 | None = None
+    TotalRowsSelect: Int32 | None = None
+    MaxLinkGoods: Int32 | None = None
+    NowLinkGoods: Int32 | None = None
+    RemainLinkGoods: Int32 | None = None
+    RemainCountPurchases: Int32 | None = None
+    RemainGain: Decimal | None = None
+    RemainEveryGain: Decimal | None = None
+    CountOffer: Int32 | None = None
+    CountConfirm: Int32 | None = None
+    CountPurchases: Int32 | None = None
+    SumGain: Decimal | None = None
+    AvgFavorite: Decimal | None = None
+    AvgAll: Decimal | None = None
+    ClientFavorites: list[Raw] | None = None
+    ListFavorites: list[Raw] | None = None
+    GroupFavorites: list[Raw] | None = None
+
+
+class SetClientUpdateResponse(Response):
+    """What became of a profile update; a Message beside ErrorCode 0 means a part was refused."""
+
+
+class Registration(msgspec.Struct, kw_only=True):
+    """One card of one client who registered (ClientInfoPeriodClient)."""
+
+    Client: Int64 | None = None
+    Card: Int64 | None = None
+    OutNumber: Int64 | None = None
+    Virtual: bool | None = None
+    Card_Type: str | None = None
+    Card_Status: str | None = None
+    RegPos: Int64 | None = None
+    RegPosName: str | None = None
+    RegDate: str | None = None
+
+
+class Operation(msgspec.Struct, kw_only=True):
+    """One bonus, cheque or order of a client; its Id is unique within its ComponentType."""
+
+    Id: Int64 | None = None
+    Pos: Int64 | None = None
+    BonusId: Int64 | None = None
+    ChequeId: Int64 | None = None
+    PartnerName: str | None = None
+    PosName: str | None = None
+    Amount: Decimal | None = None
+    Added: Decimal | None = None
+    Redeemed: Decimal | None = None
+    Refund: bool | None = None
+    Proctime: str | None = None
+    Discount: Decimal | None = None
+    SertRedeemed: Decimal | None = None
+    CouponNumber: str | None = None
+    BonusSourceName: str | None = None
+    ComponentType: Byte | None = None
+    BonusSource: Byte | None = None
+    ChequeNumber: str | None = None
+    Active: bool | None = None
+    ActiveDate: str | None = None
+    ExpiryDate: str | None = None
+    Remain: Decimal | None = None
+    Parent: Int64 | None = None
+    OrderId: Int64 | None = None
+
+
+class Lead(msgspec.Struct, kw_only=True):
+    """One lead of a client; `Leads` is its id, `Id` is not unique."""
+
+    Id: Int64 | None = None
+    Leads: Int64 | None = None
+    ProcTime: str | None = None
+    LeadSourceName: str | None = None
+    LeadStatusName: str | None = None
+    LeadTypeName: str | None = None
+    FormName: str | None = None
+    Subject: str | None = None
+    LeadMarkName: str | None = None
+    CountNotReadMessage: Int32 | None = None
+
+
+class FavouriteOffer(msgspec.Struct, kw_only=True):
+    """One time that a client was offered a favourite product (ClientFavoritesRow)."""
+
+    Id: Int64 | None = None
+    ProcTime: str | None = None
+    ConfirmDateEnd: str | None = None
+    Confirm: bool | None = None
+    ProcTimeConfirm: str | None = None
+    ActionDateEnd: str | None = None
+    NoActive: bool | None = None
+
+
+class FavouriteGood(msgspec.Struct, kw_only=True):
+    """One of the goods of an offer (ListFavoritesRow)."""
+
+    Id: Int64 | None = None
+    ListDataId: Int64 | None = None
+    UrlImage: str | None = None
+    Name: str | None = None
+    Code: str | None = None
+    NoActive: bool | None = None
+
+
+class FavouriteGroup(msgspec.Struct, kw_only=True):
+    """Goods chosen as favourite, and how often (GroupFavoritesRow)."""
+
+    Id: Int64 | None = None
+    Name: str | None = None
+    CountSelect: Int32 | None = None
+
+
+RowT = TypeVar("RowT", bound=msgspec.Struct)
+
+
+def decode_row(raw: bytes, row_type: type[RowT]) -> RowT:
+    """Read one row; raises msgspec.DecodeError (ValidationError) when a value does not fit."""
+    try:
+        row: RowT = _row_decoder(row_type).decode(raw)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError("JSON is malformed: a text is not UTF-8") from error
+    for name in _money_fields(row_type):
+        value = getattr(row, name)
+        # Written so that NaN, which compares false, is refused too.
+        if value is not None and not (value.is_finite() and abs(value) < _MONEY_LIMIT):
+            raise msgspec.ValidationError(f"Expected `numeric(19,2)` - at `$.{name}`")
+    return row
+
+
+def unknown_fields(raw: bytes, row_type: type[msgspec.Struct]) -> dict[str, Raw] | None:
+    """Return the fields of a row that its type does not know, or None when it knows them all."""
+    known = _known_fields(row_type)
+    fields = _FIELDS_DECODER.decode(raw)
+    if fields.keys() <= known:
+        return None
+    return {name: value for name, value in fields.items() if name not in known}
+
+
+_FIELDS_DECODER = msgspec.json.Decoder(dict[str, Raw])
+
+
+@cache
+def _row_decoder(row_type: type[RowT]) -> msgspec.json.Decoder[RowT]:
+    return msgspec.json.Decoder(row_type, strict=False)
+
+
+@cache
+def _known_fields(row_type: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(row_type.__struct_fields__)
+
+
+@cache
+def _money_fields(row_type: type[Any]) -> tuple[str, ...]:
+    fields = msgspec.structs.fields(row_type)
+    return tuple(field.name for field in fields if field.type == Decimal | None)

@@ -1,0 +1,69 @@
+"""What passes between the reading of a client and the warehouse: state, assignment, outcome."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Literal
+
+FetchStatus = Literal["done", "unproven", "failed"]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One thing to read in a run: a client, or a registration day (then client_id is 0).
+
+    is_whole: read everything, though it may look unchanged. source_total and the digests are the
+    last proven state, None before the first reading; version counts its published changes.
+    """
+
+    client_id: int
+    day: date
+    is_whole: bool = False
+    version: int = 0
+    source_total: int | None = None
+    fingerprint: bytes | None = None
+    head: bytes | None = None
+    header_digest: bytes | None = None
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that does not fit: kept as it came, for sync.quarantine."""
+
+    table: str
+    client_id: int
+    digest: bytes
+    reason: str
+    raw: str
+    context: str = ""
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What a reading puts into staging: records by table, in the order of its landing columns."""
+
+    records: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)
+    bad_rows: list[BadRow] = field(default_factory=list)
+    unknown_fields: frozenset[str] = frozenset()
+
+    @property
+    def staged(self) -> int:
+        """Records over all tables."""
+        return sum(len(rows) for rows in self.records.values())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one assignment ended. For `done`, the state to remember once it is published."""
+
+    assignment: Assignment
+    status: FetchStatus
+    read_at: datetime
+    landing: Landing = field(default_factory=Landing)
+    reading: Literal["unchanged", "delta", "full"] | None = None
+    has_header: bool = False
+    single_page: int = 0
+    source_total: int | None = None
+    fingerprint: bytes | None = None
+    head: bytes | None = None
+    header_digest: bytes | None = None
+    error: str | None = None

@@ -1,0 +1,32 @@
+"""A window: the business days, both ends included, that one run is for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """Business days from `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.first > self.last:
+            raise ValueError(f"a window cannot end on {self.last}, before it begins: {self.first}")
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}...{self.last}"
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def days(self) -> Iterator[date]:
+        """Each day, in order."""
+        return (self.first + timedelta(days=count) for count in range(len(self)))
+
+    def has_ended(self, now: datetime, zone: ZoneInfo) -> bool:
+        """Whether the last day is over in the programme's time zone; `now` is aware."""
+        return now >= datetime.combine(self.last + timedelta(days=1), time(), zone)

@@ -1,0 +1,170 @@
+"""What the service answers to each of the five requests.
+
+A Desk answers from a world through the quirks of the moment. A refusal is HTTP 200 with an
+ErrorCode and a Russian Message; the same code means other things at other endpoints.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from lcm_pipeline.simulator import favourites
+from lcm_pipeline.simulator.bonuses import BONUS, CHEQUE
+from lcm_pipeline.simulator.catalogue import POINTS_OF_SALE, PURCHASE
+from lcm_pipeline.simulator.contract import Endpoint, Fields, Row, answer_of
+from lcm_pipeline.simulator.customers import Customer, Entry
+from lcm_pipeline.simulator.paging import Slice, cut
+from lcm_pipeline.simulator.periods import period_of, registered_as_asked
+from lcm_pipeline.simulator.quirks import Quirks
+from lcm_pipeline.simulator.requests import Request
+from lcm_pipeline.simulator.served_rows import INFORMATION, as_served
+from lcm_pipeline.simulator.world import World
+
+_POS_NAMES = {point.code: point.name for point in POINTS_OF_SALE}
+_UNKNOWN_CLIENT = {"OperationHistory": 4, "LeadsPagingInfo": 2, "ClientFavoriteDataInfo": 3}
+
+
+class RefusedError(Exception):
+    """The service says no: an ErrorCode and a Message."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass
+class Desk:
+    """Answers requests. The quirks may be replaced at any time."""
+
+    world: World
+    quirks: Quirks
+    chance: Random = field(default_factory=lambda: Random(0))
+
+    def answer(self, endpoint: Endpoint, request: Request) -> Fields:
+        """Answer one request, refusals included."""
+        try:
+            fields = answer_of(endpoint, _ANSWERS[endpoint.name](self, endpoint, request))
+        except RefusedError as refusal:
+            return answer_of(endpoint, {"ErrorCode": refusal.code, "Message": refusal.message})
+        if self.quirks.informational_message and fields["Message"] is None:
+            fields["Message"] = INFORMATION
+        return as_served(fields, self.quirks)
+
+    def _customer(self, endpoint: Endpoint, request: Request) -> Customer:
+        programme = self.world.programme
+        found = None
+        if "Client" in request:
+            found = programme.customers.get(request["Client"])
+        elif "Card" in request:
+            found = programme.by_card.get(request["Card"])
+        elif "Phone" in request:
+            found = programme.by_phone.get(request["Phone"])
+        if found is None:
+            raise RefusedError(_UNKNOWN_CLIENT.get(endpoint.name, 5), "Участник не найден")
+        return found
+
+    def _page(self, entries: Sequence[Entry], request: Request) -> Slice:
+        return cut(
+            entries,
+            start=request.get("Start"),
+            length=request.get("Length"),
+            quirks=self.quirks,
+            chance=self.chance,
+        )
+
+    def registrations(self, endpoint: Endpoint, request: Request) -> Fields:
+        entries = registered_as_asked(self.world.programme, request, self.quirks)
+        everything = Quirks(tie_order=self.quirks.tie_order, oldest_first=self.quirks.oldest_first)
+        page = cut(entries, start=1, length=len(entries) + 1, quirks=everything, chance=self.chance)
+        return {"Clients": page.rows}
+
+    def operations(self, endpoint: Endpoint, request: Request) -> Fields:
+        customer = self._customer(endpoint, request)
+        wanted = _operation_filters(request)
+        entries = customer.operations.newest_first()
+        if wanted:
+            entries = [entry for entry in entries if all(fits(entry.row) for fits in wanted)]
+        page = self._page(entries, request)
+        card = request.get("Card", customer.cards[0] if customer.cards else None)
+        return {
+            "Client": customer.id,
+            "Phone": customer.profile.Phone,
+            "Card": card,
+            "Rows": page.total,
+            "Operations": page.rows,
+        }
+
+    def leads(self, endpoint: Endpoint, request: Request) -> Fields:
+        customer = self._customer(endpoint, request)
+        within = period_of(request, self.quirks)
+        page = self._page(within.of(customer.leads.newest_first()), request)
+        return {
+            "TotalRows": page.total,
+            "TotalRowsSelect": page.selected,
+            "LeadsClients": page.rows,
+        }
+
+    def favourites(self, endpoint: Endpoint, request: Request) -> Fields:
+        customer = self._customer(endpoint, request)
+        within = period_of(request, self.quirks)
+        entries = within.of(customer.offers.newest_first())
+        one = request.get("ClientFavoriteId")
+        if one is not None:
+            entries = [entry for entry in entries if entry.row["Id"] == one]
+        if (good := request.get("ListDataId")) is not None:
+            entries = [
+                entry
+                for entry in entries
+                if any(row["ListDataId"] == good for row in customer.offer_of[entry].goods)
+            ]
+        page = self._page(entries, request)
+        goods_of = page.entries if one is not None or self.quirks.list_favourites_always else ()
+        numbers = favourites.statistics(customer, within.holds if within.bounded else None)
+        return {
+            **numbers,
+            "TotalRows": page.total,
+            "TotalRowsSelect": page.selected,
+            "ClientFavorites": page.rows,
+            "ListFavorites": [row for entry in goods_of for row in customer.offer_of[entry].goods],
+            "GroupFavorites": list(customer.chosen.values()),
+        }
+
+    def update(self, endpoint: Endpoint, request: Request) -> Fields:
+        customer = self._customer(endpoint, {"Client": request.get("Client")})
+        asked = {name: request[name] for name in endpoint.fields if name in request}
+        code, message = self.world.profiles.update(customer, asked)
+        return {"ErrorCode": code, "Message": message}
+
+
+def _operation_filters(request: Request) -> list[Callable[[Row], bool]]:
+    """The filters that a request carries; each is one `and` of the procedure."""
+    filters: list[Callable[[Row], bool]] = []
+    if request.get("Bonus"):
+        filters.append(lambda row: _type(row) == BONUS and row.get("BonusSource") != PURCHASE)
+    if request.get("Cheque"):
+        filters.append(lambda row: _type(row) == CHEQUE)
+    if "OrderId" in request:
+        filters.append(
+            lambda row: _type(row) == CHEQUE and row.get("OrderId") == request["OrderId"]
+        )
+    if "PosCode" in request:
+        name = _POS_NAMES.get(request["PosCode"], request["PosCode"])
+        filters.append(lambda row: row.get("PosName") == name)
+    if "Partner" in request:
+        places = {point.id for point in POINTS_OF_SALE if point.partner == request["Partner"]}
+        filters.append(lambda row: row.get("Pos") in places)
+    return filters
+
+
+def _type(row: Row) -> object:
+    return row.get("ComponentType")
+
+
+_ANSWERS: dict[str, Callable[[Desk, Endpoint, Request], Fields]] = {
+    "ClientInfoPeriod": Desk.registrations,
+    "OperationHistory": Desk.operations,
+    "LeadsPagingInfo": Desk.leads,
+    "ClientFavoriteDataInfo": Desk.favourites,
+    "ClientUpdate": Desk.update,
+}

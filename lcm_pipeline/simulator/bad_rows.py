@@ -1,0 +1,61 @@
+"""Rows that no contract fits, for quarantines to be tested on; off unless a habit asks for them.
+
+A spoilt row is one more row, counted in every total. A row with an unknown field is not bad.
+"""
+
+from lcm_pipeline.simulator.contract import Row
+from lcm_pipeline.simulator.customers import Entry, Shelf
+from lcm_pipeline.simulator.programme import Programme, kopecks
+
+
+def spoil_sometimes(programme: Programme, shelf: Shelf, model: Entry) -> None:
+    """Now and then put a spoilt likeness of an operation beside it."""
+    if not programme.habits.bad_rows or not programme.happens(programme.habits.bad_rows):
+        return
+    row: Row = dict(model.row)
+    number = next(programme.other_ids)
+    row["Id"] = row["ChequeId"] = number
+    spoil = programme.chance.choice(_SPOILERS)
+    spoil(row)
+    entry = programme.place(shelf, row, model.moment)
+    entry.bad = spoil is not _with_unknown_fields
+
+
+def _without_key(row: Row) -> None:
+    del row["Id"]
+
+
+def _with_null_type(row: Row) -> None:
+    row["ComponentType"] = None
+
+
+def _with_garbage_date(row: Row) -> None:
+    row["Proctime"] = "2026-02-30T25:61:00"
+
+
+def _with_huge_type(row: Row) -> None:
+    row["ComponentType"] = 300
+
+
+def _with_huge_number(row: Row) -> None:
+    row["Pos"] = 2**63
+
+
+def _with_text_amount(row: Row) -> None:
+    row["Amount"] = "сто рублей"
+
+
+def _with_unknown_fields(row: Row) -> None:
+    row["Cashier"] = "Смирнова"
+    row["Tips"] = kopecks(1050)
+
+
+_SPOILERS = (
+    _without_key,
+    _with_null_type,
+    _with_garbage_date,
+    _with_huge_type,
+    _with_huge_number,
+    _with_text_amount,
+    _with_unknown_fields,
+)

@@ -1,0 +1,175 @@
+"""Lots of points: granted, activated on ActiveDate, spent, expired on ExpiryDate.
+
+A lot changes `Active` and `Remain` in place, without a new row and without `Rows` moving.
+"""
+
+from decimal import Decimal
+
+from lcm_pipeline.simulator.catalogue import (
+    BONUS_SOURCES,
+    BURNT,
+    GIFT_SOURCES,
+    PURCHASE,
+    WELCOME,
+)
+from lcm_pipeline.simulator.contract import Row, Value
+from lcm_pipeline.simulator.customers import Customer, Entry
+from lcm_pipeline.simulator.moments import DAY, UNSET, text_of
+from lcm_pipeline.simulator.programme import Programme, kopecks
+
+BONUS, CHEQUE, ORDER = 1, 2, 3
+OPERATION_FIELDS = (
+    "Id",
+    "Pos",
+    "BonusId",
+    "ChequeId",
+    "PartnerName",
+    "PosName",
+    "Amount",
+    "Added",
+    "Redeemed",
+    "Refund",
+    "Proctime",
+    "Discount",
+    "SertRedeemed",
+    "CouponNumber",
+    "BonusSourceName",
+    "ComponentType",
+    "BonusSource",
+    "ChequeNumber",
+    "Active",
+    "ActiveDate",
+    "ExpiryDate",
+    "Remain",
+    "Parent",
+    "OrderId",
+)
+_BLANK: Row = dict.fromkeys(OPERATION_FIELDS)
+
+
+def operation_row(**known: Value) -> Row:
+    """An operation in the vendor's order; what is not known is null."""
+    return {**_BLANK, **known}
+
+
+def grant(
+    programme: Programme,
+    customer: Customer,
+    moment: int,
+    *,
+    source: int,
+    cheque: Row | None = None,
+) -> Entry:
+    """Give a lot of points, for a cheque or as a gift, and plan when it starts and ends."""
+    chance = programme.chance
+    wait = int(chance.random() * 14) * DAY if programme.happens(0.6) else 0
+    starts = moment + wait
+    ends = None if programme.happens(0.05) else starts + chance.choice((5, 10, 90, 180)) * DAY
+    row = _lot_row(programme, moment, source=source, cheque=cheque)
+    row["Active"] = starts <= programme.agenda.now
+    row["ActiveDate"] = text_of(starts)
+    if ends is not None:
+        row["ExpiryDate"] = text_of(ends)
+    lot = programme.place(customer.operations, row, moment)
+    customer.lots.append(lot)
+    _plan_changes(programme, lot, starts, ends)
+    return lot
+
+
+def _lot_row(programme: Programme, moment: int, *, source: int, cheque: Row | None) -> Row:
+    """A lot's row, without an end; many lots of purchases carry the number of their cheque."""
+    origin: Row = cheque or {"Id": None, "Pos": None, "PartnerName": None, "PosName": ""}
+    collides = source == PURCHASE and programme.happens(0.6)
+    number = origin["Id"] if collides else next(programme.other_ids)
+    added = _points_for(programme, cheque)
+    return operation_row(
+        Id=number,
+        BonusId=number,
+        ChequeId=origin["Id"],
+        Pos=origin["Pos"],
+        PosName=origin["PosName"],
+        PartnerName=origin["PartnerName"],
+        Added=added,
+        Redeemed=programme.perhaps(kopecks(0)),
+        Refund=programme.perhaps(False),
+        Proctime=text_of(moment),
+        ComponentType=BONUS,
+        BonusSource=source,
+        BonusSourceName=programme.perhaps(BONUS_SOURCES[source]),
+        ExpiryDate=UNSET if programme.happens(0.5) else None,
+        Remain=added,
+    )
+
+
+def points_of(lot: Entry) -> Decimal:
+    """How many points a lot was granted with."""
+    added = lot.row["Added"]
+    return added if isinstance(added, Decimal) else kopecks(0)
+
+
+def _points_for(programme: Programme, cheque: Row | None) -> Decimal:
+    amount = cheque["Amount"] if cheque else None
+    if isinstance(amount, Decimal):
+        return (amount / 20).quantize(Decimal("0.01"))
+    return programme.money(10, 500)
+
+
+def _plan_changes(programme: Programme, lot: Entry, starts: int, ends: int | None) -> None:
+    if starts > programme.agenda.now:
+        programme.agenda.at(starts, _activate, lot)
+    if ends is not None:
+        programme.agenda.at(ends, _expire, programme, lot, ends)
+
+
+def _activate(lot: Entry) -> None:
+    if lot.shelf is not None:
+        lot.row["Active"] = True
+
+
+def _expire(programme: Programme, lot: Entry, moment: int) -> None:
+    """Close a lot; what was left of it burns, half the time as a row of its own."""
+    left = lot.row["Remain"]
+    if lot.shelf is None or not isinstance(left, Decimal):
+        return
+    lot.row["Active"] = False
+    lot.row["Remain"] = kopecks(0)
+    if left > 0 and programme.happens(0.5):
+        number = next(programme.other_ids)
+        row = operation_row(
+            Id=number,
+            BonusId=number,
+            Added=-left,
+            Proctime=text_of(moment),
+            ComponentType=BONUS,
+            BonusSource=BURNT,
+            BonusSourceName=BONUS_SOURCES[BURNT],
+            Parent=lot.row["Id"],
+        )
+        programme.place(lot.shelf, row, moment)
+
+
+def spend(customer: Customer, wish: Decimal) -> Decimal:
+    """Take points from active lots, oldest first; answers how many were taken."""
+    taken = kopecks(0)
+    for lot in customer.lots:
+        left = lot.row["Remain"]
+        if taken >= wish:
+            break
+        if lot.shelf is not None and lot.row["Active"] and isinstance(left, Decimal) and left > 0:
+            part = min(left, wish - taken)
+            lot.row["Remain"] = left - part
+            taken += part
+    return taken
+
+
+def welcome(programme: Programme, customer: Customer, moment: int) -> None:
+    """Greet a new client with points."""
+    grant(programme, customer, moment, source=WELCOME)
+
+
+def give_promotions(programme: Programme, moment: int) -> None:
+    """Give gifts to many clients at one and the same moment, to some of them twice."""
+    for drawn in programme.some_of(programme.habits.promotions_daily):
+        for _ in range(2 if programme.happens(0.3) else 1):
+            source = programme.chance.choice(GIFT_SOURCES)
+            grant(programme, drawn.present(), moment, source=source)

@@ -1,0 +1,188 @@
+"""The five endpoints as the vendor's reference pages have them: fields, types, XML names.
+
+JSON answers keep the order written here; XML sorts by name after the base members. Nothing of
+behaviour lives here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+Value = int | str | Decimal | bool | None
+Row = dict[str, Value]
+Fields = dict[str, Value | list[Row]]
+Kind = Literal["integer", "boolean", "string", "date", "reg"]
+
+_SCHEMAS = "http://schemas.datacontract.org/2004/07/LCManagerPartner"
+INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
+ABSTRACTIONS = f"{_SCHEMAS}.Implementation.Abstractions"
+REQUESTS = f"{_SCHEMAS}.Implementation.Request"
+RESPONSES = f"{_SCHEMAS}.Implementation.Response"
+MODELS = f"{_SCHEMAS}.Models"
+
+BASE_FIELDS: Mapping[str, Kind] = {"Operator": "integer", "SiteCode": "string", "Token": "integer"}
+REG_FIELDS: Mapping[str, Kind] = {
+    "Month": "integer",
+    "Today": "boolean",
+    "Year": "integer",
+    "Yesterday": "boolean",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint. `rows` is its paged collection, `totals` what counts it, `items` XML names."""
+
+    name: str
+    request: str
+    response: str
+    fields: Mapping[str, Kind]
+    answer: tuple[str, ...]
+    items: Mapping[str, str]
+    rows: str | None = None
+    totals: tuple[str, ...] = ()
+    own_model: bool = False
+
+    @property
+    def request_namespace(self) -> str:
+        return MODELS if self.own_model else REQUESTS
+
+    @property
+    def response_namespace(self) -> str:
+        return MODELS if self.own_model else RESPONSES
+
+
+_OPERATIONS = Endpoint(
+    "OperationHistory",
+    "OperationHistoryRequest",
+    "OperationHistoryResponse",
+    fields={
+        "Card": "integer",
+        "Phone": "integer",
+        "Client": "integer",
+        "Partner": "integer",
+        "PosCode": "string",
+        "Bonus": "boolean",
+        "OrderId": "integer",
+        "Cheque": "boolean",
+        "Start": "integer",
+        "Length": "integer",
+    },
+    answer=("Client", "Phone", "Card", "Rows", "Operations"),
+    items={"Operations": "OperationHistoryResponse.OperationHistoryOperation"},
+    rows="Operations",
+    totals=("Rows",),
+)
+_REGISTRATIONS = Endpoint(
+    "ClientInfoPeriod",
+    "ClientInfoPeriodRequest",
+    "ClientInfoPeriodResponse",
+    fields={
+        "BegDate": "date",
+        "EndDate": "date",
+        "Registration": "boolean",
+        "RegPosList": "integer",
+        "Reg": "reg",
+    },
+    answer=("Clients",),
+    items={"Clients": "ClientInfoPeriodResponse.ClientInfoPeriodClient"},
+    rows="Clients",
+)
+_LEADS = Endpoint(
+    "LeadsPagingInfo",
+    "ClientLeadsPagingInfoRequest",
+    "ClientLeadsPagingInfoResponse",
+    fields={
+        "Client": "integer",
+        "BegDate": "date",
+        "EndDate": "date",
+        "Start": "integer",
+        "Length": "integer",
+    },
+    answer=("TotalRows", "TotalRowsSelect", "LeadsClients"),
+    items={"LeadsClients": "ClientLeadsPagingInfoResponse.ClientLeadsPagingInfoLeadsClient"},
+    rows="LeadsClients",
+    totals=("TotalRows", "TotalRowsSelect"),
+)
+STATISTICS = (
+    "MaxLinkGoods",
+    "NowLinkGoods",
+    "RemainLinkGoods",
+    "RemainCountPurchases",
+    "RemainGain",
+    "RemainEveryGain",
+    "CountOffer",
+    "CountConfirm",
+    "CountPurchases",
+    "SumGain",
+    "AvgFavorite",
+    "AvgAll",
+)
+_FAVOURITE = "ClientFavoriteDataInfoResponse.ClientFavoriteDataInfo"
+_FAVOURITES = Endpoint(
+    "ClientFavoriteDataInfo",
+    "ClientFavoriteDataInfoRequest",
+    "ClientFavoriteDataInfoResponse",
+    fields={
+        "Client": "integer",
+        "ClientFavoriteId": "integer",
+        "ListDataId": "integer",
+        "BegDate": "date",
+        "EndDate": "date",
+        "Start": "integer",
+        "Length": "integer",
+    },
+    answer=(
+        "TotalRows",
+        "TotalRowsSelect",
+        *STATISTICS,
+        "ClientFavorites",
+        "ListFavorites",
+        "GroupFavorites",
+    ),
+    items={
+        "ClientFavorites": f"{_FAVOURITE}ClientFavoritesRow",
+        "ListFavorites": f"{_FAVOURITE}ListFavoritesRow",
+        "GroupFavorites": f"{_FAVOURITE}GroupFavoritesRow",
+    },
+    rows="ClientFavorites",
+    totals=("TotalRows", "TotalRowsSelect"),
+)
+_UPDATE = Endpoint(
+    "ClientUpdate",
+    "SetClientUpdateRequest",
+    "SetClientUpdateResponse",
+    fields={
+        "Client": "integer",
+        "Name": "string",
+        "Surname": "string",
+        "Patronymic": "string",
+        "AllowSms": "boolean",
+        "AllowEmail": "boolean",
+        "Birthdate": "date",
+        "Phone": "integer",
+        "Email": "string",
+        "Gender": "integer",
+        "PosCode": "string",
+        "AllowEmailOnlineCheque": "boolean",
+        "ContragentId": "string",
+    },
+    answer=(),
+    items={},
+    own_model=True,
+)
+ENDPOINTS: Mapping[str, Endpoint] = {
+    endpoint.name: endpoint
+    for endpoint in (_REGISTRATIONS, _OPERATIONS, _LEADS, _FAVOURITES, _UPDATE)
+}
+
+
+def answer_of(endpoint: Endpoint, known: Fields) -> Fields:
+    """Lay out an answer in the vendor's order; what is not known is null, or an empty list."""
+    fields: Fields = {
+        name: known.get(name, [] if name in endpoint.items else None) for name in endpoint.answer
+    }
+    fields["ErrorCode"] = known.get("ErrorCode", 0)
+    fields["Message"] = known.get("Message")
+    return fields

@@ -1,0 +1,96 @@
+"""A client of the programme and the shelves its rows stand on.
+
+An Entry is one row together with the moment that the service orders by; the row is changed in
+place, so an answer always shows it as it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from lcm_pipeline.simulator.contract import Row
+from lcm_pipeline.simulator.people import Profile
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A row, its moment in ticks, its place in the order of arrival, and the shelf it is on."""
+
+    row: Row
+    moment: int
+    arrival: int
+    shelf: Shelf | None = None
+    bad: bool = False
+
+
+class Shelf:
+    """Entries of one kind of one client, newest first on demand."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Entry, None] = {}
+        self._sorted: list[Entry] | None = None
+
+    def add(self, entry: Entry) -> None:
+        """Put an entry here, off the shelf it was on."""
+        if entry.shelf is not None:
+            entry.shelf.remove(entry)
+        entry.shelf = self
+        self._entries[entry] = None
+        self._sorted = None
+
+    def remove(self, entry: Entry) -> None:
+        """Take an entry away; it stands nowhere then."""
+        del self._entries[entry]
+        entry.shelf = None
+        self._sorted = None
+
+    def newest_first(self) -> list[Entry]:
+        """All entries by moment, ties by arrival, both descending. Not to be changed."""
+        if self._sorted is None:
+            self._sorted = sorted(
+                self._entries, key=lambda entry: (entry.moment, entry.arrival), reverse=True
+            )
+        return self._sorted
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+@dataclass(slots=True, eq=False)
+class Offer:
+    """An offer of favourites: its entry, its goods, and the window in which it works."""
+
+    entry: Entry
+    goods: list[Row]
+    confirmed: int | None = None
+    ends: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Customer:
+    """One client. `heir` is the client that its history was merged into."""
+
+    id: int
+    registered: int
+    profile: Profile
+    cards: list[int]
+    heavy: bool = False
+    registrations: list[Entry] = field(default_factory=list)
+    operations: Shelf = field(default_factory=Shelf)
+    leads: Shelf = field(default_factory=Shelf)
+    offers: Shelf = field(default_factory=Shelf)
+    offer_of: dict[Entry, Offer] = field(default_factory=dict)
+    chosen: dict[int, Row] = field(default_factory=dict)
+    lots: list[Entry] = field(default_factory=list)
+    heir: Customer | None = None
+
+    def present(self) -> Customer:
+        """The client that this one's purchases count for today."""
+        customer = self
+        while customer.heir is not None:
+            customer = customer.heir
+        return customer

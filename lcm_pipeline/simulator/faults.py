@@ -1,0 +1,179 @@
+"""Failures on request: which call fails, and how.
+
+A rule counts the calls that it could meet (of its endpoint and client) from when it was set. The
+first rule that is due wins. Kinds are told apart by where they strike: on the connection, instead
+of the answer, on the rows of the answer, or on its bytes.
+"""
+
+from collections import Counter
+from random import Random
+from typing import Literal
+
+import msgspec
+
+from lcm_pipeline.simulator.contract import Endpoint, Fields
+from lcm_pipeline.simulator.replies import AN_ERROR, DENIED, HTML_TYPE, Reply, message_reply
+
+FaultKind = Literal[
+    "timeout",
+    "reset",
+    "disconnect",
+    "too_many_requests",
+    "server_error",
+    "unavailable_html",
+    "unauthorized",
+    "forbidden",
+    "html_with_200",
+    "empty_body",
+    "truncated_json",
+    "no_error_code",
+    "sql_timeout_half_rows",
+    "sql_deadlock",
+    "sql_other",
+    "message_half_rows",
+    "nothing_found",
+]
+EndpointName = Literal[
+    "ClientInfoPeriod",
+    "OperationHistory",
+    "LeadsPagingInfo",
+    "ClientFavoriteDataInfo",
+    "ClientUpdate",
+    "ManagerLogin",
+]
+ON_CONNECTION = frozenset(("timeout", "reset", "disconnect"))
+_PAGE = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
+_TIMEOUT = (
+    "Timeout expired.  The timeout period elapsed prior to completion of the operation "
+    "or the server is not responding."
+)
+_DEADLOCK = (
+    "Transaction (Process ID 61) was deadlocked on lock resources with another process "
+    "and has been chosen as the deadlock victim. Rerun the transaction."
+)
+_OTHER = "Object reference not set to an instance of an object."
+_PARTLY = "Не удалось получить часть записей"
+
+
+class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fail the `nth` call, each `every`-th, or any with `probability`; at most `times` times.
+
+    With `applied` the request is carried out before it fails, as when only its answer is lost.
+    """
+
+    kind: FaultKind
+    nth: int | None = None
+    every: int | None = None
+    probability: float | None = None
+    times: int | None = None
+    endpoint: EndpointName | None = None
+    client: int | None = None
+    seconds: float = 30.0
+    retry_after: str | int | None = None
+    applied: bool = False
+    seed: int = 0
+
+
+class FaultPlan:
+    """The rules in force and how far each has counted."""
+
+    def __init__(self, rules: tuple[FaultRule, ...] = ()) -> None:
+        self.struck: Counter[str] = Counter()
+        self.set(rules)
+
+    def set(self, rules: tuple[FaultRule, ...]) -> None:
+        """Put other rules in force; all of them count from nothing."""
+        self.rules = rules
+        self._calls = [0] * len(rules)
+        self._strikes = [0] * len(rules)
+        self._chances = [Random(f"fault {rule.seed}") for rule in rules]
+
+    def next(self, endpoint: str, client: int | None) -> FaultRule | None:
+        """Count one call against every rule and say which one strikes, if any."""
+        striking: int | None = None
+        for number, rule in enumerate(self.rules):
+            if rule.endpoint not in (None, endpoint) or rule.client not in (None, client):
+                continue
+            self._calls[number] += 1
+            if striking is None and self._is_due(number, rule):
+                striking = number
+        if striking is None:
+            return None
+        self._strikes[striking] += 1
+        self.struck[self.rules[striking].kind] += 1
+        return self.rules[striking]
+
+    def _is_due(self, number: int, rule: FaultRule) -> bool:
+        calls = self._calls[number]
+        if rule.times is not None and self._strikes[number] >= rule.times:
+            return False
+        if rule.nth is not None:
+            return calls == rule.nth
+        if rule.every is not None:
+            return calls % max(1, rule.every) == 0
+        return rule.probability is None or self._chances[number].random() < rule.probability
+
+
+def reply_instead(rule: FaultRule) -> Reply | None:
+    """The reply of a fault that gives none of the answer; None for faults of other places."""
+    match rule.kind:
+        case "too_many_requests":
+            waits = () if rule.retry_after is None else (("Retry-After", str(rule.retry_after)),)
+            return Reply(429, b'{"Message": "Too many requests"}', headers=waits)
+        case "server_error":
+            return AN_ERROR
+        case "unavailable_html":
+            return Reply(503, _PAGE.format("Service Unavailable").encode(), HTML_TYPE)
+        case "unauthorized":
+            return DENIED
+        case "forbidden":
+            return message_reply(403, "Access is denied.")
+        case "html_with_200":
+            return Reply(200, _PAGE.format("Технические работы").encode(), HTML_TYPE)
+        case "empty_body":
+            return Reply(200, b"")
+        case "no_error_code":
+            return message_reply(200, "An error has occurred.")
+        case _:
+            return None
+
+
+def spoil_rows(rule: FaultRule, endpoint: Endpoint, fields: Fields) -> Fields:
+    """Fail within the answer: an ErrorCode or a Message, half the rows or none."""
+    match rule.kind:
+        case "sql_timeout_half_rows":
+            return {**_halved(endpoint, fields), "ErrorCode": 10, "Message": _TIMEOUT[:100]}
+        case "sql_deadlock":
+            return {**_emptied(fields), "ErrorCode": 10, "Message": _DEADLOCK}
+        case "sql_other":
+            return {**_emptied(fields), "ErrorCode": 10, "Message": _OTHER}
+        case "message_half_rows":
+            return {**_halved(endpoint, fields), "ErrorCode": 0, "Message": _PARTLY}
+        case "nothing_found":
+            return {**_emptied(fields), **dict.fromkeys(endpoint.totals, 0), "ErrorCode": 0}
+        case _:
+            return fields
+
+
+def _halved(endpoint: Endpoint, fields: Fields) -> Fields:
+    """The first half of the rows; the total stays honest."""
+    rows = fields.get(endpoint.rows or "")
+    if not isinstance(rows, list):
+        return fields
+    kept = rows[: len(rows) // 2]
+    halved: Fields = {**fields, endpoint.rows or "": kept}
+    if "TotalRowsSelect" in fields:
+        halved["TotalRowsSelect"] = len(kept)
+    return halved
+
+
+def _emptied(fields: Fields) -> Fields:
+    return {name: [] if isinstance(value, list) else None for name, value in fields.items()}
+
+
+def spoil_bytes(rule: FaultRule, reply: Reply) -> Reply:
+    """Fail in the bytes: the body stops two thirds of the way."""
+    if rule.kind != "truncated_json":
+        return reply
+    cut = reply.body[: len(reply.body) * 2 // 3]
+    return Reply(reply.status, cut, reply.content_type, reply.headers)

@@ -1,0 +1,54 @@
+"""Changes to a client's rows between one request and the next, by plan.
+
+A hook fires after the `after`-th request to its client at its endpoint (counted per client, from
+when the hook was set), once, or on every later request too.
+"""
+
+from collections import Counter
+from typing import Literal
+
+import msgspec
+
+from lcm_pipeline.simulator.mutations import Action
+from lcm_pipeline.simulator.world import World
+
+PagedEndpoint = Literal["OperationHistory", "LeadsPagingInfo", "ClientFavoriteDataInfo"]
+_KINDS = {
+    "OperationHistory": "operations",
+    "LeadsPagingInfo": "leads",
+    "ClientFavoriteDataInfo": "offers",
+}
+
+
+class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to change after which request; without a client, it holds for each of them."""
+
+    action: Action
+    after: int = 1
+    client: int | None = None
+    endpoint: PagedEndpoint = "OperationHistory"
+    repeat: bool = False
+
+
+class HookPlan:
+    """The hooks in force and the requests that they have counted."""
+
+    def __init__(self) -> None:
+        self.set(())
+
+    def set(self, hooks: tuple[Hook, ...]) -> None:
+        """Put other hooks in force; all of them count from nothing."""
+        self._hooks = hooks
+        self._seen: Counter[tuple[int, int]] = Counter()
+
+    def after_request(self, world: World, endpoint: str, client: int | None) -> None:
+        """Count a request that was answered and change what is due."""
+        if client is None or not self._hooks:
+            return
+        for number, hook in enumerate(self._hooks):
+            if hook.endpoint != endpoint or hook.client not in (None, client):
+                continue
+            self._seen[number, client] += 1
+            seen = self._seen[number, client]
+            if seen == hook.after or (hook.repeat and seen > hook.after):
+                world.mutate(hook.action, client, kind=_KINDS[endpoint])

@@ -1,0 +1,108 @@
+"""Who may ask: the body's Token and Operator, and the bearer that ManagerLogin gives out.
+
+Refresh tokens work once. `forget` is a server restart: every token given out is gone.
+"""
+
+import base64
+import time
+from collections.abc import Mapping
+from urllib.parse import parse_qs
+
+from lcm_pipeline.simulator import json_format
+from lcm_pipeline.simulator.configuration import SimulatorConfig
+from lcm_pipeline.simulator.contract import Value
+from lcm_pipeline.simulator.replies import Reply
+from lcm_pipeline.simulator.requests import Request
+
+_CLAIMED_TOKEN = 777_001
+_BAD_TOKEN = (2, "Токен не найден или устарел")
+_BAD_OPERATOR = (9, "Оператор не найден")
+
+
+class Identity:
+    """The tokens that are good now."""
+
+    def __init__(self, config: SimulatorConfig) -> None:
+        self._config = config
+        self._access: dict[str, float] = {}
+        self._refresh: set[str] = set()
+        self._issued = 0
+        self.logins: dict[str, int] = {"password": 0, "refresh_token": 0, "refused": 0}
+
+    @property
+    def body_token(self) -> int | None:
+        """The Token that a body must carry; None when any will do."""
+        if self._config.token is None and self._config.username is not None:
+            return _CLAIMED_TOKEN
+        return self._config.token
+
+    def forget(self) -> None:
+        """Lose every bearer and refresh token."""
+        self._access.clear()
+        self._refresh.clear()
+
+    def log_in(self, body: bytes) -> Reply:
+        """Answer ManagerLogin."""
+        form = {
+            name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()
+        }
+        grant = form.get("grant_type", "")
+        if grant == "refresh_token" and form.get("refresh_token") in self._refresh:
+            self._refresh.discard(form["refresh_token"])
+        elif grant != "password" or not self._knows(form):
+            self.logins["refused"] += 1
+            return Reply(400, json_format.write_json(_refused(grant)))
+        self.logins[grant] += 1
+        return Reply(200, json_format.write_json(self._issue()))
+
+    def _knows(self, form: Mapping[str, str]) -> bool:
+        config = self._config
+        if config.username is None:
+            return True
+        return (form.get("username"), form.get("password")) == (config.username, config.password)
+
+    def _issue(self) -> dict[str, Value]:
+        self._issued += 1
+        expires = int(time.time()) + self._config.token_seconds
+        claims = {"token": str(self.body_token or _CLAIMED_TOKEN), "exp": expires}
+        access = ".".join(
+            _base64(json_format.write_json(part))
+            for part in ({"alg": "HS256", "typ": "JWT"}, claims, f"signature {self._issued}")
+        )
+        refresh = f"refresh-{self._issued:08}"
+        self._access[access] = time.time() + self._config.token_seconds
+        self._refresh.add(refresh)
+        return {
+            "access_token": access,
+            "token_type": "bearer",
+            "expires_in": self._config.token_seconds,
+            "refresh_token": refresh,
+        }
+
+    def admits(self, authorization: str) -> bool:
+        """Whether a request's bearer is good, where one is required."""
+        if self._config.username is None:
+            return True
+        scheme, _, access = authorization.partition(" ")
+        return scheme.lower() == "bearer" and self._access.get(access, 0) > time.time()
+
+    def refusal(self, request: Request) -> tuple[int, str] | None:
+        """The ErrorCode and Message for a body that carries the wrong identity."""
+        config, expected = self._config, self.body_token
+        if config.site_code is not None and request.get("SiteCode") == config.site_code:
+            return None
+        if expected is not None and request.get("Token") != expected:
+            return _BAD_TOKEN
+        if config.operator is not None and request.get("Operator") != config.operator:
+            return _BAD_OPERATOR
+        return None
+
+
+def _base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _refused(grant: str) -> dict[str, Value]:
+    if grant not in ("password", "refresh_token"):
+        return {"error": "unsupported_grant_type"}
+    return {"error": "invalid_grant", "error_description": "Неверное имя или пароль"}

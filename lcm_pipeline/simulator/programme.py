@@ -1,0 +1,86 @@
+"""The state of the programme: who is in it, what numbers come next, what is due.
+
+No life is decided here: the modules of events (registrations, purchases, bonuses, contacts,
+favourites, days) change this state, and the answers read it.
+"""
+
+from decimal import Decimal
+from itertools import count
+from random import Random
+
+from lcm_pipeline.simulator.agenda import Agenda
+from lcm_pipeline.simulator.contract import Row, Value
+from lcm_pipeline.simulator.customers import Customer, Entry, Shelf
+from lcm_pipeline.simulator.people import draw_card, draw_phone
+from lcm_pipeline.simulator.quirks import Habits
+
+
+class Programme:
+    """Clients and their rows, found by client, card, phone and e-mail."""
+
+    def __init__(self, seed: int, habits: Habits, beginning: int) -> None:
+        self.habits = habits
+        self.chance = Random(f"programme {seed}")
+        self.agenda = Agenda(beginning)
+        self.customers: dict[int, Customer] = {}
+        self.by_card: dict[int, Customer] = {}
+        self.by_phone: dict[int, Customer] = {}
+        self.by_email: dict[str, Customer] = {}
+        self.registrations = Shelf()
+        self.cheque_ids = count(700_001)
+        self.other_ids = count(3_000_000_000)
+        self.lead_ids = count(41)
+        self.offer_ids = count(90_001)
+        self.good_ids = count(1)
+        self._client = 1_000_000
+        self._arrivals = count(1)
+
+    def next_client(self) -> int:
+        """A new client's number: rising, with gaps."""
+        self._client += 1 + int(self.chance.random() * 9)
+        return self._client
+
+    def free_card(self) -> int:
+        """A card number that nobody has."""
+        while (card := draw_card(self.chance)) in self.by_card:
+            continue
+        return card
+
+    def free_phone(self) -> int:
+        """A phone number that nobody has."""
+        while (phone := draw_phone(self.chance)) in self.by_phone:
+            continue
+        return phone
+
+    def place(self, shelf: Shelf, row: Row, moment: int) -> Entry:
+        """Put a new row on a shelf."""
+        entry = Entry(row, moment, next(self._arrivals))
+        shelf.add(entry)
+        return entry
+
+    def money(self, least: int, most: int) -> Decimal:
+        """A sum of money with kopecks, drawn between two whole sums."""
+        return kopecks(least * 100 + int(self.chance.random() * (most - least) * 100))
+
+    def happens(self, share: float) -> bool:
+        """Whether something of this share happens now."""
+        return self.chance.random() < share
+
+    def some_of(self, share: float) -> list[Customer]:
+        """Draw about that share of all clients; the fraction left over is drawn too."""
+        everyone = list(self.customers.values())
+        wanted = share * len(everyone)
+        exactly = int(wanted) + (1 if self.happens(wanted % 1) else 0)
+        return self.chance.sample(everyone, min(exactly, len(everyone)))
+
+    def perhaps(self, value: Value) -> Value:
+        """The value, or now and then null; a text is now and then empty."""
+        draw = self.chance.random()
+        if draw >= self.habits.nulls:
+            return value
+        return "" if isinstance(value, str) and draw < self.habits.nulls / 3 else None
+
+
+def kopecks(number: int) -> Decimal:
+    """Kopecks as roubles with two decimals."""
+    return Decimal(number).scaleb(-2)

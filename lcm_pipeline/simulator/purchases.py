@@ -1,0 +1,170 @@
+"""Visits: a cheque, its points, sometimes an order; later perhaps a refund or a cancellation.
+
+A cancelled cheque vanishes with its bonuses. A refund is a cheque of its own, with either sign.
+A late visit becomes visible a day or two after its own Proctime.
+"""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from lcm_pipeline.simulator import bonuses
+from lcm_pipeline.simulator.bad_rows import spoil_sometimes
+from lcm_pipeline.simulator.bonuses import CHEQUE, ORDER, operation_row
+from lcm_pipeline.simulator.catalogue import POINTS_OF_SALE, PURCHASE, PointOfSale
+from lcm_pipeline.simulator.contract import Row
+from lcm_pipeline.simulator.customers import Customer, Entry
+from lcm_pipeline.simulator.moments import DAY, MINUTE, UNSET, moment_within, text_of
+from lcm_pipeline.simulator.programme import Programme, kopecks
+
+_ROWS_PER_VISIT = 2.1
+
+
+class Purchase(NamedTuple):
+    """A cheque with the bonuses that were given for it."""
+
+    cheque: Entry
+    bonuses: tuple[Entry, ...]
+
+
+def plan_visits(programme: Programme, customer: Customer, until: int) -> None:
+    """Plan a new client's visits until a moment: mostly 5 to 30 rows, few clients have many."""
+    span = until - customer.registered
+    if span <= 0:
+        return
+    visits = int(_rows_wanted(programme, heavy=customer.heavy) / _ROWS_PER_VISIT + 0.5)
+    earlier = customer.registered
+    for _ in range(visits):
+        if not programme.happens(programme.habits.tied):
+            day = customer.registered + int(programme.chance.random() * span)
+            earlier = moment_within(programme.chance, day - day % DAY)
+        moment = min(max(earlier, customer.registered), until)
+        plan_visit(programme, customer, moment)
+
+
+def _rows_wanted(programme: Programme, *, heavy: bool) -> int:
+    chance = programme.chance
+    draw = chance.random()
+    if heavy:
+        return int(programme.habits.heavy_operations * 1.15)
+    if draw < 0.1:
+        return chance.randint(0, 4)
+    if draw < 0.95:
+        return 5 + int(25 * chance.random() ** 2)
+    return chance.randint(31, 80) if draw < 0.99 else chance.randint(100, 300)
+
+
+def plan_visit(programme: Programme, customer: Customer, moment: int) -> None:
+    """Plan one visit; a late one is seen a day or two after it happened."""
+    late = programme.happens(programme.habits.late)
+    seen = moment + DAY + int(programme.chance.random() * DAY) if late else moment
+    programme.agenda.at(seen, make_purchase, programme, customer, moment)
+
+
+def make_purchase(programme: Programme, customer: Customer, moment: int) -> Purchase:
+    """Carry out a visit: the rows of a cheque, its order and its bonuses."""
+    customer = customer.present()
+    point = programme.chance.choice(POINTS_OF_SALE)
+    cheque = _cheque_row(programme, customer, point, moment)
+    if programme.happens(0.15):
+        _add_order(programme, customer, cheque, moment)
+    entry = programme.place(customer.operations, cheque, moment)
+    given = tuple(_add_bonuses(programme, customer, entry))
+    cheque["Added"] = sum((bonuses.points_of(lot) for lot in given), kopecks(0))
+    purchase = Purchase(entry, given)
+    _plan_undoing(programme, customer, purchase)
+    spoil_sometimes(programme, customer.operations, entry)
+    return purchase
+
+
+def _cheque_row(programme: Programme, customer: Customer, point: PointOfSale, moment: int) -> Row:
+    chance = programme.chance
+    number = next(programme.cheque_ids)
+    amount = programme.money(90, 6000)
+    spends = programme.happens(0.25)
+    redeemed = (
+        bonuses.spend(customer, (amount / 3).quantize(Decimal("0.01"))) if spends else kopecks(0)
+    )
+    return operation_row(
+        Id=number,
+        ChequeId=number,
+        Pos=programme.perhaps(point.id),
+        PosName=programme.perhaps(point.name),
+        PartnerName=programme.perhaps(point.partner_name),
+        Amount=amount,
+        Redeemed=redeemed,
+        Refund=programme.perhaps(False),
+        Proctime=text_of(moment),
+        Discount=programme.money(1, 90)
+        if programme.happens(0.2)
+        else programme.perhaps(kopecks(0)),
+        SertRedeemed=programme.money(100, 500) if programme.happens(0.03) else None,
+        CouponNumber=f"CPN-{chance.randrange(10**6):06}" if programme.happens(0.1) else "",
+        ComponentType=CHEQUE,
+        ChequeNumber=programme.perhaps(f"{point.code}/{number % 10_000:04}"),
+        ActiveDate=UNSET if programme.happens(0.1) else None,
+    )
+
+
+def _add_order(programme: Programme, customer: Customer, cheque: Row, moment: int) -> None:
+    number = cheque["Id"] if programme.happens(0.5) else next(programme.other_ids)
+    cheque["OrderId"] = number
+    ordered = moment if programme.happens(0.5) else max(moment - 30 * MINUTE, customer.registered)
+    row = operation_row(
+        Id=number,
+        OrderId=number,
+        Amount=cheque["Amount"],
+        Proctime=text_of(ordered),
+        ComponentType=ORDER,
+        PosName=cheque["PosName"],
+        Pos=cheque["Pos"],
+    )
+    programme.place(customer.operations, row, ordered)
+
+
+def _add_bonuses(programme: Programme, customer: Customer, cheque: Entry) -> list[Entry]:
+    wanted = (PURCHASE,) * int(programme.happens(0.8)) + (2,) * int(programme.happens(0.12))
+    return [
+        bonuses.grant(programme, customer, cheque.moment, source=source, cheque=cheque.row)
+        for source in wanted
+    ]
+
+
+def _plan_undoing(programme: Programme, customer: Customer, purchase: Purchase) -> None:
+    habits = programme.habits
+    later = programme.agenda.now + int((0.2 + 5 * programme.chance.random()) * DAY)
+    if programme.happens(habits.cancelled):
+        programme.agenda.at(later, cancel, purchase)
+    elif programme.happens(habits.refunded):
+        programme.agenda.at(later, refund, programme, customer, purchase, later)
+
+
+def cancel(purchase: Purchase) -> None:
+    """Delete a cheque and its bonuses without a trace."""
+    for entry in (purchase.cheque, *purchase.bonuses):
+        if entry.shelf is not None:
+            entry.shelf.remove(entry)
+
+
+def refund(programme: Programme, customer: Customer, purchase: Purchase, moment: int) -> None:
+    """Give money back by a cheque of its own and take the points from the lots."""
+    original = purchase.cheque
+    amount = original.row["Amount"]
+    if original.shelf is None or not isinstance(amount, Decimal):
+        return
+    for lot in purchase.bonuses:
+        lot.row["Remain"] = kopecks(0)
+    number = next(programme.cheque_ids)
+    negative = programme.happens(0.5)
+    row = operation_row(
+        **{key: original.row[key] for key in ("Pos", "PosName", "PartnerName", "OrderId")},
+        Id=number,
+        ChequeId=number,
+        Amount=-amount if negative else amount,
+        Added=kopecks(0),
+        Refund=True,
+        Proctime=text_of(moment),
+        ComponentType=CHEQUE,
+        ChequeNumber=f"R/{number % 10_000:04}",
+        Parent=original.row["Id"],
+    )
+    programme.place(customer.present().operations, row, moment)

@@ -1,0 +1,86 @@
+"""How clients come in: their cards, the ClientInfoPeriod rows, and how card statuses change.
+
+One row per (Client, Card), all with the client's own RegDate. A second card may come a day or
+two later and then appears in a day that was already read, and so may a whole registration.
+"""
+
+from lcm_pipeline.simulator import bonuses, purchases
+from lcm_pipeline.simulator.catalogue import CARD_STATUSES, CARD_TYPES, POINTS_OF_SALE
+from lcm_pipeline.simulator.customers import Customer
+from lcm_pipeline.simulator.moments import DAY, text_of
+from lcm_pipeline.simulator.people import invent_profile
+from lcm_pipeline.simulator.programme import Programme
+
+
+def plan_registration(programme: Programme, moment: int, until: int, *, heavy: bool) -> None:
+    """Let a client register at a moment and shop until another; few are seen days later."""
+    late = not heavy and programme.happens(programme.habits.late_registrations)
+    seen = moment + int(programme.chance.random() * DAY) + DAY if late else moment
+    programme.agenda.at(seen, _register, programme, moment, until, heavy)
+
+
+def _register(programme: Programme, moment: int, until: int, heavy: bool) -> None:
+    client = programme.next_client()
+    phone = None if programme.happens(0.02) else programme.free_phone()
+    profile = invent_profile(programme.chance, client, phone)
+    customer = Customer(client, moment, profile, [], heavy)
+    programme.customers[client] = customer
+    if phone is not None:
+        programme.by_phone[phone] = customer
+    if profile.Email is not None:
+        programme.by_email[profile.Email] = customer
+    issue_card(programme, customer)
+    if programme.happens(programme.habits.two_cards):
+        wait = DAY + int(programme.chance.random() * DAY) if programme.happens(0.2) else 0
+        programme.agenda.at(moment + wait, issue_card, programme, customer)
+    if programme.happens(0.5):
+        bonuses.welcome(programme, customer, moment)
+    purchases.plan_visits(programme, customer, until)
+
+
+def issue_card(programme: Programme, customer: Customer) -> None:
+    """Give a client a card, and so a row in the registrations."""
+    card = programme.free_card()
+    programme.by_card[card] = customer
+    customer.cards.append(card)
+    point = programme.chance.choice(POINTS_OF_SALE)
+    virtual = programme.happens(0.3)
+    row = {
+        "Client": customer.id,
+        "Card": card,
+        "OutNumber": programme.perhaps(card if virtual else card // 10),
+        "Virtual": programme.perhaps(virtual),
+        "Card_Type": programme.perhaps(CARD_TYPES[1] if virtual else CARD_TYPES[0]),
+        "Card_Status": programme.perhaps(CARD_STATUSES[0 if programme.happens(0.9) else 3]),
+        "RegPos": point.id,
+        "RegPosName": programme.perhaps(point.name),
+        "RegDate": text_of(customer.registered),
+    }
+    entry = programme.place(programme.registrations, row, customer.registered)
+    customer.registrations.append(entry)
+
+
+def change_some_cards(programme: Programme) -> None:
+    """Change the status of some clients' cards, in rows of any age."""
+    for customer in programme.some_of(programme.habits.card_changes_daily):
+        for entry in customer.registrations:
+            entry.row["Card_Status"] = programme.chance.choice(CARD_STATUSES)
+
+
+def merge_some(programme: Programme) -> None:
+    """Move the whole history of some clients to others; the old ones keep no operation."""
+    for source in programme.some_of(programme.habits.merged_daily):
+        target = programme.chance.choice(list(programme.customers.values())).present()
+        if not source.heavy and source.heir is None and target is not source:
+            merge(programme, source, target)
+
+
+def merge(programme: Programme, source: Customer, target: Customer) -> None:
+    """Move one client's operations to another and block its cards."""
+    for entry in list(source.operations):
+        target.operations.add(entry)
+    target.lots.extend(source.lots)
+    source.lots.clear()
+    source.heir = target
+    for entry in source.registrations:
+        entry.row["Card_Status"] = CARD_STATUSES[1]

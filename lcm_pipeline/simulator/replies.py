@@ -1,0 +1,25 @@
+"""What goes back over HTTP, before any server knows of it."""
+
+from dataclasses import dataclass, field
+
+from lcm_pipeline.simulator import json_format
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A status, a body and its type."""
+
+    status: int
+    body: bytes
+    content_type: str = json_format.CONTENT_TYPE
+    headers: tuple[tuple[str, str], ...] = field(default=())
+
+
+def message_reply(status: int, text: str) -> Reply:
+    """The service's way to fail without an ErrorCode: an object with a Message alone."""
+    return Reply(status, json_format.write_json({"Message": text}))
+
+
+AN_ERROR = message_reply(500, "An error has occurred.")
+DENIED = message_reply(401, "Authorization has been denied for this request.")
+HTML_TYPE = "text/html; charset=utf-8"

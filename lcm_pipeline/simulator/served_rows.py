@@ -1,0 +1,45 @@
+"""The last touch on an answer: offsets on dates and fields that nobody announced.
+
+Rows are copied only when a quirk touches them; the world's own rows stay as they are.
+"""
+
+from lcm_pipeline.simulator.contract import Fields, Row, Value
+from lcm_pipeline.simulator.moments import with_offset
+from lcm_pipeline.simulator.programme import kopecks
+from lcm_pipeline.simulator.quirks import Quirks
+
+INFORMATION = "Данные предоставлены за весь период участия"
+_DATES = frozenset(
+    (
+        "RegDate",
+        "Proctime",
+        "ActiveDate",
+        "ExpiryDate",
+        "ProcTime",
+        "ConfirmDateEnd",
+        "ProcTimeConfirm",
+        "ActionDateEnd",
+    )
+)
+_UNANNOUNCED: Row = {"LoyaltyLevel": "Золотой", "PointsForecast": kopecks(1234), "SegmentId": 7}
+
+
+def as_served(fields: Fields, quirks: Quirks) -> Fields:
+    """Apply the quirks that touch the content of rows."""
+    if quirks.offset_dates == "none" and not quirks.extra_fields:
+        return fields
+    return {
+        name: [_served(row, quirks) for row in content] if isinstance(content, list) else content
+        for name, content in fields.items()
+    }
+
+
+def _served(row: Row, quirks: Quirks) -> Row:
+    served: Row = dict(row)
+    if quirks.offset_dates != "none":
+        served = {name: _dated(name, value, quirks.offset_dates) for name, value in row.items()}
+    return {**served, **_UNANNOUNCED} if quirks.extra_fields else served
+
+
+def _dated(name: str, value: Value, zone: str) -> Value:
+    return with_offset(value, zone) if name in _DATES and isinstance(value, str) else value

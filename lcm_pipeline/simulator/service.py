@@ -1,0 +1,86 @@
+"""One running programme with everything that decides its answers, free of any server.
+
+The app asks it for replies, the control API turns its knobs.
+"""
+
+from dataclasses import dataclass, field
+
+from lcm_pipeline.simulator import json_format, xml_format
+from lcm_pipeline.simulator.answers import Desk
+from lcm_pipeline.simulator.configuration import SimulatorConfig
+from lcm_pipeline.simulator.contract import Endpoint, Fields, answer_of
+from lcm_pipeline.simulator.faults import FaultPlan, FaultRule, spoil_bytes, spoil_rows
+from lcm_pipeline.simulator.hooks import HookPlan
+from lcm_pipeline.simulator.identity import Identity
+from lcm_pipeline.simulator.replies import AN_ERROR, DENIED, Reply
+from lcm_pipeline.simulator.requests import Request
+from lcm_pipeline.simulator.traffic import Traffic
+from lcm_pipeline.simulator.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an endpoint; without a request when its body could not be read."""
+
+    endpoint: Endpoint
+    request: Request | None
+    authorization: str
+    as_xml: bool
+
+    @property
+    def client(self) -> int | None:
+        return self.request.get("Client") if self.request else None
+
+
+@dataclass
+class Service:
+    """The world, the desk that answers from it, and the plans of what goes wrong."""
+
+    config: SimulatorConfig
+    world: World
+    desk: Desk
+    identity: Identity
+    faults: FaultPlan
+    hooks: HookPlan = field(default_factory=HookPlan)
+    traffic: Traffic = field(default_factory=Traffic)
+
+    def reply(self, call: Call, fault: FaultRule | None) -> Reply:
+        """Answer one call, with the fault that strikes it."""
+        if not self.identity.admits(call.authorization):
+            return DENIED
+        if call.request is None:
+            return AN_ERROR
+        with self.world.lock:
+            fields = self._fields(call.endpoint, call.request)
+            if fault is not None:
+                fields = spoil_rows(fault, call.endpoint, fields)
+            reply = _written(call.endpoint, fields, as_xml=call.as_xml)
+            self.hooks.after_request(self.world, call.endpoint.name, call.client)
+        return reply if fault is None else spoil_bytes(fault, reply)
+
+    def _fields(self, endpoint: Endpoint, request: Request) -> Fields:
+        refusal = self.identity.refusal(request)
+        if refusal is not None:
+            code, message = refusal
+            return answer_of(endpoint, {"ErrorCode": code, "Message": message})
+        return self.desk.answer(endpoint, request)
+
+
+def _written(endpoint: Endpoint, fields: Fields, *, as_xml: bool) -> Reply:
+    if as_xml:
+        return Reply(200, xml_format.write_xml(endpoint, fields), xml_format.CONTENT_TYPE)
+    return Reply(200, json_format.write_json(fields))
+
+
+def build_service(config: SimulatorConfig) -> Service:
+    """Make the world of a configuration and what serves it."""
+    world = World(
+        config.seed, config.clients, start=config.start, now=config.now, habits=config.habits
+    )
+    return Service(
+        config=config,
+        world=world,
+        desk=Desk(world, config.quirks),
+        identity=Identity(config),
+        faults=FaultPlan(config.faults),
+    )

@@ -1,0 +1,114 @@
+"""The world under test: a programme, its clock, and the truth about what it holds now.
+
+A World may be used from the thread that serves it and from a test's own thread; `lock` is held
+around whatever reads or changes it.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timedelta
+from threading import RLock
+from typing import Any
+
+from lcm_pipeline.simulator import favourites, mutations
+from lcm_pipeline.simulator.contract import Row
+from lcm_pipeline.simulator.customers import Customer, Shelf
+from lcm_pipeline.simulator.days import Calendar
+from lcm_pipeline.simulator.moments import datetime_of, day_start, ticks_of
+from lcm_pipeline.simulator.profiles import Profiles
+from lcm_pipeline.simulator.programme import Programme
+from lcm_pipeline.simulator.quirks import Habits
+
+
+class World:
+    """A loyalty programme with `clients` clients that registered from `start` to `now`."""
+
+    def __init__(
+        self,
+        seed: int,
+        clients: int,
+        *,
+        start: date,
+        now: datetime,
+        habits: Habits | None = None,
+    ) -> None:
+        beginning, present = day_start(start), ticks_of(now)
+        if present < beginning:
+            raise ValueError(f"the world cannot be at {now} before it starts on {start}")
+        self.lock = RLock()
+        self.programme = Programme(seed, habits or Habits(), beginning)
+        Calendar(self.programme, clients=clients, start=beginning, now=present)
+        self.programme.agenda.run_until(present)
+        self.profiles = Profiles(self.programme)
+
+    @property
+    def now(self) -> datetime:
+        """The world's clock, naive Moscow time, cut to microseconds."""
+        return datetime_of(self.programme.agenda.now)
+
+    def advance(self, to: datetime | None = None, *, days: float = 0) -> datetime:
+        """Move the clock to a moment, or on by days; what is due on the way happens."""
+        moment = to if to is not None else self.now + timedelta(days=days)
+        with self.lock:
+            if ticks_of(moment) < ticks_of(self.now):
+                raise ValueError(f"the clock stands at {self.now} and does not go back to {moment}")
+            self.programme.agenda.run_until(ticks_of(moment))
+        return self.now
+
+    def truth(self) -> dict[str, list[Row]]:
+        """All rows that the source holds now, as served, by table."""
+        with self.lock:
+            everyone = self.programme.customers.values()
+            return {
+                "registrations": [dict(entry.row) for entry in self.programme.registrations],
+                "operations": _rows(everyone, lambda customer: customer.operations),
+                "leads": _rows(everyone, lambda customer: customer.leads),
+                "favourite_offers": _rows(everyone, lambda customer: customer.offers),
+                "favourite_goods": [row for customer in everyone for row in _goods(customer)],
+                "favourite_groups": [
+                    {"Client": customer.id, **row}
+                    for customer in everyone
+                    for row in customer.chosen.values()
+                ],
+                "favourite_stats": [
+                    {"Client": customer.id, **favourites.statistics(customer)}
+                    for customer in everyone
+                ],
+                "bad_rows": [
+                    {"Client": customer.id, **entry.row}
+                    for customer in everyone
+                    for entry in customer.operations
+                    if entry.bad
+                ],
+            }
+
+    def mutate(self, action: str, client: int, *, kind: str = "operations") -> bool:
+        """Change a client's rows at once, as `mutations` describes; False if nothing was there."""
+        with self.lock:
+            return mutations.mutate(self.programme, action, client, kind=kind)
+
+    def merge(self, source: int, target: int) -> None:
+        """Move the history of one client to another now."""
+        with self.lock:
+            mutations.merge_clients(self.programme, source, target)
+
+    def profile_rows(self) -> list[dict[str, Any]]:
+        """Every client's profile, in the vendor's spelling."""
+        with self.lock:
+            return self.profiles.rows()
+
+
+def _rows(everyone: Iterable[Customer], shelf_of: Callable[[Customer], Shelf]) -> list[Row]:
+    return [
+        {"Client": customer.id, **entry.row}
+        for customer in everyone
+        for entry in shelf_of(customer)
+    ]
+
+
+def _goods(customer: Customer) -> list[Row]:
+    return [
+        {"Client": customer.id, "ClientFavoriteId": made.entry.row["Id"], **good}
+        for made in customer.offer_of.values()
+        if made.entry.shelf is not None
+        for good in made.goods
+    ]

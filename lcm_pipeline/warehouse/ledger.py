@@ -1,0 +1,179 @@
+"""The ledger: what a run has to read, and what became of each of it.
+
+Rows land in staging in the same transaction as their ledger row, so a killed run goes on where it
+stopped. Staging is unlogged and empty after a crash of the server: the publish counts again.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from lcm_pipeline.model.readings import Assignment, Outcome
+from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.warehouse.runs import Run
+from lcm_pipeline.warehouse.statements import query
+
+_OUTCOME_COLUMNS = (
+    "client_id", "window_from", "status", "reading", "has_header", "single_page", "rows",
+    "staged", "quarantined", "base_version", "read_at", "fingerprint", "head", "header_digest",
+    "error",
+)  # fmt: skip
+
+
+def enlist_clients(session: psycopg.Connection, run: Run, audit_share: float) -> int:
+    """Put the roster of the window on the ledger, once; answers how many clients there are."""
+    return _enlist(session, run, "enlist_clients", {"audit_share": audit_share})
+
+
+def enlist_days(session: psycopg.Connection, run: Run, days: Iterable[date]) -> int:
+    """Put registration days on the ledger, once; answers how many there are."""
+    return _enlist(session, run, "enlist_days", {"days": list(days)})
+
+
+def next_assignments(
+    session: psycopg.Connection, run: Run, *, is_priority: bool, after: Assignment | None, most: int
+) -> list[Assignment]:
+    """The next things to read, in the order of the ledger, with what is known of each."""
+    name = "next_days" if run.feed == "registrations" else "next_clients"
+    values = {
+        "run_id": run.run_id,
+        "endpoint": run.feed,
+        "after_client": after.client_id if after else -1,
+        "after_day": after.day if after else date.min,
+        "is_priority": is_priority,
+        "most": most,
+    }
+    with session.cursor(row_factory=class_row(Assignment)) as cursor:
+        return cursor.execute(query(name), values).fetchall()
+
+
+def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
+    """Make the run's landing tables where they are missing."""
+    for table in tables:
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
+            for name, kind in zip(table.landing_columns, table.landing_types, strict=True)
+        )
+        session.execute(
+            sql.SQL(
+                "create unlogged table if not exists {} (fetch_id bigint, fetch_day date, {})"
+            ).format(staging_of(run, table), columns)
+        )
+
+
+def staging_of(run: Run, table: CoreTable) -> sql.Identifier:
+    """The run's landing table for a core table."""
+    return sql.Identifier("staging", f"{table.name}_r{run.run_id}")
+
+
+def record_outcomes(
+    session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], outcomes: Sequence[Outcome]
+) -> None:
+    """Stage the records of some outcomes and close their ledger rows, in one transaction."""
+    with session.transaction():
+        session.execute("set local synchronous_commit = off")
+        _forget_staged(session, run, tables, outcomes)
+        for table in tables:
+            _copy(session, run, table, outcomes)
+        _quarantine(session, run, outcomes)
+        rows = [_ledger_row(outcome) for outcome in outcomes]
+        columns = {
+            name: list(values)
+            for name, values in zip(_OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True)
+        }
+        session.execute(query("close_fetches"), {"run_id": run.run_id, **columns})
+
+
+def _enlist(session: psycopg.Connection, run: Run, name: str, values: dict[str, Any]) -> int:
+    window = {"first": run.window.first, "last": run.window.last}
+    base = {"run_id": run.run_id, "endpoint": run.feed, **window, **values}
+    with session.transaction():
+        session.execute(query(name), base)
+        row = session.execute(
+            "update sync.runs set clients ="
+            " (select count(*) from sync.fetches where run_id = %(run_id)s)"
+            " where run_id = %(run_id)s returning clients",
+            base,
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _forget_staged(
+    session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], outcomes: Sequence[Outcome]
+) -> None:
+    """A reading that is done again replaces what it staged before."""
+    again = [o.assignment for o in outcomes if o.landing.staged or o.status == "done"]
+    values = {"ids": [a.client_id for a in again], "days": [a.day for a in again]}
+    row = session.execute(
+        "select 1 from sync.fetches f join unnest(%(ids)s::bigint[], %(days)s::date[]) as a (id, d)"
+        " on f.client_id = a.id and f.window_from = a.d"
+        " where f.run_id = %(run_id)s and f.attempts > 0 limit 1",
+        {"run_id": run.run_id, **values},
+    ).fetchone()
+    for table in tables if row else ():
+        session.execute(
+            sql.SQL(
+                "delete from {} t using unnest(%(ids)s::bigint[], %(days)s::date[]) as a (id, d)"
+                " where t.fetch_id = a.id and t.fetch_day = a.d"
+            ).format(staging_of(run, table)),
+            values,
+        )
+
+
+def _copy(
+    session: psycopg.Connection, run: Run, table: CoreTable, outcomes: Sequence[Outcome]
+) -> None:
+    if not any(table.name in outcome.landing.records for outcome in outcomes):
+        return
+    columns = sql.SQL(", ").join(
+        map(sql.Identifier, ("fetch_id", "fetch_day", *table.landing_columns))
+    )
+    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
+        staging_of(run, table), columns
+    )
+    with session.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(["int8", "date", *table.landing_types])
+        for outcome in outcomes:
+            prefix = (outcome.assignment.client_id, outcome.assignment.day)
+            for record in outcome.landing.records.get(table.name, ()):
+                copy.write_row(prefix + record)
+
+
+def _quarantine(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -> None:
+    bad = [row for outcome in outcomes for row in outcome.landing.bad_rows]
+    if bad:
+        session.cursor().executemany(
+            query("quarantine_row"),
+            [{"endpoint": run.feed, "run_id": run.run_id, **vars(row)} for row in bad],
+        )
+    names = frozenset().union(*(outcome.landing.unknown_fields for outcome in outcomes))
+    if names:
+        session.execute(
+            "insert into sync.unknown_fields (endpoint, field_name)"
+            " select %s, unnest(%s::text[]) on conflict do nothing",
+            (run.feed, sorted(names)),
+        )
+
+
+def _ledger_row(outcome: Outcome) -> tuple[Any, ...]:
+    return (
+        outcome.assignment.client_id,
+        outcome.assignment.day,
+        outcome.status,
+        outcome.reading,
+        outcome.has_header,
+        outcome.single_page,
+        outcome.source_total,
+        outcome.landing.staged,
+        len(outcome.landing.bad_rows),
+        outcome.assignment.version,
+        outcome.read_at,
+        outcome.fingerprint,
+        outcome.head,
+        outcome.header_digest,
+        outcome.error,
+    )

@@ -1,0 +1,82 @@
+"""Brings the schema up to date: plain SQL files, each in one transaction, forward only.
+
+A file that was applied and has changed since is an error, never applied again. Processes that
+migrate at once wait for each other.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import LiteralString, cast
+
+import psycopg
+
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.statements import migration_files
+
+_LOCK = 0x6C636D01
+
+_CREATE_LEDGER = """
+create table if not exists public.lcm_migrations (
+    name text primary key,
+    checksum text not null,
+    applied_at timestamptz not null default now()
+)
+"""
+
+
+class MigrationError(Exception):
+    """The schema cannot be brought up to date; the message names the file and why."""
+
+
+def migrate(warehouse: Warehouse) -> list[str]:
+    """Apply what is missing; answers the names of the files applied. Raises MigrationError."""
+    applied: list[str] = []
+    with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
+        if not _is_behind(session):
+            return applied
+        session.execute("select pg_advisory_lock(%s)", (_LOCK,))
+        session.execute(_CREATE_LEDGER)
+        known = _known(session)
+        for path in migration_files():
+            if path.name not in known:
+                _apply(session, path)
+                applied.append(path.name)
+    return applied
+
+
+def _is_behind(session: psycopg.Connection) -> bool:
+    """Whether a file is missing; raises when one was changed after it was applied."""
+    row = session.execute("select to_regclass('public.lcm_migrations') is not null").fetchone()
+    known = _known(session) if row and row[0] else {}
+    files = migration_files()
+    for path in files:
+        if path.name in known and known[path.name] != _checksum(path):
+            raise MigrationError(
+                f"{path.name} was changed after it was applied: put it back, and add a new file"
+            )
+    if newer := known.keys() - {path.name for path in files}:
+        raise MigrationError(
+            f"the warehouse was migrated by a newer version ({max(newer)}): update lcm_pipeline"
+        )
+    return len(known) < len(files)
+
+
+def _known(session: psycopg.Connection) -> dict[str, str]:
+    rows = session.execute("select name, checksum from public.lcm_migrations").fetchall()
+    return {str(name): str(checksum) for name, checksum in rows}
+
+
+def _apply(session: psycopg.Connection, path: Path) -> None:
+    try:
+        with session.transaction():
+            session.execute(cast(LiteralString, path.read_text(encoding="utf-8")))
+            session.execute(
+                "insert into public.lcm_migrations (name, checksum) values (%s, %s)",
+                (path.name, _checksum(path)),
+            )
+    except psycopg.Error as error:
+        raise MigrationError(f"{path.name} failed: {str(error).strip()}") from error
+
+
+def _checksum(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()

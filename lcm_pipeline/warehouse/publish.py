@@ -1,0 +1,179 @@
+"""Publishing a run: everything that it proved flips in one transaction, or nothing does.
+
+A fetch is taken when its staged records are all there and nobody published the same client since
+it was read; otherwise it is read again, or counts as superseded by a newer reading. One advisory
+lock lets publishes follow each other; readers are never locked out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.model.tables import NAMED_THINGS, WHOLE_OFFERS, CoreTable
+from lcm_pipeline.warehouse import upserts
+from lcm_pipeline.warehouse.ledger import staging_of
+from lcm_pipeline.warehouse.partitions import ensure_partitions, months_ahead
+from lcm_pipeline.warehouse.runs import Run
+from lcm_pipeline.warehouse.statements import query
+
+_LOCK = 0x6C636D03
+
+
+class DeleteFuseBlown(Exception):  # noqa: N818 - a guard that tripped, named as people say it
+    """The publish would delete more than the set share of what it covers; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What one publish did. again: fetches that have to be read again before they can be taken."""
+
+    written: int
+    deleted: int
+    again: int
+
+
+def publish(
+    session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], *, delete_fuse: float
+) -> Published:
+    """Publish what the run has proven. An autocommit session. Raises DeleteFuseBlown."""
+    for table in tables:
+        _prepare_partitions(session, run, table)
+    with session.transaction():
+        session.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+        again = _select_fetches(session, run, tables)
+        _open_views(session, run, tables)
+        general = [table for table in tables if table.publish_query is None]
+        for table in general:
+            _collect(session, table)
+        _check_fuse(session, run, general[0], delete_fuse)
+        written = sum(_write(session, run, table) for table in general)
+        deleted = sum(_delete(session, run, table) for table in general)
+        written += _follow_up(session, run, tables)
+        _settle(session, run, written, deleted)
+        for table in tables:
+            session.execute(upserts.drop_view(table))
+    return Published(written, deleted, again)
+
+
+def _prepare_partitions(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
+    if table.date_column is None:
+        return
+    rows = session.execute(
+        SQL("select distinct date_trunc('month', {})::date from {}").format(
+            Identifier(table.date_column), staging_of(run, table)
+        )
+    )
+    months = [row[0] for row in rows.fetchall()]
+    ensure_partitions(session, "core", table.name, [*months, *months_ahead()])
+    if table.has_history:
+        ensure_partitions(session, "history", table.name, months_ahead())
+
+
+def _select_fetches(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
+    """Make `publishing`, the fetches to take; answers how many have to be read again."""
+    for table in tables:
+        session.execute(SQL("analyze {}").format(staging_of(run, table)))
+    counts = SQL(" union all ").join(
+        SQL("select fetch_id, fetch_day, count(*) as staged from {} group by 1, 2").format(
+            staging_of(run, table)
+        )
+        for table in tables
+    )
+    session.execute(
+        SQL(
+            "create temp table staged_counts on commit drop as"
+            " select fetch_id, fetch_day, sum(staged)::int as staged from ({}) as counted"
+            " group by 1, 2"
+        ).format(counts)
+    )
+    kind = "days" if run.feed == "registrations" else "clients"
+    values = {"run_id": run.run_id, "endpoint": run.feed}
+    session.execute(query(f"judge_{kind}"), values)
+    row = session.execute("select count(*) filter (where verdict = 'again') from judged").fetchone()
+    session.execute(query("select_fetches"), values)
+    session.execute(
+        "create temp table publishing on commit drop as select * from judged where verdict = 'take'"
+    )
+    session.execute("analyze publishing")
+    return int(row[0]) if row else 0
+
+
+def _open_views(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
+    for table in tables:
+        session.execute(upserts.incoming_view(run, table))
+    session.execute(query("cover"))
+    if any(table.covered_by is WHOLE_OFFERS for table in tables):
+        session.execute(query("cover_offers"))
+
+
+def _collect(session: psycopg.Connection, table: CoreTable) -> None:
+    session.execute(upserts.collect_changed(table))
+    session.execute(upserts.collect_gone(table))
+    session.execute(
+        SQL("analyze {}, {}").format(
+            Identifier(f"changed_{table.name}"), Identifier(f"gone_{table.name}")
+        )
+    )
+
+
+def _check_fuse(
+    session: psycopg.Connection, run: Run, table: CoreTable, delete_fuse: float
+) -> None:
+    lost = session.execute(upserts.count_lost(table)).fetchone()
+    covered = session.execute("select coalesce(sum(known_total), 0) from publishing").fetchone()
+    lost_rows, covered_rows = (int(row[0]) if row else 0 for row in (lost, covered))
+    if lost_rows > delete_fuse * covered_rows and lost_rows > 0:
+        raise DeleteFuseBlown(
+            f"{run.feed}: the source no longer has {lost_rows:,} of {covered_rows:,} rows, which is"
+            f" more than LCM_DELETE_FUSE allows ({delete_fuse:.1%}). Nothing was published. If the"
+            " source is right, run again with a larger LCM_DELETE_FUSE, such as"
+            f" {min(1.0, lost_rows / max(1, covered_rows) + 0.01):.2f}"
+        )
+
+
+def _write(session: psycopg.Connection, run: Run, table: CoreTable) -> int:
+    if table.has_history:
+        session.execute(upserts.keep_history(table))
+    return session.execute(upserts.write_changed(table), {"run_id": run.run_id}).rowcount
+
+
+def _delete(session: psycopg.Connection, run: Run, table: CoreTable) -> int:
+    return session.execute(upserts.mark_gone(table), {"run_id": run.run_id}).rowcount
+
+
+def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
+    """Publish the tables that have a query of their own, and the names that rows tell."""
+    names = {table.name for table in tables}
+    values = {"run_id": run.run_id, "last": run.window.last}
+    written = 0
+    for table in tables:
+        if table.publish_query is not None:
+            written += session.execute(query(table.publish_query), values).rowcount
+    for thing in NAMED_THINGS:
+        if thing.source in names:
+            session.execute(upserts.remember_names(thing), values)
+    if "registrations" in names:
+        session.execute(query("publish_cards"), values)
+    if "favourite_goods" in names:
+        session.execute(query("publish_goods"), values)
+        session.execute(query("delete_goods_of_deleted_offers"), values)
+    return written
+
+
+def _settle(session: psycopg.Connection, run: Run, written: int, deleted: int) -> None:
+    """Remember the proven state, close the fetches, and say what is complete."""
+    kind = "days" if run.feed == "registrations" else "clients"
+    values = {
+        "run_id": run.run_id,
+        "endpoint": run.feed,
+        "first": run.window.first,
+        "last": run.window.last,
+        "written": written,
+        "deleted": deleted,
+    }
+    session.execute(query("resolve_quarantine"), values)
+    session.execute(query(f"remember_{kind}"), values)
+    session.execute(query("settle_run"), values)
+    session.execute(query(f"complete_{kind}"), values)

@@ -1,0 +1,31 @@
+"""The SQL files of the project: migrations in order, and queries by name.
+
+They lie in `sql/` beside the package in a checkout, and inside the package in a wheel.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import LiteralString, cast
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@cache
+def sql_folder() -> Path:
+    """The folder that holds `migrations` and `queries`."""
+    for candidate in (_PACKAGE / "sql", _PACKAGE.parent / "sql"):
+        if (candidate / "migrations").is_dir():
+            return candidate
+    raise FileNotFoundError("the folder sql/ is missing: install the project from its checkout")
+
+
+@cache
+def query(name: str) -> LiteralString:
+    """The text of sql/queries/<name>.sql; our own file, so it may be composed as SQL."""
+    text = (sql_folder() / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+    return cast(LiteralString, text)
+
+
+def migration_files() -> list[Path]:
+    """The migrations in the order in which they are applied."""
+    return sorted((sql_folder() / "migrations").glob("[0-9][0-9][0-9][0-9]_*.sql"))

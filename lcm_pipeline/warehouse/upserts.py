@@ -1,0 +1,207 @@
+"""The statements of a publish, composed from what `model.tables` says of a table.
+
+They run inside one transaction, over a view `incoming_<table>` of the staged rows that may be
+published. The surprising fact: rows are compared before they are written, so a row that did not
+change is not even locked.
+"""
+
+from psycopg import sql
+from psycopg.sql import SQL, Composed, Identifier
+
+from lcm_pipeline.model.tables import CoreTable, NamedThing
+from lcm_pipeline.warehouse.ledger import staging_of
+from lcm_pipeline.warehouse.runs import Run
+
+
+def incoming_view(run: Run, table: CoreTable) -> Composed:
+    """The staged rows of the fetches that this publish takes."""
+    return SQL(
+        "create or replace temp view {} as select {}, publishing.read_at, publishing.reading"
+        " from {} as staged join publishing"
+        " on publishing.client_id = staged.fetch_id and publishing.window_from = staged.fetch_day"
+    ).format(
+        _incoming(table),
+        _names([c for c in table.landing_columns if c != "extra"], "staged")
+        + SQL(", staged.extra::jsonb as extra"),
+        staging_of(run, table),
+    )
+
+
+def drop_view(table: CoreTable) -> Composed:
+    """Undo `incoming_view`."""
+    return SQL("drop view {}").format(_incoming(table))
+
+
+def collect_changed(table: CoreTable) -> Composed:
+    """Gather the incoming rows that are new, different, or were deleted."""
+    return SQL(
+        "create temp table {changed} on commit drop as select {columns}"
+        " from {incoming} as incoming left join core.{name} as stored on {same}"
+        " where stored.sync_run_id is null or stored.deleted_at is not null"
+        " or ({theirs}) is distinct from ({ours})"
+    ).format(
+        changed=_changed(table),
+        columns=_names(table.columns, "incoming"),
+        incoming=_incoming(table),
+        name=Identifier(table.name),
+        same=_equal(table.key, "stored", "incoming"),
+        theirs=_names(_values(table), "stored"),
+        ours=_names(_values(table), "incoming"),
+    )
+
+
+def collect_gone(table: CoreTable) -> Composed:
+    """Gather the keys of live rows that a covering reading did not bring, or brought elsewhere."""
+    gone = SQL(
+        "create temp table {gone} on commit drop as select {key} from core.{name} as stored"
+        " join {covered} as covered on {in_scope} where stored.deleted_at is null and not exists"
+        " (select from {incoming} as incoming where {same})"
+    ).format(
+        gone=_gone(table),
+        key=_names(table.key, "stored"),
+        name=Identifier(table.name),
+        covered=_covered(table),
+        in_scope=_equal(_scope(table), "stored", "covered"),
+        incoming=_incoming(table),
+        same=_equal(table.key, "stored", "incoming"),
+    )
+    return gone if table.date_column is None else gone + _moved_to_another_day(table)
+
+
+def count_lost(table: CoreTable) -> Composed:
+    """Count the gone rows that did not turn up with another client, as after a merge of cards."""
+    elsewhere = tuple(name for name in table.identity if name != "client_id")
+    return SQL(
+        "select count(*) from {gone} as gone where not exists"
+        " (select from {incoming} as incoming"
+        " where {same} and incoming.client_id <> gone.client_id)"
+    ).format(
+        gone=_gone(table),
+        incoming=_incoming(table),
+        same=_equal(elsewhere, "incoming", "gone"),
+    )
+
+
+def keep_history(table: CoreTable) -> Composed:
+    """Copy the versions that are about to be replaced or deleted into history."""
+    columns = (*table.columns, "sync_run_id", "first_seen_at", "synced_at", "deleted_at")
+    return SQL(
+        "insert into history.{name} ({columns}, valid_from, valid_to)"
+        " select {stored}, stored.synced_at, now() from core.{name} as stored where exists"
+        " (select from {changed} as changed where {as_changed}) or exists"
+        " (select from {gone} as gone where {as_gone})"
+    ).format(
+        name=Identifier(table.name),
+        columns=_names(columns),
+        stored=_names(columns, "stored"),
+        changed=_changed(table),
+        as_changed=_equal(table.key, "stored", "changed"),
+        gone=_gone(table),
+        as_gone=_equal(table.key, "stored", "gone"),
+    )
+
+
+def write_changed(table: CoreTable) -> Composed:
+    """Insert or update the changed rows; parameter: the run."""
+    return SQL(
+        "insert into core.{name} ({columns}, sync_run_id, first_seen_at, synced_at)"
+        " select {columns}, %(run_id)s, now(), now() from {changed}"
+        " on conflict ({key}) do update set {set}, deleted_at = null,"
+        " sync_run_id = excluded.sync_run_id, synced_at = excluded.synced_at"
+    ).format(
+        name=Identifier(table.name),
+        columns=_names(table.columns),
+        changed=_changed(table),
+        key=_names(table.key),
+        set=_assignments(_values(table)),
+    )
+
+
+def mark_gone(table: CoreTable) -> Composed:
+    """Mark the gone rows as deleted; parameter: the run."""
+    return SQL(
+        "update core.{name} as stored set deleted_at = now(), synced_at = now(),"
+        " sync_run_id = %(run_id)s from {gone} as gone where {same}"
+    ).format(
+        name=Identifier(table.name), gone=_gone(table), same=_equal(table.key, "stored", "gone")
+    )
+
+
+def remember_names(thing: NamedThing) -> Composed:
+    """Take over names from incoming rows, the newest; parameter: the run."""
+    return SQL(
+        "insert into core.{name} as stored"
+        " ({columns}, named_at, sync_run_id, first_seen_at, synced_at)"
+        " select distinct on ({key}) {theirs}, {moment}, %(run_id)s, now(), now() from {source}"
+        " where {key} is not null and {label} is not null"
+        " order by {key}, {moment} desc, {label} desc"
+        " on conflict ({own_key}) do update set {set}, named_at = excluded.named_at,"
+        " sync_run_id = excluded.sync_run_id, synced_at = excluded.synced_at"
+        " where (excluded.named_at, excluded.name) > (stored.named_at, stored.name)"
+    ).format(
+        name=Identifier(thing.name),
+        columns=_names(tuple(thing.columns)),
+        theirs=_names(tuple(thing.columns.values())),
+        key=Identifier(thing.columns[thing.key]),
+        own_key=Identifier(thing.key),
+        label=Identifier(thing.columns["name"]),
+        moment=Identifier(thing.moment),
+        source=Identifier(f"incoming_{thing.source}"),
+        set=_assignments([name for name in thing.columns if name != thing.key]),
+    )
+
+
+def _moved_to_another_day(table: CoreTable) -> Composed:
+    assert table.date_column is not None  # noqa: S101 - asked by collect_gone
+    return SQL(
+        " union select {key} from core.{name} as stored join {incoming} as incoming on {same}"
+        " where stored.{day} <> incoming.{day} and stored.deleted_at is null"
+        " and incoming.reading = 'delta'"
+    ).format(
+        key=_names(table.key, "stored"),
+        name=Identifier(table.name),
+        incoming=_incoming(table),
+        same=_equal(table.identity, "stored", "incoming"),
+        day=Identifier(table.date_column),
+    )
+
+
+def _values(table: CoreTable) -> list[str]:
+    return [name for name in table.columns if name not in table.key]
+
+
+def _scope(table: CoreTable) -> tuple[str, ...]:
+    return table.covered_by.columns if table.covered_by else ()
+
+
+def _covered(table: CoreTable) -> Identifier:
+    return Identifier(table.covered_by.relation if table.covered_by else "")
+
+
+def _incoming(table: CoreTable) -> Identifier:
+    return Identifier(f"incoming_{table.name}")
+
+
+def _changed(table: CoreTable) -> Identifier:
+    return Identifier(f"changed_{table.name}")
+
+
+def _gone(table: CoreTable) -> Identifier:
+    return Identifier(f"gone_{table.name}")
+
+
+def _names(names: tuple[str, ...] | list[str], relation: str | None = None) -> Composed:
+    parts = [Identifier(relation, name) if relation else Identifier(name) for name in names]
+    return sql.SQL(", ").join(parts)
+
+
+def _equal(names: tuple[str, ...], left: str, right: str) -> Composed:
+    return SQL(" and ").join(
+        SQL("{} = {}").format(Identifier(left, name), Identifier(right, name)) for name in names
+    )
+
+
+def _assignments(names: list[str]) -> Composed:
+    return SQL(", ").join(
+        SQL("{} = {}").format(Identifier(name), Identifier("excluded", name)) for name in names
+    )

@@ -1,0 +1,49 @@
+-- purpose: the roster: first registration of each client, and its newest known phone
+-- parameters: run_id
+with seen as (
+    select
+        client_id,
+        min(registered_at) as registered_at,
+        min(registration_date) as registration_date,
+        (array_agg(pos_id order by registered_at, pos_id)
+            filter (where registered_at is not null))[1] as pos_id,
+        (array_agg(phone order by read_at desc) filter (where phone is not null))[1] as phone
+    from incoming_clients
+    group by client_id
+),
+
+merged as (
+    select
+        seen.client_id,
+        least(stored.registered_at, seen.registered_at) as registered_at,
+        least(stored.registration_date, seen.registration_date) as registration_date,
+        case
+            when stored.registered_at <= seen.registered_at or seen.registered_at is null
+                then stored.pos_id
+            else seen.pos_id
+        end as pos_id,
+        coalesce(seen.phone, stored.phone) as phone
+    from seen
+    left join core.clients as stored on stored.client_id = seen.client_id
+)
+
+insert into core.clients as stored
+    (client_id, registered_at, registration_date, pos_id, phone, sync_run_id, first_seen_at, synced_at)
+select client_id, registered_at, registration_date, pos_id, phone, %(run_id)s, now(), now()
+from merged
+where
+    not exists (
+        select from core.clients as same
+        where
+            same.client_id = merged.client_id
+            and (same.registered_at, same.registration_date, same.pos_id, same.phone)
+            is not distinct from
+            (merged.registered_at, merged.registration_date, merged.pos_id, merged.phone)
+    )
+on conflict (client_id) do update set
+    registered_at = excluded.registered_at,
+    registration_date = excluded.registration_date,
+    pos_id = excluded.pos_id,
+    phone = excluded.phone,
+    sync_run_id = excluded.sync_run_id,
+    synced_at = excluded.synced_at;

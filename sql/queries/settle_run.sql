@@ -1,0 +1,26 @@
+-- purpose: close the fetches that a publish took, and count them on the run
+-- parameters: run_id, written, deleted
+update sync.fetches
+set status = 'published'
+from publishing
+where
+    fetches.run_id = %(run_id)s
+    and fetches.client_id = publishing.client_id
+    and fetches.window_from = publishing.window_from;
+
+update sync.runs
+set
+    rows_written = rows_written + %(written)s,
+    rows_deleted = rows_deleted + %(deleted)s,
+    rows_read = counted.rows_read,
+    quarantined = counted.quarantined,
+    pending = counted.pending
+from (
+    select
+        coalesce(sum(staged), 0) as rows_read,
+        coalesce(sum(quarantined), 0) as quarantined,
+        count(*) filter (where status in ('pending', 'unproven', 'failed')) as pending
+    from sync.fetches
+    where run_id = %(run_id)s
+) as counted
+where runs.run_id = %(run_id)s;

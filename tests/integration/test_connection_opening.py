@@ -1,0 +1,145 @@
+"""A warehouse is opened when it can be used; otherwise the message says where, what and how."""
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import sqlalchemy
+
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailable, open_warehouse
+from lcm_pipeline.warehouse.embedded import embedded_postgres
+from tests.integration.scripted_postgres import greeting, refusal, scripted_postgres
+
+SECRET = "tr0ub4dor"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    place = tmp_path_factory.mktemp("home") / ".lcm"
+    with embedded_postgres(place):
+        yield place
+
+
+@pytest.fixture
+def embedded(home: Path) -> Settings:
+    return load_settings(home=home, database_url=None)
+
+
+def _pointed_at(port: int) -> Settings:
+    return load_settings(database_url=f"postgresql://me:{SECRET}@127.0.0.1:{port}/loyalty")
+
+
+def _refusal(settings: Settings) -> str:
+    with pytest.raises(WarehouseUnavailable) as refused, open_warehouse(settings):
+        pass
+    assert SECRET not in str(refused.value)
+    assert "LCM_DATABASE_URL" in str(refused.value)
+    return str(refused.value)
+
+
+def test_without_an_address_the_embedded_server_is_opened(embedded: Settings) -> None:
+    with open_warehouse(embedded) as warehouse, warehouse.connect() as session:
+        assert session.execute("select current_database()").fetchone() == ("lcm",)
+
+
+def test_an_embedded_server_that_cannot_run_is_an_unavailable_warehouse(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "LCM_HOME" in _refusal(load_settings(home=tmp_path / "file", database_url=None))
+
+
+def test_an_error_of_the_caller_passes_unchanged(embedded: Settings) -> None:
+    with pytest.raises(ZeroDivisionError), open_warehouse(embedded):
+        raise ZeroDivisionError
+
+
+def test_every_session_is_in_utc_with_bounded_waits(embedded: Settings) -> None:
+    shown = "timezone", "lock_timeout", "idle_in_transaction_session_timeout", "application_name"
+    with open_warehouse(embedded) as warehouse:
+        with warehouse.connect(autocommit=True, application_name="lcm sync") as session:
+            direct = [session.execute(f"show {name}").fetchone() for name in shown]
+        with warehouse.engine().connect() as pooled:
+            zone = pooled.execute(sqlalchemy.text("show timezone")).scalar_one()
+    assert direct == [("UTC",), ("5min",), ("30min",), ("lcm sync",)]
+    assert zone == "UTC"
+
+
+def test_options_in_the_address_are_kept_and_win(embedded: Settings) -> None:
+    with open_warehouse(embedded) as warehouse:
+        own = Warehouse(f"{warehouse.url}&options=-c%20lock_timeout%3D7s")
+        with own.connect() as session:
+            assert session.execute("show lock_timeout").fetchone() == ("7s",)
+            assert session.execute("show timezone").fetchone() == ("UTC",)
+
+
+def test_pandas_reads_through_the_engine(embedded: Settings) -> None:
+    with open_warehouse(embedded) as warehouse:
+        table = pd.read_sql_query("select 1 as one, 'два' as two", warehouse.engine())
+        assert warehouse.engine() is warehouse.engine()
+    assert table.to_dict("records") == [{"one": 1, "two": "два"}]
+
+
+def test_a_database_in_another_encoding_is_refused(embedded: Settings) -> None:
+    with open_warehouse(embedded) as warehouse:
+        with warehouse.connect(autocommit=True) as session:
+            session.execute(
+                "create database plain encoding 'SQL_ASCII' template template0 "
+                "locale_provider libc locale 'C'"
+            )
+        url = warehouse.url.replace("/lcm?", "/plain?")
+        assert "its encoding is SQL_ASCII" in _refusal(load_settings(database_url=url))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (greeting("14.9"), "it is PostgreSQL 14, and 15 or newer is needed"),
+        (greeting(encoding="WIN1251"), "its encoding is WIN1251"),
+        (greeting(standby="on"), "read-only standby"),
+        (refusal("28P01", 'password authentication failed for user "me"'), "password authentic"),
+        (refusal("3D000", 'database "loyalty" does not exist'), "does not exist"),
+    ],
+)
+def test_a_server_that_will_not_do_is_refused_at_once(answer: bytes, words: str) -> None:
+    with scripted_postgres([answer]) as port:
+        began = time.monotonic()
+        message = _refusal(_pointed_at(port))
+    assert f"127.0.0.1:{port}/loyalty" in message
+    assert words in message
+    assert time.monotonic() - began < 1
+
+
+def test_a_server_that_starts_up_is_waited_for() -> None:
+    starting = refusal("57P03", "the database system is starting up")
+    with (
+        scripted_postgres([starting, starting, greeting()]) as port,
+        open_warehouse(_pointed_at(port)) as warehouse,
+    ):
+        assert warehouse.place == f"127.0.0.1:{port}/loyalty"
+
+
+def test_nobody_at_the_address_is_told_within_seconds() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        began = time.monotonic()
+        message = _refusal(_pointed_at(unused.getsockname()[1]))
+    assert "refused" in message
+    assert time.monotonic() - began < 6
+
+
+@pytest.mark.parametrize("password", [f"{SECRET}@x", f"{SECRET}/x", f"{SECRET}%zz"])
+def test_an_address_that_would_be_misread_is_refused_unread(password: str) -> None:
+    settings = load_settings(database_url=f"postgresql://me:{password}@127.0.0.1:1/loyalty")
+    assert "percent-encoded" in _refusal(settings)
+
+
+def test_a_warehouse_and_its_engine_show_no_password() -> None:
+    warehouse = Warehouse(f"postgresql://me:{SECRET}@db.example:6543/loyalty")
+    shown = (
+        f"{warehouse} {warehouse!r} {[warehouse]} {warehouse.engine()!r} {warehouse.engine().url}"
+    )
+    assert SECRET not in shown
+    assert "Warehouse(db.example:6543/loyalty)" in shown

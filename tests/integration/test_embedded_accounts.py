@@ -1,0 +1,141 @@
+"""The embedded server runs as root, without user namespaces, and as an ordinary user."""
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.embedded_users import (
+    SOURCES,
+    User,
+    answers,
+    eventually,
+    kill_processes,
+    postmaster_pid,
+    server_processes,
+    started,
+)
+
+NOBODY = 65534
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become someone else")
+
+_WITHOUT_NAMESPACES = """
+import ctypes, os, sys
+mapped, unshared = os.pipe(), os.pipe()
+child = os.fork()
+if child == 0:
+    assert ctypes.CDLL(None).unshare(0x10000000) == 0
+    os.write(unshared[1], b"x")
+    os.read(mapped[0], 1)
+    os.setuid(0)
+    open("/proc/sys/user/max_user_namespaces", "w").write("0")
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+os.read(unshared[0], 1)
+for kind in ("uid_map", "gid_map"):
+    open(f"/proc/{child}/{kind}", "w").write("0 0 65536")
+os.write(mapped[1], b"x")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    outer = tmp_path_factory.mktemp("open")
+    for folder in (outer, outer.parent, outer.parent.parent):
+        folder.chmod(0o755)
+    place = outer / ".lcm"
+    yield place
+    eventually(lambda: not server_processes(place), within=3)
+    left = server_processes(place)
+    kill_processes(left)
+    assert not left
+
+
+def _python_for_others() -> list[str]:
+    """An interpreter that an ordinary user may run, with this environment's packages."""
+    for python in (sys.executable, shutil.which("python3", path=os.defpath)):
+        if python is not None and _runs_for_others(python):
+            return [python]
+    pytest.skip("no Python that an ordinary user could run with these packages")
+
+
+def _environment() -> dict[str, str]:
+    packages = [*site.getsitepackages(), sysconfig.get_path("purelib")]
+    return {"PYTHONPATH": os.pathsep.join([str(SOURCES), *packages]), "PATH": os.defpath}
+
+
+def _runs_for_others(python: str) -> bool:
+    probe = "import sys, psycopg, lcm_pipeline.settings; sys.exit(sys.version_info < (3, 11))"
+    try:
+        done = subprocess.run(
+            [python, "-c", probe],
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+            env=_environment(),
+            cwd="/",
+            capture_output=True,
+            check=False,
+        )
+    except PermissionError:
+        return False
+    return done.returncode == 0
+
+
+def _owner_of_server(home: Path) -> int:
+    return Path(f"/proc/{postmaster_pid(home)}").stat().st_uid
+
+
+def test_an_ordinary_user_runs_the_server_as_himself(home: Path) -> None:
+    python = _python_for_others()
+    home.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+    user = User(home, python, account=NOBODY, environment=_environment())
+    assert answers(user.await_url())
+    assert _owner_of_server(home) == NOBODY
+    assert user.leave() == 0
+
+
+def test_root_and_the_folder_s_ordinary_user_can_take_turns(home: Path) -> None:
+    python = _python_for_others()
+    home.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+    for _ in range(2):
+        user = User(home, python, account=NOBODY, environment=_environment())
+        user.await_url()
+        root = started(home)
+        assert user.leave() == 0
+        assert answers(root.url)
+        assert root.leave() == 0
+        assert started(home).leave() == 0
+
+
+def test_root_keeps_its_files_as_its_own(home: Path) -> None:
+    user = started(home)
+    assert (home / "postgres/data").stat().st_uid == 0
+    assert user.leave() == 0
+
+
+def test_root_without_namespaces_runs_the_server_as_nobody(home: Path) -> None:
+    root_made = started(home)
+    assert root_made.leave() == 0
+    user = User(home, [sys.executable, "-c", _WITHOUT_NAMESPACES])
+    assert answers(user.await_url())
+    assert _owner_of_server(home) == NOBODY
+    assert (home / "postgres/data").stat().st_uid == NOBODY
+    assert user.leave() == 0
+    assert started(home).leave() == 0
+
+
+def test_a_home_that_no_account_can_enter_is_refused_with_the_way_out(home: Path) -> None:
+    home.parent.chmod(0o700)
+    user = User(home, [sys.executable, "-c", _WITHOUT_NAMESPACES], shows_errors=True)
+    _, words = user.process.communicate("\n", timeout=60)
+    assert "does not run as root" in words
+    assert "LCM_DATABASE_URL" in words

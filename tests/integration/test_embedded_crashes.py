@@ -1,0 +1,130 @@
+"""Whatever is killed: users that live work on, the next command finds a server, none is left."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lcm_pipeline.warehouse.embedded import embedded_postgres
+from tests.integration.embedded_users import (
+    User,
+    answers,
+    eventually,
+    guard_pids,
+    keeper_pids,
+    kill_processes,
+    postmaster_pid,
+    server_processes,
+    started,
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home") / ".lcm"
+
+
+@pytest.fixture
+def user(home: Path) -> Iterator[User]:
+    user = started(home)
+    yield user
+    if user.process.returncode is None:
+        user.kill()
+    is_clean = eventually(lambda: not server_processes(home))
+    kill_processes(server_processes(home))
+    assert is_clean
+
+
+def test_a_killed_command_takes_the_server_along(home: Path, user: User) -> None:
+    user.kill()
+    assert eventually(lambda: not server_processes(home), within=3)
+
+
+def test_sessions_go_on_when_the_keeper_is_killed(home: Path, user: User) -> None:
+    with psycopg.connect(user.url, autocommit=True) as session:
+        for _ in range(3):
+            (keeper,) = keeper_pids(home)
+            kill_processes([keeper])
+            assert eventually(lambda: keeper_pids(home) not in ([], [keeper]))  # noqa: B023
+            assert session.execute("select 1").fetchone() == (1,)
+            assert answers(user.url)
+    assert user.leave() == 0
+
+
+def test_a_killed_guard_is_replaced_with_a_new_server(home: Path, user: User) -> None:
+    before = guard_pids(home)
+    kill_processes(before)
+    assert eventually(lambda: guard_pids(home) not in ([], before) and answers(user.url))
+    assert user.leave() == 0
+
+
+def test_a_live_command_brings_keeper_and_guard_back(home: Path, user: User) -> None:
+    kill_processes([*keeper_pids(home), *guard_pids(home)])
+    assert eventually(lambda: len(keeper_pids(home)) == 1 and answers(user.url))
+    assert user.leave() == 0
+
+
+def test_a_killed_postmaster_is_started_again_for_its_users(home: Path, user: User) -> None:
+    for _ in range(3):
+        before = postmaster_pid(home)
+        with psycopg.connect(user.url) as session:
+            kill_processes([before])
+            with pytest.raises(psycopg.OperationalError):
+                session.execute("select pg_sleep(10)")
+        assert eventually(lambda: answers(user.url) and postmaster_pid(home) != before)  # noqa: B023
+    assert user.leave() == 0
+
+
+def test_no_server_outlives_all_who_watch_it(home: Path, user: User) -> None:
+    with psycopg.connect(user.url):
+        kill_processes([user.process.pid, *keeper_pids(home), *guard_pids(home)])
+        user.process.communicate(timeout=5)
+    assert eventually(lambda: not server_processes(home), within=5)
+
+
+def test_the_next_command_recovers_when_all_are_killed_at_once(home: Path, user: User) -> None:
+    for round_number in range(4):
+        with psycopg.connect(user.url, autocommit=True) as session:
+            session.execute("create table if not exists rounds (number integer)")
+            session.execute("insert into rounds values (%s)", [round_number])
+            kill_processes([user.process.pid, *server_processes(home)])
+        user.process.communicate(timeout=5)
+        user.process = User(home).process
+        with psycopg.connect(user.await_url()) as session:
+            found = session.execute("select count(*) from rounds").fetchone()
+        assert found == (round_number + 1,)
+
+
+def test_a_command_killed_while_the_server_starts_leaves_nothing(home: Path) -> None:
+    for pause in (0.0, 0.2, 0.3, 0.4):
+        hasty = User(home)
+        eventually(lambda: False, within=pause)
+        hasty.kill()
+        assert eventually(lambda: not server_processes(home), within=5)
+
+
+def test_a_pid_that_was_given_away_is_not_taken_for_the_server(home: Path) -> None:
+    with embedded_postgres(home):
+        kept = (home / "postgres/data/postmaster.pid").read_text()
+    stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        stale = "\n".join([str(stranger.pid), *kept.splitlines()[1:]])
+        (home / "postgres/data/postmaster.pid").write_text(stale + "\n")
+        with embedded_postgres(home) as url:
+            assert answers(url)
+        assert stranger.poll() is None
+    finally:
+        stranger.communicate(b"\n")
+
+
+def test_a_home_that_is_removed_under_the_server_ends_it(tmp_path: Path) -> None:
+    home = tmp_path / ".lcm"
+    with embedded_postgres(home):
+        running = server_processes(home)
+        home.rename(tmp_path / "gone")
+        assert eventually(lambda: not any(Path(f"/proc/{pid}/cwd").exists() for pid in running))
+    with embedded_postgres(home) as url:
+        assert answers(url)
