@@ -1,0 +1,1 @@
+"""The sync engine: roster, reading, resuming, publishing, reconciling. Knows no Dagster."""

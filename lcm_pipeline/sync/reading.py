@@ -31,10 +31,12 @@ class PagingHabits:
 
     base: the server's number for the first row, 1 as documented, 0 as seen.
     trusted_page: pages of up to this many rows were seen to end where the total says; -1: none yet.
+    largest_of_many: rows in the largest page of a history of several pages, which may be a cap.
     """
 
     base: int = 1
     trusted_page: int = -1
+    largest_of_many: int | None = None
 
 
 def read_client(
@@ -49,15 +51,15 @@ def read_client(
     """Read one client's rows of one endpoint; raises Unproven.
 
     length: rows to ask for per page. known: the last proven state, None at the first reading.
-    whole: re-read everything though it looks unchanged. keep_head: remember the head of short
-    histories too. trusting: believe a total that one page satisfies, whatever the page's size;
+    whole: read every page though the first looks unchanged. keep_head: the rows have details, so
+    remember the head of short histories too, and let `whole` bring all rows. trusting: believe a total that one page satisfies, whatever the page's size;
     the caller checks the largest such page by a reading that is not trusting.
     """
     (first,) = yield [Ask(habits.base, length)]
-    if known is not None and not whole and not first.suspicious:
-        shortcut = _unchanged(first, known) or (
-            yield from read_growth(first, known, length=length, base=habits.base)
-        )
+    if known is not None and not first.suspicious:
+        shortcut = None if whole and keep_head else _unchanged(first, known)
+        if shortcut is None and not whole:
+            shortcut = yield from read_growth(first, known, length=length, base=habits.base)
         if shortcut is not None:
             return shortcut
     trusted = trusting or len(first.rows) <= habits.trusted_page
@@ -135,6 +137,8 @@ class _Proof:
 def _learn(habits: PagingHabits, look: Look, base: int, *, check_end: bool) -> None:
     """Remember how the endpoint pages, once that is proven."""
     habits.base = base
+    if look.pages > 1 and not check_end:
+        habits.largest_of_many = look.largest_page
     if check_end and look.pages <= 2:
         habits.trusted_page = max(habits.trusted_page, look.largest_page)
 

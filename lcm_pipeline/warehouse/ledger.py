@@ -93,6 +93,11 @@ def _enlist(session: psycopg.Connection, run: Run, name: str, values: dict[str, 
     base = {"run_id": run.run_id, "endpoint": run.feed, **window, **values}
     with session.transaction():
         session.execute(query(name), base)
+        session.execute(
+            "update sync.fetches set status = 'pending'"
+            " where run_id = %(run_id)s and status in ('unproven', 'failed')",
+            base,
+        )
         row = session.execute(
             "update sync.runs set clients ="
             " (select count(*) from sync.fetches where run_id = %(run_id)s)"

@@ -6,7 +6,6 @@ migrate at once wait for each other.
 
 from hashlib import sha256
 from pathlib import Path
-from typing import LiteralString, cast
 
 import psycopg
 
@@ -69,7 +68,7 @@ def _known(session: psycopg.Connection) -> dict[str, str]:
 def _apply(session: psycopg.Connection, path: Path) -> None:
     try:
         with session.transaction():
-            session.execute(cast(LiteralString, path.read_text(encoding="utf-8")))
+            session.execute(path.read_bytes())
             session.execute(
                 "insert into public.lcm_migrations (name, checksum) values (%s, %s)",
                 (path.name, _checksum(path)),

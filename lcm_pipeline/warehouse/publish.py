@@ -52,8 +52,6 @@ def publish(
         deleted = sum(_delete(session, run, table) for table in general)
         written += _follow_up(session, run, tables)
         _settle(session, run, written, deleted)
-        for table in tables:
-            session.execute(upserts.drop_view(table))
     return Published(written, deleted, again)
 
 
@@ -173,7 +171,12 @@ def _settle(session: psycopg.Connection, run: Run, written: int, deleted: int) -
         "written": written,
         "deleted": deleted,
     }
-    session.execute(query("resolve_quarantine"), values)
-    session.execute(query(f"remember_{kind}"), values)
-    session.execute(query("settle_run"), values)
-    session.execute(query(f"complete_{kind}"), values)
+    for name in (
+        "resolve_quarantine",
+        f"remember_{kind}",
+        f"leave_pending_{kind}",
+        "settle_fetches",
+        "settle_run",
+        f"complete_{kind}",
+    ):
+        session.execute(query(name), values)

@@ -5,7 +5,6 @@ They lie in `sql/` beside the package in a checkout, and inside the package in a
 
 from functools import cache
 from pathlib import Path
-from typing import LiteralString, cast
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -20,10 +19,9 @@ def sql_folder() -> Path:
 
 
 @cache
-def query(name: str) -> LiteralString:
-    """The text of sql/queries/<name>.sql; our own file, so it may be composed as SQL."""
-    text = (sql_folder() / "queries" / f"{name}.sql").read_text(encoding="utf-8")
-    return cast(LiteralString, text)
+def query(name: str) -> bytes:
+    """The text of sql/queries/<name>.sql."""
+    return (sql_folder() / "queries" / f"{name}.sql").read_bytes()
 
 
 def migration_files() -> list[Path]:

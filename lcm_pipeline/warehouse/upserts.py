@@ -14,7 +14,7 @@ from lcm_pipeline.warehouse.runs import Run
 
 
 def incoming_view(run: Run, table: CoreTable) -> Composed:
-    """The staged rows of the fetches that this publish takes."""
+    """The staged rows of the fetches that this publish takes; the view goes with `publishing`."""
     return SQL(
         "create or replace temp view {} as select {}, publishing.read_at, publishing.reading"
         " from {} as staged join publishing"
@@ -25,11 +25,6 @@ def incoming_view(run: Run, table: CoreTable) -> Composed:
         + SQL(", staged.extra::jsonb as extra"),
         staging_of(run, table),
     )
-
-
-def drop_view(table: CoreTable) -> Composed:
-    """Undo `incoming_view`."""
-    return SQL("drop view {}").format(_incoming(table))
 
 
 def collect_changed(table: CoreTable) -> Composed:

@@ -23,11 +23,3 @@ on conflict (endpoint, client_id) do update set
     read_at = excluded.read_at,
     pending_since = null,
     last_error = null;
-
-insert into sync.client_state as state (endpoint, client_id, pending_since, last_error)
-select %(endpoint)s, client_id, now(), error
-from sync.fetches
-where run_id = %(run_id)s and status in ('unproven', 'failed')
-on conflict (endpoint, client_id) do update set
-    pending_since = coalesce(state.pending_since, excluded.pending_since),
-    last_error = excluded.last_error;

@@ -18,11 +18,3 @@ on conflict (registration_date) do update set
     read_at = excluded.read_at,
     pending_since = null,
     last_error = null;
-
-insert into sync.registration_days as state (registration_date, pending_since, last_error)
-select window_from, now(), error
-from sync.fetches
-where run_id = %(run_id)s and status in ('unproven', 'failed')
-on conflict (registration_date) do update set
-    pending_since = coalesce(state.pending_since, excluded.pending_since),
-    last_error = excluded.last_error;

@@ -1,13 +1,5 @@
--- purpose: close the fetches that a publish took, and count them on the run
+-- purpose: count on the run what a publish did
 -- parameters: run_id, written, deleted
-update sync.fetches
-set status = 'published'
-from publishing
-where
-    fetches.run_id = %(run_id)s
-    and fetches.client_id = publishing.client_id
-    and fetches.window_from = publishing.window_from;
-
 update sync.runs
 set
     rows_written = rows_written + %(written)s,

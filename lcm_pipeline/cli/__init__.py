@@ -1,0 +1,44 @@
+"""The `lcm` command: parses, calls, prints, and turns what went wrong into a line and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 usage (a wrong option or setting, a database that cannot be used),
+3 finished, but with clients pending or rows in quarantine, 130 interrupted.
+Commands import what they need when they run: `lcm --help` does not wait for Dagster.
+"""
+
+import sys
+
+import typer
+
+from lcm_pipeline.cli import commands
+from lcm_pipeline.cli.failures import FAILURES, explain
+
+app = typer.Typer(
+    name="lcm",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Brings a loyalty programme (LCManagerPartner API) into Postgres, day by day, exactly."
+        "\n\nSettings are LCM_* variables, in the environment or in a file .env: see .env.example."
+        "\n\nExit codes: 0 done, 1 failed, 2 usage, 3 finished but with clients pending or rows in"
+        " quarantine."
+    ),
+)
+commands.register(app)
+
+
+def main() -> None:
+    """Run the command line; ends the process."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        explain("Interrupted. What was read is kept: run the same command again to go on.")
+        sys.exit(130)
+    except Exception as error:
+        code = FAILURES.code_of(error)
+        if code is None:
+            raise
+        explain(str(error).strip())
+        sys.exit(code)

@@ -1,0 +1,160 @@
+"""The commands of `lcm`, each a few calls; what they print is made in `printing`."""
+
+import logging
+from typing import Annotated
+
+import typer
+
+from lcm_pipeline.cli.failures import INCOMPLETE
+from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands in the order in which help lists them."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    for command in (demo, sync, verify, status, migrate, simulate, ui):
+        app.command()(command)
+
+
+def sync(day: DayOption = None, first: FromOption = None, last: ToOption = None) -> None:
+    """Bring days into the warehouse, through Dagster, in this process.
+
+    A range is one run: each client is read once, and its rows go to every day they belong to.
+    Stopped or killed, the same command goes on where it was. Exit code 3 says that some clients
+    could not be proven complete: they stay pending and are read first next time.
+
+    Examples: [bold]lcm sync --date 2026-03-01[/bold],
+    [bold]lcm sync --from 2026-03-01 --to 2026-03-30[/bold]
+    """
+    from lcm_pipeline.settings import load_settings
+
+    settings = load_settings()
+    window = window_of(settings, day, first, last)
+    settings.required_api_url()
+
+    from lcm_pipeline.cli.printing import print_reports
+    from lcm_pipeline.cli.syncing import sync_window
+
+    reports = sync_window(settings, window)
+    print_reports(reports)
+    if not all(report.is_complete for report in reports):
+        raise typer.Exit(INCOMPLETE)
+
+
+def verify(
+    sample: Annotated[
+        int, typer.Option(min=1, help="Clients to ask the API for again, drawn at random.")
+    ] = 100,
+    everyone: Annotated[bool, typer.Option("--all", help="Ask for every client.")] = False,
+) -> None:
+    """Ask the API again and say which clients differ, and by which rows.
+
+    Reads only; nothing is written to the warehouse. Exit code 3 when something differs.
+    """
+    from lcm_pipeline.settings import load_settings
+
+    settings = load_settings()
+    settings.required_api_url()
+
+    from lcm_pipeline.cli.printing import print_verification
+    from lcm_pipeline.sync.verify import verify_clients
+    from lcm_pipeline.warehouse.connection import open_warehouse
+    from lcm_pipeline.warehouse.migrations import migrate as bring_up_to_date
+
+    with open_warehouse(settings) as warehouse:
+        bring_up_to_date(warehouse)
+        verification = verify_clients(settings, warehouse, None if everyone else sample)
+    print_verification(verification)
+    if verification.differences:
+        raise typer.Exit(INCOMPLETE)
+
+
+def status() -> None:
+    """Say, for each table, through which day it is complete, its rows, what is pending."""
+    from lcm_pipeline.settings import load_settings
+
+    settings = load_settings()
+
+    from lcm_pipeline.cli.printing import print_status
+    from lcm_pipeline.warehouse.connection import open_warehouse
+    from lcm_pipeline.warehouse.migrations import migrate as bring_up_to_date
+    from lcm_pipeline.warehouse.overview import read_overview
+
+    with open_warehouse(settings) as warehouse:
+        bring_up_to_date(warehouse)
+        print_status(read_overview(warehouse))
+
+
+def migrate() -> None:
+    """Bring the schema of the warehouse up to date; does nothing when it is."""
+    from lcm_pipeline.settings import load_settings
+
+    settings = load_settings()
+
+    from lcm_pipeline.warehouse.connection import open_warehouse
+    from lcm_pipeline.warehouse.migrations import migrate as bring_up_to_date
+
+    with open_warehouse(settings) as warehouse:
+        applied = bring_up_to_date(warehouse)
+        place = warehouse.place
+    for name in applied:
+        typer.echo(f"applied {name}")
+    typer.echo(f"the schema of {place} is up to date")
+
+
+def simulate(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8099,
+    clients: Annotated[int, typer.Option(min=1, help="Clients registered by now.")] = 400,
+    seed: Annotated[int, typer.Option(help="Equal seeds are equal programmes.")] = 1,
+    days: Annotated[int, typer.Option(min=1, help="Days since the programme began.")] = 14,
+    prefix: Annotated[str, typer.Option(help="Path prefix of the tenant.")] = "/",
+    quirk: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, such as max_length=100; repeatable.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="A fault rule as JSON; repeatable.")
+    ] = None,
+) -> None:
+    """Serve a made-up loyalty programme over HTTP, to try the pipeline on."""
+    from lcm_pipeline.cli.programme import began, now
+    from lcm_pipeline.simulator.configuration import build_config
+    from lcm_pipeline.simulator.server import serve
+
+    serve(
+        build_config(
+            host=host,
+            port=port,
+            clients=clients,
+            seed=seed,
+            start=began(days),
+            now=now(),
+            prefix=prefix,
+            quirks=tuple(quirk or ()),
+            faults=tuple(fault or ()),
+        )
+    )
+
+
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web page.")] = 3000,
+) -> None:
+    """Open Dagster's web page: assets, runs, schedules, backfills."""
+    from lcm_pipeline.settings import load_settings
+
+    settings = load_settings()
+
+    from lcm_pipeline.cli.web import serve_ui
+
+    serve_ui(settings, port)
+
+
+def demo(
+    clients: Annotated[int, typer.Option(min=1, help="Clients of the made-up programme.")] = 400,
+    days: Annotated[int, typer.Option(min=1, max=365, help="Days to sync.")] = 14,
+) -> None:
+    """Show the whole way: a simulated programme, an embedded Postgres, a sync, an answer."""
+    from lcm_pipeline.cli.showing import show
+    from lcm_pipeline.settings import load_settings
+
+    raise typer.Exit(show(load_settings(), clients=clients, days=days))

@@ -1,0 +1,66 @@
+"""Options that several commands share, and how their text becomes a value."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lcm_pipeline.model.windows import Window
+    from lcm_pipeline.settings import Settings
+
+
+def parse_day(text: str) -> date:
+    """A day in ISO 8601, such as 2026-03-01."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no day: expected one such as 2026-03-01") from None
+
+
+DayOption = Annotated[
+    date | None,
+    typer.Option("--date", parser=parse_day, metavar="DAY", help="One business day."),
+]
+FromOption = Annotated[
+    date | None,
+    typer.Option("--from", parser=parse_day, metavar="DAY", help="First day, included."),
+]
+ToOption = Annotated[
+    date | None,
+    typer.Option("--to", parser=parse_day, metavar="DAY", help="Last day, included."),
+]
+
+
+def window_of(
+    settings: "Settings", day: date | None, first: date | None, last: date | None
+) -> "Window":
+    """The window that the options name; raises BadParameter (exit 2) when they name none."""
+    from lcm_pipeline.model.windows import Window
+
+    if day is not None and first is None and last is None:
+        first = last = day
+    if day is not None and (first, last) != (day, day):
+        raise typer.BadParameter("give either --date, or --from and --to")
+    if first is None or last is None:
+        raise typer.BadParameter("give --date DAY, or both --from DAY and --to DAY")
+    if first > last:
+        raise typer.BadParameter(f"--from {first} is after --to {last}")
+    window = Window(first, last)
+    _check_bounds(settings, window)
+    return window
+
+
+def _check_bounds(settings: "Settings", window: "Window") -> None:
+    now = datetime.now(UTC)
+    if not window.has_ended(now, settings.zone):
+        yesterday = now.astimezone(settings.zone).date() - timedelta(days=1)
+        raise typer.BadParameter(
+            f"{window.last} has not ended in {settings.timezone}: the last day that has is"
+            f" {yesterday}"
+        )
+    begins = settings.start_date or date(2015, 1, 1)
+    if window.first < begins:
+        raise typer.BadParameter(
+            f"{window.first} is before {begins}, where the programme begins: set LCM_START_DATE"
+        )

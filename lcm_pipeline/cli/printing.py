@@ -1,0 +1,98 @@
+"""Tables for the terminal."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lcm_pipeline.sync.reports import SyncReport
+    from lcm_pipeline.sync.verify import Verification
+    from lcm_pipeline.warehouse.overview import FeedOverview
+
+console = Console()
+
+
+def print_reports(reports: Sequence["SyncReport"]) -> None:
+    """What a sync did, feed by feed."""
+    table = _table("", "clients", "pending", "rows read", "written", "deleted", "quarantined",
+                   "requests", "retries", "seconds")  # fmt: skip
+    for report in reports:
+        table.add_row(
+            report.feed,
+            f"{report.clients:,}",
+            f"{report.pending:,}",
+            f"{report.rows_read:,}",
+            f"{report.rows_written:,}",
+            f"{report.rows_deleted:,}",
+            f"{report.quarantined:,}",
+            f"{report.requests:,}",
+            f"{report.retries:,}",
+            f"{report.seconds:.1f}",
+        )
+    console.print(table)
+    for report in reports:
+        _print_concerns(report)
+
+
+def print_status(feeds: Sequence["FeedOverview"]) -> None:
+    """What the warehouse holds, feed by feed."""
+    table = _table("", "complete through", "rows", "pending", "quarantined", "published")
+    for feed in feeds:
+        table.add_row(
+            feed.feed,
+            str(feed.complete_through or "-"),
+            f"{feed.rows:,}",
+            f"{feed.pending:,}",
+            f"{feed.quarantined:,}",
+            f"{feed.published_at:%Y-%m-%d %H:%M} UTC" if feed.published_at else "-",
+        )
+    console.print(table)
+
+
+def print_verification(verification: "Verification") -> None:
+    """Which clients differ from the source, and by which rows."""
+    console.print(
+        f"asked the API again for {verification.clients:,} clients,"
+        f" compared {verification.rows:,} rows: {len(verification.differences):,} differ"
+    )
+    if verification.unproven:
+        console.print(f"{verification.unproven:,} could not be read to the end: not compared")
+    if verification.differences:
+        print_frame(verification.frame())
+
+
+def print_frame(frame: "pd.DataFrame", most: int = 30) -> None:
+    """A table of pandas, its first rows."""
+    table = _table(*map(str, frame.columns))
+    for row in frame.head(most).itertuples(index=False):
+        table.add_row(*(str(value) for value in row))
+    console.print(table)
+    if len(frame) > most:
+        console.print(f"… and {len(frame) - most:,} more")
+
+
+def _print_concerns(report: "SyncReport") -> None:
+    if report.pending:
+        console.print(
+            f"{report.feed}: {report.share_complete:.2%} complete, {report.pending:,} pending;"
+            " they are read first next time (see sync.fetches for the reasons)"
+        )
+    if report.quarantined:
+        console.print(
+            f"{report.feed}: {report.quarantined:,} rows in sync.quarantine do not fit the contract"
+        )
+    if report.unknown_fields:
+        names = ", ".join(report.unknown_fields)
+        console.print(f"{report.feed}: fields that the contract does not know: {names}")
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table

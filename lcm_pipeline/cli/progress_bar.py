@@ -1,0 +1,56 @@
+"""The progress of a sync as bars on a terminal, one for each feed."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class ProgressBar:
+    """Draws on standard error, so that output can be piped."""
+
+    def __init__(self) -> None:
+        self._bars: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description:<14}"),
+            BarColumn(bar_width=36),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=Console(stderr=True),
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def start(self, feed: str, total: int, done: int) -> None:
+        """Begin a bar, where an earlier process left it."""
+        self._bars[feed] = self._progress.add_task(feed, total=total, completed=done)
+
+    def advance(self, feed: str, count: int) -> None:
+        """Move a bar on."""
+        self._progress.advance(self._bars[feed], count)
+
+    def finish(self, feed: str) -> None:
+        """Fill a bar."""
+        bar = self._bars[feed]
+        total = next(task.total for task in self._progress.tasks if task.id == bar)
+        self._progress.update(bar, completed=total)

@@ -1,0 +1,82 @@
+"""`lcm demo`: the whole way on made-up data, from a simulated API to an answer.
+
+It never touches the warehouse or the API of the settings: it has a folder of its own in LCM_HOME.
+"""
+
+import shutil
+import time
+from datetime import date
+from pathlib import Path
+
+from lcm_pipeline.cli.failures import DONE, INCOMPLETE
+from lcm_pipeline.cli.printing import console, print_frame, print_reports, print_verification
+from lcm_pipeline.cli.programme import began, now
+from lcm_pipeline.cli.progress_bar import ProgressBar
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.orchestration.launch import materialize_window
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.simulator.configuration import build_config
+from lcm_pipeline.simulator.server import start_in_thread
+from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.sync.verify import verify_clients
+from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
+from lcm_pipeline.warehouse.frames import read_frame
+from lcm_pipeline.warehouse.migrations import migrate
+
+_SEED = 20260301
+_VERIFIED = 50
+
+
+def show(settings: Settings, *, clients: int, days: int) -> int:
+    """Run the demo; answers the exit code."""
+    began_at = time.monotonic()
+    start = began(days)
+    home = _own_home(settings, start, clients)
+    config = build_config(seed=_SEED, clients=clients, start=start, now=now())
+    with start_in_thread(config) as programme:
+        console.print(f"A made-up programme of {clients} clients answers at {programme.url}")
+        mine = load_settings(
+            api_url=programme.url, home=home, database_url=None, dagster_database_url=None,
+            token=None, operator=None, username=None, password=None, start_date=start,
+            api_format="json",
+        )  # fmt: skip
+        with open_warehouse(mine) as warehouse:
+            reports = _sync(mine, warehouse, Window(start, began(1)))
+            console.print("\nHeld against the source:")
+            verification = verify_clients(mine, warehouse, _VERIFIED)
+            print_verification(verification)
+            console.print("\nWhat the stores sold, and the points they gave:")
+            print_frame(read_frame(warehouse, "demo_answer"))
+            _say_what_next(home, warehouse, time.monotonic() - began_at)
+    is_clean = all(report.is_complete for report in reports) and not verification.differences
+    return DONE if is_clean else INCOMPLETE
+
+
+def _sync(settings: Settings, warehouse: Warehouse, window: Window) -> list[SyncReport]:
+    migrate(warehouse)
+    console.print(f"Syncing {window} into {warehouse.place}, through Dagster")
+    with ProgressBar() as progress:
+        reports = materialize_window(settings, warehouse, window, progress)
+    print_reports(reports)
+    return reports
+
+
+def _own_home(settings: Settings, start: date, clients: int) -> Path:
+    """The demo's folder; programmes of other days are other programmes, so theirs go."""
+    demos = settings.home_path / "demo"
+    home = demos / f"{start}-{clients}"
+    for other in demos.glob("*"):
+        if other != home:
+            shutil.rmtree(other, ignore_errors=True)
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def _say_what_next(home: Path, warehouse: Warehouse, seconds: float) -> None:
+    console.print(
+        f"\nDone in {seconds:.0f} s. The rows stay in {home}. Next:\n"
+        f"  LCM_HOME={home} lcm status      what the warehouse holds\n"
+        f"  LCM_HOME={home} lcm ui          assets, runs and checks in Dagster\n"
+        "  README.md                       how to point it at the real API, schedule, backfill",
+        highlight=False,
+    )

@@ -1,0 +1,20 @@
+"""Runs a sync through Dagster in this process, with bars."""
+
+from typing import TYPE_CHECKING
+
+from lcm_pipeline.cli.progress_bar import ProgressBar
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.orchestration.launch import materialize_window
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.warehouse.connection import open_warehouse
+from lcm_pipeline.warehouse.migrations import migrate
+
+if TYPE_CHECKING:
+    from lcm_pipeline.sync.reports import SyncReport
+
+
+def sync_window(settings: Settings, window: Window) -> "list[SyncReport]":
+    """Materialize the window; answers one report per feed."""
+    with open_warehouse(settings) as warehouse, ProgressBar() as progress:
+        migrate(warehouse)
+        return materialize_window(settings, warehouse, window, progress)

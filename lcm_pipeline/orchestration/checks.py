@@ -1,0 +1,97 @@
+"""Asset checks: four questions to the warehouse after each run, asked of every feed.
+
+The questions themselves live in `sync.reconcile`. Totals that do not agree stop what is built on
+the facts, but never the facts of everyone else: on the roster that check does not block.
+"""
+
+import dagster as dg
+
+from lcm_pipeline.orchestration.partitions import window_of
+from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.sync import reconcile
+
+_ASSET_OF = {
+    "registrations": "clients",
+    "operations": "operations",
+    "leads": "leads",
+    "favourites": "favourite_offers",
+}
+
+
+def _totals_agree(feed: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=_ASSET_OF[feed], blocking=feed != "registrations")
+    def totals_agree(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResult:
+        """Rows of the source = live rows + rows in quarantine, client by client."""
+        count, listed = reconcile.totals_differing(sync.warehouse, feed)
+        rows = [f"{d.subject}: {d.source_total} in the source, {d.warehouse_rows} in the warehouse"
+                f" and {d.quarantined_rows} in quarantine" for d in listed]  # fmt: skip
+        return dg.AssetCheckResult(
+            passed=count == 0,
+            description=f"{feed}: totals differ for {count}" if count else None,
+            metadata={"differing": count, "the first": dg.MetadataValue.md("\n".join(rows))},
+        )
+
+    return totals_agree
+
+
+def _keys_are_unique(feed: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=_ASSET_OF[feed])
+    def keys_are_unique(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResult:
+        """No row is live twice, on two days."""
+        count = reconcile.duplicate_keys(sync.warehouse, feed)
+        return dg.AssetCheckResult(
+            passed=count == 0,
+            description=f"{feed}: {count} keys are live more than once" if count else None,
+            metadata={"doubled": count},
+        )
+
+    return keys_are_unique
+
+
+def _no_orphans(feed: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=_ASSET_OF[feed])
+    def no_orphans(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResult:
+        """The roster knows the client of every row."""
+        count = reconcile.orphans(sync.warehouse, feed)
+        return dg.AssetCheckResult(
+            passed=count == 0,
+            description=f"{feed}: {count} rows of unknown clients" if count else None,
+            metadata={"orphans": count},
+        )
+
+    return no_orphans
+
+
+def _share_complete(feed: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=_ASSET_OF[feed])
+    def share_complete(
+        context: dg.AssetCheckExecutionContext, sync: dg.ResourceParam[SyncSession]
+    ) -> dg.AssetCheckResult:
+        """Every client registered by the end of the last day was read, and the reading proven."""
+        window = window_of(context)
+        clients, pending = reconcile.completeness(sync.warehouse, feed, window)
+        return dg.AssetCheckResult(
+            passed=pending == 0,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=completeness_sentence(feed, str(window.last), clients, pending),
+            metadata={"clients": clients, "pending": pending},
+        )
+
+    return share_complete
+
+
+def completeness_sentence(feed: str, day: str, total: int, pending: int) -> str:
+    """How complete a day is, never rounded up to a whole that it is not."""
+    things = "days" if feed == "registrations" else "clients"
+    if not pending:
+        return f"{day} is complete, {total} {things} read"
+    share = int(10_000 * (total - pending) / total) / 100 if total else 0.0
+    return f"{day} is {share:.2f} % complete, {pending} {things} pending"
+
+
+CHECKS = [
+    *(_totals_agree(feed) for feed in _ASSET_OF),
+    *(_keys_are_unique(feed) for feed in _ASSET_OF),
+    *(_no_orphans(feed) for feed in _ASSET_OF if feed != "registrations"),
+    *(_share_complete(feed) for feed in _ASSET_OF),
+]

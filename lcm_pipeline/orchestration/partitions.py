@@ -1,0 +1,64 @@
+"""Business days as Dagster partitions, and which of them a run is for.
+
+The days and their time zone are read from the settings when this module is imported, as Dagster
+needs them to know its assets; nothing else of the settings is read before a run.
+"""
+
+from datetime import date, timedelta
+
+import dagster as dg
+
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings, load_settings
+
+_LONG_AGO = date(2015, 1, 1)
+_DAY_TAG = "dagster/partition"
+_FIRST_TAG = "dagster/asset_partition_range_start"
+_LAST_TAG = "dagster/asset_partition_range_end"
+
+
+class WindowRefused(ValueError):  # noqa: N818 - the name that the message completes
+    """The days asked for cannot be synced; the message says why."""
+
+
+def days_of(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """The days of a programme, from its first to the last that has ended."""
+    return dg.DailyPartitionsDefinition(
+        start_date=str(settings.start_date or _LONG_AGO), timezone=settings.timezone
+    )
+
+
+DAYS = days_of(load_settings())
+
+# A range of days is one run and one reading.
+ONE_RUN = dg.BackfillPolicy.single_run()
+
+# Yesterday is there by nine: the schedule starts at six.
+FRESH_BY_MORNING = dg.FreshnessPolicy.cron(
+    deadline_cron="0 9 * * *", lower_bound_delta=timedelta(hours=9), timezone=DAYS.timezone
+)
+
+
+def window_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Window:
+    """The days that the run is for; yesterday for a check that is run on its own."""
+    tags = context.run.tags
+    yesterday = DAYS.get_last_partition_key()
+    first = tags.get(_FIRST_TAG) or tags.get(_DAY_TAG) or yesterday
+    last = tags.get(_LAST_TAG) or tags.get(_DAY_TAG) or yesterday
+    return Window(date.fromisoformat(str(first)), date.fromisoformat(str(last)))
+
+
+def tags_for(window: Window) -> dict[str, str]:
+    """The tags that make a run one for the days of the window; raises WindowRefused."""
+    earliest, latest = DAYS.get_first_partition_key(), DAYS.get_last_partition_key()
+    if latest is None or str(window.last) > latest:
+        raise WindowRefused(
+            f"{window.last} has not ended yet in {DAYS.timezone}: the last day that can be "
+            f"synced is {latest}"
+        )
+    if earliest is None or str(window.first) < earliest:
+        raise WindowRefused(
+            f"{window.first} lies before {earliest}, the first day there is: set LCM_START_DATE "
+            "to an earlier day"
+        )
+    return {_FIRST_TAG: str(window.first), _LAST_TAG: str(window.last)}

@@ -1,0 +1,144 @@
+"""Reading one client of a feed: from an assignment on the ledger to an outcome for staging."""
+
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+import msgspec
+
+from lcm_pipeline.loyalty_api.endpoints import FAVOURITE_GOODS
+from lcm_pipeline.loyalty_api.paging import read_favourite_goods, read_page, source_row
+from lcm_pipeline.model.pages import Ask, Page, SourceRow
+from lcm_pipeline.model.payloads import FavouriteGood, decode_row
+from lcm_pipeline.model.readings import Assignment, Outcome
+from lcm_pipeline.sync.driving import drive
+from lcm_pipeline.sync.feeds import Feed, Read
+from lcm_pipeline.sync.proofs import Known, Reading, pack_head, unpack_head
+from lcm_pipeline.sync.reading import read_client
+from lcm_pipeline.sync.source import Source
+
+
+async def read_assigned_client(source: Source, feed: Feed, assignment: Assignment) -> Outcome:
+    """Read one client; raises Unproven or what the API raises."""
+    read_at = datetime.now(UTC)
+    reading = await _read(source, feed, assignment)
+    goods = await _read_details(source, assignment, reading) if feed.has_details else {}
+    digest = _digest(reading.header)
+    has_header = digest is not None and digest != assignment.header_digest
+    read = Read(
+        assignment.client_id,
+        reading,
+        reading.header if has_header else None,
+        goods,
+        source.zone,
+        source.window.last,
+    )
+    assert feed.land is not None  # noqa: S101 - every feed of clients lands rows
+    return Outcome(
+        assignment,
+        "done",
+        read_at,
+        landing=feed.land(read),
+        reading=reading.kind,
+        has_header=has_header,
+        single_page=reading.single_page,
+        source_total=reading.known.total,
+        fingerprint=reading.known.fingerprint,
+        head=pack_head(reading.known.head),
+        header_digest=digest,
+    )
+
+
+async def _read(source: Source, feed: Feed, assignment: Assignment) -> Reading:
+    async def fetch(ask: Ask) -> Page:
+        return await read_page(source.api, feed.endpoint, assignment.client_id, ask)
+
+    requests = read_client(
+        length=source.page_length,
+        habits=source.habits,
+        known=_known(assignment),
+        whole=assignment.is_whole,
+        keep_head=feed.has_details,
+        trusting=not source.distrusts,
+    )
+    return await drive(requests, fetch)
+
+
+def _known(assignment: Assignment) -> Known | None:
+    if assignment.source_total is None or assignment.fingerprint is None:
+        return None
+    return Known(assignment.source_total, assignment.fingerprint, unpack_head(assignment.head))
+
+
+async def _read_details(
+    source: Source, assignment: Assignment, reading: Reading
+) -> dict[int, tuple[SourceRow, ...]]:
+    """Read the goods of each offer that is new or changed, or of all when the audit asks."""
+    before = {entry.digest for entry in unpack_head(assignment.head)}
+    fresh = [row for row in reading.rows if assignment.is_whole or row.digest not in before]
+    ids = [key for row in fresh if isinstance(key := _offer_id(row), int)]
+    told = _goods_told(reading)
+    return {
+        favourite_id: told[favourite_id]
+        if favourite_id in told
+        else await _read_goods(source, assignment.client_id, favourite_id)
+        for favourite_id in ids
+    }
+
+
+async def _read_goods(source: Source, client_id: int, favourite_id: int) -> tuple[SourceRow, ...]:
+    """Read the goods of one offer to the end; they come without a total."""
+    ask = Ask(source.habits.base, source.page_length)
+    full_page = min(source.page_length, source.habits.largest_of_many or source.page_length)
+    rows: dict[object, SourceRow] = {}
+    while True:
+        answer = await read_favourite_goods(source.api, client_id, favourite_id, ask)
+        fresh = [row for row in answer.page.rows if row.key not in rows]
+        rows.update((row.key, row) for row in fresh)
+        if not fresh or len(answer.page.rows) < full_page:
+            return _of_offer(tuple(rows.values()), favourite_id, answer.offer_ids)
+        ask = ask._replace(start=ask.start + len(answer.page.rows))
+
+
+def _of_offer(
+    rows: tuple[SourceRow, ...], favourite_id: int, offer_ids: frozenset[int]
+) -> tuple[SourceRow, ...]:
+    """The goods of this offer, where the server answered for several though one was asked."""
+    owners = {row.digest: _owner(row) for row in rows}
+    if offer_ids <= {favourite_id} or not set(owners.values()) <= offer_ids:
+        return rows
+    return tuple(row for row in rows if owners[row.digest] == favourite_id)
+
+
+def _goods_told(reading: Reading) -> dict[int, tuple[SourceRow, ...]]:
+    """Goods that came without being asked for, when their Id clearly names offers."""
+    if not reading.single_page or not reading.header:
+        return {}
+    raws = msgspec.json.decode(reading.header, type=_Told).ListFavorites
+    rows = [source_row(FAVOURITE_GOODS, bytes(raw)) for raw in raws]
+    offers = {_offer_id(row) for row in reading.rows}
+    goods: dict[int, list[SourceRow]] = {}
+    for row in rows:
+        owner = _owner(row)
+        if owner is None or owner not in offers:
+            return {}
+        goods.setdefault(owner, []).append(row)
+    return {owner: tuple(found) for owner, found in goods.items()}
+
+
+class _Told(msgspec.Struct):
+    ListFavorites: list[msgspec.Raw] = []
+
+
+def _owner(row: SourceRow) -> int | None:
+    try:
+        return decode_row(row.raw, FavouriteGood).Id
+    except msgspec.DecodeError:
+        return None
+
+
+def _offer_id(row: SourceRow) -> object:
+    return row.key[0] if isinstance(row.key, tuple) else None
+
+
+def _digest(header: bytes | None) -> bytes | None:
+    return None if header is None else blake2b(header, digest_size=16).digest()

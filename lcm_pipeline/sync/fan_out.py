@@ -1,0 +1,137 @@
+"""The fan-out: many readings in flight, each saved before its place is given to the next.
+
+A reading holds its place until its rows are committed, so a killed process has to ask again for
+at most LCM_CONCURRENCY readings. Memory holds those and one chunk of assignments, whatever the
+size of the roster.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from lcm_pipeline.loyalty_api.errors import (
+    ForbiddenError,
+    IdentityError,
+    LoyaltyApiError,
+    RequestError,
+    TransientError,
+)
+from lcm_pipeline.model.readings import Assignment, FetchStatus, Outcome
+from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.reading import Unproven
+
+Read = Callable[[Assignment], Awaitable[Outcome]]
+Record = Callable[[Sequence[Outcome]], None]
+Chunks = Iterator[Sequence[Assignment]]
+
+# Long enough to gather outcomes that arrive together, short against the latency of a call.
+_LINGER_SECONDS = 0.004
+_FEWEST_FAILURES = 8
+
+
+class _Finished(NamedTuple):
+    outcome: Outcome
+    is_saved: asyncio.Future[None]
+
+
+@dataclass
+class FanOut:
+    """Reads assignments, at most `width` in flight, and records their outcomes in batches."""
+
+    read: Read
+    record: Record
+    width: int
+    _failures_in_a_row: int = field(default=0, init=False)
+    _last_failure: str = field(default="", init=False)
+    _successes: int = field(default=0, init=False)
+
+    async def run(self, chunks: Chunks) -> None:
+        """Read everything; raises SyncFailed when going on makes no sense."""
+        finished: asyncio.Queue[_Finished] = asyncio.Queue()
+        supply = _Supply(chunks)
+        writer = asyncio.create_task(self._write(finished))
+        readers = [asyncio.create_task(self._work(supply, finished)) for _ in range(self.width)]
+        everything = asyncio.gather(*readers)
+        try:
+            await asyncio.wait({everything, writer}, return_when=asyncio.FIRST_COMPLETED)
+            if writer.done():
+                writer.result()
+            await everything
+        finally:
+            await _stop([*readers, writer])
+        if self._failures_in_a_row and not self._successes:
+            raise SyncFailed(self._last_failure)
+
+    async def _work(self, supply: "_Supply", finished: asyncio.Queue[_Finished]) -> None:
+        while (assignment := await supply.take()) is not None:
+            outcome = await self._read_one(assignment)
+            is_saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            finished.put_nowait(_Finished(outcome, is_saved))
+            await is_saved
+
+    async def _read_one(self, assignment: Assignment) -> Outcome:
+        try:
+            outcome = await self.read(assignment)
+        except Unproven as verdict:
+            return _unsuccessful(assignment, "unproven", str(verdict))
+        except (IdentityError, ForbiddenError, RequestError) as error:
+            raise SyncFailed(str(error)) from error
+        except LoyaltyApiError as error:
+            self._count_failure(error)
+            return _unsuccessful(assignment, "failed", str(error))
+        self._failures_in_a_row, self._successes = 0, self._successes + 1
+        return outcome
+
+    def _count_failure(self, error: LoyaltyApiError) -> None:
+        """Give up when call after call fails in a way that is not about one client."""
+        if not isinstance(error, TransientError):
+            return
+        self._failures_in_a_row += 1
+        self._last_failure = (
+            f"the service does not answer: {error}. What was read is kept: run the same command"
+            " again to go on"
+        )
+        if self._failures_in_a_row >= max(_FEWEST_FAILURES, self.width):
+            raise SyncFailed(self._last_failure) from error
+
+    async def _write(self, finished: asyncio.Queue[_Finished]) -> None:
+        while True:
+            batch = [await finished.get()]
+            if self.width > 1 and finished.qsize() < self.width // 2:
+                await asyncio.sleep(_LINGER_SECONDS)
+            while not finished.empty():
+                batch.append(finished.get_nowait())
+            await asyncio.to_thread(self.record, [item.outcome for item in batch])
+            for item in batch:
+                if not item.is_saved.done():
+                    item.is_saved.set_result(None)
+
+
+class _Supply:
+    """The assignments of all chunks, one by one; a chunk is fetched while calls go on."""
+
+    def __init__(self, chunks: Chunks) -> None:
+        self._chunks = chunks
+        self._current: Iterator[Assignment] = iter(())
+        self._lock = asyncio.Lock()
+
+    async def take(self) -> Assignment | None:
+        async with self._lock:
+            while (assignment := next(self._current, None)) is None:
+                chunk = await asyncio.to_thread(next, self._chunks, None)
+                if chunk is None:
+                    return None
+                self._current = iter(chunk)
+        return assignment
+
+
+def _unsuccessful(assignment: Assignment, status: FetchStatus, reason: str) -> Outcome:
+    return Outcome(assignment, status, datetime.now(UTC), error=reason)
+
+
+async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

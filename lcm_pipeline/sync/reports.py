@@ -1,0 +1,40 @@
+"""What a sync of one feed did, for asset metadata, the command line and exit codes."""
+
+from dataclasses import dataclass
+
+from lcm_pipeline.model.windows import Window
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """One feed over one window.
+
+    clients: clients to read (days, for registrations); pending: of them not proven.
+    rows_read: records staged; rows_written: rows of core that are new or changed.
+    quarantined: rows of the feed that lie in quarantine now. seconds: wall time of this process.
+    requests, retries: over all processes that worked on the run.
+    """
+
+    feed: str
+    window: Window
+    clients: int
+    pending: int
+    rows_read: int
+    rows_written: int
+    rows_deleted: int
+    quarantined: int
+    requests: int
+    retries: int
+    seconds: float
+    is_resumed: bool
+    unknown_fields: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is pending and nothing is quarantined."""
+        return self.pending == 0 and self.quarantined == 0
+
+    @property
+    def share_complete(self) -> float:
+        """The share of clients that is proven; 1.0 of nobody."""
+        return 1.0 - self.pending / self.clients if self.clients else 1.0

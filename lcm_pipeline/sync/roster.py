@@ -1,0 +1,42 @@
+"""Which registration days a run polls: a roster with holes is no roster.
+
+Never polled days come first, from LCM_START_DATE on; then the look-back, since registrations turn
+up late and cards change; then the audit's share of older days.
+"""
+
+from collections.abc import Set as AbstractSet
+from datetime import date, timedelta
+
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings
+
+
+def first_day(settings: Settings, window: Window, first_polled: date | None) -> date:
+    """The first registration day of the roster: LCM_START_DATE, or the first day ever asked for."""
+    candidates = [settings.start_date or first_polled or window.first, window.first]
+    return min(candidates)
+
+
+def missing_days(begins: date, window: Window, polled: AbstractSet[date]) -> list[date]:
+    """The days up to the window's end that were never polled."""
+    return [day for day in Window(begins, window.last).days() if day not in polled]
+
+
+def days_to_poll(
+    begins: date, window: Window, polled: AbstractSet[date], settings: Settings
+) -> list[date]:
+    """The days that a run of the window polls, in order."""
+    looked_back = max(begins, window.first - timedelta(days=settings.lookback_days))
+    return [
+        day
+        for day in Window(begins, window.last).days()
+        if day >= looked_back or day not in polled or _is_audited(day, window, settings)
+    ]
+
+
+def _is_audited(day: date, window: Window, settings: Settings) -> bool:
+    """Whether the audit meets an old day on some day of the window: each day has its turn."""
+    if settings.audit_share <= 0:
+        return False
+    turns = max(1, round(1 / settings.audit_share))
+    return (window.last.toordinal() - day.toordinal()) % turns < len(window)

@@ -1,0 +1,20 @@
+"""What a reading needs of the world: the API, how it pages, and the window that is read for."""
+
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+from lcm_pipeline.loyalty_api.client import LoyaltyApi
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.sync.reading import PagingHabits
+
+
+@dataclass
+class Source:
+    """The API as one run sees it. distrusts: believe no total that a single page satisfies."""
+
+    api: LoyaltyApi
+    window: Window
+    zone: ZoneInfo
+    page_length: int
+    habits: PagingHabits = field(default_factory=PagingHabits)
+    distrusts: bool = False

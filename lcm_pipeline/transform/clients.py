@@ -1,0 +1,129 @@
+"""Clients who registered: ClientInfoPeriod rows to records of `registrations` and `clients`.
+
+The surprising fact: a row that is set aside, for want of a card say, still brings its client to
+the roster, or none of that client's operations would ever be asked for.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from functools import partial
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from lcm_pipeline.model import tables
+from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.payloads import Registration
+from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.transform.landing import LandingDraft
+from lcm_pipeline.transform.rows import read_fields
+from lcm_pipeline.transform.values import (
+    UnfitValueError,
+    parse_dated_moment,
+    parse_moment,
+    require,
+)
+
+
+class RegistrationRecord(NamedTuple):
+    """One card of a client who registered; pos_name feeds the points of sale."""
+
+    registration_date: date
+    client_id: int
+    card_number: int
+    registered_at: datetime
+    out_number: int | None
+    is_virtual: bool | None
+    card_type: str | None
+    card_status: str | None
+    pos_id: int | None
+    pos_name: str | None
+    extra: str | None
+
+
+class ClientRecord(NamedTuple):
+    """What one source tells of a client; the rest is None."""
+
+    client_id: int
+    registered_at: datetime | None
+    registration_date: date | None
+    pos_id: int | None
+    phone: int | None
+    extra: str | None
+
+
+def registered_on(row: SourceRow, zone: ZoneInfo) -> date | None:
+    """Return the business day of a registration row; None when its moment cannot be read."""
+    try:
+        return parse_dated_moment(row.moment, "RegDate", zone)[1]
+    except UnfitValueError:
+        return None
+
+
+def land_registrations(day: date, rows: Sequence[SourceRow], zone: ZoneInfo) -> Landing:
+    """Land the rows of one registration day; those of other days are the caller's to drop."""
+    draft = LandingDraft()
+    draft.land(
+        tables.registrations,
+        rows,
+        Registration,
+        partial(_to_registration, zone),
+        context=str(day),
+        owner=_client_or_zero,
+    )
+    for client in _first_registrations(rows, zone):
+        draft.add(tables.clients, client)
+    return draft.finish()
+
+
+def _to_registration(zone: ZoneInfo, row: Registration, extra: str | None) -> RegistrationRecord:
+    client_id = require(row.Client, "Client")
+    if client_id < 1:
+        raise UnfitValueError("Client: not the number of a client")
+    card_number = require(row.Card, "Card")
+    registered_at, registration_date = parse_dated_moment(row.RegDate, "RegDate", zone)
+    return RegistrationRecord(
+        registration_date=registration_date,
+        client_id=client_id,
+        card_number=card_number,
+        registered_at=registered_at,
+        out_number=row.OutNumber,
+        is_virtual=row.Virtual,
+        card_type=row.Card_Type,
+        card_status=row.Card_Status,
+        pos_id=row.RegPos,
+        pos_name=row.RegPosName,
+        extra=extra,
+    )
+
+
+def _client_or_zero(row: SourceRow) -> int:
+    client_id = read_fields(row.raw, Registration, ("Client",)).Client
+    return client_id if client_id and client_id > 0 else 0
+
+
+def _first_registrations(rows: Sequence[SourceRow], zone: ZoneInfo) -> list[ClientRecord]:
+    """Return each client once, as of the earliest of its cards, whatever the order of the rows."""
+    first: dict[int, tuple[tuple[datetime, bool, int], ClientRecord]] = {}
+    for row in rows:
+        client = _to_client(row, zone)
+        if client is None or client.registered_at is None:
+            continue
+        rank = (client.registered_at, client.pos_id is None, client.pos_id or 0)
+        if client.client_id not in first or rank < first[client.client_id][0]:
+            first[client.client_id] = (rank, client)
+    return [client for _, client in first.values()]
+
+
+def _to_client(row: SourceRow, zone: ZoneInfo) -> ClientRecord | None:
+    day = registered_on(row, zone)
+    known = read_fields(row.raw, Registration, ("Client", "RegPos"))
+    if day is None or not known.Client or known.Client < 1:
+        return None
+    return ClientRecord(
+        client_id=known.Client,
+        registered_at=parse_moment(row.moment),
+        registration_date=day,
+        pos_id=known.RegPos,
+        phone=None,
+        extra=None,
+    )

@@ -1,0 +1,112 @@
+"""The favourite product: the offers and the goods of each.
+
+The surprising fact: goods come by requests of their own, offer by offer. An offer whose goods were
+not read says so by `goods_read`, or the publish would take its goods for gone.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from functools import partial
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from lcm_pipeline.model import tables
+from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.payloads import FavouriteGood, FavouriteOffer
+from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.transform.favourite_headers import land_favourite_header
+from lcm_pipeline.transform.landing import LandingDraft
+from lcm_pipeline.transform.values import parse_dated_moment, parse_moment, require
+
+
+class FavouriteOfferRecord(NamedTuple):
+    """One time that a client was offered a favourite product."""
+
+    offer_date: date
+    client_id: int
+    favourite_id: int
+    offered_at: datetime
+    confirm_until: datetime | None
+    is_confirmed: bool | None
+    confirmed_at: datetime | None
+    active_until: datetime | None
+    is_inactive: bool | None
+    goods_read: bool
+    extra: str | None
+
+
+class FavouriteGoodRecord(NamedTuple):
+    """One of the goods of an offer; code, name and image feed the table of goods."""
+
+    client_id: int
+    favourite_id: int
+    list_data_id: int
+    is_inactive: bool | None
+    code: str | None
+    good_name: str | None
+    image_url: str | None
+    extra: str | None
+
+
+def land_favourites(
+    client_id: int,
+    rows: Sequence[SourceRow],
+    header: bytes | None,
+    goods: Mapping[int, Sequence[SourceRow]],
+    zone: ZoneInfo,
+    snapshot_date: date,
+) -> Landing:
+    """Land one client's offers, the goods read by offer and, when to be staged, the header."""
+    draft = LandingDraft(client_id)
+    to_offer = partial(_to_offer, client_id, zone, goods)
+    draft.land(tables.favourite_offers, rows, FavouriteOffer, to_offer)
+    for favourite_id, good_rows in goods.items():
+        draft.land(
+            tables.favourite_goods,
+            good_rows,
+            FavouriteGood,
+            partial(_to_good, client_id, favourite_id),
+            context=str(favourite_id),
+        )
+    if header is not None:
+        land_favourite_header(draft, client_id, header, snapshot_date)
+    return draft.finish()
+
+
+def _to_offer(
+    client_id: int,
+    zone: ZoneInfo,
+    goods: Mapping[int, Sequence[SourceRow]],
+    offer: FavouriteOffer,
+    extra: str | None,
+) -> FavouriteOfferRecord:
+    favourite_id = require(offer.Id, "Id")
+    offered_at, offer_date = parse_dated_moment(offer.ProcTime, "ProcTime", zone)
+    return FavouriteOfferRecord(
+        offer_date=offer_date,
+        client_id=client_id,
+        favourite_id=favourite_id,
+        offered_at=offered_at,
+        confirm_until=parse_moment(offer.ConfirmDateEnd, "ConfirmDateEnd"),
+        is_confirmed=offer.Confirm,
+        confirmed_at=parse_moment(offer.ProcTimeConfirm, "ProcTimeConfirm"),
+        active_until=parse_moment(offer.ActionDateEnd, "ActionDateEnd"),
+        is_inactive=offer.NoActive,
+        goods_read=favourite_id in goods,
+        extra=extra,
+    )
+
+
+def _to_good(
+    client_id: int, favourite_id: int, good: FavouriteGood, extra: str | None
+) -> FavouriteGoodRecord:
+    return FavouriteGoodRecord(
+        client_id=client_id,
+        favourite_id=favourite_id,
+        list_data_id=require(good.ListDataId, "ListDataId"),
+        is_inactive=good.NoActive,
+        code=good.Code,
+        good_name=good.Name,
+        image_url=good.UrlImage,
+        extra=extra,
+    )

@@ -1,0 +1,73 @@
+"""What stands beside the rows of an answer, read value by value.
+
+One value that does not fit costs that value alone: its fault is noted and None is read. All the
+faults of a header make one entry in quarantine.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from hashlib import blake2b
+from typing import TypeVar
+
+import msgspec
+
+from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.payloads import Int32, Int64
+from lcm_pipeline.transform.rows import READ_ERRORS
+from lcm_pipeline.transform.values import UnfitValueError
+
+ValueT = TypeVar("ValueT")
+
+INT32: msgspec.json.Decoder[int | None] = msgspec.json.Decoder(Int32 | None, strict=False)
+INT64: msgspec.json.Decoder[int | None] = msgspec.json.Decoder(Int64 | None, strict=False)
+_DECIMAL: msgspec.json.Decoder[Decimal | None] = msgspec.json.Decoder(Decimal | None, strict=False)
+ROWS: msgspec.json.Decoder[list[msgspec.Raw] | None] = msgspec.json.Decoder(
+    list[msgspec.Raw] | None
+)
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NULL = msgspec.Raw(b"null")
+
+HEADER = "header"
+
+
+def to_source_row(raw: bytes) -> SourceRow:
+    """Return bytes that were no row of a page in the form of one."""
+    return SourceRow((), None, blake2b(raw, digest_size=16).digest(), raw)
+
+
+class HeaderReader:
+    """Reads the members of a header and gathers what is wrong with them."""
+
+    def __init__(self, header: bytes) -> None:
+        self.faults: list[str] = []
+        self._members: dict[str, msgspec.Raw] = {}
+        try:
+            self._members = _MEMBERS.decode(header)
+        except READ_ERRORS:
+            self.faults.append("the header: malformed JSON")
+
+    @property
+    def reason(self) -> str:
+        """All faults in one text, empty when there are none."""
+        return "; ".join(self.faults)
+
+    def read(self, name: str, decoder: msgspec.json.Decoder[ValueT]) -> ValueT | None:
+        """Read one member; None when it is absent, null or does not fit."""
+        try:
+            return decoder.decode(self._members.get(name, _NULL))
+        except msgspec.ValidationError as error:
+            self.faults.append(f"{name}: {error}")
+        except READ_ERRORS:
+            self.faults.append(f"{name}: malformed JSON")
+        return None
+
+    def read_amount(
+        self, name: str, to_amount: Callable[[Decimal | None, str], Decimal | None]
+    ) -> Decimal | None:
+        """Read one member and round it by `to_amount`; None when it does not fit."""
+        try:
+            return to_amount(self.read(name, _DECIMAL), name)
+        except UnfitValueError as error:
+            self.faults.append(str(error))
+            return None

@@ -1,0 +1,96 @@
+"""A landing under way: rows read one by one, each kept once or set aside with its reason.
+
+Here is what all feeds share; which field goes to which column is in the modules of the feeds.
+The surprising fact: rows are told apart by the identity of their table, without the day, so a row
+that comes twice with different moments is a conflict, and the later one is set aside.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from operator import itemgetter
+from typing import TypeVar
+
+import msgspec
+
+from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.readings import BadRow, Landing
+from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.transform.rows import read_row
+from lcm_pipeline.transform.values import UnfitValueError
+
+RowT = TypeVar("RowT", bound=msgspec.Struct)
+Record = tuple[object, ...]
+
+
+class LandingDraft:
+    """Gathers the records and the bad rows of one client, or of one registration day."""
+
+    def __init__(self, client_id: int = 0) -> None:
+        self._client_id = client_id
+        self._records: dict[str, dict[object, Record]] = {}
+        self._bad_rows: dict[tuple[str, int, bytes, str], BadRow] = {}
+        self._unknown_fields: set[str] = set()
+
+    def land(
+        self,
+        table: CoreTable,
+        rows: Iterable[SourceRow],
+        row_type: type[RowT],
+        to_record: Callable[[RowT, str | None], Record],
+        *,
+        context: str = "",
+        owner: Callable[[SourceRow], int] | None = None,
+    ) -> None:
+        """Turn rows into records of a table; `owner` tells the client of a row set aside."""
+        kept = self._records.setdefault(table.name, {})
+        identity_of = _identity_getter(table)
+        for row in rows:
+            try:
+                payload, extra = read_row(row.raw, row_type)
+                record = to_record(payload, extra.text if extra else None)
+                _keep(kept, identity_of(record), record)
+            except UnfitValueError as error:
+                client_id = owner(row) if owner else self._client_id
+                self.set_aside(table, row, str(error), context=context, client_id=client_id)
+            else:
+                if extra:
+                    self._unknown_fields |= extra.names
+
+    def add(self, table: CoreTable, record: Record) -> None:
+        """Keep a record that is made of no row of its own; a later one takes its place."""
+        self._records.setdefault(table.name, {})[_identity_getter(table)(record)] = record
+
+    def set_aside(
+        self,
+        table: CoreTable,
+        row: SourceRow,
+        reason: str,
+        *,
+        context: str = "",
+        client_id: int | None = None,
+    ) -> None:
+        """Put a row into quarantine, once however often it came."""
+        client = self._client_id if client_id is None else client_id
+        # Postgres holds no NUL, and bytes that are no UTF-8 must stay readable.
+        raw = row.raw.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+        bad_row = BadRow(table.name, client, row.digest, reason, raw, context)
+        self._bad_rows.setdefault((table.name, client, row.digest, context), bad_row)
+
+    def finish(self) -> Landing:
+        """Return what was gathered, without the tables that got nothing."""
+        return Landing(
+            {name: list(kept.values()) for name, kept in self._records.items() if kept},
+            list(self._bad_rows.values()),
+            frozenset(self._unknown_fields),
+        )
+
+
+def _keep(kept: dict[object, Record], identity: object, record: Record) -> None:
+    same = kept.setdefault(identity, record)
+    if same is not record and same != record:
+        raise UnfitValueError("the row: its key came before in this reading, with other content")
+
+
+@cache
+def _identity_getter(table: CoreTable) -> Callable[[Record], object]:
+    return itemgetter(*(table.landing_columns.index(name) for name in table.identity))

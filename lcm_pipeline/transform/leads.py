@@ -1,0 +1,62 @@
+"""Leads: LeadsPagingInfo rows to records of `leads`.
+
+The surprising fact: the lead's id is the field `Leads`; the field `Id` is not unique.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from functools import partial
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from lcm_pipeline.model import tables
+from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.payloads import Lead
+from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.transform.landing import LandingDraft
+from lcm_pipeline.transform.values import parse_dated_moment, require
+
+
+class LeadRecord(NamedTuple):
+    """One lead of a client."""
+
+    lead_date: date
+    client_id: int
+    lead_id: int
+    lead_row_id: int | None
+    created_at: datetime
+    source_name: str | None
+    status_name: str | None
+    type_name: str | None
+    form_name: str | None
+    subject: str | None
+    mark_name: str | None
+    unread_count: int | None
+    extra: str | None
+
+
+def land_leads(client_id: int, rows: Sequence[SourceRow], zone: ZoneInfo) -> Landing:
+    """Land one client's leads."""
+    draft = LandingDraft(client_id)
+    draft.land(tables.leads, rows, Lead, partial(_to_record, client_id, zone))
+    return draft.finish()
+
+
+def _to_record(client_id: int, zone: ZoneInfo, lead: Lead, extra: str | None) -> LeadRecord:
+    lead_id = require(lead.Leads, "Leads")
+    created_at, lead_date = parse_dated_moment(lead.ProcTime, "ProcTime", zone)
+    return LeadRecord(
+        lead_date=lead_date,
+        client_id=client_id,
+        lead_id=lead_id,
+        lead_row_id=lead.Id,
+        created_at=created_at,
+        source_name=lead.LeadSourceName,
+        status_name=lead.LeadStatusName,
+        type_name=lead.LeadTypeName,
+        form_name=lead.FormName,
+        subject=lead.Subject,
+        mark_name=lead.LeadMarkName,
+        unread_count=lead.CountNotReadMessage,
+        extra=extra,
+    )

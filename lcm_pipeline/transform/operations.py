@@ -1,0 +1,125 @@
+"""Operations: OperationHistory rows to records of `operations`, its header to a phone.
+
+The surprising fact: the phone stands beside the rows, so a client without operations has one too.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from functools import partial
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from lcm_pipeline.model import tables
+from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.payloads import Operation
+from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.transform.clients import ClientRecord
+from lcm_pipeline.transform.headers import HEADER, INT64, HeaderReader, to_source_row
+from lcm_pipeline.transform.landing import LandingDraft
+from lcm_pipeline.transform.values import (
+    parse_dated_moment,
+    parse_moment,
+    require,
+    to_money,
+)
+
+
+class OperationRecord(NamedTuple):
+    """One operation; pos_name and bonus_source_name feed the tables of names."""
+
+    operation_date: date
+    client_id: int
+    component_type: int
+    operation_id: int
+    processed_at: datetime
+    bonus_id: int | None
+    cheque_id: int | None
+    cheque_number: str | None
+    order_id: int | None
+    parent_id: int | None
+    pos_id: int | None
+    partner_name: str | None
+    amount: Decimal | None
+    added: Decimal | None
+    redeemed: Decimal | None
+    discount: Decimal | None
+    certificate_redeemed: Decimal | None
+    remain: Decimal | None
+    is_refund: bool | None
+    coupon_number: str | None
+    bonus_source: int | None
+    is_active: bool | None
+    active_from: datetime | None
+    expires_at: datetime | None
+    pos_name: str | None
+    bonus_source_name: str | None
+    extra: str | None
+
+
+def land_operations(
+    client_id: int, rows: Sequence[SourceRow], header: bytes | None, zone: ZoneInfo
+) -> Landing:
+    """Land one client's operations and, when there is a header to stage, the phone in it."""
+    draft = LandingDraft(client_id)
+    draft.land(tables.operations, rows, Operation, partial(_to_record, client_id, zone))
+    if header is not None:
+        _land_phone(draft, client_id, header)
+    return draft.finish()
+
+
+def _to_record(
+    client_id: int, zone: ZoneInfo, operation: Operation, extra: str | None
+) -> OperationRecord:
+    component_type = require(operation.ComponentType, "ComponentType")
+    operation_id = require(operation.Id, "Id")
+    processed_at, operation_date = parse_dated_moment(operation.Proctime, "Proctime", zone)
+    return OperationRecord(
+        operation_date=operation_date,
+        client_id=client_id,
+        component_type=component_type,
+        operation_id=operation_id,
+        processed_at=processed_at,
+        bonus_id=operation.BonusId,
+        cheque_id=operation.ChequeId,
+        cheque_number=operation.ChequeNumber,
+        order_id=operation.OrderId,
+        parent_id=operation.Parent,
+        pos_id=operation.Pos,
+        partner_name=operation.PartnerName,
+        amount=to_money(operation.Amount, "Amount"),
+        added=to_money(operation.Added, "Added"),
+        redeemed=to_money(operation.Redeemed, "Redeemed"),
+        discount=to_money(operation.Discount, "Discount"),
+        certificate_redeemed=to_money(operation.SertRedeemed, "SertRedeemed"),
+        remain=to_money(operation.Remain, "Remain"),
+        is_refund=operation.Refund,
+        coupon_number=operation.CouponNumber,
+        bonus_source=operation.BonusSource,
+        is_active=operation.Active,
+        active_from=parse_moment(operation.ActiveDate, "ActiveDate"),
+        expires_at=parse_moment(operation.ExpiryDate, "ExpiryDate"),
+        pos_name=operation.PosName,
+        bonus_source_name=operation.BonusSourceName,
+        extra=extra,
+    )
+
+
+def _land_phone(draft: LandingDraft, client_id: int, header: bytes) -> None:
+    """Keep the phone; 0 stands for none, and a header that does not fit tells nothing."""
+    reader = HeaderReader(header)
+    phone = reader.read("Phone", INT64)
+    if reader.faults:
+        draft.set_aside(tables.clients, to_source_row(header), reader.reason, context=HEADER)
+        return
+    draft.add(
+        tables.clients,
+        ClientRecord(
+            client_id=client_id,
+            registered_at=None,
+            registration_date=None,
+            pos_id=None,
+            phone=phone or None,
+            extra=None,
+        ),
+    )

@@ -1,0 +1,160 @@
+"""One row's bytes read into its payload and its `extra`.
+
+No table is known here. What Postgres could not hold is refused before anything is decoded: NUL,
+lone surrogates. The surprising fact: a row is decoded once, by a type that forbids unknown
+fields; only a row that this type refuses is looked at again.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from functools import cache, partial
+from typing import NamedTuple, NoReturn, TypeVar, cast
+
+import msgspec
+
+from lcm_pipeline.model.payloads import decode_row, unknown_fields
+from lcm_pipeline.transform.values import UnfitValueError
+
+RowT = TypeVar("RowT", bound=msgspec.Struct)
+
+# Everything that reading hostile bytes may raise: huge exponents and deep nesting too.
+READ_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError, RecursionError)
+
+_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+# Read from the left, escape by escape: the `\\` of `\\u0000` is consumed as an escape of its own.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(?P<nul>u0000)|(?P<lone>u[dD][89a-fA-F])|.)", re.DOTALL
+)
+_FAULTS = {"nul": "holds a NUL character", "lone": "holds half a surrogate pair"}
+
+# What numeric holds, and so a number in jsonb.
+_DIGITS_BEFORE_POINT = 131_072
+_DIGITS_AFTER_POINT = 16_383
+_SHORT_NUMBER = 100
+
+_FIELDS_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Extra(NamedTuple):
+    """The fields that a payload does not know: as a JSON object, and their names."""
+
+    text: str
+    names: frozenset[str]
+
+
+def read_row(raw: bytes, row_type: type[RowT]) -> tuple[RowT, Extra | None]:
+    """Read a row whole, or raise UnfitValueError with the field and its fault."""
+    if b"\\u" in raw and (fault := _text_fault(raw)):
+        field = _first_field(raw, lambda _, value: _text_fault(value) is not None)
+        raise UnfitValueError(f"{field}: {fault}")
+    try:
+        return decode_row(raw, _exact_type(row_type)), None
+    except READ_ERRORS:
+        pass
+    try:
+        row = decode_row(raw, row_type)
+        unknown = unknown_fields(raw, row_type)
+    except READ_ERRORS as error:
+        _refuse(raw, row_type, error)
+    return row, _read_extra(unknown) if unknown else None
+
+
+def read_fields(raw: bytes, row_type: type[RowT], names: tuple[str, ...]) -> RowT:
+    """Read the named fields of a row that may not be readable whole; the others stay None."""
+    fields = {}
+    for name in names:
+        try:
+            fields[name] = getattr(_field_decoder(row_type, name).decode(raw), name)
+        except READ_ERRORS:
+            continue
+    return row_type(**fields)
+
+
+@cache
+def _exact_type(row_type: type[RowT]) -> type[RowT]:
+    name = f"Exact{row_type.__name__}"
+    exact = msgspec.defstruct(name, [], bases=(row_type,), forbid_unknown_fields=True)
+    return cast(type[RowT], exact)
+
+
+@cache
+def _field_decoder(
+    row_type: type[msgspec.Struct], name: str
+) -> msgspec.json.Decoder[msgspec.Struct]:
+    types = {field.name: field.type for field in msgspec.structs.fields(row_type)}
+    one_field = msgspec.defstruct("OneField", [(name, types[name], None)])
+    return msgspec.json.Decoder(one_field, strict=False)
+
+
+def _text_fault(raw: bytes) -> str | None:
+    if _SUSPECT.search(raw) is None:
+        return None
+    for escape in _ESCAPE.finditer(raw):
+        if escape.lastgroup:
+            return _FAULTS[escape.lastgroup]
+    return None
+
+
+def _refuse(raw: bytes, row_type: type[msgspec.Struct], error: Exception) -> NoReturn:
+    """Raise what is wrong; where the decoder does not tell the field, look for it."""
+    if isinstance(error, msgspec.ValidationError):
+        raise UnfitValueError(str(error)) from error
+    if isinstance(error, RecursionError):
+        raise UnfitValueError("the row: nested too deeply") from error
+    field = _first_field(raw, partial(_is_unreadable, row_type))
+    fault = "a number out of range" if isinstance(error, ArithmeticError) else "malformed JSON"
+    raise UnfitValueError(f"{field}: {fault}") from error
+
+
+def _is_unreadable(row_type: type[msgspec.Struct], name: str, value: bytes) -> bool:
+    try:
+        value.decode()
+        decode_row(b"{%s:%s}" % (msgspec.json.encode(name), value), row_type)
+    except READ_ERRORS:
+        return True
+    return False
+
+
+def _first_field(raw: bytes, is_bad: Callable[[str, bytes], bool]) -> str:
+    """Name the first field whose value is bad; a name that is no word stays untold."""
+    try:
+        fields = _FIELDS_DECODER.decode(raw)
+    except READ_ERRORS:
+        return "the row"
+    for name, value in fields.items():
+        if is_bad(name, bytes(value)):
+            return name if name.isidentifier() else "a field of an odd name"
+    return "the row"
+
+
+def _read_extra(unknown: dict[str, msgspec.Raw]) -> Extra:
+    """Write the unknown fields as they came, once it is sure that jsonb can hold them."""
+    try:
+        members = [
+            f"{json.dumps(name, ensure_ascii=False)}:{bytes(unknown[name]).decode()}"
+            for name in sorted(unknown)
+        ]
+        text = "{" + ",".join(members) + "}"
+        _JSON_DECODER.decode(text)
+    except UnfitValueError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise UnfitValueError("an unknown field: not what jsonb can hold") from error
+    return Extra(text, frozenset(unknown))
+
+
+def _check_number(text: str) -> None:
+    if len(text) < _SHORT_NUMBER and "e" not in text and "E" not in text:
+        return
+    try:
+        number = Decimal(text)
+    except ArithmeticError as error:
+        raise UnfitValueError("an unknown field: a number out of range") from error
+    exponent = cast(int, number.as_tuple().exponent)
+    if number.adjusted() >= _DIGITS_BEFORE_POINT or exponent < -_DIGITS_AFTER_POINT:
+        raise UnfitValueError("an unknown field: a number out of range")
+
+
+_JSON_DECODER = json.JSONDecoder(parse_int=_check_number, parse_float=_check_number)

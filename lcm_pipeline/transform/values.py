@@ -1,0 +1,110 @@
+"""Single values as the warehouse holds them: moments, business days, money.
+
+The only place that parses a time or rounds money. A value that does not fit raises
+UnfitValueError, whose text names the field and the fault, never the value. The surprising fact:
+an hour that Moscow's clocks went through twice (before 2014) is read as the first of the two.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from lcm_pipeline.model.payloads import SERVICE_ZONE
+
+ValueT = TypeVar("ValueT")
+
+FIRST_YEAR, LAST_YEAR = 1753, 9998
+
+_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII
+)
+# Moscow has kept one offset since 2014-10-26, which spares a look into the zone's history.
+_MOSCOW_SINCE = "2014-10-27"
+_MOSCOW_NOW = timezone(timedelta(hours=3))
+
+_CENT = Decimal("0.01")
+_ZERO = Decimal("0.00")
+_FLOAT_NOISE = Decimal("0.000001")
+_DIGITS_BEFORE_POINT = 17
+_ARITHMETIC = Context(prec=40, rounding=ROUND_HALF_UP)
+
+
+class UnfitValueError(ValueError):
+    """A value that its column cannot hold, or one that is missing from a key."""
+
+
+def require(value: ValueT | None, field: str) -> ValueT:
+    """Return a value that the row cannot do without."""
+    if value is None:
+        raise UnfitValueError(f"{field}: missing")
+    return value
+
+
+def parse_moment(text: str | None, field: str = "moment") -> datetime | None:
+    """Read a time, naive ones as Moscow time; unset, empty and year 1 are None.
+
+    Digits below the microsecond are cut off, so that the end of a day stays on its day.
+    """
+    if not text:
+        return None
+    if _MOMENT.fullmatch(text) is None:
+        raise UnfitValueError(f"{field}: not a date and time")
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return None if moment.year == 1 else moment.astimezone(UTC)
+        if text >= _MOSCOW_SINCE:
+            return moment.replace(tzinfo=_MOSCOW_NOW)
+        return None if moment.year == 1 else moment.replace(tzinfo=SERVICE_ZONE).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise UnfitValueError(f"{field}: not a date and time") from error
+
+
+def business_day(moment: datetime, zone: ZoneInfo, field: str = "moment") -> date:
+    """Return the day of a moment in the programme's zone, within the years a table can hold."""
+    if moment.tzinfo is _MOSCOW_NOW and zone.key == SERVICE_ZONE.key:
+        day = moment.date()
+    else:
+        try:
+            day = moment.astimezone(zone).date()
+        except OverflowError as error:
+            raise UnfitValueError(f"{field}: {_OUT_OF_YEARS}") from error
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise UnfitValueError(f"{field}: {_OUT_OF_YEARS}")
+    return day
+
+
+_OUT_OF_YEARS = f"business day is outside the years {FIRST_YEAR} to {LAST_YEAR}"
+
+
+def parse_dated_moment(text: str | None, field: str, zone: ZoneInfo) -> tuple[datetime, date]:
+    """Read the moment of a key, and its business day; both must be there."""
+    moment = require(parse_moment(text, field), field)
+    return moment, business_day(moment, zone, field)
+
+
+def to_money(value: Decimal | None, field: str) -> Decimal | None:
+    """Return an amount with two decimals; more of them are refused unless they are float noise."""
+    if value is None:
+        return None
+    amount = _round_to_cents(value, field)
+    if amount != value and abs(_ARITHMETIC.subtract(value, amount)) >= _FLOAT_NOISE:
+        raise UnfitValueError(f"{field}: more than two decimals")
+    return amount
+
+
+def to_average(value: Decimal | None, field: str) -> Decimal | None:
+    """Return an average rounded half up to two decimals, however many it came with."""
+    return None if value is None else _round_to_cents(value, field)
+
+
+def _round_to_cents(value: Decimal, field: str) -> Decimal:
+    try:
+        amount = value.quantize(_CENT, ROUND_HALF_UP, _ARITHMETIC)
+    except ArithmeticError as error:
+        raise UnfitValueError(f"{field}: not within numeric(19,2)") from error
+    if amount.is_nan() or amount.adjusted() >= _DIGITS_BEFORE_POINT:
+        raise UnfitValueError(f"{field}: not within numeric(19,2)")
+    return amount or _ZERO  # no -0.00

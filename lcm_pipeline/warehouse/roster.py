@@ -1,0 +1,72 @@
+"""What the warehouse knows of registration days and paging: read before a run, kept after it."""
+
+from datetime import date
+
+import psycopg
+
+from lcm_pipeline.warehouse.runs import Run
+
+
+def first_polled_day(session: psycopg.Connection) -> date | None:
+    """The earliest registration day that was ever polled."""
+    row = session.execute("select min(registration_date) from sync.registration_days").fetchone()
+    return row[0] if row else None
+
+
+def polled_days(session: psycopg.Connection, first: date, last: date) -> set[date]:
+    """The registration days in a range that were polled with a proven answer."""
+    rows = session.execute(
+        "select registration_date from sync.registration_days"
+        " where registration_date between %s and %s and read_at is not null",
+        (first, last),
+    )
+    return {row[0] for row in rows.fetchall()}
+
+
+def read_habits(session: psycopg.Connection, endpoint: str) -> tuple[int, int] | None:
+    """How an endpoint was seen to page: the first row's number, and the largest page trusted."""
+    row = session.execute(
+        "select base, trusted_page from sync.paging_habits where endpoint = %s", (endpoint,)
+    ).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def keep_habits(session: psycopg.Connection, endpoint: str, base: int, trusted_page: int) -> None:
+    """Remember how an endpoint pages."""
+    session.execute(
+        "insert into sync.paging_habits as kept (endpoint, base, trusted_page) values (%s, %s, %s)"
+        " on conflict (endpoint) do update set base = excluded.base,"
+        " trusted_page = excluded.trusted_page"
+        " where (kept.base, kept.trusted_page) is distinct from"
+        " (excluded.base, excluded.trusted_page)",
+        (endpoint, base, trusted_page),
+    )
+
+
+def largest_single_page(session: psycopg.Connection, run: Run) -> tuple[int, int] | None:
+    """The client whose whole history came in the largest single page, and that page's rows."""
+    row = session.execute(
+        "select client_id, single_page from sync.fetches"
+        " where run_id = %s and status = 'done' and single_page > 0"
+        " order by single_page desc, client_id limit 1",
+        (run.run_id,),
+    ).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def read_again(session: psycopg.Connection, run: Run, *, from_page: int) -> int:
+    """Put clients whose history came in one page of so many rows or more back on the ledger."""
+    return session.execute(
+        "update sync.fetches set status = 'pending'"
+        " where run_id = %s and status = 'done' and reading <> 'unchanged'"
+        " and (single_page >= %s or (%s = 0 and single_page = 0))",
+        (run.run_id, from_page, from_page),
+    ).rowcount
+
+
+def count_requests(session: psycopg.Connection, run: Run, requests: int, retries: int) -> None:
+    """Add to the run's counts."""
+    session.execute(
+        "update sync.runs set requests = requests + %s, retries = retries + %s where run_id = %s",
+        (requests, retries, run.run_id),
+    )

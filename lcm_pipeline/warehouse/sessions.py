@@ -1,0 +1,63 @@
+"""A session that is opened again when it is lost, for work that may be done twice.
+
+What is passed to `run` must be whole in itself: a transaction that, done again after a lost
+answer, leaves the same rows.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+import psycopg
+
+from lcm_pipeline.warehouse.connection import Warehouse, is_transient
+
+ResultT = TypeVar("ResultT")
+
+_PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
+
+
+class LastingSession:
+    """One autocommit session; threads that share it take turns."""
+
+    def __init__(self, warehouse: Warehouse, application_name: str) -> None:
+        self._warehouse = warehouse
+        self._name = application_name
+        self._session: psycopg.Connection | None = None
+        self._turn = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def run(self, work: Callable[[psycopg.Connection], ResultT]) -> ResultT:
+        """Do some work, and again on a new session when a failure may pass."""
+        with self._turn:
+            for pause in _PAUSES:
+                try:
+                    return work(self._open())
+                except psycopg.Error as error:
+                    self._close()
+                    if not is_transient(error):
+                        raise
+                time.sleep(pause)
+            return work(self._open())
+
+    def _open(self) -> psycopg.Connection:
+        if self._session is None or self._session.closed:
+            self._session = self._warehouse.connect(autocommit=True, application_name=self._name)
+        return self._session
+
+    def _close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        self._session = None
