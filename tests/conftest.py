@@ -1,0 +1,106 @@
+"""What tests share: a real Postgres, a migrated database cloned per test, a programme over HTTP."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.simulator.configuration import build_config
+from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.migrations import migrate
+
+_numbers = itertools.count(1)
+
+Programme = Callable[..., RunningSimulator]
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the environment nor a .env file of the checkout reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(("LCM_", "DAGSTER_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LCM_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an embedded Postgres that lives as long as the tests."""
+    with embedded_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str) -> str:
+    """A migrated database that is cloned, not used."""
+    return _create_database(postgres, "template_migrated")
+
+
+@pytest.fixture
+def warehouse(postgres: str, template: str) -> Iterator[Warehouse]:
+    """A migrated, empty warehouse of the test's own."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(postgres, autocommit=True) as session:
+        session.execute(
+            SQL("create database {} template {}").format(Identifier(name), Identifier(template))
+        )
+    warehouse = Warehouse(_address_of(postgres, name))
+    yield warehouse
+    warehouse.close()
+    with psycopg.connect(postgres, autocommit=True) as session:
+        session.execute(SQL("drop database {} with (force)").format(Identifier(name)))
+
+
+@pytest.fixture
+def programme() -> Iterator[Programme]:
+    """Starts simulated programmes; they stop with the test."""
+    running: list[RunningSimulator] = []
+
+    def start(
+        *,
+        start: date = date(2026, 3, 1),
+        now: datetime = datetime(2026, 3, 31, 12),
+        clients: int = 60,
+        seed: int = 7,
+        **fields: Any,
+    ) -> RunningSimulator:
+        config = build_config(start=start, now=now, clients=clients, seed=seed, **fields)
+        running.append(start_in_thread(config))
+        return running[-1]
+
+    yield start
+    for simulator in running:
+        simulator.stop()
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> MakeSettings:
+    """Settings for a programme and a warehouse, as the environment would give them."""
+
+    def make(programme: RunningSimulator, warehouse: Warehouse, **overrides: Any) -> Settings:
+        fields = {"home": tmp_path / "home", "api_url": programme.url, "concurrency": 8}
+        return load_settings(**{**fields, "database_url": warehouse.url, **overrides})
+
+    return make
+
+
+def _create_database(postgres: str, name: str) -> str:
+    with psycopg.connect(postgres, autocommit=True) as session:
+        session.execute(SQL("create database {}").format(Identifier(name)))
+    migrate(Warehouse(_address_of(postgres, name)))
+    return name
+
+
+def _address_of(postgres: str, database: str) -> str:
+    return urlsplit(postgres)._replace(path=f"/{database}").geturl()
