@@ -9,10 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
-
-import psycopg
-from psycopg.rows import dict_row
 
 from lcm_pipeline.loyalty_api.client import LoyaltyApi
 from lcm_pipeline.model.readings import Assignment, Outcome
@@ -36,16 +32,15 @@ from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.reports import SyncReport
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse import ledger, roster
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.publish import DeleteFuseBlown, publish
-from lcm_pipeline.warehouse.runs import Run, close_run, own_run
+from lcm_pipeline.warehouse.runs import Run, close_run, own_run, read_counts
 from lcm_pipeline.warehouse.sessions import LastingSession
-from lcm_pipeline.warehouse.statements import query
 
 _CHUNK = 1_000
 _MOST_ROUNDS = 5
 
-Enlist = Callable[[psycopg.Connection, Run], int]
+Enlist = Callable[[Session, Run], int]
 
 
 @dataclass(frozen=True)
@@ -80,13 +75,13 @@ class SyncEngine:
             self._poll(window, missing)
         share = self.settings.audit_share
 
-        def enlist(session: psycopg.Connection, run: Run) -> int:
+        def enlist(session: Session, run: Run) -> int:
             return ledger.enlist_clients(session, run, share)
 
         return self._sync(feed, window, enlist, read_assigned_client)
 
     def _poll(self, window: Window, to_poll: Sequence[date]) -> SyncReport:
-        def enlist(session: psycopg.Connection, run: Run) -> int:
+        def enlist(session: Session, run: Run) -> int:
             return ledger.enlist_days(session, run, to_poll)
 
         return self._sync(REGISTRATIONS, window, enlist, read_registration_day)
@@ -143,13 +138,7 @@ class _Work:
         self.engine.progress.finish(self.feed.name)
 
     def report(self, seconds: float) -> SyncReport:
-        values = {"run_id": self.run.run_id}
-
-        def read(session: psycopg.Connection) -> dict[str, Any]:
-            with session.cursor(row_factory=dict_row) as cursor:
-                return cursor.execute(query("report_run"), values).fetchone() or {}
-
-        counts = self.lasting.run(read)
+        counts = self.lasting.run(lambda session: read_counts(session, self.run))
         return SyncReport(
             feed=self.feed.name,
             window=self.run.window,

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lcm_pipeline.loyalty_api.errors import (
     ForbiddenError,
@@ -55,7 +55,8 @@ class FanOut:
         readers = [asyncio.create_task(self._work(supply, finished)) for _ in range(self.width)]
         everything = asyncio.gather(*readers)
         try:
-            await asyncio.wait({everything, writer}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {everything, writer}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if writer.done():
                 writer.result()
             await everything

@@ -52,8 +52,9 @@ def read_client(
 
     length: rows to ask for per page. known: the last proven state, None at the first reading.
     whole: read every page though the first looks unchanged. keep_head: the rows have details, so
-    remember the head of short histories too, and let `whole` bring all rows. trusting: believe a total that one page satisfies, whatever the page's size;
-    the caller checks the largest such page by a reading that is not trusting.
+    remember the head of short histories too, and let `whole` bring all rows.
+    trusting: believe a total that one page satisfies, whatever the page's size; the caller checks
+    the largest such page by a reading that is not trusting.
     """
     (first,) = yield [Ask(habits.base, length)]
     if known is not None and not first.suspicious:

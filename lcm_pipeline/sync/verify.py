@@ -11,8 +11,6 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
-import psycopg
-from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.loyalty_api.client import LoyaltyApi
 from lcm_pipeline.loyalty_api.errors import ForbiddenError, IdentityError, LoyaltyApiError
@@ -25,11 +23,11 @@ from lcm_pipeline.sync.errors import SyncFailed
 from lcm_pipeline.sync.feeds import FAVOURITES, LEADS, OPERATIONS, Feed
 from lcm_pipeline.sync.reading import Unproven
 from lcm_pipeline.sync.source import Source
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.comparing import LATEST_ONLY, draw_clients, live_rows
+from lcm_pipeline.warehouse.connection import Session, Warehouse
 
 _CHUNK = 500
 _FEEDS = (OPERATIONS, LEADS, FAVOURITES)
-_LATEST_ONLY = "favourite_stats"
 
 Key = tuple[Any, ...]
 
@@ -72,7 +70,7 @@ def verify_clients(settings: Settings, warehouse: Warehouse, sample: int | None)
     """Compare a random sample of the roster, or all of it when `sample` is None."""
     verification = Verification()
     with warehouse.connect(autocommit=True, application_name="lcm verify") as session:
-        for client_ids in _chunks(_draw(session, sample)):
+        for client_ids in _chunks(draw_clients(session, sample)):
             outcomes = asyncio.run(_read_all(settings, client_ids))
             verification.clients += len(client_ids)
             verification.unproven += sum(outcome is None for _, outcome in outcomes)
@@ -113,29 +111,19 @@ async def _read_one(source: Source, feed: Feed, client_id: int) -> Outcome | Non
         return None
 
 
-def _draw(session: psycopg.Connection, sample: int | None) -> list[int]:
-    rows = session.execute(
-        "select client_id from core.clients"
-        " join sync.client_state using (client_id)"
-        " where endpoint = 'operations' and read_at is not null order by random() limit %s",
-        (sample,),
-    )
-    return [row[0] for row in rows.fetchall()]
-
-
 def _chunks(client_ids: Sequence[int]) -> Iterator[Sequence[int]]:
     return (client_ids[at : at + _CHUNK] for at in range(0, len(client_ids), _CHUNK))
 
 
 def _compare(
-    session: psycopg.Connection,
+    session: Session,
     table: CoreTable,
     outcomes: Sequence[Outcome],
     verification: Verification,
 ) -> None:
     client_ids = [outcome.assignment.client_id for outcome in outcomes]
     theirs = _index(table, (r for o in outcomes for r in o.landing.records.get(table.name, ())))
-    ours = _index(table, _stored(session, table, client_ids))
+    ours = _index(table, live_rows(session, table, client_ids))
     verification.rows += len(theirs)
     for key in theirs.keys() | ours.keys():
         there, here = theirs.get(key), ours.get(key)
@@ -143,27 +131,9 @@ def _compare(
             verification.differences.append(_difference(table, key, there, here))
 
 
-def _stored(
-    session: psycopg.Connection, table: CoreTable, client_ids: list[int]
-) -> list[tuple[Any, ...]]:
-    latest = SQL("distinct on (client_id)") if table.name == _LATEST_ONLY else SQL("")
-    order = (
-        SQL(" order by client_id, snapshot_date desc") if table.name == _LATEST_ONLY else SQL("")
-    )
-    statement = SQL(
-        "select {} {} from core.{} where client_id = any(%s) and deleted_at is null{}"
-    ).format(
-        latest,
-        SQL(", ").join(map(Identifier, table.columns)),
-        Identifier(table.name),
-        order,
-    )
-    return session.execute(statement, (client_ids,)).fetchall()
-
-
 def _index(table: CoreTable, rows: Any) -> dict[Key, dict[str, Any]]:
     """Rows by key: of landing records or of core rows, without the columns that tell nothing."""
-    left_out = {"extra"} | ({"snapshot_date"} if table.name == _LATEST_ONLY else set())
+    left_out = {"extra"} | ({"snapshot_date"} if table.name == LATEST_ONLY else set())
     key_columns = [name for name in table.key if name not in left_out]
     found = {}
     for row in rows:

@@ -20,7 +20,10 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.embedded import EmbeddedPostgresError, embedded_postgres
 from lcm_pipeline.warehouse.transience import is_starting_up, is_transient
 
-__all__ = ["Warehouse", "WarehouseUnavailable", "is_transient", "open_warehouse"]
+__all__ = ["Session", "Warehouse", "WarehouseUnavailable", "is_transient", "open_warehouse"]
+
+# A session, as functions of the warehouse take it and callers hand it on.
+Session = psycopg.Connection[TupleRow]
 
 OLDEST_MAJOR = 15
 _CONNECT_SECONDS = 10

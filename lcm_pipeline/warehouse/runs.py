@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.statements import query
 
 _LOCK_CLASS = 0x6C636D
 # A dying owner's session may take a moment to end; a living one never lets go.
@@ -57,6 +60,12 @@ def close_run(session: psycopg.Connection, run: Run, status: str, error: str | N
         (status, error, run.run_id),
     )
     drop_staging(session, run.run_id)
+
+
+def read_counts(session: psycopg.Connection, run: Run) -> dict[str, Any]:
+    """What the run did so far, by the names of the report's fields."""
+    with session.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query("report_run"), {"run_id": run.run_id}).fetchone() or {}
 
 
 def drop_staging(session: psycopg.Connection, run_id: int) -> None:

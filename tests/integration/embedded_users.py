@@ -30,13 +30,12 @@ class User:
         *,
         account: int | None = None,
         environment: dict[str, str] | None = None,
-        shows_errors: bool = False,
     ) -> None:
         self.process = subprocess.Popen(
             [*python, "-c", _USER, str(home)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if shows_errors else None,
+            stderr=subprocess.PIPE,
             text=True,
             cwd=SOURCES,
             user=account,
@@ -49,8 +48,13 @@ class User:
     def await_url(self) -> str:
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
-        assert self.url, "the command ended without a server"
+        assert self.url, self.refusal()
         return self.url
+
+    def refusal(self) -> str:
+        """What a command that got no server said."""
+        _, words = self.process.communicate("\n", timeout=60)
+        return words
 
     def leave(self) -> int:
         self.process.communicate("\n", timeout=60)

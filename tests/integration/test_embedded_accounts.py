@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -45,16 +46,16 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.fixture
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    outer = tmp_path_factory.mktemp("open")
-    for folder in (outer, outer.parent, outer.parent.parent):
-        folder.chmod(0o755)
-    place = outer / ".lcm"
-    yield place
-    eventually(lambda: not server_processes(place), within=3)
-    left = server_processes(place)
-    kill_processes(left)
-    assert not left
+def home() -> Iterator[Path]:
+    """In a folder that others may enter, which those of pytest are not."""
+    with TemporaryDirectory(prefix="lcm-test-") as outer:
+        Path(outer).chmod(0o755)
+        place = Path(outer) / ".lcm"
+        yield place
+        eventually(lambda: not server_processes(place), within=3)
+        left = server_processes(place)
+        kill_processes(left)
+        assert not left
 
 
 def _python_for_others() -> list[str]:
@@ -135,7 +136,7 @@ def test_root_without_namespaces_runs_the_server_as_nobody(home: Path) -> None:
 
 def test_a_home_that_no_account_can_enter_is_refused_with_the_way_out(home: Path) -> None:
     home.parent.chmod(0o700)
-    user = User(home, [sys.executable, "-c", _WITHOUT_NAMESPACES], shows_errors=True)
-    _, words = user.process.communicate("\n", timeout=60)
+    user = User(home, [sys.executable, "-c", _WITHOUT_NAMESPACES])
+    words = user.refusal()
     assert "does not run as root" in words
     assert "LCM_DATABASE_URL" in words

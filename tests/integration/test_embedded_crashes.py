@@ -120,6 +120,12 @@ def test_a_pid_that_was_given_away_is_not_taken_for_the_server(home: Path) -> No
         stranger.communicate(b"\n")
 
 
+def test_a_pid_file_that_was_never_written_out_does_not_stop_the_start(home: Path) -> None:
+    (home / "postgres/data/postmaster.pid").write_text("")
+    with embedded_postgres(home) as url:
+        assert answers(url)
+
+
 def test_a_home_that_is_removed_under_the_server_ends_it(tmp_path: Path) -> None:
     home = tmp_path / ".lcm"
     with embedded_postgres(home):

@@ -63,7 +63,10 @@ def clear_leftovers(data_folder: Path, socket_folder: Path) -> None:
     for leftover in socket_folder.glob(".s.PGSQL.*"):
         leftover.unlink(missing_ok=True)
     lines = _pid_file_lines(data_folder)
-    if lines and lines[0].strip().isdigit() and _exists(int(lines[0])):
+    if not lines or not lines[0].strip().isdigit():
+        # Killed while it wrote the file: Postgres would refuse to start for good.
+        _pid_file(data_folder).unlink(missing_ok=True)
+    elif _exists(int(lines[0])):
         rewritten = "\n".join([str(_NO_SUCH_PROCESS), *lines[1:]]) + "\n"
         _pid_file(data_folder).write_text(rewritten, "utf-8", "surrogateescape")
 

@@ -1,0 +1,54 @@
+# The commands of the project. `make demo` and `make test` need only git, make and Python >= 3.11.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo test lint ui install soak crash faults readers clean
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## Make the environment in .venv, from the lock file
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(INSTALLED) ## A simulated programme, an embedded Postgres, 14 days synced, an answer
+	@$(BIN)/lcm demo
+
+test: $(INSTALLED) lint ## Linters, types, import contracts and all tests (about five minutes)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+ui: $(INSTALLED) ## Dagster's web page on 127.0.0.1:3000
+	@$(BIN)/lcm ui
+
+HISTORIES ?= 1000000
+soak: $(INSTALLED) ## A million random histories, read while they change
+	$(BIN)/python -m tests.paging.histories --histories $(HISTORIES)
+
+KILLS ?= 1000
+crash: $(INSTALLED) ## A thousand kills at every commit point, of the process, a backend, the server
+	$(BIN)/python -m tests.crash.kills --kills $(KILLS)
+
+faults: $(INSTALLED) ## Fail each HTTP call and each SQL statement of a run, in every way
+	$(BIN)/python -m tests.crash.faults
+
+PUBLISHES ?= 1000
+readers: $(INSTALLED) ## A reader at repeatable read during a thousand publishes
+	$(BIN)/python -m tests.crash.readers --publishes $(PUBLISHES)
+
+clean: ## Remove the environment (never the data in LCM_HOME)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,26 @@
+"""Everything that Dagster is told about, put together."""
+
+import dagster as dg
+
+from lcm_pipeline.orchestration.assets import ASSETS
+from lcm_pipeline.orchestration.checks import CHECKS
+from lcm_pipeline.orchestration.jobs import (
+    forget_old_runs,
+    sync_clients_only,
+    sync_days,
+    sync_operations_and_leads,
+)
+from lcm_pipeline.orchestration.resources import sync_session
+from lcm_pipeline.orchestration.schedules import SCHEDULES
+
+
+def build_definitions() -> dg.Definitions:
+    """The code location. One process per run: a step costs 0.2 s in it, and 9 s outside."""
+    return dg.Definitions(
+        assets=ASSETS,
+        asset_checks=CHECKS,
+        jobs=[sync_days, sync_clients_only, sync_operations_and_leads, forget_old_runs],
+        schedules=SCHEDULES,
+        resources={"sync": sync_session},
+        executor=dg.in_process_executor,
+    )

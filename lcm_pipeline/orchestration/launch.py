@@ -1,0 +1,137 @@
+"""How the command line runs Dagster: a range of days in this process, and the UI in another."""
+
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.orchestration.code_location import build_definitions
+from lcm_pipeline.orchestration.instances import (
+    DagsterStorageUnavailable,
+    dagster_instance,
+    instance_variables,
+)
+from lcm_pipeline.orchestration.partitions import WindowRefused, tags_for
+from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.retention import forget_old_runs
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.progress import Progress
+from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.warehouse.connection import Warehouse
+
+__all__ = [
+    "ChecksFailed",
+    "DagsterStorageUnavailable",
+    "RunFailed",
+    "WindowRefused",
+    "dagster_instance",
+    "materialize_window",
+    "ui_command",
+]
+
+_ASSETS_OF = {
+    "registrations": ("clients",),
+    "operations": ("operations",),
+    "leads": ("leads",),
+    "favourites": ("favourite_offers", "favourite_goods", "favourite_groups", "favourite_stats"),
+}
+
+# The terminal belongs to the command; everything is in the event log.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class RunFailed(Exception):  # noqa: N818 - the name that the message completes
+    """The run failed outside the sync itself; the message says in which step."""
+
+
+class ChecksFailed(Exception):  # noqa: N818 - the name that the message completes
+    """The days are synced, but the warehouse does not add up. reports: what was done."""
+
+    def __init__(self, message: str, reports: list[SyncReport]) -> None:
+        super().__init__(message)
+        self.reports = reports
+
+
+def materialize_window(
+    settings: Settings,
+    warehouse: Warehouse,
+    window: Window,
+    progress: Progress,
+    feeds: Sequence[str] | None = None,
+) -> list[SyncReport]:
+    """Sync days through Dagster: one run in this process, all feeds or some, then the checks.
+
+    Raises the engine's own error, WindowRefused, DagsterStorageUnavailable, ChecksFailed or
+    RunFailed. A feed that fails does not keep the other ones from being read.
+    """
+    tags = tags_for(window)
+    session = SyncSession(SyncEngine(settings, warehouse, progress))
+    with dagster_instance(settings) as instance:
+        run_in_process(instance, session, tags, feeds)
+    return session.reports
+
+
+def run_in_process(
+    instance: dg.DagsterInstance,
+    session: SyncSession,
+    tags: dict[str, str],
+    feeds: Sequence[str] | None = None,
+) -> None:
+    """One run of the job sync_days with this session, then housekeeping; raises what failed."""
+    result = (
+        build_definitions()
+        .resolve_job_def("sync_days")
+        .execute_in_process(
+            run_config=_QUIET,
+            instance=instance,
+            tags={**tags, "dagster/max_retries": "0"},
+            asset_selection=_selection(feeds),
+            resources={"sync": session},
+            raise_on_error=False,
+        )
+    )
+    forget_old_runs(instance, now=datetime.now(UTC))
+    _raise_what_failed(result, session)
+
+
+def ui_command(settings: Settings, port: int) -> tuple[list[str], dict[str, str]]:
+    """The command that serves the UI and runs the schedules, and its environment."""
+    with dagster_instance(settings):
+        argv = [sys.executable, "-W", "ignore", "-m", "dagster", "dev"]
+        argv += ["-m", "lcm_pipeline.definitions", "--port", str(port), "--log-level", "warning"]
+        return argv, {**os.environ, **instance_variables(settings)}
+
+
+def _selection(feeds: Sequence[str] | None) -> list[dg.AssetKey] | None:
+    if feeds is None:
+        return None
+    return [dg.AssetKey(name) for feed in feeds for name in _ASSETS_OF[feed]]
+
+
+def _raise_what_failed(result: dg.ExecuteInProcessResult, session: SyncSession) -> None:
+    if session.errors:
+        first, *others = session.errors
+        for other in others:
+            first.add_note(f"also failed: {other}")
+        raise first
+    wrong = [
+        answer.description or f"{answer.asset_key.to_user_string()}: {answer.check_name}"
+        for answer in result.get_asset_check_evaluations()
+        if not answer.passed and answer.severity == dg.AssetCheckSeverity.ERROR
+    ]
+    if wrong:
+        raise ChecksFailed("The warehouse does not add up: " + "; ".join(wrong), session.reports)
+    if not result.success:
+        failures = [event for event in result.all_events if event.is_step_failure]
+        raise RunFailed("; ".join(_told(event) for event in failures) or "The Dagster run failed")
+
+
+def _told(event: dg.DagsterEvent) -> str:
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return f"{event.step_key}: {error.message.strip() if error else 'failed'}"

@@ -1,0 +1,30 @@
+"""What runs by itself, once a Dagster daemon is there: yesterday's sync, and housekeeping.
+
+The sync is off until someone turns it on: a fresh checkout must not start to call a loyalty
+programme's API just because its UI was opened.
+"""
+
+import dagster as dg
+
+from lcm_pipeline.orchestration.jobs import forget_old_runs, sync_days
+from lcm_pipeline.orchestration.partitions import DAYS
+
+sync_yesterday = dg.build_schedule_from_partitioned_job(
+    sync_days,
+    name="sync_yesterday",
+    hour_of_day=6,
+    minute_of_hour=0,
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+    description=f"Every day at 06:00 {DAYS.timezone}: sync the day that has just ended.",
+)
+
+forget_nightly = dg.ScheduleDefinition(
+    name="forget_nightly",
+    job=forget_old_runs,
+    cron_schedule="30 4 * * *",
+    execution_timezone=DAYS.timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every night: forget old runs, so that Dagster's storage does not grow for ever.",
+)
+
+SCHEDULES = [sync_yesterday, forget_nightly]

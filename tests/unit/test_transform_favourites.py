@@ -1,0 +1,178 @@
+"""The favourite product: offers, their goods, and what stands beside them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.transform.favourite_headers import FavouriteGroupRecord, FavouriteStatsRecord
+from lcm_pipeline.transform.favourites import (
+    FavouriteGoodRecord,
+    FavouriteOfferRecord,
+    land_favourites,
+)
+from tests.unit.transform_rows import MOSCOW, good, offer, to_json
+
+DAY = date(2026, 3, 4)
+SNAPSHOT = date(2026, 3, 6)
+NUMBERS: dict[str, Any] = {
+    "MaxLinkGoods": 1, "NowLinkGoods": 2, "RemainLinkGoods": 3, "RemainCountPurchases": 4,
+    "RemainGain": Decimal("5.5"), "RemainEveryGain": Decimal("6.25"), "CountOffer": 7,
+    "CountConfirm": 8, "CountPurchases": 9, "SumGain": Decimal("10"),
+    "AvgFavorite": Decimal("11.005"), "AvgAll": Decimal("12.3333333"), "GroupFavorites": None,
+}  # fmt: skip
+
+
+def _land(
+    *rows: SourceRow,
+    header: dict[str, Any] | bytes | None = None,
+    goods: Mapping[int, Sequence[SourceRow]] | None = None,
+) -> Landing:
+    sent = to_json(header) if isinstance(header, dict) else header
+    return land_favourites(7, rows, sent, goods or {}, MOSCOW, SNAPSHOT)
+
+
+def test_every_field_of_an_offer_has_its_column() -> None:
+    row = offer(
+        ConfirmDateEnd="2026-03-05T12:00:00", Confirm=True, ProcTimeConfirm="2026-03-04T13:00:00",
+        ActionDateEnd="0001-01-01T00:00:00", NoActive=False,
+    )  # fmt: skip
+    landing = _land(row)
+    assert landing.bad_rows == []
+    assert landing.records == {
+        "favourite_offers": [
+            FavouriteOfferRecord(
+                offer_date=DAY, client_id=7, favourite_id=4,
+                offered_at=datetime(2026, 3, 4, 9, tzinfo=UTC),
+                confirm_until=datetime(2026, 3, 5, 9, tzinfo=UTC), is_confirmed=True,
+                confirmed_at=datetime(2026, 3, 4, 10, tzinfo=UTC), active_until=None,
+                is_inactive=False, goods_read=False, extra=None,
+            )
+        ]
+    }  # fmt: skip
+
+
+def test_an_offer_tells_whether_its_goods_were_read_even_when_it_has_none() -> None:
+    landing = _land(offer(Id=4), offer(Id=5), offer(Id=6), goods={4: [good()], 6: []})
+    flags = {
+        record.favourite_id: record.goods_read
+        for record in landing.records["favourite_offers"]
+        if isinstance(record, FavouriteOfferRecord)
+    }
+    assert flags == {4: True, 5: False, 6: True}
+
+
+def test_goods_belong_to_the_offer_they_were_asked_for() -> None:
+    rows = [good(Code="К", UrlImage="", NoActive=True)]
+    landing = _land(offer(Id=4), goods={4: rows, 5: rows})
+    assert landing.records["favourite_goods"] == [
+        FavouriteGoodRecord(7, 4, 8, True, "К", "Кофе", "", None),
+        FavouriteGoodRecord(7, 5, 8, True, "К", "Кофе", "", None),
+    ]
+
+
+def test_a_good_listed_twice_lands_once() -> None:
+    landing = _land(goods={4: [good(Id=1), good(Id=2)]})
+    assert len(landing.records["favourite_goods"]) == 1
+    assert landing.bad_rows == []
+
+
+def test_a_good_listed_twice_with_other_names_is_a_conflict() -> None:
+    landing = _land(goods={4: [good(), good(Name="Чай")]})
+    assert len(landing.records["favourite_goods"]) == len(landing.bad_rows) == 1
+
+
+def test_a_bad_good_is_set_aside_with_the_offer_it_belongs_to() -> None:
+    landing = _land(goods={4: [good(ListDataId=None)]})
+    (bad_row,) = landing.bad_rows
+    assert (bad_row.table, bad_row.context) == ("favourite_goods", "4")
+    assert bad_row.reason == "ListDataId: missing"
+
+
+def test_the_header_brings_the_twelve_numbers_averages_rounded() -> None:
+    landing = _land(header=NUMBERS)
+    assert landing.bad_rows == []
+    assert landing.records == {
+        "favourite_stats": [
+            FavouriteStatsRecord(
+                snapshot_date=SNAPSHOT, client_id=7, max_link_goods=1, now_link_goods=2,
+                remain_link_goods=3, remain_count_purchases=4, remain_gain=Decimal("5.5"),
+                remain_every_gain=Decimal("6.25"), count_offer=7, count_confirm=8,
+                count_purchases=9, sum_gain=Decimal(10), avg_favourite=Decimal("11.01"),
+                avg_all=Decimal("12.33"), extra=None,
+            )
+        ]
+    }  # fmt: skip
+
+
+def test_numbers_that_are_absent_or_null_stay_none() -> None:
+    landing = _land(header={"CountOffer": None, "SumGain": 0})
+    (record,) = landing.records["favourite_stats"]
+    assert isinstance(record, FavouriteStatsRecord)
+    assert record[:2] == (SNAPSHOT, 7)
+    assert record.sum_gain == 0
+    assert {value for value in record[2:] if value is not None} == {Decimal(0)}
+
+
+def test_a_header_that_is_not_to_be_staged_lands_nothing() -> None:
+    assert _land(header=None).records == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("CountOffer", 2**31, "CountOffer: Expected `int` <= 2147483647"),
+        ("CountOffer", "many", "CountOffer: Expected `int | null`, got `str`"),
+        ("SumGain", "NaN", "SumGain: not within numeric(19,2)"),
+        ("SumGain", Decimal("1.005"), "SumGain: more than two decimals"),
+        ("AvgAll", "1E+50", "AvgAll: not within numeric(19,2)"),
+        ("AvgAll", True, "AvgAll: Expected `decimal | null`, got `bool`"),
+        ("GroupFavorites", 5, "GroupFavorites: Expected `array | null`, got `int`"),
+    ],
+)
+def test_a_number_that_does_not_fit_costs_itself_alone(name: str, value: Any, reason: str) -> None:
+    landing = _land(header={**NUMBERS, name: value})
+    (bad_row,) = landing.bad_rows
+    assert (bad_row.table, bad_row.context, bad_row.reason) == ("favourite_stats", "header", reason)
+    (record,) = landing.records["favourite_stats"]
+    assert isinstance(record, FavouriteStatsRecord)
+    assert record.now_link_goods == 2
+
+
+def test_two_numbers_that_do_not_fit_make_one_entry() -> None:
+    (bad_row,) = _land(header={**NUMBERS, "SumGain": "x", "CountOffer": "y"}).bad_rows
+    assert bad_row.reason.startswith("CountOffer: ")
+    assert "; SumGain: " in bad_row.reason
+
+
+def test_a_header_that_is_no_json_lands_nothing() -> None:
+    landing = _land(offer(), header=b"<html>")
+    assert list(landing.records) == ["favourite_offers"]
+    assert [row.reason for row in landing.bad_rows] == ["the header: malformed JSON"]
+
+
+def test_the_goods_chosen_land_as_groups() -> None:
+    groups = [{"Id": 1, "Name": "", "CountSelect": 3}, {"Id": 2, "Rank": 5}]
+    landing = _land(header={**NUMBERS, "GroupFavorites": groups})
+    assert landing.records["favourite_groups"] == [
+        FavouriteGroupRecord(7, 1, "", 3, None),
+        FavouriteGroupRecord(7, 2, None, None, '{"Rank":5}'),
+    ]
+    assert landing.unknown_fields == {"Rank"}
+
+
+def test_a_bad_group_is_set_aside_and_the_rest_goes_on() -> None:
+    groups = [{"Name": "x"}, {"Id": 2}]
+    landing = _land(header={**NUMBERS, "GroupFavorites": groups})
+    assert len(landing.records["favourite_groups"]) == 1
+    (bad_row,) = landing.bad_rows
+    assert (bad_row.table, bad_row.context, bad_row.reason) == (
+        "favourite_groups",
+        "header",
+        "Id: missing",
+    )
+    assert bad_row.raw == '{"Name":"x"}'

@@ -1,0 +1,148 @@
+"""What holds for every feed: records fit their tables, and every row lands or is set aside."""
+
+import json
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lcm_pipeline.loyalty_api.endpoints import (
+    CLIENT_FAVORITE_DATA_INFO,
+    CLIENT_INFO_PERIOD,
+    FAVOURITE_GOODS,
+    LEADS_PAGING_INFO,
+    OPERATION_HISTORY,
+    Endpoint,
+)
+from lcm_pipeline.model import tables
+from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.transform.clients import ClientRecord, RegistrationRecord, land_registrations
+from lcm_pipeline.transform.favourite_headers import FavouriteGroupRecord, FavouriteStatsRecord
+from lcm_pipeline.transform.favourites import (
+    FavouriteGoodRecord,
+    FavouriteOfferRecord,
+    land_favourites,
+)
+from lcm_pipeline.transform.leads import LeadRecord, land_leads
+from lcm_pipeline.transform.operations import OperationRecord, land_operations
+from tests.unit.transform_rows import MOSCOW, raw_row
+
+DAY = date(2026, 3, 4)
+
+RECORDS: dict[str, type[Any]] = {
+    "registrations": RegistrationRecord,
+    "operations": OperationRecord,
+    "leads": LeadRecord,
+    "favourite_offers": FavouriteOfferRecord,
+    "favourite_goods": FavouriteGoodRecord,
+    "favourite_groups": FavouriteGroupRecord,
+    "favourite_stats": FavouriteStatsRecord,
+    "clients": ClientRecord,
+}
+
+Feed = tuple[str, Endpoint[Any, Any], Callable[[SourceRow], Landing]]
+FEEDS: list[Feed] = [
+    ("registrations", CLIENT_INFO_PERIOD, lambda row: land_registrations(DAY, [row], MOSCOW)),
+    ("operations", OPERATION_HISTORY, lambda row: land_operations(7, [row], None, MOSCOW)),
+    ("leads", LEADS_PAGING_INFO, lambda row: land_leads(7, [row], MOSCOW)),
+    (
+        "favourite_offers",
+        CLIENT_FAVORITE_DATA_INFO,
+        lambda row: land_favourites(7, [row], None, {}, MOSCOW, DAY),
+    ),
+    (
+        "favourite_goods",
+        FAVOURITE_GOODS,
+        lambda row: land_favourites(7, [], None, {4: [row]}, MOSCOW, DAY),
+    ),
+]
+
+
+@pytest.mark.parametrize("table", tables.CORE_TABLES, ids=lambda table: table.name)
+def test_a_record_has_the_landing_columns_of_its_table(table: CoreTable) -> None:
+    assert RECORDS[table.name]._fields == table.landing_columns
+
+
+_ODD_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**65), 2**65),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=5),
+    st.sampled_from(["", "NaN", "1e999999999", "12", "true", "null", "a\0b", "\ud800", "\\u0000"]),
+    st.sampled_from(["0001-01-01T00:00:00", "9999-12-31T23:59:59.9999999", "1752-12-31T00:00:00"]),
+    st.datetimes().map(datetime.isoformat),
+    st.recursive(st.integers(), lambda inner: st.lists(inner, max_size=2), max_leaves=3),
+)
+_GOOD_VALUES: dict[Any, st.SearchStrategy[Any]] = {
+    bool: st.booleans(),
+    str: st.datetimes().map(lambda moment: moment.isoformat() + "7"),
+    Decimal: st.integers(-(10**6), 10**6).map(lambda cents: cents / 100),
+}
+
+
+def _rows_of(row_type: type[msgspec.Struct]) -> st.SearchStrategy[bytes]:
+    """Mostly good rows of a type, some of their values odd, some of their fields unknown."""
+    fields: dict[str, st.SearchStrategy[Any]] = {}
+    for field in msgspec.structs.fields(row_type):
+        kinds = [_GOOD_VALUES[kind] for kind in _GOOD_VALUES if kind | None == field.type]
+        fields[field.name] = kinds[0] if kinds else st.integers(1, 255)
+    good = st.fixed_dictionaries(fields)
+    odd = st.dictionaries(st.sampled_from([*fields, "Odd", "a\0", "Ю"]), _ODD_VALUES, max_size=3)
+    return st.builds(
+        lambda row, changes, ascii_only: _to_json({**row, **changes}, ascii_only),
+        good,
+        odd,
+        st.booleans(),
+    )
+
+
+def _to_json(row: dict[str, Any], ascii_only: bool) -> bytes:
+    return json.dumps(row, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+
+
+@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed[0])
+@given(data=st.data())
+def test_any_row_lands_or_is_set_aside(feed: Feed, data: st.DataObject) -> None:
+    table_name, endpoint, land = feed
+    row_type = endpoint.row_type
+    assert row_type is not None
+    raw = data.draw(_rows_of(row_type) | st.binary(max_size=40), label="raw")
+    row = raw_row(endpoint, raw)
+    landing = land(row)
+    landed = landing.records.get(table_name, [])
+    assert len(landed) + len(landing.bad_rows) == 1
+    for record in (record for records in landing.records.values() for record in records):
+        _assert_postgres_holds(record)
+    for bad_row in landing.bad_rows:
+        assert (bad_row.table, bad_row.digest) == (table_name, row.digest)
+        _assert_postgres_holds((bad_row.raw, bad_row.reason, bad_row.context))
+
+
+@given(st.binary(max_size=40) | st.dictionaries(
+    st.sampled_from(["Phone", "SumGain", "CountOffer", "AvgAll", "GroupFavorites"]), _ODD_VALUES
+).map(lambda header: _to_json(header, True)))  # fmt: skip
+def test_any_header_lands_or_is_set_aside(header: bytes) -> None:
+    for landing in (
+        land_operations(7, [], header, MOSCOW),
+        land_favourites(7, [], header, {}, MOSCOW, DAY),
+    ):
+        assert landing.staged + len(landing.bad_rows) >= 1
+        assert all(row.context == "header" for row in landing.bad_rows)
+
+
+def _assert_postgres_holds(record: tuple[object, ...]) -> None:
+    for value in record:
+        if isinstance(value, str):
+            assert "\0" not in value
+            value.encode()
+        if isinstance(value, datetime):
+            assert value.tzinfo is not None
+        assert not isinstance(value, float)

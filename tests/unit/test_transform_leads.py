@@ -1,0 +1,42 @@
+"""Leads."""
+
+from datetime import UTC, date, datetime
+
+from lcm_pipeline.transform.leads import LeadRecord, land_leads
+from tests.unit.transform_rows import MOSCOW, lead
+
+
+def test_every_field_of_a_lead_has_its_column() -> None:
+    row = lead(
+        LeadSourceName="Сайт", LeadStatusName="Новый", LeadTypeName="Вопрос", FormName="Форма",
+        Subject="", LeadMarkName="5", CountNotReadMessage=2,
+    )  # fmt: skip
+    landing = land_leads(7, [row], MOSCOW)
+    assert landing.bad_rows == []
+    assert landing.records == {
+        "leads": [
+            LeadRecord(
+                lead_date=date(2026, 3, 4), client_id=7, lead_id=3, lead_row_id=9,
+                created_at=datetime(2026, 3, 4, 9, tzinfo=UTC), source_name="Сайт",
+                status_name="Новый", type_name="Вопрос", form_name="Форма", subject="",
+                mark_name="5", unread_count=2, extra=None,
+            )
+        ]
+    }  # fmt: skip
+
+
+def test_two_leads_may_share_the_number_of_their_row() -> None:
+    assert land_leads(7, [lead(Leads=3), lead(Leads=4)], MOSCOW).staged == 2
+
+
+def test_a_lead_without_its_number_is_set_aside() -> None:
+    landing = land_leads(7, [lead(Leads=None), lead()], MOSCOW)
+    assert landing.staged == 1
+    assert [(row.table, row.reason) for row in landing.bad_rows] == [("leads", "Leads: missing")]
+
+
+def test_a_lead_of_a_summer_before_the_clocks_stood_still_keeps_its_day() -> None:
+    (record,) = land_leads(7, [lead(ProcTime="2010-07-01T00:30:00")], MOSCOW).records["leads"]
+    assert isinstance(record, LeadRecord)
+    assert record.lead_date == date(2010, 7, 1)
+    assert record.created_at == datetime(2010, 6, 30, 20, 30, tzinfo=UTC)
