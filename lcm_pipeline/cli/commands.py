@@ -12,7 +12,7 @@ from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 def register(app: typer.Typer) -> None:
     """Add the commands in the order in which help lists them."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    for command in (demo, sync, verify, status, migrate, simulate, ui):
+    for command in (demo, plan, sync, verify, replay, status, migrate, simulate, ui):
         app.command()(command)
 
 
@@ -39,6 +39,48 @@ def sync(day: DayOption = None, first: FromOption = None, last: ToOption = None)
     print_reports(reports)
     if not all(report.is_complete for report in reports):
         raise typer.Exit(INCOMPLETE)
+
+
+def plan(day: DayOption = None, first: FromOption = None, last: ToOption = None) -> None:
+    """Say beforehand what a sync will cost: requests, time at the set rate, likely rows.
+
+    Asks the API for a few days and clients where the warehouse does not know them yet; writes
+    nothing.
+    """
+    from lcm_pipeline.settings import load_settings
+
+    settings = load_settings()
+    window = window_of(settings, day, first, last)
+    settings.required_api_url()
+
+    from lcm_pipeline.cli.printing import print_plan
+    from lcm_pipeline.sync.plan import plan_window
+    from lcm_pipeline.warehouse.connection import open_warehouse
+    from lcm_pipeline.warehouse.migrations import migrate as bring_up_to_date
+
+    with open_warehouse(settings) as warehouse:
+        bring_up_to_date(warehouse)
+        print_plan(plan_window(settings, warehouse, window))
+
+
+def replay() -> None:
+    """Take in quarantined rows that fit by now, after the contract was mended.
+
+    Clients and days with open rows in quarantine forget that they are up to date, so the next sync
+    reads them in full; nothing is asked of the API here.
+    """
+    from lcm_pipeline.settings import load_settings
+
+    settings = load_settings()
+
+    from lcm_pipeline.warehouse.connection import open_warehouse
+    from lcm_pipeline.warehouse.migrations import migrate as bring_up_to_date
+    from lcm_pipeline.warehouse.replaying import forget_quarantined
+
+    with open_warehouse(settings) as warehouse:
+        bring_up_to_date(warehouse)
+        forgotten = forget_quarantined(warehouse)
+    typer.echo(f"{forgotten:,} clients and days will be read in full by the next lcm sync")
 
 
 def verify(

@@ -1,5 +1,6 @@
 """Tables for the terminal."""
 
+import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,13 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lcm_pipeline.sync.plan import Plan
     from lcm_pipeline.sync.reports import SyncReport
     from lcm_pipeline.sync.verify import Verification
     from lcm_pipeline.warehouse.overview import FeedOverview
 
-console = Console()
+# Wide enough for every table when the output goes to a file.
+console = Console(width=max(110, shutil.get_terminal_size().columns))
 
 
 def print_reports(reports: Sequence["SyncReport"]) -> None:
@@ -36,6 +39,19 @@ def print_reports(reports: Sequence["SyncReport"]) -> None:
     console.print(table)
     for report in reports:
         _print_concerns(report)
+
+
+def print_plan(plan: "Plan") -> None:
+    """What a window will cost."""
+    table = _table("", "clients", "requests", "rows, about")
+    for feed in plan.feeds:
+        table.add_row(feed.feed, f"{feed.clients:,}", f"{feed.requests:,}", f"{feed.rows:,}")
+    console.print(table)
+    console.print(
+        f"{plan.window}: about {plan.requests:,} requests, {plan.seconds:,.0f} s at the set rate"
+        f" and concurrency, with {plan.latency * 1000:.0f} ms a call as seen now"
+        f" (planning asked {plan.asked} times)"
+    )
 
 
 def print_status(feeds: Sequence["FeedOverview"]) -> None:

@@ -1,24 +1,54 @@
-"""Dagster's event log in SQLite, with the events of many days written in one transaction.
+"""Dagster's event log in SQLite, without its two costs on a range of days.
 
-A range of days leaves two events per day and asset. Dagster hands them over in batches, but its
-own SQLite log stores them one by one, with three commits each: 40 seconds for a year, for four
-seconds of work. Postgres storage batches by itself and does not need this class.
+A range leaves two events per day and asset. Dagster hands them over in batches, but its own SQLite
+log stores them one by one, with three commits each; and each commit opens the file, waits for the
+disk and closes it again: 47 seconds for a year of days, now 3. Postgres storage does not need this
+class. The files are the same: either class reads what the other one wrote.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from itertools import groupby
+from threading import Lock
+from typing import Any
 
+import sqlalchemy as sa
 from dagster import DagsterEventType, EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._serdes import ConfigurableClassData
 
 _BATCHED = (
     DagsterEventType.ASSET_MATERIALIZATION,
     DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
 )
 
+_MOST_OPEN = 8
+
 
 class BatchingEventLog(SqliteEventLogStorage):
-    """SqliteEventLogStorage that stores a batch of events at once."""
+    """SqliteEventLogStorage that stores a batch of events at once and keeps its files open."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines: dict[str, sa.Engine] = {}
+        self._engines_lock = Lock()
+        super().__init__(base_dir, inst_data)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> "BatchingEventLog":
+        """Dagster's way to make it; the inherited one makes the class it inherits from."""
+        return cls(inst_data=inst_data, **config_value)
+
+    def run_connection(self, run_id: str | None = None) -> AbstractContextManager[sa.Connection]:
+        """A transaction on the file of a run."""
+        return self._transaction(str(run_id))
+
+    def index_connection(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction on the file of all runs."""
+        return self._transaction(INDEX_SHARD_NAME)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store the events; those of a day of an asset together, the others one by one."""
@@ -27,6 +57,13 @@ class BatchingEventLog(SqliteEventLogStorage):
                 self._store_together(run_id, list(group))
             else:
                 super().store_event_batch(list(group))
+
+    def dispose(self) -> None:
+        """Close the files."""
+        super().dispose()
+        with self._engines_lock:
+            while self._engines:
+                self._engines.popitem()[1].dispose()
 
     def _store_together(self, run_id: str, events: list[EventLogEntry]) -> None:
         insert = self.prepare_insert_event_batch(events)
@@ -38,6 +75,33 @@ class BatchingEventLog(SqliteEventLogStorage):
         newest = {event.get_dagster_event().asset_key: at for at, event in enumerate(events)}
         for at in newest.values():
             self.store_asset_event(events[at], ids[at])
+
+    @contextmanager
+    def _transaction(self, shard: str) -> Iterator[sa.Connection]:
+        if shard not in self._initialized_dbs:
+            with super()._connect(shard):
+                """The tables are there now."""
+        with self._engine(shard).begin() as connection:
+            yield connection
+
+    def _engine(self, shard: str) -> sa.Engine:
+        with self._engines_lock:
+            engine = self._engines.pop(shard, None) or _engine(self.conn_string_for_shard(shard))
+            self._engines[shard] = engine
+            if len(self._engines) > _MOST_OPEN:
+                self._engines.pop(next(iter(self._engines))).dispose()
+        return engine
+
+
+def _engine(address: str) -> sa.Engine:
+    engine = sa.create_engine(address, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+
+    @sa.event.listens_for(engine, "connect")
+    def _wait_less(connection: Any, _record: Any) -> None:
+        # A crash of the machine may lose the last events, and never breaks the file.
+        connection.execute("pragma synchronous = normal")
+
+    return engine
 
 
 def _kind(event: EventLogEntry) -> tuple[bool, str]:

@@ -12,8 +12,10 @@ from lcm_pipeline.orchestration.code_location import build_definitions
 from lcm_pipeline.orchestration.instances import (
     DagsterStorageUnavailable,
     dagster_instance,
+    instance_home,
     instance_variables,
 )
+from lcm_pipeline.orchestration.own_runs import fail_dead_runs, own_run_id
 from lcm_pipeline.orchestration.partitions import WindowRefused, tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.orchestration.retention import forget_old_runs
@@ -70,8 +72,11 @@ def materialize_window(
     """
     tags = tags_for(window)
     session = SyncSession(SyncEngine(settings, warehouse, progress))
+    home = instance_home(settings)
     with dagster_instance(settings) as instance:
-        run_in_process(instance, session, tags, feeds)
+        fail_dead_runs(instance, home)
+        with own_run_id(home) as run_id:
+            run_in_process(instance, session, tags, run_id=run_id, feeds=feeds)
     return session.reports
 
 
@@ -79,21 +84,24 @@ def run_in_process(
     instance: dg.DagsterInstance,
     session: SyncSession,
     tags: dict[str, str],
+    *,
+    run_id: str | None = None,
     feeds: Sequence[str] | None = None,
 ) -> None:
     """One run of the job sync_days with this session, then housekeeping; raises what failed."""
-    result = (
-        build_definitions()
-        .resolve_job_def("sync_days")
-        .execute_in_process(
+    job = build_definitions().resolve_job_def("sync_days")
+    try:
+        result = job.execute_in_process(
             run_config=_QUIET,
             instance=instance,
             tags={**tags, "dagster/max_retries": "0"},
             asset_selection=_selection(feeds),
             resources={"sync": session},
             raise_on_error=False,
+            run_id=run_id,
         )
-    )
+    except dg.DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None
     forget_old_runs(instance, now=datetime.now(UTC))
     _raise_what_failed(result, session)
 

@@ -61,4 +61,6 @@ def tags_for(window: Window) -> dict[str, str]:
             f"{window.first} lies before {earliest}, the first day there is: set LCM_START_DATE "
             "to an earlier day"
         )
+    if len(window) == 1:
+        return {_DAY_TAG: str(window.first)}
     return {_FIRST_TAG: str(window.first), _LAST_TAG: str(window.last)}

@@ -4,7 +4,7 @@ Holds where the source is newest first: the total grew by as many rows as are ne
 rows that we know follow each other as before. Anything else is no proof, and everything is read.
 """
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from itertools import pairwise
 
 from lcm_pipeline.model.pages import Ask, Page, SourceRow
@@ -23,7 +23,7 @@ def read_growth(first: Page, known: Known, *, length: int, base: int) -> Growth:
         return None
     rows = {row.key: row for row in first.rows}
     page, at = first, 0
-    while (met := _meets_known(rows.values(), known, grown)) is None:
+    while (met := _meets_known(tuple(rows.values()), known, grown)) is None:
         offset = link_offset(page.rows)
         at, tail = at + offset, page.rows[offset:]
         (page,) = yield [Ask(base + at, length)]
@@ -39,16 +39,20 @@ def _newest_first(rows: Sequence[SourceRow]) -> bool:
     return all(later >= earlier for later, earlier in pairwise(moments))
 
 
-def _meets_known(rows: Collection[SourceRow], known: Known, grown: int) -> bool | None:
-    """Whether `rows` are `grown` new ones and then the head as it was; None: read further down."""
+def _meets_known(rows: Sequence[SourceRow], known: Known, grown: int) -> bool | None:
+    """Whether `rows` are `grown` new ones and then the head as it was; None: read further down.
+
+    Rows of the last moment may be a part of their ties, so they only have to be known.
+    """
     keys = {entry.key for entry in known.head}
-    seen = [entry.key for row in rows if (entry := head_entry(row)).key in keys]
+    seen = [(row.moment, key) for row in rows if (key := head_entry(row).key) in keys]
     added = len(rows) - len(seen)
     if added > grown or len(seen) >= len(keys):
-        return added == grown and len(seen) == len(keys)
-    if added < grown or not seen:
+        return False
+    firm = {key for moment, key in seen if moment != rows[-1].moment}
+    if added < grown or not firm:
         return None
-    return set(seen) == {entry.key for entry in known.head[: len(seen)]}
+    return firm == {entry.key for entry in known.head[: len(firm)]}
 
 
 def _delta(first: Page, rows: tuple[SourceRow, ...], known: Known) -> Reading:
@@ -64,5 +68,7 @@ def _delta(first: Page, rows: tuple[SourceRow, ...], known: Known) -> Reading:
     total = known.total + sum(1 for _, digest in differing if digest is None)
     replaced = [digest for _, digest in differing if digest is not None]
     after = adjusted_fingerprint(known.fingerprint, changed, replaced)
-    state = Known(total, after, tuple(entries[: max(len(first.rows), len(known.head))]))
+    met = {entry.key for entry in entries}
+    head = [*entries, *(entry for entry in known.head if entry.key not in met)]
+    state = Known(total, after, tuple(head[: len(known.head)]))
     return Reading("delta" if changed else "unchanged", changed, state, first.header)

@@ -178,7 +178,7 @@ def _full(look: Look, *, keep_head: bool) -> Reading:
     rows = tuple(look.rows.values())
     head: Iterable[HeadEntry] = ()
     if keep_head or look.pages > 1:
-        head = map(head_entry, rows[: look.largest_page])
+        head = map(head_entry, rows[: 2 * look.largest_page])
     known = Known(len(rows), fingerprint(rows), tuple(head))
     single = look.largest_page if look.pages == 1 else 0
     return Reading("full", rows, known, look.header, single)

@@ -20,7 +20,9 @@ class SilentlyWrongError(AssertionError):
     """A reading was called proven and is not what the source held."""
 
 
-def drive(source: Source, length: int, known: Known | None = None, *, whole: bool = False) -> Reading:
+def drive(
+    source: Source, length: int, known: Known | None = None, *, whole: bool = False
+) -> Reading:
     """Read `source` to the end with fresh habits, as one that trusts nothing yet."""
     reader = read_client(length=length, habits=PagingHabits(), known=known, whole=whole)
     asks = next(reader)
@@ -58,7 +60,8 @@ def run_history(seed: int) -> str:
     """Read one random source; answers a verdict, raises SilentlyWrongError with the seed."""
     rng = Random(seed)
     source = Source(rng, draw_manners(rng))
-    source.fill(rng.choice([0, 1, 2, rng.randrange(12), rng.randrange(40)]), rng.choice([3, 8, 200]))
+    rows = rng.choice([0, 1, 2, rng.randrange(12), rng.randrange(40)])
+    source.fill(rows, moments=rng.choice([3, 8, 200]))
     length = rng.choice([3, 4, 5, 8, 12, 50])
     try:
         reading = drive(source, length)
@@ -81,8 +84,7 @@ def judge(source: Source, reading: Reading, seed: int) -> str:
     """Hold a proven reading against every state the source was in while it was read."""
     result = {row.key[0]: row.digest for row in reading.rows}
     states = [
-        {key: source_row(key, *row).digest for key, row in state.items()}
-        for state in source.states
+        {key: source_row(key, *row).digest for key, row in state.items()} for state in source.states
     ]
     if result in states:
         return "exact"

@@ -40,7 +40,7 @@ class Source:
 
     def fill(self, count: int, moments: int) -> None:
         for _ in range(count):
-            self._insert(self.rng.randrange(moments))
+            self.insert(self.rng.randrange(moments))
 
     def answer(self, ask: Ask) -> Page:
         moved = bool(self.states) and self._maybe_change()
@@ -56,11 +56,11 @@ class Source:
         top = max((moment for moment, _ in self.rows.values()), default=0)
         kind = self.rng.randrange(5)
         if kind == 0 or not self.rows:
-            self._insert(top + self.rng.randrange(2))
+            self.insert(top + self.rng.randrange(2))
         elif kind == 1:
-            self._insert(self.rng.randrange(top + 1))
+            self.insert(self.rng.randrange(top + 1))
         elif kind == 2:
-            self._insert(0)
+            self.insert(0)
         elif kind == 3:
             del self.rows[self.rng.choice(list(self.rows))]
         else:
@@ -68,7 +68,7 @@ class Source:
             moment, version = self.rows[key]
             self.rows[key] = (moment, version + 1)
 
-    def _insert(self, moment: int) -> None:
+    def insert(self, moment: int) -> None:
         self._next += 1
         self.rows[self._next] = (moment, 0)
 

@@ -1,0 +1,161 @@
+"""Says beforehand what a window will cost: requests, time at the set rate, rows.
+
+Clients that were read before are counted from the warehouse. For days that were never polled, and
+clients never read, a few are asked of the API and the rest is taken to be like them. Writes
+nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from math import ceil
+from typing import TypeVar
+
+from lcm_pipeline.loyalty_api.client import LoyaltyApi
+from lcm_pipeline.loyalty_api.errors import LoyaltyApiError
+from lcm_pipeline.loyalty_api.paging import read_page
+from lcm_pipeline.model.pages import Ask
+from lcm_pipeline.model.readings import Assignment
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync import roster
+from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.feeds import FAVOURITES, LEADS, OPERATIONS, REGISTRATIONS, Feed
+from lcm_pipeline.sync.registrations import read_registration_day
+from lcm_pipeline.sync.source import Source
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.planning import KnownCost, cost_of_known_clients
+from lcm_pipeline.warehouse.roster import first_polled_day, polled_days
+
+ItemT = TypeVar("ItemT")
+
+_SAMPLED_DAYS = 6
+_SAMPLED_CLIENTS = 20
+_CLIENT_FEEDS = (OPERATIONS, LEADS, FAVOURITES)
+
+
+@dataclass(frozen=True)
+class FeedPlan:
+    """One feed: clients (days, for registrations) to read, requests and rows, the latter likely."""
+
+    feed: str
+    clients: int
+    requests: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A window's cost. seconds: at the set rate and concurrency, with the latency that was seen.
+
+    asked: requests that the plan itself sent.
+    """
+
+    window: Window
+    feeds: tuple[FeedPlan, ...]
+    seconds: float
+    latency: float
+    asked: int
+
+    @property
+    def requests(self) -> int:
+        """Over all feeds."""
+        return sum(feed.requests for feed in self.feeds)
+
+
+@dataclass
+class _Sample:
+    """What a few days and clients cost: means per day and per client."""
+
+    registrations_per_day: float = 0.0
+    pages: dict[str, float] = field(default_factory=dict)
+    rows: dict[str, float] = field(default_factory=dict)
+    latency: float = 0.0
+    asked: int = 0
+
+
+def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Plan:
+    """Plan the sync of a window. Raises SyncFailed when the API does not answer."""
+    with warehouse.connect(autocommit=True, application_name="lcm plan") as session:
+        begins = roster.first_day(settings, window, first_polled_day(session))
+        polled = polled_days(session, begins, window.last)
+        costs = {
+            feed.name: cost_of_known_clients(
+                session,
+                feed.name,
+                window,
+                page_length=settings.page_length,
+                audit_share=settings.audit_share,
+                has_details=feed.has_details,
+            )
+            for feed in _CLIENT_FEEDS
+        }
+    to_poll = roster.days_to_poll(begins, window, polled, settings)
+    unpolled = roster.missing_days(begins, window, polled)
+    sample = asyncio.run(_take_sample(settings, window, unpolled or to_poll[-1:]))
+    coming = round(sample.registrations_per_day * len(unpolled))
+    registrations = round(sample.registrations_per_day * len(to_poll))
+    feeds = [FeedPlan(REGISTRATIONS.name, len(to_poll), len(to_poll), registrations)]
+    feeds += [_plan_feed(feed, costs[feed.name], sample, coming) for feed in _CLIENT_FEEDS]
+    requests = sum(feed.requests for feed in feeds)
+    seconds = requests * sample.latency / settings.concurrency
+    if settings.max_rps:
+        seconds = max(seconds, requests / settings.max_rps)
+    return Plan(window, tuple(feeds), seconds, sample.latency, sample.asked)
+
+
+def _plan_feed(feed: Feed, cost: KnownCost, sample: _Sample, coming: int) -> FeedPlan:
+    fresh = cost.unknown + coming
+    requests = ceil(float(cost.requests) + fresh * sample.pages.get(feed.name, 1.0))
+    rows = round(int(cost.rows) + fresh * sample.rows.get(feed.name, 0.0))
+    return FeedPlan(feed.name, cost.known + fresh, requests, rows)
+
+
+async def _take_sample(settings: Settings, window: Window, days: Sequence[date]) -> _Sample:
+    """Poll a few days, spread over those given, and look at a few clients who registered then."""
+    sample = _Sample()
+    async with LoyaltyApi.from_settings(settings) as api:
+        source = Source(api, window, settings.zone, settings.page_length)
+        started = time.monotonic()
+        try:
+            clients = await _sample_days(source, _spread(days, _SAMPLED_DAYS), sample)
+            await _sample_clients(source, _spread(clients, _SAMPLED_CLIENTS), sample)
+        except LoyaltyApiError as error:
+            raise SyncFailed(f"no plan without the service: {error}") from error
+        sample.asked = api.counts.requests
+        sample.latency = (time.monotonic() - started) / max(1, sample.asked)
+    return sample
+
+
+async def _sample_days(source: Source, days: Sequence[date], sample: _Sample) -> list[int]:
+    clients: list[int] = []
+    registered = 0
+    for day in days:
+        outcome = await read_registration_day(source, REGISTRATIONS, Assignment(0, day))
+        seen = {int(str(r[0])) for r in outcome.landing.records.get("clients", ())}
+        registered += len(seen)
+        clients.extend(seen)
+    sample.registrations_per_day = registered / max(1, len(days))
+    return clients
+
+
+async def _sample_clients(source: Source, clients: Sequence[int], sample: _Sample) -> None:
+    ask = Ask(source.habits.base, source.page_length)
+    for feed in _CLIENT_FEEDS if clients else ():
+        pages = rows = 0
+        for client_id in clients:
+            page = await read_page(source.api, feed.endpoint, client_id, ask)
+            total = page.total if page.total is not None else len(page.rows)
+            size = min(len(page.rows), source.page_length) or source.page_length
+            pages += max(1, ceil(total / size)) + (total if feed.has_details else 0)
+            rows += total
+        sample.pages[feed.name] = pages / len(clients)
+        sample.rows[feed.name] = rows / len(clients)
+
+
+def _spread(items: Sequence[ItemT], most: int) -> Sequence[ItemT]:
+    """At most so many of the items, evenly spread."""
+    step = max(1, len(items) // most)
+    return items[::step][:most]

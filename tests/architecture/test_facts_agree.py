@@ -1,0 +1,124 @@
+"""Places that know the same fact are held against each other."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from typer.main import get_command
+
+from lcm_pipeline.cli import app
+from lcm_pipeline.model.tables import CORE_TABLES, CoreTable
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.warehouse.connection import Warehouse
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_BOOKKEEPING = {"sync_run_id", "first_seen_at", "synced_at", "deleted_at"}
+_TYPE_NAMES = {
+    "int8": "bigint",
+    "int4": "integer",
+    "int2": "smallint",
+    "timestamptz": "timestamp with time zone",
+    "bool": "boolean",
+}
+
+
+@pytest.mark.parametrize("table", CORE_TABLES, ids=lambda table: table.name)
+def test_a_table_of_the_model_is_the_table_of_the_migrations(
+    table: CoreTable, warehouse: Warehouse
+) -> None:
+    with warehouse.connect() as session:
+        columns = dict(
+            session.execute(
+                "select column_name, data_type from information_schema.columns"
+                " where table_schema = 'core' and table_name = %s",
+                (table.name,),
+            ).fetchall()
+        )
+        key = _primary_key(session, table.name)
+    modelled = {
+        name: _TYPE_NAMES.get(kind, kind)
+        for name, kind in zip(table.landing_columns, table.landing_types, strict=True)
+        if name in table.columns and name != "extra"
+    }
+    assert columns.pop("extra") == "jsonb"
+    assert {n: t for n, t in columns.items() if n not in _BOOKKEEPING} == modelled
+    assert key == table.key
+
+
+def test_every_schema_table_and_column_has_a_comment(warehouse: Warehouse) -> None:
+    with warehouse.connect() as session:
+        bare = session.execute(
+            """
+            select n.nspname || '.' || c.relname || coalesce('.' || a.attname, '')
+            from pg_class c
+            join pg_namespace n on n.oid = c.relnamespace
+            left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+            where n.nspname in ('core', 'history', 'sync', 'outbox', 'mart')
+              and c.relkind in ('r', 'p', 'v', 'm') and not c.relispartition
+              and (col_description(c.oid, a.attnum) is null or obj_description(c.oid) is null)
+            """
+        ).fetchall()
+    assert bare == []
+
+
+def test_env_example_lists_each_setting_with_its_default() -> None:
+    listed = dict(
+        re.findall(r"^#?(LCM_[A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    )
+    fields = Settings.model_fields
+    assert set(listed) == {f"LCM_{name.upper()}" for name in fields}
+    for name, field in fields.items():
+        text = listed[f"LCM_{name.upper()}"]
+        if field.default is not None:
+            assert getattr(Settings(**{name: text}), name) == field.default, name
+
+
+def test_the_readme_names_each_command_and_only_real_ones() -> None:
+    named = set(re.findall(r"\blcm ([a-z]+)\b", (ROOT / "README.md").read_text()))
+    commands = set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert named == commands
+
+
+def test_the_readme_is_under_200_lines() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 200
+
+
+def test_each_query_says_its_purpose_and_is_used() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "lcm_pipeline").rglob("*.py"))
+    patterns = re.findall(r'(?:query|read_frame)\((?:warehouse, )?f?"([a-z_{}]+)"', code)
+    patterns += re.findall(r'"((?:publish|enlist|next|completeness_of|settle)_[a-z_]+)"', code)
+    used = re.compile("|".join(re.sub(r"\{\w+\}", "(clients|days)", p) for p in patterns))
+    for path in (ROOT / "sql" / "queries").glob("*.sql"):
+        assert path.read_text().startswith("-- purpose: "), path.name
+        assert used.fullmatch(path.stem) or f'"{path.stem}"' in code or _is_paired(path), path.name
+
+
+def test_help_does_not_wait_for_dagster_or_pandas() -> None:
+    probe = (
+        "import sys; import lcm_pipeline.cli;"
+        "print([m for m in ('dagster', 'pandas', 'sqlalchemy', 'psycopg') if m in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert out.stdout.strip() == "[]"
+
+
+def _primary_key(session: psycopg.Connection, table: str) -> tuple[str, ...]:
+    rows = session.execute(
+        "select a.attname from pg_index i"
+        " cross join unnest(i.indkey) with ordinality as k (attnum, position)"
+        " join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum"
+        " where i.indrelid = %s::regclass and i.indisprimary order by k.position",
+        (f"core.{table}",),
+    )
+    return tuple(row[0] for row in rows.fetchall())
+
+
+def _is_paired(path: Path) -> bool:
+    """Whether the query is one of a pair, for clients and for days, named by its kind."""
+    return path.stem.endswith(("_clients", "_days"))

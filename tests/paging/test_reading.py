@@ -1,0 +1,121 @@
+"""Reading one client is exact or flagged, whatever the source does between two requests."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lcm_pipeline.sync.proofs import Known, Reading
+from lcm_pipeline.sync.reading import Unproven
+from tests.paging.histories import drive, judge, run_history
+from tests.paging.source import Manners, Source
+
+manners = st.builds(
+    Manners,
+    base=st.sampled_from([0, 1]),
+    cap=st.sampled_from([3, 4, 7, 1000]),
+    one_too_many=st.booleans(),
+    shuffles_ties=st.booleans(),
+    oldest_first=st.booleans(),
+    ignores_start=st.booleans(),
+    lie=st.sampled_from([0, 0, 0, None, -1, 1, -4]),
+    changes=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+)
+
+
+def make_source(seed: int, rows: int, moments: int, how: Manners) -> Source:
+    source = Source(Random(seed), how)
+    source.fill(rows, moments)
+    return source
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    rows=st.integers(0, 40),
+    moments=st.integers(1, 60),
+    how=manners,
+    length=st.integers(1, 20),
+)
+def test_a_reading_is_exact_or_flagged(
+    seed: int, rows: int, moments: int, how: Manners, length: int
+) -> None:
+    source = make_source(seed, rows, moments, how)
+    try:
+        reading = drive(source, length)
+    except Unproven:
+        return
+    judge(source, reading, seed)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    rows=st.integers(0, 60),
+    cap=st.sampled_from([1, 2, 3, 5, 1000]),
+    base=st.sampled_from([0, 1]),
+    oldest_first=st.booleans(),
+    length=st.integers(1, 20),
+    total=st.sampled_from([0, None]),
+)
+def test_a_stable_source_is_never_flagged(
+    seed: int, rows: int, cap: int, base: int, oldest_first: bool, length: int, total: int | None
+) -> None:
+    how = Manners(base=base, cap=cap, oldest_first=oldest_first, lie=total)
+    source = make_source(seed, rows, 12, how)
+    reading = drive(source, length)
+    assert {row.key[0] for row in reading.rows} == set(source.rows)
+
+
+@settings(max_examples=400, deadline=None)
+@given(seed=st.integers(0, 2**32), rows=st.integers(0, 60), grown=st.integers(0, 25))
+def test_what_came_on_top_is_read_without_the_rest(seed: int, rows: int, grown: int) -> None:
+    source = make_source(seed, rows, 1000, Manners())
+    before = drive(source, 10)
+    for moment in range(grown):
+        source.insert(2000 + moment)
+    asked = len(source.states)
+    after = drive(source, 10, before.known)
+    assert _after(before, after) == set(source.rows)
+    if rows > 20 and grown < 5:
+        assert len(source.states) - asked == 1
+
+
+@settings(max_examples=600, deadline=None)
+@given(seed=st.integers(0, 2**32), rows=st.integers(0, 60), changes=st.integers(1, 4))
+def test_a_known_history_that_changed_is_exact_after_the_audit(
+    seed: int, rows: int, changes: int
+) -> None:
+    source = make_source(seed, rows, 40, Manners(shuffles_ties=seed % 2 == 0))
+    known = drive(source, 10).known
+    for _ in range(changes):
+        source.change()
+    try:
+        audited = drive(source, 10, known, whole=True)
+    except Unproven:
+        return
+    if audited.kind == "unchanged":
+        assert audited.known == known
+        assert known.total == len(source.rows)
+    else:
+        judge(source, audited, seed)
+
+
+@pytest.mark.parametrize("first", range(0, 20_000, 2_000))
+def test_a_sample_of_the_long_run_is_never_silently_wrong(first: int) -> None:
+    verdicts = [run_history(seed) for seed in range(first, first + 2_000)]
+    assert "exact" in verdicts
+
+
+def test_an_unchanged_history_costs_one_request() -> None:
+    source = make_source(1, 300, 40, Manners(shuffles_ties=True))
+    known: Known = drive(source, 50).known
+    asked = len(source.states)
+    assert drive(source, 50, known).kind == "unchanged"
+    assert len(source.states) - asked == 1
+
+
+def _after(before: Reading, after: Reading) -> set[int]:
+    rows = {row.key[0] for row in after.rows}
+    return rows if after.kind == "full" else rows | {row.key[0] for row in before.rows}

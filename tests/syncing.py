@@ -1,0 +1,20 @@
+"""What tests of whole syncs share: all four feeds in their order, and the days they are of."""
+
+from datetime import date
+
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.warehouse.connection import Warehouse
+
+MARCH = Window(date(2026, 3, 1), date(2026, 3, 30))
+FEEDS = ("registrations", "operations", "leads", "favourites")
+
+
+def sync_everything(
+    settings: Settings, warehouse: Warehouse, window: Window = MARCH
+) -> dict[str, SyncReport]:
+    """Sync every feed; answers the reports by feed."""
+    engine = SyncEngine(settings, warehouse)
+    return {feed: getattr(engine, f"sync_{feed}")(window) for feed in FEEDS}
