@@ -10,7 +10,7 @@ import sys
 import typer
 
 from lcm_pipeline.cli import commands
-from lcm_pipeline.cli.failures import FAILURES, explain
+from lcm_pipeline.cli.failures import FAILURES, INTERRUPTED, explain
 
 app = typer.Typer(
     name="lcm",
@@ -33,9 +33,10 @@ def main() -> None:
     """Run the command line; ends the process."""
     try:
         app()
-    except KeyboardInterrupt:
-        explain("Interrupted. What was read is kept: run the same command again to go on.")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            explain("Interrupted. What was read is kept: run the same command again to go on.")
+        raise
     except Exception as error:
         code = FAILURES.code_of(error)
         if code is None:

@@ -11,7 +11,10 @@ from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 
 def register(app: typer.Typer) -> None:
     """Add the commands in the order in which help lists them."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        # Loggers that others set to INFO reach this handler whatever the root's own level.
+        handler.setLevel(logging.WARNING)
     for command in (demo, plan, sync, verify, replay, status, migrate, simulate, ui):
         app.command()(command)
 
@@ -33,9 +36,13 @@ def sync(day: DayOption = None, first: FromOption = None, last: ToOption = None)
     settings.required_api_url()
 
     from lcm_pipeline.cli.printing import print_reports
-    from lcm_pipeline.cli.syncing import sync_window
+    from lcm_pipeline.cli.syncing import ChecksFailed, sync_window
 
-    reports = sync_window(settings, window)
+    try:
+        reports = sync_window(settings, window)
+    except ChecksFailed as failed:
+        print_reports(failed.reports)
+        raise
     print_reports(reports)
     if not all(report.is_complete for report in reports):
         raise typer.Exit(INCOMPLETE)

@@ -5,7 +5,7 @@ Errors are recognised by name, so that no library is imported just to tell its e
 
 import sys
 
-DONE, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
+DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class _Failures:
@@ -15,7 +15,11 @@ class _Failures:
         "SettingsError": USAGE,
         "ConfigurationError": USAGE,
         "WarehouseUnavailable": USAGE,
+        "WindowRefused": USAGE,
+        "DagsterStorageUnavailable": USAGE,
         "MigrationError": FAILED,
+        "RunFailed": FAILED,
+        "ChecksFailed": FAILED,
         "SyncFailed": FAILED,
         "LoyaltyApiError": FAILED,
         "psycopg.Error": FAILED,

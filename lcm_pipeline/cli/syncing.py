@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING
 
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.orchestration.launch import materialize_window
+from lcm_pipeline.orchestration.launch import ChecksFailed, materialize_window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 
 if TYPE_CHECKING:
     from lcm_pipeline.sync.reports import SyncReport
+
+__all__ = ["ChecksFailed", "sync_window"]
 
 
 def sync_window(settings: Settings, window: Window) -> "list[SyncReport]":

@@ -1,9 +1,13 @@
 """The jobs: what can be started as a whole, by hand, by a schedule or by the command line."""
 
+from datetime import UTC, datetime
+
 import dagster as dg
 
+from lcm_pipeline.orchestration import own_runs, retention
 from lcm_pipeline.orchestration.assets import clients, leads, operations
-from lcm_pipeline.orchestration.retention import KEPT_DAYS, forget_old_runs_op
+from lcm_pipeline.orchestration.instances import instance_home
+from lcm_pipeline.settings import load_settings
 
 sync_days = dg.define_asset_job(
     "sync_days",
@@ -25,11 +29,19 @@ sync_operations_and_leads = dg.define_asset_job(
 )
 
 
+@dg.op
+def tidy_up(context: dg.OpExecutionContext) -> None:
+    """Mark runs of killed commands as failed, then forget what is old and has ended."""
+    dead = own_runs.fail_dead_runs(context.instance, instance_home(load_settings()))
+    forgotten = retention.forget_old_runs(context.instance, now=datetime.now(UTC))
+    context.log.info(f"{dead} dead runs marked as failed, {forgotten} old runs forgotten")
+
+
 @dg.job(
-    name="forget_old_runs",
-    description=f"Housekeeping of Dagster's own storage: runs older than {KEPT_DAYS} days.",
+    description=f"Forget runs older than {retention.KEPT_DAYS} days: Dagster keeps every event for "
+    "ever otherwise. Which days were synced, and when, stays known.",
     executor_def=dg.in_process_executor,
 )
 def forget_old_runs() -> None:
-    """The job of one op."""
-    forget_old_runs_op()
+    """Housekeeping of Dagster's own storage."""
+    tidy_up()

@@ -17,7 +17,7 @@ from lcm_pipeline.orchestration.instances import (
 )
 from lcm_pipeline.orchestration.own_runs import fail_dead_runs, own_run_id
 from lcm_pipeline.orchestration.partitions import WindowRefused, tags_for
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.orchestration.retention import forget_old_runs
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
@@ -107,11 +107,18 @@ def run_in_process(
 
 
 def ui_command(settings: Settings, port: int) -> tuple[list[str], dict[str, str]]:
-    """The command that serves the UI and runs the schedules, and its environment."""
-    with dagster_instance(settings):
-        argv = [sys.executable, "-W", "ignore", "-m", "dagster", "dev"]
-        argv += ["-m", "lcm_pipeline.definitions", "--port", str(port), "--log-level", "warning"]
-        return argv, {**os.environ, **instance_variables(settings)}
+    """The command that serves the UI and runs the schedules, and its whole environment.
+
+    Dagster's storage is made ready first. The runs that it starts open the warehouse on their own.
+    """
+    with dagster_instance(settings) as instance:
+        fail_dead_runs(instance, instance_home(settings))
+        if POOL not in {pool.name for pool in instance.event_log_storage.get_pool_limits()}:
+            instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
+        argv = [sys.executable, "-m", "dagster", "dev", "-m", "lcm_pipeline.definitions"]
+        argv += ["--port", str(port), "--log-level", "error"]
+        quiet = {"PYTHONWARNINGS": "ignore"}
+        return argv, {**os.environ, **quiet, **instance_variables(settings)}
 
 
 def _selection(feeds: Sequence[str] | None) -> list[dg.AssetKey] | None:
@@ -121,6 +128,8 @@ def _selection(feeds: Sequence[str] | None) -> list[dg.AssetKey] | None:
 
 
 def _raise_what_failed(result: dg.ExecuteInProcessResult, session: SyncSession) -> None:
+    if any(isinstance(error, dg.DagsterExecutionInterruptedError) for error in session.errors):
+        raise KeyboardInterrupt
     if session.errors:
         first, *others = session.errors
         for other in others:

@@ -19,6 +19,9 @@ from lcm_pipeline.sync.reports import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 
+# Runs that take from this pool wait for each other, see dagster.yaml.
+POOL = "loyalty_api"
+
 
 @dataclass(frozen=True)
 class SyncSession:
@@ -29,7 +32,7 @@ class SyncSession:
 
     engine: SyncEngine
     reports: list[SyncReport] = field(default_factory=list)
-    errors: list[Exception] = field(default_factory=list)
+    errors: list[BaseException] = field(default_factory=list)
 
     @property
     def warehouse(self) -> Warehouse:
@@ -59,7 +62,7 @@ class SyncSession:
     def _remember(self, sync: Callable[[Window], SyncReport], window: Window) -> SyncReport:
         try:
             report = sync(window)
-        except Exception as error:
+        except BaseException as error:
             self.errors.append(error)
             raise
         self.reports.append(report)

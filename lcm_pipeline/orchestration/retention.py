@@ -8,7 +8,7 @@ The one surprising fact: `instance.delete_run` would also take the materializati
 would look as if they had never been synced. So this knows Dagster's tables.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -38,16 +38,6 @@ def forget_old_runs(
     for record in records:
         _forget(instance, record.dagster_run.run_id)
     return len(records)
-
-
-@dg.op(
-    name="forget_old_runs",
-    description=f"Forgets runs older than {KEPT_DAYS} days; which days were synced stays known.",
-)
-def forget_old_runs_op(context: dg.OpExecutionContext) -> None:
-    """Forget them and say how many there were."""
-    count = forget_old_runs(context.instance, now=datetime.now(UTC))
-    context.log.info(f"{count} runs forgotten")
 
 
 def _forget(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -48,11 +48,13 @@ class SyncEngine:
     """Syncs feeds of one programme. Blocking: each call returns when its window is published.
 
     Calls raise SyncFailed when the run stopped, psycopg.Error when the warehouse failed for good.
+    open_api: makes the client of the API for a run; another one may wait less between attempts.
     """
 
     settings: Settings
     warehouse: Warehouse
     progress: Progress = field(default_factory=LoggedProgress)
+    open_api: Callable[[Settings], LoyaltyApi] = LoyaltyApi.from_settings
 
     def sync_registrations(self, window: Window) -> SyncReport:
         """Poll who registered: the window, the look-back, and what was never polled."""
@@ -149,7 +151,7 @@ class _Work:
 
     async def _read_everything(self) -> None:
         settings = self.engine.settings
-        async with LoyaltyApi.from_settings(settings) as api:
+        async with self.engine.open_api(settings) as api:
             source = Source(api, self.run.window, settings.zone, settings.page_length)
             self._recall_habits(source.habits)
             try:

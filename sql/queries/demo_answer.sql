@@ -33,14 +33,14 @@ points as (
 )
 
 select
-    coalesce(points_of_sale.name, sales.pos_id::text) as store,
+    coalesce(points_of_sale.name, sales.pos_id::text, '(no store)') as store,
     sales.purchases,
     sales.buyers,
     sales.net_sales,
     points.points_added,
     points.points_redeemed
 from sales
-left join points on points.pos_id = sales.pos_id
+left join points on points.pos_id is not distinct from sales.pos_id
 left join core.points_of_sale on points_of_sale.pos_id = sales.pos_id
 order by sales.net_sales desc
 limit 10;

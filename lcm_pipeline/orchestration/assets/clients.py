@@ -4,7 +4,7 @@ import dagster as dg
 
 from lcm_pipeline.orchestration.metadata import described
 from lcm_pipeline.orchestration.partitions import DAYS, FRESH_BY_MORNING, ONE_RUN, window_of
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import POOL, SyncSession
 
 
 @dg.asset(
@@ -13,7 +13,7 @@ from lcm_pipeline.orchestration.resources import SyncSession
     partitions_def=DAYS,
     backfill_policy=ONE_RUN,
     freshness_policy=FRESH_BY_MORNING,
-    pool="loyalty_api",
+    pool=POOL,
 )
 def clients(
     context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncSession]

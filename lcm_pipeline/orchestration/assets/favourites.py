@@ -7,7 +7,7 @@ import dagster as dg
 from lcm_pipeline.orchestration.assets.clients import clients
 from lcm_pipeline.orchestration.metadata import described
 from lcm_pipeline.orchestration.partitions import DAYS, FRESH_BY_MORNING, ONE_RUN, window_of
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import POOL, SyncSession
 
 _TABLES = {
     "favourite_offers": "One row per offer made on the day, in `core.favourite_offers`.",
@@ -39,7 +39,7 @@ def _spec(table: str, text: str) -> dg.AssetSpec:
     specs=[_spec(table, text) for table, text in _TABLES.items()],
     partitions_def=DAYS,
     backfill_policy=ONE_RUN,
-    pool="loyalty_api",
+    pool=POOL,
 )
 def favourites(
     context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncSession]

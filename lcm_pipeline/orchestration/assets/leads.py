@@ -5,7 +5,7 @@ import dagster as dg
 from lcm_pipeline.orchestration.assets.clients import clients
 from lcm_pipeline.orchestration.metadata import described
 from lcm_pipeline.orchestration.partitions import DAYS, FRESH_BY_MORNING, ONE_RUN, window_of
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import POOL, SyncSession
 
 
 @dg.asset(
@@ -15,7 +15,8 @@ from lcm_pipeline.orchestration.resources import SyncSession
     partitions_def=DAYS,
     backfill_policy=ONE_RUN,
     freshness_policy=FRESH_BY_MORNING,
-    pool="loyalty_api",
+    pool=POOL,
+    op_tags={"dagster/priority": "1"},
 )
 def leads(
     context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncSession]

@@ -1,0 +1,201 @@
+"""Where victims are struck: an embedded server, a small programme, databases to start from.
+
+A scene knows two beginnings, an empty warehouse and one that was synced before the source changed,
+and what a clean run makes of each. A victim works on a clone.
+"""
+
+import itertools
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.simulator.configuration import build_config
+from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.migrations import migrate
+from tests.crash import victim
+from tests.crash.contents import Contents, contents, digest
+from tests.crash.victim import Blow, Order, address_of
+from tests.integration.embedded_users import answers, eventually
+from tests.oracle import differences
+from tests.syncing import FEEDS
+
+START, STOP = date(2026, 3, 1), datetime(2026, 3, 8, 12)
+WINDOW = Window(START, date(2026, 3, 12))
+_ACTIONS = ("insert_top", "insert_middle", "insert_tail", "delete_random", "change", "change")
+_TABLES = {
+    "registrations": ["registrations", "clients", "cards"],
+    "operations": ["operations"],
+    "leads": ["leads"],
+    "favourites": [
+        "favourite_offers", "favourite_goods", "favourite_groups", "favourite_stats",
+    ],
+}  # fmt: skip
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a clean run comes to: all rows, and for each feed the digests that a reader may see."""
+
+    contents: Contents
+    digests: dict[str, tuple[str, str]]
+    tallies: dict[tuple[str, str], int]
+
+
+@dataclass
+class Scene:
+    """One programme and the databases to start from, on one embedded server."""
+
+    url: str
+    home: Path
+    simulator: RunningSimulator
+    settings: dict[str, Any]
+    beginnings: tuple[str, ...] = ()
+    endings: dict[str, Ending] = field(default_factory=dict)
+
+    def order(self, database: str, feeds: Sequence[str], blow: Blow | None = None) -> Order:
+        """What to tell a victim."""
+        return Order(
+            self.simulator.url, self.home, database, WINDOW, tuple(feeds), self.settings, blow
+        )
+
+    def warehouse(self, database: str) -> Warehouse:
+        """A database of the scene, not tapped."""
+        return Warehouse(address_of(self.url, database))
+
+    @contextmanager
+    def clone(self, beginning: str) -> Iterator[str]:
+        """A database of its own that begins so."""
+        name = f"scene_{os.getpid()}_{next(_numbers)}"
+        self._administer("create database {} template {}", name, beginning)
+        try:
+            yield name
+        finally:
+            self._administer("drop database {} with (force)", name)
+
+    def _administer(self, statement: str, *names: str) -> None:
+        assert eventually(lambda: answers(self.url), within=60), "the server did not come back"
+        with psycopg.connect(self.url, autocommit=True) as session:
+            session.execute(SQL(statement).format(*map(Identifier, names)))
+
+
+def digest_of(scene: Scene, database: str, feed: str) -> str:
+    """What a reader sees of the tables of a feed now."""
+    with scene.warehouse(database).connect() as session:
+        return digest(session, _TABLES[feed])
+
+
+def watched_tables(feed: str) -> list[str]:
+    """The tables that flip together when a feed is published."""
+    return _TABLES[feed]
+
+
+@contextmanager
+def open_scene(url: str, home: Path, *, seed: int, clients: int = 10) -> Iterator[Scene]:
+    """Make a programme, sync it once, change it, and learn what clean runs come to."""
+    chance = Random(f"scene {seed}")
+    settings = {
+        "page_length": chance.choice((6, 40, 500)),
+        "concurrency": chance.choice((1, 4, 8)),
+        "audit_share": 1.0,
+    }
+    config = build_config(start=START, now=STOP, clients=clients, seed=seed)
+    with start_in_thread(config) as simulator:
+        scene = Scene(url, home, simulator, settings)
+        empty, synced = (f"{kind}_{os.getpid()}_{next(_numbers)}" for kind in ("empty", "synced"))
+        scene._administer("create database {}", empty)
+        migrate(scene.warehouse(empty))
+        scene._administer("create database {} template {}", synced, empty)
+        _run_clean(scene, synced)
+        _change_source(simulator, chance)
+        scene.beginnings = (empty, synced)
+        for beginning in scene.beginnings:
+            scene.endings[beginning] = _ending_of(scene, beginning)
+        yield scene
+        for beginning in scene.beginnings:
+            scene._administer("drop database {} with (force)", beginning)
+
+
+def _change_source(simulator: RunningSimulator, chance: Random) -> None:
+    world = simulator.world
+    world.advance(days=1.5)
+    clients = sorted({row["Client"] for row in world.truth()["operations"]})
+    for _ in range(14):
+        world.mutate(
+            chance.choice(_ACTIONS),
+            chance.choice(clients),
+            kind=chance.choice(("operations", "operations", "leads", "offers")),
+        )
+
+
+def _ending_of(scene: Scene, beginning: str) -> Ending:
+    with scene.clone(beginning) as database:
+        before = {feed: digest_of(scene, database, feed) for feed in FEEDS}
+        tallies = _run_clean(scene, database)
+        after = {feed: digest_of(scene, database, feed) for feed in FEEDS}
+        wrong = differences(
+            scene.simulator.world.truth(), scene.warehouse(database), last=WINDOW.last
+        )
+        assert not wrong, f"a clean run is not exact: {[str(one) for one in wrong[:5]]}"
+        held = contents(scene.warehouse(database))
+    return Ending(held, {feed: (before[feed], after[feed]) for feed in FEEDS}, tallies)
+
+
+def _run_clean(scene: Scene, database: str) -> dict[tuple[str, str], int]:
+    process, pipe = start_victim(scene.order(database, FEEDS))
+    kind, told = outcome_of(process, pipe)[-1]
+    assert kind == "done", told
+    return dict(told)
+
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([victim.__name__, "lcm_pipeline.loyalty_api.client"])
+
+
+def start_victim(order: Order) -> tuple[ForkServerProcess, Connection]:
+    """Fork a victim from a warm server; the pipe tells what becomes of it."""
+    ours, theirs = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=victim.run, args=(order, theirs))
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def outcome_of(
+    process: ForkServerProcess, pipe: Connection, *, within: float = 120.0
+) -> list[tuple[str, Any]]:
+    """Wait for a victim's end; what it told, at least `("killed", None)`."""
+    process.join(within)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        return [*_told_on(pipe), ("stuck", f"not done within {within} s")]
+    told = _told_on(pipe)
+    if not told or told[-1][0] == "struck":
+        told.append(("killed", process.exitcode))
+    process.close()
+    return told
+
+
+def _told_on(pipe: Connection) -> list[tuple[str, Any]]:
+    told = []
+    with pipe:
+        while pipe.poll():
+            try:
+                told.append(pipe.recv())
+            except EOFError:
+                break
+    return told

@@ -1,0 +1,142 @@
+"""One command as a process of its own: syncs feeds and is struck where its order says.
+
+`python -m tests.crash.victim API_URL HOME DATABASE FIRST LAST FEED...` runs one unharmed.
+"""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.warehouse.embedded import embedded_postgres
+from tests.crash import weapons
+from tests.crash.taps import TappedWarehouse, tapped_api
+
+Tell = Callable[[str, Any], None]
+
+
+@dataclass(frozen=True)
+class Blow:
+    """Strike with a weapon when a feed reaches a point for the `nth` time."""
+
+    feed: str
+    point: str
+    nth: int
+    weapon: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a victim is to do. home: of the embedded server; database: its own one there."""
+
+    api_url: str
+    home: Path
+    database: str
+    window: Window
+    feeds: tuple[str, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    blow: Blow | None = None
+    through_dagster: Path | None = None
+
+
+@dataclass
+class Striker:
+    """Counts the points that are reached, and strikes at the one of the order."""
+
+    order: Order
+    tell: Tell
+    feed: str = ""
+    reached_so_far: Counter[tuple[str, str]] = field(default_factory=Counter)
+    session: psycopg.Connection[Any] | None = None
+    is_spent: bool = False
+
+    def before(self, text: str, session: psycopg.Connection[Any]) -> None:
+        self.session = session
+
+    def after(self, text: str, session: psycopg.Connection[Any]) -> None:
+        self.session = session
+
+    def reached(self, point: str, session: psycopg.Connection[Any] | None) -> None:
+        """Count a point; strike once."""
+        self.reached_so_far[self.feed, point] += 1
+        blow, count = self.order.blow, self.reached_so_far[self.feed, point]
+        if self.is_spent or blow is None:
+            return
+        if (blow.feed, blow.point, blow.nth) != (self.feed, point, count):
+            return
+        self.is_spent = True
+        self.tell("struck", (self.feed, point))
+        weapons.strike(blow.weapon, self.order.home, session or self.session)
+
+
+def run(order: Order, pipe: Connection) -> None:
+    """The body of a victim's process; tells `struck`, then `done` or `failed`, unless killed."""
+    striker = Striker(order, lambda kind, what: pipe.send((kind, what)))
+    try:
+        with embedded_postgres(order.home) as url:
+            warehouse = TappedWarehouse(address_of(url, order.database), striker)
+            _sync(order, warehouse, striker)
+    except (SyncFailed, psycopg.Error, OSError) as error:
+        pipe.send(("failed", f"{type(error).__name__}: {error}"))
+        return
+    pipe.send(("done", striker.reached_so_far))
+
+
+def address_of(url: str, database: str) -> str:
+    """The same server, another database."""
+    return urlsplit(url)._replace(path=f"/{database}").geturl()
+
+
+def settings_of(order: Order, warehouse: TappedWarehouse) -> Settings:
+    """The settings of a victim: those of the order on top of small, fast ones."""
+    fields = {"concurrency": 4, "delete_fuse": 1.0, "timeout": 20, "lookback_days": 60}
+    for name in [name for name in os.environ if name.startswith("LCM_")]:
+        del os.environ[name]
+    return load_settings(
+        api_url=order.api_url,
+        home=order.through_dagster or order.home,
+        database_url=warehouse.url,
+        **{**fields, **order.settings},
+    )
+
+
+def _sync(order: Order, warehouse: TappedWarehouse, striker: Striker) -> None:
+    settings = settings_of(order, warehouse)
+    engine = SyncEngine(settings, warehouse, open_api=tapped_api(striker))
+    if order.through_dagster is not None:
+        from tests.crash.dagster_victim import materialize
+
+        materialize(engine, order, striker)
+        return
+    for striker.feed in order.feeds:
+        getattr(engine, f"sync_{striker.feed}")(order.window)
+
+
+class _Printed:
+    """A pipe's end that prints."""
+
+    def send(self, told: Any) -> None:
+        print(*told, flush=True)
+
+
+def main(words: list[str]) -> None:
+    """Run as the command line says."""
+    url, home, database, first, last, *feeds = words
+    window = Window(date.fromisoformat(first), date.fromisoformat(last))
+    run(Order(url, Path(home), database, window, tuple(feeds)), _Printed())  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

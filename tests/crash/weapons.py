@@ -1,0 +1,42 @@
+"""What strikes a victim: signals to processes of its own server, and lost sessions.
+
+Every process that is hit belongs to the embedded server of the scene, or is the victim itself.
+"""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.integration.embedded_users import kill_processes, server_processes
+
+PROCESS = "process"
+SESSION = "session"
+BACKEND = "backend"
+SERVER = "server"
+BOTH = "process and server"
+
+WEAPONS = (PROCESS, SESSION, BACKEND, SERVER, BOTH)
+# After these the server recovers from a crash, and unlogged tables are empty.
+CRASHING = frozenset((BACKEND, SERVER, BOTH))
+FATAL = frozenset((PROCESS, BOTH))
+
+
+def strike(weapon: str, home: Path, session: psycopg.Connection[Any] | None) -> None:
+    """Strike now; returns when the caller is to live on."""
+    if weapon == SESSION and session is not None:
+        lose_session(session)
+    if weapon == BACKEND and session is not None:
+        kill_processes([session.info.backend_pid])
+    if weapon in (SERVER, BOTH):
+        kill_processes(server_processes(home))
+    if weapon in FATAL:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lose_session(session: psycopg.Connection[Any]) -> None:
+    """End a session from the side of the server."""
+    with psycopg.connect(session.info.dsn, autocommit=True) as other:
+        other.execute("select pg_terminate_backend(%s, 5000)", (session.info.backend_pid,))
