@@ -86,13 +86,16 @@ class FanOut:
         return outcome
 
     def _count_failure(self, error: LoyaltyApiError) -> None:
-        """Give up when call after call fails in a way that is not about one client."""
-        if not isinstance(error, TransientError):
+        """Give up when call after call fails in a way that is not about one client.
+
+        Refusals are about one client once another has succeeded; before that they are about us.
+        """
+        if not isinstance(error, TransientError) and self._successes:
             return
         self._failures_in_a_row += 1
         self._last_failure = (
-            f"the service does not answer: {error}. What was read is kept: run the same command"
-            " again to go on"
+            f"the service gives no answer that can be used: {error}. What was read is kept: run the"
+            " same command again to go on"
         )
         if self._failures_in_a_row >= max(_FEWEST_FAILURES, self.width):
             raise SyncFailed(self._last_failure) from error

@@ -50,6 +50,7 @@ def own_run(warehouse: Warehouse, feed: str, window: Window) -> Iterator[Run]:
     with warehouse.connect(autocommit=True, application_name=f"lcm run {feed}") as session:
         run = _take_over(session, feed, window) or _begin(session, feed, window)
         _abandon_old(session, run)
+        _forget_old_fetches(session)
         yield run
 
 
@@ -95,6 +96,14 @@ def _begin(session: psycopg.Connection, feed: str, window: Window) -> Run:
     assert row is not None  # noqa: S101 - `returning` answers one row
     _lock(session, row[0])
     return Run(row[0], feed, window, is_resumed=False)
+
+
+def _forget_old_fetches(session: psycopg.Connection) -> None:
+    """The ledger of finished runs is kept for a week; what it proved is in the state."""
+    session.execute(
+        "delete from sync.fetches using sync.runs where runs.run_id = fetches.run_id"
+        " and runs.status <> 'reading' and runs.finished_at < now() - interval '7 days'"
+    )
 
 
 def _abandon_old(session: psycopg.Connection, run: Run) -> None:

@@ -64,16 +64,18 @@ def collect_gone(table: CoreTable) -> Composed:
 
 
 def count_lost(table: CoreTable) -> Composed:
-    """Count the gone rows that did not turn up with another client, as after a merge of cards."""
+    """Count the gone rows that did not turn up on another day, or with another client.
+
+    Cards that are merged move a history to another client; it is not lost.
+    """
     elsewhere = tuple(name for name in table.identity if name != "client_id")
     return SQL(
         "select count(*) from {gone} as gone where not exists"
-        " (select from {incoming} as incoming"
-        " where {same} and incoming.client_id <> gone.client_id)"
+        " (select from {changed} as changed where {same})"
     ).format(
         gone=_gone(table),
-        incoming=_incoming(table),
-        same=_equal(elsewhere, "incoming", "gone"),
+        changed=_changed(table),
+        same=_equal(elsewhere, "changed", "gone"),
     )
 
 
@@ -128,7 +130,7 @@ def remember_names(thing: NamedThing) -> Composed:
         "insert into core.{name} as stored"
         " ({columns}, named_at, sync_run_id, first_seen_at, synced_at)"
         " select distinct on ({key}) {theirs}, {moment}, %(run_id)s, now(), now() from {source}"
-        " where {key} is not null and {label} is not null"
+        " where {key} is not null and {label} <> ''"
         " order by {key}, {moment} desc, {label} desc"
         " on conflict ({own_key}) do update set {set}, named_at = excluded.named_at,"
         " sync_run_id = excluded.sync_run_id, synced_at = excluded.synced_at"

@@ -17,7 +17,9 @@ select
     runs.retries,
     array(
         select unknown_fields.field_name from sync.unknown_fields
-        where unknown_fields.endpoint = runs.feed
+        where
+            unknown_fields.endpoint = runs.feed
+            and unknown_fields.first_seen_at >= runs.started_at
         order by unknown_fields.field_name
     ) as unknown_fields
 from sync.runs

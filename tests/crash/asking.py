@@ -1,0 +1,66 @@
+"""Which readings were asked for again, though they had been asked for and kept.
+
+A reading is a client of an endpoint, or a day of registrations. It was asked again when the
+attempts at one run together asked more for it than a clean run does.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.warehouse.connection import Warehouse
+
+Asked = Counter[tuple[str, str]]
+
+_FEEDS = {
+    "ClientInfoPeriod": "registrations",
+    "OperationHistory": "operations",
+    "LeadsPagingInfo": "leads",
+    "ClientFavoriteDataInfo": "favourites",
+}
+_UNFINISHED = """
+select feed from sync.runs where status = 'reading' group by feed
+"""
+
+
+def asked_since(simulator: RunningSimulator) -> Asked:
+    """What was asked since the last look, by feed and reading."""
+    recent: Iterable[dict[str, Any]] = simulator.service.traffic.recent()
+    simulator.service.traffic.reset()
+    return Counter((_FEEDS[one["Endpoint"]], _reading_of(one)) for one in recent)
+
+
+def unfinished_feeds(warehouse: Warehouse) -> set[str]:
+    """The feeds whose run was begun and not closed."""
+    with warehouse.connect() as session:
+        return {row[0] for row in session.execute(_UNFINISHED).fetchall()}
+
+
+@dataclass
+class RepeatCounter:
+    """Adds up what attempts at the same runs asked."""
+
+    clean: Asked
+    _so_far: dict[str, Asked] = field(default_factory=dict)
+    _known: Counter[str] = field(default_factory=Counter)
+
+    def add(self, asked: Asked, unfinished: set[str]) -> int:
+        """Count an attempt; answers how many more readings were asked again by it."""
+        more = 0
+        for feed in {feed for feed, _ in asked}:
+            total = self._so_far.setdefault(feed, Counter())
+            total.update({key: n for key, n in asked.items() if key[0] == feed})
+            again = sum(n > self.clean[key] for key, n in total.items())
+            more += max(0, again - self._known[feed])
+            self._known[feed] = again
+        for feed in self._so_far.keys() - unfinished:
+            del self._so_far[feed], self._known[feed]
+        return more
+
+
+def _reading_of(request: dict[str, Any]) -> str:
+    if "Client" in request and request["Endpoint"] != "ClientInfoPeriod":
+        return str(request["Client"])
+    return " ".join(str(request[name]) for name in sorted(request) if "Date" in name)
