@@ -26,6 +26,7 @@ from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 from tests.crash import victim
+from tests.crash.asking import Asked, asked_since
 from tests.crash.contents import Contents, contents, digest
 from tests.crash.victim import Blow, Order, address_of
 from tests.integration.embedded_users import answers, eventually
@@ -48,11 +49,16 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Ending:
-    """What a clean run comes to: all rows, and for each feed the digests that a reader may see."""
+    """What a clean run comes to.
+
+    contents: all rows. digests: what a reader may see of each feed, before and after. tallies: how
+    often each feed reaches each point. asked: the readings that were asked for.
+    """
 
     contents: Contents
     digests: dict[str, tuple[str, str]]
     tallies: dict[tuple[str, str], int]
+    asked: Asked
 
 
 @dataclass
@@ -144,14 +150,16 @@ def _change_source(simulator: RunningSimulator, chance: Random) -> None:
 def _ending_of(scene: Scene, beginning: str) -> Ending:
     with scene.clone(beginning) as database:
         before = {feed: digest_of(scene, database, feed) for feed in FEEDS}
+        asked_since(scene.simulator)
         tallies = _run_clean(scene, database)
+        asked = asked_since(scene.simulator)
         after = {feed: digest_of(scene, database, feed) for feed in FEEDS}
         wrong = differences(
             scene.simulator.world.truth(), scene.warehouse(database), last=WINDOW.last
         )
         assert not wrong, f"a clean run is not exact: {[str(one) for one in wrong[:5]]}"
         held = contents(scene.warehouse(database))
-    return Ending(held, {feed: (before[feed], after[feed]) for feed in FEEDS}, tallies)
+    return Ending(held, {feed: (before[feed], after[feed]) for feed in FEEDS}, tallies, asked)
 
 
 def _run_clean(scene: Scene, database: str) -> dict[tuple[str, str], int]:
