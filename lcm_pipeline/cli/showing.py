@@ -4,6 +4,7 @@ It never touches the warehouse or the API of the settings: it has a folder of it
 """
 
 import shutil
+import sys
 import time
 from datetime import date
 from pathlib import Path
@@ -47,14 +48,14 @@ def show(settings: Settings, *, clients: int, days: int) -> int:
             print_verification(verification)
             console.print("\nWhat the stores sold, and the points they gave:")
             print_frame(read_frame(warehouse, "demo_answer"))
-            _say_what_next(home, warehouse, time.monotonic() - began_at)
+            _say_what_next(home, time.monotonic() - began_at)
     is_clean = all(report.is_complete for report in reports) and not verification.differences
     return DONE if is_clean else INCOMPLETE
 
 
 def _sync(settings: Settings, warehouse: Warehouse, window: Window) -> list[SyncReport]:
     migrate(warehouse)
-    console.print(f"Syncing {window} into {warehouse.place}, through Dagster")
+    console.print(f"Syncing {window} into an embedded Postgres, through Dagster")
     with ProgressBar() as progress:
         reports = materialize_window(settings, warehouse, window, progress)
     print_reports(reports)
@@ -72,11 +73,21 @@ def _own_home(settings: Settings, start: date, clients: int) -> Path:
     return home
 
 
-def _say_what_next(home: Path, warehouse: Warehouse, seconds: float) -> None:
+def _say_what_next(home: Path, seconds: float) -> None:
+    lcm, here = _as_typed(Path(sys.argv[0])), _as_typed(home)
     console.print(
-        f"\nDone in {seconds:.0f} s. The rows stay in {home}. Next:\n"
-        f"  LCM_HOME={home} lcm status      what the warehouse holds\n"
-        f"  LCM_HOME={home} lcm ui          assets, runs and checks in Dagster\n"
-        "  README.md                       how to point it at the real API, schedule, backfill",
+        f"\nDone in {seconds:.0f} s. The rows stay in {here}. Next:\n"
+        f"  LCM_HOME={here} {lcm} status    what the warehouse holds\n"
+        f"  LCM_HOME={here} {lcm} ui        assets, runs and checks in Dagster\n"
+        "  README.md    how to point it at the real API, schedule and backfill",
         highlight=False,
+        soft_wrap=True,
     )
+
+
+def _as_typed(path: Path) -> str:
+    """A path as one would type it here."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

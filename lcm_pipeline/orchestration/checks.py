@@ -82,11 +82,15 @@ def _share_complete(feed: str) -> dg.AssetChecksDefinition:
 
 def completeness_sentence(feed: str, day: str, total: int, pending: int) -> str:
     """How complete a day is, never rounded up to a whole that it is not."""
-    things = "days" if feed == "registrations" else "clients"
+    thing = "day" if feed == "registrations" else "client"
     if not pending:
-        return f"{day} is complete, {total} {things} read"
+        return f"{day} is complete, {_counted(total, thing)} read"
     share = int(10_000 * (total - pending) / total) / 100 if total else 0.0
-    return f"{day} is {share:.2f} % complete, {pending} {things} pending"
+    return f"{day} is {share:.2f} % complete, {_counted(pending, thing)} pending"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 CHECKS = [

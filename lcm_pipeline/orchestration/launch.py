@@ -1,6 +1,5 @@
 """How the command line runs Dagster: a range of days in this process, and the UI in another."""
 
-import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -107,7 +106,7 @@ def run_in_process(
 
 
 def ui_command(settings: Settings, port: int) -> tuple[list[str], dict[str, str]]:
-    """The command that serves the UI and runs the schedules, and its whole environment.
+    """The command that serves the UI and runs the schedules, and what its environment adds.
 
     Dagster's storage is made ready first. The runs that it starts open the warehouse on their own.
     """
@@ -117,8 +116,7 @@ def ui_command(settings: Settings, port: int) -> tuple[list[str], dict[str, str]
             instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
         argv = [sys.executable, "-m", "dagster", "dev", "-m", "lcm_pipeline.definitions"]
         argv += ["--port", str(port), "--log-level", "error"]
-        quiet = {"PYTHONWARNINGS": "ignore"}
-        return argv, {**os.environ, **quiet, **instance_variables(settings)}
+        return argv, {"PYTHONWARNINGS": "ignore", **instance_variables(settings)}
 
 
 def _selection(feeds: Sequence[str] | None) -> list[dg.AssetKey] | None:

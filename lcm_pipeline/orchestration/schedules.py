@@ -4,19 +4,27 @@ The sync is off until someone turns it on: a fresh checkout must not start to ca
 programme's API just because its UI was opened.
 """
 
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
 import dagster as dg
 
 from lcm_pipeline.orchestration.jobs import forget_old_runs, sync_days
 from lcm_pipeline.orchestration.partitions import DAYS
 
-sync_yesterday = dg.build_schedule_from_partitioned_job(
-    sync_days,
-    name="sync_yesterday",
-    hour_of_day=6,
-    minute_of_hour=0,
+
+@dg.schedule(
+    job=sync_days,
+    cron_schedule="0 6 * * *",
+    execution_timezone=DAYS.timezone,
     default_status=dg.DefaultScheduleStatus.STOPPED,
     description=f"Every day at 06:00 {DAYS.timezone}: sync the day that has just ended.",
 )
+def sync_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """The day before the tick, also when the tick is late."""
+    tick = context.scheduled_execution_time.astimezone(ZoneInfo(DAYS.timezone))
+    return dg.RunRequest(partition_key=str(tick.date() - timedelta(days=1)))
+
 
 forget_nightly = dg.ScheduleDefinition(
     name="forget_nightly",

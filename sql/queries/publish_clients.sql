@@ -1,5 +1,6 @@
 -- purpose: the roster: first registration of each client, and its newest known phone
 -- parameters: run_id
+-- A row without a registration comes from the operations, which alone tell the phone: null is none.
 with seen as (
     select
         client_id,
@@ -7,7 +8,8 @@ with seen as (
         min(registration_date) as registration_date,
         (array_agg(pos_id order by registered_at, pos_id)
             filter (where registered_at is not null))[1] as pos_id,
-        (array_agg(phone order by read_at desc) filter (where phone is not null))[1] as phone
+        bool_or(registered_at is null) as tells_phone,
+        (array_agg(phone order by read_at desc) filter (where registered_at is null))[1] as phone
     from incoming_clients
     group by client_id
 ),
@@ -22,7 +24,7 @@ merged as (
                 then stored.pos_id
             else seen.pos_id
         end as pos_id,
-        coalesce(seen.phone, stored.phone) as phone
+        case when seen.tells_phone then seen.phone else stored.phone end as phone
     from seen
     left join core.clients as stored on stored.client_id = seen.client_id
 )

@@ -1,5 +1,7 @@
--- purpose: close quarantined rows that a whole reading no longer met
+-- purpose: close quarantined rows that a reading of their place no longer met
 -- parameters: run_id, endpoint
+-- The place of a row is its client's list or its registration day; of a good, its offer, which is
+-- not asked again while it looks unchanged; of a header, the header.
 update sync.quarantine
 set resolved_at = now()
 from publishing
@@ -7,8 +9,11 @@ where
     quarantine.endpoint = %(endpoint)s
     and quarantine.resolved_at is null
     and quarantine.sync_run_id <> %(run_id)s
-    and publishing.reading = 'full'
-    and (
-        (publishing.client_id > 0 and quarantine.client_id = publishing.client_id)
-        or (publishing.client_id = 0 and quarantine.context = publishing.window_from::text)
-    );
+    and case
+        when publishing.client_id = 0
+            then publishing.reading = 'full' and quarantine.context = publishing.window_from::text
+        when quarantine.client_id <> publishing.client_id then false
+        when quarantine.context = 'header' then publishing.has_header
+        when quarantine.context = '' then publishing.reading = 'full'
+        else publishing.is_whole and publishing.reading = 'full'
+    end;

@@ -92,7 +92,7 @@ def _work(campaign: Campaign, folder: Path) -> None:
         for first in numbers:
             with open_scene(url, folder, seed=campaign.seed * 1000 + first) as scene:
                 campaign.count(first, play(scene, seed=campaign.seed, number=first))
-                for number, _ in zip(numbers, range(_EPISODES_OF_A_SCENE), strict=False):
+                for _, number in zip(range(_EPISODES_OF_A_SCENE), numbers, strict=False):
                     campaign.count(number, play(scene, seed=campaign.seed, number=number))
 
 

@@ -92,8 +92,12 @@ class Scene:
         finally:
             self._administer("drop database {} with (force)", name)
 
-    def _administer(self, statement: str, *names: str) -> None:
+    def await_server(self) -> None:
+        """Return when the server takes connections, as some time after a crash."""
         assert eventually(lambda: answers(self.url), within=60), "the server did not come back"
+
+    def _administer(self, statement: str, *names: str) -> None:
+        self.await_server()
         with psycopg.connect(self.url, autocommit=True) as session:
             session.execute(SQL(statement).format(*map(Identifier, names)))
 

@@ -1,0 +1,144 @@
+"""What Dagster is told: assets by day, jobs, schedules, and that nothing is needed to load them."""
+
+import ast
+import os
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from lcm_pipeline.definitions import defs
+from lcm_pipeline.orchestration.assets import ASSETS
+from lcm_pipeline.orchestration.checks import completeness_sentence
+from lcm_pipeline.orchestration.partitions import DAYS, WindowRefused, days_of, tags_for
+from lcm_pipeline.settings import load_settings
+from tests.pipeline.dagster_runs import TABLES, days
+
+MOSCOW = ZoneInfo("Europe/Moscow")
+SPECS = [spec for asset in ASSETS for spec in asset.specs]
+
+
+def test_the_definitions_load_without_any_setting(tmp_path: Path) -> None:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("LCM_")}
+    code = (
+        "import dagster as dg; from lcm_pipeline.definitions import defs;"
+        "dg.Definitions.validate_loadable(defs)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        env={**bare, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (loaded.returncode, loaded.stderr) == (0, "")
+
+
+def test_there_is_an_asset_for_each_table_that_people_ask_for() -> None:
+    assert {spec.key.to_user_string() for spec in SPECS} == set(TABLES)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.key.to_user_string())
+def test_every_asset_says_what_it_is(spec: dg.AssetSpec) -> None:
+    assert spec.description is not None
+    assert spec.description.startswith("One row per ")
+    assert spec.kinds == {"http", "postgres"}
+    assert spec.group_name in ("roster", "facts", "favourites")
+    assert spec.freshness_policy is not None
+    if spec.key != dg.AssetKey("clients"):
+        assert [dep.asset_key for dep in spec.deps] == [dg.AssetKey("clients")]
+
+
+@pytest.mark.parametrize("asset", ASSETS, ids=lambda asset: asset.node_def.name)
+def test_a_range_of_business_days_is_one_run(asset: dg.AssetsDefinition) -> None:
+    assert asset.partitions_def == DAYS
+    assert DAYS.timezone == "Europe/Moscow"
+    assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+
+
+def test_an_asset_has_at_most_five_statements() -> None:
+    folder = Path(sys.modules["lcm_pipeline.orchestration.assets"].__file__ or "").parent
+    functions = [
+        node
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    ]
+    assert len(functions) == len(ASSETS)
+    assert all(len(function.body) - 1 <= 5 for function in functions)
+
+
+def test_the_days_begin_with_the_start_date_of_the_settings() -> None:
+    partitions = days_of(load_settings(start_date="2026-02-01", timezone="Asia/Omsk"))
+    assert partitions.get_first_partition_key() == "2026-02-01"
+    assert partitions.timezone == "Asia/Omsk"
+
+
+def test_a_day_that_has_not_ended_is_refused() -> None:
+    today = datetime.now(MOSCOW).date()
+    yesterday = today - timedelta(days=1)
+    assert tags_for(days(str(yesterday))) == {"dagster/partition": str(yesterday)}
+    with pytest.raises(WindowRefused, match=f"{today} has not ended yet in Europe/Moscow"):
+        tags_for(days(str(yesterday), str(today)))
+
+
+def test_a_day_before_the_first_is_refused() -> None:
+    with pytest.raises(WindowRefused, match="LCM_START_DATE"):
+        tags_for(days("2014-12-31"))
+
+
+def test_the_daily_schedule_asks_for_the_day_that_has_just_ended() -> None:
+    schedule = defs.resolve_schedule_def("sync_yesterday")
+    six = datetime(2026, 3, 15, 6, tzinfo=MOSCOW)
+    with dg.build_schedule_context(
+        scheduled_execution_time=six, repository_def=defs.get_repository_def()
+    ) as context:
+        ticked = schedule.evaluate_tick(context)
+    assert [request.partition_key for request in ticked.run_requests or ()] == ["2026-03-14"]
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 6 * * *", "Europe/Moscow")
+
+
+def test_nothing_calls_the_service_before_it_is_turned_on() -> None:
+    running = [
+        schedule.name
+        for schedule in defs.get_repository_def().schedule_defs
+        if schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    ]
+    assert running == ["forget_nightly"]
+
+
+def test_every_job_says_what_it_is_for() -> None:
+    names = ("sync_days", "sync_clients_only", "sync_operations_and_leads", "forget_old_runs")
+    assert all(defs.resolve_job_def(name).description for name in names)
+
+
+def test_only_the_totals_of_facts_block_what_is_built_on_them() -> None:
+    specs = defs.resolve_asset_graph().asset_check_keys
+    checks = {key: defs.resolve_asset_graph().get_check_spec(key) for key in specs}
+    blocking = {key.asset_key.to_user_string() for key, spec in checks.items() if spec.blocking}
+    assert blocking == {"operations", "leads", "favourite_offers"}
+    assert {key.name for key in specs} == {
+        "totals_agree",
+        "keys_are_unique",
+        "no_orphans",
+        "share_complete",
+    }
+    assert all(spec.description for spec in checks.values())
+
+
+@pytest.mark.parametrize(
+    ("total", "pending", "sentence"),
+    [
+        (15_000, 3, "2026-03-04 is 99.98 % complete, 3 clients pending"),
+        (1_000_000, 1, "2026-03-04 is 99.99 % complete, 1 client pending"),
+        (5, 5, "2026-03-04 is 0.00 % complete, 5 clients pending"),
+        (5, 0, "2026-03-04 is complete, 5 clients read"),
+        (0, 0, "2026-03-04 is complete, 0 clients read"),
+    ],
+)
+def test_a_share_is_never_rounded_up_to_the_whole(total: int, pending: int, sentence: str) -> None:
+    assert completeness_sentence("operations", "2026-03-04", total, pending) == sentence
