@@ -22,7 +22,7 @@ from lcm_pipeline.sync.reports import SyncReport
 from lcm_pipeline.sync.verify import verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.frames import read_frame
-from lcm_pipeline.warehouse.migrations import migrate
+from lcm_pipeline.warehouse.migrations import migrate, start_afresh
 
 _SEED = 20260301
 _VERIFIED = 50
@@ -54,6 +54,7 @@ def show(settings: Settings, *, clients: int, days: int) -> int:
 
 
 def _sync(settings: Settings, warehouse: Warehouse, window: Window) -> list[SyncReport]:
+    start_afresh(warehouse)
     migrate(warehouse)
     console.print(f"Syncing {window} into an embedded Postgres, through Dagster")
     with ProgressBar() as progress:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import psycopg
+from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.statements import migration_files
@@ -41,6 +42,14 @@ def migrate(warehouse: Warehouse) -> list[str]:
                 _apply(session, path)
                 applied.append(path.name)
     return applied
+
+
+def start_afresh(warehouse: Warehouse) -> None:
+    """Drop everything that migrations made, data included. For throw-away warehouses."""
+    with warehouse.connect(application_name="lcm start afresh") as session:
+        for schema in ("core", "history", "mart", "outbox", "staging", "sync"):
+            session.execute(SQL("drop schema if exists {} cascade").format(Identifier(schema)))
+        session.execute("drop table if exists public.lcm_migrations")
 
 
 def _is_behind(session: psycopg.Connection) -> bool:
