@@ -1,5 +1,6 @@
 """Reading one client of a feed: from an assignment on the ledger to an outcome for staging."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 
@@ -33,11 +34,15 @@ async def read_assigned_client(source: Source, feed: Feed, assignment: Assignmen
         source.window.last,
     )
     assert feed.land is not None  # noqa: S101 - every feed of clients lands rows
+    landing = feed.land(read)
+    if reading.kind == "delta" and (landing.bad_rows or assignment.has_bad_rows):
+        # A row may have gone bad, or have been mended: only a whole reading tells what it replaces.
+        return await read_assigned_client(source, feed, replace(assignment, is_whole=True))
     return Outcome(
         assignment,
         "done",
         read_at,
-        landing=feed.land(read),
+        landing=landing,
         reading=reading.kind,
         has_header=has_header,
         single_page=reading.single_page,

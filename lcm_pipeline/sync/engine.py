@@ -34,7 +34,7 @@ from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse import ledger, roster
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.publish import DeleteFuseBlown, publish
-from lcm_pipeline.warehouse.runs import Run, close_run, own_run, read_counts
+from lcm_pipeline.warehouse.runs import Run, RunTaken, end_run, own_run, read_counts
 from lcm_pipeline.warehouse.sessions import LastingSession
 
 _CHUNK = 1_000
@@ -99,15 +99,15 @@ class SyncEngine:
 
     def _sync(self, feed: Feed, window: Window, enlist: Enlist, read: ReadAssignment) -> SyncReport:
         started = time.monotonic()
-        with (
-            own_run(self.warehouse, feed.name, window) as run,
-            LastingSession(self.warehouse, f"lcm sync {feed.name}") as lasting,
-        ):
-            lasting.run(lambda session: ledger.make_staging(session, run, feed.tables))
-            total = lasting.run(lambda session: enlist(session, run))
+        with LastingSession(self.warehouse, f"lcm sync {feed.name}") as lasting:
+            run = own_run(lasting, feed.name, window)
             work = _Work(self, feed, run, lasting, read)
-            work.announce(total)
-            work.complete()
+            try:
+                lasting.run(lambda session: ledger.make_staging(session, run, feed.tables))
+                work.announce(lasting.run(lambda session: enlist(session, run)))
+                work.complete()
+            except RunTaken as taken:
+                raise SyncFailed(str(taken)) from taken
             return work.report(time.monotonic() - started)
 
 
@@ -132,11 +132,11 @@ class _Work:
 
     def complete(self) -> None:
         """Read and publish until the publish has nothing to read again."""
-        for _ in range(_MOST_ROUNDS):
+        for round_number in range(1, _MOST_ROUNDS + 1):
             asyncio.run(self._read_everything())
-            if self._publish() == 0:
+            if self._publish(partly=round_number == _MOST_ROUNDS) == 0:
                 break
-        self.lasting.run(lambda session: close_run(session, self.run, "published"))
+        end_run(self.lasting, self.run, "published")
         self.engine.progress.finish(self.feed.name)
 
     def report(self, seconds: float) -> SyncReport:
@@ -221,16 +221,15 @@ class _Work:
         )
         self.engine.progress.advance(self.feed.name, len(outcomes))
 
-    def _publish(self) -> int:
-        fuse = self.engine.settings.delete_fuse
+    def _publish(self, *, partly: bool) -> int:
+        fuse, tables = self.engine.settings.delete_fuse, self.feed.tables
         try:
             published = self.lasting.run(
-                lambda session: publish(session, self.run, self.feed.tables, delete_fuse=fuse)
+                lambda session: publish(session, self.run, tables, delete_fuse=fuse, partly=partly)
             )
         except DeleteFuseBlown as blown:
-            reason = str(blown)
-            self.lasting.run(lambda session: close_run(session, self.run, "stopped", reason))
-            raise SyncFailed(reason) from blown
+            end_run(self.lasting, self.run, "stopped", str(blown))
+            raise SyncFailed(str(blown)) from blown
         return published.again
 
     def _recall_habits(self, habits: PagingHabits) -> None:

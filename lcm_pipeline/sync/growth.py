@@ -42,15 +42,18 @@ def _newest_first(rows: Sequence[SourceRow]) -> bool:
 def _meets_known(rows: Sequence[SourceRow], known: Known, grown: int) -> bool | None:
     """Whether `rows` are `grown` new ones and then the head as it was; None: read further down.
 
-    Rows of the last moment may be a part of their ties, so they only have to be known.
+    A row that is unknown counts as new only with a known one below it: further down it may be
+    older than the head. Rows of the last moment may be a part of their ties, so they only have to
+    be known.
     """
     keys = {entry.key for entry in known.head}
-    seen = [(row.moment, key) for row in rows if (key := head_entry(row).key) in keys]
-    added = len(rows) - len(seen)
-    if added > grown or len(seen) >= len(keys):
+    seen = [(at, key) for at, row in enumerate(rows) if (key := head_entry(row).key) in keys]
+    deepest = seen[-1][0] if seen else -1
+    added = deepest + 1 - len(seen)
+    if added > grown or len(rows) > grown + len(keys) or len(seen) == len(keys):
         return False
-    firm = {key for moment, key in seen if moment != rows[-1].moment}
-    if added < grown or not firm:
+    firm = {key for at, key in seen if rows[at].moment != rows[-1].moment}
+    if added < grown or deepest + 1 < len(rows) or not firm:
         return None
     return firm == {entry.key for entry in known.head[: len(firm)]}
 

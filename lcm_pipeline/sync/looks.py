@@ -88,11 +88,16 @@ class _Walk:
         end = self._at + len(page.rows)
         link = self._at + link_offset(page.rows)
         following = max((at for at in self.pages if self._at < at <= link), default=None)
-        if following is None or (following < link and self._reach(following) <= end):
+        if following is None or (following < link and not self._joins(page, following, end)):
             self._guard()
             return link
         self._join(page, following)
         return None
+
+    def _joins(self, page: Page, following: int, end: int) -> bool:
+        """Whether a page that was asked ahead, and begins above the link, serves as well."""
+        tail = page.rows[following - self._at :]
+        return self._reach(following) > end and seam_holds(tail, self.pages[following].rows)
 
     def look(self) -> Look:
         """The finished look; raises Moved when the totals of its pages differ."""

@@ -68,6 +68,17 @@ class Source:
             moment, version = self.rows[key]
             self.rows[key] = (moment, version + 1)
 
+    def change_of_kind(self, kind: str) -> None:
+        """One change: a row comes, goes or changes, at random; or nothing happens."""
+        if kind == "come":
+            top = max((moment for moment, _ in self.rows.values()), default=0)
+            self.insert(self.rng.choice([top, top + 1, self.rng.randrange(top + 1)]))
+        elif kind == "go" and self.rows:
+            del self.rows[self.rng.choice(list(self.rows))]
+        elif kind == "change" and self.rows:
+            key = self.rng.choice(list(self.rows))
+            self.rows[key] = (self.rows[key][0], self.rows[key][1] + 1)
+
     def insert(self, moment: int) -> None:
         self._next += 1
         self.rows[self._next] = (moment, 0)
