@@ -119,7 +119,7 @@ def is_plain(source: Source, length: int) -> bool:
     stable = not (manners.repeats or manners.changes or manners.ignores_start)
     ties = Counter(moment for moment, _ in source.rows.values())
     page = min(length, manners.cap)
-    settled = not manners.shuffles_ties or max(ties.values(), default=0) <= page // 2
+    settled = not manners.shuffles_ties or max(ties.values(), default=0) <= page // 3
     return stable and settled and (manners.lie is None or is_honest(manners))
 
 
