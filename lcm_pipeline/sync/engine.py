@@ -100,9 +100,9 @@ class SyncEngine:
     def _sync(self, feed: Feed, window: Window, enlist: Enlist, read: ReadAssignment) -> SyncReport:
         started = time.monotonic()
         with LastingSession(self.warehouse, f"lcm sync {feed.name}") as lasting:
-            run = own_run(lasting, feed.name, window)
-            work = _Work(self, feed, run, lasting, read)
             try:
+                run = own_run(lasting, feed.name, window)
+                work = _Work(self, feed, run, lasting, read)
                 lasting.run(lambda session: ledger.make_staging(session, run, feed.tables))
                 work.announce(lasting.run(lambda session: enlist(session, run)))
                 work.complete()

@@ -113,7 +113,8 @@ class _Walk:
         offset = following - self._at
         fresh = self.pages[following]
         if not seam_holds(page.rows[offset:], fresh.rows):
-            raise Moved("the rows shifted between two pages")
+            self._end_in_ties(page, fresh, offset)
+            return
         if self._reach(following) <= self._at + len(page.rows):
             self.finished = True
             return
@@ -123,6 +124,15 @@ class _Walk:
         self._rows.update((row.key, row) for row in fresh.rows)
         self._at = following
         self._settle()
+
+    def _end_in_ties(self, page: Page, fresh: Page, offset: int) -> None:
+        """Take swapped ties without an anchor for the end, to be confirmed; else it moved."""
+        tail = page.rows[offset:]
+        moments = {row.moment for row in (*tail, *fresh.rows)}
+        seen = all(row.key in self._rows for row in fresh.rows)
+        if not (seen and len(moments) == 1 and len(fresh.rows) == len(tail)):
+            raise Moved("the rows shifted between two pages")
+        self._anchored, self.finished = False, True
 
     def _settle(self) -> None:
         """Notice that the end was seen: the total is reached, on a page that is not a full one."""
