@@ -278,7 +278,7 @@ def _check_names(warehouse: Warehouse, table: str, key: str, told: dict[Any, set
     wrong = {
         number: name
         for number, name in stored.items()
-        if number in told and name not in told[number]
+        if told.get(number) and name not in told[number]
     }
     assert not wrong, f"{table} has names that nobody told: {wrong}"
     missing = {number for number, names in told.items() if names and number not in stored}

@@ -13,6 +13,7 @@ class Assignment:
 
     is_whole: read everything, though it may look unchanged. source_total and the digests are the
     last proven state, None before the first reading; version counts its published changes.
+    has_bad_rows: rows of the client lie in quarantine.
     """
 
     client_id: int
@@ -23,6 +24,7 @@ class Assignment:
     fingerprint: bytes | None = None
     head: bytes | None = None
     header_digest: bytes | None = None
+    has_bad_rows: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,22 @@ from lcm_pipeline.orchestration.jobs import (
     sync_days,
     sync_operations_and_leads,
 )
-from lcm_pipeline.orchestration.resources import sync_session
+from lcm_pipeline.orchestration.resources import SyncSession, sync_session
 from lcm_pipeline.orchestration.schedules import SCHEDULES
 
 
-def build_definitions() -> dg.Definitions:
-    """The code location. One process per run: a step costs 0.2 s in it, and 9 s outside."""
+def build_definitions(
+    sync: SyncSession | dg.ResourceDefinition = sync_session,
+) -> dg.Definitions:
+    """The code location. One process per run: a step costs 0.2 s in it, and 9 s outside.
+
+    sync: a session that is open already, for a run in the process of its owner.
+    """
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=CHECKS,
         jobs=[sync_days, sync_clients_only, sync_operations_and_leads, forget_old_runs],
         schedules=SCHEDULES,
-        resources={"sync": sync_session},
+        resources={"sync": sync},
         executor=dg.in_process_executor,
     )

@@ -1,6 +1,7 @@
 """How the command line runs Dagster: a range of days in this process, and the UI in another."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -88,17 +89,19 @@ def run_in_process(
     feeds: Sequence[str] | None = None,
 ) -> None:
     """One run of the job sync_days with this session, then housekeeping; raises what failed."""
-    job = build_definitions().resolve_job_def("sync_days")
+    job = build_definitions(session).resolve_job_def("sync_days")
     try:
-        result = job.execute_in_process(
-            run_config=_QUIET,
-            instance=instance,
-            tags={**tags, "dagster/max_retries": "0"},
-            asset_selection=_selection(feeds),
-            resources={"sync": session},
-            raise_on_error=False,
-            run_id=run_id,
-        )
+        with warnings.catch_warnings():
+            # Dagster's, when it notes the answer of a check on Python 3.12 and newer.
+            warnings.filterwarnings("ignore", message=r"datetime\.datetime\.utcfromtimestamp")
+            result = job.execute_in_process(
+                run_config=_QUIET,
+                instance=instance,
+                tags={**tags, "dagster/max_retries": "0"},
+                asset_selection=_selection(feeds),
+                raise_on_error=False,
+                run_id=run_id,
+            )
     except dg.DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
     forget_old_runs(instance, now=datetime.now(UTC))

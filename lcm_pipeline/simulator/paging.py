@@ -47,7 +47,8 @@ def cut(
         size = min(size, quirks.max_length)
     last = first + size + (1 if quirks.one_row_too_many else 0)
     page = ordered(entries, quirks, chance)[first:last]
-    return Slice(page, _claimed(len(entries), quirks), _selected(len(page), quirks))
+    honest = len(page) if quirks.totals == "page" else len(entries)
+    return Slice(page, _claimed(honest, quirks), _selected(len(page), quirks))
 
 
 def _first(start: int | None, *, zero_based: bool) -> int:
@@ -59,7 +60,7 @@ def _first(start: int | None, *, zero_based: bool) -> int:
 def _claimed(honest: int, quirks: Quirks) -> int | None:
     if quirks.totals == "null":
         return None
-    return honest if quirks.totals == "honest" else max(0, honest + quirks.totals)
+    return max(0, honest + quirks.totals) if isinstance(quirks.totals, int) else honest
 
 
 def _selected(honest: int, quirks: Quirks) -> int | None:

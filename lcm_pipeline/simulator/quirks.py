@@ -31,7 +31,10 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How answers deviate. `totals` is honest, null, or a number to lie by such as -2."""
+    """How answers deviate.
+
+    `totals` is honest, null, page (the rows of this answer), or a number to lie by such as -2.
+    """
 
     max_length: int | None = None
     default_length: int = 10
@@ -40,7 +43,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     zero_based: bool = False
     oldest_first: bool = False
     ignore_start: bool = False
-    totals: Literal["honest", "null"] | int = "honest"
+    totals: Literal["honest", "null", "page"] | int = "honest"
     end_date: Literal["inclusive", "exclusive", "whole_day"] = "inclusive"
     informational_message: bool = False
     list_favourites_always: bool = False

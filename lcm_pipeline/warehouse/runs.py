@@ -1,12 +1,11 @@
 """Runs: one reading of a feed for a window, owned by one process, resumed when that one died.
 
 The owner holds a session-level advisory lock, so the kernel and Postgres tell the living from the
-dead: nothing is inferred from clocks or process ids.
+dead: nothing is inferred from clocks or process ids. The session that holds the lock is the one
+that works: who loses it has to get the lock again before anything else is written.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +13,13 @@ import psycopg
 from psycopg.rows import dict_row
 
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.sessions import LastingSession
 from lcm_pipeline.warehouse.statements import query
 
 _LOCK_CLASS = 0x6C636D
 # A dying owner's session may take a moment to end; a living one never lets go.
 _PATIENCE_SECONDS = 2.0
+_INTERVAL_SECONDS = 0.05
 
 _UNFINISHED = """
 select run_id, started_at > now() - interval '24 hours' as is_fresh
@@ -34,6 +34,12 @@ select run_id from sync.runs where status = 'reading' and run_id <> %s
 """
 
 
+_END_LOST = """
+select pg_terminate_backend(pid) from pg_locks
+where locktype = 'advisory' and classid = %(class)s and objid = %(run_id)s and pid = %(lost)s
+"""
+
+
 @dataclass(frozen=True)
 class Run:
     """A run that this process owns. is_resumed: an earlier process began it."""
@@ -44,23 +50,51 @@ class Run:
     is_resumed: bool
 
 
-@contextmanager
-def own_run(warehouse: Warehouse, feed: str, window: Window) -> Iterator[Run]:
-    """Take over the unfinished run of this feed and window, or begin a new one."""
-    with warehouse.connect(autocommit=True, application_name=f"lcm run {feed}") as session:
-        run = _take_over(session, feed, window) or _begin(session, feed, window)
-        _abandon_old(session, run)
-        _forget_old_fetches(session)
-        yield run
+class RunTaken(Exception):  # noqa: N818 - what happened to the run
+    """The run was lost to another process, which went on with it. status: how the run stands."""
+
+    def __init__(self, run: Run, status: str) -> None:
+        super().__init__(
+            f"{run.feed}: the connection to the warehouse was lost, and meanwhile another process"
+            f" went on with the run (it is {status}). What was read is kept: run the same command"
+            " again when that one is done"
+        )
+        self.status = status
+
+
+def own_run(lasting: LastingSession, feed: str, window: Window) -> Run:
+    """Take over the unfinished run of this feed and window, or begin a new one.
+
+    The lasting session owns it until it ends; its work raises RunTaken once another one does.
+    """
+    run = lasting.run(
+        lambda session: _take_over(session, feed, window) or _begin(session, feed, window)
+    )
+    lasting.on_renewal(lambda session, lost: _own_again(session, run, lost))
+    lasting.run(lambda session: _abandon_old(session, run))
+    lasting.run(_forget_old_fetches)
+    return run
+
+
+def end_run(lasting: LastingSession, run: Run, status: str, error: str | None = None) -> None:
+    """Close a run that the lasting session owns, and give it up."""
+    try:
+        lasting.run(lambda session: close_run(session, run, status, error))
+    except RunTaken as taken:
+        # The session may have been lost between the commit and its answer.
+        if taken.status != status:
+            raise
+    lasting.on_renewal(None)
 
 
 def close_run(session: psycopg.Connection, run: Run, status: str, error: str | None = None) -> None:
-    """Mark the run as ended and drop its staging tables."""
-    session.execute(
-        "update sync.runs set status = %s, error = %s, finished_at = now() where run_id = %s",
-        (status, error, run.run_id),
-    )
-    drop_staging(session, run.run_id)
+    """Mark the run as ended and drop its staging tables, both or neither."""
+    with session.transaction():
+        session.execute(
+            "update sync.runs set status = %s, error = %s, finished_at = now() where run_id = %s",
+            (status, error, run.run_id),
+        )
+        drop_staging(session, run.run_id)
 
 
 def read_counts(session: psycopg.Connection, run: Run) -> dict[str, Any]:
@@ -82,20 +116,40 @@ def drop_staging(session: psycopg.Connection, run_id: int) -> None:
 
 def _take_over(session: psycopg.Connection, feed: str, window: Window) -> Run | None:
     where = {"feed": feed, "first": window.first, "last": window.last}
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     for run_id, is_fresh in session.execute(_UNFINISHED, where).fetchall():
-        if is_fresh and _lock_patiently(session, run_id) and _is_reading(session, run_id):
-            return Run(run_id, feed, window, is_resumed=True)
+        if is_fresh and _lock_by(session, run_id, deadline):
+            if _status_of(session, run_id) == "reading":
+                return Run(run_id, feed, window, is_resumed=True)
+            _unlock(session, run_id)
     return None
 
 
 def _begin(session: psycopg.Connection, feed: str, window: Window) -> Run:
-    row = session.execute(
-        "insert into sync.runs (feed, window_from, window_to) values (%s, %s, %s) returning run_id",
-        (feed, window.first, window.last),
-    ).fetchone()
-    assert row is not None  # noqa: S101 - `returning` answers one row
-    _lock(session, row[0])
+    """Nobody sees the run before it is locked."""
+    with session.transaction():
+        row = session.execute(
+            "insert into sync.runs (feed, window_from, window_to) values (%s, %s, %s)"
+            " returning run_id",
+            (feed, window.first, window.last),
+        ).fetchone()
+        assert row is not None  # noqa: S101 - `returning` answers one row
+        _lock(session, row[0])
     return Run(row[0], feed, window, is_resumed=False)
+
+
+def _own_again(session: psycopg.Connection, run: Run, lost: int) -> None:
+    """Lock the run on a new session; a backend that still holds it for the lost one is ended."""
+    holder = {"class": _LOCK_CLASS, "run_id": run.run_id, "lost": lost}
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not _lock(session, run.run_id):
+        session.execute(_END_LOST, holder)
+        if time.monotonic() > deadline:
+            raise RunTaken(run, "reading")
+        time.sleep(_INTERVAL_SECONDS)
+    status = _status_of(session, run.run_id)
+    if status != "reading":
+        raise RunTaken(run, status)
 
 
 def _forget_old_fetches(session: psycopg.Connection) -> None:
@@ -112,21 +166,24 @@ def _abandon_old(session: psycopg.Connection, run: Run) -> None:
         if _lock(session, run_id):
             old = Run(run_id, run.feed, run.window, is_resumed=False)
             close_run(session, old, "abandoned", "its process ended, and nobody went on with it")
-            session.execute("select pg_advisory_unlock(%s, %s)", (_LOCK_CLASS, run_id))
+            _unlock(session, run_id)
 
 
-def _is_reading(session: psycopg.Connection, run_id: int) -> bool:
+def _status_of(session: psycopg.Connection, run_id: int) -> str:
     row = session.execute("select status from sync.runs where run_id = %s", (run_id,)).fetchone()
-    return row is not None and row[0] == "reading"
+    return str(row[0]) if row else "missing"
 
 
-def _lock_patiently(session: psycopg.Connection, run_id: int) -> bool:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+def _lock_by(session: psycopg.Connection, run_id: int, deadline: float) -> bool:
     while not _lock(session, run_id):
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        time.sleep(_INTERVAL_SECONDS)
     return True
+
+
+def _unlock(session: psycopg.Connection, run_id: int) -> None:
+    session.execute("select pg_advisory_unlock(%s, %s)", (_LOCK_CLASS, run_id))
 
 
 def _lock(session: psycopg.Connection, run_id: int) -> bool:

@@ -15,6 +15,8 @@ import psycopg
 from lcm_pipeline.warehouse.connection import Warehouse, is_transient
 
 ResultT = TypeVar("ResultT")
+# Given the new session and the backend of the lost one, whose end the server may not have noticed.
+Renew = Callable[[psycopg.Connection, int], None]
 
 _PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 
@@ -26,6 +28,8 @@ class LastingSession:
         self._warehouse = warehouse
         self._name = application_name
         self._session: psycopg.Connection | None = None
+        self._backend = 0
+        self._renew: Renew | None = None
         self._turn = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -38,6 +42,10 @@ class LastingSession:
         trace: TracebackType | None,
     ) -> None:
         self._close()
+
+    def on_renewal(self, renew: Renew | None) -> None:
+        """Do this first on each session that follows a lost one; what it raises ends the work."""
+        self._renew = renew
 
     def run(self, work: Callable[[psycopg.Connection], ResultT]) -> ResultT:
         """Do some work, and again on a new session when a failure may pass."""
@@ -55,6 +63,9 @@ class LastingSession:
     def _open(self) -> psycopg.Connection:
         if self._session is None or self._session.closed:
             self._session = self._warehouse.connect(autocommit=True, application_name=self._name)
+            lost, self._backend = self._backend, self._session.info.backend_pid
+            if self._renew is not None:
+                self._renew(self._session, lost)
         return self._session
 
     def _close(self) -> None:

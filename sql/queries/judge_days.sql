@@ -5,9 +5,14 @@ select
     fetches.*,
     coalesce(state.source_total, 0) as known_total,
     case
+        when state.read_at >= fetches.read_at and (
+            fetches.reading = 'unchanged'
+            or (fetches.rows, fetches.fingerprint)
+            is not distinct from (state.source_total, state.fingerprint)
+        ) then 'superseded'
+        when state.read_at >= fetches.read_at then 'again'
         when coalesce(counts.staged, 0) <> fetches.staged then 'again'
         when coalesce(state.version, 0) = fetches.base_version then 'take'
-        when state.read_at >= fetches.read_at then 'superseded'
         when fetches.reading = 'full' then 'take'
         else 'again'
     end as verdict

@@ -8,7 +8,14 @@ select
     state.source_total,
     state.fingerprint,
     state.head,
-    state.header_digest
+    state.header_digest,
+    exists (
+        select from sync.quarantine
+        where
+            quarantine.endpoint = %(endpoint)s
+            and quarantine.client_id = fetches.client_id
+            and quarantine.resolved_at is null
+    ) as has_bad_rows
 from sync.fetches
 left join sync.client_state as state
     on state.endpoint = %(endpoint)s and state.client_id = fetches.client_id

@@ -9,10 +9,11 @@ where
     quarantine.endpoint = %(endpoint)s
     and quarantine.resolved_at is null
     and quarantine.sync_run_id <> %(run_id)s
+    and publishing.client_id
+    = case %(endpoint)s::text when 'registrations' then 0 else quarantine.client_id end
     and case
         when publishing.client_id = 0
             then publishing.reading = 'full' and quarantine.context = publishing.window_from::text
-        when quarantine.client_id <> publishing.client_id then false
         when quarantine.context = 'header' then publishing.has_header
         when quarantine.context = '' then publishing.reading = 'full'
         else publishing.is_whole and publishing.reading = 'full'

@@ -20,9 +20,7 @@ _FEEDS = {
     "LeadsPagingInfo": "leads",
     "ClientFavoriteDataInfo": "favourites",
 }
-_UNFINISHED = """
-select feed from sync.runs where status = 'reading' group by feed
-"""
+_UNFINISHED = "select feed from sync.runs where status = 'reading' group by feed"
 
 
 def asked_since(simulator: RunningSimulator) -> Asked:
@@ -45,19 +43,26 @@ class RepeatCounter:
     clean: Asked
     _so_far: dict[str, Asked] = field(default_factory=dict)
     _known: Counter[str] = field(default_factory=Counter)
+    _crashed: set[str] = field(default_factory=set)
 
-    def add(self, asked: Asked, unfinished: set[str]) -> int:
-        """Count an attempt; answers how many more readings were asked again by it."""
-        more = 0
+    def add(self, asked: Asked, *, unfinished: set[str], after_crash: bool) -> tuple[int, int]:
+        """Count an attempt; answers how many more readings were asked again by it.
+
+        Those of runs that lived through a crash of the server are the second number.
+        """
+        more = [0, 0]
         for feed in {feed for feed, _ in asked}:
             total = self._so_far.setdefault(feed, Counter())
             total.update({key: n for key, n in asked.items() if key[0] == feed})
             again = sum(n > self.clean[key] for key, n in total.items())
-            more += max(0, again - self._known[feed])
+            if after_crash:
+                self._crashed.add(feed)
+            more[feed in self._crashed] += max(0, again - self._known[feed])
             self._known[feed] = again
         for feed in self._so_far.keys() - unfinished:
             del self._so_far[feed], self._known[feed]
-        return more
+            self._crashed.discard(feed)
+        return more[0], more[1]
 
 
 def _reading_of(request: dict[str, Any]) -> str:

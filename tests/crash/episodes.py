@@ -30,7 +30,7 @@ class Episode:
     beginning: str
     blows: list[Blow]
     struck: list[Blow] = field(default_factory=list)
-    again: list[tuple[Blow, int]] = field(default_factory=list)
+    again: list[tuple[str, tuple[int, int]]] = field(default_factory=list)
     reruns: int = 0
     slowest: float = 0.0
     lost: list[str] = field(default_factory=list)
@@ -58,12 +58,10 @@ class Episode:
         """Add this episode to a table, under the points of its strikes."""
         for blow in self.struck:
             table.line(blow.point).strikes += 1
-        for blow, readings in self.again:
-            line = table.line(blow.point)
-            if blow.weapon in CRASHING:
-                line.again_after_crash = max(line.again_after_crash, readings)
-            else:
-                line.again = max(line.again, readings)
+        for point, (again, after_crash) in self.again:
+            line = table.line(point)
+            line.again = max(line.again, again)
+            line.again_after_crash = max(line.again_after_crash, after_crash)
         line = table.line(self.struck[-1].point if self.struck else ANYWHERE)
         line.reruns += self.reruns
         line.lost += len(self.lost)
@@ -89,7 +87,9 @@ class Episode:
                 self.struck.append(blow)
             self.scene.await_server()
             unfinished = unfinished_feeds(self.scene.warehouse(database))
-            self._judge(repeats.add(asked_since(self.scene.simulator), unfinished))
+            asked = asked_since(self.scene.simulator)
+            crashed = any(one.weapon in CRASHING for one in self.struck[-1:])
+            self._judge(repeats.add(asked, unfinished=unfinished, after_crash=crashed))
             kind, what = told[-1]
             if kind == "done" and not left:
                 return
@@ -105,13 +105,11 @@ class Episode:
             process.kill()
         return outcome_of(process, pipe)
 
-    def _judge(self, again: int) -> None:
+    def _judge(self, again: tuple[int, int]) -> None:
         """What an attempt asked again is laid to the last strike: at most what was in flight."""
-        if not again:
-            return
-        last = self.struck[-1] if self.struck else Blow("", ANYWHERE, 0, "")
-        self.again.append((last, again))
+        point = self.struck[-1].point if self.struck else ANYWHERE
+        self.again.append((point, again))
         # The check of the largest page reads one client besides, and is not remembered.
         most = self.scene.settings["concurrency"] + 1
-        if again > most and last.weapon not in CRASHING:
-            self.problems.append(f"{again} readings asked again after {last}, {most} were in flight")
+        if again[0] > most:
+            self.problems.append(f"{again[0]} readings asked again, {most} were in flight")

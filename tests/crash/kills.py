@@ -7,7 +7,6 @@ lost or doubled, a day seen half published, or more asked again than was in flig
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from threading import Lock
 from lcm_pipeline.warehouse.embedded import embedded_postgres
 from tests.crash.commit_points import ANYWHERE, POINTS
 from tests.crash.episodes import Episode
-from tests.crash.scenes import Scene, open_scene
+from tests.crash.scenes import Scene, open_scene, quick_folder
 from tests.crash.tallies import Table
 from tests.crash.victim import Blow
 from tests.crash.weapons import PROCESS, WEAPONS
@@ -105,8 +104,8 @@ def main(words: list[str]) -> int:
     options = parser.parse_args(words)
     campaign = Campaign(options.seed, options.kills)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as home, ThreadPoolExecutor(options.workers) as pool:
-        folders = [Path(home) / str(number) for number in range(options.workers)]
+    with quick_folder() as home, ThreadPoolExecutor(options.workers) as pool:
+        folders = [home / str(number) for number in range(options.workers)]
         list(pool.map(lambda folder: _work(campaign, folder), folders))
     print(campaign.table.show("point"))
     print(f"{time.monotonic() - began:.0f} s; slowest attempt {campaign.slowest:.1f} s")

@@ -1,12 +1,19 @@
-"""What the tests of Dagster share: an engine that follows a script, and a progress for nobody."""
+"""What the tests of Dagster share: an engine that follows a script, and what is stored."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
+import dagster as dg
+
 from lcm_pipeline.model.windows import Window
+from lcm_pipeline.orchestration.launch import run_in_process
+from lcm_pipeline.orchestration.partitions import tags_for
+from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.warehouse.connection import Warehouse
 
 TABLES = (
     "clients",
@@ -21,6 +28,10 @@ TABLES = (
 
 def days(first: str, last: str | None = None) -> Window:
     return Window(date.fromisoformat(first), date.fromisoformat(last or first))
+
+
+def materialized(instance: dg.DagsterInstance, table: str) -> set[str]:
+    return set(instance.get_materialized_partitions(dg.AssetKey(table)))
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,24 @@ class ScriptedEngine(SyncEngine):
     def _report(self, feed: str, window: Window) -> SyncReport:
         self.script(feed)
         return SyncReport(feed, window, 10, 0, 20, 15, 1, 0, 12, 2, 0.5, False)
+
+
+@dataclass(frozen=True)
+class ScriptedRuns:
+    """Runs of sync_days that read nothing, checked against an empty warehouse."""
+
+    settings: Settings
+    warehouse: Warehouse
+
+    def run(
+        self,
+        instance: dg.DagsterInstance,
+        window: Window,
+        script: Callable[[str], None] = lambda feed: None,
+    ) -> list[SyncReport]:
+        session = SyncSession(ScriptedEngine(self.settings, self.warehouse, script=script))
+        run_in_process(instance, session, tags_for(window))
+        return session.reports
 
 
 class Silence:

@@ -1,0 +1,63 @@
+-- question: how did the points outstanding at the start of a month become those at its end?
+-- grain: month
+-- formula: opening + added - redeemed - expired - clawed_back + corrections + residual = closing,
+--   all of them sums of mart.points_movements, as known today: late and vanished rows restate their
+--   own month. residual is what no row explains: lots that lost more or less than all rows say. It
+--   stands in the newest month and is 0 where the source adds up.
+create or replace view mart.points_bridge_monthly as
+with movements as (
+    select
+        date_trunc('month', movement_date)::date as month,
+        sum(points) filter (where kind = 'added') as added,
+        -sum(points) filter (where kind = 'redeemed') as redeemed,
+        -sum(points) filter (where kind = 'expired') as expired,
+        -sum(points) filter (where kind = 'clawed_back') as clawed_back,
+        sum(points) filter (where kind = 'corrected') as corrections,
+        sum(points) filter (where kind = 'unexplained') as residual,
+        sum(points) as change
+    from mart.points_movements
+    where movement_date <= (select operations_day from mart.as_of)
+    group by date_trunc('month', movement_date)::date
+),
+
+months as (
+    select series::date as month
+    from
+        mart.as_of,
+        generate_series(
+            (select min(month) from movements)::timestamp,
+            date_trunc('month', as_of.operations_day::timestamp),
+            interval '1 month'
+        ) as series
+)
+
+select
+    months.month,
+    coalesce(
+        sum(movements.change) over (
+            order by months.month rows between unbounded preceding and 1 preceding
+        ), 0
+    ) as opening,
+    coalesce(movements.added, 0) as added,
+    coalesce(movements.redeemed, 0) as redeemed,
+    coalesce(movements.expired, 0) as expired,
+    coalesce(movements.clawed_back, 0) as clawed_back,
+    coalesce(movements.corrections, 0) as corrections,
+    coalesce(movements.residual, 0) as residual,
+    coalesce(sum(movements.change) over (order by months.month), 0) as closing,
+    (months.month + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month
+from months
+left join movements on movements.month = months.month
+cross join mart.as_of;
+
+comment on view mart.points_bridge_monthly is 'opening + added - redeemed - expired - clawed back + corrections + residual = closing, in points. Grain: month';
+comment on column mart.points_bridge_monthly.month is 'first day of the month';
+comment on column mart.points_bridge_monthly.opening is 'points outstanding before the month';
+comment on column mart.points_bridge_monthly.added is 'points given';
+comment on column mart.points_bridge_monthly.redeemed is 'points redeemed';
+comment on column mart.points_bridge_monthly.expired is 'points expired, with and without a row that says so';
+comment on column mart.points_bridge_monthly.clawed_back is 'points taken back for refunded cheques';
+comment on column mart.points_bridge_monthly.corrections is 'deductions by rows, and rows that vanished although their points had moved';
+comment on column mart.points_bridge_monthly.residual is 'what no row explains, in the newest month; 0 where the source adds up';
+comment on column mart.points_bridge_monthly.closing is 'points outstanding at the end of the month, or of the last day that is known';
+comment on column mart.points_bridge_monthly.is_whole_month is 'the month has ended';

@@ -1,0 +1,279 @@
+-- question: which movements made the points that are outstanding?
+-- grain: movement: a row of the source, or what is left unsaid by the rows of a client
+-- formula: `added` by lots; `redeemed` by cheques (once each) and by bonus rows without a cheque;
+--   `expired` by burnt rows, by what still remains of a lot on its expiry day, and silently: lots go
+--   to 0 without a row. What a client's lots lost and no row tells is laid on the lots that died
+--   silently, oldest death first, at most what they last were known to hold: on refunded cheques as
+--   `clawed_back`, else as `expired`. `corrected`: deductions, and rows that vanished although their
+--   points had moved. What no rule explains is `unexplained`, on the last day. All movements of a
+--   client sum up to what remains of its lots.
+create or replace view mart.points_movements as
+with lots as (
+    select
+        client_id,
+        lot_id,
+        component_type,
+        issue_date,
+        bonus_source,
+        cheque_id,
+        pos_id,
+        partner_name,
+        added,
+        remain,
+        expiry_date
+    from mart.lots
+),
+
+takings as (
+    select
+        operations.client_id,
+        operations.operation_date,
+        operations.parent_id,
+        operations.bonus_source,
+        operations.pos_id,
+        operations.partner_name,
+        operations.added,
+        coalesce(operations.bonus_source = parameters.burnt_bonus_source, false) as is_burnt
+    from core.operations
+    cross join mart.parameters
+    where
+        operations.added < 0
+        and operations.deleted_at is null
+        and (
+            operations.bonus_id <> 0
+            or (coalesce(operations.cheque_id, 0) = 0 and coalesce(operations.order_id, 0) = 0)
+        )
+),
+
+redemptions as (
+    select client_id, day, pos_id, partner_name, redeemed
+    from mart.cheques
+    where redeemed <> 0
+    union all
+    select client_id, operation_date as day, pos_id, partner_name, redeemed
+    from core.operations
+    where
+        redeemed <> 0
+        and deleted_at is null
+        and coalesce(cheque_id, 0) = 0
+        and coalesce(order_id, 0) = 0
+),
+
+-- Rows that moved to another client (merged cards) or to another day have not vanished.
+vanished as (
+    select
+        gone.client_id,
+        gone.operation_date,
+        gone.bonus_source,
+        gone.pos_id,
+        gone.partner_name,
+        case
+            when
+                gone.bonus_id <> 0
+                or (coalesce(gone.cheque_id, 0) = 0 and coalesce(gone.order_id, 0) = 0)
+                then greatest(gone.added, 0) - coalesce(gone.remain, 0)
+            else 0
+        end as spent,
+        case when coalesce(gone.bonus_id, 0) = 0 then coalesce(gone.redeemed, 0) else 0 end
+            as redeemed
+    from core.operations as gone
+    where
+        gone.deleted_at is not null
+        and (gone.added > 0 or gone.redeemed <> 0)
+        and not exists (
+            select from core.operations as moved
+            where
+                moved.component_type = gone.component_type
+                and moved.operation_id = gone.operation_id
+                and moved.deleted_at is null
+        )
+),
+
+refunds as (
+    select client_id, parent_id, min(day) as day
+    from mart.cheques
+    where is_refund and parent_id is not null
+    group by client_id, parent_id
+),
+
+last_known as (
+    select distinct on (client_id, component_type, operation_id)
+        client_id,
+        component_type,
+        operation_id,
+        remain
+    from history.operations
+    where added > 0 and remain > 0 and deleted_at is null
+    order by client_id asc, component_type asc, operation_id asc, valid_to desc
+),
+
+silent as (
+    select
+        lots.client_id,
+        lots.lot_id,
+        lots.bonus_source,
+        lots.pos_id,
+        lots.partner_name,
+        coalesce(last_known.remain, lots.added) as most,
+        least(refunds.day, lots.expiry_date) as movement_date,
+        case
+            when refunds.day <= coalesce(lots.expiry_date, 'infinity') then 'clawed_back'
+            else 'expired'
+        end as kind
+    from lots
+    left join refunds
+        on refunds.client_id = lots.client_id and refunds.parent_id = lots.cheque_id
+    left join last_known
+        on
+            last_known.client_id = lots.client_id
+            and last_known.component_type = lots.component_type
+            and last_known.operation_id = lots.lot_id
+    where
+        lots.remain = 0
+        and (
+            refunds.day is not null
+            or lots.expiry_date <= (select max(operation_date) from core.operations)
+        )
+        and not exists (
+            select from takings
+            where
+                takings.is_burnt
+                and takings.client_id = lots.client_id
+                and takings.parent_id = lots.lot_id
+        )
+),
+
+unsaid as (
+    select client_id, sum(points) as points
+    from (
+        select client_id, added - remain as points from lots
+        union all
+        select client_id, spent - redeemed as points from vanished
+        union all
+        select client_id, added as points from takings
+        union all
+        select client_id, -redeemed as points from redemptions
+    ) as together
+    group by client_id
+),
+
+laid as (
+    select
+        silent.client_id,
+        silent.lot_id,
+        silent.bonus_source,
+        silent.pos_id,
+        silent.partner_name,
+        silent.movement_date,
+        silent.kind,
+        greatest(0, least(silent.most, unsaid.points - coalesce(
+            sum(silent.most) over (
+                partition by silent.client_id
+                order by silent.movement_date, silent.lot_id
+                rows between unbounded preceding and 1 preceding
+            ), 0
+        ))) as points
+    from silent
+    inner join unsaid on unsaid.client_id = silent.client_id
+),
+
+unexplained as (
+    select
+        unsaid.client_id,
+        unsaid.points - coalesce(sum(laid.points), 0) as points
+    from unsaid
+    left join laid on laid.client_id = unsaid.client_id
+    where unsaid.points <> 0
+    group by unsaid.client_id, unsaid.points
+)
+
+select
+    issue_date as movement_date,
+    client_id,
+    'added' as kind,
+    added as points,
+    bonus_source,
+    pos_id,
+    partner_name,
+    lot_id
+from lots
+union all
+select
+    day as movement_date,
+    client_id,
+    'redeemed' as kind,
+    -redeemed as points,
+    null as bonus_source,
+    pos_id,
+    partner_name,
+    null as lot_id
+from redemptions
+union all
+select
+    operation_date as movement_date,
+    client_id,
+    case when is_burnt then 'expired' else 'corrected' end as kind,
+    added as points,
+    bonus_source,
+    pos_id,
+    partner_name,
+    case when is_burnt then parent_id end as lot_id
+from takings
+union all
+select
+    expiry_date as movement_date,
+    client_id,
+    'expired' as kind,
+    -remain as points,
+    bonus_source,
+    pos_id,
+    partner_name,
+    lot_id
+from lots
+where remain > 0 and expiry_date <= (select operations_day from mart.as_of)
+union all
+select
+    movement_date,
+    client_id,
+    kind,
+    -points as points,
+    bonus_source,
+    pos_id,
+    partner_name,
+    lot_id
+from laid
+where points > 0
+union all
+select
+    operation_date as movement_date,
+    client_id,
+    'corrected' as kind,
+    spent - redeemed as points,
+    bonus_source,
+    pos_id,
+    partner_name,
+    null as lot_id
+from vanished
+where spent <> redeemed
+union all
+select
+    (select operations_day from mart.as_of) as movement_date,
+    client_id,
+    'unexplained' as kind,
+    -points as points,
+    null as bonus_source,
+    null as pos_id,
+    null as partner_name,
+    null as lot_id
+from unexplained
+where points <> 0;
+
+comment on view mart.points_movements is 'movements of points; those of a client sum up to what remains of its lots. Grain: movement';
+comment on column mart.points_movements.movement_date is 'business day';
+comment on column mart.points_movements.client_id is 'the client';
+comment on column mart.points_movements.kind is 'added, redeemed, expired, clawed_back (refunds), corrected (deductions, vanished rows) or unexplained';
+comment on column mart.points_movements.points is 'points, with their sign';
+comment on column mart.points_movements.bonus_source is 'bonus source of the lot, if one is known';
+comment on column mart.points_movements.pos_id is 'point of sale of the row or the lot';
+comment on column mart.points_movements.partner_name is 'partner of the row or the lot';
+comment on column mart.points_movements.lot_id is 'the lot, if one is known';

@@ -1,0 +1,86 @@
+-- question: which reading tells how a past business day ended?
+-- grain: feed x published run that carried the feed on to later days
+-- formula: a run reads whole histories after the last day of its window has ended, so a day is told
+--   by the first published run whose window ends on it or later. Runs that repeat days that are
+--   known already restate them; they are no reading of their own here. Without any run (a warehouse
+--   filled by hand) everything counts as read at once.
+create or replace view mart.readings as
+with feeds as (
+    select
+        named.feed,
+        named.first_row,
+        named.last_row
+    from (
+        values
+        (
+            'registrations',
+            (select min(registration_date) from core.registrations),
+            (select max(registration_date) from core.registrations)
+        ),
+        (
+            'operations',
+            (select min(operation_date) from core.operations),
+            (select max(operation_date) from core.operations)
+        ),
+        (
+            'leads',
+            (select min(lead_date) from core.leads),
+            (select max(lead_date) from core.leads)
+        ),
+        (
+            'favourites',
+            (select min(offer_date) from core.favourite_offers),
+            (select max(offer_date) from core.favourite_offers)
+        )
+    ) as named (feed, first_row, last_row)
+),
+
+published as (
+    select
+        feed,
+        run_id,
+        window_from,
+        window_to,
+        started_at,
+        finished_at,
+        max(window_to) over (
+            partition by feed
+            order by finished_at, run_id
+            rows between unbounded preceding and 1 preceding
+        ) as known_through
+    from sync.runs
+    where status = 'published'
+)
+
+select
+    published.feed,
+    coalesce(
+        published.known_through + 1, least(published.window_from, feeds.first_row)
+    ) as first_day,
+    published.window_to as last_day,
+    published.started_at,
+    published.finished_at as known_at,
+    published.run_id
+from published
+inner join feeds on feeds.feed = published.feed
+where published.known_through is null or published.window_to > published.known_through
+union all
+select
+    feeds.feed,
+    feeds.first_row as first_day,
+    feeds.last_row as last_day,
+    '-infinity'::timestamptz as started_at,
+    '9999-12-31'::timestamptz as known_at,
+    null as run_id
+from feeds
+where
+    feeds.first_row is not null
+    and not exists (select from published where published.feed = feeds.feed);
+
+comment on view mart.readings is 'the published runs that carried a feed on to later days: which reading tells of which past days. Grain: feed, run';
+comment on column mart.readings.feed is 'registrations, operations, leads or favourites';
+comment on column mart.readings.first_day is 'first business day that no earlier reading told of';
+comment on column mart.readings.last_day is 'last business day of the run; it had ended before the reading began';
+comment on column mart.readings.started_at is 'when the run began to read';
+comment on column mart.readings.known_at is 'when the run ended, and all of it was published';
+comment on column mart.readings.run_id is 'run of sync.runs; null in a warehouse that was filled without a run';

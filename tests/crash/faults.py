@@ -1,0 +1,84 @@
+"""Fails the n-th HTTP call and the n-th SQL statement of a sync, for every n, in every way.
+
+`python -m tests.crash.faults` takes each feed of a first sync and of the next day's, counts the
+calls and statements of a clean run, and fails each of them in turn. A run that ends with an error
+is started again. `--every K` takes each K-th only; `--kind NAME` one kind.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import chain
+
+from lcm_pipeline.warehouse.embedded import embedded_postgres
+from tests.crash.fault_cases import HTTP_KINDS, SQL_KINDS, Case, FaultScene, Verdict, open_fault_scene
+from tests.crash.scenes import quick_folder
+from tests.crash.tallies import Table
+from tests.syncing import FEEDS
+
+_BEGINNINGS = ("first sync", "next day")
+
+
+def cases_of(
+    scene: FaultScene, feed: str, *, every: int, only: str | None, first: int = 1
+) -> Iterator[Case]:
+    """Every n with every kind, for a feed from one beginning."""
+    calls, statements = scene.sizes[feed]
+    for kinds, most in ((HTTP_KINDS, calls), (SQL_KINDS, statements)):
+        for kind in kinds:
+            if only in (None, kind):
+                yield from (Case(feed, kind, n) for n in range(first, most + 1, every))
+
+
+def play_all(options: argparse.Namespace, beginning: str) -> list[tuple[str, Case, Verdict]]:
+    """All cases of one beginning, on a server of their own."""
+    played = []
+    with quick_folder() as folder, embedded_postgres(folder) as url:
+        is_first = beginning == _BEGINNINGS[0]
+        with open_fault_scene(url, folder, seed=options.seed, is_first=is_first) as scene:
+            cases = partial(cases_of, scene, every=options.every, only=options.kind)
+            for case in chain.from_iterable(cases(feed) for feed in FEEDS):
+                played.append((beginning, case, scene.play(case)))
+    return played
+
+
+def tabulate(played: Sequence[tuple[str, Case, Verdict]]) -> Table:
+    """Lines by kind."""
+    table = Table()
+    for beginning, case, verdict in played:
+        line = table.line(case.kind)
+        line.strikes += verdict.was_met
+        line.reruns += verdict.reruns
+        line.lost += len(verdict.lost)
+        line.doubled += len(verdict.surplus)
+        if verdict.is_wrong:
+            told = [*verdict.problems, *verdict.lost[:2], *verdict.surplus[:2]]
+            table.wrong.append(
+                f"{beginning}, {case}: {len(verdict.lost)} lost, {len(verdict.surplus)} surplus, {told}"
+            )
+    return table
+
+
+def main(words: list[str]) -> int:
+    """Run as the command line says; answers the exit code."""
+    parser = argparse.ArgumentParser(prog="tests.crash.faults", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--kind", choices=(*HTTP_KINDS, *SQL_KINDS))
+    options = parser.parse_args(words)
+    began = time.monotonic()
+    with ProcessPoolExecutor(len(_BEGINNINGS)) as pool:
+        played = list(chain.from_iterable(pool.map(partial(play_all, options), _BEGINNINGS)))
+    table = tabulate(played)
+    print(table.show("kind"))
+    print(f"{len(played)} cases in {time.monotonic() - began:.0f} s")
+    for wrong in table.wrong:
+        print("WRONG:", wrong)
+    return 1 if table.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,218 @@
+"""After one sync of thirty days the warehouse equals the source, however the source answers.
+
+Everything here is real but the programme, which is simulated and served over HTTP. What cannot be
+shown to be complete has to be pending; nothing may ever be wrong.
+"""
+
+from collections import Counter
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from lcm_pipeline.sync.reconcile import duplicate_keys, orphans, totals_differing
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.conftest import MakeSettings, Programme
+from tests.oracle import assert_exact, check_small_tables, snapshot
+from tests.syncing import FEEDS, MARCH, sync_everything
+
+HEAVY = ("heavy_operations=260",)
+SHORT_PAGES = "max_length=9"
+UNANNOUNCED = {"LoyaltyLevel": "Золотой", "PointsForecast": 12.34, "SegmentId": 7}
+
+
+def _served(*quirks: str, habits: tuple[str, ...] = (), **others: Any) -> dict[str, Any]:
+    return {"quirks": quirks, "habits": habits, **others}
+
+
+@pytest.mark.parametrize(
+    "served",
+    [
+        pytest.param(_served(), id="as documented"),
+        pytest.param(_served("max_length=7", habits=HEAVY), id="pages of at most 7"),
+        pytest.param(_served("max_length=100", habits=HEAVY), id="pages of at most 100"),
+        pytest.param(_served("tie_order=shuffled", "max_length=40", habits=HEAVY), id="ties swap"),
+        pytest.param(_served("one_row_too_many=true", SHORT_PAGES), id="one row too many"),
+        pytest.param(_served("zero_based=true", SHORT_PAGES), id="Start counts from 0"),
+        pytest.param(_served("oldest_first=true", SHORT_PAGES), id="oldest first"),
+        pytest.param(_served("totals=null", SHORT_PAGES), id="no totals"),
+        pytest.param(_served("totals=null", "zero_based=true", SHORT_PAGES), id="both at once"),
+        pytest.param(_served("informational_message=true"), id="a message each time"),
+        pytest.param(_served("end_date=exclusive"), id="EndDate exclusive"),
+        pytest.param(_served("end_date=whole_day"), id="EndDate is a whole day"),
+        pytest.param(_served("offset_dates=moscow", SHORT_PAGES), id="dates with +03:00"),
+        pytest.param(_served("offset_dates=utc", SHORT_PAGES), id="dates with Z"),
+        pytest.param(_served("list_favourites_always=true"), id="goods unasked"),
+    ],
+)
+def test_the_warehouse_equals_the_source_however_it_answers(
+    programme: Programme,
+    warehouse: Warehouse,
+    make_settings: MakeSettings,
+    served: dict[str, Any],
+) -> None:
+    source = programme(clients=40, **served)
+    reports = sync_everything(make_settings(source, warehouse), warehouse)
+    assert all(report.is_complete for report in reports.values())
+    assert_exact(source, warehouse, last=MARCH.last)
+    check_small_tables(source, warehouse, last=MARCH.last)
+
+
+@pytest.mark.parametrize(
+    ("served", "settings"),
+    [
+        pytest.param(_served(), {"api_format": "xml"}, id="XML"),
+        pytest.param(
+            _served(prefix="/WebService/XYZ/lcmanagerpartner/", token=123, operator=5),
+            {"token": "123", "operator": 5},
+            id="under a path prefix, with a token",
+        ),
+        pytest.param(
+            _served(username="u", password="p", token_seconds=1),
+            {"username": "u", "password": "p"},
+            id="with a bearer that expires",
+        ),
+        pytest.param(
+            _served(SHORT_PAGES, username="u", password="p", token=77),
+            {"username": "u", "password": "p", "token": "77", "api_format": "xml"},
+            id="all of it in pages",
+        ),
+    ],
+)
+def test_the_warehouse_equals_the_source_however_it_is_reached(
+    programme: Programme,
+    warehouse: Warehouse,
+    make_settings: MakeSettings,
+    served: dict[str, Any],
+    settings: dict[str, Any],
+) -> None:
+    source = programme(clients=40, **served)
+    reports = sync_everything(make_settings(source, warehouse, **settings), warehouse)
+    assert all(report.is_complete for report in reports.values())
+    assert_exact(source, warehouse, last=MARCH.last)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_pages_of_a_few_rows_are_enough(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings, length: int
+) -> None:
+    source = programme(clients=12)
+    settings = make_settings(source, warehouse, page_length=length)
+    assert all(report.is_complete for report in sync_everything(settings, warehouse).values())
+    assert_exact(source, warehouse, last=MARCH.last)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Vladivostok", "America/New_York"])
+def test_a_row_lies_on_the_day_of_the_programmes_own_zone(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings, zone: str
+) -> None:
+    source = programme(clients=40)
+    settings = make_settings(source, warehouse, timezone=zone)
+    assert all(report.is_complete for report in sync_everything(settings, warehouse).values())
+    assert_exact(source, warehouse, last=MARCH.last, zone=ZoneInfo(zone))
+
+
+@pytest.mark.parametrize(
+    "served",
+    [
+        pytest.param(_served("ignore_start=true"), id="Start ignored"),
+        pytest.param(_served("totals=-1"), id="a total of one too few"),
+        pytest.param(_served("totals=1"), id="a total of one too many"),
+        pytest.param(_served("totals=-1", SHORT_PAGES), id="one too few, in short pages"),
+        pytest.param(_served("totals=page"), id="a total of the page"),
+        pytest.param(_served("totals=page", SHORT_PAGES), id="a capped page claimed as all"),
+        pytest.param(_served("tie_order=shuffled", SHORT_PAGES, habits=("tied=0.6",)), id="ties"),
+    ],
+)
+def test_what_cannot_be_proven_is_pending_and_nothing_is_wrong(
+    programme: Programme,
+    warehouse: Warehouse,
+    make_settings: MakeSettings,
+    served: dict[str, Any],
+) -> None:
+    source = programme(clients=40, **served)
+    reports = sync_everything(make_settings(source, warehouse, page_length=20), warehouse)
+    pending = _pending(warehouse)
+    assert_exact(source, warehouse, last=MARCH.last, without=pending)
+    assert sum(report.pending for report in reports.values()) >= len(pending) > 0
+    with warehouse.connect() as session:
+        written = session.execute(
+            "select count(*) from core.operations join sync.client_state using (client_id)"
+            " where endpoint = 'operations' and pending_since is not null"
+        ).fetchone()
+    assert written == (0,)
+
+
+def test_a_source_that_ignores_start_still_gives_what_lies_within_a_page(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=40, quirks=["ignore_start=true"])
+    sync_everything(make_settings(source, warehouse, page_length=20), warehouse)
+    rows = Counter(row["Client"] for row in source.world.truth()["operations"])
+    longer = {client for client, count in rows.items() if count > 20}
+    largest = max(count for count in rows.values() if count <= 20)
+    doubtful = {client for client, count in rows.items() if count == largest}
+    assert _pending(warehouse, "operations") <= longer | doubtful
+
+
+def test_rows_that_fit_no_contract_lie_in_quarantine_and_spoil_nothing(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=40, habits=["bad_rows=0.05"], quirks=[SHORT_PAGES])
+    report = sync_everything(make_settings(source, warehouse), warehouse)["operations"]
+    assert_exact(source, warehouse, last=MARCH.last)
+    bad = Counter(row["Client"] for row in source.world.truth()["bad_rows"])
+    with warehouse.connect() as session:
+        held = session.execute("select client_id, reason from sync.quarantine").fetchall()
+    assert Counter(client for client, _ in held) == bad
+    assert report.quarantined == bad.total() > 0
+    assert report.pending == 0
+    assert not report.is_complete
+    assert all(reason for _, reason in held)
+
+
+def test_fields_that_nobody_announced_are_kept_and_told_once(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=40, quirks=["extra_fields=true"])
+    settings = make_settings(source, warehouse)
+    first = sync_everything(settings, warehouse)
+    again = sync_everything(settings, warehouse)
+    assert all(report.unknown_fields == tuple(UNANNOUNCED) for report in first.values())
+    assert all(report.unknown_fields == () for report in again.values())
+    assert_exact(source, warehouse, last=MARCH.last, extra=UNANNOUNCED)
+
+
+def test_a_second_sync_leaves_every_row_as_it_was_byte_for_byte(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(
+        clients=60,
+        habits=["bad_rows=0.03", "nulls=0.3", "offers_daily=0.2", *HEAVY],
+        quirks=["tie_order=shuffled", "max_length=60"],
+    )
+    sync_everything(make_settings(source, warehouse), warehouse)
+    before = snapshot(warehouse)
+    for share in ("0", "1/7", "1"):
+        sync_everything(make_settings(source, warehouse, audit_share=share), warehouse)
+        assert snapshot(warehouse) == before
+
+
+def test_what_a_sync_leaves_reconciles_with_itself(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=40, habits=["bad_rows=0.05", *HEAVY], quirks=[SHORT_PAGES])
+    sync_everything(make_settings(source, warehouse), warehouse)
+    for feed in FEEDS:
+        assert totals_differing(warehouse, feed).listed == []
+        assert (duplicate_keys(warehouse, feed), orphans(warehouse, feed)) == (0, 0)
+
+
+def _pending(warehouse: Warehouse, feed: str | None = None) -> set[int]:
+    with warehouse.connect() as session:
+        rows = session.execute(
+            "select client_id from sync.client_state"
+            " where pending_since is not null and endpoint = coalesce(%s, endpoint)",
+            (feed,),
+        )
+        return {row[0] for row in rows}

@@ -1,0 +1,270 @@
+"""One run of a range of days: what it syncs, what it leaves in Dagster, and how it fails."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from lcm_pipeline.orchestration.instances import dagster_instance, instance_home
+from lcm_pipeline.orchestration.launch import ChecksFailed, RunFailed, materialize_window
+from lcm_pipeline.orchestration.own_runs import fail_dead_runs, own_run_id
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.conftest import MakeSettings, Programme
+from tests.pipeline.dagster_runs import TABLES, ScriptedRuns, Silence, days, materialized
+
+WEEK = days("2026-03-03", "2026-03-09")
+TOKEN = 987123654
+
+
+@pytest.fixture
+def settings(programme: Programme, warehouse: Warehouse, make_settings: MakeSettings) -> Settings:
+    return make_settings(programme(clients=25, token=TOKEN), warehouse, token=str(TOKEN))
+
+
+@pytest.fixture
+def scripted(warehouse: Warehouse, tmp_path: Path) -> ScriptedRuns:
+    return ScriptedRuns(load_settings(home=tmp_path / "home"), warehouse)
+
+
+def everything_stored(home: Path) -> str:
+    """All that Dagster wrote, whatever the file."""
+    return "".join(
+        path.read_bytes().decode("utf-8", "replace") for path in home.rglob("*") if path.is_file()
+    )
+
+
+def said_of(settings: Settings, table: str) -> str:
+    """The last answer to how complete a table is."""
+    key = dg.AssetCheckKey(dg.AssetKey(table), "share_complete")
+    with dagster_instance(settings) as instance:
+        [answer] = instance.event_log_storage.get_asset_check_execution_history(
+            key, limit=1, status={AssetCheckExecutionRecordStatus.SUCCEEDED}
+        )
+    assert answer.event is not None
+    assert answer.event.asset_check_evaluation is not None
+    return answer.event.asset_check_evaluation.description or ""
+
+
+def test_a_range_is_one_run_and_marks_each_of_its_days(
+    settings: Settings, warehouse: Warehouse, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reports = materialize_window(settings, warehouse, WEEK, Silence())
+    assert [report.feed for report in reports] == [
+        "registrations", "operations", "leads", "favourites"
+    ]  # fmt: skip
+    assert all(report.window == WEEK and report.is_complete for report in reports)
+    with dagster_instance(settings) as instance:
+        [run] = instance.get_runs()
+        assert (run.job_name, run.status) == ("sync_days", dg.DagsterRunStatus.SUCCESS)
+        for table in TABLES:
+            assert materialized(instance, table) == {str(day) for day in WEEK.days()}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_shows_counts_and_a_preview_but_nothing_personal_and_no_secret(
+    settings: Settings, warehouse: Warehouse
+) -> None:
+    reports = materialize_window(settings, warehouse, WEEK, Silence())
+    operations = next(report for report in reports if report.feed == "operations")
+    with dagster_instance(settings) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey("operations"))
+        assert event is not None
+        assert event.asset_materialization is not None
+        shown = event.asset_materialization.metadata
+    assert shown["rows written"].value == operations.rows_written > 0
+    assert shown["requests"].value == operations.requests > 0
+    assert shown["done"].value == operations.clients > 0
+    assert shown["pending"].value == 0
+    assert "operation_date" in str(shown["preview"].value)
+    with warehouse.connect() as session:
+        personal = session.execute(
+            "select phone::text from core.clients where phone is not null"
+            " union select card_number::text from core.cards"
+        ).fetchall()
+    stored = everything_stored(instance_home(settings))
+    assert len(personal) > 10
+    assert not [value for (value,) in personal if value in stored]
+    assert str(TOKEN) not in stored
+
+
+def test_some_feeds_can_be_synced_alone(settings: Settings, warehouse: Warehouse) -> None:
+    reports = materialize_window(settings, warehouse, WEEK, Silence(), feeds=["registrations"])
+    assert [report.feed for report in reports] == ["registrations"]
+    with dagster_instance(settings) as instance:
+        assert len(materialized(instance, "clients")) == 7
+        assert not materialized(instance, "operations")
+
+
+def test_the_checks_are_answered_and_a_lost_row_fails_them(
+    settings: Settings, warehouse: Warehouse
+) -> None:
+    materialize_window(settings, warehouse, WEEK, Silence())
+    assert re.fullmatch(r"2026-03-09 is complete, \d+ clients read", said_of(settings, "leads"))
+    with warehouse.connect() as session:
+        session.execute(
+            "delete from core.leads where lead_id = (select min(lead_id) from core.leads)"
+        )
+    with pytest.raises(ChecksFailed, match="leads: totals differ for 1") as failed:
+        materialize_window(settings, warehouse, WEEK, Silence())
+    assert len(failed.value.reports) == 4
+
+
+def test_a_service_that_refuses_raises_the_engines_own_error(
+    settings: Settings, warehouse: Warehouse, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refused = settings.model_copy(update={"token": None})
+    with pytest.raises(SyncFailed) as failed:
+        materialize_window(refused, warehouse, WEEK, Silence())
+    assert "dagster" not in str(failed.value).lower()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_feed_that_fails_does_not_keep_the_others_from_being_read(
+    scripted: ScriptedRuns,
+) -> None:
+    done: list[str] = []
+
+    def script(feed: str) -> None:
+        if feed == "operations":
+            raise SyncFailed("the fuse")
+        done.append(feed)
+
+    with dagster_instance(scripted.settings) as instance:
+        with pytest.raises(SyncFailed, match="the fuse"):
+            scripted.run(instance, WEEK, script)
+        assert done == ["registrations", "leads", "favourites"]
+        assert instance.get_runs()[0].status == dg.DagsterRunStatus.FAILURE
+        assert not materialized(instance, "operations")
+        assert len(materialized(instance, "leads")) == 7
+
+
+def test_two_failures_are_both_told(scripted: ScriptedRuns) -> None:
+    def script(feed: str) -> None:
+        if feed in ("operations", "leads"):
+            raise SyncFailed(f"no {feed}")
+
+    with (
+        dagster_instance(scripted.settings) as instance,
+        pytest.raises(SyncFailed, match="no operations") as failed,
+    ):
+        scripted.run(instance, WEEK, script)
+    assert failed.value.__notes__ == ["also failed: no leads"]
+
+
+def test_a_check_that_cannot_ask_is_a_failed_run(scripted: ScriptedRuns) -> None:
+    with scripted.warehouse.connect() as session:
+        session.execute("alter table core.leads rename to elsewhere")
+    with (
+        dagster_instance(scripted.settings) as instance,
+        pytest.raises(RunFailed, match=r'leads.*"core\.leads" does not exist'),
+    ):
+        scripted.run(instance, WEEK)
+
+
+def test_ctrl_c_ends_the_run_and_is_passed_on(scripted: ScriptedRuns) -> None:
+    def script(feed: str) -> None:
+        if feed == "operations":
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+
+    with dagster_instance(scripted.settings) as instance:
+        with pytest.raises(KeyboardInterrupt):
+            scripted.run(instance, WEEK, script)
+        assert instance.get_runs()[0].status == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_year_of_days_is_one_run_of_seconds(scripted: ScriptedRuns) -> None:
+    year = days("2025-03-01", "2026-02-28")
+    with dagster_instance(scripted.settings) as instance:
+        began = time.monotonic()
+        reports: list[SyncReport] = scripted.run(instance, year)
+        assert time.monotonic() - began < 30
+        assert [len(report.window) for report in reports] == [365] * 4
+        assert all(len(materialized(instance, table)) == 365 for table in TABLES)
+        assert len(instance.get_runs()) == 1
+
+
+_SYNC = """
+import sys, time
+from pathlib import Path
+from lcm_pipeline.orchestration.instances import dagster_instance, instance_home
+from lcm_pipeline.orchestration.launch import run_in_process
+from lcm_pipeline.orchestration.own_runs import own_run_id
+from lcm_pipeline.orchestration.partitions import tags_for
+from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.pipeline.dagster_runs import ScriptedEngine, days
+
+home, url, first, last, seconds = sys.argv[1:]
+settings = load_settings(home=Path(home))
+
+def script(feed):
+    print(feed, flush=True)
+    time.sleep(float(seconds))
+
+session = SyncSession(ScriptedEngine(settings, Warehouse(url), script=script))
+with dagster_instance(settings) as instance, own_run_id(instance_home(settings)) as run_id:
+    run_in_process(instance, session, tags_for(days(first, last)), run_id=run_id)
+"""
+
+
+def sync_elsewhere(
+    scripted: ScriptedRuns, first: str, last: str, seconds: float = 0.0
+) -> subprocess.Popen[str]:
+    arguments = [str(scripted.settings.home_path), scripted.warehouse.url, first, last]
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", _SYNC, *arguments, str(seconds)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_commands_that_run_at_once_share_a_home_that_none_has_made_yet(
+    scripted: ScriptedRuns,
+) -> None:
+    weeks = [
+        ("2026-03-01", "2026-03-07"),
+        ("2026-03-08", "2026-03-14"),
+        ("2026-03-08", "2026-03-21"),
+    ]
+    running = [sync_elsewhere(scripted, *week) for week in weeks]
+    for process in running:
+        _, complaints = process.communicate(timeout=60)
+        assert (process.returncode, complaints) == (0, "")
+    with dagster_instance(scripted.settings) as instance:
+        assert len(instance.get_runs()) == 3
+        assert len(materialized(instance, "favourite_stats")) == 21
+
+
+def test_a_killed_command_does_not_leave_a_run_that_seems_to_go_on(scripted: ScriptedRuns) -> None:
+    process = sync_elsewhere(scripted, "2026-03-01", "2026-03-02", seconds=60)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "registrations\n"
+    home = instance_home(scripted.settings)
+    with dagster_instance(scripted.settings) as instance:
+        assert fail_dead_runs(instance, home) == 0
+        assert instance.get_runs()[0].status == dg.DagsterRunStatus.STARTED
+        process.kill()
+        process.communicate()
+        assert fail_dead_runs(instance, home) == 1
+        assert instance.get_runs()[0].status == dg.DagsterRunStatus.FAILURE
+        assert fail_dead_runs(instance, home) == 0
+
+
+def test_a_run_that_ended_leaves_no_mark_of_its_own(scripted: ScriptedRuns) -> None:
+    home = instance_home(scripted.settings)
+    with own_run_id(home) as run_id:
+        assert [path.name for path in (home / "running").iterdir()] == [run_id]
+    assert not list((home / "running").iterdir())

@@ -1,0 +1,193 @@
+"""Dagster's own storage: where it lies, what it forgets, and what is never written to it."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from lcm_pipeline.definitions import defs
+from lcm_pipeline.orchestration.event_log import BatchingEventLog
+from lcm_pipeline.orchestration.instances import (
+    DagsterStorageUnavailable,
+    dagster_instance,
+    instance_home,
+)
+from lcm_pipeline.orchestration.launch import ui_command
+from lcm_pipeline.orchestration.retention import KEPT_DAYS, forget_old_runs
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.pipeline.dagster_runs import TABLES, ScriptedRuns, days, materialized
+
+LATER = datetime.now(UTC) + timedelta(days=KEPT_DAYS, hours=1)
+SECRET = "tr0ub4dor"
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, warehouse: Warehouse, tmp_path: Path) -> Settings:
+    """SQLite, or the database of the test's warehouse for a test that asks for Postgres."""
+    url = warehouse.url if getattr(request, "param", "sqlite") == "postgres" else None
+    return load_settings(home=tmp_path / "home", dagster_database_url=url)
+
+
+on_both = pytest.mark.parametrize("settings", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture
+def scripted(settings: Settings, warehouse: Warehouse) -> ScriptedRuns:
+    return ScriptedRuns(settings, warehouse)
+
+
+@pytest.fixture
+def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    with dagster_instance(settings) as instance:
+        yield instance
+
+
+def latest(instance: dg.DagsterInstance, table: str) -> dg.AssetMaterialization:
+    event = instance.get_latest_materialization_event(dg.AssetKey(table))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return event.asset_materialization
+
+
+def stored_materializations(instance: dg.DagsterInstance, table: str) -> list[str]:
+    found = instance.fetch_materializations(dg.AssetKey(table), limit=1000)
+    return sorted(str(record.partition_key) for record in found.records)
+
+
+@on_both
+def test_each_day_of_a_range_is_stored_once_with_its_metadata(
+    instance: dg.DagsterInstance, scripted: ScriptedRuns
+) -> None:
+    week = days("2026-03-01", "2026-03-07")
+    scripted.run(instance, week)
+    [run] = instance.get_runs()
+    for table in TABLES:
+        assert stored_materializations(instance, table) == [str(day) for day in week.days()]
+        assert latest(instance, table).metadata["rows written"].value == 15
+    planned = instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    ).records
+    assert len(planned) == len(TABLES) * 7
+
+
+@on_both
+def test_an_old_run_is_forgotten_and_its_days_stay_synced(
+    instance: dg.DagsterInstance, scripted: ScriptedRuns
+) -> None:
+    scripted.run(instance, days("2026-03-01", "2026-03-02"))
+    scripted.run(instance, days("2026-03-02", "2026-03-03"))
+    assert forget_old_runs(instance, now=datetime.now(UTC)) == 0
+    assert forget_old_runs(instance, now=LATER) == 2
+    assert instance.get_runs() == []
+    for table in TABLES:
+        three = ["2026-03-01", "2026-03-02", "2026-03-03"]
+        assert stored_materializations(instance, table) == three
+        assert materialized(instance, table) == set(three)
+        assert latest(instance, table).partition == "2026-03-03"
+    key = dg.AssetCheckKey(dg.AssetKey("operations"), "totals_agree")
+    assert len(instance.event_log_storage.get_asset_check_execution_history(key, limit=9)) == 1
+    assert forget_old_runs(instance, now=LATER) == 0
+
+
+def test_a_day_synced_again_after_a_run_was_forgotten_is_new(
+    instance: dg.DagsterInstance, scripted: ScriptedRuns
+) -> None:
+    scripted.run(instance, days("2026-03-01"))
+    forget_old_runs(instance, now=LATER)
+    scripted.run(instance, days("2026-03-01"))
+    assert len(instance.get_runs()) == 1
+    assert stored_materializations(instance, "leads") == ["2026-03-01", "2026-03-01"]
+
+
+def test_a_run_that_has_not_ended_is_never_forgotten(
+    instance: dg.DagsterInstance, scripted: ScriptedRuns
+) -> None:
+    def script(feed: str) -> None:
+        if feed == "leads":
+            assert forget_old_runs(instance, now=LATER) == 0
+
+    scripted.run(instance, days("2026-03-01"), script)
+    assert forget_old_runs(instance, now=LATER) == 1
+
+
+def test_forgetting_gives_the_disk_back(tmp_path: Path, warehouse: Warehouse) -> None:
+    scripted = ScriptedRuns(load_settings(home=tmp_path / "home"), warehouse)
+    with dagster_instance(scripted.settings) as instance:
+        assert isinstance(instance.event_log_storage, BatchingEventLog)
+        scripted.run(instance, days("2026-03-01"))
+        forget_old_runs(instance, now=LATER)
+    kept = (instance_home(scripted.settings) / "history" / "runs").iterdir()
+    assert {path.name for path in kept} <= {"index.db", "index.db-wal", "index.db-shm"}
+
+
+def test_the_nightly_job_forgets(instance: dg.DagsterInstance, scripted: ScriptedRuns) -> None:
+    scripted.run(instance, days("2026-03-01"))
+    done = defs.resolve_job_def("forget_old_runs").execute_in_process(instance=instance)
+    assert done.success
+    assert len(instance.get_runs()) == 2
+
+
+def test_opening_the_storage_leaves_the_environment_as_it_was(settings: Settings) -> None:
+    before = dict(os.environ)
+    with dagster_instance(settings):
+        assert os.environ["DAGSTER_HOME"] == str(instance_home(settings))
+    assert dict(os.environ) == before
+
+
+def test_a_password_is_in_the_environment_of_dagster_and_in_no_file(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(f"create role dagster superuser login password '{SECRET}'")
+    try:
+        url = warehouse.url.replace("postgresql://lcm@", f"postgresql://dagster:{SECRET}@")
+        settings = load_settings(home=tmp_path / "home", dagster_database_url=url)
+        with dagster_instance(settings) as instance:
+            ScriptedRuns(settings, warehouse).run(instance, days("2026-03-01"))
+        _, added = ui_command(settings, 3000)
+    finally:
+        with warehouse.connect(autocommit=True) as session:
+            session.execute("drop owned by dagster")
+            session.execute("drop role dagster")
+    assert SECRET in added["LCM_DAGSTER_STORAGE"]
+    files = [path for path in instance_home(settings).rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if SECRET in path.read_text(errors="replace")]
+
+
+def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_path: Path) -> None:
+    url = f"postgresql://me:{SECRET}@127.0.0.1:1/dagster"
+    settings = load_settings(home=tmp_path, dagster_database_url=url)
+    with (
+        pytest.raises(DagsterStorageUnavailable, match="LCM_DAGSTER_DATABASE_URL") as refused,
+        dagster_instance(settings),
+    ):
+        pass
+    assert SECRET not in str(refused.value)
+    assert "127.0.0.1" in str(refused.value)
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(DagsterStorageUnavailable, match="LCM_HOME"),
+        dagster_instance(load_settings(home=tmp_path / "file")),
+    ):
+        pass
+
+
+def test_the_page_runs_with_the_home_of_the_settings_and_lets_one_sync_run_at_a_time(
+    settings: Settings,
+) -> None:
+    argv, added = ui_command(settings, 4321)
+    assert argv[1:4] == ["-m", "dagster", "dev"]
+    assert argv[argv.index("--port") + 1] == "4321"
+    assert added["DAGSTER_HOME"] == str(instance_home(settings))
+    with dagster_instance(settings) as instance:
+        [pool] = instance.event_log_storage.get_pool_limits()
+        assert (pool.name, pool.limit) == ("loyalty_api", 1)
+        assert not instance.telemetry_enabled
