@@ -235,7 +235,8 @@ class _Work:
     def _recall_habits(self, habits: PagingHabits) -> None:
         known = self.lasting.run(lambda session: roster.read_habits(session, self.feed.name))
         if known is not None:
-            habits.base, habits.trusted_page = known
+            # Trust in single pages is earned anew in each run: the source may have begun to cap.
+            habits.base, _ = known
 
     def _keep_habits(self, habits: PagingHabits) -> None:
         self.lasting.run(

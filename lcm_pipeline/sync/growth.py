@@ -11,6 +11,9 @@ from lcm_pipeline.model.pages import Ask, Page, SourceRow
 from lcm_pipeline.sync.proofs import Known, Reading, adjusted_fingerprint, head_entry
 from lcm_pipeline.sync.seams import link_offset, seam_holds
 
+# A head grows with each reading that goes on from it; a longer one is made anew.
+LONGEST_HEAD = 3_000
+
 Growth = Generator[list[Ask], list[Page], Reading | None]
 
 
@@ -19,7 +22,7 @@ def read_growth(first: Page, known: Known, *, length: int, base: int) -> Growth:
     if first.total is None or not len(first.rows) < first.total or not _newest_first(first.rows):
         return None
     grown = first.total - known.total
-    if not known.head or grown < 0:
+    if not 0 < len(known.head) <= LONGEST_HEAD or grown < 0:
         return None
     rows = {row.key: row for row in first.rows}
     page, at = first, 0
@@ -31,7 +34,7 @@ def read_growth(first: Page, known: Known, *, length: int, base: int) -> Growth:
         if not joined or page.total != first.total or page.suspicious:
             return None
         rows.update((row.key, row) for row in page.rows)
-    return _delta(first, tuple(rows.values()), known) if met else None
+    return _delta(first.header, tuple(rows.values()), known) if met else None
 
 
 def _newest_first(rows: Sequence[SourceRow]) -> bool:
@@ -58,7 +61,7 @@ def _meets_known(rows: Sequence[SourceRow], known: Known, grown: int) -> bool | 
     return firm == {entry.key for entry in known.head[: len(firm)]}
 
 
-def _delta(first: Page, rows: tuple[SourceRow, ...], known: Known) -> Reading:
+def _delta(header: bytes | None, rows: tuple[SourceRow, ...], known: Known) -> Reading:
     """The new and changed rows, and what is known with them."""
     before = {entry.key: entry.digest for entry in known.head}
     entries = [head_entry(row) for row in rows]
@@ -73,5 +76,5 @@ def _delta(first: Page, rows: tuple[SourceRow, ...], known: Known) -> Reading:
     after = adjusted_fingerprint(known.fingerprint, changed, replaced)
     met = {entry.key for entry in entries}
     head = [*entries, *(entry for entry in known.head if entry.key not in met)]
-    state = Known(total, after, tuple(head[: len(known.head)]))
-    return Reading("delta" if changed else "unchanged", changed, state, first.header)
+    state = Known(total, after, tuple(head))
+    return Reading("delta" if changed else "unchanged", changed, state, header)

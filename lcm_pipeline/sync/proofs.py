@@ -51,6 +51,16 @@ class Reading(NamedTuple):
     single_page: int = 0
 
 
+def whole_groups(rows: Sequence[SourceRow], most: int) -> Sequence[SourceRow]:
+    """The first rows, at most so many, without a group of equal moments that would be cut."""
+    if len(rows) <= most:
+        return rows
+    end = most
+    while end > 0 and rows[end - 1].moment == rows[most].moment:
+        end -= 1
+    return rows[:end]
+
+
 def head_entry(row: SourceRow) -> HeadEntry:
     """The remembered form of a row."""
     key = blake2b(repr(row.key).encode(), digest_size=8).digest()

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from lcm_pipeline.model.pages import Ask, Page
 from lcm_pipeline.sync.growth import read_growth
 from lcm_pipeline.sync.looks import Look, Moved, take_look
-from lcm_pipeline.sync.proofs import HeadEntry, Known, Reading, fingerprint, head_entry
+from lcm_pipeline.sync.proofs import (
+    HeadEntry,
+    Known,
+    Reading,
+    fingerprint,
+    head_entry,
+    whole_groups,
+)
 
 MOST_LOOKS = 6
 
@@ -178,7 +185,7 @@ def _full(look: Look, *, keep_head: bool) -> Reading:
     rows = tuple(look.rows.values())
     head: Iterable[HeadEntry] = ()
     if keep_head or look.pages > 1:
-        head = map(head_entry, rows[: 2 * look.largest_page])
+        head = map(head_entry, whole_groups(rows, 2 * look.largest_page))
     known = Known(len(rows), fingerprint(rows), tuple(head))
     single = look.largest_page if look.pages == 1 else 0
     return Reading("full", rows, known, look.header, single)

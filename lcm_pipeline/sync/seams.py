@@ -17,7 +17,10 @@ def link_offset(rows: Sequence[SourceRow]) -> int:
     Always at least 1, so that the next page begins further down; equal to len(rows) only for a
     page of one row, which cannot overlap.
     """
-    return max(1, min(_anchor(rows), len(rows) - 1)) if len(rows) > 1 else len(rows)
+    if len(rows) < 2:
+        return len(rows)
+    anchor = _anchor(rows)
+    return anchor if anchor >= 1 else len(rows) - 1
 
 
 def is_anchored(rows: Sequence[SourceRow], offset: int) -> bool:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from lcm_pipeline.warehouse.connection import Warehouse, is_transient
 
@@ -57,16 +58,30 @@ class LastingSession:
                     self._close()
                     if not is_transient(error):
                         raise
+                except BaseException:
+                    self._close_if_busy()
+                    raise
                 time.sleep(pause)
             return work(self._open())
 
     def _open(self) -> psycopg.Connection:
-        if self._session is None or self._session.closed:
-            self._session = self._warehouse.connect(autocommit=True, application_name=self._name)
-            lost, self._backend = self._backend, self._session.info.backend_pid
+        if self._session is not None and not self._session.closed:
+            return self._session
+        session = self._warehouse.connect(autocommit=True, application_name=self._name)
+        try:
             if self._renew is not None:
-                self._renew(self._session, lost)
-        return self._session
+                self._renew(session, self._backend)
+        except BaseException:
+            session.close()
+            raise
+        self._session, self._backend = session, session.info.backend_pid
+        return session
+
+    def _close_if_busy(self) -> None:
+        """An interrupt may leave a statement under way: the next one would fail on it."""
+        session = self._session
+        if session is not None and session.info.transaction_status is not TransactionStatus.IDLE:
+            self._close()
 
     def _close(self) -> None:
         if self._session is not None:

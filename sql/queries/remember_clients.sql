@@ -20,6 +20,6 @@ on conflict (endpoint, client_id) do update set
         (excluded.source_total, excluded.fingerprint,
             coalesce(excluded.header_digest, state.header_digest))
     )::integer,
-    read_at = excluded.read_at,
+    read_at = greatest(state.read_at, excluded.read_at),
     pending_since = null,
     last_error = null;

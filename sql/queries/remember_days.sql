@@ -15,6 +15,6 @@ on conflict (registration_date) do update set
         (state.source_total, state.fingerprint)
         is distinct from (excluded.source_total, excluded.fingerprint)
     )::integer,
-    read_at = excluded.read_at,
+    read_at = greatest(state.read_at, excluded.read_at),
     pending_since = null,
     last_error = null;

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from lcm_pipeline.simulator.quirks import Quirks
 from lcm_pipeline.sync.reconcile import duplicate_keys, orphans, totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
@@ -141,6 +142,21 @@ def test_what_cannot_be_proven_is_pending_and_nothing_is_wrong(
             " where endpoint = 'operations' and pending_since is not null"
         ).fetchone()
     assert written == (0,)
+
+
+@pytest.mark.parametrize("cap", [5, 20])
+def test_a_source_that_begins_to_claim_its_cap_as_the_total_is_not_believed(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings, cap: int
+) -> None:
+    source = programme(clients=40)
+    settings = make_settings(source, warehouse, page_length=30, delete_fuse=1)
+    sync_everything(settings, warehouse)
+    source.service.desk.quirks = Quirks(totals="page", max_length=cap)
+    source.world.advance(days=1)
+    sync_everything(settings, warehouse)
+    pending = _pending(warehouse)
+    assert pending
+    assert_exact(source, warehouse, last=MARCH.last, without=pending)
 
 
 def test_a_source_that_ignores_start_still_gives_what_lies_within_a_page(
