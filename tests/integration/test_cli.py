@@ -1,0 +1,156 @@
+"""The `lcm` command as a user runs it: what it says, and the exit code it ends with."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.conftest import Programme
+from tests.oracle import assert_exact
+
+LCM = Path(sys.executable).with_name("lcm")
+MARCH = ("--from", "2026-03-01", "--to", "2026-03-30")
+
+
+def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
+    plain = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LCM_HOME": str(tmp_path / "home")}
+    return {**plain, **variables}
+
+
+def run(tmp_path: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [LCM, *words],
+        env=environment(tmp_path, **variables),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "said"),
+    [
+        (("sync", "--date", "2026-02-30"), {}, "is no day"),
+        (("sync", "--date", "yesterday"), {}, "is no day"),
+        (("sync", "--from", "2026-03-05", "--to", "2026-03-01"), {}, "is after"),
+        (("sync", "--from", "2026-03-05"), {}, "both --from DAY and --to DAY"),
+        (("sync", *MARCH, "--date", "2026-03-01"), {}, "either --date, or --from and --to"),
+        (("sync", "--date", "2026-03-01"), {}, "LCM_API_URL is not set"),
+        (("sync", "--date", "2026-03-01"), {"LCM_API_URL": "http:///x"}, "with a host"),
+        (("sync", "--date", "2026-03-01"), {"LCM_API_URL": "ftp://h/"}, "with a host"),
+        (("sync", "--date", "2026-03-01"), {"LCM_START_DATE": "2026-04-01"}, "LCM_START_DATE"),
+        (("status",), {"LCM_CONCURRENCY": "none"}, "LCM_CONCURRENCY"),
+        (("status",), {"LCM_TIMEZONE": "Mars/Base"}, "LCM_TIMEZONE"),
+        (("status",), {"LCM_AUDIT_SHARE": "7"}, "between 0 and 1"),
+        (("status",), {"LCM_USERNAME": "u"}, "LCM_PASSWORD go together"),
+        (("status",), {"LCM_DATABASE_URL": "mysql://h/d"}, "postgresql://"),
+        (("status",), {"LCM_DATABASE_URL": "postgresql://u:s3cr3t@127.0.0.1:1/d"}, "reached"),
+        (("nonsense",), {}, "No such command"),
+    ],
+)
+def test_a_wrong_word_ends_with_2_and_says_what_is_expected(
+    tmp_path: Path, words: tuple[str, ...], variables: dict[str, str], said: str
+) -> None:
+    ended = run(tmp_path, *words, **variables)
+    assert ended.returncode == 2, ended.stderr
+    assert said in " ".join(ended.stderr.replace("│", " ").split())
+    assert "Traceback" not in ended.stderr
+    assert "s3cr3t" not in ended.stderr + ended.stdout
+
+
+def test_a_day_that_has_not_ended_is_refused(tmp_path: Path) -> None:
+    tomorrow = str(date.today() + timedelta(days=2))
+    ended = run(tmp_path, "sync", "--date", tomorrow, LCM_API_URL="http://127.0.0.1:1/")
+    assert ended.returncode == 2
+    assert "has not ended" in " ".join(ended.stderr.replace("│", " ").split())
+
+
+def test_a_sync_is_exact_and_complete_and_status_says_so(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(token="424242")
+    variables = {
+        "LCM_API_URL": source.url,
+        "LCM_DATABASE_URL": warehouse.url,
+        "LCM_TOKEN": "424242",
+        "LCM_START_DATE": "2026-03-01",
+    }
+    synced = run(tmp_path, "sync", *MARCH, **variables)
+    assert synced.returncode == 0, synced.stderr
+    assert_exact(source, warehouse, last=date(2026, 3, 30))
+    status = run(tmp_path, "status", **variables)
+    assert status.returncode == 0
+    assert status.stdout.count("2026-03-30") == 4
+    verified = run(tmp_path, "verify", "--all", **variables)
+    assert verified.returncode == 0
+    assert "0 differ" in verified.stdout
+    event_log = b"".join(p.read_bytes() for p in (tmp_path / "home").rglob("*") if p.is_file())
+    assert b"424242" not in event_log
+
+
+def test_rows_that_do_not_fit_end_with_3(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(habits=("bad_rows=0.05",))
+    ended = run(tmp_path, "sync", *MARCH, LCM_API_URL=source.url, LCM_DATABASE_URL=warehouse.url)
+    assert ended.returncode == 3, ended.stderr
+    assert "sync.quarantine" in ended.stdout
+
+
+def test_a_refused_token_ends_with_1_and_the_services_words(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(token="424242")
+    ended = run(
+        tmp_path,
+        "sync",
+        "--date",
+        "2026-03-01",
+        LCM_API_URL=source.url,
+        LCM_DATABASE_URL=warehouse.url,
+        LCM_TOKEN="777",
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert "ErrorCode" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(clients=150, quirks=("latency_ms=40",), now=datetime(2026, 3, 31, 12))
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    variables["LCM_CONCURRENCY"] = "2"
+    stopped = subprocess.Popen(
+        [LCM, "sync", *MARCH],
+        env=environment(tmp_path, **variables),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    until = time.monotonic() + 60
+    while _asked(source) < 20 and time.monotonic() < until:
+        time.sleep(0.05)
+    stopped.send_signal(signal.SIGINT)
+    _, said = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130, said
+    assert "run the same command again" in said
+    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    assert_exact(source, warehouse, last=date(2026, 3, 30))
+    in_flight, to_check_the_largest_page = 2, 3
+    clients = len({row["Client"] for row in source.world.truth()["registrations"]})
+    assert _asked(source) <= clients + in_flight + to_check_the_largest_page
+
+
+def _asked(source: RunningSimulator) -> int:
+    return int(source.service.traffic.counts()["by_endpoint"].get("OperationHistory", 0))
