@@ -7,10 +7,12 @@ its end, publish in one transaction, and read again what the publish could not t
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 
 from lcm_pipeline.loyalty_api.client import LoyaltyApi
+from lcm_pipeline.loyalty_api.errors import LoyaltyApiError
 from lcm_pipeline.model.readings import Assignment, Outcome
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
@@ -155,6 +157,7 @@ class _Work:
             source = Source(api, self.run.window, settings.zone, settings.page_length)
             self._recall_habits(source.habits)
             try:
+                await self._scout(source)
                 await self._fan_out(source)
                 if await self._doubts_single_pages(source):
                     await self._fan_out(source)
@@ -173,6 +176,19 @@ class _Work:
 
         fan_out = FanOut(read, self._record, self.engine.settings.concurrency)
         await fan_out.run(self._chunks())
+
+    async def _scout(self, source: Source) -> None:
+        """Read one client alone and trust nothing, to learn how the endpoint counts its rows.
+
+        Once per endpoint: without it, each of the first readings would have to find out.
+        """
+        if self.feed is REGISTRATIONS or source.habits.is_base_proven:
+            return
+        source.distrusts = True
+        for assignment in next(self._chunks(), ())[:1]:
+            with suppress(Unproven, LoyaltyApiError):
+                self._record([await self.read(source, self.feed, assignment)])
+        source.distrusts = False
 
     async def _doubts_single_pages(self, source: Source) -> bool:
         """Hold the largest single page against its end; True when some have to be read again.
@@ -237,8 +253,11 @@ class _Work:
         if known is not None:
             # Trust in single pages is earned anew in each run: the source may have begun to cap.
             habits.base, _ = known
+            habits.is_base_proven = True
 
     def _keep_habits(self, habits: PagingHabits) -> None:
+        if not habits.is_base_proven:
+            return
         self.lasting.run(
             lambda session: roster.keep_habits(
                 session, self.feed.name, habits.base, habits.trusted_page

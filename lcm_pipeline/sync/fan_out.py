@@ -61,7 +61,7 @@ class FanOut:
                 writer.result()
             await everything
         finally:
-            await _stop([*readers, writer])
+            await _stop([*readers, writer, everything])
         if self._failures_in_a_row and not self._successes:
             raise SyncFailed(self._last_failure)
 
@@ -135,7 +135,7 @@ def _unsuccessful(assignment: Assignment, status: FetchStatus, reason: str) -> O
     return Outcome(assignment, status, datetime.now(UTC), error=reason)
 
 
-async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _stop(tasks: Sequence[asyncio.Future[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -37,11 +37,13 @@ class PagingHabits:
     """What was learned of how an endpoint pages, shared by all readings of it.
 
     base: the server's number for the first row, 1 as documented, 0 as seen.
+    is_base_proven: a reading has shown that no row lies before the base.
     trusted_page: pages of up to this many rows were seen to end where the total says; -1: none yet.
     largest_of_many: rows in the largest page of a history of several pages, which may be a cap.
     """
 
     base: int = 1
+    is_base_proven: bool = False
     trusted_page: int = -1
     largest_of_many: int | None = None
 
@@ -101,7 +103,8 @@ def _proven_look(
             continue
         finally:
             page = None
-        if proof.base == 1 and _may_hide_first(look, check_end=check_end):
+        doubted = check_end or (look.pages > 1 and not habits.is_base_proven)
+        if proof.base == 1 and (doubted or _falls_short(look)):
             (before,) = yield [Ask(0, length)]
             if not _opens(before, look):
                 proof.witness(row.key for row in before.rows)
@@ -145,6 +148,7 @@ class _Proof:
 def _learn(habits: PagingHabits, look: Look, base: int, *, check_end: bool) -> None:
     """Remember how the endpoint pages, once that is proven."""
     habits.base = base
+    habits.is_base_proven = habits.is_base_proven or look.pages > 1
     if look.pages > 1 and not check_end:
         habits.largest_of_many = look.largest_page
     if check_end and look.pages <= 2:
@@ -156,10 +160,9 @@ def _elsewhere(length: int, attempt: int) -> int:
     return max(min(3, length), length - attempt * max(1, length // 9))
 
 
-def _may_hide_first(look: Look, *, check_end: bool) -> bool:
-    """Whether a row may lie before the first one: the count falls short, or nothing vouches."""
-    short = look.total is not None and len(look.rows) < look.total
-    return short or look.total is None or check_end
+def _falls_short(look: Look) -> bool:
+    """Whether rows are missing, of which one may lie before the first; or no total tells."""
+    return look.total is None or len(look.rows) < look.total
 
 
 def _opens(before: Page, look: Look) -> bool:
