@@ -208,6 +208,11 @@ class _Work:
             holds = outcome.source_total == size and source.habits.base == base
         except Unproven:
             holds = False
+        except LoyaltyApiError as error:
+            raise SyncFailed(
+                f"the largest page could not be held against its end: {error}. What was read is"
+                " kept: run the same command again to go on"
+            ) from error
         if holds:
             source.distrusts = False
             return False

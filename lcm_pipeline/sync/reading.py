@@ -107,7 +107,7 @@ def _proven_look(
         if proof.base == 1 and (doubted or _falls_short(look)):
             (before,) = yield [Ask(0, length)]
             if not _opens(before, look):
-                proof.witness(row.key for row in before.rows)
+                proof.witness((*look.rows, *(row.key for row in before.rows)))
                 proof.reject("the rows begin elsewhere when Start is 0", base=0)
                 continue
         if proof.accepts(look):
@@ -136,13 +136,13 @@ class _Proof:
     def accepts(self, look: Look) -> bool:
         """Whether this look, with those before it, proves that its rows are all rows."""
         agreed = _agree(look, self._previous)
-        certain = look.anchored and self._witnessed <= look.rows.keys()
+        complete = self._witnessed <= look.rows.keys()
         self.witness(look.rows)
         self._previous = look
         self.reason = f"{len(look.rows)} distinct rows were seen, the source claims {look.total}"
         if look.total is None:
-            return agreed
-        return len(look.rows) == look.total and (certain or agreed)
+            return agreed and (look.anchored or complete)
+        return len(look.rows) == look.total and (agreed or (look.anchored and complete))
 
 
 def _learn(habits: PagingHabits, look: Look, base: int, *, check_end: bool) -> None:
