@@ -1,0 +1,193 @@
+"""One run at work: read what is on its ledger, hold it against the source's habits, publish.
+
+Rounds: a publish may find that some fetches have to be read again, because staging lost them or
+another run published the client meanwhile; then the round is repeated, a few times.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from lcm_pipeline.loyalty_api.client import LoyaltyApi
+from lcm_pipeline.loyalty_api.errors import LoyaltyApiError
+from lcm_pipeline.model.readings import Assignment, Outcome
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.fan_out import FanOut
+from lcm_pipeline.sync.feeds import REGISTRATIONS, Feed, ReadAssignment
+from lcm_pipeline.sync.progress import Progress
+from lcm_pipeline.sync.reading import PagingHabits, Unproven
+from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.sync.source import Source
+from lcm_pipeline.warehouse import ledger, roster
+from lcm_pipeline.warehouse.publish import DeleteFuseBlown, publish
+from lcm_pipeline.warehouse.runs import Run, end_run, read_counts
+from lcm_pipeline.warehouse.sessions import LastingSession
+
+_CHUNK = 1_000
+_MOST_ROUNDS = 5
+
+OpenApi = Callable[[Settings], LoyaltyApi]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run at work, for the process that owns it.
+
+    lasting: the session that owns the run. read: reads one assignment of the feed.
+    """
+
+    settings: Settings
+    progress: Progress
+    open_api: OpenApi
+    feed: Feed
+    run: Run
+    lasting: LastingSession
+    read: ReadAssignment
+
+    def announce(self, total: int) -> None:
+        left = self.lasting.run(
+            lambda session: session.execute(
+                "select count(*) from sync.fetches where run_id = %s and status = 'pending'",
+                (self.run.run_id,),
+            ).fetchone()
+        )
+        self.progress.start(self.feed.name, total, total - (left[0] if left else 0))
+
+    def complete(self) -> None:
+        """Read and publish until the publish has nothing to read again."""
+        for round_number in range(1, _MOST_ROUNDS + 1):
+            asyncio.run(self._read_everything())
+            if self._publish(partly=round_number == _MOST_ROUNDS) == 0:
+                break
+        end_run(self.lasting, self.run, "published")
+        self.progress.finish(self.feed.name)
+
+    def report(self, seconds: float) -> SyncReport:
+        counts = self.lasting.run(lambda session: read_counts(session, self.run))
+        return SyncReport(
+            feed=self.feed.name,
+            window=self.run.window,
+            seconds=seconds,
+            is_resumed=self.run.is_resumed,
+            **{**counts, "unknown_fields": tuple(counts["unknown_fields"])},
+        )
+
+    async def _read_everything(self) -> None:
+        settings = self.settings
+        async with self.open_api(settings) as api:
+            source = Source(api, self.run.window, settings.zone, settings.page_length)
+            self._recall_habits(source.habits)
+            try:
+                await self._scout(source)
+                await self._fan_out(source)
+                if await self._doubts_single_pages(source):
+                    await self._fan_out(source)
+            finally:
+                counts = api.counts
+                self.lasting.run(
+                    lambda session: roster.count_requests(
+                        session, self.run, counts.requests, counts.retries
+                    )
+                )
+            self._keep_habits(source.habits)
+
+    async def _fan_out(self, source: Source) -> None:
+        async def read(assignment: Assignment) -> Outcome:
+            return await self.read(source, self.feed, assignment)
+
+        fan_out = FanOut(read, self._record, self.settings.concurrency)
+        await fan_out.run(self._chunks())
+
+    async def _scout(self, source: Source) -> None:
+        """Read one client alone and trust nothing, to learn how the endpoint counts its rows.
+
+        Once per endpoint: without it, each of the first readings would have to find out.
+        """
+        if self.feed is REGISTRATIONS or source.habits.is_base_proven:
+            return
+        source.distrusts = True
+        for assignment in next(self._chunks(), ())[:1]:
+            with suppress(Unproven, LoyaltyApiError):
+                self._record([await self.read(source, self.feed, assignment)])
+        source.distrusts = False
+
+    async def _doubts_single_pages(self, source: Source) -> bool:
+        """Hold the largest single page against its end; True when some have to be read again.
+
+        A source that caps Length and claims the cap as the total looks complete on every page.
+        One page shown to end where its total says vouches for all that are not larger.
+        """
+        found = self.lasting.run(lambda session: roster.largest_single_page(session, self.run))
+        if self.feed is REGISTRATIONS or found is None or found[1] <= source.habits.trusted_page:
+            return False
+        client_id, size = found
+        base = source.habits.base
+        source.distrusts = True
+        alone = Assignment(client_id, self.run.window.first)
+        try:
+            outcome = await self.read(source, self.feed, alone)
+            holds = outcome.source_total == size and source.habits.base == base
+        except Unproven:
+            holds = False
+        except LoyaltyApiError as error:
+            raise SyncFailed(
+                f"the largest page could not be held against its end: {error}. What was read is"
+                " kept: run the same command again to go on"
+            ) from error
+        if holds:
+            source.distrusts = False
+            return False
+        floor = size if source.habits.base == base else 0
+        self.lasting.run(lambda s: roster.read_again(s, self.run, from_page=floor))
+        return True
+
+    def _chunks(self) -> Iterator[Sequence[Assignment]]:
+        """What is left to read: first what was pending before, then the rest."""
+        for is_priority in (True, False):
+            after: Assignment | None = None
+            while chunk := self._next_chunk(is_priority, after):
+                after = chunk[-1]
+                yield chunk
+
+    def _next_chunk(self, is_priority: bool, after: Assignment | None) -> Sequence[Assignment]:
+        return self.lasting.run(
+            lambda session: ledger.next_assignments(
+                session, self.run, is_priority=is_priority, after=after, most=_CHUNK
+            )
+        )
+
+    def _record(self, outcomes: Sequence[Outcome]) -> None:
+        tables = self.feed.tables
+        self.lasting.run(
+            lambda session: ledger.record_outcomes(session, self.run, tables, outcomes)
+        )
+        self.progress.advance(self.feed.name, len(outcomes))
+
+    def _publish(self, *, partly: bool) -> int:
+        fuse, tables = self.settings.delete_fuse, self.feed.tables
+        try:
+            published = self.lasting.run(
+                lambda session: publish(session, self.run, tables, delete_fuse=fuse, partly=partly)
+            )
+        except DeleteFuseBlown as blown:
+            end_run(self.lasting, self.run, "stopped", str(blown))
+            raise SyncFailed(str(blown)) from blown
+        return published.again
+
+    def _recall_habits(self, habits: PagingHabits) -> None:
+        known = self.lasting.run(lambda session: roster.read_habits(session, self.feed.name))
+        if known is not None:
+            # Trust in single pages is earned anew in each run: the source may have begun to cap.
+            habits.base, _ = known
+            habits.is_base_proven = True
+
+    def _keep_habits(self, habits: PagingHabits) -> None:
+        if not habits.is_base_proven:
+            return
+        self.lasting.run(
+            lambda session: roster.keep_habits(
+                session, self.feed.name, habits.base, habits.trusted_page
+            )
+        )
