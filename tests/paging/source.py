@@ -5,9 +5,14 @@ request came is kept, so that a result can be held against what was there.
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from random import Random
 
 from lcm_pipeline.model.pages import Ask, Page, SourceRow
+
+_VERSIONS = 1_000_003
+# A source that is asked for long would grow, and slow the long run down without a gain.
+_MOST_ROWS = 45
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Source:
     def change(self) -> None:
         """One change of the kinds that happen: new, late, deleted, changed."""
         top = max((moment for moment, _ in self.rows.values()), default=0)
-        kind = self.rng.randrange(5)
+        kind = self.rng.randrange(5) if len(self.rows) < _MOST_ROWS else 3
         if kind == 0 or not self.rows:
             self.insert(top + self.rng.randrange(2))
         elif kind == 1:
@@ -109,6 +114,12 @@ class Source:
         return max(0, len(self.rows) + lie)
 
 
+@cache
 def source_row(key: int, moment: int, version: int) -> SourceRow:
-    digest = (key * 1_000_003 + version).to_bytes(16)
+    digest = (key * _VERSIONS + version).to_bytes(16)
     return SourceRow((key,), f"2026-03-01T{moment:06d}", digest, b"")
+
+
+def version_of(row: SourceRow) -> int:
+    """The version that a row was served in."""
+    return int.from_bytes(row.digest) % _VERSIONS
