@@ -1,6 +1,7 @@
 """The commands of `lcm`, each a few calls; what they print is made in `printing`."""
 
 import logging
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ def register(app: typer.Typer) -> None:
     for handler in logging.getLogger().handlers:
         # Loggers that others set to INFO reach this handler whatever the root's own level.
         handler.setLevel(logging.WARNING)
-    for command in (demo, plan, sync, verify, replay, status, migrate, simulate, ui):
+    for command in (demo, plan, sync, verify, replay, status, migrate, docs, simulate, ui):
         app.command()(command)
 
 
@@ -149,6 +150,26 @@ def migrate() -> None:
     for name in applied:
         typer.echo(f"applied {name}")
     typer.echo(f"the schema of {place} is up to date")
+
+
+def docs(
+    output: Annotated[Path, typer.Option(help="File to write.")] = Path("docs/data_dictionary.md"),
+) -> None:
+    """Write the data dictionary: every table, view and column, from the database's own comments."""
+    from lcm_pipeline.settings import load_settings
+
+    settings = load_settings()
+
+    from lcm_pipeline.warehouse.connection import open_warehouse
+    from lcm_pipeline.warehouse.dictionary import as_markdown, describe
+    from lcm_pipeline.warehouse.migrations import migrate as bring_up_to_date
+
+    with open_warehouse(settings) as warehouse:
+        bring_up_to_date(warehouse)
+        page = as_markdown(describe(warehouse))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(page, encoding="utf-8")
+    typer.echo(f"wrote {output}")
 
 
 def simulate(

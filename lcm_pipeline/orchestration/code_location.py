@@ -3,6 +3,7 @@
 import dagster as dg
 
 from lcm_pipeline.orchestration.assets import ASSETS
+from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.checks import CHECKS
 from lcm_pipeline.orchestration.jobs import (
     forget_old_runs,
@@ -22,7 +23,7 @@ def build_definitions(
     sync: a session that is open already, for a run in the process of its owner.
     """
     return dg.Definitions(
-        assets=ASSETS,
+        assets=[*ASSETS, *MARTS],
         asset_checks=CHECKS,
         jobs=[sync_days, sync_clients_only, sync_operations_and_leads, forget_old_runs],
         schedules=SCHEDULES,

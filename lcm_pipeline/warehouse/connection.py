@@ -1,8 +1,9 @@
 """How the warehouse is reached: LCM_DATABASE_URL, or the embedded Postgres without it.
 
-Every session is alike, whoever opens it: UTC, bounded waits for locks, dead peers noticed. Text
-of a libpq error carries no password, but a wrongly written address can carry pieces of one, so an
-address that libpq would misread is refused before it is used.
+Every session is alike, whoever opens it: UTC, bounded waits for locks, dead peers noticed, and no
+time-out of a role's that would cut off a long publish each time anew. Text of a libpq error carries
+no password, but a wrongly written address can carry pieces of one, so an address that libpq would
+misread is refused before it is used.
 """
 
 import time
@@ -30,7 +31,10 @@ _CONNECT_SECONDS = 10
 _RETRY_SECONDS = 3.0
 _START_UP_SECONDS = 30.0
 _SESSION_OPTIONS = (
-    "-c timezone=UTC -c lock_timeout=5min -c idle_in_transaction_session_timeout=30min"
+    "-c timezone=UTC -c statement_timeout=0 -c lock_timeout=5min"
+    " -c idle_in_transaction_session_timeout=30min"
+    # The server notices dead machines too, and lets go of their locks: else after two hours.
+    " -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 )
 _KEEPALIVES = {
     "keepalives": 1,

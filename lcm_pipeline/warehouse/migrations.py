@@ -1,9 +1,10 @@
-"""Brings the schema up to date: plain SQL files, each in one transaction, forward only.
+"""Brings the schema up to date: plain SQL files, each in one transaction, forward only; then marts.
 
 A file that was applied and has changed since is an error, never applied again. Processes that
 migrate at once wait for each other.
 """
 
+import logging
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts import MartInUse, are_behind, install_marts
 from lcm_pipeline.warehouse.statements import migration_files
+
+_log = logging.getLogger(__name__)
 
 _LOCK = 0x6C636D01
 
@@ -29,10 +33,11 @@ class MigrationError(Exception):
 
 
 def migrate(warehouse: Warehouse) -> list[str]:
-    """Apply what is missing; answers the names of the files applied. Raises MigrationError."""
+    """Apply what is missing; answers the names of what was applied. Raises MigrationError."""
     applied: list[str] = []
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
-        if not _is_behind(session):
+        session.add_notice_handler(_pass_on)
+        if not _is_behind(session) and not are_behind(session):
             return applied
         session.execute("select pg_advisory_lock(%s)", (_LOCK,))
         session.execute(_CREATE_LEDGER)
@@ -41,7 +46,7 @@ def migrate(warehouse: Warehouse) -> list[str]:
             if path.name not in known:
                 _apply(session, path)
                 applied.append(path.name)
-    return applied
+        return [*applied, *_bring_marts(session)]
 
 
 def start_afresh(warehouse: Warehouse) -> None:
@@ -49,7 +54,7 @@ def start_afresh(warehouse: Warehouse) -> None:
     with warehouse.connect(application_name="lcm start afresh") as session:
         for schema in ("core", "history", "mart", "outbox", "staging", "sync"):
             session.execute(SQL("drop schema if exists {} cascade").format(Identifier(schema)))
-        session.execute("drop table if exists public.lcm_migrations")
+        session.execute("drop table if exists public.lcm_migrations, public.lcm_marts")
 
 
 def _is_behind(session: psycopg.Connection) -> bool:
@@ -84,6 +89,19 @@ def _apply(session: psycopg.Connection, path: Path) -> None:
             )
     except psycopg.Error as error:
         raise MigrationError(f"{path.name} failed: {str(error).strip()}") from error
+
+
+def _bring_marts(session: psycopg.Connection) -> list[str]:
+    try:
+        return [f"mart.{name}" for name in install_marts(session)]
+    except (MartInUse, psycopg.Error) as error:
+        raise MigrationError(f"the marts failed: {str(error).strip()}") from error
+
+
+def _pass_on(notice: psycopg.errors.Diagnostic) -> None:
+    """What a migration could not do, such as make a role, reaches whoever migrates."""
+    if notice.severity_nonlocalized == "WARNING":
+        _log.warning("%s", notice.message_primary)
 
 
 def _checksum(path: Path) -> str:

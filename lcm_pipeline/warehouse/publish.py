@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.model.tables import NAMED_THINGS, WHOLE_OFFERS, CoreTable
@@ -78,7 +79,8 @@ def _alone(session: psycopg.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        if not session.closed:
+        # A session that is lost, or that an interrupt left busy, is closed, and that unlocks too.
+        if session.info.transaction_status is TransactionStatus.IDLE:
             session.execute("select pg_advisory_unlock(%s)", (_LOCK,))
 
 

@@ -7,6 +7,7 @@ answer, leaves the same rows.
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -20,6 +21,12 @@ ResultT = TypeVar("ResultT")
 Renew = Callable[[psycopg.Connection, int], None]
 
 _PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
+
+
+def _end_with_client(session: psycopg.Connection) -> None:
+    """Let the server notice within a statement that its client is gone, where it can."""
+    with suppress(psycopg.errors.InvalidParameterValue):
+        session.execute("set client_connection_check_interval = '500ms'")
 
 
 class LastingSession:
@@ -69,6 +76,7 @@ class LastingSession:
             return self._session
         session = self._warehouse.connect(autocommit=True, application_name=self._name)
         try:
+            _end_with_client(session)
             if self._renew is not None:
                 self._renew(session, self._backend)
         except BaseException:

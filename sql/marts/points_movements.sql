@@ -132,7 +132,12 @@ silent as (
         lots.remain = 0
         and (
             refunds.day is not null
-            or lots.expiry_date <= (select max(operation_date) from core.operations)
+            or lots.expiry_date <= (
+                select greatest(
+                    as_of.operations_day, (select max(operation_date) from core.operations)
+                )
+                from mart.as_of
+            )
         )
         and not exists (
             select from takings

@@ -4,7 +4,8 @@
 --   remained, as its reading told; expired and clawed back are movements laid on these lots by then;
 --   redeemed is the rest of what was issued. matured are the lots whose expiry day has come;
 --   breakage_rate is the expired share of what they were issued with. A day that only a later reading
---   tells of shows less open and more redeemed than it had: see observed_date.
+--   tells of shows less open and more redeemed than it had: see observed_date. Lots that vanished
+--   are left out at every age.
 create or replace view mart.points_vintage as
 with cohorts as (
     select date_trunc('month', issue_date)::date as issue_month, sum(added) as issued
@@ -39,6 +40,8 @@ open_lots as (
     from days
     inner join mart.lot_versions
         on days.day >= lot_versions.first_day and days.day < lot_versions.end_day
+    inner join mart.lots
+        on lots.client_id = lot_versions.client_id and lots.lot_id = lot_versions.lot_id
     group by days.day, date_trunc('month', lot_versions.issue_date)::date
 ),
 

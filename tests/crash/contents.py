@@ -17,10 +17,9 @@ _OF_A_RUN = [
     "sync_run_id", "first_seen_at", "synced_at", "named_at", "valid_from", "valid_to", "deleted_at",
 ]  # fmt: skip
 _TABLES = """
-select table_schema, table_name from information_schema.tables
-where table_schema in ('core', 'history') and table_type = 'BASE TABLE'
-  and not exists (select from pg_inherits where inhrelid = format('%%I.%%I', table_schema, table_name)::regclass)
-  and (%(names)s::text[] is null or table_name = any(%(names)s))
+select nspname, relname from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+where nspname in ('core', 'history') and relkind in ('r', 'p') and not relispartition
+  and (%(names)s::text[] is null or relname = any(%(names)s))
 order by 1, 2
 """
 _TORN_STATE = """
@@ -35,7 +34,8 @@ where coalesce(source_total, 0) <> coalesce(rows, 0)
 """
 _INSANE_HISTORY = """
 select count(*) from (
-    select valid_from, valid_to, lag(valid_to) over (partition by {key} order by valid_to) as earlier
+    select
+        valid_from, valid_to, lag(valid_to) over (partition by {key} order by valid_to) as earlier
     from history.{table}
 ) as versions
 where valid_from > valid_to or valid_from < earlier
@@ -59,7 +59,8 @@ def digest(session: psycopg.Connection[Any], tables: list[str] | None = None) ->
     names = session.execute(_TABLES, {"names": tables}).fetchall()
     parts = SQL(" union all ").join(
         SQL(
-            "select {label} || md5(coalesce(string_agg(line, '|' order by line), '')) from ({lines}) t"
+            "select {label} || md5(coalesce(string_agg(line, '|' order by line), ''))"
+            " from ({lines}) as one"
         ).format(label=f"{schema}.{table} ", lines=_lines(schema, table))
         for schema, table in names
     )

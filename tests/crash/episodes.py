@@ -1,4 +1,4 @@
-"""One episode: strike a command, run it again until it is done, hold the end against a clean run."""
+"""One episode: strike a command, run it until it is done, hold the end against a clean run."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,14 +11,15 @@ from tests.crash.scenes import Scene, outcome_of, start_victim, watched_tables
 from tests.crash.tallies import Table
 from tests.crash.victim import Blow
 from tests.crash.watching import watching
-from tests.crash.weapons import CRASHING
+from tests.crash.weapons import CRASHING, INTERRUPT
 from tests.syncing import FEEDS
 
 _MOST_RERUNS = 6
 _LEFT_OVER = """
-select format('%s.%s is left over', schemaname, tablename) from pg_tables where schemaname = 'staging'
+select format('%s is left over', tablename) from pg_tables where schemaname = 'staging'
 union all
-select format('run %s of %s is left %s', run_id, feed, status) from sync.runs where status <> 'published'
+select format('run %s of %s is left %s', run_id, feed, status) from sync.runs
+where status <> 'published'
 """
 
 
@@ -91,6 +92,8 @@ class Episode:
             crashed = any(one.weapon in CRASHING for one in self.struck[-1:])
             self._judge(repeats.add(asked, unfinished=unfinished, after_crash=crashed))
             kind, what = told[-1]
+            if blow and blow.weapon == INTERRUPT and told[0][0] == "struck" and kind == "done":
+                self.problems.append(f"went on after an interrupt: {blow}")
             if kind == "done" and not left:
                 return
             if kind == "stuck" or (kind == "failed" and blow is None):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from lcm_pipeline.loyalty_api.errors import LoyaltyApiError
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.sync.engine import SyncEngine
@@ -160,6 +161,10 @@ class FaultScene:
                 )
             except (SyncFailed, psycopg.Error) as error:
                 told = f"{type(error).__name__}: {error}"
+                continue
+            except LoyaltyApiError as error:
+                told = f"not told as the failure of a sync: {error}"
+                problems.append(told)
                 continue
             if not report.pending:
                 return reruns

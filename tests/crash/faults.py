@@ -14,7 +14,14 @@ from functools import partial
 from itertools import chain
 
 from lcm_pipeline.warehouse.embedded import embedded_postgres
-from tests.crash.fault_cases import HTTP_KINDS, SQL_KINDS, Case, FaultScene, Verdict, open_fault_scene
+from tests.crash.fault_cases import (
+    HTTP_KINDS,
+    SQL_KINDS,
+    Case,
+    FaultScene,
+    Verdict,
+    open_fault_scene,
+)
 from tests.crash.scenes import quick_folder
 from tests.crash.tallies import Table
 from tests.syncing import FEEDS
@@ -35,13 +42,14 @@ def cases_of(
 
 def play_all(options: argparse.Namespace, beginning: str) -> list[tuple[str, Case, Verdict]]:
     """All cases of one beginning, on a server of their own."""
-    played = []
+    played: list[tuple[str, Case, Verdict]] = []
     with quick_folder() as folder, embedded_postgres(folder) as url:
         is_first = beginning == _BEGINNINGS[0]
         with open_fault_scene(url, folder, seed=options.seed, is_first=is_first) as scene:
             cases = partial(cases_of, scene, every=options.every, only=options.kind)
-            for case in chain.from_iterable(cases(feed) for feed in FEEDS):
-                played.append((beginning, case, scene.play(case)))
+            for feed in FEEDS:
+                played += [(beginning, case, scene.play(case)) for case in cases(feed)]
+                print(f"{beginning}: {feed} done, {len(played)} cases so far", flush=True)
     return played
 
 
@@ -55,10 +63,9 @@ def tabulate(played: Sequence[tuple[str, Case, Verdict]]) -> Table:
         line.lost += len(verdict.lost)
         line.doubled += len(verdict.surplus)
         if verdict.is_wrong:
-            told = [*verdict.problems, *verdict.lost[:2], *verdict.surplus[:2]]
-            table.wrong.append(
-                f"{beginning}, {case}: {len(verdict.lost)} lost, {len(verdict.surplus)} surplus, {told}"
-            )
+            rows = [*verdict.problems, *verdict.lost[:2], *verdict.surplus[:2]]
+            sums = f"{len(verdict.lost)} lost, {len(verdict.surplus)} surplus"
+            table.wrong.append(f"{beginning}, {case}: {sums}, {rows}")
     return table
 
 

@@ -2,7 +2,7 @@
 
 `python -m tests.crash.kills --kills 1000 --seed 1` prints a table and ends with 1 when a row was
 lost or doubled, a day seen half published, or more asked again than was in flight.
-`--only N` runs one episode again, with all that it says.
+An episode is told by its number and the seed, and is the same each time.
 """
 
 import argparse
@@ -16,8 +16,9 @@ from random import Random
 from threading import Lock
 
 from lcm_pipeline.warehouse.embedded import embedded_postgres
-from tests.crash.commit_points import ANYWHERE, POINTS
+from tests.crash.commit_points import ANYWHERE, PARTITION_MARKED, POINTS
 from tests.crash.episodes import Episode
+from tests.crash.partition_marks import kill_at_marks
 from tests.crash.scenes import Scene, open_scene, quick_folder
 from tests.crash.tallies import Table
 from tests.crash.victim import Blow
@@ -25,6 +26,7 @@ from tests.crash.weapons import PROCESS, WEAPONS
 from tests.syncing import FEEDS
 
 _EPISODES_OF_A_SCENE = 25
+_TOLD_EACH = 100
 # One strike in so many is at a random time instead of at a point.
 _SHARE_ANYWHERE = 0.1
 
@@ -54,7 +56,9 @@ class Campaign:
     def count(self, number: int, episode: Episode) -> None:
         """Add an episode to the table."""
         with self._lock:
-            self._struck += len(episode.struck)
+            before, self._struck = self._struck, self._struck + len(episode.struck)
+            if before // _TOLD_EACH < self._struck // _TOLD_EACH:
+                print(f"{self._struck} strikes, {len(self.table.wrong)} wrong", flush=True)
             self.slowest = max(self.slowest, episode.slowest)
             episode.count_in(self.table, f"episode {number} of seed {self.seed}")
 
@@ -95,18 +99,31 @@ def _work(campaign: Campaign, folder: Path) -> None:
                     campaign.count(number, play(scene, seed=campaign.seed, number=number))
 
 
+def _kill_at_marks(campaign: Campaign, folder: Path, count: int) -> None:
+    """The kills that need Dagster, which takes its time."""
+    line = campaign.table.line(PARTITION_MARKED)
+    with (
+        embedded_postgres(folder) as url,
+        open_scene(url, folder, seed=campaign.seed) as scene,
+    ):
+        campaign.table.wrong += kill_at_marks(scene, count, line, campaign.seed)
+
+
 def main(words: list[str]) -> int:
     """Run as the command line says; answers the exit code."""
     parser = argparse.ArgumentParser(prog="tests.crash.kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--marks", type=int, default=0, help="kills around Dagster's mark besides")
     options = parser.parse_args(words)
     campaign = Campaign(options.seed, options.kills)
     began = time.monotonic()
     with quick_folder() as home, ThreadPoolExecutor(options.workers) as pool:
         folders = [home / str(number) for number in range(options.workers)]
         list(pool.map(lambda folder: _work(campaign, folder), folders))
+        if options.marks:
+            _kill_at_marks(campaign, folders[0], options.marks)
     print(campaign.table.show("point"))
     print(f"{time.monotonic() - began:.0f} s; slowest attempt {campaign.slowest:.1f} s")
     for wrong in campaign.table.wrong:

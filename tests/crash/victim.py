@@ -91,6 +91,9 @@ def run(order: Order, pipe: Connection) -> None:
     except (SyncFailed, psycopg.Error, OSError) as error:
         pipe.send(("failed", f"{type(error).__name__}: {error}"))
         return
+    except KeyboardInterrupt:
+        pipe.send(("interrupted", None))
+        return
     pipe.send(("done", striker.reached_so_far))
 
 
@@ -114,12 +117,12 @@ def settings_of(order: Order, warehouse: TappedWarehouse) -> Settings:
 
 def _sync(order: Order, warehouse: TappedWarehouse, striker: Striker) -> None:
     settings = settings_of(order, warehouse)
-    engine = SyncEngine(settings, warehouse, open_api=tapped_api(striker))
     if order.through_dagster is not None:
         from tests.crash.dagster_victim import materialize
 
-        materialize(engine, order, striker)
+        materialize(settings, warehouse, order.window, striker)
         return
+    engine = SyncEngine(settings, warehouse, open_api=tapped_api(striker))
     for striker.feed in order.feeds:
         getattr(engine, f"sync_{striker.feed}")(order.window)
 

@@ -17,8 +17,9 @@ SESSION = "session"
 BACKEND = "backend"
 SERVER = "server"
 BOTH = "process and server"
+INTERRUPT = "interrupt"
 
-WEAPONS = (PROCESS, SESSION, BACKEND, SERVER, BOTH)
+WEAPONS = (PROCESS, SESSION, BACKEND, SERVER, BOTH, INTERRUPT)
 # After these the server recovers from a crash, and unlogged tables are empty.
 CRASHING = frozenset((BACKEND, SERVER, BOTH))
 FATAL = frozenset((PROCESS, BOTH))
@@ -32,6 +33,8 @@ def strike(weapon: str, home: Path, session: psycopg.Connection[Any] | None) -> 
         kill_processes([session.info.backend_pid])
     if weapon in (SERVER, BOTH):
         kill_processes(server_processes(home))
+    if weapon == INTERRUPT:
+        os.kill(os.getpid(), signal.SIGINT)
     if weapon in FATAL:
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -67,6 +67,16 @@ def test_every_session_is_in_utc_with_bounded_waits(embedded: Settings) -> None:
     assert zone == "UTC"
 
 
+def test_a_time_out_of_the_database_does_not_cut_a_publish_off(warehouse: Warehouse) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "do $$ begin execute format('alter database %I set statement_timeout = 10',"
+            " current_database()); end $$"
+        )
+    with warehouse.connect() as session:
+        assert session.execute("select 1 from pg_sleep(0.05)").fetchone() == (1,)
+
+
 def test_options_in_the_address_are_kept_and_win(embedded: Settings) -> None:
     with open_warehouse(embedded) as warehouse:
         own = Warehouse(f"{warehouse.url}&options=-c%20lock_timeout%3D7s")

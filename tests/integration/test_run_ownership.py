@@ -1,5 +1,7 @@
 """Who owns a run: one process at a time, whatever happens to processes and sessions."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +20,7 @@ from lcm_pipeline.warehouse.sessions import LastingSession
 from tests.conftest import MakeSettings, Programme
 from tests.crash.fault_cases import Saboteur
 from tests.crash.taps import TappedWarehouse, tapped_api
+from tests.integration.embedded_users import SOURCES, eventually
 
 DAYS = Window(date(2026, 3, 1), date(2026, 3, 2))
 
@@ -42,6 +45,37 @@ def cut(warehouse: Warehouse, backend: int) -> None:
 def rows(warehouse: Warehouse, statement: str) -> list[tuple[object, ...]]:
     with warehouse.connect(autocommit=True) as session:
         return session.execute(statement.encode()).fetchall()
+
+
+_BUSY = """
+import sys
+from datetime import date
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.runs import own_run
+from lcm_pipeline.warehouse.sessions import LastingSession
+
+with LastingSession(Warehouse(sys.argv[1]), "lcm test") as lasting:
+    own_run(lasting, "leads", Window(date(2026, 3, 1), date(2026, 3, 2)))
+    lasting.run(lambda session: session.execute("select pg_sleep(60)"))
+"""
+
+
+def test_an_owner_killed_in_a_long_statement_lets_go_at_once(warehouse: Warehouse) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "do $$ begin execute format('alter database %I"
+            " set client_connection_check_interval = 0', current_database()); end $$"
+        )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", _BUSY, warehouse.url], cwd=SOURCES, stdout=subprocess.PIPE
+    )
+    asleep = "select from pg_stat_activity where query like '%pg_sleep(60)' and state = 'active'"
+    assert eventually(lambda: bool(rows(warehouse, asleep)))
+    owner.kill()
+    owner.communicate()
+    with owned(warehouse) as (_, run):
+        assert run.is_resumed
 
 
 def test_an_unfinished_run_is_taken_over_by_the_next_process(warehouse: Warehouse) -> None:

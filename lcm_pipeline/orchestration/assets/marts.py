@@ -1,0 +1,97 @@
+"""The marts: views for BI, built on the facts.
+
+What a view says is in sql/marts: its header is the description here, and what it reads its
+lineage. Marts that read the same facts are one step, so that a total which does not add up blocks
+those built on it and no others. The surprising fact: there is nothing to compute. A view is as
+fresh as the facts; a materialization says that the facts below it were checked.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.warehouse.dictionary import describe
+from lcm_pipeline.warehouse.marts import Mart, keep_time_zone, marts
+
+_FACTS = {
+    "registrations": "clients",
+    "clients": "clients",
+    "operations": "operations",
+    "leads": "leads",
+    "favourite_offers": "favourite_offers",
+    "favourite_goods": "favourite_goods",
+    "favourite_groups": "favourite_groups",
+    "favourite_stats": "favourite_stats",
+}
+_FAVOURITES = {name for name in _FACTS if name.startswith("favourite_")}
+# Which days are told, by the runs: they read the facts for a warehouse without a run alone.
+_OF_RUNS = {"readings", "as_of"}
+
+
+def _marts() -> dict[str, Mart]:
+    return {mart.name: mart for mart in marts() if mart.name not in _OF_RUNS}
+
+
+def _feeds_below(mart: Mart, known: dict[str, Mart]) -> frozenset[str]:
+    """The feeds that a mart is built on, through other marts too."""
+    own = {_FACTS[table] for table in mart.tables if table in _FACTS}
+    feeds = {"favourites" if fact in _FAVOURITES else fact for fact in own}
+    below = (_feeds_below(known[name], known) for name in mart.reads if name in known)
+    return frozenset(feeds).union(*below)
+
+
+def _key(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["mart", name])
+
+
+def _spec(mart: Mart, known: dict[str, Mart]) -> dg.AssetSpec:
+    facts = [dg.AssetKey(_FACTS[table]) for table in mart.tables if table in _FACTS]
+    return dg.AssetSpec(
+        _key(mart.name),
+        deps=sorted({*facts, *(_key(name) for name in mart.reads if name in known)}),
+        description=f"{mart.question}\n\nGrain: {mart.grain}.\n\n{mart.formula}",
+        group_name="marts",
+        kinds={"postgres", "view"},
+    )
+
+
+def _schemas(sync: SyncSession) -> dict[str, dg.TableSchema]:
+    columns = [column for column in describe(sync.warehouse) if column.schema == "mart"]
+    return {
+        name: dg.TableSchema(
+            [
+                dg.TableColumn(column.column, column.type, column.comment)
+                for column in columns
+                if column.table == name
+            ]
+        )
+        for name in {column.table for column in columns}
+    }
+
+
+def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=f"marts_of_{'_'.join(sorted(feeds))}", specs=[_spec(mart, known) for mart in found]
+    )
+    def _checked(sync: dg.ResourceParam[SyncSession]) -> Iterator[dg.MaterializeResult[None]]:
+        keep_time_zone(sync.warehouse, sync.engine.settings.timezone)
+        schemas = _schemas(sync)
+        for mart in found:
+            yield dg.MaterializeResult(
+                asset_key=_key(mart.name),
+                metadata={"dagster/column_schema": schemas[mart.name]},
+            )
+
+    return _checked
+
+
+def _steps() -> list[dg.AssetsDefinition]:
+    known = _marts()
+    steps: dict[frozenset[str], list[Mart]] = {}
+    for mart in known.values():
+        steps.setdefault(_feeds_below(mart, known), []).append(mart)
+    return [_step(feeds, found, known) for feeds, found in steps.items()]
+
+
+MARTS = _steps()

@@ -1,0 +1,60 @@
+"""The data dictionary: what the database's own comments say, as Markdown.
+
+Partitions are left out: they are their parent. The surprising fact: nothing is written here that
+the database does not say, so a table without a comment shows as one.
+"""
+
+from itertools import groupby
+from typing import NamedTuple
+
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.statements import query
+
+_HEAD = """# Data dictionary
+
+Made by `lcm docs` from the comments in the database: edit those, in `sql/migrations` and
+`sql/marts`.
+"""
+
+
+class DescribedColumn(NamedTuple):
+    """One column, with what the database says of it and of what it lies in."""
+
+    schema: str
+    schema_comment: str
+    table: str
+    kind: str
+    table_comment: str
+    column: str
+    type: str
+    comment: str
+
+
+def describe(warehouse: Warehouse) -> list[DescribedColumn]:
+    """Every column of the documented schemas, in the order of the dictionary."""
+    with warehouse.connect(application_name="lcm docs") as session:
+        rows = session.execute(query("dictionary")).fetchall()
+    return [DescribedColumn(*row) for row in rows]
+
+
+def as_markdown(columns: list[DescribedColumn]) -> str:
+    """The dictionary as one Markdown page."""
+    pieces = [_HEAD]
+    for (schema, comment), tables in groupby(columns, lambda column: column[:2]):
+        pieces.append(f"## {schema}\n\n{_sentence(comment)}\n")
+        for (table, kind, about), found in groupby(tables, lambda column: column[2:5]):
+            label = "" if kind == "table" else f" ({kind})"
+            lines = [f"| `{c.column}` | {c.type} | {_cell(c.comment)} |" for c in found]
+            pieces.append(
+                f"### {schema}.{table}{label}\n\n{_sentence(about)}\n\n"
+                "| column | type | meaning |\n|---|---|---|\n" + "\n".join(lines) + "\n"
+            )
+    return "\n".join(pieces)
+
+
+def _sentence(comment: str) -> str:
+    return f"{comment[:1].upper()}{comment[1:]}."
+
+
+def _cell(comment: str) -> str:
+    return comment.replace("|", "\\|")

@@ -1,0 +1,68 @@
+-- question: do members keep buying, by the month in which they joined?
+-- grain: registration month x month n, 0 being the registration month itself
+-- formula: retention = members of the cohort with a purchase in month n / members of the cohort;
+--   net sales of all their cheques in month n; cumulative net sales per member sum up months 0 to n.
+--   Cheques dated before the registration month count in month 0.
+create or replace view mart.cohort_retention as
+with cohorts as (
+    select date_trunc('month', registration_date)::date as cohort_month, count(*) as members
+    from mart.members
+    group by date_trunc('month', registration_date)::date
+),
+
+grid as (
+    select
+        cohorts.cohort_month,
+        cohorts.members,
+        month.position::integer - 1 as month_number
+    from cohorts
+    cross join mart.as_of
+    cross join
+        generate_series(
+            cohorts.cohort_month::timestamp, as_of.operations_day::timestamp, interval '1 month'
+        ) with ordinality as month (day, position)
+),
+
+bought as (
+    select
+        date_trunc('month', members.registration_date)::date as cohort_month,
+        greatest(
+            0,
+            (
+                (extract(year from cheques.day) - extract(year from members.registration_date)) * 12
+                + extract(month from cheques.day) - extract(month from members.registration_date)
+            )::integer
+        ) as month_number,
+        count(distinct cheques.client_id) filter (where not cheques.is_refund) as buyers,
+        sum(cheques.net_amount) as net_sales
+    from mart.cheques
+    inner join mart.members on members.client_id = cheques.client_id
+    where cheques.day <= (select operations_day from mart.as_of)
+    group by 1, 2
+)
+
+select
+    grid.cohort_month,
+    grid.month_number,
+    grid.members,
+    coalesce(bought.buyers, 0) as buyers,
+    round(coalesce(bought.buyers, 0)::numeric / grid.members, 4) as retention,
+    coalesce(bought.net_sales, 0) as net_sales,
+    round(
+        sum(coalesce(bought.net_sales, 0)) over (
+            partition by grid.cohort_month order by grid.month_number
+        ) / grid.members,
+        2
+    ) as cumulative_net_sales_per_member
+from grid
+left join bought
+    on bought.cohort_month = grid.cohort_month and bought.month_number = grid.month_number;
+
+comment on view mart.cohort_retention is 'how members keep buying. Grain: registration month, months since';
+comment on column mart.cohort_retention.cohort_month is 'first day of the month of registration';
+comment on column mart.cohort_retention.month_number is 'months since then; 0 is that month itself';
+comment on column mart.cohort_retention.members is 'clients who registered in it';
+comment on column mart.cohort_retention.buyers is 'of them, clients with a purchase in month n';
+comment on column mart.cohort_retention.retention is 'buyers / members';
+comment on column mart.cohort_retention.net_sales is 'their net sales in month n, in money';
+comment on column mart.cohort_retention.cumulative_net_sales_per_member is 'their net sales in months 0 to n / members';

@@ -1,0 +1,110 @@
+-- question: do clients take up favourite products?
+-- grain: day, without gaps from the first offer to the last day known
+-- formula: of the offers made on the day: confirmed so far, missed (not confirmed, and the term to
+--   confirm lies before the end of the last day known), the hours from offer to confirmation. active:
+--   offers of any day, confirmed by the day and in effect at its end. Slots: each client's newest
+--   numbers by the day.
+create or replace view mart.favourite_uptake as
+with offers as (
+    select
+        favourite_offers.offer_date,
+        favourite_offers.is_confirmed is true as is_confirmed,
+        favourite_offers.is_confirmed is not true
+        and (favourite_offers.confirm_until at time zone parameters.timezone)
+        <= (as_of.favourites_day + 1)::timestamp as is_missed,
+        extract(epoch from favourite_offers.confirmed_at - favourite_offers.offered_at) / 3600
+            as lag_hours,
+        (favourite_offers.confirmed_at at time zone parameters.timezone)::date as confirmed_date,
+        (favourite_offers.active_until at time zone parameters.timezone)::date as active_until_date
+    from core.favourite_offers
+    cross join mart.parameters
+    cross join mart.as_of
+    where
+        favourite_offers.deleted_at is null
+        and favourite_offers.offer_date <= as_of.favourites_day
+),
+
+days as (
+    select series::date as day
+    from
+        mart.as_of,
+        generate_series(
+            (select min(offer_date) from offers)::timestamp,
+            as_of.favourites_day::timestamp,
+            interval '1 day'
+        ) as series
+),
+
+made as (
+    select
+        offer_date as day,
+        count(*) as offered,
+        count(*) filter (where is_confirmed) as confirmed,
+        count(*) filter (where is_missed) as missed,
+        round(avg(lag_hours) filter (where is_confirmed), 2) as confirmation_lag_hours
+    from offers
+    group by offer_date
+),
+
+effects as (
+    select confirmed_date as day, 1 as change
+    from offers
+    where is_confirmed and coalesce(active_until_date, 'infinity') > confirmed_date
+    union all
+    select active_until_date as day, -1 as change
+    from offers
+    where is_confirmed and active_until_date > confirmed_date
+),
+
+slots as (
+    select
+        snapshot_date as day,
+        coalesce(now_link_goods, 0) - coalesce(lag(now_link_goods) over steps, 0) as used,
+        coalesce(max_link_goods, 0) - coalesce(lag(max_link_goods) over steps, 0) as open
+    from core.favourite_stats
+    where deleted_at is null
+    window steps as (partition by client_id order by snapshot_date)
+),
+
+changes as (
+    select day, change as active, 0 as used, 0 as open from effects
+    union all
+    select day, 0 as active, used, open from slots
+    union all
+    select day, 0 as active, 0 as used, 0 as open from days
+),
+
+running as (
+    select
+        day,
+        sum(sum(active)) over (order by day) as active,
+        sum(sum(used)) over (order by day) as slots_used,
+        sum(sum(open)) over (order by day) as slots_open
+    from changes
+    group by day
+)
+
+select
+    running.day,
+    coalesce(made.offered, 0) as offered,
+    coalesce(made.confirmed, 0) as confirmed,
+    coalesce(made.missed, 0) as missed,
+    running.active,
+    made.confirmation_lag_hours,
+    running.slots_used,
+    running.slots_open as slots,
+    round(running.slots_used::numeric / nullif(running.slots_open, 0), 4) as slots_used_share
+from running
+inner join days on days.day = running.day
+left join made on made.day = running.day;
+
+comment on view mart.favourite_uptake is 'how favourite products are taken up. Grain: day';
+comment on column mart.favourite_uptake.day is 'business day';
+comment on column mart.favourite_uptake.offered is 'offers made on the day';
+comment on column mart.favourite_uptake.confirmed is 'of them, confirmed so far';
+comment on column mart.favourite_uptake.missed is 'of them, not confirmed in time';
+comment on column mart.favourite_uptake.active is 'confirmed offers of any day in effect at the end of the day';
+comment on column mart.favourite_uptake.confirmation_lag_hours is 'average hours from offer to confirmation, of those confirmed';
+comment on column mart.favourite_uptake.slots_used is 'goods that clients have chosen at the time, by their newest numbers by the day';
+comment on column mart.favourite_uptake.slots is 'goods that they might choose';
+comment on column mart.favourite_uptake.slots_used_share is 'slots used / slots';

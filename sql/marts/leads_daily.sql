@@ -1,0 +1,45 @@
+-- question: what do clients write about, and how do they mark the answer?
+-- grain: day of creation x type x source x form (null and empty stay as sent)
+-- formula: live leads by their present state. A lead is unread when it has unread messages; marks are
+--   counted by name, leads without a mark are not.
+create or replace view mart.leads_daily as
+with marks as (
+    select
+        lead_date,
+        type_name,
+        source_name,
+        form_name,
+        nullif(mark_name, '') as mark_name,
+        count(*) as leads,
+        count(*) filter (where unread_count > 0) as unread_leads,
+        coalesce(sum(unread_count), 0) as unread_messages
+    from core.leads
+    where deleted_at is null and lead_date <= (select leads_day from mart.as_of)
+    group by lead_date, type_name, source_name, form_name, nullif(mark_name, '')
+)
+
+select
+    lead_date as day,
+    type_name,
+    source_name,
+    form_name,
+    sum(leads) as leads,
+    sum(unread_leads) as unread_leads,
+    sum(unread_messages) as unread_messages,
+    coalesce(sum(leads) filter (where mark_name is not null), 0) as marked_leads,
+    coalesce(
+        jsonb_object_agg(mark_name, leads) filter (where mark_name is not null), '{}'
+    ) as leads_by_mark
+from marks
+group by lead_date, type_name, source_name, form_name;
+
+comment on view mart.leads_daily is 'leads by what they are about. Grain: day, type, source, form';
+comment on column mart.leads_daily.day is 'business day of creation';
+comment on column mart.leads_daily.type_name is 'type, as sent';
+comment on column mart.leads_daily.source_name is 'source, as sent';
+comment on column mart.leads_daily.form_name is 'form, as sent';
+comment on column mart.leads_daily.leads is 'leads';
+comment on column mart.leads_daily.unread_leads is 'of them, with unread messages';
+comment on column mart.leads_daily.unread_messages is 'unread messages';
+comment on column mart.leads_daily.marked_leads is 'of them, with a mark';
+comment on column mart.leads_daily.leads_by_mark is 'leads by mark, as {mark: count}';

@@ -1,0 +1,262 @@
+-- question: how soon are leads taken up and closed, and how old is the backlog?
+-- grain: lead that was live at the end of the day asked for; the view asks for the last day known
+-- formula: the source has no times of change, so history gives an interval: a change happened after
+--   the start of the last reading that still had the old state and by the publish that had the new
+--   one. Only readings that left no client pending narrow it; without one it begins at the creation
+--   of the lead, as for a lead that was first seen changed (it may have skipped a status). The first
+--   change is the first state outside new_lead_statuses; closing is the step into closed_lead_statuses
+--   after the last other state. hit: the whole interval lies within the limit; missed: beyond it, or
+--   the lead was still waiting beyond it; else unknown. A past day is judged by what its reading knew.
+create or replace function mart.leads_sla_on(asked_day date)
+returns table (
+    as_of_date date,
+    client_id bigint,
+    lead_id bigint,
+    day date,
+    type_name text,
+    source_name text,
+    form_name text,
+    status_name text,
+    created_at timestamptz,
+    first_change_after timestamptz,
+    first_change_by timestamptz,
+    first_change_sla text,
+    closed_after timestamptz,
+    closed_by timestamptz,
+    closing_sla text,
+    is_open boolean,
+    age_days integer,
+    age_bucket text
+)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+with reading as (
+    select asked.day, readings.known_at
+    from (select coalesce(asked_day, as_of.leads_day) as day from mart.as_of) as asked
+    inner join mart.readings
+        on readings.feed = 'leads' and asked.day between readings.first_day and readings.last_day
+),
+
+versions as (
+    select
+        leads.client_id,
+        leads.lead_id,
+        leads.lead_date,
+        leads.created_at,
+        leads.type_name,
+        leads.source_name,
+        leads.form_name,
+        leads.status_name,
+        leads.deleted_at,
+        leads.synced_at as valid_from,
+        'infinity'::timestamptz as valid_to
+    from core.leads
+    union all
+    select
+        leads.client_id,
+        leads.lead_id,
+        leads.lead_date,
+        leads.created_at,
+        leads.type_name,
+        leads.source_name,
+        leads.form_name,
+        leads.status_name,
+        leads.deleted_at,
+        leads.valid_from,
+        leads.valid_to
+    from history.leads
+),
+
+known as (
+    select
+        versions.*,
+        coalesce(versions.status_name, '') = ''
+        or versions.status_name = any(parameters.new_lead_statuses) as is_new,
+        coalesce(versions.status_name = any(parameters.closed_lead_statuses), false) as is_closed
+    from versions
+    cross join reading
+    cross join mart.parameters
+    where
+        versions.valid_from <= reading.known_at
+        and versions.lead_date <= reading.day
+        and versions.deleted_at is null
+),
+
+present as (
+    select known.*
+    from known
+    cross join reading
+    where known.valid_to > reading.known_at
+),
+
+steps as (
+    select
+        known.client_id,
+        known.lead_id,
+        min(known.valid_from) as first_seen,
+        min(known.valid_from) filter (where not known.is_new) as changed,
+        max(known.valid_to) filter (where not known.is_closed) as left_open
+    from known
+    group by known.client_id, known.lead_id
+),
+
+proofs as (
+    select runs.started_at, runs.finished_at
+    from sync.runs
+    where runs.feed = 'leads' and runs.status = 'published' and runs.pending = 0
+),
+
+moments as (
+    select steps.changed as moment from steps where steps.changed > steps.first_seen
+    union
+    select steps.left_open as moment from steps where steps.left_open < 'infinity'
+    union
+    select '9999-12-31'::timestamptz as moment
+),
+
+-- Of each moment, the last clean reading that ended before it; of the day asked for, the last at all.
+before as (
+    select
+        moments.moment,
+        max(proofs.started_at) as started_at,
+        max(proofs.finished_at) as finished_at
+    from moments
+    cross join reading
+    left join proofs
+        on proofs.finished_at < moments.moment and proofs.finished_at <= reading.known_at
+    group by moments.moment
+),
+
+intervals as (
+    select
+        present.client_id,
+        present.lead_id,
+        present.lead_date,
+        present.created_at,
+        present.type_name,
+        present.source_name,
+        present.form_name,
+        present.status_name,
+        present.is_closed,
+        case
+            when steps.changed is null then null
+            when before_change.finished_at >= steps.first_seen
+                then greatest(before_change.started_at, present.created_at)
+            else present.created_at
+        end as change_after,
+        steps.changed as change_by,
+        case
+            when not present.is_closed then null
+            when before_close.finished_at >= steps.first_seen
+                then greatest(before_close.started_at, present.created_at)
+            else present.created_at
+        end as closed_after,
+        case when present.is_closed then coalesce(steps.left_open, steps.first_seen) end
+            as closed_by,
+        case when before_now.finished_at >= steps.first_seen then before_now.started_at end
+            as still_at
+    from present
+    inner join steps
+        on steps.client_id = present.client_id and steps.lead_id = present.lead_id
+    left join before as before_change on before_change.moment = steps.changed
+    left join before as before_close on before_close.moment = steps.left_open
+    left join before as before_now on before_now.moment = '9999-12-31'::timestamptz
+)
+
+select
+    reading.day,
+    intervals.client_id,
+    intervals.lead_id,
+    intervals.lead_date,
+    intervals.type_name,
+    intervals.source_name,
+    intervals.form_name,
+    intervals.status_name,
+    intervals.created_at,
+    intervals.change_after,
+    intervals.change_by,
+    case
+        when intervals.change_by <= intervals.created_at + parameters.sla_hours * interval '1 hour'
+            then 'hit'
+        when
+            coalesce(
+                intervals.change_after,
+                case when intervals.change_by is null then intervals.still_at end
+            ) > intervals.created_at + parameters.sla_hours * interval '1 hour'
+            then 'missed'
+        else 'unknown'
+    end,
+    intervals.closed_after,
+    intervals.closed_by,
+    case
+        when
+            intervals.closed_by
+            <= intervals.created_at + parameters.closing_sla_hours * interval '1 hour'
+            then 'hit'
+        when
+            coalesce(
+                intervals.closed_after,
+                case when intervals.closed_by is null then intervals.still_at end
+            ) > intervals.created_at + parameters.closing_sla_hours * interval '1 hour'
+            then 'missed'
+        else 'unknown'
+    end,
+    not intervals.is_closed,
+    case when not intervals.is_closed then reading.day - intervals.lead_date end,
+    case
+        when intervals.is_closed then null
+        when reading.day - intervals.lead_date <= 1 then '0-1'
+        when reading.day - intervals.lead_date <= 3 then '2-3'
+        when reading.day - intervals.lead_date <= 7 then '4-7'
+        when reading.day - intervals.lead_date <= 30 then '8-30'
+        else '31+'
+    end
+from intervals
+cross join reading
+cross join mart.parameters;
+end;
+
+comment on function mart.leads_sla_on(date) is 'mart.leads_sla as of the end of a past business day, by what its reading knew; null asks for the last day known';
+
+create or replace view mart.leads_sla as
+select
+    as_of_date,
+    client_id,
+    lead_id,
+    day,
+    type_name,
+    source_name,
+    form_name,
+    status_name,
+    created_at,
+    first_change_after,
+    first_change_by,
+    first_change_sla,
+    closed_after,
+    closed_by,
+    closing_sla,
+    is_open,
+    age_days,
+    age_bucket
+from mart.leads_sla_on(null);
+
+comment on view mart.leads_sla is 'how soon leads are taken up and closed; for past days see the function mart.leads_sla_on. Grain: lead';
+comment on column mart.leads_sla.as_of_date is 'last day known';
+comment on column mart.leads_sla.client_id is 'the client';
+comment on column mart.leads_sla.lead_id is 'the lead';
+comment on column mart.leads_sla.day is 'business day of creation';
+comment on column mart.leads_sla.type_name is 'type, as sent';
+comment on column mart.leads_sla.source_name is 'source, as sent';
+comment on column mart.leads_sla.form_name is 'form, as sent';
+comment on column mart.leads_sla.status_name is 'status, as sent';
+comment on column mart.leads_sla.created_at is 'when the lead was made';
+comment on column mart.leads_sla.first_change_after is 'the lead was still new then; null when it is new';
+comment on column mart.leads_sla.first_change_by is 'the lead was new no more then; null when it is new';
+comment on column mart.leads_sla.first_change_sla is 'hit, missed or unknown, against sla_hours';
+comment on column mart.leads_sla.closed_after is 'the lead was still open then; null when it is open';
+comment on column mart.leads_sla.closed_by is 'the lead was closed then; null when it is open';
+comment on column mart.leads_sla.closing_sla is 'hit, missed or unknown, against closing_sla_hours';
+comment on column mart.leads_sla.is_open is 'the status is none of the closed ones';
+comment on column mart.leads_sla.age_days is 'days since creation, of an open lead';
+comment on column mart.leads_sla.age_bucket is 'the same in steps: 0-1, 2-3, 4-7, 8-30, 31+ days';

@@ -1,0 +1,101 @@
+-- question: how does the programme do, day by day?
+-- grain: day, without gaps from the first registration or operation to the last day known
+-- formula: members by mart.members; points by mart.points_movements (expired with and without a row
+--   that says so); activated: lots by the day from which they can be used, at the points they were
+--   given with; balances by mart.points_liability_daily; purchases are cheques that are no refund,
+--   buyers the clients who made one; net sales are purchases less refunds.
+create or replace view mart.program_daily as
+with last_day as (
+    select greatest(registrations_day, operations_day) as day, operations_day from mart.as_of
+),
+
+registered as (
+    select registration_date as day, count(*) as new_members
+    from mart.members
+    group by registration_date
+),
+
+moved as (
+    select
+        movement_date as day,
+        sum(points) filter (where kind = 'added') as points_added,
+        -sum(points) filter (where kind = 'redeemed') as points_redeemed,
+        -sum(points) filter (where kind = 'expired') as points_expired
+    from mart.points_movements
+    group by movement_date
+),
+
+activated as (
+    select greatest(active_date, issue_date) as day, sum(added) as points_activated
+    from mart.lots
+    group by greatest(active_date, issue_date)
+),
+
+balances as (
+    select
+        day,
+        sum(active_points) as active_balance,
+        sum(pending_points) as pending_balance
+    from mart.points_liability_daily
+    group by day
+),
+
+sold as (
+    select
+        day,
+        count(*) filter (where not is_refund) as purchases,
+        sum(net_amount) as net_sales,
+        count(distinct client_id) filter (where not is_refund) as buyers
+    from mart.cheques
+    group by day
+),
+
+days as (
+    select series::date as day
+    from
+        last_day,
+        generate_series(
+            least((select min(day) from registered), (select min(day) from sold))::timestamp,
+            last_day.day::timestamp,
+            interval '1 day'
+        ) as series
+)
+
+select
+    days.day,
+    coalesce(registered.new_members, 0) as new_members,
+    sum(coalesce(registered.new_members, 0)) over (order by days.day) as members,
+    coalesce(moved.points_added, 0) as points_added,
+    coalesce(moved.points_redeemed, 0) as points_redeemed,
+    coalesce(activated.points_activated, 0) as points_activated,
+    coalesce(moved.points_expired, 0) as points_expired,
+    coalesce(balances.active_balance, 0) as active_balance,
+    coalesce(balances.pending_balance, 0) as pending_balance,
+    readings.last_day as balance_observed_date,
+    coalesce(sold.purchases, 0) as purchases,
+    coalesce(sold.net_sales, 0) as net_sales,
+    coalesce(sold.buyers, 0) as buyers
+from days
+cross join last_day
+left join registered on registered.day = days.day
+left join moved on moved.day = days.day and days.day <= last_day.operations_day
+left join activated on activated.day = days.day and days.day <= last_day.operations_day
+left join balances on balances.day = days.day
+left join sold on sold.day = days.day and days.day <= last_day.operations_day
+left join mart.readings
+    on readings.feed = 'operations' and days.day between readings.first_day and readings.last_day;
+
+comment on view mart.program_daily is 'the programme day by day: members, points, purchases. Grain: day';
+comment on column mart.program_daily.day is 'business day';
+comment on column mart.program_daily.new_members is 'clients who registered';
+comment on column mart.program_daily.members is 'clients registered so far';
+comment on column mart.program_daily.points_added is 'points given';
+comment on column mart.program_daily.points_redeemed is 'points redeemed';
+comment on column mart.program_daily.points_activated is 'points that became usable';
+comment on column mart.program_daily.points_expired is 'points expired, with and without a row that says so';
+comment on column mart.program_daily.active_balance is 'points that could be redeemed at the end of the day';
+comment on column mart.program_daily.pending_balance is 'points not usable yet, or blocked, at the end of the day';
+comment on column mart.program_daily.balance_observed_date is 'last day of the reading that told the balances; when later than the day, points spent in between are off already';
+comment on column mart.program_daily.purchases is 'cheques that are no refund';
+comment on column mart.program_daily.net_sales is 'purchases less refunds, in money';
+comment on column mart.program_daily.buyers is 'clients with a purchase';

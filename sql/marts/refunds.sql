@@ -1,0 +1,58 @@
+-- question: how much is given back, and how many points with it?
+-- grain: day x store
+-- formula: refunds and purchases of the day (a refund is dated by itself, not by its purchase); the
+--   refund rate by count is refunds / purchases, by amount the absolute refunds / purchases. Points
+--   clawed back are those of mart.points_movements, on the day of the refund, in the store of the lot.
+create or replace view mart.refunds as
+with pieces as (
+    select
+        day,
+        pos_id,
+        (not is_refund)::integer as purchases,
+        is_refund::integer as refunds,
+        case when is_refund then 0 else amount end as purchase_amount,
+        case when is_refund then abs(amount) else 0 end as refund_amount,
+        0 as points
+    from mart.cheques
+    where day <= (select operations_day from mart.as_of)
+    union all
+    select
+        movement_date as day,
+        pos_id,
+        0 as purchases,
+        0 as refunds,
+        0 as purchase_amount,
+        0 as refund_amount,
+        -points as points
+    from mart.points_movements
+    where kind = 'clawed_back' and movement_date <= (select operations_day from mart.as_of)
+)
+
+select
+    pieces.day,
+    pieces.pos_id,
+    points_of_sale.name as store_name,
+    sum(pieces.purchases) as purchases,
+    sum(pieces.refunds) as refunds,
+    round(sum(pieces.refunds)::numeric / nullif(sum(pieces.purchases), 0), 4)
+        as refund_rate_by_count,
+    sum(pieces.purchase_amount) as purchase_amount,
+    sum(pieces.refund_amount) as refund_amount,
+    round(sum(pieces.refund_amount) / nullif(sum(pieces.purchase_amount), 0), 4)
+        as refund_rate_by_amount,
+    sum(pieces.points) as points_clawed_back
+from pieces
+left join core.points_of_sale on points_of_sale.pos_id = pieces.pos_id
+group by pieces.day, pieces.pos_id, points_of_sale.name;
+
+comment on view mart.refunds is 'refunds, and the points that went with them. Grain: day, store';
+comment on column mart.refunds.day is 'business day';
+comment on column mart.refunds.pos_id is 'point of sale; null when not told';
+comment on column mart.refunds.store_name is 'its name';
+comment on column mart.refunds.purchases is 'cheques that are no refund';
+comment on column mart.refunds.refunds is 'refunds';
+comment on column mart.refunds.refund_rate_by_count is 'refunds / purchases; null without purchases';
+comment on column mart.refunds.purchase_amount is 'amount of purchases, in money';
+comment on column mart.refunds.refund_amount is 'absolute amount of refunds, in money';
+comment on column mart.refunds.refund_rate_by_amount is 'refund amount / purchase amount; null without purchases';
+comment on column mart.refunds.points_clawed_back is 'points taken back for refunds';

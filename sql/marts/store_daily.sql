@@ -1,0 +1,68 @@
+-- question: what does each store sell, and which points pass over its counter?
+-- grain: day x partner x store (as the rows tell them: null and empty stay)
+-- formula: purchases are cheques that are no refund; net sales are purchases less refunds; the average
+--   cheque is the amount of purchases / purchases; points added by the lots that name the store,
+--   redeemed by its cheques; clients with a purchase.
+create or replace view mart.store_daily as
+with pieces as (
+    select
+        day,
+        partner_name,
+        pos_id,
+        (not is_refund)::integer as purchases,
+        is_refund::integer as refunds,
+        case when is_refund then 0 else amount end as purchase_amount,
+        case when is_refund then abs(amount) else 0 end as refund_amount,
+        net_amount,
+        0 as points_added,
+        redeemed as points_redeemed,
+        case when not is_refund then client_id end as buyer
+    from mart.cheques
+    where day <= (select operations_day from mart.as_of)
+    union all
+    select
+        issue_date as day,
+        partner_name,
+        pos_id,
+        0 as purchases,
+        0 as refunds,
+        0 as purchase_amount,
+        0 as refund_amount,
+        0 as net_amount,
+        added as points_added,
+        0 as points_redeemed,
+        null as buyer
+    from mart.lots
+    where issue_date <= (select operations_day from mart.as_of)
+)
+
+select
+    pieces.day,
+    pieces.partner_name,
+    pieces.pos_id,
+    points_of_sale.name as store_name,
+    sum(pieces.purchases) as purchases,
+    sum(pieces.net_amount) as net_sales,
+    round(sum(pieces.purchase_amount) / nullif(sum(pieces.purchases), 0), 2) as average_cheque,
+    sum(pieces.points_added) as points_added,
+    sum(pieces.points_redeemed) as points_redeemed,
+    sum(pieces.refunds) as refunds,
+    sum(pieces.refund_amount) as refund_amount,
+    count(distinct pieces.buyer) as clients
+from pieces
+left join core.points_of_sale on points_of_sale.pos_id = pieces.pos_id
+group by pieces.day, pieces.partner_name, pieces.pos_id, points_of_sale.name;
+
+comment on view mart.store_daily is 'sales and points of each store. Grain: day, partner, store';
+comment on column mart.store_daily.day is 'business day';
+comment on column mart.store_daily.partner_name is 'partner, as sent; null or empty when not told';
+comment on column mart.store_daily.pos_id is 'point of sale; null when not told, as for gifts';
+comment on column mart.store_daily.store_name is 'its name';
+comment on column mart.store_daily.purchases is 'cheques that are no refund';
+comment on column mart.store_daily.net_sales is 'purchases less refunds, in money';
+comment on column mart.store_daily.average_cheque is 'amount of purchases / purchases, refunds apart';
+comment on column mart.store_daily.points_added is 'points given';
+comment on column mart.store_daily.points_redeemed is 'points redeemed';
+comment on column mart.store_daily.refunds is 'cheques that are refunds';
+comment on column mart.store_daily.refund_amount is 'their absolute amount';
+comment on column mart.store_daily.clients is 'clients with a purchase';

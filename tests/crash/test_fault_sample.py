@@ -1,0 +1,39 @@
+"""Every kind of failure at a few places: `python -m tests.crash.faults` takes every place."""
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from lcm_pipeline.warehouse.embedded import embedded_postgres
+from tests.crash.fault_cases import HTTP_KINDS, SQL_KINDS, Case, FaultScene, open_fault_scene
+from tests.crash.scenes import quick_folder
+from tests.syncing import FEEDS
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[FaultScene]:
+    with (
+        quick_folder() as folder,
+        embedded_postgres(folder) as url,
+        open_fault_scene(url, folder, seed=2, is_first=False) as scene,
+    ):
+        yield scene
+
+
+def _spoil(scene: FaultScene, kind: str, feed: str, most: int) -> None:
+    verdict = scene.play(Case(feed, kind, Random(f"{kind} {feed}").randint(1, most)))
+    assert verdict.was_met
+    assert (verdict.lost, verdict.surplus, verdict.problems) == ([], [], [])
+
+
+@pytest.mark.parametrize("kind", HTTP_KINDS)
+def test_a_call_that_fails_costs_no_row(scene: FaultScene, kind: str) -> None:
+    feed = FEEDS[[*HTTP_KINDS].index(kind) % len(FEEDS)]
+    _spoil(scene, kind, feed, scene.sizes[feed][0])
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+@pytest.mark.parametrize("kind", SQL_KINDS)
+def test_a_statement_that_fails_costs_no_row(scene: FaultScene, kind: str, feed: str) -> None:
+    _spoil(scene, kind, feed, scene.sizes[feed][1])

@@ -1,0 +1,91 @@
+"""Several processes at the same days, and readers while it is published again and again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.warehouse.embedded import embedded_postgres
+from tests.crash.contents import compare, contents, insane_versions
+from tests.crash.fault_cases import FaultScene
+from tests.crash.readers import publish_and_read
+from tests.crash.scenes import (
+    WINDOW,
+    Scene,
+    open_scene,
+    outcome_of,
+    quick_folder,
+    start_victim,
+    watched_tables,
+)
+from tests.crash.watching import watching
+from tests.oracle import differences
+from tests.syncing import FEEDS
+
+_A_FEW_SECONDS = 4.0
+_OVERLAPPING = [
+    Window(date(2026, 3, 1), date(2026, 3, 12)),
+    Window(date(2026, 3, 4), date(2026, 3, 12)),
+    Window(date(2026, 3, 12), date(2026, 3, 12)),
+    Window(date(2026, 3, 2), date(2026, 3, 9)),
+]
+
+
+@contextmanager
+def _small_scene() -> Iterator[Scene]:
+    with (
+        quick_folder() as folder,
+        embedded_postgres(folder) as url,
+        open_scene(url, folder, seed=5, clients=6) as scene,
+    ):
+        yield scene
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    with _small_scene() as scene:
+        yield scene
+
+
+def _sync_at_once(scene: Scene, database: str, windows: list[Window]) -> None:
+    order = scene.order(database, FEEDS)
+    tables = {feed: watched_tables(feed) for feed in FEEDS}
+    with watching(scene.warehouse(database), tables, pause=0.05) as watcher:
+        started = [start_victim(replace(order, window=window)) for window in windows]
+        told = [outcome_of(*one)[-1] for one in started]
+    assert [kind for kind, _ in told] == ["done"] * len(windows), told
+    assert watcher.torn == 0
+    assert watcher.slowest < _A_FEW_SECONDS
+    assert insane_versions(scene.warehouse(database)) == 0
+
+
+@pytest.mark.parametrize("processes", [2, 4, 8])
+@pytest.mark.parametrize("beginning", [0, 1])
+def test_processes_at_the_same_days_end_in_one_correct_result(
+    scene: Scene, processes: int, beginning: int
+) -> None:
+    with scene.clone(scene.beginnings[beginning]) as database:
+        _sync_at_once(scene, database, [WINDOW] * processes)
+        held = contents(scene.warehouse(database))
+        assert compare(scene.endings[scene.beginnings[beginning]].contents, held) == ([], [])
+
+
+@pytest.mark.parametrize("beginning", [0, 1])
+def test_processes_at_overlapping_days_end_in_one_correct_result(
+    scene: Scene, beginning: int
+) -> None:
+    with scene.clone(scene.beginnings[beginning]) as database:
+        _sync_at_once(scene, database, _OVERLAPPING)
+        truth = scene.simulator.world.truth()
+        assert differences(truth, scene.warehouse(database), last=WINDOW.last) == []
+
+
+def test_a_reader_never_sees_a_torn_day() -> None:
+    with _small_scene() as scene, scene.clone(scene.beginnings[1]) as database:
+        outcome = publish_and_read(FaultScene(scene), database, publishes=40, readers=2, seed=1)
+    assert (outcome.torn, outcome.failures) == (0, [])
+    assert outcome.looks > outcome.publishes
+    assert outcome.slowest < _A_FEW_SECONDS

@@ -1,0 +1,47 @@
+"""Holds a mart against a golden answer, row by row and column by column."""
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from psycopg.rows import dict_row
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.warehouse.connection import Warehouse
+
+MOST_SHOWN = 8
+
+
+def read_mart(warehouse: Warehouse, name: str) -> list[dict[str, Any]]:
+    """All rows of a mart."""
+    with warehouse.connect() as session, session.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(SQL("select * from {}").format(Identifier("mart", name))).fetchall()
+
+
+def assert_answer(
+    warehouse: Warehouse, name: str, expected: Sequence[dict[str, Any]], key: Sequence[str]
+) -> None:
+    """Fail with the first rows that differ in a column of the expected ones."""
+    assert expected, f"nothing is expected of {name}"
+    told = _by_key(read_mart(warehouse, name), key)
+    wanted = _by_key(expected, key)
+    wrong = [f"missing {k}" for k in wanted.keys() - told.keys()]
+    wrong += [f"surplus {k}: {told[k]}" for k in told.keys() - wanted.keys()]
+    for which, row in wanted.items():
+        for column, value in row.items():
+            if which in told and not _alike(value, told[which][column]):
+                wrong.append(f"{which} {column}: expected {value!r}, not {told[which][column]!r}")
+    assert not wrong, f"{name}: {len(wrong)} differences, such as\n" + "\n".join(wrong[:MOST_SHOWN])
+
+
+def _by_key(rows: Sequence[dict[str, Any]], key: Sequence[str]) -> dict[Any, dict[str, Any]]:
+    found = {tuple(row[name] for name in key): row for row in rows}
+    assert len(found) == len(rows), f"two rows have the same {', '.join(key)}"
+    return found
+
+
+def _alike(expected: Any, told: Any) -> bool:
+    if isinstance(expected, float) and not math.isnan(expected):
+        return told is not None and abs(Decimal(expected) - Decimal(told)) < Decimal("1e-6")
+    return bool(expected == told)

@@ -1,0 +1,247 @@
+"""Past days are what they were: the clock moves, the days are synced, and we ask back."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg.rows import dict_row
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.partitions import ensure_partitions
+from tests.marts.comparing import read_mart
+from tests.marts.worlds import Author, Synced, empty_world, sync
+
+START, FIRST, SECOND, THIRD = date(2026, 3, 1), date(2026, 3, 5), date(2026, 3, 8), date(2026, 3, 9)
+_STAMPS = {
+    "sync.runs": ("started_at", "finished_at"),
+    "sync.client_state": ("read_at",),
+    "sync.registration_days": ("read_at",),
+    "core.registrations": ("first_seen_at", "synced_at"),
+    "core.operations": ("first_seen_at", "synced_at", "deleted_at"),
+    "core.leads": ("first_seen_at", "synced_at", "deleted_at"),
+    "history.operations": ("valid_from", "valid_to"),
+    "history.leads": ("valid_from", "valid_to"),
+}
+
+
+class Story:
+    """A programme whose days pass, with a warehouse whose clock goes with it."""
+
+    def __init__(self, simulator: RunningSimulator, warehouse: Warehouse, home: Path) -> None:
+        self.simulator, self.warehouse, self._home = simulator, warehouse, home
+        self.author = Author(simulator)
+
+    def sync_day(self, last: date) -> None:
+        """Sync at six in the morning after the day; rows are stamped so, not by the wall clock."""
+        morning = datetime(last.year, last.month, last.day, 6) + timedelta(days=1)
+        self.simulator.world.advance(morning)
+        began = datetime.now(UTC)
+        sync(self.simulator, self.warehouse, self._home, START, last)
+        self._stamp(began, (morning - timedelta(hours=3)).replace(tzinfo=UTC))
+
+    def _stamp(self, began: datetime, moment: datetime) -> None:
+        with self.warehouse.connect(autocommit=True) as session:
+            for table in ("operations", "leads"):
+                ensure_partitions(session, "history", table, [START])
+            for table, columns in _STAMPS.items():
+                for column in columns:
+                    session.execute(
+                        SQL("update {} set {} = %s where {} >= %s").format(
+                            Identifier(*table.split(".")), Identifier(column), Identifier(column)
+                        ),
+                        (moment + timedelta(minutes=column == "finished_at"), began),
+                    )
+
+
+@pytest.fixture
+def story(warehouse: Warehouse, tmp_path: Path) -> Iterator[Story]:
+    with empty_world(START, datetime(2026, 3, 1, 1)) as simulator:
+        yield Story(simulator, warehouse, tmp_path)
+
+
+def test_liability_of_a_past_day_is_what_its_reading_told(story: Story) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    spent = story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00", ends="2026-06-01T00:00:00")
+    waiting = story.author.lot(
+        client, 2, "2026-03-04T10:00:00", "30.00", Active=False,
+        starts="2026-03-08T00:00:00", ends="2026-03-09T12:00:00",
+    )  # fmt: skip
+    gone = story.author.lot(client, 3, "2026-03-05T23:59:59.9999999", "5.00")
+    # After midnight already: a row of the day that has not ended counts for no day yet.
+    story.author.lot(client, 4, "2026-03-06T01:00:00", "1000.00", ends="2026-06-01T00:00:00")
+    story.sync_day(FIRST)
+    told = _balances(story.warehouse)
+    assert told == {
+        date(2026, 3, 2): (100, 0),
+        date(2026, 3, 3): (100, 0),
+        date(2026, 3, 4): (100, 30),
+        FIRST: (105, 30),
+    }
+
+    spent.row["Remain"] = Decimal("40.00")
+    waiting.row["Active"] = True
+    client.operations.remove(gone)
+    story.sync_day(SECOND)
+    again = _balances(story.warehouse)
+    assert {day: again[day] for day in told} == told
+    assert again[date(2026, 3, 6)] == again[date(2026, 3, 7)] == (1040, 30)
+    assert again[SECOND] == (1070, 0)
+
+    waiting.row["Remain"] = Decimal("0.00")
+    story.sync_day(THIRD)
+    last = _balances(story.warehouse)
+    assert {day: last[day] for day in again} == again
+    assert last[THIRD] == (1040, 0)
+    observed = {
+        row["day"]: row["observed_date"]
+        for row in read_mart(story.warehouse, "points_liability_daily")
+    }
+    assert observed[date(2026, 3, 3)] == FIRST
+    assert observed[date(2026, 3, 7)] == SECOND
+
+
+def test_the_bridge_says_what_history_saw_happen(story: Story) -> None:
+    """A lot of which nothing was redeemed expires silently; a cheque vanishes with its lot."""
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    expiring = story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00",
+                                ends="2026-03-07T00:00:00", Remain=Decimal("60.00"))  # fmt: skip
+    story.author.cheque(client, 501, "2026-03-03T10:00:00", "80.00", Redeemed=Decimal("40.00"))
+    vanishing = [
+        story.author.cheque(client, 502, "2026-03-04T10:00:00", "90.00", Redeemed=Decimal("10.00")),
+        story.author.lot(client, 2, "2026-03-04T10:00:00", "9.00", ChequeId=502),
+    ]
+    paying = story.author.lot(client, 3, "2026-03-03T09:00:00", "10.00", Remain=Decimal("0.00"))
+    story.sync_day(FIRST)
+    for entry in vanishing:
+        client.operations.remove(entry)
+    expiring.row["Remain"] = Decimal("0.00")
+    story.sync_day(SECOND)
+    (month,) = read_mart(story.warehouse, "points_bridge_monthly")
+    assert paying.row["Remain"] == 0
+    names = ("added", "redeemed", "expired", "corrections", "residual", "closing")
+    assert [month[name] for name in names] == [110, 40, 60, -10, 0, 0]
+
+
+def test_lots_that_lose_more_than_the_rows_say_show_in_the_residual(story: Story) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00", Remain=Decimal("70.00"))
+    story.sync_day(FIRST)
+    (month,) = read_mart(story.warehouse, "points_bridge_monthly")
+    assert (month["residual"], month["closing"]) == (-30, 70)
+
+
+def test_lead_sla_of_a_past_day_is_what_was_known_then(story: Story) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    quick = story.author.lead(client, 41, "2026-03-05T20:00:00")
+    slow = story.author.lead(client, 42, "2026-03-05T21:00:00")
+    story.author.lead(client, 43, "2026-03-06T02:00:00")
+    story.sync_day(FIRST)
+    assert _sla(story.warehouse, FIRST) == {41: ("unknown", True), 42: ("unknown", True)}
+
+    quick.row["LeadStatusName"] = "В работе"
+    story.sync_day(date(2026, 3, 6))
+    quick.row["LeadStatusName"] = "Закрыто"
+    story.sync_day(date(2026, 3, 7))
+    slow.row["LeadStatusName"] = "Решено"
+    story.sync_day(SECOND)
+
+    assert _sla(story.warehouse, FIRST) == {41: ("unknown", True), 42: ("unknown", True)}
+    sixth = _sla(story.warehouse, date(2026, 3, 6))
+    assert sixth[41] == ("unknown", True)
+    assert sixth[42] == ("missed", True)
+    seventh = _sla(story.warehouse, date(2026, 3, 7))
+    assert (seventh[41][1], seventh[42][1]) == (False, True)
+    now = {row["lead_id"]: row for row in read_mart(story.warehouse, "leads_sla")}
+    assert now[42]["first_change_sla"] == "missed"
+    assert now[42]["first_change_after"] == now[42]["closed_after"] == _utc(2026, 3, 8, 3)
+    assert now[42]["first_change_by"] == now[42]["closed_by"] == _utc(2026, 3, 9, 3)
+    assert now[41]["first_change_after"] == _utc(2026, 3, 6, 3)
+    assert now[41]["first_change_by"] == _utc(2026, 3, 7, 3)
+    assert now[41]["closing_sla"] == "hit"
+    assert now[43]["first_change_sla"] == "missed"
+
+
+def test_days_that_changed_say_why(story: Story) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    lot = story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00")
+    vanishing = story.author.cheque(client, 501, "2026-03-03T10:00:00", "80.00")
+    story.sync_day(FIRST)
+    assert read_mart(story.warehouse, "restatements") == []
+    lot.row["Remain"] = Decimal("99.00")
+    client.operations.remove(vanishing)
+    story.author.cheque(client, 502, "2026-03-03T10:00:00", "-70.00", Refund=True)
+    story.sync_day(SECOND)
+    told = {
+        (row["day"], row["table_name"], row["reason"]): (row["rows"], row["amount_change"])
+        for row in read_mart(story.warehouse, "restatements")
+    }
+    assert told == {
+        (date(2026, 3, 2), "operations", "mutated"): (1, 0),
+        (date(2026, 3, 3), "operations", "vanished"): (1, -80),
+        (date(2026, 3, 3), "operations", "late"): (1, -70),
+    }
+    days = {
+        row["day"]: row["restated_rows"]
+        for row in read_mart(story.warehouse, "data_completeness")
+        if row["table_name"] == "operations"
+    }
+    assert (days[date(2026, 3, 2)], days[date(2026, 3, 3)], days[SECOND]) == (1, 2, 0)
+
+
+def test_completeness_says_what_is_loaded_and_what_is_pending(by_hand: Synced) -> None:
+    rows = [
+        row
+        for row in read_mart(by_hand.warehouse, "data_completeness")
+        if row["day"] == by_hand.last
+    ]
+    assert {row["table_name"]: row["loaded_rows"] for row in rows} == {
+        "registrations": 1, "operations": 1, "leads": 1, "favourite_offers": 0,
+    }  # fmt: skip
+    assert all(row["complete_through"] == by_hand.last for row in rows)
+    assert all(row["complete_share"] == 1 and row["pending_clients"] == 0 for row in rows)
+    assert all(row["source_total"] == row["loaded_total"] for row in rows)
+
+
+def test_a_client_that_was_not_proven_is_pending_from_its_last_proof_on(story: Story) -> None:
+    for number in (7, 8):
+        client = story.author.client(number, f"2026-03-0{number - 5}T01:00:00", [{"Card": number}])
+        story.author.lot(client, number, "2026-03-04T10:00:00", "100.00")
+    story.sync_day(FIRST)
+    story.sync_day(SECOND)
+    with story.warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "update sync.client_state set pending_since = now(), read_at = %s"
+            " where endpoint = 'operations' and client_id = 7",
+            (_utc(2026, 3, 6, 3),),
+        )
+    days = {
+        row["day"]: (row["clients"], row["pending_clients"], row["complete_share"])
+        for row in read_mart(story.warehouse, "data_completeness")
+        if row["table_name"] == "operations"
+    }
+    assert days[date(2026, 3, 2)] == (1, 0, 1)
+    assert days[FIRST] == (2, 0, 1)
+    assert days[date(2026, 3, 6)] == days[SECOND] == (2, 1, Decimal("0.5"))
+
+
+def _balances(warehouse: Warehouse) -> dict[date, tuple[Decimal, Decimal]]:
+    rows: dict[date, tuple[Decimal, Decimal]] = {}
+    for row in read_mart(warehouse, "points_liability_daily"):
+        active, pending = rows.get(row["day"], (Decimal(0), Decimal(0)))
+        rows[row["day"]] = (active + row["active_points"], pending + row["pending_points"])
+    return rows
+
+
+def _sla(warehouse: Warehouse, day: date) -> dict[int, tuple[Any, Any]]:
+    with warehouse.connect() as session, session.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute("select * from mart.leads_sla_on(%s)", (day,)).fetchall()
+    return {row["lead_id"]: (row["first_change_sla"], row["is_open"]) for row in rows}
+
+
+def _utc(year: int, month: int, day: int, hour: int) -> datetime:
+    return datetime(year, month, day, hour, tzinfo=UTC)

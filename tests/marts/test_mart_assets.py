@@ -1,0 +1,69 @@
+"""Marts in Dagster: downstream of the facts they read, and blocked when those do not add up."""
+
+from datetime import date
+
+import dagster as dg
+import pytest
+
+from lcm_pipeline.definitions import defs
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.orchestration.assets.marts import MARTS
+from lcm_pipeline.orchestration.launch import ChecksFailed, dagster_instance, materialize_window
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.progress import LoggedProgress
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts import marts
+from tests.conftest import MakeSettings, Programme
+
+SPECS = {spec.key.path[-1]: spec for step in MARTS for spec in step.specs}
+WEEK = Window(date(2026, 3, 1), date(2026, 3, 7))
+
+
+def _materialized(instance: dg.DagsterInstance) -> set[str]:
+    keys = {name: dg.AssetKey(["mart", name]) for name in SPECS}
+    return {name for name, key in keys.items() if instance.get_latest_materialization_event(key)}
+
+
+def _sync(settings: Settings, warehouse: Warehouse) -> None:
+    materialize_window(settings, warehouse, WEEK, LoggedProgress())
+
+
+def test_every_mart_is_an_asset_with_its_header_as_description() -> None:
+    assert SPECS.keys() == {mart.name for mart in marts()} - {"readings", "as_of"}
+    for mart in marts():
+        if mart.name in SPECS:
+            assert mart.question in (SPECS[mart.name].description or "")
+            assert SPECS[mart.name].group_name == "marts"
+
+
+def test_lineage_leads_to_the_facts() -> None:
+    graph = defs.resolve_asset_graph()
+
+    def facts_above(name: str) -> set[str]:
+        above = graph.get_ancestor_asset_keys(dg.AssetKey(["mart", name]))
+        return {key.path[0] for key in above} - {"mart"}
+
+    assert facts_above("store_daily") == {"clients", "operations"}
+    assert facts_above("leads_sla") == {"clients", "leads"}
+    assert "favourite_offers" in facts_above("client_360")
+
+
+def test_marts_of_facts_that_do_not_add_up_are_blocked_and_no_others(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(programme(clients=30), warehouse, timezone="Europe/Moscow")
+    _sync(settings, warehouse)
+    with dagster_instance(settings) as instance:
+        assert _materialized(instance) == SPECS.keys()
+        instance.wipe_assets([dg.AssetKey(["mart", name]) for name in SPECS])
+    with warehouse.connect() as session:
+        session.execute(
+            "delete from core.leads where lead_id = (select min(lead_id) from core.leads)"
+        )
+    with pytest.raises(ChecksFailed, match="leads: totals differ for 1"):
+        _sync(settings, warehouse)
+    with dagster_instance(settings) as instance:
+        blocked = SPECS.keys() - _materialized(instance)
+    assert blocked == {
+        "leads_daily", "leads_sla", "client_360", "data_completeness", "restatements",
+    }  # fmt: skip

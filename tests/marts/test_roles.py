@@ -1,0 +1,144 @@
+"""Who may reach what: each role logs in and tries what it must not reach."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts import marts
+from lcm_pipeline.warehouse.migrations import migrate
+from lcm_pipeline.warehouse.partitions import ensure_partitions
+from tests.marts.comparing import read_mart
+from tests.marts.worlds import Synced
+
+READS = {
+    "lcm_loader": {"core", "history", "mart", "sync", "outbox"},
+    "lcm_analyst": {"core", "history", "mart"},
+    "lcm_bi": {"mart"},
+}
+SAMPLES = {
+    "core": "core.clients",
+    "history": "history.operations",
+    "mart": "mart.program_daily",
+    "sync": "sync.quarantine",
+    "outbox": "outbox.profile_updates",
+}
+
+
+@contextmanager
+def _logged_in(warehouse: Warehouse, role: str) -> Iterator[psycopg.Connection]:
+    """A session of the role itself; it may log in for that long."""
+    with warehouse.connect(autocommit=True) as owner:
+        owner.execute(SQL("alter role {} login").format(Identifier(role)))
+        parts = urlsplit(warehouse.url)
+        host = parts.netloc.rpartition("@")[2]
+        url = parts._replace(netloc=f"{role}@{host}").geturl()
+        try:
+            with psycopg.connect(url, autocommit=True) as session:
+                yield session
+        finally:
+            owner.execute(SQL("alter role {} nologin").format(Identifier(role)))
+
+
+@pytest.mark.parametrize("role", READS)
+def test_a_role_reads_what_it_may_and_nothing_else(role: str, by_hand: Synced) -> None:
+    with _logged_in(by_hand.warehouse, role) as session:
+        for schema, table in SAMPLES.items():
+            reading = f"select count(*) from {table}"
+            if schema in READS[role]:
+                session.execute(reading.encode())
+            else:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    session.execute(reading.encode())
+
+
+@pytest.mark.parametrize("role", ["lcm_analyst", "lcm_bi"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from core.clients",
+        "update mart.parameters set point_value = 0",
+        "insert into mart.rfm_segments (priority, segment, segment_ru) values (99, '', '')",
+        "create table mart.mine (id int)",
+        "create view mart.mine as select 1 as one",
+        "insert into outbox.profile_updates (client_id) values (1)",
+        "select * from public.lcm_migrations",
+    ],
+)
+def test_readers_write_nothing(role: str, statement: str, by_hand: Synced) -> None:
+    with (
+        _logged_in(by_hand.warehouse, role) as session,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        session.execute(statement.encode())
+
+
+def test_bi_reads_every_mart_and_past_days(by_hand: Synced) -> None:
+    with _logged_in(by_hand.warehouse, "lcm_bi") as session:
+        for mart in marts():
+            session.execute(SQL("select * from {}").format(Identifier("mart", mart.name)))
+        session.execute("select * from mart.leads_sla_on('2026-03-09')")
+
+
+def test_bi_has_a_statement_timeout(by_hand: Synced) -> None:
+    with _logged_in(by_hand.warehouse, "lcm_bi") as session:
+        assert session.execute("show statement_timeout").fetchone() == ("1min",)
+
+
+def test_the_loader_writes_and_makes_months_and_tables(warehouse: Warehouse) -> None:
+    with _logged_in(warehouse, "lcm_loader") as session:
+        session.execute("insert into sync.runs (feed, window_from, window_to)"
+                        " values ('leads', '2026-03-01', '2026-03-01')")  # fmt: skip
+        session.execute("insert into outbox.profile_updates (client_id) values (1)")
+        assert ensure_partitions(session, "core", "leads", [date(2031, 1, 1)])
+        assert ensure_partitions(session, "history", "leads", [date(2031, 1, 1)])
+        session.execute("create unlogged table staging.mine (id int)")
+        session.execute("update mart.parameters set timezone = 'Europe/Moscow'")
+
+
+def test_tables_and_months_of_later_are_readable_too(warehouse: Warehouse) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("create table core.later (id int)")
+        session.execute("create view mart.later as select id from core.later")
+        ensure_partitions(session, "core", "operations", [date(2031, 1, 1)])
+    with _logged_in(warehouse, "lcm_bi") as session:
+        session.execute("select * from mart.later")
+    with _logged_in(warehouse, "lcm_analyst") as session:
+        session.execute("select * from core.later")
+        session.execute("select * from core.operations_203101")
+
+
+def test_a_user_who_may_not_make_roles_migrates_all_the_same(
+    postgres: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The roles are there by now, so another name stands for a server on which they are missing."""
+    with psycopg.connect(postgres, autocommit=True) as owner:
+        owner.execute("create role humble login")
+        owner.execute("create database humble_house owner humble")
+        try:
+            parts = urlsplit(postgres)
+            host = parts.netloc.rpartition("@")[2]
+            url = parts._replace(netloc=f"humble@{host}", path="/humble_house").geturl()
+            assert "0006_create_roles.sql" in migrate(Warehouse(url))
+            assert "lcm_bi is not set" in caplog.text
+            assert "humble alone" in caplog.text
+            assert read_mart(Warehouse(url), "program_daily") == []
+        finally:
+            owner.execute("drop database if exists humble_house with (force)")
+            owner.execute("drop role humble")
+
+
+def test_no_phone_and_no_card_number_can_be_reached_from_the_marts(by_chance: Synced) -> None:
+    secret = {str(row["Card"]) for row in by_chance.truth["registrations"]}
+    secret |= {str(row["OutNumber"]) for row in by_chance.truth["registrations"]} - {"None"}
+    profiles = by_chance.simulator.world.profile_rows()
+    secret |= {str(row["Phone"]) for row in profiles} - {"None"}
+    for mart in marts():
+        for row in read_mart(by_chance.warehouse, mart.name):
+            shown = {str(value) for value in row.values()}
+            assert not shown & secret, f"mart.{mart.name} shows {shown & secret}"
