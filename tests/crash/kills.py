@@ -60,7 +60,10 @@ class Campaign:
             if before // _TOLD_EACH < self._struck // _TOLD_EACH:
                 print(f"{self._struck} strikes, {len(self.table.wrong)} wrong", flush=True)
             self.slowest = max(self.slowest, episode.slowest)
+            told = len(self.table.wrong)
             episode.count_in(self.table, f"episode {number} of seed {self.seed}")
+            for wrong in self.table.wrong[told:]:
+                print("WRONG:", wrong, flush=True)
 
 
 def blows_for(scene: Scene, beginning: str, number: int, chance: Random) -> list[Blow]:
@@ -106,7 +109,9 @@ def _kill_at_marks(campaign: Campaign, folder: Path, count: int) -> None:
         embedded_postgres(folder) as url,
         open_scene(url, folder, seed=campaign.seed) as scene,
     ):
-        campaign.table.wrong += kill_at_marks(scene, count, line, campaign.seed)
+        wrong = kill_at_marks(scene, count, line, campaign.seed)
+        campaign.table.wrong += wrong
+        print(*(f"WRONG: {one}" for one in wrong), sep="\n", flush=True)
 
 
 def main(words: list[str]) -> int:
@@ -126,8 +131,6 @@ def main(words: list[str]) -> int:
             _kill_at_marks(campaign, folders[0], options.marks)
     print(campaign.table.show("point"))
     print(f"{time.monotonic() - began:.0f} s; slowest attempt {campaign.slowest:.1f} s")
-    for wrong in campaign.table.wrong:
-        print("WRONG:", wrong)
     return 1 if campaign.table.wrong else 0
 
 
