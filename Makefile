@@ -24,7 +24,7 @@ demo: $(INSTALLED) ## A simulated programme, an embedded Postgres, 14 days synce
 	@$(BIN)/lcm demo
 
 test: $(INSTALLED) lint ## Linters, types, import contracts and all tests (about five minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -19,7 +19,13 @@ _SPARE_PAGES = 50
 
 
 class Moved(Exception):  # noqa: N818  # not a failure: the source changed under the look
-    """The source changed while it was read, or does not page as it should: look again."""
+    """The source changed while it was read, or does not page as it should: look again.
+
+    seen: keys that were served until then. total: what the source claimed at first.
+    """
+
+    seen: tuple[Hashable, ...] = ()
+    total: int | None = None
 
 
 class Look(NamedTuple):
@@ -54,11 +60,15 @@ def take_look(
     if ahead:
         pages = yield [Ask(base + at, length) for at in ahead]
         walk.pages.update(zip(ahead, pages, strict=True))
-    while not walk.finished:
-        wanted = walk.advance()
-        if wanted is not None:
-            (walk.pages[wanted],) = yield [Ask(base + wanted, length)]
-    return walk.look()
+    try:
+        while not walk.finished:
+            wanted = walk.advance()
+            if wanted is not None:
+                (walk.pages[wanted],) = yield [Ask(base + wanted, length)]
+        return walk.look()
+    except Moved as moved:
+        moved.seen, moved.total = walk.seen(), first.total
+        raise
 
 
 class _Walk:
@@ -98,6 +108,10 @@ class _Walk:
         """Whether a page that was asked ahead, and begins above the link, serves as well."""
         tail = page.rows[following - self._at :]
         return self._reach(following) > end and seam_holds(tail, self.pages[following].rows)
+
+    def seen(self) -> tuple[Hashable, ...]:
+        """The keys of all pages at hand."""
+        return tuple({row.key for page in self.pages.values() for row in page.rows})
 
     def look(self) -> Look:
         """The finished look; raises Moved when the totals of its pages differ."""

@@ -99,6 +99,7 @@ def _proven_look(
                 length=asked, base=proof.base, first=page, check_end=check_end
             )
         except Moved as moved:
+            proof.witness(moved.seen, moved.total)
             proof.reject(str(moved), base=1 if attempt else proof.base)
             continue
         finally:
@@ -107,7 +108,7 @@ def _proven_look(
         if proof.base == 1 and (doubted or _falls_short(look)):
             (before,) = yield [Ask(0, length)]
             if not _opens(before, look):
-                proof.witness((*look.rows, *(row.key for row in before.rows)))
+                proof.witness((*look.rows, *(row.key for row in before.rows)), look.total)
                 proof.reject("the rows begin elsewhere when Start is 0", base=0)
                 continue
         if proof.accepts(look):
@@ -124,10 +125,12 @@ class _Proof:
         self.reason = ""
         self._previous: Look | None = None
         self._witnessed: set[Hashable] = set()
+        self._most_claimed = 0
 
-    def witness(self, keys: Iterable[Hashable]) -> None:
+    def witness(self, keys: Iterable[Hashable], total: int | None) -> None:
         """Remember rows that were there: a look without them needs a second that agrees."""
         self._witnessed.update(keys)
+        self._most_claimed = max(self._most_claimed, total or 0)
 
     def reject(self, reason: str, *, base: int) -> None:
         """Count nothing of the last look, and go on with this base."""
@@ -137,11 +140,14 @@ class _Proof:
         """Whether this look, with those before it, proves that its rows are all rows."""
         agreed = _agree(look, self._previous)
         complete = self._witnessed <= look.rows.keys()
-        self.witness(look.rows)
+        self.witness(look.rows, look.total)
         self._previous = look
         self.reason = f"{len(look.rows)} distinct rows were seen, the source claims {look.total}"
         if look.total is None:
             return agreed and (look.anchored or complete)
+        # More rows were served than were ever claimed: the totals prove nothing.
+        if len(self._witnessed) > self._most_claimed:
+            return False
         return len(look.rows) == look.total and (agreed or (look.anchored and complete))
 
 
