@@ -112,6 +112,7 @@ class Work:
             with suppress(Unproven, LoyaltyApiError):
                 self._record([await self.read(source, self.feed, assignment)])
         source.distrusts = False
+        self._keep_habits(source.habits)
 
     async def _doubts_single_pages(self, source: Source) -> bool:
         """Hold the largest single page against its end; True when some have to be read again.

@@ -2,7 +2,7 @@
 
 `python -m tests.crash.kills --kills 1000 --seed 1` prints a table and ends with 1 when a row was
 lost or doubled, a day seen half published, or more asked again than was in flight.
-An episode is told by its number and the seed, and is the same each time.
+An episode is told by its number and the seed: `--only N` plays that one again.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from random import Random
 from threading import Lock
@@ -43,15 +44,18 @@ class Campaign:
     _taken: int = 0
     _lock: Lock = field(default_factory=Lock)
 
-    def episodes(self) -> Iterator[int]:
-        """The numbers of the episodes that one worker takes."""
-        for _ in range(self.wanted * 3):
+    def rounds(self) -> Iterator[range]:
+        """The episodes that one worker takes, as many as share a scene at a time."""
+        while not self.is_over:
             with self._lock:
-                if self._struck >= self.wanted:
-                    return
-                self._taken += 1
-                number = self._taken
-            yield number
+                first = self._taken
+                self._taken += _EPISODES_OF_A_SCENE
+            yield range(first, first + _EPISODES_OF_A_SCENE)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there were enough strikes."""
+        return self._struck >= self.wanted
 
     def count(self, number: int, episode: Episode) -> None:
         """Add an episode to the table."""
@@ -93,13 +97,23 @@ def play(scene: Scene, *, seed: int, number: int) -> Episode:
 
 def _work(campaign: Campaign, folder: Path) -> None:
     """Play episodes, a new scene every so many, on a server of the worker's own."""
-    numbers = campaign.episodes()
     with embedded_postgres(folder) as url:
-        for first in numbers:
-            with open_scene(url, folder, seed=campaign.seed * 1000 + first) as scene:
-                campaign.count(first, play(scene, seed=campaign.seed, number=first))
-                for _, number in zip(range(_EPISODES_OF_A_SCENE), numbers, strict=False):
+        for numbers in campaign.rounds():
+            with open_scene(url, folder, seed=_scene_seed(campaign, numbers[0])) as scene:
+                for number in takewhile(lambda _: not campaign.is_over, numbers):
                     campaign.count(number, play(scene, seed=campaign.seed, number=number))
+
+
+def _work_once(campaign: Campaign, folder: Path, number: int) -> None:
+    with (
+        embedded_postgres(folder) as url,
+        open_scene(url, folder, seed=_scene_seed(campaign, number)) as scene,
+    ):
+        campaign.count(number, play(scene, seed=campaign.seed, number=number))
+
+
+def _scene_seed(campaign: Campaign, number: int) -> int:
+    return campaign.seed * 1000 + number // _EPISODES_OF_A_SCENE
 
 
 def _kill_at_marks(campaign: Campaign, folder: Path, count: int) -> None:
@@ -120,13 +134,17 @@ def main(words: list[str]) -> int:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", type=int, help="the number of one episode")
     parser.add_argument("--marks", type=int, default=0, help="kills around Dagster's mark besides")
     options = parser.parse_args(words)
     campaign = Campaign(options.seed, options.kills)
     began = time.monotonic()
     with quick_folder() as home, ThreadPoolExecutor(options.workers) as pool:
         folders = [home / str(number) for number in range(options.workers)]
-        list(pool.map(lambda folder: _work(campaign, folder), folders))
+        if options.only is not None:
+            _work_once(campaign, folders[0], options.only)
+        else:
+            list(pool.map(lambda folder: _work(campaign, folder), folders))
         if options.marks:
             _kill_at_marks(campaign, folders[0], options.marks)
     print(campaign.table.show("point"))

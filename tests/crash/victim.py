@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -83,6 +84,8 @@ class Striker:
 
 def run(order: Order, pipe: Connection) -> None:
     """The body of a victim's process; tells `struck`, then `done` or `failed`, unless killed."""
+    # A job in the background ignores interrupts, and its children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     striker = Striker(order, lambda kind, what: pipe.send((kind, what)))
     try:
         with embedded_postgres(order.home) as url:
