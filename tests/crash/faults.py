@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 
@@ -48,7 +48,10 @@ def play_all(options: argparse.Namespace, beginning: str) -> list[tuple[str, Cas
         with open_fault_scene(url, folder, seed=options.seed, is_first=is_first) as scene:
             cases = partial(cases_of, scene, every=options.every, only=options.kind)
             for feed in FEEDS:
-                played += [(beginning, case, scene.play(case)) for case in cases(feed)]
+                for case in cases(feed):
+                    played.append((beginning, case, scene.play(case)))
+                    if played[-1][-1].is_wrong:
+                        print("WRONG:", *played[-1], flush=True)
                 print(f"{beginning}: {feed} done, {len(played)} cases so far", flush=True)
     return played
 
@@ -77,7 +80,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--kind", choices=(*HTTP_KINDS, *SQL_KINDS))
     options = parser.parse_args(words)
     began = time.monotonic()
-    with ProcessPoolExecutor(len(_BEGINNINGS)) as pool:
+    with ThreadPoolExecutor(len(_BEGINNINGS)) as pool:
         played = list(chain.from_iterable(pool.map(partial(play_all, options), _BEGINNINGS)))
     table = tabulate(played)
     print(table.show("kind"))

@@ -30,13 +30,18 @@ def strike(weapon: str, home: Path, session: psycopg.Connection[Any] | None) -> 
     if weapon == SESSION and session is not None:
         lose_session(session)
     if weapon == BACKEND and session is not None:
-        kill_processes([session.info.backend_pid])
+        # Numbers are given away again: only one that is a process of this server is hit.
+        kill_processes([pid for pid in server_processes(home) if pid == _backend_of(session)])
     if weapon in (SERVER, BOTH):
         kill_processes(server_processes(home))
     if weapon == INTERRUPT:
         os.kill(os.getpid(), signal.SIGINT)
     if weapon in FATAL:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _backend_of(session: psycopg.Connection[Any]) -> int:
+    return 0 if session.closed else session.info.backend_pid
 
 
 def lose_session(session: psycopg.Connection[Any]) -> None:
