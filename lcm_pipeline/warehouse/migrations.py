@@ -12,7 +12,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.marts import MartInUse, are_behind, install_marts
+from lcm_pipeline.warehouse.mart_installing import MartInUse, are_behind, install_marts
 from lcm_pipeline.warehouse.statements import migration_files
 
 _log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def migrate(warehouse: Warehouse) -> list[str]:
 def start_afresh(warehouse: Warehouse) -> None:
     """Drop everything that migrations made, data included. For throw-away warehouses."""
     with warehouse.connect(application_name="lcm start afresh") as session:
-        for schema in ("core", "history", "mart", "outbox", "staging", "sync"):
+        for schema in ("core", "history", "mart", "outbox", "refresh", "staging", "sync"):
             session.execute(SQL("drop schema if exists {} cascade").format(Identifier(schema)))
         session.execute("drop table if exists public.lcm_migrations, public.lcm_marts")
 

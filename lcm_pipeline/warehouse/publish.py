@@ -184,6 +184,8 @@ def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable
     for thing in NAMED_THINGS:
         if thing.source in names:
             session.execute(upserts.remember_names(thing), values)
+    if "operations" in names:
+        session.execute(query("note_changed_clients"))
     if "registrations" in names:
         session.execute(query("publish_cards"), values)
     if "favourite_goods" in names:

@@ -4,7 +4,7 @@
 --   so far: active at n days when it lies less than n days back. lapsed: the last purchase was less
 --   than lapse_days days before the end of the month before and no longer is. reactivated: bought in
 --   the month, lapse_days days or more after the purchase before.
-create or replace view mart.activity_monthly as
+create materialized view mart.activity_monthly as
 with purchase_days as (
     select
         client_id,
@@ -90,7 +90,9 @@ select
 from enrolled
 left join core.points_of_sale on points_of_sale.pos_id = enrolled.pos_id;
 
-comment on view mart.activity_monthly is 'active, lapsed and reactivated members. Grain: month, store of registration, card type';
+create unique index on mart.activity_monthly (month, pos_id, card_type);
+
+comment on materialized view mart.activity_monthly is 'active, lapsed and reactivated members. Grain: month, store of registration, card type';
 comment on column mart.activity_monthly.month is 'first day of the month';
 comment on column mart.activity_monthly.as_of_date is 'end of the month, or the last day known';
 comment on column mart.activity_monthly.pos_id is 'point of sale of the first registration';

@@ -2,7 +2,7 @@
 -- grain: registration day x card type x card status x virtual (null and empty stay as sent)
 -- formula: live registrations by their present state. A client with two cards counts twice in cards
 --   and once in clients.
-create or replace view mart.card_mix as
+create materialized view mart.card_mix as
 select
     registration_date as day,
     card_type,
@@ -14,7 +14,9 @@ from core.registrations
 where deleted_at is null and registration_date <= (select registrations_day from mart.as_of)
 group by registration_date, card_type, card_status, is_virtual;
 
-comment on view mart.card_mix is 'cards by type and state. Grain: registration day, type, status, virtual';
+create unique index on mart.card_mix (day, card_type, card_status, is_virtual);
+
+comment on materialized view mart.card_mix is 'cards by type and state. Grain: registration day, type, status, virtual';
 comment on column mart.card_mix.day is 'business day of registration';
 comment on column mart.card_mix.card_type is 'type, as sent';
 comment on column mart.card_mix.card_status is 'present status, as sent';

@@ -5,7 +5,7 @@
 --   A cheque is a refund only when is_refund is true; null counts as no refund. net_amount is the
 --   amount of a purchase, and minus the absolute amount of a refund, whatever its sign. All loaded
 --   rows are here, those of a day that has not ended too.
-create or replace view mart.cheques as
+create view refresh.cheques as
 select
     operations.operation_date as day,
     operations.client_id,
@@ -24,7 +24,8 @@ select
     coalesce(operations.certificate_redeemed, 0) as certificate_redeemed,
     coalesce(operations.coupon_number, '') <> '' as has_coupon,
     operations.parent_id
-from core.operations
+from refresh.scope
+inner join core.operations on operations.client_id = scope.client_id
 where
     operations.cheque_id <> 0
     and operations.deleted_at is null
@@ -51,7 +52,11 @@ where
             )
     );
 
-comment on view mart.cheques is 'purchases and refunds, each cheque once however many rows name it. Grain: client, cheque';
+create table mart.cheques as table refresh.cheques with no data;
+create index on mart.cheques (client_id);
+create index on mart.cheques (day);
+
+comment on table mart.cheques is 'purchases and refunds, each cheque once however many rows name it. Grain: client, cheque';
 comment on column mart.cheques.day is 'business day';
 comment on column mart.cheques.client_id is 'the client';
 comment on column mart.cheques.cheque_id is 'the cheque';

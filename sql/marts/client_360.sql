@@ -5,7 +5,7 @@
 --   Balances are what remains of lots that have not expired: pending while they start later or are
 --   marked as not active. Favourites are confirmed offers in effect; open leads are those in no
 --   closed status.
-create or replace view mart.client_360 as
+create materialized view mart.client_360 as
 with bought as (
     select
         client_id,
@@ -103,7 +103,9 @@ left join offered on offered.client_id = members.client_id
 left join chosen on chosen.client_id = members.client_id
 left join asked on asked.client_id = members.client_id;
 
-comment on view mart.client_360 is 'a client at a glance. Grain: client';
+create unique index on mart.client_360 (client_id);
+
+comment on materialized view mart.client_360 is 'a client at a glance. Grain: client';
 comment on column mart.client_360.client_id is 'the client';
 comment on column mart.client_360.as_of_date is 'last day of operations';
 comment on column mart.client_360.registration_date is 'business day of the first registration';

@@ -3,7 +3,7 @@
 -- formula: retention = members of the cohort with a purchase in month n / members of the cohort;
 --   net sales of all their cheques in month n; cumulative net sales per member sum up months 0 to n.
 --   Cheques dated before the registration month count in month 0.
-create or replace view mart.cohort_retention as
+create materialized view mart.cohort_retention as
 with cohorts as (
     select date_trunc('month', registration_date)::date as cohort_month, count(*) as members
     from mart.members
@@ -58,7 +58,9 @@ from grid
 left join bought
     on bought.cohort_month = grid.cohort_month and bought.month_number = grid.month_number;
 
-comment on view mart.cohort_retention is 'how members keep buying. Grain: registration month, months since';
+create unique index on mart.cohort_retention (cohort_month, month_number);
+
+comment on materialized view mart.cohort_retention is 'how members keep buying. Grain: registration month, months since';
 comment on column mart.cohort_retention.cohort_month is 'first day of the month of registration';
 comment on column mart.cohort_retention.month_number is 'months since then; 0 is that month itself';
 comment on column mart.cohort_retention.members is 'clients who registered in it';

@@ -6,7 +6,7 @@
 --   source_total, loaded_total and quarantined_total are of the whole table: the source tells totals
 --   by client (by day for registrations), never by client and day. complete_through is the last day
 --   for which nothing was pending.
-create or replace view mart.data_completeness as
+create materialized view mart.data_completeness as
 with feeds (feed, table_name) as (
     values
     ('registrations', 'registrations'),
@@ -214,7 +214,9 @@ left join held on held.feed = counted.feed and held.table_name = feeds.table_nam
 left join restated on restated.table_name = feeds.table_name and restated.day = counted.day
 left join through on through.feed = counted.feed;
 
-comment on view mart.data_completeness is 'how complete the rows of a day are: to be shown beside every number. Grain: day, table';
+create unique index on mart.data_completeness (day, table_name);
+
+comment on materialized view mart.data_completeness is 'how complete the rows of a day are: to be shown beside every number. Grain: day, table';
 comment on column mart.data_completeness.day is 'business day';
 comment on column mart.data_completeness.table_name is 'registrations, operations, leads or favourite_offers';
 comment on column mart.data_completeness.loaded_rows is 'live rows of the day';

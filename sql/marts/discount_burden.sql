@@ -2,7 +2,7 @@
 -- grain: day x store
 -- formula: of purchases (refunds apart): (discount + points redeemed x point_value + certificates) /
 --   amount. Coupon uses are purchases with a coupon number.
-create or replace view mart.discount_burden as
+create materialized view mart.discount_burden as
 select
     cheques.day,
     cheques.pos_id,
@@ -26,7 +26,9 @@ left join core.points_of_sale on points_of_sale.pos_id = cheques.pos_id
 where not cheques.is_refund and cheques.day <= (select operations_day from mart.as_of)
 group by cheques.day, cheques.pos_id, points_of_sale.name, parameters.point_value;
 
-comment on view mart.discount_burden is 'what discounts, points and certificates paid of the purchases. Grain: day, store';
+create unique index on mart.discount_burden (day, pos_id);
+
+comment on materialized view mart.discount_burden is 'what discounts, points and certificates paid of the purchases. Grain: day, store';
 comment on column mart.discount_burden.day is 'business day';
 comment on column mart.discount_burden.pos_id is 'point of sale; null when not told';
 comment on column mart.discount_burden.store_name is 'its name';

@@ -2,7 +2,7 @@
 -- grain: day x bonus source
 -- formula: points of lots; share_of_day = points / all points of the day; a lot is not from a purchase
 --   when its source is another one than purchase_bonus_source (or none is told).
-create or replace view mart.earn_mix as
+create materialized view mart.earn_mix as
 with given as (
     select
         issue_date as day,
@@ -34,7 +34,9 @@ cross join mart.parameters
 left join core.bonus_sources on bonus_sources.bonus_source = given.bonus_source
 window days as (partition by given.day);
 
-comment on view mart.earn_mix is 'points by what they were given for. Grain: day, bonus source';
+create unique index on mart.earn_mix (day, bonus_source);
+
+comment on materialized view mart.earn_mix is 'points by what they were given for. Grain: day, bonus source';
 comment on column mart.earn_mix.day is 'business day';
 comment on column mart.earn_mix.bonus_source is 'why points were given';
 comment on column mart.earn_mix.bonus_source_name is 'its name';

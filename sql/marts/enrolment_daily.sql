@@ -3,7 +3,7 @@
 -- formula: enrolments are clients by their first registration; virtual when their first card is.
 --   bought: the first purchase lies at most first_purchase_days days after the registration (day 0
 --   is that day). The share is final once is_mature says that so many days have passed.
-create or replace view mart.enrolment_daily as
+create materialized view mart.enrolment_daily as
 with first_purchases as (
     select client_id, min(day) as day
     from mart.cheques
@@ -50,7 +50,9 @@ group by
     parameters.first_purchase_days,
     as_of.operations_day;
 
-comment on view mart.enrolment_daily is 'new members, and whether they buy. Grain: registration day, store';
+create unique index on mart.enrolment_daily (day, pos_id);
+
+comment on materialized view mart.enrolment_daily is 'new members, and whether they buy. Grain: registration day, store';
 comment on column mart.enrolment_daily.day is 'business day of the first registration';
 comment on column mart.enrolment_daily.pos_id is 'point of sale of the first registration';
 comment on column mart.enrolment_daily.store_name is 'its name';

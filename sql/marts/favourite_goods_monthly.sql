@@ -4,7 +4,7 @@
 --   and the good is among the client's chosen ones: the source dates offers, and counts choices, but
 --   never says which offer a choice came from. Still active: such an offer is in effect at the end of
 --   the last day known, the good in it too. Rank 1 has the most clients; equal counts share a rank.
-create or replace view mart.favourite_goods_monthly as
+create materialized view mart.favourite_goods_monthly as
 with choices as (
     select
         favourite_goods.list_data_id,
@@ -56,7 +56,9 @@ from choices
 left join core.goods on goods.list_data_id = choices.list_data_id
 group by choices.month, choices.list_data_id, goods.code, goods.name;
 
-comment on view mart.favourite_goods_monthly is 'the goods that clients chose as favourites. Grain: good, month';
+create unique index on mart.favourite_goods_monthly (month, list_data_id);
+
+comment on materialized view mart.favourite_goods_monthly is 'the goods that clients chose as favourites. Grain: good, month';
 comment on column mart.favourite_goods_monthly.month is 'first day of the month of confirmation';
 comment on column mart.favourite_goods_monthly.list_data_id is 'the good';
 comment on column mart.favourite_goods_monthly.code is 'its code';

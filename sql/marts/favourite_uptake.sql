@@ -4,7 +4,7 @@
 --   confirm lies before the end of the last day known), the hours from offer to confirmation. active:
 --   offers of any day, confirmed by the day and in effect at its end. Slots: each client's newest
 --   numbers by the day.
-create or replace view mart.favourite_uptake as
+create materialized view mart.favourite_uptake as
 with offers as (
     select
         favourite_offers.offer_date,
@@ -98,7 +98,9 @@ from running
 inner join days on days.day = running.day
 left join made on made.day = running.day;
 
-comment on view mart.favourite_uptake is 'how favourite products are taken up. Grain: day';
+create unique index on mart.favourite_uptake (day);
+
+comment on materialized view mart.favourite_uptake is 'how favourite products are taken up. Grain: day';
 comment on column mart.favourite_uptake.day is 'business day';
 comment on column mart.favourite_uptake.offered is 'offers made on the day';
 comment on column mart.favourite_uptake.confirmed is 'of them, confirmed so far';

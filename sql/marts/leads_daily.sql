@@ -2,7 +2,7 @@
 -- grain: day of creation x type x source x form (null and empty stay as sent)
 -- formula: live leads by their present state. A lead is unread when it has unread messages; marks are
 --   counted by name, leads without a mark are not.
-create or replace view mart.leads_daily as
+create materialized view mart.leads_daily as
 with marks as (
     select
         lead_date,
@@ -33,7 +33,9 @@ select
 from marks
 group by lead_date, type_name, source_name, form_name;
 
-comment on view mart.leads_daily is 'leads by what they are about. Grain: day, type, source, form';
+create unique index on mart.leads_daily (day, type_name, source_name, form_name);
+
+comment on materialized view mart.leads_daily is 'leads by what they are about. Grain: day, type, source, form';
 comment on column mart.leads_daily.day is 'business day of creation';
 comment on column mart.leads_daily.type_name is 'type, as sent';
 comment on column mart.leads_daily.source_name is 'source, as sent';

@@ -219,7 +219,7 @@ end;
 
 comment on function mart.leads_sla_on(date) is 'mart.leads_sla as of the end of a past business day, by what its reading knew; null asks for the last day known';
 
-create or replace view mart.leads_sla as
+create materialized view mart.leads_sla as
 select
     as_of_date,
     client_id,
@@ -241,7 +241,9 @@ select
     age_bucket
 from mart.leads_sla_on(null);
 
-comment on view mart.leads_sla is 'how soon leads are taken up and closed; for past days see the function mart.leads_sla_on. Grain: lead';
+create unique index on mart.leads_sla (client_id, lead_id);
+
+comment on materialized view mart.leads_sla is 'how soon leads are taken up and closed; for past days see the function mart.leads_sla_on. Grain: lead';
 comment on column mart.leads_sla.as_of_date is 'last day known';
 comment on column mart.leads_sla.client_id is 'the client';
 comment on column mart.leads_sla.lead_id is 'the lead';

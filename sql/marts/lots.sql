@@ -4,7 +4,7 @@
 --   cheque row repeats in `added` are those of its bonuses and are no lot. A null remain counts as 0.
 --   The lot starts and expires on the business days of active_from and expires_at: it is gone at the
 --   end of its expiry day. All loaded rows are here, those of a day that has not ended too.
-create or replace view mart.lots as
+create view refresh.lots as
 select
     operations.client_id,
     operations.component_type,
@@ -21,7 +21,8 @@ select
         (operations.active_from at time zone parameters.timezone)::date, operations.operation_date
     ) as active_date,
     (operations.expires_at at time zone parameters.timezone)::date as expiry_date
-from core.operations
+from refresh.scope
+inner join core.operations on operations.client_id = scope.client_id
 cross join mart.parameters
 where
     operations.added > 0
@@ -31,7 +32,12 @@ where
         or (coalesce(operations.cheque_id, 0) = 0 and coalesce(operations.order_id, 0) = 0)
     );
 
-comment on view mart.lots is 'points that were given, lot by lot, with what is left of them. Grain: live bonus row with added > 0';
+create table mart.lots as table refresh.lots with no data;
+create index on mart.lots (client_id);
+create index on mart.lots (expiry_date);
+create index on mart.lots (issue_date);
+
+comment on table mart.lots is 'points that were given, lot by lot, with what is left of them. Grain: live bonus row with added > 0';
 comment on column mart.lots.client_id is 'the client';
 comment on column mart.lots.component_type is 'kind of operation; part of the key';
 comment on column mart.lots.lot_id is 'the lot (operation_id)';

@@ -2,7 +2,7 @@
 -- grain: client
 -- formula: live registrations through the last day of the roster. The first card is that of the
 --   earliest registration, the newest that of the latest; equal times are told apart by the card.
-create or replace view mart.members as
+create materialized view mart.members as
 select
     client_id,
     min(registration_date) as registration_date,
@@ -16,7 +16,9 @@ where
     and registration_date <= (select registrations_day from mart.as_of)
 group by client_id;
 
-comment on view mart.members is 'who is in the programme. Grain: client';
+create unique index on mart.members (client_id);
+
+comment on materialized view mart.members is 'who is in the programme. Grain: client';
 comment on column mart.members.client_id is 'the client';
 comment on column mart.members.registration_date is 'business day of the first registration';
 comment on column mart.members.pos_id is 'point of sale of the first registration';

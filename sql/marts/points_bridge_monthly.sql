@@ -4,7 +4,7 @@
 --   all of them sums of mart.points_movements, as known today: late and vanished rows restate their
 --   own month. residual is what no row explains: lots that lost more or less than all rows say. It
 --   stands in the newest month and is 0 where the source adds up.
-create or replace view mart.points_bridge_monthly as
+create materialized view mart.points_bridge_monthly as
 with movements as (
     select
         date_trunc('month', movement_date)::date as month,
@@ -50,7 +50,9 @@ from months
 left join movements on movements.month = months.month
 cross join mart.as_of;
 
-comment on view mart.points_bridge_monthly is 'opening + added - redeemed - expired - clawed back + corrections + residual = closing, in points. Grain: month';
+create unique index on mart.points_bridge_monthly (month);
+
+comment on materialized view mart.points_bridge_monthly is 'opening + added - redeemed - expired - clawed back + corrections + residual = closing, in points. Grain: month';
 comment on column mart.points_bridge_monthly.month is 'first day of the month';
 comment on column mart.points_bridge_monthly.opening is 'points outstanding before the month';
 comment on column mart.points_bridge_monthly.added is 'points given';

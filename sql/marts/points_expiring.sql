@@ -3,7 +3,7 @@
 -- formula: what remains of lots given by the last day of operations (as_of_date) that expire in the 90
 --   days after it. A lot that expires on as_of_date itself is gone. horizon_days is the least of 7,
 --   30, 60 and 90 that holds the day: points that expire in 30 days are those with horizon_days <= 30.
-create or replace view mart.points_expiring as
+create materialized view mart.points_expiring as
 select
     as_of.operations_day as as_of_date,
     lots.client_id,
@@ -26,7 +26,9 @@ where
     and lots.expiry_date between as_of.operations_day + 1 and as_of.operations_day + 90
 group by as_of.operations_day, lots.client_id, lots.expiry_date, parameters.point_value;
 
-comment on view mart.points_expiring is 'points that expire in the next 90 days. Grain: client, expiry day';
+create unique index on mart.points_expiring (client_id, expiry_date);
+
+comment on materialized view mart.points_expiring is 'points that expire in the next 90 days. Grain: client, expiry day';
 comment on column mart.points_expiring.as_of_date is 'last day of operations';
 comment on column mart.points_expiring.client_id is 'the client';
 comment on column mart.points_expiring.expiry_date is 'business day at whose end the points are gone';

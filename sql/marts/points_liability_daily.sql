@@ -6,7 +6,7 @@
 --   x point_value; after breakage both are taken x (1 - expected_breakage). observed_date is the last
 --   day of the reading that told: where it is later than the day (a backfill), points spent in
 --   between are off already, and lots that ended in between are missing.
-create or replace view mart.points_liability_daily as
+create materialized view mart.points_liability_daily as
 with pieces as (
     select
         bonus_source,
@@ -98,7 +98,9 @@ inner join mart.readings
 left join core.bonus_sources on bonus_sources.bonus_source = by_day.bonus_source
 cross join mart.parameters;
 
-comment on view mart.points_liability_daily is 'points owed at the end of each day, as its reading told, in points and money. Grain: day, bonus source, expiry month';
+create unique index on mart.points_liability_daily (day, bonus_source, expiry_month);
+
+comment on materialized view mart.points_liability_daily is 'points owed at the end of each day, as its reading told, in points and money. Grain: day, bonus source, expiry month';
 comment on column mart.points_liability_daily.day is 'business day, at its end';
 comment on column mart.points_liability_daily.bonus_source is 'why the points were given';
 comment on column mart.points_liability_daily.bonus_source_name is 'its name';

@@ -7,7 +7,7 @@
 --   `clawed_back`, else as `expired`. `corrected`: deductions, and rows that vanished although their
 --   points had moved. What no rule explains is `unexplained`, on the last day. All movements of a
 --   client sum up to what remains of its lots.
-create or replace view mart.points_movements as
+create view refresh.points_movements as
 with lots as (
     select
         client_id,
@@ -22,6 +22,7 @@ with lots as (
         remain,
         expiry_date
     from mart.lots
+    inner join refresh.scope using (client_id)
 ),
 
 takings as (
@@ -35,6 +36,7 @@ takings as (
         operations.added,
         coalesce(operations.bonus_source = parameters.burnt_bonus_source, false) as is_burnt
     from core.operations
+    inner join refresh.scope on scope.client_id = operations.client_id
     cross join mart.parameters
     where
         operations.added < 0
@@ -48,10 +50,12 @@ takings as (
 redemptions as (
     select client_id, day, pos_id, partner_name, redeemed
     from mart.cheques
+    inner join refresh.scope using (client_id)
     where redeemed <> 0
     union all
     select client_id, operation_date as day, pos_id, partner_name, redeemed
     from core.operations
+    inner join refresh.scope using (client_id)
     where
         redeemed <> 0
         and deleted_at is null
@@ -77,6 +81,7 @@ vanished as (
         case when coalesce(gone.bonus_id, 0) = 0 then coalesce(gone.redeemed, 0) else 0 end
             as redeemed
     from core.operations as gone
+    inner join refresh.scope on scope.client_id = gone.client_id
     where
         gone.deleted_at is not null
         and (gone.added > 0 or gone.redeemed <> 0)
@@ -92,6 +97,7 @@ vanished as (
 refunds as (
     select client_id, parent_id, min(day) as day
     from mart.cheques
+    inner join refresh.scope using (client_id)
     where is_refund and parent_id is not null
     group by client_id, parent_id
 ),
@@ -103,6 +109,7 @@ last_known as (
         operation_id,
         remain
     from history.operations
+    inner join refresh.scope using (client_id)
     where added > 0 and remain > 0 and deleted_at is null
     order by client_id asc, component_type asc, operation_id asc, valid_to desc
 ),
@@ -273,7 +280,11 @@ select
 from unexplained
 where points <> 0;
 
-comment on view mart.points_movements is 'movements of points; those of a client sum up to what remains of its lots. Grain: movement';
+create table mart.points_movements as table refresh.points_movements with no data;
+create index on mart.points_movements (client_id);
+create index on mart.points_movements (movement_date);
+
+comment on table mart.points_movements is 'movements of points; those of a client sum up to what remains of its lots. Grain: movement';
 comment on column mart.points_movements.movement_date is 'business day';
 comment on column mart.points_movements.client_id is 'the client';
 comment on column mart.points_movements.kind is 'added, redeemed, expired, clawed_back (refunds), corrected (deductions, vanished rows) or unexplained';

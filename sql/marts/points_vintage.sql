@@ -6,7 +6,7 @@
 --   breakage_rate is the expired share of what they were issued with. A day that only a later reading
 --   tells of shows less open and more redeemed than it had: see observed_date. Lots that vanished
 --   are left out at every age.
-create or replace view mart.points_vintage as
+create materialized view mart.points_vintage as
 with cohorts as (
     select date_trunc('month', issue_date)::date as issue_month, sum(added) as issued
     from mart.lots
@@ -119,7 +119,9 @@ left join matured on matured.day = grid.day and matured.issue_month = grid.issue
 left join mart.readings
     on readings.feed = 'operations' and grid.day between readings.first_day and readings.last_day;
 
-comment on view mart.points_vintage is 'what became of the points of an issue month as they aged. Grain: issue month, age in months';
+create unique index on mart.points_vintage (issue_month, age_months);
+
+comment on materialized view mart.points_vintage is 'what became of the points of an issue month as they aged. Grain: issue month, age in months';
 comment on column mart.points_vintage.issue_month is 'first day of the month in which the points were given';
 comment on column mart.points_vintage.age_months is 'months since then; 0 is the issue month itself';
 comment on column mart.points_vintage.as_of_date is 'end of the month that is so old, or the last day known';

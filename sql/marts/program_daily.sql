@@ -4,7 +4,7 @@
 --   that says so); activated: lots by the day from which they can be used, at the points they were
 --   given with; balances by mart.points_liability_daily; purchases are cheques that are no refund,
 --   buyers the clients who made one; net sales are purchases less refunds.
-create or replace view mart.program_daily as
+create materialized view mart.program_daily as
 with last_day as (
     select greatest(registrations_day, operations_day) as day, operations_day from mart.as_of
 ),
@@ -85,7 +85,9 @@ left join sold on sold.day = days.day and days.day <= last_day.operations_day
 left join mart.readings
     on readings.feed = 'operations' and days.day between readings.first_day and readings.last_day;
 
-comment on view mart.program_daily is 'the programme day by day: members, points, purchases. Grain: day';
+create unique index on mart.program_daily (day);
+
+comment on materialized view mart.program_daily is 'the programme day by day: members, points, purchases. Grain: day';
 comment on column mart.program_daily.day is 'business day';
 comment on column mart.program_daily.new_members is 'clients who registered';
 comment on column mart.program_daily.members is 'clients registered so far';

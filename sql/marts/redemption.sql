@@ -3,7 +3,7 @@
 -- formula: redemption rate = points redeemed / points added; redeemers are clients who redeemed on a
 --   purchase, redeemer rate = redeemers / buyers. Days to the first redemption run from registration
 --   to the client's first redemption ever, counted where and when that happened.
-create or replace view mart.redemption as
+create materialized view mart.redemption as
 with cheques as (
     select
         date_trunc('month', day)::date as month,
@@ -82,7 +82,9 @@ left join firsts
     on firsts.month = stores.month and coalesce(firsts.pos_id, -1) = coalesce(stores.pos_id, -1)
 left join core.points_of_sale on points_of_sale.pos_id = stores.pos_id;
 
-comment on view mart.redemption is 'redemption of points. Grain: month, store';
+create unique index on mart.redemption (month, pos_id);
+
+comment on materialized view mart.redemption is 'redemption of points. Grain: month, store';
 comment on column mart.redemption.month is 'first day of the month';
 comment on column mart.redemption.pos_id is 'point of sale; null when not told';
 comment on column mart.redemption.store_name is 'its name';

@@ -3,7 +3,7 @@
 -- formula: refunds and purchases of the day (a refund is dated by itself, not by its purchase); the
 --   refund rate by count is refunds / purchases, by amount the absolute refunds / purchases. Points
 --   clawed back are those of mart.points_movements, on the day of the refund, in the store of the lot.
-create or replace view mart.refunds as
+create materialized view mart.refunds as
 with pieces as (
     select
         day,
@@ -45,7 +45,9 @@ from pieces
 left join core.points_of_sale on points_of_sale.pos_id = pieces.pos_id
 group by pieces.day, pieces.pos_id, points_of_sale.name;
 
-comment on view mart.refunds is 'refunds, and the points that went with them. Grain: day, store';
+create unique index on mart.refunds (day, pos_id);
+
+comment on materialized view mart.refunds is 'refunds, and the points that went with them. Grain: day, store';
 comment on column mart.refunds.day is 'business day';
 comment on column mart.refunds.pos_id is 'point of sale; null when not told';
 comment on column mart.refunds.store_name is 'its name';

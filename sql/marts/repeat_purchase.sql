@@ -4,7 +4,7 @@
 --   frequency = purchases / buyers; the gap is the days from a client's purchase before (in whatever
 --   month) to one in this month, its median over all of them; ARPU = net sales / buyers; the average
 --   cheque is the amount of purchases / purchases, refunds apart.
-create or replace view mart.repeat_purchase as
+create materialized view mart.repeat_purchase as
 with purchases as (
     select
         date_trunc('month', day)::date as month,
@@ -67,7 +67,9 @@ from by_buyer
 inner join by_purchase on by_purchase.month = by_buyer.month
 inner join sales on sales.month = by_buyer.month;
 
-comment on view mart.repeat_purchase is 'how buyers come back. Grain: month with a purchase';
+create unique index on mart.repeat_purchase (month);
+
+comment on materialized view mart.repeat_purchase is 'how buyers come back. Grain: month with a purchase';
 comment on column mart.repeat_purchase.month is 'first day of the month';
 comment on column mart.repeat_purchase.buyers is 'clients with a purchase';
 comment on column mart.repeat_purchase.repeat_buyers is 'clients with two cheques or more';

@@ -5,7 +5,7 @@
 --   it had and the source has no longer; a row that moved to another client or day is vanished there
 --   and late here. Amounts: money of cheques, refunds negative; points: added by lots. Registrations
 --   keep no history, so their mutated rows are told by the time of the change, without an amount.
-create or replace view mart.restatements as
+create materialized view mart.restatements as
 with days as (
     select
         readings.feed,
@@ -162,7 +162,9 @@ select
 from changes
 group by day, table_name, reason;
 
-comment on view mart.restatements is 'past days that changed since they were first published. Grain: day, table, reason';
+create unique index on mart.restatements (day, table_name, reason);
+
+comment on materialized view mart.restatements is 'past days that changed since they were first published. Grain: day, table, reason';
 comment on column mart.restatements.day is 'business day';
 comment on column mart.restatements.table_name is 'operations, leads, favourite_offers or registrations';
 comment on column mart.restatements.reason is 'late, mutated or vanished';

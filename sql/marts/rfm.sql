@@ -5,7 +5,7 @@
 --   the number of rfm_breaks that the share of clients strictly worse reaches. Equal values have
 --   equal scores, so scores do not change from run to run. 5 is best. The segment is named by the
 --   first rule of mart.rfm_segments that fits.
-create or replace view mart.rfm as
+create materialized view mart.rfm as
 with measured as (
     select
         cheques.client_id,
@@ -106,7 +106,9 @@ left join named
         and named.frequency_score = scored.frequency_score
         and named.monetary_score = scored.monetary_score;
 
-comment on view mart.rfm is 'recency, frequency and monetary value of buyers, scored and named. Grain: client';
+create unique index on mart.rfm (client_id);
+
+comment on materialized view mart.rfm is 'recency, frequency and monetary value of buyers, scored and named. Grain: client';
 comment on column mart.rfm.client_id is 'the client';
 comment on column mart.rfm.as_of_date is 'last day of operations';
 comment on column mart.rfm.recency_days is 'days since the last purchase';

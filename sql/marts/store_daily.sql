@@ -3,7 +3,7 @@
 -- formula: purchases are cheques that are no refund; net sales are purchases less refunds; the average
 --   cheque is the amount of purchases / purchases; points added by the lots that name the store,
 --   redeemed by its cheques; clients with a purchase.
-create or replace view mart.store_daily as
+create materialized view mart.store_daily as
 with pieces as (
     select
         day,
@@ -53,7 +53,9 @@ from pieces
 left join core.points_of_sale on points_of_sale.pos_id = pieces.pos_id
 group by pieces.day, pieces.partner_name, pieces.pos_id, points_of_sale.name;
 
-comment on view mart.store_daily is 'sales and points of each store. Grain: day, partner, store';
+create unique index on mart.store_daily (day, partner_name, pos_id);
+
+comment on materialized view mart.store_daily is 'sales and points of each store. Grain: day, partner, store';
 comment on column mart.store_daily.day is 'business day';
 comment on column mart.store_daily.partner_name is 'partner, as sent; null or empty when not told';
 comment on column mart.store_daily.pos_id is 'point of sale; null when not told, as for gifts';

@@ -5,7 +5,11 @@ with described as (
         namespaces.nspname as schema_name,
         obj_description(namespaces.oid, 'pg_namespace') as schema_comment,
         classes.relname as table_name,
-        case when classes.relkind in ('v', 'm') then 'view' else 'table' end as kind,
+        case classes.relkind
+            when 'v' then 'view'
+            when 'm' then 'materialized view'
+            else 'table'
+        end as kind,
         obj_description(classes.oid, 'pg_class') as table_comment,
         attributes.attname as column_name,
         format_type(attributes.atttypid, attributes.atttypmod) as column_type,

@@ -12,6 +12,7 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from tests.marts.comparing import read_mart
 from tests.marts.worlds import Author, Synced, empty_world, sync
@@ -56,6 +57,7 @@ class Story:
                         ),
                         (moment + timedelta(minutes=column == "finished_at"), began),
                     )
+        refresh_marts(self.warehouse, everything=True)
 
 
 @pytest.fixture
@@ -219,6 +221,7 @@ def test_a_client_that_was_not_proven_is_pending_from_its_last_proof_on(story: S
             " where endpoint = 'operations' and client_id = 7",
             (_utc(2026, 3, 6, 3),),
         )
+    refresh_marts(story.warehouse)
     days = {
         row["day"]: (row["clients"], row["pending_clients"], row["complete_share"])
         for row in read_mart(story.warehouse, "data_completeness")

@@ -14,6 +14,7 @@ from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts import marts
 from tests.conftest import MakeSettings, Programme
+from tests.marts.comparing import read_mart
 
 SPECS = {spec.key.path[-1]: spec for step in MARTS for spec in step.specs}
 WEEK = Window(date(2026, 3, 1), date(2026, 3, 7))
@@ -60,6 +61,8 @@ def test_marts_of_facts_that_do_not_add_up_are_blocked_and_no_others(
         session.execute(
             "delete from core.leads where lead_id = (select min(lead_id) from core.leads)"
         )
+    before = read_mart(warehouse, "leads_daily")
+    assert before
     with pytest.raises(ChecksFailed, match="leads: totals differ for 1"):
         _sync(settings, warehouse)
     with dagster_instance(settings) as instance:
@@ -67,3 +70,4 @@ def test_marts_of_facts_that_do_not_add_up_are_blocked_and_no_others(
     assert blocked == {
         "leads_daily", "leads_sla", "client_360", "data_completeness", "restatements",
     }  # fmt: skip
+    assert read_mart(warehouse, "leads_daily") == before, "a blocked mart keeps its answers"

@@ -10,6 +10,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
 from lcm_pipeline.warehouse.marts import marts
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.partitions import ensure_partitions
@@ -99,6 +100,17 @@ def test_the_loader_writes_and_makes_months_and_tables(warehouse: Warehouse) -> 
         assert ensure_partitions(session, "history", "leads", [date(2031, 1, 1)])
         session.execute("create unlogged table staging.mine (id int)")
         session.execute("update mart.parameters set timezone = 'Europe/Moscow'")
+
+
+def test_the_loader_refreshes_the_marts(warehouse: Warehouse) -> None:
+    with _logged_in(warehouse, "lcm_loader") as session:
+        parts = urlsplit(warehouse.url)
+        host = parts.netloc.rpartition("@")[2]
+        loader = Warehouse(parts._replace(netloc=f"lcm_loader@{host}").geturl())
+        assert {one.name for one in refresh_marts(loader, everything=True)} == {
+            mart.name for mart in marts() if mart.kind != "view"
+        }
+        assert session.execute("select count(*) from refresh.scope").fetchone() == (0,)
 
 
 def test_tables_and_months_of_later_are_readable_too(warehouse: Warehouse) -> None:

@@ -1,9 +1,9 @@
-"""The marts: views for BI, built on the facts.
+"""The marts: stored answers for BI, built on the facts.
 
-What a view says is in sql/marts: its header is the description here, and what it reads its
+What a mart says is in sql/marts: its header is the description here, and what it reads its
 lineage. Marts that read the same facts are one step, so that a total which does not add up blocks
-those built on it and no others. The surprising fact: there is nothing to compute. A view is as
-fresh as the facts; a materialization says that the facts below it were checked.
+those built on it and no others. The surprising fact: a mart that is blocked keeps its answers of
+the last time, and `mart.data_completeness` is blocked with it, so it tells of those.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ import dagster as dg
 
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.warehouse.dictionary import describe
+from lcm_pipeline.warehouse.mart_refreshing import Refreshed, refresh_marts
 from lcm_pipeline.warehouse.marts import Mart, keep_time_zone, marts
 
 _FACTS = {
@@ -52,7 +53,7 @@ def _spec(mart: Mart, known: dict[str, Mart]) -> dg.AssetSpec:
         deps=sorted({*facts, *(_key(name) for name in mart.reads if name in known)}),
         description=f"{mart.question}\n\nGrain: {mart.grain}.\n\n{mart.formula}",
         group_name="marts",
-        kinds={"postgres", "view"},
+        kinds={"postgres", mart.kind.replace(" ", "_")},
     )
 
 
@@ -70,17 +71,33 @@ def _schemas(sync: SyncSession) -> dict[str, dg.TableSchema]:
     }
 
 
+def _told(refreshed: Refreshed | None) -> dict[str, dg.MetadataValue]:
+    """What a refresh did; nothing of a plain view, and little of what was up to date."""
+    if refreshed is None:
+        return {}
+    return {
+        "up to date already": dg.MetadataValue.bool(refreshed.is_skipped),
+        "rows": dg.MetadataValue.int(refreshed.rows),
+        "seconds": dg.MetadataValue.float(round(refreshed.seconds, 2)),
+    }
+
+
 def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"marts_of_{'_'.join(sorted(feeds))}", specs=[_spec(mart, known) for mart in found]
     )
     def _checked(sync: dg.ResourceParam[SyncSession]) -> Iterator[dg.MaterializeResult[None]]:
         keep_time_zone(sync.warehouse, sync.engine.settings.timezone)
+        refreshed = refresh_marts(sync.warehouse, {mart.name for mart in found})
+        work = {one.name: one for one in refreshed}
         schemas = _schemas(sync)
         for mart in found:
             yield dg.MaterializeResult(
                 asset_key=_key(mart.name),
-                metadata={"dagster/column_schema": schemas[mart.name]},
+                metadata={
+                    "dagster/column_schema": schemas[mart.name],
+                    **_told(work.get(mart.name)),
+                },
             )
 
     return _checked

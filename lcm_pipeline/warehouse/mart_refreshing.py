@@ -1,0 +1,139 @@
+"""Brings the stored marts up to date: all of a call tell of one state of the warehouse.
+
+One transaction at repeatable read: readers see the old answers until they see the new ones, and
+are never locked out. Marts kept by client compute the clients that changed; a materialized view is
+computed whole, and the rows that differ are written. The surprising fact: the state that a mart
+tells of is remembered as a digest, and an equal state is not computed again.
+"""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import IsolationLevel
+from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts import Mart, marts
+from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.statements import query
+
+_LOCK = 0x6C636D04
+# What is pending or in quarantine changes without a run that writes.
+_ALWAYS = frozenset({"data_completeness", "restatements"})
+# Sorts and hashes of a refresh; those of readers keep the server's own bound.
+_MEMORY = "128MB"
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What became of one mart. rows: that it has, or, kept by client, that were written anew.
+
+    is_skipped: it told of the present state already.
+    """
+
+    name: str
+    rows: int
+    seconds: float
+    is_skipped: bool = False
+
+
+def refresh_marts(
+    warehouse: Warehouse, names: Collection[str] | None = None, *, everything: bool = False
+) -> list[Refreshed]:
+    """Refresh some marts, or all; answers what was done, each mart after those that it reads.
+
+    everything: compute also what looks up to date. Raises psycopg.Error; then nothing has changed.
+    """
+    wanted = [mart for mart in marts() if names is None or mart.name in names]
+    if any(mart.kind == "table" for mart in wanted):
+        # A client that changed is noted once for all that are kept by client.
+        wanted = [mart for mart in marts() if mart in wanted or mart.kind == "table"]
+    wanted = [mart for mart in wanted if mart.kind != "view"]
+    with LastingSession(warehouse, "lcm marts") as lasting:
+        return lasting.run(lambda session: _refresh_alone(session, wanted, everything))
+
+
+def fill_clients(session: psycopg.Connection, name: str) -> None:
+    """Fill a mart kept by client that is empty, of all clients, within a transaction."""
+    session.execute(
+        "insert into refresh.scope (client_id) select distinct client_id from core.operations"
+    )
+    _replace_clients(session, name)
+    session.execute("delete from refresh.scope")
+
+
+def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
+    """Let the next refresh compute these marts, whatever it thinks of the state."""
+    session.execute("delete from refresh.marts where name = any(%s)", (list(names),))
+
+
+def _refresh_alone(
+    session: psycopg.Connection, wanted: list[Mart], everything: bool
+) -> list[Refreshed]:
+    """The lock is taken before the transaction, or that would tell of the time before the wait."""
+    session.execute("select pg_advisory_lock(%s)", (_LOCK,))
+    session.isolation_level = IsolationLevel.REPEATABLE_READ
+    try:
+        with session.transaction():
+            session.execute(SQL("set local work_mem = {}").format(_MEMORY))
+            return _refresh(session, wanted, everything)
+    finally:
+        # A session that is lost is closed, and that unlocks too.
+        if session.info.transaction_status is TransactionStatus.IDLE:
+            session.isolation_level = None
+            session.execute("select pg_advisory_unlock(%s)", (_LOCK,))
+
+
+def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) -> list[Refreshed]:
+    row = session.execute(query("mart_signature")).fetchone()
+    signature = row[0] if row else ""
+    known = set() if everything else _known(session, signature)
+    if any(mart.kind == "table" and mart.name not in known for mart in wanted):
+        session.execute(query("fill_refresh_scope"), {"everyone": everything})
+        session.execute("analyze refresh.scope")
+        known -= {mart.name for mart in wanted if mart.kind == "table"}
+    told = [_refresh_one(session, mart, is_known=mart.name in known) for mart in wanted]
+    if any(mart.kind == "table" for mart in wanted):
+        session.execute("delete from refresh.scope")
+        session.execute(query("settle_refresh"))
+    session.execute(
+        "insert into refresh.marts (name, signature, refreshed_at) select name, %s, now()"
+        " from unnest(%s::text[]) as name on conflict (name) do update"
+        " set signature = excluded.signature, refreshed_at = excluded.refreshed_at"
+        " where marts.signature <> excluded.signature",
+        (signature, [mart.name for mart in wanted]),
+    )
+    return told
+
+
+def _known(session: psycopg.Connection, signature: str) -> set[str]:
+    """The marts that tell of this state already."""
+    rows = session.execute("select name from refresh.marts where signature = %s", (signature,))
+    return {name for (name,) in rows.fetchall()} - _ALWAYS
+
+
+def _refresh_one(session: psycopg.Connection, mart: Mart, *, is_known: bool) -> Refreshed:
+    if is_known:
+        return Refreshed(mart.name, 0, 0.0, is_skipped=True)
+    began = time.monotonic()
+    if mart.kind == "table":
+        rows = _replace_clients(session, mart.name)
+    else:
+        place = Identifier("mart", mart.name)
+        session.execute(SQL("refresh materialized view concurrently {}").format(place))
+        counted = session.execute(SQL("select count(*) from {}").format(place)).fetchone()
+        rows = int(counted[0]) if counted else 0
+    return Refreshed(mart.name, rows, time.monotonic() - began)
+
+
+def _replace_clients(session: psycopg.Connection, name: str) -> int:
+    """Compute a mart anew for the clients in scope; answers the rows written."""
+    kept, formula = Identifier("mart", name), Identifier("refresh", name)
+    session.execute(
+        SQL("delete from {} as kept using refresh.scope where kept.client_id = scope.client_id")
+        .format(kept)
+    )  # fmt: skip
+    return session.execute(SQL("insert into {} select * from {}").format(kept, formula)).rowcount

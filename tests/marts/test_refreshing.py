@@ -1,0 +1,126 @@
+"""A refresh: what it computes, what it leaves, and what readers see meanwhile."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.simulator.configuration import build_config
+from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from lcm_pipeline.warehouse.marts import marts
+from tests.marts.worlds import sync
+
+START, FIRST = date(2026, 1, 10), date(2026, 3, 1)
+KEPT = [mart.name for mart in marts() if mart.kind == "table"]
+STORED = [mart.name for mart in marts() if mart.kind != "view"]
+
+
+@pytest.fixture
+def lively() -> Iterator[RunningSimulator]:
+    """A programme in which cheques are cancelled, cards merge, and lots expire every day."""
+    config = build_config(
+        start=START, now=datetime(2026, 3, 2), clients=40, seed=5, habits=("cancelled=0.05",)
+    )
+    with start_in_thread(config) as simulator:
+        yield simulator
+
+
+def _sync(lively: RunningSimulator, warehouse: Warehouse, home: Path, last: date) -> None:
+    midnight = datetime(last.year, last.month, last.day) + timedelta(days=1)
+    lively.world.advance(midnight)
+    sync(lively, warehouse, home, START, last)
+
+
+def test_the_clients_that_changed_are_all_that_has_to_be_computed(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Day by day, what is kept by client is what computing every client would give."""
+    for ahead in (0, 1, 2, 3, 10, 40, 41, 120):
+        _sync(lively, warehouse, tmp_path, FIRST + timedelta(days=ahead))
+        for name in KEPT:
+            assert _rows(warehouse, "mart", name) == _computed(warehouse, name), (name, ahead)
+
+
+def test_a_client_without_a_change_is_left_alone(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    _sync(lively, warehouse, tmp_path, FIRST)
+    before = _versions(warehouse)
+    _sync(lively, warehouse, tmp_path, FIRST + timedelta(days=1))
+    after = _versions(warehouse)
+    assert 0 < sum(after[row] != before[row] for row in before.keys() & after.keys()) < len(before)
+
+
+def test_an_equal_state_is_not_computed_again(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    _sync(lively, warehouse, tmp_path, FIRST)
+    again = {one.name for one in refresh_marts(warehouse) if not one.is_skipped}
+    assert again == {"data_completeness", "restatements"}
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("update mart.parameters set point_value = 2")
+    assert not any(one.is_skipped for one in refresh_marts(warehouse))
+
+
+def test_a_parameter_that_changes_reaches_every_client(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    _sync(lively, warehouse, tmp_path, FIRST)
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("update mart.parameters set timezone = 'Asia/Vladivostok'")
+    before = _rows(warehouse, "mart", "lots")
+    refresh_marts(warehouse)
+    assert _rows(warehouse, "mart", "lots") == _computed(warehouse, "lots") != before
+
+
+def test_readers_see_the_old_answers_until_they_see_the_new_ones(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """A reader is not locked out by a refresh that has done everything but its commit."""
+    _sync(lively, warehouse, tmp_path, FIRST)
+    with warehouse.connect() as refreshing, warehouse.connect(autocommit=True) as reader:
+        reader.execute("set lock_timeout = '1s'")
+        refreshing.execute("delete from core.operations where client_id % 2 = 0")
+        for name in STORED:
+            _bring_up(refreshing, name)
+        for name in STORED:
+            place = Identifier("mart", name)
+            assert reader.execute(SQL("select count(*) from {}").format(place)).fetchone()
+        refreshing.rollback()
+
+
+def _bring_up(session: psycopg.Connection, name: str) -> None:
+    place = Identifier("mart", name)
+    if name in KEPT:
+        session.execute(SQL("delete from {}").format(place))
+    else:
+        session.execute(SQL("refresh materialized view concurrently {}").format(place))
+
+
+def _rows(warehouse: Warehouse, schema: str, name: str) -> Counter[tuple[Any, ...]]:
+    with warehouse.connect() as session:
+        statement = SQL("select * from {}").format(Identifier(schema, name))
+        return Counter(session.execute(statement).fetchall())
+
+
+def _computed(warehouse: Warehouse, name: str) -> Counter[tuple[Any, ...]]:
+    with warehouse.connect() as session:
+        session.execute("insert into refresh.scope select distinct client_id from core.operations")
+        statement = SQL("select * from {}").format(Identifier("refresh", name))
+        found = Counter(session.execute(statement).fetchall())
+        session.rollback()
+    return found
+
+
+def _versions(warehouse: Warehouse) -> dict[tuple[Any, ...], Any]:
+    """Rows of the cheques, with where they lie: a row that was written anew lies elsewhere."""
+    with warehouse.connect() as session:
+        rows = session.execute("select client_id, cheque_id, ctid::text from mart.cheques")
+        return {(client, cheque): place for client, cheque, place in rows.fetchall()}
