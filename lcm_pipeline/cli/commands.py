@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
     for handler in logging.getLogger().handlers:
         # Loggers that others set to INFO reach this handler whatever the root's own level.
         handler.setLevel(logging.WARNING)
-    for command in (demo, plan, sync, verify, replay, status, migrate, docs, simulate, ui):
+    for command in (demo, plan, sync, verify, replay, status, marts, migrate, docs, simulate, ui):
         app.command()(command)
 
 
@@ -133,6 +133,32 @@ def status() -> None:
     with open_warehouse(settings) as warehouse:
         bring_up_to_date(warehouse)
         print_status(read_overview(warehouse))
+
+
+def marts(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Compute all anew, also what looks up to date.")
+    ] = False,
+) -> None:
+    """Refresh the stored marts now; each sync does it once its facts are checked.
+
+    Of use after a change in mart.parameters or mart.rfm_segments, and with --all after rows of core
+    were repaired by hand. Readers see the old answers until all the new ones are there.
+    """
+    from lcm_pipeline.settings import load_settings
+
+    settings = load_settings()
+
+    from lcm_pipeline.cli.printing import print_refreshed
+    from lcm_pipeline.warehouse.connection import open_warehouse
+    from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+    from lcm_pipeline.warehouse.marts import keep_time_zone
+    from lcm_pipeline.warehouse.migrations import migrate as bring_up_to_date
+
+    with open_warehouse(settings) as warehouse:
+        bring_up_to_date(warehouse)
+        keep_time_zone(warehouse, settings.timezone)
+        print_refreshed(refresh_marts(warehouse, everything=everything))
 
 
 def migrate() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lcm_pipeline.sync.plan import Plan
     from lcm_pipeline.sync.reports import SyncReport
     from lcm_pipeline.sync.verify import Verification
+    from lcm_pipeline.warehouse.mart_refreshing import Refreshed
     from lcm_pipeline.warehouse.overview import FeedOverview
 
 # Wide enough for every table when the output goes to a file.
@@ -66,6 +67,17 @@ def print_status(feeds: Sequence["FeedOverview"]) -> None:
             f"{feed.quarantined:,}",
             f"{feed.published_at:%Y-%m-%d %H:%M} UTC" if feed.published_at else "-",
         )
+    console.print(table)
+
+
+def print_refreshed(marts: Sequence["Refreshed"]) -> None:
+    """What became of each mart."""
+    table = _table("", "rows", "seconds")
+    for mart in marts:
+        if mart.is_skipped:
+            table.add_row(f"mart.{mart.name}", "up to date", "")
+        else:
+            table.add_row(f"mart.{mart.name}", f"{mart.rows:,}", f"{mart.seconds:.1f}")
     console.print(table)
 
 

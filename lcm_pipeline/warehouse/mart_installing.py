@@ -102,6 +102,7 @@ def _make_anew(session: psycopg.Connection, anew: list[Mart], surplus: set[str])
     """Drop some marts and make them again; nothing of anyone else goes with them."""
     grants = session.execute(_GRANTS).fetchall()
     _drop(session, [*surplus, *(mart.name for mart in anew)])
+    session.execute("set local work_mem = '128MB'")
     owner_is_loader = session.execute(_LOADER_TAKES_OVER).fetchone() == (True,)
     for mart in anew:
         session.execute(mart.text.encode())

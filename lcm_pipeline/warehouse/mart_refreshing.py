@@ -25,6 +25,8 @@ _LOCK = 0x6C636D04
 _ALWAYS = frozenset({"data_completeness", "restatements"})
 # Sorts and hashes of a refresh; those of readers keep the server's own bound.
 _MEMORY = "128MB"
+# After so many, what reads them in the same transaction cannot wait for the autovacuum's statistics.
+_MANY_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def fill_clients(session: psycopg.Connection, name: str) -> None:
     session.execute(
         "insert into refresh.scope (client_id) select distinct client_id from core.operations"
     )
+    session.execute("analyze refresh.scope")
     _replace_clients(session, name)
     session.execute("delete from refresh.scope")
 
@@ -136,4 +139,7 @@ def _replace_clients(session: psycopg.Connection, name: str) -> int:
         SQL("delete from {} as kept using refresh.scope where kept.client_id = scope.client_id")
         .format(kept)
     )  # fmt: skip
-    return session.execute(SQL("insert into {} select * from {}").format(kept, formula)).rowcount
+    rows = session.execute(SQL("insert into {} select * from {}").format(kept, formula)).rowcount
+    if rows > _MANY_ROWS:
+        session.execute(SQL("analyze {}").format(kept))
+    return rows

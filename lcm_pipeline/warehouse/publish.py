@@ -138,13 +138,14 @@ def _open_views(session: psycopg.Connection, run: Run, tables: Sequence[CoreTabl
 
 
 def _collect(session: psycopg.Connection, table: CoreTable) -> None:
-    session.execute(upserts.collect_changed(table))
+    days = None
+    if table.date_column is not None:
+        found = session.execute(upserts.incoming_days(table)).fetchone()
+        days = found if found and found[0] else None
+    session.execute(upserts.collect_changed(table, days))
+    session.execute(SQL("analyze {}").format(Identifier(f"changed_{table.name}")))
     session.execute(upserts.collect_gone(table))
-    session.execute(
-        SQL("analyze {}, {}").format(
-            Identifier(f"changed_{table.name}"), Identifier(f"gone_{table.name}")
-        )
-    )
+    session.execute(SQL("analyze {}").format(Identifier(f"gone_{table.name}")))
 
 
 def _check_fuse(

@@ -5,8 +5,10 @@ published. The surprising fact: rows are compared before they are written, so a 
 change is not even locked.
 """
 
+from datetime import date
+
 from psycopg import sql
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from lcm_pipeline.model.tables import CoreTable, NamedThing
 from lcm_pipeline.warehouse.ledger import staging_of
@@ -27,14 +29,32 @@ def incoming_view(run: Run, table: CoreTable) -> Composed:
     )
 
 
-def collect_changed(table: CoreTable) -> Composed:
-    """Gather the incoming rows that are new, different, or were deleted."""
+def incoming_days(table: CoreTable) -> Composed:
+    """Ask for the first and the last day of the incoming rows of a table with days."""
+    return SQL("select min({day}), max({day}) from {incoming}").format(
+        day=Identifier(table.date_column or ""), incoming=_incoming(table)
+    )
+
+
+def collect_changed(table: CoreTable, days: tuple[date, date] | None) -> Composed:
+    """Gather the incoming rows that are new, different, or were deleted.
+
+    days: the first and the last of the incoming rows. Written out, they spare the planner the
+    months that a day's rows cannot meet; None where rows have no day.
+    """
+    within: SQL | Composed = SQL("")
+    if days is not None:
+        within = SQL(" and stored.{} between {} and {}").format(
+            Identifier(table.date_column or ""), Literal(days[0]), Literal(days[1])
+        )
     return SQL(
-        "create temp table {changed} on commit drop as select {columns}"
-        " from {incoming} as incoming left join core.{name} as stored on {same}"
+        "create temp table {changed} on commit drop as select {columns},"
+        " stored.sync_run_id is null as is_new, stored.deleted_at is not null as was_deleted"
+        " from {incoming} as incoming left join core.{name} as stored on {same}{within}"
         " where stored.sync_run_id is null or stored.deleted_at is not null"
         " or ({theirs}) is distinct from ({ours})"
     ).format(
+        within=within,
         changed=_changed(table),
         columns=_names(table.columns, "incoming"),
         incoming=_incoming(table),
@@ -84,17 +104,17 @@ def keep_history(table: CoreTable) -> Composed:
     columns = (*table.columns, "sync_run_id", "first_seen_at", "synced_at", "deleted_at")
     return SQL(
         "insert into history.{name} ({columns}, valid_from, valid_to)"
-        " select {stored}, stored.synced_at, now() from core.{name} as stored where exists"
-        " (select from {changed} as changed where {as_changed}) or exists"
-        " (select from {gone} as gone where {as_gone})"
+        " select {stored}, stored.synced_at, now() from core.{name} as stored join"
+        " (select {key} from {changed} where not is_new union select {key} from {gone}) as replaced"
+        " on {same}"
     ).format(
         name=Identifier(table.name),
         columns=_names(columns),
         stored=_names(columns, "stored"),
+        key=_names(table.key),
         changed=_changed(table),
-        as_changed=_equal(table.key, "stored", "changed"),
         gone=_gone(table),
-        as_gone=_equal(table.key, "stored", "gone"),
+        same=_equal(table.key, "stored", "replaced"),
     )
 
 
@@ -151,14 +171,14 @@ def remember_names(thing: NamedThing) -> Composed:
 def _moved_to_another_day(table: CoreTable) -> Composed:
     assert table.date_column is not None  # noqa: S101 - asked by collect_gone
     return SQL(
-        " union select {key} from core.{name} as stored join {incoming} as incoming on {same}"
-        " where stored.{day} <> incoming.{day} and stored.deleted_at is null"
-        " and incoming.reading = 'delta'"
+        " union select {key} from core.{name} as stored join {changed} as changed on {same}"
+        " where stored.{day} <> changed.{day} and stored.deleted_at is null"
+        " and (changed.is_new or changed.was_deleted)"
     ).format(
         key=_names(table.key, "stored"),
         name=Identifier(table.name),
-        incoming=_incoming(table),
-        same=_equal(table.identity, "stored", "incoming"),
+        changed=_changed(table),
+        same=_equal(table.identity, "stored", "changed"),
         day=Identifier(table.date_column),
     )
 

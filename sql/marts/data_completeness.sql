@@ -118,9 +118,10 @@ counted as (
             sum(clients_by_day.registered) as registered,
             sum(clients_by_day.pending) as pending
         from clients_by_day
-        where
-            clients_by_day.day
-            < (select min(days.day) from days where days.feed = clients_by_day.feed)
+        inner join (
+            select days.feed, min(days.day) as day from days group by days.feed
+        ) as first_days on first_days.feed = clients_by_day.feed
+        where clients_by_day.day < first_days.day
         group by clients_by_day.feed
     ) as before on before.feed = days.feed
     window steps as (partition by days.feed order by days.day)

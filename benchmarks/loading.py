@@ -1,0 +1,289 @@
+"""How long a publish takes, against a bare COPY and upsert of as many rows.
+
+Both load new operations of known clients into the same grown warehouse, in turns. Ours stages
+them with their ledger, decides what to take, compares, keeps history, writes, remembers the state
+and notes what the marts have to know, in one transaction; the bare one knows nothing of all that.
+Then the same rows come again, which must write nothing, while a reader loops a dashboard's query.
+"""
+
+import argparse
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg
+
+from benchmarks.grown import LAST_DAY, Growth, grow
+from lcm_pipeline.model.readings import Assignment, Landing, Outcome
+from lcm_pipeline.model.tables import operations
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.warehouse import ledger
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.publish import publish
+from lcm_pipeline.warehouse.runs import end_run, own_run
+from lcm_pipeline.warehouse.sessions import LastingSession
+
+_ROWS_EACH = 50
+_BATCH = 64
+_DASHBOARD = (
+    "select day, net_sales, buyers from mart.program_daily where day > date '2026-01-01'",
+    "select day, sum(net_sales) from mart.store_daily where day > date '2026-03-01' group by day",
+    "select count(*) from core.operations where operation_date = date '2026-03-15'",
+)
+
+Record = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """New operations of some clients. number: tells the batches of a benchmark apart."""
+
+    number: int
+    clients: Sequence[int]
+
+    def records(self, client_id: int) -> list[Record]:
+        """The client's rows, in the order of the landing columns."""
+        return [_record(self.number, client_id, row) for row in range(_ROWS_EACH)]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one load, staging and publishing, and the rows that it wrote."""
+
+    staged: float
+    published: float
+    rows: int
+
+    @property
+    def whole(self) -> float:
+        """Seconds in all."""
+        return self.staged + self.published
+
+
+def load_ours(warehouse: Warehouse, batch: Batch) -> Timing:
+    """Stage and publish as a sync does, without the API."""
+    window = Window(LAST_DAY + timedelta(days=batch.number), LAST_DAY + timedelta(batch.number))
+    with LastingSession(warehouse, "lcm benchmark") as lasting:
+        run = own_run(lasting, "operations", window)
+        lasting.run(lambda session: ledger.make_staging(session, run, (operations,)))
+        lasting.run(lambda session: _enlist(session, run.run_id, window, batch.clients))
+        versions = lasting.run(lambda session: _versions(session, batch.clients))
+        began = time.monotonic()
+        for outcomes in _outcomes(batch, window, versions):
+            lasting.run(
+                lambda session, o=outcomes: ledger.record_outcomes(session, run, (operations,), o)
+            )
+        staged = time.monotonic()
+        told = lasting.run(lambda session: publish(session, run, (operations,), delete_fuse=0.05))
+        done = time.monotonic()
+        end_run(lasting, run, "published")
+    return Timing(staged - began, done - staged, told.written)
+
+
+def load_bare(warehouse: Warehouse, batch: Batch) -> Timing:
+    """COPY into an unlogged table, then one upsert of what differs."""
+    landing, columns = ", ".join(operations.landing_columns), ", ".join(operations.columns)
+    theirs = columns.replace("extra", "extra::jsonb")
+    values = [name for name in operations.columns if name not in operations.key]
+    with warehouse.connect(application_name="bare benchmark") as session:
+        began = time.monotonic()
+        kinds = zip(operations.landing_columns, operations.landing_types, strict=True)
+        made = ", ".join(f"{name} {kind}" for name, kind in kinds)
+        session.execute(f"create unlogged table staging.bare ({made})".encode())
+        _copy_all(session, f"copy staging.bare ({landing}) from stdin (format binary)", batch)
+        staged = time.monotonic()
+        written = session.execute(
+            f"insert into core.operations as stored ({columns}, sync_run_id, first_seen_at,"
+            f" synced_at) select {theirs}, 1, now(), now() from staging.bare"
+            f" on conflict ({', '.join(operations.key)}) do update set"
+            f" {', '.join(f'{name} = excluded.{name}' for name in values)}, synced_at = now()"
+            f" where ({', '.join(f'stored.{name}' for name in values)})"
+            f" is distinct from ({', '.join(f'excluded.{name}' for name in values)})".encode()
+        ).rowcount
+        session.execute("drop table staging.bare")
+        session.commit()
+        return Timing(staged - began, time.monotonic() - staged, written)
+
+
+class Reader:
+    """Loops a dashboard's queries in a thread and times each."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self.seconds: list[float] = []
+        self._warehouse = warehouse
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+
+    def __enter__(self) -> "Reader":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    @property
+    def slowest_percentile(self) -> float:
+        """Seconds that 99 of 100 looks stayed below."""
+        return statistics.quantiles(self.seconds, n=100)[98]
+
+    def _read(self) -> None:
+        with self._warehouse.connect(autocommit=True) as session:
+            while not self._is_over.is_set():
+                for statement in _DASHBOARD:
+                    began = time.monotonic()
+                    session.execute(statement.encode()).fetchall()
+                    self.seconds.append(time.monotonic() - began)
+
+
+def main() -> None:
+    """Grow the warehouse where it is not grown yet, load in turns, print the medians."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--home", type=Path, default=Path(".bench/grown"))
+    options.add_argument("--operations", type=int, default=20_000_000)
+    options.add_argument("--clients", type=int, default=400_000)
+    options.add_argument("--rows", type=int, default=1_000_000)
+    options.add_argument("--runs", type=int, default=3)
+    asked = options.parse_args()
+    with embedded_postgres(asked.home) as url:
+        warehouse = Warehouse(url)
+        if not _is_grown(warehouse):
+            grow(warehouse, Growth(asked.clients, asked.operations), print)
+        step = max(1, asked.clients * _ROWS_EACH // asked.rows)
+        clients = range(1, asked.clients + 1, step)[: asked.rows // _ROWS_EACH]
+        first = _next_number(warehouse)
+        bare, ours = [], []
+        for number in range(first, first + 2 * asked.runs, 2):
+            bare.append(load_bare(warehouse, Batch(number, clients)))
+            ours.append(load_ours(warehouse, Batch(number + 1, clients)))
+            print(f"bare {_told(bare[-1])} | ours {_told(ours[-1])}", flush=True)
+        ratio = statistics.median(o.whole / b.whole for o, b in zip(ours, bare, strict=True))
+        print(f"ours is {ratio:.2f} times the bare load, median of {asked.runs}")
+        _load_again(warehouse, Batch(first + 2 * asked.runs - 1, clients))
+
+
+def _load_again(warehouse: Warehouse, batch: Batch) -> None:
+    with Reader(warehouse) as alone:
+        time.sleep(5)
+    dead = _dead_rows(warehouse)
+    with Reader(warehouse) as reader:
+        again = load_ours(warehouse, batch)
+    print(f"the same rows again: {_told(again)}, dead rows {_dead_rows(warehouse) - dead:,}")
+    with Reader(warehouse) as busy:
+        load_ours(warehouse, Batch(batch.number + 1, batch.clients))
+    for name, what in (("alone", alone), ("beside a re-sync", reader), ("beside a load", busy)):
+        print(
+            f"a reader {name}: {len(what.seconds):,} looks, 99 % below"
+            f" {1000 * what.slowest_percentile:.0f} ms, slowest {1000 * max(what.seconds):.0f} ms"
+        )
+
+
+def _told(timing: Timing) -> str:
+    return (
+        f"{timing.whole:.1f} s ({timing.staged:.1f} staging, {timing.published:.1f} publishing),"
+        f" {timing.rows:,} rows written"
+    )
+
+
+def _record(number: int, client_id: int, row: int) -> Record:
+    moment = datetime(2026, 3, 1 + row % 28, 12, row, tzinfo=UTC)
+    values = {
+        "operation_date": moment.date(),
+        "client_id": client_id,
+        "component_type": 2,
+        "operation_id": 10_000_000_000 + number * 1_000_000_000 + client_id * 100 + row,
+        "processed_at": moment,
+        "cheque_id": 10_000_000_000 + number * 1_000_000_000 + client_id * 100 + row,
+        "cheque_number": str(row),
+        "pos_id": 1 + client_id % 200,
+        "partner_name": "Partner",
+        "amount": Decimal("123.45"),
+        "redeemed": Decimal(0),
+        "discount": Decimal(0),
+        "is_refund": False,
+    }
+    return tuple(values.get(name) for name in operations.landing_columns)
+
+
+def _outcomes(
+    batch: Batch, window: Window, versions: dict[int, tuple[int, int]]
+) -> Iterator[list[Outcome]]:
+    now = datetime.now(UTC)
+    for at in range(0, len(batch.clients), _BATCH):
+        yield [
+            Outcome(
+                Assignment(client_id, window.first, version=versions[client_id][0]),
+                "done",
+                now,
+                Landing({operations.name: batch.records(client_id)}),
+                reading="delta",
+                source_total=versions[client_id][1] + _ROWS_EACH,
+                fingerprint=batch.number.to_bytes(8),
+            )
+            for client_id in batch.clients[at : at + _BATCH]
+        ]
+
+
+def _enlist(
+    session: psycopg.Connection, run_id: int, window: Window, clients: Sequence[int]
+) -> None:
+    session.execute(
+        "insert into sync.fetches (run_id, client_id, window_from, window_to, endpoint)"
+        " select %s, client_id, %s, %s, 'operations' from unnest(%s::bigint[]) as client_id"
+        " on conflict do nothing",
+        (run_id, window.first, window.last, list(clients)),
+    )
+
+
+def _versions(session: psycopg.Connection, clients: Sequence[int]) -> dict[int, tuple[int, int]]:
+    rows = session.execute(
+        "select client_id, version, source_total from sync.client_state"
+        " where endpoint = 'operations' and client_id = any(%s)",
+        (list(clients),),
+    )
+    return {client: (version, total) for client, version, total in rows.fetchall()}
+
+
+def _copy_all(session: psycopg.Connection, statement: str, batch: Batch) -> None:
+    with session.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        copy.set_types(list(operations.landing_types))
+        for client_id in batch.clients:
+            for record in batch.records(client_id):
+                copy.write_row(record)
+
+
+def _next_number(warehouse: Warehouse) -> int:
+    """Loads of earlier benchmarks are there still: their numbers are taken."""
+    with warehouse.connect() as session:
+        row = session.execute("select max(operation_id) from core.operations").fetchone()
+    newest = int(row[0]) if row and row[0] else 0
+    return max(1, newest // 1_000_000_000 - 9)
+
+
+def _is_grown(warehouse: Warehouse) -> bool:
+    with warehouse.connect() as session:
+        row = session.execute("select to_regclass('sync.runs') is not null").fetchone()
+        if not (row and row[0]):
+            return False
+        row = session.execute("select exists (select from sync.runs)").fetchone()
+    return bool(row and row[0])
+
+
+def _dead_rows(warehouse: Warehouse) -> int:
+    """Dead rows of the stored operations, as the server counts them."""
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("select pg_stat_force_next_flush()")
+        row = session.execute(
+            "select sum(n_dead_tup) from pg_stat_user_tables where relname ~ '^operations_'"
+        ).fetchone()
+    return int(row[0]) if row and row[0] else 0
+
+
+if __name__ == "__main__":
+    main()
