@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.failures import INCOMPLETE
-from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
+from lcm_pipeline.cli.options import DayOption, FromOption, OutputOption, ToOption, window_of
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
     for handler in logging.getLogger().handlers:
         # Loggers that others set to INFO reach this handler whatever the root's own level.
         handler.setLevel(logging.WARNING)
-    for command in (demo, plan, sync, verify, replay, status, marts, migrate, docs, simulate, ui):
+    for command in (
+        demo, plan, sync, report, verify, replay, status, marts, migrate, docs, simulate, ui,
+    ):  # fmt: skip
         app.command()(command)
 
 
@@ -46,6 +48,32 @@ def sync(day: DayOption = None, first: FromOption = None, last: ToOption = None)
         raise
     print_reports(reports)
     if not all(report.is_complete for report in reports):
+        raise typer.Exit(INCOMPLETE)
+
+
+def report(day: DayOption = None, output: OutputOption = None) -> None:
+    """Write the report of a day: one HTML page to mail or print, that needs no network to open.
+
+    Without --date it is of the last day of operations. It reads the marts alone, all in one
+    snapshot; a user of the database who is a member of lcm_bi may run it. Exit code 3 says that the
+    page was written, but that the day is not complete: a banner on the page tells what is missing.
+
+    Example: [bold]lcm report --date 2026-03-01 --output monday.html[/bold]
+    """
+    from lcm_pipeline.settings import load_settings
+
+    settings = load_settings()
+    if day is not None:
+        window_of(settings, day, None, None)
+
+    from lcm_pipeline.cli.delivering import deliver
+    from lcm_pipeline.reporting.reports import make_report
+    from lcm_pipeline.warehouse.connection import open_warehouse
+
+    with open_warehouse(settings) as warehouse:
+        made = make_report(warehouse, day)
+    deliver(made, output)
+    if made.incomplete:
         raise typer.Exit(INCOMPLETE)
 
 

@@ -16,6 +16,7 @@ class _Failures:
         "ConfigurationError": USAGE,
         "WarehouseUnavailable": USAGE,
         "WindowRefused": USAGE,
+        "ReportRefused": USAGE,
         "DagsterStorageUnavailable": USAGE,
         "MigrationError": FAILED,
         "RunFailed": FAILED,

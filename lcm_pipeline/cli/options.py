@@ -1,6 +1,8 @@
 """Options that several commands share, and how their text becomes a value."""
 
+import os
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +31,27 @@ FromOption = Annotated[
 ToOption = Annotated[
     date | None,
     typer.Option("--to", parser=parse_day, metavar="DAY", help="Last day, included."),
+]
+
+
+def writable_file(path: Path) -> Path:
+    """A file that can be made or replaced; `-` is standard output."""
+    if path.exists() and not path.is_file():
+        raise typer.BadParameter(f"{path} is no file: name one, or - for standard output")
+    folder = path.resolve().parent
+    if str(path) != "-" and not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise typer.BadParameter(f"{folder} is no folder that can be written to")
+    return path
+
+
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        callback=lambda path: path and writable_file(path),
+        metavar="FILE",
+        help="File to write, - for standard output.",
+        show_default="report-DAY.html",
+    ),
 ]
 
 

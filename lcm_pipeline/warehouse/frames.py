@@ -1,11 +1,19 @@
 """Query results as pandas tables, where people look at them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
+import psycopg
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.statements import query
+from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailable
+from lcm_pipeline.warehouse.statements import query, report_query
+
+_BEHIND = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable,
+           psycopg.errors.UndefinedColumn)  # fmt: skip
 
 
 def read_frame(warehouse: Warehouse, query_name: str, **values: Any) -> pd.DataFrame:
@@ -13,3 +21,41 @@ def read_frame(warehouse: Warehouse, query_name: str, **values: Any) -> pd.DataF
     with warehouse.engine().connect() as connection:
         cursor = connection.exec_driver_sql(query(query_name).decode(), values)
         return pd.DataFrame(cursor.fetchall(), columns=list(cursor.keys()))
+
+
+class MartSnapshot:
+    """The marts as they were at one moment, however long one reads in them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def read(self, query_name: str, **values: Any) -> pd.DataFrame:
+        """The answer of sql/reports/<query_name>.sql, as Postgres types: counts stay whole."""
+        cursor = self._connection.exec_driver_sql(report_query(query_name), values)
+        return pd.DataFrame(cursor.fetchall(), columns=list(cursor.keys()), dtype=object)
+
+
+@contextmanager
+def open_mart_snapshot(warehouse: Warehouse) -> Iterator[MartSnapshot]:
+    """One read-only transaction over the marts: all that is read in it belongs together.
+
+    Raises WarehouseUnavailable where there are no marts to read, else psycopg.Error.
+    """
+    engine = warehouse.engine().execution_options(
+        isolation_level="REPEATABLE READ", postgresql_readonly=True
+    )
+    try:
+        with engine.connect() as connection:
+            yield MartSnapshot(connection)
+    except DBAPIError as error:
+        if isinstance(error.orig, _BEHIND):
+            raise WarehouseUnavailable(
+                f"The warehouse {warehouse.place} has no marts, or those of another version:"
+                " run lcm migrate"
+            ) from error
+        if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise WarehouseUnavailable(
+                f"The warehouse {warehouse.place} does not let this user read the marts: make the"
+                " user of LCM_DATABASE_URL a member of lcm_bi"
+            ) from error
+        raise (error.orig or error) from error

@@ -25,7 +25,7 @@ _LOCK = 0x6C636D04
 _ALWAYS = frozenset({"data_completeness", "restatements"})
 # Sorts and hashes of a refresh; those of readers keep the server's own bound.
 _MEMORY = "128MB"
-# After so many, what reads them in the same transaction cannot wait for the autovacuum's statistics.
+# After so many rows, what reads them in the same transaction needs fresh statistics.
 _MANY_ROWS = 10_000
 
 

@@ -1,4 +1,4 @@
-"""The SQL files of the project: migrations in order, and queries by name.
+"""The SQL files of the project: migrations in order, queries and questions of reports by name.
 
 They lie in `sql/` beside the package in a checkout, and inside the package in a wheel.
 """
@@ -22,6 +22,12 @@ def sql_folder() -> Path:
 def query(name: str) -> bytes:
     """The text of sql/queries/<name>.sql."""
     return (sql_folder() / "queries" / f"{name}.sql").read_bytes()
+
+
+@cache
+def report_query(name: str) -> str:
+    """The text of sql/reports/<name>.sql, which reads schema mart alone."""
+    return (sql_folder() / "reports" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def migration_files() -> list[Path]:

@@ -43,6 +43,14 @@ select movements.client_id
 from mart.points_movements as movements
 where (select has_moved from passed) and movements.kind = 'unexplained'
 union
-select operations.client_id
-from core.operations
+select everyone.client_id
+from (
+    select client_id from core.operations
+    union all
+    select client_id from mart.lots
+    union all
+    select client_id from mart.cheques
+    union all
+    select client_id from mart.points_movements
+) as everyone
 where (select is_everyone from passed);

@@ -1,0 +1,99 @@
+"""How complete a day is, table by table: what every number of the page is marked by.
+
+The one surprising fact: quarantined rows belong to no day until they fit, so as long as there are
+any, no day of their table counts as complete.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any
+
+import pandas as pd
+
+TABLES = ("registrations", "operations", "leads", "favourite_offers")
+
+
+class State(IntEnum):
+    """How far a number can be trusted, the worst last."""
+
+    COMPLETE = 0
+    PARTIAL = 1
+    MISSING = 2
+
+
+@dataclass(frozen=True)
+class TableState:
+    """One table on one day. share: of its clients that are proven, cut off, never rounded up.
+
+    source_total, loaded_total and quarantined are rows of the whole table; a table that no reading
+    brought has no totals. clients are days for registrations, which are asked by the day.
+    """
+
+    table: str
+    state: State
+    share: Decimal | None = None
+    loaded_rows: int | None = None
+    clients: int | None = None
+    pending: int | None = None
+    source_total: int | None = None
+    loaded_total: int | None = None
+    quarantined: int = 0
+    restated_rows: int = 0
+    complete_through: date | None = None
+    first_published_at: datetime | None = None
+
+
+class Completeness:
+    """What mart.data_completeness says of all days."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self._rows: dict[tuple[str, date], dict[str, Any]] = {
+            (row["table_name"], row["day"]): row for row in rows.to_dict("records")
+        }
+        self._newest = {row["table_name"]: row for row in self._rows.values()}
+
+    def days(self, tables: Iterable[str] = TABLES) -> list[date]:
+        """Every day that one of the tables tells of, in order."""
+        wanted = set(tables)
+        return sorted({day for table, day in self._rows if table in wanted})
+
+    def of(self, table: str, day: date) -> TableState:
+        """The state of a table on a day."""
+        row, newest = self._rows.get((table, day)), self._newest.get(table)
+        if newest is None:
+            return TableState(table, State.MISSING)
+        whole = {
+            "source_total": int(newest["source_total"]),
+            "loaded_total": int(newest["loaded_total"]),
+            "quarantined": int(newest["quarantined_total"]),
+            "complete_through": newest["complete_through"],
+        }
+        if row is None:
+            return TableState(table, State.MISSING, **whole)
+        return TableState(
+            table,
+            State.PARTIAL if row["pending_clients"] or whole["quarantined"] else State.COMPLETE,
+            share=row["complete_share"],
+            loaded_rows=int(row["loaded_rows"]),
+            clients=int(row["clients"]),
+            pending=int(row["pending_clients"]),
+            restated_rows=int(row["restated_rows"]),
+            first_published_at=row["first_published_at"],
+            **whole,
+        )
+
+    def worst(self, tables: Iterable[str], day: date) -> State:
+        """The state of a number that is made of several tables."""
+        return max(self.of(table, day).state for table in tables)
+
+    def least_share(self, tables: Iterable[str], day: date) -> Decimal | None:
+        """The share of the least complete of several tables; None when one does not tell."""
+        shares = [self.of(table, day).share for table in tables]
+        return None if None in shares else min(share for share in shares if share is not None)
+
+    def is_settled(self, tables: Iterable[str], day: date) -> bool:
+        """Whether nobody is pending for the day, quarantine apart: what charts tell days by."""
+        return self.least_share(tables, day) == 1

@@ -1,0 +1,5 @@
+"""What can be wrong with the wish for a report."""
+
+
+class ReportRefused(Exception):  # noqa: N818 - the name that the message completes
+    """There is no such day to report; the message says which days there are and what to do."""

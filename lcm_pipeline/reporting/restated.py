@@ -1,0 +1,67 @@
+"""What changed of past days since the day before was published: the news about old numbers.
+
+The one surprising fact: the mart counts the rows of a day since that day was first published, and
+says when the newest of them changed. So a line here tells that there is news, and all that changed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from lcm_pipeline.reporting.completeness import TABLES
+from lcm_pipeline.reporting.figures import Figures
+
+MOST_SHOWN = 6
+_KINDS = itemgetter("table_name", "reason")
+_SUMS = ("rows", "amount_change", "points_change")
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Restated:
+    """since: when the day before was published first, None when it never was.
+
+    notable: days whose money or points given changed, the greatest change first. hidden: how many
+    of those are not listed. summary: all changed days, by table and reason.
+    """
+
+    since: datetime | None
+    notable: Rows
+    hidden: int
+    summary: Rows
+
+
+def find_restated(figures: Figures) -> Restated:
+    """The changes of the days through the day of the report."""
+    before = figures.day - timedelta(days=1)
+    published = {t: figures.completeness.of(t, before).first_published_at for t in TABLES}
+    known = [moment for moment in published.values() if moment is not None]
+    fresh = [
+        row
+        for row in figures["restatements"].to_dict("records")
+        if _is_after(row["last_restated_at"], published[row["table_name"]])
+    ]
+    notable = sorted(filter(_weight, fresh), key=_weight, reverse=True)
+    return Restated(
+        min(known, default=None),
+        notable[:MOST_SHOWN],
+        len(notable[MOST_SHOWN:]),
+        [_sum_up(list(rows)) for _, rows in groupby(sorted(fresh, key=_KINDS), _KINDS)],
+    )
+
+
+def _is_after(changed_at: datetime, published_at: datetime | None) -> bool:
+    return published_at is not None and changed_at > published_at
+
+
+def _weight(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Money before points; nothing at all for a row that changed neither."""
+    amounts = abs(row["amount_change"]), abs(row["points_change"])
+    return (*amounts, row["day"]) if any(amounts) else ()
+
+
+def _sum_up(rows: Rows) -> dict[str, Any]:
+    sums = {name: sum(row[name] for row in rows) for name in _SUMS}
+    return {**rows[0], **sums, "days": len(rows)}

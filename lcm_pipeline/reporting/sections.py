@@ -1,0 +1,143 @@
+"""The tables of a page that are no daily measure: points, stores, segments, cohorts, leads, goods.
+
+They only sort, count and divide what the marts answered; what a number means is said by the marts.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+
+from lcm_pipeline.reporting.figures import Figures
+
+MOST_STORES = 5
+AGES = ("0-1", "2-3", "4-7", "8-30", "31+")
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Stores:
+    """top: stores by net sales of the day; flop: the last of them, the weakest first.
+
+    With few stores all are in top.
+    """
+
+    top: Rows
+    flop: Rows
+    count: int
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Leads against a limit in hours. hit_share: of those that are judged; unknown are apart."""
+
+    limit_hours: int
+    hit: int
+    missed: int
+    unknown: int
+
+    @property
+    def hit_share(self) -> Decimal | None:
+        """hit / (hit + missed); None when nothing is judged."""
+        judged = self.hit + self.missed
+        return Decimal(self.hit) / judged if judged else None
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A month of registration. cells: (retention, whether that month has ended) by months since."""
+
+    month: date
+    members: int
+    cells: list[tuple[Decimal, bool]]
+
+
+def sum_liability(figures: Figures) -> dict[str, Any] | None:
+    """Points and money owed at the end of the day; None when the day has no lots."""
+    rows = figures["liability"]
+    if rows.empty:
+        return None
+    sums = {name: rows[name].sum() for name in rows.columns if name.endswith(("points", "value"))}
+    return {**sums, "observed_date": rows["observed_date"].max()}
+
+
+def rank_stores(figures: Figures) -> Stores:
+    """The stores that sold in the last 28 days, by net sales of the day."""
+    rows = [
+        {**row, "average_cheque": _divide(row["purchase_amount"], row["purchases"])}
+        for row in figures["stores"].to_dict("records")
+    ]
+    if len(rows) <= 2 * MOST_STORES:
+        return Stores(rows, [], len(rows))
+    return Stores(rows[:MOST_STORES], rows[: -MOST_STORES - 1 : -1], len(rows))
+
+
+def share_segments(figures: Figures) -> Rows:
+    """RFM segments, each with its share of the clients and of the net sales."""
+    rows = figures["segments"].to_dict("records")
+    clients = sum(row["clients"] for row in rows)
+    sales = sum(row["net_sales"] for row in rows)
+    return [
+        {
+            **row,
+            "clients_share": _divide(row["clients"], clients),
+            "sales_share": _divide(row["net_sales"], sales),
+        }
+        for row in rows
+    ]
+
+
+def lay_out_cohorts(figures: Figures) -> list[Cohort]:
+    """Cohorts by month of registration, the oldest first."""
+    last = figures.standing["operations_day"]
+    return [
+        Cohort(
+            month,
+            int(group["members"].iloc[0]),
+            [(row["retention"], _has_ended(month, row["month_number"], last))
+             for row in group.sort_values("month_number").to_dict("records")],
+        )
+        for month, group in figures["cohorts"].groupby("cohort_month", sort=True)
+    ]  # fmt: skip
+
+
+def judge_answers(figures: Figures, column: str, limit: str) -> Answers:
+    """Recent leads by how they kept a limit: `first_change_sla` or `closing_sla`."""
+    rows = figures["lead_answers"]
+    recent = rows[rows["is_recent"].astype(bool)]
+    counts = {word: int(recent[recent[column] == word]["leads"].sum())
+              for word in ("hit", "missed", "unknown")}  # fmt: skip
+    return Answers(limit_hours=figures.standing[limit], **counts)
+
+
+def age_backlog(figures: Figures) -> list[tuple[str, int]]:
+    """Open leads by age in days."""
+    rows = figures["lead_answers"]
+    still_open = rows[rows["is_open"].astype(bool)]
+    return [(age, int(still_open[still_open["age_bucket"] == age]["leads"].sum())) for age in AGES]
+
+
+def stack_liability(
+    rows: pd.DataFrame, labels: Iterable[str], colours: tuple[str, str]
+) -> pd.DataFrame:
+    """Points by month of expiry as `label`, `colour`, `value`: active ones, then pending ones."""
+    pieces = zip(labels, rows["active_points"], rows["pending_points"], strict=True)
+    stacked = [
+        (label, colour, float(value))
+        for label, *values in pieces
+        for colour, value in zip(colours, values, strict=True)
+    ]
+    return pd.DataFrame(stacked, columns=["label", "colour", "value"])
+
+
+def _has_ended(month: date, months_since: int, last: date) -> bool:
+    months = (last.year - month.year) * 12 + last.month - month.month
+    is_last_day = (last + timedelta(days=1)).day == 1
+    return months_since < months or (months_since == months and is_last_day)
+
+
+def _divide(part: Any, whole: Any) -> Decimal | None:
+    return Decimal(part) / Decimal(whole) if whole else None

@@ -1,0 +1,112 @@
+"""`lcm report` as a user runs it."""
+
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.cli import main
+from lcm_pipeline.reporting.reports import Report, save_report
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.integration.test_cli import run
+from tests.marts.worlds import Synced
+from tests.reporting.reading_pages import Page
+from tests.reporting.shops import START, Shop
+
+
+def _report(tmp_path: Path, warehouse: Warehouse, *words: str) -> subprocess.CompletedProcess[str]:
+    return run(tmp_path, "report", *words, LCM_DATABASE_URL=warehouse.url)
+
+
+def test_a_complete_day_is_written_beside_and_ends_with_0(tmp_path: Path, by_hand: Synced) -> None:
+    ended = _report(tmp_path, by_hand.warehouse)
+    assert ended.returncode == 0, ended.stderr
+    assert f"wrote report-{by_hand.last}.html" in ended.stdout
+    page = Page((tmp_path / f"report-{by_hand.last}.html").read_text(encoding="utf-8"))
+    assert page.row("programme", "New members")[0] == "1"
+
+
+def test_a_dash_writes_the_page_and_nothing_else(tmp_path: Path, by_hand: Synced) -> None:
+    day = str(by_hand.last - timedelta(days=2))
+    ended = _report(tmp_path, by_hand.warehouse, "--date", day, "--output", "-")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("<!doctype html>")
+    assert ended.stdout.rstrip().endswith("</html>")
+    assert list(tmp_path.glob("*.html")) == []
+
+
+def test_an_incomplete_day_is_written_and_ends_with_3(tmp_path: Path, shop: Shop) -> None:
+    shop.sync_operations(START)
+    ended = _report(tmp_path, shop.warehouse, "--output", "page.html")
+    assert ended.returncode == 3, ended.stderr
+    assert f"{START} is not complete in leads, favourite_offers" in ended.stderr
+    assert "Part of the day was never" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--date", "2026-02-30"), "is no day"),
+        (("--date", "2026-03-11"), "2026-03-11 was never synced; synced are days from 2026-01-01"),
+        (("--date", "2030-01-01"), "has not ended"),
+        (("--output", "nowhere/page.html"), "no folder that can be written to"),
+        (("--output", "."), "is no file"),
+        (("--output", "/dev/null"), "is no file"),
+    ],
+)
+def test_a_wrong_wish_ends_with_2(
+    tmp_path: Path,
+    by_hand: Synced,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LCM_DATABASE_URL", by_hand.warehouse.url)
+    monkeypatch.setattr("sys.argv", ["lcm", "report", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert said in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert list(tmp_path.glob("*.html")) == []
+
+
+def test_a_warehouse_without_days_or_marts_ends_with_2_and_the_next_step(
+    tmp_path: Path, warehouse: Warehouse
+) -> None:
+    ended = _report(tmp_path, warehouse)
+    assert (ended.returncode, "run lcm sync --date DAY" in ended.stderr) == (2, True)
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("drop schema mart cascade")
+    ended = _report(tmp_path, warehouse)
+    assert (ended.returncode, "run lcm migrate" in ended.stderr) == (2, True)
+
+
+def test_a_member_of_lcm_bi_may_report_and_others_are_told(tmp_path: Path, by_hand: Synced) -> None:
+    role = Identifier("reporter")
+    parts = urlsplit(by_hand.warehouse.url)
+    host = parts.netloc.rpartition("@")[2]
+    reader = Warehouse(parts._replace(netloc=f"reporter@{host}").geturl())
+    with by_hand.warehouse.connect(autocommit=True) as owner:
+        owner.execute(SQL("create role {} login").format(role))
+        try:
+            refused = _report(tmp_path, reader)
+            owner.execute(SQL("grant lcm_bi to {}").format(role))
+            allowed = _report(tmp_path, reader)
+        finally:
+            owner.execute(SQL("drop role {}").format(role))
+    assert (refused.returncode, "a member of lcm_bi" in refused.stderr) == (2, True), refused.stderr
+    assert allowed.returncode == 0, allowed.stderr
+
+
+def test_a_page_is_replaced_whole_or_not_at_all(tmp_path: Path, by_hand: Synced) -> None:
+    place = tmp_path / "page.html"
+    place.write_text("the page of yesterday")
+    with pytest.raises(UnicodeEncodeError):
+        save_report(Report(by_hand.last, "half a page \udcff", ()), place)
+    assert place.read_text() == "the page of yesterday"
+    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["page.html"]

@@ -1,0 +1,133 @@
+"""What the page says is what the programme's own truth says."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.reporting.reports import make_report
+from tests.marts.golden import Golden, total
+from tests.marts.worlds import Synced
+from tests.reporting.reading_pages import Page, number
+
+COLUMNS = {
+    "Net sales": "net_sales",
+    "Purchases": "purchases",
+    "Buyers": "buyers",
+    "New members": "new_members",
+    "Members so far": "members",
+    "Points added": "points_added",
+    "Points redeemed": "points_redeemed",
+    "Points activated": "points_activated",
+    "Active balance": "active_balance",
+    "Pending balance": "pending_balance",
+}
+
+
+@pytest.fixture(scope="module")
+def golden(by_chance: Synced) -> Golden:
+    return Golden(by_chance.truth, by_chance.last)
+
+
+@pytest.fixture(scope="module")
+def days(golden: Golden) -> dict[date, dict[str, Any]]:
+    return {row["day"]: row for row in golden.program_daily()}
+
+
+@pytest.mark.parametrize("label", COLUMNS)
+def test_a_measure_is_right_for_the_day_the_day_before_and_a_week_before(
+    label: str, page_of_chance: Page, days: dict[date, dict[str, Any]], by_chance: Synced
+) -> None:
+    cells = page_of_chance.row("programme", label)
+    shown = [number(cells[place]) for place in (0, 1, 3)]
+    rows = [days[by_chance.last - timedelta(days=back)] for back in (0, 1, 7)]
+    assert shown == [Decimal(str(row[COLUMNS[label]])) for row in rows]
+    assert shown[0]
+
+
+def test_a_past_day_is_reported_as_well(
+    by_chance: Synced, days: dict[date, dict[str, Any]]
+) -> None:
+    day = by_chance.last - timedelta(days=10)
+    page = Page(make_report(by_chance.warehouse, day).html)
+    assert number(page.row("programme", "Net sales")[0]) == days[day]["net_sales"]
+    # These marts hold the newest state alone, and the page says whose it is.
+    assert f"as of {by_chance.last}" in page.words("clients")
+
+
+def test_balances_that_were_read_later_are_marked(page_of_chance: Page) -> None:
+    now, day_before, _, week_before, _ = page_of_chance.row("programme", "Active balance")
+    assert not now.endswith("°")
+    assert day_before.endswith("°")
+    assert week_before.endswith("°")
+    assert "points spent since are off already" in page_of_chance.words("programme")
+
+
+def test_the_average_cheque_is_a_sum_by_a_sum(page_of_chance: Page, golden: Golden) -> None:
+    bought = golden.purchases[golden.purchases["day"] == golden.last]
+    average = total(bought["amount"]) / len(bought)
+    shown = number(page_of_chance.row("programme", "Average cheque")[0])
+    assert shown == average.quantize(Decimal("0.01"))
+
+
+def test_changes_are_shares_of_what_was_before(
+    page_of_chance: Page, days: dict[date, dict[str, Any]], by_chance: Synced
+) -> None:
+    now, before = (days[by_chance.last - timedelta(days=back)]["net_sales"] for back in (0, 7))
+    shown = number(page_of_chance.row("programme", "Net sales")[4])
+    assert shown == (100 * (now / before - 1)).quantize(Decimal("0.1"))
+
+
+def test_the_liability_is_that_of_the_day(page_of_chance: Page, golden: Golden) -> None:
+    owed = total(golden.outstanding(golden.last)["remain"])
+    bold = page_of_chance.section("points").xpath("./p[1]/b")
+    points, value, expected = (number(b.text_content()) for b in bold)
+    assert points == value == owed
+    assert expected is not None
+    assert abs(expected - owed * Decimal("0.8")) < Decimal("0.5")
+
+
+@pytest.mark.parametrize("horizon", [7, 30, 60, 90])
+def test_points_expiring_within_a_horizon_hold_the_shorter_ones(
+    horizon: int, page_of_chance: Page, golden: Golden
+) -> None:
+    soon = [row for row in golden.points_expiring() if row["days_left"] <= horizon]
+    points, _, clients = page_of_chance.row("points", f"{horizon} дней")
+    assert number(points) == total(row["points"] for row in soon)
+    assert number(clients) == len({row["client_id"] for row in soon})
+
+
+def test_stores_sum_up_to_the_programme(page_of_chance: Page, golden: Golden) -> None:
+    sold: dict[Any, Decimal] = {}
+    for row in golden.store_daily():
+        if row["day"] == golden.last:
+            sold[row["pos_id"]] = sold.get(row["pos_id"], Decimal(0)) + row["net_sales"]
+    shown = [number(cells[0]) for _, cells in page_of_chance.rows("stores")]
+    assert sorted(filter(None, shown)) == sorted(filter(None, sold.values()))
+
+
+def test_segments_and_cohorts_hold_every_client(page_of_chance: Page, golden: Golden) -> None:
+    cells = [cells for title, cells in page_of_chance.rows("clients") if cells]
+    segments = [number(row[0]) for row in cells if "₽" in "".join(row)]
+    cohorts = [number(row[0]) for row in cells if "₽" not in "".join(row)]
+    assert sum(filter(None, segments)) == len(golden.rfm())
+    assert sum(filter(None, cohorts)) == len(golden.members)
+
+
+def test_leads_and_favourites_of_the_day(page_of_chance: Page, golden: Golden) -> None:
+    leads = sum(row["leads"] for row in golden.leads_daily() if row["day"] == golden.last)
+    offered = {row["day"]: row["offered"] for row in golden.favourite_uptake()}[golden.last]
+    assert number(page_of_chance.row("leads", "New leads")[0]) == leads > 0
+    assert number(page_of_chance.row("favourites", "Offered")[0]) == offered > 0
+
+
+def test_every_measure_says_its_definition(page_of_chance: Page) -> None:
+    for label in page_of_chance.section("programme").xpath(".//tbody//th/span[1]"):
+        assert label.get("title"), label.text_content()
+
+
+def test_a_hard_world_of_few_rows_has_a_page_too(page_by_hand: Page) -> None:
+    assert number(page_by_hand.row("programme", "New members")[0]) == 1
+    assert number(page_by_hand.row("programme", "Purchases")[0]) == 0
+    assert page_by_hand.row("programme", "Average cheque")[0] == "—"

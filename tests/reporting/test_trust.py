@@ -1,0 +1,157 @@
+"""No number without its completeness: the banner, the marks, what was restated, what is unknown."""
+
+from decimal import Decimal
+
+import psycopg
+import pytest
+
+from lcm_pipeline.reporting.errors import ReportRefused
+from lcm_pipeline.simulator.faults import FaultRule
+from lcm_pipeline.warehouse.frames import open_mart_snapshot
+from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from tests.reporting.reading_pages import Page, number
+from tests.reporting.shops import OTHER, SECOND, START, THIRD, Shop
+
+
+def _titles(page: Page) -> str:
+    return " ".join(page.section("trust").xpath("./h2")[0].text_content().split())
+
+
+def test_a_complete_day_says_so_and_marks_nothing(shop: Shop) -> None:
+    shop.sync(START)
+    report, page = shop.report()
+    assert (report.day, report.incomplete) == (START, ())
+    assert "The day is complete" in _titles(page)
+    assert page.row("trust", "operations")[1:4] == ["100 %", "0", "0"]
+    assert number(page.row("programme", "Net sales")[0]) == 200
+    assert "*" not in page.words("programme")
+    assert "✓ данные полные" in page.words("points")
+
+
+def test_a_pending_client_makes_the_day_incomplete_and_marks_its_numbers(shop: Shop) -> None:
+    shop.sync(START)
+    shop.simulator.service.faults.set(
+        [FaultRule(kind="sql_other", endpoint="OperationHistory", client=OTHER)]
+    )
+    shop.sync(SECOND)
+    report, page = shop.report()
+    assert (report.day, report.incomplete) == (SECOND, ("operations",))
+    assert "The day is incomplete" in _titles(page)
+    assert page.row("trust", "operations")[0:3] == ["неполная · incomplete", "50 %", "1"]
+    assert "подтверждено 50 %" in page.words("points")
+    assert page.row("programme", "Net sales")[:2] == ["200,00 ₽*", "200,00 ₽"]
+    assert "incomplete days" in page.words("programme")
+    # New members come of the roster, which is complete.
+    assert page.row("programme", "New members")[0] == "0"
+    assert shop.report(START)[0].incomplete == ()
+
+
+def test_a_row_in_quarantine_makes_every_day_incomplete(shop: Shop) -> None:
+    odd = shop.author.cheque(shop.client, 599, "2026-03-01T11:00:00", "1.00")
+    odd.row["ComponentType"], odd.bad = 300, True
+    shop.sync(START)
+    report, page = shop.report()
+    assert report.incomplete == ("operations",)
+    assert "The day is incomplete" in _titles(page)
+    assert page.row("trust", "operations")[1:4] == ["100 %", "0", "1"]
+    assert page.row("programme", "Purchases")[0] == "2*"
+    assert "rows in quarantine" in page.words("points")
+
+
+def test_a_table_that_was_not_synced_is_unknown_and_not_zero(shop: Shop) -> None:
+    shop.sync(START)
+    shop.sync_operations(SECOND)
+    report, page = shop.report()
+    assert (report.day, report.incomplete) == (SECOND, ("leads", "favourite_offers"))
+    assert "Part of the day was never loaded" in _titles(page)
+    assert page.row("trust", "leads")[0] == "не загружена · not loaded"
+    assert "Leads of this day were never loaded" in page.words("leads")
+    assert number(page.row("programme", "Net sales")[0]) == 400
+
+
+def test_sections_without_rows_say_so(shop: Shop) -> None:
+    shop.sync(START)
+    _, page = shop.report()
+    assert "No leads in the last 30 days" in page.words("leads")
+    assert "No favourite products have been offered" in page.words("favourites")
+    assert "there is nothing to compare with" in page.words("restated")
+
+
+def test_days_that_changed_since_the_day_before_are_listed_with_the_reason(shop: Shop) -> None:
+    shop.sync(START)
+    shop.sync(SECOND)
+    _, page = shop.report()
+    assert "No past day has changed" in page.words("restated")
+
+    with shop.simulator.world.lock:
+        shop.cheques[0].row["Amount"] = Decimal("130.00")
+        shop.client.operations.remove(shop.cheques[2])
+    shop.author.cheque(shop.other, 599, "2026-03-01T23:59:59.9999999", "5.00")
+    shop.sync(THIRD)
+    report, page = shop.report(THIRD)
+    assert report.incomplete == ()
+    assert [(title, cells[1], cells[2:5]) for title, cells in page.rows("restated")] == [
+        ("02.03.2026", "исчезли vanished", ["1", "−200,00", "0"]),
+        ("01.03.2026", "изменились mutated", ["1", "+30,00", "0"]),
+        ("01.03.2026", "пришли позже late", ["1", "+5,00", "0"]),
+    ]
+    assert page.row("programme", "Net sales")[1] == "200,00 ₽"
+    # What is told of the first day was restated before the third day was there to report.
+    _, first = shop.report(START)
+    assert number(first.row("programme", "Net sales")[0]) == 235
+
+
+def test_a_day_that_was_never_synced_is_refused_with_the_next_step(shop: Shop) -> None:
+    with pytest.raises(ReportRefused, match=r"no synced day yet.*lcm sync --date"):
+        shop.report()
+    shop.sync(START)
+    with pytest.raises(
+        ReportRefused, match=f"from {START} to {START}: run lcm sync --date {THIRD}"
+    ):
+        shop.report(THIRD)
+
+
+def test_a_day_without_operations_shows_no_number_of_them(shop: Shop) -> None:
+    shop.sync_registrations(START)
+    report, page = shop.report()
+    assert report.incomplete == ("operations", "leads", "favourite_offers")
+    assert page.row("programme", "New members")[0] == "2"
+    assert page.row("programme", "Net sales")[0] == "—"
+    assert "Operations of this day were never loaded" in page.words("stores")
+
+
+def test_texts_of_the_source_stay_texts(shop: Shop) -> None:
+    name = '<script src="http://127.0.0.1/x.js">alert(1)</script>'
+    shop.author.cheque(shop.client, 599, "2026-03-01T11:00:00", "1.00", Pos=9, PosName=name)
+    shop.sync(START)
+    _, page = shop.report()
+    assert page.root.xpath("//script") == []
+    assert number(page.row("stores", name)[0]) == 1
+
+
+def test_all_numbers_of_a_page_are_of_one_moment(shop: Shop) -> None:
+    shop.sync(START)
+    with open_mart_snapshot(shop.warehouse) as marts:
+        (before,) = marts.read("programme_days", day=START)["net_sales"]
+        shop.sync(SECOND)
+        with shop.warehouse.connect() as session:
+            session.execute("delete from core.operations")
+            session.commit()
+        refresh_marts(shop.warehouse, everything=True)
+        assert marts.read("programme_days", day=START)["net_sales"].to_list() == [before]
+    with open_mart_snapshot(shop.warehouse) as marts:
+        assert marts.read("programme_days", day=START)["net_sales"].to_list() != [before]
+
+
+def test_a_lost_server_is_an_error_of_postgres(shop: Shop) -> None:
+    with (
+        pytest.raises(psycopg.OperationalError),
+        open_mart_snapshot(shop.warehouse) as marts,
+        shop.warehouse.connect(autocommit=True) as session,
+    ):
+        marts.read("completeness")
+        session.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        marts.read("completeness")
