@@ -38,14 +38,17 @@ class _Finished(NamedTuple):
 
 @dataclass
 class FanOut:
-    """Reads assignments, at most `width` in flight, and records their outcomes in batches."""
+    """Reads assignments, at most `width` in flight, and records their outcomes in batches.
+
+    has_succeeded: the service answered this run before, so what it refuses is about one client.
+    """
 
     read: Read
     record: Record
     width: int
+    has_succeeded: bool = False
     _failures_in_a_row: int = field(default=0, init=False)
     _last_failure: str = field(default="", init=False)
-    _successes: int = field(default=0, init=False)
 
     async def run(self, chunks: Chunks) -> None:
         """Read everything; raises SyncFailed when going on makes no sense."""
@@ -62,7 +65,7 @@ class FanOut:
             await everything
         finally:
             await _stop([*readers, writer, everything])
-        if self._failures_in_a_row and not self._successes:
+        if self._failures_in_a_row and not self.has_succeeded:
             raise SyncFailed(self._last_failure)
 
     async def _work(self, supply: "_Supply", finished: asyncio.Queue[_Finished]) -> None:
@@ -82,7 +85,7 @@ class FanOut:
         except LoyaltyApiError as error:
             self._count_failure(error)
             return _unsuccessful(assignment, "failed", str(error))
-        self._failures_in_a_row, self._successes = 0, self._successes + 1
+        self._failures_in_a_row, self.has_succeeded = 0, True
         return outcome
 
     def _count_failure(self, error: LoyaltyApiError) -> None:
@@ -90,7 +93,7 @@ class FanOut:
 
         Refusals are about one client once another has succeeded; before that they are about us.
         """
-        if not isinstance(error, TransientError) and self._successes:
+        if not isinstance(error, TransientError) and self.has_succeeded:
             return
         self._failures_in_a_row += 1
         self._last_failure = (

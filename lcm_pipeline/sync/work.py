@@ -97,8 +97,21 @@ class Work:
         async def read(assignment: Assignment) -> Outcome:
             return await self.read(source, self.feed, assignment)
 
-        fan_out = FanOut(read, self._record, self.settings.concurrency)
+        fan_out = FanOut(
+            read, self._record, self.settings.concurrency, has_succeeded=self._has_succeeded()
+        )
         await fan_out.run(self._chunks())
+
+    def _has_succeeded(self) -> bool:
+        """Whether the run read something before: alone, in an earlier round, or before a kill."""
+        found = self.lasting.run(
+            lambda session: session.execute(
+                "select exists (select from sync.fetches where run_id = %s"
+                " and status not in ('pending', 'unproven', 'failed'))",
+                (self.run.run_id,),
+            ).fetchone()
+        )
+        return bool(found and found[0])
 
     async def _scout(self, source: Source) -> None:
         """Read one client alone and trust nothing, to learn how the endpoint counts its rows.

@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.quirks import Quirks
+from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.reconcile import duplicate_keys, orphans, totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
@@ -142,6 +144,23 @@ def test_what_cannot_be_proven_is_pending_and_nothing_is_wrong(
             " where endpoint = 'operations' and pending_since is not null"
         ).fetchone()
     assert written == (0,)
+
+
+def test_a_client_that_is_refused_is_pending_though_it_is_the_last_to_read(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    """The first client is read alone, to learn the paging: the second is then all that is left."""
+    source = programme(clients=2)
+    settings = make_settings(source, warehouse)
+    engine = SyncEngine(settings, warehouse)
+    engine.sync_registrations(MARCH)
+    with warehouse.connect() as session:
+        row = session.execute("select max(client_id) from core.clients").fetchone()
+    assert row is not None
+    source.service.faults.set((FaultRule(kind="sql_other", client=row[0], every=1),))
+    for _ in range(2):
+        report = engine.sync_operations(MARCH)
+        assert (report.clients, report.pending) == (2, 1)
 
 
 @pytest.mark.parametrize("cap", [5, 20])
