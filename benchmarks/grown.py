@@ -141,6 +141,15 @@ def grow(warehouse: Warehouse, growth: Growth, told: Callable[[str], None]) -> N
         session.execute("vacuum analyze")
 
 
+def is_grown(warehouse: Warehouse) -> bool:
+    with warehouse.connect() as session:
+        row = session.execute("select to_regclass('sync.runs') is not null").fetchone()
+        if not (row and row[0]):
+            return False
+        row = session.execute("select exists (select from sync.runs)").fetchone()
+    return bool(row and row[0])
+
+
 def _add_roster(session: psycopg.Connection, growth: Growth) -> None:
     months = [growth.first_day]
     while (following := next_month(months[-1])) <= LAST_DAY:

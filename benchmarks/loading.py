@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import psycopg
 
-from benchmarks.grown import LAST_DAY, Growth, grow
+from benchmarks.grown import LAST_DAY, Growth, grow, is_grown
 from lcm_pipeline.model.readings import Assignment, Landing, Outcome
 from lcm_pipeline.model.tables import operations
 from lcm_pipeline.model.windows import Window
@@ -42,14 +42,20 @@ Record = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Batch:
-    """New operations of some clients. number: tells the batches of a benchmark apart."""
+    """New operations of some clients. number: tells the batches of a benchmark apart.
+
+    day: when they happened; None spreads them over the last month of the grown history.
+    """
 
     number: int
     clients: Sequence[int]
+    rows_each: int = _ROWS_EACH
+    day: date | None = None
 
     def records(self, client_id: int) -> list[Record]:
         """The client's rows, in the order of the landing columns."""
-        return [_record(self.number, client_id, row) for row in range(_ROWS_EACH)]
+        days = self.rows_each * [self.day] if self.day else _spread(self.rows_each)
+        return [_record(self.number, client_id, row, day) for row, day in enumerate(days)]
 
 
 @dataclass(frozen=True)
@@ -153,11 +159,11 @@ def main() -> None:
     asked = options.parse_args()
     with embedded_postgres(asked.home) as url:
         warehouse = Warehouse(url)
-        if not _is_grown(warehouse):
+        if not is_grown(warehouse):
             grow(warehouse, Growth(asked.clients, asked.operations), print)
         step = max(1, asked.clients * _ROWS_EACH // asked.rows)
         clients = range(1, asked.clients + 1, step)[: asked.rows // _ROWS_EACH]
-        first = _next_number(warehouse)
+        first = next_number(warehouse)
         bare, ours = [], []
         for number in range(first, first + 2 * asked.runs, 2):
             bare.append(load_bare(warehouse, Batch(number, clients)))
@@ -191,8 +197,12 @@ def _told(timing: Timing) -> str:
     )
 
 
-def _record(number: int, client_id: int, row: int) -> Record:
-    moment = datetime(2026, 3, 1 + row % 28, 12, row, tzinfo=UTC)
+def _spread(count: int) -> list[date]:
+    return [LAST_DAY.replace(day=1 + row % 28) for row in range(count)]
+
+
+def _record(number: int, client_id: int, row: int, day: date) -> Record:
+    moment = datetime(day.year, day.month, day.day, 12, row, tzinfo=UTC)
     values = {
         "operation_date": moment.date(),
         "client_id": client_id,
@@ -223,7 +233,7 @@ def _outcomes(
                 now,
                 Landing({operations.name: batch.records(client_id)}),
                 reading="delta",
-                source_total=versions[client_id][1] + _ROWS_EACH,
+                source_total=versions[client_id][1] + batch.rows_each,
                 fingerprint=batch.number.to_bytes(8),
             )
             for client_id in batch.clients[at : at + _BATCH]
@@ -258,21 +268,12 @@ def _copy_all(session: psycopg.Connection, statement: str, batch: Batch) -> None
                 copy.write_row(record)
 
 
-def _next_number(warehouse: Warehouse) -> int:
+def next_number(warehouse: Warehouse) -> int:
     """Loads of earlier benchmarks are there still: their numbers are taken."""
     with warehouse.connect() as session:
         row = session.execute("select max(operation_id) from core.operations").fetchone()
     newest = int(row[0]) if row and row[0] else 0
     return max(1, newest // 1_000_000_000 - 9)
-
-
-def _is_grown(warehouse: Warehouse) -> bool:
-    with warehouse.connect() as session:
-        row = session.execute("select to_regclass('sync.runs') is not null").fetchone()
-        if not (row and row[0]):
-            return False
-        row = session.execute("select exists (select from sync.runs)").fetchone()
-    return bool(row and row[0])
 
 
 def _dead_rows(warehouse: Warehouse) -> int:
