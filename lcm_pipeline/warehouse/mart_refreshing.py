@@ -125,11 +125,21 @@ def _refresh_one(session: psycopg.Connection, mart: Mart, *, is_known: bool) -> 
     if mart.kind == "table":
         rows = _replace_clients(session, mart.name)
     else:
-        place = Identifier("mart", mart.name)
-        session.execute(SQL("refresh materialized view concurrently {}").format(place))
-        counted = session.execute(SQL("select count(*) from {}").format(place)).fetchone()
-        rows = int(counted[0]) if counted else 0
+        rows = _recompute(session, mart.name)
     return Refreshed(mart.name, rows, time.monotonic() - began)
+
+
+def _recompute(session: psycopg.Connection, name: str) -> int:
+    """Compute a materialized view whole; answers its rows.
+
+    The first time there is nothing to compare with, and nothing to lock readers out of.
+    """
+    place = Identifier("mart", name)
+    row = session.execute("select 1 from refresh.marts where name = %s", (name,)).fetchone()
+    how = SQL("concurrently") if row else SQL("")
+    session.execute(SQL("refresh materialized view {} {}").format(how, place))
+    counted = session.execute(SQL("select count(*) from {}").format(place)).fetchone()
+    return int(counted[0]) if counted else 0
 
 
 def _replace_clients(session: psycopg.Connection, name: str) -> int:
