@@ -70,7 +70,9 @@ def fill_clients(session: psycopg.Connection, name: str) -> None:
 
 def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
     """Let the next refresh compute these marts, whatever it thinks of the state."""
-    session.execute("delete from refresh.marts where name = any(%s)", (list(names),))
+    session.execute(
+        "update refresh.marts set signature = 'forgotten' where name = any(%s)", (list(names),)
+    )
 
 
 def _refresh_alone(
