@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint ui install soak crash faults readers clean
+.PHONY: help demo test lint ui install soak crash push-crash faults readers clean
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: $(INSTALLED) ## Make the environment in .venv, from the lock file
 
@@ -42,6 +42,9 @@ soak: $(INSTALLED) ## A million random histories, read while they change
 KILLS ?= 1000
 crash: $(INSTALLED) ## A thousand kills at every commit point, of the process, a backend, the server
 	$(BIN)/python -m tests.crash.kills --kills $(KILLS)
+
+push-crash: $(INSTALLED) ## A thousand kills of lcm push: claim, send, answer, commit
+	$(BIN)/python -m tests.crash.push_kills --kills $(KILLS)
 
 faults: $(INSTALLED) ## Fail each HTTP call and each SQL statement of a run, in every way
 	$(BIN)/python -m tests.crash.faults

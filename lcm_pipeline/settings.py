@@ -109,6 +109,12 @@ class Settings(BaseSettings):
     delete_fuse: Share = Field(
         0.05, description="Stop a publish that would delete more than this share"
     )
+    push_canary: int = Field(
+        20, ge=0, le=10_000, description="Profile updates sent first, before the rest of a push"
+    )
+    push_fuse: Share = Field(
+        0.2, description="Stop a push when more than this share of the first updates fails"
+    )
 
     @cached_property
     def zone(self) -> ZoneInfo:

@@ -1,7 +1,7 @@
 """The `lcm` command: parses, calls, prints, and turns what went wrong into a line and an exit code.
 
 Exit codes: 0 done, 1 failed, 2 usage (a wrong option or setting, a database that cannot be used),
-3 finished, but with clients pending or rows in quarantine, 130 interrupted.
+3 finished, but with clients pending, rows in quarantine or updates not sent, 130 interrupted.
 Commands import what they need when they run: `lcm --help` does not wait for Dagster.
 """
 
@@ -23,7 +23,7 @@ app = typer.Typer(
         "Brings a loyalty programme (LCManagerPartner API) into Postgres, day by day, exactly."
         "\n\nSettings are LCM_* variables, in the environment or in a file .env: see .env.example."
         "\n\nExit codes: 0 done, 1 failed, 2 usage, 3 finished but with clients pending or rows in"
-        " quarantine."
+        " quarantine, or with updates that were not sent or not taken."
     ),
 )
 commands.register(app)
@@ -35,7 +35,7 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            explain("Interrupted. What was read is kept: run the same command again to go on.")
+            explain("Interrupted. What was done is kept: run the same command again to go on.")
         raise
     except Exception as error:
         code = FAILURES.code_of(error)

@@ -11,10 +11,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lcm_pipeline.sync.plan import Plan
+    from lcm_pipeline.sync.previewing import Foreseen, Preview
     from lcm_pipeline.sync.reports import SyncReport
     from lcm_pipeline.sync.verify import Verification
     from lcm_pipeline.warehouse.mart_refreshing import Refreshed
     from lcm_pipeline.warehouse.overview import FeedOverview
+    from lcm_pipeline.warehouse.pushes import PushReport, Reason
+    from lcm_pipeline.warehouse.undoing import Undo
+    from lcm_pipeline.warehouse.waiting_updates import StuckUpdate
 
 # Wide enough for every table when the output goes to a file.
 console = Console(width=max(110, shutil.get_terminal_size().columns))
@@ -91,6 +95,77 @@ def print_verification(verification: "Verification") -> None:
         console.print(f"{verification.unproven:,} could not be read to the end: not compared")
     if verification.differences:
         print_frame(verification.frame())
+
+
+def print_push(
+    report: "PushReport", reasons: "Sequence[Reason]", stuck: "Sequence[StuckUpdate]"
+) -> None:
+    """What became of the updates of a push, and why."""
+    table = _table("push", "sent", "nothing to send", "partial", "rejected", "failed",
+                   "no answer", "held back", "left", "requests", "seconds")  # fmt: skip
+    counts = (report.push_id, report.sent, report.unchanged, report.partial, report.rejected,
+              report.failed, report.unknown, report.held_back, report.left_over,
+              report.requests)  # fmt: skip
+    table.add_row(*(f"{count:,}" for count in counts), f"{report.seconds:.1f}")
+    console.print(table)
+    for reason in reasons:
+        console.print(
+            f"{reason.updates:,} x {reason.status}: {reason.reason}"
+            f" (update {reason.first_update_id} is the first)",
+            markup=False,
+        )
+    for one in stuck:
+        console.print(
+            f"update {one.update_id} of client {one.client_id} is {one.status} after"
+            f" {one.attempts} attempts and holds back {one.behind:,} of its client:"
+            f" {one.last_error or 'its answer was lost'}. The next lcm push sends it first",
+            markup=False,
+        )
+
+
+def print_preview(preview: "Preview") -> None:
+    """What a push would send, and what not."""
+    table = _table("field", "would be sent", "as last sent", "rejected")
+    names = {*preview.sent_fields, *preview.unchanged_fields, *preview.rejected_fields}
+    for name in sorted(names):
+        counts = (preview.sent_fields, preview.unchanged_fields, preview.rejected_fields)
+        table.add_row(name, *(f"{count[name]:,}" for count in counts))
+    console.print(table)
+    console.print(
+        f"updates: {preview.to_send:,} would be sent, {preview.unchanged:,} have nothing to send,"
+        f" {preview.rejected:,} would be rejected"
+    )
+    _print_foreseen("would be sent", preview.to_send, preview.listed_to_send)
+    for reason, count in preview.reasons.most_common():
+        console.print(f"{count:,} x {reason}", markup=False)
+    _print_foreseen("would be rejected", preview.rejected, preview.listed_rejected)
+
+
+def print_undo(undo: "Undo", most: int = 30) -> None:
+    """What an undo puts back, and what it cannot."""
+    if undo.is_resumed:
+        console.print(f"the undo of push {undo.push_id} was begun: what of it waits goes on")
+    elif undo.values:
+        fields = sum(len(values) for values in undo.values.values())
+        console.print(
+            f"push {undo.push_id}: fields to put back: {fields:,}, of clients: {len(undo.values):,}"
+        )
+    elif not undo.obstacles:
+        console.print(f"push {undo.push_id} changed nothing that could be put back")
+    if undo.obstacles:
+        console.print(f"fields that stay as they are: {len(undo.obstacles):,}")
+        for one in undo.obstacles[:most]:
+            console.print(f"  client {one.client_id}, {one.column}: {one.reason}", markup=False)
+        if len(undo.obstacles) > most:
+            console.print(f"  … and {len(undo.obstacles) - most:,} more")
+
+
+def _print_foreseen(what: str, count: int, listed: "Sequence[Foreseen]") -> None:
+    for one in listed:
+        told = "; ".join(one.reasons) or ", ".join(one.columns)
+        console.print(f"  {one.name}, client {one.client_id}: {what}: {told}", markup=False)
+    if count > len(listed):
+        console.print(f"  … and {count - len(listed):,} more {what}")
 
 
 def print_frame(frame: "pd.DataFrame", most: int = 30) -> None:

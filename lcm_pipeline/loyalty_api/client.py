@@ -5,7 +5,7 @@ in the one order that works: the login outside of the places in flight (or a ful
 for itself), the decoding after the place is given back.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -92,6 +92,10 @@ class LoyaltyApi:
         """Close the connections."""
         await self._identity.aclose()
         await self._wire.aclose()
+
+    def before_each(self, ask_leave: Callable[[], Awaitable[None]]) -> None:
+        """Await this before each request leaves, logins and retries too; it may wait, or raise."""
+        self._gate.before_each(ask_leave)
 
     async def call(self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT) -> ResponseT:
         """Ask until there is an answer with ErrorCode 0, or raise what stands in its way."""

@@ -9,6 +9,7 @@ it is connected.
 
 import asyncio
 from bisect import bisect_left, insort
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from math import ceil
 from types import TracebackType
@@ -74,6 +75,11 @@ class Gate:
         self._places = asyncio.Semaphore(in_flight)
         self._pacer = Pacer(per_second, clock) if per_second is not None else None
         self._closed_until = float("-inf")
+        self._ask_leave: Callable[[], Awaitable[None]] | None = None
+
+    def before_each(self, ask_leave: Callable[[], Awaitable[None]]) -> None:
+        """Await this before each request, right before its pacing; it may wait, or raise."""
+        self._ask_leave = ask_leave
 
     def cool_down(self, seconds: float) -> None:
         """Let nothing through for so long: the server asked everyone to wait."""
@@ -87,10 +93,7 @@ class Gate:
     async def __aenter__(self) -> None:
         await self._places.acquire()
         try:
-            await self._wait_until_open()
-            if self._pacer is not None:
-                await self._pacer.wait()
-                await self._wait_until_open()
+            await self._wait_for_turn()
         except BaseException:
             self._places.release()
             raise
@@ -102,6 +105,17 @@ class Gate:
         trace: TracebackType | None,
     ) -> None:
         self._places.release()
+
+    async def _wait_for_turn(self) -> None:
+        while True:
+            await self._wait_until_open()
+            # Before the pacing, so that those who waited here together are spaced out.
+            if self._ask_leave is not None:
+                await self._ask_leave()
+            if self._pacer is not None:
+                await self._pacer.wait()
+            if self._closed_until <= self._clock.monotonic():
+                return
 
     async def _wait_until_open(self) -> None:
         while (remaining := self._closed_until - self._clock.monotonic()) > 0:

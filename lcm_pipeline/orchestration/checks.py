@@ -1,4 +1,4 @@
-"""Asset checks: four questions to the warehouse after each run, asked of every feed.
+"""Asset checks: four questions to the warehouse after each run of every feed, one to the outbox.
 
 The questions themselves live in `sync.reconcile`. Totals that do not agree stop what is built on
 the facts, but never the facts of everyone else: on the roster that check does not block.
@@ -6,9 +6,11 @@ the facts, but never the facts of everyone else: on the roster that check does n
 
 import dagster as dg
 
+from lcm_pipeline.orchestration.metadata import OUTBOX, STUCK_CHECK, updates_stuck
 from lcm_pipeline.orchestration.partitions import window_of
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.sync import reconcile
+from lcm_pipeline.warehouse.outbox_states import read_outbox
 
 _ASSET_OF = {
     "registrations": "clients",
@@ -93,9 +95,25 @@ def _counted(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
+@dg.asset_check(asset=OUTBOX, name=STUCK_CHECK)
+def no_update_is_stuck(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResult:
+    """No update waits in `sending` while nobody pushes."""
+    state = read_outbox(sync.warehouse)
+    if state is None:
+        return dg.AssetCheckResult(passed=True, description="the outbox is not migrated yet")
+    answer = updates_stuck(state)
+    return dg.AssetCheckResult(
+        passed=answer.passed,
+        severity=answer.severity,
+        description=answer.description,
+        metadata=answer.metadata,
+    )
+
+
 CHECKS = [
     *(_totals_agree(feed) for feed in _ASSET_OF),
     *(_keys_are_unique(feed) for feed in _ASSET_OF),
     *(_no_orphans(feed) for feed in _ASSET_OF if feed != "registrations"),
     *(_share_complete(feed) for feed in _ASSET_OF),
+    no_update_is_stuck,
 ]

@@ -4,15 +4,18 @@ import dagster as dg
 
 from lcm_pipeline.orchestration.assets import ASSETS
 from lcm_pipeline.orchestration.assets.marts import MARTS
+from lcm_pipeline.orchestration.assets.profile_updates import profile_updates
 from lcm_pipeline.orchestration.checks import CHECKS
 from lcm_pipeline.orchestration.jobs import (
     forget_old_runs,
+    push_profiles,
     sync_clients_only,
     sync_days,
     sync_operations_and_leads,
 )
 from lcm_pipeline.orchestration.resources import SyncSession, sync_session
 from lcm_pipeline.orchestration.schedules import SCHEDULES
+from lcm_pipeline.orchestration.sensors import SENSORS
 
 
 def build_definitions(
@@ -23,10 +26,17 @@ def build_definitions(
     sync: a session that is open already, for a run in the process of its owner.
     """
     return dg.Definitions(
-        assets=[*ASSETS, *MARTS],
+        assets=[*ASSETS, *MARTS, profile_updates],
         asset_checks=CHECKS,
-        jobs=[sync_days, sync_clients_only, sync_operations_and_leads, forget_old_runs],
+        jobs=[
+            sync_days,
+            sync_clients_only,
+            sync_operations_and_leads,
+            push_profiles,
+            forget_old_runs,
+        ],
         schedules=SCHEDULES,
+        sensors=SENSORS,
         resources={"sync": sync},
         executor=dg.in_process_executor,
     )

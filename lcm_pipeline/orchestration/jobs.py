@@ -1,5 +1,6 @@
 """The jobs: what can be started as a whole, by hand, by a schedule or by the command line."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -7,7 +8,13 @@ import dagster as dg
 from lcm_pipeline.orchestration import own_runs, retention
 from lcm_pipeline.orchestration.assets import clients, leads, operations
 from lcm_pipeline.orchestration.instances import instance_home
+from lcm_pipeline.orchestration.metadata import pushed, updates_stuck
+from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.sync.write_back import PushStopped, WriteBack
+from lcm_pipeline.warehouse.outbox_states import read_outbox
+
+_Told = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
 
 sync_days = dg.define_asset_job(
     "sync_days",
@@ -45,3 +52,28 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
 def forget_old_runs() -> None:
     """Housekeeping of Dagster's own storage."""
     tidy_up()
+
+
+@dg.op(pool=POOL)
+def send_profile_updates(sync: dg.ResourceParam[SyncSession]) -> Iterator[_Told]:
+    """Send what is pending; tell what became of it, and whether an answer was lost."""
+    try:
+        report = WriteBack(sync.engine.settings, sync.warehouse).push()
+    except PushStopped as stopped:
+        yield pushed(stopped.report)
+        raise
+    yield pushed(report)
+    state = read_outbox(sync.warehouse)
+    if state is not None:
+        yield updates_stuck(state)
+    yield dg.Output(None)
+
+
+@dg.job(
+    description="Send the profile updates that wait in outbox.profile_updates to the API, as"
+    " `lcm push` does. Waits for syncs: they take from the same pool.",
+    executor_def=dg.in_process_executor,
+)
+def push_profiles() -> None:
+    """The write-back; nothing else writes to the API."""
+    send_profile_updates()

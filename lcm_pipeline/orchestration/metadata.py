@@ -4,6 +4,11 @@ import dagster as dg
 
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.warehouse.outbox_states import OutboxState
+from lcm_pipeline.warehouse.pushes import PushReport
+
+OUTBOX = dg.AssetKey("profile_updates")
+STUCK_CHECK = "no_update_is_stuck"
 
 
 def described(session: SyncSession, report: SyncReport, table: str) -> dg.MaterializeResult[None]:
@@ -14,6 +19,50 @@ def described(session: SyncSession, report: SyncReport, table: str) -> dg.Materi
             **_counts(report),
             "preview": dg.MetadataValue.md(_as_markdown(session, report, table)),
         },
+    )
+
+
+def pushed(report: PushReport) -> dg.AssetMaterialization:
+    """What became of the updates of a push: counts by status, no value and no name."""
+    counts = {
+        "push": report.push_id,
+        "sent": report.sent,
+        "nothing to send": report.unchanged,
+        "partial": report.partial,
+        "rejected": report.rejected,
+        "failed": report.failed,
+        "no answer": report.unknown,
+        "held back": report.held_back,
+        "left": report.left_over,
+        "requests": report.requests,
+    }
+    return dg.AssetMaterialization(
+        OUTBOX,
+        metadata={
+            **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
+            "seconds": dg.MetadataValue.float(round(report.seconds, 1)),
+            "stopped": dg.MetadataValue.text(report.error or "no"),
+        },
+    )
+
+
+def updates_stuck(state: OutboxState) -> dg.AssetCheckEvaluation:
+    """Whether an update is in `sending` though nobody pushes."""
+    return dg.AssetCheckEvaluation(
+        asset_key=OUTBOX,
+        check_name=STUCK_CHECK,
+        passed=state.stuck == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=_stuck_sentence(state.stuck) if state.stuck else None,
+        metadata={"stuck": dg.MetadataValue.int(state.stuck)},
+    )
+
+
+def _stuck_sentence(count: int) -> str:
+    updates = "1 update" if count == 1 else f"{count} updates"
+    return (
+        f"{updates} in sending, whose answer was lost: the next push sends them again, and the"
+        " later updates of their clients wait until then"
     )
 
 

@@ -1,4 +1,4 @@
-"""How a sync tells what it has done so far: to a bar on a terminal, to a log, or to nobody."""
+"""How a sync or a push tells what it has done so far: to a bar on a terminal, or to a log."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ _EVERY_SECONDS = 10.0
 
 
 class Progress(Protocol):
-    """Told how many of a feed's clients (or days) are done."""
+    """Told how many of a feed's clients (or days, or profile updates) are done."""
 
     def start(self, feed: str, total: int, done: int) -> None:
         """A feed begins; `done` of it were done by an earlier process."""
@@ -19,7 +19,7 @@ class Progress(Protocol):
         """So many more are saved."""
 
     def finish(self, feed: str) -> None:
-        """The feed is published."""
+        """The feed is published; the push has settled all that it took."""
 
 
 class LoggedProgress:
@@ -39,8 +39,8 @@ class LoggedProgress:
         self._done[feed] = self._done.get(feed, 0) + count
         if time.monotonic() - self._said >= _EVERY_SECONDS:
             self._said = time.monotonic()
-            logger.info("%s: %s of %s read", feed, self._done[feed], self._totals.get(feed))
+            logger.info("%s: %s of %s done", feed, self._done[feed], self._totals.get(feed))
 
     def finish(self, feed: str) -> None:
         """Say the last count."""
-        logger.info("%s: %s read and published", feed, self._done.get(feed, 0))
+        logger.info("%s: %s done", feed, self._done.get(feed, 0))

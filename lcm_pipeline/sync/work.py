@@ -24,6 +24,7 @@ from lcm_pipeline.warehouse import ledger, roster
 from lcm_pipeline.warehouse.publish import DeleteFuseBlown, publish
 from lcm_pipeline.warehouse.runs import Run, end_run, read_counts
 from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.turns import quiet_seconds, was_pushing
 
 _CHUNK = 1_000
 _MOST_ROUNDS = 5
@@ -76,6 +77,7 @@ class Work:
 
     async def _read_everything(self) -> None:
         settings = self.settings
+        await self._let_push_pass()
         async with self.open_api(settings) as api:
             source = Source(api, self.run.window, settings.zone, settings.page_length)
             self._recall_habits(source.habits)
@@ -92,6 +94,15 @@ class Work:
                     )
                 )
             self._keep_habits(source.habits)
+
+    async def _let_push_pass(self) -> None:
+        """A push sends no more once this run has begun, but for what has its turn already.
+
+        That takes it a moment, and another until what it sent is no more of our rate.
+        """
+        quiet = quiet_seconds(self.settings.max_rps)
+        if quiet is not None and self.lasting.run(lambda session: was_pushing(session, quiet)):
+            await asyncio.sleep(2 * quiet)
 
     async def _fan_out(self, source: Source) -> None:
         async def read(assignment: Assignment) -> Outcome:

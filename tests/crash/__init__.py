@@ -11,7 +11,8 @@
     episodes        strikes, reruns and the verdict; partition_marks: those around Dagster's mark
     fault_cases     one failed call or statement, and the verdict
     tallies         the tables that are printed
-    kills, faults, readers   the three long runs; each is a program
+    push_victim, push_scenes   the same for a push: its process, what is asked of it and must come
+    kills, push_kills, faults, readers   the four long runs; each is a program
 
 Nothing of the engine is replaced: what is tapped goes through its own seams. A clean run that is
 compared with is itself held against the truth of the source, field by field.

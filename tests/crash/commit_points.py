@@ -1,4 +1,4 @@
-"""The commit points of a sync, recognised by the statements that pass on its session.
+"""The commit points of a sync and of a push, recognised by the statements that pass on its session.
 
 A statement tells its point by a mark in its text; a commit tells it by the statements before it.
 """
@@ -20,6 +20,19 @@ RUN_CLOSED = "run closed"
 PARTITION_MARKED = "partition marked"
 ANYWHERE = "anywhere"
 
+FILE_LOADING = "file loading"
+FILE_LOADED = "file loaded"
+PUSH_BEGINNING = "push beginning"
+PUSH_BEGUN = "push begun"
+UPDATE_CLAIMING = "update claiming"
+UPDATE_CLAIMED = "update claimed"
+UPDATE_REJECTED = "update rejected"
+UPDATE_ASKED = PAGE_ASKED
+UPDATE_APPLIED = "update applied"
+UPDATE_ANSWERED = PAGE_FETCHED
+UPDATE_SETTLED = "update settled"
+PUSH_CLOSED = "push closed"
+
 POINTS = (
     RUN_BEGUN,
     ENLISTED,
@@ -35,20 +48,44 @@ POINTS = (
     RUN_CLOSED,
 )
 
+PUSH_POINTS = (
+    FILE_LOADING,
+    FILE_LOADED,
+    PUSH_BEGINNING,
+    PUSH_BEGUN,
+    UPDATE_CLAIMING,
+    UPDATE_CLAIMED,
+    UPDATE_REJECTED,
+    UPDATE_ASKED,
+    UPDATE_APPLIED,
+    UPDATE_ANSWERED,
+    UPDATE_SETTLED,
+    PUSH_CLOSED,
+)
+
 # After the statement, its own point; after the commit that ends its transaction, the other.
 _STATEMENTS = (
     ("insert into sync.runs", RUN_BEGUN),
     ("on the ledger of a run", ENLISTED),
+    ("copy outbox.", FILE_LOADING),
     ("copy ", BATCH_STAGED),
     ("temp table staged_counts", PUBLISH_BEGUN),
     ("the proven state of the", STATE_UPDATED),
     ("update sync.runs set status", RUN_CLOSING),
+    ("insert into outbox.pushes", PUSH_BEGINNING),
+    ("set status = 'sending', push_id", UPDATE_CLAIMING),
+    ("note what came of an attempt", UPDATE_SETTLED),
+    ("end a push and count", PUSH_CLOSED),
 )
 _COMMITS = (
     ("on the ledger of a run", ENLISTED),
     ("became of some fetches", LEDGER_CLOSED),
     ("the proven state of the", PUBLISH_COMMITTED),
     ("update sync.runs set status", RUN_CLOSED),
+    ("copy outbox.", FILE_LOADED),
+    ("insert into outbox.pushes", PUSH_BEGUN),
+    ("set status = 'sending', push_id", UPDATE_CLAIMED),
+    ("set status = 'rejected', push_id", UPDATE_REJECTED),
 )
 
 

@@ -13,9 +13,12 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
 from lcm_pipeline.warehouse.marts import marts
 from lcm_pipeline.warehouse.migrations import migrate
+from lcm_pipeline.warehouse.outbox_states import read_outbox
 from lcm_pipeline.warehouse.partitions import ensure_partitions
+from tests.conftest import MakeSettings, Programme
 from tests.marts.comparing import read_mart
 from tests.marts.worlds import Synced
+from tests.outbox import ask_for, enrol, write_back
 
 READS = {
     "lcm_loader": {"core", "history", "mart", "sync", "outbox"},
@@ -77,6 +80,55 @@ def test_readers_write_nothing(role: str, statement: str, by_hand: Synced) -> No
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         session.execute(statement.encode())
+
+
+@pytest.mark.parametrize("role", ["lcm_analyst", "lcm_bi"])
+def test_readers_see_nothing_of_the_outbox_now_or_later(role: str, warehouse: Warehouse) -> None:
+    with warehouse.connect(autocommit=True) as owner:
+        owner.execute("create table outbox.later (id int)")
+        owner.execute("create view outbox.seen as select * from outbox.profile_updates")
+        rows = owner.execute(
+            "select relname from pg_class where relnamespace = 'outbox'::regnamespace"
+            " and relkind in ('r', 'v')"
+        )
+        tables = [row[0] for row in rows.fetchall()]
+    assert {"profile_updates", "pushes", "attempts", "later", "seen"} == {*tables}
+    with _logged_in(warehouse, role) as session:
+        for table in tables:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(SQL("select from {}").format(Identifier("outbox", table)))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("select outbox.pushes.push_id from outbox.pushes")
+
+
+def test_the_loader_reads_and_fills_the_whole_outbox(warehouse: Warehouse) -> None:
+    with warehouse.connect(autocommit=True) as owner:
+        owner.execute("create table outbox.later (id int)")
+    with _logged_in(warehouse, "lcm_loader") as session:
+        session.execute("insert into outbox.profile_updates (client_id) values (1)")
+        session.execute("insert into outbox.pushes (last_update_id) values (1)")
+        session.execute("insert into outbox.attempts (update_id, attempt_number, push_id,"
+                        " field_names) values (1, 1, 1, '{}')")  # fmt: skip
+        session.execute("select * from outbox.later")
+
+
+def test_the_loader_pushes_without_owning_anything(
+    warehouse: Warehouse, programme: Programme, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=5)
+    client = enrol(warehouse, source)[0]
+    for name in ("Анна", "Ольга"):
+        ask_for(warehouse, [(client, {"name": name})])
+        with _logged_in(warehouse, "lcm_loader") as session:
+            parts = urlsplit(warehouse.url)
+            host = parts.netloc.rpartition("@")[2]
+            theirs = Warehouse(parts._replace(netloc=f"lcm_loader@{host}").geturl())
+            assert session.info.user == "lcm_loader"
+            report = write_back(make_settings(source, theirs, max_rps=100.0), theirs).push()
+            assert report.sent == 1
+            assert read_outbox(theirs) is not None
+            undo, _ = write_back(make_settings(source, theirs), theirs).undo(report.push_id)
+            assert undo.is_waiting is (name == "Ольга")
 
 
 def test_bi_reads_every_mart_and_past_days(by_hand: Synced) -> None:

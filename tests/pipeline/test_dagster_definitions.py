@@ -109,10 +109,27 @@ def test_nothing_calls_the_service_before_it_is_turned_on() -> None:
         if schedule.default_status == dg.DefaultScheduleStatus.RUNNING
     ]
     assert running == ["forget_nightly"]
+    sensors = defs.get_repository_def().sensor_defs
+    assert {one.name: one.default_status for one in sensors} == {
+        "profile_updates_pending": dg.DefaultSensorStatus.STOPPED
+    }
+
+
+def test_materializing_everything_never_writes_to_the_service() -> None:
+    graph = defs.resolve_asset_graph()
+    outbox = dg.AssetKey("profile_updates")
+    assert outbox in graph.get_all_asset_keys()
+    assert outbox not in graph.materializable_asset_keys
+    every = defs.resolve_job_def("sync_days")
+    assert "send_profile_updates" not in every.graph.node_dict
+    assert outbox not in every.asset_layer.asset_graph.materializable_asset_keys
+    checked = {key.asset_key for key in every.asset_layer.asset_graph.asset_check_keys}
+    assert outbox not in checked
 
 
 def test_every_job_says_what_it_is_for() -> None:
     names = ("sync_days", "sync_clients_only", "sync_operations_and_leads", "forget_old_runs")
+    names += ("push_profiles",)
     assert all(defs.resolve_job_def(name).description for name in names)
 
 
@@ -126,6 +143,7 @@ def test_only_the_totals_of_facts_block_what_is_built_on_them() -> None:
         "keys_are_unique",
         "no_orphans",
         "share_complete",
+        "no_update_is_stuck",
     }
     assert all(spec.description for spec in checks.values())
 

@@ -425,3 +425,32 @@ def test_no_secret_and_nothing_personal_in_errors_logs_and_reprs(
         assert part not in seen
     assert "не найдена" in str(error)
     assert "client 7" in str(error)
+
+
+def test_leave_is_asked_before_each_request_and_retry() -> None:
+    asked: list[int] = []
+
+    async def act(api: LoyaltyApi) -> Any:
+        async def ask_leave() -> None:
+            asked.append(api.counts.requests)
+
+        api.before_each(ask_leave)
+        await history(api)
+
+    run(Service(Answer(status=503), Answer()), act)
+    assert asked == [0, 1]
+
+
+def test_a_request_whose_leave_is_refused_never_leaves() -> None:
+    service = Service()
+
+    async def act(api: LoyaltyApi) -> Any:
+        async def refuse() -> None:
+            raise RuntimeError("no more")
+
+        api.before_each(refuse)
+        await history(api)
+
+    with pytest.raises(RuntimeError, match="no more"):
+        run(service, act)
+    assert service.asked == []

@@ -1,0 +1,136 @@
+"""An update of a profile and what is known of it, to the values to send or the objections to it.
+
+The server cuts and ignores in silence, so everything is looked at before. A reason names the field
+and never its value. The surprising fact: gender 0 means "leave it as it is" to the vendor, so it
+is never sent, and an update that sets nothing else has nothing to say.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+
+from lcm_pipeline.model.payloads import SetClientUpdateRequest
+from lcm_pipeline.model.profiles import (
+    POS_CODE,
+    PROFILE_FIELDS,
+    KnownProfile,
+    ProfileField,
+    ProfileUpdate,
+    Value,
+    Values,
+)
+
+_OLDEST = date(1900, 1, 1)
+_PHONES = range(9_000_000_000, 10_000_000_000)
+_GENDERS = (-1, 0, 1)
+_UNSENDABLE = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
+_EMAIL = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\".]+(\.[^\s@,;<>\".]+)+")
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Why an update is not sent: a reason, and the field that it is about, if one."""
+
+    reason: str
+    column: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.column}: {self.reason}" if self.column else self.reason
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of an update: objections, or values to send; none of either is nothing to do.
+
+    before: what was known of the values to send. unchanged: fields equal to those last sent.
+    """
+
+    objections: tuple[Objection, ...] = ()
+    values: Values = field(default_factory=dict)
+    before: Values = field(default_factory=dict)
+    unchanged: tuple[str, ...] = ()
+
+
+def judge(update: ProfileUpdate, known: KnownProfile, today: date) -> Verdict:
+    """Decide what of an update is sent; `today` is a day in the programme's time zone."""
+    if objections := tuple(_objections(update, today)):
+        return Verdict(objections)
+    asked = _asked(update.values)
+    unchanged = tuple(
+        column
+        for column, value in asked.items()
+        if column != POS_CODE and known.last_sent.get(column) == value
+    )
+    values = {column: value for column, value in asked.items() if column not in unchanged}
+    if values.keys() <= {POS_CODE}:
+        return Verdict(unchanged=unchanged)
+    before = {column: known.before[column] for column in values if column in known.before}
+    return Verdict(values=values, before=before, unchanged=unchanged)
+
+
+def to_request(client_id: int, values: Values) -> SetClientUpdateRequest:
+    """Write values as the vendor's request."""
+    fields = {one.vendor: values[one.column] for one in PROFILE_FIELDS if one.column in values}
+    return SetClientUpdateRequest(Client=client_id, **fields)  # type: ignore[arg-type]
+
+
+def _asked(values: Values) -> dict[str, Value]:
+    """The values without those that mean "leave it as it is"."""
+    return {c: v for c, v in values.items() if not (c == "gender" and v == 0)}
+
+
+def _objections(update: ProfileUpdate, today: date) -> Iterator[Objection]:
+    if not update.is_known_client:
+        yield Objection("the warehouse does not know the client")
+    if not _asked(update.values).keys() - {POS_CODE}:
+        yield Objection("no field of the profile is set (gender 0 and pos_code alone set none)")
+    for one in PROFILE_FIELDS:
+        if one.column not in update.values:
+            continue
+        if reason := _reason_against(one, update.values[one.column], today):
+            yield Objection(reason, one.column)
+        elif one.column in update.overtaken - {POS_CODE}:
+            yield Objection("a newer update of this field was sent before", one.column)
+
+
+def _reason_against(one: ProfileField, value: Value, today: date) -> str | None:
+    match one.kind:
+        case "phone":
+            return None if value in _PHONES else "not 10 digits that start with 9"
+        case "gender":
+            return None if value in _GENDERS else "not -1, 0 or 1"
+        case "date":
+            return None if _is_plausible(str(value), today) else "not from 1900-01-01 to today"
+        case "text":
+            return _reason_against_text(one, str(value))
+        case _:
+            return None
+
+
+def _reason_against_text(one: ProfileField, value: str) -> str | None:
+    if not value.strip():
+        return "an empty text asks to clear it, which the API cannot"
+    if _UNSENDABLE.search(value):
+        return "holds a control character"
+    # The server counts as .NET does, where a rare character is two.
+    if (
+        one.longest is not None
+        and len(value.encode("utf-16-le", "surrogatepass")) > 2 * one.longest
+    ):
+        return f"longer than {one.longest} characters"
+    if one.column == "email" and not _EMAIL.fullmatch(value):
+        return "not shaped like an e-mail address"
+    return None
+
+
+def _units(text: str) -> int:
+    """Characters as the server counts them: as .NET does, where a rare one is two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _is_plausible(text: str, today: date) -> bool:
+    try:
+        return _OLDEST <= date.fromisoformat(text) <= today
+    except ValueError:
+        return False

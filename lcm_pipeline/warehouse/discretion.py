@@ -1,0 +1,27 @@
+"""Errors of the database without the rows that they quote.
+
+Postgres shows the values of a row that breaks a constraint or does not fit its type. Where rows
+are personal data, such an error must not reach a terminal, a log or Dagster's event log.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+
+class RowRefused(Exception):  # noqa: N818 - what happened to the row
+    """The database refused a row; the message tells the rule, never the row."""
+
+
+@contextmanager
+def without_rows(action: str) -> Iterator[None]:
+    """Raise RowRefused in place of an error that may quote a row. action: what was tried."""
+    try:
+        yield
+    except (psycopg.errors.DataError, psycopg.errors.IntegrityError) as error:
+        rule = error.diag.constraint_name or error.diag.column_name or "its type"
+        raise RowRefused(
+            f"{action}: the warehouse refused a row by {rule} (SQLSTATE {error.sqlstate});"
+            " nothing of this step was stored"
+        ) from None

@@ -1,0 +1,242 @@
+"""Kills a push at every point, runs it again, and holds what the source applied against the wish.
+
+`python -m tests.crash.push_kills --kills 1000 --seed 1` prints a table and ends with 1 when an
+update was lost, came out of order for its client, or came again after another one.
+An episode is told by its number and the seed: `--only N` plays that one again.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from random import Random
+from threading import Lock
+from typing import Any
+
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.embedded import embedded_postgres
+from tests.crash import push_victim
+from tests.crash.commit_points import FILE_LOADED, FILE_LOADING, PUSH_POINTS, UPDATE_APPLIED
+from tests.crash.push_scenes import (
+    PushScene,
+    Wishes,
+    as_csv,
+    open_push_scene,
+    sequences_of,
+    store,
+)
+from tests.crash.push_victim import PushBlow, PushOrder
+from tests.crash.scenes import _CONTEXT, outcome_of, quick_folder
+from tests.crash.weapons import PROCESS, SESSION
+from tests.outbox import outbox
+
+_EPISODES_OF_A_SCENE = 25
+_UPDATES = 14
+_MOST_RERUNS = 12
+_TOLD_EACH = 100
+_ONCE = frozenset(PUSH_POINTS[:4]) | {PUSH_POINTS[-1]}
+
+
+@dataclass
+class PushEpisode:
+    """An outbox, the strikes that its pushes are to take, and what came of them."""
+
+    scene: PushScene
+    chance: Random
+    blows: list[PushBlow]
+    by_file: bool
+    struck: list[PushBlow] = field(default_factory=list)
+    pushes: int = 0
+    slowest: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+    def play(self) -> None:
+        """Strike and push again until all is settled; then compare."""
+        scene = self.scene
+        wishes = scene.wish(self.chance, _UPDATES, once_each=self.by_file)
+        applied = scene.simulator.world.profiles.updates
+        first = len(applied)
+        scene.disturb(self.chance)
+        with scene.clone() as warehouse:
+            if not self.by_file:
+                store(warehouse, wishes)
+            self._push_until_done(warehouse, as_csv(wishes) if self.by_file else None)
+            self._compare(wishes, warehouse, applied[first:])
+
+    def _push_until_done(self, warehouse: Warehouse, file: bytes | None) -> None:
+        left = list(self.blows)
+        for _ in range(len(left) + _MOST_RERUNS):
+            blow = left.pop(0) if left else None
+            began = time.monotonic()
+            kind, what = self._push(warehouse, file, blow)
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            if kind == "stuck":
+                self.problems.append(f"stuck: {what}")
+            if kind == "done" and not what and not left:
+                return
+        self.problems.append("not done after all pushes")
+
+    def _push(
+        self, warehouse: Warehouse, file: bytes | None, blow: PushBlow | None
+    ) -> tuple[str, Any]:
+        scene = self.scene
+        # The brake is for people; here the next push goes on at once.
+        settings = {"concurrency": self.chance.choice((1, 3, 8)), "push_fuse": 1.0}
+        order = PushOrder(scene.simulator.url, warehouse.url, scene.home, settings, file, blow)
+        if blow is not None and blow.point == UPDATE_APPLIED:
+            scene.hold_answer(blow.nth)
+        self.pushes += 1
+        process, pipe = _start(order)
+        if blow is not None and blow.point == UPDATE_APPLIED:
+            self._kill_once_applied(process)
+        told = outcome_of(process, pipe, within=60)
+        if blow is not None and told[0][0] in ("struck", "killed"):
+            self.struck.append(blow)
+        scene.let_answers_go()
+        return told[-1]
+
+    def _kill_once_applied(self, process: ForkServerProcess) -> None:
+        while process.is_alive():
+            if self.scene.has_struck:
+                process.kill()
+                process.join()
+                return
+            time.sleep(0.005)
+
+    def _compare(self, wishes: Wishes, warehouse: Warehouse, applied: list[dict[str, Any]]) -> None:
+        got, wanted = sequences_of(applied), wishes.sequences
+        for client in sorted(got.keys() | wanted.keys()):
+            if got.get(client) != wanted.get(client):
+                self.problems.append(
+                    f"client {client}: applied {got.get(client)}, wanted {wanted.get(client)}"
+                )
+        rows = outbox(warehouse)
+        if [row["status"] for row in rows][: len(wishes.statuses)] != wishes.statuses:
+            self.problems.append(f"statuses {[row['status'] for row in rows]} {wishes.statuses}")
+        tried = outbox(warehouse, "attempts")
+        if len(tried) < len(applied):
+            self.problems.append(f"{len(applied)} applied, and {len(tried)} attempts kept")
+        overlapping = self.scene.simulator.service.traffic.counts()["overlapping_updates"]
+        if overlapping:
+            self.problems.append(f"{overlapping} updates of a client were in flight together")
+
+
+def _start(order: PushOrder) -> tuple[ForkServerProcess, Connection]:
+    ours, theirs = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=push_victim.run, args=(order, theirs))
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def blows_for(number: int, chance: Random, *, by_file: bool) -> list[PushBlow]:
+    """Three to six strikes: points in turn, so that each is met; moments and weapons by lot."""
+    points = [p for p in PUSH_POINTS if by_file or p not in (FILE_LOADING, FILE_LOADED)]
+    blows = []
+    for turn in range(chance.randint(3, 6)):
+        point = points[(number + turn * 5) % len(points)]
+        nth = 1 if point in _ONCE else chance.randint(1, 4)
+        weapon = SESSION if chance.random() < 0.1 and point != UPDATE_APPLIED else PROCESS
+        blows.append(PushBlow(point, nth, weapon))
+    return blows
+
+
+def play(scene: PushScene, *, seed: int, number: int) -> PushEpisode:
+    """The episode of that number in this scene."""
+    chance = Random(f"push {seed} {number}")
+    by_file = number % 3 == 0
+    episode = PushEpisode(scene, chance, blows_for(number, chance, by_file=by_file), by_file)
+    episode.play()
+    return episode
+
+
+@dataclass
+class PushCampaign:
+    """Episodes until there were so many kills, and what they came to."""
+
+    seed: int
+    wanted: int
+    kills: Counter[str] = field(default_factory=Counter)
+    losses: int = 0
+    pushes: int = 0
+    slowest: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+    _taken: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there were enough kills."""
+        return self.kills.total() >= self.wanted
+
+    def next_round(self) -> range:
+        """The episodes that share a scene."""
+        with self._lock:
+            first = self._taken
+            self._taken += _EPISODES_OF_A_SCENE
+        return range(first, first + _EPISODES_OF_A_SCENE)
+
+    def count(self, number: int, episode: PushEpisode) -> None:
+        """Add an episode."""
+        with self._lock:
+            before = self.kills.total()
+            self.kills.update(b.point for b in episode.struck if b.weapon == PROCESS)
+            self.losses += sum(b.weapon == SESSION for b in episode.struck)
+            self.pushes += episode.pushes
+            self.slowest = max(self.slowest, episode.slowest)
+            told = [f"episode {number} of seed {self.seed}: {one}" for one in episode.problems]
+            self.wrong += told
+            if before // _TOLD_EACH < self.kills.total() // _TOLD_EACH:
+                told.append(f"{self.kills.total()} kills, {len(self.wrong)} wrong")
+            print(*told, sep="\n", end="\n" if told else "", flush=True)
+
+    def show(self) -> str:
+        """The table as text."""
+        lines = [f"{point:<18}{self.kills[point]:>7}" for point in PUSH_POINTS]
+        lines.append(f"{'together':<18}{self.kills.total():>7}")
+        lines.append(
+            f"{self.losses} sessions lost besides; {self.pushes} pushes; {len(self.wrong)} wrong"
+        )
+        return "\n".join(lines)
+
+
+def _work(campaign: PushCampaign, url: str, home: Path) -> None:
+    while not campaign.is_over:
+        numbers = campaign.next_round()
+        with open_push_scene(url, home, seed=campaign.seed * 1000 + numbers[0]) as scene:
+            for number in numbers:
+                if campaign.is_over:
+                    break
+                campaign.count(number, play(scene, seed=campaign.seed, number=number))
+
+
+def main(words: list[str]) -> int:
+    """Run as the command line says; answers the exit code."""
+    parser = argparse.ArgumentParser(prog="tests.crash.push_kills", description=__doc__)
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", type=int, help="the number of one episode")
+    options = parser.parse_args(words)
+    campaign = PushCampaign(options.seed, options.kills)
+    began = time.monotonic()
+    with quick_folder() as home, embedded_postgres(home) as url:
+        if options.only is not None:
+            first = options.only - options.only % _EPISODES_OF_A_SCENE
+            with open_push_scene(url, home, seed=options.seed * 1000 + first) as scene:
+                campaign.count(options.only, play(scene, seed=options.seed, number=options.only))
+        else:
+            with ThreadPoolExecutor(options.workers) as pool:
+                list(pool.map(lambda _: _work(campaign, url, home), range(options.workers)))
+    print(campaign.show())
+    print(f"{time.monotonic() - began:.0f} s; slowest push {campaign.slowest:.1f} s")
+    return 1 if campaign.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""One `lcm push` as a process of its own, struck where its order says.
+
+It does what the command does, with sessions and a client that report each moment. A request that
+outlives its process is over after SETTLE_SECONDS here, as the scenes answer quickly.
+"""
+
+import os
+import signal
+from collections import Counter
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.write_back import WriteBack
+from lcm_pipeline.transform.update_files import read_updates
+from lcm_pipeline.warehouse.turns import PushRunning
+from tests.crash import weapons
+from tests.crash.taps import TappedWarehouse, tapped_api
+
+SETTLE_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class PushBlow:
+    """Strike when a point is reached for the `nth` time."""
+
+    point: str
+    nth: int
+    weapon: str = weapons.PROCESS
+
+
+@dataclass(frozen=True)
+class PushOrder:
+    """What a victim is to do. file: a CSV file's content, or None for what is pending."""
+
+    api_url: str
+    database_url: str
+    home: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+    file: bytes | None = None
+    blow: PushBlow | None = None
+
+
+@dataclass
+class PushStriker:
+    """Counts the points that are reached, and strikes at the one of the order."""
+
+    order: PushOrder
+    pipe: Connection
+    reached_so_far: Counter[str] = field(default_factory=Counter)
+    session: psycopg.Connection[Any] | None = None
+    is_spent: bool = False
+
+    def before(self, text: str, session: psycopg.Connection[Any]) -> None:
+        self.session = session
+
+    def after(self, text: str, session: psycopg.Connection[Any]) -> None:
+        self.session = session
+
+    def reached(self, point: str, session: psycopg.Connection[Any] | None) -> None:
+        """Count a point; strike once."""
+        self.reached_so_far[point] += 1
+        blow = self.order.blow
+        if self.is_spent or blow is None or blow.point != point:
+            return
+        if blow.nth == self.reached_so_far[point]:
+            self.is_spent = True
+            self.pipe.send(("struck", point))
+            weapons.strike(blow.weapon, self.order.home, session or self.session)
+
+
+def run(order: PushOrder, pipe: Connection) -> None:
+    """The body of a victim's process; tells `struck`, then `done` or `failed`, unless killed."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in [name for name in os.environ if name.startswith("LCM_")]:
+        del os.environ[name]
+    striker = PushStriker(order, pipe)
+    warehouse = TappedWarehouse(order.database_url, striker)
+    settings = load_settings(
+        api_url=order.api_url, database_url=order.database_url, home=order.home, timeout=20,
+        **order.settings,
+    )  # fmt: skip
+    write_back = WriteBack(
+        settings, warehouse, open_api=tapped_api(striker), settle_seconds=SETTLE_SECONDS
+    )
+    file = None if order.file is None else read_updates(order.file)
+    try:
+        report = write_back.push(file=file)
+    except (SyncFailed, PushRunning, psycopg.Error, OSError) as error:
+        pipe.send(("failed", f"{type(error).__name__}: {error}"))
+        return
+    except KeyboardInterrupt:
+        pipe.send(("interrupted", None))
+        return
+    pipe.send(("done", (report.unknown + report.held_back + report.left_over)))

@@ -1,0 +1,195 @@
+"""`lcm push` as a user runs it: what it says, what it never says, and the code it ends with."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.simulator import profiles
+from lcm_pipeline.simulator.faults import FaultRule
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.conftest import Programme
+from tests.integration.test_cli import LCM, environment, run
+from tests.outbox import ask_for, enrol, outbox, profile, statuses
+
+NAME, EMAIL, PHONE = "Евлампия", "evl@example.org", 9031112233
+
+
+@pytest.fixture
+def source(programme: Programme) -> RunningSimulator:
+    return programme(clients=12)
+
+
+@pytest.fixture
+def clients(warehouse: Warehouse, source: RunningSimulator) -> list[int]:
+    return enrol(warehouse, source)
+
+
+@pytest.fixture
+def lcm(tmp_path: Path, source: RunningSimulator, warehouse: Warehouse) -> Any:
+    """Runs `lcm push` against the source and the warehouse."""
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+
+    def push(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return run(tmp_path, "push", *words, **{**variables, **more})
+
+    return push
+
+
+def write(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "profiles.csv"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_file_is_looked_at_then_sent_then_taken_back(
+    tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
+) -> None:
+    first = write(tmp_path, f"client_id;name;email\n{clients[0]};{NAME};\n{clients[1]};;{EMAIL}\n")
+    looked = lcm("--csv", first, "--dry-run")
+    assert (looked.returncode, looked.stderr) == (0, "")
+    assert "2 would be sent" in looked.stdout
+    assert f"line 2, client {clients[0]}: would be sent: name" in looked.stdout
+    assert "nothing was sent and nothing stored" in looked.stdout
+    assert outbox(warehouse) == []
+    assert lcm("--csv", first).returncode == 0
+    assert profile(source, clients[0])["Name"] == NAME
+    second = write(tmp_path, f"client_id,name\n{clients[0]},Ольга\n")
+    assert lcm("--csv", second).returncode == 0
+    undone = lcm("--undo", "2", "--dry-run")
+    assert (undone.returncode, "fields to put back: 1" in undone.stdout) == (0, True)
+    assert lcm("--undo", "2").returncode == 0
+    assert profile(source, clients[0])["Name"] == NAME
+    again = lcm("--undo", "2")
+    assert again.returncode == 3
+    assert f"client {clients[0]}, name: update 4 has changed it since" in again.stdout
+
+
+def test_rejected_and_partial_updates_end_with_3_and_tell_no_personal_data(
+    tmp_path: Path,
+    lcm: Any,
+    clients: list[int],
+    warehouse: Warehouse,
+    source: RunningSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(profiles, "EMAIL_TAKEN", f"{EMAIL} {NAME} {PHONE} принадлежит другому")
+    source.world.programme.by_email[EMAIL] = source.world.programme.customers[clients[9]]
+    file = write(
+        tmp_path,
+        f"client_id,name,email,phone\n{clients[0]},{NAME},{EMAIL},{PHONE}\n"
+        f"{clients[1]},{NAME * 4},{EMAIL}@,8{PHONE}\n77,{NAME},,\n",
+    )
+    looked = lcm("--csv", file, "--dry-run")
+    assert looked.returncode == 3
+    assert "2 would be rejected" in looked.stdout
+    assert f"line 3, client {clients[1]}: would be rejected: name: longer" in looked.stdout
+    pushed = lcm("--csv", file)
+    assert pushed.returncode == 3, pushed.stderr
+    assert statuses(warehouse) == ["partial", "rejected", "rejected"]
+    assert "1 x rejected: the warehouse does not know the client (update 3 is" in pushed.stdout
+    said = looked.stdout + looked.stderr + pushed.stdout + pushed.stderr
+    assert not [planted for planted in (NAME, EMAIL, str(PHONE)) if planted in said]
+
+
+def test_a_stopped_push_prints_its_counts_and_ends_with_1(
+    lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
+) -> None:
+    ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
+    source.service.faults.set((FaultRule(kind="message_half_rows", endpoint="ClientUpdate"),))
+    ended = lcm(LCM_PUSH_CANARY="3")
+    assert ended.returncode == 1
+    assert "3 of the first 3 updates failed" in ended.stderr
+    assert "lcm push --undo 1" in ended.stderr
+    assert "partial" in ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_limited_push_is_done_when_its_number_is_sent(
+    lcm: Any, clients: list[int], warehouse: Warehouse
+) -> None:
+    ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
+    assert lcm("--max", "5").returncode == 0
+    assert statuses(warehouse).count("sent") == 5
+
+
+def test_a_dead_service_ends_with_1_and_leaves_everything_pending(
+    tmp_path: Path, warehouse: Warehouse, source: RunningSimulator, clients: list[int]
+) -> None:
+    ask_for(warehouse, [(clients[0], {"name": "Анна"})])
+    source.stop()
+    ended = run(
+        tmp_path, "push", LCM_API_URL=source.url, LCM_DATABASE_URL=warehouse.url, LCM_TIMEOUT="2"
+    )
+    assert ended.returncode == 1
+    assert "no connection" in ended.stderr
+    assert statuses(warehouse) == ["pending"]
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "said"),
+    [
+        (("--csv", "FILE"), "client_id,nom\n7,Евлампия\n", "unknown columns: 'nom'"),
+        (("--csv", "FILE"), "client_id,phone\n7,Евлампия\n", "line 2, column phone"),
+        (("--csv", "FILE", "--dry-run"), "client_id,phone\n7,Евлампия\n", "line 2, column phone"),
+        (("--csv", "missing.csv"), "", "cannot be read: No such file"),
+        (("--csv", "."), "", "cannot be read"),
+        (("--csv", "FILE", "--undo", "1"), "", "either --csv or --undo"),
+        (("--undo", "17"), "", "no push 17"),
+        (("--undo", "17", "--dry-run"), "", "no push 17"),
+        (("--max", "0"), "", "--max"),
+    ],
+)
+def test_a_wrong_word_or_file_ends_with_2_and_nothing_is_stored(
+    tmp_path: Path, lcm: Any, warehouse: Warehouse, words: tuple[str, ...], text: str, said: str
+) -> None:
+    file = write(tmp_path, text)
+    ended = lcm(*(file if word == "FILE" else word for word in words))
+    assert ended.returncode == 2, ended.stderr
+    assert said in " ".join(ended.stderr.replace("│", " ").split())
+    assert "Traceback" not in ended.stderr
+    assert NAME not in ended.stderr + ended.stdout
+    assert outbox(warehouse) == []
+
+
+def test_a_dry_run_needs_no_service(
+    tmp_path: Path, warehouse: Warehouse, clients: list[int]
+) -> None:
+    ask_for(warehouse, [(clients[0], {"name": "Анна"})])
+    ended = run(tmp_path, "push", "--dry-run", LCM_DATABASE_URL=warehouse.url)
+    assert (ended.returncode, "1 would be sent" in ended.stdout) == (0, True)
+    asked = run(tmp_path, "push", LCM_DATABASE_URL=warehouse.url)
+    assert asked.returncode == 2
+    assert "LCM_API_URL is not set" in asked.stderr
+
+
+def test_ctrl_c_keeps_what_was_sent_and_the_next_push_goes_on(
+    tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
+) -> None:
+    ask_for(warehouse, [(client, {"name": f"А{n}"}) for n in range(20) for client in clients])
+    source.service.desk.quirks = type(source.service.desk.quirks)(latency_ms=30)
+    stopped = subprocess.Popen(
+        [LCM, "push"],
+        env=environment(tmp_path, LCM_API_URL=source.url, LCM_DATABASE_URL=warehouse.url),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    until = time.monotonic() + 60
+    while len(source.world.profiles.updates) < 25 and time.monotonic() < until:
+        time.sleep(0.02)
+    os.kill(stopped.pid, signal.SIGINT)
+    _, said = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130, said
+    assert "run the same command again" in said
+    assert outbox(warehouse, "pushes")[0]["status"] == "interrupted"
+    source.service.desk.quirks = type(source.service.desk.quirks)()
+    assert lcm().returncode == 0
+    assert {profile(source, client)["Name"] for client in clients} == {"А19"}

@@ -1,0 +1,88 @@
+"""When a push stops, and what the vendor's words come to."""
+
+import pytest
+
+from lcm_pipeline.model.profiles import Answered, AttemptOutcome
+from lcm_pipeline.sync.answers import without_values
+from lcm_pipeline.sync.brakes import Brake
+
+
+def told(brake: Brake, *outcomes: AttemptOutcome, code: int | None = 8) -> Brake:
+    for outcome in outcomes:
+        brake.note(Answered(outcome, code, None, "what came back"))
+    return brake
+
+
+def test_the_trial_stops_when_more_than_its_share_failed() -> None:
+    brake = told(Brake(5, 0.2, 4), "sent", "partial", "sent", "failed")
+    assert (brake.left_of_trial, brake.reason_to_stop()) == (1, None)
+    reason = told(brake, "sent").reason_to_stop()
+    assert reason == "2 of the first 5 updates failed, more than LCM_PUSH_FUSE (0.2) allows"
+
+
+def test_exactly_the_share_may_fail() -> None:
+    assert told(Brake(5, 0.4, 4), "unknown", "sent", "failed", "sent", "sent").reason_to_stop() is (
+        None
+    )
+
+
+def test_a_trial_of_nothing_tries_nothing() -> None:
+    brake = told(Brake(0, 0.0, 4), *["failed"] * 7)
+    assert (brake.left_of_trial, brake.reason_to_stop()) == (0, None)
+
+
+def test_after_the_trial_only_a_row_of_failures_stops() -> None:
+    brake = told(Brake(2, 0.0, 4), "sent", "sent", *["partial", "sent"] * 50)
+    assert brake.reason_to_stop() is None
+    assert told(brake, *["unknown"] * 8).reason_to_stop() == "8 updates failed in a row"
+
+
+def test_as_many_as_are_in_flight_may_fail_together() -> None:
+    brake = told(Brake(0, 0.0, 16), "sent", *["unknown"] * 15)
+    assert brake.reason_to_stop() is None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "codes", "is_about_us"),
+    [
+        (["failed"] * 3, [2, 2, 2], True),
+        (["failed"] * 2, [2, 2], False),
+        (["failed"] * 3, [2, 2, 8], False),
+        (["failed", "failed", "failed", "partial"], [2, 2, 2, 0], False),
+    ],
+)
+def test_refusals_alike_and_nothing_taken_are_about_us(
+    outcomes: list[AttemptOutcome], codes: list[int], is_about_us: bool
+) -> None:
+    brake = Brake(20, 0.2, 4)
+    for outcome, code in zip(outcomes, codes, strict=True):
+        told(brake, outcome, code=code)
+    assert brake.is_about_us is is_about_us
+
+
+def test_silence_is_told_from_refusal() -> None:
+    assert "what came back" in (told(Brake(5, 0.2, 4), "unknown").reason_for_silence() or "")
+    assert told(Brake(5, 0.2, 4), "unknown", "failed").reason_for_silence() is None
+    assert told(Brake(5, 0.2, 4), "not sent", "not sent").is_unreachable
+    assert not told(Brake(5, 0.2, 4), "not sent", "unknown").is_unreachable
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "адрес АННА.к@example.org занят",
+        "участник анна-мария уже есть",
+        "«анна-мария» и ян",
+        "тел. 9031112233 занят, +7 (903) 111-22-33",
+    ],
+)
+def test_what_was_sent_is_not_in_what_is_told(text: str) -> None:
+    values = {"name": "Анна-Мария", "surname": "Ян", "email": "анна.к@example.org",
+              "phone": 9031112233}  # fmt: skip
+    told = without_values(text, values).lower()
+    assert not [one for one in ("анна", "9031112233", "111-22", "example") if one in told]
+    assert " ян" not in told
+
+
+def test_the_vendors_words_stay_otherwise() -> None:
+    assert without_values("Участник не найден", {"name": "Як"}) == "Участник не найден"
