@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint ui install soak crash push-crash faults readers clean
+.PHONY: help demo test lint ui install soak crash push-crash faults readers verify-million clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 install: $(INSTALLED) ## Make the environment in .venv, from the lock file
 
@@ -52,6 +52,9 @@ faults: $(INSTALLED) ## Fail each HTTP call and each SQL statement of a run, in 
 PUBLISHES ?= 1000
 readers: $(INSTALLED) ## A reader at repeatable read during a thousand publishes
 	$(BIN)/python -m tests.crash.readers --publishes $(PUBLISHES)
+
+verify-million: $(INSTALLED) ## Change one of a million rows, find it with `lcm verify`, mend it
+	$(BIN)/python -m tests.verification.million
 
 clean: ## Remove the environment (never the data in LCM_HOME)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     audit_share: Share = Field(
         1 / 7, description="Share of the roster re-read in full each day, such as 1/7"
     )
+    max_staleness_days: int = Field(
+        0, ge=0, le=365, description="Ask quiet clients less often, within so many days; 0 is off"
+    )
     delete_fuse: Share = Field(
         0.05, description="Stop a publish that would delete more than this share"
     )

@@ -1,7 +1,8 @@
 """The `lcm` command: parses, calls, prints, and turns what went wrong into a line and an exit code.
 
 Exit codes: 0 done, 1 failed, 2 usage (a wrong option or setting, a database that cannot be used),
-3 finished, but with clients pending, rows in quarantine or updates not sent, 130 interrupted.
+3 finished, but with clients pending, rows in quarantine or that differ, or updates not sent, 130
+interrupted.
 Commands import what they need when they run: `lcm --help` does not wait for Dagster.
 """
 
@@ -22,8 +23,8 @@ app = typer.Typer(
     help=(
         "Brings a loyalty programme (LCManagerPartner API) into Postgres, day by day, exactly."
         "\n\nSettings are LCM_* variables, in the environment or in a file .env: see .env.example."
-        "\n\nExit codes: 0 done, 1 failed, 2 usage, 3 finished but with clients pending or rows in"
-        " quarantine, or with updates that were not sent or not taken."
+        "\n\nExit codes: 0 done, 1 failed, 2 usage, 3 finished but with clients pending, rows in"
+        " quarantine or rows that differ, or updates that were not sent or not taken."
     ),
 )
 commands.register(app)

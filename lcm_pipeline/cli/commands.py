@@ -124,26 +124,24 @@ def verify(
         int, typer.Option(min=1, help="Clients to ask the API for again, drawn at random.")
     ] = 100,
     everyone: Annotated[bool, typer.Option("--all", help="Ask for every client.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Read the clients that differ again, and publish them.")
+    ] = False,
 ) -> None:
     """Ask the API again and say which clients differ, and by which rows.
 
-    Reads only; nothing is written to the warehouse. Exit code 3 when something differs.
+    Without --fix nothing is written to the warehouse. With it the clients that differ are read in
+    full and published, under the usual proofs and the delete fuse, and then compared again. Exit
+    code 3 when something differs in the end, or could not be compared.
     """
     from lcm_pipeline.settings import load_settings
 
     settings = load_settings()
     settings.required_api_url()
 
-    from lcm_pipeline.cli.printing import print_verification
-    from lcm_pipeline.sync.verify import verify_clients
-    from lcm_pipeline.warehouse.connection import open_warehouse
-    from lcm_pipeline.warehouse.migrations import migrate as bring_up_to_date
+    from lcm_pipeline.cli.verifying import verify_warehouse
 
-    with open_warehouse(settings) as warehouse:
-        bring_up_to_date(warehouse)
-        verification = verify_clients(settings, warehouse, None if everyone else sample)
-    print_verification(verification)
-    if verification.differences:
+    if not verify_warehouse(settings, None if everyone else sample, fix=fix):
         raise typer.Exit(INCOMPLETE)
 
 

@@ -26,13 +26,14 @@ console = Console(width=max(110, shutil.get_terminal_size().columns))
 
 def print_reports(reports: Sequence["SyncReport"]) -> None:
     """What a sync did, feed by feed."""
-    table = _table("", "clients", "pending", "rows read", "written", "deleted", "quarantined",
-                   "requests", "retries", "seconds")  # fmt: skip
+    table = _table("", "clients", "pending", "deferred", "rows read", "written", "deleted",
+                   "quarantined", "requests", "retries", "seconds")  # fmt: skip
     for report in reports:
         table.add_row(
             report.feed,
             f"{report.clients:,}",
             f"{report.pending:,}",
+            f"{report.deferred:,}",
             f"{report.rows_read:,}",
             f"{report.rows_written:,}",
             f"{report.rows_deleted:,}",
@@ -48,9 +49,15 @@ def print_reports(reports: Sequence["SyncReport"]) -> None:
 
 def print_plan(plan: "Plan") -> None:
     """What a window will cost."""
-    table = _table("", "clients", "requests", "rows, about")
+    table = _table("", "clients", "deferred", "requests", "rows, about")
     for feed in plan.feeds:
-        table.add_row(feed.feed, f"{feed.clients:,}", f"{feed.requests:,}", f"{feed.rows:,}")
+        table.add_row(
+            feed.feed,
+            f"{feed.clients:,}",
+            f"{feed.deferred:,}",
+            f"{feed.requests:,}",
+            f"{feed.rows:,}",
+        )
     console.print(table)
     console.print(
         f"{plan.window}: about {plan.requests:,} requests, {plan.seconds:,.0f} s at the set rate"
@@ -61,13 +68,16 @@ def print_plan(plan: "Plan") -> None:
 
 def print_status(feeds: Sequence["FeedOverview"]) -> None:
     """What the warehouse holds, feed by feed."""
-    table = _table("", "complete through", "rows", "pending", "quarantined", "published")
+    table = _table(
+        "", "complete through", "rows", "pending", "deferred", "quarantined", "published"
+    )
     for feed in feeds:
         table.add_row(
             feed.feed,
             str(feed.complete_through or "-"),
             f"{feed.rows:,}",
             f"{feed.pending:,}",
+            f"{feed.deferred:,}",
             f"{feed.quarantined:,}",
             f"{feed.published_at:%Y-%m-%d %H:%M} UTC" if feed.published_at else "-",
         )
@@ -90,6 +100,7 @@ def print_verification(verification: "Verification") -> None:
     console.print(
         f"asked the API again for {verification.clients:,} clients,"
         f" compared {verification.rows:,} rows: {len(verification.differences):,} differ"
+        f" ({verification.requests:,} requests)"
     )
     if verification.unproven:
         console.print(f"{verification.unproven:,} could not be read to the end: not compared")

@@ -69,26 +69,32 @@ def _share_complete(feed: str) -> dg.AssetChecksDefinition:
     def share_complete(
         context: dg.AssetCheckExecutionContext, sync: dg.ResourceParam[SyncSession]
     ) -> dg.AssetCheckResult:
-        """Every client registered by the end of the last day was read, and the reading proven."""
+        """Every client registered by the end of the last day was read, and the reading proven.
+
+        Clients that are not due yet (LCM_MAX_STALENESS_DAYS) are named, and are no fault.
+        """
         window = window_of(context)
-        clients, pending = reconcile.completeness(sync.warehouse, feed, window)
+        clients, pending, deferred = reconcile.completeness(sync.warehouse, feed, window)
         return dg.AssetCheckResult(
             passed=pending == 0,
             severity=dg.AssetCheckSeverity.WARN,
-            description=completeness_sentence(feed, str(window.last), clients, pending),
-            metadata={"clients": clients, "pending": pending},
+            description=completeness_sentence(feed, str(window.last), clients, pending, deferred),
+            metadata={"clients": clients, "pending": pending, "deferred": deferred},
         )
 
     return share_complete
 
 
-def completeness_sentence(feed: str, day: str, total: int, pending: int) -> str:
+def completeness_sentence(feed: str, day: str, total: int, pending: int, deferred: int = 0) -> str:
     """How complete a day is, never rounded up to a whole that it is not."""
     thing = "day" if feed == "registrations" else "client"
-    if not pending:
+    waiting = pending + deferred
+    if not waiting:
         return f"{day} is complete, {_counted(total, thing)} read"
-    share = int(10_000 * (total - pending) / total) / 100 if total else 0.0
-    return f"{day} is {share:.2f} % complete, {_counted(pending, thing)} pending"
+    share = int(10_000 * (total - waiting) / total) / 100 if total else 0.0
+    reasons = {"pending": pending, "deferred": deferred}
+    told = ", ".join(f"{_counted(n, thing)} {reason}" for reason, n in reasons.items() if n)
+    return f"{day} is {share:.2f} % complete, {told}"
 
 
 def _counted(count: int, thing: str) -> str:

@@ -75,6 +75,7 @@ def _counts(report: SyncReport) -> dict[str, dg.MetadataValue]:
         "clients" if report.feed != "registrations" else "days": report.clients,
         "done": report.clients - report.pending,
         "pending": report.pending,
+        "deferred": report.deferred,
         "requests": report.requests,
         "retries": report.retries,
     }

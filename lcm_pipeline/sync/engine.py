@@ -25,6 +25,7 @@ from lcm_pipeline.sync.feeds import (
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
 from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.sync.roster import schedule_of
 from lcm_pipeline.sync.work import OpenApi, Work
 from lcm_pipeline.warehouse import ledger, roster
 from lcm_pipeline.warehouse.connection import Session, Warehouse
@@ -63,13 +64,21 @@ class SyncEngine:
         """Read the favourite products of every client registered by the end of the window."""
         return self._sync_clients(FAVOURITES, window)
 
+    def read_again(self, feed: Feed, window: Window, client_ids: Sequence[int]) -> SyncReport:
+        """Read some clients of a feed in full, whatever is known of them, and nobody else."""
+
+        def enlist(session: Session, run: Run) -> int:
+            return ledger.enlist_again(session, run, client_ids)
+
+        return self._sync(feed, window, enlist, read_assigned_client)
+
     def _sync_clients(self, feed: Feed, window: Window) -> SyncReport:
         if missing := self._days(window, only_missing=True):
             self._poll(window, missing)
-        share = self.settings.audit_share
+        schedule = schedule_of(self.settings)
 
         def enlist(session: Session, run: Run) -> int:
-            return ledger.enlist_clients(session, run, share)
+            return ledger.enlist_clients(session, run, schedule)
 
         return self._sync(feed, window, enlist, read_assigned_client)
 

@@ -41,12 +41,14 @@ class FanOut:
     """Reads assignments, at most `width` in flight, and records their outcomes in batches.
 
     has_succeeded: the service answered this run before, so what it refuses is about one client.
+    advice: what to do when the service gives no answer, for the message of SyncFailed.
     """
 
     read: Read
     record: Record
     width: int
     has_succeeded: bool = False
+    advice: str = "What was read is kept: run the same command again to go on"
     _failures_in_a_row: int = field(default=0, init=False)
     _last_failure: str = field(default="", init=False)
 
@@ -96,10 +98,7 @@ class FanOut:
         if not isinstance(error, TransientError) and self.has_succeeded:
             return
         self._failures_in_a_row += 1
-        self._last_failure = (
-            f"the service gives no answer that can be used: {error}. What was read is kept: run the"
-            " same command again to go on"
-        )
+        self._last_failure = f"the service gives no answer that can be used: {error}. {self.advice}"
         if self._failures_in_a_row >= max(_FEWEST_FAILURES, self.width):
             raise SyncFailed(self._last_failure) from error
 

@@ -38,12 +38,16 @@ _CLIENT_FEEDS = (OPERATIONS, LEADS, FAVOURITES)
 
 @dataclass(frozen=True)
 class FeedPlan:
-    """One feed: clients (days, for registrations) to read, requests and rows, the latter likely."""
+    """One feed: clients (days, for registrations) to read, requests and rows, the latter likely.
+
+    deferred: clients that are not due, and are not asked.
+    """
 
     feed: str
     clients: int
     requests: int
     rows: int
+    deferred: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,8 @@ def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Pla
                 session,
                 feed.name,
                 window,
+                roster.schedule_of(settings),
                 page_length=settings.page_length,
-                audit_share=settings.audit_share,
                 has_details=feed.has_details,
             )
             for feed in _CLIENT_FEEDS
@@ -110,7 +114,7 @@ def _plan_feed(feed: Feed, cost: KnownCost, sample: _Sample, coming: int) -> Fee
     fresh = cost.unknown + coming
     requests = ceil(float(cost.requests) + fresh * sample.pages.get(feed.name, 1.0))
     rows = round(int(cost.rows) + fresh * sample.rows.get(feed.name, 0.0))
-    return FeedPlan(feed.name, cost.known + fresh, requests, rows)
+    return FeedPlan(feed.name, cost.known + fresh, requests, rows, cost.deferred)
 
 
 async def _take_sample(settings: Settings, window: Window, days: Sequence[date]) -> _Sample:

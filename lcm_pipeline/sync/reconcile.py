@@ -40,10 +40,14 @@ class TotalDifferences(NamedTuple):
 
 
 class Completeness(NamedTuple):
-    """Clients registered by the end of a window, and those of them not proven since it ended."""
+    """Clients registered by the end of a window, and those of them not read since it ended.
+
+    pending: as the reading failed, or none was made; deferred: as they were not due yet.
+    """
 
     clients: int
     pending: int
+    deferred: int = 0
 
 
 def totals_differing(warehouse: Warehouse, feed_name: str) -> TotalDifferences:
@@ -87,7 +91,7 @@ def orphans(warehouse: Warehouse, feed_name: str) -> int:
 
 
 def completeness(warehouse: Warehouse, feed_name: str, window: Window) -> Completeness:
-    """How many clients the last day of the window has, and how many of them are pending."""
+    """How many clients the last day of the window has, and how many of them it waits for."""
     values = {"endpoint": feed_name, "first": window.first, "last": window.last}
     name = "completeness_of_days" if feed_name == "registrations" else "completeness_of_clients"
     with warehouse.connect() as session:

@@ -10,6 +10,7 @@ class SyncReport:
     """One feed over one window.
 
     clients: clients to read (days, for registrations); pending: of them not proven.
+    deferred: clients that were not due, and not asked.
     rows_read: records staged; rows_written: rows of core that are new or changed.
     quarantined: rows of the feed that lie in quarantine now. seconds: wall time of this process.
     requests, retries: over all processes that worked on the run.
@@ -27,11 +28,12 @@ class SyncReport:
     retries: int
     seconds: float
     is_resumed: bool
+    deferred: int = 0
     unknown_fields: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is pending and nothing is quarantined."""
+        """Whether nothing is pending and nothing is quarantined; deferred clients are no fault."""
         return self.pending == 0 and self.quarantined == 0
 
     @property

@@ -1,4 +1,4 @@
-"""Which registration days a run polls: a roster with holes is no roster.
+"""Which registration days a run polls, and by which schedule clients: a roster with holes is none.
 
 Never polled days come first, from LCM_START_DATE on; then the look-back, since registrations turn
 up late and cards change; then the audit's share of older days.
@@ -9,6 +9,12 @@ from datetime import date, timedelta
 
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.warehouse.schedules import Schedule
+
+
+def schedule_of(settings: Settings) -> Schedule:
+    """How often the clients are asked."""
+    return Schedule(settings.audit_share, settings.max_staleness_days)
 
 
 def first_day(settings: Settings, window: Window, first_polled: date | None) -> date:

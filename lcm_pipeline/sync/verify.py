@@ -1,56 +1,51 @@
 """Asks the API again and says which clients differ from the warehouse, and by which rows.
 
-Reads both sides and writes to neither. A row that changed since it was synced differs too: verify
-right after a sync to judge the sync, at any time to see how old the warehouse has become.
+Reads both sides and writes to neither: `mending` does. A row that changed since it was synced
+differs too: verify right after a sync to judge the sync, at any time to see how old the warehouse
+has become. Registrations are not compared, as each sync polls them anew.
 """
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
 import pandas as pd
 
 from lcm_pipeline.loyalty_api.client import LoyaltyApi
-from lcm_pipeline.loyalty_api.errors import ForbiddenError, IdentityError, LoyaltyApiError
 from lcm_pipeline.model.readings import Assignment, Outcome
-from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.clients import read_assigned_client
-from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.comparisons import Comparison, Difference, compare_clients
+from lcm_pipeline.sync.fan_out import FanOut
 from lcm_pipeline.sync.feeds import FAVOURITES, LEADS, OPERATIONS, Feed
-from lcm_pipeline.sync.reading import Unproven
+from lcm_pipeline.sync.progress import LoggedProgress, Progress
 from lcm_pipeline.sync.source import Source
-from lcm_pipeline.warehouse.comparing import LATEST_ONLY, draw_clients, live_rows
+from lcm_pipeline.warehouse.comparing import draw_clients
 from lcm_pipeline.warehouse.connection import Session, Warehouse
+from lcm_pipeline.warehouse.sessions import LastingSession
 
-_CHUNK = 500
-_FEEDS = (OPERATIONS, LEADS, FAVOURITES)
+_CHUNK = 1_000
+_ADVICE = "Nothing was changed: run the same command again when the service answers"
 
-Key = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One row that is not alike: `missing` in the warehouse, `surplus` there, or `different`."""
-
-    table: str
-    client_id: int
-    key: Key
-    kind: str
-    columns: tuple[str, ...] = ()
+VERIFIED = (OPERATIONS, LEADS, FAVOURITES)
 
 
 @dataclass
 class Verification:
-    """What was compared. unproven: readings that could not be compared."""
+    """What was compared. unproven: readings that could not be compared. requests: sent for it."""
 
     clients: int = 0
     rows: int = 0
     unproven: int = 0
+    requests: int = 0
     differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether everything was compared, and nothing differs."""
+        return not self.differences and not self.unproven
 
     def frame(self) -> pd.DataFrame:
         """The differences as a table, by client."""
@@ -66,91 +61,77 @@ class Verification:
         )
 
 
-def verify_clients(settings: Settings, warehouse: Warehouse, sample: int | None) -> Verification:
-    """Compare a random sample of the roster, or all of it when `sample` is None."""
-    verification = Verification()
-    with warehouse.connect(autocommit=True, application_name="lcm verify") as session:
-        for client_ids in _chunks(draw_clients(session, sample)):
-            outcomes = asyncio.run(_read_all(settings, client_ids))
-            verification.clients += len(client_ids)
-            verification.unproven += sum(outcome is None for _, outcome in outcomes)
-            for feed in _FEEDS:
-                read = [o for f, o in outcomes if f is feed and o is not None]
-                for table in feed.tables:
-                    if table.name != "clients":
-                        _compare(session, table, read, verification)
+def verify_clients(
+    settings: Settings, warehouse: Warehouse, sample: int | None, progress: Progress | None = None
+) -> Verification:
+    """Compare a random sample of the roster, or all of it when `sample` is None.
+
+    Raises SyncFailed when the service gives no answer that can be used.
+    """
+    with warehouse.connect(application_name="lcm verify") as session:
+        drawn = draw_clients(session, sample)
+    return verify_these(settings, warehouse, drawn, progress)
+
+
+def verify_these(
+    settings: Settings,
+    warehouse: Warehouse,
+    client_ids: Sequence[int],
+    progress: Progress | None = None,
+) -> Verification:
+    """Compare some clients, feed by feed; memory holds what is in flight. Raises SyncFailed."""
+    verification = Verification(clients=len(client_ids))
+    telling = progress or LoggedProgress()
+    with LastingSession(warehouse, "lcm verify") as lasting:
+        asyncio.run(_verify(settings, lasting, client_ids, telling, verification))
     return verification
 
 
-async def _read_all(
-    settings: Settings, client_ids: Sequence[int]
-) -> list[tuple[Feed, Outcome | None]]:
-    async with LoyaltyApi.from_settings(settings) as api:
-        window = Window(date.max, date.max)
-        sources = {
-            feed.name: Source(api, window, settings.zone, settings.page_length) for feed in _FEEDS
-        }
-        places = asyncio.Semaphore(settings.concurrency)
-
-        async def read(feed: Feed, client_id: int) -> tuple[Feed, Outcome | None]:
-            async with places:
-                return feed, await _read_one(sources[feed.name], feed, client_id)
-
-        return await asyncio.gather(*(read(f, c) for c in client_ids for f in _FEEDS))
-
-
-async def _read_one(source: Source, feed: Feed, client_id: int) -> Outcome | None:
-    assignment = Assignment(client_id, source.window.last, is_whole=True)
-    try:
-        return await read_assigned_client(source, feed, assignment)
-    except Unproven:
-        return None
-    except (IdentityError, ForbiddenError) as error:
-        raise SyncFailed(str(error)) from error
-    except LoyaltyApiError:
-        return None
-
-
-def _chunks(client_ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (client_ids[at : at + _CHUNK] for at in range(0, len(client_ids), _CHUNK))
-
-
-def _compare(
-    session: Session,
-    table: CoreTable,
-    outcomes: Sequence[Outcome],
+async def _verify(
+    settings: Settings,
+    lasting: LastingSession,
+    client_ids: Sequence[int],
+    progress: Progress,
     verification: Verification,
 ) -> None:
-    client_ids = [outcome.assignment.client_id for outcome in outcomes]
-    theirs = _index(table, (r for o in outcomes for r in o.landing.records.get(table.name, ())))
-    ours = _index(table, live_rows(session, table, client_ids))
-    verification.rows += len(theirs)
-    for key in theirs.keys() | ours.keys():
-        there, here = theirs.get(key), ours.get(key)
-        if there != here:
-            verification.differences.append(_difference(table, key, there, here))
+    async with LoyaltyApi.from_settings(settings) as api:
+        for feed in VERIFIED if client_ids else ():
+            source = Source(api, Window(date.max, date.max), settings.zone, settings.page_length)
+            verifier = _Verifier(feed, source, lasting, progress, verification)
+            progress.start(feed.name, len(client_ids), 0)
+            fan_out = FanOut(verifier.read, verifier.record, settings.concurrency, _ADVICE)
+            await fan_out.run(_chunks(client_ids))
+            progress.finish(feed.name)
+        verification.requests += api.counts.requests
 
 
-def _index(table: CoreTable, rows: Any) -> dict[Key, dict[str, Any]]:
-    """Rows by key: of landing records or of core rows, without the columns that tell nothing."""
-    left_out = {"extra"} | ({"snapshot_date"} if table.name == LATEST_ONLY else set())
-    key_columns = [name for name in table.key if name not in left_out]
-    found = {}
-    for row in rows:
-        names = table.landing_columns if len(row) == len(table.landing_columns) else table.columns
-        values = dict(zip(names, row, strict=True))
-        kept = {name: values[name] for name in table.columns if name not in left_out}
-        found[tuple(values[name] for name in key_columns)] = kept
-    return found
+@dataclass(frozen=True)
+class _Verifier:
+    """Reads clients of one feed in full, and compares what came instead of staging it."""
+
+    feed: Feed
+    source: Source
+    lasting: LastingSession
+    progress: Progress
+    verification: Verification
+
+    async def read(self, assignment: Assignment) -> Outcome:
+        return await read_assigned_client(self.source, self.feed, assignment)
+
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        proven = [outcome for outcome in outcomes if outcome.status == "done"]
+        self.verification.unproven += len(outcomes) - len(proven)
+        for comparison in self.lasting.run(lambda session: self._compare(session, proven)):
+            self.verification.rows += comparison.rows
+            self.verification.differences += comparison.differences
+        self.progress.advance(self.feed.name, len(outcomes))
+
+    def _compare(self, session: Session, outcomes: Sequence[Outcome]) -> list[Comparison]:
+        # Clients are made of registrations; here they bring a phone alone.
+        tables = [table for table in self.feed.tables if table.name != "clients"]
+        return [compare_clients(session, table, outcomes) for table in tables]
 
 
-def _difference(
-    table: CoreTable, key: Key, there: dict[str, Any] | None, here: dict[str, Any] | None
-) -> Difference:
-    client_id = int((there or here or {})["client_id"])
-    if here is None:
-        return Difference(table.name, client_id, key, "missing")
-    if there is None:
-        return Difference(table.name, client_id, key, "surplus")
-    columns = tuple(name for name, value in there.items() if value != here[name])
-    return Difference(table.name, client_id, key, "different", columns)
+def _chunks(client_ids: Sequence[int]) -> Iterator[Sequence[Assignment]]:
+    for at in range(0, len(client_ids), _CHUNK):
+        yield [Assignment(c, date.max, is_whole=True) for c in client_ids[at : at + _CHUNK]]

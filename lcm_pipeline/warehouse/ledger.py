@@ -15,6 +15,7 @@ from psycopg.rows import class_row
 from lcm_pipeline.model.readings import Assignment, Outcome
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.warehouse.runs import Run
+from lcm_pipeline.warehouse.schedules import Schedule, schedule_clients
 from lcm_pipeline.warehouse.statements import query
 
 _OUTCOME_COLUMNS = (
@@ -24,9 +25,35 @@ _OUTCOME_COLUMNS = (
 )  # fmt: skip
 
 
-def enlist_clients(session: psycopg.Connection, run: Run, audit_share: float) -> int:
-    """Put the roster of the window on the ledger, once; answers how many clients there are."""
-    return _enlist(session, run, "enlist_clients", {"audit_share": audit_share})
+def enlist_clients(session: psycopg.Connection, run: Run, schedule: Schedule) -> int:
+    """Put those of the window's roster who are due on the ledger, once; answers how many."""
+    with session.transaction():
+        schedule_clients(session, run.feed, run.window, schedule)
+        enlisted = _enlist(session, run, "enlist_clients", {})
+        session.execute(query("defer_clients"), {"run_id": run.run_id})
+    return enlisted
+
+
+def enlist_again(session: psycopg.Connection, run: Run, client_ids: Sequence[int]) -> int:
+    """Forget that some clients are up to date, and put them on the ledger to be read in full.
+
+    Answers how many clients are on the ledger: a run that was stopped has others too.
+    """
+    values = {"run_id": run.run_id, "endpoint": run.feed, "clients": list(client_ids)}
+    with session.transaction():
+        session.execute(query("forget_clients"), values)
+        schedule_clients(session, run.feed, run.window, Schedule(audit_share=0))
+        session.execute(
+            "update scheduled set is_due = client_id = any(%(clients)s), is_whole = true", values
+        )
+        enlisted = _enlist(session, run, "enlist_clients", {})
+        session.execute(
+            "update sync.fetches set status = 'pending', is_whole = true"
+            " where run_id = %(run_id)s and client_id = any(%(clients)s)",
+            values,
+        )
+        session.execute(query("defer_clients"), values)
+    return enlisted
 
 
 def enlist_days(session: psycopg.Connection, run: Run, days: Iterable[date]) -> int:

@@ -21,8 +21,8 @@ from lcm_pipeline.warehouse.sessions import LastingSession
 from lcm_pipeline.warehouse.statements import query
 
 _LOCK = 0x6C636D04
-# What is pending or in quarantine changes without a run that writes.
-_ALWAYS = frozenset({"data_completeness", "restatements"})
+# What is pending, in quarantine, or seen again unchanged is told by runs that write no row.
+_ALWAYS = frozenset({"data_completeness", "leads_sla", "restatements"})
 # Sorts and hashes of a refresh; those of readers keep the server's own bound.
 _MEMORY = "128MB"
 # After so many rows, what reads them in the same transaction needs fresh statistics.

@@ -14,12 +14,14 @@ class FeedOverview:
     """One feed. complete_through: the last business day with nothing missing before it, or None.
 
     rows: rows of its main table that the source has. pending: clients (days) not proven.
+    deferred: clients not read since the newest day ended, as they were not due yet.
     """
 
     feed: str
     complete_through: date | None
     rows: int
     pending: int
+    deferred: int
     quarantined: int
     published_at: datetime | None
 

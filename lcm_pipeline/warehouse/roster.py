@@ -23,6 +23,14 @@ def polled_days(session: psycopg.Connection, first: date, last: date) -> set[dat
     return {row[0] for row in rows.fetchall()}
 
 
+def newest_day(session: psycopg.Connection, endpoint: str) -> date | None:
+    """The last day of a feed that was published; None before its first sync."""
+    row = session.execute(
+        "select max(day) from sync.window_days where endpoint = %s", (endpoint,)
+    ).fetchone()
+    return row[0] if row else None
+
+
 def read_habits(session: psycopg.Connection, endpoint: str) -> tuple[int, int] | None:
     """How an endpoint was seen to page: the first row's number, and the largest page trusted."""
     row = session.execute(

@@ -1,11 +1,11 @@
 -- question: how complete are the numbers of a day?
 -- grain: day x table
--- formula: a client is pending for a day that it had registered by, unless a proven reading of it was
---   published with the first reading that tells of the day, or later. Registrations
---   are asked by the day: there, what is pending are days. loaded_rows are live rows of the day.
---   source_total, loaded_total and quarantined_total are of the whole table: the source tells totals
---   by client (by day for registrations), never by client and day. complete_through is the last day
---   for which nothing was pending.
+-- formula: a day waits for a client that had registered by it until a run for the day or a later one
+--   has proven it: pending when the last reading failed or none was made, deferred when it was not due
+--   (LCM_MAX_STALENESS_DAYS). Registrations are asked by the day: there, what is pending are days.
+--   loaded_rows are live rows of the day. source_total, loaded_total and quarantined_total are of the
+--   whole table: the source tells totals by client (by day for registrations), never by client and
+--   day. complete_through is the last day for which nothing was pending or deferred.
 create materialized view mart.data_completeness as
 with feeds (feed, table_name) as (
     values
@@ -34,27 +34,18 @@ days as (
 ),
 
 ends as (
-    select
-        feed,
-        max(last_day) as last_day,
-        array_agg(known_at order by known_at) as known_at,
-        array_agg(last_day order by known_at) as last_days
+    select feed, max(last_day) as last_day
     from readings
     group by feed
 ),
 
--- Of each client, the first day that its newest proven reading does not tell of: that reading was
--- published by the first run that ended after it.
+-- Of each client, the first day that waits for it.
 covered as (
     select
         ends.feed,
         clients.registration_date,
-        case
-            when state.read_at is null then clients.registration_date
-            else coalesce(
-                ends.last_days[width_bucket(state.read_at, ends.known_at) + 1], ends.last_day
-            ) + 1
-        end as open_from,
+        greatest(clients.registration_date, state.proven_date + 1) as open_from,
+        state.read_at is null or state.pending_since is not null as is_pending,
         ends.last_day
     from ends
     cross join core.clients
@@ -68,29 +59,31 @@ clients_by_day as (
         feed,
         day,
         sum(registered) as registered,
-        sum(pending) as pending
+        sum(pending) as pending,
+        sum(deferred) as deferred
     from (
-        select feed, registration_date as day, count(*) as registered, 0 as pending
+        select feed, registration_date as day, count(*) as registered, 0 as pending, 0 as deferred
         from covered
         group by feed, registration_date
         union all
         select
             feed,
-            greatest(registration_date, open_from) as day,
+            open_from as day,
             0 as registered,
-            count(*) as pending
+            count(*) filter (where is_pending) as pending,
+            count(*) filter (where not is_pending) as deferred
         from covered
         where open_from <= last_day
-        group by feed, greatest(registration_date, open_from)
+        group by feed, open_from
         union all
-        select 'registrations' as feed, days.day, 1 as registered, 1 as pending
+        select 'registrations' as feed, days.day, 1 as registered, 1 as pending, 0 as deferred
         from days
         left join sync.registration_days as state on state.registration_date = days.day
         where
             days.feed = 'registrations'
             and (state.read_at is null or state.pending_since is not null)
         union all
-        select 'registrations' as feed, days.day, 1 as registered, 0 as pending
+        select 'registrations' as feed, days.day, 1 as registered, 0 as pending, 0 as deferred
         from days
         inner join sync.registration_days as state on state.registration_date = days.day
         where
@@ -108,7 +101,8 @@ counted as (
         days.first_published_at,
         coalesce(sum(registered.registered) over steps, 0) + coalesce(before.registered, 0)
             as asked,
-        coalesce(sum(registered.pending) over steps, 0) + coalesce(before.pending, 0) as pending
+        coalesce(sum(registered.pending) over steps, 0) + coalesce(before.pending, 0) as pending,
+        coalesce(sum(registered.deferred) over steps, 0) + coalesce(before.deferred, 0) as deferred
     from days
     left join clients_by_day as registered
         on registered.feed = days.feed and registered.day = days.day
@@ -116,7 +110,8 @@ counted as (
         select
             clients_by_day.feed,
             sum(clients_by_day.registered) as registered,
-            sum(clients_by_day.pending) as pending
+            sum(clients_by_day.pending) as pending,
+            sum(clients_by_day.deferred) as deferred
         from clients_by_day
         inner join (
             select days.feed, min(days.day) as day from days group by days.feed
@@ -130,7 +125,7 @@ counted as (
 through as (
     select
         feed,
-        max(day) filter (where pending = 0) as complete_through
+        max(day) filter (where pending = 0 and deferred = 0) as complete_through
     from counted
     group by feed
 ),
@@ -197,7 +192,9 @@ select
     counted.pending as pending_clients,
     case
         when counted.asked = 0 then 1
-        else trunc((counted.asked - counted.pending)::numeric / counted.asked, 4)
+        else trunc(
+            (counted.asked - counted.pending - counted.deferred)::numeric / counted.asked, 4
+        )
     end as complete_share,
     coalesce(source_totals.rows, 0) as source_total,
     coalesce(loaded_totals.rows, 0) as loaded_total,
@@ -205,7 +202,8 @@ select
     coalesce(restated.rows, 0) as restated_rows,
     restated.restated_since,
     counted.first_published_at,
-    through.complete_through
+    through.complete_through,
+    counted.deferred as deferred_clients
 from counted
 inner join feeds on feeds.feed = counted.feed
 left join loaded on loaded.feed = counted.feed and loaded.day = counted.day
@@ -222,12 +220,13 @@ comment on column mart.data_completeness.day is 'business day';
 comment on column mart.data_completeness.table_name is 'registrations, operations, leads or favourite_offers';
 comment on column mart.data_completeness.loaded_rows is 'live rows of the day';
 comment on column mart.data_completeness.clients is 'clients registered by the end of the day (for registrations: days so far)';
-comment on column mart.data_completeness.pending_clients is 'of them, without a proven reading that tells of the day';
-comment on column mart.data_completeness.complete_share is 'share that is not pending, never rounded up';
+comment on column mart.data_completeness.pending_clients is 'of them, without a proven reading that tells of the day, as the last one failed or none was made';
+comment on column mart.data_completeness.complete_share is 'share that is neither pending nor deferred, never rounded up';
 comment on column mart.data_completeness.source_total is 'rows of the whole table that the source claims';
 comment on column mart.data_completeness.loaded_total is 'live rows of the whole table';
 comment on column mart.data_completeness.quarantined_total is 'rows of the whole table in quarantine';
 comment on column mart.data_completeness.restated_rows is 'rows of the day that changed since it was first published';
 comment on column mart.data_completeness.restated_since is 'when the first of these changes came; null when there is none';
 comment on column mart.data_completeness.first_published_at is 'when the day was first published';
-comment on column mart.data_completeness.complete_through is 'last day of the table for which nothing is pending; null when there is none';
+comment on column mart.data_completeness.complete_through is 'last day of the table for which nothing is pending or deferred; null when there is none';
+comment on column mart.data_completeness.deferred_clients is 'of the clients, not read since the day ended, as they were not due yet: read within LCM_MAX_STALENESS_DAYS';

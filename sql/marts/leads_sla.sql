@@ -2,11 +2,12 @@
 -- grain: lead that was live at the end of the day asked for; the view asks for the last day known
 -- formula: the source has no times of change, so history gives an interval: a change happened after
 --   the start of the last reading that still had the old state and by the publish that had the new
---   one. Only readings that left no client pending narrow it; without one it begins at the creation
---   of the lead, as for a lead that was first seen changed (it may have skipped a status). The first
---   change is the first state outside new_lead_statuses; closing is the step into closed_lead_statuses
---   after the last other state. hit: the whole interval lies within the limit; missed: beyond it, or
---   the lead was still waiting beyond it; else unknown. A past day is judged by what its reading knew.
+--   one. Only readings that left no client pending or deferred narrow it; without one it begins at the
+--   creation of the lead, as for a lead that was first seen changed (it may have skipped a status).
+--   The first change is the first state outside new_lead_statuses; closing is the step into
+--   closed_lead_statuses after the last other state. hit: the whole interval lies within the limit;
+--   missed: beyond it, or the lead was still waiting beyond it; else unknown. A past day is judged by
+--   what its reading knew.
 create or replace function mart.leads_sla_on(asked_day date)
 returns table (
     as_of_date date,
@@ -104,7 +105,11 @@ steps as (
 proofs as (
     select runs.started_at, runs.finished_at
     from sync.runs
-    where runs.feed = 'leads' and runs.status = 'published' and runs.pending = 0
+    where
+        runs.feed = 'leads'
+        and runs.status = 'published'
+        and runs.pending = 0
+        and runs.deferred = 0
 ),
 
 moments as (

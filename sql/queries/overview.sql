@@ -1,5 +1,6 @@
 -- purpose: for each feed, through which day it is complete, its rows, what is pending
--- Complete through: the last day before which every day was published and nobody is pending.
+-- Complete through: the last day before which every day was published and no day waits for anybody.
+-- Deferred: clients that the newest day waits for, as they are not due yet.
 with published as (
     select
         endpoint,
@@ -31,9 +32,15 @@ through as (
             where
                 earlier.endpoint = published.endpoint
                 and earlier.day <= runs_of_days.day
-                and earlier.pending > 0
+                and (earlier.pending > 0 or earlier.deferred > 0)
         )
     group by published.endpoint
+),
+
+newest as (
+    select distinct on (endpoint) endpoint, deferred
+    from sync.window_days
+    order by endpoint asc, day desc
 ),
 
 client_counts as (
@@ -63,6 +70,7 @@ select
     through.day as complete_through,
     coalesce(client_counts.rows, 0) - coalesce(held.quarantined, 0) as rows,
     coalesce(client_counts.pending, 0) as pending,
+    coalesce(newest.deferred, 0) as deferred,
     coalesce(held.quarantined, 0) as quarantined,
     published.published_at
 from
@@ -70,6 +78,7 @@ from
     with ordinality as feeds (endpoint, position)
 left join published on published.endpoint = feeds.endpoint
 left join through on through.endpoint = feeds.endpoint
+left join newest on newest.endpoint = feeds.endpoint
 left join client_counts on client_counts.endpoint = feeds.endpoint
 left join held on held.endpoint = feeds.endpoint
 order by feeds.position;

@@ -6,6 +6,7 @@ select
         select count(*) from sync.fetches
         where fetches.run_id = runs.run_id and fetches.status in ('pending', 'unproven', 'failed')
     ) as pending,
+    runs.deferred,
     runs.rows_read,
     runs.rows_written,
     runs.rows_deleted,

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import Programme
-from tests.oracle import assert_exact
+from tests.oracle import assert_exact, snapshot
 
 LCM = Path(sys.executable).with_name("lcm")
 MARCH = ("--from", "2026-03-01", "--to", "2026-03-30")
@@ -155,3 +156,40 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
 
 def _asked(source: RunningSimulator) -> int:
     return int(source.service.traffic.counts()["by_endpoint"].get("OperationHistory", 0))
+
+
+def test_verify_with_fix_mends_what_differs_and_ends_with_0(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme()
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    with warehouse.connect() as session:
+        session.execute("update core.clients set phone = 9000000001")
+        session.execute(
+            "update core.operations set remain = -1 where client_id ="
+            " (select max(client_id) from core.operations)"
+        )
+    found = run(tmp_path, "verify", "--all", **variables)
+    assert found.returncode == 3
+    mended = run(tmp_path, "verify", "--all", "--fix", **variables)
+    assert mended.returncode == 0, mended.stderr + mended.stdout
+    assert "0 differ" in mended.stdout.partition("once more")[2]
+    assert "9000000001" not in mended.stdout + mended.stderr
+    nothing = run(tmp_path, "verify", "--fix", **variables)
+    assert nothing.returncode == 0
+    assert "again:" not in nothing.stdout
+
+
+def test_verify_of_a_dead_api_ends_with_1_and_changes_nothing(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(clients=5)
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    before = snapshot(warehouse)
+    source.service.faults.set([FaultRule(kind="forbidden")])
+    ended = run(tmp_path, "verify", "--all", "--fix", **variables)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert snapshot(warehouse) == before

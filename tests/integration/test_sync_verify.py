@@ -1,11 +1,16 @@
-"""`lcm verify` names exactly the rows that differ from the source."""
+"""`lcm verify` names exactly the rows that differ from the source, and mends them when asked to."""
 
 import pytest
 
+from lcm_pipeline.simulator.faults import FaultRule
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.mending import mend_clients
 from lcm_pipeline.sync.verify import Verification, verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
-from tests.syncing import sync_everything
+from tests.oracle import assert_exact
+from tests.syncing import MARCH, sync_everything
 
 Told = tuple[str, tuple[object, ...], str, tuple[str, ...]]
 
@@ -32,6 +37,112 @@ def test_the_rows_that_were_tampered_with_are_named_and_no_others(
     source = programme(clients=40)
     settings = make_settings(source, warehouse)
     sync_everything(settings, warehouse)
+    expected = _tamper(warehouse)
+    assert _told(verify_clients(settings, warehouse, None)) == expected
+
+
+def test_what_was_tampered_with_is_mended_and_nobody_else_is_read(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=40)
+    settings = make_settings(source, warehouse)
+    sync_everything(settings, warehouse)
+    before = _days(warehouse)
+    _tamper(warehouse)
+    found = verify_clients(settings, warehouse, None)
+    source.service.traffic.reset()
+    mending = mend_clients(SyncEngine(settings, warehouse), found)
+    differing = {difference.client_id for difference in found.differences}
+    assert mending.left.is_clean
+    assert mending.left.clients == len(differing) < found.clients
+    asked = source.service.traffic.counts()["by_endpoint_and_client"]
+    assert {int(client) for clients in asked.values() for client in clients} == differing
+    for report in mending.reports:
+        assert report.is_complete
+        assert report.clients + report.deferred == found.clients
+    assert_exact(source, warehouse, last=MARCH.last)
+    # No day is more complete than it was, and none was added.
+    assert _days(warehouse) == before
+    assert verify_clients(settings, warehouse, None).is_clean
+
+
+def test_what_changed_in_the_source_is_mended_before_the_next_sync(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=20)
+    settings = make_settings(source, warehouse, page_length=10)
+    sync_everything(settings, warehouse)
+    owners = [row["Client"] for row in source.world.truth()["operations"]]
+    longest = max(set(owners), key=owners.count)
+    assert source.world.mutate("change", longest, kind="operations")
+    found = verify_clients(settings, warehouse, None)
+    assert {(d.client_id, d.kind, d.columns) for d in found.differences} == {
+        (longest, "different", ("is_active",))
+    }
+    assert mend_clients(SyncEngine(settings, warehouse), found).left.is_clean
+    assert_exact(source, warehouse, last=MARCH.last)
+
+
+def test_a_client_that_cannot_be_read_again_is_left_and_said_to_be(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=20)
+    settings = make_settings(source, warehouse)
+    sync_everything(settings, warehouse)
+    with warehouse.connect() as session:
+        session.execute("update core.operations set remain = -1")
+    found = verify_clients(settings, warehouse, None)
+    failing, *_ = sorted({d.client_id for d in found.differences})
+    source.service.faults.set(
+        [FaultRule(kind="sql_other", endpoint="OperationHistory", client=failing)]
+    )
+    mending = mend_clients(SyncEngine(settings, warehouse), found)
+    assert [report.pending for report in mending.reports if report.feed == "operations"] == [1]
+    assert (mending.left.unproven, mending.left.is_clean) == (1, False)
+    source.service.faults.set([])
+    # It is pending and forgotten: the next sync reads it first, and in full.
+    sync_everything(settings, warehouse)
+    assert_exact(source, warehouse, last=MARCH.last)
+
+
+def test_mending_stops_at_the_delete_fuse(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=20)
+    settings = make_settings(source, warehouse)
+    sync_everything(settings, warehouse)
+    owners = [row["Client"] for row in source.world.truth()["operations"]]
+    source.world.mutate("delete_all", max(set(owners), key=owners.count), kind="operations")
+    found = verify_clients(settings, warehouse, None)
+    assert "surplus" in {d.kind for d in found.differences}
+    with pytest.raises(SyncFailed, match="LCM_DELETE_FUSE"):
+        mend_clients(SyncEngine(settings, warehouse), found)
+    believing = make_settings(source, warehouse, delete_fuse=1)
+    assert mend_clients(SyncEngine(believing, warehouse), found).left.is_clean
+
+
+def test_a_service_that_is_down_ends_a_verification_at_once(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=60)
+    settings = make_settings(source, warehouse)
+    sync_everything(settings, warehouse)
+    source.service.faults.set([FaultRule(kind="sql_other")])
+    with pytest.raises(SyncFailed, match="Nothing was changed"):
+        verify_clients(settings, warehouse, None)
+
+
+def test_a_sample_is_as_large_as_asked(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=25)
+    settings = make_settings(source, warehouse)
+    sync_everything(settings, warehouse)
+    assert verify_clients(settings, warehouse, 5).clients == 5
+
+
+def _tamper(warehouse: Warehouse) -> set[Told]:
+    """Change some rows behind the warehouse's back; answers what a verification has to say."""
     expected: set[Told] = set()
     with warehouse.connect() as session:
 
@@ -82,13 +193,12 @@ def test_the_rows_that_were_tampered_with_are_named_and_no_others(
         ).fetchone()
         assert surplus is not None
         expected.add(("operations", tuple(surplus), "surplus", ()))
-    assert _told(verify_clients(settings, warehouse, None)) == expected
+    return expected
 
 
-def test_a_sample_is_as_large_as_asked(
-    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
-) -> None:
-    source = programme(clients=25)
-    settings = make_settings(source, warehouse)
-    sync_everything(settings, warehouse)
-    assert verify_clients(settings, warehouse, 5).clients == 5
+def _days(warehouse: Warehouse) -> set[tuple[object, ...]]:
+    with warehouse.connect() as session:
+        rows = session.execute(
+            "select endpoint, day, clients, pending, deferred from sync.window_days"
+        )
+        return set(rows.fetchall())

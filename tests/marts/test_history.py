@@ -217,9 +217,9 @@ def test_a_client_that_was_not_proven_is_pending_from_its_last_proof_on(story: S
     story.sync_day(SECOND)
     with story.warehouse.connect(autocommit=True) as session:
         session.execute(
-            "update sync.client_state set pending_since = now(), read_at = %s"
+            "update sync.client_state set pending_since = now(), proven_date = %s"
             " where endpoint = 'operations' and client_id = 7",
-            (_utc(2026, 3, 6, 3),),
+            (FIRST,),
         )
     refresh_marts(story.warehouse)
     days = {

@@ -63,7 +63,7 @@ def test_an_equal_state_is_not_computed_again(
 ) -> None:
     _sync(lively, warehouse, tmp_path, FIRST)
     again = {one.name for one in refresh_marts(warehouse) if not one.is_skipped}
-    assert again == {"data_completeness", "restatements"}
+    assert again == {"data_completeness", "leads_sla", "restatements"}
     with warehouse.connect(autocommit=True) as session:
         session.execute("update mart.parameters set point_value = 2")
     assert not any(one.is_skipped for one in refresh_marts(warehouse))

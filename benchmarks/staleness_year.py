@@ -1,0 +1,182 @@
+"""A year of daily runs over a synthetic programme, with the real SQL of the schedule and publish.
+
+Who is due is decided by the engine's own enlistment in a real Postgres; what a reading finds is
+simulated, and remembered by the publish's own statement. No request is sent: one row on the ledger
+stands for one client asked. A run takes place each morning at six, for the day before.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from hashlib import blake2b
+
+import numpy as np
+
+from benchmarks.staleness_population import DAYS, ENDPOINTS, Changes, Floats, Ints, Population
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.warehouse import ledger
+from lcm_pipeline.warehouse.connection import Session, Warehouse
+from lcm_pipeline.warehouse.runs import Run
+from lcm_pipeline.warehouse.schedules import Schedule
+from lcm_pipeline.warehouse.statements import query
+
+FIRST_DAY = date(2025, 1, 1)
+_BEFORE = -1
+_SIX = 6 / 24
+
+_JUDGED = "create temp table judged (client_id bigint, verdict text) on commit drop"
+_PUBLISHING = """
+create temp table publishing on commit drop as
+select client_id, rows, fingerprint, head, header_digest, quarantined, read_at from sync.fetches
+with no data
+"""
+
+
+@dataclass
+class Year:
+    """What a year of runs came to. asked, roster: clients asked and registered, by day.
+
+    delays: days from each change to the reading that saw it; oldest_unseen: days that the oldest
+    change not seen in the end had waited. lags: by run, how many days the newest day that waits
+    for nobody lies behind the newest synced.
+    """
+
+    asked: dict[str, list[int]] = field(default_factory=dict)
+    roster: dict[str, list[int]] = field(default_factory=dict)
+    delays: dict[str, Floats] = field(default_factory=dict)
+    oldest_unseen: float = 0.0
+    lags: list[int] = field(default_factory=list)
+
+
+def live_through(
+    warehouse: Warehouse, population: Population, schedule: Schedule, days: int = DAYS
+) -> Year:
+    """Sync each day of a year, or its first days; the warehouse is empty and migrated before."""
+    year = Year()
+    with warehouse.connect(autocommit=True, application_name="benchmark") as session:
+        session.execute("set synchronous_commit = off")
+        # The ledger's foreign key costs most of the time and decides nothing.
+        session.execute("set session_replication_role = replica")
+        _register(session, population)
+        for endpoint in ENDPOINTS:
+            source = _Source(endpoint, population.changes[endpoint], population, days)
+            _live(session, source, schedule, year)
+    return year
+
+
+@dataclass
+class _Source:
+    """One endpoint of the source: how often each client's answer has changed by now."""
+
+    endpoint: str
+    changes: Changes
+    population: Population
+    days: int
+    happened: int = 0
+    versions: Ints = field(init=False)
+    waiting: Ints = field(init=False)
+    delays: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.versions = np.zeros(len(self.population.registered), dtype=np.int64)
+        self.waiting = np.zeros(0, dtype=np.int64)
+        self.delays = np.full(len(self.changes.moment), np.nan)
+
+    def pass_on(self, moment: float) -> None:
+        """Let everything up to a moment happen."""
+        until = int(np.searchsorted(self.changes.moment, moment, side="right"))
+        fresh = np.arange(self.happened, until)
+        np.add.at(self.versions, self.changes.client[fresh], 1)
+        self.waiting = np.concatenate([self.waiting, fresh])
+        self.happened = until
+
+    def read(self, clients: Ints, moment: float) -> None:
+        """Note which changes a reading of these clients sees, and how old they are by then."""
+        is_read = np.zeros(len(self.versions), dtype=np.bool_)
+        is_read[clients] = True
+        seen = is_read[self.changes.client[self.waiting]]
+        found = self.waiting[seen]
+        self.delays[found] = moment - self.changes.moment[found]
+        self.waiting = self.waiting[~seen]
+
+
+def _live(session: Session, source: _Source, schedule: Schedule, year: Year) -> None:
+    asked: list[int] = []
+    for day in range(_BEFORE, source.days):
+        moment = day + 1 + _SIX
+        source.pass_on(moment)
+        with session.transaction():
+            clients = _run_of(session, source, schedule, day)
+        source.read(clients, moment)
+        asked.append(len(clients))
+        year.lags.append(_lag(session, source.endpoint, day))
+    registered, days = source.population.registered, range(source.days)
+    # The run before the year reads everyone for the first time.
+    year.asked[source.endpoint] = asked[1:]
+    year.roster[source.endpoint] = [int((registered <= day).sum()) for day in days]
+    year.delays[source.endpoint] = source.delays[~np.isnan(source.delays)]
+    ages = moment - source.changes.moment[source.waiting]
+    year.oldest_unseen = max([year.oldest_unseen, *ages.tolist()])
+
+
+def _run_of(session: Session, source: _Source, schedule: Schedule, day: int) -> Ints:
+    """One run: enlist, read, remember; answers the clients that were asked."""
+    window = Window(_date(day), _date(day))
+    run = _begin(session, source.endpoint, window)
+    ledger.enlist_clients(session, run, schedule)
+    rows = session.execute("select client_id from sync.fetches where run_id = %s", (run.run_id,))
+    clients = np.array([row[0] for row in rows.fetchall()], dtype=np.int64)
+    session.execute(_JUDGED)
+    session.execute(_PUBLISHING)
+    read_at = datetime.combine(_date(day + 1), datetime.min.time())
+    with session.cursor().copy(
+        "copy publishing (client_id, rows, fingerprint, quarantined, read_at) from stdin"
+    ) as copy:
+        for client, version in zip(
+            clients.tolist(), source.versions[clients].tolist(), strict=True
+        ):
+            copy.write_row((client, version, _fingerprint(version), 0, read_at))
+    values = {
+        "run_id": run.run_id,
+        "endpoint": source.endpoint,
+        "first": window.first,
+        "last": window.last,
+    }
+    session.execute("analyze publishing")
+    session.execute(query("remember_clients"), values)
+    session.execute(query("complete_clients"), values)
+    session.execute("delete from sync.fetches where run_id = %s", (run.run_id,))
+    return clients
+
+
+def _begin(session: Session, endpoint: str, window: Window) -> Run:
+    row = session.execute(
+        "insert into sync.runs (feed, window_from, window_to, status, finished_at)"
+        " values (%s, %s, %s, 'published', now()) returning run_id",
+        (endpoint, window.first, window.last),
+    ).fetchone()
+    return Run(int(row[0]) if row else 0, endpoint, window, is_resumed=False)
+
+
+def _register(session: Session, population: Population) -> None:
+    columns = "client_id, registration_date, sync_run_id, first_seen_at, synced_at"
+    with session.cursor().copy(f"copy core.clients ({columns}) from stdin".encode()) as copy:
+        for client, day in enumerate(population.registered.tolist()):
+            copy.write_row((client, _date(day), 0, "2025-01-01", "2025-01-01"))
+    session.execute("analyze core.clients")
+
+
+def _lag(session: Session, endpoint: str, day: int) -> int:
+    row = session.execute(
+        "select coalesce(%s - min(day) + 1, 0) from sync.window_days"
+        " where endpoint = %s and deferred > 0",
+        (_date(day), endpoint),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _date(day: int) -> date:
+    return FIRST_DAY + timedelta(days=day)
+
+
+def _fingerprint(version: int) -> bytes:
+    return blake2b(str(version).encode(), digest_size=16).digest()

@@ -1,0 +1,307 @@
+"""With a promised staleness quiet clients are asked less often, and it is said that they wait."""
+
+from datetime import date, datetime, time, timedelta
+
+import pytest
+
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.simulator.faults import FaultRule
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.plan import plan_window
+from lcm_pipeline.sync.reconcile import completeness, totals_differing
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from lcm_pipeline.warehouse.overview import FeedOverview, read_overview
+from lcm_pipeline.warehouse.statements import sql_folder
+from tests.conftest import MakeSettings, Programme
+from tests.oracle import assert_exact, snapshot
+from tests.syncing import FEEDS, sync_everything
+
+OPENING, FIRST = date(2026, 2, 20), date(2026, 3, 1)
+STALENESS = 7
+# Three months of quiet before the first sync would not defer anybody: quiet is what a sync saw.
+QUIET_FOR = timedelta(days=100)
+LIVELY = (
+    "late=0.1",
+    "cancelled=0.05",
+    "merged_daily=0.02",
+    "visits_daily=0.03",
+    "leads_daily=0.02",
+    "offers_daily=0.02",
+)
+CLIENT_FEEDS = FEEDS[1:]
+
+
+@pytest.fixture
+def opened(programme: Programme) -> RunningSimulator:
+    """A programme of forty clients, most of them quiet, opened ten days before the first sync."""
+    now = datetime.combine(FIRST, time(0, 0, 1))
+    return programme(clients=40, start=OPENING, now=now, habits=LIVELY, seed=3)
+
+
+@pytest.fixture
+def settings(
+    opened: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> Settings:
+    # A client that is merged into another takes more rows along than a fuse for few clients allows.
+    return make_settings(
+        opened,
+        warehouse,
+        start_date=OPENING,
+        max_staleness_days=STALENESS,
+        page_length=12,
+        delete_fuse=0.5,
+    )
+
+
+def test_thirty_days_and_a_quiet_week_later_the_warehouse_equals_the_source(
+    opened: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    sync_everything(settings, warehouse, _noon_after(opened, FIRST))
+    _have_been_quiet(warehouse)
+    deferred = 0
+    for number in range(1, 30):
+        window = _noon_after(opened, FIRST + timedelta(days=number))
+        reports = sync_everything(settings, warehouse, window)
+        deferred += sum(report.deferred for report in reports.values())
+        assert all(report.is_complete for report in reports.values())
+        _check_each_day_says_whom_it_waits_for(warehouse)
+        if number % 7 == 0:
+            _check_the_mart_says_so_too(warehouse, window.last)
+    assert deferred > 30 * 3 * 10
+    # The clock stands still: what is stale by now comes within the promise, and what only an audit
+    # sees within the audit's turn and the promise.
+    for _ in range(STALENESS + 7):
+        window = Window(window.last + timedelta(days=1), window.last + timedelta(days=1))
+        sync_everything(settings, warehouse, window)
+    assert_exact(opened, warehouse, last=window.last)
+    assert [totals_differing(warehouse, feed).listed for feed in FEEDS] == [[]] * 4
+    for feed in _overview(warehouse).values():
+        assert feed.complete_through is not None
+        assert window.last - feed.complete_through < timedelta(days=STALENESS)
+
+
+def test_a_deferred_client_costs_no_request_and_is_no_failure(
+    opened: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    sync_everything(settings, warehouse, _noon_after(opened, FIRST))
+    _have_been_quiet(warehouse)
+    window = _noon_after(opened, FIRST + timedelta(days=1))
+    plan = plan_window(settings, warehouse, window)
+    opened.service.traffic.reset()
+    reports = sync_everything(settings, warehouse, window)
+    asked = opened.service.traffic.counts()["by_endpoint_and_client"]
+    for feed, endpoint in zip(
+        CLIENT_FEEDS, ("OperationHistory", "LeadsPagingInfo", "ClientFavoriteDataInfo"), strict=True
+    ):
+        report = reports[feed]
+        roster = report.clients + report.deferred
+        assert len(asked[endpoint]) == report.clients < roster == _roster(warehouse, window.last)
+        assert report.is_complete
+        assert completeness(warehouse, feed, window) == (roster, 0, report.deferred)
+        status = _overview(warehouse)[feed]
+        assert (status.pending, status.deferred) == (0, report.deferred)
+        assert status.complete_through == FIRST
+        planned = next(p for p in plan.feeds if p.feed == feed)
+        # The plan does not know yet who registered on the day itself.
+        assert planned.deferred == report.deferred
+        assert report.clients - 5 <= planned.clients <= report.clients
+
+
+def test_a_change_is_seen_within_the_promise_whatever_the_client_did_before(
+    opened: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    sync_everything(settings, warehouse, _noon_after(opened, FIRST))
+    _have_been_quiet(warehouse)
+    clients = sorted(_states(warehouse))[:20]
+    for client in clients:
+        opened.world.mutate("insert_top", client, kind="leads")
+    seen: dict[int, int] = {}
+    for number in range(1, STALENESS + 1):
+        # Nothing but those leads: the source's own clock stands still.
+        day = FIRST + timedelta(days=number)
+        sync_everything(settings, warehouse, Window(day, day))
+        for client, changed in _states(warehouse).items():
+            if changed == day and client in clients:
+                seen.setdefault(client, number)
+    assert sorted(seen) == clients
+    assert len(set(seen.values())) > 3
+
+
+def test_after_days_without_a_sync_whoever_missed_a_turn_is_asked_at_once(
+    opened: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    sync_everything(settings, warehouse, _noon_after(opened, FIRST))
+    _have_been_quiet(warehouse)
+    late = _noon_after(opened, FIRST + timedelta(days=STALENESS))
+    reports = sync_everything(settings, warehouse, late)
+    assert [reports[feed].deferred for feed in CLIENT_FEEDS] == [0, 0, 0]
+
+
+def test_an_old_window_asks_nobody_again_who_was_read_since_and_is_complete(
+    opened: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    opened.world.advance(days=12)
+    newest = Window(FIRST + timedelta(days=10), FIRST + timedelta(days=10))
+    sync_everything(settings, warehouse, newest)
+    _have_been_quiet(warehouse)
+    old = Window(FIRST, FIRST + timedelta(days=2))
+    before = snapshot(warehouse)
+    reports = sync_everything(settings, warehouse, old)
+    for feed in CLIENT_FEEDS:
+        assert reports[feed].clients == 0 < reports[feed].deferred
+        assert completeness(warehouse, feed, old)[1:] == (0, 0)
+    assert snapshot(warehouse) == before
+
+
+def test_a_backfill_of_a_range_is_exact_with_the_schedule_on(
+    opened: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    opened.world.advance(datetime(2026, 3, 31, 12))
+    sync_everything(settings, warehouse, Window(OPENING, date(2026, 3, 15)))
+    sync_everything(settings, warehouse, Window(date(2026, 3, 10), date(2026, 3, 30)))
+    assert_exact(opened, warehouse, last=date(2026, 3, 30))
+    assert {feed.complete_through for feed in _overview(warehouse).values()} == {date(2026, 3, 30)}
+
+
+def test_pending_and_quarantined_clients_are_asked_in_each_run_however_quiet_they_are(
+    opened: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    sync_everything(settings, warehouse, _noon_after(opened, FIRST))
+    _have_been_quiet(warehouse)
+    clients = sorted(_states(warehouse))
+    failing, bad = clients[:10], clients[10:20]
+    with warehouse.connect() as session:
+        session.cursor().executemany(
+            "insert into sync.quarantine (endpoint, client_id, row_digest, table_name, reason, raw,"
+            " sync_run_id) values ('leads', %s, '\\x00', 'leads', 'it does not fit', '{}', 1)",
+            [(client,) for client in bad],
+        )
+        session.execute(
+            "update sync.client_state set pending_since = now() where client_id = any(%s)",
+            (failing,),
+        )
+    opened.service.traffic.reset()
+    SyncEngine(settings, warehouse).sync_leads(_noon_after(opened, FIRST + timedelta(days=1)))
+    asked = {int(c) for c in _asked(opened)["LeadsPagingInfo"]}
+    assert asked >= {*failing, *bad}
+    assert len(asked) < len(clients)
+
+
+def test_a_client_that_failed_makes_its_days_wait_until_a_later_run_proves_it(
+    opened: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    sync_everything(settings, warehouse, _noon_after(opened, FIRST))
+    client = min(_states(warehouse))
+    engine = SyncEngine(settings, warehouse)
+    opened.service.faults.set([FaultRule(kind="sql_other", endpoint="LeadsPagingInfo",
+                                         client=client)])  # fmt: skip
+    failed = _noon_after(opened, FIRST + timedelta(days=1))
+    assert engine.sync_leads(failed).pending == 1
+    assert _overview(warehouse)["leads"].complete_through == FIRST
+    opened.service.faults.set([])
+    assert engine.sync_leads(_noon_after(opened, FIRST + timedelta(days=2))).is_complete
+    assert _overview(warehouse)["leads"].complete_through == FIRST + timedelta(days=2)
+
+
+def _noon_after(source: RunningSimulator, day: date) -> Window:
+    """The window of a day, with the source's clock at the noon after it."""
+    source.world.advance(datetime.combine(day, time(12)) + timedelta(days=1))
+    return Window(day, day)
+
+
+def _have_been_quiet(warehouse: Warehouse) -> None:
+    """Every client's last change lies long past."""
+    with warehouse.connect() as session:
+        session.execute(
+            "update sync.client_state set changed_date = changed_date - %s", (QUIET_FOR,)
+        )
+
+
+def _check_each_day_says_whom_it_waits_for(warehouse: Warehouse) -> None:
+    """Hold the ledger of days and the overview against a count, client by client."""
+    with warehouse.connect() as session:
+        days = session.execute(
+            "select endpoint, day, clients, pending, deferred from sync.window_days"
+            " where endpoint <> 'registrations'"
+        ).fetchall()
+        clients = session.execute(
+            "select endpoint, registration_date, proven_date"
+            " from core.clients join sync.client_state using (client_id)"
+        ).fetchall()
+    overview = _overview(warehouse)
+    whole = dict.fromkeys(CLIENT_FEEDS, FIRST)
+    for feed, day, *counts in days:
+        known = [through for f, registered, through in clients if f == feed and registered <= day]
+        waiting = sum(through < day for through in known)
+        assert counts == [len(known), 0, waiting]
+        if not waiting:
+            whole[feed] = max(whole[feed], day)
+    assert {feed: overview[feed].complete_through for feed in CLIENT_FEEDS} == whole
+
+
+def _check_the_mart_says_so_too(warehouse: Warehouse, newest: date) -> None:
+    refresh_marts(warehouse, {"data_completeness"})
+    with warehouse.connect() as session:
+        days = session.execute(
+            "select endpoint, clients, pending, deferred from sync.window_days"
+            " where endpoint <> 'registrations' and day = %s",
+            (newest,),
+        ).fetchall()
+        told = session.execute(
+            "select replace(table_name, 'favourite_offers', 'favourites'), clients,"
+            " pending_clients, deferred_clients, complete_through from mart.data_completeness"
+            " where day = %s and table_name <> 'registrations'",
+            (newest,),
+        ).fetchall()
+    overview = _overview(warehouse)
+    assert sorted(told) == sorted(
+        (feed, *counts, overview[feed].complete_through) for feed, *counts in days
+    )
+
+
+def _overview(warehouse: Warehouse) -> dict[str, FeedOverview]:
+    return {feed.feed: feed for feed in read_overview(warehouse)}
+
+
+def _roster(warehouse: Warehouse, last: date) -> int:
+    with warehouse.connect() as session:
+        row = session.execute(
+            "select count(*) from core.clients where registration_date <= %s", (last,)
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _states(warehouse: Warehouse) -> dict[int, date]:
+    with warehouse.connect() as session:
+        return dict(
+            session.execute(
+                "select client_id, changed_date from sync.client_state where endpoint = 'leads'"
+            ).fetchall()
+        )
+
+
+def _asked(source: RunningSimulator) -> dict[str, dict[str, int]]:
+    asked: dict[str, dict[str, int]] = source.service.traffic.counts()["by_endpoint_and_client"]
+    return asked
+
+
+def test_a_warehouse_of_before_the_schedule_knows_what_it_had_proven(
+    opened: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    sync_everything(settings, warehouse, _noon_after(opened, FIRST))
+    client = min(_states(warehouse))
+    opened.service.faults.set([FaultRule(kind="sql_other", endpoint="LeadsPagingInfo",
+                                         client=client)])  # fmt: skip
+    sync_everything(settings, warehouse, _noon_after(opened, FIRST + timedelta(days=1)))
+    told = "select endpoint, client_id, proven_date from sync.client_state order by 1, 2"
+    text = (sql_folder() / "migrations" / "0008_add_adaptive_schedule.sql").read_text()
+    with warehouse.connect() as session:
+        expected = session.execute(told).fetchall()
+        assert ("leads", client, FIRST) in expected
+        session.execute("update sync.client_state set proven_date = null, changed_date = null")
+        session.execute(text[text.index("update sync.client_state") :].encode())
+        assert session.execute(told).fetchall() == expected
