@@ -99,7 +99,7 @@ async def _verify(
             source = Source(api, Window(date.max, date.max), settings.zone, settings.page_length)
             verifier = _Verifier(feed, source, lasting, progress, verification)
             progress.start(feed.name, len(client_ids), 0)
-            fan_out = FanOut(verifier.read, verifier.record, settings.concurrency, _ADVICE)
+            fan_out = FanOut(verifier.read, verifier.record, settings.concurrency, advice=_ADVICE)
             await fan_out.run(_chunks(client_ids))
             progress.finish(feed.name)
         verification.requests += api.counts.requests
