@@ -5,7 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint ui install soak crash push-crash faults readers verify-million clean
+SUPERSET := .venv-superset
+SUPERSET_INSTALLED := $(SUPERSET)/.installed
+
+.PHONY: help demo test lint ui install superset dashboards bundle screenshots soak crash push-crash \
+  faults readers verify-million clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -35,6 +39,23 @@ lint: $(INSTALLED)
 ui: $(INSTALLED) ## Dagster's web page on 127.0.0.1:3000
 	@$(BIN)/lcm ui
 
+superset: $(SUPERSET_INSTALLED) ## Superset's own environment in .venv-superset (it cannot share ours)
+
+$(SUPERSET_INSTALLED): dashboards/requirements.lock
+	$(PYTHON) -m venv $(SUPERSET)
+	$(SUPERSET)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r dashboards/requirements.lock
+	@touch $@
+
+PORT ?= 8088
+dashboards: $(INSTALLED) $(SUPERSET_INSTALLED) ## The dashboards in Superset on 127.0.0.1:8088 (PORT=…)
+	@$(BIN)/lcm dashboards --port $(PORT)
+
+bundle: $(INSTALLED) ## The bundle for any Superset, from dashboards/definition
+	@$(BIN)/lcm bundle
+
+screenshots: $(INSTALLED) $(SUPERSET_INSTALLED) ## The pictures in docs/screenshots, of the real thing
+	$(BIN)/python -m tests.browser.screenshots
+
 HISTORIES ?= 1000000
 soak: $(INSTALLED) ## A million random histories, read while they change
 	$(BIN)/python -m tests.paging.histories --histories $(HISTORIES)
@@ -57,4 +78,4 @@ verify-million: $(INSTALLED) ## Change one of a million rows, find it with `lcm 
 	$(BIN)/python -m tests.verification.million
 
 clean: ## Remove the environment (never the data in LCM_HOME)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SUPERSET) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     database_url: PostgresUrl | None = Field(
         None, description="Warehouse; without it an embedded Postgres runs from LCM_HOME"
     )
+    bi_database_url: PostgresUrl | None = Field(
+        None, description="Warehouse as a member of lcm_bi, for dashboards; made when not set"
+    )
     dagster_database_url: PostgresUrl | None = Field(
         None, description="Dagster's own storage in Postgres; without it SQLite in LCM_HOME"
     )
@@ -157,6 +160,12 @@ def postgres_binaries_override() -> Path | None:
     """PG_BINDIR, where the programs of a Postgres to run embedded lie; None when not set."""
     value = os.environ.get("PG_BINDIR", "").strip()
     return Path(value) if value else None
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for a program that is not ours: without LCM_*, whose secrets are not its."""
+    hidden = ("LCM_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SUPERSET_", "FLASK_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
 
 
 def _explain(item: Any) -> str:

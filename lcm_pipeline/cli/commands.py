@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
         handler.setLevel(logging.WARNING)
     for command in (
         demo, plan, sync, report, verify, replay, push, status, marts, migrate, docs, simulate, ui,
+        dashboards, bundle,
     ):  # fmt: skip
         app.command()(command)
 
@@ -318,6 +319,43 @@ def ui(
     from lcm_pipeline.cli.web import serve_ui
 
     serve_ui(settings, port)
+
+
+def dashboards(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web page.")] = 8088,
+    environment: Annotated[
+        Path, typer.Option(help="Superset's own environment, as `make superset` makes it.")
+    ] = Path(".venv-superset"),
+) -> None:
+    """Open the dashboards in Superset, over the warehouse, on this machine alone.
+
+    Superset logs in to the warehouse as a member of lcm_bi, which reads the marts and nothing
+    else: LCM_BI_DATABASE_URL, or a login that is made for it. Without a warehouse of your own it
+    shows the demo's.
+    """
+    from lcm_pipeline.settings import load_settings
+
+    settings = load_settings()
+
+    from lcm_pipeline.cli.dashboards import serve_dashboards
+
+    serve_dashboards(settings, port, environment)
+
+
+def bundle(
+    output: Annotated[Path, typer.Option(help="Folder to write.")] = Path("dashboards/bundle"),
+    archive: Annotated[Path, typer.Option(help="Zip to write, as Superset imports it.")] = Path(
+        "dist/lcm_dashboards.zip"
+    ),
+) -> None:
+    """Write the dashboards as a bundle for any Superset, from dashboards/definition."""
+    from lcm_pipeline.settings import load_settings
+
+    settings = load_settings()
+
+    from lcm_pipeline.cli.dashboards import write_bundle_files
+
+    write_bundle_files(settings, output, archive)
 
 
 def demo(

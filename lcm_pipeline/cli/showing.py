@@ -80,6 +80,7 @@ def _say_what_next(home: Path, seconds: float) -> None:
         f"\nDone in {seconds:.0f} s. The rows stay in {here}. Next:\n"
         f"  LCM_HOME={here} {lcm} status    what the warehouse holds\n"
         f"  LCM_HOME={here} {lcm} ui        assets, runs and checks in Dagster\n"
+        "  make dashboards    the dashboards in Superset, over these rows\n"
         "  README.md    how to point it at the real API, schedule and backfill",
         highlight=False,
         soft_wrap=True,

@@ -1,0 +1,32 @@
+"""Settings of the Superset that `lcm dashboards` starts: one machine, loopback, SQLite.
+
+Read by Superset itself (SUPERSET_CONFIG_PATH); its files lie in SUPERSET_HOME, closed to others.
+"""
+
+import copy
+import os
+from pathlib import Path
+
+from superset.config import TALISMAN_CONFIG
+
+_HOME = Path(os.environ["SUPERSET_HOME"])
+
+SECRET_KEY = (_HOME / "secret_key").read_text().strip()
+SQLALCHEMY_DATABASE_URI = f"sqlite:///{_HOME / 'superset.db'}?timeout=30"
+
+APP_NAME = "lcm dashboards"
+# Both languages of the titles; the menu is in the chosen one.
+LANGUAGES = {
+    "ru": {"flag": "ru", "name": "Русский"},
+    "en": {"flag": "us", "name": "English"},
+}
+BABEL_DEFAULT_LOCALE = "en"
+# 1 234 567.8: read alike by both.
+D3_FORMAT = {"decimal": ".", "thousands": "\u00a0", "grouping": [3], "currency": ["", "\u00a0₽"]}
+
+# The login of the warehouse has a time-out of 60 s; the page waits a little longer.
+SUPERSET_WEBSERVER_TIMEOUT = 75
+SESSION_COOKIE_NAME = "lcm_superset"
+# Nothing is asked of other machines: the pictures by which Superset counts its users are blocked.
+TALISMAN_CONFIG = copy.deepcopy(TALISMAN_CONFIG)
+TALISMAN_CONFIG["content_security_policy"]["img-src"] = ["'self'", "blob:", "data:"]

@@ -1,0 +1,95 @@
+"""`lcm dashboards` and `lcm bundle`: Superset over the warehouse, and what it imports."""
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.superset.archive import write_bundle, write_zip
+from lcm_pipeline.superset.bundle import build_bundle
+from lcm_pipeline.superset.datasets import marts_of
+from lcm_pipeline.superset.definition import dashboards_folder, read_definition
+from lcm_pipeline.superset.server import (
+    ADMINISTRATOR,
+    SupersetHome,
+    SupersetUnavailable,
+    check_port,
+    find_superset,
+    prepare,
+    serving,
+)
+from lcm_pipeline.warehouse.bi_logins import ensure_bi_login, sqlalchemy_uri
+from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
+from lcm_pipeline.warehouse.dictionary import describe
+from lcm_pipeline.warehouse.migrations import migrate
+from lcm_pipeline.warehouse.overview import read_overview
+
+if TYPE_CHECKING:
+    import subprocess
+
+
+def serve_dashboards(settings: Settings, port: int, environment: Path) -> None:
+    """Serve Superset over the warehouse of the settings, or of the demo, until it is stopped."""
+    # A service manager's SIGTERM ends Superset as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    settings = _of_the_demo(settings)
+    superset = find_superset(environment, settings.home_path)
+    check_port(port)
+    with open_warehouse(settings) as warehouse:
+        migrate(warehouse)
+        if all(feed.rows == 0 for feed in read_overview(warehouse)):
+            typer.echo("The warehouse is empty: `lcm sync` fills it, or try `lcm demo` first.")
+        typer.echo(f"Making Superset ready for {warehouse.place}; the first time takes a minute")
+        is_new = not superset.password_file.exists()
+        prepare(superset, _uri(settings, warehouse, superset))
+        with serving(superset, port) as server:
+            _say_where(superset, port, is_new=is_new)
+            _wait_until_stopped(server, superset.log)
+
+
+def write_bundle_files(settings: Settings, folder: Path, archive: Path) -> None:
+    """Write the bundle that Superset imports, as a folder and as a zip."""
+    definition = read_definition(dashboards_folder() / "definition")
+    with open_warehouse(settings) as warehouse:
+        migrate(warehouse)
+        files = build_bundle(definition, marts_of(describe(warehouse)))
+    write_bundle(folder, files)
+    write_zip(archive, files)
+    typer.echo(f"wrote {len(files)} files to {folder} and {archive}")
+
+
+def _of_the_demo(settings: Settings) -> Settings:
+    """The demo's warehouse where there is no other: neither an address nor a server in LCM_HOME."""
+    demos = sorted(settings.home_path.glob("demo/*/postgres/data"), key=lambda p: p.stat().st_mtime)
+    if settings.database_url is not None or (settings.home_path / "postgres").exists() or not demos:
+        return settings
+    home = demos[-1].parents[1]
+    typer.echo(f"No warehouse of your own yet: showing the demo's, in {home}")
+    return settings.model_copy(update={"home": home})
+
+
+def _uri(settings: Settings, warehouse: Warehouse, superset: SupersetHome) -> str:
+    if settings.bi_database_url is not None:
+        return sqlalchemy_uri(settings.bi_database_url.get_secret_value())
+    name = f"lcm_superset_{superset.secret('login_suffix')[:8].lower().replace('-', '_')}"
+    return ensure_bi_login(warehouse, name=name, password=superset.secret("login_password"))
+
+
+def _say_where(superset: SupersetHome, port: int, *, is_new: bool) -> None:
+    password = superset.password_file
+    said = f"password {password.read_text().strip()}, " if is_new else "password "
+    typer.echo(
+        f"Superset: http://127.0.0.1:{port}/dashboard/list/  (stop with Ctrl-C)\n"
+        f"  user {ADMINISTRATOR}, {said}kept in {password}"
+    )
+
+
+def _wait_until_stopped(server: "subprocess.Popen[bytes]", log: Path) -> None:
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        typer.echo("Stopping Superset")
+    else:
+        raise SupersetUnavailable(f"Superset ended by itself: see {log}")

@@ -1,0 +1,161 @@
+"""The bundle that Superset imports: one YAML document per database, dataset, chart and dashboard.
+
+Made from the definition and the columns of the marts, and always the same for the same ones: ids
+are derived from names, so that an import over an earlier one updates it.
+"""
+
+from collections.abc import Mapping
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import msgspec
+
+from lcm_pipeline.superset.charts import params_of, viz_type
+from lcm_pipeline.superset.datasets import Document, Mart, dataset_of
+from lcm_pipeline.superset.definition import Chart, Dashboard, Definition, DefinitionError, Marts
+from lcm_pipeline.superset.pages import Dataset, PlacedChart, PlacedRow, page_of
+
+DATABASE_FILE = "databases/loyalty_warehouse.yaml"
+_DATABASE = "Loyalty warehouse"
+_PLACEHOLDER = "postgresql+psycopg2://superset:XXXXXXXXXX@localhost:5432/loyalty"
+_VERSION = "1.0.0"
+_OURS = uuid5(NAMESPACE_URL, "lcm_pipeline/dashboards")
+_METADATA = {"version": _VERSION, "type": "Dashboard", "timestamp": "2026-01-01T00:00:00+00:00"}
+_CSS = """\
+/* Two languages make long titles. */
+.dashboard-component-chart-holder .header-title { font-size: 14px; line-height: 1.3; }
+"""
+
+
+def build_bundle(definition: Definition, marts: Mapping[str, Mart]) -> dict[str, bytes]:
+    """The files of the bundle by path. `marts` are those of the database, by name.
+
+    Raises DefinitionError when a mart, a column or a metric is named that is not there.
+    """
+    charts = _charts(definition)
+    for key, chart in charts.items():
+        _check(key, chart, definition.marts, marts)
+    used = sorted({chart.mart for chart in charts.values()})
+    documents: dict[str, Document] = {"metadata.yaml": _METADATA, DATABASE_FILE: _database()}
+    for name in used:
+        documents[f"datasets/{name}.yaml"] = {
+            **dataset_of(name, definition.marts, marts[name]),
+            "uuid": str(uuid_of("dataset", name)),
+            "version": _VERSION,
+            "database_uuid": str(uuid_of("database", _DATABASE)),
+        }
+    for key, chart in charts.items():
+        about = marts[chart.mart].comment
+        documents[f"charts/{_file_name(key)}.yaml"] = _chart(key, chart, definition.marts, about)
+    numbers = {key: number for number, key in enumerate(charts, start=1)}
+    datasets = {
+        name: Dataset(
+            str(uuid_of("dataset", name)), frozenset(each.name for each in marts[name].columns)
+        )
+        for name in used
+    }
+    for dashboard in definition.dashboards:
+        documents[f"dashboards/{dashboard.slug}.yaml"] = _dashboard(
+            dashboard, definition, numbers, datasets
+        )
+    return {path: msgspec.yaml.encode(document) for path, document in documents.items()}
+
+
+def _charts(definition: Definition) -> dict[str, Chart]:
+    """Every chart by its key; raises DefinitionError when two would have the same."""
+    pages = [("", definition.strip), *((each.slug, each.rows) for each in definition.dashboards)]
+    charts: dict[str, Chart] = {}
+    for slug, rows in pages:
+        for chart in (chart for row in rows for chart in row.charts):
+            key = _chart_key(slug, chart)
+            if key in charts:
+                raise DefinitionError(f"{key}: two charts have the same kind, mart and title")
+            charts[key] = chart
+    return charts
+
+
+def uuid_of(kind: str, name: str) -> UUID:
+    """The id of a thing of ours, the same on every machine."""
+    return uuid5(_OURS, f"{kind}/{name}")
+
+
+def _database() -> Document:
+    return {
+        "database_name": _DATABASE,
+        "sqlalchemy_uri": _PLACEHOLDER,
+        "cache_timeout": None,
+        "expose_in_sqllab": True,
+        "allow_run_async": False,
+        "allow_ctas": False,
+        "allow_cvas": False,
+        "allow_dml": False,
+        "allow_csv_upload": False,
+        "extra": {"allows_virtual_table_explore": True, "engine_params": {}},
+        "uuid": str(uuid_of("database", _DATABASE)),
+        "version": _VERSION,
+    }
+
+
+def _chart(key: str, chart: Chart, marts: Marts, comment: str) -> Document:
+    return {
+        "slice_name": chart.title,
+        "description": f"{chart.about or ''}\n\nmart.{chart.mart}: {comment}.".strip(),
+        "viz_type": viz_type(chart),
+        "params": params_of(chart, marts),
+        "query_context": None,
+        "cache_timeout": None,
+        "uuid": str(uuid_of("chart", key)),
+        "version": _VERSION,
+        "dataset_uuid": str(uuid_of("dataset", chart.mart)),
+    }
+
+
+def _dashboard(
+    dashboard: Dashboard,
+    definition: Definition,
+    numbers: Mapping[str, int],
+    datasets: Mapping[str, Dataset],
+) -> Document:
+    rows = [
+        PlacedRow(row.height, tuple(_placed(prefix, chart, numbers) for chart in row.charts))
+        for prefix, some in (("", definition.strip), (dashboard.slug, dashboard.rows))
+        for row in some
+    ]
+    return {
+        "dashboard_title": dashboard.title,
+        "description": dashboard.about,
+        "slug": dashboard.slug,
+        "css": _CSS,
+        "published": True,
+        "uuid": str(uuid_of("dashboard", dashboard.slug)),
+        "version": _VERSION,
+        **page_of(dashboard, rows, definition.marts, datasets),
+    }
+
+
+def _placed(prefix: str, chart: Chart, numbers: Mapping[str, int]) -> PlacedChart:
+    key = _chart_key(prefix, chart)
+    return PlacedChart(chart, numbers[key], str(uuid_of("chart", key)))
+
+
+def _chart_key(prefix: str, chart: Chart) -> str:
+    """What names a chart: its dashboard (none for those that all share) and its English title."""
+    title = chart.title.rpartition(" · ")[2].lower()
+    return "/".join(filter(None, (prefix, chart.kind, chart.mart, title)))
+
+
+def _file_name(key: str) -> str:
+    words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in key)
+    return "_".join(words.split())
+
+
+def _check(key: str, chart: Chart, marts: Marts, found: Mapping[str, Mart]) -> None:
+    """Every name that a chart uses is one that the definition or the mart has."""
+    if chart.mart not in found or chart.mart not in marts.marts:
+        raise DefinitionError(f"{key}: there is no mart {chart.mart}, or marts.yaml has none")
+    use, columns = marts.marts[chart.mart], {column.name for column in found[chart.mart].columns}
+    known = {name for name, made in marts.calculated.items() if made.source in columns}
+    known |= columns & marts.labels.keys() | ({use.time} if use.time else set())
+    if missing := {*chart.columns, *chart.by, *filter(None, [chart.x])} - known:
+        raise DefinitionError(f"{key}: no such column, or it has no label: {sorted(missing)}")
+    if missing := {*chart.metrics, *chart.alarms} - use.metrics.keys():
+        raise DefinitionError(f"{key}: no such metric: {sorted(missing)}")

@@ -1,0 +1,87 @@
+"""A chart of the definition as Superset's parameters, one function per kind.
+
+The one surprising fact: a headline over time asks the database for the whole period again
+(`aggregation: raw`), so a ratio or an average is never summed up from its days.
+"""
+
+from collections.abc import Callable, Iterator
+
+from lcm_pipeline.superset.definition import Chart, Marts
+from lcm_pipeline.superset.formats import DAY, GRAINS, MONTH, Params, format_of
+from lcm_pipeline.superset.series import heatmap, series
+from lcm_pipeline.superset.tables import rows, table
+
+_VIZ_TYPES = {
+    "trend": "big_number",
+    "number": "big_number_total",
+    "line": "echarts_timeseries_line",
+    "bar": "echarts_timeseries_bar",
+    "area": "echarts_area",
+    "heatmap": "heatmap_v2",
+    "table": "table",
+    "rows": "table",
+}
+
+
+def viz_type(chart: Chart) -> str:
+    """Superset's name for the kind of chart."""
+    return _VIZ_TYPES[chart.kind]
+
+
+def params_of(chart: Chart, marts: Marts) -> Params:
+    """All that Superset keeps of a chart, but its title and its dataset."""
+    params: Params = {
+        "viz_type": viz_type(chart),
+        "adhoc_filters": list(_conditions(chart, marts)),
+        "extra_form_data": {},
+    }
+    return params | _BY_KIND[chart.kind](chart, marts)
+
+
+def _conditions(chart: Chart, marts: Marts) -> Iterator[Params]:
+    time = marts.marts[chart.mart].time
+    if time is not None and not chart.whenever:
+        yield {
+            "clause": "WHERE",
+            "comparator": "No filter",
+            "expressionType": "SIMPLE",
+            "operator": "TEMPORAL_RANGE",
+            "subject": time,
+        }
+    if chart.only is not None:
+        yield {"clause": "WHERE", "expressionType": "SQL", "sqlExpression": chart.only}
+
+
+def _number(chart: Chart, marts: Marts) -> Params:
+    return {
+        "metric": chart.metrics[0],
+        "y_axis_format": format_of(chart, marts),
+        "header_font_size": 0.4,
+        "subtitle_font_size": 0.15,
+        "subtitle": chart.note or "",
+    }
+
+
+def _trend(chart: Chart, marts: Marts) -> Params:
+    use = marts.marts[chart.mart]
+    return _number(chart, marts) | {
+        "x_axis": use.time,
+        "time_grain_sqla": GRAINS["month" if use.is_monthly else "day"],
+        "aggregation": "LAST_VALUE" if chart.of_last_day else "raw",
+        "show_trend_line": True,
+        "start_y_axis_at_zero": True,
+        "time_format": MONTH if use.is_monthly else DAY,
+        "rolling_type": "None",
+    }
+
+
+_BY_KIND: dict[str, Callable[[Chart, Marts], Params]] = {
+    "trend": _trend,
+    "number": _number,
+    "line": series,
+    "bar": series,
+    "area": series,
+    "heatmap": heatmap,
+    "table": table,
+    "rows": rows,
+}

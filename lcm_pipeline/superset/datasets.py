@@ -1,0 +1,96 @@
+"""A mart as a dataset of Superset: its columns, those that Superset computes, its metrics."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from lcm_pipeline.superset.definition import Marts
+from lcm_pipeline.superset.formats import FORMATS
+from lcm_pipeline.warehouse.dictionary import DescribedColumn
+
+Document = dict[str, Any]
+
+_TIMES = ("date", "timestamp with time zone")
+
+
+class MartColumn(NamedTuple):
+    """A column of a mart, as the database describes it."""
+
+    name: str
+    type: str
+    comment: str
+
+
+class Mart(NamedTuple):
+    """A mart, as the database describes it."""
+
+    comment: str
+    columns: tuple[MartColumn, ...]
+
+
+def marts_of(columns: Iterable[DescribedColumn]) -> dict[str, Mart]:
+    """The marts by name, from the description of the whole warehouse."""
+    found: dict[str, Mart] = {}
+    for column in columns:
+        if column.schema == "mart":
+            mart = found.get(column.table, Mart(column.table_comment, ()))
+            added = MartColumn(column.column, column.type, column.comment)
+            found[column.table] = mart._replace(columns=(*mart.columns, added))
+    return found
+
+
+def dataset_of(name: str, marts: Marts, mart: Mart) -> Document:
+    """A dataset without its ids: metrics, columns and what they are called."""
+    use = marts.marts[name]
+    return {
+        "table_name": name,
+        "main_dttm_col": use.time,
+        "description": mart.comment,
+        "schema": "mart",
+        "sql": None,
+        "filter_select_enabled": True,
+        "normalize_columns": False,
+        "always_filter_main_dttm": False,
+        "metrics": [
+            {
+                "metric_name": key,
+                "verbose_name": metric.title,
+                "expression": metric.sql,
+                "d3format": FORMATS[metric.format] or None,
+            }
+            for key, metric in use.metrics.items()
+        ],
+        "columns": [*_columns(mart, marts), *_calculated(mart, marts)],
+    }
+
+
+def _columns(mart: Mart, marts: Marts) -> Iterable[Document]:
+    for column in mart.columns:
+        label = marts.label(column.name)
+        yield {
+            "column_name": column.name,
+            "verbose_name": label.title if label else None,
+            "is_dttm": column.type in _TIMES,
+            "is_active": True,
+            "type": column.type.upper(),
+            "groupby": True,
+            "filterable": True,
+            "expression": None,
+            "description": column.comment,
+        }
+
+
+def _calculated(mart: Mart, marts: Marts) -> Iterable[Document]:
+    present = {column.name for column in mart.columns}
+    for name, column in marts.calculated.items():
+        if column.source in present:
+            yield {
+                "column_name": name,
+                "verbose_name": column.title,
+                "is_dttm": False,
+                "is_active": True,
+                "type": "TEXT",
+                "groupby": True,
+                "filterable": True,
+                "expression": column.sql,
+                "description": f"{column.source}, as charts show it",
+            }

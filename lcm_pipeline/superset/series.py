@@ -1,0 +1,95 @@
+"""Lines, bars, areas and heat maps, over time or over categories."""
+
+from lcm_pipeline.superset.definition import Chart, Marts
+from lcm_pipeline.superset.formats import DAY, FORMATS, GRAINS, MONTH, Params, format_of
+
+_LEFT_MARGINS = {"frequency_score": 35, "name": 190}
+_BY_NAME = {"sort_series_type": "name", "sort_series_ascending": True}
+_TO_THE_WHOLE = {"y_axis_bounds": [0, 1], "truncateYAxis": True}
+
+
+def series(chart: Chart, marts: Marts) -> Params:
+    """A line, bar or area chart of each metric, or of one metric by a column."""
+    use = marts.marts[chart.mart]
+    params = _drawn(chart) | _scaled(chart, format_of(chart, marts)) | _sorted(chart)
+    if chart.x == use.time or chart.grain is not None:
+        params |= _over_time(chart, is_monthly=use.is_monthly)
+    else:
+        params |= {"xAxisForceCategorical": True, "x_axis_sort": chart.x}
+    if chart.horizontal:
+        params |= {"orientation": "horizontal", "show_value": True, "x_axis_sort": chart.metrics[0]}
+    return params
+
+
+def _drawn(chart: Chart) -> Params:
+    is_stacked = chart.stacked or chart.kind == "area"
+    params: Params = {
+        "x_axis": chart.x,
+        "metrics": list(chart.metrics),
+        "groupby": list(chart.by),
+        "row_limit": chart.limit,
+        "color_scheme": "supersetColors",
+        "show_legend": len(chart.metrics) > 1 or bool(chart.by),
+        "legendType": "scroll",
+        "legendOrientation": "top",
+        "rich_tooltip": True,
+        "showTooltipTotal": is_stacked,
+        "stack": "Stack" if is_stacked else None,
+        "truncate_metric": True,
+        "show_empty_columns": True,
+    }
+    return params | ({"opacity": 0.5} if chart.kind == "area" else {})
+
+
+def _scaled(chart: Chart, written: str) -> Params:
+    """The axis of the numbers; shares of a whole end at 100 %."""
+    if chart.share:
+        return {"contributionMode": "row", "y_axis_format": ".0%"} | _TO_THE_WHOLE
+    if chart.stacked and written == FORMATS["share"]:
+        return {"y_axis_format": ".0%"} | _TO_THE_WHOLE
+    if written == FORMATS["exact"]:
+        return {"y_axis_format": written} | _TO_THE_WHOLE | {"y_axis_bounds": [None, 1]}
+    return {"y_axis_format": written, "truncateXAxis": True}
+
+
+def _sorted(chart: Chart) -> Params:
+    """The series: the greatest first, or by name where an order is given."""
+    by = {"sort_series_type": "sum"} if chart.order is None else _BY_NAME
+    return {"x_axis_sort_asc": True} | by
+
+
+def _over_time(chart: Chart, *, is_monthly: bool) -> Params:
+    grain = chart.grain or ("month" if is_monthly else "day")
+    shown = MONTH if grain == "month" else "%d.%m"
+    return {
+        "time_grain_sqla": GRAINS[grain],
+        "x_axis_time_format": shown,
+        "tooltipTimeFormat": MONTH if grain == "month" else DAY,
+        "markerEnabled": grain == "month",
+        "markerSize": 6,
+    }
+
+
+def heatmap(chart: Chart, marts: Marts) -> Params:
+    """One metric by two columns."""
+    return {
+        "x_axis": chart.x,
+        "groupby": chart.by[0],
+        "metric": chart.metrics[0],
+        "y_axis_format": format_of(chart, marts),
+        "normalize_across": "heatmap",
+        "linear_color_scheme": "schemeBlues",
+        "legend_type": "continuous",
+        "show_legend": False,
+        "show_percentage": False,
+        "show_values": True,
+        "sort_x_axis": "alpha_asc",
+        # The first lies at the bottom: scores grow upwards, months and names are read downwards.
+        "sort_y_axis": "alpha_asc" if chart.by[0].endswith("_score") else "alpha_desc",
+        "left_margin": _LEFT_MARGINS.get(chart.by[0], 75),
+        "bottom_margin": 35,
+        "value_bounds": [None, None],
+        "xscale_interval": -1,
+        "yscale_interval": -1,
+        "row_limit": chart.limit,
+    }

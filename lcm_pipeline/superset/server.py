@@ -1,0 +1,181 @@
+"""Superset on this machine: made ready, served on loopback until it is stopped.
+
+All that it keeps lies in `superset` in LCM_HOME, closed to others: its own SQLite database, the
+key of its sessions, the password of its administrator, the password of its login in the warehouse.
+The one surprising fact: the process that calls this has to live as long as the server, since it
+holds the embedded Postgres up; the server ends with it, however it ends.
+"""
+
+import http.client
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lcm_pipeline.settings import child_environment
+from lcm_pipeline.superset.archive import read_bundle
+from lcm_pipeline.superset.bundle import DATABASE_FILE
+from lcm_pipeline.superset.definition import dashboards_folder
+from lcm_pipeline.warehouse.embedded_server.account import end_with_parent
+
+ADMINISTRATOR = "admin"
+_STARTING_SECONDS = 120.0
+_PREPARING_SECONDS = 600.0
+_STOPPING_SECONDS = 15.0
+_TAIL_LINES = 15
+
+
+class SupersetUnavailable(Exception):  # noqa: N818 - the name that the message completes
+    """Superset cannot be started; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class SupersetHome:
+    """Where a Superset lies: its environment's `bin`, and the folder of its own files."""
+
+    programs: Path
+    folder: Path
+
+    @property
+    def password_file(self) -> Path:
+        return self.folder / "admin_password"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "superset.log"
+
+    def secret(self, name: str) -> str:
+        """A secret kept in a file of its own, made when there is none."""
+        path = self.folder / name
+        if not path.exists():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(24) + "\n")
+        return path.read_text().strip()
+
+    def environment(self) -> dict[str, str]:
+        """What Superset's processes are to see: nothing of LCM_*, with its secrets."""
+        server = dashboards_folder() / "server"
+        return child_environment() | {
+            "SUPERSET_HOME": str(self.folder),
+            "SUPERSET_CONFIG_PATH": str(server / "superset_config.py"),
+            "PYTHONWARNINGS": "ignore",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+
+def find_superset(environment: Path, home: Path) -> SupersetHome:
+    """Superset in its own environment; raises SupersetUnavailable where it is not installed."""
+    programs = environment.absolute() / "bin"
+    if not (programs / "gunicorn").exists() or not (programs / "superset").exists():
+        raise SupersetUnavailable(
+            f"There is no Superset in {environment}: run `make superset`, or name its environment"
+            " with --environment"
+        )
+    return SupersetHome(programs, home / "superset")
+
+
+def prepare(superset: SupersetHome, uri: str) -> None:
+    """Bring Superset's tables, roles, administrator and our bundle up to date."""
+    superset.secret("secret_key")
+    bundle = read_bundle(dashboards_folder() / "bundle")
+    task = {
+        "bundle": {name: text.decode() for name, text in bundle.items()},
+        "database_file": DATABASE_FILE,
+        "uri": uri,
+        "user": ADMINISTRATOR,
+        "password": superset.secret("admin_password"),
+    }
+    command = [superset.programs / "python", dashboards_folder() / "server" / "prepare.py"]
+    with _private_log(superset) as log:
+        try:
+            done = subprocess.run(  # noqa: S603 - our own arguments
+                command, input=json.dumps(task).encode(), stdout=log, stderr=log,
+                env=superset.environment(), cwd=superset.folder, timeout=_PREPARING_SECONDS,
+                check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise SupersetUnavailable(
+                f"Superset was not ready in {_PREPARING_SECONDS:.0f} s; see {superset.log}"
+            ) from error
+    if done.returncode != 0:
+        raise SupersetUnavailable(f"Superset could not be made ready:\n{_tail(superset.log)}")
+
+
+@contextmanager
+def serving(superset: SupersetHome, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Superset on loopback for the length of the context, answering by the time it begins."""
+    check_port(port)
+    command = [
+        str(superset.programs / "gunicorn"), "superset.app:create_app()",
+        "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8",
+        "--worker-class", "gthread", "--timeout", "120", "--log-level", "warning",
+    ]  # fmt: skip
+    with _private_log(superset) as log:
+        server = subprocess.Popen(  # noqa: S603 - our own arguments
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=superset.folder,
+            env=superset.environment(), preexec_fn=end_with_parent(os.getpid()),
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            _await_answer(server, port, superset.log)
+            yield server
+        finally:
+            _stop(server)
+
+
+def check_port(port: int) -> None:
+    """Raise SupersetUnavailable when something else listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SupersetUnavailable(
+                f"Port {port} cannot be used ({error.strerror}): choose another with --port"
+            ) from error
+
+
+def _await_answer(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + _STARTING_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/health")
+            if connection.getresponse().status == http.client.OK:
+                return
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.3)
+        finally:
+            connection.close()
+    raise SupersetUnavailable(f"Superset did not start:\n{_tail(log)}")
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    if server.poll() is None:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(_STOPPING_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+@contextmanager
+def _private_log(superset: SupersetHome) -> Iterator[int]:
+    log = os.open(superset.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        yield log
+    finally:
+        os.close(log)
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:])

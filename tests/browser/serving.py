@@ -1,0 +1,119 @@
+"""`lcm dashboards` as a person starts it, and a real browser that looks at what it serves."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = ROOT / ".venv-superset"
+_READY = "Superset: http://"
+_READY_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running `lcm dashboards`. said: what it printed until it served."""
+
+    process: subprocess.Popen[str]
+    url: str
+    home: Path
+    said: str
+
+    @property
+    def password(self) -> str:
+        return (self.home / "superset" / "admin_password").read_text().strip()
+
+
+def missing() -> str | None:
+    """Why no dashboard can be looked at on this machine, and what to run; None when one can."""
+    if not (ENVIRONMENT / "bin" / "superset").exists():
+        return "Superset is not installed: run `make superset`"
+    if chromium() is None:
+        return "chromium is not installed: run `apt-get install chromium`"
+    return None
+
+
+def chromium() -> str | None:
+    """The system's browser."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@contextmanager
+def serving_dashboards(database_url: str | None, home: Path) -> Iterator["Starting"]:
+    """Start the command; it ends with the context."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    variables = {name: text for name, text in os.environ.items() if not name.startswith("LCM_")}
+    variables["LCM_HOME"] = str(home)
+    if database_url is not None:
+        variables["LCM_DATABASE_URL"] = database_url
+    command = [str(Path(sys.executable).parent / "lcm"), "dashboards", "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--environment", str(ENVIRONMENT)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables, cwd=home,
+    )  # fmt: skip
+    starting = Starting(process, f"http://127.0.0.1:{port}", home)
+    try:
+        yield starting
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+        starting.reader.join(10)
+
+
+class Starting:
+    """A command that is on its way; ask for it when it is needed."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str, home: Path) -> None:
+        self._process, self._url, self._home = process, url, home
+        self._said: list[str] = []
+        self._is_ready = threading.Event()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def wait_for(self, words: str) -> None:
+        """Wait until it has said these words."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while words not in "".join(self._said) and self._process.poll() is None:
+            assert time.monotonic() < deadline, self._said
+            time.sleep(0.1)
+
+    def ready(self) -> Served:
+        """Wait until it serves."""
+        self._is_ready.wait(_READY_SECONDS)
+        said = "".join(self._said)
+        assert _READY in said, said
+        return Served(self._process, self._url, self._home, said)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                self._said.append(line)
+                if _READY in line:
+                    self._is_ready.set()
+        self._is_ready.set()
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """The system's chromium, without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), args=["--headless", "--no-sandbox"]
+        )
+        yield browser
+        browser.close()

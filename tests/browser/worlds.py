@@ -1,0 +1,95 @@
+"""A programme with something to see on every chart: months of it, read day by day, with a past.
+
+Rows come late, change and vanish after they were published, a few fit no contract, and a client
+cannot be read. The clock of the warehouse goes with the programme's, or all that happened would
+have been seen at once. Its days end yesterday, as the dashboards' filters count from today.
+"""
+
+import random
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.simulator.configuration import build_config
+from lcm_pipeline.simulator.faults import FaultRule
+from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.partitions import ensure_partitions
+from tests.marts.test_history import _STAMPS
+from tests.syncing import sync_everything
+
+_MOSCOW_AHEAD = timedelta(hours=3)
+_WRITTEN = {**_STAMPS, "core.favourite_offers": ("first_seen_at", "synced_at", "deleted_at")}
+# Before what the filters show at first: a programme of chance grows unlike one whose days pass.
+_OPENING = 95
+_CHANGES = ("change", "delete_random", "insert_middle")
+
+
+def fill_with_a_past(
+    warehouse: Warehouse, home: Path, *, today: date, days: int = 130, clients: int = 60
+) -> None:
+    """Sync a programme of so many days up to yesterday: once far back, then at intervals.
+
+    clients: those who had registered by the first of these; as many a day come after.
+    """
+    start = today - timedelta(days=days)
+    config = build_config(
+        start=start, now=datetime.combine(today - timedelta(days=_OPENING - 1), time(1)),
+        clients=clients, seed=5,
+        habits=("bad_rows=0.001", "visits_daily=0.08"),
+    )  # fmt: skip
+    chance = random.Random(5)
+    with start_in_thread(config) as simulator:
+        for back in (_OPENING, 14, 4, 3, 2, 1):
+            last = today - timedelta(days=back)
+            if back < _OPENING:
+                _rewrite_the_past(simulator, chance)
+            if back == 1:
+                _lose_a_client(simulator, warehouse)
+            _sync_next_morning(simulator, warehouse, home, Window(start, last))
+
+
+def _sync_next_morning(
+    simulator: RunningSimulator, warehouse: Warehouse, home: Path, window: Window
+) -> None:
+    morning = datetime.combine(window.last, time(6)) + timedelta(days=1)
+    simulator.world.advance(morning)
+    began = datetime.now(UTC)
+    settings = load_settings(
+        home=home, api_url=simulator.url, database_url=warehouse.url, delete_fuse=1
+    )
+    sync_everything(settings, warehouse, window)
+    _stamp(warehouse, began, (morning - _MOSCOW_AHEAD).replace(tzinfo=UTC))
+
+
+def _rewrite_the_past(simulator: RunningSimulator, chance: random.Random) -> None:
+    known = sorted(simulator.world.programme.customers)
+    for client in chance.sample(known, 3):
+        for kind in ("operations", "leads", "offers"):
+            simulator.world.mutate(chance.choice(_CHANGES), client, kind=kind)
+
+
+def _lose_a_client(simulator: RunningSimulator, warehouse: Warehouse) -> None:
+    with warehouse.connect() as session:
+        row = session.execute("select max(client_id) from mart.cheques").fetchone()
+    assert row is not None
+    rule = FaultRule(kind="sql_other", endpoint="OperationHistory", client=row[0])
+    simulator.service.faults.set((rule,))
+
+
+def _stamp(warehouse: Warehouse, began: datetime, moment: datetime) -> None:
+    """Move all that was written since `began` to the moment it stands for."""
+    with warehouse.connect(autocommit=True) as session:
+        for table in ("operations", "leads"):
+            ensure_partitions(session, "history", table, [moment.date()])
+        for table, columns in _WRITTEN.items():
+            for column in columns:
+                session.execute(
+                    SQL("update {} set {} = %s where {} >= %s").format(
+                        Identifier(*table.split(".")), Identifier(column), Identifier(column)
+                    ),
+                    (moment + timedelta(minutes=column == "finished_at"), began),
+                )
