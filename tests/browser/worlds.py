@@ -17,6 +17,7 @@ from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from tests.marts.test_history import _STAMPS
 from tests.syncing import sync_everything
@@ -50,6 +51,7 @@ def fill_with_a_past(
             if back == 1:
                 _lose_a_client(simulator, warehouse)
             _sync_next_morning(simulator, warehouse, home, Window(start, last))
+    refresh_marts(warehouse, everything=True)
 
 
 def _sync_next_morning(
@@ -74,7 +76,7 @@ def _rewrite_the_past(simulator: RunningSimulator, chance: random.Random) -> Non
 
 def _lose_a_client(simulator: RunningSimulator, warehouse: Warehouse) -> None:
     with warehouse.connect() as session:
-        row = session.execute("select max(client_id) from mart.cheques").fetchone()
+        row = session.execute("select max(client_id) from core.operations where cheque_id <> 0").fetchone()
     assert row is not None
     rule = FaultRule(kind="sql_other", endpoint="OperationHistory", client=row[0])
     simulator.service.faults.set((rule,))
