@@ -76,7 +76,9 @@ def _rewrite_the_past(simulator: RunningSimulator, chance: random.Random) -> Non
 
 def _lose_a_client(simulator: RunningSimulator, warehouse: Warehouse) -> None:
     with warehouse.connect() as session:
-        row = session.execute("select max(client_id) from core.operations where cheque_id <> 0").fetchone()
+        row = session.execute(
+            "select max(client_id) from core.operations where cheque_id <> 0"
+        ).fetchone()
     assert row is not None
     rule = FaultRule(kind="sql_other", endpoint="OperationHistory", client=row[0])
     simulator.service.faults.set((rule,))
