@@ -9,7 +9,7 @@ SUPERSET := .venv-superset
 SUPERSET_INSTALLED := $(SUPERSET)/.installed
 
 .PHONY: help demo test lint ui install superset dashboards bundle screenshots soak crash push-crash \
-  faults readers verify-million clean
+  faults readers verify-million bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,11 @@ bundle: $(INSTALLED) ## The bundle for any Superset, from dashboards/definition
 
 screenshots: $(INSTALLED) $(SUPERSET_INSTALLED) ## The pictures in docs/screenshots, of the real thing
 	$(BIN)/python -m tests.browser.screenshots
+
+RUNS ?= 3
+WITH ?=
+bench: $(INSTALLED) ## How fast, beside a hand-written floor and dlt; WITH=airbyte,singer for more
+	$(BIN)/python -m benchmarks --runs $(RUNS) --with '$(WITH)'
 
 HISTORIES ?= 1000000
 soak: $(INSTALLED) ## A million random histories, read while they change

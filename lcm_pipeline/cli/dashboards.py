@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from lcm_pipeline.cli.opening import migrated_warehouse
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.superset.archive import write_bundle, write_zip
 from lcm_pipeline.superset.bundle import build_bundle
@@ -21,9 +22,8 @@ from lcm_pipeline.superset.server import (
     serving,
 )
 from lcm_pipeline.warehouse.bi_logins import ensure_bi_login, sqlalchemy_uri
-from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
+from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.dictionary import describe
-from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.overview import read_overview
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def serve_dashboards(settings: Settings, port: int, environment: Path) -> None:
     settings = _of_the_demo(settings)
     superset = find_superset(environment, settings.home_path)
     check_port(port)
-    with open_warehouse(settings) as warehouse:
-        migrate(warehouse)
+    with migrated_warehouse(settings) as warehouse:
         if all(feed.rows == 0 for feed in read_overview(warehouse)):
             typer.echo("The warehouse is empty: `lcm sync` fills it, or try `lcm demo` first.")
         typer.echo(f"Making Superset ready for {warehouse.place}; the first time takes a minute")
@@ -52,8 +51,7 @@ def serve_dashboards(settings: Settings, port: int, environment: Path) -> None:
 def write_bundle_files(settings: Settings, folder: Path, archive: Path) -> None:
     """Write the bundle that Superset imports, as a folder and as a zip."""
     definition = read_definition(dashboards_folder() / "definition")
-    with open_warehouse(settings) as warehouse:
-        migrate(warehouse)
+    with migrated_warehouse(settings) as warehouse:
         files = build_bundle(definition, marts_of(describe(warehouse)))
     write_bundle(folder, files)
     write_zip(archive, files)

@@ -1,20 +1,19 @@
 """Verifies the warehouse against the source with bars, and mends what differs when asked to."""
 
+from lcm_pipeline.cli.opening import migrated_warehouse
 from lcm_pipeline.cli.printing import console, print_reports, print_verification
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.mending import mend_clients
 from lcm_pipeline.sync.verify import Verification, verify_clients
-from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
+from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
-from lcm_pipeline.warehouse.migrations import migrate
 
 
 def verify_warehouse(settings: Settings, sample: int | None, *, fix: bool) -> bool:
     """Compare a sample of the clients, or all; answers whether everything is alike in the end."""
-    with open_warehouse(settings) as warehouse:
-        migrate(warehouse)
+    with migrated_warehouse(settings) as warehouse:
         with ProgressBar() as progress:
             found = verify_clients(settings, warehouse, sample, progress)
         print_verification(found)

@@ -8,7 +8,10 @@ ConnectTimeout, so only the cause below tells whether a request was sent.
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
+from copy import copy
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -54,38 +57,75 @@ class Wire:
         self._whole_answer_timeout = 2 * timeout
         connect = min(timeout, CONNECT_SECONDS)
         self._extensions = {"timeout": {"connect": connect, "read": timeout, "write": timeout}}
-        self._urls: dict[str, httpx.URL] = {}
+        self._requests: dict[str, tuple[httpx.Headers, httpx.Request]] = {}
         logging.getLogger("httpx").setLevel(logging.WARNING)
 
     async def post(self, path: str, headers: httpx.Headers, body: bytes, asked: str) -> Reply:
         """Post the body below the base address; `asked` names the call in an error."""
-        request = httpx.Request(
-            "POST", self._url(path), headers=headers, content=body, extensions=self._extensions
-        )
+        request = self._request(path, headers, body)
         try:
             async with asyncio.timeout(self._whole_answer_timeout):
                 response = await self._transport.handle_async_request(request)
                 try:
-                    content = await response.aread()
+                    head = _read_head(response)
+                    content = await _read_body(response, head)
                 finally:
                     await response.aclose()
         except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError) as error:
             never_sent = isinstance(error.__cause__ or error, _NEVER_SENT)
             raise TransportError(asked, _what_broke(error), never_sent=never_sent) from error
-        given = response.headers
-        return Reply(
-            response.status_code, given.get("content-type", ""), given.get("retry-after"), content
-        )
+        return Reply(response.status_code, head.content_type, head.retry_after, content)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
 
-    def _url(self, path: str) -> httpx.URL:
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = httpx.URL(self._base_url + path)
-        return url
+    def _request(self, path: str, headers: httpx.Headers, body: bytes) -> httpx.Request:
+        """The request of that path and those headers with another body.
+
+        Only the first is built: httpx spends as long on building one as on sending it.
+        """
+        known = self._requests.get(path)
+        if known is None or known[0] is not headers:
+            # With a stream httpx adds no header: Host and Content-Length are aiohttp's to add.
+            empty = httpx.ByteStream(b"")
+            built = httpx.Request("POST", self._base_url + path, headers=headers, stream=empty)
+            known = self._requests[path] = (headers, built)
+        request = copy(known[1])
+        request.extensions = self._extensions
+        request.stream = httpx.ByteStream(body)
+        request.read()
+        return request
+
+
+class _Head(NamedTuple):
+    """The headers of an answer that are looked at."""
+
+    content_type: str = ""
+    retry_after: str | None = None
+    is_encoded: bool = False
+
+
+def _read_head(response: httpx.Response) -> _Head:
+    """Read them in one pass, where each look-up of httpx makes several."""
+    head = _Head()
+    for name, value in response.headers.raw:
+        lower = name.lower()
+        if lower == b"content-type":
+            head = head._replace(content_type=value.decode("latin-1"))
+        elif lower == b"retry-after":
+            head = head._replace(retry_after=value.decode("latin-1"))
+        elif lower == b"content-encoding":
+            head = head._replace(is_encoded=True)
+    return head
+
+
+async def _read_body(response: httpx.Response, head: _Head) -> bytes:
+    """Read the body to its end; one that is not compressed needs none of httpx's layers."""
+    stream = response.stream
+    if head.is_encoded or not isinstance(stream, httpx.AsyncByteStream):
+        return await response.aread()
+    return b"".join([part async for part in stream])
 
 
 def open_transport(
@@ -95,7 +135,7 @@ def open_transport(
 
     on_connected: called in the requesting task each time that a new connection stands.
     """
-    tls = httpx.create_ssl_context()
+    tls = _tls()
 
     def open_session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
@@ -109,6 +149,12 @@ def open_transport(
         )
 
     return AiohttpTransport(verify=tls, proxy=_proxy_for(base_url), client=open_session)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The context of all connections of the process: each costs a reading of all certificates."""
+    return httpx.create_ssl_context()
 
 
 def _tracing(on_connected: Callable[[], None]) -> aiohttp.TraceConfig:

@@ -7,6 +7,7 @@ configure in Dagster. Every setting comes from LCM_*, and none of them reaches t
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import dagster as dg
 import pandas as pd
@@ -17,6 +18,7 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.reconcile import preview
 from lcm_pipeline.sync.reports import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
+from lcm_pipeline.warehouse.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.migrations import migrate
 
 # Runs that take from this pool wait for each other, see dagster.yaml.
@@ -38,6 +40,11 @@ class SyncSession:
     def warehouse(self) -> Warehouse:
         """What the checks read."""
         return self.engine.warehouse
+
+    @cached_property
+    def described(self) -> list[DescribedColumn]:
+        """What the database says of its columns, asked once in a run."""
+        return describe(self.warehouse)
 
     def sync_registrations(self, window: Window) -> SyncReport:
         """Sync who registered."""

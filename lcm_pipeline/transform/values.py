@@ -8,6 +8,7 @@ an hour that Moscow's clocks went through twice (before 2014) is read as the fir
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import lru_cache
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -49,17 +50,23 @@ def parse_moment(text: str | None, field: str = "moment") -> datetime | None:
     """
     if not text:
         return None
-    if _MOMENT.fullmatch(text) is None:
-        raise UnfitValueError(f"{field}: not a date and time")
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return None if moment.year == 1 else moment.astimezone(UTC)
-        if text >= _MOSCOW_SINCE:
-            return moment.replace(tzinfo=_MOSCOW_NOW)
-        return None if moment.year == 1 else moment.replace(tzinfo=SERVICE_ZONE).astimezone(UTC)
+        return _read_moment(text)
     except (ValueError, OverflowError) as error:
         raise UnfitValueError(f"{field}: not a date and time") from error
+
+
+# The times of a row repeat within it and from row to row.
+@lru_cache(maxsize=4096)
+def _read_moment(text: str) -> datetime | None:
+    if _MOMENT.fullmatch(text) is None:
+        raise ValueError("not as the service writes a time")
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        return None if moment.year == 1 else moment.astimezone(UTC)
+    if text >= _MOSCOW_SINCE:
+        return moment.replace(tzinfo=_MOSCOW_NOW)
+    return None if moment.year == 1 else moment.replace(tzinfo=SERVICE_ZONE).astimezone(UTC)
 
 
 def business_day(moment: datetime, zone: ZoneInfo, field: str = "moment") -> date:
@@ -89,6 +96,8 @@ def to_money(value: Decimal | None, field: str) -> Decimal | None:
     """Return an amount with two decimals; more of them are refused unless they are float noise."""
     if value is None:
         return None
+    if value.same_quantum(_CENT) and value.adjusted() < _DIGITS_BEFORE_POINT:
+        return value or _ZERO  # as most come: two decimals, and nothing to round
     amount = _round_to_cents(value, field)
     if amount != value and abs(_ARITHMETIC.subtract(value, amount)) >= _FLOAT_NOISE:
         raise UnfitValueError(f"{field}: more than two decimals")

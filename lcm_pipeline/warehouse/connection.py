@@ -11,15 +11,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import psycopg
-import sqlalchemy
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.embedded import EmbeddedPostgresError, embedded_postgres
 from lcm_pipeline.warehouse.transience import is_starting_up, is_transient
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 __all__ = ["Session", "Warehouse", "WarehouseUnavailable", "is_transient", "open_warehouse"]
 
@@ -79,7 +82,7 @@ class Warehouse:
         parts = {**self._session_parts, "application_name": application_name}
         return psycopg.connect(make_conninfo("", **parts), autocommit=autocommit)
 
-    def engine(self) -> sqlalchemy.Engine:
+    def engine(self) -> "sqlalchemy.Engine":
         """The pool for pandas and table metadata, one per Warehouse."""
         return self._engine
 
@@ -89,7 +92,10 @@ class Warehouse:
             self._engine.dispose()
 
     @cached_property
-    def _engine(self) -> sqlalchemy.Engine:
+    def _engine(self) -> "sqlalchemy.Engine":
+        # Imported where it is needed: it takes longer than all else that `lcm status` does.
+        import sqlalchemy
+
         return sqlalchemy.create_engine(
             "postgresql+psycopg://",
             connect_args={**self._session_parts, "application_name": "lcm"},

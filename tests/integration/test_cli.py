@@ -98,6 +98,25 @@ def test_a_sync_is_exact_and_complete_and_status_says_so(
     assert b"424242" not in event_log
 
 
+def test_status_waits_for_no_large_library(tmp_path: Path, warehouse: Warehouse) -> None:
+    probe = (
+        "import atexit, sys; sys.argv = ['lcm', 'status'];"
+        "large = ('dagster', 'pandas', 'numpy', 'sqlalchemy', 'aiohttp', 'httpx', 'lxml');"
+        "atexit.register(lambda: print([name for name in large if name in sys.modules]));"
+        "from lcm_pipeline.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        env=environment(tmp_path, LCM_DATABASE_URL=warehouse.url),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_rows_that_do_not_fit_end_with_3(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

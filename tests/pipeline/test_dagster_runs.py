@@ -268,3 +268,16 @@ def test_a_run_that_ended_leaves_no_mark_of_its_own(scripted: ScriptedRuns) -> N
     with own_run_id(home) as run_id:
         assert [path.name for path in (home / "running").iterdir()] == [run_id]
     assert not list((home / "running").iterdir())
+
+
+def test_a_mart_has_no_days_and_is_planned_once_in_a_range(scripted: ScriptedRuns) -> None:
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    with dagster_instance(scripted.settings) as instance:
+        scripted.run(instance, WEEK)
+        [run] = instance.get_runs()
+        planned = [
+            entry.get_dagster_event().asset_key
+            for entry in instance.all_logs(run.run_id, of_type=kind)
+        ]
+    assert planned.count(dg.AssetKey(["mart", "program_daily"])) == 1
+    assert planned.count(dg.AssetKey("operations")) == len(WEEK)

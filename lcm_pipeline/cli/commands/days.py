@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.failures import INCOMPLETE
+from lcm_pipeline.cli.imports import large_imports
 from lcm_pipeline.cli.opening import migrated_warehouse
 from lcm_pipeline.cli.options import DayOption, FromOption, OutputOption, ToOption, window_of
 
@@ -44,8 +45,9 @@ def sync(day: DayOption = None, first: FromOption = None, last: ToOption = None)
     window = window_of(settings, day, first, last)
     settings.required_api_url()
 
-    from lcm_pipeline.cli.printing import print_reports
-    from lcm_pipeline.cli.syncing import ChecksFailed, sync_window
+    with large_imports():
+        from lcm_pipeline.cli.printing import print_reports
+        from lcm_pipeline.cli.syncing import ChecksFailed, sync_window
 
     try:
         reports = sync_window(settings, window)

@@ -5,14 +5,17 @@ from typing import Annotated
 
 import typer
 
+from lcm_pipeline.cli.imports import large_imports
+
 
 def demo(
     clients: Annotated[int, typer.Option(min=1, help="Clients of the made-up programme.")] = 400,
     days: Annotated[int, typer.Option(min=1, max=365, help="Days to sync.")] = 14,
 ) -> None:
     """Show the whole way: a simulated programme, an embedded Postgres, a sync, an answer."""
-    from lcm_pipeline.cli.showing import show
-    from lcm_pipeline.settings import load_settings
+    with large_imports():
+        from lcm_pipeline.cli.showing import show
+        from lcm_pipeline.settings import load_settings
 
     raise typer.Exit(show(load_settings(), clients=clients, days=days))
 

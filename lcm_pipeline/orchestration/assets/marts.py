@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import dagster as dg
 
 from lcm_pipeline.orchestration.resources import SyncSession
-from lcm_pipeline.warehouse.dictionary import describe
 from lcm_pipeline.warehouse.mart_refreshing import Refreshed, refresh_marts
 from lcm_pipeline.warehouse.marts import Mart, keep_time_zone, marts
 
@@ -58,7 +57,7 @@ def _spec(mart: Mart, known: dict[str, Mart]) -> dg.AssetSpec:
 
 
 def _schemas(sync: SyncSession) -> dict[str, dg.TableSchema]:
-    columns = [column for column in describe(sync.warehouse) if column.schema == "mart"]
+    columns = [column for column in sync.described if column.schema == "mart"]
     return {
         name: dg.TableSchema(
             [
@@ -69,6 +68,11 @@ def _schemas(sync: SyncSession) -> dict[str, dg.TableSchema]:
         )
         for name in {column.table for column in columns}
     }
+
+
+# Dagster takes the days of a run for those of the asset that comes last by the name of its step; a
+# fact there would have it note each day of a range for each mart, which has no days.
+_STEP_NAME = "refreshed_marts_of_{}"
 
 
 def _told(refreshed: Refreshed | None) -> dict[str, dg.MetadataValue]:
@@ -84,7 +88,8 @@ def _told(refreshed: Refreshed | None) -> dict[str, dg.MetadataValue]:
 
 def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> dg.AssetsDefinition:
     @dg.multi_asset(
-        name=f"marts_of_{'_'.join(sorted(feeds))}", specs=[_spec(mart, known) for mart in found]
+        name=_STEP_NAME.format("_".join(sorted(feeds))),
+        specs=[_spec(mart, known) for mart in found],
     )
     def _checked(sync: dg.ResourceParam[SyncSession]) -> Iterator[dg.MaterializeResult[None]]:
         keep_time_zone(sync.warehouse, sync.engine.settings.timezone)

@@ -1,0 +1,41 @@
+"""`python -m benchmarks`: runs scenarios, prints their tables and writes them for the docs."""
+
+import argparse
+import sys
+
+from benchmarks.arena import arena
+from benchmarks.contestants import OTHERS
+from benchmarks.measuring import ContestantError
+from benchmarks.report import write
+from benchmarks.scenarios import SCENARIOS
+
+
+def main() -> int:
+    """Run what was asked for; answers the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, "all"], default="all")
+    parser.add_argument("--runs", type=int, default=3, help="of each contestant (default 3)")
+    parser.add_argument(
+        "--with", dest="others", default="", help="besides dlt: airbyte,singer (first-sync)"
+    )
+    parser.add_argument("--dry", action="store_true", help="print, and write no page")
+    flags = parser.parse_args()
+    others = [name for name in flags.others.split(",") if name]
+    if flags.runs < 1 or not set(others) <= OTHERS.keys() - {"dlt"}:
+        parser.error("--runs is 1 or more, and --with takes airbyte and singer")
+    names = list(SCENARIOS) if "all" in flags.scenario else flags.scenario
+    try:
+        for name in names:
+            with arena(flags.runs, others) as place:
+                table = SCENARIOS[name](place)
+            print(f"\n## {name}\n\n{table.markdown()}\n", flush=True)
+            if not flags.dry:
+                write(table, runs=flags.runs)
+    except ContestantError as failed:
+        print(f"benchmarks: {failed}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

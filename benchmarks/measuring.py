@@ -1,0 +1,151 @@
+"""One command measured from outside: wall, start-up, processor time, memory.
+
+The API server and Postgres are processes of others and do not count. The start-up ends when the
+first request reaches the server. The surprising fact: memory is that of all processes of the
+command together, looked at every few hundredths of a second; pages they share count for each.
+"""
+
+import os
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.serving import ROOT, ApiServer, Sight
+
+_EVERY_SECONDS = 0.05
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+class ContestantError(Exception):
+    """A contestant ended with an error; the message holds what it said last."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One run. Times are seconds, memory MB; wall and cpu hold the start-up."""
+
+    wall: float
+    startup: float
+    cpu: float
+    startup_cpu: float
+    memory: float
+    sight: Sight
+
+    @property
+    def work(self) -> float:
+        """Wall without the start-up."""
+        return self.wall - self.startup
+
+    @property
+    def work_cpu(self) -> float:
+        """Processor time without the start-up."""
+        return self.cpu - self.startup_cpu
+
+
+@dataclass
+class _Watch:
+    """Looks at a process and its descendants until they have ended."""
+
+    pid: int
+    peak: float = 0.0
+    cpu_at: list[tuple[float, float]] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Add up what the processes use now."""
+        cpu = memory = 0.0
+        for pid in _family(self.pid):
+            try:
+                stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            except (OSError, IndexError):
+                continue
+            # utime, stime, and those of children that have ended
+            cpu += sum(map(int, stat[11:15])) / _TICKS
+            memory += pages * _PAGE_MB
+        self.peak = max(self.peak, memory)
+        self.cpu_at.append((time.monotonic(), cpu))
+
+    def until_end(self, process: "subprocess.Popen[bytes]") -> None:
+        """Look until the process has ended."""
+        while True:
+            try:
+                process.wait(timeout=_EVERY_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.look()
+            else:
+                return
+
+    def cpu_before(self, moment: float | None) -> float:
+        """The processor time that was used by a moment."""
+        if moment is None:
+            return 0.0
+        return max((cpu for at, cpu in self.cpu_at if at <= moment), default=0.0)
+
+
+def measure(
+    command: Sequence[str], variables: dict[str, str], server: ApiServer | None
+) -> Measurement:
+    """Run a command to its end and measure it; raises ContestantError."""
+    if server is not None:
+        server.forget()
+    before, began = _cpu_of_children(), time.monotonic()
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(
+            command,
+            env={**_environment(), **variables},
+            cwd=ROOT,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
+        watch = _Watch(process.pid)
+        watch.until_end(process)
+        wall = time.monotonic() - began
+        if process.returncode != 0:
+            said.seek(0)
+            words = f"{' '.join(command[:4])} … ended with {process.returncode}"
+            raise ContestantError(f"{words}:\n{said.read()[-4_000:]}")
+    cpu = _cpu_of_children() - before
+    sight = server.seen() if server is not None else _NOTHING
+    first = sight.first_at
+    startup = first - began if first is not None else wall
+    return Measurement(wall, startup, cpu, watch.cpu_before(first), watch.peak, sight)
+
+
+_NOTHING = Sight({}, {}, 0, 0.0)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _environment() -> dict[str, str]:
+    """The environment without what would steer a contestant."""
+    steering = ("LCM_", "DAGSTER_", "PG", "PYTHON")
+    return {name: value for name, value in os.environ.items() if not name.startswith(steering)}
+
+
+def _family(pid: int) -> list[int]:
+    found = [pid]
+    for parent in found:
+        for task in _listed(Path(f"/proc/{parent}/task")):
+            try:
+                children = (task / "children").read_text().split()
+            except OSError:
+                continue
+            found += [int(child) for child in children if int(child) not in found]
+    return found
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []

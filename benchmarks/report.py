@@ -1,0 +1,65 @@
+"""Tables of figures, printed and written into docs/benchmarks.md between markers.
+
+The text around the markers is written by people and stays. The raw figures lie beside, as JSON.
+"""
+
+import json
+import os
+import platform
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from benchmarks.serving import ROOT
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+FIGURES = ROOT / "docs" / "benchmarks.json"
+
+
+@dataclass
+class Table:
+    """The figures of one scenario, as they are shown."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+
+    def add(self, *cells: str) -> None:
+        """One row more."""
+        if len(cells) != len(self.columns):
+            raise ValueError(f"{self.name}: {len(cells)} cells for {len(self.columns)} columns")
+        self.rows.append(cells)
+
+    def markdown(self) -> str:
+        """As a Markdown table."""
+        rule = "|".join(["---", *("---:" for _ in self.columns[1:])])
+        lines = [" | ".join(self.columns), rule, *(" | ".join(row) for row in self.rows)]
+        return "\n".join(f"| {line} |" if line != rule else f"|{line}|" for line in lines)
+
+
+def write(table: Table, *, runs: int, page: Path = PAGE, figures: Path = FIGURES) -> None:
+    """Put the table in its place on the page, and its figures into the JSON."""
+    said = f"{table.markdown()}\n\n{describe_machine(runs)}"
+    begin, end = f"<!-- {table.name} -->", f"<!-- /{table.name} -->"
+    text = page.read_text(encoding="utf-8")
+    place = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not place.search(text):
+        raise ValueError(f"{page} has no place marked {begin} … {end}")
+    filled = f"{begin}\n\n{said}\n\n{end}"
+    page.write_text(place.sub(lambda _: filled, text), encoding="utf-8")
+    known = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else {}
+    known[table.name] = {
+        "measured": describe_machine(runs),
+        "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows],
+    }
+    figures.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+
+
+def describe_machine(runs: int) -> str:
+    """Where and when, as far as it bears on the figures."""
+    load = os.getloadavg()[1]
+    return (
+        f"*{date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}; medians of"
+        f" {runs} runs; load of the machine over the last five minutes: {load:.1f}.*"
+    )
