@@ -152,7 +152,7 @@ class Sending:
         if waiting.seconds_since is None or waiting.seconds_since >= self.settle_seconds:
             return
         seconds = self.settle_seconds - waiting.seconds_since
-        if not self._says_that_it_settles:
+        if seconds >= 1 and not self._says_that_it_settles:
             logger.warning("answers were lost: those updates go again in %.0f s", seconds)
         self._says_that_it_settles = True
         await asyncio.sleep(seconds)
