@@ -19,11 +19,12 @@ FIGURES = ROOT / "docs" / "benchmarks.json"
 
 @dataclass
 class Table:
-    """The figures of one scenario, as they are shown."""
+    """The figures of one scenario, as they are shown. is_single: each was measured once."""
 
     name: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]] = field(default_factory=list)
+    is_single: bool = False
 
     def add(self, *cells: str) -> None:
         """One row more."""
@@ -40,6 +41,7 @@ class Table:
 
 def write(table: Table, *, runs: int, page: Path = PAGE, figures: Path = FIGURES) -> None:
     """Put the table in its place on the page, and its figures into the JSON."""
+    runs = 1 if table.is_single else runs
     said = f"{table.markdown()}\n\n{describe_machine(runs)}"
     begin, end = f"<!-- {table.name} -->", f"<!-- /{table.name} -->"
     text = page.read_text(encoding="utf-8")
@@ -59,7 +61,8 @@ def write(table: Table, *, runs: int, page: Path = PAGE, figures: Path = FIGURES
 def describe_machine(runs: int) -> str:
     """Where and when, as far as it bears on the figures."""
     load = os.getloadavg()[1]
+    taken = "one run each" if runs == 1 else f"medians of {runs} runs"
     return (
-        f"*{date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}; medians of"
-        f" {runs} runs; load of the machine over the last five minutes: {load:.1f}.*"
+        f"*{date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}; {taken};"
+        f" load of the machine over the last five minutes: {load:.1f}.*"
     )

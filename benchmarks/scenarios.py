@@ -65,6 +65,7 @@ def roster(arena: Arena, sizes: Sequence[int] = (1_000, 10_000, 100_000)) -> Tab
         "roster",
         ("clients", "", "rows of the source", "requests", "per client", "of the least",
          "peak memory", "wall", "CPU"),
+        is_single=True,
     )  # fmt: skip
     for clients in sizes:
         world = World(clients=clients, operations=2, days=21)
@@ -130,7 +131,9 @@ def heavy_client(arena: Arena, operations: int = 50_000) -> Table:
 def rate(arena: Arena, cap: int = 200) -> Table:
     """A cap of requests per second: never above it, and near it."""
     table = Table(
-        "rate", ("cap", "requests", "mean rate", "of the cap", "most within any one second")
+        "rate",
+        ("cap", "requests", "mean rate", "of the cap", "most within any one second"),
+        is_single=True,
     )
     with api_server(World(clients=1_000), _LATENCY) as server:
         job = arena.job(server, LCM_MAX_RPS=str(cap))
@@ -191,7 +194,7 @@ def profile(arena: Arena) -> Table:
         job = arena.job(server)
         run_once(profiled(samples), job)
         arena.clear(job)
-    table = Table("profile", ("part", "share of the processor time"))
+    table = Table("profile", ("part", "share of the processor time"), is_single=True)
     for part, share in shares(samples):
         table.add(part, f"{share:.0%}")
     return table

@@ -132,7 +132,7 @@ def write_between_markers(page: Path, name: str, text: str) -> None:
 def main() -> int:
     """Parse, measure, print; answers the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.staleness", description=__doc__)
-    parser.add_argument("--clients", type=int, default=10_000)
+    parser.add_argument("--clients", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="into docs/adaptive_schedule.md")
     parser.add_argument("--quick", action="store_true", help="without other lengths of quiet")
