@@ -28,6 +28,8 @@ from lcm_pipeline.warehouse.turns import quiet_seconds, was_pushing
 
 _CHUNK = 1_000
 _MOST_ROUNDS = 5
+# A day comes in one answer, however many registered on it: few at once keep memory flat.
+_DAYS_AT_ONCE = 4
 
 OpenApi = Callable[[Settings], LoyaltyApi]
 
@@ -108,9 +110,10 @@ class Work:
         async def read(assignment: Assignment) -> Outcome:
             return await self.read(source, self.feed, assignment)
 
-        fan_out = FanOut(
-            read, self._record, self.settings.concurrency, has_succeeded=self._has_succeeded()
-        )
+        width = self.settings.concurrency
+        if self.feed is REGISTRATIONS:
+            width = min(width, _DAYS_AT_ONCE)
+        fan_out = FanOut(read, self._record, width, has_succeeded=self._has_succeeded())
         await fan_out.run(self._chunks())
 
     def _has_succeeded(self) -> bool:

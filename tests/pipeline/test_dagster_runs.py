@@ -241,7 +241,7 @@ def test_commands_that_run_at_once_share_a_home_that_none_has_made_yet(
     ]
     running = [sync_elsewhere(scripted, *week) for week in weeks]
     for process in running:
-        _, complaints = process.communicate(timeout=60)
+        _, complaints = process.communicate(timeout=240)
         assert (process.returncode, complaints) == (0, "")
     with dagster_instance(scripted.settings) as instance:
         assert len(instance.get_runs()) == 3
