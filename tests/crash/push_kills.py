@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -21,7 +22,13 @@ from typing import Any
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded import embedded_postgres
 from tests.crash import push_victim
-from tests.crash.commit_points import FILE_LOADED, FILE_LOADING, PUSH_POINTS, UPDATE_APPLIED
+from tests.crash.commit_points import (
+    FILE_LOADED,
+    FILE_LOADING,
+    PUSH_POINTS,
+    UPDATE_APPLIED,
+    UPDATE_ARRIVED,
+)
 from tests.crash.push_scenes import (
     PushScene,
     Wishes,
@@ -39,6 +46,7 @@ _EPISODES_OF_A_SCENE = 25
 _UPDATES = 14
 _MOST_RERUNS = 12
 _TOLD_EACH = 100
+_FROM_OUTSIDE = (UPDATE_ARRIVED, UPDATE_APPLIED)
 _ONCE = frozenset(PUSH_POINTS[:4]) | {PUSH_POINTS[-1]}
 
 
@@ -88,25 +96,23 @@ class PushEpisode:
         # The brake is for people; here the next push goes on at once.
         settings = {"concurrency": self.chance.choice((1, 3, 8)), "push_fuse": 1.0}
         order = PushOrder(scene.simulator.url, warehouse.url, scene.home, settings, file, blow)
+        self.pushes += 1
         if blow is not None and blow.point == UPDATE_APPLIED:
             scene.hold_answer(blow.nth)
-        self.pushes += 1
-        process, pipe = _start(order)
-        if blow is not None and blow.point == UPDATE_APPLIED:
-            self._kill_once_applied(process)
+            process, pipe = _start(order)
+            _kill_once(process, lambda: scene.has_struck)
+        elif blow is not None and blow.point == UPDATE_ARRIVED:
+            wanted = scene.carry_out_late() + blow.nth
+            process, pipe = _start(order)
+            _kill_once(process, lambda: scene.arrived >= wanted)
+            scene.carry_out_at_once()
+        else:
+            process, pipe = _start(order)
         told = outcome_of(process, pipe, within=60)
         if blow is not None and told[0][0] in ("struck", "killed"):
             self.struck.append(blow)
         scene.let_answers_go()
         return told[-1]
-
-    def _kill_once_applied(self, process: ForkServerProcess) -> None:
-        while process.is_alive():
-            if self.scene.has_struck:
-                process.kill()
-                process.join()
-                return
-            time.sleep(0.005)
 
     def _compare(self, wishes: Wishes, warehouse: Warehouse, applied: list[dict[str, Any]]) -> None:
         got, wanted = sequences_of(applied), wishes.sequences
@@ -126,6 +132,16 @@ class PushEpisode:
             self.problems.append(f"{overlapping} updates of a client were in flight together")
 
 
+def _kill_once(process: ForkServerProcess, is_time: Callable[[], bool]) -> None:
+    """Kill from outside, for what the process itself cannot see."""
+    while process.is_alive():
+        if is_time():
+            process.kill()
+            process.join()
+            return
+        time.sleep(0.005)
+
+
 def _start(order: PushOrder) -> tuple[ForkServerProcess, Connection]:
     ours, theirs = _CONTEXT.Pipe(duplex=False)
     process = _CONTEXT.Process(target=push_victim.run, args=(order, theirs))
@@ -141,7 +157,7 @@ def blows_for(number: int, chance: Random, *, by_file: bool) -> list[PushBlow]:
     for turn in range(chance.randint(3, 6)):
         point = points[(number + turn * 5) % len(points)]
         nth = 1 if point in _ONCE else chance.randint(1, 4)
-        weapon = SESSION if chance.random() < 0.1 and point != UPDATE_APPLIED else PROCESS
+        weapon = SESSION if chance.random() < 0.1 and point not in _FROM_OUTSIDE else PROCESS
         blows.append(PushBlow(point, nth, weapon))
     return blows
 

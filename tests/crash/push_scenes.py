@@ -95,8 +95,7 @@ class PushScene:
         service = self.simulator.service
         service.faults.set(rules)
         service.faults.struck.clear()
-        quirks = service.desk.quirks
-        service.desk.quirks = type(quirks)(latency_ms=chance.choice((0, 10, 40)))
+        self._set_latency(chance.choice((0, 10, 40)))
 
     def hold_answer(self, nth: int) -> None:
         """Apply one update and keep its answer back."""
@@ -107,6 +106,20 @@ class PushScene:
         faults.set((rule, *faults.rules))
         faults.struck.clear()
 
+    def carry_out_late(self) -> int:
+        """Carry out what arrives a while later, even if nobody waits; answers how many came."""
+        self._set_latency(600)
+        return self.arrived
+
+    def carry_out_at_once(self) -> None:
+        """Be quick from now on; what has arrived is late all the same."""
+        self._set_latency(0)
+
+    @property
+    def arrived(self) -> int:
+        """Updates that have arrived so far."""
+        return int(self.simulator.service.traffic.counts()["by_endpoint"].get("ClientUpdate", 0))
+
     def let_answers_go(self) -> None:
         """Keep no answer back any more."""
         faults = self.simulator.service.faults
@@ -116,6 +129,10 @@ class PushScene:
     def has_struck(self) -> bool:
         """Whether an answer is kept back."""
         return self.simulator.service.faults.struck["timeout"] > 0
+
+    def _set_latency(self, milliseconds: int) -> None:
+        desk = self.simulator.service.desk
+        desk.quirks = type(desk.quirks)(latency_ms=milliseconds)
 
     def _fields(self, chance: Random) -> dict[str, Any]:
         drawn = {

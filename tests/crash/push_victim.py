@@ -22,7 +22,7 @@ from lcm_pipeline.warehouse.turns import PushRunning
 from tests.crash import weapons
 from tests.crash.taps import TappedWarehouse, tapped_api
 
-SETTLE_SECONDS = 0.2
+SETTLE_SECONDS = 0.9
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from tests.crash.commit_points import (
     PUSH_POINTS,
     UPDATE_ANSWERED,
     UPDATE_APPLIED,
+    UPDATE_ARRIVED,
     UPDATE_ASKED,
     UPDATE_CLAIMED,
     UPDATE_CLAIMING,
@@ -46,6 +47,7 @@ _PAIRS = (
     (PUSH_BEGUN, UPDATE_SETTLED),
     (UPDATE_REJECTED, UPDATE_ASKED),
     (UPDATE_CLAIMING, PUSH_CLOSED),
+    (UPDATE_ARRIVED, UPDATE_ARRIVED),
 )
 
 
@@ -61,12 +63,14 @@ def test_a_killed_push_that_is_run_again_sends_each_update_once_and_in_order(
     assert episode.struck
 
 
-def test_a_push_whose_session_is_lost_goes_on(scene: PushScene) -> None:
-    blows = [PushBlow(UPDATE_CLAIMED, 2, SESSION), PushBlow(UPDATE_ASKED, 2, SESSION)]
-    episode = PushEpisode(scene, Random("sample sessions"), blows, by_file=False)
+@pytest.mark.parametrize("point", [UPDATE_CLAIMED, UPDATE_ASKED, UPDATE_SETTLED])
+def test_a_push_whose_session_is_lost_goes_on(scene: PushScene, point: str) -> None:
+    episode = PushEpisode(
+        scene, Random("sample session"), [PushBlow(point, 2, SESSION)], by_file=False
+    )
     episode.play()
     assert episode.problems == []
-    assert [blow.weapon for blow in episode.struck] == [SESSION, SESSION]
+    assert [blow.weapon for blow in episode.struck] == [SESSION]
 
 
 def test_the_sample_meets_every_point() -> None:
