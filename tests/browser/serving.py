@@ -63,6 +63,8 @@ def serving_dashboards(database_url: str | None, home: Path) -> Iterator["Starti
     process = subprocess.Popen(
         [*command, "--environment", str(ENVIRONMENT)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables, cwd=home,
+        # Who runs the tests in the background has Ctrl-C ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     starting = Starting(process, f"http://127.0.0.1:{port}", home)
     try:
