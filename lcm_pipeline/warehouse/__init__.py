@@ -1,1 +1,1 @@
-"""Owns psycopg and the SQLAlchemy engine: sessions, migrations, staging, ledger, publish."""
+"""Owns psycopg and the SQLAlchemy engine: sessions, migrations, staging, publish, outbox."""
