@@ -5,13 +5,9 @@ The folders, top down; each imports only what stands below it:
     cli            the `lcm` command: parses, calls, prints
     definitions    what Dagster loads
     orchestration  owns dagster: assets, checks, jobs, schedules, launching a run
-<<<<<<< ours
     superset       owns Superset: the bundle from its definition, a server to open it in
     sync           the engine: roster, reading a client, publishing, reconciling, writing back
     reporting      owns altair and jinja2: the page of a day, from the marts alone
-=======
-    sync           the engine: roster, reading a client, resuming, reconciling; the write-back
->>>>>>> theirs
     loyalty_api    owns httpx: endpoints, identity, formats, retries, limits, errors
     transform      payload rows to table records, pure functions
     warehouse      owns psycopg: sessions, embedded Postgres, migrations, ledger, publish, outbox
