@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lcm_pipeline.cli.failures import DONE, INCOMPLETE
+from lcm_pipeline.cli.opening import migrated_warehouse
 from lcm_pipeline.cli.printing import console, print_preview, print_push, print_undo
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.model.profiles import UpdateFile
@@ -10,8 +11,7 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.previewing import preview_push
 from lcm_pipeline.sync.write_back import PushStopped, WriteBack
 from lcm_pipeline.transform.update_files import UpdateFileRefused, read_updates
-from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
-from lcm_pipeline.warehouse.migrations import migrate
+from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.pushes import PushReport, reasons_of
 from lcm_pipeline.warehouse.waiting_updates import stuck_updates
 
@@ -21,8 +21,7 @@ _MOST_LISTED = 10
 def push(settings: Settings, csv: Path | None, most: int | None) -> int:
     """Send what is pending, and the rows of a file; answers the exit code."""
     file = _read(csv)
-    with open_warehouse(settings) as warehouse, ProgressBar() as progress:
-        migrate(warehouse)
+    with migrated_warehouse(settings) as warehouse, ProgressBar() as progress:
         write_back = WriteBack(settings, warehouse, progress)
         try:
             report = write_back.push(most=most, file=file)
@@ -34,8 +33,7 @@ def push(settings: Settings, csv: Path | None, most: int | None) -> int:
 
 def undo(settings: Settings, push_id: int, most: int | None) -> int:
     """Take a push back; answers the exit code."""
-    with open_warehouse(settings) as warehouse, ProgressBar() as progress:
-        migrate(warehouse)
+    with migrated_warehouse(settings) as warehouse, ProgressBar() as progress:
         write_back = WriteBack(settings, warehouse, progress)
         try:
             undone, report = write_back.undo(push_id, most=most)
@@ -50,8 +48,7 @@ def undo(settings: Settings, push_id: int, most: int | None) -> int:
 def look(settings: Settings, csv: Path | None, most: int | None) -> int:
     """Say what a push would do; answers the exit code."""
     file = _read(csv)
-    with open_warehouse(settings) as warehouse:
-        migrate(warehouse)
+    with migrated_warehouse(settings) as warehouse:
         preview = preview_push(settings, warehouse, most=most, file=file)
     print_preview(preview)
     console.print("nothing was sent and nothing stored")
@@ -60,8 +57,7 @@ def look(settings: Settings, csv: Path | None, most: int | None) -> int:
 
 def look_at_undo(settings: Settings, push_id: int) -> int:
     """Say what an undo would do; answers the exit code."""
-    with open_warehouse(settings) as warehouse:
-        migrate(warehouse)
+    with migrated_warehouse(settings) as warehouse:
         undone = WriteBack(settings, warehouse).preview_undo(push_id)
     print_undo(undone)
     console.print("nothing was sent and nothing stored")
