@@ -9,8 +9,6 @@ import random
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from psycopg.sql import SQL, Identifier
-
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
@@ -18,12 +16,11 @@ from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
-from lcm_pipeline.warehouse.partitions import ensure_partitions
-from tests.marts.test_history import _STAMPS
+from tests.marts.stamping import STAMPS, stamp
 from tests.syncing import sync_everything
 
 _MOSCOW_AHEAD = timedelta(hours=3)
-_WRITTEN = {**_STAMPS, "core.favourite_offers": ("first_seen_at", "synced_at", "deleted_at")}
+_WRITTEN = {**STAMPS, "core.favourite_offers": ("first_seen_at", "synced_at", "deleted_at")}
 # Before what the filters show at first: a programme of chance grows unlike one whose days pass.
 _OPENING = 95
 _CHANGES = ("change", "delete_random", "insert_middle")
@@ -64,7 +61,8 @@ def _sync_next_morning(
         home=home, api_url=simulator.url, database_url=warehouse.url, delete_fuse=1
     )
     sync_everything(settings, warehouse, window)
-    _stamp(warehouse, began, (morning - _MOSCOW_AHEAD).replace(tzinfo=UTC))
+    moment = (morning - _MOSCOW_AHEAD).replace(tzinfo=UTC)
+    stamp(warehouse, _WRITTEN, began, moment=moment, month=moment.date())
 
 
 def _rewrite_the_past(simulator: RunningSimulator, chance: random.Random) -> None:
@@ -82,18 +80,3 @@ def _lose_a_client(simulator: RunningSimulator, warehouse: Warehouse) -> None:
     assert row is not None
     rule = FaultRule(kind="sql_other", endpoint="OperationHistory", client=row[0])
     simulator.service.faults.set((rule,))
-
-
-def _stamp(warehouse: Warehouse, began: datetime, moment: datetime) -> None:
-    """Move all that was written since `began` to the moment it stands for."""
-    with warehouse.connect(autocommit=True) as session:
-        for table in ("operations", "leads"):
-            ensure_partitions(session, "history", table, [moment.date()])
-        for table, columns in _WRITTEN.items():
-            for column in columns:
-                session.execute(
-                    SQL("update {} set {} = %s where {} >= %s").format(
-                        Identifier(*table.split(".")), Identifier(column), Identifier(column)
-                    ),
-                    (moment + timedelta(minutes=column == "finished_at"), began),
-                )

@@ -8,26 +8,15 @@ from typing import Any
 
 import pytest
 from psycopg.rows import dict_row
-from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
-from lcm_pipeline.warehouse.partitions import ensure_partitions
 from tests.marts.comparing import read_mart
+from tests.marts.stamping import STAMPS, stamp
 from tests.marts.worlds import Author, Synced, empty_world, sync
 
 START, FIRST, SECOND, THIRD = date(2026, 3, 1), date(2026, 3, 5), date(2026, 3, 8), date(2026, 3, 9)
-_STAMPS = {
-    "sync.runs": ("started_at", "finished_at"),
-    "sync.client_state": ("read_at",),
-    "sync.registration_days": ("read_at",),
-    "core.registrations": ("first_seen_at", "synced_at"),
-    "core.operations": ("first_seen_at", "synced_at", "deleted_at"),
-    "core.leads": ("first_seen_at", "synced_at", "deleted_at"),
-    "history.operations": ("valid_from", "valid_to"),
-    "history.leads": ("valid_from", "valid_to"),
-}
 
 
 class Story:
@@ -46,17 +35,7 @@ class Story:
         self._stamp(began, (morning - timedelta(hours=3)).replace(tzinfo=UTC))
 
     def _stamp(self, began: datetime, moment: datetime) -> None:
-        with self.warehouse.connect(autocommit=True) as session:
-            for table in ("operations", "leads"):
-                ensure_partitions(session, "history", table, [START])
-            for table, columns in _STAMPS.items():
-                for column in columns:
-                    session.execute(
-                        SQL("update {} set {} = %s where {} >= %s").format(
-                            Identifier(*table.split(".")), Identifier(column), Identifier(column)
-                        ),
-                        (moment + timedelta(minutes=column == "finished_at"), began),
-                    )
+        stamp(self.warehouse, STAMPS, began, moment=moment, month=START)
         refresh_marts(self.warehouse, everything=True)
 
 
