@@ -6,6 +6,8 @@ for itself), the decoding after the place is given back.
 """
 
 from collections.abc import Awaitable, Callable
+from copy import copy
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -41,7 +43,7 @@ class LoyaltyApi:
         gate: Gate,
         *,
         retrier: Retrier,
-        identify: Callable[[SendLogin], Identity],
+        identify: Callable[[SendLogin, Retrier], Identity],
     ) -> None:
         self.counts = retrier.counts
         self.harmless_messages: set[tuple[str, str]] = set()
@@ -49,7 +51,9 @@ class LoyaltyApi:
         self._format = wire_format
         self._gate = gate
         self._retrier = retrier
-        self._identity = identify(self._send_login)
+        self._identify = identify
+        self._identity = identify(self._send_login, retrier)
+        self._is_sibling = False
         self._headers: tuple[str | None, httpx.Headers] = (None, self._build_headers(None))
 
     @classmethod
@@ -70,7 +74,7 @@ class LoyaltyApi:
         wire = Wire(base_url, settings.timeout, transport)
         retrier = Retrier(policy, clock, RequestCounts(), gate.cool_down)
 
-        def identify(send: SendLogin) -> Identity:
+        def identify(send: SendLogin, retrier: Retrier) -> Identity:
             body, login = _body_identity(settings), _login(settings)
             return Identity(body, login, send=send, retrier=retrier)
 
@@ -88,10 +92,23 @@ class LoyaltyApi:
     ) -> None:
         await self.aclose()
 
+    def sibling(self) -> Self:
+        """Another client over the same connections, within the same limits.
+
+        It has counts and a login of its own, and leaves the connections open when it is closed.
+        """
+        other = copy(self)
+        other._retrier = replace(self._retrier, counts=RequestCounts())
+        other.counts = other._retrier.counts
+        other._identity = self._identify(other._send_login, other._retrier)
+        other._is_sibling = True
+        return other
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._identity.aclose()
-        await self._wire.aclose()
+        if not self._is_sibling:
+            await self._wire.aclose()
 
     def before_each(self, ask_leave: Callable[[], Awaitable[None]]) -> None:
         """Await this before each request leaves, logins and retries too; it may wait, or raise."""

@@ -4,8 +4,12 @@ The questions themselves live in `sync.reconcile`. Totals that do not agree stop
 the facts, but never the facts of everyone else: on the roster that check does not block.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
 import dagster as dg
 
+from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.metadata import OUTBOX, STUCK_CHECK, updates_stuck
 from lcm_pipeline.orchestration.partitions import window_of
 from lcm_pipeline.orchestration.resources import SyncSession
@@ -20,69 +24,112 @@ _ASSET_OF = {
 }
 
 
-def _totals_agree(feed: str) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=_ASSET_OF[feed], blocking=feed != "registrations")
-    def totals_agree(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResult:
-        """Rows of the source = live rows + rows in quarantine, client by client."""
-        count, listed = reconcile.totals_differing(sync.warehouse, feed)
-        rows = [f"{d.subject}: {d.source_total} in the source, {d.warehouse_rows} in the warehouse"
-                f" and {d.quarantined_rows} in quarantine" for d in listed]  # fmt: skip
-        return dg.AssetCheckResult(
-            passed=count == 0,
-            description=f"{feed}: totals differ for {count}" if count else None,
-            metadata={"differing": count, "the first": dg.MetadataValue.md("\n".join(rows))},
-        )
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of a feed after a run. is_blocking: a failure stops what is built on it."""
 
-    return totals_agree
+    name: str
+    description: str
+    ask: Callable[[SyncSession, str, Window], dg.AssetCheckResult]
+    is_blocking: bool = False
 
 
-def _keys_are_unique(feed: str) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=_ASSET_OF[feed])
-    def keys_are_unique(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResult:
-        """No row is live twice, on two days."""
-        count = reconcile.duplicate_keys(sync.warehouse, feed)
-        return dg.AssetCheckResult(
-            passed=count == 0,
-            description=f"{feed}: {count} keys are live more than once" if count else None,
-            metadata={"doubled": count},
-        )
-
-    return keys_are_unique
+def _totals_agree(sync: SyncSession, feed: str, _window: Window) -> dg.AssetCheckResult:
+    count, listed = reconcile.totals_differing(sync.warehouse, feed)
+    rows = [f"{d.subject}: {d.source_total} in the source, {d.warehouse_rows} in the warehouse"
+            f" and {d.quarantined_rows} in quarantine" for d in listed]  # fmt: skip
+    return dg.AssetCheckResult(
+        passed=count == 0,
+        description=f"{feed}: totals differ for {count}" if count else None,
+        metadata={"differing": count, "the first": dg.MetadataValue.md("\n".join(rows))},
+    )
 
 
-def _no_orphans(feed: str) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=_ASSET_OF[feed])
-    def no_orphans(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResult:
-        """The roster knows the client of every row."""
-        count = reconcile.orphans(sync.warehouse, feed)
-        return dg.AssetCheckResult(
-            passed=count == 0,
-            description=f"{feed}: {count} rows of unknown clients" if count else None,
-            metadata={"orphans": count},
-        )
-
-    return no_orphans
+def _keys_are_unique(sync: SyncSession, feed: str, _window: Window) -> dg.AssetCheckResult:
+    count = reconcile.duplicate_keys(sync.warehouse, feed)
+    return dg.AssetCheckResult(
+        passed=count == 0,
+        description=f"{feed}: {count} keys are live more than once" if count else None,
+        metadata={"doubled": count},
+    )
 
 
-def _share_complete(feed: str) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=_ASSET_OF[feed])
-    def share_complete(
+def _no_orphans(sync: SyncSession, feed: str, _window: Window) -> dg.AssetCheckResult:
+    count = reconcile.orphans(sync.warehouse, feed)
+    return dg.AssetCheckResult(
+        passed=count == 0,
+        description=f"{feed}: {count} rows of unknown clients" if count else None,
+        metadata={"orphans": count},
+    )
+
+
+def _share_complete(sync: SyncSession, feed: str, window: Window) -> dg.AssetCheckResult:
+    clients, pending, deferred = reconcile.completeness(sync.warehouse, feed, window)
+    return dg.AssetCheckResult(
+        passed=pending == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=completeness_sentence(feed, str(window.last), clients, pending, deferred),
+        metadata={"clients": clients, "pending": pending, "deferred": deferred},
+    )
+
+
+_TOTALS_AGREE = _Question(
+    "totals_agree",
+    "Rows of the source = live rows + rows in quarantine, client by client.",
+    _totals_agree,
+    is_blocking=True,
+)
+_KEYS_ARE_UNIQUE = _Question(
+    "keys_are_unique", "No row is live twice, on two days.", _keys_are_unique
+)
+_NO_ORPHANS = _Question("no_orphans", "The roster knows the client of every row.", _no_orphans)
+_SHARE_COMPLETE = _Question(
+    "share_complete",
+    "Every client registered by the end of the last day was read, and the reading proven.\n\n"
+    "Clients that are not due yet (LCM_MAX_STALENESS_DAYS) are named, and are no fault.",
+    _share_complete,
+)
+
+_QUESTIONS = {
+    "registrations": (
+        replace(_TOTALS_AGREE, is_blocking=False),
+        _KEYS_ARE_UNIQUE,
+        _SHARE_COMPLETE,
+    ),
+    **dict.fromkeys(
+        ("operations", "leads", "favourites"),
+        (_TOTALS_AGREE, _KEYS_ARE_UNIQUE, _NO_ORPHANS, _SHARE_COMPLETE),
+    ),
+}
+
+
+def _checked(feed: str, questions: Sequence[_Question]) -> dg.AssetChecksDefinition:
+    """The questions to one feed, in one step: a step costs more than its questions."""
+    asset = dg.AssetKey(_ASSET_OF[feed])
+    asked = {question.name: question for question in questions}
+
+    @dg.multi_asset_check(
+        name=f"checked_{feed}",
+        specs=[
+            dg.AssetCheckSpec(
+                question.name,
+                asset=asset,
+                description=question.description,
+                blocking=question.is_blocking,
+            )
+            for question in questions
+        ],
+        can_subset=True,
+    )
+    def checked(
         context: dg.AssetCheckExecutionContext, sync: dg.ResourceParam[SyncSession]
-    ) -> dg.AssetCheckResult:
-        """Every client registered by the end of the last day was read, and the reading proven.
-
-        Clients that are not due yet (LCM_MAX_STALENESS_DAYS) are named, and are no fault.
-        """
+    ) -> Iterator[dg.AssetCheckResult]:
         window = window_of(context)
-        clients, pending, deferred = reconcile.completeness(sync.warehouse, feed, window)
-        return dg.AssetCheckResult(
-            passed=pending == 0,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=completeness_sentence(feed, str(window.last), clients, pending, deferred),
-            metadata={"clients": clients, "pending": pending, "deferred": deferred},
-        )
+        for name in sorted(key.name for key in context.selected_asset_check_keys):
+            answer = asked[name].ask(sync, feed, window)
+            yield answer._replace(asset_key=asset, check_name=name)
 
-    return share_complete
+    return checked
 
 
 def completeness_sentence(feed: str, day: str, total: int, pending: int, deferred: int = 0) -> str:
@@ -117,9 +164,6 @@ def no_update_is_stuck(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResu
 
 
 CHECKS = [
-    *(_totals_agree(feed) for feed in _ASSET_OF),
-    *(_keys_are_unique(feed) for feed in _ASSET_OF),
-    *(_no_orphans(feed) for feed in _ASSET_OF if feed != "registrations"),
-    *(_share_complete(feed) for feed in _ASSET_OF),
+    *(_checked(feed, questions) for feed, questions in _QUESTIONS.items()),
     no_update_is_stuck,
 ]

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -71,13 +72,15 @@ def materialize_window(
     RunFailed. A feed that fails does not keep the other ones from being read.
     """
     tags = tags_for(window)
-    session = SyncSession(SyncEngine(settings, warehouse, progress))
     home = instance_home(settings)
-    with dagster_instance(settings) as instance:
+    with (
+        closing(SyncSession(SyncEngine(settings, warehouse, progress))) as session,
+        dagster_instance(settings) as instance,
+    ):
         fail_dead_runs(instance, home)
         with own_run_id(home) as run_id:
             run_in_process(instance, session, tags, run_id=run_id, feeds=feeds)
-    return session.reports
+        return session.reports
 
 
 def run_in_process(

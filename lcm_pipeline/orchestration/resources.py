@@ -5,7 +5,8 @@ settings yet. The surprising fact: this is no ConfigurableResource, because ther
 configure in Dagster. Every setting comes from LCM_*, and none of them reaches the event log.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,8 +16,10 @@ import pandas as pd
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.feeds import Feed
 from lcm_pipeline.sync.reconcile import preview
 from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.sync.together import Together
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.migrations import migrate
@@ -35,6 +38,7 @@ class SyncSession:
     engine: SyncEngine
     reports: list[SyncReport] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
+    _begun: list[Together] = field(default_factory=list, init=False, repr=False)
 
     @property
     def warehouse(self) -> Warehouse:
@@ -48,27 +52,36 @@ class SyncSession:
 
     def sync_registrations(self, window: Window) -> SyncReport:
         """Sync who registered."""
-        return self._remember(self.engine.sync_registrations, window)
+        return self._remember(lambda: self.engine.sync_registrations(window))
 
-    def sync_operations(self, window: Window) -> SyncReport:
-        """Sync the operations."""
-        return self._remember(self.engine.sync_operations, window)
+    def sync_clients(self, feed: Feed, window: Window, planned: Sequence[Feed]) -> SyncReport:
+        """Sync a feed of clients; the others that this run has planned are begun with it.
 
-    def sync_leads(self, window: Window) -> SyncReport:
-        """Sync the leads."""
-        return self._remember(self.engine.sync_leads, window)
+        Their own steps then only wait for what is left, and do so in any order.
+        """
+        return self._remember(lambda: self._take(feed, window, planned))
 
-    def sync_favourites(self, window: Window) -> SyncReport:
-        """Sync the favourite products, all four tables."""
-        return self._remember(self.engine.sync_favourites, window)
+    def close(self) -> None:
+        """Break off what no step has waited for."""
+        while self._begun:
+            self._begun.pop().close()
+
+    def _take(self, feed: Feed, window: Window, planned: Sequence[Feed]) -> SyncReport:
+        for together in self._begun:
+            if together.takes(feed, window):
+                return together.report(feed)
+        wanted = [feed, *(other for other in planned if other is not feed)]
+        together = self.engine.begin(wanted, window)
+        self._begun.append(together)
+        return together.report(feed)
 
     def preview(self, table: str, window: Window) -> pd.DataFrame:
         """A few rows of a core table, without personal data."""
         return preview(self.warehouse, table, window)
 
-    def _remember(self, sync: Callable[[Window], SyncReport], window: Window) -> SyncReport:
+    def _remember(self, sync: Callable[[], SyncReport]) -> SyncReport:
         try:
-            report = sync(window)
+            report = sync()
         except BaseException as error:
             self.errors.append(error)
             raise
@@ -83,4 +96,5 @@ def sync_session(_context: dg.InitResourceContext) -> Iterator[SyncSession]:
     settings.required_api_url()
     with open_warehouse(settings) as warehouse:
         migrate(warehouse)
-        yield SyncSession(SyncEngine(settings, warehouse))
+        with closing(SyncSession(SyncEngine(settings, warehouse))) as session:
+            yield session

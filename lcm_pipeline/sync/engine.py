@@ -1,12 +1,13 @@
-"""The engine: brings one feed of one window from the API into the warehouse, exactly.
+"""The engine: brings feeds of one window from the API into the warehouse, exactly.
 
 It decides what a run has to read: the roster's clients, or registration days; `work` does the rest.
 """
 
-import time
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 
 from lcm_pipeline.loyalty_api.client import LoyaltyApi
 from lcm_pipeline.model.windows import Window
@@ -26,7 +27,10 @@ from lcm_pipeline.sync.progress import LoggedProgress, Progress
 from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.reports import SyncReport
 from lcm_pipeline.sync.roster import schedule_of
-from lcm_pipeline.sync.work import OpenApi, Work
+from lcm_pipeline.sync.sharing import OpenApi, Shared, open_shared
+from lcm_pipeline.sync.threads import in_thread
+from lcm_pipeline.sync.together import Settle, Together
+from lcm_pipeline.sync.work import Work
 from lcm_pipeline.warehouse import ledger, roster
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.runs import Run, RunTaken, own_run
@@ -37,10 +41,10 @@ Enlist = Callable[[Session, Run], int]
 
 @dataclass(frozen=True)
 class SyncEngine:
-    """Syncs feeds of one programme. Blocking: each call returns when its window is published.
+    """Syncs feeds of one programme. Calls block until their window is published.
 
-    Calls raise SyncFailed when the run stopped, psycopg.Error when the warehouse failed for good.
-    open_api: makes the client of the API for a run; another one may wait less between attempts.
+    They raise SyncFailed when the run stopped, psycopg.Error when the warehouse failed for good.
+    open_api: makes the client of the API; another one may wait less between attempts.
     """
 
     settings: Settings
@@ -50,19 +54,35 @@ class SyncEngine:
 
     def sync_registrations(self, window: Window) -> SyncReport:
         """Poll who registered: the window, the look-back, and what was never polled."""
-        return self._poll(window, self._days(window, only_missing=False))
+        to_poll = self._days(window, only_missing=False)
+        return self._alone(partial(self._poll, window, to_poll))
 
     def sync_operations(self, window: Window) -> SyncReport:
         """Read the operations of every client registered by the end of the window."""
-        return self._sync_clients(OPERATIONS, window)
+        return self._alone(partial(self._sync_clients, OPERATIONS, window))
 
     def sync_leads(self, window: Window) -> SyncReport:
         """Read the leads of every client registered by the end of the window."""
-        return self._sync_clients(LEADS, window)
+        return self._alone(partial(self._sync_clients, LEADS, window))
 
     def sync_favourites(self, window: Window) -> SyncReport:
         """Read the favourite products of every client registered by the end of the window."""
-        return self._sync_clients(FAVOURITES, window)
+        return self._alone(partial(self._sync_clients, FAVOURITES, window))
+
+    def begin(self, feeds: Sequence[Feed], window: Window) -> Together:
+        """Begin to sync feeds of clients, each as above, all in the places of one; in a thread."""
+
+        async def sync_all(settle: Settle) -> None:
+            async with open_shared(self.settings, self.open_api) as shared:
+                await self._poll_missing(window, shared)
+                syncing = []
+                for feed in feeds:
+                    report = self._sync_registered(feed, window, shared)
+                    syncing.append(asyncio.ensure_future(settle(feed, report)))
+                    shared = shared.following()
+                await asyncio.gather(*syncing)
+
+        return Together(feeds, window, sync_all)
 
     def read_again(self, feed: Feed, window: Window, client_ids: Sequence[int]) -> SyncReport:
         """Read some clients of a feed in full, whatever is known of them, and nobody else."""
@@ -70,23 +90,37 @@ class SyncEngine:
         def enlist(session: Session, run: Run) -> int:
             return ledger.enlist_again(session, run, client_ids)
 
-        return self._sync(feed, window, enlist, read_assigned_client)
+        return self._alone(partial(self._sync, feed, window, enlist, read_assigned_client))
 
-    def _sync_clients(self, feed: Feed, window: Window) -> SyncReport:
-        if missing := self._days(window, only_missing=True):
-            self._poll(window, missing)
+    def _alone(self, sync: Callable[[Shared], Awaitable[SyncReport]]) -> SyncReport:
+        async def run() -> SyncReport:
+            async with open_shared(self.settings, self.open_api) as shared:
+                return await sync(shared)
+
+        return asyncio.run(run())
+
+    async def _sync_clients(self, feed: Feed, window: Window, shared: Shared) -> SyncReport:
+        await self._poll_missing(window, shared)
+        return await self._sync_registered(feed, window, shared)
+
+    async def _sync_registered(self, feed: Feed, window: Window, shared: Shared) -> SyncReport:
         schedule = schedule_of(self.settings)
 
         def enlist(session: Session, run: Run) -> int:
             return ledger.enlist_clients(session, run, schedule)
 
-        return self._sync(feed, window, enlist, read_assigned_client)
+        return await self._sync(feed, window, enlist, read_assigned_client, shared)
 
-    def _poll(self, window: Window, to_poll: Sequence[date]) -> SyncReport:
+    async def _poll_missing(self, window: Window, shared: Shared) -> None:
+        if missing := await in_thread(partial(self._days, window, only_missing=True)):
+            await self._poll(window, missing, shared)
+
+    async def _poll(self, window: Window, to_poll: Sequence[date], shared: Shared) -> SyncReport:
         def enlist(session: Session, run: Run) -> int:
             return ledger.enlist_days(session, run, to_poll)
 
-        return self._sync(REGISTRATIONS, window, enlist, read_registration_day)
+        apart = shared.apart()
+        return await self._sync(REGISTRATIONS, window, enlist, read_registration_day, apart)
 
     def _days(self, window: Window, *, only_missing: bool) -> list[date]:
         with LastingSession(self.warehouse, "lcm roster") as lasting:
@@ -97,15 +131,18 @@ class SyncEngine:
             return days.missing_days(begins, window, polled)
         return days.days_to_poll(begins, window, polled, self.settings)
 
-    def _sync(self, feed: Feed, window: Window, enlist: Enlist, read: ReadAssignment) -> SyncReport:
-        started = time.monotonic()
+    async def _sync(
+        self, feed: Feed, window: Window, enlist: Enlist, read: ReadAssignment, shared: Shared
+    ) -> SyncReport:
         with LastingSession(self.warehouse, f"lcm sync {feed.name}") as lasting:
             try:
-                run = own_run(lasting, feed.name, window)
-                work = Work(self.settings, self.progress, self.open_api, feed, run, lasting, read)
-                lasting.run(lambda session: ledger.make_staging(session, run, feed.tables))
-                work.announce(lasting.run(lambda session: enlist(session, run)))
-                work.complete()
+                own = partial(own_run, lasting, feed.name, window)
+                run = await in_thread(own, breaking_off=lasting)
+                work = Work(self.settings, self.progress, shared, feed, run, lasting, read)
+                await work.begin(enlist)
+                await work.complete()
             except RunTaken as taken:
                 raise SyncFailed(str(taken)) from taken
-            return work.report(time.monotonic() - started)
+            finally:
+                shared.is_through.set()
+            return await work.report()

@@ -1,14 +1,15 @@
 """The fan-out: many readings in flight, each saved before its place is given to the next.
 
 A reading holds its place until its rows are committed, so a killed process has to ask again for
-at most LCM_CONCURRENCY readings. Memory holds those and one chunk of assignments, whatever the
-size of the roster.
+at most LCM_CONCURRENCY readings, of all feeds that share the places. Memory holds those and one
+chunk of assignments per feed, whatever the size of the roster.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from lcm_pipeline.loyalty_api.errors import (
@@ -21,6 +22,7 @@ from lcm_pipeline.loyalty_api.errors import (
 from lcm_pipeline.model.readings import Assignment, FetchStatus, Outcome
 from lcm_pipeline.sync.errors import SyncFailed
 from lcm_pipeline.sync.reading import Unproven
+from lcm_pipeline.sync.threads import in_thread
 
 Read = Callable[[Assignment], Awaitable[Outcome]]
 Record = Callable[[Sequence[Outcome]], None]
@@ -40,14 +42,18 @@ class _Finished(NamedTuple):
 class FanOut:
     """Reads assignments, at most `width` in flight, and records their outcomes in batches.
 
+    places: shared with others; None for `width` of its own.
     has_succeeded: the service answered this run before, so what it refuses is about one client.
+    on_handed_out: called when nothing is left to begin with.
     advice: what to do when the service gives no answer, for the message of SyncFailed.
     """
 
     read: Read
     record: Record
     width: int
+    places: asyncio.Semaphore | None = None
     has_succeeded: bool = False
+    on_handed_out: Callable[[], None] = lambda: None
     advice: str = "What was read is kept: run the same command again to go on"
     _failures_in_a_row: int = field(default=0, init=False)
     _last_failure: str = field(default="", init=False)
@@ -57,7 +63,10 @@ class FanOut:
         finished: asyncio.Queue[_Finished] = asyncio.Queue()
         supply = _Supply(chunks)
         writer = asyncio.create_task(self._write(finished))
-        readers = [asyncio.create_task(self._work(supply, finished)) for _ in range(self.width)]
+        places = self.places or asyncio.Semaphore(self.width)
+        readers = [
+            asyncio.create_task(self._work(supply, places, finished)) for _ in range(self.width)
+        ]
         everything = asyncio.gather(*readers)
         try:
             either: set[asyncio.Future[Any]] = {everything, writer}
@@ -70,12 +79,19 @@ class FanOut:
         if self._failures_in_a_row and not self.has_succeeded:
             raise SyncFailed(self._last_failure)
 
-    async def _work(self, supply: "_Supply", finished: asyncio.Queue[_Finished]) -> None:
-        while (assignment := await supply.take()) is not None:
-            outcome = await self._read_one(assignment)
-            is_saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            finished.put_nowait(_Finished(outcome, is_saved))
-            await is_saved
+    async def _work(
+        self, supply: "_Supply", places: asyncio.Semaphore, finished: asyncio.Queue[_Finished]
+    ) -> None:
+        while True:
+            async with places:
+                assignment = await supply.take()
+                if assignment is None:
+                    self.on_handed_out()
+                    return
+                outcome = await self._read_one(assignment)
+                is_saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                finished.put_nowait(_Finished(outcome, is_saved))
+                await is_saved
 
     async def _read_one(self, assignment: Assignment) -> Outcome:
         try:
@@ -109,7 +125,7 @@ class FanOut:
                 await asyncio.sleep(_LINGER_SECONDS)
             while not finished.empty():
                 batch.append(finished.get_nowait())
-            await asyncio.to_thread(self.record, [item.outcome for item in batch])
+            await in_thread(partial(self.record, [item.outcome for item in batch]))
             for item in batch:
                 if not item.is_saved.done():
                     item.is_saved.set_result(None)
@@ -126,7 +142,7 @@ class _Supply:
     async def take(self) -> Assignment | None:
         async with self._lock:
             while (assignment := next(self._current, None)) is None:
-                chunk = await asyncio.to_thread(next, self._chunks, None)
+                chunk = await in_thread(partial(next, self._chunks, None))
                 if chunk is None:
                     return None
                 self._current = iter(chunk)

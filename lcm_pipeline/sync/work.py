@@ -5,11 +5,13 @@ another run published the client meanwhile; then the round is repeated, a few ti
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
-from lcm_pipeline.loyalty_api.client import LoyaltyApi
 from lcm_pipeline.loyalty_api.errors import LoyaltyApiError
 from lcm_pipeline.model.readings import Assignment, Outcome
 from lcm_pipeline.settings import Settings
@@ -19,22 +21,25 @@ from lcm_pipeline.sync.feeds import REGISTRATIONS, Feed, ReadAssignment
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.reading import PagingHabits, Unproven
 from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.sync.sharing import Shared
 from lcm_pipeline.sync.source import Source
+from lcm_pipeline.sync.threads import in_thread
 from lcm_pipeline.warehouse import ledger, roster
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.publish import DeleteFuseBlown, publish
 from lcm_pipeline.warehouse.runs import Run, end_run, read_counts
 from lcm_pipeline.warehouse.sessions import LastingSession
 from lcm_pipeline.warehouse.turns import quiet_seconds, was_pushing
+
+ResultT = TypeVar("ResultT")
 
 _CHUNK = 1_000
 _MOST_ROUNDS = 5
 # A day comes in one answer, however many registered on it: few at once keep memory flat.
 _DAYS_AT_ONCE = 4
 
-OpenApi = Callable[[Settings], LoyaltyApi]
 
-
-@dataclass(frozen=True)
+@dataclass
 class Work:
     """One run at work, for the process that owns it.
 
@@ -43,14 +48,18 @@ class Work:
 
     settings: Settings
     progress: Progress
-    open_api: OpenApi
+    shared: Shared
     feed: Feed
     run: Run
     lasting: LastingSession
     read: ReadAssignment
+    _began: float = field(default_factory=time.monotonic, init=False)
 
-    def announce(self, total: int) -> None:
-        left = self.lasting.run(
+    async def begin(self, enlist: Callable[[Session, Run], int]) -> None:
+        """Make the staging tables, and put on the ledger what is to be read."""
+        await self._do(lambda session: ledger.make_staging(session, self.run, self.feed.tables))
+        total = await self._do(lambda session: enlist(session, self.run))
+        left = await self._do(
             lambda session: session.execute(
                 "select count(*) from sync.fetches where run_id = %s and status = 'pending'",
                 (self.run.run_id,),
@@ -58,17 +67,20 @@ class Work:
         )
         self.progress.start(self.feed.name, total, total - (left[0] if left else 0))
 
-    def complete(self) -> None:
+    async def complete(self) -> None:
         """Read and publish until the publish has nothing to read again."""
         for round_number in range(1, _MOST_ROUNDS + 1):
-            asyncio.run(self._read_everything())
-            if self._publish(partly=round_number == _MOST_ROUNDS) == 0:
+            await self._read_everything()
+            self.shared.is_through.set()
+            if await self._publish(partly=round_number == _MOST_ROUNDS) == 0:
                 break
-        end_run(self.lasting, self.run, "published")
+        await self._end("published")
         self.progress.finish(self.feed.name)
 
-    def report(self, seconds: float) -> SyncReport:
-        counts = self.lasting.run(lambda session: read_counts(session, self.run))
+    async def report(self) -> SyncReport:
+        """What the run did; its seconds are those since it had its turn."""
+        seconds = time.monotonic() - self._began
+        counts = await self._do(lambda session: read_counts(session, self.run))
         return SyncReport(
             feed=self.feed.name,
             window=self.run.window,
@@ -77,12 +89,20 @@ class Work:
             **{**counts, "unknown_fields": tuple(counts["unknown_fields"])},
         )
 
+    async def _do(self, work: Callable[[Session], ResultT]) -> ResultT:
+        """Do some work in the session of the run, beside the readings of others."""
+        return await in_thread(partial(self.lasting.run, work), breaking_off=self.lasting)
+
+    async def _end(self, status: str, error: str | None = None) -> None:
+        end = partial(end_run, self.lasting, self.run, status, error)
+        await in_thread(end, breaking_off=self.lasting)
+
     async def _read_everything(self) -> None:
         settings = self.settings
         await self._let_push_pass()
-        async with self.open_api(settings) as api:
+        async with self.shared.api.sibling() as api:
             source = Source(api, self.run.window, settings.zone, settings.page_length)
-            self._recall_habits(source.habits)
+            await self._recall_habits(source.habits)
             try:
                 await self._scout(source)
                 await self._fan_out(source)
@@ -90,12 +110,12 @@ class Work:
                     await self._fan_out(source)
             finally:
                 counts = api.counts
-                self.lasting.run(
+                await self._do(
                     lambda session: roster.count_requests(
                         session, self.run, counts.requests, counts.retries
                     )
                 )
-            self._keep_habits(source.habits)
+            await self._keep_habits(source.habits)
 
     async def _let_push_pass(self) -> None:
         """A push sends no more once this run has begun, but for what has its turn already.
@@ -103,7 +123,7 @@ class Work:
         That takes it a moment, and another until what it sent is no more of our rate.
         """
         quiet = quiet_seconds(self.settings.max_rps)
-        if quiet is not None and self.lasting.run(lambda session: was_pushing(session, quiet)):
+        if quiet is not None and await self._do(lambda session: was_pushing(session, quiet)):
             await asyncio.sleep(2 * quiet)
 
     async def _fan_out(self, source: Source) -> None:
@@ -113,12 +133,22 @@ class Work:
         width = self.settings.concurrency
         if self.feed is REGISTRATIONS:
             width = min(width, _DAYS_AT_ONCE)
-        fan_out = FanOut(read, self._record, width, has_succeeded=self._has_succeeded())
+        fan_out = FanOut(
+            read,
+            self._record,
+            width,
+            self.shared.places,
+            has_succeeded=await self._has_succeeded(),
+            on_handed_out=self.shared.is_through.set,
+        )
+        if not self.shared.is_through.is_set():
+            await self.shared.turn()
+            self._began = time.monotonic()
         await fan_out.run(self._chunks())
 
-    def _has_succeeded(self) -> bool:
+    async def _has_succeeded(self) -> bool:
         """Whether the run read something before: alone, in an earlier round, or before a kill."""
-        found = self.lasting.run(
+        found = await self._do(
             lambda session: session.execute(
                 "select exists (select from sync.fetches where run_id = %s"
                 " and status not in ('pending', 'unproven', 'failed'))",
@@ -135,11 +165,13 @@ class Work:
         if self.feed is REGISTRATIONS or source.habits.is_base_proven:
             return
         source.distrusts = True
-        for assignment in next(self._chunks(), ())[:1]:
-            with suppress(Unproven, LoyaltyApiError):
-                self._record([await self.read(source, self.feed, assignment)])
+        async with self.shared.places:
+            for assignment in await in_thread(lambda: next(self._chunks(), ())[:1]):
+                with suppress(Unproven, LoyaltyApiError):
+                    outcome = await self.read(source, self.feed, assignment)
+                    await in_thread(partial(self._record, [outcome]))
         source.distrusts = False
-        self._keep_habits(source.habits)
+        await self._keep_habits(source.habits)
 
     async def _doubts_single_pages(self, source: Source) -> bool:
         """Hold the largest single page against its end; True when some have to be read again.
@@ -147,15 +179,18 @@ class Work:
         A source that caps Length and claims the cap as the total looks complete on every page.
         One page shown to end where its total says vouches for all that are not larger.
         """
-        found = self.lasting.run(lambda session: roster.largest_single_page(session, self.run))
-        if self.feed is REGISTRATIONS or found is None or found[1] <= source.habits.trusted_page:
+        if self.feed is REGISTRATIONS:
+            return False
+        found = await self._do(lambda session: roster.largest_single_page(session, self.run))
+        if found is None or found[1] <= source.habits.trusted_page:
             return False
         client_id, size = found
         base = source.habits.base
         source.distrusts = True
         alone = Assignment(client_id, self.run.window.first)
         try:
-            outcome = await self.read(source, self.feed, alone)
+            async with self.shared.places:
+                outcome = await self.read(source, self.feed, alone)
             holds = outcome.source_total == size and source.habits.base == base
         except Unproven:
             holds = False
@@ -168,7 +203,7 @@ class Work:
             source.distrusts = False
             return False
         floor = size if source.habits.base == base else 0
-        self.lasting.run(lambda s: roster.read_again(s, self.run, from_page=floor))
+        await self._do(lambda s: roster.read_again(s, self.run, from_page=floor))
         return True
 
     def _chunks(self) -> Iterator[Sequence[Assignment]]:
@@ -193,28 +228,28 @@ class Work:
         )
         self.progress.advance(self.feed.name, len(outcomes))
 
-    def _publish(self, *, partly: bool) -> int:
+    async def _publish(self, *, partly: bool) -> int:
         fuse, tables = self.settings.delete_fuse, self.feed.tables
         try:
-            published = self.lasting.run(
+            published = await self._do(
                 lambda session: publish(session, self.run, tables, delete_fuse=fuse, partly=partly)
             )
         except DeleteFuseBlown as blown:
-            end_run(self.lasting, self.run, "stopped", str(blown))
+            await self._end("stopped", str(blown))
             raise SyncFailed(str(blown)) from blown
         return published.again
 
-    def _recall_habits(self, habits: PagingHabits) -> None:
-        known = self.lasting.run(lambda session: roster.read_habits(session, self.feed.name))
+    async def _recall_habits(self, habits: PagingHabits) -> None:
+        known = await self._do(lambda session: roster.read_habits(session, self.feed.name))
         if known is not None:
             # Trust in single pages is earned anew in each run: the source may have begun to cap.
             habits.base, _ = known
             habits.is_base_proven = True
 
-    def _keep_habits(self, habits: PagingHabits) -> None:
+    async def _keep_habits(self, habits: PagingHabits) -> None:
         if not habits.is_base_proven:
             return
-        self.lasting.run(
+        await self._do(
             lambda session: roster.keep_habits(
                 session, self.feed.name, habits.base, habits.trusted_page
             )

@@ -16,7 +16,7 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.errors import SyncFailed
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
 from lcm_pipeline.sync.sending import Sending
-from lcm_pipeline.sync.work import OpenApi
+from lcm_pipeline.sync.sharing import OpenApi
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.loading import load_file
 from lcm_pipeline.warehouse.pushes import PushReport, begin_push, end_push

@@ -103,16 +103,12 @@ def record_outcomes(
     """Stage the records of some outcomes and close their ledger rows, in one transaction."""
     with session.transaction():
         session.execute("set local synchronous_commit = off")
-        _forget_staged(session, run, tables, outcomes)
+        again = _close(session, run, outcomes)
+        if again:
+            _forget_staged(session, run, tables, again)
         for table in tables:
             _copy(session, run, table, outcomes)
         _quarantine(session, run, outcomes)
-        rows = [_ledger_row(outcome) for outcome in outcomes]
-        columns = {
-            name: list(values)
-            for name, values in zip(_OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True)
-        }
-        session.execute(query("close_fetches"), {"run_id": run.run_id, **columns})
 
 
 def _enlist(session: psycopg.Connection, run: Run, name: str, values: dict[str, Any]) -> int:
@@ -134,19 +130,29 @@ def _enlist(session: psycopg.Connection, run: Run, name: str, values: dict[str, 
     return int(row[0]) if row else 0
 
 
+def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -> list[Assignment]:
+    """Write the ledger rows; answers those read again, whose rows may be staged already."""
+    rows = [_ledger_row(outcome) for outcome in outcomes]
+    columns = {
+        name: list(values)
+        for name, values in zip(_OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True)
+    }
+    closed = session.execute(query("close_fetches"), {"run_id": run.run_id, **columns})
+    before = set(closed.fetchall())
+    return [
+        outcome.assignment
+        for outcome in outcomes
+        if (outcome.assignment.client_id, outcome.assignment.day) in before
+        and (outcome.landing.staged or outcome.status == "done")
+    ]
+
+
 def _forget_staged(
-    session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], outcomes: Sequence[Outcome]
+    session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], again: list[Assignment]
 ) -> None:
     """A reading that is done again replaces what it staged before."""
-    again = [o.assignment for o in outcomes if o.landing.staged or o.status == "done"]
     values = {"ids": [a.client_id for a in again], "days": [a.day for a in again]}
-    row = session.execute(
-        "select 1 from sync.fetches f join unnest(%(ids)s::bigint[], %(days)s::date[]) as a (id, d)"
-        " on f.client_id = a.id and f.window_from = a.d"
-        " where f.run_id = %(run_id)s and f.attempts > 0 limit 1",
-        {"run_id": run.run_id, **values},
-    ).fetchone()
-    for table in tables if row else ():
+    for table in tables:
         session.execute(
             sql.SQL(
                 "delete from {} t using unnest(%(ids)s::bigint[], %(days)s::date[]) as a (id, d)"

@@ -5,7 +5,6 @@ answer, leaves the same rows.
 """
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -21,6 +20,7 @@ ResultT = TypeVar("ResultT")
 Renew = Callable[[psycopg.Connection, int], None]
 
 _PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
+_CANCEL_SECONDS = 5.0
 
 
 def _end_with_client(session: psycopg.Connection) -> None:
@@ -39,6 +39,7 @@ class LastingSession:
         self._backend = 0
         self._renew: Renew | None = None
         self._turn = threading.Lock()
+        self._is_cancelled = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -55,6 +56,14 @@ class LastingSession:
         """Do this first on each session that follows a lost one; what it raises ends the work."""
         self._renew = renew
 
+    def cancel(self) -> None:
+        """Break off what another thread does here: its statement fails, and is not tried again."""
+        self._is_cancelled.set()
+        session = self._session
+        if session is not None and not session.closed:
+            with suppress(psycopg.Error):
+                session.cancel_safe(timeout=_CANCEL_SECONDS)
+
     def run(self, work: Callable[[psycopg.Connection], ResultT]) -> ResultT:
         """Do some work, and again on a new session when a failure may pass."""
         with self._turn:
@@ -63,12 +72,12 @@ class LastingSession:
                     return work(self._open())
                 except psycopg.Error as error:
                     self._close()
-                    if not is_transient(error):
+                    if not is_transient(error) or self._is_cancelled.is_set():
                         raise
                 except BaseException:
                     self._close_if_busy()
                     raise
-                time.sleep(pause)
+                self._is_cancelled.wait(pause)
             return work(self._open())
 
     def _open(self) -> psycopg.Connection:

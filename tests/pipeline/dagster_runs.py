@@ -1,6 +1,6 @@
 """What the tests of Dagster share: an engine that follows a script, and what is stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,6 +12,7 @@ from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.feeds import Feed
 from lcm_pipeline.sync.reports import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
 
@@ -43,18 +44,25 @@ class ScriptedEngine(SyncEngine):
     def sync_registrations(self, window: Window) -> SyncReport:
         return self._report("registrations", window)
 
-    def sync_operations(self, window: Window) -> SyncReport:
-        return self._report("operations", window)
-
-    def sync_leads(self, window: Window) -> SyncReport:
-        return self._report("leads", window)
-
-    def sync_favourites(self, window: Window) -> SyncReport:
-        return self._report("favourites", window)
+    def begin(self, feeds: Sequence[Feed], window: Window) -> "ScriptedReading":  # type: ignore[override]
+        return ScriptedReading(lambda feed: self._report(feed.name, window))
 
     def _report(self, feed: str, window: Window) -> SyncReport:
         self.script(feed)
         return SyncReport(feed, window, 10, 0, 20, 15, 1, 0, 12, 2, 0.5, False)
+
+
+@dataclass(frozen=True)
+class ScriptedReading:
+    """Stands for a `Together` that a step waits for, and no step after it."""
+
+    report: Callable[[Feed], SyncReport]
+
+    def takes(self, feed: Feed, window: Window) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ import dagster as dg
 from lcm_pipeline.orchestration.assets.clients import clients
 from lcm_pipeline.orchestration.metadata import described
 from lcm_pipeline.orchestration.partitions import DAYS, FRESH_BY_MORNING, ONE_RUN, window_of
+from lcm_pipeline.orchestration.planning import planned_feeds
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
+from lcm_pipeline.sync.feeds import FAVOURITES
 
 _TABLES = {
     "favourite_offers": "One row per offer made on the day, in `core.favourite_offers`.",
@@ -40,10 +42,11 @@ def _spec(table: str, text: str) -> dg.AssetSpec:
     partitions_def=DAYS,
     backfill_policy=ONE_RUN,
     pool=POOL,
+    op_tags={"dagster/priority": "-2"},
 )
 def favourites(
     context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncSession]
 ) -> Iterator[dg.MaterializeResult[None]]:
     """One reading of ClientFavoriteDataInfo for the four tables."""
-    report = sync.sync_favourites(window_of(context))
+    report = sync.sync_clients(FAVOURITES, window_of(context), planned_feeds(context))
     yield from (described(sync, report, table) for table in _TABLES)

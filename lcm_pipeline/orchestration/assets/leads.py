@@ -5,7 +5,9 @@ import dagster as dg
 from lcm_pipeline.orchestration.assets.clients import clients
 from lcm_pipeline.orchestration.metadata import described
 from lcm_pipeline.orchestration.partitions import DAYS, FRESH_BY_MORNING, ONE_RUN, window_of
+from lcm_pipeline.orchestration.planning import planned_feeds
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
+from lcm_pipeline.sync.feeds import LEADS
 
 
 @dg.asset(
@@ -16,7 +18,7 @@ from lcm_pipeline.orchestration.resources import POOL, SyncSession
     backfill_policy=ONE_RUN,
     freshness_policy=FRESH_BY_MORNING,
     pool=POOL,
-    op_tags={"dagster/priority": "1"},
+    op_tags={"dagster/priority": "-1"},
 )
 def leads(
     context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncSession]
@@ -26,5 +28,5 @@ def leads(
     Fills `core.leads`; a lead that changes later is changed in its own day. A day is complete when
     every client registered by its end was read after it had ended and the reading was proven.
     """
-    report = sync.sync_leads(window_of(context))
+    report = sync.sync_clients(LEADS, window_of(context), planned_feeds(context))
     return described(sync, report, "leads")

@@ -5,7 +5,9 @@ import dagster as dg
 from lcm_pipeline.orchestration.assets.clients import clients
 from lcm_pipeline.orchestration.metadata import described
 from lcm_pipeline.orchestration.partitions import DAYS, FRESH_BY_MORNING, ONE_RUN, window_of
+from lcm_pipeline.orchestration.planning import planned_feeds
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
+from lcm_pipeline.sync.feeds import OPERATIONS
 
 
 @dg.asset(
@@ -27,5 +29,5 @@ def operations(
     registered by its end was read after it had ended and the reading was proven. A range of days
     costs one reading, as the endpoint gives a client's whole history.
     """
-    report = sync.sync_operations(window_of(context))
+    report = sync.sync_clients(OPERATIONS, window_of(context), planned_feeds(context))
     return described(sync, report, "operations")

@@ -1,0 +1,35 @@
+"""Blocking work beside the event loop, which is never left behind at work when the loop ends.
+
+The surprising fact: a cancelled `asyncio.to_thread` returns at once, and its thread goes on with a
+session that is closed under it. Here a cancelled caller waits until the thread is done.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from lcm_pipeline.warehouse.sessions import LastingSession
+
+ResultT = TypeVar("ResultT")
+
+_AGAIN_SECONDS = 0.2
+
+
+async def in_thread(
+    work: Callable[[], ResultT], *, breaking_off: LastingSession | None = None
+) -> ResultT:
+    """Do blocking work in a thread; a cancelled caller waits for its end.
+
+    breaking_off: the session whose statements are cancelled on the server then. Without it the work
+    is brief, and is let be.
+    """
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            if breaking_off is not None:
+                breaking_off.cancel()
+            await asyncio.wait([task], timeout=_AGAIN_SECONDS)
+        await asyncio.gather(task, return_exceptions=True)
+        raise
