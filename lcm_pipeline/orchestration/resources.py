@@ -50,9 +50,12 @@ class SyncSession:
         """What the database says of its columns, asked once in a run."""
         return describe(self.warehouse)
 
-    def sync_registrations(self, window: Window) -> SyncReport:
-        """Sync who registered."""
-        return self._remember(lambda: self.engine.sync_registrations(window))
+    def sync_registrations(self, window: Window, planned: Sequence[Feed] = ()) -> SyncReport:
+        """Sync who registered, and begin with the feeds of clients that this run has planned."""
+        report = self._remember(lambda: self.engine.sync_registrations(window))
+        if planned:
+            self._begin(planned, window)
+        return report
 
     def sync_clients(self, feed: Feed, window: Window, planned: Sequence[Feed]) -> SyncReport:
         """Sync a feed of clients; the others that this run has planned are begun with it.
@@ -70,10 +73,13 @@ class SyncSession:
         for together in self._begun:
             if together.takes(feed, window):
                 return together.report(feed)
-        wanted = [feed, *(other for other in planned if other is not feed)]
-        together = self.engine.begin(wanted, window)
+        others = [other for other in planned if other is not feed]
+        return self._begin([feed, *others], window).report(feed)
+
+    def _begin(self, feeds: Sequence[Feed], window: Window) -> Together:
+        together = self.engine.begin(feeds, window)
         self._begun.append(together)
-        return together.report(feed)
+        return together
 
     def preview(self, table: str, window: Window) -> pd.DataFrame:
         """A few rows of a core table, without personal data."""

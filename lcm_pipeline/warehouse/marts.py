@@ -7,7 +7,7 @@ What a refresh starts from (the readings, the last day known) are plain views, a
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
 from hashlib import sha256
 from pathlib import Path
@@ -50,7 +50,8 @@ class Mart:
 
 def marts() -> list[Mart]:
     """Every mart, each after those that it reads."""
-    found = {path.stem: _read(path) for path in sorted((sql_folder() / "marts").glob("*.sql"))}
+    paths = sorted((sql_folder() / "marts").glob("*.sql"))
+    found = {path.stem: _read(path, path.stat().st_mtime_ns) for path in paths}
     known = {name: set(mart.reads) & found.keys() for name, mart in found.items()}
     return [found[name] for name in TopologicalSorter(known).static_order()]
 
@@ -64,7 +65,9 @@ def keep_time_zone(warehouse: Warehouse, timezone: str) -> None:
         )
 
 
-def _read(path: Path) -> Mart:
+@lru_cache(maxsize=256)
+def _read(path: Path, _changed_at: int) -> Mart:
+    """The file as it is since then; each step of a run asks for all of them."""
     text = path.read_text()
     header = {name: re.sub(r"\n--\s+", " ", said).strip() for name, said in _HEADER.findall(text)}
     reads = {name for pair in _READS.findall(text) for name in pair if name} - {path.stem}

@@ -4,6 +4,7 @@ import dagster as dg
 
 from lcm_pipeline.orchestration.metadata import described
 from lcm_pipeline.orchestration.partitions import DAYS, FRESH_BY_MORNING, ONE_RUN, window_of
+from lcm_pipeline.orchestration.planning import planned_feeds
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
 
 
@@ -24,5 +25,5 @@ def clients(
     done when it was polled after it had ended; days before it that were never polled are polled
     too, since the other assets read every client registered by the end of their day.
     """
-    report = sync.sync_registrations(window_of(context))
+    report = sync.sync_registrations(window_of(context), planned_feeds(context))
     return described(sync, report, "registrations")
