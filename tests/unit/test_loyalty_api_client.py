@@ -98,6 +98,18 @@ def test_requests_and_retries_are_counted() -> None:
     assert counts.by_endpoint == {"OperationHistory": 3}
 
 
+def test_a_sibling_counts_for_itself_and_leaves_the_connections_open() -> None:
+    async def act(api: LoyaltyApi) -> Any:
+        async with api.sibling() as sibling:
+            await history(sibling)
+        await history(api)
+        return api.counts, sibling.counts
+
+    own, other = run(Service(Answer(status=503), Answer()), act)
+    assert (own.requests, own.retries) == (1, 0)
+    assert (other.requests, other.retries) == (2, 1)
+
+
 @pytest.mark.parametrize(
     "fault",
     [

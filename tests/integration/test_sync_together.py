@@ -1,0 +1,233 @@
+"""Feeds that are read together: one set of places, an order, and an end for each of its own."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import date
+from typing import Any
+
+import psycopg
+import pytest
+
+from lcm_pipeline.loyalty_api.client import LoyaltyApi
+from lcm_pipeline.loyalty_api.errors import ForbiddenError
+from lcm_pipeline.model.readings import Assignment, Outcome
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.fan_out import FanOut
+from lcm_pipeline.sync.feeds import FAVOURITES, LEADS, OPERATIONS, Feed
+from lcm_pipeline.sync.threads import in_thread
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.sessions import LastingSession
+from tests.conftest import MakeSettings, Programme
+from tests.syncing import MARCH, sync_everything
+
+TOGETHER = (OPERATIONS, LEADS, FAVOURITES)
+
+Before = Callable[[str], Any]
+
+
+def api_that(before: Before) -> Callable[[Settings], LoyaltyApi]:
+    """An `open_api` whose client awaits something before each call, given its endpoint's name."""
+
+    class Watched(LoyaltyApi):
+        async def call(self, endpoint: Any, request: Any) -> Any:
+            await before(endpoint.name)
+            return await super().call(endpoint, request)
+
+    return Watched.from_settings
+
+
+def rows_of(warehouse: Warehouse) -> dict[str, int]:
+    with warehouse.connect() as session:
+        return {
+            name: session.execute(f"select count(*) from core.{name}".encode()).fetchone()[0]  # type: ignore[index]
+            for name in ("operations", "leads", "favourite_offers", "favourite_goods")
+        }
+
+
+def test_feeds_together_bring_what_each_alone_brings(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(programme(), warehouse)
+    together = SyncEngine(settings, warehouse).begin(TOGETHER, MARCH)
+    reports = {feed.name: together.report(feed) for feed in TOGETHER}
+    together.close()
+    found = rows_of(warehouse)
+    assert all(report.is_complete and report.rows_written for report in reports.values())
+    alone = sync_everything(settings, warehouse)
+    assert all(alone[name].rows_written == 0 for name in reports)
+    assert rows_of(warehouse) == found
+    assert all(found.values())
+
+
+def test_a_feed_that_fails_fails_for_whoever_waits_for_it(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    async def refuse_leads(name: str) -> None:
+        if name == LEADS.endpoint.name:
+            raise ForbiddenError(name, "HTTP 403", status=403)
+
+    settings = make_settings(programme(), warehouse)
+    engine = SyncEngine(settings, warehouse, open_api=api_that(refuse_leads))
+    together = engine.begin(TOGETHER, MARCH)
+    assert together.report(FAVOURITES).is_complete
+    assert together.report(OPERATIONS).is_complete
+    with pytest.raises(SyncFailed, match="403"):
+        together.report(LEADS)
+    together.close()
+
+
+def test_a_report_is_taken_once(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(programme(clients=5), warehouse)
+    together = SyncEngine(settings, warehouse).begin([LEADS], MARCH)
+    assert not together.takes(OPERATIONS, MARCH)
+    assert not together.takes(LEADS, Window(date(2026, 3, 1), date(2026, 3, 2)))
+    assert together.takes(LEADS, MARCH)
+    together.report(LEADS)
+    assert not together.takes(LEADS, MARCH)
+    together.close()
+
+
+def test_a_feed_hands_out_all_it_has_before_the_next_begins(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(programme(), warehouse, concurrency=1)
+    sync_everything(settings, warehouse)  # no client is read alone first, once paging is known
+    asked: list[str] = []
+
+    async def note(name: str) -> None:
+        asked.append(name)
+
+    together = SyncEngine(settings, warehouse, open_api=api_that(note)).begin(TOGETHER, MARCH)
+    for feed in TOGETHER:
+        together.report(feed)
+    together.close()
+    order = [name for at, name in enumerate(asked) if name not in asked[:at]]
+    assert order[:3] == [feed.endpoint.name for feed in TOGETHER]
+    last = max(at for at, name in enumerate(asked) if name == OPERATIONS.endpoint.name)
+    assert last < asked.index(FAVOURITES.endpoint.name)
+
+
+def test_closing_breaks_off_and_the_next_sync_goes_on(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    counts: Counter[str] = Counter()
+
+    async def stall(name: str) -> None:
+        counts[name] += 1
+        if counts[OPERATIONS.endpoint.name] > 20:
+            await asyncio.sleep(60)
+
+    settings = make_settings(programme(), warehouse)
+    together = SyncEngine(settings, warehouse, open_api=api_that(stall)).begin(TOGETHER, MARCH)
+    while counts[OPERATIONS.endpoint.name] <= 20:
+        time.sleep(0.01)
+    began = time.monotonic()
+    together.close()
+    assert time.monotonic() - began < 10
+    for feed in TOGETHER:
+        with pytest.raises(asyncio.CancelledError):
+            together.report(feed)
+    report = SyncEngine(settings, warehouse).sync_operations(MARCH)
+    assert report.is_resumed
+    assert report.is_complete
+
+
+def test_what_cannot_begin_fails_for_every_feed(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(programme(), warehouse)
+    nowhere = Warehouse("postgresql://nobody@127.0.0.1:1/none")
+    together = SyncEngine(settings, nowhere).begin(TOGETHER, MARCH)
+    for feed in TOGETHER:
+        with pytest.raises(psycopg.OperationalError):
+            together.report(feed)
+    together.close()
+
+
+def test_feeds_that_share_places_never_hold_more_than_there_are() -> None:
+    held: list[int] = []
+    unsaved = 0
+
+    async def read(assignment: Assignment) -> Outcome:
+        nonlocal unsaved
+        unsaved += 1
+        held.append(unsaved)
+        await asyncio.sleep(0.001)
+        return Outcome(assignment, "done", None)  # type: ignore[arg-type]
+
+    def record(outcomes: Sequence[Outcome]) -> None:
+        nonlocal unsaved
+        time.sleep(0.002)
+        unsaved -= len(outcomes)
+
+    async def main() -> None:
+        places = asyncio.Semaphore(3)
+        chunks = [[Assignment(client, date(2026, 3, 1)) for client in range(40)]]
+        fan_outs = [FanOut(read, record, 3, places) for _ in range(3)]
+        await asyncio.gather(*(fan_out.run(iter(chunks)) for fan_out in fan_outs))
+
+    asyncio.run(main())
+    assert len(held) == 120
+    assert max(held) == 3
+
+
+def test_a_cancelled_caller_leaves_no_statement_behind(warehouse: Warehouse) -> None:
+    def sleep(session: psycopg.Connection[Any]) -> None:
+        session.execute("select pg_sleep(60)")
+
+    async def main() -> None:
+        with LastingSession(warehouse, "lcm sleeper") as lasting:
+            task = asyncio.ensure_future(
+                in_thread(lambda: lasting.run(sleep), breaking_off=lasting)
+            )
+            await asyncio.sleep(0.3)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    began = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - began < 10
+    with warehouse.connect() as session:
+        left = session.execute(
+            "select count(*) from pg_stat_activity"
+            " where application_name = 'lcm sleeper' and state = 'active'"
+        ).fetchone()
+    assert left == (0,)
+
+
+def test_brief_work_is_done_when_its_caller_is_cancelled() -> None:
+    done: list[bool] = []
+
+    def work() -> None:
+        time.sleep(0.3)
+        done.append(True)
+
+    async def main() -> None:
+        task = asyncio.ensure_future(in_thread(work))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert done
+
+    asyncio.run(main())
+
+
+def test_a_feed_is_no_other_name_for_a_step() -> None:
+    """`planned_feeds` knows a feed by the name of its step."""
+    from lcm_pipeline.orchestration.assets import favourites, leads, operations
+
+    steps: dict[str, Feed] = {
+        definition.op.name: feed
+        for definition, feed in ((operations, OPERATIONS), (leads, LEADS), (favourites, FAVOURITES))
+    }
+    assert {name: feed.name for name, feed in steps.items()} == {name: name for name in steps}
