@@ -8,15 +8,13 @@ every chart of the dashboards is asked as its definition says, over the last 90 
 import argparse
 import statistics
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import psycopg
-import yaml
 
+from benchmarks.charts import Question, questions
 from benchmarks.grown import LAST_DAY, Growth, grow, is_grown
 from benchmarks.loading import Batch, load_ours, next_number
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -25,19 +23,23 @@ from lcm_pipeline.warehouse.mart_refreshing import Refreshed, refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
 
 _ROOT = Path(__file__).resolve().parents[1]
-_DEFINITION = _ROOT / "dashboards" / "definition"
 _SMALLEST = Growth(4_000, 200_000)
-_DAYS = 90
 _LOOKS = 3
+_SHOWN = 5
 _MARK = "<!-- made by python -m benchmarks.growth -->"
 
 
 @dataclass(frozen=True)
-class Question:
-    """What one chart asks of its mart."""
+class Refresh:
+    """Seconds of a refresh, and what became of each mart."""
 
-    chart: str
-    statement: str
+    seconds: float
+    marts: list[Refreshed]
+
+    @property
+    def slowest(self) -> list[Refreshed]:
+        """The marts that took longest."""
+        return sorted(self.marts, key=lambda mart: -mart.seconds)[:_SHOWN]
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,9 @@ class Cost:
     size: int
     day_rows: int
     day: float
-    refresh: float
-    recompute: float
-    slowest_marts: tuple[Refreshed, ...]
+    refresh: Refresh
+    recompute: Refresh
     looks: dict[str, float]
-
-
-def questions(last_day: str) -> Iterator[Question]:
-    """The statement of each chart of the definition, over the days up to the last."""
-    marts = yaml.safe_load((_DEFINITION / "marts.yaml").read_text())
-    for path in sorted(_DEFINITION.glob("*.yaml")):
-        page = yaml.safe_load(path.read_text())
-        rows = page if isinstance(page, list) else page.get("rows", [])
-        for chart in (chart for row in rows for chart in row["charts"]):
-            yield Question(chart["title"], _statement(chart, marts, last_day))
 
 
 def measure(warehouse: Warehouse, growth: Growth) -> Cost:
@@ -72,17 +63,13 @@ def measure(warehouse: Warehouse, growth: Growth) -> Cost:
     refresh_marts(warehouse)
     day = _quiet_day(warehouse, growth)
     loaded = load_ours(warehouse, day)
-    refresh = _seconds_of(lambda: refresh_marts(warehouse))
-    began = time.monotonic()
-    marts = refresh_marts(warehouse, everything=True)
-    recompute = time.monotonic() - began
-    slowest = sorted(marts, key=lambda mart: -mart.seconds)[:5]
+    refresh = _refresh(warehouse)
+    recompute = _refresh(warehouse, everything=True)
     with warehouse.connect(autocommit=True) as session:
         size = session.execute("select pg_database_size(current_database())").fetchone()
         looks = {q.chart: _look(session, q) for q in questions(str(LAST_DAY))}
     return Cost(
-        growth, size[0] if size else 0, loaded.rows, loaded.whole, refresh, recompute,
-        tuple(slowest), looks,
+        growth, size[0] if size else 0, loaded.rows, loaded.whole, refresh, recompute, looks
     )  # fmt: skip
 
 
@@ -97,18 +84,20 @@ def as_markdown(costs: list[Cost]) -> str:
         looks = sorted(cost.looks.values())
         lines.append(
             f"| {cost.growth.operations:,} | {cost.growth.clients:,} | {cost.size / 1e9:.1f} GB |"
-            f" {cost.day_rows:,} | {cost.day:.1f} s | {cost.refresh:.1f} s |"
-            f" {cost.recompute:.1f} s | {1000 * statistics.median(looks):.0f} ms |"
+            f" {cost.day_rows:,} | {cost.day:.1f} s | {cost.refresh.seconds:.1f} s |"
+            f" {cost.recompute.seconds:.1f} s | {1000 * statistics.median(looks):.0f} ms |"
             f" {1000 * looks[-1]:.0f} ms |"
         )
     largest = costs[-1]
     lines += ["", f"The slowest charts at {largest.growth.operations:,} operations:", ""]
-    slowest = sorted(largest.looks.items(), key=lambda look: -look[1])[:5]
+    slowest = sorted(largest.looks.items(), key=lambda look: -look[1])[:_SHOWN]
     lines += [f"- {1000 * seconds:.0f} ms: {chart}" for chart, seconds in slowest]
-    lines += ["", "The marts that take longest to compute anew there:", ""]
-    lines += [
-        f"- {m.seconds:.1f} s: `mart.{m.name}`, {m.rows:,} rows" for m in largest.slowest_marts
-    ]
+    for what, refresh in (
+        ("The marts that take longest after a quiet day there", largest.refresh),
+        ("And computed anew", largest.recompute),
+    ):
+        lines += ["", f"{what}:", ""]
+        lines += [f"- {m.seconds:.1f} s: `mart.{m.name}`" for m in refresh.slowest]
     return "\n".join(lines)
 
 
@@ -143,23 +132,6 @@ def _quiet_day(warehouse: Warehouse, growth: Growth) -> Batch:
     return Batch(number, range(1, growth.clients, 100), rows_each=2, day=day)
 
 
-def _statement(chart: dict[str, Any], marts: dict[str, Any], last_day: str) -> str:
-    mart = marts["marts"][chart["mart"]]
-    calculated = marts["calculated"]
-    given = [chart["x"]] if "x" in chart else []
-    names = [*given, *chart.get("by", [])]
-    columns = [calculated[name][-1] if name in calculated else name for name in names]
-    known = mart.get("metrics", {})
-    measures = [known[name][-1] if name in known else f"max({name})"
-                for name in chart.get("metrics", [])]  # fmt: skip
-    where = f" where {mart['time']} > date '{last_day}' - {_DAYS}" if "time" in mart else ""
-    places = ", ".join(str(place + 1) for place in range(len(columns)))
-    group = f" group by {places}" if columns and measures else ""
-    selected = ", ".join([*columns, *measures]) or "*"
-    limit = f" limit {chart['limit']}" if "limit" in chart else ""
-    return f"select {selected} from mart.{chart['mart']}{where}{group}{limit}"
-
-
 def _look(session: psycopg.Connection, question: Question) -> float:
     times = []
     for _ in range(_LOOKS):
@@ -169,10 +141,10 @@ def _look(session: psycopg.Connection, question: Question) -> float:
     return statistics.median(times)
 
 
-def _seconds_of(work: Any) -> float:
+def _refresh(warehouse: Warehouse, *, everything: bool = False) -> Refresh:
     began = time.monotonic()
-    work()
-    return time.monotonic() - began
+    marts = refresh_marts(warehouse, everything=everything)
+    return Refresh(time.monotonic() - began, marts)
 
 
 if __name__ == "__main__":

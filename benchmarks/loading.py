@@ -3,21 +3,29 @@
 Both load new operations of known clients into the same grown warehouse, in turns. Ours stages
 them with their ledger, decides what to take, compares, keeps history, writes, remembers the state
 and notes what the marts have to know, in one transaction; the bare one knows nothing of all that.
-Then the same rows come again, which must write nothing, while a reader loops a dashboard's query.
+Then the same rows come again, which must write nothing, while a reader loops what the charts of the
+dashboards ask, and another counts a day's rows in core. A watcher samples whether either waits for
+a lock.
 """
 
 import argparse
+import itertools
+import multiprocessing
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import psycopg
 
+from benchmarks.charts import questions
 from benchmarks.grown import LAST_DAY, Growth, grow, is_grown
 from lcm_pipeline.model.readings import Assignment, Landing, Outcome
 from lcm_pipeline.model.tables import operations
@@ -31,13 +39,16 @@ from lcm_pipeline.warehouse.sessions import LastingSession
 
 _ROWS_EACH = 50
 _BATCH = 64
-_DASHBOARD = (
-    "select day, net_sales, buyers from mart.program_daily where day > date '2026-01-01'",
-    "select day, sum(net_sales) from mart.store_daily where day > date '2026-03-01' group by day",
-    "select count(*) from core.operations where operation_date = date '2026-03-15'",
+_COUNT = "select count(*) from core.operations where operation_date = date '2026-03-15'"
+_READER = "lcm benchmark reader"
+_SAMPLE_SECONDS = 0.005
+_WAITING = (
+    "select count(*) from pg_stat_activity"
+    f" where application_name = '{_READER}' and wait_event_type = 'Lock'"
 )
 
 Record = tuple[object, ...]
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -72,8 +83,8 @@ class Timing:
         return self.staged + self.published
 
 
-def load_ours(warehouse: Warehouse, batch: Batch) -> Timing:
-    """Stage and publish as a sync does, without the API."""
+def load_ours(warehouse: Warehouse, batch: Batch, *, is_known: bool = False) -> Timing:
+    """Stage and publish as a sync does, without the API. is_known: the rows were loaded before."""
     window = Window(LAST_DAY + timedelta(days=batch.number), LAST_DAY + timedelta(batch.number))
     with LastingSession(warehouse, "lcm benchmark") as lasting:
         run = own_run(lasting, "operations", window)
@@ -81,7 +92,9 @@ def load_ours(warehouse: Warehouse, batch: Batch) -> Timing:
         lasting.run(lambda session: _enlist(session, run.run_id, window, batch.clients))
         versions = lasting.run(lambda session: _versions(session, batch.clients))
         began = time.monotonic()
-        for outcomes in _outcomes(batch, window, versions):
+        for outcomes in _outcomes(
+            batch, window, versions, added=0 if is_known else batch.rows_each
+        ):
             lasting.run(
                 lambda session, o=outcomes: ledger.record_outcomes(session, run, (operations,), o)
             )
@@ -117,35 +130,59 @@ def load_bare(warehouse: Warehouse, batch: Batch) -> Timing:
         return Timing(staged - began, time.monotonic() - staged, written)
 
 
-class Reader:
-    """Loops a dashboard's queries in a thread and times each."""
+@dataclass(frozen=True)
+class Looks:
+    """How long each look of a reader took, in seconds."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
-        self.seconds: list[float] = []
-        self._warehouse = warehouse
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._read)
-
-    def __enter__(self) -> "Reader":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._is_over.set()
-        self._thread.join()
+    seconds: list[float]
 
     @property
     def slowest_percentile(self) -> float:
         """Seconds that 99 of 100 looks stayed below."""
         return statistics.quantiles(self.seconds, n=100)[98]
 
-    def _read(self) -> None:
-        with self._warehouse.connect(autocommit=True) as session:
-            while not self._is_over.is_set():
-                for statement in _DASHBOARD:
-                    began = time.monotonic()
-                    session.execute(statement.encode()).fetchall()
-                    self.seconds.append(time.monotonic() - began)
+
+@contextmanager
+def looping(work: Callable[..., list[float]], *values: object) -> Iterator[Looks]:
+    """Loop some work for the length of the context, in a process of its own: it waits for no GIL.
+
+    work: takes the values, and an event that ends it; answers seconds.
+    """
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(1, context) as pool:
+        is_over, looks = manager.Event(), Looks([])
+        done = pool.submit(work, *values, is_over)
+        try:
+            yield looks
+        finally:
+            is_over.set()
+            looks.seconds.extend(done.result())
+
+
+def ask(url: str, statements: Sequence[str], is_over: threading.Event) -> list[float]:
+    """Ask some questions in turns; answers how long each took."""
+    seconds = []
+    with Warehouse(url).connect(autocommit=True, application_name=_READER) as session:
+        while not is_over.is_set():
+            for statement in statements:
+                began = time.monotonic()
+                session.execute(statement.encode()).fetchall()
+                seconds.append(time.monotonic() - began)
+    return seconds
+
+
+def watch_locks(url: str, is_over: threading.Event) -> list[float]:
+    """Sample whether a reader waits for a lock; answers how long on end one did, by sample."""
+    seconds = []
+    since: float | None = None
+    with Warehouse(url).connect(autocommit=True, application_name="lcm watcher") as session:
+        while not is_over.is_set():
+            row = session.execute(_WAITING).fetchone()
+            now = time.monotonic()
+            since = (since or now) if row and row[0] else None
+            seconds.append(now + _SAMPLE_SECONDS - since if since else 0.0)
+            time.sleep(_SAMPLE_SECONDS)
+    return seconds
 
 
 def main() -> None:
@@ -175,19 +212,73 @@ def main() -> None:
 
 
 def _load_again(warehouse: Warehouse, batch: Batch) -> None:
-    with Reader(warehouse) as alone:
-        time.sleep(5)
+    charts = [question.statement for question in questions(str(LAST_DAY))]
+    alone = _watched(warehouse, charts, lambda: time.sleep(30))
+    _tell(alone, "alone", alone.medians)
     dead = _dead_rows(warehouse)
-    with Reader(warehouse) as reader:
-        again = load_ours(warehouse, batch)
-    print(f"the same rows again: {_told(again)}, dead rows {_dead_rows(warehouse) - dead:,}")
-    with Reader(warehouse) as busy:
-        load_ours(warehouse, Batch(batch.number + 1, batch.clients))
-    for name, what in (("alone", alone), ("beside a re-sync", reader), ("beside a load", busy)):
+    again = _watched(warehouse, charts, lambda: load_ours(warehouse, batch, is_known=True))
+    dead = _dead_rows(warehouse) - dead
+    print(f"the same rows again: {_told(again.done)}, dead rows {dead:,}")
+    _tell(again, "beside a re-sync", alone.medians)
+    following = Batch(batch.number + 1, batch.clients)
+    load = _watched(warehouse, charts, lambda: load_ours(warehouse, following))
+    print(f"a load beside readers: {_told(load.done)}")
+    _tell(load, "beside a load", alone.medians)
+
+
+@dataclass(frozen=True)
+class Watched(Generic[ResultT]):
+    """What some work answered, and the readers beside it. waits: for a lock, in seconds, by sample.
+
+    charts: how long each look took, chart after chart, over and over. counts: a day's rows in core.
+    """
+
+    done: ResultT
+    charts: Looks
+    counts: Looks
+    waits: list[float]
+    kinds: int
+
+    @property
+    def medians(self) -> list[float]:
+        """Seconds that each chart takes as a rule."""
+        seconds = self.charts.seconds
+        return [statistics.median(seconds[at :: self.kinds]) for at in range(self.kinds)]
+
+    def slower(self, medians: Sequence[float]) -> Looks:
+        """By how much each look at a chart took longer than it does as a rule."""
+        usual = itertools.cycle(medians)
+        return Looks([max(0.0, took - next(usual)) for took in self.charts.seconds])
+
+
+def _watched(
+    warehouse: Warehouse, charts: Sequence[str], work: Callable[[], ResultT]
+) -> Watched[ResultT]:
+    """Do some work beside readers, and watch whether these wait for a lock."""
+    with (
+        looping(ask, warehouse.url, charts) as looks,
+        looping(ask, warehouse.url, [_COUNT]) as counts,
+        looping(watch_locks, warehouse.url) as waits,
+    ):
+        done = work()
+    return Watched(done, looks, counts, waits.seconds, len(charts))
+
+
+def _tell(watched: Watched[ResultT], when: str, medians: Sequence[float]) -> None:
+    for what, looks in (
+        ("charts", watched.charts),
+        ("charts, more than as a rule", watched.slower(medians)),
+        ("a day's rows in core", watched.counts),
+    ):
         print(
-            f"a reader {name}: {len(what.seconds):,} looks, 99 % below"
-            f" {1000 * what.slowest_percentile:.0f} ms, slowest {1000 * max(what.seconds):.0f} ms"
+            f"{what}, {when}: {len(looks.seconds):,} looks, 99 % below"
+            f" {1000 * looks.slowest_percentile:.0f} ms, slowest {1000 * max(looks.seconds):.0f} ms"
         )
+    print(
+        f"locks, {when}: {len(watched.waits):,} samples, the longest wait of a reader"
+        f" {1000 * max(watched.waits):.0f} ms",
+        flush=True,
+    )
 
 
 def _told(timing: Timing) -> str:
@@ -222,7 +313,7 @@ def _record(number: int, client_id: int, row: int, day: date) -> Record:
 
 
 def _outcomes(
-    batch: Batch, window: Window, versions: dict[int, tuple[int, int]]
+    batch: Batch, window: Window, versions: dict[int, tuple[int, int]], *, added: int
 ) -> Iterator[list[Outcome]]:
     now = datetime.now(UTC)
     for at in range(0, len(batch.clients), _BATCH):
@@ -233,7 +324,7 @@ def _outcomes(
                 now,
                 Landing({operations.name: batch.records(client_id)}),
                 reading="delta",
-                source_total=versions[client_id][1] + batch.rows_each,
+                source_total=versions[client_id][1] + added,
                 fingerprint=batch.number.to_bytes(8),
             )
             for client_id in batch.clients[at : at + _BATCH]

@@ -8,8 +8,10 @@ one transaction; readers of these wait meanwhile, and whoever could read them ca
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.warehouse.mart_refreshing import fill_clients, forget_refreshes
+from lcm_pipeline.warehouse.mart_keeping import Keeper
+from lcm_pipeline.warehouse.mart_refreshing import forget_refreshes
 from lcm_pipeline.warehouse.marts import Mart, marts
+from lcm_pipeline.warehouse.sessions import grant_memory
 
 _INSTALLED = "select name, checksum from public.lcm_marts"
 
@@ -102,16 +104,20 @@ def _make_anew(session: psycopg.Connection, anew: list[Mart], surplus: set[str])
     """Drop some marts and make them again; nothing of anyone else goes with them."""
     grants = session.execute(_GRANTS).fetchall()
     _drop(session, [*surplus, *(mart.name for mart in anew)])
-    session.execute("set local work_mem = '128MB'")
+    grant_memory(session)
+    has_tables = any(mart.kind == "table" for mart in anew)
+    keeper = Keeper.of_everyone(session) if has_tables else None
     owner_is_loader = session.execute(_LOADER_TAKES_OVER).fetchone() == (True,)
     for mart in anew:
         session.execute(mart.text.encode())
-        if mart.kind == "table":
-            fill_clients(session, mart.name)
+        if keeper is not None and mart.kind == "table":
+            keeper.replace(mart)
         if mart.kind != "view" and owner_is_loader:
             session.execute(
                 SQL("alter table {} owner to lcm_loader").format(Identifier("mart", mart.name))
             )
+    if keeper is not None:
+        keeper.close()
     forget_refreshes(session, [mart.name for mart in anew])
     present = {mart.name for mart in anew}
     for name, role, privilege in grants:

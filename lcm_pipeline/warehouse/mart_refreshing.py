@@ -1,9 +1,9 @@
 """Brings the stored marts up to date: all of a call tell of one state of the warehouse.
 
 One transaction at repeatable read: readers see the old answers until they see the new ones, and
-are never locked out. Marts kept by client compute the clients that changed; a materialized view is
-computed whole, and the rows that differ are written. The surprising fact: the state that a mart
-tells of is remembered as a digest, and an equal state is not computed again.
+are never locked out. Tables compute the clients and days that changed (`mart_keeping`); a
+materialized view is computed whole, and the rows that differ are written. The surprising fact: the
+state that a mart tells of is remembered as a digest, and an equal state is not computed again.
 """
 
 import time
@@ -16,22 +16,19 @@ from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.mart_keeping import Keeper
 from lcm_pipeline.warehouse.marts import Mart, marts
-from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.sessions import LastingSession, grant_memory
 from lcm_pipeline.warehouse.statements import query
 
 _LOCK = 0x6C636D04
 # What is pending, in quarantine, or seen again unchanged is told by runs that write no row.
 _ALWAYS = frozenset({"data_completeness", "leads_sla", "restatements"})
-# Sorts and hashes of a refresh; those of readers keep the server's own bound.
-_MEMORY = "128MB"
-# After so many rows, what reads them in the same transaction needs fresh statistics.
-_MANY_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What became of one mart. rows: that it has, or, kept by client, that were written anew.
+    """What became of one mart. rows: that it has, or, of a table, that were written anew.
 
     is_skipped: it told of the present state already.
     """
@@ -51,21 +48,11 @@ def refresh_marts(
     """
     wanted = [mart for mart in marts() if names is None or mart.name in names]
     if any(mart.kind == "table" for mart in wanted):
-        # A client that changed is noted once for all that are kept by client.
+        # A client that changed is noted once for all tables.
         wanted = [mart for mart in marts() if mart in wanted or mart.kind == "table"]
     wanted = [mart for mart in wanted if mart.kind != "view"]
     with LastingSession(warehouse, "lcm marts") as lasting:
         return lasting.run(lambda session: _refresh_alone(session, wanted, everything))
-
-
-def fill_clients(session: psycopg.Connection, name: str) -> None:
-    """Fill a mart kept by client that is empty, of all clients, within a transaction."""
-    session.execute(
-        "insert into refresh.scope (client_id) select distinct client_id from core.operations"
-    )
-    session.execute("analyze refresh.scope")
-    _replace_clients(session, name)
-    session.execute("delete from refresh.scope")
 
 
 def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
@@ -83,7 +70,7 @@ def _refresh_alone(
     session.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
         with session.transaction():
-            session.execute(SQL("set local work_mem = {}").format(_MEMORY))
+            grant_memory(session)
             return _refresh(session, wanted, everything)
     finally:
         # A session that is lost is closed, and that unlocks too.
@@ -96,13 +83,14 @@ def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) 
     row = session.execute(query("mart_signature")).fetchone()
     signature = row[0] if row else ""
     known = set() if everything else _known(session, signature)
-    if any(mart.kind == "table" and mart.name not in known for mart in wanted):
-        session.execute(query("fill_refresh_scope"), {"everyone": everything})
-        session.execute("analyze refresh.scope")
-        known -= {mart.name for mart in wanted if mart.kind == "table"}
-    told = [_refresh_one(session, mart, is_known=mart.name in known) for mart in wanted]
-    if any(mart.kind == "table" for mart in wanted):
-        session.execute("delete from refresh.scope")
+    tables = {mart.name for mart in wanted if mart.kind == "table"}
+    keeper = None
+    if tables - known:
+        known -= tables
+        keeper = Keeper.of_changes(session, is_everyone=everything)
+    told = [_refresh_one(session, mart, keeper, is_known=mart.name in known) for mart in wanted]
+    if keeper is not None:
+        keeper.close()
         session.execute(query("settle_refresh"))
     session.execute(
         "insert into refresh.marts (name, signature, refreshed_at) select name, %s, now()"
@@ -120,12 +108,14 @@ def _known(session: psycopg.Connection, signature: str) -> set[str]:
     return {name for (name,) in rows.fetchall()} - _ALWAYS
 
 
-def _refresh_one(session: psycopg.Connection, mart: Mart, *, is_known: bool) -> Refreshed:
+def _refresh_one(
+    session: psycopg.Connection, mart: Mart, keeper: Keeper | None, *, is_known: bool
+) -> Refreshed:
     if is_known:
         return Refreshed(mart.name, 0, 0.0, is_skipped=True)
     began = time.monotonic()
-    if mart.kind == "table":
-        rows = _replace_clients(session, mart.name)
+    if keeper is not None and mart.kind == "table":
+        rows = keeper.replace(mart)
     else:
         rows = _recompute(session, mart.name)
     return Refreshed(mart.name, rows, time.monotonic() - began)
@@ -142,16 +132,3 @@ def _recompute(session: psycopg.Connection, name: str) -> int:
     session.execute(SQL("refresh materialized view {} {}").format(how, place))
     counted = session.execute(SQL("select count(*) from {}").format(place)).fetchone()
     return int(counted[0]) if counted else 0
-
-
-def _replace_clients(session: psycopg.Connection, name: str) -> int:
-    """Compute a mart anew for the clients in scope; answers the rows written."""
-    kept, formula = Identifier("mart", name), Identifier("refresh", name)
-    session.execute(
-        SQL("delete from {} as kept using refresh.scope where kept.client_id = scope.client_id")
-        .format(kept)
-    )  # fmt: skip
-    rows = session.execute(SQL("insert into {} select * from {}").format(kept, formula)).rowcount
-    if rows > _MANY_ROWS:
-        session.execute(SQL("analyze {}").format(kept))
-    return rows

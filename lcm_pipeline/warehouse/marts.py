@@ -1,7 +1,8 @@
 """The marts as their files say: sql/marts, one file each, with question, grain and formula.
 
 Most are materialized views, computed anew by a refresh. A file that makes a table keeps it by
-client: its formula is a view in the schema `refresh`, of the clients in `refresh.scope` alone.
+client, day or month: its formula is a view in the schema `refresh`, of the clients in
+`refresh.scope`, the days in `refresh.days` or their months in `refresh.months` alone.
 What a refresh starts from (the readings, the last day known) are plain views, always of now.
 """
 
@@ -17,6 +18,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.statements import sql_folder
 
 Kind = Literal["view", "materialized view", "table"]
+Keeping = Literal["client", "day", "month"]
 
 _READS = re.compile(r"\b(?:from|join)\s+mart\.(\w+)|from mart\.(\w+),", re.IGNORECASE)
 _TABLES = re.compile(r"\b(?:from|join)\s+(?:core|history)\.(\w+)", re.IGNORECASE)
@@ -43,9 +45,18 @@ class Mart:
 
     @cached_property
     def kind(self) -> Kind:
-        """What it is in the database; a table is kept by client."""
+        """What it is in the database; a table is kept by something."""
         kinds: dict[str, Kind] = {name: kind for kind, name in _MAKES.findall(self.text)}
         return kinds[self.name]
+
+    @property
+    def kept_by(self) -> Keeping | None:
+        """What a refresh computes a table for; None for what is no table."""
+        if self.kind != "table":
+            return None
+        if "refresh.days" in self.text:
+            return "day"
+        return "month" if "refresh.months" in self.text else "client"
 
 
 def marts() -> list[Mart]:

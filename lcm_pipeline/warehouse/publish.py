@@ -19,6 +19,7 @@ from lcm_pipeline.warehouse import upserts
 from lcm_pipeline.warehouse.ledger import staging_of
 from lcm_pipeline.warehouse.partitions import ensure_partitions, months_ahead
 from lcm_pipeline.warehouse.runs import Run
+from lcm_pipeline.warehouse.sessions import grant_memory
 from lcm_pipeline.warehouse.statements import query
 
 _LOCK = 0x6C636D03
@@ -55,6 +56,7 @@ def publish(
     for table in tables:
         _prepare_partitions(session, run, table)
     with _alone(session), session.transaction():
+        grant_memory(session)
         again = _select_fetches(session, run, tables)
         if again and not partly:
             return Published(0, 0, again)
@@ -144,6 +146,9 @@ def _collect(session: psycopg.Connection, table: CoreTable) -> None:
         days = found if found and found[0] else None
     session.execute(upserts.collect_changed(table, days))
     session.execute(SQL("analyze {}").format(Identifier(f"changed_{table.name}")))
+    if upserts.moves_within_clients(table):
+        session.execute(upserts.collect_doubtful(table))
+        session.execute(SQL("analyze {}").format(Identifier(f"doubtful_{table.name}")))
     session.execute(upserts.collect_gone(table))
     session.execute(SQL("analyze {}").format(Identifier(f"gone_{table.name}")))
 

@@ -23,6 +23,14 @@ _PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 _CANCEL_SECONDS = 5.0
 
 
+def grant_memory(session: psycopg.Connection) -> None:
+    """Let sorts and hashes of the open transaction stay in memory, where the server's bound is low.
+
+    For the few transactions that work on millions of rows; readers keep the server's own bound.
+    """
+    session.execute("set local work_mem = '128MB'")
+
+
 def _end_with_client(session: psycopg.Connection) -> None:
     """Let the server notice within a statement that its client is gone, where it can."""
     with suppress(psycopg.errors.InvalidParameterValue):

@@ -10,7 +10,7 @@ from datetime import date
 from psycopg import sql
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from lcm_pipeline.model.tables import CoreTable, NamedThing
+from lcm_pipeline.model.tables import WHOLE_CLIENTS, CoreTable, NamedThing
 from lcm_pipeline.warehouse.ledger import staging_of
 from lcm_pipeline.warehouse.runs import Run
 
@@ -63,6 +63,26 @@ def collect_changed(table: CoreTable, days: tuple[date, date] | None) -> Compose
         theirs=_names(_values(table), "stored"),
         ours=_names(_values(table), "incoming"),
     )
+
+
+def collect_doubtful(table: CoreTable) -> Composed:
+    """Gather the clients of whose rows one may have moved here from another day.
+
+    A full reading needs none: the row of the old day is one that it did not bring. A delta brings
+    some rows of a client and the new total. A row that moved is new on its day, and was in the
+    total before: so is one that was in quarantine, and one that vanished took from the total. Thus
+    rows that are new here are never fewer than those that came on top, unless the source sent new
+    ones that went into quarantine; where they are as many, none has moved.
+    """
+    return SQL(
+        "create temp table {doubtful} on commit drop as select publishing.client_id"
+        " from publishing join {changed} as changed on changed.client_id = publishing.client_id"
+        " where publishing.reading <> 'full' and (changed.is_new or changed.was_deleted)"
+        " group by publishing.client_id, publishing.window_from, publishing.rows,"
+        " publishing.known_total, publishing.quarantined"
+        " having publishing.quarantined > 0"
+        " or count(*) is distinct from publishing.rows - publishing.known_total"
+    ).format(doubtful=_doubtful(table), changed=_changed(table))
 
 
 def collect_gone(table: CoreTable) -> Composed:
@@ -119,16 +139,20 @@ def keep_history(table: CoreTable) -> Composed:
 
 
 def write_changed(table: CoreTable) -> Composed:
-    """Insert or update the changed rows; parameter: the run."""
+    """Insert or update the changed rows; parameter: the run.
+
+    Client by client: a join leaves them in no order, and each would go to another index page.
+    """
     return SQL(
         "insert into core.{name} ({columns}, sync_run_id, first_seen_at, synced_at)"
-        " select {columns}, %(run_id)s, now(), now() from {changed}"
+        " select {columns}, %(run_id)s, now(), now() from {changed} order by {order}"
         " on conflict ({key}) do update set {set}, deleted_at = null,"
         " sync_run_id = excluded.sync_run_id, synced_at = excluded.synced_at"
     ).format(
         name=Identifier(table.name),
         columns=_names(table.columns),
         changed=_changed(table),
+        order=_names(table.identity),
         key=_names(table.key),
         set=_assignments(_values(table)),
     )
@@ -168,13 +192,25 @@ def remember_names(thing: NamedThing) -> Composed:
     )
 
 
+def moves_within_clients(table: CoreTable) -> bool:
+    """Whether the total of a client tells that none of its rows moved to another day."""
+    return table.date_column is not None and table.covered_by is WHOLE_CLIENTS
+
+
 def _moved_to_another_day(table: CoreTable) -> Composed:
     assert table.date_column is not None  # noqa: S101 - asked by collect_gone
+    # Each row is looked up in all months: for those who came to a thousand rows, a long time.
+    among: SQL | Composed = SQL("")
+    if moves_within_clients(table):
+        among = SQL(
+            " join {doubtful} as doubtful on doubtful.client_id = changed.client_id"
+        ).format(doubtful=_doubtful(table))
     return SQL(
-        " union select {key} from core.{name} as stored join {changed} as changed on {same}"
+        " union select {key} from {changed} as changed{among} join core.{name} as stored on {same}"
         " where stored.{day} <> changed.{day} and stored.deleted_at is null"
         " and (changed.is_new or changed.was_deleted)"
     ).format(
+        among=among,
         key=_names(table.key, "stored"),
         name=Identifier(table.name),
         changed=_changed(table),
@@ -201,6 +237,10 @@ def _incoming(table: CoreTable) -> Identifier:
 
 def _changed(table: CoreTable) -> Identifier:
     return Identifier(f"changed_{table.name}")
+
+
+def _doubtful(table: CoreTable) -> Identifier:
+    return Identifier(f"doubtful_{table.name}")
 
 
 def _gone(table: CoreTable) -> Identifier:

@@ -5,21 +5,10 @@
 --   than lapse_days days before the end of the month before and no longer is. reactivated: bought in
 --   the month, lapse_days days or more after the purchase before.
 create materialized view mart.activity_monthly as
-with purchase_days as (
-    select
-        client_id,
-        day,
-        lag(day) over steps as earlier_day,
-        coalesce(lead(day) over steps, 'infinity') as later_day
-    from mart.cheques
-    where not is_refund and day <= (select operations_day from mart.as_of)
-    group by client_id, day
-    window steps as (partition by client_id order by day)
-),
-
-months as (
+with months as (
     select
         series::date as month,
+        (extract(year from series) * 12 + extract(month from series))::integer as number,
         least((series + interval '1 month')::date - 1, as_of.operations_day) as last_day
     from
         mart.as_of,
@@ -30,49 +19,95 @@ months as (
         ) as series
 ),
 
+bought as (
+    select
+        client_id,
+        month,
+        last_day,
+        longest_gap_days,
+        (extract(year from month) * 12 + extract(month from month))::integer as number,
+        lead(month) over (partition by client_id order by month) as later_month
+    from mart.purchase_months
+    where purchases > 0
+),
+
+-- The last purchase so far, at the end of its own month and of those up to the next purchase.
 standing as (
     select
         months.month,
-        purchase_days.client_id,
-        months.last_day - purchase_days.day < 30 as is_active_30,
-        months.last_day - purchase_days.day < 90 as is_active_90,
-        months.last_day - purchase_days.day < 365 as is_active_365,
-        purchase_days.day < months.month
-        and months.month - 1 - purchase_days.day < parameters.lapse_days
-        and months.last_day - purchase_days.day >= parameters.lapse_days as is_lapsed
-    from months
+        months.last_day,
+        bought.client_id,
+        months.last_day - bought.last_day < 30 as is_active_30,
+        months.last_day - bought.last_day < 90 as is_active_90,
+        months.last_day - bought.last_day < 365 as is_active_365,
+        bought.month < months.month
+        and months.month - 1 - bought.last_day < parameters.lapse_days
+        and months.last_day - bought.last_day >= parameters.lapse_days as is_lapsed,
+        bought.month = months.month and bought.longest_gap_days >= parameters.lapse_days
+            as is_reactivated
+    from bought
     cross join mart.parameters
-    inner join purchase_days
-        on months.last_day >= purchase_days.day and months.last_day < purchase_days.later_day
+    cross join mart.as_of
+    cross join lateral
+        generate_series(
+            bought.number,
+            (
+                extract(year from coalesce(bought.later_month - 1, as_of.operations_day)) * 12
+                + extract(month from coalesce(bought.later_month - 1, as_of.operations_day))
+            )::integer
+        ) as series (number)
+    inner join months on months.number = series.number
 ),
 
--- Who bought in the month has an own last purchase in it, so the pieces add up by client.
-returned as (
-    select distinct date_trunc('month', purchase_days.day)::date as month, purchase_days.client_id
-    from purchase_days
-    cross join mart.parameters
-    where purchase_days.day - purchase_days.earlier_day >= parameters.lapse_days
-),
-
-enrolled as (
+pieces as (
     select
         months.month,
         months.last_day,
         members.pos_id,
         members.card_type,
         count(*) as members,
+        0 as active_30_days,
+        0 as active_90_days,
+        0 as active_365_days,
+        0 as lapsed,
+        0 as reactivated
+    from months
+    inner join mart.members on members.registration_date <= months.last_day
+    group by months.month, months.last_day, members.pos_id, members.card_type
+    union all
+    select
+        standing.month,
+        standing.last_day,
+        members.pos_id,
+        members.card_type,
+        0 as members,
         count(*) filter (where standing.is_active_30) as active_30_days,
         count(*) filter (where standing.is_active_90) as active_90_days,
         count(*) filter (where standing.is_active_365) as active_365_days,
         count(*) filter (where standing.is_lapsed) as lapsed,
-        count(returned.client_id) as reactivated
-    from months
-    inner join mart.members on members.registration_date <= months.last_day
-    left join standing
-        on standing.month = months.month and standing.client_id = members.client_id
-    left join returned
-        on returned.month = months.month and returned.client_id = members.client_id
-    group by months.month, months.last_day, members.pos_id, members.card_type
+        count(*) filter (where standing.is_reactivated) as reactivated
+    from standing
+    inner join mart.members
+        on
+            members.client_id = standing.client_id
+            and members.registration_date <= standing.last_day
+    group by standing.month, standing.last_day, members.pos_id, members.card_type
+),
+
+enrolled as (
+    select
+        month,
+        last_day,
+        pos_id,
+        card_type,
+        sum(members)::bigint as members,
+        sum(active_30_days)::bigint as active_30_days,
+        sum(active_90_days)::bigint as active_90_days,
+        sum(active_365_days)::bigint as active_365_days,
+        sum(lapsed)::bigint as lapsed,
+        sum(reactivated)::bigint as reactivated
+    from pieces
+    group by month, last_day, pos_id, card_type
 )
 
 select

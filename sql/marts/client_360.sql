@@ -9,15 +9,14 @@ create materialized view mart.client_360 as
 with bought as (
     select
         client_id,
-        min(day) filter (where not is_refund) as first_purchase_date,
-        max(day) filter (where not is_refund) as last_purchase_date,
-        count(*) filter (where not is_refund) as purchases,
-        count(*) filter (where is_refund) as refunds,
-        sum(amount) filter (where not is_refund) as purchase_amount,
-        sum(net_amount) as net_sales,
-        max(day) filter (where redeemed > 0 and not is_refund) as last_redemption_date
-    from mart.cheques
-    where day <= (select operations_day from mart.as_of)
+        min(first_day) as first_purchase_date,
+        max(last_day) as last_purchase_date,
+        sum(purchases)::bigint as purchases,
+        sum(refunds)::bigint as refunds,
+        sum(purchase_amount) as purchase_amount,
+        sum(net_sales) as net_sales,
+        max(last_redemption_day) as last_redemption_date
+    from mart.purchase_months
     group by client_id
 ),
 

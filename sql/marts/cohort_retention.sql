@@ -29,15 +29,14 @@ bought as (
         greatest(
             0,
             (
-                (extract(year from cheques.day) - extract(year from members.registration_date)) * 12
-                + extract(month from cheques.day) - extract(month from members.registration_date)
+                (extract(year from bought.month) - extract(year from members.registration_date)) * 12
+                + extract(month from bought.month) - extract(month from members.registration_date)
             )::integer
         ) as month_number,
-        count(distinct cheques.client_id) filter (where not cheques.is_refund) as buyers,
-        sum(cheques.net_amount) as net_sales
-    from mart.cheques
-    inner join mart.members on members.client_id = cheques.client_id
-    where cheques.day <= (select operations_day from mart.as_of)
+        count(distinct bought.client_id) filter (where bought.purchases > 0) as buyers,
+        sum(bought.net_sales) as net_sales
+    from mart.purchase_months as bought
+    inner join mart.members on members.client_id = bought.client_id
     group by 1, 2
 )
 

@@ -4,27 +4,27 @@
 --   amount. Coupon uses are purchases with a coupon number.
 create materialized view mart.discount_burden as
 select
-    cheques.day,
-    cheques.pos_id,
+    sales.day,
+    sales.pos_id,
     points_of_sale.name as store_name,
-    sum(cheques.amount) as purchase_amount,
-    sum(cheques.discount) as discount,
-    round(sum(cheques.redeemed) * parameters.point_value, 2) as redeemed_value,
-    sum(cheques.certificate_redeemed) as certificate_redeemed,
+    sum(sales.purchase_amount) as purchase_amount,
+    sum(sales.discount) as discount,
+    round(sum(sales.redeemed_on_purchases) * parameters.point_value, 2) as redeemed_value,
+    sum(sales.certificate_redeemed) as certificate_redeemed,
     round(
         (
-            sum(cheques.discount)
-            + sum(cheques.redeemed) * parameters.point_value
-            + sum(cheques.certificate_redeemed)
-        ) / nullif(sum(cheques.amount), 0),
+            sum(sales.discount)
+            + sum(sales.redeemed_on_purchases) * parameters.point_value
+            + sum(sales.certificate_redeemed)
+        ) / nullif(sum(sales.purchase_amount), 0),
         4
     ) as burden,
-    count(*) filter (where cheques.has_coupon) as coupon_uses
-from mart.cheques
+    sum(sales.coupon_uses)::bigint as coupon_uses
+from mart.sales_daily as sales
 cross join mart.parameters
-left join core.points_of_sale on points_of_sale.pos_id = cheques.pos_id
-where not cheques.is_refund and cheques.day <= (select operations_day from mart.as_of)
-group by cheques.day, cheques.pos_id, points_of_sale.name, parameters.point_value;
+left join core.points_of_sale on points_of_sale.pos_id = sales.pos_id
+where sales.purchases > 0 and sales.day <= (select operations_day from mart.as_of)
+group by sales.day, sales.pos_id, points_of_sale.name, parameters.point_value;
 
 create unique index on mart.discount_burden (day, pos_id);
 

@@ -5,9 +5,9 @@
 --   is that day). The share is final once is_mature says that so many days have passed.
 create materialized view mart.enrolment_daily as
 with first_purchases as (
-    select client_id, min(day) as day
-    from mart.cheques
-    where not is_refund and day <= (select operations_day from mart.as_of)
+    select client_id, min(first_day) as day
+    from mart.purchase_months
+    where purchases > 0
     group by client_id
 ),
 

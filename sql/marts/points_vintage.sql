@@ -32,17 +32,30 @@ days as (
     select distinct day from grid
 ),
 
+-- There are few pairs of days and many versions.
+spans as (
+    select
+        date_trunc('month', lot_versions.issue_date)::date as issue_month,
+        lot_versions.first_day,
+        lot_versions.end_day,
+        sum(lot_versions.remain) as points
+    from mart.lot_versions
+    inner join mart.lots
+        on lots.client_id = lot_versions.client_id and lots.lot_id = lot_versions.lot_id
+    group by
+        date_trunc('month', lot_versions.issue_date)::date,
+        lot_versions.first_day,
+        lot_versions.end_day
+),
+
 open_lots as (
     select
         days.day,
-        date_trunc('month', lot_versions.issue_date)::date as issue_month,
-        sum(lot_versions.remain) as points
+        spans.issue_month,
+        sum(spans.points) as points
     from days
-    inner join mart.lot_versions
-        on days.day >= lot_versions.first_day and days.day < lot_versions.end_day
-    inner join mart.lots
-        on lots.client_id = lot_versions.client_id and lots.lot_id = lot_versions.lot_id
-    group by days.day, date_trunc('month', lot_versions.issue_date)::date
+    inner join spans on days.day >= spans.first_day and days.day < spans.end_day
+    group by days.day, spans.issue_month
 ),
 
 -- A lot's own movements, by the month in which they fell.

@@ -41,12 +41,8 @@ balances as (
 ),
 
 sold as (
-    select
-        day,
-        count(*) filter (where not is_refund) as purchases,
-        sum(net_amount) as net_sales,
-        count(distinct client_id) filter (where not is_refund) as buyers
-    from mart.cheques
+    select day, sum(purchases)::bigint as purchases, sum(net_sales) as net_sales
+    from mart.sales_daily
     group by day
 ),
 
@@ -74,7 +70,7 @@ select
     readings.last_day as balance_observed_date,
     coalesce(sold.purchases, 0) as purchases,
     coalesce(sold.net_sales, 0) as net_sales,
-    coalesce(sold.buyers, 0) as buyers
+    coalesce(buyers_daily.buyers, 0) as buyers
 from days
 cross join last_day
 left join registered on registered.day = days.day
@@ -82,6 +78,8 @@ left join moved on moved.day = days.day and days.day <= last_day.operations_day
 left join activated on activated.day = days.day and days.day <= last_day.operations_day
 left join balances on balances.day = days.day
 left join sold on sold.day = days.day and days.day <= last_day.operations_day
+left join mart.buyers_daily
+    on buyers_daily.day = days.day and days.day <= last_day.operations_day
 left join mart.readings
     on readings.feed = 'operations' and days.day between readings.first_day and readings.last_day;
 

@@ -4,32 +4,7 @@
 --   purchase, redeemer rate = redeemers / buyers. Days to the first redemption run from registration
 --   to the client's first redemption ever, counted where and when that happened.
 create materialized view mart.redemption as
-with cheques as (
-    select
-        date_trunc('month', day)::date as month,
-        client_id,
-        day,
-        processed_at,
-        cheque_id,
-        pos_id,
-        is_refund,
-        redeemed
-    from mart.cheques
-    where day <= (select operations_day from mart.as_of)
-),
-
-sold as (
-    select
-        month,
-        pos_id,
-        sum(redeemed) as points_redeemed,
-        count(distinct client_id) filter (where not is_refund) as buyers,
-        count(distinct client_id) filter (where not is_refund and redeemed > 0) as redeemers
-    from cheques
-    group by month, pos_id
-),
-
-given as (
+with given as (
     select date_trunc('month', issue_date)::date as month, pos_id, sum(added) as points_added
     from mart.lots
     where issue_date <= (select operations_day from mart.as_of)
@@ -37,9 +12,13 @@ given as (
 ),
 
 first_redemptions as (
-    select distinct on (client_id) client_id, month, pos_id, day
-    from cheques
-    where redeemed > 0 and not is_refund
+    select distinct on (client_id)
+        client_id,
+        date_trunc('month', day)::date as month,
+        pos_id,
+        day
+    from mart.cheques
+    where redeemed > 0 and not is_refund and day <= (select operations_day from mart.as_of)
     order by client_id asc, processed_at asc, cheque_id asc
 ),
 
@@ -56,7 +35,7 @@ firsts as (
 ),
 
 stores as (
-    select month, pos_id from sold
+    select month, pos_id from mart.sales_monthly
     union
     select month, pos_id from given
 )
@@ -74,7 +53,7 @@ select
     coalesce(firsts.first_redeemers, 0) as first_redeemers,
     firsts.days_to_first_redemption
 from stores
-left join sold
+left join mart.sales_monthly as sold
     on sold.month = stores.month and coalesce(sold.pos_id, -1) = coalesce(stores.pos_id, -1)
 left join given
     on given.month = stores.month and coalesce(given.pos_id, -1) = coalesce(stores.pos_id, -1)

@@ -8,12 +8,12 @@ with pieces as (
     select
         day,
         pos_id,
-        (not is_refund)::integer as purchases,
-        is_refund::integer as refunds,
-        case when is_refund then 0 else amount end as purchase_amount,
-        case when is_refund then abs(amount) else 0 end as refund_amount,
+        purchases,
+        refunds,
+        purchase_amount,
+        refund_amount,
         0 as points
-    from mart.cheques
+    from mart.sales_daily
     where day <= (select operations_day from mart.as_of)
     union all
     select
@@ -32,9 +32,9 @@ select
     pieces.day,
     pieces.pos_id,
     points_of_sale.name as store_name,
-    sum(pieces.purchases) as purchases,
-    sum(pieces.refunds) as refunds,
-    round(sum(pieces.refunds)::numeric / nullif(sum(pieces.purchases), 0), 4)
+    sum(pieces.purchases)::bigint as purchases,
+    sum(pieces.refunds)::bigint as refunds,
+    round(sum(pieces.refunds) / nullif(sum(pieces.purchases), 0), 4)
         as refund_rate_by_count,
     sum(pieces.purchase_amount) as purchase_amount,
     sum(pieces.refund_amount) as refund_amount,

@@ -5,51 +5,26 @@
 --   month) to one in this month, its median over all of them; ARPU = net sales / buyers; the average
 --   cheque is the amount of purchases / purchases, refunds apart.
 create materialized view mart.repeat_purchase as
-with purchases as (
-    select
-        date_trunc('month', day)::date as month,
-        client_id,
-        amount,
-        day - lag(day) over (
-            partition by client_id order by processed_at, cheque_id
-        ) as gap_days
-    from mart.cheques
-    where not is_refund and day <= (select operations_day from mart.as_of)
-),
-
-buyers as (
+with by_buyer as (
     select
         month,
-        client_id,
-        count(*) as purchases
-    from purchases
-    group by month, client_id
-),
-
-by_buyer as (
-    select
-        month,
-        count(*) as buyers,
-        count(*) filter (where purchases >= 2) as repeat_buyers
-    from buyers
+        count(*) filter (where purchases > 0) as buyers,
+        count(*) filter (where purchases >= 2) as repeat_buyers,
+        sum(purchases)::bigint as purchases,
+        sum(purchase_amount) as purchase_amount,
+        sum(net_sales) as net_sales
+    from mart.purchase_months
     group by month
+    having sum(purchases) > 0
 ),
 
-by_purchase as (
+gaps as (
     select
-        month,
-        count(*) as purchases,
-        sum(amount) as purchase_amount,
-        percentile_cont(0.5) within group (order by gap_days)::numeric as median_gap_days
-    from purchases
-    group by month
-),
-
-sales as (
-    select date_trunc('month', day)::date as month, sum(net_amount) as net_sales
-    from mart.cheques
-    where day <= (select operations_day from mart.as_of)
-    group by date_trunc('month', day)::date
+        purchase_months.month,
+        percentile_cont(0.5) within group (order by gap.days)::numeric as median_gap_days
+    from mart.purchase_months
+    cross join lateral unnest(purchase_months.gaps_days) as gap (days)
+    group by purchase_months.month
 )
 
 select
@@ -57,15 +32,14 @@ select
     by_buyer.buyers,
     by_buyer.repeat_buyers,
     round(by_buyer.repeat_buyers::numeric / by_buyer.buyers, 4) as repeat_share,
-    by_purchase.purchases,
-    round(by_purchase.purchases::numeric / by_buyer.buyers, 4) as frequency,
-    by_purchase.median_gap_days,
-    sales.net_sales,
-    round(sales.net_sales / by_buyer.buyers, 2) as arpu,
-    round(by_purchase.purchase_amount / by_purchase.purchases, 2) as average_cheque
+    by_buyer.purchases,
+    round(by_buyer.purchases::numeric / by_buyer.buyers, 4) as frequency,
+    gaps.median_gap_days,
+    by_buyer.net_sales,
+    round(by_buyer.net_sales / by_buyer.buyers, 2) as arpu,
+    round(by_buyer.purchase_amount / by_buyer.purchases, 2) as average_cheque
 from by_buyer
-inner join by_purchase on by_purchase.month = by_buyer.month
-inner join sales on sales.month = by_buyer.month;
+left join gaps on gaps.month = by_buyer.month;
 
 create unique index on mart.repeat_purchase (month);
 

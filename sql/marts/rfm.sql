@@ -6,25 +6,37 @@
 --   equal scores, so scores do not change from run to run. 5 is best. The segment is named by the
 --   first rule of mart.rfm_segments that fits.
 create materialized view mart.rfm as
-with measured as (
+with last_purchases as (
+    select client_id, max(last_day) as day
+    from mart.purchase_months
+    where purchases > 0
+    group by client_id
+),
+
+recent as (
     select
         cheques.client_id,
-        as_of.operations_day as as_of_date,
-        as_of.operations_day - max(cheques.day) filter (where not cheques.is_refund)
-            as recency_days,
-        count(*) filter (
-            where
-            not cheques.is_refund and cheques.day > as_of.operations_day - parameters.rfm_days
-        ) as frequency,
-        coalesce(sum(cheques.net_amount) filter (
-            where cheques.day > as_of.operations_day - parameters.rfm_days
-        ), 0) as monetary
+        count(*) filter (where not cheques.is_refund) as purchases,
+        sum(cheques.net_amount) as net_sales
     from mart.cheques
     cross join mart.as_of
     cross join mart.parameters
-    where cheques.day <= as_of.operations_day
-    group by cheques.client_id, as_of.operations_day
-    having count(*) filter (where not cheques.is_refund) > 0
+    where
+        cheques.day <= as_of.operations_day
+        and cheques.day > as_of.operations_day - parameters.rfm_days
+    group by cheques.client_id
+),
+
+measured as (
+    select
+        last_purchases.client_id,
+        as_of.operations_day as as_of_date,
+        as_of.operations_day - last_purchases.day as recency_days,
+        coalesce(recent.purchases, 0) as frequency,
+        coalesce(recent.net_sales, 0) as monetary
+    from last_purchases
+    cross join mart.as_of
+    left join recent on recent.client_id = last_purchases.client_id
 ),
 
 ranked as (

@@ -9,15 +9,15 @@ with pieces as (
         day,
         partner_name,
         pos_id,
-        (not is_refund)::integer as purchases,
-        is_refund::integer as refunds,
-        case when is_refund then 0 else amount end as purchase_amount,
-        case when is_refund then abs(amount) else 0 end as refund_amount,
-        net_amount,
+        purchases,
+        net_sales,
+        purchase_amount,
         0 as points_added,
         redeemed as points_redeemed,
-        case when not is_refund then client_id end as buyer
-    from mart.cheques
+        refunds,
+        refund_amount,
+        clients
+    from mart.sales_daily
     where day <= (select operations_day from mart.as_of)
     union all
     select
@@ -25,15 +25,16 @@ with pieces as (
         partner_name,
         pos_id,
         0 as purchases,
-        0 as refunds,
+        0 as net_sales,
         0 as purchase_amount,
-        0 as refund_amount,
-        0 as net_amount,
-        added as points_added,
+        sum(added) as points_added,
         0 as points_redeemed,
-        null as buyer
+        0 as refunds,
+        0 as refund_amount,
+        0 as clients
     from mart.lots
     where issue_date <= (select operations_day from mart.as_of)
+    group by issue_date, partner_name, pos_id
 )
 
 select
@@ -41,14 +42,14 @@ select
     pieces.partner_name,
     pieces.pos_id,
     points_of_sale.name as store_name,
-    sum(pieces.purchases) as purchases,
-    sum(pieces.net_amount) as net_sales,
+    sum(pieces.purchases)::bigint as purchases,
+    sum(pieces.net_sales) as net_sales,
     round(sum(pieces.purchase_amount) / nullif(sum(pieces.purchases), 0), 2) as average_cheque,
     sum(pieces.points_added) as points_added,
     sum(pieces.points_redeemed) as points_redeemed,
-    sum(pieces.refunds) as refunds,
+    sum(pieces.refunds)::bigint as refunds,
     sum(pieces.refund_amount) as refund_amount,
-    count(distinct pieces.buyer) as clients
+    sum(pieces.clients)::bigint as clients
 from pieces
 left join core.points_of_sale on points_of_sale.pos_id = pieces.pos_id
 group by pieces.day, pieces.partner_name, pieces.pos_id, points_of_sale.name;

@@ -1,5 +1,6 @@
 """A refresh: what it computes, what it leaves, and what readers see meanwhile."""
 
+import random
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -19,6 +20,7 @@ from tests.marts.worlds import sync
 
 START, FIRST = date(2026, 1, 10), date(2026, 3, 1)
 KEPT = [mart.name for mart in marts() if mart.kind == "table"]
+_CHANGES = ("insert_top", "insert_middle", "delete_random", "change")
 STORED = [mart.name for mart in marts() if mart.kind != "view"]
 
 
@@ -41,11 +43,61 @@ def _sync(lively: RunningSimulator, warehouse: Warehouse, home: Path, last: date
 def test_the_clients_that_changed_are_all_that_has_to_be_computed(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """Day by day, what is kept by client is what computing every client would give."""
+    """Day by day, what is kept by client or by day is what computing all of it would give."""
     for ahead in (0, 1, 2, 3, 10, 40, 41, 120):
         _sync(lively, warehouse, tmp_path, FIRST + timedelta(days=ahead))
         for name in KEPT:
             assert _rows(warehouse, "mart", name) == _computed(warehouse, name), (name, ahead)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_changes_the_marts_are_as_if_computed_anew(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path, seed: int
+) -> None:
+    """Rows come, change and vanish anywhere; at last every mart is as all of them anew are."""
+    chance, clients = random.Random(seed), sorted(lively.world.programme.customers)
+    for ahead in range(5):
+        for client in chance.sample(clients, 12):
+            lively.world.mutate(chance.choice(_CHANGES), client)
+        _sync(lively, warehouse, tmp_path, FIRST + timedelta(days=ahead))
+        for name in KEPT:
+            assert _rows(warehouse, "mart", name) == _computed(warehouse, name), (name, ahead)
+    kept = {name: _rows(warehouse, "mart", name) for name in STORED}
+    refresh_marts(warehouse, everything=True)
+    for name in STORED:
+        assert _rows(warehouse, "mart", name) == kept[name], name
+
+
+def test_a_day_on_which_no_cheque_differs_is_left_alone(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    _sync(lively, warehouse, tmp_path, FIRST)
+    before = _places(warehouse, "sales_daily")
+    _sync(lively, warehouse, tmp_path, FIRST + timedelta(days=1))
+    after = _places(warehouse, "sales_daily")
+    days = {day for day, _ in after - before}
+    assert FIRST + timedelta(days=1) in days
+    assert len(days) < len({day for day, _ in after}) / 2
+
+
+def test_what_nothing_explains_moves_on_with_the_days(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """It stands on the last day, of clients too of whom nothing changed."""
+    _sync(lively, warehouse, tmp_path, FIRST)
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("update core.operations set remain = remain + 1 where added > 0")
+    refresh_marts(warehouse, everything=True)
+    told = "select movement_date from mart.points_movements where kind = 'unexplained'"
+    for ahead in (1, 2):
+        last = FIRST + timedelta(days=ahead)
+        _sync(lively, warehouse, tmp_path, last)
+        with warehouse.connect() as session:
+            days = {day for (day,) in session.execute(told).fetchall()}
+        assert days == {last}
+        assert _rows(warehouse, "mart", "points_movements") == _computed(
+            warehouse, "points_movements"
+        )
 
 
 def test_a_client_without_a_change_is_left_alone(
@@ -106,17 +158,25 @@ def _bring_up(session: psycopg.Connection, name: str) -> None:
 
 def _rows(warehouse: Warehouse, schema: str, name: str) -> Counter[tuple[Any, ...]]:
     with warehouse.connect() as session:
-        statement = SQL("select * from {}").format(Identifier(schema, name))
+        statement = SQL("select told::text from {} as told").format(Identifier(schema, name))
         return Counter(session.execute(statement).fetchall())
 
 
 def _computed(warehouse: Warehouse, name: str) -> Counter[tuple[Any, ...]]:
     with warehouse.connect() as session:
         session.execute("insert into refresh.scope select distinct client_id from core.operations")
-        statement = SQL("select * from {}").format(Identifier("refresh", name))
+        session.execute("insert into refresh.days select distinct day from mart.cheques")
+        statement = SQL("select told::text from {} as told").format(Identifier("refresh", name))
         found = Counter(session.execute(statement).fetchall())
         session.rollback()
     return found
+
+
+def _places(warehouse: Warehouse, name: str) -> set[tuple[date, str]]:
+    """Where the rows of a mart kept by day lie: one that was written anew lies elsewhere."""
+    with warehouse.connect() as session:
+        statement = SQL("select day, ctid::text from {}").format(Identifier("mart", name))
+        return set(session.execute(statement).fetchall())
 
 
 def _versions(warehouse: Warehouse) -> dict[tuple[Any, ...], Any]:

@@ -163,6 +163,8 @@ def test_the_loader_refreshes_the_marts(warehouse: Warehouse) -> None:
             mart.name for mart in marts() if mart.kind != "view"
         }
         assert session.execute("select count(*) from refresh.scope").fetchone() == (0,)
+        session.execute("update refresh.marts set signature = 'forgotten'")
+        assert not any(one.is_skipped for one in refresh_marts(loader))
 
 
 def test_tables_and_months_of_later_are_readable_too(warehouse: Warehouse) -> None:

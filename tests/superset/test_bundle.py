@@ -23,7 +23,8 @@ from lcm_pipeline.warehouse.marts import marts
 
 DEFINITION = read_definition(dashboards_folder() / "definition")
 BUILDING_BLOCKS = {
-    "as_of", "cheques", "lot_versions", "lots", "members", "points_movements", "readings",
+    "as_of", "buyers_daily", "cheques", "lot_versions", "lots", "members", "points_movements",
+    "purchase_months", "readings", "sales_daily", "sales_monthly",
 }  # fmt: skip
 _BOTH_LANGUAGES = re.compile(r"[А-Яа-яё].* · .*[A-Za-z]")
 

@@ -1,0 +1,201 @@
+"""Rows that move to another day within a delta, whatever else happens to their client.
+
+A delta brings a client's new and changed rows and its total. The publish looks for rows that moved
+where the total leaves room for one: here random histories change in every way at once, and after
+each publish no row may live on two days.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+import pytest
+
+from lcm_pipeline.model.readings import Assignment, BadRow, Landing, Outcome
+from lcm_pipeline.model.tables import leads
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.warehouse import ledger
+from lcm_pipeline.warehouse.connection import Session, Warehouse
+from lcm_pipeline.warehouse.publish import publish
+from lcm_pipeline.warehouse.runs import end_run, own_run
+from lcm_pipeline.warehouse.sessions import LastingSession
+
+FIRST = date(2026, 1, 1)
+CLIENTS = range(1, 7)
+BAD = "bad"
+
+Where = date | Literal["bad"]
+
+
+@dataclass
+class Client:
+    """What the source has of a client, and what the warehouse was told of it.
+
+    source: where each row lies, its day or among the rows that fit no contract. known: the same as
+    of the last reading, which does not know of rows that vanished out of its sight.
+    """
+
+    source: dict[int, Where] = field(default_factory=dict)
+    known: dict[int, Where] = field(default_factory=dict)
+    total: int = 0
+    version: int = 0
+    next_id: int = 1
+
+    def change(self, kind: str, chance: random.Random) -> None:
+        """Let one thing happen to the client."""
+        if kind in ("new", "new bad"):
+            self.source[self.next_id] = BAD if kind == "new bad" else _day(chance)
+            self.next_id += 1
+            return
+        have = sorted(
+            key for key, where in self.source.items() if (where == BAD) == (kind == "mend")
+        )
+        if not have:
+            return
+        row = chance.choice(have)
+        if kind == "vanish":
+            del self.source[row]
+        else:
+            self.source[row] = BAD if kind == "go bad" else _day(chance)
+
+
+KINDS = ("new", "new", "move", "move", "vanish", "new bad", "go bad", "mend")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_row_lives_on_two_days_whatever_a_delta_brings(warehouse: Warehouse, seed: int) -> None:
+    chance = random.Random(seed)
+    clients = {number: Client() for number in CLIENTS}
+    for number in range(12):
+        for client in clients.values():
+            for kind in chance.choices(KINDS, k=chance.randint(0, 4)):
+                client.change(kind, chance)
+        reading: Literal["delta", "full"] = "full" if number % 5 == 0 else "delta"
+        _publish(warehouse, clients, FIRST + timedelta(days=number), reading)
+        assert _live(warehouse) == _expected(clients), (seed, number)
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pytest.param(("move",), id="alone"),
+        pytest.param(("move", "vanish"), id="while another vanished"),
+        pytest.param(("move", "new bad"), id="while a new one went into quarantine"),
+        pytest.param(("move", "go bad", "mend"), id="while one went bad and one was mended"),
+        pytest.param(("move", "new", "new"), id="with new ones"),
+        pytest.param(("vanish", "new"), id="one that vanished had made room"),
+    ],
+)
+def test_a_row_that_moves_leaves_its_day(warehouse: Warehouse, kinds: tuple[str, ...]) -> None:
+    for seed in range(4):
+        chance = random.Random(seed)
+        clients = {number: Client() for number in CLIENTS}
+        for client in clients.values():
+            for kind in ("new", "new", "new", "new", "new bad"):
+                client.change(kind, chance)
+        _publish(warehouse, clients, FIRST, "full")
+        for client in clients.values():
+            for kind in kinds:
+                client.change(kind, chance)
+        _publish(warehouse, clients, FIRST + timedelta(days=1), "delta")
+        assert _live(warehouse) == _expected(clients)
+
+
+def _day(chance: random.Random) -> date:
+    return FIRST + timedelta(days=chance.randrange(90))
+
+
+def _publish(
+    warehouse: Warehouse,
+    clients: dict[int, Client],
+    day: date,
+    reading: Literal["delta", "full"],
+) -> None:
+    window = Window(day, day)
+    with LastingSession(warehouse, "test") as lasting:
+        run = own_run(lasting, "leads", window)
+        lasting.run(lambda session: ledger.make_staging(session, run, (leads,)))
+        lasting.run(lambda session: _enlist(session, run.run_id, day))
+        outcomes = [_outcome(number, client, day, reading) for number, client in clients.items()]
+        lasting.run(lambda session: ledger.record_outcomes(session, run, (leads,), outcomes))
+        told = lasting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
+        assert told.again == 0
+        versions = lasting.run(_versions)
+        end_run(lasting, run, "published")
+    for number, client in clients.items():
+        client.version = versions[number]
+
+
+def _outcome(number: int, client: Client, day: date, reading: Literal["delta", "full"]) -> Outcome:
+    """The outcome of a reading, and from then on it is known."""
+    brought = {
+        row: where
+        for row, where in client.source.items()
+        if reading == "full" or client.known.get(row) != where
+    }
+    if reading == "full":
+        client.known = {}
+    for row, where in brought.items():
+        # Of a row that went bad a delta leaves what it was: only a whole reading tells.
+        if where != BAD or row not in client.known:
+            client.known[row] = where
+    client.total = len(client.source)
+    return Outcome(
+        Assignment(number, day, version=client.version),
+        "done",
+        datetime.now(UTC),
+        Landing(
+            {leads.name: [_record(number, row, d) for row, d in brought.items() if d != BAD]},
+            [_bad_row(number, row) for row, where in brought.items() if where == BAD],
+        ),
+        reading=reading,
+        source_total=client.total,
+        fingerprint=repr(sorted(client.source.items(), key=str)).encode(),
+    )
+
+
+def _record(client_id: int, row: int, day: Where) -> tuple[object, ...]:
+    values = {
+        "lead_date": day,
+        "client_id": client_id,
+        "lead_id": row,
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    return tuple(values.get(name) for name in leads.landing_columns)
+
+
+def _bad_row(client_id: int, row: int) -> BadRow:
+    return BadRow(leads.name, client_id, row.to_bytes(16), "no such thing", "{}")
+
+
+def _enlist(session: Session, run_id: int, day: date) -> None:
+    session.execute(
+        "insert into sync.fetches (run_id, client_id, window_from, window_to, endpoint)"
+        " select %s, client_id, %s, %s, 'leads' from unnest(%s::bigint[]) as client_id",
+        (run_id, day, day, list(CLIENTS)),
+    )
+
+
+def _versions(session: Session) -> dict[int, int]:
+    return dict(session.execute("select client_id, version from sync.client_state").fetchall())
+
+
+def _live(warehouse: Warehouse) -> list[tuple[int, int, date]]:
+    with warehouse.connect() as session:
+        return session.execute(
+            "select client_id, lead_id, lead_date from core.leads where deleted_at is null"
+            " order by 1, 2, 3"
+        ).fetchall()
+
+
+def _expected(clients: dict[int, Client]) -> list[tuple[int, int, date]]:
+    return sorted(_rows_known(clients))
+
+
+def _rows_known(clients: dict[int, Client]) -> Iterator[tuple[int, int, date]]:
+    for number, client in clients.items():
+        for row, where in client.known.items():
+            if where != BAD:
+                yield number, row, where
