@@ -103,7 +103,7 @@ def _prepare_partitions(session: psycopg.Connection, run: Run, table: CoreTable)
 def _select_fetches(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
     """Make `publishing`, the fetches to take; answers how many have to be read again."""
     for table in tables:
-        session.execute(SQL("analyze {}").format(staging_of(run, table)))
+        session.execute(upserts.analyze_staged(run, table))
     counts = SQL(" union all ").join(
         SQL("select fetch_id, fetch_day, count(*) as staged from {} group by 1, 2").format(
             staging_of(run, table)
@@ -145,7 +145,7 @@ def _collect(session: psycopg.Connection, table: CoreTable) -> None:
         found = session.execute(upserts.incoming_days(table)).fetchone()
         days = found if found and found[0] else None
     session.execute(upserts.collect_changed(table, days))
-    session.execute(SQL("analyze {}").format(Identifier(f"changed_{table.name}")))
+    session.execute(upserts.analyze_changed(table))
     if upserts.moves_within_clients(table):
         session.execute(upserts.collect_doubtful(table))
         session.execute(SQL("analyze {}").format(Identifier(f"doubtful_{table.name}")))

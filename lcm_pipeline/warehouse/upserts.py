@@ -29,6 +29,18 @@ def incoming_view(run: Run, table: CoreTable) -> Composed:
     )
 
 
+def analyze_staged(run: Run, table: CoreTable) -> Composed:
+    """Tell the planner of the staged rows; of what they are joined by alone, which is cheaper."""
+    return SQL("analyze {} (fetch_id, fetch_day, {})").format(
+        staging_of(run, table), _names(table.key)
+    )
+
+
+def analyze_changed(table: CoreTable) -> Composed:
+    """The same of the rows that `collect_changed` has gathered."""
+    return SQL("analyze {} ({}, is_new, was_deleted)").format(_changed(table), _names(table.key))
+
+
 def incoming_days(table: CoreTable) -> Composed:
     """Ask for the first and the last day of the incoming rows of a table with days."""
     return SQL("select min({day}), max({day}) from {incoming}").format(
