@@ -14,6 +14,10 @@ from refresh.days;
 comment on view refresh.months is 'the months of these days';
 comment on column refresh.months.month is 'first day of the month';
 
+-- What vanished is little: a publish finds there whether a row of another client lives on with one.
+create index operations_vanished on core.operations (component_type, operation_id)
+where deleted_at is not null;
+
 do $$
 begin
     if exists (select from pg_roles where rolname = 'lcm_loader') then

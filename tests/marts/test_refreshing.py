@@ -11,8 +11,12 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.feeds import OPERATIONS
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
 from lcm_pipeline.warehouse.marts import marts
@@ -98,6 +102,29 @@ def test_what_nothing_explains_moves_on_with_the_days(
         assert _rows(warehouse, "mart", "points_movements") == _computed(
             warehouse, "points_movements"
         )
+
+
+def test_a_history_that_arrives_elsewhere_later_is_told_of_its_old_client_too(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Cards merge, and the old client is read in one publish, the new one in the next."""
+    _sync(lively, warehouse, tmp_path, FIRST)
+    settings = load_settings(
+        api_url=lively.url, database_url=warehouse.url, home=tmp_path, delete_fuse=1.0
+    )
+    engine, day = SyncEngine(settings, warehouse), Window(FIRST, FIRST)
+    with warehouse.connect() as session:
+        spending = session.execute(
+            "select client_id from core.operations where added > coalesce(remain, 0)"
+            " and deleted_at is null group by 1 order by count(*) desc, 1 limit 2"
+        ).fetchall()
+    [old], [new] = spending
+    lively.world.merge(old, new)
+    for client in (old, new):
+        engine.read_again(OPERATIONS, day, [client])
+        refresh_marts(warehouse)
+        for name in KEPT:
+            assert _rows(warehouse, "mart", name) == _computed(warehouse, name), (name, client)
 
 
 def test_a_client_without_a_change_is_left_alone(
