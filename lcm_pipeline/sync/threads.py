@@ -6,6 +6,7 @@ session that is closed under it. Here a cancelled caller waits until the thread 
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from lcm_pipeline.warehouse.sessions import LastingSession
@@ -30,6 +31,9 @@ async def in_thread(
         while not task.done():
             if breaking_off is not None:
                 breaking_off.cancel()
-            await asyncio.wait([task], timeout=_AGAIN_SECONDS)
-        await asyncio.gather(task, return_exceptions=True)
+            # Who is cancelled with a group of tasks may be so twice.
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task], timeout=_AGAIN_SECONDS)
+        if not task.cancelled():
+            task.exception()
         raise
