@@ -80,7 +80,8 @@ class SyncEngine:
                     report = self._sync_registered(feed, window, shared)
                     syncing.append(asyncio.ensure_future(settle(feed, report)))
                     shared = shared.following()
-                await asyncio.gather(*syncing)
+                # Else the first that is cancelled would end it, and the others lose their loop.
+                await asyncio.gather(*syncing, return_exceptions=True)
 
         return Together(feeds, window, sync_all)
 

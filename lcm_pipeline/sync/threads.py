@@ -24,7 +24,8 @@ async def in_thread(
     breaking_off: the session whose statements are cancelled on the server then. Without it the work
     is brief, and is let be.
     """
-    task = asyncio.ensure_future(asyncio.to_thread(work))
+    # A future and no task: what ends the loop cancels all tasks, and would not wait for the thread.
+    task = asyncio.get_running_loop().run_in_executor(None, work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
