@@ -47,19 +47,17 @@ def _totals_agree(sync: SyncSession, feed: str, _window: Window) -> dg.AssetChec
 
 def _keys_are_unique(sync: SyncSession, feed: str, _window: Window) -> dg.AssetCheckResult:
     count = reconcile.duplicate_keys(sync.warehouse, feed)
-    return dg.AssetCheckResult(
-        passed=count == 0,
-        description=f"{feed}: {count} keys are live more than once" if count else None,
-        metadata={"doubled": count},
-    )
+    return _none_of("doubled", count, f"{feed}: {count} keys are live more than once")
 
 
 def _no_orphans(sync: SyncSession, feed: str, _window: Window) -> dg.AssetCheckResult:
     count = reconcile.orphans(sync.warehouse, feed)
+    return _none_of("orphans", count, f"{feed}: {count} rows of unknown clients")
+
+
+def _none_of(name: str, count: int, told: str) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        passed=count == 0,
-        description=f"{feed}: {count} rows of unknown clients" if count else None,
-        metadata={"orphans": count},
+        passed=count == 0, description=told if count else None, metadata={name: count}
     )
 
 

@@ -90,4 +90,6 @@ FAVOURITES = Feed(
     has_details=True,
 )
 
-FEEDS = {feed.name: feed for feed in (REGISTRATIONS, OPERATIONS, LEADS, FAVOURITES)}
+# Those that are asked for client by client, in the order in which a run reads them.
+CLIENT_FEEDS = (OPERATIONS, LEADS, FAVOURITES)
+FEEDS = {feed.name: feed for feed in (REGISTRATIONS, *CLIENT_FEEDS)}

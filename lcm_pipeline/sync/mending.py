@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.feeds import CLIENT_FEEDS
 from lcm_pipeline.sync.reports import SyncReport
-from lcm_pipeline.sync.verify import VERIFIED, Verification, verify_these
+from lcm_pipeline.sync.verify import Verification, verify_these
 from lcm_pipeline.warehouse.roster import newest_day
 
 
@@ -29,7 +30,7 @@ def mend_clients(engine: SyncEngine, found: Verification) -> Mending:
     who was not mended.
     """
     reports = []
-    for feed in VERIFIED:
+    for feed in CLIENT_FEEDS:
         tables = {table.name for table in feed.tables}
         clients = sorted({d.client_id for d in found.differences if d.table in tables})
         with engine.warehouse.connect(application_name="lcm verify") as session:

@@ -22,7 +22,7 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync import roster
 from lcm_pipeline.sync.errors import SyncFailed
-from lcm_pipeline.sync.feeds import FAVOURITES, LEADS, OPERATIONS, REGISTRATIONS, Feed
+from lcm_pipeline.sync.feeds import CLIENT_FEEDS, REGISTRATIONS, Feed
 from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -33,7 +33,6 @@ ItemT = TypeVar("ItemT")
 
 _SAMPLED_DAYS = 6
 _SAMPLED_CLIENTS = 20
-_CLIENT_FEEDS = (OPERATIONS, LEADS, FAVOURITES)
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Pla
                 page_length=settings.page_length,
                 has_details=feed.has_details,
             )
-            for feed in _CLIENT_FEEDS
+            for feed in CLIENT_FEEDS
         }
     to_poll = roster.days_to_poll(begins, window, polled, settings)
     unpolled = roster.missing_days(begins, window, polled)
@@ -102,7 +101,7 @@ def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Pla
     coming = round(sample.registrations_per_day * len(unpolled))
     registrations = round(sample.registrations_per_day * len(to_poll))
     feeds = [FeedPlan(REGISTRATIONS.name, len(to_poll), len(to_poll), registrations)]
-    feeds += [_plan_feed(feed, costs[feed.name], sample, coming) for feed in _CLIENT_FEEDS]
+    feeds += [_plan_feed(feed, costs[feed.name], sample, coming) for feed in CLIENT_FEEDS]
     requests = sum(feed.requests for feed in feeds)
     seconds = requests * sample.latency / settings.concurrency
     if settings.max_rps:
@@ -147,7 +146,7 @@ async def _sample_days(source: Source, days: Sequence[date], sample: _Sample) ->
 
 async def _sample_clients(source: Source, clients: Sequence[int], sample: _Sample) -> None:
     ask = Ask(source.habits.base, source.page_length)
-    for feed in _CLIENT_FEEDS if clients else ():
+    for feed in CLIENT_FEEDS if clients else ():
         pages = rows = 0
         for client_id in clients:
             page = await read_page(source.api, feed.endpoint, client_id, ask)

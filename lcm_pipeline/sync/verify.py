@@ -19,7 +19,7 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.clients import read_assigned_client
 from lcm_pipeline.sync.comparisons import Comparison, Difference, compare_clients
 from lcm_pipeline.sync.fan_out import FanOut
-from lcm_pipeline.sync.feeds import FAVOURITES, LEADS, OPERATIONS, Feed
+from lcm_pipeline.sync.feeds import CLIENT_FEEDS, Feed
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse.comparing import draw_clients
@@ -28,8 +28,6 @@ from lcm_pipeline.warehouse.sessions import LastingSession
 
 _CHUNK = 1_000
 _ADVICE = "Nothing was changed: run the same command again when the service answers"
-
-VERIFIED = (OPERATIONS, LEADS, FAVOURITES)
 
 
 @dataclass
@@ -95,7 +93,7 @@ async def _verify(
     verification: Verification,
 ) -> None:
     async with LoyaltyApi.from_settings(settings) as api:
-        for feed in VERIFIED if client_ids else ():
+        for feed in CLIENT_FEEDS if client_ids else ():
             source = Source(api, Window(date.max, date.max), settings.zone, settings.page_length)
             verifier = _Verifier(feed, source, lasting, progress, verification)
             progress.start(feed.name, len(client_ids), 0)
