@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from math import ceil
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.answers import ask
 from lcm_pipeline.sync.brakes import Brake
 from lcm_pipeline.sync.progress import Progress
+from lcm_pipeline.sync.threads import in_thread
 from lcm_pipeline.transform.profile_updates import Verdict, judge
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.outbox import Claim, Settled, settle_update, take_update
@@ -171,7 +173,7 @@ class Sending:
         return judge(update, known, datetime.now(self.settings.zone).date())
 
     async def _run(self, work: Callable[[Session], ResultT]) -> ResultT:
-        return await asyncio.to_thread(self.lasting.run, work)
+        return await in_thread(partial(self.lasting.run, work))
 
 
 def _lanes(waiting: Sequence[WaitingUpdate], stuck: set[int]) -> list[list[WaitingUpdate]]:

@@ -240,17 +240,11 @@ class Work:
         return published.again
 
     async def _recall_habits(self, habits: PagingHabits) -> None:
-        known = await self._do(lambda session: roster.read_habits(session, self.feed.name))
-        if known is not None:
-            # Trust in single pages is earned anew in each run: the source may have begun to cap.
-            habits.base, _ = known
-            habits.is_base_proven = True
+        """Trust in single pages is earned anew in each run: the source may have begun to cap."""
+        base = await self._do(lambda session: roster.read_base(session, self.feed.name))
+        if base is not None:
+            habits.base, habits.is_base_proven = base, True
 
     async def _keep_habits(self, habits: PagingHabits) -> None:
-        if not habits.is_base_proven:
-            return
-        await self._do(
-            lambda session: roster.keep_habits(
-                session, self.feed.name, habits.base, habits.trusted_page
-            )
-        )
+        if habits.is_base_proven:
+            await self._do(lambda s: roster.keep_base(s, self.feed.name, habits.base))

@@ -31,23 +31,21 @@ def newest_day(session: psycopg.Connection, endpoint: str) -> date | None:
     return row[0] if row else None
 
 
-def read_habits(session: psycopg.Connection, endpoint: str) -> tuple[int, int] | None:
-    """How an endpoint was seen to page: the first row's number, and the largest page trusted."""
+def read_base(session: psycopg.Connection, endpoint: str) -> int | None:
+    """The number that an endpoint was seen to give its first row."""
     row = session.execute(
-        "select base, trusted_page from sync.paging_habits where endpoint = %s", (endpoint,)
+        "select base from sync.paging_habits where endpoint = %s", (endpoint,)
     ).fetchone()
-    return (row[0], row[1]) if row else None
+    return int(row[0]) if row else None
 
 
-def keep_habits(session: psycopg.Connection, endpoint: str, base: int, trusted_page: int) -> None:
-    """Remember how an endpoint pages."""
+def keep_base(session: psycopg.Connection, endpoint: str, base: int) -> None:
+    """Remember the number that an endpoint gives its first row."""
     session.execute(
-        "insert into sync.paging_habits as kept (endpoint, base, trusted_page) values (%s, %s, %s)"
-        " on conflict (endpoint) do update set base = excluded.base,"
-        " trusted_page = excluded.trusted_page"
-        " where (kept.base, kept.trusted_page) is distinct from"
-        " (excluded.base, excluded.trusted_page)",
-        (endpoint, base, trusted_page),
+        "insert into sync.paging_habits as kept (endpoint, base) values (%s, %s)"
+        " on conflict (endpoint) do update set base = excluded.base"
+        " where kept.base <> excluded.base",
+        (endpoint, base),
     )
 
 
