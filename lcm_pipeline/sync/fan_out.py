@@ -131,10 +131,12 @@ class FanOut:
                 await asyncio.sleep(_LINGER_SECONDS)
             while len(batch) < most and not finished.empty():
                 batch.append(finished.get_nowait())
-            await in_thread(partial(self.record, [item.outcome for item in batch]))
-            for item in batch:
-                if not item.is_saved.done():
-                    item.is_saved.set_result(None)
+            await in_thread(partial(self._save, batch, asyncio.get_running_loop()))
+
+    def _save(self, batch: Sequence[_Finished], loop: asyncio.AbstractEventLoop) -> None:
+        self.record([item.outcome for item in batch])
+        # From here: they go on two turns of the loop before the writer does.
+        loop.call_soon_threadsafe(_give_back, batch)
 
 
 class _Supply:
@@ -153,6 +155,12 @@ class _Supply:
                     return None
                 self._current = iter(chunk)
         return assignment
+
+
+def _give_back(batch: Sequence[_Finished]) -> None:
+    for item in batch:
+        if not item.is_saved.done():
+            item.is_saved.set_result(None)
 
 
 def _unsuccessful(assignment: Assignment, status: FetchStatus, reason: str) -> Outcome:
