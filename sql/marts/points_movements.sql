@@ -94,14 +94,6 @@ vanished as (
         )
 ),
 
-refunds as (
-    select client_id, parent_id, min(day) as day
-    from mart.cheques
-    inner join refresh.scope using (client_id)
-    where is_refund and parent_id is not null
-    group by client_id, parent_id
-),
-
 last_known as (
     select distinct on (client_id, component_type, operation_id)
         client_id,
@@ -114,44 +106,119 @@ last_known as (
     order by client_id asc, component_type asc, operation_id asc, valid_to desc
 ),
 
+-- What is known of an empty lot, laid beside it by sorting. Joins would be planned for a usual
+-- client, and one with a hundred thousand rows would take them hours.
+beside as (
+    select
+        client_id,
+        lot_id,
+        component_type,
+        cheque_id,
+        true as is_lot,
+        bonus_source,
+        pos_id,
+        partner_name,
+        added,
+        expiry_date,
+        null::date as refund_day,
+        null::numeric as last_remain,
+        false as is_burnt
+    from lots
+    where remain = 0
+    union all
+    select
+        client_id,
+        null as lot_id,
+        null as component_type,
+        parent_id as cheque_id,
+        false as is_lot,
+        null as bonus_source,
+        null as pos_id,
+        null as partner_name,
+        null as added,
+        null as expiry_date,
+        day as refund_day,
+        null as last_remain,
+        false as is_burnt
+    from mart.cheques
+    inner join refresh.scope using (client_id)
+    where is_refund and parent_id is not null
+    union all
+    select
+        client_id,
+        operation_id as lot_id,
+        component_type,
+        null as cheque_id,
+        false as is_lot,
+        null as bonus_source,
+        null as pos_id,
+        null as partner_name,
+        null as added,
+        null as expiry_date,
+        null as refund_day,
+        remain as last_remain,
+        false as is_burnt
+    from last_known
+    union all
+    select
+        client_id,
+        parent_id as lot_id,
+        null as component_type,
+        null as cheque_id,
+        false as is_lot,
+        null as bonus_source,
+        null as pos_id,
+        null as partner_name,
+        null as added,
+        null as expiry_date,
+        null as refund_day,
+        null as last_remain,
+        true as is_burnt
+    from takings
+    where is_burnt and parent_id is not null
+),
+
+empty_lots as (
+    select
+        client_id,
+        lot_id,
+        is_lot,
+        bonus_source,
+        pos_id,
+        partner_name,
+        added,
+        expiry_date,
+        min(refund_day) over (partition by client_id, cheque_id) as refund_day,
+        max(last_remain) over (partition by client_id, lot_id, component_type) as last_remain,
+        bool_or(is_burnt) over (partition by client_id, lot_id) as is_told
+    from beside
+),
+
 silent as (
     select
-        lots.client_id,
-        lots.lot_id,
-        lots.bonus_source,
-        lots.pos_id,
-        lots.partner_name,
-        coalesce(last_known.remain, lots.added) as most,
-        least(refunds.day, lots.expiry_date) as movement_date,
+        client_id,
+        lot_id,
+        bonus_source,
+        pos_id,
+        partner_name,
+        coalesce(last_remain, added) as most,
+        least(refund_day, expiry_date) as movement_date,
         case
-            when refunds.day <= coalesce(lots.expiry_date, 'infinity') then 'clawed_back'
+            when refund_day <= coalesce(expiry_date, 'infinity') then 'clawed_back'
             else 'expired'
         end as kind
-    from lots
-    left join refunds
-        on refunds.client_id = lots.client_id and refunds.parent_id = lots.cheque_id
-    left join last_known
-        on
-            last_known.client_id = lots.client_id
-            and last_known.component_type = lots.component_type
-            and last_known.operation_id = lots.lot_id
+    from empty_lots
     where
-        lots.remain = 0
+        is_lot
+        and not is_told
         and (
-            refunds.day is not null
-            or lots.expiry_date <= (
+            refund_day is not null
+            or expiry_date <= (
                 select greatest(
                     as_of.operations_day, (select max(operation_date) from core.operations)
                 )
                 from mart.as_of
             )
-        )
-        and not exists (
-            select from takings
-            where
-                takings.is_burnt
-                and takings.client_id = lots.client_id
-                and takings.parent_id = lots.lot_id
         )
 ),
 
