@@ -24,10 +24,9 @@ def ratio(runs: Sequence[Measurement], floor: Sequence[Measurement], figure: Fig
     return f"{median(figure(one) / max(0.01, figure(other)) for one, other in pairs):.1f} x"
 
 
-def mean_rate(by_path: dict[str, list[float]]) -> float:
-    """Requests per second while a feed is read; between two feeds there is nothing to ask."""
-    read = [moments for moments in by_path.values() if len(moments) > 1]
-    return sum(len(m) - 1 for m in read) / sum(m[-1] - m[0] for m in read)
+def mean_rate(arrivals: Sequence[float]) -> float:
+    """Requests per second from the first to the last; moments in order."""
+    return (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
 
 
 def most_within_a_second(arrivals: Sequence[float]) -> int:
