@@ -147,6 +147,7 @@ class LoyaltyApi:
         async with self._gate:
             self.counts.add(endpoint.name)
             reply = await self._wire.post(endpoint.path, headers, body, asked)
+        await self._gate.let_others_pass()
         return open_answer(endpoint, reply, asked=asked, now=self._retrier.clock.wall())
 
     async def _send_login(self, headers: httpx.Headers, body: bytes) -> Reply:

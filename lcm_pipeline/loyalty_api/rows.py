@@ -37,10 +37,10 @@ def source_rows(
             fields = msgspec.structs.astuple(decode(raw))
         except (msgspec.DecodeError, UnicodeDecodeError):
             fields = _fields_one_by_one(endpoint, raw)
-        key: Hashable = fields[:key_length]
-        if None in fields[:key_length]:
-            key = ("?", digest)
-        rows.append(SourceRow(key, fields[key_length], digest, raw))
+        key = fields[:key_length]
+        rows.append(
+            SourceRow(("?", digest) if None in key else key, fields[key_length], digest, raw)
+        )
     return tuple(rows)
 
 

@@ -39,6 +39,24 @@ def test_no_more_calls_are_in_flight_than_allowed() -> None:
     assert service.most_in_flight == 4
 
 
+def test_who_waits_for_a_place_sends_before_the_answers_are_read() -> None:
+    done: list[str] = []
+
+    async def ask(gate: Gate, name: str) -> None:
+        async with gate:
+            done.append(f"{name} sends")
+            await asyncio.sleep(0)
+        await gate.let_others_pass()
+        done.append(f"{name} reads")
+
+    async def main() -> None:
+        gate = Gate(2, None, Clock())
+        await asyncio.gather(*(ask(gate, name) for name in "abcd"))
+
+    asyncio.run(main())
+    assert done[:4] == ["a sends", "b sends", "c sends", "d sends"]
+
+
 def test_the_server_never_sees_more_requests_in_a_second_than_the_cap() -> None:
     service = Service()
 
