@@ -51,6 +51,9 @@ class RepeatCounter:
         Those of runs that lived through a crash of the server are the second number.
         """
         more = [0, 0]
+        if after_crash:
+            # It empties the staging of every run that stood unfinished, asked in this attempt or not.
+            self._crashed |= unfinished
         for feed in {feed for feed, _ in asked}:
             total = self._so_far.setdefault(feed, Counter())
             total.update({key: n for key, n in asked.items() if key[0] == feed})
