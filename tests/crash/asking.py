@@ -52,7 +52,7 @@ class RepeatCounter:
         """
         more = [0, 0]
         if after_crash:
-            # It empties the staging of every run that stood unfinished, asked in this attempt or not.
+            # It empties the staging of every run that stood unfinished, whoever asked since.
             self._crashed |= unfinished
         for feed in {feed for feed, _ in asked}:
             total = self._so_far.setdefault(feed, Counter())
