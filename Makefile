@@ -27,7 +27,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: $(INSTALLED) ## A simulated programme, an embedded Postgres, 14 days synced, an answer
 	@$(BIN)/lcm demo
 
-test: $(INSTALLED) lint ## Linters, types, import contracts and all tests (about five minutes)
+test: $(INSTALLED) lint ## Linters, types, import contracts and all tests (about eight minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)
