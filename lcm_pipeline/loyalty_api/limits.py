@@ -73,7 +73,6 @@ class Gate:
     def __init__(self, in_flight: int, per_second: float | None, clock: Clock) -> None:
         self._clock = clock
         self._places = asyncio.Semaphore(in_flight)
-        self._waiting = 0
         self._pacer = Pacer(per_second, clock) if per_second is not None else None
         self._closed_until = float("-inf")
         self._ask_leave: Callable[[], Awaitable[None]] | None = None
@@ -94,18 +93,15 @@ class Gate:
     async def let_others_pass(self) -> None:
         """Let those who wait for a place send their requests before this task goes on.
 
-        For who gave its place back and has much to do: they send in the first of the two turns.
+        For who gave its place back just now and has much to do: it is not free only where somebody
+        waits. They send in the first of the two turns.
         """
-        if self._waiting:
+        if self._places.locked():
             await asyncio.sleep(0)
             await asyncio.sleep(0)
 
     async def __aenter__(self) -> None:
-        self._waiting += 1
-        try:
-            await self._places.acquire()
-        finally:
-            self._waiting -= 1
+        await self._places.acquire()
         try:
             await self._wait_for_turn()
         except BaseException:

@@ -30,9 +30,6 @@ Chunks = Iterator[Sequence[Assignment]]
 
 # Long enough to gather outcomes that arrive together, short against the latency of a call.
 _LINGER_SECONDS = 0.004
-# One save takes a part of the places, so that the others are asking meanwhile: were it all of them,
-# the wire would be idle while they are saved, and the processor while they all ask.
-_PARTS = 2
 _WORTH_A_SAVE = 16
 _FEWEST_FAILURES = 8
 
@@ -123,11 +120,13 @@ class FanOut:
             raise SyncFailed(self._last_failure) from error
 
     async def _write(self, finished: asyncio.Queue[_Finished]) -> None:
-        most = max(_WORTH_A_SAVE, self.width // _PARTS)
-        enough = min(most, self.width // 2)
+        # One save takes half of the places, so that the others are asking meanwhile: were it all of
+        # them, the wire would be idle while they are saved, and the processor while they all ask.
+        half = self.width // 2
+        most = max(_WORTH_A_SAVE, half)
         while True:
             batch = [await finished.get()]
-            if len(batch) + finished.qsize() < enough:
+            if len(batch) + finished.qsize() < half:
                 await asyncio.sleep(_LINGER_SECONDS)
             while len(batch) < most and not finished.empty():
                 batch.append(finished.get_nowait())

@@ -1,8 +1,8 @@
 -- purpose: put into the scope of a refresh the clients of whom more is to be told as days have passed
 -- parameters: after_day, last_day (days that have come lie after the one, through the other)
 -- Lots of theirs reached their expiry day, or cheques that were loaded before count by now. What no
--- row explains stands on the newest day: it moves on
--- there, and nothing of its client has to be computed for that.
+-- row explains stands on the newest day: it moves on there, and nothing of its client has to be
+-- computed for that.
 with moved as (
     update mart.points_movements
     set movement_date = as_of.operations_day
