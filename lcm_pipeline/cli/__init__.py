@@ -11,7 +11,7 @@ import sys
 import typer
 
 from lcm_pipeline.cli import commands
-from lcm_pipeline.cli.failures import FAILURES, INTERRUPTED, explain
+from lcm_pipeline.cli.failures import INTERRUPTED, exit_code_of, explain
 
 app = typer.Typer(
     name="lcm",
@@ -39,7 +39,7 @@ def main() -> None:
             explain("Interrupted. What was done is kept: run the same command again to go on.")
         raise
     except Exception as error:
-        code = FAILURES.code_of(error)
+        code = exit_code_of(error)
         if code is None:
             raise
         explain(str(error).strip())

@@ -1,51 +1,24 @@
-"""Which errors are the user's to read, and the exit code each ends with.
-
-Errors are recognised by name, so that no library is imported just to tell its errors apart.
-"""
+"""Which errors are the user's to read, and the code that the process ends with."""
 
 import sys
 
-DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
+from lcm_pipeline.model.errors import UserError
+
+DONE, FAILED, INCOMPLETE, INTERRUPTED = 0, 1, 3, 130
 
 
-class _Failures:
-    """Errors by the name of one of their classes."""
-
-    _codes = {  # noqa: RUF012 - a constant
-        "SettingsError": USAGE,
-        "ConfigurationError": USAGE,
-        "WarehouseUnavailable": USAGE,
-        "WindowRefused": USAGE,
-        "ReportRefused": USAGE,
-        "DagsterStorageUnavailable": USAGE,
-        "UpdateFileRefused": USAGE,
-        "UndoRefused": USAGE,
-        "BiLoginRefused": USAGE,
-        "SupersetUnavailable": USAGE,
-        "DefinitionError": USAGE,
-        "MigrationError": FAILED,
-        "RunFailed": FAILED,
-        "ChecksFailed": FAILED,
-        "SyncFailed": FAILED,
-        "PushRunning": FAILED,
-        "RowRefused": FAILED,
-        "LoyaltyApiError": FAILED,
-        "psycopg.Error": FAILED,
-        "OSError": FAILED,
-    }
-
-    def code_of(self, error: BaseException) -> int | None:
-        """The exit code of an error that has a message for the user; None for a defect."""
-        for kind in type(error).__mro__:
-            short, full = kind.__name__, f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-            if short in self._codes or full in self._codes:
-                return self._codes.get(full, self._codes.get(short))
-        return None
-
-
-FAILURES = _Failures()
+def exit_code_of(error: BaseException) -> int | None:
+    """The exit code of an error that has a message for the user; None for a defect."""
+    if isinstance(error, UserError):
+        return error.exit_code
+    # The driver is looked up, not imported: help and wrong words need none, and an error of the
+    # driver's can only come from one that is loaded.
+    driver = sys.modules.get("psycopg")
+    if isinstance(error, OSError) or (driver is not None and isinstance(error, driver.Error)):
+        return FAILED
+    return None
 
 
 def explain(message: str) -> None:
-    """Say on standard error what went wrong."""
+    """Print on standard error what went wrong."""
     print(f"lcm: {message}", file=sys.stderr)

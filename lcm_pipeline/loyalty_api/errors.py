@@ -18,6 +18,8 @@ is scrubbed: it may quote a phone, a card, an e-mail or a name.
 
 import re
 
+from lcm_pipeline.model.errors import UserError
+
 _NAME = r"[А-ЯЁ](?:[а-яё]+(?:-[А-ЯЁ][а-яё]+)?|[А-ЯЁ]{3,})"
 _PERSONAL = (
     (re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+"), "[e-mail]"),
@@ -46,7 +48,7 @@ def scrub(text: str) -> str:
     return text.strip()[:_TEXT_LIMIT]
 
 
-class LoyaltyApiError(Exception):
+class LoyaltyApiError(UserError):
     """A call failed. `asked` is what was tried, `answered` what came back."""
 
     advice = ""

@@ -15,13 +15,14 @@ from pathlib import Path
 import dagster as dg
 import sqlalchemy as sa
 
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings
 
 _URL_VARIABLE = "LCM_DAGSTER_STORAGE"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-class DagsterStorageUnavailable(Exception):  # noqa: N818 - the name that the message completes
+class DagsterStorageUnavailable(UsageError):  # noqa: N818 - the name that the message completes
     """Dagster has nowhere to note its runs; the message says where, what happened, what to do."""
 
 

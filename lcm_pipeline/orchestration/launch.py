@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.code_location import build_definitions
 from lcm_pipeline.orchestration.instances import (
@@ -47,11 +48,11 @@ _ASSETS_OF = {
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class RunFailed(Exception):  # noqa: N818 - the name that the message completes
+class RunFailed(UserError):  # noqa: N818 - the name that the message completes
     """The run failed outside the sync itself; the message says in which step."""
 
 
-class ChecksFailed(Exception):  # noqa: N818 - the name that the message completes
+class ChecksFailed(UserError):  # noqa: N818 - the name that the message completes
     """The days are synced, but the warehouse does not add up. reports: what was done."""
 
     def __init__(self, message: str, reports: list[SyncReport]) -> None:

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 
@@ -17,7 +18,7 @@ _FIRST_TAG = "dagster/asset_partition_range_start"
 _LAST_TAG = "dagster/asset_partition_range_end"
 
 
-class WindowRefused(ValueError):  # noqa: N818 - the name that the message completes
+class WindowRefused(UsageError):  # noqa: N818 - the name that the message completes
     """The days asked for cannot be synced; the message says why."""
 
 

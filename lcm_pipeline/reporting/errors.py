@@ -1,5 +1,7 @@
 """What can be wrong with the wish for a report."""
 
+from lcm_pipeline.model.errors import UsageError
 
-class ReportRefused(Exception):  # noqa: N818 - the name that the message completes
+
+class ReportRefused(UsageError):  # noqa: N818 - the name that the message completes
     """There is no such day to report; the message says which days there are and what to do."""

@@ -10,6 +10,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from lcm_pipeline.model.errors import UsageError
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 Page = TypeVar("Page")
@@ -20,7 +22,7 @@ Grain = Literal["day", "week", "month"]
 Format = Literal["count", "points", "money", "share", "exact", "decimal", "text"]
 
 
-class DefinitionError(ValueError):
+class DefinitionError(UsageError):
     """The definition of the dashboards does not hold together; the message says where."""
 
 

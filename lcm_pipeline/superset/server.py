@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import child_environment
 from lcm_pipeline.superset.archive import read_bundle
 from lcm_pipeline.superset.bundle import DATABASE_FILE
@@ -32,7 +33,7 @@ _STOPPING_SECONDS = 15.0
 _TAIL_LINES = 15
 
 
-class SupersetUnavailable(Exception):  # noqa: N818 - the name that the message completes
+class SupersetUnavailable(UsageError):  # noqa: N818 - the name that the message completes
     """Superset cannot be started; the message says why and what to do."""
 
 

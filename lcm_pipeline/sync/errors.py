@@ -5,6 +5,8 @@
 A client that fails does not end a sync: it stays pending, and the report counts it.
 """
 
+from lcm_pipeline.model.errors import UserError
 
-class SyncFailed(Exception):  # noqa: N818 - the name that the message completes
+
+class SyncFailed(UserError):  # noqa: N818 - the name that the message completes
     """The run stopped. The message is for the user: what happened, and the next step."""

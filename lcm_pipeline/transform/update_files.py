@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.profiles import COLUMNS, PROFILE_FIELDS, FieldKind, FileRow, UpdateFile
 
 _SEPARATORS = (",", ";", "\t")
@@ -22,7 +23,7 @@ _ALLOWED = (_KEY, *COLUMNS, _WHO)
 _FLAGS = {"true": True, "1": True, "истина": True, "false": False, "0": False, "ложь": False}
 
 
-class UpdateFileRefused(ValueError):  # noqa: N818 - the name that the message completes
+class UpdateFileRefused(UsageError):  # noqa: N818 - the name that the message completes
     """The file cannot be loaded; the message names the line and the column, never a value."""
 
 

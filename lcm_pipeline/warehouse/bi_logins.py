@@ -8,13 +8,14 @@ import sqlalchemy
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier, Literal
 
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.warehouse.connection import Warehouse
 
 _GROUP = "lcm_bi"
 _TIMEOUT = "60s"
 
 
-class BiLoginRefused(Exception):  # noqa: N818 - the name that the message completes
+class BiLoginRefused(UsageError):  # noqa: N818 - the name that the message completes
     """The user of the warehouse may not make the login; the message says how to have it made."""
 
 

@@ -17,6 +17,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.embedded import EmbeddedPostgresError, embedded_postgres
 from lcm_pipeline.warehouse.transience import is_starting_up, is_transient
@@ -53,7 +54,7 @@ _MALFORMED = (
 )
 
 
-class WarehouseUnavailable(Exception):  # noqa: N818 - the name others use
+class WarehouseUnavailable(UsageError):  # noqa: N818 - the name others use
     """The warehouse cannot be used; the message names the place, what happened and what to do."""
 
 

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 
 import psycopg
 
+from lcm_pipeline.model.errors import UserError
 
-class RowRefused(Exception):  # noqa: N818 - what happened to the row
+
+class RowRefused(UserError):  # noqa: N818 - what happened to the row
     """The database refused a row; the message tells the rule, never the row."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.mart_installing import MartInUse, are_behind, install_marts
 from lcm_pipeline.warehouse.statements import migration_files
@@ -28,7 +29,7 @@ create table if not exists public.lcm_migrations (
 """
 
 
-class MigrationError(Exception):
+class MigrationError(UserError):
     """The schema cannot be brought up to date; the message names the file and why."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import psycopg
 
+from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse.runs import LOCK_CLASS as SYNC_LOCK_CLASS
 from lcm_pipeline.warehouse.sessions import LastingSession
 from lcm_pipeline.warehouse.statements import query
@@ -26,7 +27,7 @@ where locktype = 'advisory' and classid = %s and objid = %s and objsubid = 2 and
 """
 
 
-class PushRunning(Exception):  # noqa: N818 - what stands in the way
+class PushRunning(UserError):  # noqa: N818 - what stands in the way
     """Another push is at work."""
 
     def __init__(self) -> None:

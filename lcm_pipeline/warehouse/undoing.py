@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg.types.json import Jsonb
 
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.profiles import Value
 from lcm_pipeline.warehouse.discretion import without_rows
 from lcm_pipeline.warehouse.statements import query
 
 
-class UndoRefused(ValueError):  # noqa: N818 - the name that the message completes
+class UndoRefused(UsageError):  # noqa: N818 - the name that the message completes
     """There is nothing that could be taken back; the message says why."""
 
 

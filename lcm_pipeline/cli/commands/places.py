@@ -36,11 +36,12 @@ def simulate(
 ) -> None:
     """Serve a made-up loyalty programme over HTTP, to try the pipeline on."""
     from lcm_pipeline.cli.programme import began, now
-    from lcm_pipeline.simulator.configuration import build_config
+    from lcm_pipeline.model.errors import UsageError
+    from lcm_pipeline.simulator.configuration import ConfigurationError, build_config
     from lcm_pipeline.simulator.server import serve
 
-    serve(
-        build_config(
+    try:
+        config = build_config(
             host=host,
             port=port,
             clients=clients,
@@ -51,7 +52,10 @@ def simulate(
             quirks=tuple(quirk or ()),
             faults=tuple(fault or ()),
         )
-    )
+    except ConfigurationError as error:
+        # The simulator imports nothing of ours, so its error cannot be a UsageError itself.
+        raise UsageError(str(error)) from error
+    serve(config)
 
 
 def ui(
