@@ -3,13 +3,12 @@
 import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from lcm_pipeline.model.windows import Window
-    from lcm_pipeline.settings import Settings
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings
 
 
 def parse_day(text: str) -> date:
@@ -56,11 +55,9 @@ OutputOption = Annotated[
 
 
 def window_of(
-    settings: "Settings", day: date | None, first: date | None, last: date | None
-) -> "Window":
+    settings: Settings, day: date | None, first: date | None, last: date | None
+) -> Window:
     """The window that the options name; raises BadParameter (exit 2) when they name none."""
-    from lcm_pipeline.model.windows import Window
-
     if day is not None and first is None and last is None:
         first = last = day
     if day is not None and (first, last) != (day, day):
@@ -74,7 +71,7 @@ def window_of(
     return window
 
 
-def _check_bounds(settings: "Settings", window: "Window") -> None:
+def _check_bounds(settings: Settings, window: Window) -> None:
     now = datetime.now(UTC)
     if not window.has_ended(now, settings.zone):
         yesterday = now.astimezone(settings.zone).date() - timedelta(days=1)

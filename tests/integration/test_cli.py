@@ -21,8 +21,10 @@ MARCH = ("--from", "2026-03-01", "--to", "2026-03-30")
 
 
 def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
-    plain = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LCM_HOME": str(tmp_path / "home")}
-    return {**plain, **variables}
+    # PYTHONPATH, where it is set, says which checkout's code the tests are about.
+    passed_on = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    own = {"HOME": str(tmp_path), "LCM_HOME": str(tmp_path / "home")}
+    return {**passed_on, **own, **variables}
 
 
 def run(tmp_path: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -1,11 +1,28 @@
-"""Importing much at once: the collector rests meanwhile, and always works after."""
+"""What `lcm` imports, and when: only the command that is called, with the collector at rest."""
 
 import gc
+import inspect
+import pkgutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import version
 
 import pytest
 
-from lcm_pipeline.cli.imports import large_imports
+from lcm_pipeline.cli import commands
+from lcm_pipeline.cli.commands import HELP_LINES
+from lcm_pipeline.cli.lazy_group import large_imports, load_command
+
+_LARGE = ("dagster", "pandas", "sqlalchemy", "psycopg", "httpx", "lxml")
+_PROBE = """
+import atexit, sys
+sys.argv = ["lcm", *sys.argv[1:]]
+atexit.register(lambda: print("\\n", *sys.modules))
+from lcm_pipeline.cli import main
+main()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +44,52 @@ def test_a_failed_import_leaves_the_collector_on() -> None:
     with pytest.raises(ModuleNotFoundError), large_imports():
         import no_such_library  # noqa: F401
     assert gc.isenabled()
+
+
+def test_each_file_of_commands_is_a_command_and_help_has_its_first_sentence() -> None:
+    assert {module.name for module in pkgutil.iter_modules(commands.__path__)} == set(HELP_LINES)
+    for name, line in HELP_LINES.items():
+        command = getattr(import_module(f"lcm_pipeline.cli.commands.{name}"), name)
+        text = inspect.getdoc(command)
+        assert text is not None
+        assert " ".join(text.split("\n\n")[0].split()) == line
+        assert load_command(name).name == name
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("--version",), ("no-such-command",)])
+def test_without_a_command_no_command_and_no_large_library_is_imported(
+    words: tuple[str, ...],
+) -> None:
+    modules = _imported(*words)
+    assert not modules & {*_LARGE, "lcm_pipeline.settings"}
+    assert not [name for name in modules if name.startswith("lcm_pipeline.cli.commands.")]
+
+
+def test_a_command_imports_itself_and_no_other() -> None:
+    modules = _imported("status", "--help")
+    called = [name for name in modules if name.startswith("lcm_pipeline.cli.commands.")]
+    assert called == ["lcm_pipeline.cli.commands.status"]
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert f"lcm {version('lcm-pipeline')}\n" in _run("--version").stdout
+
+
+def test_a_misspelt_command_is_told_the_nearest_one() -> None:
+    ended = _run("sycn")
+    assert ended.returncode == 2
+    assert "Did you mean 'sync'?" in ended.stderr
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", _PROBE, *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def _imported(*words: str) -> set[str]:
+    return set(_run(*words).stdout.splitlines()[-1].split())

@@ -1,13 +1,16 @@
-"""What `lcm push` does for its options: read the file, push, look, or undo; then print."""
+"""`lcm push`: profile updates to the API, from the outbox or a file; and a push taken back."""
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from lcm_pipeline.cli.failures import DONE, INCOMPLETE
-from lcm_pipeline.cli.opening import migrated_warehouse
-from lcm_pipeline.cli.printing import console, print_preview, print_push, print_undo
+from lcm_pipeline.cli.output import console, print_preview, print_push, print_undo
 from lcm_pipeline.cli.progress_bar import ProgressBar
+from lcm_pipeline.cli.warehouse import migrated_warehouse
 from lcm_pipeline.model.profiles import UpdateFile
-from lcm_pipeline.settings import Settings
+from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.previewing import preview_push
 from lcm_pipeline.sync.write_back import PushStopped, WriteBack
 from lcm_pipeline.transform.update_files import UpdateFileRefused, read_updates
@@ -18,8 +21,45 @@ from lcm_pipeline.warehouse.waiting_updates import stuck_updates
 _MOST_LISTED = 10
 
 
-def push(settings: Settings, csv: Path | None, most: int | None) -> int:
-    """Send what is pending, and the rows of a file; answers the exit code."""
+def push(
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Put this file into the outbox first: client_id and profile fields."),
+    ] = None,
+    undo: Annotated[
+        int | None, typer.Option(min=1, help="Take back the push of that number instead.")
+    ] = None,
+    most: Annotated[
+        int | None, typer.Option("--max", min=1, help="Send at most so many updates.")
+    ] = None,
+    is_dry: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be sent; send and store nothing.")
+    ] = False,
+) -> None:
+    """Send what waits in outbox.profile_updates to the API, one update of a client at a time.
+
+    The first LCM_PUSH_CANARY updates are a trial: when too many of them fail, the rest stays where
+    it is (exit code 1). Updates that break a rule are rejected and never sent, fields equal to
+    those last sent are left out. Exit code 3 says that some updates were not sent, or not taken
+    whole. Stopped or killed, the same command goes on, and nothing overtakes.
+
+    Examples: [bold]lcm push --csv names.csv --dry-run[/bold], [bold]lcm push --max 100[/bold],
+    [bold]lcm push --undo 7[/bold]
+    """
+    settings = load_settings()
+    if undo is not None and csv is not None:
+        raise typer.BadParameter("give either --csv or --undo")
+    if is_dry:
+        code = _preview(settings, csv, most) if undo is None else _preview_undo(settings, undo)
+    else:
+        settings.required_api_url()
+        code = _send(settings, csv, most) if undo is None else _undo(settings, undo, most)
+    if code:
+        raise typer.Exit(code)
+
+
+def _send(settings: Settings, csv: Path | None, most: int | None) -> int:
+    """Send what is pending, and the rows of a file; return the exit code."""
     file = _read(csv)
     with migrated_warehouse(settings) as warehouse, ProgressBar() as progress:
         write_back = WriteBack(settings, warehouse, progress)
@@ -31,8 +71,8 @@ def push(settings: Settings, csv: Path | None, most: int | None) -> int:
         return _print(warehouse, report, is_limited=most is not None)
 
 
-def undo(settings: Settings, push_id: int, most: int | None) -> int:
-    """Take a push back; answers the exit code."""
+def _undo(settings: Settings, push_id: int, most: int | None) -> int:
+    """Take a push back; return the exit code."""
     with migrated_warehouse(settings) as warehouse, ProgressBar() as progress:
         write_back = WriteBack(settings, warehouse, progress)
         try:
@@ -45,8 +85,8 @@ def undo(settings: Settings, push_id: int, most: int | None) -> int:
         return INCOMPLETE if undone.obstacles else code
 
 
-def look(settings: Settings, csv: Path | None, most: int | None) -> int:
-    """Say what a push would do; answers the exit code."""
+def _preview(settings: Settings, csv: Path | None, most: int | None) -> int:
+    """Say what a push would do; return the exit code."""
     file = _read(csv)
     with migrated_warehouse(settings) as warehouse:
         preview = preview_push(settings, warehouse, most=most, file=file)
@@ -55,8 +95,8 @@ def look(settings: Settings, csv: Path | None, most: int | None) -> int:
     return INCOMPLETE if preview.rejected else DONE
 
 
-def look_at_undo(settings: Settings, push_id: int) -> int:
-    """Say what an undo would do; answers the exit code."""
+def _preview_undo(settings: Settings, push_id: int) -> int:
+    """Say what an undo would do; return the exit code."""
     with migrated_warehouse(settings) as warehouse:
         undone = WriteBack(settings, warehouse).preview_undo(push_id)
     print_undo(undone)

@@ -1,17 +1,14 @@
-"""`lcm dashboards` and `lcm bundle`: Superset over the warehouse, and what it imports."""
+"""`lcm dashboards`: Superset over the warehouse."""
 
 import signal
+import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.opening import migrated_warehouse
-from lcm_pipeline.settings import Settings
-from lcm_pipeline.superset.archive import write_bundle, write_zip
-from lcm_pipeline.superset.bundle import build_bundle
-from lcm_pipeline.superset.datasets import marts_of
-from lcm_pipeline.superset.definition import dashboards_folder, read_definition
+from lcm_pipeline.cli.warehouse import migrated_warehouse
+from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.superset.server import (
     ADMINISTRATOR,
     SupersetHome,
@@ -23,18 +20,24 @@ from lcm_pipeline.superset.server import (
 )
 from lcm_pipeline.warehouse.bi_logins import ensure_bi_login, sqlalchemy_uri
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.dictionary import describe
 from lcm_pipeline.warehouse.overview import read_overview
 
-if TYPE_CHECKING:
-    import subprocess
 
+def dashboards(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web page.")] = 8088,
+    environment: Annotated[
+        Path, typer.Option(help="Superset's own environment, as `make superset` makes it.")
+    ] = Path(".venv-superset"),
+) -> None:
+    """Open the dashboards in Superset, over the warehouse, on this machine alone.
 
-def serve_dashboards(settings: Settings, port: int, environment: Path) -> None:
-    """Serve Superset over the warehouse of the settings, or of the demo, until it is stopped."""
+    Superset logs in to the warehouse as a member of lcm_bi, which reads the marts and nothing
+    else: LCM_BI_DATABASE_URL, or a login that is made for it. Without a warehouse of your own it
+    shows the demo's.
+    """
     # A service manager's SIGTERM ends Superset as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    settings = _of_the_demo(settings)
+    settings = _or_of_the_demo(load_settings())
     superset = find_superset(environment, settings.home_path)
     check_port(port)
     with migrated_warehouse(settings) as warehouse:
@@ -48,17 +51,7 @@ def serve_dashboards(settings: Settings, port: int, environment: Path) -> None:
             _wait_until_stopped(server, superset.log)
 
 
-def write_bundle_files(settings: Settings, folder: Path, archive: Path) -> None:
-    """Write the bundle that Superset imports, as a folder and as a zip."""
-    definition = read_definition(dashboards_folder() / "definition")
-    with migrated_warehouse(settings) as warehouse:
-        files = build_bundle(definition, marts_of(describe(warehouse)))
-    write_bundle(folder, files)
-    write_zip(archive, files)
-    typer.echo(f"wrote {len(files)} files to {folder} and {archive}")
-
-
-def _of_the_demo(settings: Settings) -> Settings:
+def _or_of_the_demo(settings: Settings) -> Settings:
     """The demo's warehouse where there is no other: neither an address nor a server in LCM_HOME."""
     demos = sorted(settings.home_path.glob("demo/*/postgres/data"), key=lambda p: p.stat().st_mtime)
     if settings.database_url is not None or (settings.home_path / "postgres").exists() or not demos:
@@ -84,7 +77,7 @@ def _say_where(superset: SupersetHome, port: int, *, is_new: bool) -> None:
     )
 
 
-def _wait_until_stopped(server: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_until_stopped(server: subprocess.Popen[bytes], log: Path) -> None:
     try:
         server.wait()
     except KeyboardInterrupt:

@@ -8,10 +8,13 @@ import sys
 import time
 from datetime import date
 from pathlib import Path
+from typing import Annotated
 
-from lcm_pipeline.cli.failures import DONE, INCOMPLETE
-from lcm_pipeline.cli.printing import console, print_frame, print_reports, print_verification
-from lcm_pipeline.cli.programme import began, now
+import typer
+
+from lcm_pipeline.cli.commands.simulate import day_before_today, moscow_now
+from lcm_pipeline.cli.failures import INCOMPLETE
+from lcm_pipeline.cli.output import console, print_frame, print_reports, print_verification
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.launch import materialize_window
@@ -28,12 +31,15 @@ _SEED = 20260301
 _VERIFIED = 50
 
 
-def show(settings: Settings, *, clients: int, days: int) -> int:
-    """Run the demo; answers the exit code."""
+def demo(
+    clients: Annotated[int, typer.Option(min=1, help="Clients of the made-up programme.")] = 400,
+    days: Annotated[int, typer.Option(min=1, max=365, help="Days to sync.")] = 14,
+) -> None:
+    """Show the whole way: a simulated programme, an embedded Postgres, a sync, an answer."""
     began_at = time.monotonic()
-    start = began(days)
-    home = _own_home(settings, start, clients)
-    config = build_config(seed=_SEED, clients=clients, start=start, now=now())
+    start = day_before_today(days)
+    home = _own_home(load_settings(), start, clients)
+    config = build_config(seed=_SEED, clients=clients, start=start, now=moscow_now())
     with start_in_thread(config) as programme:
         console.print(f"A made-up programme of {clients} clients answers at {programme.url}")
         mine = load_settings(
@@ -42,15 +48,15 @@ def show(settings: Settings, *, clients: int, days: int) -> int:
             api_format="json",
         )  # fmt: skip
         with open_warehouse(mine) as warehouse:
-            reports = _sync(mine, warehouse, Window(start, began(1)))
+            reports = _sync(mine, warehouse, Window(start, day_before_today(1)))
             console.print("\nHeld against the source:")
             verification = verify_clients(mine, warehouse, _VERIFIED)
             print_verification(verification)
             console.print("\nWhat the stores sold, and the points they gave:")
             print_frame(read_frame(warehouse, "demo_answer"))
             _say_what_next(home, time.monotonic() - began_at)
-    is_clean = all(report.is_complete for report in reports) and not verification.differences
-    return DONE if is_clean else INCOMPLETE
+    if verification.differences or not all(report.is_complete for report in reports):
+        raise typer.Exit(INCOMPLETE)
 
 
 def _sync(settings: Settings, warehouse: Warehouse, window: Window) -> list[SyncReport]:

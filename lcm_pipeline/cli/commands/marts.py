@@ -1,0 +1,27 @@
+"""`lcm marts`: the stored marts computed now."""
+
+from typing import Annotated
+
+import typer
+
+from lcm_pipeline.cli.output import print_refreshed
+from lcm_pipeline.cli.warehouse import migrated_warehouse
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from lcm_pipeline.warehouse.marts import keep_time_zone
+
+
+def marts(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Compute all anew, also what looks up to date.")
+    ] = False,
+) -> None:
+    """Refresh the stored marts now; each sync does it once its facts are checked.
+
+    Of use after a change in mart.parameters or mart.rfm_segments, and with --all after rows of core
+    were repaired by hand. Readers see the old answers until all the new ones are there.
+    """
+    settings = load_settings()
+    with migrated_warehouse(settings) as warehouse:
+        keep_time_zone(warehouse, settings.timezone)
+        print_refreshed(refresh_marts(warehouse, everything=everything))

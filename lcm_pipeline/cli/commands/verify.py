@@ -1,0 +1,56 @@
+"""`lcm verify`: the warehouse held against the source, and what differs read again."""
+
+from typing import Annotated
+
+import typer
+
+from lcm_pipeline.cli.failures import INCOMPLETE
+from lcm_pipeline.cli.output import console, print_reports, print_verification
+from lcm_pipeline.cli.progress_bar import ProgressBar
+from lcm_pipeline.cli.warehouse import migrated_warehouse
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.mending import mend_clients
+from lcm_pipeline.sync.verify import Verification, verify_clients
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+
+
+def verify(
+    sample: Annotated[
+        int, typer.Option(min=1, help="Clients to ask the API for again, drawn at random.")
+    ] = 100,
+    everyone: Annotated[bool, typer.Option("--all", help="Ask for every client.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Read the clients that differ again, and publish them.")
+    ] = False,
+) -> None:
+    """Ask the API again and say which clients differ, and by which rows.
+
+    Without --fix nothing is written to the warehouse. With it the clients that differ are read in
+    full and published, under the usual proofs and the delete fuse, and then compared again. Exit
+    code 3 when something differs in the end, or could not be compared.
+    """
+    settings = load_settings()
+    settings.required_api_url()
+    with migrated_warehouse(settings) as warehouse:
+        with ProgressBar() as progress:
+            found = verify_clients(settings, warehouse, None if everyone else sample, progress)
+        print_verification(found)
+        is_clean = found.is_clean
+        if fix and found.differences:
+            is_clean = _repair(settings, warehouse, found) and not found.unproven
+    if not is_clean:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _repair(settings: Settings, warehouse: Warehouse, found: Verification) -> bool:
+    """Read what differs again; return whether nothing differs after that."""
+    console.print("\nReading the clients that differ again:")
+    with ProgressBar() as progress:
+        mending = mend_clients(SyncEngine(settings, warehouse, progress), found)
+    print_reports(mending.reports)
+    refresh_marts(warehouse)
+    console.print("\nHeld against the source once more:")
+    print_verification(mending.left)
+    return mending.left.is_clean

@@ -1,0 +1,77 @@
+"""The app of `lcm`, and the line and the exit code that a process ends with.
+
+Exit codes: 0 done, 1 failed, 2 usage (a wrong option or setting, a database that cannot be used),
+3 finished, but with clients pending, rows in quarantine or that differ, or updates not sent, 130
+interrupted.
+"""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from lcm_pipeline.cli.failures import INTERRUPTED, exit_code_of, explain
+from lcm_pipeline.cli.lazy_group import LazyGroup
+
+app = typer.Typer(
+    name="lcm",
+    cls=LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Brings a loyalty programme (LCManagerPartner API) into Postgres, day by day, exactly."
+        "\n\nSettings are LCM_* variables, in the environment or in a file .env: see .env.example."
+        "\n\nExit codes: 0 done, 1 failed, 2 usage, 3 finished but with clients pending, rows in"
+        " quarantine or rows that differ, or updates that were not sent or not taken."
+    ),
+)
+
+
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
+        # Imported here: no command needs it, and it costs each of them 15 ms.
+        from importlib.metadata import version
+
+        typer.echo(f"lcm {version('lcm-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options_of_all_commands(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; ends the process."""
+    _log_warnings()
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            explain("Interrupted. What was done is kept: run the same command again to go on.")
+        raise
+    except Exception as error:
+        code = exit_code_of(error)
+        if code is None:
+            raise
+        explain(str(error).strip())
+        sys.exit(code)
+
+
+def _log_warnings() -> None:
+    """Log to standard error, warnings and worse."""
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        # Loggers that others set to INFO reach this handler whatever the root's own level.
+        handler.setLevel(logging.WARNING)
