@@ -8,8 +8,9 @@ INSTALLED := $(VENV)/.installed
 SUPERSET := .venv-superset
 SUPERSET_INSTALLED := $(SUPERSET)/.installed
 
-.PHONY: help demo test lint ui install superset dashboards bundle screenshots soak crash push-crash \
-  faults readers verify-million bench clean
+.PHONY: help demo test lint lint-python lint-types lint-imports lint-sql hooks lock ui \
+  install superset dashboards bundle screenshots soak crash push-crash faults readers \
+  verify-million bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,11 +31,28 @@ demo: $(INSTALLED) ## A simulated programme, an embedded Postgres, 14 days synce
 test: $(INSTALLED) lint ## Linters, types, import contracts and all tests (about eight minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: $(INSTALLED)
+lint: lint-python lint-types lint-imports lint-sql ## ruff, mypy, import contracts, sqlfluff
+
+lint-python: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-types: $(INSTALLED)
 	$(BIN)/mypy
+
+lint-imports: $(INSTALLED)
 	$(BIN)/lint-imports --no-cache
+
+lint-sql: $(INSTALLED)
+	@# Its pool of processes leaves semaphores behind, and Python warns of them.
+	PYTHONWARNINGS=ignore::UserWarning $(BIN)/sqlfluff lint sql
+
+hooks: $(INSTALLED) ## Run the linters before each commit, through pre-commit
+	$(BIN)/pre-commit install
+
+lock: ## requirements.lock anew, from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-strip-extras --no-header --quiet --output-file requirements.lock
 
 ui: $(INSTALLED) ## Dagster's web page on 127.0.0.1:3000
 	@$(BIN)/lcm ui
@@ -50,7 +68,7 @@ PORT ?= 8088
 dashboards: $(INSTALLED) $(SUPERSET_INSTALLED) ## The dashboards in Superset on 127.0.0.1:8088 (PORT=…)
 	@$(BIN)/lcm dashboards --port $(PORT)
 
-bundle: $(INSTALLED) ## The bundle for any Superset, from dashboards/definition
+bundle: $(INSTALLED) ## The bundle for any Superset, in dist/ and build/dashboards
 	@$(BIN)/lcm bundle
 
 screenshots: $(INSTALLED) $(SUPERSET_INSTALLED) ## The pictures in docs/screenshots, of the real thing

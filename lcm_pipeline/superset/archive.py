@@ -1,24 +1,33 @@
-"""The bundle as files: a folder to keep under version control, and a zip to import."""
+"""The bundle as files: a folder to look into, and a zip to import."""
 
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.superset.bundle import DATABASE_FILE
+
 _ROOT = "lcm_dashboards"
 
 
-def read_bundle(folder: Path) -> dict[str, bytes]:
-    """The files of a written bundle by path."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*.yaml"))
-    }
+class BundleFolderError(UsageError):
+    """The folder holds something else than a bundle, which writing one would delete."""
 
 
 def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make the folder anew with these files."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Make the folder anew with these files, over an earlier bundle.
+
+    Raises BundleFolderError where the folder holds anything else; nothing is deleted then.
+    """
+    if folder.exists():
+        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / DATABASE_FILE).exists()):
+            raise BundleFolderError(
+                f"{folder} holds something else than a bundle (there is no {DATABASE_FILE} in it),"
+                " and a bundle written there would replace it: name an empty or a new folder with"
+                " --output"
+            )
+        shutil.rmtree(folder)
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,4 +39,4 @@ def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
         for name, text in sorted(files.items()):
-            archive.writestr(ZipInfo(f"{_ROOT}/{name}"), text)
+            archive.writestr(ZipInfo(f"{_ROOT}/{name}"), text, compress_type=ZIP_DEFLATED)

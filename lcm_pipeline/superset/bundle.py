@@ -1,7 +1,8 @@
 """The bundle that Superset imports: one YAML document per database, dataset, chart and dashboard.
 
 Made from the definition and the columns of the marts, and always the same for the same ones: ids
-are derived from names, so that an import over an earlier one updates it.
+are derived from names, so that an import over an earlier one updates it. It is not kept under
+version control: whoever needs it builds it, from the warehouse that it is to show.
 """
 
 from collections.abc import Mapping
@@ -10,9 +11,19 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import msgspec
 
 from lcm_pipeline.superset.charts import params_of, viz_type
-from lcm_pipeline.superset.datasets import Document, Mart, dataset_of
-from lcm_pipeline.superset.definition import Chart, Dashboard, Definition, DefinitionError, Marts
+from lcm_pipeline.superset.datasets import Document, Mart, dataset_of, marts_of
+from lcm_pipeline.superset.definition import (
+    Chart,
+    Dashboard,
+    Definition,
+    DefinitionError,
+    Marts,
+    dashboards_folder,
+    read_definition,
+)
 from lcm_pipeline.superset.pages import Dataset, PlacedChart, PlacedRow, page_of
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.dictionary import describe
 
 DATABASE_FILE = "databases/loyalty_warehouse.yaml"
 _DATABASE = "Loyalty warehouse"
@@ -24,6 +35,12 @@ _CSS = """\
 /* Two languages make long titles. */
 .dashboard-component-chart-holder .header-title { font-size: 14px; line-height: 1.3; }
 """
+
+
+def bundle_of(warehouse: Warehouse) -> dict[str, bytes]:
+    """The files of the bundle by path, from dashboards/definition and the marts of a warehouse."""
+    definition = read_definition(dashboards_folder() / "definition")
+    return build_bundle(definition, marts_of(describe(warehouse)))
 
 
 def build_bundle(definition: Definition, marts: Mapping[str, Mart]) -> dict[str, bytes]:

@@ -14,14 +14,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import child_environment
-from lcm_pipeline.superset.archive import read_bundle
 from lcm_pipeline.superset.bundle import DATABASE_FILE
 from lcm_pipeline.superset.definition import dashboards_folder
 from lcm_pipeline.warehouse.embedded_server.account import end_with_parent
@@ -83,10 +82,9 @@ def find_superset(environment: Path, home: Path) -> SupersetHome:
     return SupersetHome(programs, home / "superset")
 
 
-def prepare(superset: SupersetHome, uri: str) -> None:
+def prepare(superset: SupersetHome, bundle: Mapping[str, bytes], uri: str) -> None:
     """Bring Superset's tables, roles, administrator and our bundle up to date."""
     superset.secret("secret_key")
-    bundle = read_bundle(dashboards_folder() / "bundle")
     task = {
         "bundle": {name: text.decode() for name, text in bundle.items()},
         "database_file": DATABASE_FILE,

@@ -29,7 +29,8 @@ bought as (
         greatest(
             0,
             (
-                (extract(year from bought.month) - extract(year from members.registration_date)) * 12
+                (extract(year from bought.month) - extract(year from members.registration_date))
+                * 12
                 + extract(month from bought.month) - extract(month from members.registration_date)
             )::integer
         ) as month_number,

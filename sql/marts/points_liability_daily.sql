@@ -32,7 +32,8 @@ events as (
     from pieces
     where pending_end > first_day
     union all
-    select bonus_source, expiry_month, pending_end as day, 0 as points, -remain as pending, 0 as lots
+    select
+        bonus_source, expiry_month, pending_end as day, 0 as points, -remain as pending, 0 as lots
     from pieces
     where pending_end > first_day
 ),

@@ -33,4 +33,5 @@ with closed as (
         and fetches.window_from = outcome.window_from
     returning fetches.client_id, fetches.window_from, fetches.attempts
 )
+
 select client_id, window_from from closed where attempts > 1;

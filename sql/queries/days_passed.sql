@@ -12,9 +12,11 @@ with present as (
 )
 
 select
-    horizons.parameters is distinct from present.parameters as is_everyone,
-    (horizons.through_day, horizons.newest_day)
-    is distinct from (present.through_day, present.newest_day) as has_moved,
+    (horizons.parameters is distinct from present.parameters) as is_everyone,
+    (
+        (horizons.through_day, horizons.newest_day)
+        is distinct from (present.through_day, present.newest_day)
+    ) as has_moved,
     least(horizons.through_day, present.through_day) as after_day,
     greatest(horizons.newest_day, present.newest_day) as last_day
 from present

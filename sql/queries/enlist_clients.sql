@@ -1,6 +1,7 @@
 -- purpose: put the clients that are due on the ledger of a run, once; see schedule_clients
 -- parameters: run_id, endpoint, first, last
-insert into sync.fetches (run_id, client_id, window_from, window_to, endpoint, is_whole, is_priority)
+insert into sync.fetches
+    (run_id, client_id, window_from, window_to, endpoint, is_whole, is_priority)
 select
     %(run_id)s,
     client_id,

@@ -8,7 +8,11 @@ select
     case when updates.status = 'sending'
         then extract(epoch from now() - coalesce(
             pushes.finished_at,
-            (select max(tried.ended_at) from outbox.attempts as tried where tried.update_id = updates.update_id),
+            (
+                select max(tried.ended_at)
+                from outbox.attempts as tried
+                where tried.update_id = updates.update_id
+            ),
             updates.claimed_at
         ))::float
     end as seconds_since

@@ -30,7 +30,8 @@ merged as (
 )
 
 insert into core.clients as stored
-    (client_id, registered_at, registration_date, pos_id, phone, sync_run_id, first_seen_at, synced_at)
+    (client_id, registered_at, registration_date, pos_id, phone,
+        sync_run_id, first_seen_at, synced_at)
 select client_id, registered_at, registration_date, pos_id, phone, %(run_id)s, now(), now()
 from merged
 where

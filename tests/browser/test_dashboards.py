@@ -14,7 +14,8 @@ import pytest
 from playwright.sync_api import Page
 from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.superset.archive import read_bundle, write_zip
+from lcm_pipeline.superset.archive import write_zip
+from lcm_pipeline.superset.bundle import bundle_of
 from lcm_pipeline.superset.definition import Dashboard, dashboards_folder, read_definition
 from lcm_pipeline.superset.server import find_superset, prepare
 from lcm_pipeline.warehouse.bi_logins import sqlalchemy_uri
@@ -103,8 +104,8 @@ def test_a_second_start_brings_charts_back_and_doubles_nothing(
     own = sqlite3.connect(served.home / "superset" / "superset.db")
     with own:
         own.execute("update slices set slice_name = 'spoilt', params = '{}'")
-    prepare(find_superset(ENVIRONMENT, served.home), sqlalchemy_uri(filled.url))
-    bundle = read_bundle(dashboards_folder() / "bundle")
+    bundle = bundle_of(filled)
+    prepare(find_superset(ENVIRONMENT, served.home), bundle, sqlalchemy_uri(filled.url))
     for table, folder in (("slices", "charts"), ("dashboards", "dashboards"), ("dbs", "databases")):
         ((count,),) = own.execute(f"select count(*) from {table}").fetchall()
         assert count == sum(name.startswith(f"{folder}/") for name in bundle)
@@ -112,8 +113,10 @@ def test_a_second_start_brings_charts_back_and_doubles_nothing(
     own.close()
 
 
-def test_the_zip_is_one_that_superset_imports(page: Page, tmp_path: Path) -> None:
-    write_zip(tmp_path / "bundle.zip", read_bundle(dashboards_folder() / "bundle"))
+def test_the_zip_is_one_that_superset_imports(
+    page: Page, filled: Warehouse, tmp_path: Path
+) -> None:
+    write_zip(tmp_path / "bundle.zip", bundle_of(filled))
     token = page.request.get("/api/v1/security/csrf_token/").json()["result"]
     answer = page.request.post(
         "/api/v1/dashboard/import/",

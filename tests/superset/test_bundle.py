@@ -1,14 +1,22 @@
-"""The committed bundle is what the definition says, and names only what the warehouse has."""
+"""The bundle is what the definition says, holds together, and names only what the warehouse has."""
 
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
+from zipfile import ZipFile
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
-from lcm_pipeline.superset.archive import read_bundle, write_bundle, write_zip
-from lcm_pipeline.superset.bundle import build_bundle
+from lcm_pipeline.cli import app
+from lcm_pipeline.superset.archive import BundleFolderError, write_bundle, write_zip
+from lcm_pipeline.superset.bundle import build_bundle, bundle_of, uuid_of
 from lcm_pipeline.superset.datasets import marts_of
 from lcm_pipeline.superset.definition import (
     Chart,
@@ -20,6 +28,7 @@ from lcm_pipeline.superset.definition import (
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.dictionary import describe
 from lcm_pipeline.warehouse.marts import marts
+from tests.conftest import _address_of
 
 DEFINITION = read_definition(dashboards_folder() / "definition")
 BUILDING_BLOCKS = {
@@ -34,21 +43,104 @@ def _charts(definition: Definition = DEFINITION) -> list[Chart]:
     return [chart for row in rows for chart in row.charts]
 
 
-def _documents(folder: str) -> list[dict[str, Any]]:
-    bundle = read_bundle(dashboards_folder() / "bundle")
-    return [msgspec.yaml.decode(text) for name, text in bundle.items() if folder in name]
+def _documents(bundle: dict[str, bytes], folder: str) -> list[dict[str, Any]]:
+    return [msgspec.yaml.decode(text) for name, text in bundle.items() if name.startswith(folder)]
 
 
-def test_the_committed_bundle_is_the_one_that_lcm_bundle_writes(warehouse: Warehouse) -> None:
-    built = build_bundle(DEFINITION, marts_of(describe(warehouse)))
-    assert built == read_bundle(dashboards_folder() / "bundle"), "run `lcm bundle`"
+def _values_of(part: object, key: str) -> Iterator[Any]:
+    """All values under a key, however deep."""
+    if isinstance(part, dict):
+        for name, value in part.items():
+            if name == key:
+                yield value
+            yield from _values_of(value, key)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _values_of(value, key)
+
+
+@pytest.fixture(scope="module")
+def bundle(postgres: str, template: str) -> dict[str, bytes]:
+    warehouse = Warehouse(_address_of(postgres, template))
+    try:
+        return bundle_of(warehouse)
+    finally:
+        warehouse.close()
+
+
+def test_the_bundle_has_a_file_for_each_chart_dashboard_and_mart(bundle: dict[str, bytes]) -> None:
+    folders = [name.rpartition("/")[0] for name in bundle]
+    assert folders.count("charts") == len(_charts())
+    assert folders.count("dashboards") == len(DEFINITION.dashboards)
+    assert folders.count("datasets") == len({chart.mart for chart in _charts()})
+    assert folders.count("databases") == 1
+    assert folders.count("") == 1
+    assert "metadata.yaml" in bundle
+
+
+def test_a_bundle_that_is_built_twice_is_the_same(
+    bundle: dict[str, bytes], warehouse: Warehouse
+) -> None:
+    assert bundle_of(warehouse) == bundle
+
+
+def test_lcm_bundle_writes_the_same_files_to_a_folder_and_to_a_zip(
+    bundle: dict[str, bytes],
+    warehouse: Warehouse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LCM_DATABASE_URL", warehouse.url)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        result = CliRunner().invoke(app, ["bundle"])
+        assert result.exit_code == 0, result.output
+    folder = tmp_path / "build" / "dashboards"
+    written = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    assert written == bundle
+    with ZipFile(tmp_path / "dist" / "lcm_dashboards.zip") as archive:
+        zipped = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    assert zipped == bundle
+
+
+def test_ids_are_those_of_the_bundles_that_were_imported_before() -> None:
+    """An import updates what has the same id, and doubles what has another one."""
+    assert uuid_of("database", "Loyalty warehouse") == UUID("aa12fa09-7518-5c3a-b015-8dfc15a53d81")
+    assert uuid_of("dataset", "program_daily") == UUID("5c41bc8a-6093-52b9-8ce1-677787cd4035")
+    assert uuid_of("dashboard", "lcm-programme") == UUID("be739db7-ccb2-50e5-8dbd-4117abf307a2")
+    key = "lcm-programme/trend/program_daily/members"
+    assert uuid_of("chart", key) == UUID("29f27d0e-28bd-53b3-bbaa-940500e2a0b5")
+
+
+def test_what_refers_to_an_id_refers_to_one_of_the_bundle(bundle: dict[str, bytes]) -> None:
+    charts, datasets = _documents(bundle, "charts/"), _documents(bundle, "datasets/")
+    dashboards, databases = _documents(bundle, "dashboards/"), _documents(bundle, "databases/")
+    documents = [*charts, *datasets, *dashboards, *databases]
+    ids = [document["uuid"] for document in documents]
+    assert len(set(ids)) == len(ids)
+    (database,) = databases
+    assert {dataset["database_uuid"] for dataset in datasets} == {database["uuid"]}
+    known = {dataset["uuid"] for dataset in datasets}
+    assert {chart["dataset_uuid"] for chart in charts} == known
+    assert set(_values_of(dashboards, "datasetUuid")) <= known
+    placed = [
+        part["meta"]["uuid"]
+        for page in dashboards
+        for part in page["position"].values()
+        if isinstance(part, dict) and part["type"] == "CHART"
+    ]
+    assert set(placed) == {chart["uuid"] for chart in charts}
 
 
 def test_every_metric_and_column_is_sql_that_the_warehouse_understands(
-    warehouse: Warehouse,
+    bundle: dict[str, bytes], warehouse: Warehouse
 ) -> None:
     with warehouse.connect(autocommit=True) as session:
-        for dataset in _documents("datasets/"):
+        for dataset in _documents(bundle, "datasets/"):
             metrics = [metric["expression"] for metric in dataset["metrics"]]
             columns = [
                 column["expression"] or column["column_name"] for column in dataset["columns"]
@@ -84,21 +176,25 @@ def test_every_title_is_russian_and_english() -> None:
     assert [title for title in titles if not _BOTH_LANGUAGES.search(title)] == []
 
 
-def test_every_dashboard_begins_with_completeness_and_restatements() -> None:
+def test_every_dashboard_begins_with_completeness_and_restatements(
+    bundle: dict[str, bytes],
+) -> None:
     strip = {chart.mart for row in DEFINITION.strip for chart in row.charts}
     assert strip == {"data_completeness", "restatements"}
-    for document in _documents("dashboards/"):
+    for document in _documents(bundle, "dashboards/"):
         position = document["position"]
         first = position[position["GRID_ID"]["children"][0]]["children"]
         titles = [position[name]["meta"]["sliceName"] for name in first]
         assert titles == [chart.title for chart in DEFINITION.strip[0].charts]
 
 
-def test_every_row_fills_the_page_and_every_dashboard_has_a_filter_of_time() -> None:
+def test_every_row_fills_the_page_and_every_dashboard_has_a_filter_of_time(
+    bundle: dict[str, bytes],
+) -> None:
     for page in DEFINITION.dashboards:
         for row in (*DEFINITION.strip, *page.rows):
             assert sum(chart.width for chart in row.charts) == 12, row.charts[0].title
-    for document in _documents("dashboards/"):
+    for document in _documents(bundle, "dashboards/"):
         kinds = {part["filterType"] for part in document["metadata"]["native_filter_configuration"]}
         assert "filter_time" in kinds
 
@@ -116,8 +212,10 @@ def test_balances_and_counts_of_clients_are_not_summed_up() -> None:
                 assert (name, key) in additive_across, f"{name}.{key}: {metric.sql}"
 
 
-def test_nothing_but_ids_of_clients_is_named(warehouse: Warehouse) -> None:
-    bundle = b"".join(read_bundle(dashboards_folder() / "bundle").values())
+def test_nothing_but_ids_of_clients_is_named(
+    bundle: dict[str, bytes], warehouse: Warehouse
+) -> None:
+    text = b"".join(bundle.values())
     with warehouse.connect() as session:
         rows = session.execute(
             "select column_name from information_schema.columns"
@@ -125,7 +223,7 @@ def test_nothing_but_ids_of_clients_is_named(warehouse: Warehouse) -> None:
             " and column_name in ('surname', 'patronymic', 'phone', 'email', 'birthdate')"
         ).fetchall()
     assert rows
-    assert [name for (name,) in rows if f"column_name: {name}".encode() in bundle] == []
+    assert [name for (name,) in rows if f"column_name: {name}".encode() in text] == []
 
 
 @pytest.mark.parametrize(
@@ -160,9 +258,39 @@ def test_a_typing_error_in_a_file_is_told_with_its_place(tmp_path: Path) -> None
         read_definition(tmp_path)
 
 
-def test_equal_bundles_make_equal_zips(tmp_path: Path) -> None:
-    files = read_bundle(dashboards_folder() / "bundle")
-    write_bundle(tmp_path / "again", files)
-    write_zip(tmp_path / "one.zip", files)
-    write_zip(tmp_path / "two.zip", read_bundle(tmp_path / "again"))
+def test_equal_bundles_make_equal_zips(bundle: dict[str, bytes], tmp_path: Path) -> None:
+    write_zip(tmp_path / "one.zip", bundle)
+    write_zip(tmp_path / "two.zip", dict(reversed(bundle.items())))
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+
+
+def test_a_new_bundle_leaves_nothing_of_an_earlier_one(
+    bundle: dict[str, bytes], tmp_path: Path
+) -> None:
+    write_bundle(tmp_path / "bundle", bundle | {"charts/gone.yaml": b"slice_name: Gone"})
+    write_bundle(tmp_path / "bundle", bundle)
+    assert not (tmp_path / "bundle" / "charts" / "gone.yaml").exists()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(
+    bundle: dict[str, bytes], tmp_path: Path
+) -> None:
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_text("not a bundle")
+    for place in (tmp_path, thesis):
+        with pytest.raises(BundleFolderError, match="--output"):
+            write_bundle(place, bundle)
+    assert thesis.read_text() == "not a bundle"
+
+
+def test_lcm_bundle_refuses_such_a_folder_in_one_line(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("not a bundle")
+    done = subprocess.run(
+        [sys.executable, "-c", "from lcm_pipeline.cli import main; main()", "bundle",
+         "--output", str(tmp_path), "--archive", str(tmp_path / "bundle.zip")],
+        capture_output=True, text=True, check=False,
+        env=os.environ | {"LCM_DATABASE_URL": warehouse.url},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "holds something else than a bundle" in done.stderr
+    assert "Traceback" not in done.stderr

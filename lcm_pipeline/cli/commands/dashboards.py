@@ -9,6 +9,7 @@ import typer
 
 from lcm_pipeline.cli.warehouse import migrated_warehouse
 from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.superset.bundle import bundle_of
 from lcm_pipeline.superset.server import (
     ADMINISTRATOR,
     SupersetHome,
@@ -45,7 +46,7 @@ def dashboards(
             typer.echo("The warehouse is empty: `lcm sync` fills it, or try `lcm demo` first.")
         typer.echo(f"Making Superset ready for {warehouse.place}; the first time takes a minute")
         is_new = not superset.password_file.exists()
-        prepare(superset, _uri(settings, warehouse, superset))
+        prepare(superset, bundle_of(warehouse), _uri(settings, warehouse, superset))
         with serving(superset, port) as server:
             _say_where(superset, port, is_new=is_new)
             _wait_until_stopped(server, superset.log)

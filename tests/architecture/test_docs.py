@@ -1,0 +1,63 @@
+"""The pages hold together: links lead somewhere, decisions are listed, words have one meaning."""
+
+import re
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.repository import ROOT, repository_files
+
+PAGES = [path for path in repository_files() if path.suffix == ".md"]
+_LINK = re.compile(r"\]\((?!https?:|mailto:)(?P<path>[^)#\s]*)(?:#(?P<heading>[^)\s]+))?\)")
+_CODE = re.compile(r"^```.*?^```", re.M | re.S)
+
+
+def _headings(page: Path) -> set[str]:
+    """The names by which a page's headings are linked to."""
+    found = re.findall(r"^#+ (.+)$", _CODE.sub("", page.read_text(encoding="utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    text = _CODE.sub("", (ROOT / page).read_text(encoding="utf-8"))
+    broken = []
+    for link in _LINK.finditer(text):
+        target = (ROOT / page).parent / link["path"] if link["path"] else ROOT / page
+        if not target.exists() or (link["heading"] and link["heading"] not in _headings(target)):
+            broken.append(link[0])
+    assert broken == []
+
+
+def test_every_decision_is_listed_and_says_what_it_costs() -> None:
+    folder = ROOT / "docs" / "adr"
+    decisions = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
+    listed = re.findall(
+        r"^\| \[(\d{4})\]\((\S+)\) \| (.+) \|$", (folder / "README.md").read_text(), re.M
+    )
+    assert [name for _, name, _ in listed] == [path.name for path in decisions]
+    for (number, _, title), path in zip(listed, decisions, strict=True):
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith(f"# {number}: {title}\n"), path.name
+        sections = re.findall(r"^## (.+)$", text, re.M)
+        assert sections == [
+            "Problem", "Decision", "What it gives and costs", "What would change it",
+        ], path.name  # fmt: skip
+
+
+def test_a_word_of_the_glossary_is_explained_once() -> None:
+    rows = re.findall(r"^\| (\*\*.+?) \|", (ROOT / "docs" / "glossary.md").read_text(), re.M)
+    words = Counter(word for row in rows for word in re.findall(r"\*\*(.+?)\*\*", row))
+    assert len(words) > 40
+    assert [word for word, count in words.items() if count > 1] == []
+
+
+def test_the_changelog_tells_of_the_version_and_of_what_is_to_come() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    headings = re.findall(
+        r"^## \[(.+?)\](?: - \d{4}-\d\d-\d\d)?$", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
+    assert headings[:2] == ["Unreleased", version]
+    assert version.startswith("0.")
