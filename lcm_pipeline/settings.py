@@ -1,25 +1,34 @@
 """Every LCM_* variable: its default, its check, and whether it is secret.
 
-The environment (and a `.env` file in the working directory) is read here and nowhere else.
+The environment (and a `.env` file in the working directory) is read here and nowhere else. A new
+setting is a Field of Settings and a line in .env.example.
 """
 
+import codecs
 import os
+from collections.abc import Iterator
 from datetime import date
+from difflib import get_close_matches
 from fractions import Fraction
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lcm_pipeline.model.errors import UsageError
 
+_PREFIX = "LCM_"
+_ENV_FILE = Path(".env")
+
 
 class SettingsError(UsageError):
-    """A setting is missing or malformed; the message names the variable and what is expected."""
+    """A setting is missing, malformed or unknown; the message names it and what is expected."""
 
 
 def _share(value: Any) -> float:
@@ -75,7 +84,12 @@ class Settings(BaseSettings):
     """The settings of one process. Shares are fractions of 1, times are seconds, dates ISO 8601."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LCM_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+        env_prefix=_PREFIX,
+        env_file=_ENV_FILE,
+        env_file_encoding="utf-8-sig",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
 
     api_url: ServiceUrl | None = Field(
@@ -145,12 +159,17 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the environment and check it; raises SettingsError with one line per bad variable."""
+    """Read the environment and .env, and check them. The environment wins over .env.
+
+    Raises SettingsError with a line for each unknown name and each bad value.
+    """
+    problems = _unknown_settings()
     try:
         settings = Settings(**overrides)
     except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
-        raise SettingsError("\n".join(lines)) from None
+        problems += [_explain(item) for item in error.errors()]
+    if problems:
+        raise SettingsError("\n".join(problems))
     if settings.token is not None and not settings.token.get_secret_value().strip().isdigit():
         raise SettingsError("LCM_TOKEN: expected an integer")
     if (settings.username is None) != (settings.password is None):
@@ -170,7 +189,57 @@ def child_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
 
 
+def _unknown_settings() -> list[str]:
+    """A line for each LCM_* name in .env or the environment that is no setting.
+
+    Case does not matter, as pydantic-settings has it. A name that is in both is listed once.
+    """
+    problems: dict[str, str] = {}
+    for name, where in [*_names_in_env_file(), *((name, "") for name in os.environ)]:
+        prefix, field = name[: len(_PREFIX)].upper(), name[len(_PREFIX) :].lower()
+        if prefix != _PREFIX or field in Settings.model_fields or field in problems:
+            continue
+        nearest = get_close_matches(field, Settings.model_fields, n=1)
+        advice = f"did you mean {_PREFIX}{nearest[0].upper()}?" if nearest else "see .env.example"
+        problems[field] = f"{where}unknown setting {name}; {advice}"
+    return list(problems.values())
+
+
+def _names_in_env_file() -> Iterator[tuple[str, str]]:
+    """Each name in .env, with `FILE, line N: `; raises SettingsError where it cannot be read.
+
+    pydantic-settings skips a line that it cannot parse, and a .env that is no file. No message
+    quotes a line: it may hold a secret.
+    """
+    path = _ENV_FILE.absolute()
+    try:
+        # A pipe gives its text once: that is for pydantic-settings.
+        content = b"" if path.is_fifo() else path.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+    content = content.removeprefix(codecs.BOM_UTF8)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
+    malformed = []
+    for binding in parse_stream(StringIO(text, newline=None)):
+        # The parser counts blank lines before a statement as its own.
+        text = binding.original.string
+        blank_lines = text.count("\n", 0, len(text) - len(text.lstrip()))
+        where = f"{path}, line {binding.original.line + blank_lines}: "
+        if binding.error or (binding.key is not None and binding.value is None):
+            malformed.append(f"{where}expected NAME=VALUE, with every quote closed")
+        elif binding.key is not None:
+            yield binding.key, where
+    if malformed:
+        raise SettingsError("\n".join(malformed))
+
+
 def _explain(item: Any) -> str:
-    name = "LCM_" + "_".join(str(part) for part in item["loc"]).upper()
+    name = _PREFIX + "_".join(str(part) for part in item["loc"]).upper()
     message = str(item["msg"]).removeprefix("Value error, ")
     return f"{name}: {message}"

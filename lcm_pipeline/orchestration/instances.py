@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings
 
-_URL_VARIABLE = "LCM_DAGSTER_STORAGE"
+# Not LCM_*: that it would be a setting, and is none.
+_URL_VARIABLE = "DAGSTER_STORAGE_URL"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 

@@ -57,6 +57,9 @@ def run(tmp_path: Path, *words: str, **variables: str) -> subprocess.CompletedPr
         (("status",), {"LCM_USERNAME": "u"}, "LCM_PASSWORD go together"),
         (("status",), {"LCM_DATABASE_URL": "mysql://h/d"}, "postgresql://"),
         (("status",), {"LCM_DATABASE_URL": "postgresql://u:s3cr3t@127.0.0.1:1/d"}, "reached"),
+        (("status",), {"LCM_MAX_RSP": "3"}, "LCM_MAX_RSP; did you mean LCM_MAX_RPS?"),
+        (("sync", "--date", "2026-03-01"), {"lcm_tokn": "5"}, "did you mean LCM_TOKEN?"),
+        (("push", "--dry-run"), {"LCM_FOLDER": "x"}, "unknown setting LCM_FOLDER"),
         (("nonsense",), {}, "No such command"),
     ],
 )
@@ -68,6 +71,42 @@ def test_a_wrong_word_ends_with_2_and_says_what_is_expected(
     assert said in " ".join(ended.stderr.replace("│", " ").split())
     assert "Traceback" not in ended.stderr
     assert "s3cr3t" not in ended.stderr + ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"LCM_OPERATOR=5\nLCM_MAXRPS=s3cr3t\n",
+            "line 2: unknown setting LCM_MAXRPS; did",
+        ),
+        ("# Оператор\n".encode("cp1251"), "line 1: not UTF-8"),
+        (b"LCM_OPERATOR=5\nLCM_TOKEN s3cr3t\n", "line 2: expected NAME=VALUE"),
+    ],
+)
+@pytest.mark.parametrize("command", [("status",), ("ui",), ("sync", "--date", "2026-03-01")])
+def test_an_env_file_with_a_mistake_ends_with_2_and_names_the_line(
+    tmp_path: Path, command: tuple[str, ...], content: bytes, said: str
+) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    ended = run(tmp_path, *command)
+    assert ended.returncode == 2, ended.stderr
+    assert f"{tmp_path / '.env'}, {said}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "s3cr3t" not in ended.stderr + ended.stdout
+    assert not (tmp_path / "home").exists()
+
+
+def test_an_env_file_that_is_a_folder_ends_with_2(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    ended = run(tmp_path, "status")
+    assert ended.returncode == 2
+    assert f"{tmp_path / '.env'} cannot be read" in ended.stderr
+
+
+def test_help_and_version_need_no_sound_settings(tmp_path: Path) -> None:
+    assert run(tmp_path, "--help", LCM_MAX_RSP="3").returncode == 0
+    assert run(tmp_path, "--version", LCM_MAX_RSP="3").returncode == 0
 
 
 def test_a_day_that_has_not_ended_is_refused(tmp_path: Path) -> None:

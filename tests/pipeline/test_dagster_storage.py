@@ -154,7 +154,7 @@ def test_a_password_is_in_the_environment_of_dagster_and_in_no_file(
         with warehouse.connect(autocommit=True) as session:
             session.execute("drop owned by dagster")
             session.execute("drop role dagster")
-    assert SECRET in added["LCM_DAGSTER_STORAGE"]
+    assert SECRET in added["DAGSTER_STORAGE_URL"]
     files = [path for path in instance_home(settings).rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if SECRET in path.read_text(errors="replace")]

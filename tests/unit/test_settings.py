@@ -1,0 +1,152 @@
+"""What is read from the environment and from .env, and what is refused there."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from lcm_pipeline.settings import Settings, SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory of the test's own, with no .env yet."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / ".env"
+
+
+def problems() -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert refused.value.exit_code == 2
+    return str(refused.value).splitlines()
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_every_field_may_be_set_in_any_case(field: str, env_file: Path) -> None:
+    # Empty is unset, so that no value has to fit.
+    env_file.write_text(f"LCM_{field.upper()}=\nlcm_{field}=\n")
+    assert getattr(load_settings(), field) == getattr(Settings(_env_file=None), field)
+
+
+def test_a_misspelt_name_in_the_environment_is_told_the_nearest_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LCM_MAX_RSP", "3")
+    assert problems() == ["unknown setting LCM_MAX_RSP; did you mean LCM_MAX_RPS?"]
+
+
+def test_all_problems_are_listed_at_once_and_each_name_once(
+    monkeypatch: pytest.MonkeyPatch, env_file: Path
+) -> None:
+    env_file.write_text(
+        "LCM_OPERATOR=5\n\n# a comment\n\nlcm_delete_fuze=1\nLCM_MAX_RSP=1\nLCM_MAX_RSP=2\n"
+    )
+    monkeypatch.setenv("LCM_MAX_RSP", "3")
+    monkeypatch.setenv("lcm_zzz", "")
+    monkeypatch.setenv("LCM_PAGE_LENGTH", "many")
+    found = problems()
+    assert found[:3] == [
+        f"{env_file}, line 5: unknown setting lcm_delete_fuze; did you mean LCM_DELETE_FUSE?",
+        f"{env_file}, line 6: unknown setting LCM_MAX_RSP; did you mean LCM_MAX_RPS?",
+        "unknown setting lcm_zzz; see .env.example",
+    ]
+    assert len(found) == 4
+    assert found[3].startswith("LCM_PAGE_LENGTH: ")
+
+
+def test_names_of_other_programs_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch, env_file: Path
+) -> None:
+    env_file.write_text("http_proxy=http://127.0.0.1:abc\nLCMS_FOLDER=x\nTOKEN=5\nOPERATOR=x\n")
+    monkeypatch.setenv("LCMS_FOLDER", "x")
+    monkeypatch.setenv("PG_BINDIR", "/nowhere")
+    assert load_settings().operator is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LCM_OPERATOR=5",
+        "export LCM_OPERATOR=5\n",
+        "  LCM_OPERATOR = '5'  # of the shop\n",
+        'LCM_OPERATOR="5"\n',
+        "\ufeffLCM_OPERATOR=5\n",
+        "LCM_OPERATOR=5\r\nLCM_TIMEOUT=3\r\n",
+        "\n# Оператор\n'LCM_OPERATOR'=5\n",
+        "N=5\nLCM_OPERATOR=${N}\n",
+        "LCM_OPERATOR=4\nLCM_OPERATOR=5\n",
+        "LCM_SITE_CODE='two\nlines'\nLCM_OPERATOR=5\n",
+    ],
+)
+def test_env_files_are_read_as_python_dotenv_does(text: str, env_file: Path) -> None:
+    env_file.write_text(text, encoding="utf-8", newline="")
+    assert load_settings().operator == 5
+
+
+def test_the_environment_wins_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, env_file: Path
+) -> None:
+    env_file.write_text("LCM_OPERATOR=5\n")
+    monkeypatch.setenv("lcm_operator", "6")
+    assert load_settings().operator == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"LCM_OPERATOR 5\n", 1),
+        (b"\n\r\n  LCM_OPERATOR: 5\n", 3),
+        (b"LCM_OPERATOR=5\nLCM_PASSWORD\n", 2),
+        (b"LCM_OPERATOR=5\n\nLCM_PASSWORD='s3cr3t\n", 3),
+        (b'LCM_PASSWORD="s3cr3t"s3cr3t\n', 1),
+        (b"# one\n=s3cr3t\n", 2),
+        (b"[settings]\n", 1),
+    ],
+)
+def test_a_line_that_is_no_assignment_is_named_and_not_quoted(
+    content: bytes, line: int, env_file: Path
+) -> None:
+    env_file.write_bytes(content)
+    assert problems() == [f"{env_file}, line {line}: expected NAME=VALUE, with every quote closed"]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("# Оператор\nLCM_OPERATOR=5\n".encode("cp1251"), 1),
+        (b"LCM_OPERATOR=5\nLCM_PASSWORD=s3cr3t\xe9\n", 2),
+        (b"\xef\xbb\xbf\n\xff", 2),
+        ("LCM_OPERATOR=5\n".encode("utf-16"), 1),
+    ],
+)
+def test_a_file_that_is_not_utf_8_is_named_with_the_line(
+    content: bytes, line: int, env_file: Path
+) -> None:
+    env_file.write_bytes(content)
+    assert problems() == [f"{env_file}, line {line}: not UTF-8; save the file as UTF-8"]
+
+
+def test_an_env_file_that_is_a_folder_or_a_loop_is_named(env_file: Path) -> None:
+    env_file.mkdir()
+    assert problems() == [f"{env_file} cannot be read: Is a directory"]
+    env_file.rmdir()
+    env_file.symlink_to(env_file)
+    assert problems() == [f"{env_file} cannot be read: Too many levels of symbolic links"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_an_env_file_that_may_not_be_read_is_named(env_file: Path) -> None:
+    env_file.write_text("LCM_OPERATOR=5\n")
+    env_file.chmod(0)
+    assert problems() == [f"{env_file} cannot be read: Permission denied"]
+
+
+def test_an_env_file_that_is_a_pipe_is_read_once(env_file: Path) -> None:
+    os.mkfifo(env_file)
+    writer = threading.Thread(target=env_file.write_text, args=("LCM_OPERATOR=5\n",), daemon=True)
+    writer.start()
+    assert load_settings().operator == 5
+    writer.join(timeout=30)
+    assert not writer.is_alive()
