@@ -6,6 +6,7 @@ setting is a Field of Settings and a line in .env.example.
 
 import codecs
 import os
+import ssl
 from collections.abc import Iterator
 from datetime import date
 from difflib import get_close_matches
@@ -22,6 +23,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.proxies import ProxyError, find_proxy
 
 _PREFIX = "LCM_"
 _ENV_FILE = Path(".env")
@@ -74,9 +76,21 @@ def _blank_is_unset(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _certificate_file(value: Path) -> Path:
+    path = value.expanduser().absolute()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise ValueError(f"{path} holds no certificate in PEM format") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from None
+    return path
+
+
 Share = Annotated[float, NoDecode, BeforeValidator(_share)]
 ServiceUrl = Annotated[str, AfterValidator(_url_with_host)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+CertificateFile = Annotated[Path, AfterValidator(_certificate_file)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
 
 
@@ -104,7 +118,13 @@ class Settings(BaseSettings):
     page_length: int = Field(500, ge=1, le=10_000, description="Rows asked for per page")
     concurrency: int = Field(16, ge=1, le=512, description="Readings in flight at once")
     max_rps: float | None = Field(None, gt=0, description="Requests per second at most; none")
-    timeout: float = Field(90.0, gt=0, description="Seconds to wait for one answer")
+    timeout: float = Field(90.0, gt=0, description="Seconds to wait for one whole answer")
+    max_answer_mb: int = Field(
+        64, ge=1, le=4096, description="Megabytes that one answer may have, without compression"
+    )
+    ca_file: CertificateFile | None = Field(
+        None, description="PEM file of certificates to trust beside the usual ones"
+    )
     database_url: PostgresUrl | None = Field(
         None, description="Warehouse; without it an embedded Postgres runs from LCM_HOME"
     )
@@ -157,6 +177,13 @@ class Settings(BaseSettings):
             )
         return self.api_url
 
+    def proxy(self) -> str | None:
+        """The proxy to reach the service through, or None; raises SettingsError."""
+        try:
+            return find_proxy(self.required_api_url(), os.environ)
+        except ProxyError as error:
+            raise SettingsError(str(error)) from None
+
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment and .env, and check them. The environment wins over .env.
@@ -174,6 +201,8 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError("LCM_TOKEN: expected an integer")
     if (settings.username is None) != (settings.password is None):
         raise SettingsError("LCM_USERNAME and LCM_PASSWORD go together: one of them is not set")
+    if settings.api_url is not None:
+        settings.proxy()
     return settings
 
 

@@ -3,11 +3,18 @@
 The parts are elsewhere: identity, format, limits, retries, the wire. Here they are put together
 in the one order that works: the login outside of the places in flight (or a full house would wait
 for itself), the decoding after the place is given back.
+
+`_exchange` is the one boundary of a response, a login's too: what leaves it is what the response
+says or a LoyaltyApiError, whatever the HTTP library, a codec or a decoder raised on its bytes.
 """
 
-from collections.abc import Awaitable, Callable
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -16,21 +23,33 @@ import httpx
 from lcm_pipeline.loyalty_api.credentials import BodyIdentity, Credentials, Login
 from lcm_pipeline.loyalty_api.endpoints import Endpoint
 from lcm_pipeline.loyalty_api.envelope import open_answer
-from lcm_pipeline.loyalty_api.errors import IdentityError
+from lcm_pipeline.loyalty_api.errors import (
+    IdentityError,
+    LoyaltyApiError,
+    MalformedError,
+    TransientError,
+    TransportError,
+)
 from lcm_pipeline.loyalty_api.formats import FORMATS, WireFormat
 from lcm_pipeline.loyalty_api.identity import LOGIN_PATH, Identity, SendLogin
 from lcm_pipeline.loyalty_api.limits import Gate
 from lcm_pipeline.loyalty_api.requests import check_request, describe
 from lcm_pipeline.loyalty_api.retries import Clock, RequestCounts, Retrier, RetryPolicy
-from lcm_pipeline.loyalty_api.wire import Reply, Wire, open_transport
+from lcm_pipeline.loyalty_api.wire import MEGABYTE, Reply, Wire, open_transport
 from lcm_pipeline.model.payloads import Request, Response
 from lcm_pipeline.settings import Settings
 
 RequestT = TypeVar("RequestT", bound=Request)
 ResponseT = TypeVar("ResponseT", bound=Response)
+OpenedT = TypeVar("OpenedT")
 
 SYSTEM_CLOCK = Clock()
 DEFAULT_POLICY = RetryPolicy()
+
+# A request that timed out is sent once more; a lost packet or connection needs no third time.
+_TIMEOUTS_PER_CALL = 2
+
+logger = logging.getLogger(__name__)
 
 
 class LoyaltyApi:
@@ -54,6 +73,7 @@ class LoyaltyApi:
         self._identify = identify
         self._identity = identify(self._send_login, retrier)
         self._is_sibling = False
+        self._logged: set[tuple[str, str, int | None]] = set()
         self._headers: tuple[str | None, httpx.Headers] = (None, self._build_headers(None))
 
     @classmethod
@@ -69,10 +89,16 @@ class LoyaltyApi:
         base_url = settings.required_api_url()
         gate = Gate(settings.concurrency, settings.max_rps, clock)
         if transport is None:
-            on_connected = gate.note_connected if settings.max_rps else None
-            transport = open_transport(base_url, settings.concurrency, on_connected)
-        wire = Wire(base_url, settings.timeout, transport)
-        retrier = Retrier(policy, clock, RequestCounts(), gate.cool_down)
+            transport = open_transport(
+                base_url,
+                settings.concurrency,
+                gate.note_connected if settings.max_rps else None,
+                proxy=settings.proxy(),
+                ca_file=settings.ca_file,
+            )
+        wire = Wire(base_url, settings.timeout, transport, settings.max_answer_mb * MEGABYTE)
+        budget = _TIMEOUTS_PER_CALL * settings.timeout
+        retrier = Retrier(policy, clock, RequestCounts(), gate.cool_down, budget)
 
         def identify(send: SendLogin, retrier: Retrier) -> Identity:
             body, login = _body_identity(settings), _login(settings)
@@ -128,14 +154,14 @@ class LoyaltyApi:
         """Ask once, and once more with a new login when the server answers 401."""
         credentials = await self._identity.current()
         try:
-            return await self._exchange(endpoint, request, credentials, asked)
+            return await self._request(endpoint, request, credentials, asked)
         except IdentityError:
             self._identity.refuse(credentials)
             self.counts.retries += 1
         credentials = await self._identity.current()
-        return await self._exchange(endpoint, request, credentials, asked)
+        return await self._request(endpoint, request, credentials, asked)
 
-    async def _exchange(
+    async def _request(
         self,
         endpoint: Endpoint[RequestT, ResponseT],
         request: RequestT,
@@ -144,16 +170,70 @@ class LoyaltyApi:
     ) -> ResponseT:
         body = self._format.encode(endpoint, credentials.sign(request))
         headers = self._headers_for(credentials.authorization)
-        async with self._gate:
-            self.counts.add(endpoint.name)
-            reply = await self._wire.post(endpoint.path, headers, body, asked)
-        await self._gate.let_others_pass()
-        return open_answer(endpoint, reply, asked=asked, now=self._retrier.clock.wall())
+        post = partial(self._wire.post, endpoint.path, headers, body, asked)
 
-    async def _send_login(self, headers: httpx.Headers, body: bytes) -> Reply:
-        async with self._gate:
-            self.counts.add(LOGIN_PATH)
-            return await self._wire.post(LOGIN_PATH, headers, body, LOGIN_PATH)
+        def open_reply(reply: Reply) -> ResponseT:
+            now = self._retrier.clock.wall()
+            return open_answer(endpoint, request, reply, asked=asked, now=now)
+
+        return await self._exchange(endpoint.name, post, open_reply, asked)
+
+    async def _send_login(
+        self,
+        headers: httpx.Headers,
+        body: bytes,
+        open_reply: Callable[[Reply], Credentials],
+        asked: str,
+    ) -> Credentials:
+        post = partial(self._wire.post, LOGIN_PATH, headers, body, asked)
+        return await self._exchange(LOGIN_PATH, post, open_reply, asked)
+
+    async def _exchange(
+        self,
+        name: str,
+        post: Callable[[], Awaitable[Reply]],
+        open_reply: Callable[[Reply], OpenedT],
+        asked: str,
+    ) -> OpenedT:
+        """Send one request and open its response; for either it raises LoyaltyApiErrors alone."""
+        seconds = 0.0
+        try:
+            async with self._gate:
+                self.counts.add(name)
+                began = self._retrier.clock.monotonic()
+                try:
+                    with self._foreign_errors_as(TransportError, asked):
+                        reply = await post()
+                finally:
+                    seconds = self._retrier.clock.monotonic() - began
+            await self._gate.let_others_pass()
+            with self._foreign_errors_as(MalformedError, asked):
+                return open_reply(reply)
+        except TransientError as error:
+            error.seconds = seconds
+            raise
+
+    @contextmanager
+    def _foreign_errors_as(
+        self, kind: type[TransportError | MalformedError], asked: str
+    ) -> Iterator[None]:
+        """Turn what nobody foresaw into an error of this call, which costs this call alone.
+
+        The log gets the traceback without the texts of the exceptions: they may quote the response.
+        """
+        try:
+            yield
+        except LoyaltyApiError:
+            raise
+        except Exception as error:  # noqa: BLE001 - bytes of others may raise anything
+            name = type(error).__name__
+            frames = traceback.extract_tb(error.__traceback__)
+            where = (name, frames[-1].filename, frames[-1].lineno)
+            # Once for each defect: a service may send the same thing for every client.
+            level = logging.DEBUG if where in self._logged else logging.WARNING
+            self._logged.add(where)
+            logger.log(level, "%s: %s at\n%s", asked, name, "".join(traceback.format_list(frames)))
+            raise kind(asked, f"the response cannot be read ({name})") from None
 
     def _headers_for(self, authorization: str | None) -> httpx.Headers:
         if self._headers[0] != authorization:

@@ -1,22 +1,30 @@
 """What a request carries to say who asks, and how a login's answer becomes that.
 
-Nothing here is shown by repr: these are secrets. The surprising fact: the end that a bearer names
-may lie in the past, for the server's clock and ours differ; such an end says nothing.
+Nothing here is shown by repr: these are secrets.
 """
 
+import re
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from lcm_pipeline.loyalty_api.charsets import CharsetError, to_utf8
 from lcm_pipeline.loyalty_api.errors import MalformedError
 from lcm_pipeline.loyalty_api.retries import Clock
-from lcm_pipeline.model.payloads import Request
+from lcm_pipeline.loyalty_api.wire import Reply
+from lcm_pipeline.model.payloads import READ_ERRORS, Int64, Request
+
+ValueT = TypeVar("ValueT")
 
 # A bearer is renewed this long before it ends, or at a fifth of a short life.
 RENEWAL_MARGIN = 60.0
 UNKNOWN_LIFE = 300.0
+
+# What a header can carry: a line break in it would begin another header.
+_SENDABLE = re.compile(r"[\x21-\x7e]+")
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class BodyIdentity(NamedTuple):
@@ -59,56 +67,52 @@ class Login:
     password: str
 
 
-class _LoginAnswer(msgspec.Struct):
-    access_token: str | None = None
-    expires_in: float | None = None
-    refresh_token: str | None = None
+def read_login(body: BodyIdentity, reply: Reply, *, asked: str, clock: Clock) -> Credentials:
+    """Turn the answer of a login into credentials; raises MalformedError.
 
-
-class _Claims(msgspec.Struct):
-    exp: float | None = None
-    token: int | str | None = None
-
-
-def read_login(body: BodyIdentity, answer: bytes, *, asked: str, clock: Clock) -> Credentials:
-    """Turn the answer of a login into credentials."""
+    Only the access_token has to fit: what cannot be read of the rest says nothing.
+    """
     try:
-        login = msgspec.json.decode(answer, type=_LoginAnswer, strict=False)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        login = _MEMBERS.decode(to_utf8(reply.body, reply.content_type))
+    except (*READ_ERRORS, CharsetError):
         raise MalformedError(asked, "the login answered something other than JSON") from None
-    if not login.access_token:
+    token = _read(login, "access_token", str)
+    if not token:
         raise MalformedError(asked, "the login answered without an access_token")
-    claims = _read_claims(login.access_token)
-    if body.token is None and claims.token is not None:
-        body = body._replace(token=_whole_number(claims.token))
-    return Credentials(
-        body,
-        f"Bearer {login.access_token}",
-        clock.monotonic() + _useful_life(login, claims, clock.wall()),
-        login.refresh_token,
+    if not _SENDABLE.fullmatch(token):
+        raise MalformedError(asked, "the access_token of the login cannot be sent in a header")
+    claims = _read_claims(token)
+    if body.token is None:
+        body = body._replace(token=_read(claims, "token", Int64))
+    life = _useful_life(
+        _read(login, "expires_in", float), _read(claims, "exp", float), clock.wall()
     )
+    refresh_token = _read(login, "refresh_token", str)
+    return Credentials(body, f"Bearer {token}", clock.monotonic() + life, refresh_token)
 
 
-def _useful_life(login: _LoginAnswer, claims: _Claims, now: float) -> float:
-    lives = [login.expires_in, None if claims.exp is None else claims.exp - now]
+def _useful_life(expires_in: float | None, ends_at: float | None, now: float) -> float:
+    """Seconds until the renewal. An end in the past says nothing: the two clocks differ."""
+    lives = [expires_in, None if ends_at is None else ends_at - now]
     life = min((life for life in lives if life is not None and life > 0), default=UNKNOWN_LIFE)
     return life - min(RENEWAL_MARGIN, life / 5)
 
 
-def _read_claims(token: str) -> _Claims:
+def _read_claims(token: str) -> dict[str, msgspec.Raw]:
     """Read a JWT's claims, unverified; a token that is none has no claims."""
     parts = token.split(".")
     if len(parts) != 3:
-        return _Claims()
+        return {}
     try:
         padded = parts[1] + "=" * (-len(parts[1]) % 4)
-        return msgspec.json.decode(urlsafe_b64decode(padded), type=_Claims, strict=False)
-    except (ValueError, msgspec.MsgspecError):
-        return _Claims()
+        return _MEMBERS.decode(urlsafe_b64decode(padded))
+    except (ValueError, *READ_ERRORS):
+        return {}
 
 
-def _whole_number(value: int | str) -> int | None:
+def _read(members: dict[str, msgspec.Raw], name: str, kind: type[ValueT]) -> ValueT | None:
+    """Read a member as its type; None where it is absent or does not fit."""
     try:
-        return int(value)
-    except ValueError:
+        return msgspec.json.decode(members[name], type=kind, strict=False)
+    except (KeyError, *READ_ERRORS):
         return None

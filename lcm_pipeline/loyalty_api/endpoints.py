@@ -6,7 +6,8 @@ favourite offer have no endpoint of their own: they are a second list of ClientF
 """
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import cached_property
+from typing import Any, Generic, TypeVar, Union, get_args
 
 import msgspec
 
@@ -24,10 +25,13 @@ class Endpoint(Generic[RequestT, ResponseT]):
     """One endpoint; field names are the vendor's.
 
     rows_field: the list of the answer that holds the rows; None when there are none.
-    total_field: the number of rows that the server claims to have.
+    total_field: the number of rows that the server claims to have; a response without it, or
+    without the list of rows, proves nothing, not even that there are no rows.
+    rows_may_be_null: a null list is an empty one, though no total confirms it.
+    client_field: names the client whose rows these are; 0 and null name nobody.
     key_fields: what makes a row this row within its client.
-    header_fields: what the answer tells beside its rows, kept as the page's header.
-    optional_header_fields: the same, kept only when filled.
+    header_fields: what the answer tells beside its rows, kept as the page's header where present.
+    optional_header_fields: lists that are kept only when filled.
     required: the request's fields without which a call would ask for or change the wrong thing.
     date_filter: the request's fields that bound the moment; None when there is no such filter.
     repeatable: asking twice changes nothing, so a call of unknown outcome may be sent again.
@@ -45,12 +49,25 @@ class Endpoint(Generic[RequestT, ResponseT]):
     key_fields: tuple[str, ...] = ()
     moment_field: str | None = None
     total_field: str | None = None
+    rows_may_be_null: bool = False
+    client_field: str | None = None
     header_fields: tuple[str, ...] = ()
     optional_header_fields: tuple[str, ...] = ()
     date_filter: tuple[str, str] | None = None
     repeatable: bool = True
     contract: str = REQUEST_CONTRACT
     transient_codes: frozenset[int] = frozenset({3, 10, 25, 500})
+
+    @cached_property
+    def field_types(self) -> dict[str, Any]:
+        """The types of the response's members that are read beside ErrorCode and Message."""
+        read = {self.rows_field, self.total_field, *self.header_fields}
+        read.update(self.optional_header_fields)
+        return {
+            field.name: Union[tuple(a for a in get_args(field.type) if a is not msgspec.UnsetType)]  # noqa: UP007
+            for field in msgspec.structs.fields(self.response_type)
+            if field.name in read
+        }
 
 
 CLIENT_INFO_PERIOD = Endpoint(
@@ -60,6 +77,7 @@ CLIENT_INFO_PERIOD = Endpoint(
     response_type=payloads.ClientInfoPeriodResponse,
     rows_field="Clients",
     row_type=payloads.Registration,
+    rows_may_be_null=True,
     key_fields=("Client", "Card"),
     moment_field="RegDate",
     date_filter=("BegDate", "EndDate"),
@@ -76,6 +94,7 @@ OPERATION_HISTORY = Endpoint(
     key_fields=("ComponentType", "Id"),
     moment_field="Proctime",
     total_field="Rows",
+    client_field="Client",
     header_fields=("Client", "Phone", "Card"),
     date_filter=None,
 )
@@ -134,6 +153,7 @@ FAVOURITE_GOODS = Endpoint(
     rows_field="ListFavorites",
     row_type=payloads.FavouriteGood,
     key_fields=("ListDataId",),
+    optional_header_fields=("ClientFavorites",),
 )
 
 CLIENT_UPDATE = Endpoint(

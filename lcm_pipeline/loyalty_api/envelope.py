@@ -2,59 +2,80 @@
 
 An answer without ErrorCode is none, whatever its status. With an ErrorCode other than 0 the rows
 are thrown away: some may be there already. Codes are local to an endpoint, so only the endpoint,
-the code and the text together tell what may pass. One odd header value, such as an empty text
-for a phone, must not cost the rows beside it: then the header is kept as it came.
+the code and the text together tell what may pass. What `check_complete` refuses proves nothing.
+
+One value that cannot be read, a bad character in one text or an empty phone, must not cost the
+rows beside it: `_read_tolerantly` takes such a response apart without decoding it whole.
 """
 
+import json
 import re
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET, Raw
 
 from lcm_pipeline.loyalty_api.endpoints import Endpoint
 from lcm_pipeline.loyalty_api.errors import (
     BusinessError,
     ForbiddenError,
     IdentityError,
+    IncompleteError,
     MalformedError,
     OverloadedError,
     UnavailableError,
+    WrongClientError,
     scrub,
 )
 from lcm_pipeline.loyalty_api.formats import NotAnAnswerError, answer_as_json
 from lcm_pipeline.loyalty_api.retries import parse_retry_after
 from lcm_pipeline.loyalty_api.wire import Reply
-from lcm_pipeline.model.payloads import Int32, Response
+from lcm_pipeline.model.json_split import SplitError, split_array, split_object
+from lcm_pipeline.model.payloads import READ_ERRORS, Int32, Request, Response
 
 ResponseT = TypeVar("ResponseT", bound=Response)
 
+# Bounded quantifiers: the text may be as long as a response.
 _PASSING_TEXT = re.compile(
     r"time-?\s?out|timed out|deadlock|transport-level error|try again|"
-    r"тайм-?\s?аут|время ожидания|превышен\w* врем|взаимоблокировк|взаимн\w* блокировк|"
-    r"тупиков\w* ситуац|повторите",
+    r"тайм-?\s?аут|время ожидания|превышен\w{0,8} врем|взаимоблокировк|"
+    r"взаимн\w{0,8} блокировк|тупиков\w{0,8} ситуац|повторите",
     re.IGNORECASE,
 )
+_MOST_TEXT_READ = 10_000
+
+# Small responses are never checked for it: a few bytes a value are no burden there.
+_LARGE = 4 * 2**20
+_FEWEST_BYTES_PER_VALUE = 5
+_FEWEST_BYTES_PER_ROW = 32
 
 
 def tells_of_overload(text: str | None) -> bool:
     """Whether the vendor's text tells of a time-out or a deadlock, in Russian or English."""
-    return text is not None and _PASSING_TEXT.search(text) is not None
+    return text is not None and _PASSING_TEXT.search(text[:_MOST_TEXT_READ]) is not None
 
 
 def open_answer(
-    endpoint: Endpoint[Any, ResponseT], reply: Reply, *, asked: str, now: float
+    endpoint: Endpoint[Any, ResponseT], request: Request, reply: Reply, *, asked: str, now: float
 ) -> ResponseT:
-    """Return the answer, or raise the error that it is."""
+    """Return the answer to the request, or raise the error that it is."""
     if reply.status != 200:
         check_status(reply, asked, now)
+    _check_density(reply.body, asked)
     try:
         body = answer_as_json(endpoint, reply.content_type, reply.body)
     except NotAnAnswerError as error:
         raise MalformedError(asked, f"HTTP {reply.status}: {error}") from error
-    answer = _decode(endpoint, body, asked)
+    try:
+        answer: ResponseT = _typed(endpoint.response_type).decode(body)
+    except READ_ERRORS:
+        answer = _read_tolerantly(endpoint, body, asked)
     if answer.ErrorCode != 0:
         raise _business_error(endpoint, answer, asked)
+    check_complete(endpoint, request, answer, asked)
+    _check_density(reply.body, asked, rows=getattr(answer, endpoint.rows_field or "", None))
     return answer
 
 
@@ -69,31 +90,114 @@ def check_status(reply: Reply, asked: str, now: float) -> None:
         raise UnavailableError(asked, answered, status=status, retry_after=retry_after)
     if status == 401:
         raise IdentityError(asked, answered)
+    if reply.location:
+        answered += f", which points to {reply.location}"
     raise ForbiddenError(asked, answered, status=status)
 
 
-def _decode(endpoint: Endpoint[Any, ResponseT], body: bytes, asked: str) -> ResponseT:
+def check_complete(
+    endpoint: Endpoint[Any, Any], request: Request, answer: Response, asked: str
+) -> None:
+    """Raise unless the answer holds what an answer must hold before its rows are believed.
+
+    The one rule: the list of rows is there, and the total where the endpoint has one; a null list
+    is empty only where the total says 0; and where the answer names its client, it is the one that
+    was asked for.
+    """
+    if endpoint.rows_field is None:
+        return
+    rows = getattr(answer, endpoint.rows_field)
+    total = getattr(answer, endpoint.total_field) if endpoint.total_field else 0
+    for name, value in ((endpoint.rows_field, rows), (endpoint.total_field, total)):
+        if value is UNSET:
+            raise IncompleteError(asked, f"the response lacks {name}")
+    if rows is None and not (endpoint.rows_may_be_null or (endpoint.total_field and total == 0)):
+        beside = "" if endpoint.total_field is None else f", and {endpoint.total_field} is not 0"
+        raise IncompleteError(asked, f"{endpoint.rows_field} is null in the response{beside}")
+    if endpoint.client_field is None:
+        return
+    named, wanted = getattr(answer, endpoint.client_field), getattr(request, "Client", None)
+    if isinstance(named, int) and named not in (0, wanted):
+        raise WrongClientError(asked, f"the response is about client {named}")
+
+
+def _check_density(body: bytes, asked: str, rows: list[Raw] | None = None) -> None:
+    """Refuse a large response of tiny values or rows: in memory it would grow a hundredfold."""
+    if len(body) <= _LARGE:
+        return
+    if rows is None:
+        values = max(body.count(b",") + body.count(b"[") + body.count(b"{"), body.count(b"<"))
+        is_real = values * _FEWEST_BYTES_PER_VALUE <= len(body)
+    else:
+        is_real = len(rows) * _FEWEST_BYTES_PER_ROW <= len(body)
+    if not is_real:
+        raise MalformedError(asked, f"{len(body)} bytes hold more values than any real response")
+
+
+def _read_tolerantly(endpoint: Endpoint[Any, Any], body: bytes, asked: str) -> Any:
+    """Read an answer with something that cannot be read: each row and each header value alone.
+
+    What does not fit its type stays the bytes that came, for whoever reads the row or the header to
+    refuse.
+    """
     try:
-        answer: ResponseT = _typed(endpoint.response_type).decode(body)
-    except msgspec.ValidationError:
-        answer = _decode_tolerantly(endpoint, body, asked)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        members = split_object(body)
+    except SplitError as error:
         raise MalformedError(asked, "the JSON is broken or cut off") from error
-    return answer
+    code = _read(members.get("ErrorCode", b""), Int32)
+    if code is UNSET:
+        raise MalformedError(asked, "the answer has no valid ErrorCode")
+    fields = {"ErrorCode": code, "Message": _lenient_text(members.get("Message", b"null"))}
+    if code != 0:
+        return endpoint.response_type(**fields)
+    for name in members.keys() & endpoint.field_types.keys():
+        if name == endpoint.rows_field:
+            fields[name] = _rows_of(name, members[name], asked)
+        elif name == endpoint.total_field:
+            fields[name] = _read(members[name], Int32 | None)
+            if fields[name] is UNSET:
+                raise MalformedError(asked, f"{name} is not a number of rows")
+        else:
+            fields[name] = _header_value(members[name], endpoint.field_types[name])
+    return endpoint.response_type(**fields)
 
 
-def _decode_tolerantly(endpoint: Endpoint[Any, Any], body: bytes, asked: str) -> Any:
-    """Read an answer with a value that does not fit: ErrorCode first, then all but the header."""
+def _rows_of(name: str, value: bytes, asked: str) -> list[Raw] | None:
+    if value == b"null":
+        return None
     try:
-        verdict = msgspec.json.decode(body, type=Response, strict=False)
-    except msgspec.ValidationError as error:
-        raise MalformedError(asked, "the answer has no valid ErrorCode") from error
-    if verdict.ErrorCode != 0:
-        return verdict
+        return [Raw(row) for row in split_array(value)]
+    except SplitError as error:
+        raise MalformedError(asked, f"{name} is not a list") from error
+
+
+def _header_value(value: bytes, kind: Any) -> Any:
+    read = _read(value, kind)
+    if read is not UNSET:
+        return read
     try:
-        return _untyped_header(endpoint).decode(body)
-    except msgspec.ValidationError as error:
-        raise MalformedError(asked, f"the answer does not fit: {error}") from error
+        return [Raw(item) for item in split_array(value)]
+    except SplitError:
+        return Raw(value)
+
+
+def _lenient_text(value: bytes) -> str | None:
+    """Read a text with whatever can be read of it, or another value as the text that it is."""
+    text: Any = _read(value, str | None)
+    if text is not UNSET:
+        return text  # type: ignore[no-any-return]
+    text = value.decode("utf-8", "replace")
+    with suppress(ValueError, RecursionError):
+        text = json.loads(text, strict=False)
+    return str(text).encode("utf-8", "replace").decode()
+
+
+def _read(value: bytes, kind: Any) -> Any:
+    """Read one value as its type; UNSET where it does not fit."""
+    try:
+        return _typed(kind).decode(value)
+    except READ_ERRORS:
+        return UNSET
 
 
 def _business_error(
@@ -109,19 +213,5 @@ def _business_error(
 
 
 @cache
-def _typed(response_type: type[ResponseT]) -> msgspec.json.Decoder[ResponseT]:
-    return msgspec.json.Decoder(response_type, strict=False)
-
-
-@cache
-def _untyped_header(endpoint: Endpoint[Any, Any]) -> msgspec.json.Decoder[Any]:
-    """Build the decoder of the same answer whose header fields stay bytes."""
-    header = (*endpoint.header_fields, *endpoint.optional_header_fields)
-    fields: list[tuple[str, Any, Any]] = [("ErrorCode", Int32), ("Message", str | None, None)]  # type: ignore[list-item]
-    for field in msgspec.structs.fields(endpoint.response_type):
-        if field.name in header:
-            fields.append((field.name, msgspec.Raw, msgspec.Raw(b"null")))
-        elif field.name in (endpoint.rows_field, endpoint.total_field):
-            fields.append((field.name, field.type, None))
-    shape = msgspec.defstruct(endpoint.response_type.__name__, fields)
-    return msgspec.json.Decoder(shape, strict=False)
+def _typed(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind, strict=False)

@@ -3,10 +3,14 @@
     LoyaltyApiError
     ├── RequestError          our request is wrong: mend the caller; nothing was sent
     ├── TransientError        asking again may help: retried, and then a rerun may help
-    │   ├── TransportError      no whole answer: time-out, reset, unknown host, cut-off body
+    │   ├── TransportError      no whole response: time-out, reset, unknown host, cut-off body
+    │   │   └── CertificateError    the server's certificate is not trusted: not asked again
     │   ├── UnavailableError    HTTP 408, 429 or 5xx
     │   ├── MalformedError      an answer that is none: HTML, broken JSON or XML, no ErrorCode
+    │   ├── IncompleteError     a response without its list of rows or its total
+    │   ├── WrongClientError    a response that names another client
     │   └── OverloadedError     an ErrorCode whose text tells of a time-out or a deadlock
+    ├── TooLargeError         a response beyond LCM_MAX_ANSWER_MB: asked once
     ├── IdentityError         HTTP 401, or the login was refused: mend the credentials
     └── RejectedError         final for this request
         ├── ForbiddenError      HTTP 403 and other statuses: mend the rights or the address
@@ -20,11 +24,15 @@ import re
 
 from lcm_pipeline.model.errors import UserError
 
-_NAME = r"[А-ЯЁ](?:[а-яё]+(?:-[А-ЯЁ][а-яё]+)?|[А-ЯЁ]{3,})"
+# The quantifiers are possessive or bounded: these expressions see whatever a server sends.
+_NAME = r"[А-ЯЁ](?:[а-яё]++(?:-[А-ЯЁ][а-яё]++)?|[А-ЯЁ]{3,}+)"
 _PERSONAL = (
-    (re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+"), "[e-mail]"),
-    (re.compile(r"(?i)\bbearer\s+\S+"), "[token]"),
-    (re.compile(r"(?=[\w.+/=-]*\d)(?=[\w.+/=-]*[A-Za-z])[\w.+/=-]{16,}"), "[token]"),
+    (re.compile(r"(?<![^\s@<>\"'])[^\s@<>\"']++@[^\s@<>\"']++"), "[e-mail]"),
+    (re.compile(r"(?i)\bbearer\s++\S++"), "[token]"),
+    (
+        re.compile(r"(?<![\w.+/=-])(?=[\w.+/=-]*?\d)(?=[\w.+/=-]*?[A-Za-z])[\w.+/=-]{16,}+"),
+        "[token]",
+    ),
     (re.compile(r"\+?\d(?:[\s().-]{0,2}\d){5,}"), "[number]"),
     # In Russian a capitalised word that follows another word is a name, and so is its forerunner.
     (re.compile(rf"(?<=[\w,«\"'(] ){_NAME}"), "[name]"),
@@ -34,15 +42,22 @@ _PERSONAL = (
     ),
     (re.compile(rf"(?<=[«\"'(]){_NAME}"), "[name]"),
     (re.compile(r"\b[А-ЯЁ]\.\s?[А-ЯЁ]\."), "[name]"),
-    (re.compile(r"[\s\x00-\x1f]+"), " "),
+    # What would steer a terminal, or cannot be printed at all.
+    (
+        re.compile(
+            "[\\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]++"
+        ),
+        " ",
+    ),
 )
 _TEXT_LIMIT = 160
+_MOST_TEXT_READ = 2_000
 
 
 def scrub(text: str) -> str:
     """Return the vendor's text without what may be a phone, a card, a token, an e-mail, a name."""
     # A very long text is cut before the expressions see it.
-    text = text[:2000]
+    text = text[:_MOST_TEXT_READ]
     for pattern, replacement in _PERSONAL:
         text = pattern.sub(replacement, text)
     return text.strip()[:_TEXT_LIMIT]
@@ -81,19 +96,37 @@ class TransientError(LoyaltyApiError):
 
     never_sent: the server cannot have seen the request, so even a write may be sent again.
     retry_after: seconds that the server asked to wait; None when it did not say.
+    seconds: how long the request took until it failed.
+    is_worth_retrying: whether this very call should be asked again, and not only a later one.
     """
 
     advice = "a rerun may help"
     never_sent = False
     retry_after: float | None = None
+    seconds = 0.0
+    is_worth_retrying = True
 
 
 class TransportError(TransientError):
-    """No whole answer came."""
+    """No whole response came."""
 
     def __init__(self, asked: str, answered: str, *, never_sent: bool = False) -> None:
         super().__init__(asked, answered)
         self.never_sent = never_sent
+
+
+class CertificateError(TransportError):
+    """The server's certificate is not trusted. Nothing was sent."""
+
+    advice = (
+        "LCM_CA_FILE can name a PEM file with the certificate of the authority to trust;"
+        " a rerun alone does not help"
+    )
+    is_worth_retrying = False
+
+    def __init__(self, asked: str, answered: str, advice: str | None = None) -> None:
+        super().__init__(asked, answered, never_sent=True)
+        self.advice = advice or self.advice
 
 
 class UnavailableError(TransientError):
@@ -118,12 +151,33 @@ class MalformedError(TransientError):
     advice = "a rerun may help; if it does not, the address or the contract is wrong"
 
 
+class IncompleteError(TransientError):
+    """The response lacks what would prove it: the list of its rows, or their total."""
+
+    advice = "nothing of it was taken, and a rerun may help"
+
+
+class WrongClientError(TransientError):
+    """The response names another client than the one that was asked for."""
+
+    advice = "nothing of it was taken, and a rerun may help"
+
+
 class OverloadedError(TransientError):
     """An ErrorCode came with a text that tells of a time-out or a deadlock."""
 
     def __init__(self, asked: str, answered: str, *, code: int) -> None:
         super().__init__(asked, answered)
         self.code = code
+
+
+class TooLargeError(LoyaltyApiError):
+    """The response is larger than a response may be. It was not read to its end."""
+
+    advice = (
+        "raise LCM_MAX_ANSWER_MB if responses of that size are genuine, or lower LCM_PAGE_LENGTH;"
+        " a rerun alone does not help"
+    )
 
 
 class IdentityError(LoyaltyApiError):

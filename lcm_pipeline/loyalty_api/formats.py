@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
+from lcm_pipeline.loyalty_api.charsets import CharsetError, to_utf8
 from lcm_pipeline.loyalty_api.endpoints import Endpoint
-from lcm_pipeline.loyalty_api.xml_format import NotXmlError, encode_xml, xml_to_json
+from lcm_pipeline.loyalty_api.xml_format import GOT_HTML, NotXmlError, encode_xml, xml_to_json
 from lcm_pipeline.model.payloads import Request
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -41,28 +41,23 @@ FORMATS = {"json": JSON, "xml": XML}
 
 
 def answer_as_json(endpoint: Endpoint[Any, Any], content_type: str, body: bytes) -> bytes:
-    """Return the body as JSON bytes; raises NotAnAnswerError when it is neither JSON nor XML."""
-    kind, _, parameters = content_type.lower().partition(";")
-    body = body.removeprefix(_BYTE_ORDER_MARK)
+    """Return the body as JSON bytes; raises NotAnAnswerError when it is neither JSON nor XML.
+
+    The JSON is that of the server: whether it can be decoded is not looked at.
+    """
+    try:
+        body = to_utf8(body, content_type)
+    except CharsetError as error:
+        raise NotAnAnswerError(str(error)) from error
     first = body.lstrip()[:1]
     # No page of HTML starts so: a server that only mislabels its JSON is understood.
     if first == b"{":
-        return _as_utf8(body, parameters)
-    if "html" in kind:
-        raise NotAnAnswerError("HTML came instead of an answer")
+        return body
+    if "html" in content_type.lower().partition(";")[0]:
+        raise NotAnAnswerError(GOT_HTML)
     if first == b"<":
         try:
             return xml_to_json(endpoint.response_type, body)
         except NotXmlError as error:
             raise NotAnAnswerError(str(error)) from error
-    raise NotAnAnswerError("an empty body came" if not first else "neither JSON nor XML came")
-
-
-def _as_utf8(body: bytes, parameters: str) -> bytes:
-    charset = parameters.partition("charset=")[2].strip().strip('"')
-    if charset in ("", "utf-8", "utf8"):
-        return body
-    try:
-        return body.decode(charset).encode()
-    except (LookupError, UnicodeDecodeError) as error:
-        raise NotAnAnswerError("the text is not in the charset that it names") from error
+    raise NotAnAnswerError("got neither JSON nor XML" if first else "the response body is empty")

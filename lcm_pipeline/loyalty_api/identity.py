@@ -16,7 +16,7 @@ from lcm_pipeline.loyalty_api.credentials import BodyIdentity, Credentials, Logi
 from lcm_pipeline.loyalty_api.envelope import check_status
 from lcm_pipeline.loyalty_api.errors import (
     IdentityError,
-    RejectedError,
+    LoyaltyApiError,
     TransientError,
 )
 from lcm_pipeline.loyalty_api.retries import Retrier
@@ -32,7 +32,10 @@ _LOGIN_HEADERS = httpx.Headers(
     }
 )
 
-SendLogin = Callable[[httpx.Headers, bytes], Awaitable[Reply]]
+# Headers, body, what the reply is opened with, and the name of the call in an error.
+SendLogin = Callable[
+    [httpx.Headers, bytes, Callable[[Reply], Credentials], str], Awaitable[Credentials]
+]
 
 
 class Identity:
@@ -112,13 +115,16 @@ class Identity:
 
     async def _ask(self, form: dict[str, str]) -> Credentials:
         asked = f"{LOGIN_PATH} ({form['grant_type']})"
-        try:
-            reply = await self._send(_LOGIN_HEADERS, urlencode(form).encode())
+
+        def open_reply(reply: Reply) -> Credentials:
             check_status(reply, asked, self._clock.wall())
-            return read_login(self._body, reply.body, asked=asked, clock=self._clock)
-        except (RejectedError, IdentityError) as error:
-            raise IdentityError(asked, error.answered) from None
+            return read_login(self._body, reply, asked=asked, clock=self._clock)
+
+        try:
+            return await self._send(_LOGIN_HEADERS, urlencode(form).encode(), open_reply, asked)
         except TransientError as error:
             # The call that waits for this login has not gone out.
             error.never_sent = True
             raise
+        except LoyaltyApiError as error:
+            raise IdentityError(asked, error.answered) from None

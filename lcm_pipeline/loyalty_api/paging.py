@@ -11,9 +11,11 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from lcm_pipeline.loyalty_api.client import LoyaltyApi
 from lcm_pipeline.loyalty_api.endpoints import (
+    CLIENT_FAVORITE_DATA_INFO,
     CLIENT_INFO_PERIOD,
     FAVOURITE_GOODS,
     Endpoint,
@@ -22,10 +24,12 @@ from lcm_pipeline.loyalty_api.requests import build_request, to_service_time
 from lcm_pipeline.loyalty_api.rows import source_row, source_rows
 from lcm_pipeline.loyalty_api.suspicion import Look, look_until_sure
 from lcm_pipeline.model.pages import Ask, Page
-from lcm_pipeline.model.payloads import FavouriteOffer, Response, decode_row
+from lcm_pipeline.model.payloads import READ_ERRORS, Response
 
 _HEADER_ENCODER = msgspec.json.Encoder(decimal_format="number")
 _LONGEST_DECIMAL = 40
+# Characters by which messages are told apart.
+_LONGEST_MESSAGE = 2_000
 
 
 class FavouriteGoodsPage(NamedTuple):
@@ -70,7 +74,7 @@ async def read_favourite_goods(
     async def look() -> Look:
         nonlocal offer_ids
         answer = await api.call(FAVOURITE_GOODS, request)
-        offer_ids = _offer_ids(answer.ClientFavorites)
+        offer_ids = _offer_ids(answer.ClientFavorites or None)
         return _to_look(FAVOURITE_GOODS, answer)
 
     page = await look_until_sure(FAVOURITE_GOODS, api.harmless_messages, look)
@@ -90,18 +94,41 @@ def _to_look(endpoint: Endpoint[Any, Any], answer: Response) -> Look:
     rows = getattr(answer, endpoint.rows_field or "") or []
     total = getattr(answer, endpoint.total_field) if endpoint.total_field else None
     page = Page(source_rows(endpoint, rows), total, _read_header(endpoint, answer))
-    return Look(page, (answer.Message or "").strip())
+    return Look(page, (answer.Message or "")[:_LONGEST_MESSAGE].strip())
 
 
 def _read_header(endpoint: Endpoint[Any, Any], answer: Response) -> bytes | None:
     """Write the header so that equal values are equal bytes, 1.0 and 1.00 too."""
     if not endpoint.header_fields:
         return None
-    header = {name: _plain(getattr(answer, name)) for name in endpoint.header_fields}
+    # A member that the response did not carry is left out: it says nothing, where null is a value.
+    header = {
+        name: _plain(value)
+        for name in endpoint.header_fields
+        if (value := getattr(answer, name)) is not UNSET
+    }
     for name in endpoint.optional_header_fields:
-        if value := getattr(answer, name):
+        value = getattr(answer, name)
+        if isinstance(value, list) and value:
             header[name] = value
-    return msgspec.json.format(_HEADER_ENCODER.encode(header), indent=-1)
+    try:
+        return msgspec.json.format(_HEADER_ENCODER.encode(header), indent=-1)
+    except READ_ERRORS:
+        readable = {name: _as_json(value) for name, value in header.items()}
+        return msgspec.json.format(_HEADER_ENCODER.encode(readable), indent=-1)
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value of a header, where it is no JSON as a text of it: so the others are read."""
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    if not isinstance(value, msgspec.Raw):
+        return value
+    try:
+        msgspec.json.format(bytes(value), indent=-1)
+    except READ_ERRORS:
+        return bytes(value).decode("utf-8", "backslashreplace")
+    return value
 
 
 def _plain(value: Any) -> Any:
@@ -113,15 +140,9 @@ def _plain(value: Any) -> Any:
 
 
 def _offer_ids(raws: list[msgspec.Raw] | None) -> frozenset[int]:
-    ids = set()
-    for raw in raws or ():
-        try:
-            offer = decode_row(bytes(raw), FavouriteOffer)
-        except msgspec.DecodeError:
-            continue
-        if offer.Id is not None:
-            ids.add(offer.Id)
-    return frozenset(ids)
+    rows = source_rows(CLIENT_FAVORITE_DATA_INFO, raws or ())
+    ids = (row.key[0] for row in rows if isinstance(row.key, tuple))
+    return frozenset(offer_id for offer_id in ids if isinstance(offer_id, int))
 
 
 def _with_service_times(fields: Mapping[str, Any]) -> dict[str, Any]:

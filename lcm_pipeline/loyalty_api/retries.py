@@ -20,6 +20,9 @@ from lcm_pipeline.loyalty_api.errors import TransientError, UnavailableError
 
 logger = logging.getLogger(__name__)
 
+# Characters; longer than any date.
+_LONGEST_RETRY_AFTER = 64
+
 AnswerT = TypeVar("AnswerT")
 
 
@@ -66,12 +69,17 @@ class RequestCounts:
 
 @dataclass
 class Retrier:
-    """Asks until an answer comes, the error is final, or the attempts are used up."""
+    """Asks until an answer comes, the error is final, or the attempts are used up.
+
+    budget: seconds that the failed requests of one call may take together. Without it a server
+    that never finishes a response would hold a call for as many time-outs as there are attempts.
+    """
 
     policy: RetryPolicy
     clock: Clock
     counts: RequestCounts
     cool_down: Callable[[float], None]
+    budget: float = float("inf")
 
     async def run(
         self, ask: Callable[[], Awaitable[AnswerT]], *, repeatable: bool = True
@@ -97,8 +105,10 @@ class Retrier:
         if not (repeatable or error.never_sent or _is_throttled(error)):
             return False
         return (
-            tally.failures < self.policy.attempts
+            error.is_worth_retrying
+            and tally.failures < self.policy.attempts
             and tally.throttled < self.policy.throttled_attempts
+            and tally.seconds < self.budget
         )
 
     async def _wait_after(self, error: TransientError) -> None:
@@ -116,8 +126,10 @@ class _Tally:
 
     failures: int = 0
     throttled: int = 0
+    seconds: float = 0.0
 
     def add(self, error: TransientError) -> None:
+        self.seconds += error.seconds
         # Retry-After: 0 invites an endless repetition at once: it counts as a failure.
         if _is_throttled(error) and error.retry_after != 0:
             self.throttled += 1
@@ -133,13 +145,13 @@ def parse_retry_after(text: str | None, now: float) -> float | None:
     """Read a Retry-After header, seconds or an HTTP date, as seconds from `now`."""
     if text is None:
         return None
-    text = text.strip()
+    text = text.strip()[:_LONGEST_RETRY_AFTER]
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - now)
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - now)

@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 
 from lcm_pipeline.loyalty_api.endpoints import Endpoint
+from lcm_pipeline.model.json_split import SplitError, split_object
 from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.payloads import READ_ERRORS
 
 KeyReader = Callable[[bytes], tuple[Hashable, str | None]]
 
@@ -35,7 +37,7 @@ def source_rows(
         digest = blake2b(raw, digest_size=16).digest()
         try:
             fields = msgspec.structs.astuple(decode(raw))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except READ_ERRORS:
             fields = _fields_one_by_one(endpoint, raw)
         key = fields[:key_length]
         rows.append(
@@ -45,13 +47,18 @@ def source_rows(
 
 
 def _fields_one_by_one(endpoint: Endpoint[Any, Any], raw: bytes) -> tuple[Any, ...]:
-    """Read what can be read of a row whose key or moment is malformed; the rest is None."""
+    """Read what can be read of a row that cannot be read whole; the rest is None."""
+    try:
+        members = split_object(raw)
+    except SplitError:
+        members = {}
     fields: list[Any] = []
     for name in (*endpoint.key_fields, endpoint.moment_field):
         decoder = _key_decoder(endpoint.row_type, (), name)
         try:
-            fields.append(msgspec.structs.astuple(decoder.decode(raw))[0])
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            member = b'{"%s":%s}' % (str(name).encode(), members[str(name)])
+            fields.append(msgspec.structs.astuple(decoder.decode(member))[0])
+        except (KeyError, *READ_ERRORS):
             fields.append(None)
     return tuple(fields)
 

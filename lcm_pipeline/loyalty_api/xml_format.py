@@ -7,19 +7,21 @@ value a text: nil is null, an absent element is absent, an empty one is "".
 """
 
 from functools import cache
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 from xml.sax.saxutils import escape
 
 import msgspec
 from lxml import etree
 
 from lcm_pipeline.loyalty_api.endpoints import Endpoint
+from lcm_pipeline.loyalty_api.xml_characters import mark_forbidden, unmark_forbidden
 from lcm_pipeline.model.payloads import Request, Response
 
 ABSTRACTIONS = (
     "http://schemas.datacontract.org/2004/07/LCManagerPartner.Implementation.Abstractions"
 )
 INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
+GOT_HTML = "got HTML instead of JSON or XML"
 
 _NIL = f"{{{INSTANCE}}}nil"
 _BASE_MEMBERS = ("Operator", "SiteCode", "Token")
@@ -62,20 +64,36 @@ def _text_of(value: Any) -> str:
 
 
 def xml_to_json(response_type: type[Response], body: bytes) -> bytes:
-    """Turn an answer into JSON bytes; raises NotXmlError for HTML, a DTD or broken XML."""
-    root = _parse(body)
+    """Turn a response into JSON bytes; raises NotXmlError for HTML, a DTD or broken XML.
+
+    A character that XML does not allow is written into the JSON as a server of JSON would have
+    sent it: raw, which no decoder takes. So it costs the row that holds it, and no other.
+    """
+    try:
+        root = _parse(body)
+    except NotXmlError:
+        marked = mark_forbidden(body)
+        if marked is None:
+            raise
+        return unmark_forbidden(_ENCODER.encode(_members_of(response_type, _parse(marked))))
+    return _ENCODER.encode(_members_of(response_type, root))
+
+
+def _members_of(response_type: type[Response], root: Any) -> dict[str, Any]:
     if _local_name(root).lower() == "html":
-        raise NotXmlError("HTML came instead of an answer")
+        raise NotXmlError(GOT_HTML)
     lists = _list_members(response_type)
-    answer: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for element in root:
-        member = _local_name(element)
-        answer[member] = _items(element) if member in lists else _value(element)
-    return _ENCODER.encode(answer)
+        name = _local_name(element)
+        members[name] = _items(element) if name in lists else _value(element)
+    return members
 
 
 def _parse(body: bytes) -> Any:
     parser = etree.XMLParser(
+        # The body is UTF-8 by now, whatever its declaration says.
+        encoding="utf-8",
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -87,15 +105,19 @@ def _parse(body: bytes) -> Any:
         root = etree.fromstring(body.lstrip(), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         is_html = body.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html"))
-        broken = "HTML came instead of an answer" if is_html else "the XML is broken or cut off"
-        raise NotXmlError(broken) from error
+        raise NotXmlError(GOT_HTML if is_html else "the XML is broken or cut off") from error
     if root.getroottree().docinfo.internalDTD is not None:
-        raise NotXmlError("an XML answer with a document type is not read")
+        raise NotXmlError("an XML response with a document type is not read")
     return root
 
 
-def _items(element: Any) -> list[Any] | None:
-    return None if _is_nil(element) else [_value(item) for item in element]
+def _items(element: Any) -> Any:
+    """Return the items of a list, None for nil, or the text of what is no list."""
+    if _is_nil(element):
+        return None
+    if len(element) == 0 and (element.text or "").strip():
+        return element.text
+    return [_value(item) for item in element]
 
 
 def _value(element: Any) -> Any:
@@ -135,8 +157,4 @@ def _alphabetical(struct_type: type[msgspec.Struct]) -> tuple[str, ...]:
 @cache
 def _list_members(response_type: type[Response]) -> frozenset[str]:
     fields = msgspec.structs.fields(response_type)
-    return frozenset(f.name for f in fields if get_origin(_without_none(f.type)) is list)
-
-
-def _without_none(annotation: Any) -> Any:
-    return next((a for a in getattr(annotation, "__args__", ()) if a is not type(None)), annotation)
+    return frozenset(f.name for f in fields if any(get_origin(a) is list for a in get_args(f.type)))

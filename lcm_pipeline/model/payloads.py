@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 # The service's clock: times without an offset are Moscow time.
 SERVICE_ZONE = ZoneInfo("Europe/Moscow")
@@ -118,7 +118,10 @@ class SetClientUpdateRequest(Request):
 
 
 class Response(msgspec.Struct, kw_only=True):
-    """The members that every answer has; an answer without ErrorCode is none."""
+    """The members that every answer has; an answer without ErrorCode is none.
+
+    A member that a response did not carry is UNSET, which is not null: null is a value.
+    """
 
     ErrorCode: Int32
     Message: str | None = None
@@ -127,47 +130,47 @@ class Response(msgspec.Struct, kw_only=True):
 class ClientInfoPeriodResponse(Response):
     """The registrations of a period."""
 
-    Clients: list[Raw] | None = None
+    Clients: list[Raw] | UnsetType | None = UNSET
 
 
 class OperationHistoryResponse(Response):
     """A page of operations; Rows is how many there are."""
 
-    Client: Int64 | None = None
-    Phone: Int64 | None = None
-    Card: Int64 | None = None
-    Rows: Int32 | None = None
-    Operations: list[Raw] | None = None
+    Client: Int64 | UnsetType | None = UNSET
+    Phone: Int64 | UnsetType | None = UNSET
+    Card: Int64 | UnsetType | None = UNSET
+    Rows: Int32 | UnsetType | None = UNSET
+    Operations: list[Raw] | UnsetType | None = UNSET
 
 
 class ClientLeadsPagingInfoResponse(Response):
     """A page of leads."""
 
-    TotalRows: Int32 | None = None
-    TotalRowsSelect: Int32 | None = None
-    LeadsClients: list[Raw] | None = None
+    TotalRows: Int32 | UnsetType | None = UNSET
+    TotalRowsSelect: Int32 | UnsetType | None = UNSET
+    LeadsClients: list[Raw] | UnsetType | None = UNSET
 
 
 class ClientFavoriteDataInfoResponse(Response):
     """A page of offers, the goods of the offer asked for, the goods chosen, and twelve numbers."""
 
-    TotalRows: Int32 | None = None
-    TotalRowsSelect: Int32 | None = None
-    MaxLinkGoods: Int32 | None = None
-    NowLinkGoods: Int32 | None = None
-    RemainLinkGoods: Int32 | None = None
-    RemainCountPurchases: Int32 | None = None
-    RemainGain: Decimal | None = None
-    RemainEveryGain: Decimal | None = None
-    CountOffer: Int32 | None = None
-    CountConfirm: Int32 | None = None
-    CountPurchases: Int32 | None = None
-    SumGain: Decimal | None = None
-    AvgFavorite: Decimal | None = None
-    AvgAll: Decimal | None = None
-    ClientFavorites: list[Raw] | None = None
-    ListFavorites: list[Raw] | None = None
-    GroupFavorites: list[Raw] | None = None
+    TotalRows: Int32 | UnsetType | None = UNSET
+    TotalRowsSelect: Int32 | UnsetType | None = UNSET
+    MaxLinkGoods: Int32 | UnsetType | None = UNSET
+    NowLinkGoods: Int32 | UnsetType | None = UNSET
+    RemainLinkGoods: Int32 | UnsetType | None = UNSET
+    RemainCountPurchases: Int32 | UnsetType | None = UNSET
+    RemainGain: Decimal | UnsetType | None = UNSET
+    RemainEveryGain: Decimal | UnsetType | None = UNSET
+    CountOffer: Int32 | UnsetType | None = UNSET
+    CountConfirm: Int32 | UnsetType | None = UNSET
+    CountPurchases: Int32 | UnsetType | None = UNSET
+    SumGain: Decimal | UnsetType | None = UNSET
+    AvgFavorite: Decimal | UnsetType | None = UNSET
+    AvgAll: Decimal | UnsetType | None = UNSET
+    ClientFavorites: list[Raw] | UnsetType | None = UNSET
+    ListFavorites: list[Raw] | UnsetType | None = UNSET
+    GroupFavorites: list[Raw] | UnsetType | None = UNSET
 
 
 class SetClientUpdateResponse(Response):
@@ -264,6 +267,9 @@ class FavouriteGroup(msgspec.Struct, kw_only=True):
 
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
+
+# Everything that decoding hostile bytes may raise: huge exponents and deep nesting too.
+READ_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError, RecursionError)
 
 
 def decode_row(raw: bytes, row_type: type[RowT]) -> RowT:

@@ -8,19 +8,19 @@ fields; only a row that this type refuses is looked at again.
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from functools import cache, partial
 from typing import NamedTuple, NoReturn, TypeVar, cast
 
 import msgspec
 
+from lcm_pipeline.model.json_split import SplitError, split_object
+from lcm_pipeline.model.payloads import READ_ERRORS as READ_ERRORS
 from lcm_pipeline.model.payloads import decode_row, unknown_fields
 from lcm_pipeline.transform.values import UnfitValueError
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
-
-# Everything that reading hostile bytes may raise: huge exponents and deep nesting too.
-READ_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError, RecursionError)
 
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 # Read from the left, escape by escape: the `\\` of `\\u0000` is consumed as an escape of its own.
@@ -34,7 +34,7 @@ _DIGITS_BEFORE_POINT = 131_072
 _DIGITS_AFTER_POINT = 16_383
 _SHORT_NUMBER = 100
 
-_FIELDS_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_CONTROL = re.compile(rb"[\x00-\x1f]")
 
 
 class Extra(NamedTuple):
@@ -48,7 +48,7 @@ def read_row(raw: bytes, row_type: type[RowT]) -> tuple[RowT, Extra | None]:
     """Read a row whole, or raise UnfitValueError with the field and its fault."""
     if b"\\u" in raw and (fault := _text_fault(raw)):
         field = _first_field(raw, lambda _, value: _text_fault(value) is not None)
-        raise UnfitValueError(f"{field}: {fault}")
+        raise UnfitValueError(f"{field or 'the row'}: {fault}")
     try:
         return decode_row(raw, _exact_type(row_type)), None
     except READ_ERRORS:
@@ -65,10 +65,13 @@ def read_fields(raw: bytes, row_type: type[RowT], names: tuple[str, ...]) -> Row
     """Read the named fields of a row that may not be readable whole; the others stay None."""
     fields = {}
     for name in names:
+        decode = _field_decoder(row_type, name).decode
         try:
-            fields[name] = getattr(_field_decoder(row_type, name).decode(raw), name)
+            fields[name] = getattr(decode(raw), name)
         except READ_ERRORS:
-            continue
+            with suppress(KeyError, *READ_ERRORS):
+                member = b'{"%s":%s}' % (name.encode(), _split(raw)[name])
+                fields[name] = getattr(decode(member), name)
     return row_type(**fields)
 
 
@@ -103,7 +106,9 @@ def _refuse(raw: bytes, row_type: type[msgspec.Struct], error: Exception) -> NoR
         raise UnfitValueError(str(error)) from error
     if isinstance(error, RecursionError):
         raise UnfitValueError("the row: nested too deeply") from error
-    field = _first_field(raw, partial(_is_unreadable, row_type))
+    if field := _first_field(raw, _has_control_character):
+        raise UnfitValueError(f"{field}: holds a control character") from error
+    field = _first_field(raw, partial(_is_unreadable, row_type)) or "the row"
     fault = "a number out of range" if isinstance(error, ArithmeticError) else "malformed JSON"
     raise UnfitValueError(f"{field}: {fault}") from error
 
@@ -117,16 +122,25 @@ def _is_unreadable(row_type: type[msgspec.Struct], name: str, value: bytes) -> b
     return False
 
 
-def _first_field(raw: bytes, is_bad: Callable[[str, bytes], bool]) -> str:
+def _has_control_character(name: str, value: bytes) -> bool:
+    """Whether a text holds one as it is, which JSON allows in escapes alone."""
+    return value.startswith(b'"') and _CONTROL.search(value) is not None
+
+
+def _first_field(raw: bytes, is_bad: Callable[[str, bytes], bool]) -> str | None:
     """Name the first field whose value is bad; a name that is no word stays untold."""
-    try:
-        fields = _FIELDS_DECODER.decode(raw)
-    except READ_ERRORS:
-        return "the row"
-    for name, value in fields.items():
-        if is_bad(name, bytes(value)):
+    for name, value in _split(raw).items():
+        if is_bad(name, value):
             return name if name.isidentifier() else "a field of an odd name"
-    return "the row"
+    return None
+
+
+def _split(raw: bytes) -> dict[str, bytes]:
+    """The fields of a row that may hold what no decoder takes; none when it is no object."""
+    try:
+        return split_object(raw)
+    except SplitError:
+        return {}
 
 
 def _read_extra(unknown: dict[str, msgspec.Raw]) -> Extra:

@@ -34,7 +34,13 @@ from lcm_pipeline.model.payloads import (
     SetClientUpdateRequest,
 )
 from lcm_pipeline.settings import Settings
-from tests.unit.loyalty_api_service import Answer, FakeTime, Service, connected
+from tests.unit.loyalty_api_service import (
+    EMPTY_HISTORY,
+    Answer,
+    FakeTime,
+    Service,
+    connected,
+)
 
 ASK = OperationHistoryRequest(Client=7, Start=1, Length=500)
 UPDATE = SetClientUpdateRequest(Client=7, Name="Анна")
@@ -147,7 +153,7 @@ def test_what_may_pass_is_asked_again(fault: Answer) -> None:
         (Answer(body=b"<html></html>", content_type="text/html"), MalformedError, "HTML"),
         (Answer(body=b'{"ErrorCode": 0, '), MalformedError, "cut off"),
         (Answer(body={"Rows": 0}), MalformedError, "no valid ErrorCode"),
-        (Answer(body={"ErrorCode": 0, "Rows": "many"}), MalformedError, "does not fit"),
+        (Answer(body={"ErrorCode": 0, "Rows": "many"}), MalformedError, "not a number of rows"),
         (Answer(body=SLEEPY), OverloadedError, "ErrorCode 10 «Timeout expired."),
         (Answer(cut=3), TransportError, "cut off"),
         (Answer(dropped=True), TransportError, "connection broke"),
@@ -212,14 +218,15 @@ def test_an_answer_in_another_charset_is_read() -> None:
 
 
 def test_a_byte_order_mark_is_skipped() -> None:
-    answer = run(Service(Answer(b"\xef\xbb\xbf" + json.dumps({"ErrorCode": 0}).encode())), history)
-    assert answer.Rows is None
+    body = b"\xef\xbb\xbf" + json.dumps(EMPTY_HISTORY).encode()
+    assert run(Service(Answer(body)), history).Rows == 0
 
 
 def test_a_silent_server_is_a_time_out() -> None:
     error = failing(Service(otherwise=lambda asked: Answer(delay=1.0)), timeout=0.05)
     assert isinstance(error, TransportError)
-    assert "no answer in time" in str(error)
+    assert "no whole response within" in str(error)
+    assert "LCM_TIMEOUT" in str(error)
 
 
 def test_a_server_that_drips_its_answer_is_a_time_out_too() -> None:
@@ -237,7 +244,8 @@ def test_a_server_that_drips_its_answer_is_a_time_out_too() -> None:
     service.serve = drip  # type: ignore[method-assign]
     error = failing(service, update, timeout=0.1)
     assert isinstance(error, TransportError)
-    assert "no answer in time" in str(error)
+    assert "no whole response within" in str(error)
+    assert "LCM_TIMEOUT" in str(error)
 
 
 def test_json_under_the_name_of_html_is_understood() -> None:
@@ -392,7 +400,7 @@ def test_a_401_without_a_login_is_asked_once_more_and_then_final() -> None:
 
 
 def test_compressed_answers_are_read() -> None:
-    body = gzip.compress(json.dumps({"ErrorCode": 0, "Rows": 4}).encode())
+    body = gzip.compress(json.dumps(EMPTY_HISTORY | {"Rows": 4}).encode())
     answer = run(Service(Answer(body, headers={"Content-Encoding": "gzip"})), history)
     assert answer.Rows == 4
 

@@ -1,0 +1,89 @@
+"""The text of a response as UTF-8, whatever its headers say.
+
+Servers and proxies name charsets that their bytes are not in. Valid UTF-8 is therefore UTF-8, and
+the charset that is named counts only for bytes that are not. A byte that fits neither stays as it
+came: it costs the row that holds it, not the response.
+"""
+
+import codecs
+import re
+from functools import lru_cache
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s;,"']+)""", re.IGNORECASE)
+_DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
+# UTF-32 first: its mark begins with that of UTF-16. A markup sign beside a NUL is UTF-16 as well.
+_WIDE = (
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+    (b"{\x00", "utf-16-le"),
+    (b"<\x00", "utf-16-le"),
+    (b"\x00{", "utf-16-be"),
+    (b"\x00<", "utf-16-be"),
+)
+# Others that Python knows are no charsets (hex, rot13), or take quadratic time (idna, punycode).
+_SINGLE_BYTE = ("cp", "iso8859", "koi8", "mac-", "ascii", "kz1048", "ptcp154", "tis-620")
+
+
+class CharsetError(ValueError):
+    """The text is neither UTF-8 nor in the charset that the response names."""
+
+
+def to_utf8(body: bytes, content_type: str) -> bytes:
+    """Return the body as UTF-8 without a byte order mark; raises CharsetError."""
+    if body.startswith(_BYTE_ORDER_MARK):
+        return body[len(_BYTE_ORDER_MARK) :]
+    if wide := next((name for sign, name in _WIDE if body.startswith(sign)), None):
+        return _from_wide(body, wide)
+    codec = _codec(_named(content_type) or "utf-8")
+    if codec == "utf-8":
+        codec = _codec(_declared(body))
+    if codec == "utf-8" or _is_utf8(body):
+        return body
+    if codec is None:
+        raise CharsetError("the text is neither UTF-8 nor in the charset that it names")
+    return body.decode(codec, "surrogateescape").encode("utf-8", "surrogateescape")
+
+
+def _from_wide(body: bytes, codec: str) -> bytes:
+    try:
+        text = body.decode(codec, "surrogatepass")
+    except UnicodeError as error:
+        raise CharsetError(f"the text is not {codec.upper()}, or cut off") from error
+    return text.removeprefix("\ufeff").encode("utf-8", "surrogatepass")
+
+
+def _is_utf8(body: bytes) -> bool:
+    """Whether the text is UTF-8, a few damaged bytes aside."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        text = body.decode("utf-8", "replace")
+        damaged = text.count("\ufffd")
+        return len(text) - len(text.encode("ascii", "ignore")) - damaged > damaged
+    return True
+
+
+@lru_cache(64)
+def _named(content_type: str) -> str | None:
+    found = _CHARSET.search(content_type)
+    return found[1].lower() if found else None
+
+
+def _declared(body: bytes) -> str:
+    found = _DECLARED.match(body[:300])
+    return found[1].decode() if found else "utf-8"
+
+
+@lru_cache(64)
+def _codec(charset: str) -> str | None:
+    """The codec of a charset: utf-8, one of single bytes, or None for any other."""
+    try:
+        name = codecs.lookup(charset).name
+    except (LookupError, ValueError):
+        return None
+    if name.startswith("utf-8"):
+        return "utf-8"
+    return name if name.startswith(_SINGLE_BYTE) else None

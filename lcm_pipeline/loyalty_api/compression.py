@@ -1,0 +1,74 @@
+"""A compressed body opened, never beyond a size: a few megabytes may stand for many gigabytes.
+
+`deflate` is sent with zlib's header and without it, gzip in several members one after another.
+"""
+
+import zlib
+
+_GZIP, _ZLIB, _RAW_DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_GZIP_SIGN = b"\x1f\x8b"
+# More than one is a server that compresses what a proxy compresses again.
+_MOST_CODINGS = 3
+
+
+class CompressionError(ValueError):
+    """The body is not compressed as its headers say, is damaged, or is cut off."""
+
+
+class SizeError(ValueError):
+    """The body is larger than it may be."""
+
+
+def decompress(body: bytes, content_encoding: str, most: int) -> bytes:
+    """Return the body without its content codings; `most` is in bytes.
+
+    Raises CompressionError and SizeError.
+    """
+    codings = [name.strip().lower() for name in content_encoding.split(",")]
+    codings = [name for name in codings if name not in ("", "identity", "none")]
+    if len(codings) > _MOST_CODINGS:
+        raise CompressionError("the body is compressed several times over")
+    for coding in reversed(codings if body else []):
+        if coding in ("gzip", "x-gzip"):
+            body = _inflate_gzip(body, most)
+        elif coding == "deflate":
+            body = _inflate_deflate(body, most)
+        else:
+            raise CompressionError("the body is compressed in a way that was not asked for")
+    return body
+
+
+def _inflate_gzip(body: bytes, most: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    # What follows the last member is padding.
+    while not parts or body.startswith(_GZIP_SIGN):
+        part, body = _inflate(body, _GZIP, most - size)
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+def _inflate_deflate(body: bytes, most: int) -> bytes:
+    looks_like_zlib = body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2], "big") % 31 == 0
+    if looks_like_zlib:
+        try:
+            return _inflate(body, _ZLIB, most)[0]
+        except CompressionError:
+            pass  # by chance, one in a thousand: the sign of zlib says nothing for sure
+    return _inflate(body, _RAW_DEFLATE, most)[0]
+
+
+def _inflate(body: bytes, window: int, most: int) -> tuple[bytes, bytes]:
+    """Return what one stream holds, and what follows it."""
+    stream = zlib.decompressobj(window)
+    try:
+        # One byte more than may be: 0 would mean no limit.
+        inflated = stream.decompress(body, most + 1)
+    except zlib.error as error:
+        raise CompressionError("the compressed body is damaged") from error
+    if len(inflated) > most:
+        raise SizeError
+    if not stream.eof:
+        raise CompressionError("the compressed body is cut off")
+    return inflated, stream.unused_data
