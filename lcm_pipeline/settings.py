@@ -212,6 +212,12 @@ def postgres_binaries_override() -> Path | None:
     return Path(value) if value else None
 
 
+def libpq_variables() -> list[str]:
+    """The names of the variables that change how libpq connects, such as PGSERVICE and PGTZ."""
+    ours = {"PG_BINDIR", "PGDATA"}
+    return sorted(name for name in os.environ if name.startswith("PG") and name not in ours)
+
+
 def child_environment() -> dict[str, str]:
     """The environment for a program that is not ours: without LCM_*, whose secrets are not its."""
     hidden = ("LCM_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SUPERSET_", "FLASK_")

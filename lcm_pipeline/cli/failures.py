@@ -4,7 +4,7 @@ import sys
 
 from lcm_pipeline.model.errors import UserError
 
-DONE, FAILED, INCOMPLETE, INTERRUPTED = 0, 1, 3, 130
+DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def exit_code_of(error: BaseException) -> int | None:
@@ -14,9 +14,11 @@ def exit_code_of(error: BaseException) -> int | None:
     # The driver is looked up, not imported: help and wrong words need none, and an error of the
     # driver's can only come from one that is loaded.
     driver = sys.modules.get("psycopg")
-    if isinstance(error, OSError) or (driver is not None and isinstance(error, driver.Error)):
-        return FAILED
-    return None
+    if driver is not None and isinstance(error, driver.Error):
+        # The role lacks a right, or may only read: a rerun does not help.
+        denied = (driver.errors.InsufficientPrivilege, driver.errors.ReadOnlySqlTransaction)
+        return USAGE if isinstance(error, denied) else FAILED
+    return FAILED if isinstance(error, OSError) else None
 
 
 def explain(message: str) -> None:

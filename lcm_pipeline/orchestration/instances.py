@@ -20,6 +20,12 @@ from lcm_pipeline.settings import Settings
 
 # Not LCM_*: that it would be a setting, and is none.
 _URL_VARIABLE = "DAGSTER_STORAGE_URL"
+# What Dagster relies on, whatever its role or its database sets: it writes, and reads times as UTC.
+_SESSION_OPTIONS = (
+    "-c default_transaction_read_only=off -c statement_timeout=0 -c idle_session_timeout=0"
+    " -c timezone=UTC -c standard_conforming_strings=on -c jit=off"
+)
+_REFUSED_OPTIONS = "unsupported startup parameter"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -56,7 +62,7 @@ def instance_variables(settings: Settings) -> dict[str, str]:
         "LCM_HOME": str(settings.home_path),
     }
     if settings.dagster_database_url is not None:
-        variables[_URL_VARIABLE] = _psycopg2_url(settings.dagster_database_url.get_secret_value())
+        variables[_URL_VARIABLE] = _address(settings.dagster_database_url.get_secret_value())
     return variables
 
 
@@ -97,18 +103,35 @@ def _storage(settings: Settings, home: Path) -> str:
     return "event_log_storage: " + json.dumps(event_log)
 
 
-def _psycopg2_url(url: str) -> str:
+def _address(url: str) -> str:
+    """The address as Dagster needs it, proven to work. Raises SQLAlchemyError or ValueError."""
     # SQLAlchemy 2.1 takes postgresql:// for psycopg 3, and Dagster's NOTIFY then fails.
-    return "postgresql+psycopg2://" + url.partition("://")[2]
+    given = sa.make_url("postgresql+psycopg2://" + url.partition("://")[2])
+    given = given.update_query_dict({"client_encoding": "utf8"})
+    options = f"{_SESSION_OPTIONS} {' '.join(_listed(given.query.get('options')))}".strip()
+    try:
+        return _tried(given.update_query_dict({"options": options}))
+    except sa.exc.OperationalError as error:
+        if _REFUSED_OPTIONS not in str(error):
+            raise
+    # A pooler takes no options.
+    return _tried(given.difference_update_query(["options"]))
+
+
+def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else (value,) if value else ()
+
+
+def _tried(address: sa.URL) -> str:
+    sa.create_engine(address, poolclass=sa.NullPool).connect().close()
+    return address.render_as_string(hide_password=False)
 
 
 def _check_postgres(settings: Settings) -> None:
     if settings.dagster_database_url is None:
         return
     try:
-        url = sa.make_url(_psycopg2_url(settings.dagster_database_url.get_secret_value()))
-        engine = sa.create_engine(url, poolclass=sa.NullPool)
-        engine.connect().close()
+        _address(settings.dagster_database_url.get_secret_value())
     except (sa.exc.SQLAlchemyError, ValueError) as error:
         reason = str(getattr(error, "orig", None) or "it is no address").strip()
         raise DagsterStorageUnavailable(

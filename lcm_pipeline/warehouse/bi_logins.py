@@ -1,6 +1,7 @@
 """A login for dashboards: a member of lcm_bi, which reads the schema mart and nothing else.
 
-Settings of a group do not reach its members, so the time-out is the login's own.
+Settings of a group do not reach its members, so they are the login's own. They win over those of
+the database, which may be such that emoji or dates cannot be read.
 """
 
 import psycopg
@@ -13,6 +14,15 @@ from lcm_pipeline.warehouse.connection import Warehouse
 
 _GROUP = "lcm_bi"
 _TIMEOUT = "60s"
+_SETTINGS = {
+    "statement_timeout": _TIMEOUT,
+    "default_transaction_read_only": "on",
+    "client_encoding": "UTF8",
+    "datestyle": "ISO, MDY",
+    "intervalstyle": "postgres",
+    "standard_conforming_strings": "on",
+    "jit": "off",
+}
 
 
 class BiLoginRefused(UsageError):  # noqa: N818 - the name that the message completes
@@ -36,12 +46,10 @@ def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str) -> str:
                 )
             )
             session.execute(SQL("grant {} to {}").format(Identifier(_GROUP), role))
-            session.execute(
-                SQL("alter role {} set statement_timeout = {}").format(role, Literal(_TIMEOUT))
-            )
-            session.execute(
-                SQL("alter role {} set default_transaction_read_only = on").format(role)
-            )
+            for setting, value in _SETTINGS.items():
+                session.execute(
+                    SQL("alter role {} set {} = {}").format(role, SQL(setting), Literal(value))
+                )
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject) as error:
             raise BiLoginRefused(_advice(warehouse, str(error).strip())) from error
     return sqlalchemy_uri(warehouse.url, user=name, password=password)

@@ -1,25 +1,29 @@
 """How the warehouse is reached: LCM_DATABASE_URL, or the embedded Postgres without it.
 
-Every session is alike, whoever opens it: UTC, bounded waits for locks, dead peers noticed, and no
-time-out of a role's that would cut off a long publish each time anew. Text of a libpq error carries
-no password, but a wrongly written address can carry pieces of one, so an address that libpq would
-misread is refused before it is used.
+Every session is alike, whoever opens it (`session_settings`), and none goes through a pooler that
+hands sessions on (`poolers`). Text of a libpq error carries no password, but a wrongly written
+address can carry pieces of one, so an address that libpq would misread is refused before it is
+used.
 """
 
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.settings import Settings
+from lcm_pipeline.settings import Settings, libpq_variables
 from lcm_pipeline.warehouse.embedded import EmbeddedPostgresError, embedded_postgres
+from lcm_pipeline.warehouse.errors import WarehouseUnavailable
+from lcm_pipeline.warehouse.poolers import SharedSessionsError, refuse_shared_sessions
+from lcm_pipeline.warehouse.session_settings import STARTUP_OPTIONS, apply_settings
 from lcm_pipeline.warehouse.transience import is_starting_up, is_transient
 
 if TYPE_CHECKING:
@@ -34,12 +38,6 @@ OLDEST_MAJOR = 15
 _CONNECT_SECONDS = 10
 _RETRY_SECONDS = 3.0
 _START_UP_SECONDS = 30.0
-_SESSION_OPTIONS = (
-    "-c timezone=UTC -c statement_timeout=0 -c lock_timeout=5min"
-    " -c idle_in_transaction_session_timeout=30min"
-    # The server notices dead machines too, and lets go of their locks: else after two hours.
-    " -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
-)
 _KEEPALIVES = {
     "keepalives": 1,
     "keepalives_idle": 30,
@@ -47,6 +45,18 @@ _KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
+# Nothing of libpq's environment (PGHOSTADDR, PGREQUIREAUTH …) is meant for the embedded server.
+_EMBEDDED = {
+    "hostaddr": "",
+    "sslmode": "disable",
+    "sslnegotiation": "postgres",
+    "gssencmode": "disable",
+    "channel_binding": "disable",
+    "require_auth": "",
+    "requirepeer": "",
+    "target_session_attrs": "any",
+}
+_REFUSED_OPTIONS = "unsupported startup parameter"
 _MALFORMED = (
     "LCM_DATABASE_URL is not an address that Postgres understands: expected "
     "postgresql://user:password@host:port/database, with special characters of the password "
@@ -54,15 +64,12 @@ _MALFORMED = (
 )
 
 
-class WarehouseUnavailable(UsageError):  # noqa: N818 - the name others use
-    """The warehouse cannot be used; the message names the place, what happened and what to do."""
-
-
 @dataclass(frozen=True)
 class Warehouse:
     """A database that sessions can be opened in. Shows its place, never its password."""
 
     url: str = field(repr=False)
+    is_embedded: bool = field(default=False, repr=False, kw_only=True)
 
     def __repr__(self) -> str:
         return f"Warehouse({self.place})"
@@ -80,8 +87,28 @@ class Warehouse:
         self, *, autocommit: bool = False, application_name: str = "lcm"
     ) -> psycopg.Connection[TupleRow]:
         """Open a session. Tried once: retrying is the caller's decision."""
+        session = self.connect_as_is(application_name)
+        try:
+            apply_settings(session, self._options)
+            session.autocommit = autocommit
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def connect_as_is(self, application_name: str = "lcm") -> psycopg.Connection[TupleRow]:
+        """Open an autocommit session and set nothing in it by SQL; for `connect` and the checks."""
         parts = {**self._session_parts, "application_name": application_name}
-        return psycopg.connect(make_conninfo("", **parts), autocommit=autocommit)
+        if not self._refuses_options.is_set():
+            try:
+                return psycopg.connect(make_conninfo("", **parts), autocommit=True)
+            except psycopg.OperationalError as error:
+                if _REFUSED_OPTIONS not in str(error):
+                    raise
+        # A pooler takes no options. Given empty, or libpq would send those of PGOPTIONS.
+        session = psycopg.connect(make_conninfo("", **{**parts, "options": ""}), autocommit=True)
+        self._refuses_options.set()
+        return session
 
     def engine(self) -> "sqlalchemy.Engine":
         """The pool for pandas and table metadata, one per Warehouse."""
@@ -98,16 +125,34 @@ class Warehouse:
         import sqlalchemy
 
         return sqlalchemy.create_engine(
-            "postgresql+psycopg://",
-            connect_args={**self._session_parts, "application_name": "lcm"},
-            pool_pre_ping=True,
+            "postgresql+psycopg://", creator=self.connect, pool_pre_ping=True
         )
 
+    @cached_property
+    def _refuses_options(self) -> threading.Event:
+        """Set once a pooler was found that refuses start-up options."""
+        return threading.Event()
+
     @property
+    def _options(self) -> str:
+        return str(self._parts.get("options", ""))
+
+    @cached_property
     def _session_parts(self) -> dict[str, str | int]:
         given = dict(self._parts)
-        options = f"{_SESSION_OPTIONS} {given.pop('options', '')}".strip()
-        return {"connect_timeout": _CONNECT_SECONDS, **_KEEPALIVES, **given, "options": options}
+        if self.is_embedded:
+            known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+            given |= {name: value for name, value in _EMBEDDED.items() if name in known}
+        elif str(given.get("host", "")).startswith("/"):
+            # PGHOSTADDR would lead away from the socket.
+            given.setdefault("hostaddr", "")
+        return {
+            "connect_timeout": _CONNECT_SECONDS,
+            **_KEEPALIVES,
+            **given,
+            "client_encoding": "UTF8",
+            "options": f"{STARTUP_OPTIONS} {self._options}".strip(),
+        }
 
     @cached_property
     def _parts(self) -> dict[str, str | int]:
@@ -119,51 +164,73 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """The warehouse of the settings, reachable and fit; an embedded server runs meanwhile."""
     with ExitStack() as stack:
         if settings.database_url is not None:
-            url = settings.database_url.get_secret_value()
+            warehouse = Warehouse(settings.database_url.get_secret_value())
         else:
             try:
                 url = stack.enter_context(embedded_postgres(settings.home_path))
             except EmbeddedPostgresError as error:
                 raise WarehouseUnavailable(str(error)) from error
-        warehouse = Warehouse(url)
+            warehouse = Warehouse(url, is_embedded=True)
         stack.callback(warehouse.close)
         _check(warehouse)
         yield warehouse
 
 
 def _check(warehouse: Warehouse) -> None:
-    with _connect_patiently(warehouse) as session:
+    """Refuse a server that will not do, before anything is set or written in it."""
+    with closing(_connect_patiently(warehouse)) as session:
         version = session.info.server_version // 10_000
         encoding = session.info.parameter_status("server_encoding")
-        is_standby = session.info.parameter_status("in_hot_standby") == "on"
-    if version < OLDEST_MAJOR:
-        problem = f"it is PostgreSQL {version}, and {OLDEST_MAJOR} or newer is needed"
-    elif encoding != "UTF8":
-        problem = f"its encoding is {encoding}: create a database with encoding UTF8"
-    elif is_standby:
-        problem = "it is a read-only standby: give the address of its primary"
-    else:
-        return
+        if version < OLDEST_MAJOR:
+            problem = f"it is PostgreSQL {version}, and {OLDEST_MAJOR} or newer is needed"
+        elif encoding != "UTF8":
+            problem = f"its encoding is {encoding}: create a database with encoding UTF8"
+        elif session.info.parameter_status("in_hot_standby") == "on":
+            problem = "it is a read-only standby: give the address of its primary"
+        else:
+            _refuse_pooler(warehouse, session)
+            return
     raise WarehouseUnavailable(
         f"The warehouse {warehouse.place} cannot be used: {problem}, and set LCM_DATABASE_URL to it"
     )
 
 
-def _connect_patiently(warehouse: Warehouse) -> psycopg.Connection[TupleRow]:
+def _refuse_pooler(warehouse: Warehouse, session: Session) -> None:
+    try:
+        refuse_shared_sessions(session, warehouse.connect_as_is)
+    except SharedSessionsError as error:
+        raise WarehouseUnavailable(
+            f"The warehouse {warehouse.place} cannot be used: {error}, and set LCM_DATABASE_URL"
+            " to it"
+        ) from error
+    except psycopg.Error as error:
+        raise WarehouseUnavailable(_unreachable(warehouse, error)) from error
+
+
+def _connect_patiently(warehouse: Warehouse) -> Session:
     began, pause = time.monotonic(), 0.1
     while True:
         try:
-            return warehouse.connect()
+            return warehouse.connect_as_is()
         except psycopg.Error as error:
             patience = _START_UP_SECONDS if is_starting_up(error) else _RETRY_SECONDS
             if not is_transient(error) or time.monotonic() + pause > began + patience:
-                raise WarehouseUnavailable(
-                    f"The warehouse {warehouse.place} cannot be reached: "
-                    f"{str(error).strip()}. Check LCM_DATABASE_URL and that the server runs "
-                    "and lets this user in"
-                ) from error
+                raise WarehouseUnavailable(_unreachable(warehouse, error)) from error
         time.sleep(pause)
         pause = min(2 * pause, 2.0)
+
+
+def _unreachable(warehouse: Warehouse, error: psycopg.Error) -> str:
+    message = (
+        f"The warehouse {warehouse.place} cannot be reached: {str(error).strip().rstrip('.?')}."
+        " Check LCM_DATABASE_URL and that the server runs and lets this user in"
+    )
+    if variables := libpq_variables():
+        message += (
+            f". The environment changes how it is reached: {', '.join(variables)}; unset what is"
+            " not meant for it"
+        )
+    return message
 
 
 def _parse(url: str) -> dict[str, str | int]:

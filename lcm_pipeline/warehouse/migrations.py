@@ -12,6 +12,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.warehouse import rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.mart_installing import MartInUse, are_behind, install_marts
 from lcm_pipeline.warehouse.statements import migration_files
@@ -34,12 +35,18 @@ class MigrationError(UserError):
 
 
 def migrate(warehouse: Warehouse) -> list[str]:
-    """Apply what is missing; answers the names of what was applied. Raises MigrationError."""
+    """Apply what is missing; answers the names of what was applied.
+
+    Raises MigrationError, or WarehouseUnavailable where the user may not.
+    """
     applied: list[str] = []
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
         session.add_notice_handler(_pass_on)
+        rights.require_use(session)
         if not _is_behind(session) and not are_behind(session):
             return applied
+        rights.require_ownership(session)
+        rights.hand_over_to_loader(session)
         session.execute("select pg_advisory_lock(%s)", (_LOCK,))
         session.execute(_CREATE_LEDGER)
         known = _known(session)

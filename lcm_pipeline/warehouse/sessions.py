@@ -37,6 +37,12 @@ def _end_with_client(session: psycopg.Connection) -> None:
         session.execute("set client_connection_check_interval = '500ms'")
 
 
+def _backend_of(session: psycopg.Connection) -> int:
+    """The server process behind a session. A pooler told the client a number of its own."""
+    row = session.execute("select pg_backend_pid()").fetchone()
+    return int(row[0]) if row else 0
+
+
 class LastingSession:
     """One autocommit session; threads that share it take turns."""
 
@@ -99,7 +105,7 @@ class LastingSession:
         except BaseException:
             session.close()
             raise
-        self._session, self._backend = session, session.info.backend_pid
+        self._session, self._backend = session, _backend_of(session)
         return session
 
     def _close_if_busy(self) -> None:

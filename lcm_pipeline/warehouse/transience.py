@@ -31,14 +31,26 @@ _FULL = (
 )
 
 
+# A pooler gives all its own failures the code of a protocol violation.
+_POOLER = (
+    "server conn crashed",
+    "server connection crashed",
+    "server login failed",
+    "server login has been failing",
+    "cannot connect to server",
+    "no more connections allowed",
+    "pgbouncer database is paused",
+)
+
+
 def is_transient(error: psycopg.Error) -> bool:
     """Whether the same statement or connection may succeed soon. A full disk does not."""
     if isinstance(error, _PASSING):
         return True
+    if isinstance(error, errors.ProtocolViolation):
+        return _says(error, _POOLER)
     if error.sqlstate is not None:
-        return error.sqlstate.startswith(_CONNECTION_LOST) and not isinstance(
-            error, errors.ProtocolViolation
-        )
+        return error.sqlstate.startswith(_CONNECTION_LOST)
     return isinstance(error, psycopg.OperationalError) and not _is_refusal(error)
 
 
@@ -49,7 +61,7 @@ def is_starting_up(error: psycopg.Error) -> bool:
 
 def _is_refusal(error: psycopg.Error) -> bool:
     """A server's answer to a connection, other than that it is busy for now."""
-    return "FATAL:" in str(error) and not _says(error, (*_STARTING_UP, *_FULL))
+    return "FATAL:" in str(error) and not _says(error, (*_STARTING_UP, *_FULL, *_POOLER))
 
 
 def _says(error: psycopg.Error, phrases: tuple[str, ...]) -> bool:

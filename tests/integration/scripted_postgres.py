@@ -1,6 +1,7 @@
 """A server that greets like some other Postgres: too old, in another encoding, refusing.
 
-It speaks only the greeting, which is all that is looked at before a warehouse is accepted.
+It speaks the greeting and tells which process serves the session: that is all that is looked at
+before a warehouse is accepted.
 """
 
 import socket
@@ -8,6 +9,8 @@ import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+BACKEND = 4242
 
 
 def greeting(version: str = "18.1", encoding: str = "UTF8", *, standby: str = "off") -> bytes:
@@ -19,7 +22,8 @@ def greeting(version: str = "18.1", encoding: str = "UTF8", *, standby: str = "o
         "in_hot_standby": standby,
     }
     statuses = [_message(b"S", _text(name) + _text(value)) for name, value in shown.items()]
-    return b"".join([_message(b"R", struct.pack("!i", 0)), *statuses, _message(b"Z", b"I")])
+    key = _message(b"K", struct.pack("!ii", BACKEND, 1))
+    return b"".join([_message(b"R", struct.pack("!i", 0)), *statuses, key, _message(b"Z", b"I")])
 
 
 def refusal(sqlstate: str, words: str) -> bytes:
@@ -51,7 +55,7 @@ def _serve(listener: socket.socket, answers: list[bytes]) -> None:
             _read_startup(client)
             client.sendall(answers.pop(0) if len(answers) > 1 else answers[0])
             while client.recv(1024):
-                continue
+                client.sendall(_backend())
 
 
 def _read_startup(client: socket.socket) -> None:
@@ -62,6 +66,19 @@ def _read_startup(client: socket.socket) -> None:
         if code >> 16 == 3:
             return
         client.sendall(b"N")
+
+
+def _backend() -> bytes:
+    """The answer to `select pg_backend_pid()`: one row of one number, as text."""
+    number = str(BACKEND).encode()
+    column = _text("pg_backend_pid") + struct.pack("!ihihih", 0, 0, 23, 4, -1, 0)
+    row = struct.pack("!hi", 1, len(number)) + number
+    return b"".join([
+        _message(b"T", struct.pack("!h", 1) + column),
+        _message(b"D", row),
+        _message(b"C", _text("SELECT 1")),
+        _message(b"Z", b"I"),
+    ])  # fmt: skip
 
 
 def _message(kind: bytes, body: bytes) -> bytes:

@@ -9,6 +9,7 @@ from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.cli.warehouse import migrated_warehouse
 from lcm_pipeline.orchestration.launch import ChecksFailed, materialize_window
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.rights import require_new_months
 
 
 def sync(day: DayOption = None, first: FromOption = None, last: ToOption = None) -> None:
@@ -26,6 +27,7 @@ def sync(day: DayOption = None, first: FromOption = None, last: ToOption = None)
     settings.required_api_url()
     try:
         with migrated_warehouse(settings) as warehouse, ProgressBar() as progress:
+            require_new_months(warehouse)
             reports = materialize_window(settings, warehouse, window, progress)
     except ChecksFailed as failed:
         print_reports(failed.reports)

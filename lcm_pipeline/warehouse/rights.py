@@ -1,0 +1,139 @@
+"""Whether the user of the warehouse may do its work, and which statements let it.
+
+Asked before anything is written. PostgreSQL 15 and newer let nobody but the owner of the database
+create in schema public, where the ledger of migrations lies.
+"""
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import class_row
+
+from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailable
+from lcm_pipeline.warehouse.statements import query
+
+_INHERITING = 160_000
+
+
+@dataclass(frozen=True)
+class _Rights:
+    """What a user may do; names are quoted for SQL. None: the table is not there yet."""
+
+    user_name: str
+    database: str
+    creates_schemas: bool
+    creates_temporary_tables: bool
+    has_public: bool
+    creates_in_public: bool
+    is_migrated: bool
+    owner: str | None
+    acts_as_owner: bool
+    acts_as_loader: bool
+    loader_is_granted: bool
+    is_member_of_loader: bool
+    owner_of_facts: str | None
+    acts_as_owner_of_facts: bool
+
+
+def require_use(session: psycopg.Connection) -> None:
+    """Raise WarehouseUnavailable where the user may neither make nor fill the warehouse."""
+    rights = _read(session)
+    missing = [] if rights.is_migrated else _for_new_warehouse(rights)
+    if rights.is_migrated and not (rights.acts_as_owner or rights.acts_as_loader):
+        missing.append(_membership(session, rights))
+    if not rights.creates_temporary_tables:
+        missing.append(f"grant temporary on database {rights.database} to {rights.user_name};")
+    if missing:
+        raise WarehouseUnavailable(
+            _refusal(rights, "lacks rights that the warehouse needs", missing)
+        )
+
+
+def require_ownership(session: psycopg.Connection) -> None:
+    """Raise WarehouseUnavailable where the schema is another user's, who alone may change it."""
+    rights = _read(session)
+    if rights.is_migrated and not rights.acts_as_owner:
+        raise WarehouseUnavailable(
+            _refusal(
+                rights,
+                "may not change the schema of the warehouse, which this version has to: run"
+                f" lcm migrate as its owner {rights.owner}, or let the user act as it",
+                [f"grant {rights.owner} to {rights.user_name};"],
+            )
+        )
+
+
+def require_new_months(warehouse: Warehouse) -> None:
+    """Raise WarehouseUnavailable where the user may not add partitions to the facts."""
+    with warehouse.connect() as session:
+        rights = _read(session)
+    if rights.owner_of_facts is not None and not rights.acts_as_owner_of_facts:
+        raise WarehouseUnavailable(
+            _refusal(
+                rights,
+                f"may not make tables of new months: {rights.owner_of_facts} owns those of core",
+                [f"grant {rights.owner_of_facts} to {rights.user_name};"],
+            )
+        )
+
+
+def hand_over_to_loader(session: psycopg.Connection) -> None:
+    """Let the user give tables to lcm_loader, which the migrations do for its members.
+
+    Since PostgreSQL 16 whoever makes a role is its member, but may not act as it before saying so.
+    """
+    if session.info.server_version < _INHERITING:
+        return
+    session.execute("set createrole_self_grant = 'set, inherit'")
+    row = session.execute(
+        "select quote_ident(current_user) from pg_roles where rolname = 'lcm_loader'"
+        " and pg_has_role(oid, 'member')"
+        " and not (pg_has_role(oid, 'set') and pg_has_role(oid, 'usage'))"
+    ).fetchone()
+    if row is None:
+        return
+    statement = f"grant lcm_loader to {row[0]} with inherit true, set true"
+    try:
+        session.execute(statement.encode())
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise WarehouseUnavailable(
+            f"The user {row[0]} of LCM_DATABASE_URL is a member of lcm_loader, but may not act as"
+            f" it. Have a superuser run:\n  {statement};"
+        ) from error
+
+
+def _read(session: psycopg.Connection) -> _Rights:
+    with session.cursor(row_factory=class_row(_Rights)) as cursor:
+        rights = cursor.execute(query("rights_of_user")).fetchone()
+    assert rights is not None  # noqa: S101 - the query returns one row
+    return rights
+
+
+def _for_new_warehouse(rights: _Rights) -> list[str]:
+    missing = []
+    if not rights.creates_schemas:
+        missing.append(f"grant create on database {rights.database} to {rights.user_name};")
+    if not rights.has_public:
+        missing.append("create schema public;")
+    if not rights.creates_in_public:
+        missing.append(f"grant usage, create on schema public to {rights.user_name};")
+    return missing
+
+
+def _membership(session: psycopg.Connection, rights: _Rights) -> str:
+    """The statement that lets the user fill a warehouse which someone else has made."""
+    if not rights.loader_is_granted:
+        return f"grant {rights.owner} to {rights.user_name};"
+    if not rights.is_member_of_loader:
+        return f"grant lcm_loader to {rights.user_name};"
+    if session.info.server_version < _INHERITING:
+        return f"alter role {rights.user_name} inherit;"
+    return f"grant lcm_loader to {rights.user_name} with inherit true;"
+
+
+def _refusal(rights: _Rights, problem: str, statements: list[str]) -> str:
+    listed = "".join(f"\n  {statement}" for statement in statements)
+    return (
+        f"The user {rights.user_name} of LCM_DATABASE_URL {problem}. Have the owner of the"
+        f" database, or a superuser, run in database {rights.database}:{listed}"
+    )

@@ -1,0 +1,102 @@
+"""What every session relies on, whatever its role, its database or the environment would set.
+
+A default of the role (`alter role … set`), of the database or of libpq (PGDATESTYLE, PGTZ …) is
+undone by SQL right after connecting. Start-up options alone would not do: poolers refuse them,
+and PGDATESTYLE and PGTZ win over them.
+"""
+
+import re
+
+import psycopg
+
+from lcm_pipeline.warehouse.errors import WarehouseUnavailable
+
+# A role's time-out must not cut off the statement that sets the rest.
+STARTUP_OPTIONS = "-c statement_timeout=0"
+
+# Rows would be read or written otherwise; options in the address do not change these.
+_REQUIRED = {
+    "client_encoding": "UTF8",
+    "timezone": "UTC",
+    "datestyle": "ISO, MDY",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "quote_all_identifiers": "off",
+    "search_path": "public",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "row_security": "on",
+    "session_replication_role": "origin",
+    "restrict_nonsystem_relation_kind": "",
+    "exit_on_error": "off",
+    "client_min_messages": "notice",
+}
+# Options in the address win over these.
+_ADJUSTABLE = {
+    "statement_timeout": "0",
+    "lock_timeout": "5min",
+    "idle_in_transaction_session_timeout": "30min",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+    # Compiling costs seconds in each refresh of the marts, and gains nothing.
+    "jit": "off",
+    # A push must not forget in a crash what it is sending.
+    "synchronous_commit": "on",
+    # The server notices dead machines too, and lets go of their locks: else after two hours.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
+
+# A setting that this version of Postgres does not have is left out. Of synchronous_commit, only
+# `off` is less than what is relied on.
+_APPLY = """
+select set_config(name, wanted, false)
+from unnest(%s::text[], %s::text[]) as settings (name, wanted)
+where current_setting(name, true) <> wanted
+    and (name <> 'synchronous_commit' or current_setting(name, true) = 'off')
+"""
+_NAMES = "select quote_ident(session_user), quote_ident(current_database())"
+_OPTION = re.compile(r"(?:-c\s*|--)([\w.-]+)\s*=")
+
+
+def apply_settings(session: psycopg.Connection, options: str = "") -> None:
+    """Set what the session relies on; options: those of the address. An autocommit session.
+
+    Raises WarehouseUnavailable where the user may not, with the statements to run.
+    """
+    given = {name.replace("-", "_").lower() for name in _OPTION.findall(options)}
+    adjustable = {name: value for name, value in _ADJUSTABLE.items() if name not in given}
+    wanted = {**_REQUIRED, **adjustable}
+    try:
+        _apply(session, wanted)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise WarehouseUnavailable(_refusal(session, wanted)) from error
+
+
+def _apply(session: psycopg.Connection, wanted: dict[str, str]) -> None:
+    session.execute(_APPLY, (list(wanted), list(wanted.values())), prepare=False)
+
+
+def _refusal(session: psycopg.Connection, wanted: dict[str, str]) -> str:
+    refused = []
+    for name, value in wanted.items():
+        try:
+            _apply(session, {name: value})
+        except psycopg.errors.InsufficientPrivilege:
+            refused.append(name)
+    user, database = session.execute(_NAMES).fetchone() or ("", "")
+    statements = [
+        f"\n  alter role {user} in database {database} set {name} = '{wanted[name]}';"
+        for name in refused
+    ]
+    return (
+        f"The user {user} of LCM_DATABASE_URL has a setting that nothing here can work with, and"
+        f" may not change it itself ({', '.join(refused)}). Have a superuser run:"
+        f"{''.join(statements)}"
+    )

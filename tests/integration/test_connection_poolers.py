@@ -1,0 +1,192 @@
+"""Behind a pooler: one that hands sessions on is refused at the start, session mode works."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lcm_pipeline.orchestration.instances import dagster_instance
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse import poolers
+from lcm_pipeline.warehouse.connection import (
+    Warehouse,
+    WarehouseUnavailable,
+    is_transient,
+    open_warehouse,
+)
+from lcm_pipeline.warehouse.sessions import LastingSession
+from tests.conftest import Programme
+from tests.integration.pgbouncer import MISSING, WHY_MISSING, pgbouncer
+from tests.integration.postgres_users import Tenant, tenant
+from tests.integration.test_cli import run
+from tests.oracle import assert_exact
+from tests.outbox import ask_for
+
+pytestmark = pytest.mark.skipif(MISSING, reason=WHY_MISSING)
+
+LENIENT = "ignore_startup_parameters = options"
+ROUND_ROBIN = "server_round_robin = 1"
+
+
+@pytest.fixture
+def house(postgres: str) -> Iterator[Tenant]:
+    with tenant(postgres) as made:
+        yield made
+
+
+@contextmanager
+def _pooled(postgres: str, house: Tenant, mode: str, *settings: str) -> Iterator[str]:
+    with pgbouncer(postgres, [house.user], mode=mode, settings=settings) as port:
+        yield f"postgresql://{house.user}@127.0.0.1:{port}/{house.database}"
+
+
+@contextmanager
+def _busy(url: str, clients: int) -> Iterator[None]:
+    """Other clients keep the pool's sessions moving meanwhile."""
+    ending = threading.Event()
+
+    def work() -> None:
+        with psycopg.connect(url, autocommit=True, prepare_threshold=None) as session:
+            while not ending.wait(0.003):
+                session.execute("select pg_sleep(0.005)")
+
+    threads = [threading.Thread(target=work) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("mode", ["transaction", "statement"])
+@pytest.mark.parametrize("settings", [(), (LENIENT,), (LENIENT, "default_pool_size = 1")])
+def test_a_pooler_that_hands_sessions_on_is_refused_before_anything_is_written(
+    mode: str, settings: Sequence[str], postgres: str, house: Tenant, tmp_path: Path
+) -> None:
+    with _pooled(postgres, house, mode, *settings) as url:
+        ended = run(tmp_path, "migrate", LCM_DATABASE_URL=url)
+        with psycopg.connect(url, autocommit=True, prepare_threshold=None) as session:
+            # The sessions of the pool are others' too: nothing is left set in them.
+            left = [
+                session.execute(f"show {name}").fetchone()
+                for name in ("jit", "lock_timeout", "idle_in_transaction_session_timeout")
+            ]
+    assert ended.returncode == 2
+    assert "pool_mode = session" in ended.stderr
+    assert "Postgres itself" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert left == [("off",), ("0",), ("0",)]
+    tables = house.owner.execute("select count(*) from pg_class where relname = 'lcm_migrations'")
+    assert tables.fetchone() == (0,)
+
+
+@pytest.mark.parametrize("clients", [0, 1, 2, 9])
+@pytest.mark.parametrize("order", [(), (ROUND_ROBIN,)])
+def test_it_is_refused_however_busy_it_is(
+    clients: int, order: Sequence[str], postgres: str, house: Tenant
+) -> None:
+    with (
+        _pooled(postgres, house, "transaction", LENIENT, *order) as url,
+        _busy(url, clients),
+    ):
+        for _ in range(10):
+            with (
+                pytest.raises(WarehouseUnavailable, match="pool_mode"),
+                open_warehouse(load_settings(database_url=url)),
+            ):
+                pass
+
+
+@pytest.mark.parametrize("settings", [(), (LENIENT,)])
+def test_a_sync_and_a_push_in_session_mode_are_as_without_a_pooler(
+    settings: Sequence[str],
+    postgres: str,
+    house: Tenant,
+    tmp_path: Path,
+    programme: Programme,
+) -> None:
+    source = programme(clients=12)
+    house.run("alter role {user} set datestyle = 'SQL, DMY'")
+    house.run("alter role {user} set default_transaction_read_only = on")
+    with _pooled(postgres, house, "session", *settings) as url:
+        variables = {
+            "LCM_API_URL": source.url,
+            "LCM_DATABASE_URL": url,
+            "LCM_START_DATE": "2026-03-01",
+            "PGOPTIONS": "-c datestyle=German",
+        }
+        for _ in range(2):
+            window = ("--from", "2026-03-01", "--to", "2026-03-10")
+            ended = run(tmp_path, "sync", *window, **variables)
+            assert ended.returncode == 0, ended.stderr
+        assert_exact(source, Warehouse(house.url), last=date(2026, 3, 10))
+        warehouse = Warehouse(url)
+        with warehouse.connect() as session:
+            [client] = session.execute("select min(client_id) from core.clients").fetchone() or ()
+        ask_for(warehouse, [(client, {"name": "Анна"})])
+        ended = run(tmp_path, "push", **variables)
+        assert ended.returncode == 0, ended.stderr + ended.stdout
+
+
+def test_settings_hold_where_a_pooler_refuses_options(postgres: str, house: Tenant) -> None:
+    house.run("alter role {user} set statement_timeout = '10s'")
+    with _pooled(postgres, house, "session") as url, Warehouse(url).connect() as session:
+        shown = [
+            session.execute(f"show {name}").fetchone()
+            for name in ("statement_timeout", "lock_timeout", "timezone", "jit")
+        ]
+    assert shown == [("0",), ("5min",), ("UTC",), ("off",)]
+
+
+def test_a_lasting_session_knows_the_server_process_that_a_pooler_hides(
+    postgres: str, house: Tenant
+) -> None:
+    lost: list[int] = []
+    with (
+        _pooled(postgres, house, "session") as url,
+        LastingSession(Warehouse(url), "lcm test") as lasting,
+    ):
+        backend = lasting.run(lambda s: s.execute("select pg_backend_pid()").fetchone())
+        lasting.on_renewal(lambda _session, gone: lost.append(gone))
+        house.owner.execute("select pg_terminate_backend(%s, 5000)", backend)
+        again = lasting.run(lambda s: s.execute("select pg_backend_pid()").fetchone())
+    assert backend is not None
+    assert lost == [backend[0]]
+    assert again != backend
+
+
+def test_a_pool_that_is_too_small_for_a_sync_is_refused_with_what_to_raise(
+    postgres: str, house: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poolers, "_PATIENCE_SECONDS", 0.5)
+    with (
+        _pooled(postgres, house, "session", "default_pool_size = 3") as url,
+        pytest.raises(WarehouseUnavailable, match="default_pool_size") as refused,
+        open_warehouse(load_settings(database_url=url)),
+    ):
+        pass
+    assert "ignored" not in str(refused.value)
+
+
+def test_a_failure_of_the_pooler_passes_where_that_of_a_protocol_does_not() -> None:
+    assert is_transient(psycopg.errors.ProtocolViolation("server conn crashed?"))
+    assert is_transient(psycopg.OperationalError("FATAL:  no more connections allowed"))
+    assert not is_transient(psycopg.errors.ProtocolViolation("unsupported frontend protocol"))
+
+
+@pytest.mark.parametrize("settings", [(), (LENIENT,)])
+def test_dagster_keeps_its_runs_behind_a_pooler(
+    settings: Sequence[str], postgres: str, house: Tenant, tmp_path: Path
+) -> None:
+    with _pooled(postgres, house, "session", *settings) as url:
+        chosen = load_settings(home=tmp_path / "home", dagster_database_url=url)
+        with dagster_instance(chosen) as instance:
+            instance.daemon_cursor_storage.set_cursor_values({"note": "kept"})
+            assert instance.daemon_cursor_storage.get_cursor_values({"note"}) == {"note": "kept"}
