@@ -12,9 +12,7 @@ from zipfile import ZipFile
 
 import msgspec
 import pytest
-from typer.testing import CliRunner
 
-from lcm_pipeline.cli import app
 from lcm_pipeline.superset.archive import BundleFolderError, write_bundle, write_zip
 from lcm_pipeline.superset.bundle import build_bundle, bundle_of, uuid_of
 from lcm_pipeline.superset.datasets import marts_of
@@ -84,17 +82,22 @@ def test_a_bundle_that_is_built_twice_is_the_same(
     assert bundle_of(warehouse) == bundle
 
 
+def _lcm_bundle(
+    warehouse: Warehouse, folder: Path, *words: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from lcm_pipeline.cli import main; main()", "bundle", *words],
+        cwd=folder, capture_output=True, text=True, check=False,
+        env=os.environ | {"LCM_DATABASE_URL": warehouse.url},
+    )  # fmt: skip
+
+
 def test_lcm_bundle_writes_the_same_files_to_a_folder_and_to_a_zip(
-    bundle: dict[str, bytes],
-    warehouse: Warehouse,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    bundle: dict[str, bytes], warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("LCM_DATABASE_URL", warehouse.url)
-    monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        result = CliRunner().invoke(app, ["bundle"])
-        assert result.exit_code == 0, result.output
+        done = _lcm_bundle(warehouse, tmp_path)
+        assert done.returncode == 0, done.stderr
     folder = tmp_path / "build" / "dashboards"
     written = {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -285,12 +288,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(
 
 def test_lcm_bundle_refuses_such_a_folder_in_one_line(warehouse: Warehouse, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("not a bundle")
-    done = subprocess.run(
-        [sys.executable, "-c", "from lcm_pipeline.cli import main; main()", "bundle",
-         "--output", str(tmp_path), "--archive", str(tmp_path / "bundle.zip")],
-        capture_output=True, text=True, check=False,
-        env=os.environ | {"LCM_DATABASE_URL": warehouse.url},
-    )  # fmt: skip
+    done = _lcm_bundle(warehouse, tmp_path, "--output", str(tmp_path))
     assert done.returncode == 2, done.stderr
     assert "holds something else than a bundle" in done.stderr
     assert "Traceback" not in done.stderr
