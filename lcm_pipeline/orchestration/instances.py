@@ -26,6 +26,8 @@ _SESSION_OPTIONS = (
     " -c timezone=UTC -c standard_conforming_strings=on -c jit=off"
 )
 _REFUSED_OPTIONS = "unsupported startup parameter"
+# From here on the template says where a `dagster` command without DAGSTER_HOME records.
+_STORAGE_MARK = "# --- storage"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -61,16 +63,48 @@ def instance_variables(settings: Settings) -> dict[str, str]:
         "DAGSTER_EVENT_BATCH_SIZE": "500",
         "LCM_HOME": str(settings.home_path),
     }
-    if settings.dagster_database_url is not None:
-        variables[_URL_VARIABLE] = _address(settings.dagster_database_url.get_secret_value())
+    url = postgres_url(settings)
+    if url is not None:
+        variables[_URL_VARIABLE] = url
     return variables
+
+
+def postgres_url(settings: Settings) -> str | None:
+    """LCM_DAGSTER_DATABASE_URL as Dagster takes it, proven to work; None without it.
+
+    Raises SQLAlchemyError or ValueError when it does not work.
+    """
+    if settings.dagster_database_url is None:
+        return None
+    _, _, address = settings.dagster_database_url.get_secret_value().partition("://")
+    # SQLAlchemy 2.1 takes postgresql:// for psycopg 3, and Dagster's NOTIFY then fails.
+    given = sa.make_url(f"postgresql+psycopg2://{address}")
+    given = given.update_query_dict({"client_encoding": "utf8"})
+    options = f"{_SESSION_OPTIONS} {' '.join(_listed(given.query.get('options')))}".strip()
+    try:
+        return _tried(given.update_query_dict({"options": options}))
+    except sa.exc.OperationalError as error:
+        if _REFUSED_OPTIONS not in str(error):
+            raise
+    # A pooler takes no options.
+    return _tried(given.difference_update_query(["options"]))
+
+
+@contextmanager
+def opening(settings: Settings) -> Iterator[Path]:
+    """DAGSTER_HOME, made and locked: two processes at once cannot make SQLite's tables."""
+    instance_home(settings).mkdir(parents=True, exist_ok=True)
+    with (instance_home(settings) / ".opening").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield prepare_home(settings)
 
 
 def prepare_home(settings: Settings) -> Path:
     """Make DAGSTER_HOME and its dagster.yaml as the settings want them."""
     home = instance_home(settings)
     home.mkdir(parents=True, exist_ok=True)
-    text = _template().read_text(encoding="utf-8") + "\n" + _storage(settings, home)
+    shared, _, _ = _template().read_text(encoding="utf-8").partition(_STORAGE_MARK)
+    text = shared + _storage(settings, home)
     path = home / "dagster.yaml"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         draft = home / f".dagster.yaml.{os.getpid()}"
@@ -80,10 +114,8 @@ def prepare_home(settings: Settings) -> Path:
 
 
 def _open(settings: Settings) -> dg.DagsterInstance:
-    instance_home(settings).mkdir(parents=True, exist_ok=True)
-    with (instance_home(settings) / ".opening").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return dg.DagsterInstance.from_config(str(prepare_home(settings)))
+    with opening(settings) as home:
+        return dg.DagsterInstance.from_config(str(home))
 
 
 def _template() -> Path:
@@ -103,21 +135,6 @@ def _storage(settings: Settings, home: Path) -> str:
     return "event_log_storage: " + json.dumps(event_log)
 
 
-def _address(url: str) -> str:
-    """The address as Dagster needs it, proven to work. Raises SQLAlchemyError or ValueError."""
-    # SQLAlchemy 2.1 takes postgresql:// for psycopg 3, and Dagster's NOTIFY then fails.
-    given = sa.make_url("postgresql+psycopg2://" + url.partition("://")[2])
-    given = given.update_query_dict({"client_encoding": "utf8"})
-    options = f"{_SESSION_OPTIONS} {' '.join(_listed(given.query.get('options')))}".strip()
-    try:
-        return _tried(given.update_query_dict({"options": options}))
-    except sa.exc.OperationalError as error:
-        if _REFUSED_OPTIONS not in str(error):
-            raise
-    # A pooler takes no options.
-    return _tried(given.difference_update_query(["options"]))
-
-
 def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return value if isinstance(value, tuple) else (value,) if value else ()
 
@@ -128,10 +145,8 @@ def _tried(address: sa.URL) -> str:
 
 
 def _check_postgres(settings: Settings) -> None:
-    if settings.dagster_database_url is None:
-        return
     try:
-        _address(settings.dagster_database_url.get_secret_value())
+        postgres_url(settings)
     except (sa.exc.SQLAlchemyError, ValueError) as error:
         reason = str(getattr(error, "orig", None) or "it is no address").strip()
         raise DagsterStorageUnavailable(

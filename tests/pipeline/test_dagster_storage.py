@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.instance import InstanceRef
 
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.orchestration.event_log import BatchingEventLog
@@ -73,6 +74,26 @@ def test_each_day_of_a_range_is_stored_once_with_its_metadata(
     ).records
     facts = [record for record in planned if record.asset_key.path[-1] in TABLES]
     assert len(facts) == len(TABLES) * 7
+
+
+@on_both
+def test_a_dagster_command_in_the_checkout_records_where_lcm_does(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without DAGSTER_HOME, Dagster takes a folder that goes and the checkout's dagster.yaml."""
+    monkeypatch.setenv("LCM_HOME", str(settings.home_path))
+    if settings.dagster_database_url is not None:
+        url = settings.dagster_database_url.get_secret_value()
+        monkeypatch.setenv("LCM_DAGSTER_DATABASE_URL", url)
+    checkout = Path(__file__).parents[2]
+    reference = InstanceRef.from_dir(str(tmp_path), config_dir=str(checkout))
+    with dg.DagsterInstance.from_ref(reference) as temporary:
+        job = dg.GraphDefinition(name="typed_by_hand").to_job()
+        job.execute_in_process(instance=temporary)
+    with dagster_instance(settings) as instance:
+        [run] = instance.get_runs()
+        assert run.job_name == "typed_by_hand"
+        assert instance.all_logs(run.run_id)
 
 
 @on_both

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from lcm_pipeline.orchestration.partitions import ONE_RUN
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.warehouse.mart_refreshing import Refreshed, refresh_marts
 from lcm_pipeline.warehouse.marts import Mart, keep_time_zone, marts
@@ -90,6 +91,9 @@ def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> d
     @dg.multi_asset(
         name=_STEP_NAME.format("_".join(sorted(feeds))),
         specs=[_spec(mart, known) for mart in found],
+        # They have no days, but `dagster asset materialize --partition-range` takes only assets
+        # with this policy.
+        backfill_policy=ONE_RUN,
     )
     def _checked(sync: dg.ResourceParam[SyncSession]) -> Iterator[dg.MaterializeResult[None]]:
         keep_time_zone(sync.warehouse, sync.engine.settings.timezone)

@@ -1,0 +1,43 @@
+"""Where a bare `dagster …` command in the checkout records its runs: where `lcm` does.
+
+Without DAGSTER_HOME such a command reads the checkout's dagster.yaml and would record into a folder
+that is removed when it ends. The storage named there is this one: it looks into the settings.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster._config.config_schema import UserConfigSchema
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+
+from lcm_pipeline.orchestration.event_log import BatchingEventLog
+from lcm_pipeline.orchestration.instances import opening, postgres_url
+from lcm_pipeline.settings import load_settings
+
+
+class HomeStorage(DagsterSqliteStorage):
+    """The storage in LCM_HOME, or LCM_DAGSTER_DATABASE_URL; there is nothing to configure."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(base_dir, inst_data)
+        self._event_log_storage = BatchingEventLog(f"{base_dir}/history/runs")
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """Nothing: the settings say everything."""
+        return {}
+
+    @classmethod
+    def from_config_value(  # type: ignore[override]
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> DagsterStorage:
+        """Dagster's way to make it: in the folder or the database of the settings."""
+        settings = load_settings()
+        url = postgres_url(settings)
+        if url is not None:
+            return DagsterPostgresStorage(url, should_autocreate_tables=True, inst_data=inst_data)
+        with opening(settings) as home:
+            return cls(str(home), inst_data)

@@ -1,0 +1,140 @@
+"""A checkout as a reader of the README has it, beside a programme that answers on loopback."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.warehouse.embedded import embedded_postgres
+from tests.docs.commands import ROOT
+
+_FILES = ("Makefile", ".env.example", "dagster.yaml", "workspace.yaml", "pyproject.toml",
+          "requirements.lock")  # fmt: skip
+_FOLDERS = ("docs", "dashboards")
+_SECONDS = 240
+
+
+class Checkout:
+    """Runs commands in a folder of its own, whose .env is filled in as the README says."""
+
+    def __init__(self, folder: Path, programme: RunningSimulator, warehouse: str) -> None:
+        self.folder = folder
+        self.programme = programme
+        self.warehouse = warehouse
+        self.done: dict[str, subprocess.CompletedProcess[str]] = {}
+        for name in _FILES:
+            shutil.copy(ROOT / name, folder / name)
+        for name in _FOLDERS:
+            shutil.copytree(ROOT / name, folder / name)
+        (folder / ".venv").symlink_to(sys.prefix)
+        self._add_program("mail", 'printf "%s\\n" "$@" > mailed')
+
+    @property
+    def home(self) -> Path:
+        """LCM_HOME, where it is when nobody sets it."""
+        return self.folder / ".lcm"
+
+    def configure(self) -> None:
+        """Fill in .env, as the reader of the README does after copying it."""
+        path = self.folder / ".env"
+        shutil.copy(self.folder / ".env.example", path)
+        text = path.read_text(encoding="utf-8")
+        values = {
+            "LCM_API_URL": self.programme.url,
+            "LCM_OPERATOR": "5",
+            "LCM_TOKEN": "777",
+            "LCM_START_DATE": "2026-03-01",
+        }
+        for name, value in values.items():
+            text, found = re.subn(rf"^#?{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
+            assert found == 1, f".env.example has no {name}"
+        path.write_text(text, encoding="utf-8")
+
+    def environment(self) -> dict[str, str]:
+        """What a user has in the environment; settings are in .env."""
+        return {
+            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def run(self, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the activated environment, once, however often it is asked for."""
+        known = self.done.get(f"{command} {variables}")
+        if known is not None:
+            return known
+        done = subprocess.run(
+            ["sh", "-c", f". .venv/bin/activate\n{command}"],
+            cwd=self.folder,
+            env={**self.environment(), **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        self.done[f"{command} {variables}"] = done
+        return done
+
+    def serve(self, command: str, is_serving: Callable[[], bool]) -> int:
+        """Run a command that serves until it is stopped; answers its exit code after Ctrl-C."""
+        output = self.folder / "served"
+        with output.open("w") as written:
+            server = subprocess.Popen(
+                ["sh", "-c", f". .venv/bin/activate\nexec {command}"],
+                cwd=self.folder,
+                env={**self.environment(), "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=written,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            deadline = time.monotonic() + _SECONDS
+            while server.poll() is None and time.monotonic() < deadline and not is_serving():
+                time.sleep(0.2)
+            assert server.poll() is None and is_serving(), output.read_text(encoding="utf-8")
+            server.send_signal(signal.SIGINT)
+            return server.wait(_SECONDS)
+        finally:
+            with suppress(ProcessLookupError):
+                server.kill()
+            server.wait()
+
+    def _add_program(self, name: str, script: str) -> None:
+        (self.folder / "bin").mkdir(exist_ok=True)
+        path = self.folder / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+
+@contextmanager
+def open_checkout(folder: Path, programme: RunningSimulator) -> Iterator[Checkout]:
+    """A checkout whose embedded server stays up, so that no command waits for it to start."""
+    with embedded_postgres(folder / ".lcm") as url:
+        yield Checkout(folder, programme, url)
+
+
+def answers(url: str) -> bool:
+    """Whether something serves there."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

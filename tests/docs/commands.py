@@ -1,0 +1,73 @@
+"""The commands of README.md and docs/*.md, as a reader would copy them."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+# Code spans that begin so are commands; others are names, values and formulas.
+_FIRST_WORDS = (
+    "lcm",
+    "make",
+    "dagster",
+    "python",
+    "pip",
+    "superset",
+    "psql",
+    "docker",
+    "git",
+    "cp",
+)
+_SQL = ("create role", "alter role", "grant", "alter system", "create database")
+# Fenced blocks without a command, by their first line.
+_DRAWINGS = ("LCManagerPartner API", "lcm_pipeline/")
+_FENCE = re.compile(r"^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+_INDENTED = re.compile(r"(?:^ {4,}\S.*\n)+", re.MULTILINE)
+
+
+class Command(NamedTuple):
+    """One command and the page that it stands on; a fenced one runs as it stands there."""
+
+    page: str
+    text: str
+    is_fenced: bool
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.text}"
+
+
+def commands_of(page: Path, *, root: Path = ROOT) -> list[Command]:
+    """The commands of a page, in order, each once."""
+    text = page.read_text(encoding="utf-8")
+    name = str(page.relative_to(root))
+    found: dict[str, Command] = {}
+    for block in _FENCE.findall(text):
+        if block.strip().startswith(_DRAWINGS):
+            continue
+        for line in _joined(block):
+            found.setdefault(line, Command(name, line, is_fenced=True))
+    rest = _FENCE.sub("", text)
+    for block in _INDENTED.findall(rest):
+        for line in _joined(block):
+            if line.startswith((*_FIRST_WORDS, *_SQL)):
+                found.setdefault(line, Command(name, line, is_fenced=True))
+    for span in _SPAN.findall(rest):
+        line = " ".join(span.split())
+        if line.split(" ")[0] in _FIRST_WORDS or line.startswith(_SQL):
+            found.setdefault(line, Command(name, line, is_fenced=False))
+    return list(found.values())
+
+
+def _joined(block: str) -> list[str]:
+    """The lines of a block without comments; one that asks for `$?` belongs to the one before."""
+    lines: list[str] = []
+    for line in block.replace("\\\n", " ").splitlines():
+        bare = re.sub(r"(^|\s)#.*$", "", line).strip()
+        if bare and "$?" in bare and lines:
+            lines[-1] += "\n" + bare
+        elif bare:
+            lines.append(bare)
+    return lines

@@ -1,0 +1,241 @@
+"""Every command of the README and of docs/ is run, or it is said here why not.
+
+A command that no rule covers fails: add it to the rules, with what makes it run.
+"""
+
+import argparse
+import importlib.util
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dagster as dg
+import psycopg
+import pytest
+from typer.main import get_command
+
+from lcm_pipeline.cli import app
+from lcm_pipeline.orchestration.instances import dagster_instance
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.simulator.configuration import build_config
+from lcm_pipeline.simulator.server import start_in_thread
+from tests.docs.checkout import Checkout, answers, free_port, open_checkout
+from tests.docs.commands import PAGES, ROOT, Command, commands_of
+
+_ALL = [command for page in PAGES for command in commands_of(page)]
+_COMMANDS = list({command.text: command for command in reversed(_ALL)}.values())[::-1]
+_SYNC = "lcm sync --from 2026-03-01 --to 2026-03-30"
+# What a reader fills in.
+_PLACEHOLDERS = {
+    "D1...D2": "2026-03-01...2026-03-03",
+    "D1": "2026-03-01",
+    "D2": "2026-03-03",
+    "DAY": "2026-03-03",
+    "--date …": "--date 2026-03-03",
+}
+_PLACEHOLDER = re.compile("|".join(map(re.escape, _PLACEHOLDERS)))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A checkout whose programme was synced as the README says."""
+    config = build_config(
+        start=date(2026, 3, 1), now=datetime(2026, 3, 31, 12), clients=20, seed=7,
+        token=777, operator=5,
+    )  # fmt: skip
+    with (
+        start_in_thread(config) as programme,
+        open_checkout(tmp_path_factory.mktemp("checkout"), programme) as opened,
+    ):
+        opened.configure()
+        synced = opened.run(_SYNC)
+        assert synced.returncode == 0, synced.stderr
+        clients = [row["Client"] for row in programme.world.profile_rows()]
+        rows = "".join(f"{client},Имя\n" for client in clients[:3])
+        (opened.folder / "names.csv").write_text(f"client_id,name\n{rows}", encoding="utf-8")
+        yield opened
+
+
+# How a command is tried. Each takes the command and raises what is wrong.
+
+
+def _run(checkout: Checkout, text: str) -> None:
+    """Run it to its end: done, or finished with something to look at."""
+    done = checkout.run(_PLACEHOLDER.sub(lambda found: _PLACEHOLDERS[found[0]], text))
+    assert done.returncode in (0, 3), f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, done.stderr
+
+
+def _copy_settings(checkout: Checkout, text: str) -> None:
+    """Run it, and fill in again what it replaced."""
+    _run(checkout, text)
+    checkout.configure()
+
+
+def _backfill(checkout: Checkout, text: str) -> None:
+    """Run it; `lcm ui` shows the run, as it is recorded where `lcm` records."""
+    _run(checkout, text)
+    with dagster_instance(load_settings(_env_file=None, home=checkout.home)) as instance:
+        jobs = {run.job_name: run.status for run in instance.get_runs()}
+        assert jobs.get("__ASSET_JOB") is dg.DagsterRunStatus.SUCCESS, jobs
+        assert "2026-03-02" in instance.get_materialized_partitions(dg.AssetKey("operations"))
+
+
+def _push_number_seven(checkout: Checkout, text: str) -> None:
+    """Run it as the push that the next lines of the README take back."""
+    with psycopg.connect(checkout.warehouse) as session:
+        session.execute("alter table outbox.pushes alter push_id restart with 7")
+    _run(checkout, text)
+
+
+def _mail(checkout: Checkout, text: str) -> None:
+    """Run it, and look at what was mailed."""
+    _run(checkout, text)
+    mailed = (checkout.folder / "mailed").read_text(encoding="utf-8")
+    assert "report.html" in mailed
+    assert (checkout.folder / "report.html").stat().st_size > 10_000
+
+
+def _serve_simulator(checkout: Checkout, text: str) -> None:
+    def is_serving() -> bool:
+        return "http://127.0.0.1" in (checkout.folder / "served").read_text(encoding="utf-8")
+
+    assert checkout.serve(f"{text} --port 0", is_serving) in (0, 130)
+
+
+def _serve_ui(checkout: Checkout, text: str) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/server_info"
+    checkout.serve(f"{text} --port {port}", lambda: answers(url))
+
+
+def _run_statement(checkout: Checkout, text: str) -> None:
+    """Run SQL, and take it back; what it speaks of is there."""
+    role = re.findall(r"role (\w+)", text)[0]
+    with psycopg.connect(checkout.warehouse) as session:
+        if text.startswith("alter role"):
+            session.execute(f"create role {role}".encode())
+        session.execute(text.replace("…", "secret").encode())
+        session.rollback()
+
+
+def _parse(_checkout: Checkout, text: str) -> None:
+    """Let `lcm` read the options, and go no further."""
+    command: Any = get_command(app)
+    name, *options = text.split()[1:]
+    if name == "--help":
+        return
+    command.commands[name].make_context(name, options)
+
+
+def _make(_checkout: Checkout, text: str) -> None:
+    """The targets are there, and what they call takes their options."""
+    done = subprocess.run(
+        ["make", "--dry-run", *text.split()[1:]],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for module, options in re.findall(r"python -m (\S+)(.*)", done.stdout):
+        if module not in ("pip", "venv", "pytest"):
+            _take_options(module, shlex.split(options))
+
+
+def _module(_checkout: Checkout, text: str) -> None:
+    _, _, module, *options = text.split()
+    _take_options(module, options)
+
+
+class _Parsed(BaseException):
+    """The options were read."""
+
+
+def _take_options(module: str, options: list[str]) -> None:
+    """Let the parser of a module read the options, and go no further."""
+    assert importlib.util.find_spec(module), f"there is no module {module}"
+    if not options:
+        return
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(self: argparse.ArgumentParser, *words: Any, **others: Any) -> Any:
+        parse(self, *words, **others)
+        raise _Parsed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(_Parsed):
+        patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+        patch.setattr(sys, "argv", [module, *options])
+        patch.delitem(sys.modules, module, raising=False)
+        runpy.run_module(module, run_name="__main__")
+
+
+class Rule(NamedTuple):
+    """Commands that match the pattern in full are tried so; why: where they are not run here."""
+
+    pattern: str
+    way: Callable[[Checkout, str], None]
+    why: str = ""
+
+
+_RULES = [
+    Rule(r"cp \.env\.example \.env", _copy_settings),
+    Rule(r"\. \.venv/bin/activate", _run),
+    Rule(r"D=.*; lcm sync .*", _mail),
+    Rule(r"lcm push --csv names\.csv", _push_number_seven),
+    Rule(r"lcm (plan|sync|report|verify|push) --.*", _run),
+    Rule(r"lcm (status|verify|replay|marts|migrate|docs|bundle|push|demo)", _run),
+    Rule(r"lcm (sync|plan|report)", _parse, "names the command; its lines with days are run"),
+    Rule(r"lcm --help", _run),
+    Rule(r"lcm ui", _serve_ui),
+    Rule(r"lcm simulate", _serve_simulator),
+    Rule(r"lcm dashboards", _parse, "needs Superset, see tests/browser"),
+    Rule(r"dagster asset materialize .*", _backfill),
+    Rule(r"(create|alter) role .*", _run_statement),
+    Rule(r"make (test|demo|dashboards|demo dashboards|screenshots)", _make,
+         "installs an environment; `lcm demo` is run"),
+    Rule(r"make (soak|crash|push-crash|faults|readers|verify-million|fuzz)( .*)?", _make,
+         "takes an hour; samples are in tests/crash, paging, verification and fuzz"),
+    Rule(r"make bench( .*)?", _make, "takes an hour, and installs others; see tests/bench"),
+    Rule(r"python -m benchmarks\b.*", _module, "takes minutes to an hour; see tests/bench"),
+    Rule(r"superset import-dashboards .*", lambda _checkout, _text: None, "is Superset's own"),
+]  # fmt: skip
+
+
+def _rule_of(text: str) -> Rule:
+    for rule in _RULES:
+        if re.fullmatch(rule.pattern, text, re.DOTALL):
+            return rule
+    pytest.fail(f"no rule of tests/docs/test_commands.py covers: {text}")
+
+
+@pytest.mark.parametrize("command", _COMMANDS, ids=str)
+def test_a_command_of_the_documentation_works(checkout: Checkout, command: Command) -> None:
+    rule = _rule_of(command.text)
+    rule.way(checkout, command.text)
+
+
+def test_a_command_that_nobody_covers_is_noticed(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "proofs.md"
+    text = (
+        page.read_text(encoding="utf-8") + "\n```\nlcm sync --from 2026-03-01 # x\nlcm fly\n```\n"
+    )
+    added = tmp_path / "page.md"
+    added.write_text(text + "\nand `lcm sync --everything` or `dagster dev`\n", encoding="utf-8")
+    found = [command.text for command in commands_of(added, root=tmp_path)]
+    assert {"lcm fly", "lcm sync --everything", "dagster dev"} <= set(found)
+    with pytest.raises(pytest.fail.Exception):
+        _rule_of("lcm fly")
+
+
+def test_dagster_backfills_into_the_home_that_it_is_told(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    (text,) = (c.text for c in _COMMANDS if c.text.startswith("dagster asset materialize"))
+    days = text.replace("D1...D2", "2026-03-04...2026-03-06")
+    done = checkout.run(days, DAGSTER_HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "RUN_SUCCESS" in done.stderr

@@ -1,0 +1,267 @@
+"""A round of clients: the next day is synced with responses mutated, compared, and synced again.
+
+Nothing of a mutant may reach another client; what cannot be believed leaves its client pending and
+the rows as they were; after a sync with no mutant left, everything is exact.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.feeds import CLIENT_FEEDS
+from lcm_pipeline.sync.reconcile import duplicate_keys, orphans, totals_differing
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from tests.fuzz.drawing import HARMLESS
+from tests.fuzz.mutations import Mutant
+from tests.fuzz.scene import (
+    FEED_OF_ENDPOINT,
+    FEED_OF_TABLE,
+    SECOND,
+    Finding,
+    Options,
+    Place,
+    Played,
+    Scene,
+    differences_from,
+    failure_of,
+    hasty,
+    phones_of,
+    rows_of,
+)
+from tests.fuzz.server import Key, Orders
+from tests.fuzz.verdicts import Verdict
+from tests.oracle import Difference
+
+CLIENT_ENDPOINTS = ("OperationHistory", "LeadsPagingInfo", "ClientFavoriteDataInfo")
+_ENDPOINT_OF_FEED = {feed: endpoint for endpoint, feed in FEED_OF_ENDPOINT.items()}
+_MAIN_TABLES = ("operations", "leads", "favourite_offers")
+_MOST_DAYS = 4_000
+_MOST_TABLES = 3_000
+
+
+def play_clients(
+    scene: Scene,
+    mutants: Mapping[Key, Mutant],
+    options: Options,
+    *,
+    recovers: bool = True,
+    with_marts: bool = True,
+) -> Played:
+    """Sync the feeds of these mutants, compare, and sync again without them."""
+    played = Played()
+    names = {FEED_OF_ENDPOINT[key[0]] for key in mutants}
+    feeds = [feed for feed in CLIENT_FEEDS if feed.name in names]
+    with scene.clone() as database:
+        warehouse = scene.warehouse(database)
+        scene.server.orders = orders = Orders(dict(mutants), scene.neighbours)
+        played.findings += _sync(scene.settings(database, options), warehouse, feeds)
+        failed = {finding.feed for finding in played.findings}
+        check = _Check(scene, warehouse, orders, feeds=names - failed)
+        played.findings += check.findings()
+        played.pending, played.quarantined = len(check.pending), check.quarantined
+        if with_marts:
+            played.findings += check_marts(warehouse)
+        played.count(orders)
+        if recovers and not played.findings:
+            scene.server.orders = Orders()
+            again = Options(options.page_length)
+            played.findings += _recovery(scene, scene.settings(database, again), warehouse, feeds)
+    return played
+
+
+def _sync(settings: Settings, warehouse: Warehouse, feeds: Sequence[Any]) -> list[Finding]:
+    engine = SyncEngine(settings, warehouse, open_api=hasty)
+    try:
+        engine.sync_registrations(SECOND)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        return [failure_of(error, "registrations")]
+    findings = []
+    together = engine.begin(feeds, SECOND)
+    for feed in feeds:
+        try:
+            together.report(feed)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            findings.append(failure_of(error, feed.name))
+    together.close()
+    return findings
+
+
+def _recovery(
+    scene: Scene, settings: Settings, warehouse: Warehouse, feeds: Sequence[Any]
+) -> Iterator[Finding]:
+    for one in _sync(settings, warehouse, feeds):
+        yield Finding("no recovery", one.told, feed=one.feed)
+    names = {feed.name for feed in feeds}
+    for one in differences_from(scene.truth, warehouse):
+        if isinstance(one, str):
+            yield Finding("no recovery", one)
+        elif FEED_OF_TABLE[one.table] in names:
+            yield Finding("no recovery", str(one), _key_of(FEED_OF_TABLE[one.table], one.key[0]))
+    for feed, client in _pending(warehouse):
+        if feed in names:
+            yield Finding("no recovery", f"{feed} of {client} pending", _key_of(feed, client))
+
+
+class _Check:
+    """Holds the warehouse after a sync against what was sent."""
+
+    def __init__(
+        self, scene: Scene, warehouse: Warehouse, orders: Orders, *, feeds: Collection[str]
+    ) -> None:
+        self._warehouse = warehouse
+        self._scene = scene
+        self._feeds = feeds
+        self._orders = orders
+        self._mutants = {
+            (FEED_OF_ENDPOINT[key[0]], key[1]): (key, mutant)
+            for key, mutant in orders.mutants.items()
+        }
+        self.pending = {place for place in _pending(warehouse) if place[0] in feeds}
+        self.quarantined = 0
+
+    def findings(self) -> Iterator[Finding]:
+        """Everything that is wrong."""
+        differing: dict[Place, list[Difference]] = {}
+        for one in differences_from(self._scene.truth, self._warehouse):
+            if isinstance(one, str):
+                yield Finding("live twice", one)
+                continue
+            feed = FEED_OF_TABLE[one.table]
+            place = (feed, one.key[0])
+            if place in self._mutants:
+                differing.setdefault(place, []).append(one)
+            elif feed in self._feeds:
+                yield Finding("a healthy client differs", str(one), feed=feed)
+        for place in self.pending - self._mutants.keys():
+            told = f"{place}: {self._last_error(place)}"
+            yield Finding("a healthy client is pending", told, feed=place[0])
+        yield from self._set_aside()
+        after = rows_of(self._warehouse)
+        for place in self._mutants:
+            if place[0] in self._feeds:
+                is_same = self._scene.rows_before.get(place) == after.get(place)
+                yield from self._of_mutant(place, differing.get(place, []), is_same=is_same)
+        if "operations" in self._feeds:
+            yield from self._wrong_phones()
+        for feed in self._feeds:
+            yield from self._unreconciled(feed)
+
+    def _of_mutant(
+        self, place: Place, differing: Sequence[Difference], *, is_same: bool
+    ) -> Iterator[Finding]:
+        key, mutant = self._mutants[place]
+        served = self._orders.served.get(key, [])
+        believable = [verdict for verdict in served if verdict.kind != "never"]
+        is_pending = place in self.pending
+        if is_pending and not is_same:
+            yield Finding("pending, yet changed", str(place), key)
+        if served and not believable and not is_pending:
+            yield Finding("believed", f"{place}: {served[0].why}", key)
+        if served and is_harmless(mutant) and (is_pending or differing):
+            told = self._last_error(place) if is_pending else str(differing[0])
+            yield Finding("harmless, yet refused", f"{place}: {told}", key)
+        if is_pending:
+            return
+        if not served or (mutant.when == "first" and served[0].kind == "never"):
+            for one in differing:
+                yield Finding("differs without cause", str(one), key)
+            return
+        for one in differing:
+            if (told := _unfounded(one, believable)) is not None:
+                yield Finding(told, str(one), key)
+
+    def _set_aside(self) -> Iterator[Finding]:
+        with self._warehouse.connect() as session:
+            rows = session.execute(
+                "select endpoint, client_id, reason from sync.quarantine where resolved_at is null"
+            ).fetchall()
+        self.quarantined = len(rows)
+        for feed, client, reason in rows:
+            if (feed, client) not in self._mutants:
+                yield Finding("a healthy client in quarantine", f"{feed} {client}: {reason}")
+
+    def _wrong_phones(self) -> Iterator[Finding]:
+        """A phone changes only by what an answer told; what is not told stays."""
+        for client, phone in phones_of(self._warehouse).items():
+            place = ("operations", client)
+            before = self._scene.phones_before.get(client)
+            if place not in self._mutants or phone == before:
+                continue
+            key, _ = self._mutants[place]
+            served = [v for v in self._orders.served.get(key, []) if v.kind != "never"]
+            if not any(_may_tell_phone(verdict) for verdict in served):
+                yield Finding("a phone from nowhere", f"{place}: {before} became {phone}", key)
+
+    def _unreconciled(self, feed: str) -> Iterator[Finding]:
+        for one in totals_differing(self._warehouse, feed).listed:
+            place = (feed, int(one.subject))
+            key = self._mutants[place][0] if place in self._mutants else None
+            yield Finding("totals differ", f"{feed}: {one}", key, feed)
+        if doubled := duplicate_keys(self._warehouse, feed):
+            yield Finding("live twice", f"{feed}: {doubled} keys", feed=feed)
+        if lost := orphans(self._warehouse, feed):
+            yield Finding("orphans", f"{feed}: {lost} rows", feed=feed)
+
+    def _last_error(self, place: Place) -> str:
+        with self._warehouse.connect() as session:
+            row = session.execute(
+                "select last_error from sync.client_state where (endpoint, client_id) = (%s, %s)",
+                place,
+            ).fetchone()
+        return str(row[0]) if row else "no state"
+
+
+def is_harmless(mutant: Mutant) -> bool:
+    """Whether the response says the same as the right one."""
+    return mutant.source == "answer" and all(one in HARMLESS for one in mutant.mutations)
+
+
+def check_marts(warehouse: Warehouse) -> Iterator[Finding]:
+    """Refresh the marts: they must take every row that was published, and stay small."""
+    try:
+        refresh_marts(warehouse)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        yield failure_of(error, "marts")
+        return
+    with warehouse.connect() as session:
+        row = session.execute(
+            "select (select count(*) from mart.program_daily),"
+            " (select count(*) from pg_class where relkind = 'r')"
+        ).fetchone()
+    days, tables = row or (0, 0)
+    if days > _MOST_DAYS:
+        yield Finding("a mart of too many days", str(days), feed="marts")
+    if tables > _MOST_TABLES:
+        yield Finding("too many tables", str(tables), feed="marts")
+
+
+def _may_tell_phone(verdict: Verdict) -> bool:
+    is_text = "\0" not in verdict.text and "\ufffd" not in verdict.text
+    return "Phone" in verdict.text or not is_text
+
+
+def _unfounded(one: Difference, believable: Sequence[Verdict]) -> str | None:
+    """Why a difference cannot come from what was sent; None when it can."""
+    key = tuple(str(part) for part in one.key[1:])
+    if one.kind == "surplus":
+        is_told = any(part in verdict.text for verdict in believable for part in key[-1:])
+        return None if is_told or not key else "a row from nowhere"
+    if one.table not in _MAIN_TABLES:
+        return None
+    was_exact = any(key in verdict.exact for verdict in believable)
+    was_spoiled = any(key in v.keys and key not in v.exact for v in believable)
+    return "a right row is lost" if was_exact and not was_spoiled else None
+
+
+def _key_of(feed: str, client: int) -> Key:
+    return _ENDPOINT_OF_FEED[feed], client, False
+
+
+def _pending(warehouse: Warehouse) -> set[Place]:
+    with warehouse.connect() as session:
+        rows = session.execute(
+            "select endpoint, client_id from sync.client_state where pending_since is not null"
+        )
+        return {(row[0], row[1]) for row in rows}

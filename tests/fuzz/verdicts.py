@@ -1,0 +1,238 @@
+"""Whether a response can be believed, judged by a reader that shares no code with the pipeline.
+
+"never": nothing may be published from it. "right": nothing is wrong with it, so that its rows
+count, be they fewer than before. "unsure": a careful reader may take it or leave it.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from lxml import etree
+
+from tests.fuzz.mutations import ROWS, TOTALS, Response
+
+_NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+_KEYS = {
+    "Operations": ("ComponentType", "Id"),
+    "LeadsClients": ("Leads",),
+    "ClientFavorites": ("Id",),
+    "ListFavorites": ("ListDataId",),
+    "Clients": ("Client", "Card"),
+}
+_LONGEST = 4_000_000
+
+
+class _Doubled(dict[str, Any]):
+    """An object in which a member came twice."""
+
+
+@dataclass
+class Verdict:
+    """What a response says.
+
+    keys: of its rows, as texts. exact: of those keys, the rows that are as the true answer has
+    them. phones: what it told as the client's phone, None where it told none.
+    """
+
+    kind: str
+    why: str = ""
+    keys: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    exact: set[tuple[str, ...]] = field(default_factory=set)
+    total: int | None = None
+    phone: str | None = None
+    text: str = ""
+
+
+def judge(
+    endpoint: str, response: Response, true: dict[str, Any], client: int, *, goods: bool
+) -> Verdict:
+    """Judge what was sent to a call about a client, where `true` is the right answer."""
+    if response.line is None and not 200 <= response.status < 300:
+        return Verdict("never", f"HTTP {response.status}")
+    if (response.is_cut_off or "cut coding" in response.oddities) and response.line is None:
+        return Verdict("never", "cut off")
+    verdict = _judge_entity(endpoint, response.entity, true, client, goods=goods)
+    verdict.text = response.entity[:_LONGEST].decode("utf-8", "replace")
+    is_odd = response.oddities or response.status != 200
+    may_be_another = {"line", "early"} & response.oddities
+    if may_be_another or (is_odd and verdict.kind == "right"):
+        verdict.kind = "unsure"
+    return verdict
+
+
+def _judge_entity(
+    endpoint: str, entity: bytes, true: dict[str, Any], client: int, *, goods: bool
+) -> Verdict:
+    if len(entity) > _LONGEST:
+        return Verdict("unsure", "large")
+    try:
+        content, doubts = _read(endpoint, entity)
+    except RecursionError:
+        return Verdict("unsure", "deep nesting")
+    except (ValueError, etree.XMLSyntaxError) as error:
+        if _may_be_read_otherwise(entity):
+            return Verdict("unsure", "not UTF-8, or not quite XML")
+        return Verdict("never", f"unreadable: {str(error)[:60]}")
+    return _judge_content(endpoint, content, true, client, goods=goods, doubts=doubts)
+
+
+def _judge_content(
+    endpoint: str,
+    content: Any,
+    true: dict[str, Any],
+    client: int,
+    *,
+    goods: bool,
+    doubts: list[str],
+) -> Verdict:
+    if not isinstance(content, dict):
+        return Verdict("never", "no object")
+    if isinstance(content, _Doubled):
+        doubts.append("a member came twice")
+    code = _number(content.get("ErrorCode"))
+    if code != 0:
+        return Verdict("unsure" if doubts else "never", "ErrorCode")
+    if content["ErrorCode"] != 0 or isinstance(content["ErrorCode"], bool | float):
+        doubts.append("ErrorCode is no plain 0")
+    if content.get("Message"):
+        doubts.append("a Message")
+    if endpoint not in ROWS:
+        return Verdict("unsure", doubts[0]) if doubts else Verdict("right")
+    listed = "ListFavorites" if goods else ROWS[endpoint]
+    rows = content.get(listed)
+    total = _number(content.get(TOTALS.get(endpoint, "")))
+    verdict = Verdict("unsure", total=total)
+    if isinstance(rows, list):
+        _note_rows(verdict, listed, rows, true.get(listed) or [])
+    phone = content.get("Phone")
+    verdict.phone = None if phone is None else str(phone).strip()
+    named = _number(content.get("Client"))
+    if endpoint == "OperationHistory" and named is not None and named != client and not doubts:
+        return Verdict("never", f"it is about client {named}")
+    if not isinstance(rows, list):
+        is_nothing = rows is None and listed in content and (total == 0 or goods)
+        doubted = doubts or is_nothing or rows == ""
+        return Verdict("unsure" if doubted else "never", "no rows member")
+    if endpoint in TOTALS and not goods:
+        if total is None and not rows and not doubts:
+            return Verdict("never", "no rows and no total")
+        if total is not None and total < len(verdict.keys) and not doubts:
+            return Verdict("never", f"{len(verdict.keys)} rows of {total}")
+        if total != len(rows):
+            doubts.append("the total")
+    if max(verdict.keys.values(), default=0) > 1 or any(not isinstance(r, dict) for r in rows):
+        doubts.append("odd rows")
+    if named != client and endpoint == "OperationHistory":
+        doubts.append("no client named")
+    verdict.kind, verdict.why = ("unsure", doubts[0]) if doubts else ("right", "")
+    return verdict
+
+
+def _note_rows(verdict: Verdict, listed: str, rows: list[Any], true: list[Any]) -> None:
+    names = _KEYS[listed]
+    right = {_key(row, names): {n: _text(v) for n, v in row.items()} for row in true}
+    for row in rows:
+        if not isinstance(row, dict):
+            continue
+        key = _key(row, names)
+        verdict.keys[key] += 1
+        if right.get(key) == {n: _text(v) for n, v in row.items()} and not isinstance(
+            row, _Doubled
+        ):
+            verdict.exact.add(key)
+    verdict.exact = {key for key in verdict.exact if verdict.keys[key] == 1}
+
+
+def _key(row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_text(row.get(name)) for name in names)
+
+
+def _text(value: Any) -> str:
+    """Equal values of JSON and XML are equal texts."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "null" if value is None else str(value)
+
+
+def _number(value: Any) -> int | None:
+    try:
+        return None if value is None else int(float(str(value).strip()))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _read(endpoint: str, entity: bytes) -> tuple[Any, list[str]]:
+    """The content of an entity, and what is odd about how it is written."""
+    doubts: list[str] = []
+    body = entity.removeprefix(b"\xef\xbb\xbf")
+    if body.lstrip()[:1] == b"<":
+        return _read_xml(endpoint, body, doubts), doubts
+    text = body.decode("utf-8")
+    content = json.loads(text, strict=False, parse_float=str, object_pairs_hook=_object)
+    try:
+        json.loads(text, parse_constant=_refuse)
+    except ValueError:
+        doubts.append("not strict JSON")
+    if "\\ud8" in text.lower() or "\\udc" in text.lower():
+        doubts.append("a surrogate")
+    return content, doubts
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    return content if len(content) == len(pairs) else _Doubled(content)
+
+
+def _read_xml(endpoint: str, body: bytes, doubts: list[str]) -> Any:
+    root = etree.fromstring(body.lstrip(), etree.XMLParser(resolve_entities=False))
+    if root.getroottree().docinfo.internalDTD is not None or b"<!DOCTYPE" in body[:200]:
+        doubts.append("a document type")
+    if any(not isinstance(element.tag, str) for element in root.iter()):
+        doubts.append("comments")
+    lists = {ROWS.get(endpoint, ""), "ListFavorites", "GroupFavorites"}
+    return _object(
+        [
+            (_local(element), _items(element) if _local(element) in lists else _value(element))
+            for element in root
+            if isinstance(element.tag, str)
+        ]
+    )
+
+
+def _items(element: Any) -> Any:
+    if element.get(_NIL) == "true":
+        return None
+    if (element.text or "").strip() and not len(element):
+        return "text"
+    return [_value(item) for item in element if isinstance(item.tag, str)]
+
+
+def _value(element: Any) -> Any:
+    if len(element):
+        return _object([(_local(c), _value(c)) for c in element if isinstance(c.tag, str)])
+    if element.get(_NIL) == "true":
+        return None
+    text = element.text or ""
+    return int(text) if text == "0" else text
+
+
+def _local(element: Any) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+def _may_be_read_otherwise(entity: bytes) -> bool:
+    """Whether another charset, or a more patient reader, might make sense of it."""
+    if entity.lstrip()[:1] == b"<" and (b"&#" in entity or any(b < 9 for b in entity)):
+        return True
+    try:
+        text = entity.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    # What a serializer of numbers may write, and Python's reader does not take.
+    return any(char in text for char in "\0\ufeff") or any(len(t) > 4000 for t in text.split(","))
