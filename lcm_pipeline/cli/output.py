@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lcm_pipeline.model.profiles import UpdateFile
     from lcm_pipeline.sync.plan import Plan
     from lcm_pipeline.sync.previewing import Foreseen, Preview
     from lcm_pipeline.sync.reports import SyncReport
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 # Wide enough for every table when the output goes to a file.
 console = Console(width=max(110, shutil.get_terminal_size().columns))
+
+_MOST_RANGES = 40
 
 
 def print_reports(reports: Sequence["SyncReport"]) -> None:
@@ -147,9 +151,40 @@ def print_preview(preview: "Preview") -> None:
         f" {preview.rejected:,} would be rejected"
     )
     _print_foreseen("would be sent", preview.to_send, preview.listed_to_send)
-    for reason, count in preview.reasons.most_common():
-        console.print(f"{count:,} x {reason}", markup=False)
+    for reason, rejects in sorted(preview.reasons.items(), key=lambda one: -one[1].count):
+        where = _ranges("update", rejects.updates) + _ranges("line", rejects.lines)
+        console.print(
+            f"{rejects.count:,} x {reason} ({'; '.join(where)})", markup=False, soft_wrap=True
+        )
     _print_foreseen("would be rejected", preview.rejected, preview.listed_rejected)
+
+
+def print_values(listed: "Sequence[Foreseen]", count: int) -> None:
+    """The values of the first updates that would be sent. For the user's own terminal alone."""
+    columns = list(dict.fromkeys(column for one in listed for column in one.columns))
+    table = _table("", "client", *columns)
+    for one in listed:
+        values = (one.values.get(column, "") for column in columns)
+        table.add_row(*(Text(str(cell)) for cell in (one.name, one.client_id, *values)))
+    console.print(table)
+    if count > len(listed):
+        console.print(f"… and {count - len(listed):,} more")
+
+
+def print_unread(file: "UpdateFile") -> None:
+    """The rows of a file that could not be read, all of them, by reason."""
+    for is_stored in (True, False):
+        lines: dict[str, list[int]] = {}
+        for row in file.rejected_rows:
+            if (file.client_of(row) is not None) is is_stored:
+                for objection in row.objections:
+                    lines.setdefault(str(objection), []).append(row.line)
+        what = "rejected" if is_stored else "not stored, as the client cannot be read"
+        for reason, of_reason in sorted(lines.items(), key=lambda one: -len(one[1])):
+            where = "; ".join(_ranges("line", of_reason))
+            console.print(
+                f"{len(of_reason):,} x {what}: {reason} ({where})", markup=False, soft_wrap=True
+            )
 
 
 def print_undo(undo: "Undo", most: int = 30) -> None:
@@ -174,9 +209,29 @@ def print_undo(undo: "Undo", most: int = 30) -> None:
 def _print_foreseen(what: str, count: int, listed: "Sequence[Foreseen]") -> None:
     for one in listed:
         told = "; ".join(one.reasons) or ", ".join(one.columns)
-        console.print(f"  {one.name}, client {one.client_id}: {what}: {told}", markup=False)
+        whose = "" if one.client_id is None else f", client {one.client_id}"
+        console.print(f"  {one.name}{whose}: {what}: {told}", markup=False)
     if count > len(listed):
         console.print(f"  … and {count - len(listed):,} more {what}")
+
+
+def _ranges(what: str, numbers: "Sequence[int]") -> list[str]:
+    """Numbers in order, as in `line 3` or `lines 3, 5-7`; nothing when there are none.
+
+    A terminal gets the first of them, a file or a pipe all.
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    most = _MOST_RANGES if console.is_terminal else len(runs)
+    told = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:most]]
+    if len(runs) > most:
+        told.append(f"… and {len(runs) - most:,} more: send the output to a file to see all")
+    plural = "" if len(numbers) == 1 else "s"
+    return [f"{what}{plural} {', '.join(told)}"] if told else []
 
 
 def print_frame(frame: "pd.DataFrame", most: int = 30) -> None:

@@ -40,6 +40,19 @@ PROFILE_FIELDS = (
 )
 COLUMNS = tuple(one.column for one in PROFILE_FIELDS)
 POS_CODE = "pos_code"
+CLIENT_ID = "client_id"
+REQUESTED_BY = "requested_by"
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Why an update is not sent: a reason, and the field that it is about, if one."""
+
+    reason: str
+    column: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.column}: {self.reason}" if self.column else self.reason
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,8 @@ class ProfileUpdate:
     """One row of the outbox. values: the fields that it sets, a birthdate as text.
 
     is_known_client: the roster has the client. overtaken: fields that a newer update of the client
-    has set already, which happens when this one was committed late.
+    has set already, which happens when this one was committed late. unread: cells of a file that
+    could not be read, so that the update is never sent.
     """
 
     update_id: int
@@ -55,6 +69,7 @@ class ProfileUpdate:
     values: Values
     is_known_client: bool = True
     overtaken: frozenset[str] = frozenset()
+    unread: tuple[Objection, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,26 +86,42 @@ class KnownProfile:
 
 @dataclass(frozen=True)
 class FileRow:
-    """One row of a file, its cells in the order of the file's columns. line: 1 is the header's."""
+    """One row of a file, its cells in the order of the file's columns.
+
+    line: the physical line it starts on, from 1. objections: cells that cannot be read; each of
+    them is None in `cells`.
+    """
 
     line: int
     cells: tuple[Any, ...] = field(repr=False)
+    objections: tuple[Objection, ...] = ()
 
 
 @dataclass(frozen=True)
 class UpdateFile:
-    """Updates from a file, checked for their types. digest: SHA-256 of its bytes."""
+    """Updates from a file, its cells read as their columns' types. digest: SHA-256 of its bytes."""
 
     columns: tuple[str, ...]
     rows: Sequence[FileRow]
     digest: bytes
+
+    @property
+    def rejected_rows(self) -> list[FileRow]:
+        """The rows with a cell that cannot be read; they are never sent."""
+        return [row for row in self.rows if row.objections]
+
+    def client_of(self, row: FileRow) -> int | None:
+        """The client of a row; None when that cell cannot be read, so the row is not stored."""
+        client_id: int | None = row.cells[self.columns.index(CLIENT_ID)]
+        return client_id
 
 
 @dataclass(frozen=True)
 class Answered:
     """What came of an attempt. error: what is told of it, without personal data.
 
-    is_about_us: no update at all would have been let in.
+    is_about_us: no update at all would have been let in. is_ambiguous: it may be about this update
+    alone or about all of them, which only the answers to others tell.
     """
 
     outcome: AttemptOutcome
@@ -98,3 +129,4 @@ class Answered:
     error_class: str | None = None
     error: str | None = None
     is_about_us: bool = False
+    is_ambiguous: bool = False

@@ -1,10 +1,13 @@
 """One update to the API and what came of it: taken, refused, never carried out, or nobody knows.
 
 The surprising fact: an answer may quote whom it is about. So what is told of it has lost the
-values that were sent, and then whatever else looks like personal data.
+values that were sent, and then whatever else looks like personal data. Whatever an answer holds,
+it costs its own update alone: an exception that nobody foresaw is an outcome too.
 """
 
+import logging
 import re
+import traceback
 
 from lcm_pipeline.loyalty_api.client import LoyaltyApi
 from lcm_pipeline.loyalty_api.endpoints import CLIENT_UPDATE
@@ -21,30 +24,70 @@ from lcm_pipeline.loyalty_api.errors import (
 from lcm_pipeline.model.profiles import Answered, AttemptOutcome, Values
 from lcm_pipeline.transform.profile_updates import to_request
 from lcm_pipeline.warehouse.outbox import Claim
+from lcm_pipeline.warehouse.turns import LEAVE_ERRORS
+
+logger = logging.getLogger(__name__)
 
 _LONG_VALUE = 4
 _TEXT_LIMIT = 2_000
-# With other statuses the service says something of what was sent.
-_NO_ENTRY = (403, 404, 405)
+_MOST_FRAMES = 20
+# With other statuses the service says something of what was sent. A firewall in front of it
+# answers these to one update alone, for an apostrophe in a name.
+_NO_ENTRY = (403, 404, 405, 407)
 
 
-async def ask(api: LoyaltyApi, claim: Claim) -> Answered:
-    """Send a claimed update; never raises what the API answers."""
+async def ask(api: LoyaltyApi, claim: Claim, logged: set[str]) -> Answered:
+    """Send a claimed update; never raises what the API answers, nor what its answer brings about.
+
+    logged: the unexpected errors that the log has already. Raises the errors of the warehouse,
+    which is asked for leave before each request.
+    """
     try:
         answer = await api.call(CLIENT_UPDATE, to_request(claim.client_id, claim.values))
     except LoyaltyApiError as error:
-        is_about_us = _is_about_us(error)
-        told = f"{error.answered}; {error.advice}" if is_about_us else error.answered
+        is_about_us = isinstance(error, IdentityError)
+        is_ambiguous = _is_no_entry(error)
+        told = error.answered
+        if is_about_us or is_ambiguous:
+            told = f"{told}; {error.advice}"
         return Answered(
             _outcome_of(error),
             error_code=getattr(error, "code", None),
             error_class=type(error).__name__,
             error=without_values(told, claim.values),
             is_about_us=is_about_us,
+            is_ambiguous=is_ambiguous,
         )
+    except LEAVE_ERRORS:
+        raise
+    except Exception as error:  # noqa: BLE001 - one answer must not end the push of all
+        log_unexpected(claim.update_id, error, logged)
+        name = type(error).__name__
+        return Answered("unknown", error_class=name, error=unexpected(error), is_ambiguous=True)
     if answer.Message:
         return Answered("partial", 0, error=without_values(answer.Message, claim.values))
     return Answered("sent", 0)
+
+
+def unexpected(error: Exception) -> str:
+    """What an update is told of an error that nobody foresaw; its own text may quote a value."""
+    return f"an unexpected {type(error).__name__}: the log says where"
+
+
+def log_unexpected(update_id: int, error: Exception, logged: set[str]) -> None:
+    """Log where an error came from, once in a push: frames and names of classes, no texts."""
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    frames = "".join(
+        f"{''.join(traceback.format_tb(one.__traceback__, -_MOST_FRAMES))}{type(one).__name__}\n"
+        for one in reversed(causes)
+    )
+    if frames not in logged:
+        logged.add(frames)
+        logger.error("update %s: an unexpected error\n%s", update_id, frames)
 
 
 def without_values(text: str, values: Values) -> str:
@@ -54,19 +97,20 @@ def without_values(text: str, values: Values) -> str:
         # A short value may be a piece of an ordinary word.
         pattern = wanted if len(value) >= _LONG_VALUE else rf"(?<!\w){wanted}(?!\w)"
         text = re.sub(pattern, "[value]", text[:_TEXT_LIMIT], flags=re.IGNORECASE)
-    return scrub(text)
+    # Half of a surrogate pair is no character that Postgres could store.
+    return scrub(text).encode("utf-8", "replace").decode()
 
 
-def _is_about_us(error: LoyaltyApiError) -> bool:
-    """Whether no update at all would be let in: other statuses are about what was sent."""
-    if isinstance(error, ForbiddenError):
-        return error.status in _NO_ENTRY
-    return isinstance(error, IdentityError)
+def _is_no_entry(error: LoyaltyApiError) -> bool:
+    """Whether the update was turned away at the door, by a status that says nothing of it."""
+    return isinstance(error, ForbiddenError) and (
+        300 <= error.status < 400 or error.status in _NO_ENTRY
+    )
 
 
 def _outcome_of(error: LoyaltyApiError) -> AttemptOutcome:
     """What a failure says of the update: refused, never carried out, or nobody knows."""
-    if _is_about_us(error):
+    if isinstance(error, IdentityError) or _is_no_entry(error):
         return "not sent"
     if isinstance(error, RejectedError | RequestError):
         return "failed"

@@ -25,6 +25,7 @@ class Brake:
     width: int
     _tried: int = 0
     _taken: int = 0
+    _answered: int = 0
     _failed_in_trial: int = 0
     _in_a_row: int = 0
     _refusals: list[int | None] = field(default_factory=list)
@@ -43,6 +44,8 @@ class Brake:
         self._in_a_row = 0 if is_success else self._in_a_row + 1
         if not is_success and self._tried <= self.canary:
             self._failed_in_trial += 1
+        if answered.outcome in ("sent", "partial", "failed") and not answered.is_ambiguous:
+            self._answered += 1
         if answered.outcome in ("sent", "partial"):
             self._taken += 1
         elif answered.outcome == "failed":
@@ -50,6 +53,11 @@ class Brake:
         else:
             self._last_silence = answered
             self._not_sent += answered.outcome == "not sent"
+
+    @property
+    def answered(self) -> int:
+        """How many updates the service took or refused by an ErrorCode: it lets us in."""
+        return self._answered
 
     @property
     def is_about_us(self) -> bool:
@@ -63,18 +71,21 @@ class Brake:
     def reason_to_stop(self) -> str | None:
         """Why the push must not go on, for the user; None when it may."""
         if self.canary and not self.left_of_trial and self._fails_trial:
-            return (
+            reason = (
                 f"{self._failed_in_trial} of the first {self.canary} updates failed, more than"
                 f" LCM_PUSH_FUSE ({self.fuse:g}) allows"
             )
         # During the trial its own limit counts; an outage is told by a longer row.
-        if self._in_a_row >= max(_FEWEST_IN_A_ROW, self.width, self.canary):
-            return f"{self._in_a_row} updates failed in a row"
-        return None
+        elif self._in_a_row >= max(_FEWEST_IN_A_ROW, self.width, self.canary):
+            reason = f"{self._in_a_row} updates failed in a row"
+        else:
+            return None
+        silence = self.reason_for_silence()
+        return f"{reason}; {silence}" if silence else reason
 
     def reason_for_silence(self) -> str | None:
         """What to say when not one answer came that can be used; None when one did."""
-        if self._taken or self._refusals or self._last_silence is None:
+        if self._answered or self._last_silence is None:
             return None
         return f"the service gives no answer that can be used: {self._last_silence.error}"
 

@@ -4,27 +4,37 @@ An update that waits for an answer, or that must be sent again, holds back the l
 client; a rejected, partial or failed one does not. The surprising fact: a lost answer does not say
 that the server is done. An update is sent again only when the service's own time limit is over,
 or its late first copy could land on top of a newer update.
+
+What one update brings about, an exception that nobody foresaw too, costs that update alone. Only
+the brake, the credentials and the warehouse stop the others.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from math import ceil
 from typing import TypeVar
 
 from lcm_pipeline.loyalty_api.client import LoyaltyApi
-from lcm_pipeline.model.profiles import KnownProfile, ProfileUpdate
+from lcm_pipeline.model.profiles import Answered, KnownProfile, Objection, ProfileUpdate
 from lcm_pipeline.settings import Settings
-from lcm_pipeline.sync.answers import ask
+from lcm_pipeline.sync.answers import ask, log_unexpected, unexpected
 from lcm_pipeline.sync.brakes import Brake
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.threads import in_thread
 from lcm_pipeline.transform.profile_updates import Verdict, judge
 from lcm_pipeline.warehouse.connection import Session
-from lcm_pipeline.warehouse.outbox import Claim, Settled, settle_update, take_update
+from lcm_pipeline.warehouse.discretion import RowRefused
+from lcm_pipeline.warehouse.outbox import (
+    Claim,
+    Settled,
+    reject_update,
+    settle_update,
+    take_update,
+)
 from lcm_pipeline.warehouse.pushes import Push, put_back_refused
 from lcm_pipeline.warehouse.sessions import LastingSession
 from lcm_pipeline.warehouse.turns import may_send, quiet_seconds
@@ -62,6 +72,8 @@ class Sending:
     halted: str | None = None
     requests: int = 0
     _stuck: set[int] = field(default_factory=set)
+    _answered_before: dict[int, int] = field(default_factory=dict)
+    _logged: set[str] = field(default_factory=set)
     _says_that_it_waits: bool = False
     _says_that_it_settles: bool = False
 
@@ -135,19 +147,41 @@ class Sending:
     async def _send_one(self, api: LoyaltyApi, waiting: WaitingUpdate) -> Settled | None:
         await self._ask_leave()
         await self._let_settle(waiting)
-        taken = await self._run(
-            lambda session: take_update(session, self.push, waiting.update_id, self._judge)
-        )
+        try:
+            taken = await self._run(
+                lambda session: take_update(session, self.push, waiting.update_id, self._judge)
+            )
+        except RowRefused as refused:
+            error = str(refused)
+            return await self._run(
+                lambda session: reject_update(session, self.push, waiting.update_id, error)
+            )
         if not isinstance(taken, Claim):
             return taken
         if self._budget is not None:
             self._budget -= 1
-        answered = await ask(api, taken)
+        answered = await ask(api, taken, self._logged)
+        if answered.is_ambiguous:
+            answered = await self._decide(taken, answered)
         if answered.is_about_us:
             self._halt(f"update {taken.update_id}: {answered.error}")
         self._brake.note(answered)
         self._halt(self._brake.reason_to_stop())
         return await self._run(lambda session: settle_update(session, taken, answered))
+
+    async def _decide(self, claim: Claim, answered: Answered) -> Answered:
+        """Tell an update that has failed from a service that lets nobody in.
+
+        An ambiguous answer is tried again in the next round. When it comes again, and the service
+        answered other updates in between, it is about this update, which has failed.
+        """
+        before = self._answered_before.setdefault(claim.update_id, self._brake.answered)
+        if self._brake.answered == before:
+            return answered
+        if answered.outcome == "unknown":
+            # The next update of the client goes then, so no late copy of this one may be about.
+            await asyncio.sleep(self.settle_seconds)
+        return replace(answered, outcome="failed")
 
     async def _let_settle(self, waiting: WaitingUpdate) -> None:
         """Wait until the lost request of an update cannot be carried out any more."""
@@ -170,7 +204,11 @@ class Sending:
         self._says_that_it_waits = False
 
     def _judge(self, update: ProfileUpdate, known: KnownProfile) -> Verdict:
-        return judge(update, known, datetime.now(self.settings.zone).date())
+        try:
+            return judge(update, known, datetime.now(self.settings.zone).date())
+        except Exception as error:  # noqa: BLE001 - one update must not end the push of all
+            log_unexpected(update.update_id, error, self._logged)
+            return Verdict((Objection(unexpected(error)),))
 
     async def _run(self, work: Callable[[Session], ResultT]) -> ResultT:
         return await in_thread(partial(self.lasting.run, work))

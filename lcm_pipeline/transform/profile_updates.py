@@ -15,28 +15,21 @@ from lcm_pipeline.model.profiles import (
     POS_CODE,
     PROFILE_FIELDS,
     KnownProfile,
+    Objection,
     ProfileField,
     ProfileUpdate,
     Value,
     Values,
 )
+from lcm_pipeline.transform.profile_texts import reason_against_any_text
 
 _OLDEST = date(1900, 1, 1)
 _PHONES = range(9_000_000_000, 10_000_000_000)
 _GENDERS = (-1, 0, 1)
-_UNSENDABLE = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
+_NAMES = ("name", "surname", "patronymic")
+_CODES = (POS_CODE, "contragent_id")
+_SPOILT_CODE = re.compile(r"\d+[.,]0|\d+[.,]\d+e\+?\d+|\d+e\+\d+", re.ASCII | re.IGNORECASE)
 _EMAIL = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\".]+(\.[^\s@,;<>\".]+)+")
-
-
-@dataclass(frozen=True)
-class Objection:
-    """Why an update is not sent: a reason, and the field that it is about, if one."""
-
-    reason: str
-    column: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.column}: {self.reason}" if self.column else self.reason
 
 
 @dataclass(frozen=True)
@@ -57,10 +50,12 @@ def judge(update: ProfileUpdate, known: KnownProfile, today: date) -> Verdict:
     if objections := tuple(_objections(update, today)):
         return Verdict(objections)
     asked = _asked(update.values)
+    # What was sent with spaces round it, when they were not stripped yet, is the same.
+    last_sent = {column: _stripped(value) for column, value in known.last_sent.items()}
     unchanged = tuple(
         column
         for column, value in asked.items()
-        if column != POS_CODE and known.last_sent.get(column) == value
+        if column != POS_CODE and last_sent.get(column) == value
     )
     values = {column: value for column, value in asked.items() if column not in unchanged}
     if values.keys() <= {POS_CODE}:
@@ -76,14 +71,20 @@ def to_request(client_id: int, values: Values) -> SetClientUpdateRequest:
 
 
 def _asked(values: Values) -> dict[str, Value]:
-    """The values without those that mean "leave it as it is"."""
-    return {c: v for c, v in values.items() if not (c == "gender" and v == 0)}
+    """The values as they are sent, without those that mean "leave it as it is"."""
+    return {c: _stripped(v) for c, v in values.items() if not (c == "gender" and v == 0)}
+
+
+def _stripped(value: Value) -> Value:
+    """A text without the spaces round it, of whatever kind; any other value as it is."""
+    return value.strip() if isinstance(value, str) else value
 
 
 def _objections(update: ProfileUpdate, today: date) -> Iterator[Objection]:
     if not update.is_known_client:
         yield Objection("the warehouse does not know the client")
-    if not _asked(update.values).keys() - {POS_CODE}:
+    yield from update.unread
+    if not update.unread and not _asked(update.values).keys() - {POS_CODE}:
         yield Objection("no field of the profile is set (gender 0 and pos_code alone set none)")
     for one in PROFILE_FIELDS:
         if one.column not in update.values:
@@ -103,30 +104,29 @@ def _reason_against(one: ProfileField, value: Value, today: date) -> str | None:
         case "date":
             return None if _is_plausible(str(value), today) else "not from 1900-01-01 to today"
         case "text":
-            return _reason_against_text(one, str(value))
+            return _reason_against_text(one, str(value).strip())
         case _:
             return None
 
 
 def _reason_against_text(one: ProfileField, value: str) -> str | None:
-    if not value.strip():
+    if not value:
         return "an empty text asks to clear it, which the API cannot"
-    if _UNSENDABLE.search(value):
-        return "holds a control character"
+    if reason := reason_against_any_text(value):
+        return reason
     # The server counts as .NET does, where a rare character is two.
     if (
         one.longest is not None
         and len(value.encode("utf-16-le", "surrogatepass")) > 2 * one.longest
     ):
         return f"longer than {one.longest} characters"
+    if "?" in value and one.column in (*_NAMES, "email"):
+        return "holds a question mark, as where a letter was lost in a conversion"
     if one.column == "email" and not _EMAIL.fullmatch(value):
         return "not shaped like an e-mail address"
+    if one.column in _CODES and _SPOILT_CODE.fullmatch(value):
+        return "a number that a program wrote with a fraction or an exponent: export it as text"
     return None
-
-
-def _units(text: str) -> int:
-    """Characters as the server counts them: as .NET does, where a rare one is two."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _is_plausible(text: str, today: date) -> bool:

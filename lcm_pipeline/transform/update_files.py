@@ -1,84 +1,127 @@
-"""A CSV file to updates of profiles: every cell read as what its column holds, or all refused.
+"""A CSV file to updates of profiles: a broken file is refused, a broken cell rejects its row.
 
-Whether a value may be sent is judged later, row by row; here a cell that cannot be a number, a
-date or a flag at all refuses the file, by line and column and never by value. The surprising
-facts: Excel writes a semicolon between cells and its flags in the user's language, and the line
-is the record's number, as a spreadsheet counts.
+A file whose rows do not line up with its header may have any value in any column, so nothing of
+it is loaded. A cell that cannot be read costs its own row alone. Lines are physical lines of the
+file, and no message quotes a cell.
 """
 
+import codecs
+import csv
 import io
-from collections.abc import Callable, Sequence
-from datetime import date, datetime
+import re
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from typing import Any
-
-import pandas as pd
+from itertools import chain
+from typing import Any, NoReturn
 
 from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.model.profiles import COLUMNS, PROFILE_FIELDS, FieldKind, FileRow, UpdateFile
+from lcm_pipeline.model.profiles import (
+    CLIENT_ID,
+    COLUMNS,
+    REQUESTED_BY,
+    FileRow,
+    Objection,
+    UpdateFile,
+)
+from lcm_pipeline.transform.profile_texts import strip_format_characters
+from lcm_pipeline.transform.update_cells import UnfitCellError, read_cell
 
 _SEPARATORS = (",", ";", "\t")
-_KEY, _WHO = "client_id", "requested_by"
-_ALLOWED = (_KEY, *COLUMNS, _WHO)
-_FLAGS = {"true": True, "1": True, "истина": True, "false": False, "0": False, "ложь": False}
+_ALLOWED = (CLIENT_ID, *COLUMNS, REQUESTED_BY)
+_BLANK_LINE = re.compile(r'[\s,;"]*')
+# Excel's own hint, which it honours and never shows.
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[\s,;]*', re.IGNORECASE)
+_LINE_BREAK = re.compile(r"[\r\n]")
+
+# A line that it starts on, and its cells.
+_Record = tuple[int, list[str]]
 
 
 class UpdateFileRefused(UsageError):  # noqa: N818 - the name that the message completes
-    """The file cannot be loaded; the message names the line and the column, never a value."""
+    """The file cannot be loaded; the message names the line and never quotes a value."""
 
 
 def read_updates(content: bytes) -> UpdateFile:
-    """Read a CSV file: a header, then one update in a line; an empty cell is null.
+    """Read a CSV file: a header, then one update in a line; an empty cell is None.
 
-    UTF-8 with or without a mark; comma, semicolon or tab. Raises UpdateFileRefused.
+    UTF-8 with or without a mark, or UTF-16 with one; comma, semicolon, tab, or what a line `sep=`
+    names. Raises UpdateFileRefused when the file is no such file or its rows do not line up.
     """
-    records = _records(content)
-    columns = _columns(records[0])
+    records = _records(_decode(content))
+    header_line, header = next(records, (1, []))
+    if not header:
+        raise UpdateFileRefused("the file is empty: expected a header and rows")
+    columns = _columns(header_line, header)
     rows = [
-        FileRow(line, tuple(map(_reader(line), columns, cells)))
-        for line, cells in enumerate(records[1:], start=2)
-        if any(cell.strip() for cell in cells)
+        _row(line, columns, cells)
+        for line, cells in records
+        if _lines_up(line, cells, columns=columns)
     ]
     if not rows:
         raise UpdateFileRefused("the file has a header and no rows")
-    return UpdateFile(columns, rows, sha256(content).digest())
+    return UpdateFile(tuple(columns.values()), rows, sha256(content).digest())
 
 
-def _records(content: bytes) -> list[list[str]]:
+def _decode(content: bytes) -> str:
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        header = content.decode("utf-8-sig").partition("\n")[0]
-    except UnicodeDecodeError:
-        raise UpdateFileRefused(
-            "the file is not UTF-8: save it as 'CSV UTF-8' (in Excel: Save as, CSV UTF-8)"
-        ) from None
-    try:
-        table = pd.read_csv(
-            io.BytesIO(content), header=None, dtype=str, keep_default_na=False, na_filter=False,
-            skip_blank_lines=False, sep=max(_SEPARATORS, key=header.count), encoding="utf-8-sig",
-        )  # fmt: skip
-    except pd.errors.EmptyDataError:
-        raise UpdateFileRefused("the file is empty: expected a header and rows") from None
-    except pd.errors.ParserError as error:
-        # Of pandas' text only the counts are taken: the rest may quote the file.
-        raise UpdateFileRefused(f"the file is no CSV: {_where(str(error))}") from None
-    return [[str(cell) for cell in row] for row in table.itertuples(index=False, name=None)]
+        return content.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.end == len(content) and error.reason in (
+            "unexpected end of data",
+            "truncated data",
+        ):
+            problem = "the file is cut off in the middle of a character: export it again"
+        else:
+            problem = "the file is not UTF-8: save it as 'CSV UTF-8' (in Excel: Save as, CSV UTF-8)"
+        raise UpdateFileRefused(problem) from None
 
 
-def _where(text: str) -> str:
-    found = text.partition("Expected ")[2].strip()
-    if found:
-        return f"expected {found}"
-    return "a quotation mark is opened and never closed, or a line is broken"
+def _records(text: str) -> Iterator[_Record]:
+    """Yield the records from the header on, each with the line that it starts on."""
+    lines: Iterator[str] = io.StringIO(text, newline="")
+    separator, before = None, 0
+    for line in lines:
+        hint = _SEPARATOR_LINE.fullmatch(line.strip("\r\n"))
+        if hint and separator is None:
+            separator = hint[1]
+        elif not _BLANK_LINE.fullmatch(line):
+            separator = separator or max(_SEPARATORS, key=line.count)
+            lines = chain([line], lines)
+            break
+        before += 1
+    # Strict, so that a quotation mark that is out of place is an error and not a guess.
+    reader = csv.reader(lines, delimiter=separator or ",", strict=True, skipinitialspace=True)
+    while True:
+        start = before + reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            _refuse_quotation_mark(start)
+        if any(_LINE_BREAK.search(cell.strip()) for cell in cells):
+            _refuse_quotation_mark(start)
+        yield start, cells
 
 
-def _columns(header: Sequence[str]) -> tuple[str, ...]:
-    columns = tuple(name.strip() for name in header)
-    unknown = [name for name in columns if name not in _ALLOWED]
-    doubled = sorted({name for name in columns if columns.count(name) > 1} - set(unknown))
-    if len(unknown) == len(columns):
+def _refuse_quotation_mark(line: int) -> NoReturn:
+    raise UpdateFileRefused(
+        f"line {line}: a quotation mark is opened there and not closed on the same line, or stands"
+        " within a cell: it would swallow other cells or rows"
+    )
+
+
+def _columns(line: int, header: Sequence[str]) -> dict[int, str]:
+    """Return the names of the columns by their position; those without a name are left out."""
+    columns = {at: _plain_name(name) for at, name in enumerate(header) if _plain_name(name)}
+    names = list(columns.values())
+    unknown = [header[at].strip() for at, name in columns.items() if name not in _ALLOWED]
+    doubled = sorted({name for name in names if names.count(name) > 1 and name in _ALLOWED})
+    if len(unknown) == len(names):
         # Without a header these would be somebody's name and phone.
         raise UpdateFileRefused(
-            f"the first line is no header: it may name {', '.join(_ALLOWED)}, separated by comma,"
+            f"line {line} is no header: it may name {', '.join(_ALLOWED)}, separated by comma,"
             " semicolon or tab"
         )
     if unknown:
@@ -88,91 +131,45 @@ def _columns(header: Sequence[str]) -> tuple[str, ...]:
         )
     if doubled:
         raise UpdateFileRefused(f"columns named twice: {', '.join(doubled)}")
-    if _KEY not in columns:
-        raise UpdateFileRefused(f"the column {_KEY} is missing")
-    if not set(columns) & set(COLUMNS):
+    if CLIENT_ID not in names:
+        raise UpdateFileRefused(f"the column {CLIENT_ID} is missing")
+    if not set(names) & set(COLUMNS):
         raise UpdateFileRefused(f"no column to update: give one of {', '.join(COLUMNS)}")
     return columns
 
 
-def _reader(line: int) -> Callable[[str, str], Any]:
-    """Read a cell of that line by its column."""
+def _plain_name(name: str) -> str:
+    """Return a column's name without differences of case, spaces and invisible characters."""
+    words = strip_format_characters(name).casefold().split()
+    return "_".join(words)
 
-    def read(column: str, cell: str) -> Any:
+
+def _lines_up(line: int, cells: Sequence[str], *, columns: dict[int, str]) -> bool:
+    """Whether a record is a row; a blank one is none. Refuses the file when it does not line up."""
+    filled = [at for at, cell in enumerate(cells) if cell.strip()]
+    if not filled:
+        return False
+    width = max(columns) + 1
+    if len(cells) < width:
+        raise UpdateFileRefused(
+            f"line {line}: the header has {width} cells and this row {len(cells)}: a row is cut off"
+            " or a separator is missing"
+        )
+    if nameless := [at for at in filled if at not in columns]:
+        raise UpdateFileRefused(
+            f"line {line}: cell {nameless[0] + 1} stands under no name of the header: a separator"
+            " too many, or a cell that should be in quotation marks"
+        )
+    return True
+
+
+def _row(line: int, columns: dict[int, str], cells: Sequence[str]) -> FileRow:
+    values: list[Any] = []
+    objections = []
+    for at, column in columns.items():
         try:
-            return _READERS[column](cell)
-        except _UnfitCellError as error:
-            raise UpdateFileRefused(f"line {line}, column {column}: {error}") from None
-
-    return read
-
-
-class _UnfitCellError(ValueError):
-    """What a cell should have been."""
-
-
-def _read_text(cell: str) -> str | None:
-    if "\0" in cell:
-        raise _UnfitCellError("expected a text without NUL characters")
-    return cell or None
-
-
-def _read_flag(cell: str) -> bool | None:
-    if not cell.strip():
-        return None
-    flag = _FLAGS.get(cell.strip().lower())
-    if flag is None:
-        raise _UnfitCellError("expected true or false (or 1, 0, ИСТИНА, ЛОЖЬ)")
-    return flag
-
-
-def _read_date(cell: str) -> date | None:
-    if not cell.strip():
-        return None
-    for form in ("%Y-%m-%d", "%d.%m.%Y"):
-        try:
-            return datetime.strptime(cell.strip(), form).date()
-        except ValueError:
-            continue
-    raise _UnfitCellError("expected a day such as 1990-05-31 or 31.05.1990")
-
-
-def _read_integer(bits: int) -> Callable[[str], int | None]:
-    def read(cell: str) -> int | None:
-        text = cell.strip()
-        if not text:
-            return None
-        digits = text.removeprefix("-")
-        number = int(text) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
-        if number is None or not -(2 ** (bits - 1)) <= number < 2 ** (bits - 1):
-            raise _UnfitCellError("expected a whole number, in digits alone")
-        return number
-
-    return read
-
-
-def _read_client(cell: str) -> int:
-    number = _read_integer(64)(cell)
-    if number is None:
-        raise _UnfitCellError("expected the number of a client")
-    return number
-
-
-def _read_who(cell: str) -> str:
-    if not cell.strip():
-        raise _UnfitCellError("expected who asks; or leave the column out")
-    return cell.strip()
-
-
-_KINDS: dict[FieldKind, Callable[[str], Any]] = {
-    "text": _read_text,
-    "flag": _read_flag,
-    "date": _read_date,
-    "phone": _read_integer(64),
-    "gender": _read_integer(16),
-}
-_READERS: dict[str, Callable[[str], Any]] = {
-    _KEY: _read_client,
-    **{one.column: _KINDS[one.kind] for one in PROFILE_FIELDS},
-    _WHO: _read_who,
-}
+            values.append(read_cell(column, cells[at]))
+        except UnfitCellError as error:
+            values.append(None)
+            objections.append(Objection(str(error), column))
+    return FileRow(line, tuple(values), tuple(objections))

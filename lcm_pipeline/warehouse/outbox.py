@@ -41,6 +41,14 @@ update outbox.profile_updates set status = 'rejected', push_id = %(push_id)s, la
 where update_id = %(update_id)s
 """
 
+_SET_ASIDE = """
+update outbox.profile_updates
+set status = case status when 'pending' then 'rejected' else status end,
+    push_id = %(push_id)s, last_error = %(error)s
+where update_id = %(update_id)s and status in ('pending', 'sending')
+returning status
+"""
+
 _LEAVE_AS_IS = """
 update outbox.profile_updates
 set status = 'sent', push_id = %(push_id)s, sent_values = '{}', known_before = '{}', sent_at = now()
@@ -121,6 +129,15 @@ def settle_update(session: psycopg.Connection, claim: Claim, answered: Answered)
     with without_rows(f"update {claim.update_id}"):
         session.execute(query("settle_update"), values)
     return status
+
+
+def reject_update(
+    session: psycopg.Connection, push: Push, update_id: int, error: str
+) -> Settled | None:
+    """Reject an update that cannot be claimed; one that may have been sent stays in `sending`."""
+    values = {"push_id": push.push_id, "update_id": update_id, "error": error}
+    row = session.execute(_SET_ASIDE, values).fetchone()
+    return str(row[0]) if row else None
 
 
 def _status_after(claim: Claim, answered: Answered) -> Settled:

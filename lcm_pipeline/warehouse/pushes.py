@@ -24,6 +24,12 @@ select %s, %s, coalesce(max(update_id), 0) from outbox.profile_updates
 returning push_id, last_update_id
 """
 
+# Rows that a file's loading rejected belong to the push that the file was loaded for.
+_TAKE_REJECTED = """
+update outbox.profile_updates set push_id = %s
+where push_id is null and status = 'rejected' and load_digest is not null
+"""
+
 _PUT_BACK = """
 update outbox.profile_updates set status = 'pending', sent_values = null, known_before = null
 where push_id = %s and status = 'failed'
@@ -116,7 +122,9 @@ def _begin(session: psycopg.Connection, undo_of: int | None) -> Push:
     with session.transaction():
         session.execute(_BURY_DEAD)
         row = session.execute(_BEGIN, (_who(), undo_of)).fetchone()
-    assert row is not None  # noqa: S101 - `returning` answers one row
+        assert row is not None  # noqa: S101 - `returning` answers one row
+        if undo_of is None:
+            session.execute(_TAKE_REJECTED, (row[0],))
     return Push(row[0], row[1], undo_of)
 
 

@@ -47,6 +47,10 @@ class PushTaken(Exception):  # noqa: N818 - what happened to the push
         )
 
 
+# What the asking for leave raises, between the answers of the API: it ends the push.
+LEAVE_ERRORS: tuple[type[Exception], ...] = (PushTaken, psycopg.Error)
+
+
 def hold_lock(lasting: LastingSession) -> None:
     """Become the only one who pushes; raises PushRunning."""
     if not lasting.run(lambda session: _lock_patiently(session, lambda: None)):

@@ -1,6 +1,8 @@
 """`lcm push` as a user runs it: what it says, what it never says, and the code it ends with."""
 
+import contextlib
 import os
+import pty
 import signal
 import subprocess
 import time
@@ -110,6 +112,20 @@ def test_a_stopped_push_prints_its_counts_and_ends_with_1(
     assert "Traceback" not in ended.stderr
 
 
+def test_one_update_that_the_service_turns_away_ends_with_3(
+    lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
+) -> None:
+    ask_for(warehouse, [(client, {"name": NAME}) for client in clients])
+    source.service.faults.set(
+        (FaultRule(kind="forbidden", endpoint="ClientUpdate", client=clients[0]),)
+    )
+    ended = lcm()
+    assert ended.returncode == 3, ended.stderr
+    assert statuses(warehouse) == ["failed"] + ["sent"] * (len(clients) - 1)
+    assert "1 x failed: HTTP 403" in ended.stdout
+    assert NAME not in ended.stdout + ended.stderr
+
+
 def test_a_limited_push_is_done_when_its_number_is_sent(
     lcm: Any, clients: list[int], warehouse: Warehouse
 ) -> None:
@@ -135,8 +151,12 @@ def test_a_dead_service_ends_with_1_and_leaves_everything_pending(
     ("words", "text", "said"),
     [
         (("--csv", "FILE"), "client_id,nom\n7,Евлампия\n", "unknown columns: 'nom'"),
-        (("--csv", "FILE"), "client_id,phone\n7,Евлампия\n", "line 2, column phone"),
-        (("--csv", "FILE", "--dry-run"), "client_id,phone\n7,Евлампия\n", "line 2, column phone"),
+        (("--csv", "FILE"), "client_id,email,name\n7,,Евлампия\n8,,\n9,Ев", "line 4:"),
+        (("--csv", "FILE", "--dry-run"), "client_id,name\n7,Евлампия,\n8\n", "line 3:"),
+        (("--csv", "FILE"), 'client_id,name\n7,"Евлампия\n8,"Оля"\n', "line 2: a quotation mark"),
+        (("--csv", "FILE", "--show-values"), "client_id,name\n7,Евлампия\n", "with --dry-run"),
+        (("--csv", "FILE", "--dry-run", "--show-values"), "client_id,name\n7,Евлампия\n",
+         "works on a terminal alone"),
         (("--csv", "missing.csv"), "", "cannot be read: No such file"),
         (("--csv", "."), "", "cannot be read"),
         (("--csv", "FILE", "--undo", "1"), "", "either --csv or --undo"),
@@ -144,7 +164,7 @@ def test_a_dead_service_ends_with_1_and_leaves_everything_pending(
         (("--undo", "17", "--dry-run"), "", "no push 17"),
         (("--max", "0"), "", "--max"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_word_or_file_ends_with_2_and_nothing_is_stored(
     tmp_path: Path, lcm: Any, warehouse: Warehouse, words: tuple[str, ...], text: str, said: str
 ) -> None:
@@ -155,6 +175,136 @@ def test_a_wrong_word_or_file_ends_with_2_and_nothing_is_stored(
     assert "Traceback" not in ended.stderr
     assert NAME not in ended.stderr + ended.stdout
     assert outbox(warehouse) == []
+
+
+def test_a_row_that_cannot_be_read_is_rejected_and_the_others_are_sent(
+    tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
+) -> None:
+    file = write(
+        tmp_path,
+        "sep=;\r\n\r\nClient_ID ;Name;Phone;Gender;Birthdate;Allow_SMS;requested_by;;\r\n"
+        f"{clients[0]}.0;\u00a0{NAME} ;+7 (903) 111-22-33;Ж;31.05.1990 0:00;да;crm;;\r\n"
+        f"{clients[1]};{NAME};9.03E+09;;;;crm;;\r\n"
+        f"{clients[2]};#Н/Д;;;;;crm;;\r\n"
+        f"{clients[3]};{NAME};9.03E+09;;;может;;;\r\n"
+        f";;;;;;;;\r\nИтого;{NAME};;;;;;;\r\n"
+        f'{clients[4]};"  {NAME}";="89031112244";0;;FALSE;crm;;\r\n',
+    )
+    looked = lcm("--csv", file, "--dry-run")
+    assert looked.returncode == 3, looked.stderr
+    assert "2 would be sent" in looked.stdout
+    assert "4 would be rejected" in looked.stdout
+    assert "2 x phone: a number with an exponent: its digits are gone" in looked.stdout
+    for said in ("(lines 5, 7)", "1 x allow_sms: expected", "(line 7)", "(line 6)", "(line 9)"):
+        assert said in looked.stdout
+    assert outbox(warehouse) == []
+    pushed = lcm("--csv", file)
+    assert pushed.returncode == 3, pushed.stderr
+    assert statuses(warehouse) == ["sent", "rejected", "rejected", "rejected", "sent"]
+    assert "2 x rejected: phone: a number with an exponent" in pushed.stdout
+    assert "1 x not stored, as the client cannot be read: client_id: expected" in pushed.stdout
+    held = profile(source, clients[0])
+    assert (held["Name"], held["Phone"], held["Gender"], held["Birthdate"], held["AllowSms"]) == (
+        NAME, PHONE, -1, "1990-05-31", True,
+    )  # fmt: skip
+    held = profile(source, clients[4])
+    assert (held["Name"], held["Phone"], held["AllowSms"]) == (NAME, 9031112244, False)
+    rows = outbox(warehouse)
+    assert "phone: a number with an exponent" in rows[3]["last_error"]
+    assert "allow_sms: expected true or false" in rows[3]["last_error"]
+    assert "requested_by: expected who asks" in rows[3]["last_error"]
+    assert {row["push_id"] for row in rows} == {1}
+    assert outbox(warehouse, "pushes")[0]["rejected_count"] == 3
+    said = (
+        looked.stdout
+        + looked.stderr
+        + pushed.stdout
+        + pushed.stderr
+        + str([row["last_error"] for row in rows])
+    )
+    assert not [
+        planted for planted in (NAME, "Итого", "9.03E", "может", "9031112") if planted in said
+    ]
+
+
+def test_a_file_whose_rows_are_all_rejected_ends_with_3_and_sends_nothing(
+    tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
+) -> None:
+    file = write(tmp_path, f"client_id,phone\n{clients[0]},{NAME}\n{NAME},{PHONE}\n")
+    pushed = lcm("--csv", file)
+    assert pushed.returncode == 3, pushed.stderr
+    assert statuses(warehouse) == ["rejected"]
+    assert lcm().returncode == 0
+    assert source.world.profiles.updates == []
+
+
+def test_every_line_that_would_be_rejected_is_listed_however_many(
+    tmp_path: Path, lcm: Any, clients: list[int]
+) -> None:
+    numbers = [n for n in range(2, 4000) if n % 3 == 0]
+    lines = "".join(
+        f"{clients[0]},{'maybe' if n in set(numbers) else 'да'}\n" for n in range(2, 4000)
+    )
+    looked = lcm("--csv", write(tmp_path, f"client_id,allow_sms\n{lines}"), "--dry-run")
+    (told,) = [line for line in looked.stdout.splitlines() if "x allow_sms: expected" in line]
+    listed = told[told.index("(lines ") + len("(lines ") : -1]
+    assert listed.split(", ") == [str(n) for n in numbers]
+
+
+def test_a_dry_run_shows_values_on_the_terminal_of_its_user_alone(
+    tmp_path: Path,
+    lcm: Any,
+    clients: list[int],
+    warehouse: Warehouse,
+    source: RunningSimulator,
+) -> None:
+    text = f"client_id,name,phone,email\n{clients[0]},{EMAIL},{PHONE},{EMAIL}\n"
+    text += f"{clients[1]},[bold]{NAME},,\n{clients[2]},#N/A,,\n"
+    file = write(tmp_path, text)
+    shown = on_terminal(tmp_path, warehouse, "--csv", file, "--dry-run", "--show-values")
+    assert shown.returncode == 3
+    for one in (EMAIL, str(PHONE), f"[bold]{NAME}", "line 2", "nothing was sent"):
+        assert one in shown.stdout
+    hidden = on_terminal(tmp_path, warehouse, "--csv", file, "--dry-run")
+    forced = lcm("--csv", file, "--dry-run", "--show-values", FORCE_COLOR="1", TTY_COMPATIBLE="1")
+    assert (hidden.returncode, forced.returncode) == (3, 2)
+    for said in (hidden.stdout, forced.stdout, forced.stderr):
+        assert not [one for one in (EMAIL, str(PHONE), NAME) if one in said]
+    assert (outbox(warehouse), source.world.profiles.updates) == ([], [])
+
+
+def test_a_dry_run_of_an_undo_shows_what_it_would_put_back(
+    tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse
+) -> None:
+    for name in (NAME, "Ольга"):
+        ask_for(warehouse, [(clients[0], {"name": name})])
+        assert lcm().returncode == 0
+    shown = on_terminal(tmp_path, warehouse, "--undo", "2", "--dry-run", "--show-values")
+    assert (shown.returncode, NAME in shown.stdout) == (0, True)
+
+
+def on_terminal(
+    tmp_path: Path, warehouse: Warehouse, *words: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `lcm push` with a terminal as its standard output."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [LCM, "push", *words],
+        env=environment(tmp_path, LCM_DATABASE_URL=warehouse.url, TERM="dumb", COLUMNS="200"),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        os.close(theirs)
+        said = b""
+        # Linux ends the reading of a terminal whose other side is closed with an error.
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 65536):
+                said += part
+        os.close(ours)
+        code = running.wait(timeout=120)
+    return subprocess.CompletedProcess(words, code, said.decode())
 
 
 def test_a_dry_run_needs_no_service(

@@ -16,6 +16,7 @@ from lcm_pipeline.sync.write_back import PushStopped, WriteBack
 from lcm_pipeline.transform.update_files import read_updates
 from lcm_pipeline.warehouse import turns
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.loading import load_file
 from lcm_pipeline.warehouse.sessions import LastingSession
 from lcm_pipeline.warehouse.turns import PushRunning
 from tests.conftest import MakeSettings, Programme
@@ -421,6 +422,62 @@ def test_a_file_is_not_loaded_twice_while_its_rows_wait(
     assert len(outbox(warehouse)) == 4
     again = back.push(file=file)
     assert (again.unchanged, again.requests) == (4, 0)
+
+
+def test_a_file_with_rows_that_cannot_be_read_is_loaded_once(
+    source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
+) -> None:
+    lines = "".join(
+        f"{client},Анна,{'x' if n == 1 else ''}\n" for n, client in enumerate(clients[:4])
+    )
+    file = read_updates(f"client_id,name,phone\n{lines}".encode())
+    first = back.push(file=file, most=1)
+    assert (first.sent, first.rejected, first.left_over) == (1, 1, 2)
+    second = back.push(file=file)
+    assert (second.sent, second.rejected) == (2, 0)
+    assert [(row["status"], row["push_id"]) for row in outbox(warehouse)] == [
+        ("sent", 1), ("rejected", 1), ("sent", 2), ("sent", 2),
+    ]  # fmt: skip
+
+
+def test_rows_rejected_by_a_load_that_was_killed_belong_to_the_next_push(
+    source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
+) -> None:
+    file = read_updates(f"client_id,name,phone\n{clients[0]},Анна,x\n".encode())
+    with warehouse.connect(autocommit=True) as session:
+        assert load_file(session, file) == 1
+        assert load_file(session, file) == 0
+    report = back.push(file=file)
+    assert (report.rejected, len(outbox(warehouse))) == (1, 1)
+
+
+def test_what_spreadsheets_leave_in_the_outbox_by_sql_is_rejected_row_by_row(
+    source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
+) -> None:
+    bad = ["#Н/Д", "NULL", "nan", "None", "<NA>", r"\N", "\ufffd\ufffd", "????", "=A1", " #REF! "]
+    ask_for(warehouse, [(clients[n], {"name": name}) for n, name in enumerate(bad)])
+    ask_for(warehouse, [(clients[10], {"email": "a@example.ru\u200b", "name": "Анна"})])
+    ask_for(warehouse, [(clients[11], {"name": "Нан"}), (clients[12], {"name": "\u00a0Оля  "})])
+    report = back.push()
+    assert (report.rejected, report.sent, report.requests) == (len(bad) + 1, 2, 2)
+    assert profile(source, clients[12])["Name"] == "Оля"
+    told = " ".join(row["last_error"] or "" for row in outbox(warehouse))
+    assert not [name for name in (*bad, "a@example") if name in told]
+
+
+def test_spaces_round_a_text_are_no_change(
+    source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
+) -> None:
+    ask_for(warehouse, [(clients[0], {"name": "Оля"}), (clients[1], {"name": "Ира"})])
+    back.push()
+    with warehouse.connect() as session:
+        session.execute(
+            """update outbox.profile_updates set sent_values = '{"name": " Ира "}'
+            where update_id = 2"""
+        )
+    file = f'client_id,name\n{clients[0]},"  Оля "\n{clients[1]},Ира\u00a0\n'
+    report = back.push(file=read_updates(file.encode()))
+    assert (report.unchanged, report.sent, report.requests) == (2, 0, 0)
 
 
 def test_the_sync_goes_first_and_the_rate_is_never_exceeded(

@@ -73,3 +73,28 @@ def test_a_limit_holds_for_a_dry_run_too(
     source = programme(clients=10)
     wish(warehouse, source)
     assert preview_push(make_settings(source, warehouse), warehouse, most=2).to_send == 2
+
+
+def test_rows_that_cannot_be_read_are_all_noted_with_every_reason(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=10)
+    clients = enrol(warehouse, source)
+    lines = f"{clients[0]},Анна,\n{clients[1]},{'Я' * 30},x\nx,nan,9000000001\n1,Оля,x\n"
+    file = read_updates(f"client_id,name,phone\n{lines}".encode())
+    preview = preview_push(make_settings(source, warehouse), warehouse, file=file, most=1)
+    assert (preview.to_send, preview.rejected) == (1, 3)
+    assert [
+        (one.name, one.client_id, [reason.partition(":")[0] for reason in one.reasons])
+        for one in preview.listed_rejected
+    ] == [
+        ("line 3", clients[1], ["phone", "name"]),
+        ("line 4", None, ["client_id", "name"]),
+        ("line 5", 1, ["the warehouse does not know the client", "phone"]),
+    ]
+    unread = [rejects for reason, rejects in preview.reasons.items() if "phone: exp" in reason]
+    assert [rejects.lines for rejects in unread] == [[3, 5]]
+    assert "Анна" not in repr(preview)
+    shown = preview_push(make_settings(source, warehouse), warehouse, file=file, keeps_values=True)
+    assert shown.listed_to_send[0].values == {"name": "Анна"}
+    assert "Анна" not in repr(shown)

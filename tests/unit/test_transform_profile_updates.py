@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.model.payloads import SetClientUpdateRequest
-from lcm_pipeline.model.profiles import PROFILE_FIELDS, KnownProfile, ProfileUpdate
+from lcm_pipeline.model.profiles import PROFILE_FIELDS, KnownProfile, Objection, ProfileUpdate
 from lcm_pipeline.transform.profile_updates import Verdict, judge, to_request
 
 TODAY = date(2026, 3, 31)
@@ -78,6 +78,102 @@ def test_what_the_server_would_cut_or_ignore_is_an_objection(
 def test_what_the_server_keeps_is_sent(column: str, value: Any) -> None:
     found = verdict(**{column: value})
     assert (found.objections, found.values) == ((), {column: value})
+
+
+@pytest.mark.parametrize("column", ["name", "surname", "email", "contragent_id", "pos_code"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "#Н/Д", "#н/д", "#N/A", "#n/a", "#REF!", "#ССЫЛКА!", "#ЗНАЧ!", "#VALUE!", "#ДЕЛ/0!",
+        "#DIV/0!", "#ИМЯ?", "#NAME?", "#ПУСТО!", "#NULL!", "#ЧИСЛО!", "#NUM!", "#SPILL!",
+        "#ПЕРЕНОС!", "####", "#NV", "Err:502", "NULL", "null", "Null", "nan", "NaN", "NAN", "-nan",
+        "None", "NONE", "NaT", "<NA>", "<na>", r"\N", "NA", "N/A", "(null)", "[NULL]", "undefined",
+        " NULL ", "\u00a0#N/A\u202f", "nan\n",
+    ],
+)  # fmt: skip
+def test_an_error_of_a_spreadsheet_and_a_word_for_no_value_are_never_sent(
+    column: str, word: str
+) -> None:
+    others = {} if column == "name" else {"name": "Анна"}
+    found = verdict(**{column: word, **others})
+    assert not found.values
+    assert [one.column for one in found.objections] == [column]
+    assert "a word for no value" in str(found.objections[0])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("name", "\ufffd\ufffd\ufffd", "lost in a conversion"),
+        ("surname", "Сем\ufffdн", "lost in a conversion"),
+        ("contragent_id", "a\ufffd", "lost in a conversion"),
+        ("name", "ï¿½ï¿½", "lost in a conversion"),
+        ("name", "пїЅпїЅ", "lost in a conversion"),
+        ("name", "????", "lost in a conversion"),
+        ("surname", "?? ???-??", "lost in a conversion"),
+        ("pos_code", "??", "lost in a conversion"),
+        ("name", "Сем?н", "question mark"),
+        ("email", "????@????.??", "lost in a conversion"),
+        ("email", "a?b@example.ru", "question mark"),
+        ("email", "a@example.ru\u200b", "invisible"),
+        ("email", "\ufeffa@example.ru", "invisible"),
+        ("email", "a\u00ad@example.ru", "invisible"),
+        ("email", "a@exa\u2060mple.ru", "invisible"),
+        ("email", "\u202aa@example.ru\u202c", "invisible"),
+        ("email", "a@example.ru\u3164", "invisible"),
+        ("name", "Ан\u200bна", "invisible"),
+        ("surname", "Ива\u00adнова", "invisible"),
+        ("patronymic", "\u200eИльинична", "invisible"),
+        ("contragent_id", "7\u200d", "invisible"),
+        ("name", "Ан\u2028на", "control character"),
+        ("name", "=A1", "formula"),
+        ("contragent_id", "1001.0", "a fraction or an exponent"),
+        ("pos_code", "1,23E+09", "a fraction or an exponent"),
+    ],
+)
+def test_a_text_that_nobody_meant_is_never_sent(column: str, value: str, reason: str) -> None:
+    others = {} if column != "pos_code" else {"name": "Анна"}
+    (objection,) = verdict(**{column: value}, **others).objections
+    assert objection.column == column
+    assert reason in str(objection)
+    assert value not in str(objection)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("name", "Нан"), ("name", "Нона"), ("surname", "Нулин"), ("surname", "Nullmeyer"),
+        ("surname", "Нет"), ("name", "Нат"), ("name", "Нана"), ("surname", "Na"), ("surname", "На"),
+        ("name", "Анна-Мария"), ("name", "Анна Мария"), ("name", "Анна\u00a0Мария"),
+        ("surname", "О'Нил"), ("surname", "Қасым"), ("patronymic", "-"), ("contragent_id", "#17"),
+        ("contragent_id", "1e5"), ("contragent_id", "1.02"), ("email", "null@example.ru"),
+    ],
+)  # fmt: skip
+def test_a_real_name_is_not_taken_for_a_word_for_no_value(column: str, value: str) -> None:
+    found = verdict(**{column: value})
+    assert (found.objections, found.values) == ((), {column: value})
+
+
+def test_spaces_round_a_text_are_stripped() -> None:
+    sent = verdict(name="  Оля ", surname="Ким\u00a0", email="\u2003a@example.ru\n").values
+    assert sent == {"name": "Оля", "surname": "Ким", "email": "a@example.ru"}
+    assert verdict(name=" " * 9 + "Я" * 20 + " ").values == {"name": "Я" * 20}
+
+
+def test_spaces_round_a_text_are_no_change() -> None:
+    known = KnownProfile(last_sent={"name": "Оля", "surname": " Ким\u00a0"})
+    found = verdict(known, name=" Оля ", surname="Ким")
+    assert (found.objections, found.values, found.unchanged) == ((), {}, ("name", "surname"))
+
+
+def test_a_row_with_a_cell_that_cannot_be_read_is_not_sent_and_all_else_is_told() -> None:
+    unread = (Objection("expected a phone", "phone"),)
+    update = ProfileUpdate(1, 7, {"name": "Я" * 21, "surname": "Ким"}, unread=unread)
+    found = judge(update, KnownProfile(), TODAY)
+    assert not found.values
+    assert [one.column for one in found.objections] == ["phone", "name"]
+    alone = judge(ProfileUpdate(1, 7, {}, unread=unread), KnownProfile(), TODAY)
+    assert alone.objections == unread
 
 
 def test_every_objection_is_told() -> None:

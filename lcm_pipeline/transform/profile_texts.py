@@ -1,0 +1,79 @@
+"""Texts of a profile: what is stripped from them, and which of them nobody can have meant.
+
+A reason says what is wrong and never quotes the text.
+"""
+
+import re
+import unicodedata
+
+# Words that spreadsheets and programs write where there is no value, in lower case. They are
+# rejected in any case: a person who is really called Null has to be entered in the vendor's own
+# programme, since here the accident is far more likely than the name.
+_NO_VALUE = frozenset(
+    {
+        "null", "nan", "-nan", "none", "nat", "n/a", "н/д", "undefined", r"\n",
+        "#n/a", "#na", "#n/a n/a", "#н/д", "#нд", "#nv", "#getting_data", "#ожидание_данных",
+        "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan",
+    }
+)  # fmt: skip
+# `NA` is how R writes it; Na is a surname.
+_NO_VALUE_AS_WRITTEN = frozenset({"NA"})
+_BRACKETED_NO_VALUE = re.compile(
+    r"[(<\[{](null|nan|none|nat|na|n/a|undefined|blank|empty|пусто)[)>\]}]"
+)
+# `#REF!`, `#ИМЯ?` and the like in any language, a column too narrow to show, LibreOffice.
+_SPREADSHEET_ERROR = re.compile(r"#+|#\S+[!?]|(err|ошибка):\d{3}")
+
+# U+FFFD itself, and its bytes read as cp1252 and as cp1251.
+_LOST_LETTERS = ("\ufffd", "ï¿½", "пїЅ")
+_UNSENDABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+# Letters and marks that show nothing though they are no format characters.
+_BLANK_LETTERS = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]")
+
+NO_VALUE = "an error of a spreadsheet or a word for no value"
+
+
+def strip_format_characters(text: str) -> str:
+    """Return the text without characters that only steer its display, such as bidi marks."""
+    if text.isascii():
+        return text
+    return "".join(char for char in text if unicodedata.category(char) != "Cf")
+
+
+def stands_for_no_value(text: str) -> bool:
+    """Whether a stripped text is an error of a spreadsheet or a program's word for no value."""
+    lowered = text.lower()
+    return (
+        lowered in _NO_VALUE
+        or text in _NO_VALUE_AS_WRITTEN
+        or _BRACKETED_NO_VALUE.fullmatch(lowered) is not None
+        or _SPREADSHEET_ERROR.fullmatch(lowered) is not None
+    )
+
+
+def reason_against_any_text(text: str) -> str | None:
+    """Say why a stripped text can be no value of any field; None when it can."""
+    if stands_for_no_value(text):
+        return NO_VALUE
+    if any(mark in text for mark in _LOST_LETTERS) or _is_only_question_marks(text):
+        return "its letters were lost in a conversion"
+    if text.startswith("="):
+        return "a formula of a spreadsheet"
+    if _UNSENDABLE.search(text):
+        return "holds a control character"
+    if _holds_invisible(text):
+        return "holds an invisible character, such as a zero-width space"
+    return None
+
+
+def _is_only_question_marks(text: str) -> bool:
+    return "?" in text and not any(char.isalnum() for char in text)
+
+
+def _holds_invisible(text: str) -> bool:
+    if text.isascii():
+        return False
+    # Only what is not printable can be a format character, and the look-up is the slow part.
+    return _BLANK_LETTERS.search(text) is not None or (
+        not text.isprintable() and any(unicodedata.category(char) == "Cf" for char in text)
+    )

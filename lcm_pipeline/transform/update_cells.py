@@ -1,0 +1,189 @@
+"""Cells of a CSV file to values: what spreadsheets, databases and people write for one thing.
+
+A form that could mean two things is refused. Whether a value may be sent is judged later.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from lcm_pipeline.model.profiles import CLIENT_ID, PROFILE_FIELDS, REQUESTED_BY, FieldKind
+from lcm_pipeline.transform.profile_texts import (
+    NO_VALUE,
+    reason_against_any_text,
+    stands_for_no_value,
+    strip_format_characters,
+)
+
+# Excel writes ="0071" to keep a text a text; CSV doubles the quotation marks within.
+_FORMULA_TEXT = re.compile(r'=\s*"(.*)"', re.DOTALL)
+_TEXT_OF_DIGITS = re.compile(r"'(\d+)", re.ASCII)
+_SCIENTIFIC = re.compile(r"[+-]?\d+([.,]\d*)?e[+-]?\d+", re.ASCII | re.IGNORECASE)
+# Spaces, also those that do not break, may stand between thousands.
+_WHOLE = re.compile(
+    r"(?P<sign>-?)(?P<digits>\d+|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+)(?P<fraction>[.,]0+)?",
+    re.ASCII,
+)
+_MOST_DIGITS = 19
+# With a fraction the number was a float once, and a longer one has lost its last digits.
+_EXACT_DIGITS = 15
+_ZERO_FRACTION = re.compile(r"[.,]0+$")
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+", re.ASCII)
+_PHONE_SEPARATORS = re.compile(r"[\s()\u2010-\u2015\u2212-]")
+_PHONE_DIGITS = 10
+_DAY = re.compile(
+    r"(?:(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
+    r"|(?P<day2>\d{1,2})\.(?P<month2>\d{1,2})\.(?P<year2>\d{4}))"
+    r"(?P<time>(?:T|\s+)\d.*)?",
+    re.IGNORECASE,
+)
+_MIDNIGHT = re.compile(
+    r"(?:T|\s+)0?0:00(?::00(?:[.,]0+)?)?\s*(?:Z|[+-]\d\d(?::?\d\d)?)?", re.IGNORECASE
+)
+_FLAGS = {
+    **dict.fromkeys(("true", "t", "1", "yes", "y", "on", "истина", "да"), True),
+    **dict.fromkeys(("false", "f", "0", "no", "n", "off", "ложь", "нет"), False),
+}
+_GENDERS = {
+    **dict.fromkeys(("м", "муж", "мужской", "мужчина", "m", "male", "man"), 1),
+    **dict.fromkeys(("ж", "жен", "женский", "женщина", "f", "female", "woman"), -1),
+}
+
+
+class UnfitCellError(ValueError):
+    """A cell cannot be read as its column; the message says what it should be, not what it is."""
+
+
+def read_cell(column: str, cell: str) -> Any:
+    """Read a cell as its column's type; an empty one is None. Raises UnfitCellError."""
+    return _READERS[column](_unwrap(cell))
+
+
+def _unwrap(cell: str) -> str:
+    text = cell.strip()
+    if wrapped := _FORMULA_TEXT.fullmatch(text):
+        return wrapped[1].replace('""', '"').strip()
+    if digits := _TEXT_OF_DIGITS.fullmatch(text):
+        return digits[1]
+    return text
+
+
+def _read_text(text: str) -> str | None:
+    # The outbox can hold every other text, and judges it row by row.
+    if "\0" in text:
+        raise UnfitCellError("expected a text without NUL characters")
+    return text or None
+
+
+def _typed(expected: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Make a reader of cells that hold no free text: `read` returns None for what it cannot read.
+
+    expected: what the cell should have been.
+    """
+
+    def read_typed(text: str) -> Any:
+        text = strip_format_characters(text).removeprefix("'").strip()
+        if not text:
+            return None
+        if stands_for_no_value(text):
+            raise UnfitCellError(NO_VALUE)
+        value = read(text)
+        if value is None:
+            raise UnfitCellError(expected)
+        return value
+
+    return read_typed
+
+
+def _flag(text: str) -> bool | None:
+    return _FLAGS.get(_ZERO_FRACTION.sub("", text.lower()))
+
+
+def _gender(text: str) -> int | None:
+    word = text.lower().removesuffix(".")
+    return _GENDERS[word] if word in _GENDERS else _whole_number(text, bits=16)
+
+
+def _day(text: str) -> date | None:
+    found = _DAY.fullmatch(text)
+    if found is None:
+        return None
+    if found["time"] and not _MIDNIGHT.fullmatch(found["time"]):
+        raise UnfitCellError("expected a day alone, and the cell holds a time of day")
+    parts = (found[name] or found[f"{name}2"] for name in ("year", "month", "day"))
+    try:
+        return date(*map(int, parts))
+    except ValueError:
+        return None
+
+
+def _phone(text: str) -> int | None:
+    """Read 10 digits, alone or behind +7, 7 or 8; other numbers stay for the judge to name."""
+    _refuse_scientific(text)
+    whole = _ZERO_FRACTION.sub("", text)
+    # 8.900.123.45.00 ends in digits of its own, 9001234567.00 in a fraction.
+    if sum(map(str.isdigit, whole)) >= _PHONE_DIGITS:
+        text = whole
+    if _THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
+    digits = _PHONE_SEPARATORS.sub("", text.lower().removeprefix("tel:"))
+    # One dot is a fraction, several stand between groups of digits.
+    if digits.count(".") > 1:
+        digits = digits.replace(".", "")
+    has_plus = digits.startswith("+")
+    digits = digits.removeprefix("+")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
+        return None
+    if len(digits) == _PHONE_DIGITS + 1 and digits[0] in ("7" if has_plus else "78"):
+        return int(digits[1:])
+    return None if has_plus else int(digits)
+
+
+def _whole_number(text: str, *, bits: int) -> int | None:
+    _refuse_scientific(text)
+    found = _WHOLE.fullmatch(text.replace("\u2212", "-"))
+    if found is None:
+        return None
+    digits = re.sub(r"\s", "", found["digits"])
+    if len(digits) > _MOST_DIGITS or (found["fraction"] and len(digits) > _EXACT_DIGITS):
+        return None
+    number = int(found["sign"] + digits)
+    return number if -(2 ** (bits - 1)) <= number < 2 ** (bits - 1) else None
+
+
+def _refuse_scientific(text: str) -> None:
+    if _SCIENTIFIC.fullmatch(text):
+        raise UnfitCellError(
+            "a number with an exponent: its digits are gone, so format the column as text and"
+            " export it again"
+        )
+
+
+def _read_client(text: str) -> int:
+    number = _whole_number(strip_format_characters(text).removeprefix("'").strip(), bits=64)
+    if number is None:
+        raise UnfitCellError("expected the number of a client")
+    return number
+
+
+def _read_who(text: str) -> str:
+    if not text:
+        raise UnfitCellError("expected who asks; or leave the column out")
+    if reason := reason_against_any_text(text):
+        raise UnfitCellError(reason)
+    return text
+
+
+_KINDS: dict[FieldKind, Callable[[str], Any]] = {
+    "text": _read_text,
+    "flag": _typed("expected true or false (or 1, 0, yes, no, да, нет, ИСТИНА, ЛОЖЬ)", _flag),
+    "date": _typed("expected a day such as 1990-05-31 or 31.05.1990", _day),
+    "phone": _typed("expected a phone of 10 digits, alone or after +7, 7 or 8", _phone),
+    "gender": _typed("expected 1 or М, -1 or Ж (or male, female), or 0", _gender),
+}
+_READERS: dict[str, Callable[[str], Any]] = {
+    CLIENT_ID: _read_client,
+    **{one.column: _KINDS[one.kind] for one in PROFILE_FIELDS},
+    REQUESTED_BY: _read_who,
+}
