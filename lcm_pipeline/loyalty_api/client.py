@@ -130,6 +130,13 @@ class LoyaltyApi:
         other._is_sibling = True
         return other
 
+    def with_attempts(self, attempts: int) -> Self:
+        """The same client, with the same counts and login, that tries each call so many times."""
+        other = copy(self)
+        policy = replace(self._retrier.policy, attempts=attempts)
+        other._retrier = replace(self._retrier, policy=policy)
+        return other
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._identity.aclose()

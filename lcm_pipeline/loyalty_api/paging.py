@@ -91,9 +91,10 @@ async def _read(api: LoyaltyApi, endpoint: Endpoint[Any, Any], fields: Mapping[s
 
 
 def _to_look(endpoint: Endpoint[Any, Any], answer: Response) -> Look:
-    rows = getattr(answer, endpoint.rows_field or "") or []
+    rows = getattr(answer, endpoint.rows_field or "")
     total = getattr(answer, endpoint.total_field) if endpoint.total_field else None
-    page = Page(source_rows(endpoint, rows), total, _read_header(endpoint, answer))
+    header = _read_header(endpoint, answer)
+    page = Page(source_rows(endpoint, rows or []), total, header, is_null=rows is None)
     return Look(page, (answer.Message or "")[:_LONGEST_MESSAGE].strip())
 
 

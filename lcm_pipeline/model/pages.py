@@ -37,9 +37,11 @@ class Page(NamedTuple):
     header: the JSON bytes of everything in the answer beside the rows, the total and the error
     fields; None where the endpoint has nothing of that kind.
     suspicious: the answer had ErrorCode 0 and a Message that was not seen to be harmless.
+    is_null: null stood in the place of the list of rows, which is less than an empty list.
     """
 
     rows: tuple[SourceRow, ...]
     total: int | None
     header: bytes | None = None
     suspicious: bool = False
+    is_null: bool = False

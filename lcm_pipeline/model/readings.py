@@ -41,11 +41,15 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Landing:
-    """What a reading puts into staging: records by table, in the order of its landing columns."""
+    """What a reading puts into staging: records by table, in the order of its landing columns.
+
+    untold: tables of which the answer told nothing, which is not the same as no rows.
+    """
 
     records: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)
     bad_rows: list[BadRow] = field(default_factory=list)
     unknown_fields: frozenset[str] = frozenset()
+    untold: frozenset[str] = frozenset()
 
     @property
     def staged(self) -> int:

@@ -93,6 +93,7 @@ _LANDING_TYPES: tuple[tuple[type, str], ...] = (
     (sa.Date, "date"),
     (sa.Boolean, "bool"),
     (sa.Text, "text"),
+    (sa.ARRAY, "text[]"),
     (JSONB, "text"),
 )
 
@@ -270,6 +271,8 @@ favourite_stats = CoreTable(
             avg_favourite=MONEY,
             avg_all=MONEY,
         ),
+        # A header that lacks a member tells nothing of it: what is stored stays.
+        _landing_only(told=sa.ARRAY(sa.Text()), tells_groups=_FLAG),
     ),
     key=("snapshot_date", "client_id"),
     covered_by=None,

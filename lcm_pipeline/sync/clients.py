@@ -11,11 +11,20 @@ from lcm_pipeline.loyalty_api.paging import read_favourite_goods, read_page, sou
 from lcm_pipeline.model.pages import Ask, Page, SourceRow
 from lcm_pipeline.model.payloads import FavouriteGood, decode_row
 from lcm_pipeline.model.readings import Assignment, Outcome
-from lcm_pipeline.sync.driving import drive
+from lcm_pipeline.sync.driving import drive, fetch_together
+from lcm_pipeline.sync.errors import Unproven
 from lcm_pipeline.sync.feeds import Feed, Read
 from lcm_pipeline.sync.proofs import Known, Reading, pack_head, unpack_head
 from lcm_pipeline.sync.reading import read_client
 from lcm_pipeline.sync.source import Source
+from lcm_pipeline.transform.headers import holds_any
+from lcm_pipeline.transform.rows import READ_ERRORS
+from lcm_pipeline.transform.values import latest_day
+
+# An offer is for a person to choose from: dozens of goods. An answer that never ends is bounded.
+_MOST_GOODS = 10_000
+# Enough to hide the latency of a client with many offers, few enough to leave room for others.
+_GOODS_AT_ONCE = 8
 
 
 async def read_assigned_client(source: Source, feed: Feed, assignment: Assignment) -> Outcome:
@@ -23,15 +32,20 @@ async def read_assigned_client(source: Source, feed: Feed, assignment: Assignmen
     read_at = datetime.now(UTC)
     reading = await _read(source, feed, assignment)
     goods = await _read_details(source, assignment, reading) if feed.has_details else {}
-    digest = _digest(reading.header)
+    header = reading.header
+    if header is not None and not holds_any(header, feed.header_members):
+        # It tells nothing that is kept, so what is known of an earlier one stays.
+        header = None
+    digest = _digest(header)
     has_header = digest is not None and digest != assignment.header_digest
     read = Read(
         assignment.client_id,
         reading,
-        reading.header if has_header else None,
+        header if has_header else None,
         goods,
         source.zone,
         source.window.last,
+        latest_day(read_at.astimezone(source.zone).date()),
     )
     assert feed.land is not None  # noqa: S101 - every feed of clients lands rows
     landing = feed.land(read)
@@ -82,25 +96,46 @@ async def _read_details(
     fresh = [row for row in reading.rows if assignment.is_whole or row.digest not in before]
     ids = [key for row in fresh if isinstance(key := _offer_id(row), int)]
     told = _goods_told(reading)
-    return {
-        favourite_id: told[favourite_id]
-        if favourite_id in told
-        else await _read_goods(source, assignment.client_id, favourite_id)
-        for favourite_id in ids
-    }
+    to_ask = [favourite_id for favourite_id in ids if favourite_id not in told]
+
+    async def read_goods(favourite_id: int) -> tuple[SourceRow, ...]:
+        return await _read_goods(source, assignment.client_id, favourite_id)
+
+    read = await fetch_together(to_ask, read_goods, at_once=_GOODS_AT_ONCE)
+    asked = dict(zip(to_ask, read, strict=True))
+    return {one: told[one] if one in told else asked[one] for one in ids}
 
 
 async def _read_goods(source: Source, client_id: int, favourite_id: int) -> tuple[SourceRow, ...]:
+    """Read the goods of one offer; that it has none needs a second look that agrees."""
+    goods = await _look_at_goods(source, client_id, favourite_id)
+    if not goods and await _look_at_goods(source, client_id, favourite_id):
+        raise Unproven(f"the goods of offer {favourite_id} differ from one look to the next")
+    return goods
+
+
+async def _look_at_goods(
+    source: Source, client_id: int, favourite_id: int
+) -> tuple[SourceRow, ...]:
     """Read the goods of one offer to the end; they come without a total."""
     ask = Ask(source.habits.base, source.page_length)
     full_page = min(source.page_length, source.habits.largest_of_many or source.page_length)
     rows: dict[object, SourceRow] = {}
+    received = 0
     while True:
         answer = await read_favourite_goods(source.api, client_id, favourite_id, ask)
+        if answer.page.suspicious:
+            raise Unproven(f"the goods of offer {favourite_id} came with a message each time")
         fresh = [row for row in answer.page.rows if row.key not in rows]
         rows.update((row.key, row) for row in fresh)
+        received += len(answer.page.rows)
         if not fresh or len(answer.page.rows) < full_page:
             return _of_offer(tuple(rows.values()), favourite_id, answer.offer_ids)
+        if received > _MOST_GOODS:
+            raise Unproven(
+                f"the goods of offer {favourite_id} do not end: {received:,} rows came, and at most"
+                f" {_MOST_GOODS:,} are read"
+            )
         ask = ask._replace(start=ask.start + len(answer.page.rows))
 
 
@@ -118,8 +153,12 @@ def _goods_told(reading: Reading) -> dict[int, tuple[SourceRow, ...]]:
     """Goods that came without being asked for, when their Id clearly names offers."""
     if not reading.single_page or not reading.header:
         return {}
-    raws = msgspec.json.decode(reading.header, type=_Told).ListFavorites
-    rows = [source_row(FAVOURITE_GOODS, bytes(raw)) for raw in raws]
+    try:
+        raws = msgspec.json.decode(reading.header, type=_Told).ListFavorites
+    except READ_ERRORS:
+        # Whatever it is, it is no list of goods: they are asked for.
+        return {}
+    rows = [source_row(FAVOURITE_GOODS, bytes(raw)) for raw in raws or ()]
     offers = {_offer_id(row) for row in reading.rows}
     goods: dict[int, list[SourceRow]] = {}
     for row in rows:
@@ -131,13 +170,13 @@ def _goods_told(reading: Reading) -> dict[int, tuple[SourceRow, ...]]:
 
 
 class _Told(msgspec.Struct):
-    ListFavorites: list[msgspec.Raw] = []
+    ListFavorites: list[msgspec.Raw] | None = None
 
 
 def _owner(row: SourceRow) -> int | None:
     try:
         return decode_row(row.raw, FavouriteGood).Id
-    except msgspec.DecodeError:
+    except READ_ERRORS:
         return None
 
 

@@ -36,18 +36,40 @@ class Comparison:
 
 
 def compare_clients(session: Session, table: CoreTable, outcomes: Sequence[Outcome]) -> Comparison:
-    """Compare one table for the clients of some proven readings."""
+    """Compare one table for the clients of some proven readings, as far as they tell of it."""
     columns = _compared_columns(table)
-    records = (row for o in outcomes for row in o.landing.records.get(table.name, ()))
+    telling = [outcome for outcome in outcomes if table.name not in outcome.landing.untold]
+    records = [row for o in telling for row in o.landing.records.get(table.name, ())]
     theirs = _index(table, table.landing_columns, columns, records)
-    client_ids = [outcome.assignment.client_id for outcome in outcomes]
+    client_ids = [outcome.assignment.client_id for outcome in telling]
     ours = _index(table, table.columns, columns, live_rows(session, table, client_ids))
+    if "told" in table.landing_columns:
+        _take_over_untold(table, columns, records, theirs, ours)
     differences = [
         _difference(table, columns, key, theirs.get(key), ours.get(key))
         for key in theirs.keys() | ours.keys()
         if theirs.get(key) != ours.get(key)
     ]
     return Comparison(len(theirs), differences)
+
+
+def _take_over_untold(
+    table: CoreTable,
+    columns: Sequence[str],
+    records: Iterable[Row],
+    theirs: dict[Key, Row],
+    ours: dict[Key, Row],
+) -> None:
+    """Let a number that an answer did not tell be the one that is stored."""
+    keys = [name for name in table.key if name in columns]
+    told_at = table.landing_columns.index("told")
+    for record in records:
+        key = tuple(record[table.landing_columns.index(name)] for name in keys)
+        if key in ours:
+            theirs[key] = tuple(
+                there if name in record[told_at] or name in keys else here
+                for name, there, here in zip(columns, theirs[key], ours[key], strict=True)
+            )
 
 
 def _compared_columns(table: CoreTable) -> tuple[str, ...]:

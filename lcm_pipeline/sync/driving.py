@@ -1,11 +1,15 @@
 """Drives a reading: sends the requests that it wants, several at once, and hands it the pages."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from lcm_pipeline.model.pages import Ask, Page
 from lcm_pipeline.sync.proofs import Reading
 from lcm_pipeline.sync.reading import Requests
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 Fetch = Callable[[Ask], Awaitable[Page]]
 
@@ -14,7 +18,7 @@ async def drive(requests: Requests, fetch: Fetch) -> Reading:
     """Run a reading to its end; raises what the reading or a request raises."""
     asks = next(requests)
     while True:
-        pages = await _fetch_all(asks, fetch)
+        pages = await fetch_together(asks, fetch, at_once=len(asks))
         try:
             asks = requests.send(pages)
         except StopIteration as stop:
@@ -22,12 +26,26 @@ async def drive(requests: Requests, fetch: Fetch) -> Reading:
             return reading
 
 
-async def _fetch_all(asks: list[Ask], fetch: Fetch) -> list[Page]:
-    if len(asks) == 1:
-        return [await fetch(asks[0])]
-    tasks = [asyncio.ensure_future(fetch(ask)) for ask in asks]
+async def fetch_together(
+    items: Sequence[ItemT], fetch: Callable[[ItemT], Awaitable[ResultT]], *, at_once: int
+) -> list[ResultT]:
+    """Await `fetch` for each item, some at once, and return the results in order.
+
+    The first failure cancels the others and is raised.
+    """
+    if len(items) == 1:
+        return [await fetch(items[0])]
+    results: dict[int, ResultT] = {}
+    left = iter(enumerate(items))
+
+    async def work() -> None:
+        for at, item in left:
+            results[at] = await fetch(item)
+
+    tasks = [asyncio.ensure_future(work()) for _ in range(min(at_once, len(items)))]
     try:
-        return list(await asyncio.gather(*tasks))
+        await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
+    return [results[at] for at in range(len(items))]

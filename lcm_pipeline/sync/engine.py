@@ -51,6 +51,8 @@ class SyncEngine:
     warehouse: Warehouse
     progress: Progress = field(default_factory=LoggedProgress)
     open_api: OpenApi = LoyaltyApi.from_settings
+    # Days that this engine has asked for: those that came to nothing are left to the next one.
+    _polled: set[date] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def sync_registrations(self, window: Window) -> SyncReport:
         """Poll who registered: the window, the look-back, and what was never polled."""
@@ -113,24 +115,29 @@ class SyncEngine:
         return await self._sync(feed, window, enlist, read_assigned_client, shared)
 
     async def _poll_missing(self, window: Window, shared: Shared) -> None:
-        if missing := await in_thread(partial(self._days, window, only_missing=True)):
-            await self._poll(window, missing, shared)
+        """Poll the days that were never polled; those that come to nothing stay pending."""
+        missing = await in_thread(partial(self._days, window, only_missing=True))
+        if to_poll := [day for day in missing if day not in self._polled]:
+            await self._poll(window, to_poll, shared)
 
     async def _poll(self, window: Window, to_poll: Sequence[date], shared: Shared) -> SyncReport:
         def enlist(session: Session, run: Run) -> int:
             return ledger.enlist_days(session, run, to_poll)
 
         apart = shared.apart()
-        return await self._sync(REGISTRATIONS, window, enlist, read_registration_day, apart)
+        report = await self._sync(REGISTRATIONS, window, enlist, read_registration_day, apart)
+        self._polled.update(to_poll)
+        return report
 
     def _days(self, window: Window, *, only_missing: bool) -> list[date]:
         with LastingSession(self.warehouse, "lcm roster") as lasting:
             first_polled = lasting.run(roster.first_polled_day)
             begins = days.first_day(self.settings, window, first_polled)
             polled = lasting.run(lambda s: roster.polled_days(s, begins, window.last))
+            pending = lasting.run(lambda s: roster.pending_days(s, begins, window.last))
         if only_missing:
             return days.missing_days(begins, window, polled)
-        return days.days_to_poll(begins, window, polled, self.settings)
+        return days.days_to_poll(begins, window, polled - pending, self.settings)
 
     async def _sync(
         self, feed: Feed, window: Window, enlist: Enlist, read: ReadAssignment, shared: Shared

@@ -3,9 +3,15 @@
 A reading holds its place until its rows are committed, so a killed process has to ask again for
 at most LCM_CONCURRENCY readings, of all feeds that share the places. Memory holds those and one
 chunk of assignments per feed, whatever the size of the roster.
+
+Whatever one answer holds, and whatever exception it raises, it costs that client (or day) and
+nobody else: `_read_one` is the one boundary. What looks like an outage is told from clients that
+are refused for good by asking for others before the feed stops, see `_check_service`.
 """
 
 import asyncio
+import logging
+import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,25 +19,30 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from lcm_pipeline.loyalty_api.errors import (
-    ForbiddenError,
     IdentityError,
     LoyaltyApiError,
-    RequestError,
     TransientError,
 )
+from lcm_pipeline.loyalty_api.identity import LOGIN_PATH
 from lcm_pipeline.model.readings import Assignment, FetchStatus, Outcome
-from lcm_pipeline.sync.errors import SyncFailed
-from lcm_pipeline.sync.reading import Unproven
+from lcm_pipeline.sync.errors import SyncFailed, Unproven
 from lcm_pipeline.sync.threads import in_thread
 
 Read = Callable[[Assignment], Awaitable[Outcome]]
-Record = Callable[[Sequence[Outcome]], None]
+# Returns the outcomes that could not be stored, as the failures that stand in their place.
+Record = Callable[[Sequence[Outcome]], Sequence[Outcome]]
 Chunks = Iterator[Sequence[Assignment]]
+FindOthers = Callable[[], Awaitable[Sequence[Assignment]]]
+
+logger = logging.getLogger(__name__)
 
 # Long enough to gather outcomes that arrive together, short against the latency of a call.
 _LINGER_SECONDS = 0.004
 _WORTH_A_SAVE = 16
+# So many failures in a row look like an outage, or as many as are in flight when it begins.
 _FEWEST_FAILURES = 8
+# So many refusals look like a wrong token or address, while nothing was answered yet.
+_FEWEST_REFUSALS = 3
 
 
 class _Finished(NamedTuple):
@@ -46,6 +57,9 @@ class FanOut:
     places: shared with others; None for `width` of its own.
     has_succeeded: the service answered this run before, so what it refuses is about one client.
     on_handed_out: called when nothing is left to begin with.
+    find_others: names a few that the service should answer for, to be asked before the feed stops.
+    answers_elsewhere: whether the service answers for something else, so that this feed is to be
+    left as it is: what was not asked yet counts as failed. None where that is no reason to go on.
     advice: what to do when the service gives no answer, for the message of SyncFailed.
     """
 
@@ -55,9 +69,17 @@ class FanOut:
     places: asyncio.Semaphore | None = None
     has_succeeded: bool = False
     on_handed_out: Callable[[], None] = lambda: None
+    find_others: FindOthers | None = None
+    answers_elsewhere: Callable[[], Awaitable[bool]] | None = None
     advice: str = "What was read is kept: run the same command again to go on"
     _failures_in_a_row: int = field(default=0, init=False)
+    _has_failed_in_passing: bool = field(default=False, init=False)
+    _refused_in_a_row: int = field(default=0, init=False)
     _last_failure: str = field(default="", init=False)
+    _left_as_it_is: str = field(default="", init=False)
+    _answered: tuple[int, Assignment] | None = field(default=None, init=False)
+    _traced: set[str] = field(default_factory=set, init=False)
+    _checking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def run(self, chunks: Chunks) -> None:
         """Read everything; raises SyncFailed when going on makes no sense."""
@@ -78,7 +100,7 @@ class FanOut:
         finally:
             await _stop([*readers, writer, everything])
         if self._failures_in_a_row and not self.has_succeeded:
-            raise SyncFailed(self._last_failure)
+            await self._check_service(most=1)
 
     async def _work(
         self, supply: "_Supply", places: asyncio.Semaphore, finished: asyncio.Queue[_Finished]
@@ -95,29 +117,98 @@ class FanOut:
                 await is_saved
 
     async def _read_one(self, assignment: Assignment) -> Outcome:
+        """Read one; whatever is raised becomes its outcome, with the reason.
+
+        Raises SyncFailed when the service answers nobody.
+        """
+        if self._left_as_it_is:
+            return _unsuccessful(assignment, "failed", self._left_as_it_is)
         try:
             outcome = await self.read(assignment)
         except Unproven as verdict:
+            self._failures_in_a_row, self.has_succeeded = 0, True
             return _unsuccessful(assignment, "unproven", str(verdict))
-        except (IdentityError, ForbiddenError, RequestError) as error:
-            raise SyncFailed(str(error)) from error
-        except LoyaltyApiError as error:
-            self._count_failure(error)
-            return _unsuccessful(assignment, "failed", str(error))
+        except Exception as error:  # noqa: BLE001 - one odd answer must not stop the others
+            reason = self._explain(assignment, error)
+            await self._count_failure(error, reason)
+            return _unsuccessful(assignment, "failed", reason)
         self._failures_in_a_row, self.has_succeeded = 0, True
+        rows = outcome.source_total or 0
+        # The one with the fewest rows is the cheapest to ask for again.
+        if self._answered is None or rows < self._answered[0]:
+            self._answered = rows, assignment
         return outcome
 
-    def _count_failure(self, error: LoyaltyApiError) -> None:
-        """Give up when call after call fails in a way that is not about one client.
+    def _explain(self, assignment: Assignment, error: Exception) -> str:
+        """Say why a reading failed; what nobody foresaw is logged with where it was raised."""
+        if isinstance(error, LoyaltyApiError):
+            return str(error)
+        place = "".join(traceback.format_tb(error.__traceback__))
+        of_whom = f"client {assignment.client_id}" if assignment.client_id else str(assignment.day)
+        # The text of the error may quote the answer, and so personal data: its name has to do.
+        name = type(error).__name__
+        if place not in self._traced:
+            self._traced.add(place)
+            logger.error("%s: unexpected error: %s, raised at\n%s", of_whom, name, place.rstrip())
+        return f"unexpected error: {name}; see the log"
 
-        Refusals are about one client once another has succeeded; before that they are about us.
-        """
-        if not isinstance(error, TransientError) and self.has_succeeded:
-            return
+    async def _count_failure(self, error: Exception, reason: str) -> None:
+        """Count a failure, and stop the feed when so many make an outage."""
         self._failures_in_a_row += 1
-        self._last_failure = f"the service gives no answer that can be used: {error}. {self.advice}"
-        if self._failures_in_a_row >= max(_FEWEST_FAILURES, self.width):
-            raise SyncFailed(self._last_failure) from error
+        self._last_failure = reason
+        if isinstance(error, IdentityError) and error.asked.startswith(LOGIN_PATH):
+            raise SyncFailed(self._advise(reason)) from error
+        if isinstance(error, TransientError) or not isinstance(error, LoyaltyApiError):
+            self._has_failed_in_passing = True
+        if self.has_succeeded or self._has_failed_in_passing:
+            most = max(_FEWEST_FAILURES, self.width)
+        else:
+            most = _FEWEST_REFUSALS
+        if self._failures_in_a_row >= most:
+            await self._check_service(most, error)
+
+    async def _check_service(self, most: int, error: Exception | None = None) -> None:
+        """Ask for others before so many failures stop the feed; raises SyncFailed.
+
+        Those that were pending are read first: many who are refused for good look like an outage.
+        """
+        async with self._checking:
+            if self._failures_in_a_row < most or self._left_as_it_is:
+                return
+            if await self._answers_others():
+                self._failures_in_a_row, self.has_succeeded = 0, True
+            elif self._failures_in_a_row < most:
+                pass  # one of those in flight was answered meanwhile
+            elif self.answers_elsewhere is not None and await self.answers_elsewhere():
+                self._left_as_it_is = f"not asked, as others came to nothing: {self._last_failure}"
+            else:
+                raise SyncFailed(self._advise(self._last_failure)) from error
+
+    async def _answers_others(self) -> bool:
+        """Whether the service answers for one of a few others, asked at once."""
+        others = list(await self.find_others()) if self.find_others else []
+        if self._answered is not None:
+            others.append(self._answered[1])
+        tasks = [asyncio.ensure_future(self._is_answered(other)) for other in others]
+        try:
+            for task in asyncio.as_completed(tasks):
+                if await task:
+                    return True
+        finally:
+            await _stop(tasks)
+        return False
+
+    async def _is_answered(self, assignment: Assignment) -> bool:
+        try:
+            await self.read(assignment)
+        except Unproven:
+            return True
+        except Exception:  # noqa: BLE001 - any failure says that there is no answer
+            return False
+        return True
+
+    def _advise(self, reason: str) -> str:
+        return f"the service gives no answer that can be used: {reason}. {self.advice}"
 
     async def _write(self, finished: asyncio.Queue[_Finished]) -> None:
         # One save takes half of the places, so that the others are asking meanwhile: were it all of
@@ -133,7 +224,14 @@ class FanOut:
             await in_thread(partial(self._save, batch, asyncio.get_running_loop()))
 
     def _save(self, batch: Sequence[_Finished], loop: asyncio.AbstractEventLoop) -> None:
-        self.record([item.outcome for item in batch])
+        outcomes = [item.outcome for item in batch]
+        refused = self.record(outcomes)
+        stored = sum(outcome.status == "done" for outcome in outcomes) - len(refused)
+        self._refused_in_a_row = 0 if stored > 0 else self._refused_in_a_row + len(refused)
+        if self._refused_in_a_row >= max(_FEWEST_FAILURES, self.width):
+            raise SyncFailed(
+                f"the warehouse stores nothing that is read: {refused[-1].error}. {self.advice}"
+            )
         # From here: they go on two turns of the loop before the writer does.
         loop.call_soon_threadsafe(_give_back, batch)
 

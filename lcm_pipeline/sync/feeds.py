@@ -22,6 +22,7 @@ from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.readings import Assignment, Landing, Outcome
 from lcm_pipeline.sync.proofs import Reading
 from lcm_pipeline.sync.source import Source
+from lcm_pipeline.transform import favourite_headers, operations
 from lcm_pipeline.transform.favourites import land_favourites
 from lcm_pipeline.transform.leads import land_leads
 from lcm_pipeline.transform.operations import land_operations
@@ -31,7 +32,10 @@ Land = Callable[["Read"], Landing]
 
 @dataclass(frozen=True)
 class Read:
-    """A proven reading on its way to staging. header: None when it is known already."""
+    """A proven reading on its way to staging.
+
+    header: None when it is known already, or tells nothing. latest: the last plausible day.
+    """
 
     client_id: int
     reading: Reading
@@ -39,28 +43,33 @@ class Read:
     goods: dict[int, tuple[SourceRow, ...]]
     zone: ZoneInfo
     snapshot_date: date
+    latest: date
 
 
 @dataclass(frozen=True)
 class Feed:
-    """One feed. has_details: its rows have goods that are asked for one by one."""
+    """One feed. has_details: its rows have goods that are asked for one by one.
+
+    header_members: what is landed of the answer beside its rows.
+    """
 
     name: str
     endpoint: Endpoint[Any, Any]
     tables: tuple[tables.CoreTable, ...]
     land: Land | None = None
     has_details: bool = False
+    header_members: frozenset[str] = frozenset()
 
 
 ReadAssignment = Callable[[Source, Feed, Assignment], Awaitable[Outcome]]
 
 
 def _operations(read: Read) -> Landing:
-    return land_operations(read.client_id, read.reading.rows, read.header, read.zone)
+    return land_operations(read.client_id, read.reading.rows, read.header, read.zone, read.latest)
 
 
 def _leads(read: Read) -> Landing:
-    return land_leads(read.client_id, read.reading.rows, read.zone)
+    return land_leads(read.client_id, read.reading.rows, read.zone, read.latest)
 
 
 def _favourites(read: Read) -> Landing:
@@ -71,11 +80,18 @@ def _favourites(read: Read) -> Landing:
         read.goods,
         read.zone,
         read.snapshot_date,
+        read.latest,
     )
 
 
 REGISTRATIONS = Feed("registrations", CLIENT_INFO_PERIOD, (tables.registrations, tables.clients))
-OPERATIONS = Feed("operations", OPERATION_HISTORY, (tables.operations, tables.clients), _operations)
+OPERATIONS = Feed(
+    "operations",
+    OPERATION_HISTORY,
+    (tables.operations, tables.clients),
+    _operations,
+    header_members=operations.HEADER_MEMBERS,
+)
 LEADS = Feed("leads", LEADS_PAGING_INFO, (tables.leads,), _leads)
 FAVOURITES = Feed(
     "favourites",
@@ -88,6 +104,7 @@ FAVOURITES = Feed(
     ),
     _favourites,
     has_details=True,
+    header_members=favourite_headers.MEMBERS,
 )
 
 # Those that are asked for client by client, in the order in which a run reads them.

@@ -6,16 +6,27 @@ Generators here yield the requests they want (several where they can be asked at
 sent the pages, in the same order: no socket, no clock, no waiting.
 """
 
+from bisect import bisect_right, insort
 from collections.abc import Generator, Hashable
 from typing import NamedTuple
 
 from lcm_pipeline.model.pages import Ask, Page, SourceRow
+from lcm_pipeline.sync.errors import Unproven
 from lcm_pipeline.sync.seams import is_anchored, link_offset, seam_holds
 
 Asking = Generator[list[Ask], list[Page], "Look"]
 
 # Pages of a look that may be asked beyond what the total calls for, before it counts as endless.
 _SPARE_PAGES = 50
+# A heavy client has a million operations. More rows than this are no client: they fill the memory.
+MOST_ROWS = 2_000_000
+# Without a total nothing tells how long a history is: a source without an end is noticed here.
+_MOST_ROWS_UNTOLD = 1_000_000
+# Pages one after the other, at 20 ms each: half an hour for one client.
+_MOST_PAGES = 100_000
+# Pages asked at once: twice as many each time that the last ones brought rows, as a total may lie.
+# The first page vouches for the first few where it was as long as asked for.
+_FIRST_AHEAD, _MOST_AHEAD = 4, 64
 
 
 class Moved(Exception):  # noqa: N818  # not a failure: the source changed under the look
@@ -56,15 +67,15 @@ def take_look(
     if first is None:
         (first,) = yield [Ask(base, length)]
     walk = _Walk(first, check_end=check_end)
-    ahead = walk.starts_ahead()
-    if ahead:
-        pages = yield [Ask(base + at, length) for at in ahead]
-        walk.pages.update(zip(ahead, pages, strict=True))
+    at_once = _FIRST_AHEAD if len(first.rows) >= length else 1
     try:
         while not walk.finished:
             wanted = walk.advance()
             if wanted is not None:
-                (walk.pages[wanted],) = yield [Ask(base + wanted, length)]
+                ahead = walk.starts_ahead(wanted)[:at_once]
+                pages = yield [Ask(base + at, length) for at in ahead]
+                walk.take(dict(zip(ahead, pages, strict=True)))
+                at_once = min(2 * at_once, _MOST_AHEAD)
         return walk.look()
     except Moved as moved:
         moved.seen, moved.total = walk.seen(), first.total
@@ -76,6 +87,7 @@ class _Walk:
 
     def __init__(self, first: Page, *, check_end: bool) -> None:
         self.pages: dict[int, Page] = {0: first}
+        self._starts = [0]
         self.finished = False
         self._check_end = check_end
         self._first = first
@@ -84,21 +96,30 @@ class _Walk:
         self._anchored = True
         self._settle()
 
-    def starts_ahead(self) -> range:
-        """Where the pages that can be asked at once begin, known from the first page's size."""
+    def take(self, pages: dict[int, Page]) -> None:
+        """Keep pages by the index at which they begin."""
+        self.pages.update(pages)
+        for at in pages:
+            insort(self._starts, at)
+
+    def starts_ahead(self, wanted: int) -> range:
+        """Where the pages that can be asked at once begin, the wanted one first.
+
+        Known from the first page's size. Where a page further down is at hand already, the wanted
+        one only has to join it.
+        """
         size, total = len(self._first.rows), self._first.total
-        if self.finished or total is None or size < 3 or total <= size:
-            return range(0)
-        link = link_offset(self._first.rows)
-        return range(link, total, max(1, min(link, size - 2)))
+        if total is None or size < 3 or total <= wanted or self._starts[-1] > wanted:
+            return range(wanted, wanted + 1)
+        return range(wanted, total, max(1, min(link_offset(self._first.rows), size - 2)))
 
     def advance(self) -> int | None:
         """Join the next page, or answer the index at which a page is needed for that."""
         page = self.pages[self._at]
         end = self._at + len(page.rows)
         link = self._at + link_offset(page.rows)
-        following = max((at for at in self.pages if self._at < at <= link), default=None)
-        if following is None or (following < link and not self._joins(page, following, end)):
+        following = self._starts[bisect_right(self._starts, link) - 1]
+        if following <= self._at or (following < link and not self._joins(page, following, end)):
             self._guard()
             return link
         self._join(page, following)
@@ -162,7 +183,12 @@ class _Walk:
         return at + len(self.pages[at].rows)
 
     def _guard(self) -> None:
-        total = self._first.total or 0
-        expected = total // max(1, len(self._first.rows) - 2)
-        if len(self.pages) > 3 * expected + _SPARE_PAGES and self._first.total is not None:
-            raise Moved("more pages came than the total calls for")
+        """Raise where the source goes on and on."""
+        total, pages, rows = self._first.total, len(self.pages), len(self._rows)
+        if rows >= (_MOST_ROWS_UNTOLD if total is None else MOST_ROWS) or pages >= _MOST_PAGES:
+            claimed = "without a total" if total is None else f"and the source claims {total:,}"
+            raise Unproven(f"the rows do not end: {rows:,} came in {pages:,} pages, {claimed}")
+        if total is not None:
+            expected = total // max(1, len(self._first.rows) - 2)
+            if pages > 3 * expected + _SPARE_PAGES:
+                raise Moved("more pages came than the total calls for")

@@ -7,7 +7,7 @@ nothing.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from math import ceil
@@ -21,7 +21,7 @@ from lcm_pipeline.model.readings import Assignment
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync import roster
-from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.errors import SyncFailed, Unproven
 from lcm_pipeline.sync.feeds import CLIENT_FEEDS, REGISTRATIONS, Feed
 from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.source import Source
@@ -30,9 +30,12 @@ from lcm_pipeline.warehouse.planning import KnownCost, cost_of_known_clients
 from lcm_pipeline.warehouse.roster import first_polled_day, polled_days
 
 ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 _SAMPLED_DAYS = 6
 _SAMPLED_CLIENTS = 20
+# The first of a sample that may come to nothing before the service counts as down.
+_MOST_FAILURES = 3
 
 
 @dataclass(frozen=True)
@@ -122,40 +125,57 @@ async def _take_sample(settings: Settings, window: Window, days: Sequence[date])
     async with LoyaltyApi.from_settings(settings) as api:
         source = Source(api, window, settings.zone, settings.page_length)
         started = time.monotonic()
-        try:
-            clients = await _sample_days(source, _spread(days, _SAMPLED_DAYS), sample)
-            await _sample_clients(source, _spread(clients, _SAMPLED_CLIENTS), sample)
-        except LoyaltyApiError as error:
-            raise SyncFailed(f"no plan without the service: {error}") from error
+        clients = await _sample_days(source, _spread(days, _SAMPLED_DAYS), sample)
+        await _sample_clients(source, _spread(clients, _SAMPLED_CLIENTS), sample)
         sample.asked = api.counts.requests
         sample.latency = (time.monotonic() - started) / max(1, sample.asked)
     return sample
 
 
 async def _sample_days(source: Source, days: Sequence[date], sample: _Sample) -> list[int]:
-    clients: list[int] = []
-    registered = 0
-    for day in days:
+    async def read(day: date) -> set[int]:
         outcome = await read_registration_day(source, REGISTRATIONS, Assignment(0, day))
-        seen = {int(str(r[0])) for r in outcome.landing.records.get("clients", ())}
-        registered += len(seen)
-        clients.extend(seen)
-    sample.registrations_per_day = registered / max(1, len(days))
-    return clients
+        return {int(str(r[0])) for r in outcome.landing.records.get("clients", ())}
+
+    seen = await _ask_each(days, read)
+    sample.registrations_per_day = sum(map(len, seen)) / max(1, len(seen))
+    return [client_id for clients in seen for client_id in clients]
 
 
 async def _sample_clients(source: Source, clients: Sequence[int], sample: _Sample) -> None:
     ask = Ask(source.habits.base, source.page_length)
     for feed in CLIENT_FEEDS if clients else ():
-        pages = rows = 0
-        for client_id in clients:
+
+        async def read(client_id: int, feed: Feed = feed) -> tuple[int, int]:
             page = await read_page(source.api, feed.endpoint, client_id, ask)
             total = page.total if page.total is not None else len(page.rows)
             size = min(len(page.rows), source.page_length) or source.page_length
-            pages += max(1, ceil(total / size)) + (total if feed.has_details else 0)
-            rows += total
-        sample.pages[feed.name] = pages / len(clients)
-        sample.rows[feed.name] = rows / len(clients)
+            return max(1, ceil(total / size)) + (total if feed.has_details else 0), total
+
+        costs = await _ask_each(clients, read)
+        sample.pages[feed.name] = sum(pages for pages, _ in costs) / len(costs)
+        sample.rows[feed.name] = sum(rows for _, rows in costs) / len(costs)
+
+
+async def _ask_each(
+    items: Sequence[ItemT], read: Callable[[ItemT], Awaitable[ResultT]]
+) -> list[ResultT]:
+    """Read some days or clients, and leave out those that come to nothing, unless all do."""
+    results: list[ResultT] = []
+    failures: list[Exception] = []
+    for item in items:
+        try:
+            results.append(await read(item))
+        except Exception as error:  # noqa: BLE001 - one odd answer must not cost the plan
+            failures.append(error)
+            if not results and len(failures) == _MOST_FAILURES:
+                break
+    if failures and not results:
+        last = failures[-1]
+        known = isinstance(last, LoyaltyApiError | Unproven)
+        told = str(last) if known else f"unexpected error: {type(last).__name__}"
+        raise SyncFailed(f"no plan without the service: {told}") from last
+    return results
 
 
 def _spread(items: Sequence[ItemT], most: int) -> Sequence[ItemT]:

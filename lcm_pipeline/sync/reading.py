@@ -12,8 +12,9 @@ from collections.abc import Generator, Hashable, Iterable
 from dataclasses import dataclass
 
 from lcm_pipeline.model.pages import Ask, Page
+from lcm_pipeline.sync.errors import Unproven
 from lcm_pipeline.sync.growth import read_growth
-from lcm_pipeline.sync.looks import Look, Moved, take_look
+from lcm_pipeline.sync.looks import MOST_ROWS, Look, Moved, take_look
 from lcm_pipeline.sync.proofs import (
     HeadEntry,
     Known,
@@ -26,10 +27,6 @@ from lcm_pipeline.sync.proofs import (
 MOST_LOOKS = 6
 
 Requests = Generator[list[Ask], list[Page], Reading]
-
-
-class Unproven(Exception):  # noqa: N818  # a verdict on the source's answers, not a defect
-    """The answers could not be shown to be complete; the message says what did not add up."""
 
 
 @dataclass
@@ -66,6 +63,10 @@ def read_client(
     the largest such page by a reading that is not trusting.
     """
     (first,) = yield [Ask(habits.base, length)]
+    if (first.total or 0) > MOST_ROWS:
+        raise Unproven(
+            f"the source claims {first.total:,} rows; at most {MOST_ROWS:,} are read of a client"
+        )
     if known is not None and not first.suspicious:
         shortcut = None if whole and keep_head else _unchanged(first, known)
         if shortcut is None and not whole:
@@ -73,7 +74,9 @@ def read_client(
         if shortcut is not None:
             return shortcut
     trusted = trusting or len(first.rows) <= habits.trusted_page
-    look = yield from _proven_look(first, length, habits, check_end=not trusted)
+    look = yield from _proven_look(
+        first, length, habits, check_end=not trusted, had_rows=bool(known and known.total)
+    )
     return _full(look, keep_head=keep_head)
 
 
@@ -87,10 +90,10 @@ def _unchanged(first: Page, known: Known) -> Reading | None:
 
 
 def _proven_look(
-    first: Page, length: int, habits: PagingHabits, *, check_end: bool
+    first: Page, length: int, habits: PagingHabits, *, check_end: bool, had_rows: bool
 ) -> Generator[list[Ask], list[Page], Look]:
     """Look until a look is proven, by its total or by a second one that agrees."""
-    proof = _Proof(habits.base)
+    proof = _Proof(habits.base, had_rows=had_rows)
     page: Page | None = first
     for attempt in range(MOST_LOOKS):
         asked = _elsewhere(length, attempt)
@@ -114,15 +117,22 @@ def _proven_look(
         if proof.accepts(look):
             _learn(habits, look, proof.base, check_end=check_end)
             return look
+        if proof.is_vain:
+            break
     raise Unproven(proof.reason)
 
 
 class _Proof:
-    """What the looks of one reading have shown so far."""
+    """What the looks of one reading have shown so far.
 
-    def __init__(self, base: int) -> None:
+    is_vain: looking again would show the same. had_rows: the client is known to have had rows.
+    """
+
+    def __init__(self, base: int, *, had_rows: bool) -> None:
         self.base = base
         self.reason = ""
+        self.is_vain = False
+        self._had_rows = had_rows
         self._previous: Look | None = None
         self._witnessed: set[Hashable] = set()
         self._most_claimed = 0
@@ -143,6 +153,11 @@ class _Proof:
         self.witness(look.rows, look.total)
         self._previous = look
         self.reason = f"{len(look.rows)} distinct rows were seen, the source claims {look.total}"
+        if not look.rows and self._had_rows and not agreed:
+            # A history that is gone from one day to the next may be an answer that failed.
+            return False
+        # Two looks alike that fall short of the total: a third would not find what they did not.
+        self.is_vain = agreed and look.total is not None and len(look.rows) < look.total
         if look.total is None:
             return agreed and (look.anchored or complete)
         # More rows were served than were ever claimed: the totals prove nothing.

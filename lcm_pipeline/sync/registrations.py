@@ -1,57 +1,152 @@
 """Polling one registration day: ClientInfoPeriod has no paging and no total.
 
-The period is asked with a margin, since servers differ on whether its ends belong to it, and rows
-of other days are dropped. Fewer rows than before count only when a second look agrees.
+A period is asked with a margin, since servers differ on whether its ends belong to it, and rows
+of other days are dropped. Fewer rows than before count only when a second look agrees, and so does
+a null in the place of the rows. A day that takes too long in one piece is asked in smaller ones.
 """
 
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 
+from lcm_pipeline.loyalty_api.errors import (
+    LoyaltyApiError,
+    OverloadedError,
+    TooLargeError,
+    TransientError,
+    TransportError,
+    UnavailableError,
+)
 from lcm_pipeline.loyalty_api.paging import read_registrations
-from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.pages import Page, SourceRow
 from lcm_pipeline.model.payloads import SERVICE_ZONE
 from lcm_pipeline.model.readings import Assignment, Outcome
+from lcm_pipeline.sync.errors import Unproven
 from lcm_pipeline.sync.feeds import Feed
 from lcm_pipeline.sync.proofs import fingerprint
-from lcm_pipeline.sync.reading import Unproven
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.transform.clients import land_registrations, registered_on
+from lcm_pipeline.transform.values import latest_day
 
 _MARGIN = timedelta(seconds=1)
+_SMALLEST_PIECE = timedelta(minutes=1)
+# A piece that fails is cut into four: a time-out costs minutes, and halves would take twice as many
+# of them to get down to a minute.
+_CUT = 4
+# Pieces that have to be answered before a larger one is tried.
+_STEADY = 8
+_GATEWAY_TIMED_OUT = (408, 504)
 
 
 async def read_registration_day(source: Source, feed: Feed, assignment: Assignment) -> Outcome:
     """Poll one day; raises Unproven when two looks disagree, or what the API raises."""
     read_at = datetime.now(UTC)
-    rows = await _look(source, assignment)
-    digest = fingerprint(rows)
-    if (
-        len(rows) < (assignment.source_total or 0)
-        and fingerprint(await _look(source, assignment)) != digest
-    ):
+    day = _Day(source, assignment)
+    look = await day.look()
+    digest = fingerprint(look.rows)
+    is_doubtful = look.has_null or len(look.rows) < (assignment.source_total or 0)
+    if is_doubtful and fingerprint((await day.look()).rows) != digest:
         raise Unproven(f"the registrations of {assignment.day} differ from one look to the next")
     is_known = digest == assignment.fingerprint and not assignment.is_whole
     return Outcome(
         assignment,
         "done",
         read_at,
-        landing=land_registrations(assignment.day, () if is_known else rows, source.zone),
+        landing=land_registrations(
+            assignment.day, () if is_known else look.rows, source.zone, day.latest
+        ),
         reading="unchanged" if is_known else "full",
-        source_total=len(rows),
+        source_total=len(look.rows),
         fingerprint=digest,
     )
 
 
-async def _look(source: Source, assignment: Assignment) -> tuple[SourceRow, ...]:
-    """The rows of the day, and those whose day cannot be read."""
-    begins = datetime.combine(assignment.day, time(), source.zone).astimezone(SERVICE_ZONE)
-    ends = datetime.combine(assignment.day + timedelta(days=1), time(), source.zone).astimezone(
-        SERVICE_ZONE
-    )
-    page = await read_registrations(
-        source.api, (begins - _MARGIN).replace(tzinfo=None), ends.replace(tzinfo=None)
-    )
-    if page.suspicious:
-        raise Unproven(f"the registrations of {assignment.day} came with a message each time")
-    return tuple(
-        row for row in page.rows if registered_on(row, source.zone) in (assignment.day, None)
-    )
+@dataclass
+class _Look:
+    """The rows of a day, and those whose day cannot be read. has_null: a piece came as null."""
+
+    rows: list[SourceRow] = field(default_factory=list)
+    has_null: bool = False
+
+
+class _Day:
+    """One registration day, and the length of the pieces in which it is answered."""
+
+    def __init__(self, source: Source, assignment: Assignment) -> None:
+        self.latest = latest_day(datetime.now(source.zone).date())
+        self._source = source
+        self._day = assignment.day
+        # In UTC: a day of the programme's zone may have 23 or 25 hours.
+        midnights = (self._day, self._day + timedelta(days=1))
+        self._begins, self._ends = (
+            datetime.combine(day, time(), source.zone).astimezone(UTC) for day in midnights
+        )
+        self._piece = self._ends - self._begins
+
+    async def look(self) -> _Look:
+        """Read the day from its beginning to its end, in pieces where it has to be."""
+        look = _Look()
+        seen: set[Hashable] = set()
+        at, answered_in_a_row = self._begins, 0
+        while at < self._ends:
+            until = min(at + self._piece, self._ends)
+            try:
+                page = await self._read(at, until)
+            except (TransientError, TooLargeError) as error:
+                if not _may_be_too_much(error) or until - at <= _SMALLEST_PIECE:
+                    raise
+                self._piece = _cut(until - at)
+                answered_in_a_row = 0
+                continue
+            if page.suspicious:
+                raise Unproven(f"the registrations of {self._day} came with a message each time")
+            look.has_null = look.has_null or page.is_null
+            # Pieces overlap by the margin.
+            look.rows += [row for row in page.rows if row.key not in seen and self._has(row)]
+            seen.update(row.key for row in page.rows)
+            at, answered_in_a_row = until, answered_in_a_row + 1
+            if answered_in_a_row == _STEADY:
+                self._piece, answered_in_a_row = self._piece * _CUT, 0
+        return look
+
+    def _has(self, row: SourceRow) -> bool:
+        return registered_on(row, self._source.zone, self.latest) in (self._day, None)
+
+    async def _read(self, begins: datetime, ends: datetime) -> Page:
+        """Ask for a piece: hastily while a smaller one may be asked instead."""
+        beg, end = _on_service_clock(begins - _MARGIN), _on_service_clock(ends)
+        api = self._source.api
+        if ends - begins <= _SMALLEST_PIECE:
+            return await read_registrations(api.with_attempts(2), beg, end)
+        try:
+            return await read_registrations(api.with_attempts(1), beg, end)
+        except TransientError as error:
+            if _took_too_long(error) or (begins, ends) != (self._begins, self._ends):
+                raise
+        # What failed at once may pass in a moment.
+        return await read_registrations(api, beg, end)
+
+
+def _on_service_clock(moment: datetime) -> datetime:
+    return moment.astimezone(SERVICE_ZONE).replace(tzinfo=None)
+
+
+def _cut(piece: timedelta) -> timedelta:
+    seconds = int(piece.total_seconds()) // _CUT
+    return max(timedelta(seconds=seconds), _SMALLEST_PIECE)
+
+
+def _took_too_long(error: TransientError) -> bool:
+    """Whether asking for the same again would most likely take as long again."""
+    if isinstance(error, UnavailableError):
+        return error.status in _GATEWAY_TIMED_OUT
+    return _may_be_too_much(error)
+
+
+def _may_be_too_much(error: LoyaltyApiError) -> bool:
+    """Whether a smaller piece may be answered."""
+    if isinstance(error, TransportError):
+        return not error.never_sent
+    if isinstance(error, UnavailableError):
+        return not error.throttled
+    return isinstance(error, OverloadedError | TooLargeError)

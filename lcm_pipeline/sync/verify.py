@@ -116,13 +116,14 @@ class _Verifier:
     async def read(self, assignment: Assignment) -> Outcome:
         return await read_assigned_client(self.source, self.feed, assignment)
 
-    def record(self, outcomes: Sequence[Outcome]) -> None:
+    def record(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         proven = [outcome for outcome in outcomes if outcome.status == "done"]
         self.verification.unproven += len(outcomes) - len(proven)
         for comparison in self.lasting.run(lambda session: self._compare(session, proven)):
             self.verification.rows += comparison.rows
             self.verification.differences += comparison.differences
         self.progress.advance(self.feed.name, len(outcomes))
+        return ()
 
     def _compare(self, session: Session, outcomes: Sequence[Outcome]) -> list[Comparison]:
         # Clients are made of registrations; here they bring a phone alone.

@@ -9,17 +9,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from lcm_pipeline.loyalty_api.errors import LoyaltyApiError
+from lcm_pipeline.loyalty_api.errors import LoyaltyApiError, TransientError
+from lcm_pipeline.loyalty_api.paging import read_page
+from lcm_pipeline.model.pages import Ask
 from lcm_pipeline.model.readings import Assignment, Outcome
 from lcm_pipeline.settings import Settings
-from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.errors import SyncFailed, Unproven
 from lcm_pipeline.sync.fan_out import FanOut
-from lcm_pipeline.sync.feeds import REGISTRATIONS, Feed, ReadAssignment
+from lcm_pipeline.sync.feeds import FEEDS, REGISTRATIONS, Feed, ReadAssignment
 from lcm_pipeline.sync.progress import Progress
-from lcm_pipeline.sync.reading import PagingHabits, Unproven
+from lcm_pipeline.sync.reading import PagingHabits
 from lcm_pipeline.sync.reports import SyncReport
 from lcm_pipeline.sync.sharing import Shared
 from lcm_pipeline.sync.source import Source
@@ -35,6 +38,9 @@ ResultT = TypeVar("ResultT")
 
 _CHUNK = 1_000
 _MOST_ROUNDS = 5
+# Tried to learn how an endpoint pages, each alone; the checks of a run's largest pages; asked
+# before a run that gets no answers stops.
+_SCOUTS, _MOST_CHECKS, _OTHERS_ASKED = 3, 3, 3
 # A day comes in one answer, however many registered on it: few at once keep memory flat.
 _DAYS_AT_ONCE = 4
 
@@ -140,11 +146,30 @@ class Work:
             self.shared.places,
             has_succeeded=await self._has_succeeded(),
             on_handed_out=self.shared.is_through.set,
+            find_others=self._find_others,
         )
+        if self.feed is REGISTRATIONS:
+            fan_out.answers_elsewhere = partial(self._answers_for_clients, source)
         if not self.shared.is_through.is_set():
             await self.shared.turn()
             self._began = time.monotonic()
         await fan_out.run(self._chunks())
+
+    async def _find_others(self) -> Sequence[Assignment]:
+        return await self._do(
+            lambda session: ledger.others_to_ask(session, self.run, _OTHERS_ASKED)
+        )
+
+    async def _answers_for_clients(self, source: Source) -> bool:
+        """Whether the service answers for a client who is known, whatever it says of the days."""
+        known = await self._do(lambda session: roster.known_clients(session, _OTHERS_ASKED))
+        api = source.api.with_attempts(2)
+        for feed_name, client_id in known:
+            # Whatever is raised says that this one got no answer.
+            with suppress(Exception):
+                await read_page(api, FEEDS[feed_name].endpoint, client_id, Ask(1, 1))
+                return True
+        return False
 
     async def _has_succeeded(self) -> bool:
         """Whether the run read something before: alone, in an earlier round, or before a kill."""
@@ -160,16 +185,22 @@ class Work:
     async def _scout(self, source: Source) -> None:
         """Read one client alone and trust nothing, to learn how the endpoint counts its rows.
 
-        Once per endpoint: without it, each of the first readings would have to find out.
+        Once per endpoint: without it, each of the first readings would have to find out. One that
+        cannot be read tells nothing, so a few are tried.
         """
         if self.feed is REGISTRATIONS or source.habits.is_base_proven:
             return
         source.distrusts = True
         async with self.shared.places:
-            for assignment in await in_thread(lambda: next(self._chunks(), ())[:1]):
-                with suppress(Unproven, LoyaltyApiError):
+            for assignment in await in_thread(lambda: next(self._chunks(), ())[:_SCOUTS]):
+                try:
                     outcome = await self.read(source, self.feed, assignment)
-                    await in_thread(partial(self._record, [outcome]))
+                except TransientError:
+                    break
+                except Exception:  # noqa: BLE001, S112 - it is read again, and then it is told
+                    continue
+                await in_thread(partial(self._record, [outcome]))
+                break
         source.distrusts = False
         await self._keep_habits(source.habits)
 
@@ -177,34 +208,45 @@ class Work:
         """Hold the largest single page against its end; True when some have to be read again.
 
         A source that caps Length and claims the cap as the total looks complete on every page.
-        One page shown to end where its total says vouches for all that are not larger.
+        One page shown to end where its total says vouches for all that are not larger. A client
+        that cannot be read any more is left pending, and the next largest page is taken.
         """
         if self.feed is REGISTRATIONS:
             return False
-        found = await self._do(lambda session: roster.largest_single_page(session, self.run))
-        if found is None or found[1] <= source.habits.trusted_page:
-            return False
-        client_id, size = found
-        base = source.habits.base
-        source.distrusts = True
-        alone = Assignment(client_id, self.run.window.first)
-        try:
-            async with self.shared.places:
-                outcome = await self.read(source, self.feed, alone)
-            holds = outcome.source_total == size and source.habits.base == base
-        except Unproven:
-            holds = False
-        except LoyaltyApiError as error:
-            raise SyncFailed(
-                f"the largest page could not be held against its end: {error}. What was read is"
-                " kept: run the same command again to go on"
-            ) from error
-        if holds:
-            source.distrusts = False
-            return False
-        floor = size if source.habits.base == base else 0
-        await self._do(lambda s: roster.read_again(s, self.run, from_page=floor))
-        return True
+        reason = ""
+        for _ in range(_MOST_CHECKS):
+            found = await self._do(lambda session: roster.largest_single_page(session, self.run))
+            if found is None or found[1] <= source.habits.trusted_page:
+                return False
+            client_id, size = found
+            base = source.habits.base
+            source.distrusts = True
+            alone = Assignment(client_id, self.run.window.first)
+            try:
+                async with self.shared.places:
+                    outcome = await self.read(source, self.feed, alone)
+                holds = outcome.source_total == size and source.habits.base == base
+            except Unproven:
+                holds = False
+            except Exception as error:  # noqa: BLE001 - it costs this client alone
+                told = str(error) if isinstance(error, LoyaltyApiError) else type(error).__name__
+                reason = f"its page could not be held against its end: {told}"
+                failed = Outcome(alone, "failed", datetime.now(UTC), error=reason)
+                await self._do(partial(self._put_down, failed))
+                continue
+            if holds:
+                source.distrusts = False
+                return False
+            floor = size if source.habits.base == base else 0
+            await self._do(partial(roster.read_again, run=self.run, from_page=floor))
+            return True
+        raise SyncFailed(
+            f"the largest pages could not be held against their ends: {reason}. What was read is"
+            " kept: run the same command again to go on"
+        )
+
+    def _put_down(self, failed: Outcome, session: Session) -> None:
+        ledger.record_outcomes(session, self.run, self.feed.tables, [failed])
 
     def _chunks(self) -> Iterator[Sequence[Assignment]]:
         """What is left to read: first what was pending before, then the rest."""
@@ -221,12 +263,14 @@ class Work:
             )
         )
 
-    def _record(self, outcomes: Sequence[Outcome]) -> None:
+    def _record(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Store outcomes; returns those whose values the warehouse refused."""
         tables = self.feed.tables
-        self.lasting.run(
+        refused = self.lasting.run(
             lambda session: ledger.record_outcomes(session, self.run, tables, outcomes)
         )
         self.progress.advance(self.feed.name, len(outcomes))
+        return refused
 
     async def _publish(self, *, partly: bool) -> int:
         fuse, tables = self.settings.delete_fuse, self.feed.tables

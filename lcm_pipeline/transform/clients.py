@@ -17,6 +17,7 @@ from lcm_pipeline.model.readings import Landing
 from lcm_pipeline.transform.landing import LandingDraft
 from lcm_pipeline.transform.rows import read_fields
 from lcm_pipeline.transform.values import (
+    LAST_DAY,
     UnfitValueError,
     parse_dated_moment,
     parse_moment,
@@ -51,36 +52,43 @@ class ClientRecord(NamedTuple):
     extra: str | None
 
 
-def registered_on(row: SourceRow, zone: ZoneInfo) -> date | None:
-    """Return the business day of a registration row; None when its moment cannot be read."""
+def registered_on(row: SourceRow, zone: ZoneInfo, latest: date = LAST_DAY) -> date | None:
+    """Return the business day of a registration row; None when it is unreadable or implausible."""
     try:
-        return parse_dated_moment(row.moment, "RegDate", zone)[1]
+        return parse_dated_moment(row.moment, "RegDate", zone, latest)[1]
     except UnfitValueError:
         return None
 
 
-def land_registrations(day: date, rows: Sequence[SourceRow], zone: ZoneInfo) -> Landing:
-    """Land the rows of one registration day; those of other days are the caller's to drop."""
+def land_registrations(
+    day: date, rows: Sequence[SourceRow], zone: ZoneInfo, latest: date = LAST_DAY
+) -> Landing:
+    """Land the rows of one registration day; those of other days are the caller's to drop.
+
+    latest: the last plausible day; rows of later ones are set aside.
+    """
     draft = LandingDraft()
     draft.land(
         tables.registrations,
         rows,
         Registration,
-        partial(_to_registration, zone),
+        partial(_to_registration, zone, latest),
         context=str(day),
         owner=_client_or_zero,
     )
-    for client in _first_registrations(rows, zone):
+    for client in _first_registrations(rows, zone, latest):
         draft.add(tables.clients, client)
     return draft.finish()
 
 
-def _to_registration(zone: ZoneInfo, row: Registration, extra: str | None) -> RegistrationRecord:
+def _to_registration(
+    zone: ZoneInfo, latest: date, row: Registration, extra: str | None
+) -> RegistrationRecord:
     client_id = require(row.Client, "Client")
     if client_id < 1:
         raise UnfitValueError("Client: not the number of a client")
     card_number = require(row.Card, "Card")
-    registered_at, registration_date = parse_dated_moment(row.RegDate, "RegDate", zone)
+    registered_at, registration_date = parse_dated_moment(row.RegDate, "RegDate", zone, latest)
     return RegistrationRecord(
         registration_date=registration_date,
         client_id=client_id,
@@ -101,11 +109,13 @@ def _client_or_zero(row: SourceRow) -> int:
     return client_id if client_id and client_id > 0 else 0
 
 
-def _first_registrations(rows: Sequence[SourceRow], zone: ZoneInfo) -> list[ClientRecord]:
+def _first_registrations(
+    rows: Sequence[SourceRow], zone: ZoneInfo, latest: date
+) -> list[ClientRecord]:
     """Return each client once, as of the earliest of its cards, whatever the order of the rows."""
     first: dict[int, tuple[tuple[datetime, bool, int], ClientRecord]] = {}
     for row in rows:
-        client = _to_client(row, zone)
+        client = _to_client(row, zone, latest)
         if client is None or client.registered_at is None:
             continue
         rank = (client.registered_at, client.pos_id is None, client.pos_id or 0)
@@ -114,8 +124,8 @@ def _first_registrations(rows: Sequence[SourceRow], zone: ZoneInfo) -> list[Clie
     return [client for _, client in first.values()]
 
 
-def _to_client(row: SourceRow, zone: ZoneInfo) -> ClientRecord | None:
-    day = registered_on(row, zone)
+def _to_client(row: SourceRow, zone: ZoneInfo, latest: date) -> ClientRecord | None:
+    day = registered_on(row, zone, latest)
     known = read_fields(row.raw, Registration, ("Client", "RegPos"))
     if day is None or not known.Client or known.Client < 1:
         return None

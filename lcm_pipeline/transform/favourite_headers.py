@@ -4,10 +4,11 @@ The surprising fact: the averages come with any number of decimals and are round
 money, and more than two decimals of theirs are a fault.
 """
 
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import FavouriteGroup
@@ -27,7 +28,11 @@ class FavouriteGroupRecord(NamedTuple):
 
 
 class FavouriteStatsRecord(NamedTuple):
-    """The twelve numbers beside a client's offers, as of the day they were read."""
+    """The twelve numbers beside a client's offers, as of the day they were read.
+
+    told: the columns whose numbers the answer told; the others are None, and stay as they are.
+    tells_groups: the answer told which goods were chosen, though it may be none.
+    """
 
     snapshot_date: date
     client_id: int
@@ -43,42 +48,68 @@ class FavouriteStatsRecord(NamedTuple):
     sum_gain: Decimal | None
     avg_favourite: Decimal | None
     avg_all: Decimal | None
+    told: list[str]
+    tells_groups: bool
     extra: str | None
 
 
 def land_favourite_header(
     draft: LandingDraft, client_id: int, header: bytes, snapshot_date: date
 ) -> None:
-    """Land the numbers and the goods chosen; what does not fit is set aside, the rest stays."""
+    """Land the numbers and the goods chosen; what does not fit is set aside, the rest stays.
+
+    A member that is absent, or does not fit, is not told: what is stored of it stays.
+    """
     reader = HeaderReader(header)
-    if not reader.faults:
-        draft.add(tables.favourite_stats, _read_stats(reader, client_id, snapshot_date))
-    groups = [to_source_row(bytes(raw)) for raw in reader.read("GroupFavorites", ROWS) or ()]
+    groups = [to_source_row(bytes(raw)) for raw in reader.read(GROUPS, ROWS) or ()]
     to_group = partial(_to_group, client_id)
     draft.land(tables.favourite_groups, groups, FavouriteGroup, to_group, context=HEADER)
+    numbers = {column: read(reader, name) for name, (column, read) in _NUMBERS.items()}
+    told = [column for name, (column, _) in _NUMBERS.items() if name in reader.told]
+    tells_groups = GROUPS in reader.told
+    if told or tells_groups:
+        stats = FavouriteStatsRecord(
+            snapshot_date, client_id, **numbers, told=told, tells_groups=tells_groups, extra=None
+        )
+        draft.add(tables.favourite_stats, stats)
+    if not told:
+        draft.leave(tables.favourite_stats)
+    if not tells_groups:
+        draft.leave(tables.favourite_groups)
     if reader.faults:
         row = to_source_row(header)
         draft.set_aside(tables.favourite_stats, row, reader.reason, context=HEADER)
 
 
-def _read_stats(reader: HeaderReader, client_id: int, snapshot_date: date) -> FavouriteStatsRecord:
-    return FavouriteStatsRecord(
-        snapshot_date=snapshot_date,
-        client_id=client_id,
-        max_link_goods=reader.read("MaxLinkGoods", INT32),
-        now_link_goods=reader.read("NowLinkGoods", INT32),
-        remain_link_goods=reader.read("RemainLinkGoods", INT32),
-        remain_count_purchases=reader.read("RemainCountPurchases", INT32),
-        remain_gain=reader.read_amount("RemainGain", to_money),
-        remain_every_gain=reader.read_amount("RemainEveryGain", to_money),
-        count_offer=reader.read("CountOffer", INT32),
-        count_confirm=reader.read("CountConfirm", INT32),
-        count_purchases=reader.read("CountPurchases", INT32),
-        sum_gain=reader.read_amount("SumGain", to_money),
-        avg_favourite=reader.read_amount("AvgFavorite", to_average),
-        avg_all=reader.read_amount("AvgAll", to_average),
-        extra=None,
-    )
+def _read_count(reader: HeaderReader, name: str) -> int | None:
+    return reader.read(name, INT32)
+
+
+def _read_money(reader: HeaderReader, name: str) -> Decimal | None:
+    return reader.read_amount(name, to_money)
+
+
+def _read_average(reader: HeaderReader, name: str) -> Decimal | None:
+    return reader.read_amount(name, to_average)
+
+
+GROUPS = "GroupFavorites"
+# The member of the header, and how its column is filled.
+_NUMBERS: dict[str, tuple[str, Callable[[HeaderReader, str], Any]]] = {
+    "MaxLinkGoods": ("max_link_goods", _read_count),
+    "NowLinkGoods": ("now_link_goods", _read_count),
+    "RemainLinkGoods": ("remain_link_goods", _read_count),
+    "RemainCountPurchases": ("remain_count_purchases", _read_count),
+    "RemainGain": ("remain_gain", _read_money),
+    "RemainEveryGain": ("remain_every_gain", _read_money),
+    "CountOffer": ("count_offer", _read_count),
+    "CountConfirm": ("count_confirm", _read_count),
+    "CountPurchases": ("count_purchases", _read_count),
+    "SumGain": ("sum_gain", _read_money),
+    "AvgFavorite": ("avg_favourite", _read_average),
+    "AvgAll": ("avg_all", _read_average),
+}
+MEMBERS = frozenset((*_NUMBERS, GROUPS))
 
 
 def _to_group(client_id: int, group: FavouriteGroup, extra: str | None) -> FavouriteGroupRecord:

@@ -16,7 +16,7 @@ from lcm_pipeline.model.payloads import FavouriteGood, FavouriteOffer
 from lcm_pipeline.model.readings import Landing
 from lcm_pipeline.transform.favourite_headers import land_favourite_header
 from lcm_pipeline.transform.landing import LandingDraft
-from lcm_pipeline.transform.values import parse_dated_moment, parse_moment, require
+from lcm_pipeline.transform.values import LAST_DAY, parse_dated_moment, parse_moment, require
 
 
 class FavouriteOfferRecord(NamedTuple):
@@ -55,10 +55,14 @@ def land_favourites(
     goods: Mapping[int, Sequence[SourceRow]],
     zone: ZoneInfo,
     snapshot_date: date,
+    latest: date = LAST_DAY,
 ) -> Landing:
-    """Land one client's offers, the goods read by offer and, when to be staged, the header."""
+    """Land one client's offers, the goods read by offer and, when to be staged, the header.
+
+    latest: the last plausible day; offers of later ones are set aside.
+    """
     draft = LandingDraft(client_id)
-    to_offer = partial(_to_offer, client_id, zone, goods)
+    to_offer = partial(_to_offer, client_id, zone, latest, goods)
     draft.land(tables.favourite_offers, rows, FavouriteOffer, to_offer)
     for favourite_id, good_rows in goods.items():
         draft.land(
@@ -68,7 +72,9 @@ def land_favourites(
             partial(_to_good, client_id, favourite_id),
             context=str(favourite_id),
         )
-    if header is not None:
+    if header is None:
+        draft.leave(tables.favourite_groups, tables.favourite_stats)
+    else:
         land_favourite_header(draft, client_id, header, snapshot_date)
     return draft.finish()
 
@@ -76,12 +82,13 @@ def land_favourites(
 def _to_offer(
     client_id: int,
     zone: ZoneInfo,
+    latest: date,
     goods: Mapping[int, Sequence[SourceRow]],
     offer: FavouriteOffer,
     extra: str | None,
 ) -> FavouriteOfferRecord:
     favourite_id = require(offer.Id, "Id")
-    offered_at, offer_date = parse_dated_moment(offer.ProcTime, "ProcTime", zone)
+    offered_at, offer_date = parse_dated_moment(offer.ProcTime, "ProcTime", zone, latest)
     return FavouriteOfferRecord(
         offer_date=offer_date,
         client_id=client_id,

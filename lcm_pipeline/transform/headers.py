@@ -4,7 +4,7 @@ One value that does not fit costs that value alone: its fault is noted and None 
 faults of a header make one entry in quarantine.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from decimal import Decimal
 from hashlib import blake2b
 from typing import TypeVar
@@ -26,9 +26,16 @@ ROWS: msgspec.json.Decoder[list[msgspec.Raw] | None] = msgspec.json.Decoder(
 )
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_NULL = msgspec.Raw(b"null")
 
 HEADER = "header"
+
+
+def holds_any(header: bytes, names: Container[str]) -> bool:
+    """Whether a header has a member of these names, or cannot be read at all."""
+    try:
+        return any(name in names for name in _MEMBERS.decode(header))
+    except READ_ERRORS:
+        return True
 
 
 def to_source_row(raw: bytes) -> SourceRow:
@@ -37,10 +44,14 @@ def to_source_row(raw: bytes) -> SourceRow:
 
 
 class HeaderReader:
-    """Reads the members of a header and gathers what is wrong with them."""
+    """Reads the members of a header and gathers what is wrong with them.
+
+    told: the members read so far that are there, null included, and fit.
+    """
 
     def __init__(self, header: bytes) -> None:
         self.faults: list[str] = []
+        self.told: set[str] = set()
         self._members: dict[str, msgspec.Raw] = {}
         try:
             self._members = _MEMBERS.decode(header)
@@ -54,12 +65,18 @@ class HeaderReader:
 
     def read(self, name: str, decoder: msgspec.json.Decoder[ValueT]) -> ValueT | None:
         """Read one member; None when it is absent, null or does not fit."""
+        raw = self._members.get(name)
+        if raw is None:
+            return None
         try:
-            return decoder.decode(self._members.get(name, _NULL))
+            value = decoder.decode(raw)
         except msgspec.ValidationError as error:
             self.faults.append(f"{name}: {error}")
         except READ_ERRORS:
             self.faults.append(f"{name}: malformed JSON")
+        else:
+            self.told.add(name)
+            return value
         return None
 
     def read_amount(
@@ -69,5 +86,6 @@ class HeaderReader:
         try:
             return to_amount(self.read(name, _DECIMAL), name)
         except UnfitValueError as error:
+            self.told.discard(name)
             self.faults.append(str(error))
             return None

@@ -30,6 +30,7 @@ class LandingDraft:
         self._records: dict[str, dict[object, Record]] = {}
         self._bad_rows: dict[tuple[str, int, bytes, str], BadRow] = {}
         self._unknown_fields: set[str] = set()
+        self._untold: set[str] = set()
 
     def land(
         self,
@@ -60,6 +61,10 @@ class LandingDraft:
         """Keep a record that is made of no row of its own; a later one takes its place."""
         self._records.setdefault(table.name, {})[_identity_getter(table)(record)] = record
 
+    def leave(self, *tables: CoreTable) -> None:
+        """Note that the answer tells nothing of some tables."""
+        self._untold.update(table.name for table in tables)
+
     def set_aside(
         self,
         table: CoreTable,
@@ -82,6 +87,7 @@ class LandingDraft:
             {name: list(kept.values()) for name, kept in self._records.items() if kept},
             list(self._bad_rows.values()),
             frozenset(self._unknown_fields),
+            frozenset(self._untold),
         )
 
 

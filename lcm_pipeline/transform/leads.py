@@ -14,7 +14,7 @@ from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.payloads import Lead
 from lcm_pipeline.model.readings import Landing
 from lcm_pipeline.transform.landing import LandingDraft
-from lcm_pipeline.transform.values import parse_dated_moment, require
+from lcm_pipeline.transform.values import LAST_DAY, parse_dated_moment, require
 
 
 class LeadRecord(NamedTuple):
@@ -35,16 +35,20 @@ class LeadRecord(NamedTuple):
     extra: str | None
 
 
-def land_leads(client_id: int, rows: Sequence[SourceRow], zone: ZoneInfo) -> Landing:
-    """Land one client's leads."""
+def land_leads(
+    client_id: int, rows: Sequence[SourceRow], zone: ZoneInfo, latest: date = LAST_DAY
+) -> Landing:
+    """Land one client's leads; rows of days after the latest are set aside."""
     draft = LandingDraft(client_id)
-    draft.land(tables.leads, rows, Lead, partial(_to_record, client_id, zone))
+    draft.land(tables.leads, rows, Lead, partial(_to_record, client_id, zone, latest))
     return draft.finish()
 
 
-def _to_record(client_id: int, zone: ZoneInfo, lead: Lead, extra: str | None) -> LeadRecord:
+def _to_record(
+    client_id: int, zone: ZoneInfo, latest: date, lead: Lead, extra: str | None
+) -> LeadRecord:
     lead_id = require(lead.Leads, "Leads")
-    created_at, lead_date = parse_dated_moment(lead.ProcTime, "ProcTime", zone)
+    created_at, lead_date = parse_dated_moment(lead.ProcTime, "ProcTime", zone, latest)
     return LeadRecord(
         lead_date=lead_date,
         client_id=client_id,

@@ -18,11 +18,15 @@ from lcm_pipeline.transform.clients import ClientRecord
 from lcm_pipeline.transform.headers import HEADER, INT64, HeaderReader, to_source_row
 from lcm_pipeline.transform.landing import LandingDraft
 from lcm_pipeline.transform.values import (
+    LAST_DAY,
     parse_dated_moment,
     parse_moment,
     require,
     to_money,
 )
+
+# The members of a header that are landed.
+HEADER_MEMBERS = frozenset({"Phone"})
 
 
 class OperationRecord(NamedTuple):
@@ -58,22 +62,29 @@ class OperationRecord(NamedTuple):
 
 
 def land_operations(
-    client_id: int, rows: Sequence[SourceRow], header: bytes | None, zone: ZoneInfo
+    client_id: int,
+    rows: Sequence[SourceRow],
+    header: bytes | None,
+    zone: ZoneInfo,
+    latest: date = LAST_DAY,
 ) -> Landing:
-    """Land one client's operations and, when there is a header to stage, the phone in it."""
+    """Land one client's operations and, when there is a header to stage, the phone in it.
+
+    latest: the last plausible day; rows of later ones are set aside.
+    """
     draft = LandingDraft(client_id)
-    draft.land(tables.operations, rows, Operation, partial(_to_record, client_id, zone))
+    draft.land(tables.operations, rows, Operation, partial(_to_record, client_id, zone, latest))
     if header is not None:
         _land_phone(draft, client_id, header)
     return draft.finish()
 
 
 def _to_record(
-    client_id: int, zone: ZoneInfo, operation: Operation, extra: str | None
+    client_id: int, zone: ZoneInfo, latest: date, operation: Operation, extra: str | None
 ) -> OperationRecord:
     component_type = require(operation.ComponentType, "ComponentType")
     operation_id = require(operation.Id, "Id")
-    processed_at, operation_date = parse_dated_moment(operation.Proctime, "Proctime", zone)
+    processed_at, operation_date = parse_dated_moment(operation.Proctime, "Proctime", zone, latest)
     return OperationRecord(
         operation_date=operation_date,
         client_id=client_id,
@@ -106,11 +117,15 @@ def _to_record(
 
 
 def _land_phone(draft: LandingDraft, client_id: int, header: bytes) -> None:
-    """Keep the phone; 0 stands for none, and a header that does not fit tells nothing."""
+    """Keep the phone: null and 0 stand for none. A header without one tells nothing of it.
+
+    Nor does a header that does not fit: what is stored stays.
+    """
     reader = HeaderReader(header)
     phone = reader.read("Phone", INT64)
     if reader.faults:
         draft.set_aside(tables.clients, to_source_row(header), reader.reason, context=HEADER)
+    if "Phone" not in reader.told:
         return
     draft.add(
         tables.clients,

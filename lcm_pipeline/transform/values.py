@@ -16,7 +16,13 @@ from lcm_pipeline.model.payloads import SERVICE_ZONE
 
 ValueT = TypeVar("ValueT")
 
-FIRST_YEAR, LAST_YEAR = 1753, 9998
+# Rows of earlier days are the zero dates of a database (1753, 1900), not what anybody did: the
+# service is younger. Each of them would add its year to the partitions and to the daily marts.
+EARLIEST_DAY = date(2000, 1, 1)
+# How far ahead of its reading a row may be dated: clocks differ, and some things are planned.
+DAYS_AHEAD = 366
+# The last day that a partition can hold.
+LAST_DAY = date(9998, 12, 31)
 
 _MOMENT = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII
@@ -69,27 +75,42 @@ def _read_moment(text: str) -> datetime | None:
     return None if moment.year == 1 else moment.replace(tzinfo=SERVICE_ZONE).astimezone(UTC)
 
 
-def business_day(moment: datetime, zone: ZoneInfo, field: str = "moment") -> date:
-    """Return the day of a moment in the programme's zone, within the years a table can hold."""
+def latest_day(read_on: date) -> date:
+    """Return the last business day that is plausible for a row that was read on a day."""
+    return min(LAST_DAY, read_on + timedelta(days=min(DAYS_AHEAD, (LAST_DAY - read_on).days)))
+
+
+def business_day(
+    moment: datetime, zone: ZoneInfo, field: str = "moment", latest: date = LAST_DAY
+) -> date:
+    """Return the day of a moment in the programme's zone, where it is plausible.
+
+    latest: the last plausible day, see `latest_day`. Raises UnfitValueError.
+    """
     if moment.tzinfo is _MOSCOW_NOW and zone.key == SERVICE_ZONE.key:
         day = moment.date()
     else:
         try:
             day = moment.astimezone(zone).date()
         except OverflowError as error:
-            raise UnfitValueError(f"{field}: {_OUT_OF_YEARS}") from error
-    if not FIRST_YEAR <= day.year <= LAST_YEAR:
-        raise UnfitValueError(f"{field}: {_OUT_OF_YEARS}")
+            raise UnfitValueError(f"{field}: business day is outside the calendar") from error
+    if day < EARLIEST_DAY:
+        raise UnfitValueError(f"{field}: business day is before {EARLIEST_DAY}")
+    if day > LAST_DAY:
+        raise UnfitValueError(f"{field}: business day is after {LAST_DAY}")
+    if day > latest:
+        raise UnfitValueError(
+            f"{field}: business day is more than {DAYS_AHEAD} days after the reading"
+        )
     return day
 
 
-_OUT_OF_YEARS = f"business day is outside the years {FIRST_YEAR} to {LAST_YEAR}"
-
-
-def parse_dated_moment(text: str | None, field: str, zone: ZoneInfo) -> tuple[datetime, date]:
-    """Read the moment of a key, and its business day; both must be there."""
+def parse_dated_moment(
+    text: str | None, field: str, zone: ZoneInfo, latest: date = LAST_DAY
+) -> tuple[datetime, date]:
+    """Read the moment of a key, and its business day; both must be there, the day plausible."""
     moment = require(parse_moment(text, field), field)
-    return moment, business_day(moment, zone, field)
+    return moment, business_day(moment, zone, field, latest)
 
 
 def to_money(value: Decimal | None, field: str) -> Decimal | None:

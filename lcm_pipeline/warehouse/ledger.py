@@ -4,6 +4,8 @@ Rows land in staging in the same transaction as their ledger row, so a killed ru
 stopped. Staging is unlogged and empty after a crash of the server: the publish counts again.
 """
 
+import logging
+import struct
 from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
@@ -18,11 +20,30 @@ from lcm_pipeline.warehouse.runs import Run
 from lcm_pipeline.warehouse.schedules import Schedule, schedule_clients
 from lcm_pipeline.warehouse.statements import query
 
+logger = logging.getLogger(__name__)
+
 _OUTCOME_COLUMNS = (
     "client_id", "window_from", "status", "reading", "has_header", "single_page", "rows",
     "staged", "quarantined", "base_version", "read_at", "fingerprint", "head", "header_digest",
     "error",
 )  # fmt: skip
+
+# What a value may be refused with: by the server, or by the driver before it is sent. Whatever else
+# fails is no value's fault.
+_REFUSED = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,
+    ArithmeticError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+_COLUMNS = """
+select array_agg(attname::text order by attnum) from pg_attribute
+where attrelid = to_regclass('staging.' || %s) and attnum > 0 and not attisdropped
+"""
 
 
 def enlist_clients(session: psycopg.Connection, run: Run, schedule: Schedule) -> int:
@@ -78,9 +99,30 @@ def next_assignments(
         return cursor.execute(query(name), values).fetchall()
 
 
+def others_to_ask(session: psycopg.Connection, run: Run, most: int) -> list[Assignment]:
+    """A few that the service should answer for, to be asked before a run stops."""
+    name = "others_of_days" if run.feed == "registrations" else "others_of_clients"
+    values = {
+        "run_id": run.run_id,
+        "endpoint": run.feed,
+        "day": run.window.first,
+        "most": most,
+    }
+    with session.cursor(row_factory=class_row(Assignment)) as cursor:
+        return cursor.execute(query(name), values).fetchall()
+
+
 def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
-    """Make the run's landing tables where they are missing."""
+    """Make the run's landing tables where they are missing.
+
+    One that an older version of the program left with other columns is made anew: the publish
+    notices that its rows are gone, and has them read again.
+    """
     for table in tables:
+        wanted = ["fetch_id", "fetch_day", *table.landing_columns]
+        found = session.execute(_COLUMNS, (f"{table.name}_r{run.run_id}",)).fetchone()
+        if found and found[0] and found[0] != wanted:
+            session.execute(sql.SQL("drop table {}").format(staging_of(run, table)))
         columns = sql.SQL(", ").join(
             sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
             for name, kind in zip(table.landing_columns, table.landing_types, strict=True)
@@ -99,8 +141,28 @@ def staging_of(run: Run, table: CoreTable) -> sql.Identifier:
 
 def record_outcomes(
     session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], outcomes: Sequence[Outcome]
+) -> list[Outcome]:
+    """Stage the records of some outcomes and close their ledger rows, in one transaction.
+
+    Where the database refuses a value of one of them, that one is stored as failed, and the others
+    in transactions of their own. Returns those that failed so.
+    """
+    try:
+        _record(session, run, tables, outcomes)
+    except _REFUSED as error:
+        half = len(outcomes) // 2
+        if half:
+            refused = record_outcomes(session, run, tables, outcomes[:half])
+            return refused + record_outcomes(session, run, tables, outcomes[half:])
+        failed = _refused(outcomes[0], error)
+        _record(session, run, tables, [failed])
+        return [failed]
+    return []
+
+
+def _record(
+    session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], outcomes: Sequence[Outcome]
 ) -> None:
-    """Stage the records of some outcomes and close their ledger rows, in one transaction."""
     with session.transaction():
         session.execute("set local synchronous_commit = off")
         again = _close(session, run, outcomes)
@@ -109,6 +171,18 @@ def record_outcomes(
         for table in tables:
             _copy(session, run, table, outcomes)
         _quarantine(session, run, outcomes)
+
+
+def _refused(outcome: Outcome, error: Exception) -> Outcome:
+    """The outcome as a failure; the reason names the rule, never the value that broke it."""
+    rule = type(error).__name__
+    if isinstance(error, psycopg.Error) and error.sqlstate:
+        told = (error.diag.table_name, error.diag.constraint_name, error.diag.column_name)
+        rule = " ".join([f"SQLSTATE {error.sqlstate}", *(name for name in told if name)])
+    reason = f"the warehouse refused a value of the answer ({rule})"
+    one = outcome.assignment
+    logger.error("%s: %s", f"client {one.client_id}" if one.client_id else one.day, reason)
+    return Outcome(outcome.assignment, "failed", outcome.read_at, error=reason)
 
 
 def _enlist(session: psycopg.Connection, run: Run, name: str, values: dict[str, Any]) -> int:

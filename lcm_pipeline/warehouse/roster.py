@@ -5,6 +5,7 @@ from datetime import date
 import psycopg
 
 from lcm_pipeline.warehouse.runs import Run
+from lcm_pipeline.warehouse.statements import query
 
 
 def first_polled_day(session: psycopg.Connection) -> date | None:
@@ -21,6 +22,22 @@ def polled_days(session: psycopg.Connection, first: date, last: date) -> set[dat
         (first, last),
     )
     return {row[0] for row in rows.fetchall()}
+
+
+def pending_days(session: psycopg.Connection, first: date, last: date) -> set[date]:
+    """The registration days in a range whose last polling came to nothing."""
+    rows = session.execute(
+        "select registration_date from sync.registration_days"
+        " where registration_date between %s and %s and pending_since is not null",
+        (first, last),
+    )
+    return {row[0] for row in rows.fetchall()}
+
+
+def known_clients(session: psycopg.Connection, most: int) -> list[tuple[str, int]]:
+    """A few clients, with a feed to ask the service for: those that were answered before, first."""
+    rows = session.execute(query("known_clients"), {"most": most})
+    return [(row[0], row[1]) for row in rows.fetchall()]
 
 
 def newest_day(session: psycopg.Connection, endpoint: str) -> date | None:

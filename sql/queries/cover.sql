@@ -4,6 +4,3 @@ select client_id from publishing where reading = 'full' and client_id > 0;
 
 create or replace temp view covered_days as
 select window_from as registration_date from publishing where reading = 'full' and client_id = 0;
-
-create or replace temp view covered_headers as
-select client_id from publishing where has_header;

@@ -163,10 +163,11 @@ def test_feeds_that_share_places_never_hold_more_than_there_are() -> None:
         await asyncio.sleep(0.001)
         return Outcome(assignment, "done", None)  # type: ignore[arg-type]
 
-    def record(outcomes: Sequence[Outcome]) -> None:
+    def record(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         nonlocal unsaved
         time.sleep(0.002)
         unsaved -= len(outcomes)
+        return ()
 
     async def main() -> None:
         places = asyncio.Semaphore(3)

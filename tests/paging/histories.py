@@ -12,8 +12,9 @@ from multiprocessing import Pool
 from random import Random
 
 from lcm_pipeline.model.pages import Page
+from lcm_pipeline.sync.errors import Unproven
 from lcm_pipeline.sync.proofs import Known, Reading
-from lcm_pipeline.sync.reading import PagingHabits, Unproven, read_client
+from lcm_pipeline.sync.reading import PagingHabits, read_client
 from tests.paging.source import Manners, Source, version_of
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lcm_pipeline.sync.errors import Unproven
 from lcm_pipeline.sync.proofs import Known, Reading
-from lcm_pipeline.sync.reading import Unproven
 from tests.paging.histories import drive, judge, run_history
 from tests.paging.source import Manners, Source
 

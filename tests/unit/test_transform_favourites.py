@@ -26,6 +26,12 @@ NUMBERS: dict[str, Any] = {
     "AvgFavorite": Decimal("11.005"), "AvgAll": Decimal("12.3333333"), "GroupFavorites": None,
 }  # fmt: skip
 
+COLUMNS = [
+    "max_link_goods", "now_link_goods", "remain_link_goods", "remain_count_purchases",
+    "remain_gain", "remain_every_gain", "count_offer", "count_confirm", "count_purchases",
+    "sum_gain", "avg_favourite", "avg_all",
+]  # fmt: skip
+
 
 def _land(
     *rows: SourceRow,
@@ -103,19 +109,38 @@ def test_the_header_brings_the_twelve_numbers_averages_rounded() -> None:
                 remain_link_goods=3, remain_count_purchases=4, remain_gain=Decimal("5.5"),
                 remain_every_gain=Decimal("6.25"), count_offer=7, count_confirm=8,
                 count_purchases=9, sum_gain=Decimal(10), avg_favourite=Decimal("11.01"),
-                avg_all=Decimal("12.33"), extra=None,
+                avg_all=Decimal("12.33"), told=COLUMNS, tells_groups=True, extra=None,
             )
         ]
     }  # fmt: skip
 
 
-def test_numbers_that_are_absent_or_null_stay_none() -> None:
+def test_a_number_that_is_null_is_told_and_one_that_is_absent_is_not() -> None:
     landing = _land(header={"CountOffer": None, "SumGain": 0})
     (record,) = landing.records["favourite_stats"]
     assert isinstance(record, FavouriteStatsRecord)
     assert record[:2] == (SNAPSHOT, 7)
-    assert record.sum_gain == 0
-    assert {value for value in record[2:] if value is not None} == {Decimal(0)}
+    assert (record.count_offer, record.sum_gain) == (None, 0)
+    assert (record.told, record.tells_groups) == (["count_offer", "sum_gain"], False)
+    assert landing.untold == {"favourite_groups"}
+
+
+def test_goods_chosen_alone_tell_nothing_of_the_numbers() -> None:
+    landing = _land(header={"GroupFavorites": [{"Id": 1}]})
+    assert len(landing.records["favourite_groups"]) == 1
+    (record,) = landing.records["favourite_stats"]
+    assert isinstance(record, FavouriteStatsRecord)
+    assert (record.told, record.tells_groups) == ([], True)
+    assert landing.untold == {"favourite_stats"}
+
+
+@pytest.mark.parametrize("header", [{}, {"ListFavorites": []}, None])
+def test_a_header_that_tells_nothing_that_is_kept_lands_nothing(
+    header: dict[str, Any] | None,
+) -> None:
+    landing = _land(header=header)
+    assert landing.records == {}
+    assert landing.untold == {"favourite_groups", "favourite_stats"}
 
 
 def test_a_header_that_is_not_to_be_staged_lands_nothing() -> None:
@@ -141,6 +166,8 @@ def test_a_number_that_does_not_fit_costs_itself_alone(name: str, value: Any, re
     (record,) = landing.records["favourite_stats"]
     assert isinstance(record, FavouriteStatsRecord)
     assert record.now_link_goods == 2
+    told = [*record.told, "groups"] if record.tells_groups else record.told
+    assert len(told) == 12
 
 
 def test_two_numbers_that_do_not_fit_make_one_entry() -> None:

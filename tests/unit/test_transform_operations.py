@@ -80,6 +80,7 @@ def test_float_noise_is_rounded() -> None:
         ({"ComponentType": None}, "ComponentType: missing"),
         ({"Proctime": None}, "Proctime: missing"),
         ({"Proctime": "2026-02-30T25:61:00"}, "Proctime: not a date and time"),
+        ({"Proctime": "1900-01-01T00:00:00"}, "Proctime: business day is before 2000-01-01"),
         ({"ExpiryDate": "later"}, "ExpiryDate: not a date and time"),
         ({"Amount": Decimal("1.005")}, "Amount: more than two decimals"),
         ({"Pos": 2**63}, "Expected `int` <= 9223372036854775807 - at `$.Pos`"),
@@ -152,6 +153,12 @@ def test_a_table_without_records_is_left_out() -> None:
 def test_the_header_brings_the_phone_and_0_is_none(phone: bytes, kept: int | None) -> None:
     landing = _land(header=b'{"Client":7,"Phone":%s,"Card":70}' % phone)
     assert landing.records == {"clients": [ClientRecord(7, None, None, None, kept, None)]}
+
+
+@pytest.mark.parametrize("header", [b"{}", b'{"Client":7,"Card":70}'])
+def test_a_header_without_a_phone_tells_nothing_of_it(header: bytes) -> None:
+    landing = _land(header=header)
+    assert (landing.records, landing.bad_rows) == ({}, [])
 
 
 @pytest.mark.parametrize(

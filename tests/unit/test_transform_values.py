@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lcm_pipeline.transform.values import (
     UnfitValueError,
     business_day,
+    latest_day,
     parse_dated_moment,
     parse_moment,
     to_average,
@@ -124,19 +125,38 @@ def test_a_business_day_is_that_of_the_programmes_zone() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1752-12-31T23:59:59", "9999-01-01T00:00:00", "9999-12-31T23:30:00Z"]
+    ("text", "fault"),
+    [
+        ("1999-12-31T23:59:59", "is before 2000-01-01"),
+        ("1900-01-01T00:00:00", "is before 2000-01-01"),
+        ("1753-01-01T00:00:00", "is before 2000-01-01"),
+        ("1999-12-31T20:59:59Z", "is before 2000-01-01"),
+        ("2027-03-06T00:00:00", "is more than 366 days after the reading"),
+        ("2027-03-05T21:00:00Z", "is more than 366 days after the reading"),
+        ("9998-12-31T00:00:00", "is more than 366 days after the reading"),
+        ("9999-12-31T23:30:00Z", "is outside the calendar"),
+    ],
 )
-def test_a_business_day_of_a_year_without_partitions_is_refused(text: str) -> None:
-    with pytest.raises(UnfitValueError, match="ProcTime: business day is outside the years"):
-        parse_dated_moment(text, "ProcTime", MOSCOW)
+def test_an_implausible_business_day_is_refused_with_its_bound(text: str, fault: str) -> None:
+    with pytest.raises(UnfitValueError) as caught:
+        parse_dated_moment(text, "ProcTime", MOSCOW, latest_day(date(2026, 3, 4)))
+    assert str(caught.value) == f"ProcTime: business day {fault}"
 
 
-@pytest.mark.parametrize("year", [1753, 9998])
-def test_the_first_and_the_last_year_have_business_days(year: int) -> None:
-    assert parse_dated_moment(f"{year}-06-01T12:00:00", "ProcTime", MOSCOW)[1].year == year
+@pytest.mark.parametrize("text", ["2000-01-01T00:00:00", "2027-03-05T23:59:59.9999999"])
+def test_the_first_and_the_last_plausible_day_are_business_days(text: str) -> None:
+    day = parse_dated_moment(text, "ProcTime", MOSCOW, latest_day(date(2026, 3, 4)))[1]
+    assert str(day) == text[:10]
 
 
-@given(st.datetimes(datetime(1981, 1, 1), datetime(9998, 12, 30)))
+def test_without_a_reading_to_hold_it_against_any_later_day_that_a_table_holds_is_one() -> None:
+    assert latest_day(date.max) == date(9998, 12, 31)
+    assert parse_dated_moment("9998-06-01T12:00:00", "ProcTime", MOSCOW)[1] == date(9998, 6, 1)
+    with pytest.raises(UnfitValueError, match="ProcTime: business day is after 9998-12-31"):
+        parse_dated_moment("9999-01-01T00:00:00", "ProcTime", MOSCOW)
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(9998, 12, 30)))
 def test_a_naive_time_has_the_business_day_that_it_says(naive: datetime) -> None:
     assert parse_dated_moment(naive.isoformat(), "ProcTime", MOSCOW)[1] == naive.date()
 
