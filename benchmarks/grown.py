@@ -110,7 +110,10 @@ select feed, client_id, 0, 1, now(), %(last)s, %(last)s
 from core.clients
 cross join unnest(array['leads', 'favourites']) as feed;
 insert into sync.registration_days (registration_date, source_total, version, read_at)
-select registration_date, count(*), 1, now() from core.registrations group by registration_date;
+select series::date, count(registrations.client_id), 1, now()
+from generate_series(%(first)s::timestamp, %(last)s::timestamp, interval '1 day') as series
+left join core.registrations on registrations.registration_date = series::date
+group by series;
 """
 
 

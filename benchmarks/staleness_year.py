@@ -143,7 +143,7 @@ def _run_of(session: Session, source: _Source, schedule: Schedule, day: int) -> 
     }
     session.execute("analyze publishing")
     session.execute(query("remember_clients"), values)
-    session.execute(query("complete_clients"), values)
+    session.execute(query("publish_window_days"), values)
     session.execute("delete from sync.fetches where run_id = %s", (run.run_id,))
     return clients
 
@@ -167,8 +167,8 @@ def _register(session: Session, population: Population) -> None:
 
 def _lag(session: Session, endpoint: str, day: int) -> int:
     row = session.execute(
-        "select coalesce(%s - min(day) + 1, 0) from sync.window_days"
-        " where endpoint = %s and deferred > 0",
+        "select coalesce(%s - min(day) + 1, 0) from sync.day_completeness"
+        " where feed = %s and deferred > 0",
         (_date(day), endpoint),
     ).fetchone()
     return int(row[0]) if row else 0

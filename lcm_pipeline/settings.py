@@ -151,6 +151,12 @@ class Settings(BaseSettings):
     delete_fuse: Share = Field(
         0.05, description="Stop a publish that would delete more than this share"
     )
+    growth_fuse: float = Field(
+        2.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Stop a publish when a day brings more than so many times the known clients",
+    )
     push_canary: int = Field(
         20, ge=0, le=10_000, description="Profile updates sent first, before the rest of a push"
     )

@@ -290,6 +290,7 @@ clients = CoreTable(
     ),
     key=("client_id",),
     covered_by=None,
+    has_history=True,
     publish_query="publish_clients",
 )
 

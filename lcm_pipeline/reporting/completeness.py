@@ -1,7 +1,7 @@
 """How complete a day is, table by table: what every number of the page is marked by.
 
-The one surprising fact: quarantined rows belong to no day until they fit, so as long as there are
-any, no day of their table counts as complete.
+What makes a day complete is defined in the database (sync.day_completeness), and read here as
+mart.data_completeness tells it. Rows in quarantine belong to no day: they are counted beside it.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-TABLES = ("registrations", "operations", "leads", "favourite_offers")
+from lcm_pipeline.model.feeds import FEED_FACTS
+
+TABLES = tuple(facts.main_table for facts in FEED_FACTS if facts.has_marts)
 
 
 class State(IntEnum):
@@ -28,8 +30,10 @@ class State(IntEnum):
 class TableState:
     """One table on one day. share: of its clients that are proven, cut off, never rounded up.
 
+    pending: clients that the day waits for, as they failed or were never read; unread_days: of
+    them, registration days that were never read. deferred: clients that were not due yet.
     source_total, loaded_total and quarantined are rows of the whole table; a table that no reading
-    brought has no totals. clients are days for registrations, which are asked by the day.
+    brought has no totals. Registrations wait for the day itself, not for clients.
     """
 
     table: str
@@ -38,6 +42,8 @@ class TableState:
     loaded_rows: int | None = None
     clients: int | None = None
     pending: int | None = None
+    deferred: int = 0
+    unread_days: int = 0
     source_total: int | None = None
     loaded_total: int | None = None
     quarantined: int = 0
@@ -75,11 +81,13 @@ class Completeness:
             return TableState(table, State.MISSING, **whole)
         return TableState(
             table,
-            State.PARTIAL if row["pending_clients"] or whole["quarantined"] else State.COMPLETE,
+            State.COMPLETE if row["is_complete"] else State.PARTIAL,
             share=row["complete_share"],
             loaded_rows=int(row["loaded_rows"]),
             clients=int(row["clients"]),
             pending=int(row["pending_clients"]),
+            deferred=int(row["deferred_clients"]),
+            unread_days=int(row["unread_registration_days"]),
             restated_rows=int(row["restated_rows"]),
             first_published_at=row["first_published_at"],
             **whole,
@@ -94,6 +102,14 @@ class Completeness:
         shares = [self.of(table, day).share for table in tables]
         return None if None in shares else min(share for share in shares if share is not None)
 
-    def is_settled(self, tables: Iterable[str], day: date) -> bool:
-        """Whether nobody is pending for the day, quarantine apart: what charts tell days by."""
-        return self.least_share(tables, day) == 1
+    def quarantined(self, tables: Iterable[str]) -> int:
+        """The rows in quarantine of several tables, whatever their day."""
+        return sum(
+            int(newest["quarantined_total"])
+            for table in set(tables)
+            if (newest := self._newest.get(table)) is not None
+        )
+
+    def is_complete(self, tables: Iterable[str], day: date) -> bool:
+        """Whether the day is complete in all of several tables: what charts tell days by."""
+        return self.worst(tables, day) is State.COMPLETE

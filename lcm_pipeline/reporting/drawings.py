@@ -73,7 +73,9 @@ def draw_favourites(figures: Figures) -> list[Chart]:
 def draw_health(figures: Figures, table_names: dict[str, str]) -> Chart:
     """Which days of which table are complete."""
     days = [figures.day - timedelta(days=back) for back in reversed(range(TREND_DAYS))]
-    states = {(table, day): _settled_state(figures, table, day) for table in TABLES for day in days}
+    states = {
+        (table, day): figures.completeness.of(table, day).state for table in TABLES for day in days
+    }
     rows = pd.DataFrame(
         [(table_names[t], day, _STATES[state][1]) for (t, day), state in states.items()],
         columns=["name", "day", "colour"],
@@ -83,14 +85,6 @@ def draw_health(figures: Figures, table_names: dict[str, str]) -> Chart:
     return Chart(
         "Полнота по дням", "Completeness by day", words, draw_states(rows), tuple(_STATES.values())
     )
-
-
-def _settled_state(figures: Figures, table: str, day: date) -> State:
-    """Quarantine apart: its rows belong to no day."""
-    share = figures.completeness.of(table, day).share
-    if share is None:
-        return State.MISSING
-    return State.COMPLETE if share == 1 else State.PARTIAL
 
 
 def _bars(figures: Figures, answer: str, measure: Measure, colour: str) -> Chart | None:

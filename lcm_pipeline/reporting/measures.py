@@ -123,7 +123,7 @@ def days_of(figures: Figures, answer: str, measure: Measure) -> pd.DataFrame:
     rows = figures[answer].to_dict("records")
     read = [(row["day"], _read(figures, measure, row["day"], row).value) for row in rows]
     told = [
-        (day, float(value), figures.completeness.is_settled(measure.tables, day))
+        (day, float(value), figures.completeness.is_complete(measure.tables, day))
         for day, value in read
         if value is not None
     ]

@@ -52,10 +52,12 @@ def _trust(figures: Figures) -> dict[str, Any]:
         "day_en": formats.long_day(figures.day, "en"),
         "states": states,
         "overall": max(state.state for state in states),
+        "quarantined": figures.completeness.quarantined(TABLES),
         "week_before": figures.day - timedelta(days=7),
         "trust_of": lambda *tables, on=figures.day: (
             figures.completeness.worst(tables, on),
             figures.completeness.least_share(tables, on),
+            figures.completeness.quarantined(tables),
         ),
         "restated": find_restated(figures),
         "standing": figures.standing,

@@ -14,11 +14,15 @@ from lcm_pipeline.warehouse.connection import Warehouse
 
 @dataclass(frozen=True)
 class Report:
-    """The page of a day. incomplete: the tables that are not complete for it."""
+    """The page of a day. incomplete: the tables that are not complete for it.
+
+    quarantined: rows in open quarantine, of whatever day.
+    """
 
     day: date
     html: str
     incomplete: tuple[str, ...]
+    quarantined: int = 0
 
 
 def make_report(warehouse: Warehouse, day: date | None = None) -> Report:
@@ -30,7 +34,8 @@ def make_report(warehouse: Warehouse, day: date | None = None) -> Report:
     figures = read_figures(warehouse, day)
     states = table_states(figures)
     incomplete = tuple(state.table for state in states if state.state is not State.COMPLETE)
-    return Report(figures.day, build_page(figures, datetime.now(UTC)), incomplete)
+    quarantined = sum(state.quarantined for state in states)
+    return Report(figures.day, build_page(figures, datetime.now(UTC)), incomplete, quarantined)
 
 
 def save_report(report: Report, place: Path) -> None:

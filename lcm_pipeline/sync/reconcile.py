@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 import sqlalchemy as sa
 
+from lcm_pipeline.model.feeds import facts_of
 from lcm_pipeline.model.tables import CORE_TABLES, CoreTable
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.feeds import FEEDS, Feed
@@ -42,7 +43,9 @@ class TotalDifferences(NamedTuple):
 class Completeness(NamedTuple):
     """Clients registered by the end of a window, and those of them not read since it ended.
 
-    pending: as the reading failed, or none was made; deferred: as they were not due yet.
+    pending: as the reading failed, or none was made; deferred: as they were not due yet. A
+    registration day that was never read counts as one client that is pending. For registrations
+    all are days of the window.
     """
 
     clients: int
@@ -52,7 +55,7 @@ class Completeness(NamedTuple):
 
 def totals_differing(warehouse: Warehouse, feed_name: str) -> TotalDifferences:
     """The clients of a feed whose source total is not live rows plus quarantine."""
-    kind = "days" if feed_name == "registrations" else "clients"
+    kind = "days" if facts_of(feed_name).is_by_day else "clients"
     table = _main_table(FEEDS[feed_name])
     text = query(f"totals_of_{kind}").decode().format(table=table.name)
     with warehouse.connect() as session:
@@ -92,10 +95,9 @@ def orphans(warehouse: Warehouse, feed_name: str) -> int:
 
 def completeness(warehouse: Warehouse, feed_name: str, window: Window) -> Completeness:
     """How many clients the last day of the window has, and how many of them it waits for."""
-    values = {"endpoint": feed_name, "first": window.first, "last": window.last}
-    name = "completeness_of_days" if feed_name == "registrations" else "completeness_of_clients"
+    values = {"feed": feed_name, "first": window.first, "last": window.last}
     with warehouse.connect() as session:
-        row = session.execute(query(name), values).fetchone()
+        row = session.execute(query("completeness"), values).fetchone()
     return Completeness(*row) if row else Completeness(0, 0)
 
 

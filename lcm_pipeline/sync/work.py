@@ -29,7 +29,7 @@ from lcm_pipeline.sync.source import Source
 from lcm_pipeline.sync.threads import in_thread
 from lcm_pipeline.warehouse import ledger, roster
 from lcm_pipeline.warehouse.connection import Session
-from lcm_pipeline.warehouse.publish import DeleteFuseBlown, publish
+from lcm_pipeline.warehouse.publish import PublishRefused, publish
 from lcm_pipeline.warehouse.runs import Run, end_run, read_counts
 from lcm_pipeline.warehouse.sessions import LastingSession
 from lcm_pipeline.warehouse.turns import quiet_seconds, was_pushing
@@ -273,14 +273,20 @@ class Work:
         return refused
 
     async def _publish(self, *, partly: bool) -> int:
-        fuse, tables = self.settings.delete_fuse, self.feed.tables
         try:
             published = await self._do(
-                lambda session: publish(session, self.run, tables, delete_fuse=fuse, partly=partly)
+                lambda session: publish(
+                    session,
+                    self.run,
+                    self.feed.tables,
+                    delete_fuse=self.settings.delete_fuse,
+                    growth_fuse=self.settings.growth_fuse,
+                    partly=partly,
+                )
             )
-        except DeleteFuseBlown as blown:
-            await self._end("stopped", str(blown))
-            raise SyncFailed(str(blown)) from blown
+        except PublishRefused as refused:
+            await self._end("stopped", str(refused))
+            raise SyncFailed(str(refused)) from refused
         return published.again
 
     async def _recall_habits(self, habits: PagingHabits) -> None:

@@ -1,5 +1,7 @@
 """Brings the schema up to date: plain SQL files, each in one transaction, forward only; then marts.
 
+The facts of the feeds (`model.feeds`) go to `sync.feeds`, before the marts that join them.
+
 A file that was applied and has changed since is an error, never applied again. Processes that
 migrate at once wait for each other.
 """
@@ -12,6 +14,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.model.feeds import FEED_FACTS
 from lcm_pipeline.warehouse import rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.mart_installing import MartInUse, are_behind, install_marts
@@ -43,7 +46,7 @@ def migrate(warehouse: Warehouse) -> list[str]:
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
         session.add_notice_handler(_pass_on)
         rights.require_use(session)
-        if not _is_behind(session) and not are_behind(session):
+        if not _is_behind(session) and _has_feeds(session) and not are_behind(session):
             return applied
         rights.require_ownership(session)
         rights.hand_over_to_loader(session)
@@ -54,6 +57,7 @@ def migrate(warehouse: Warehouse) -> list[str]:
             if path.name not in known:
                 _apply(session, path)
                 applied.append(path.name)
+        _write_feeds(session)
         return [*applied, *_bring_marts(session)]
 
 
@@ -97,6 +101,33 @@ def _apply(session: psycopg.Connection, path: Path) -> None:
             )
     except psycopg.Error as error:
         raise MigrationError(f"{path.name} failed: {str(error).strip()}") from error
+
+
+def _feeds() -> list[tuple[str, int, str, bool, bool]]:
+    return [
+        (facts.name, position, facts.main_table, facts.is_by_day, facts.has_marts)
+        for position, facts in enumerate(FEED_FACTS, start=1)
+    ]
+
+
+def _has_feeds(session: psycopg.Connection) -> bool:
+    """Whether sync.feeds holds the facts of this version."""
+    rows = session.execute(
+        "select feed, position, main_table, is_by_day, has_marts from sync.feeds order by position"
+    )
+    return rows.fetchall() == _feeds()
+
+
+def _write_feeds(session: psycopg.Connection) -> None:
+    if _has_feeds(session):
+        return
+    with session.transaction():
+        session.execute("delete from sync.feeds")
+        session.cursor().executemany(
+            "insert into sync.feeds (feed, position, main_table, is_by_day, has_marts)"
+            " values (%s, %s, %s, %s, %s)",
+            _feeds(),
+        )
 
 
 def _bring_marts(session: psycopg.Connection) -> list[str]:

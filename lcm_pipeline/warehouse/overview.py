@@ -11,10 +11,12 @@ from lcm_pipeline.warehouse.statements import query
 
 @dataclass(frozen=True)
 class FeedOverview:
-    """One feed. complete_through: the last business day with nothing missing before it, or None.
+    """One feed, as the view sync.feed_completeness defines it, so as the marts tell it too.
 
-    rows: rows of its main table that the source has. pending: clients (days) not proven.
-    deferred: clients not read since the newest day ended, as they were not due yet.
+    complete_through: the last business day that is complete with all days before it, or None.
+    rows: rows of its main table that the source has, without those in quarantine. pending: clients
+    (days, for registrations) that have no proof; deferred: clients that were not due yet; both of
+    the newest day. quarantined: rows in open quarantine, which no day waits for.
     """
 
     feed: str

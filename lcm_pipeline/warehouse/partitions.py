@@ -1,7 +1,8 @@
 """Monthly partitions, made ahead and on demand; there is no default partition.
 
 A partition is made as a table of its own and then attached: unlike `create table … partition of`,
-that does not lock readers of the parent out.
+that does not lock readers of the parent out. Only months that a row can plausibly be dated in get
+one: a table for each month since 1753 would make every query and every backup crawl.
 """
 
 from collections.abc import Iterable
@@ -11,8 +12,16 @@ import psycopg
 from psycopg import sql
 
 MONTHS_AHEAD = 3
+# No programme is older: the same day as mart.first_plausible_day().
+FIRST_PLAUSIBLE_DAY = date(2000, 1, 1)
+# Rows of the future go to quarantine before; this is the last line, and holds for any caller.
+MOST_YEARS_AHEAD = 10
 _LOCK = 0x6C636D02
 _PARENT_LOCK_TIMEOUT = "10s"
+
+
+class MonthsRefused(ValueError):  # noqa: N818 - the name that the message completes
+    """Rows are dated in months that no partition is made for; nothing was made."""
 
 
 def month_of(day: date) -> date:
@@ -28,9 +37,21 @@ def next_month(month: date) -> date:
 def ensure_partitions(
     session: psycopg.Connection, schema: str, table: str, months: Iterable[date]
 ) -> list[str]:
-    """Make the missing partitions of `schema.table`; an autocommit session. Answers their names."""
+    """Make the missing partitions of `schema.table`; an autocommit session. Answers their names.
+
+    Raises MonthsRefused for months before FIRST_PLAUSIBLE_DAY, or more than MOST_YEARS_AHEAD years
+    from today, that have no partition yet.
+    """
     wanted = {month_of(month) for month in months}
     missing = sorted(wanted - _existing(session, schema, table))
+    first, this = month_of(FIRST_PLAUSIBLE_DAY), month_of(datetime.now(UTC).date())
+    last = this.replace(year=this.year + MOST_YEARS_AHEAD)
+    if absurd := [month for month in missing if not first <= month <= last]:
+        others = f" and {len(absurd) - 1:,} other months" if len(absurd) > 1 else ""
+        raise MonthsRefused(
+            f"{schema}.{table}: rows are dated in {absurd[0].isoformat()[:7]}{others}, but only"
+            f" months from {first.isoformat()[:7]} to {last.isoformat()[:7]} get a partition"
+        )
     return [_make(session, schema, table, month) for month in missing]
 
 

@@ -4,20 +4,25 @@ A fetch is taken when its staged records are all there and nobody published the 
 it was read; otherwise it is read again, or counts as superseded by a newer reading. While some
 have to be read again nothing is published, or a reader would see a part of the day. One advisory
 lock lets publishes follow each other; readers are never locked out.
+
+Three fuses hold what is about to be written against what is stored, since a source that fails may
+answer like one that is right: rows that vanish, phones that vanish, a roster that grows suddenly.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.model.feeds import facts_of
 from lcm_pipeline.model.tables import NAMED_THINGS, WHOLE_OFFERS, CoreTable
 from lcm_pipeline.warehouse import upserts
 from lcm_pipeline.warehouse.ledger import staging_of
-from lcm_pipeline.warehouse.partitions import ensure_partitions, months_ahead
+from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions, months_ahead
 from lcm_pipeline.warehouse.runs import Run
 from lcm_pipeline.warehouse.sessions import grant_memory
 from lcm_pipeline.warehouse.statements import query
@@ -26,10 +31,15 @@ _LOCK = 0x6C636D03
 # So many rows may vanish whatever their share, unless they are more than half: in a programme of
 # a dozen leads, one that is deleted as spam would stop each sync from then on.
 _FEW_ROWS = 10
+# So many clients may always register on a day: the opening of a programme is no failure.
+_FEW_CLIENTS = 10_000
 
 
-class DeleteFuseBlown(Exception):  # noqa: N818 - a guard that tripped, named as people say it
-    """The publish would delete more than the set share of what it covers; nothing was written."""
+class PublishRefused(Exception):  # noqa: N818 - the name that the message completes
+    """A fuse tripped, or rows have no plausible day; nothing was written.
+
+    The message says what would have happened, and what to do when the source is right.
+    """
 
 
 @dataclass(frozen=True)
@@ -47,11 +57,14 @@ def publish(
     tables: Sequence[CoreTable],
     *,
     delete_fuse: float,
+    growth_fuse: float = 0,
     partly: bool = False,
 ) -> Published:
     """Publish what the run has proven, unless some has to be read again before.
 
-    partly: publish what there is even then. An autocommit session. Raises DeleteFuseBlown.
+    delete_fuse: share of the covered rows, and of the covered phones, that may vanish. growth_fuse:
+    how many times the known clients may register on a day; 0 is no limit. partly: publish what
+    there is even then. An autocommit session. Raises PublishRefused.
     """
     for table in tables:
         _prepare_partitions(session, run, table)
@@ -64,7 +77,10 @@ def publish(
         general = [table for table in tables if table.publish_query is None]
         for table in general:
             _collect(session, table)
-        _check_fuse(session, run, general[0], delete_fuse)
+        _check_vanished_rows(session, run, general[0], delete_fuse)
+        if any(table.name == "clients" for table in tables):
+            _check_vanished_phones(session, run, delete_fuse)
+            _check_growth(session, run, growth_fuse)
         written = sum(_write(session, run, table) for table in general)
         deleted = sum(_delete(session, run, table) for table in general)
         written += _follow_up(session, run, tables)
@@ -87,6 +103,8 @@ def _alone(session: psycopg.Connection) -> Iterator[None]:
 
 
 def _prepare_partitions(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
+    if table.has_history:
+        ensure_partitions(session, "history", table.name, months_ahead())
     if table.date_column is None:
         return
     rows = session.execute(
@@ -95,9 +113,14 @@ def _prepare_partitions(session: psycopg.Connection, run: Run, table: CoreTable)
         )
     )
     months = [row[0] for row in rows.fetchall()]
-    ensure_partitions(session, "core", table.name, [*months, *months_ahead()])
-    if table.has_history:
-        ensure_partitions(session, "history", table.name, months_ahead())
+    try:
+        ensure_partitions(session, "core", table.name, [*months, *months_ahead()])
+    except MonthsRefused as refused:
+        # The transform sets such rows aside; these were staged before it did.
+        raise PublishRefused(
+            f"{run.feed}: {refused}. Nothing was published. Run the same command again: it reads"
+            " them anew, and puts them into quarantine"
+        ) from refused
 
 
 def _select_fetches(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
@@ -117,7 +140,7 @@ def _select_fetches(session: psycopg.Connection, run: Run, tables: Sequence[Core
             " group by 1, 2"
         ).format(counts)
     )
-    kind = "days" if run.feed == "registrations" else "clients"
+    kind = "days" if facts_of(run.feed).is_by_day else "clients"
     values = {"run_id": run.run_id, "endpoint": run.feed}
     session.execute(query(f"judge_{kind}"), values)
     session.execute(query("select_fetches"), values)
@@ -153,19 +176,62 @@ def _collect(session: psycopg.Connection, table: CoreTable) -> None:
     session.execute(SQL("analyze {}").format(Identifier(f"gone_{table.name}")))
 
 
-def _check_fuse(
+def _check_vanished_rows(
     session: psycopg.Connection, run: Run, table: CoreTable, delete_fuse: float
 ) -> None:
     lost = session.execute(upserts.count_lost(table)).fetchone()
     covered = session.execute("select coalesce(sum(known_total), 0) from publishing").fetchone()
     lost_rows, covered_rows = (int(row[0]) if row else 0 for row in (lost, covered))
-    few_rows = min(_FEW_ROWS, covered_rows / 2) if delete_fuse > 0 else 0
-    if lost_rows > max(few_rows, delete_fuse * covered_rows):
-        raise DeleteFuseBlown(
-            f"{run.feed}: the source no longer has {lost_rows:,} of {covered_rows:,} rows, which is"
-            f" more than LCM_DELETE_FUSE allows ({delete_fuse:.1%}). Nothing was published. If the"
-            " source is right, run again with a larger LCM_DELETE_FUSE, such as"
-            f" {min(1.0, lost_rows / max(1, covered_rows) + 0.01):.2f}"
+    if _is_too_much(lost_rows, covered_rows, delete_fuse):
+        raise PublishRefused(
+            f"{run.feed}: the source no longer has {lost_rows:,} of {covered_rows:,} rows,"
+            f" {_advise_delete_fuse(lost_rows, covered_rows, delete_fuse)}"
+        )
+
+
+def _check_vanished_phones(session: psycopg.Connection, run: Run, delete_fuse: float) -> None:
+    """A phone that an answer leaves out stays; this is about answers that say there is none."""
+    row = session.execute(query("count_vanished_phones")).fetchone()
+    lost, covered = (int(row[0]), int(row[1])) if row else (0, 0)
+    if _is_too_much(lost, covered, delete_fuse):
+        raise PublishRefused(
+            f"{run.feed}: the source no longer has the phone of {lost:,} of {covered:,} clients,"
+            f" {_advise_delete_fuse(lost, covered, delete_fuse)}"
+        )
+
+
+def _is_too_much(lost: int, covered: int, delete_fuse: float) -> bool:
+    few = min(_FEW_ROWS, covered / 2) if delete_fuse > 0 else 0
+    return lost > max(few, delete_fuse * covered)
+
+
+def _advise_delete_fuse(lost: int, covered: int, delete_fuse: float) -> str:
+    return (
+        f"which is more than LCM_DELETE_FUSE allows ({delete_fuse:.1%}). Nothing was published. If"
+        " the source is right, run again with a larger LCM_DELETE_FUSE, such as"
+        f" {min(1.0, lost / max(1, covered) + 0.01):.2f}"
+    )
+
+
+def _check_growth(session: psycopg.Connection, run: Run, growth_fuse: float) -> None:
+    """Each new client costs requests from now on, in each feed and each run.
+
+    A day that was never polled stands alone, so that years may be filled in at once; days that were
+    polled before are one, since few should turn up on them.
+    """
+    found = session.execute(query("count_new_clients")).fetchone() if growth_fuse else None
+    if found is None or found[1] <= _FEW_CLIENTS:
+        return
+    day, new = found
+    row = session.execute("select count(*) from core.clients").fetchone()
+    known = int(row[0]) if row else 0
+    if known and new > growth_fuse * known:
+        raise PublishRefused(
+            f"{run.feed}: {new:,} new clients registered on"
+            f" {day or 'days that were polled before'}, beside {known:,} that are known, which is"
+            f" more than LCM_GROWTH_FUSE allows ({growth_fuse:g} times as many). Nothing was"
+            " published. If the source is right, run again with a larger LCM_GROWTH_FUSE, such as"
+            f" {ceil(new / known)}, or with 0 for no limit"
         )
 
 
@@ -201,8 +267,8 @@ def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable
 
 
 def _settle(session: psycopg.Connection, run: Run, written: int, deleted: int) -> None:
-    """Remember the proven state, close the fetches, and say what is complete."""
-    kind = "days" if run.feed == "registrations" else "clients"
+    """Remember the proven state, close the fetches, and note the days as published."""
+    kind = "days" if facts_of(run.feed).is_by_day else "clients"
     values = {
         "run_id": run.run_id,
         "endpoint": run.feed,
@@ -217,6 +283,6 @@ def _settle(session: psycopg.Connection, run: Run, written: int, deleted: int) -
         f"leave_pending_{kind}",
         "settle_fetches",
         "settle_run",
-        f"complete_{kind}",
+        "publish_window_days",
     ):
         session.execute(query(name), values)

@@ -1,17 +1,42 @@
 -- question: through which business day does each feed tell?
 -- grain: one row
 -- formula: the last day of the newest reading of the feed. Marts show no day beyond it: of today, a
---   reading brings a part.
+--   reading brings a part. What is loaded of operations may go further: to the newest row that is
+--   dated on the day after the newest reading at the latest.
 create or replace view mart.as_of as
+with newest as (
+    select
+        max(last_day) filter (where feed = 'registrations') as registrations_day,
+        max(last_day) filter (where feed = 'operations') as operations_day,
+        max(last_day) filter (where feed = 'leads') as leads_day,
+        max(last_day) filter (where feed = 'favourites') as favourites_day,
+        least(max(known_at) filter (where feed = 'operations'), now()) as operations_read_at
+    from mart.readings
+)
+
 select
-    max(last_day) filter (where feed = 'registrations') as registrations_day,
-    max(last_day) filter (where feed = 'operations') as operations_day,
-    max(last_day) filter (where feed = 'leads') as leads_day,
-    max(last_day) filter (where feed = 'favourites') as favourites_day
-from mart.readings;
+    newest.registrations_day,
+    newest.operations_day,
+    newest.leads_day,
+    newest.favourites_day,
+    greatest(
+        newest.operations_day,
+        (
+            select max(operations.operation_date)
+            from core.operations
+            where
+                operations.operation_date <= 1 + greatest(
+                    newest.operations_day,
+                    (newest.operations_read_at at time zone parameters.timezone)::date
+                )
+        )
+    ) as operations_loaded_day
+from newest
+cross join mart.parameters;
 
 comment on view mart.as_of is 'the last business day that each feed tells of; marts show no later one. Grain: one row';
 comment on column mart.as_of.registrations_day is 'last day of the roster';
 comment on column mart.as_of.operations_day is 'last day of operations';
 comment on column mart.as_of.leads_day is 'last day of leads';
 comment on column mart.as_of.favourites_day is 'last day of favourite products';
+comment on column mart.as_of.operations_loaded_day is 'last day of which operations are loaded: of days after operations_day, a part is';

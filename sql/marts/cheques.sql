@@ -4,7 +4,8 @@
 --   one tells it: no bonus if possible, with the cheque's own number, with an amount, the earliest.
 --   A cheque is a refund only when is_refund is true; null counts as no refund. net_amount is the
 --   amount of a purchase, and minus the absolute amount of a refund, whatever its sign. All loaded
---   rows are here, those of a day that has not ended too.
+--   rows are here, those of a day that has not ended too, but none of an implausible day: see
+--   mart.first_plausible_day().
 -- Sorted, not compared with each other: a client may have a hundred thousand rows.
 create view refresh.cheques as
 with tellers as (
@@ -24,7 +25,10 @@ with tellers as (
         operations.parent_id
     from refresh.scope
     inner join core.operations on operations.client_id = scope.client_id
-    where operations.cheque_id <> 0 and operations.deleted_at is null
+    where
+        operations.cheque_id <> 0
+        and operations.deleted_at is null
+        and operations.operation_date >= mart.first_plausible_day()
     order by
         operations.client_id asc,
         operations.cheque_id asc,
@@ -42,7 +46,7 @@ select
     cheque_id,
     processed_at,
     pos_id,
-    partner_name,
+    mart.display_text(partner_name) as partner_name,
     coalesce(is_refund, false) as is_refund,
     coalesce(amount, 0) as amount,
     case
@@ -66,7 +70,7 @@ comment on column mart.cheques.client_id is 'the client';
 comment on column mart.cheques.cheque_id is 'the cheque';
 comment on column mart.cheques.processed_at is 'time of processing';
 comment on column mart.cheques.pos_id is 'point of sale; null when not told';
-comment on column mart.cheques.partner_name is 'partner; null or empty when not told';
+comment on column mart.cheques.partner_name is 'partner, as mart.display_text shows it; null or empty when not told';
 comment on column mart.cheques.is_refund is 'a refund; false where the source does not tell';
 comment on column mart.cheques.amount is 'amount as sent; 0 when not told';
 comment on column mart.cheques.net_amount is 'amount of a purchase; minus the absolute amount of a refund';

@@ -50,6 +50,7 @@ offered as (
         favourite_offers.deleted_at is null
         and favourite_offers.is_confirmed
         and favourite_offers.is_inactive is not true
+        and favourite_offers.offer_date >= mart.first_plausible_day()
         and favourite_offers.offer_date <= as_of.favourites_day
         and (
             favourite_offers.active_until is null
@@ -72,6 +73,7 @@ asked as (
     cross join mart.parameters
     where
         leads.deleted_at is null
+        and leads.lead_date >= mart.first_plausible_day()
         and leads.lead_date <= (select leads_day from mart.as_of)
         and (leads.status_name is null or leads.status_name <> all(parameters.closed_lead_statuses))
     group by leads.client_id

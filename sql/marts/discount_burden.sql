@@ -6,7 +6,7 @@ create materialized view mart.discount_burden as
 select
     sales.day,
     sales.pos_id,
-    points_of_sale.name as store_name,
+    mart.display_text(points_of_sale.name) as store_name,
     sum(sales.purchase_amount) as purchase_amount,
     sum(sales.discount) as discount,
     round(sum(sales.redeemed_on_purchases) * parameters.point_value, 2) as redeemed_value,

@@ -17,7 +17,7 @@ with given as (
 select
     given.day,
     given.bonus_source,
-    bonus_sources.name as bonus_source_name,
+    mart.display_text(bonus_sources.name) as bonus_source_name,
     coalesce(given.bonus_source = parameters.purchase_bonus_source, false) as is_from_purchases,
     given.lots,
     given.points,

@@ -27,7 +27,7 @@ enrolled as (
 select
     enrolled.day,
     enrolled.pos_id,
-    points_of_sale.name as store_name,
+    mart.display_text(points_of_sale.name) as store_name,
     count(*) as enrolments,
     count(*) filter (where enrolled.is_virtual) as virtual_enrolments,
     round(count(*) filter (where enrolled.is_virtual)::numeric / count(*), 4) as virtual_share,

@@ -37,17 +37,17 @@ with choices as (
     where
         favourite_offers.deleted_at is null
         and favourite_offers.is_confirmed
-        and favourite_offers.confirmed_at is not null
+        and favourite_offers.offer_date >= mart.first_plausible_day()
         and (favourite_offers.confirmed_at at time zone parameters.timezone)::date
-        <= as_of.favourites_day
+        between mart.first_plausible_day() and as_of.favourites_day
     group by 1, 2, 3
 )
 
 select
     choices.month,
     choices.list_data_id,
-    goods.code,
-    goods.name,
+    mart.display_text(goods.code) as code,
+    mart.display_text(goods.name) as name,
     count(*) as clients,
     round(count(*) filter (where choices.is_still_active)::numeric / count(*), 4)
         as still_active_share,

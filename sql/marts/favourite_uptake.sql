@@ -21,6 +21,7 @@ with offers as (
     cross join mart.as_of
     where
         favourite_offers.deleted_at is null
+        and favourite_offers.offer_date >= mart.first_plausible_day()
         and favourite_offers.offer_date <= as_of.favourites_day
 ),
 

@@ -80,6 +80,7 @@ known as (
     cross join mart.parameters
     where
         versions.valid_from <= reading.known_at
+        and versions.lead_date >= mart.first_plausible_day()
         and versions.lead_date <= reading.day
         and versions.deleted_at is null
 ),
@@ -174,10 +175,10 @@ select
     intervals.client_id,
     intervals.lead_id,
     intervals.lead_date,
-    intervals.type_name,
-    intervals.source_name,
-    intervals.form_name,
-    intervals.status_name,
+    mart.display_text(intervals.type_name),
+    mart.display_text(intervals.source_name),
+    mart.display_text(intervals.form_name),
+    mart.display_text(intervals.status_name),
     intervals.created_at,
     intervals.change_after,
     intervals.change_by,
@@ -253,10 +254,10 @@ comment on column mart.leads_sla.as_of_date is 'last day known';
 comment on column mart.leads_sla.client_id is 'the client';
 comment on column mart.leads_sla.lead_id is 'the lead';
 comment on column mart.leads_sla.day is 'business day of creation';
-comment on column mart.leads_sla.type_name is 'type, as sent';
-comment on column mart.leads_sla.source_name is 'source, as sent';
-comment on column mart.leads_sla.form_name is 'form, as sent';
-comment on column mart.leads_sla.status_name is 'status, as sent';
+comment on column mart.leads_sla.type_name is 'type, as mart.display_text shows it';
+comment on column mart.leads_sla.source_name is 'source, as mart.display_text shows it';
+comment on column mart.leads_sla.form_name is 'form, as mart.display_text shows it';
+comment on column mart.leads_sla.status_name is 'status, as mart.display_text shows it';
 comment on column mart.leads_sla.created_at is 'when the lead was made';
 comment on column mart.leads_sla.first_change_after is 'the lead was still new then; null when it is new';
 comment on column mart.leads_sla.first_change_by is 'the lead was new no more then; null when it is new';

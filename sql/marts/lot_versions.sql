@@ -21,7 +21,11 @@ with versions as (
         synced_at as valid_from,
         'infinity'::timestamptz as valid_to
     from core.operations
-    where added > 0 and remain > 0 and deleted_at is null
+    where
+        added > 0
+        and remain > 0
+        and deleted_at is null
+        and operation_date >= mart.first_plausible_day()
     union all
     select
         client_id,
@@ -39,7 +43,11 @@ with versions as (
         valid_from,
         valid_to
     from history.operations
-    where added > 0 and remain > 0 and deleted_at is null
+    where
+        added > 0
+        and remain > 0
+        and deleted_at is null
+        and operation_date >= mart.first_plausible_day()
 ),
 
 -- There are few publishes and many versions.

@@ -8,11 +8,13 @@ select
     min(registration_date) as registration_date,
     (array_agg(pos_id order by registered_at, card_number))[1] as pos_id,
     coalesce((array_agg(is_virtual order by registered_at, card_number))[1], false) as is_virtual,
-    (array_agg(card_type order by registered_at desc, card_number desc))[1] as card_type,
+    mart.display_text((array_agg(card_type order by registered_at desc, card_number desc))[1])
+        as card_type,
     count(*) as cards
 from core.registrations
 where
     deleted_at is null
+    and registration_date >= mart.first_plausible_day()
     and registration_date <= (select registrations_day from mart.as_of)
 group by client_id;
 

@@ -82,7 +82,7 @@ by_day as (
 select
     by_day.day,
     by_day.bonus_source,
-    bonus_sources.name as bonus_source_name,
+    mart.display_text(bonus_sources.name) as bonus_source_name,
     by_day.expiry_month,
     by_day.lots,
     by_day.points - by_day.pending as active_points,

@@ -32,7 +32,7 @@ takings as (
         operations.parent_id,
         operations.bonus_source,
         operations.pos_id,
-        operations.partner_name,
+        mart.display_text(operations.partner_name) as partner_name,
         operations.added,
         coalesce(operations.bonus_source = parameters.burnt_bonus_source, false) as is_burnt
     from core.operations
@@ -41,6 +41,7 @@ takings as (
     where
         operations.added < 0
         and operations.deleted_at is null
+        and operations.operation_date >= mart.first_plausible_day()
         and (
             operations.bonus_id <> 0
             or (coalesce(operations.cheque_id, 0) = 0 and coalesce(operations.order_id, 0) = 0)
@@ -53,12 +54,18 @@ redemptions as (
     inner join refresh.scope using (client_id)
     where redeemed <> 0
     union all
-    select client_id, operation_date as day, pos_id, partner_name, redeemed
+    select
+        client_id,
+        operation_date as day,
+        pos_id,
+        mart.display_text(partner_name) as partner_name,
+        redeemed
     from core.operations
     inner join refresh.scope using (client_id)
     where
         redeemed <> 0
         and deleted_at is null
+        and operation_date >= mart.first_plausible_day()
         and coalesce(cheque_id, 0) = 0
         and coalesce(order_id, 0) = 0
 ),
@@ -70,7 +77,7 @@ vanished as (
         gone.operation_date,
         gone.bonus_source,
         gone.pos_id,
-        gone.partner_name,
+        mart.display_text(gone.partner_name) as partner_name,
         case
             when
                 gone.bonus_id <> 0
@@ -84,6 +91,7 @@ vanished as (
     inner join refresh.scope on scope.client_id = gone.client_id
     where
         gone.deleted_at is not null
+        and gone.operation_date >= mart.first_plausible_day()
         and (gone.added > 0 or gone.redeemed <> 0)
         and not exists (
             select from core.operations as moved
@@ -213,12 +221,7 @@ silent as (
         and not is_told
         and (
             refund_day is not null
-            or expiry_date <= (
-                select greatest(
-                    as_of.operations_day, (select max(operation_date) from core.operations)
-                )
-                from mart.as_of
-            )
+            or expiry_date <= (select operations_loaded_day from mart.as_of)
         )
 ),
 

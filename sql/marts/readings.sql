@@ -2,37 +2,18 @@
 -- grain: feed x published run that carried the feed on to later days
 -- formula: a run reads whole histories after the last day of its window has ended, so a day is told
 --   by the first published run whose window ends on it or later. Runs that repeat days that are
---   known already restate them; they are no reading of their own here. Without any run (a warehouse
---   filled by hand) everything counts as read at once.
+--   known already restate them; they are no reading of their own here. The first reading tells of all
+--   days since the roster or the rows begin, but of none before mart.first_plausible_day(). Without
+--   any run (a warehouse filled by hand) everything counts as read at once.
 create or replace view mart.readings as
 with feeds as (
     select
-        named.feed,
-        named.first_row,
-        named.last_row
-    from (
-        values
-        (
-            'registrations',
-            (select min(registration_date) from core.registrations),
-            (select max(registration_date) from core.registrations)
-        ),
-        (
-            'operations',
-            (select min(operation_date) from core.operations),
-            (select max(operation_date) from core.operations)
-        ),
-        (
-            'leads',
-            (select min(lead_date) from core.leads),
-            (select max(lead_date) from core.leads)
-        ),
-        (
-            'favourites',
-            (select min(offer_date) from core.favourite_offers),
-            (select max(offer_date) from core.favourite_offers)
-        )
-    ) as named (feed, first_row, last_row)
+        feeds.feed,
+        row_days.first_day as first_row,
+        row_days.last_day as last_row,
+        (select min(registration_date) from sync.registration_days) as first_roster_day
+    from sync.feeds
+    inner join sync.row_days on row_days.feed = feeds.feed
 ),
 
 published as (
@@ -55,7 +36,11 @@ published as (
 select
     published.feed,
     coalesce(
-        published.known_through + 1, least(published.window_from, feeds.first_row)
+        published.known_through + 1,
+        greatest(
+            least(published.window_from, feeds.first_row, feeds.first_roster_day),
+            mart.first_plausible_day()
+        )
     ) as first_day,
     published.window_to as last_day,
     published.started_at,

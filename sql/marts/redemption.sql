@@ -43,7 +43,7 @@ stores as (
 select
     stores.month,
     stores.pos_id,
-    points_of_sale.name as store_name,
+    mart.display_text(points_of_sale.name) as store_name,
     coalesce(given.points_added, 0) as points_added,
     coalesce(sold.points_redeemed, 0) as points_redeemed,
     round(sold.points_redeemed / nullif(given.points_added, 0), 4) as redemption_rate,

@@ -31,7 +31,7 @@ with pieces as (
 select
     pieces.day,
     pieces.pos_id,
-    points_of_sale.name as store_name,
+    mart.display_text(points_of_sale.name) as store_name,
     sum(pieces.purchases)::bigint as purchases,
     sum(pieces.refunds)::bigint as refunds,
     round(sum(pieces.refunds) / nullif(sum(pieces.purchases), 0), 4)

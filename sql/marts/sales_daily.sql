@@ -30,7 +30,7 @@ create index on mart.sales_daily (day);
 
 comment on table mart.sales_daily is 'sales of each store, of days that have not ended too. Grain: day, partner, store';
 comment on column mart.sales_daily.day is 'business day';
-comment on column mart.sales_daily.partner_name is 'partner, as sent; null or empty when not told';
+comment on column mart.sales_daily.partner_name is 'partner, as mart.display_text shows it; null or empty when not told';
 comment on column mart.sales_daily.pos_id is 'point of sale; null when not told';
 comment on column mart.sales_daily.purchases is 'cheques that are no refund';
 comment on column mart.sales_daily.refunds is 'cheques that are refunds';

@@ -41,7 +41,7 @@ select
     pieces.day,
     pieces.partner_name,
     pieces.pos_id,
-    points_of_sale.name as store_name,
+    mart.display_text(points_of_sale.name) as store_name,
     sum(pieces.purchases)::bigint as purchases,
     sum(pieces.net_sales) as net_sales,
     round(sum(pieces.purchase_amount) / nullif(sum(pieces.purchases), 0), 2) as average_cheque,
@@ -58,7 +58,7 @@ create unique index on mart.store_daily (day, partner_name, pos_id);
 
 comment on materialized view mart.store_daily is 'sales and points of each store. Grain: day, partner, store';
 comment on column mart.store_daily.day is 'business day';
-comment on column mart.store_daily.partner_name is 'partner, as sent; null or empty when not told';
+comment on column mart.store_daily.partner_name is 'partner, as mart.display_text shows it; null or empty when not told';
 comment on column mart.store_daily.pos_id is 'point of sale; null when not told, as for gifts';
 comment on column mart.store_daily.store_name is 'its name';
 comment on column mart.store_daily.purchases is 'cheques that are no refund';

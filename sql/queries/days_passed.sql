@@ -4,8 +4,7 @@
 with present as (
     select
         as_of.operations_day as through_day,
-        greatest(as_of.operations_day, (select max(operation_date) from core.operations))
-            as newest_day,
+        as_of.operations_loaded_day as newest_day,
         parameters::text as parameters
     from mart.as_of
     cross join mart.parameters

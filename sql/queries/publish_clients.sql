@@ -1,6 +1,8 @@
 -- purpose: the roster: first registration of each client, and its newest known phone
 -- parameters: run_id
 -- A row without a registration comes from the operations, which alone tell the phone: null is none.
+-- The version that is replaced goes to history; but a first version that only lacked its phone, which
+-- the next feed tells, is completed, or each client would begin with a version that says nothing.
 with seen as (
     select
         client_id,
@@ -27,22 +29,46 @@ merged as (
         case when seen.tells_phone then seen.phone else stored.phone end as phone
     from seen
     left join core.clients as stored on stored.client_id = seen.client_id
+),
+
+changed as (
+    select *
+    from merged
+    where
+        not exists (
+            select from core.clients as same
+            where
+                same.client_id = merged.client_id
+                and (same.registered_at, same.registration_date, same.pos_id, same.phone)
+                is not distinct from
+                (merged.registered_at, merged.registration_date, merged.pos_id, merged.phone)
+        )
+),
+
+replaced as (
+    insert into history.clients (
+        client_id, registered_at, registration_date, pos_id, phone, extra, sync_run_id,
+        first_seen_at, synced_at, valid_from, valid_to
+    )
+    select
+        stored.client_id, stored.registered_at, stored.registration_date, stored.pos_id,
+        stored.phone, stored.extra, stored.sync_run_id, stored.first_seen_at, stored.synced_at,
+        stored.synced_at, now()
+    from changed
+    inner join core.clients as stored on stored.client_id = changed.client_id
+    where
+        stored.phone is not null
+        or stored.synced_at <> stored.first_seen_at
+        or (stored.registered_at, stored.registration_date, stored.pos_id)
+        is distinct from
+        (changed.registered_at, changed.registration_date, changed.pos_id)
 )
 
 insert into core.clients as stored
     (client_id, registered_at, registration_date, pos_id, phone,
         sync_run_id, first_seen_at, synced_at)
 select client_id, registered_at, registration_date, pos_id, phone, %(run_id)s, now(), now()
-from merged
-where
-    not exists (
-        select from core.clients as same
-        where
-            same.client_id = merged.client_id
-            and (same.registered_at, same.registration_date, same.pos_id, same.phone)
-            is not distinct from
-            (merged.registered_at, merged.registration_date, merged.pos_id, merged.phone)
-    )
+from changed
 on conflict (client_id) do update set
     registered_at = excluded.registered_at,
     registration_date = excluded.registration_date,

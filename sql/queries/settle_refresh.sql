@@ -3,7 +3,7 @@
 insert into refresh.horizons (through_day, newest_day, parameters)
 select
     as_of.operations_day,
-    greatest(as_of.operations_day, (select max(operation_date) from core.operations)),
+    as_of.operations_loaded_day,
     parameters::text
 from mart.as_of
 cross join mart.parameters

@@ -87,7 +87,7 @@ def test_the_readme_is_under_200_lines() -> None:
 def test_each_query_says_its_purpose_and_is_used() -> None:
     code = "".join(path.read_text() for path in (ROOT / "lcm_pipeline").rglob("*.py"))
     patterns = re.findall(r'(?:query|read_frame)\((?:warehouse, )?f?"([a-z_{}]+)"', code)
-    patterns += re.findall(r'"((?:publish|enlist|next|completeness_of|settle)_[a-z_]+)"', code)
+    patterns += re.findall(r'"((?:publish|enlist|next|settle)_[a-z_]+)"', code)
     used = re.compile("|".join(re.sub(r"\{\w+\}", "(clients|days)", p) for p in patterns))
     for path in (ROOT / "sql" / "queries").glob("*.sql"):
         assert path.read_text().startswith("-- purpose: "), path.name

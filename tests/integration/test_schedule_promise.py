@@ -137,8 +137,8 @@ def _publish(
         },
     )
     session.execute(
-        "insert into sync.window_days (endpoint, day, run_id, published_at, clients, pending)"
-        " values ('leads', %s, 0, now(), 0, 0) on conflict do nothing",
+        "insert into sync.window_days (endpoint, day, run_id, published_at)"
+        " values ('leads', %s, 0, now()) on conflict do nothing",
         (_date(day),),
     )
 

@@ -221,11 +221,11 @@ def _have_been_quiet(warehouse: Warehouse) -> None:
 
 
 def _check_each_day_says_whom_it_waits_for(warehouse: Warehouse) -> None:
-    """Hold the ledger of days and the overview against a count, client by client."""
+    """Hold what is told of days, and the overview, against a count, client by client."""
     with warehouse.connect() as session:
         days = session.execute(
-            "select endpoint, day, clients, pending, deferred from sync.window_days"
-            " where endpoint <> 'registrations'"
+            "select feed, day, clients, pending, deferred from sync.day_completeness"
+            " where feed <> 'registrations'"
         ).fetchall()
         clients = session.execute(
             "select endpoint, registration_date, proven_date"
@@ -246,8 +246,8 @@ def _check_the_mart_says_so_too(warehouse: Warehouse, newest: date) -> None:
     refresh_marts(warehouse, {"data_completeness"})
     with warehouse.connect() as session:
         days = session.execute(
-            "select endpoint, clients, pending, deferred from sync.window_days"
-            " where endpoint <> 'registrations' and day = %s",
+            "select feed, clients, pending, deferred from sync.day_completeness"
+            " where feed <> 'registrations' and day = %s",
             (newest,),
         ).fetchall()
         told = session.execute(

@@ -199,6 +199,6 @@ def _tamper(warehouse: Warehouse) -> set[Told]:
 def _days(warehouse: Warehouse) -> set[tuple[object, ...]]:
     with warehouse.connect() as session:
         rows = session.execute(
-            "select endpoint, day, clients, pending, deferred from sync.window_days"
+            "select feed, day, clients, pending, deferred from sync.day_completeness"
         )
         return set(rows.fetchall())

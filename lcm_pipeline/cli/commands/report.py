@@ -17,7 +17,8 @@ def report(day: DayOption = None, output: OutputOption = None) -> None:
 
     Without --date it is of the last day of operations. It reads the marts alone, all in one
     snapshot; a user of the database who is a member of lcm_bi may run it. Exit code 3 says that the
-    page was written, but that the day is not complete: a banner on the page tells what is missing.
+    page was written, but that the day is not complete, or that rows are in quarantine: a banner on
+    the page tells what is missing.
 
     Example: [bold]lcm report --date 2026-03-01 --output monday.html[/bold]
     """
@@ -27,11 +28,17 @@ def report(day: DayOption = None, output: OutputOption = None) -> None:
     with open_warehouse(settings) as warehouse:
         made = make_report(warehouse, day)
     _write(made, output or Path(f"report-{made.day}.html"))
+    if made.quarantined:
+        explain(
+            f"{made.quarantined:,} rows are in quarantine (sync.quarantine says why), and in no"
+            " number of the page"
+        )
     if made.incomplete:
         explain(
             f"{made.day} is not complete in {', '.join(made.incomplete)}, and the page says so:"
             f" lcm status lists what is missing, lcm sync --date {made.day} reads it again"
         )
+    if made.incomplete or made.quarantined:
         raise typer.Exit(INCOMPLETE)
 
 
