@@ -15,6 +15,7 @@ from lcm_pipeline.loyalty_api.errors import (
     ForbiddenError,
     IdentityError,
     LoyaltyApiError,
+    MalformedError,
     RejectedError,
     RequestError,
     TransientError,
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 _LONG_VALUE = 4
 _TEXT_LIMIT = 2_000
 _MOST_FRAMES = 20
+# Several pushes, as each tries an update a few times: a page of maintenance is over by then.
+_MOST_UNREADABLE = 10
 # With other statuses the service says something of what was sent. A firewall in front of it
 # answers these to one update alone, for an apostrophe in a name.
 _NO_ENTRY = (403, 404, 405, 407)
@@ -46,9 +49,9 @@ async def ask(api: LoyaltyApi, claim: Claim, logged: set[str]) -> Answered:
         answer = await api.call(CLIENT_UPDATE, to_request(claim.client_id, claim.values))
     except LoyaltyApiError as error:
         is_about_us = isinstance(error, IdentityError)
-        is_ambiguous = _is_no_entry(error)
+        is_no_entry = _is_no_entry(error)
         told = error.answered
-        if is_about_us or is_ambiguous:
+        if is_about_us or is_no_entry:
             told = f"{told}; {error.advice}"
         return Answered(
             _outcome_of(error),
@@ -56,7 +59,7 @@ async def ask(api: LoyaltyApi, claim: Claim, logged: set[str]) -> Answered:
             error_class=type(error).__name__,
             error=without_values(told, claim.values),
             is_about_us=is_about_us,
-            is_ambiguous=is_ambiguous,
+            is_ambiguous=is_no_entry or _is_hopeless(error, claim),
         )
     except LEAVE_ERRORS:
         raise
@@ -97,8 +100,7 @@ def without_values(text: str, values: Values) -> str:
         # A short value may be a piece of an ordinary word.
         pattern = wanted if len(value) >= _LONG_VALUE else rf"(?<!\w){wanted}(?!\w)"
         text = re.sub(pattern, "[value]", text[:_TEXT_LIMIT], flags=re.IGNORECASE)
-    # Half of a surrogate pair is no character that Postgres could store.
-    return scrub(text).encode("utf-8", "replace").decode()
+    return scrub(text)
 
 
 def _is_no_entry(error: LoyaltyApiError) -> bool:
@@ -106,6 +108,11 @@ def _is_no_entry(error: LoyaltyApiError) -> bool:
     return isinstance(error, ForbiddenError) and (
         300 <= error.status < 400 or error.status in _NO_ENTRY
     )
+
+
+def _is_hopeless(error: LoyaltyApiError, claim: Claim) -> bool:
+    """Whether no answer to an update could be read for so long that it may never be."""
+    return isinstance(error, MalformedError) and claim.attempt_number >= _MOST_UNREADABLE
 
 
 def _outcome_of(error: LoyaltyApiError) -> AttemptOutcome:

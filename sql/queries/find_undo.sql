@@ -11,7 +11,14 @@ with pushed as (
     cross join lateral jsonb_object_keys(updates.sent_values) as sent (column_name)
     where
         updates.push_id = %(push_id)s
-        and updates.status in ('sent', 'partial', 'sending')
+        and (
+            updates.status in ('sent', 'partial', 'sending')
+            -- One that failed after a lost answer may have been applied by the lost request.
+            or updates.status = 'failed' and exists (
+                select from outbox.attempts as tried
+                where tried.update_id = updates.update_id and tried.outcome = 'unknown'
+            )
+        )
         and sent.column_name <> 'pos_code'
     order by updates.client_id, sent.column_name, updates.update_id
 ),

@@ -119,7 +119,7 @@ def test_one_update_that_the_service_turns_away_ends_with_3(
     source.service.faults.set(
         (FaultRule(kind="forbidden", endpoint="ClientUpdate", client=clients[0]),)
     )
-    ended = lcm()
+    ended = lcm(LCM_CONCURRENCY="1")
     assert ended.returncode == 3, ended.stderr
     assert statuses(warehouse) == ["failed"] + ["sent"] * (len(clients) - 1)
     assert "1 x failed: HTTP 403" in ended.stdout

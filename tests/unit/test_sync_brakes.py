@@ -67,6 +67,27 @@ def test_silence_is_told_from_refusal() -> None:
     assert not told(Brake(5, 0.2, 4), "not sent", "unknown").is_unreachable
 
 
+def test_an_ambiguous_answer_does_not_prove_that_the_service_answers() -> None:
+    brake = told(Brake(5, 0.2, 4), "sent", "failed")
+    assert brake.answered == 2
+    brake.note(Answered("failed", error="what came back", is_ambiguous=True))
+    brake.note(Answered("not sent", error="what came back", is_ambiguous=True))
+    assert brake.answered == 2
+
+
+def test_a_push_that_nobody_answered_says_what_came_instead() -> None:
+    brake = Brake(2, 0.2, 4)
+    for _ in range(2):
+        brake.note(Answered("not sent", error="HTTP 403; check the rights", is_ambiguous=True))
+    reason = brake.reason_to_stop() or ""
+    assert reason.startswith("2 of the first 2 updates failed")
+    assert reason.endswith("HTTP 403; check the rights")
+
+
+def test_what_is_told_can_be_stored() -> None:
+    assert without_values("занято \ud800\0", {}).encode() == "занято".encode()
+
+
 @pytest.mark.parametrize(
     "text",
     [
