@@ -6,7 +6,7 @@ host, a domain above it, its address or a network that it is in. Small letters w
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -82,11 +82,11 @@ def _names(entry: str, host: str, port: int, variable: str) -> bool:
         wanted = with_port[1]
     if wanted == "*":
         return True
-    try:
-        return ip_address(host) == ip_address(wanted.strip("[]"))
-    except ValueError:
-        domain = wanted.removeprefix("*").strip(".")
-        return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+    address = _address(host)
+    if address is not None:
+        return address == _address(wanted.strip("[]"))
+    domain = wanted.removeprefix("*").strip(".")
+    return bool(domain) and (host == domain or host.endswith(f".{domain}"))
 
 
 def _is_within(host: str, wanted: str, variable: str) -> bool:
@@ -95,7 +95,12 @@ def _is_within(host: str, wanted: str, variable: str) -> bool:
     except ValueError:
         shown = ascii(wanted[:_LONGEST_SHOWN])
         raise ProxyError(f"{variable}: {shown} is no network such as 10.0.0.0/8") from None
+    address = _address(host)
+    return address is not None and address in network
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(host) in network
+        return ip_address(host)
     except ValueError:
-        return False
+        return None

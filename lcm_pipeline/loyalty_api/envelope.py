@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from lcm_pipeline.loyalty_api.endpoints import Endpoint
 from lcm_pipeline.loyalty_api.errors import (
@@ -183,13 +183,14 @@ def _header_value(value: bytes, kind: Any) -> Any:
 
 def _lenient_text(value: bytes) -> str | None:
     """Read a text with whatever can be read of it, or another value as the text that it is."""
-    text: Any = _read(value, str | None)
-    if text is not UNSET:
-        return text  # type: ignore[no-any-return]
+    read: str | UnsetType | None = _read(value, str | None)
+    if read is not UNSET:
+        return read
     text = value.decode("utf-8", "replace")
     with suppress(ValueError, RecursionError):
-        text = json.loads(text, strict=False)
-    return str(text).encode("utf-8", "replace").decode()
+        lenient = json.loads(text, strict=False)
+        text = lenient if isinstance(lenient, str) else text
+    return text.encode("utf-8", "replace").decode()
 
 
 def _read(value: bytes, kind: Any) -> Any:

@@ -183,7 +183,8 @@ class Wire:
                 return f"no whole response within {self._timeout:g} s (LCM_TIMEOUT)"
             case _ if isinstance(cause, _NEVER_SENT):
                 return "no connection"
-            case LineTooLong():
+            # The parser's own error lies below one that says no more than "bad message".
+            case HttpProcessingError() if isinstance(cause.__cause__ or cause, LineTooLong):
                 return f"a header of the response is longer than {_LONGEST_HEADER // 1024} KB"
             case HttpProcessingError() | aiohttp.ClientResponseError():
                 return "what came is not an HTTP response"

@@ -5,6 +5,7 @@ It can answer what no framework lets a test answer: a body cut off, a connection
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -33,7 +34,10 @@ class Asked:
 
 @dataclass
 class Answer:
-    """One answer; `cut` drops the connection after so many bytes of the body."""
+    """One answer; `cut` drops the connection after so many bytes of the body.
+
+    raw: the whole response as it goes on the wire, in place of all that. reason: after the status.
+    """
 
     body: Any = field(default_factory=lambda: EMPTY_HISTORY)
     status: int = 200
@@ -42,6 +46,8 @@ class Answer:
     cut: int | None = None
     dropped: bool = False
     delay: float = 0.0
+    raw: bytes | None = None
+    reason: bytes = b"X"
 
     def payload(self) -> bytes:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
@@ -81,10 +87,14 @@ class Service:
         self.in_flight -= 1
         if answer.dropped:
             return False
+        if answer.raw is not None:
+            writer.write(answer.raw)
+            await writer.drain()
+            return True
         payload = answer.payload()
         given = {"Content-Type": answer.content_type, "Content-Length": str(len(payload))}
         lines = [f"{name}: {value}" for name, value in (given | answer.headers).items() if value]
-        writer.write(f"HTTP/1.1 {answer.status} X\r\n".encode())
+        writer.write(b"HTTP/1.1 %d %s\r\n" % (answer.status, answer.reason))
         writer.write("\r\n".join([*lines, "", ""]).encode())
         writer.write(payload[: answer.cut])
         await writer.drain()
@@ -106,7 +116,7 @@ class FakeTime:
 
 
 @asynccontextmanager
-async def running(service: Service) -> AsyncIterator[Service]:
+async def running(service: Service, tls: ssl.SSLContext | None = None) -> AsyncIterator[Service]:
     connections: set[asyncio.Task[Any]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -121,7 +131,7 @@ async def running(service: Service) -> AsyncIterator[Service]:
                 await writer.wait_closed()
             connections.discard(task)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     service.port = server.sockets[0].getsockname()[1]
     try:
         yield service

@@ -10,7 +10,7 @@ import pytest
 
 from lcm_pipeline.loyalty_api.client import LoyaltyApi
 from lcm_pipeline.loyalty_api.endpoints import CLIENT_UPDATE, OPERATION_HISTORY
-from lcm_pipeline.loyalty_api.errors import IdentityError, UnavailableError
+from lcm_pipeline.loyalty_api.errors import IdentityError, MalformedError, UnavailableError
 from lcm_pipeline.model.payloads import OperationHistoryRequest, SetClientUpdateRequest
 from tests.unit.loyalty_api_service import Answer, Asked, FakeTime, Service, connected
 
@@ -258,3 +258,83 @@ def test_with_one_place_in_flight_the_login_finds_room() -> None:
 
     run(service, act, concurrency=1)
     assert service.most_in_flight == 1
+
+
+ODD_TOKENS = [
+    "sesame\nX: y", "sesame\r\n\r\n", "sésame", "сезам", "sesame street", "\x00sesame",
+    "sesame\x7f", "\ud83d", 5, None, "", [], {"a": 1}, True,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("token", ODD_TOKENS, ids=range(len(ODD_TOKENS)))
+def test_a_token_that_no_header_can_carry_is_an_error_of_the_login(
+    token: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Programme(access_token=token)
+    with pytest.raises(MalformedError) as caught:
+        run(service, ask)
+    assert "ManagerLogin" in str(caught.value)
+    assert caught.value.never_sent
+    assert "sesame" not in str(caught.value) + caplog.text
+    assert service.calls == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"[]", b"null", b"<html>", b"[" * 100_000, b'{"a":' * 100_000, b'{"access_token":"x"',
+        b"\xff\xfe", b'{"access_token":"\x0b"}', b"{}",
+    ],
+    ids=range(10),
+)  # fmt: skip
+@pytest.mark.parametrize("act", ["read", "update"])
+def test_a_login_that_cannot_be_read_is_an_error_of_the_login(body: bytes, act: str) -> None:
+    service = Programme()
+    service.otherwise = lambda asked: Answer(
+        body, content_type="application/json; charset=undefined"
+    )
+
+    async def update(api: LoyaltyApi) -> Any:
+        return await api.call(CLIENT_UPDATE, SetClientUpdateRequest(Client=7, Name="x"))
+
+    with pytest.raises(MalformedError) as caught:
+        run(service, ask if act == "read" else update)
+    assert caught.value.never_sent
+    assert len(service.asked) == 6
+
+
+def test_a_login_that_is_too_large_or_points_elsewhere_is_final() -> None:
+    for answer, said in (
+        (Answer(b" " * 2**21), "LCM_MAX_ANSWER_MB"),
+        (
+            Answer(status=302, headers={"Location": "https://sso.example/x?y"}),
+            "https://sso.example/x",
+        ),
+    ):
+        service = Programme(answer, answer)
+        with pytest.raises(IdentityError, match=said):
+            run(service, ask, max_answer_mb=1)
+        assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize("expires", ["soon", None, -5, [], {}, "NaN", "1e999", "3600", 2**80])
+def test_an_odd_end_of_a_bearer_does_not_cost_the_login(expires: Any) -> None:
+    service = Programme(expires_in=expires, refresh_token=5)
+    run(service, ask)
+    assert len(service.logins) == 1
+
+
+@pytest.mark.parametrize("claim", ["x", "9" * 5000, 2**64, None, [], 1.5])
+def test_an_odd_claim_of_a_token_is_left_out(claim: Any) -> None:
+    service = Programme(access_token=jwt(token=claim, exp="never"))
+    run(service, ask)
+    assert "Token" not in service.calls[0].json
+
+
+def test_a_login_in_another_charset_or_with_a_byte_order_mark_is_read() -> None:
+    body = json.dumps({"access_token": "bearer", "user": "робот"}, ensure_ascii=False)
+    for encoded in (body.encode("utf-8-sig"), body.encode("utf-16"), body.encode("cp1251")):
+        answer = Answer(encoded, content_type="application/json; charset=windows-1251")
+        service = Programme(answer)
+        run(service, ask)
+        assert service.calls[0].headers["authorization"] == "Bearer bearer"
