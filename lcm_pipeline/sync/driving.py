@@ -1,7 +1,7 @@
 """Drives a reading: sends the requests that it wants, several at once, and hands it the pages."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from lcm_pipeline.model.pages import Ask, Page
@@ -49,3 +49,17 @@ async def fetch_together(
         for task in tasks:
             task.cancel()
     return [results[at] for at in range(len(items))]
+
+
+async def any_true(calls: Iterable[Awaitable[bool]]) -> bool:
+    """Await some calls at once, until one returns True; the others are cancelled then."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        for task in asyncio.as_completed(tasks):
+            if await task:
+                return True
+    finally:
+        for one in tasks:
+            one.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return False

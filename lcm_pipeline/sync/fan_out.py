@@ -25,6 +25,7 @@ from lcm_pipeline.loyalty_api.errors import (
 )
 from lcm_pipeline.loyalty_api.identity import LOGIN_PATH
 from lcm_pipeline.model.readings import Assignment, FetchStatus, Outcome
+from lcm_pipeline.sync.driving import any_true
 from lcm_pipeline.sync.errors import SyncFailed, Unproven
 from lcm_pipeline.sync.threads import in_thread
 
@@ -189,14 +190,7 @@ class FanOut:
         others = list(await self.find_others()) if self.find_others else []
         if self._answered is not None:
             others.append(self._answered[1])
-        tasks = [asyncio.ensure_future(self._is_answered(other)) for other in others]
-        try:
-            for task in asyncio.as_completed(tasks):
-                if await task:
-                    return True
-        finally:
-            await _stop(tasks)
-        return False
+        return await any_true(self._is_answered(other) for other in others)
 
     async def _is_answered(self, assignment: Assignment) -> bool:
         try:

@@ -33,7 +33,7 @@ _SMALLEST_PIECE = timedelta(minutes=1)
 # A piece that fails is cut into four: a time-out costs minutes, and halves would take twice as many
 # of them to get down to a minute.
 _CUT = 4
-# Pieces that have to be answered before a larger one is tried.
+# Pieces in a row that have to be answered before one of twice their length is tried.
 _STEADY = 8
 _GATEWAY_TIMED_OUT = (408, 504)
 
@@ -69,6 +69,32 @@ class _Look:
     has_null: bool = False
 
 
+@dataclass
+class _Pieces:
+    """How long the pieces of a day are: shorter after a failure, longer after steady success."""
+
+    length: timedelta
+    _answered: timedelta | None = None
+    _in_a_row: int = 0
+    _steady: int = _STEADY
+
+    def succeed(self, length: timedelta) -> None:
+        """Note that a piece of that length was answered."""
+        self._answered, self._in_a_row = length, self._in_a_row + 1
+        if self._in_a_row == self._steady:
+            self.length, self._in_a_row = 2 * length, 0
+
+    def fail(self, length: timedelta) -> None:
+        """Note that a piece of that length was too much."""
+        if self._answered is not None and self._answered < length:
+            # That was one of twice the length: the next is not tried as soon.
+            self.length, self._steady = self._answered, 2 * self._steady
+        else:
+            seconds = int(length.total_seconds()) // _CUT
+            self.length = max(timedelta(seconds=seconds), _SMALLEST_PIECE)
+        self._answered, self._in_a_row = None, 0
+
+
 class _Day:
     """One registration day, and the length of the pieces in which it is answered."""
 
@@ -81,22 +107,21 @@ class _Day:
         self._begins, self._ends = (
             datetime.combine(day, time(), source.zone).astimezone(UTC) for day in midnights
         )
-        self._piece = self._ends - self._begins
+        self._pieces = _Pieces(self._ends - self._begins)
 
     async def look(self) -> _Look:
         """Read the day from its beginning to its end, in pieces where it has to be."""
         look = _Look()
         seen: set[Hashable] = set()
-        at, answered_in_a_row = self._begins, 0
+        at = self._begins
         while at < self._ends:
-            until = min(at + self._piece, self._ends)
+            until = min(at + self._pieces.length, self._ends)
             try:
                 page = await self._read(at, until)
             except (TransientError, TooLargeError) as error:
                 if not _may_be_too_much(error) or until - at <= _SMALLEST_PIECE:
                     raise
-                self._piece = _cut(until - at)
-                answered_in_a_row = 0
+                self._pieces.fail(until - at)
                 continue
             if page.suspicious:
                 raise Unproven(f"the registrations of {self._day} came with a message each time")
@@ -104,9 +129,8 @@ class _Day:
             # Pieces overlap by the margin.
             look.rows += [row for row in page.rows if row.key not in seen and self._has(row)]
             seen.update(row.key for row in page.rows)
-            at, answered_in_a_row = until, answered_in_a_row + 1
-            if answered_in_a_row == _STEADY:
-                self._piece, answered_in_a_row = self._piece * _CUT, 0
+            self._pieces.succeed(until - at)
+            at = until
         return look
 
     def _has(self, row: SourceRow) -> bool:
@@ -129,11 +153,6 @@ class _Day:
 
 def _on_service_clock(moment: datetime) -> datetime:
     return moment.astimezone(SERVICE_ZONE).replace(tzinfo=None)
-
-
-def _cut(piece: timedelta) -> timedelta:
-    seconds = int(piece.total_seconds()) // _CUT
-    return max(timedelta(seconds=seconds), _SMALLEST_PIECE)
 
 
 def _took_too_long(error: TransientError) -> bool:

@@ -18,6 +18,7 @@ from lcm_pipeline.loyalty_api.paging import read_page
 from lcm_pipeline.model.pages import Ask
 from lcm_pipeline.model.readings import Assignment, Outcome
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.driving import any_true
 from lcm_pipeline.sync.errors import SyncFailed, Unproven
 from lcm_pipeline.sync.fan_out import FanOut
 from lcm_pipeline.sync.feeds import FEEDS, REGISTRATIONS, Feed, ReadAssignment
@@ -38,9 +39,8 @@ ResultT = TypeVar("ResultT")
 
 _CHUNK = 1_000
 _MOST_ROUNDS = 5
-# Tried to learn how an endpoint pages, each alone; the checks of a run's largest pages; asked
-# before a run that gets no answers stops.
-_SCOUTS, _MOST_CHECKS, _OTHERS_ASKED = 3, 3, 3
+# Clients tried to learn how an endpoint pages, and to check the largest page of a run.
+_MOST_SCOUTS, _MOST_CHECKS = 3, 3
 # A day comes in one answer, however many registered on it: few at once keep memory flat.
 _DAYS_AT_ONCE = 4
 
@@ -156,20 +156,21 @@ class Work:
         await fan_out.run(self._chunks())
 
     async def _find_others(self) -> Sequence[Assignment]:
-        return await self._do(
-            lambda session: ledger.others_to_ask(session, self.run, _OTHERS_ASKED)
-        )
+        return await self._do(lambda session: ledger.others_to_ask(session, self.run))
 
     async def _answers_for_clients(self, source: Source) -> bool:
         """Whether the service answers for a client who is known, whatever it says of the days."""
-        known = await self._do(lambda session: roster.known_clients(session, _OTHERS_ASKED))
         api = source.api.with_attempts(2)
-        for feed_name, client_id in known:
+
+        async def is_answered(feed_name: str, client_id: int) -> bool:
             # Whatever is raised says that this one got no answer.
             with suppress(Exception):
                 await read_page(api, FEEDS[feed_name].endpoint, client_id, Ask(1, 1))
                 return True
-        return False
+            return False
+
+        known = await self._do(roster.known_clients)
+        return await any_true(is_answered(feed_name, client_id) for feed_name, client_id in known)
 
     async def _has_succeeded(self) -> bool:
         """Whether the run read something before: alone, in an earlier round, or before a kill."""
@@ -192,7 +193,7 @@ class Work:
             return
         source.distrusts = True
         async with self.shared.places:
-            for assignment in await in_thread(lambda: next(self._chunks(), ())[:_SCOUTS]):
+            for assignment in await in_thread(lambda: next(self._chunks(), ())[:_MOST_SCOUTS]):
                 try:
                     outcome = await self.read(source, self.feed, assignment)
                 except TransientError:

@@ -99,15 +99,10 @@ def next_assignments(
         return cursor.execute(query(name), values).fetchall()
 
 
-def others_to_ask(session: psycopg.Connection, run: Run, most: int) -> list[Assignment]:
+def others_to_ask(session: psycopg.Connection, run: Run) -> list[Assignment]:
     """A few that the service should answer for, to be asked before a run stops."""
     name = "others_of_days" if run.feed == "registrations" else "others_of_clients"
-    values = {
-        "run_id": run.run_id,
-        "endpoint": run.feed,
-        "day": run.window.first,
-        "most": most,
-    }
+    values = {"run_id": run.run_id, "endpoint": run.feed, "day": run.window.first}
     with session.cursor(row_factory=class_row(Assignment)) as cursor:
         return cursor.execute(query(name), values).fetchall()
 
@@ -167,7 +162,10 @@ def _record(
         session.execute("set local synchronous_commit = off")
         again = _close(session, run, outcomes)
         if again:
-            _forget_staged(session, run, tables, again)
+            _withdraw_quarantine(session, run, [outcome.assignment for outcome in again])
+        # What a failure leaves in staging is not published.
+        if staged := [o.assignment for o in again if o.landing.staged or o.status == "done"]:
+            _forget_staged(session, run, tables, staged)
         for table in tables:
             _copy(session, run, table, outcomes)
         _quarantine(session, run, outcomes)
@@ -204,8 +202,8 @@ def _enlist(session: psycopg.Connection, run: Run, name: str, values: dict[str, 
     return int(row[0]) if row else 0
 
 
-def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -> list[Assignment]:
-    """Write the ledger rows; answers those read again, whose rows may be staged already."""
+def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Write the ledger rows; returns those read again, whose rows may be stored already."""
     rows = [_ledger_row(outcome) for outcome in outcomes]
     columns = {
         name: list(values)
@@ -213,12 +211,20 @@ def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -
     }
     closed = session.execute(query("close_fetches"), {"run_id": run.run_id, **columns})
     before = set(closed.fetchall())
-    return [
-        outcome.assignment
-        for outcome in outcomes
-        if (outcome.assignment.client_id, outcome.assignment.day) in before
-        and (outcome.landing.staged or outcome.status == "done")
-    ]
+    return [o for o in outcomes if (o.assignment.client_id, o.assignment.day) in before]
+
+
+def _withdraw_quarantine(
+    session: psycopg.Connection, run: Run, again: Sequence[Assignment]
+) -> None:
+    session.execute(
+        query("withdraw_quarantine"),
+        {
+            "run_id": run.run_id,
+            "clients": [assignment.client_id for assignment in again],
+            "days": [assignment.day for assignment in again],
+        },
+    )
 
 
 def _forget_staged(

@@ -47,7 +47,8 @@ def ensure_partitions(
     first, this = month_of(FIRST_PLAUSIBLE_DAY), month_of(datetime.now(UTC).date())
     last = this.replace(year=this.year + MOST_YEARS_AHEAD)
     if absurd := [month for month in missing if not first <= month <= last]:
-        others = f" and {len(absurd) - 1:,} other months" if len(absurd) > 1 else ""
+        count = len(absurd) - 1
+        others = f" and {count:,} other month{'s' * (count > 1)}" if count else ""
         raise MonthsRefused(
             f"{schema}.{table}: rows are dated in {absurd[0].isoformat()[:7]}{others}, but only"
             f" months from {first.isoformat()[:7]} to {last.isoformat()[:7]} get a partition"

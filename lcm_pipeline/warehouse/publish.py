@@ -229,9 +229,10 @@ def _check_growth(session: psycopg.Connection, run: Run, growth_fuse: float) -> 
         raise PublishRefused(
             f"{run.feed}: {new:,} new clients registered on"
             f" {day or 'days that were polled before'}, beside {known:,} that are known, which is"
-            f" more than LCM_GROWTH_FUSE allows ({growth_fuse:g} times as many). Nothing was"
-            " published. If the source is right, run again with a larger LCM_GROWTH_FUSE, such as"
-            f" {ceil(new / known)}, or with 0 for no limit"
+            f" more than LCM_GROWTH_FUSE allows ({growth_fuse:g} times as many;"
+            f" {_FEW_CLIENTS:,} may always come). Nothing was published. If the source is right,"
+            f" run again with a larger LCM_GROWTH_FUSE, such as {ceil(new / known)}, or with 0 for"
+            " no limit"
         )
 
 

@@ -34,9 +34,9 @@ def pending_days(session: psycopg.Connection, first: date, last: date) -> set[da
     return {row[0] for row in rows.fetchall()}
 
 
-def known_clients(session: psycopg.Connection, most: int) -> list[tuple[str, int]]:
+def known_clients(session: psycopg.Connection) -> list[tuple[str, int]]:
     """A few clients, with a feed to ask the service for: those that were answered before, first."""
-    rows = session.execute(query("known_clients"), {"most": most})
+    rows = session.execute(query("known_clients"))
     return [(row[0], row[1]) for row in rows.fetchall()]
 
 

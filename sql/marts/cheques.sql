@@ -28,7 +28,8 @@ with tellers as (
     where
         operations.cheque_id <> 0
         and operations.deleted_at is null
-        and operations.operation_date >= mart.first_plausible_day()
+        and operations.operation_date
+        between mart.first_plausible_day() and mart.last_plausible_day()
     order by
         operations.client_id asc,
         operations.cheque_id asc,

@@ -25,7 +25,7 @@ with versions as (
         added > 0
         and remain > 0
         and deleted_at is null
-        and operation_date >= mart.first_plausible_day()
+        and operation_date between mart.first_plausible_day() and mart.last_plausible_day()
     union all
     select
         client_id,
@@ -47,7 +47,7 @@ with versions as (
         added > 0
         and remain > 0
         and deleted_at is null
-        and operation_date >= mart.first_plausible_day()
+        and operation_date between mart.first_plausible_day() and mart.last_plausible_day()
 ),
 
 -- There are few publishes and many versions.

@@ -35,7 +35,8 @@ cross join mart.parameters
 where
     operations.added > 0
     and operations.deleted_at is null
-    and operations.operation_date >= mart.first_plausible_day()
+    and operations.operation_date
+    between mart.first_plausible_day() and mart.last_plausible_day()
     and (
         operations.bonus_id <> 0
         or (coalesce(operations.cheque_id, 0) = 0 and coalesce(operations.order_id, 0) = 0)

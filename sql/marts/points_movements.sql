@@ -41,7 +41,8 @@ takings as (
     where
         operations.added < 0
         and operations.deleted_at is null
-        and operations.operation_date >= mart.first_plausible_day()
+        and operations.operation_date
+        between mart.first_plausible_day() and mart.last_plausible_day()
         and (
             operations.bonus_id <> 0
             or (coalesce(operations.cheque_id, 0) = 0 and coalesce(operations.order_id, 0) = 0)
@@ -65,7 +66,7 @@ redemptions as (
     where
         redeemed <> 0
         and deleted_at is null
-        and operation_date >= mart.first_plausible_day()
+        and operation_date between mart.first_plausible_day() and mart.last_plausible_day()
         and coalesce(cheque_id, 0) = 0
         and coalesce(order_id, 0) = 0
 ),
@@ -91,7 +92,8 @@ vanished as (
     inner join refresh.scope on scope.client_id = gone.client_id
     where
         gone.deleted_at is not null
-        and gone.operation_date >= mart.first_plausible_day()
+        and gone.operation_date
+        between mart.first_plausible_day() and mart.last_plausible_day()
         and (gone.added > 0 or gone.redeemed <> 0)
         and not exists (
             select from core.operations as moved

@@ -1,8 +1,8 @@
 -- question: what did each store sell on a day?
 -- grain: day x partner x store (as the rows tell them: null and empty stay)
 -- formula: sums of mart.cheques. Purchases are cheques that are no refund; net sales are purchases less
---   refunds; discount, certificates and coupons are those of purchases; clients with a purchase. All
---   loaded rows are here, those of a day that has not ended too. Other marts by day are made of it.
+--   refunds; discount, certificates and coupons are those of purchases; clients with a purchase. Days
+--   that have not ended are here too, but none of the future. Other marts by day are made of it.
 create view refresh.sales_daily as
 select
     cheques.day,
@@ -23,6 +23,7 @@ select
     count(distinct cheques.client_id) filter (where not cheques.is_refund) as clients
 from refresh.days
 inner join mart.cheques on cheques.day = days.day
+where days.day <= (select operations_loaded_day from mart.as_of)
 group by cheques.day, cheques.partner_name, cheques.pos_id;
 
 create table mart.sales_daily as table refresh.sales_daily with no data;

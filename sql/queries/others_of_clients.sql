@@ -1,7 +1,8 @@
--- purpose: a few clients that the service should answer for: proven before, else any of the run
--- parameters: run_id, endpoint, day (first day of the window), most
--- Asked before a run stops: clients that are refused for good are pending, and are read first.
-(
+-- purpose: a few clients that the service should answer for: proven before, and any of the run
+-- parameters: run_id, endpoint, day (first day of the window)
+-- Asked before a run stops. Those that fail are mostly at the head of the line, where the lowest
+-- numbers are: so some are taken from the other end, and some at random.
+with proven as (
     select
         state.client_id,
         %(day)s::date as day,
@@ -22,21 +23,25 @@
                 and fetches.client_id = state.client_id
                 and fetches.status in ('unproven', 'failed')
         )
-    limit %(most)s
-)
-union all
-(
+),
+
+on_ledger as (
     select
         client_id,
         window_from as day,
         0 as version,
-        null as source_total,
-        null as fingerprint,
-        null as head,
-        null as header_digest
+        null::integer as source_total,
+        null::bytea as fingerprint,
+        null::bytea as head,
+        null::bytea as header_digest
     from sync.fetches
     where run_id = %(run_id)s and status in ('pending', 'done')
-    order by random()
-    limit %(most)s
 )
-limit %(most)s;
+
+(select * from proven order by client_id desc limit 2)
+union all
+(select * from proven order by random() limit 2)
+union all
+(select * from on_ledger order by client_id desc limit 1)
+union all
+(select * from on_ledger order by random() limit 2);

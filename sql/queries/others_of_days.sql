@@ -1,5 +1,5 @@
 -- purpose: a few registration days that the service should answer for: polled before, latest first
--- parameters: run_id, endpoint (not used here), day (not used here), most; see others_of_clients
+-- parameters: run_id, endpoint (not used here), day (not used here); see others_of_clients
 select
     0 as client_id,
     state.registration_date as day,
@@ -22,4 +22,4 @@ where
             and fetches.status in ('unproven', 'failed')
     )
 order by state.registration_date desc
-limit %(most)s;
+limit 3;

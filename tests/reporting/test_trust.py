@@ -9,6 +9,7 @@ from lcm_pipeline.reporting.errors import ReportRefused
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.frames import open_mart_snapshot
 from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from lcm_pipeline.warehouse.overview import read_overview
 from tests.reporting.reading_pages import Page, number
 from tests.reporting.shops import OTHER, SECOND, START, THIRD, Shop
 
@@ -46,16 +47,35 @@ def test_a_pending_client_makes_the_day_incomplete_and_marks_its_numbers(shop: S
     assert shop.report(START)[0].incomplete == ()
 
 
-def test_a_row_in_quarantine_makes_every_day_incomplete(shop: Shop) -> None:
+def test_rows_in_quarantine_are_counted_beside_a_complete_day(shop: Shop) -> None:
     odd = shop.author.cheque(shop.client, 599, "2026-03-01T11:00:00", "1.00")
     odd.row["ComponentType"], odd.bad = 300, True
     shop.sync(START)
     report, page = shop.report()
+    assert (report.incomplete, report.quarantined) == ((), 1)
+    assert "The day is complete" in _titles(page)
+    assert page.row("trust", "operations")[:4] == ["полная · complete", "100 %", "0", "1"]
+    assert "Rows in quarantine are in no number of this page" in page.words("trust")
+    assert page.row("programme", "Purchases")[0] == "2"
+    assert "complete в карантине: 1 · rows in quarantine" in page.words("points")
+    assert "rows in quarantine" not in page.words("leads")
+    status = {feed.feed: feed for feed in read_overview(shop.warehouse)}["operations"]
+    assert (status.complete_through, status.quarantined) == (START, 1)
+
+
+def test_a_deferred_client_makes_the_day_incomplete_too(shop: Shop) -> None:
+    shop.sync(START)
+    shop.sync(SECOND)
+    with shop.warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "update sync.client_state set proven_date = %s"
+            " where endpoint = 'operations' and client_id = %s",
+            (START, OTHER),
+        )
+    refresh_marts(shop.warehouse)
+    report, page = shop.report()
     assert report.incomplete == ("operations",)
-    assert "The day is incomplete" in _titles(page)
-    assert page.row("trust", "operations")[1:4] == ["100 %", "0", "1"]
-    assert page.row("programme", "Purchases")[0] == "2*"
-    assert "rows in quarantine" in page.words("points")
+    assert page.row("trust", "operations")[1:3] == ["50 %", "0 + 1 отложено · deferred"]
 
 
 def test_a_table_that_was_not_synced_is_unknown_and_not_zero(shop: Shop) -> None:

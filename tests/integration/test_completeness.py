@@ -1,0 +1,224 @@
+"""When a day is complete: status, checks, marts and the report tell the same of every day."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+import pytest
+from psycopg.rows import dict_row
+
+from lcm_pipeline.model.feeds import FEED_FACTS
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.reporting.reports import make_report
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.simulator.faults import FaultRule
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.feeds import FEEDS as SYNCED_FEEDS
+from lcm_pipeline.sync.reconcile import Completeness, completeness
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from lcm_pipeline.warehouse.migrations import migrate
+from lcm_pipeline.warehouse.overview import FeedOverview, read_overview
+from tests.conftest import MakeSettings, Programme
+from tests.syncing import FEEDS, sync_everything
+
+OPENING = date(2026, 3, 1)
+CLIENT_FEEDS = FEEDS[1:]
+TABLES = {facts.main_table: facts.name for facts in FEED_FACTS}
+
+
+@pytest.fixture
+def opened(programme: Programme) -> RunningSimulator:
+    """A programme of eleven days; clients register on most of them."""
+    return programme(clients=25, start=OPENING, now=datetime(2026, 3, 12, 12), seed=3)
+
+
+@pytest.fixture
+def settings(
+    opened: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> Iterator[Settings]:
+    yield make_settings(opened, warehouse, start_date=OPENING, page_length=12, lookback_days=0)
+
+
+def test_days_that_were_missed_are_complete_once_a_later_day_is_synced(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    """Days 1 to 3, then day 10: its readings hold whole histories, and poll the days between."""
+    sync_everything(settings, warehouse, Window(OPENING, _march(3)))
+    _check_everybody_tells(warehouse, dict.fromkeys(FEEDS, _march(3)))
+    sync_everything(settings, warehouse, _window(10))
+    _check_everybody_tells(warehouse, dict.fromkeys(FEEDS, _march(10)))
+    for feed in CLIENT_FEEDS:
+        for day in range(1, 11):
+            asked = completeness(warehouse, feed, _window(day))
+            assert asked[1:] == (0, 0)
+            assert asked.clients == _registered_by(warehouse, _march(day))
+    assert completeness(warehouse, "registrations", Window(_march(4), _march(9))) == (6, 0, 0)
+    report = make_report(warehouse, _march(7))
+    assert report.incomplete == ()
+
+
+def test_a_client_that_fails_on_the_late_day_leaves_the_missed_days_incomplete(
+    opened: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    sync_everything(settings, warehouse, Window(OPENING, _march(3)))
+    client = min(opened.world.programme.customers)
+    opened.service.faults.set(
+        [FaultRule(kind="sql_other", endpoint="LeadsPagingInfo", client=client)]
+    )
+    sync_everything(settings, warehouse, _window(10))
+    expected = dict.fromkeys(FEEDS, _march(10)) | {"leads": _march(3)}
+    _check_everybody_tells(warehouse, expected)
+    assert completeness(warehouse, "leads", _window(7)).pending == 1
+    assert make_report(warehouse, _march(7)).incomplete == ("leads",)
+    opened.service.faults.set([])
+    SyncEngine(settings, warehouse).sync_leads(_window(11))
+    expected = dict.fromkeys(FEEDS, _march(10)) | {
+        "leads": _march(11),
+        "registrations": _march(11),
+    }
+    _check_everybody_tells(warehouse, expected)
+
+
+def test_a_registration_day_without_a_proven_poll_keeps_the_days_after_it_incomplete(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    """Nobody knows who registered on it, so nobody knows what they did since."""
+    sync_everything(settings, warehouse, Window(OPENING, _march(6)))
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "update sync.registration_days set read_at = null, pending_since = now()"
+            " where registration_date = %s",
+            (_march(4),),
+        )
+    _check_everybody_tells(warehouse, dict.fromkeys(FEEDS, _march(3)))
+    # The roster itself waits for that day alone.
+    assert completeness(warehouse, "registrations", _window(4)) == (1, 1, 0)
+    assert completeness(warehouse, "registrations", _window(5)) == (1, 0, 0)
+    for feed in CLIENT_FEEDS:
+        known = _registered_by(warehouse, _march(5))
+        assert completeness(warehouse, feed, _window(5)) == (known + 1, 1, 0)
+    report = make_report(warehouse, _march(6))
+    assert report.incomplete == ("operations", "leads", "favourite_offers")
+    assert "Registration days that could not be read" in report.html
+    sync_everything(settings, warehouse, _window(7))
+    _check_everybody_tells(warehouse, dict.fromkeys(FEEDS, _march(7)))
+
+
+def test_a_failed_second_poll_makes_its_own_day_wait_and_no_other(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    sync_everything(settings, warehouse, Window(OPENING, _march(6)))
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "update sync.registration_days set pending_since = now() where registration_date = %s",
+            (_march(4),),
+        )
+    expected = dict.fromkeys(FEEDS, _march(6)) | {"registrations": _march(3)}
+    _check_everybody_tells(warehouse, expected)
+
+
+def test_a_roster_that_grew_since_the_readings_makes_their_days_wait(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    """Registrations alone bring clients of whom nothing was read."""
+    sync_everything(settings, warehouse, Window(OPENING, _march(3)))
+    SyncEngine(settings, warehouse).sync_registrations(_window(10))
+    expected = dict.fromkeys(FEEDS, _march(3)) | {"registrations": _march(10)}
+    _check_everybody_tells(warehouse, expected)
+
+
+def test_a_feed_that_was_never_synced_is_complete_through_no_day(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    SyncEngine(settings, warehouse).sync_registrations(Window(OPENING, _march(3)))
+    _check_everybody_tells(warehouse, {**dict.fromkeys(FEEDS, None), "registrations": _march(3)})
+    assert completeness(warehouse, "leads", _window(3)) == Completeness(0, 0, 0)
+
+
+def test_days_before_the_first_window_are_told_since_the_roster_begins(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    """The first sync is of day 10 alone; LCM_START_DATE has the roster polled from the opening."""
+    sync_everything(settings, warehouse, _window(10))
+    _check_everybody_tells(warehouse, dict.fromkeys(FEEDS, _march(10)))
+    with warehouse.connect() as session:
+        days = session.execute(
+            "select feed, min(day), count(*) from sync.day_completeness group by feed"
+        ).fetchall()
+    assert sorted(days) == sorted((feed, OPENING, 10) for feed in FEEDS)
+
+
+def test_the_feeds_of_the_warehouse_are_those_of_the_code(warehouse: Warehouse) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        told = session.execute(
+            "select feed, main_table, is_by_day from sync.feeds order by position"
+        ).fetchall()
+        session.execute("update sync.feeds set position = 9 where feed = 'leads'")
+    assert told == [(facts.name, facts.main_table, facts.is_by_day) for facts in FEED_FACTS]
+    assert {name: feed.tables[0].name for name, feed in SYNCED_FEEDS.items()} == {
+        facts.name: facts.main_table for facts in FEED_FACTS
+    }
+    assert migrate(warehouse) == []
+    with warehouse.connect() as session:
+        rows = session.execute("select feed from sync.feeds order by position").fetchall()
+    assert [feed for (feed,) in rows] == list(FEEDS)
+
+
+def _march(day: int) -> date:
+    return date(2026, 3, day)
+
+
+def _window(day: int) -> Window:
+    return Window(_march(day), _march(day))
+
+
+def _overview(warehouse: Warehouse) -> dict[str, FeedOverview]:
+    return {feed.feed: feed for feed in read_overview(warehouse)}
+
+
+def _registered_by(warehouse: Warehouse, day: date) -> int:
+    with warehouse.connect() as session:
+        row = session.execute(
+            "select count(*) from core.clients where registration_date <= %s", (day,)
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _check_everybody_tells(
+    warehouse: Warehouse, through: dict[str, date | None] | dict[str, date]
+) -> None:
+    """Status, the mart, the asset checks and the report agree on each day of each feed."""
+    refresh_marts(warehouse)
+    overview = _overview(warehouse)
+    assert {feed: overview[feed].complete_through for feed in FEEDS} == through
+    with warehouse.connect() as session, session.cursor(row_factory=dict_row) as cursor:
+        days = cursor.execute("select * from mart.data_completeness order by day").fetchall()
+    for row in days:
+        feed, day = TABLES[row["table_name"]], row["day"]
+        assert row["complete_through"] == through[feed], (feed, day)
+        asked = completeness(warehouse, feed, Window(day, day))
+        assert asked == (row["clients"], row["pending_clients"], row["deferred_clients"])
+        assert (
+            row["is_complete"]
+            == (asked.pending + asked.deferred == 0)
+            == (row["complete_share"] == 1)
+        )
+        last = through[feed]
+        if last is None or day == last + timedelta(days=1):
+            assert not row["is_complete"]
+        elif day <= last:
+            assert row["is_complete"]
+    for day in sorted({row["day"] for row in days}):
+        told = {row["table_name"]: row["is_complete"] for row in days if row["day"] == day}
+        report = make_report(warehouse, day)
+        assert set(report.incomplete) == {t for t in TABLES if not told.get(t, False)}, day
+    newest = {row["table_name"]: row for row in days}
+    for table, feed in TABLES.items():
+        if table in newest and feed != "registrations":
+            pending = newest[table]["pending_clients"]
+            assert (overview[feed].pending, overview[feed].deferred) == (
+                pending,
+                newest[table]["deferred_clients"],
+            )

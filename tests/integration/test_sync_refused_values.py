@@ -1,0 +1,143 @@
+"""A value that the warehouse refuses costs its client alone, and is never told."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.model.readings import Assignment, Landing, Outcome
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.sync.clients import read_assigned_client
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.feeds import FAVOURITES, LEADS, Feed
+from lcm_pipeline.sync.source import Source
+from lcm_pipeline.warehouse import ledger
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.runs import own_run
+from lcm_pipeline.warehouse.sessions import LastingSession
+from tests.scripted_api import ScriptedApi, person, serving
+
+DAYS = Window(date(2026, 3, 1), date(2026, 3, 3))
+CLIENTS = range(1001, 1041)
+SECRET = "+79161234567"
+SUBJECT, UNREAD = 9, 11
+
+
+@pytest.fixture
+def api() -> Iterator[ScriptedApi]:
+    with serving(*map(person, CLIENTS)) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(api: ScriptedApi, warehouse: Warehouse, tmp_path: Path) -> Settings:
+    return load_settings(
+        api_url=api.url,
+        database_url=warehouse.url,
+        home=tmp_path / "home",
+        start_date=DAYS.first,
+        concurrency=8,
+    )
+
+
+def spoiling(spoilt: range | list[int], column: int, value: object, **fields: Any) -> Any:
+    """A way to read clients that puts a value into the leads of some, past all that checks it."""
+
+    async def read(source: Source, feed: Feed, assignment: Assignment) -> Outcome:
+        outcome = await read_assigned_client(source, feed, assignment)
+        if assignment.client_id not in spoilt:
+            return outcome
+        (record,) = outcome.landing.records["leads"]
+        odd = (*record[:column], value, *record[column + 1 :])
+        return replace(outcome, landing=Landing({"leads": [odd]}, **fields))
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        pytest.param(SUBJECT, f"{SECRET}\0", id="NUL"),
+        pytest.param(SUBJECT, f"{SECRET}\ud800", id="half a surrogate pair"),
+        pytest.param(UNREAD, SECRET, id="another type"),
+        pytest.param(UNREAD, float("nan"), id="no number"),
+    ],
+)
+def test_a_value_that_the_warehouse_refuses_costs_its_client_alone(
+    settings: Settings,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    column: int,
+    value: object,
+) -> None:
+    odd = [1001, 1020, 1040]
+    read = spoiling(odd, column, value)
+    monkeypatch.setattr("lcm_pipeline.sync.engine.read_assigned_client", read)
+    with caplog.at_level(logging.INFO):
+        report = SyncEngine(settings, warehouse).sync_leads(DAYS)
+    assert report.pending == len(odd)
+    with warehouse.connect() as session:
+        stored = session.execute("select client_id from core.leads order by 1").fetchall()
+        reasons = session.execute(
+            "select client_id, last_error from sync.client_state where pending_since is not null"
+            " order by 1"
+        ).fetchall()
+    assert [client for (client,) in stored] == [c for c in CLIENTS if c not in odd]
+    assert [client for client, _ in reasons] == odd
+    assert all("the warehouse refused a value" in reason for _, reason in reasons)
+    assert SECRET not in caplog.text + str(reasons)
+    monkeypatch.undo()
+    assert SyncEngine(settings, warehouse).sync_leads(DAYS).is_complete
+
+
+def test_a_name_of_a_field_that_is_too_long_for_an_index_costs_its_client_alone(
+    settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "".join(map(chr, Random(1).choices(range(0x410, 0x450), k=20_000)))
+    read = spoiling([1007], UNREAD, 1, unknown_fields=frozenset({name}))
+    monkeypatch.setattr("lcm_pipeline.sync.engine.read_assigned_client", read)
+    report = SyncEngine(settings, warehouse).sync_leads(DAYS)
+    assert report.pending <= 1
+    with warehouse.connect() as session:
+        stored = session.execute("select count(*) from core.leads").fetchone()
+    assert stored == (len(CLIENTS) - report.pending,)
+
+
+def test_a_warehouse_that_refuses_everybodys_values_stops_the_feed(
+    settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = spoiling(CLIENTS, SUBJECT, "a\0")
+    monkeypatch.setattr("lcm_pipeline.sync.engine.read_assigned_client", read)
+    with pytest.raises(SyncFailed, match="the warehouse stores nothing"):
+        SyncEngine(settings, warehouse).sync_leads(DAYS)
+
+
+def test_staging_that_an_older_version_left_is_made_anew(warehouse: Warehouse) -> None:
+    with LastingSession(warehouse, "lcm test") as lasting:
+        run = own_run(lasting, FAVOURITES.name, DAYS)
+        lasting.run(lambda session: ledger.make_staging(session, run, FAVOURITES.tables))
+        table = f"staging.favourite_stats_r{run.run_id}"
+        lasting.run(lambda s: s.execute(f"alter table {table} drop column told".encode()))
+        lasting.run(lambda s: s.execute(f"insert into {table} default values".encode()))
+        other = f"staging.favourite_offers_r{run.run_id}"
+        lasting.run(lambda s: s.execute(f"insert into {other} default values".encode()))
+        lasting.run(lambda session: ledger.make_staging(session, run, FAVOURITES.tables))
+        assert lasting.run(
+            lambda s: s.execute(f"select count(told), count(*) from {table}".encode()).fetchone()
+        ) == (0, 0)
+        assert lasting.run(
+            lambda s: s.execute(f"select count(*) from {other}".encode()).fetchone()
+        ) == (1,)
+
+
+def test_the_columns_that_these_tests_spoil_are_those() -> None:
+    columns = LEADS.tables[0].landing_columns
+    assert (columns[SUBJECT], columns[UNREAD]) == ("subject", "unread_count")

@@ -1,0 +1,158 @@
+"""A warehouse that an older version filled comes to this one with all its data.
+
+`warehouse_0011.sql.gz` is what pg_dump says of one that was migrated up to 0011 and synced by that
+version: fifteen clients from 2026-01-10 on; the days up to 2026-02-02, then 2026-02-06 alone, with
+a client that failed in the leads. It took in what is set aside by now: operations of the years 1900
+and 2999, a lead and an offer of 1753, each with a partition of its own.
+"""
+
+import gzip
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.simulator.configuration import build_config
+from lcm_pipeline.simulator.server import start_in_thread
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from lcm_pipeline.warehouse.marts import marts
+from lcm_pipeline.warehouse.migrations import migrate
+from lcm_pipeline.warehouse.overview import read_overview
+from tests.oracle import assert_exact, snapshot
+from tests.syncing import sync_everything
+
+DUMP = Path(__file__).with_name("warehouse_0011.sql.gz")
+FIRST, LAST, NEXT = date(2026, 1, 10), date(2026, 2, 6), date(2026, 2, 7)
+DONE = datetime(2026, 2, 8, 12)
+STORED = [mart.name for mart in marts() if mart.kind != "view"]
+# What the sync keeps of itself; columns that went are left out.
+_KEPT = {
+    "sync.runs": "*",
+    "sync.fetches": "*",
+    "sync.client_state": "*",
+    "sync.registration_days": "*",
+    "sync.quarantine": "*",
+    "sync.unknown_fields": "*",
+    "sync.window_days": "endpoint, day, run_id, published_at",
+    "outbox.profile_updates": "*",
+    "mart.parameters": "*",
+    "mart.rfm_segments": "*",
+}
+
+
+@pytest.fixture
+def old(postgres: str, template: str) -> Iterator[Warehouse]:
+    """A warehouse of the older version; the template has made the roles that it grants to."""
+    assert template
+    with psycopg.connect(postgres, autocommit=True) as session:
+        session.execute("create database old_warehouse")
+    warehouse = Warehouse(urlsplit(postgres)._replace(path="/old_warehouse").geturl())
+    try:
+        with warehouse.connect(autocommit=True) as session:
+            session.execute(gzip.decompress(DUMP.read_bytes()))
+        yield warehouse
+    finally:
+        warehouse.close()
+        with psycopg.connect(postgres, autocommit=True) as session:
+            session.execute("drop database old_warehouse with (force)")
+
+
+def test_an_old_warehouse_comes_along_with_all_its_data(old: Warehouse) -> None:
+    rows, kept, days = snapshot(old), _kept(old), _programme(old)
+    assert _first_day(old) == date(1900, 1, 1)
+    applied = migrate(old)
+    assert applied[0].startswith("0012")
+    assert migrate(old) == []
+    assert snapshot(old) == {**rows, "history.clients": []}
+    assert _kept(old) == kept
+    # The marts are there and filled before any refresh.
+    assert _programme(old) == days
+    assert _first_day(old) == FIRST
+
+
+def test_an_old_warehouse_tells_one_truth_of_its_days(old: Warehouse) -> None:
+    migrate(old)
+    refresh_marts(old)
+    status = {feed.feed: feed for feed in read_overview(old)}
+    assert {name: feed.complete_through for name, feed in status.items()} == {
+        "registrations": LAST,
+        "operations": LAST,
+        "leads": date(2026, 2, 2),
+        "favourites": LAST,
+    }
+    with old.connect() as session:
+        told = session.execute(
+            "select distinct feed, mart.complete_through from mart.data_completeness as mart"
+            " join sync.feeds on main_table = table_name"
+        ).fetchall()
+    assert dict(told) == {name: feed.complete_through for name, feed in status.items()}
+
+
+def test_what_is_refreshed_of_an_old_warehouse_is_what_computing_everything_gives(
+    old: Warehouse, tmp_path: Path
+) -> None:
+    migrate(old)
+    _check_a_refresh(old)
+    config = build_config(start=FIRST, now=DONE, clients=20, seed=5)
+    with start_in_thread(config) as source:
+        settings = load_settings(
+            home=tmp_path, api_url=source.url, database_url=old.url, delete_fuse=1, start_date=FIRST
+        )
+        sync_everything(settings, old, Window(NEXT, NEXT))
+        # Clients of the older programme that this one never had stay pending.
+        others = _clients(old) - set(source.world.programme.customers)
+        assert len(_clients(old) - others) > 10
+        assert_exact(source, old, last=NEXT, without=others)
+    _check_a_refresh(old)
+
+
+def _check_a_refresh(warehouse: Warehouse) -> None:
+    refresh_marts(warehouse)
+    kept = {name: _texts(warehouse, f"mart.{name}") for name in STORED}
+    refresh_marts(warehouse, everything=True)
+    for name in STORED:
+        assert _texts(warehouse, f"mart.{name}") == kept[name], name
+
+
+def _kept(warehouse: Warehouse) -> dict[str, list[Any]]:
+    return {name: _texts(warehouse, name, columns) for name, columns in _KEPT.items()}
+
+
+def _texts(warehouse: Warehouse, name: str, columns: str = "*") -> list[Any]:
+    statement = SQL("select told::text from (select {} from {}) as told order by 1").format(
+        SQL(columns), Identifier(*name.split("."))
+    )
+    with warehouse.connect() as session:
+        return session.execute(statement).fetchall()
+
+
+def _programme(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """What the programme did, day by day, since it began."""
+    with warehouse.connect() as session, session.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "select day, new_members, members, purchases, net_sales, buyers"
+            " from mart.program_daily where day >= %s order by day",
+            (FIRST,),
+        ).fetchall()
+
+
+def _first_day(warehouse: Warehouse) -> date:
+    with warehouse.connect() as session:
+        row = session.execute("select min(day) from mart.program_daily").fetchone()
+    assert row is not None
+    day: date = row[0]
+    return day
+
+
+def _clients(warehouse: Warehouse) -> set[int]:
+    with warehouse.connect() as session:
+        return {n for (n,) in session.execute("select client_id from core.clients").fetchall()}
