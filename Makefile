@@ -10,7 +10,7 @@ SUPERSET_INSTALLED := $(SUPERSET)/.installed
 
 .PHONY: help demo test lint lint-python lint-types lint-imports lint-sql hooks lock ui \
   install superset dashboards bundle screenshots soak crash push-crash faults readers \
-  verify-million bench clean
+  verify-million fuzz bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -99,6 +99,12 @@ readers: $(INSTALLED) ## A reader at repeatable read during a thousand publishes
 
 verify-million: $(INSTALLED) ## Change one of a million rows, find it with `lcm verify`, mend it
 	$(BIN)/python -m tests.verification.million
+
+MUTANTS ?= 100000
+SEED ?= 1
+REPLAY ?=
+fuzz: $(INSTALLED) ## Mutated responses beside healthy clients; SEED=…, or REPLAY=FILE of a failure
+	$(BIN)/python -m tests.fuzz.run --mutants $(MUTANTS) --seed $(SEED) $(if $(REPLAY),--replay '$(REPLAY)')
 
 clean: ## Remove the environment (never the data in LCM_HOME)
 	rm -rf $(VENV) $(SUPERSET) .pytest_cache .mypy_cache .ruff_cache .hypothesis

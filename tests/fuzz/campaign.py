@@ -18,7 +18,7 @@ from tests.fuzz.server import Key
 
 # What a round is of, by turns.
 _ROUNDS = ("clients",) * 8 + ("days",) + ("clients",) * 8 + ("updates", "logins", "days")
-_MOST_OF_A_ROUND = {"clients": 600, "days": 30, "updates": 200, "logins": 40}
+_MOST_OF_A_ROUND = {"clients": 600, "days": 30, "updates": 50, "logins": 40}
 _FORMS = (
     Options(),
     Options(page_length=20),

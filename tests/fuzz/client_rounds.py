@@ -155,6 +155,8 @@ class _Check:
         served = self._orders.served.get(key, [])
         believable = [verdict for verdict in served if verdict.kind != "never"]
         is_pending = place in self.pending
+        if is_pending and "unexpected error" in (told := self._last_error(place)):
+            yield Finding("nobody foresaw it", f"{place}: {told}", key)
         if is_pending and not is_same:
             yield Finding("pending, yet changed", str(place), key)
         if served and not believable and not is_pending:
@@ -251,8 +253,12 @@ def _unfounded(one: Difference, believable: Sequence[Verdict]) -> str | None:
     if one.table not in _MAIN_TABLES:
         return None
     was_exact = any(key in verdict.exact for verdict in believable)
-    was_spoiled = any(key in v.keys and key not in v.exact for v in believable)
-    return "a right row is lost" if was_exact and not was_spoiled else None
+    # Spoiled, or left out of a response that says that it is everything.
+    may_be_lost = any(
+        key not in verdict.exact and (verdict.is_whole or key in verdict.keys)
+        for verdict in believable
+    )
+    return "a right row is lost" if was_exact and not may_be_lost else None
 
 
 def _key_of(feed: str, client: int) -> Key:

@@ -122,8 +122,8 @@ _CODINGS = [
 ]  # fmt: skip
 _PIECES = [
     "<!--x-->", "]]>", "<![CDATA[", "&bomb;", "&#0;", "&#x1F;", "&#xD800;", "<?pi?>", "<x/>",
-    "</x>", ",", "}", "]", '"', "\\", "\\u", "\x00", "\x0b", "//x\n", "/*x*/", "\ufeff", "null",
-    ":", "\n",
+    "</x>", ",", "}", "]", '"', "\\", "\\u", "\x00", "\x0b",
+    "//x\n", "/*x*/", "\ufeff", "null", ":", "\n",
 ]  # fmt: skip
 _DOCTYPE = (
     '<?xml version="1.0"?><!DOCTYPE r [<!ENTITY a "aaaaaaaaaa"><!ENTITY bomb "'
@@ -195,7 +195,7 @@ def _tree_mutations(name: str, listed: str) -> st.SearchStrategy[Mutation]:
             st.tuples(st.just("remove"), lists, _INDEXES),
             st.tuples(st.just("order"), lists, st.sampled_from(["reverse", "rotate"])),
             st.tuples(st.just("total"), st.sampled_from([1, -1, 2, 5, 1000, -1000, 2**31 - 10])),
-            st.tuples(st.just("rows"), st.none() | values),
+            st.tuples(st.just("rows"), lists, st.none() | values),
             st.tuples(st.just("repeat"), lists, st.sampled_from([2, 3, 40])),
         ]
     return st.one_of(ways)

@@ -129,7 +129,8 @@ class Response:
         elif self.framing.startswith("chunked"):
             head.append(b"Transfer-Encoding: chunked")
             body = _chunked(body, self.framing)
-        if self.closes or self.framing == "close":
+        # Else a caller may send its next request on a connection that is gone.
+        if self.ends_connection and not self.resets:
             head.append(b"Connection: close")
         if self.cut is not None:
             body = body[: min(len(body) - 1, int(len(body) * self.cut))] if body else b""
@@ -323,11 +324,11 @@ def _total(name: str, tree: Any, by: int) -> Any:
     return tree
 
 
-def _rows(name: str, tree: Any, spec: Sequence[Any] | None) -> Any:
-    if isinstance(tree, Members) and name in ROWS:
+def _rows(_name: str, tree: Any, listed: str, spec: Sequence[Any] | None) -> Any:
+    if isinstance(tree, Members):
         if spec is not None:
-            tree.put(ROWS[name], value_of(spec))
-        elif (at := tree.at(ROWS[name])) is not None:
+            tree.put(listed, value_of(spec))
+        elif (at := tree.at(listed)) is not None:
             del tree[at]
     return tree
 

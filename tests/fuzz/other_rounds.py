@@ -17,6 +17,7 @@ from tests.fuzz.scene import (
     Options,
     Played,
     Scene,
+    days_of,
     differences_from,
     failure_of,
     hasty,
@@ -76,25 +77,23 @@ def _check_days(scene: Scene, warehouse: Warehouse, orders: Orders) -> Iterator[
                 differing.setdefault(day, []).append(one)
             else:
                 yield Finding("a healthy day differs", f"{day}: {one}")
+    after = days_of(warehouse)
     for day, key in mutated.items():
         served = orders.served.get(key, [])
         is_believable = any(verdict.kind != "never" for verdict in served)
         found = differing.get(day, [])
-        if served and not is_believable and (day not in pending or _is_changed(found, day)):
+        if served and not is_believable and day not in pending:
             yield Finding("believed", f"{day}: {served[0].why}", key)
-        elif day in pending and _is_changed(found, day):
-            yield Finding("pending, yet changed", f"{day}: {found[0]}", key)
+        if day in pending and scene.days_before.get(day) != after.get(day):
+            yield Finding("pending, yet changed", f"{day}: {found[:1]}", key)
+        if "unexpected error" in (told := _last_error(warehouse, day)):
+            yield Finding("nobody foresaw it", f"{day}: {told}", key)
         if served and is_harmless(orders.mutants[key]) and (day in pending or found):
             yield Finding("harmless, yet refused", f"{day}: {found[:1]}", key)
     with warehouse.connect() as session:
         known = {row[0] for row in session.execute("select client_id from core.clients")}
     if lost := set(scene.phones_before) - known:
         yield Finding("clients are forgotten", str(lost))
-
-
-def _is_changed(found: list[Difference], day: str) -> bool:
-    """Whether a day differs from what it was: a day after the first sync had no rows before."""
-    return bool(found) and day <= str(FIRST.last)
 
 
 def _days_of_cards(scene: Scene, warehouse: Warehouse) -> dict[tuple[Any, ...], str]:
@@ -126,6 +125,14 @@ def _recovered_days(scene: Scene, warehouse: Warehouse) -> Iterator[Finding]:
         elif one.table == "registrations":
             key: Key = ("ClientInfoPeriod", days[one.key], False)
             yield Finding("no recovery", str(one), key)
+
+
+def _last_error(warehouse: Warehouse, day: str) -> str:
+    with warehouse.connect() as session:
+        row = session.execute(
+            "select last_error from sync.registration_days where registration_date = %s", (day,)
+        ).fetchone()
+    return str(row[0]) if row else ""
 
 
 def _pending_days(warehouse: Warehouse) -> set[str]:
@@ -222,6 +229,7 @@ def play_logins(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) -
         )
         engine = SyncEngine(settings, warehouse, open_api=hasty)
         readers = sorted(scene.healthy)[:2]
+        scene.server.orders = Orders()
         engine.sync_registrations(SECOND)
         before = None
         for key, mutant in mutants.items():

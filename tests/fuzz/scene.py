@@ -31,7 +31,7 @@ START = date(2026, 1, 10)
 BEFORE, AFTER = datetime(2026, 3, 8, 12), datetime(2026, 3, 9, 12)
 FIRST, SECOND = Window(START, date(2026, 3, 7)), Window(date(2026, 3, 8), date(2026, 3, 8))
 HASTY = RetryPolicy(
-    attempts=2, throttled_attempts=2, first_wait=0.001, longest_wait=0.002,
+    attempts=3, throttled_attempts=3, first_wait=0.001, longest_wait=0.002,
     longest_retry_after=0.002,
 )  # fmt: skip
 FEED_OF_ENDPOINT = {
@@ -114,6 +114,7 @@ class Scene:
         known = self.warehouse(base)
         self.rows_before = rows_of(known)
         self.phones_before = phones_of(known)
+        self.days_before = days_of(known)
 
     @property
     def mutable_clients(self) -> list[int]:
@@ -177,6 +178,17 @@ def phones_of(warehouse: Warehouse) -> dict[int, Any]:
     """The phone of each client."""
     with warehouse.connect() as session:
         return dict(session.execute("select client_id, phone from core.clients").fetchall())
+
+
+def days_of(warehouse: Warehouse) -> dict[str, list[str]]:
+    """Every registration of each day as text, deleted ones too."""
+    found: dict[str, list[str]] = {}
+    with warehouse.connect() as session:
+        for day, text in session.execute(
+            "select registration_date, kept::text from core.registrations as kept order by 1, 2"
+        ):
+            found.setdefault(str(day), []).append(text)
+    return found
 
 
 def rows_of(warehouse: Warehouse) -> Rows:

@@ -33,15 +33,14 @@ class Verdict:
     """What a response says.
 
     keys: of its rows, as texts. exact: of those keys, the rows that are as the true answer has
-    them. phones: what it told as the client's phone, None where it told none.
+    them. is_whole: it holds as many rows as it claims. text: all of it, to look for a number.
     """
 
     kind: str
     why: str = ""
     keys: Counter[tuple[str, ...]] = field(default_factory=Counter)
     exact: set[tuple[str, ...]] = field(default_factory=set)
-    total: int | None = None
-    phone: str | None = None
+    is_whole: bool = False
     text: str = ""
 
 
@@ -54,7 +53,7 @@ def judge(
     if (response.is_cut_off or "cut coding" in response.oddities) and response.line is None:
         return Verdict("never", "cut off")
     verdict = _judge_entity(endpoint, response.entity, true, client, goods=goods)
-    verdict.text = response.entity[:_LONGEST].decode("utf-8", "replace")
+    verdict.text = response.entity[:_LONGEST].replace(b"\0", b"").decode("utf-8", "replace")
     is_odd = response.oddities or response.status != 200
     may_be_another = {"line", "early"} & response.oddities
     if may_be_another or (is_odd and verdict.kind == "right"):
@@ -103,13 +102,14 @@ def _judge_content(
     listed = "ListFavorites" if goods else ROWS[endpoint]
     rows = content.get(listed)
     total = _number(content.get(TOTALS.get(endpoint, "")))
-    verdict = Verdict("unsure", total=total)
+    verdict = Verdict("unsure")
     if isinstance(rows, list):
         _note_rows(verdict, listed, rows, true.get(listed) or [])
-    phone = content.get("Phone")
-    verdict.phone = None if phone is None else str(phone).strip()
+        verdict.is_whole = total == len(rows)
     named = _number(content.get("Client"))
-    if endpoint == "OperationHistory" and named is not None and named != client and not doubts:
+    # 0 is what the service writes for a number that it does not know.
+    names_another = endpoint == "OperationHistory" and named not in (None, 0, client)
+    if names_another and not doubts:
         return Verdict("never", f"it is about client {named}")
     if not isinstance(rows, list):
         is_nothing = rows is None and listed in content and (total == 0 or goods)
@@ -228,11 +228,36 @@ def _local(element: Any) -> str:
 
 def _may_be_read_otherwise(entity: bytes) -> bool:
     """Whether another charset, or a more patient reader, might make sense of it."""
-    if entity.lstrip()[:1] == b"<" and (b"&#" in entity or any(b < 9 for b in entity)):
-        return True
+    if entity.lstrip()[:1] == b"<":
+        is_odd = any(byte < 32 and byte not in b"\t\n\r" for byte in entity)
+        return is_odd or b"&#" in entity or not _is_utf8(entity)
+    return not _is_utf8(entity) or any(byte in entity for byte in b"\0") or _is_object(entity)
+
+
+def _is_utf8(entity: bytes) -> bool:
     try:
-        text = entity.decode("utf-8")
+        entity.decode("utf-8")
     except UnicodeDecodeError:
-        return True
-    # What a serializer of numbers may write, and Python's reader does not take.
-    return any(char in text for char in "\0\ufeff") or any(len(t) > 4000 for t in text.split(","))
+        return False
+    return True
+
+
+def _is_object(entity: bytes) -> bool:
+    """Whether brackets and quotes are those of an object: an odd value may be left out of it."""
+    text = entity.decode("utf-8").strip("\ufeff \t\r\n")
+    expected: list[str] = []
+    in_text = is_escaped = False
+    for at, char in enumerate(text):
+        if in_text:
+            in_text = is_escaped or char != '"'
+            is_escaped = char == "\\" and not is_escaped
+        elif char == '"':
+            in_text = True
+        elif char in "{[":
+            expected.append("}" if char == "{" else "]")
+        elif char in "}]":
+            if not expected or expected.pop() != char:
+                return False
+            if not expected:
+                return text[0] == "{" and at == len(text) - 1
+    return False

@@ -1,0 +1,144 @@
+"""Mutants that once stopped a sync, spoiled a neighbour or were believed, each under its name."""
+
+from typing import NamedTuple
+
+from tests.fuzz.mutations import Mutant, Mutation
+
+OPERATIONS, LEADS = "OperationHistory", "LeadsPagingInfo"
+FAVOURITES, DAYS = "ClientFavoriteDataInfo", "ClientInfoPeriod"
+LOGIN, UPDATE = "ManagerLogin", "ClientUpdate"
+_SMUGGLED = (
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 77\r\n\r\n"
+    '{"Client":1,"Rows":0,"TotalRows":0,"Operations":[],"LeadsClients":[],"ErrorCode":0}'
+)
+_CYRILLIC_REASON = "cef8e8e1eae0"
+
+
+class Regression(NamedTuple):
+    """What went wrong, and the response after which it did."""
+
+    name: str
+    mutant: Mutant
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _was(
+    name: str,
+    endpoint: str,
+    *mutations: Mutation,
+    source: str = "answer",
+    form: str = "json",
+    when: str = "always",
+    goods: bool = False,
+) -> Regression:
+    return Regression(name, Mutant(endpoint, mutations, source, form, when, goods))
+
+
+REGRESSIONS = [
+    *(
+        _was(f"HTTP {status} for one client stopped the feed", OPERATIONS, ("status", status, ""))
+        for status in (301, 303, 400, 403, 404, 405, 409, 413, 423, 425)
+    ),
+    _was("a redirect for one client stopped the feed", LEADS, ("status", 308, "4f4b"),
+         ("header", "Location", "http://127.0.0.1:9/elsewhere")),
+    _was("a reason phrase in cp1251", LEADS, ("status", 500, _CYRILLIC_REASON)),
+    _was("a reason phrase of no charset", FAVOURITES, ("status", 505, "80ff")),
+    _was("a reason phrase in cp1251 of a good response", OPERATIONS,
+         ("status", 200, _CYRILLIC_REASON)),
+    _was("nesting of 1,200 in a member that is known", OPERATIONS,
+         ("double", ("", "Client"), ("nest", "[", 1_200))),
+    _was("nesting of 100,000", LEADS, ("set", ("", "Message"), ("nest", "{", 100_000))),
+    _was("charset=undefined", LEADS, ("type", "application/json; charset=undefined")),
+    _was("charset=idna", OPERATIONS, ("type", "application/json; charset=idna")),
+    _was("a parameter after the charset", OPERATIONS,
+         ("type", "application/json; charset=utf-8; odata=verbose")),
+    _was("UTF-8 that is called cp1251", OPERATIONS,
+         ("type", "application/json; charset=windows-1251")),
+    _was("x-gzip", LEADS, ("coding", "x-gzip", "gzip")),
+    _was("gzip of two members", FAVOURITES, ("coding", "gzip", "members")),
+    _was("x-gzip of two members, XML", OPERATIONS, ("coding", "x-gzip", "members"), form="xml"),
+    _was("the response of another client", OPERATIONS, source="other"),
+    _was("the response of another client, XML", OPERATIONS, source="other", form="xml"),
+    _was("the response of another client, once", OPERATIONS, source="other", when="first"),
+    _was("no list of rows", OPERATIONS, ("rows", "Operations", None)),
+    _was("no list of rows, XML", LEADS, ("rows", "LeadsClients", None), form="xml"),
+    _was("a list that is a text, XML", FAVOURITES,
+         ("rows", "ClientFavorites", ("str", "-2026-03-05T10:00:00")), form="xml"),
+    _was("a list that is a number", FAVOURITES, ("rows", "ClientFavorites", ("json", "7"))),
+    _was("offers that are a number beside goods", FAVOURITES,
+         ("rows", "ClientFavorites", ("json", "7")), goods=True),
+    _was("offers that are a text beside goods", FAVOURITES,
+         ("rows", "ClientFavorites", ("str", "")), goods=True),
+    _was("no rows and no total", FAVOURITES, ("drop", ("", "TotalRows")),
+         ("set", ("", "ClientFavorites"), ("json", "[]"))),
+    _was("a Leads response to a call for operations", OPERATIONS,
+         ("whole", ("tree", {"TotalRows": 0, "TotalRowsSelect": 0, "LeadsClients": [],
+                             "ErrorCode": 0, "Message": ""}))),
+    _was("ErrorCode 0 and nothing else", LEADS, ("whole", ("tree", {"ErrorCode": 0}))),
+    _was("no Phone", OPERATIONS, ("drop", ("", "Phone"))),
+    _was("no Phone, XML", OPERATIONS, ("rename", ("", "Phone"), ("str", "P")), form="xml"),
+    _was("an empty Phone", OPERATIONS, ("set", ("", "Phone"), ("str", ""))),
+    _was("a lone surrogate in one row", LEADS,
+         ("set", ("LeadsClients", 0, "Subject"), ("str", "\ud800"))),
+    _was("a control character in one row", LEADS,
+         ("set", ("LeadsClients", 0, "Subject"), ("raw", "\x01"))),
+    _was("a reference to a control character in one row, XML", LEADS,
+         ("set", ("LeadsClients", 0, "Subject"), ("str", "\x01")), form="xml"),
+    _was("NaN in a member that is unknown", LEADS,
+         ("add", ("LeadsClients", 0, "Id"), ("str", "Level"), ("json", "NaN"))),
+    _was("a row that was bad at first and good when read again", LEADS,
+         ("add", ("LeadsClients", 0, "Id"), ("str", "Level"), ("json", "NaN")), when="first"),
+    _was("rows three times, one of them bad", FAVOURITES,
+         ("set", ("ClientFavorites", 0, "ProcTimeConfirm"), ("json", "-28013")),
+         ("repeat", "ClientFavorites", 3)),
+    _was("a member twice with different values", OPERATIONS,
+         ("double", ("Operations", 0, "Remain"), ("json", "7"))),
+    _was("a name of 9,000 characters", OPERATIONS,
+         ("add", ("Operations", 0, "Id"), ("noise", 3, 9_000), ("json", "1"))),
+    _was("markup in an unknown name", LEADS,
+         ("add", ("LeadsClients", 0, "Id"), ("str", "[/bold]x"), ("json", "1"))),
+    _was("an operation of 1753", OPERATIONS,
+         ("set", ("Operations", 0, "Proctime"), ("str", "1753-01-01T00:00:00"))),
+    _was("an operation of 1900", OPERATIONS,
+         ("set", ("Operations", 0, "Proctime"), ("str", "1900-01-01T00:00:00"))),
+    _was("an operation of 9999", OPERATIONS,
+         ("set", ("Operations", 0, "Proctime"), ("str", "9999-12-31T23:59:59.9999999"))),
+    _was("a name of 12 kB", LEADS,
+         ("set", ("LeadsClients", 0, "LeadTypeName"), ("noise", 1, 12_000))),
+    _was("a name of 12 kB of a shop", OPERATIONS,
+         ("set", ("Operations", 0, "PosName"), ("noise", 1, 12_000))),
+    _was("a total of 2^31", OPERATIONS, ("set", ("", "Rows"), ("json", "2147483647"))),
+    _was("a total of 2^31, leads", LEADS, ("total", 2**31 - 10)),
+    _was("60,000 words in a Message", LEADS, ("set", ("", "ErrorCode"), ("json", "10")),
+         ("set", ("", "Message"), ("repeat", "Иванов ", 60_000))),
+    _was("a Retry-After that overflows", OPERATIONS, ("status", 503, ""),
+         ("header", "Retry-After", "Fri, 31 Dec 9999 23:59:59 -2359")),
+    _was("a Retry-After of 20 digits", LEADS, ("status", 429, ""),
+         ("header", "Retry-After", "99999999999999999999")),
+    _was("a gzip bomb", FAVOURITES, ("coding", "gzip", "bomb")),
+    _was("a second response behind the first", OPERATIONS, ("extra", _SMUGGLED)),
+    _was("an empty number in the header of favourites", FAVOURITES,
+         ("set", ("", "SumGain"), ("str", "")), ("set", ("", "ListFavorites"), ("json", "null"))),
+    _was("an empty number in the header of goods, XML", FAVOURITES,
+         ("set", ("", "SumGain"), ("str", "")), form="xml", goods=True),
+    _was("an empty Phone and a body cut off", OPERATIONS, ("set", ("", "Phone"), ("str", "")),
+         ("cut", 0.9, False)),
+    _was("HTTP 413 for one day stopped the roster", DAYS, ("status", 413, "")),
+    _was("a day without a list", DAYS, ("rows", "Clients", None)),
+    _was("a day whose list is a number", DAYS, ("rows", "Clients", ("json", ".5")), form="xml"),
+    _was("a day that is a call", DAYS, ("wrap", "callback(", ")"), form="xml"),
+    _was("a lone surrogate in one registration", DAYS,
+         ("set", ("Clients", 0, "RegPosName"), ("str", "\ud800"))),
+    _was("a control character in one registration", DAYS,
+         ("set", ("Clients", 0, "RegPosName"), ("raw", "\x0b"))),
+    _was("charset=undefined of a day", DAYS, ("type", "application/json; charset=undefined")),
+    _was("HTTP 404 for one update stopped the push", UPDATE, ("status", 404, "4f4b")),
+    _was("HTTP 405 for one update stopped the push", UPDATE, ("status", 405, "")),
+    _was("a line break in the token", LOGIN,
+         ("set", ("", "access_token"), ("str", "a\r\nX-Smuggled: 1"))),
+    _was("nesting of 100,000 in a login", LOGIN, ("whole", ("nest", "[", 100_000))),
+    _was("a login that ends never", LOGIN,
+         ("set", ("", "access_token"), ("jwt", '{"token":777,"exp":1e400}'))),
+]  # fmt: skip
