@@ -12,11 +12,14 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from lcm_pipeline.warehouse.embedded_server.binaries import find_binaries
 from tests.integration.embedded_users import (
     SOURCES,
     User,
     answers,
     eventually,
+    guard_pids,
+    keeper_pids,
     kill_processes,
     postmaster_pid,
     server_processes,
@@ -24,6 +27,7 @@ from tests.integration.embedded_users import (
 )
 
 NOBODY = 65534
+DAC_OVERRIDE, DAC_READ_SEARCH = 1, 2
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become someone else")
 
 _WITHOUT_NAMESPACES = """
@@ -36,6 +40,8 @@ if child == 0:
     os.read(mapped[0], 1)
     os.setuid(0)
     open("/proc/sys/user/max_user_namespaces", "w").write("0")
+    for capability in os.environ.get("TEST_WITHOUT_CAPABILITIES", "").split():
+        assert ctypes.CDLL(None).prctl(24, int(capability), 0, 0, 0) == 0
     os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 os.read(unshared[0], 1)
 for kind in ("uid_map", "gid_map"):
@@ -134,9 +140,55 @@ def test_root_without_namespaces_runs_the_server_as_nobody(home: Path) -> None:
     assert started(home).leave() == 0
 
 
-def test_a_home_that_no_account_can_enter_is_refused_with_the_way_out(home: Path) -> None:
+@pytest.fixture
+def private_programs() -> Iterator[Path]:
+    """The programs of Postgres below a folder that root alone may enter."""
+    with TemporaryDirectory(prefix="lcm-test-") as outer:
+        package = find_binaries(None).parents[1]
+        for folder in package.parent.glob(f"{package.name}*"):
+            # The libraries lie beside the package.
+            if folder.name in (package.name, f"{package.name}.libs"):
+                shutil.copytree(folder, Path(outer) / folder.name, symlinks=True)
+        yield Path(outer) / find_binaries(None).relative_to(package.parent)
+
+
+@pytest.mark.parametrize("lacking", [(), (DAC_READ_SEARCH,)], ids=["root", "root of a container"])
+def test_root_without_namespaces_may_keep_all_below_a_private_folder(
+    home: Path, private_programs: Path, lacking: tuple[int, ...]
+) -> None:
+    home.parent.chmod(0o700)
+    environment = {
+        **os.environ,
+        "PG_BINDIR": str(private_programs),
+        "TEST_WITHOUT_CAPABILITIES": " ".join(map(str, lacking)),
+    }
+    for _ in range(2):
+        user = User(home, [sys.executable, "-c", _WITHOUT_NAMESPACES], environment=environment)
+        assert answers(user.await_url())
+        assert _owner_of_server(home) == NOBODY
+        # Of root's rights the server has the one to pass through folders, and no other.
+        status = Path(f"/proc/{postmaster_pid(home)}/status").read_text()
+        kept = DAC_OVERRIDE if lacking else DAC_READ_SEARCH
+        for kind in ("CapPrm", "CapEff"):
+            assert f"{kind}:\t{1 << kept:016x}\n" in status
+        assert user.leave() == 0
+
+
+def test_a_server_below_a_private_folder_ends_with_its_watchers(home: Path) -> None:
     home.parent.chmod(0o700)
     user = User(home, [sys.executable, "-c", _WITHOUT_NAMESPACES])
+    user.await_url()
+    server = postmaster_pid(home)
+    user.kill()
+    kill_processes([*keeper_pids(home), *guard_pids(home)])
+    assert eventually(lambda: not Path(f"/proc/{server}").exists())
+
+
+def test_a_home_that_no_account_can_enter_is_refused_with_the_way_out(home: Path) -> None:
+    home.parent.chmod(0o700)
+    lacking = {"TEST_WITHOUT_CAPABILITIES": f"{DAC_OVERRIDE} {DAC_READ_SEARCH}"}
+    python = [sys.executable, "-c", _WITHOUT_NAMESPACES]
+    user = User(home, python, environment={**os.environ, **lacking})
     words = user.refusal()
     assert "does not run as root" in words
     assert "LCM_DATABASE_URL" in words

@@ -2,20 +2,23 @@
 
 As root it runs in a user namespace in which root is called nobody: no user is made, the files
 stay root's. Where namespaces are forbidden (many containers) it runs as the owner of the home or
-as nobody, and the folder is given to that account. An ordinary user runs it as himself.
+as nobody, and the folder is given to that account. Where that account may not enter a folder on
+the way (a checkout below /root), it keeps root's right to pass through folders, and no other. An
+ordinary user runs the server as himself.
 
-The one surprising fact: a process is tied to its parent only after it took its account, since
-the kernel forgets the tie when credentials change.
+A process is tied to its parent only after it took its account, since the kernel forgets the tie
+when credentials change.
 """
 
 import ctypes
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -27,17 +30,26 @@ from lcm_pipeline.warehouse.embedded_server.folder import (
 
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
+_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
+_CAPABILITY_VERSION = 0x20080522
+# Containers often have no CAP_DAC_READ_SEARCH, which is the narrower one, but CAP_DAC_OVERRIDE.
+_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE = 2, 1
 _NOBODY = 65534
 _PROBE = 'cd "$1" && exec "$2" --version'
 
 
 @dataclass(frozen=True)
 class Account:
-    """An owner of files, and whether its programs run under nobody's name in a namespace."""
+    """An owner of files, and whether its programs run under nobody's name in a namespace.
+
+    capability: the one of root's that is kept, to pass through closed folders; 0 is none.
+    """
 
     uid: int
     gid: int
     is_renamed: bool = False
+    capability: int = 0
 
     def enter(self) -> None:
         """Become this account; for a child between fork and exec."""
@@ -45,9 +57,14 @@ class Account:
         if self.is_renamed:
             _rename_in_namespace()
         elif self.uid != os.geteuid():
+            if self.capability:
+                # Else the new account loses it, and access(), which Postgres calls, ignores it.
+                _check(_libc().prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
             os.setgroups([])
             os.setgid(self.gid)
             os.setuid(self.uid)
+            if self.capability:
+                _keep_only(self.capability)
 
     def own(self, path: Path) -> None:
         """Give one file or folder to this account."""
@@ -70,7 +87,7 @@ def choose_account(folder: ServerFolder, binaries: Path) -> Account:
             if folder.root.stat().st_uid != account.uid:
                 account.own_all(folder.root)
             return account
-    names = ", ".join("a user namespace" if a.is_renamed else f"uid {a.uid}" for a in tried)
+    names = ", ".join(dict.fromkeys(_name_of(account) for account in tried))
     raise EmbeddedPostgresError(
         f"Postgres does not run as root, and none of these could enter {folder.home} and run "
         f"{binaries / 'postgres'}: {names}. Run as an ordinary user, put LCM_HOME and the Python "
@@ -101,7 +118,26 @@ def _candidates(folder: ServerFolder) -> Iterator[Account]:
             owner = place.stat()
             yield Account(owner.st_uid, owner.st_gid) if owner.st_uid else renamed
     yield renamed
-    yield _nobody()
+    nobody = _nobody()
+    yield nobody
+    for capability in _kept_capabilities():
+        yield replace(nobody, capability=capability)
+
+
+def _name_of(account: Account) -> str:
+    return "a user namespace" if account.is_renamed else f"uid {account.uid}"
+
+
+def _kept_capabilities() -> list[int]:
+    """Those of root's, of the two that let one pass through closed folders, that it has here."""
+    if sys.platform != "linux":
+        return []
+    status = Path("/proc/self/status").read_text("utf-8", "replace")
+    found = re.search(r"^CapPrm:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    permitted = int(found[1], 16) if found else 0
+    return [
+        number for number in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE) if permitted >> number & 1
+    ]
 
 
 def _can_run(account: Account, home: Path, binaries: Path) -> bool:
@@ -133,6 +169,20 @@ def _rename_in_namespace() -> None:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{_NOBODY} {uid} 1")
     Path("/proc/self/gid_map").write_text(f"{_NOBODY} {gid} 1")
+
+
+def _keep_only(capability: int) -> None:
+    """Give up all other capabilities, and take this one along over exec; see capabilities(7)."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    # Twice effective, permitted, inheritable: the lower and the upper 32 capabilities.
+    sets = (ctypes.c_uint32 * 6)(*[1 << capability] * 3, 0, 0, 0)
+    _check(_libc().capset(header, sets))
+    _check(_libc().prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0))
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), "cannot keep a capability")
 
 
 @cache

@@ -30,7 +30,7 @@ def start_guard(
     folder: ServerFolder, binaries: Path, *, sockets: Path, account: Account
 ) -> subprocess.Popen[bytes]:
     """Start a guard, and with it the server; both write to the start log."""
-    owner = f"{account.uid}:{account.gid}:{int(account.is_renamed)}"
+    owner = f"{account.uid}:{account.gid}:{int(account.is_renamed)}:{account.capability}"
     words = (str(folder.home), str(binaries), str(sockets), owner)
     return start_module("guard", *words, log=folder.start_log)
 
@@ -38,9 +38,9 @@ def start_guard(
 def main(words: list[str]) -> None:
     """Keep watch until the server has ended."""
     home, binaries, sockets, owner = words
-    uid, gid, is_renamed = (int(part) for part in owner.split(":"))
+    uid, gid, is_renamed, capability = (int(part) for part in owner.split(":"))
     folder = ServerFolder(Path(home))
-    account = Account(uid, gid, is_renamed=bool(is_renamed))
+    account = Account(uid, gid, is_renamed=bool(is_renamed), capability=capability)
     server = _start_postmaster(folder, Path(binaries), sockets=sockets, account=account)
     while server.poll() is None:
         time.sleep(_INTERVAL_SECONDS)

@@ -1,0 +1,165 @@
+"""A user who lacks rights is told at the start which, and the very statements that give them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailable
+from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.migrations import migrate
+from lcm_pipeline.warehouse.rights import require_new_months
+from tests.conftest import Programme
+from tests.integration.postgres_users import Tenant, address, tenant
+from tests.integration.test_cli import run
+
+
+@pytest.fixture
+def house(postgres: str, template: str) -> Iterator[Tenant]:
+    """A database that is a superuser's; by now the roles of the migrations exist on the server."""
+    with tenant(postgres, owns=False) as made:
+        yield made
+
+
+def _statements(message: str) -> list[str]:
+    return [line.strip() for line in message.splitlines() if line.startswith("  ")]
+
+
+def _refusal(url: str) -> str:
+    with pytest.raises(WarehouseUnavailable) as refused:
+        migrate(Warehouse(url))
+    assert "LCM_DATABASE_URL" in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("taken", "missing"),
+    [
+        (["grant create on database {database} to {user}"], ["schema public"]),
+        ([], ["on database", "schema public"]),
+        (
+            ["drop schema public", "revoke temporary on database {database} from public"],
+            ["on database", "create schema public", "on schema public", "temporary"],
+        ),
+        (
+            [
+                "grant create on database {database} to {user}",
+                "grant create on schema public to {user}",
+                "revoke usage on schema public from public",
+            ],
+            ["usage, create on schema public"],
+        ),
+    ],
+)
+def test_a_new_warehouse_needs_rights_that_the_message_gives(
+    taken: Sequence[str], missing: Sequence[str], house: Tenant, tmp_path: Path
+) -> None:
+    for statement in taken:
+        house.run(statement)
+    ended = run(tmp_path, "migrate", LCM_DATABASE_URL=house.url)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    statements = _statements(ended.stderr)
+    assert len(statements) == len(missing)
+    for statement, words in zip(statements, missing, strict=True):
+        assert words in statement
+    schemas = house.owner.execute("select count(*) from pg_namespace where nspname = 'core'")
+    assert schemas.fetchone() == (0,)
+    for statement in statements:
+        house.owner.execute(statement.encode())
+    assert run(tmp_path, "status", LCM_DATABASE_URL=house.url).returncode == 0
+
+
+def test_a_stranger_is_told_to_become_a_loader_and_then_syncs(
+    house: Tenant, postgres: str, tmp_path: Path, programme: Programme
+) -> None:
+    migrate(Warehouse(address(postgres, database=house.database)))
+    variables = {
+        "LCM_API_URL": programme(clients=3).url,
+        "LCM_DATABASE_URL": house.url,
+        "LCM_START_DATE": "2026-03-01",
+    }
+    refused = run(tmp_path, "sync", "--date", "2026-03-01", **variables)
+    assert refused.returncode == 2
+    assert _statements(refused.stderr) == [f"grant lcm_loader to {house.user};"]
+    house.run("grant lcm_loader to {user}")
+    ended = run(tmp_path, "sync", "--date", "2026-03-01", **variables)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_member_who_does_not_inherit_is_told_so(house: Tenant, postgres: str) -> None:
+    migrate(Warehouse(address(postgres, database=house.database)))
+    house.run("grant lcm_loader to {user} with inherit false")
+    [statement] = _statements(_refusal(house.url))
+    house.owner.execute(statement.encode())
+    assert migrate(Warehouse(house.url)) == []
+
+
+@pytest.mark.parametrize("forgotten", ["lcm_migrations", "lcm_marts"])
+def test_a_loader_cannot_change_the_schema_and_is_told_who_can(
+    forgotten: str, house: Tenant, postgres: str
+) -> None:
+    owner = Warehouse(address(postgres, database=house.database))
+    migrate(owner)
+    house.run("grant lcm_loader to {user}")
+    assert migrate(Warehouse(house.url)) == []
+    house.owner.execute(
+        SQL("delete from {table} where name = (select max(name) from {table})").format(
+            table=Identifier("public", forgotten)
+        )
+    )
+    message = _refusal(house.url)
+    assert "as its owner lcm" in message
+    assert f"grant lcm to {house.user};" in message
+
+
+def test_who_may_not_make_new_months_is_refused_before_anything_is_read(
+    postgres: str, template: str
+) -> None:
+    with tenant(postgres) as made:
+        migrate(Warehouse(made.url))
+        with tenant(postgres) as other:
+            made.owner.execute(SQL("grant lcm_loader to {}").format(Identifier(other.user)))
+            loader = Warehouse(address(other.url, database=made.database))
+            assert migrate(loader) == []
+            with pytest.raises(WarehouseUnavailable) as refused:
+                require_new_months(loader)
+            [statement] = _statements(str(refused.value))
+            assert statement == f"grant {made.user} to {other.user};"
+            made.owner.execute(statement.encode())
+            require_new_months(loader)
+
+
+def test_who_administers_the_loader_gives_tables_to_it(postgres: str, template: str) -> None:
+    with tenant(postgres) as made:
+        made.run("grant lcm_loader to {user} with admin true, inherit false, set false")
+        assert migrate(Warehouse(made.url))
+        owner = made.owner.execute(
+            "select pg_get_userbyid(relowner) from pg_class where oid = 'core.operations'::regclass"
+        )
+        assert owner.fetchone() == ("lcm_loader",)
+
+
+def test_a_member_who_may_not_act_as_the_loader_is_told_the_statement(
+    postgres: str, template: str
+) -> None:
+    with tenant(postgres) as made:
+        made.run("grant lcm_loader to {user} with inherit true, set false")
+        [statement] = _statements(_refusal(made.url))
+        made.owner.execute(statement.encode())
+        assert migrate(Warehouse(made.url))
+
+
+def test_an_owner_who_makes_the_roles_migrates_without_a_superuser(tmp_path: Path) -> None:
+    with embedded_postgres(tmp_path / "home") as url:
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute("create role landlord login createrole")
+            server.execute("create database house owner landlord")
+        warehouse = Warehouse(address(url, user="landlord", database="house"))
+        assert "0006_create_roles.sql" in migrate(warehouse)
+        require_new_months(warehouse)
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute("create database second owner landlord")
+        assert migrate(Warehouse(address(url, user="landlord", database="second")))
