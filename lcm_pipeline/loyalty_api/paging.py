@@ -74,7 +74,7 @@ async def read_favourite_goods(
     async def look() -> Look:
         nonlocal offer_ids
         answer = await api.call(FAVOURITE_GOODS, request)
-        offer_ids = _offer_ids(answer.ClientFavorites or None)
+        offer_ids = _offer_ids(answer.ClientFavorites)
         return _to_look(FAVOURITE_GOODS, answer)
 
     page = await look_until_sure(FAVOURITE_GOODS, api.harmless_messages, look)
@@ -140,8 +140,9 @@ def _plain(value: Any) -> Any:
     return Decimal(format(value.normalize(), "f"))
 
 
-def _offer_ids(raws: list[msgspec.Raw] | None) -> frozenset[int]:
-    rows = source_rows(CLIENT_FAVORITE_DATA_INFO, raws or ())
+def _offer_ids(offers: Any) -> frozenset[int]:
+    """The ids of the offers that a response names; none where that member is no list."""
+    rows = source_rows(CLIENT_FAVORITE_DATA_INFO, offers if isinstance(offers, list) else ())
     ids = (row.key[0] for row in rows if isinstance(row.key, tuple))
     return frozenset(offer_id for offer_id in ids if isinstance(offer_id, int))
 

@@ -6,8 +6,9 @@ It can answer what no framework lets a test answer: a body cut off, a connection
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,6 +141,28 @@ async def running(service: Service, tls: ssl.SSLContext | None = None) -> AsyncI
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+
+
+@contextmanager
+def running_in_thread(service: Service, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Run the service beside a test that has no loop of its own; yields the port."""
+    started, stopped = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with running(service, tls):
+            started.set()
+            await stopped.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    assert started.wait(30)
+    try:
+        yield service.port
+    finally:
+        loop.call_soon_threadsafe(stopped.set)
+        thread.join(30)
+        loop.close()
 
 
 @asynccontextmanager

@@ -282,6 +282,14 @@ def test_an_odd_number_beside_the_goods_of_an_offer_costs_nothing() -> None:
     assert goods.offer_ids == {4, 5}
 
 
+@pytest.mark.parametrize("offers", [b"null", b"5", b'"x"', b"{}", b'"\x0b"', b"[1,]"])
+def test_odd_offers_beside_the_goods_of_one_name_nobody(offers: bytes) -> None:
+    body = b'{"ErrorCode":0,"ClientFavorites":%s,"ListFavorites":[{"ListDataId":8}]}' % offers
+    goods = run(Service(Answer(body)), lambda api: read_favourite_goods(api, 7, 4, Ask(1, 50)))
+    assert [row.key for row in goods.page.rows] == [(8,)]
+    assert goods.offer_ids == frozenset()
+
+
 def test_an_odd_number_in_xml_costs_itself_alone() -> None:
     body = (
         b"<R><ErrorCode>0</ErrorCode><TotalRows>0</TotalRows><ClientFavorites/><SumGain/>"

@@ -1,0 +1,243 @@
+"""One odd response through a whole sync: it costs its row or its client, and nobody else."""
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from functools import partial
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.loyalty_api.client import LoyaltyApi
+from lcm_pipeline.loyalty_api.retries import RetryPolicy
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.syncing import FEEDS
+from tests.unit.loyalty_api_service import Answer, Asked, Service, running_in_thread
+
+WINDOW = Window(date(2026, 3, 1), date(2026, 3, 2))
+CLIENTS = (1001, 1002, 1003)
+ODD = 1002
+AT_ONCE = RetryPolicy(first_wait=0.0)
+
+Odd = Callable[[dict[str, Any]], Answer]
+
+
+def registration(client: int) -> dict[str, Any]:
+    return {"Client": client, "Card": client, "RegPos": 1, "RegDate": "2026-03-01T10:00:00"}
+
+
+def row_of(client: int, number: int) -> dict[str, Any]:
+    return {
+        "Id": client * 10 + number, "Leads": client * 10 + number, "ComponentType": 2,
+        "ChequeId": number, "Amount": 100, "Proctime": "2026-03-01T12:00:00",
+        "ProcTime": "2026-03-01T12:00:00",
+    }  # fmt: skip
+
+
+def response_to(endpoint: str, request: dict[str, Any]) -> dict[str, Any]:
+    """What an honest service of three clients returns: two rows each."""
+    if endpoint == "ClientInfoPeriod":
+        is_on = request["BegDate"] < "2026-03-01T10" < request["EndDate"]
+        rows = [registration(client) for client in CLIENTS] if is_on else []
+        return {"Clients": rows, "ErrorCode": 0, "Message": None}
+    client, start = request["Client"], max(1, request["Start"])
+    rows = [row_of(client, number) for number in (1, 2)][start - 1 :][: request["Length"]]
+    if endpoint == "OperationHistory":
+        beside = {"Client": client, "Phone": 9_000_000_000 + client, "Rows": 2}
+        return beside | {"Operations": rows, "ErrorCode": 0, "Message": None}
+    if endpoint == "LeadsPagingInfo":
+        return {"TotalRows": 2, "LeadsClients": rows, "ErrorCode": 0, "Message": None}
+    goods = [{"ListDataId": 1, "Name": "Чай"}] if "ClientFavoriteId" in request else []
+    beside = {"TotalRows": 2, "SumGain": 5, "GroupFavorites": []}
+    return beside | {"ClientFavorites": rows, "ListFavorites": goods, "ErrorCode": 0}
+
+
+@contextmanager
+def serving(endpoint: str, odd: Odd) -> Iterator[str]:
+    """Serve three clients, one of them oddly at that endpoint; yields the address."""
+
+    def reply(asked: Asked) -> Answer:
+        name, request = asked.path.rpartition("/")[2], asked.json
+        honest = response_to(name, request)
+        is_odd = name == endpoint and request.get("Client", ODD) == ODD
+        return odd(honest) if is_odd else Answer(honest)
+
+    with running_in_thread(Service(otherwise=reply)) as port:
+        yield f"http://127.0.0.1:{port}/x/"
+
+
+class Synced:
+    """What a warehouse holds after a sync."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self.warehouse = warehouse
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with self.warehouse.connect() as session:
+            return session.execute(statement.encode()).fetchall()
+
+    def count_by_client(self, table: str) -> dict[int, int]:
+        found = self.rows(f"select client_id, count(*) from core.{table} group by client_id")
+        return {int(client): int(count) for client, count in found}
+
+    def quarantined(self) -> list[tuple[str, int, str]]:
+        rows = self.rows("select table_name, client_id, reason from sync.quarantine")
+        return sorted((str(a), int(b), str(c)) for a, b, c in rows)
+
+    def failures(self) -> list[tuple[int, str]]:
+        rows = self.rows("select client_id, error from sync.fetches where status <> 'published'")
+        return [(int(client), str(error)) for client, error in rows]
+
+
+def sync(warehouse: Warehouse, endpoint: str, odd: Odd, **settings: Any) -> Synced:
+    with serving(endpoint, odd) as url:
+        fields = {"api_url": url, "database_url": warehouse.url, "start_date": WINDOW.first}
+        given = load_settings(**(fields | {"timeout": 20.0} | settings))
+        open_api = partial(LoyaltyApi.from_settings, policy=AT_ONCE)
+        engine = SyncEngine(given, warehouse, open_api=open_api)
+        for feed in FEEDS:
+            getattr(engine, f"sync_{feed}")(WINDOW)
+    return Synced(warehouse)
+
+
+LISTS = {
+    "ClientInfoPeriod": ("registrations", "Clients", "Card_Type"),
+    "OperationHistory": ("operations", "Operations", "PosName"),
+    "LeadsPagingInfo": ("leads", "LeadsClients", "Subject"),
+    "ClientFavoriteDataInfo": ("favourite_offers", "ClientFavorites", "ConfirmDateEnd"),
+}
+every_endpoint = pytest.mark.parametrize("endpoint", LISTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (rb"\ud83d", "holds half a surrogate pair"),
+        (b"\x0b", "holds a control character"),
+        (b"\xff", "malformed JSON"),
+    ],
+    ids=["surrogate", "control", "byte"],
+)
+@every_endpoint
+def test_a_text_that_cannot_be_read_costs_its_row(
+    warehouse: Warehouse, endpoint: str, text: bytes, reason: str
+) -> None:
+    table, rows, field = LISTS[endpoint]
+
+    def odd(honest: dict[str, Any]) -> Answer:
+        for row in honest[rows]:
+            if row.get("Client") == ODD or row.get("Id") == ODD * 10 + 2:
+                row[field] = "a@"
+        return Answer(json.dumps(honest).encode().replace(b"a@", b"a" + text))
+
+    synced = sync(warehouse, endpoint, odd)
+    assert synced.quarantined() == [(table, ODD, f"{field}: {reason}")]
+    assert synced.failures() == []
+    healthy = {1001, 1003}
+    counts = {name: synced.count_by_client(name) for name, *_ in LISTS.values()}
+    for name, found in counts.items():
+        whole = 1 if name == "registrations" else 2
+        assert {client: found[client] for client in healthy} == dict.fromkeys(healthy, whole)
+    # Its client is known, and read in all the other feeds.
+    expected = {name: 1 if name == "registrations" else 2 for name in counts}
+    expected[table] -= 1
+    assert {name: found.get(ODD, 0) for name, found in counts.items()} == expected
+
+
+def as_it_is(body: bytes, **fields: Any) -> Odd:
+    return lambda _: Answer(body, **fields)
+
+
+UNBELIEVABLE: dict[str, tuple[str, Odd, str]] = {
+    "no list": ("OperationHistory", as_it_is(b'{"ErrorCode":0}'), "lacks Operations"),
+    "no total": (
+        "LeadsPagingInfo",
+        as_it_is(b'{"ErrorCode":0,"LeadsClients":[]}'),
+        "lacks TotalRows",
+    ),
+    "another request's": (
+        "OperationHistory",
+        as_it_is(b'{"ErrorCode":0,"TotalRows":0,"LeadsClients":[]}'),
+        "lacks Operations",
+    ),
+    "another client's": (
+        "OperationHistory",
+        lambda honest: Answer(honest | {"Client": 1003}),
+        "is about client 1003",
+    ),
+    "null": (
+        "ClientFavoriteDataInfo",
+        as_it_is(b'{"ErrorCode":0,"TotalRows":null,"ClientFavorites":null}'),
+        "ClientFavorites is null",
+    ),
+    "a bomb": (
+        "OperationHistory",
+        as_it_is(gzip.compress(b" " * 2**22), headers={"Content-Encoding": "gzip"}),
+        "LCM_MAX_ANSWER_MB",
+    ),
+    "a cut body with an odd phone": (
+        "OperationHistory",
+        as_it_is(b'{"Phone":"","Rows":1,"Operations":[{"Id":1'),
+        "cut off",
+    ),
+    "no charset": (
+        "LeadsPagingInfo",
+        as_it_is(b'{"\xcf":1}', content_type="application/json; charset=undefined"),
+        "charset",
+    ),
+    "a date that overflows": (
+        "LeadsPagingInfo",
+        lambda _: Answer(status=503, headers={"Retry-After": "Fri, 31 Dec 99999 23:59:59 GMT"}),
+        "HTTP 503",
+    ),
+    "a reason phrase of cp1251": (
+        "LeadsPagingInfo",
+        lambda _: Answer(status=500, reason="Ошибка".encode("cp1251")),
+        "HTTP 500",
+    ),
+    "nesting": ("LeadsPagingInfo", as_it_is(b'{"a":' * 100_000), "cut off"),
+}
+
+
+@pytest.mark.parametrize(("endpoint", "odd", "reason"), UNBELIEVABLE.values(), ids=UNBELIEVABLE)
+def test_a_response_that_proves_nothing_leaves_its_client_pending(
+    warehouse: Warehouse, endpoint: str, odd: Odd, reason: str
+) -> None:
+    table = LISTS[endpoint][0]
+    synced = sync(warehouse, endpoint, Answer)
+    before = synced.count_by_client(table)
+    assert before[ODD] == 2
+    synced = sync(warehouse, endpoint, odd, max_answer_mb=1, audit_share=1)
+    (failure,) = synced.failures()
+    assert failure[0] == ODD
+    assert reason in failure[1]
+    # What is known of it stays, and is not marked deleted.
+    assert synced.count_by_client(table) == before
+    assert synced.rows(f"select * from core.{table} where deleted_at is not null") == []
+    assert synced.quarantined() == []
+
+
+def test_an_odd_number_beside_the_offers_costs_itself(warehouse: Warehouse) -> None:
+    def odd(honest: dict[str, Any]) -> Answer:
+        return Answer(honest | {"SumGain": "", "ListFavorites": None})
+
+    with_goods = sync(warehouse, "ClientFavoriteDataInfo", Answer)
+    assert with_goods.count_by_client("favourite_goods") == dict.fromkeys(CLIENTS, 2)
+    synced = sync(
+        warehouse,
+        "ClientFavoriteDataInfo",
+        lambda honest: Answer(honest | {"SumGain": ""}),
+        audit_share=1,
+    )
+    assert synced.failures() == []
+    ((table, client, reason),) = synced.quarantined()
+    assert (table, client) == ("favourite_stats", ODD)
+    assert "SumGain" in reason
+    assert synced.count_by_client("favourite_goods") == dict.fromkeys(CLIENTS, 2)
+    again = sync(warehouse, "ClientFavoriteDataInfo", odd, audit_share=0)
+    assert again.failures() == []
