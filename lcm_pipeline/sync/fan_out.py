@@ -134,10 +134,7 @@ class FanOut:
             await self._count_failure(error, reason)
             return _unsuccessful(assignment, "failed", reason)
         self._failures_in_a_row, self.has_succeeded = 0, True
-        rows = outcome.source_total or 0
-        # The one with the fewest rows is the cheapest to ask for again.
-        if self._answered is None or rows < self._answered[0]:
-            self._answered = rows, assignment
+        self._remember(outcome)
         return outcome
 
     def _explain(self, assignment: Assignment, error: Exception) -> str:
@@ -186,20 +183,26 @@ class FanOut:
                 raise SyncFailed(self._advise(self._last_failure)) from error
 
     async def _answers_others(self) -> bool:
-        """Whether the service answers for one of a few others, asked at once."""
-        others = list(await self.find_others()) if self.find_others else []
-        if self._answered is not None:
-            others.append(self._answered[1])
+        """Whether the service answers for one that was answered before, or for a few others."""
+        if self._answered is not None and await self._is_answered(self._answered[1]):
+            return True
+        others = await self.find_others() if self.find_others else ()
         return await any_true(self._is_answered(other) for other in others)
 
     async def _is_answered(self, assignment: Assignment) -> bool:
         try:
-            await self.read(assignment)
+            self._remember(await self.read(assignment))
         except Unproven:
             return True
         except Exception:  # noqa: BLE001 - any failure says that there is no answer
             return False
         return True
+
+    def _remember(self, outcome: Outcome) -> None:
+        """Keep the one that is the cheapest to ask for again: with the fewest rows."""
+        rows = outcome.source_total or 0
+        if self._answered is None or rows < self._answered[0]:
+            self._answered = rows, outcome.assignment
 
     def _advise(self, reason: str) -> str:
         return f"the service gives no answer that can be used: {reason}. {self.advice}"

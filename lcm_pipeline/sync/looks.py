@@ -20,8 +20,9 @@ Asking = Generator[list[Ask], list[Page], "Look"]
 _SPARE_PAGES = 50
 # A heavy client has a million operations. More rows than this are no client: they fill the memory.
 MOST_ROWS = 2_000_000
-# Without a total nothing tells how long a history is: a source without an end is noticed here.
-_MOST_ROWS_UNTOLD = 1_000_000
+# Without a total nothing tells how long a history is, and several may be read at once: a source
+# without an end is noticed here, at some 200 MB.
+_MOST_ROWS_UNTOLD = 250_000
 # Pages one after the other, at 20 ms each: half an hour for one client.
 _MOST_PAGES = 100_000
 # Pages asked at once: twice as many each time that the last ones brought rows, as a total may lie.
@@ -114,7 +115,7 @@ class _Walk:
         return range(wanted, total, max(1, min(link_offset(self._first.rows), size - 2)))
 
     def advance(self) -> int | None:
-        """Join the next page, or answer the index at which a page is needed for that."""
+        """Join the next page, or return the index at which a page is needed for that."""
         page = self.pages[self._at]
         end = self._at + len(page.rows)
         link = self._at + link_offset(page.rows)

@@ -218,6 +218,7 @@ class Work:
         for _ in range(_MOST_CHECKS):
             found = await self._do(lambda session: roster.largest_single_page(session, self.run))
             if found is None or found[1] <= source.habits.trusted_page:
+                source.distrusts = False
                 return False
             client_id, size = found
             base = source.habits.base

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lcm_pipeline.sync.errors import Unproven
 from lcm_pipeline.sync.proofs import Known, Reading
+from lcm_pipeline.sync.reading import PagingHabits, read_client
 from tests.paging.histories import drive, judge, run_history
 from tests.paging.source import Manners, Source
 
@@ -114,6 +115,71 @@ def test_an_unchanged_history_costs_one_request() -> None:
     asked = len(source.states)
     assert drive(source, 50, known).kind == "unchanged"
     assert len(source.states) - asked == 1
+
+
+def _count_requests(
+    source: Source, length: int, known: Known | None = None
+) -> tuple[int, int, bool]:
+    """Read to the end: the most requests at once, all requests, and whether it was proven."""
+    reader = read_client(length=length, habits=PagingHabits(), known=known)
+    asks = next(reader)
+    most = total = 0
+    while True:
+        most, total = max(most, len(asks)), total + len(asks)
+        assert total < 10_000
+        try:
+            asks = reader.send([source.answer(ask) for ask in asks])
+        except StopIteration:
+            return most, total, True
+        except Unproven:
+            return most, total, False
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    rows=st.integers(0, 60),
+    claimed=st.sampled_from([100_000, 1_999_900, 2**31 - 100]),
+    cap=st.sampled_from([1, 2, 3, 7, 1000]),
+    base=st.sampled_from([0, 1]),
+    length=st.integers(1, 20),
+)
+def test_a_total_far_beyond_what_is_there_costs_what_is_there(
+    seed: int, rows: int, claimed: int, cap: int, base: int, length: int
+) -> None:
+    source = make_source(seed, rows, 12, Manners(base=base, cap=cap, lie=claimed))
+    most, total, is_proven = _count_requests(source, length)
+    assert not is_proven
+    assert total <= 40 + 8 * rows
+    assert most <= 64
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32), rows=st.integers(0, 800), length=st.integers(6, 40))
+def test_an_honest_source_is_asked_in_windows_and_hardly_more_often_than_it_has_pages(
+    seed: int, rows: int, length: int
+) -> None:
+    source = make_source(seed, rows, 10_000, Manners())
+    most, total, is_proven = _count_requests(source, length)
+    assert is_proven
+    assert most <= 64
+    assert total <= 10 + 1.5 * rows / (length - 2)
+
+
+def test_what_grew_without_an_end_is_not_read_for_ever() -> None:
+    source = make_source(1, 40, 1000, Manners())
+    known = drive(source, 10).known
+    source.manners = Manners(lie=1_000_000, changes=1.0)
+    assert _count_requests(source, 10, known)[2] is False
+
+
+def test_a_history_that_is_gone_needs_a_second_look() -> None:
+    source = make_source(1, 40, 1000, Manners())
+    known = drive(source, 10).known
+    source.rows.clear()
+    asked = len(source.states)
+    assert drive(source, 10, known).known.total == 0
+    assert len(source.states) - asked >= 2
 
 
 def _after(before: Reading, after: Reading) -> set[int]:
