@@ -30,7 +30,7 @@ def report(day: DayOption = None, output: OutputOption = None) -> None:
     _write(made, output or Path(f"report-{made.day}.html"))
     if made.quarantined:
         explain(
-            f"{made.quarantined:,} rows are in quarantine (sync.quarantine says why), and in no"
+            f"rows in quarantine: {made.quarantined:,} (sync.quarantine says why); they are in no"
             " number of the page"
         )
     if made.incomplete:
