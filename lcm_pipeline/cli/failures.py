@@ -3,6 +3,7 @@
 import sys
 
 from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.model.texts import tame
 
 DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -23,4 +24,4 @@ def exit_code_of(error: BaseException) -> int | None:
 
 def explain(message: str) -> None:
     """Print on standard error what went wrong."""
-    print(f"lcm: {message}", file=sys.stderr)
+    print(f"lcm: {tame(message)}", file=sys.stderr)

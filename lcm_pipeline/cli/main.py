@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 usage (a wrong option or setting, a database tha
 interrupted.
 """
 
+import io
 import logging
 import sys
 from typing import Annotated
@@ -13,6 +14,7 @@ import typer
 
 from lcm_pipeline.cli.failures import INTERRUPTED, exit_code_of, explain
 from lcm_pipeline.cli.lazy_group import LazyGroup
+from lcm_pipeline.model.texts import tame
 
 app = typer.Typer(
     name="lcm",
@@ -55,6 +57,9 @@ def _options_of_all_commands(
 def main() -> None:
     """Run the command line; ends the process."""
     _log_warnings()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal's encoding does not have must not end a finished sync.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except SystemExit as end:
@@ -69,9 +74,17 @@ def main() -> None:
         sys.exit(code)
 
 
+class _TameFormatter(logging.Formatter):
+    """Writes log lines to a terminal, which must not obey a text of the source in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return tame(super().format(record))
+
+
 def _log_warnings() -> None:
     """Log to standard error, warnings and worse."""
-    logging.basicConfig(format="%(levelname)s %(message)s")
+    logging.basicConfig()
     for handler in logging.getLogger().handlers:
+        handler.setFormatter(_TameFormatter("%(levelname)s %(message)s"))
         # Loggers that others set to INFO reach this handler whatever the root's own level.
         handler.setLevel(logging.WARNING)

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lcm_pipeline.model.texts import shown, shown_names, tame
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -26,6 +28,16 @@ if TYPE_CHECKING:
 console = Console(width=max(110, shutil.get_terminal_size().columns))
 
 _MOST_RANGES = 40
+
+
+# A column of a table of pandas, and a reason.
+_LONGEST_CELL = 200
+_LONGEST_REASON = 500
+
+
+def say(line: str) -> None:
+    """Print a line that may hold texts of others: nothing in it is markup."""
+    console.print(tame(line), markup=False, emoji=False)
 
 
 def print_reports(reports: Sequence["SyncReport"]) -> None:
@@ -124,17 +136,16 @@ def print_push(
     table.add_row(*(f"{count:,}" for count in counts), f"{report.seconds:.1f}")
     console.print(table)
     for reason in reasons:
-        console.print(
-            f"{reason.updates:,} x {reason.status}: {reason.reason}"
-            f" (update {reason.first_update_id} is the first)",
-            markup=False,
+        say(
+            f"{reason.updates:,} x {reason.status}: {shown(reason.reason, _LONGEST_REASON)}"
+            f" (update {reason.first_update_id} is the first)"
         )
     for one in stuck:
-        console.print(
+        why = shown(one.last_error or "its answer was lost", _LONGEST_REASON)
+        say(
             f"update {one.update_id} of client {one.client_id} is {one.status} after"
             f" {one.attempts} attempts and holds back {one.behind:,} of its client:"
-            f" {one.last_error or 'its answer was lost'}. The next lcm push sends it first",
-            markup=False,
+            f" {why}. The next lcm push sends it first"
         )
 
 
@@ -153,9 +164,8 @@ def print_preview(preview: "Preview") -> None:
     _print_foreseen("would be sent", preview.to_send, preview.listed_to_send)
     for reason, rejects in sorted(preview.reasons.items(), key=lambda one: -one[1].count):
         where = _ranges("update", rejects.updates) + _ranges("line", rejects.lines)
-        console.print(
-            f"{rejects.count:,} x {reason} ({'; '.join(where)})", markup=False, soft_wrap=True
-        )
+        text = f"{rejects.count:,} x {shown(reason, _LONGEST_REASON)} ({'; '.join(where)})"
+        console.print(tame(text), markup=False, emoji=False, soft_wrap=True)
     _print_foreseen("would be rejected", preview.rejected, preview.listed_rejected)
 
 
@@ -201,7 +211,7 @@ def print_undo(undo: "Undo", most: int = 30) -> None:
     if undo.obstacles:
         console.print(f"fields that stay as they are: {len(undo.obstacles):,}")
         for one in undo.obstacles[:most]:
-            console.print(f"  client {one.client_id}, {one.column}: {one.reason}", markup=False)
+            say(f"  client {one.client_id}, {one.column}: {shown(one.reason, _LONGEST_REASON)}")
         if len(undo.obstacles) > most:
             console.print(f"  … and {len(undo.obstacles) - most:,} more")
 
@@ -210,7 +220,7 @@ def _print_foreseen(what: str, count: int, listed: "Sequence[Foreseen]") -> None
     for one in listed:
         told = "; ".join(one.reasons) or ", ".join(one.columns)
         whose = "" if one.client_id is None else f", client {one.client_id}"
-        console.print(f"  {one.name}{whose}: {what}: {told}", markup=False)
+        say(f"  {one.name}{whose}: {what}: {told}")
     if count > len(listed):
         console.print(f"  … and {count - len(listed):,} more {what}")
 
@@ -238,7 +248,7 @@ def print_frame(frame: "pd.DataFrame", most: int = 30) -> None:
     """A table of pandas, its first rows."""
     table = _table(*map(str, frame.columns))
     for row in frame.head(most).itertuples(index=False):
-        table.add_row(*(str(value) for value in row))
+        table.add_row(*(Text(shown(str(value), _LONGEST_CELL)) for value in row))
     console.print(table)
     if len(frame) > most:
         console.print(f"… and {len(frame) - most:,} more")
@@ -255,8 +265,8 @@ def _print_concerns(report: "SyncReport") -> None:
             f"{report.feed}: {report.quarantined:,} rows in sync.quarantine do not fit the contract"
         )
     if report.unknown_fields:
-        names = ", ".join(report.unknown_fields)
-        console.print(f"{report.feed}: fields that the contract does not know: {names}")
+        names = shown_names(report.unknown_fields)
+        say(f"{report.feed}: fields that the contract does not know: {names}")
 
 
 def _table(first: str, *others: str) -> Table:

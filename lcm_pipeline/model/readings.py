@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
+# Of one reading, and stored of one feed: who sends more names sends no contract.
+MOST_UNKNOWN_FIELDS = 1_000
+
 FetchStatus = Literal["done", "unproven", "failed"]
 
 
@@ -44,6 +47,7 @@ class Landing:
     """What a reading puts into staging: records by table, in the order of its landing columns.
 
     untold: tables of which the answer told nothing, which is not the same as no rows.
+    unknown_fields: names as they came, MOST_UNKNOWN_FIELDS at most.
     """
 
     records: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)

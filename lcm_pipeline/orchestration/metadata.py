@@ -1,7 +1,11 @@
 """What a run says about itself in the UI. Counts and a preview; no personal data, no secret."""
 
+import re
+from typing import Any
+
 import dagster as dg
 
+from lcm_pipeline.model.texts import shown, shown_names
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.sync.reports import SyncReport
 from lcm_pipeline.warehouse.outbox_states import OutboxState
@@ -9,6 +13,8 @@ from lcm_pipeline.warehouse.pushes import PushReport
 
 OUTBOX = dg.AssetKey("profile_updates")
 STUCK_CHECK = "no_update_is_stuck"
+_LONGEST_REASON = 500
+_MARKUP = re.compile(r"([\\`*_{}\[\]()#!|<>&~])")
 
 
 def described(session: SyncSession, report: SyncReport, table: str) -> dg.MaterializeResult[None]:
@@ -41,7 +47,7 @@ def pushed(report: PushReport) -> dg.AssetMaterialization:
         metadata={
             **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
             "seconds": dg.MetadataValue.float(round(report.seconds, 1)),
-            "stopped": dg.MetadataValue.text(report.error or "no"),
+            "stopped": dg.MetadataValue.text(shown(report.error or "no", _LONGEST_REASON)),
         },
     )
 
@@ -84,10 +90,15 @@ def _counts(report: SyncReport) -> dict[str, dg.MetadataValue]:
         **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
         "seconds": dg.MetadataValue.float(round(report.seconds, 1)),
         "resumed": dg.MetadataValue.bool(report.is_resumed),
-        "unknown fields": dg.MetadataValue.text(", ".join(report.unknown_fields) or "none"),
+        "unknown fields": dg.MetadataValue.text(shown_names(report.unknown_fields) or "none"),
     }
 
 
 def _as_markdown(session: SyncSession, report: SyncReport, table: str) -> str:
-    rows = session.preview(table, report.window)
+    rows = session.preview(table, report.window).map(_as_cell)
     return rows.to_markdown(index=False) if len(rows) else "No rows on these days."
+
+
+def _as_cell(value: Any) -> Any:
+    """A text of the source as a cell of Markdown: tame, cut, and never taken for markup."""
+    return _MARKUP.sub(r"\\\1", shown(value)) if isinstance(value, str) else value

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from lcm_pipeline.model.texts import shown
 from lcm_pipeline.reporting.completeness import Completeness
 from lcm_pipeline.reporting.errors import ReportRefused
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -50,7 +51,13 @@ def read_figures(warehouse: Warehouse, day: date | None) -> Figures:
         chosen = _choose(completeness, day)
         answers = {name: marts.read(name, day=chosen) for name in _OF_THE_DAY}
         answers |= {name: marts.read(name) for name in _OF_THE_NEWEST_DAY}
+        answers = {name: answer.map(_as_shown) for name, answer in answers.items()}
         return Figures(chosen, completeness, _standing(marts), _definitions(marts), answers)
+
+
+def _as_shown(value: Any) -> Any:
+    """Names of stores and goods are the source's: one of 12 kB would fill the page."""
+    return shown(value) if isinstance(value, str) else value
 
 
 def _choose(completeness: Completeness, day: date | None) -> date:

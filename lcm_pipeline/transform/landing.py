@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import BadRow, Landing
+from lcm_pipeline.model.readings import MOST_UNKNOWN_FIELDS, BadRow, Landing
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.transform.rows import read_row
 from lcm_pipeline.transform.values import UnfitValueError
@@ -54,8 +54,9 @@ class LandingDraft:
                 client_id = owner(row) if owner else self._client_id
                 self.set_aside(table, row, str(error), context=context, client_id=client_id)
             else:
-                if extra:
-                    self._unknown_fields |= extra.names
+                room = MOST_UNKNOWN_FIELDS - len(self._unknown_fields)
+                if extra and room > 0:
+                    self._unknown_fields.update(sorted(extra.names)[:room])
 
     def add(self, table: CoreTable, record: Record) -> None:
         """Keep a record that is made of no row of its own; a later one takes its place."""

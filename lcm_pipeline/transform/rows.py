@@ -131,7 +131,7 @@ def _first_field(raw: bytes, is_bad: Callable[[str, bytes], bool]) -> str | None
     """Name the first field whose value is bad; a name that is no word stays untold."""
     for name, value in _split(raw).items():
         if is_bad(name, value):
-            return name if name.isidentifier() else "a field of an odd name"
+            return name if name.isidentifier() and len(name) <= 80 else "a field of an odd name"
     return None
 
 

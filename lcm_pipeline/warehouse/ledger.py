@@ -14,14 +14,16 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from lcm_pipeline.model.readings import Assignment, Outcome
+from lcm_pipeline.model.readings import MOST_UNKNOWN_FIELDS, Assignment, Outcome
 from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.model.texts import shown
 from lcm_pipeline.warehouse.runs import Run
 from lcm_pipeline.warehouse.schedules import Schedule, schedule_clients
 from lcm_pipeline.warehouse.statements import query
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_FIELD = 200
 _OUTCOME_COLUMNS = (
     "client_id", "window_from", "status", "reading", "has_header", "single_page", "rows",
     "staged", "quarantined", "base_version", "read_at", "fingerprint", "head", "header_digest",
@@ -268,12 +270,13 @@ def _quarantine(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcom
             query("quarantine_row"),
             [{"endpoint": run.feed, "run_id": run.run_id, **vars(row)} for row in bad],
         )
-    names = frozenset().union(*(outcome.landing.unknown_fields for outcome in outcomes))
+    # Cut, or a long name would not fit into the index; tame, as people read the table.
+    met = frozenset[str]().union(*(outcome.landing.unknown_fields for outcome in outcomes))
+    names = {shown(name, _LONGEST_FIELD) for name in met}
     if names:
         session.execute(
-            "insert into sync.unknown_fields (endpoint, field_name)"
-            " select %s, unnest(%s::text[]) on conflict do nothing",
-            (run.feed, sorted(names)),
+            query("note_unknown_fields"),
+            {"endpoint": run.feed, "names": sorted(names), "most": MOST_UNKNOWN_FIELDS},
         )
 
 

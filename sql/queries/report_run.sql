@@ -22,6 +22,7 @@ select
             unknown_fields.endpoint = runs.feed
             and unknown_fields.first_seen_at >= runs.started_at
         order by unknown_fields.field_name
+        limit 1000
     ) as unknown_fields
 from sync.runs
 where runs.run_id = %(run_id)s;

@@ -89,6 +89,7 @@ def _say_what_next(home: Path, seconds: float) -> None:
         "  make dashboards    the dashboards in Superset, over these rows\n"
         "  README.md    how to point it at the real API, schedule and backfill",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
 

@@ -7,6 +7,7 @@ import typer
 
 from lcm_pipeline.cli.failures import INCOMPLETE, explain
 from lcm_pipeline.cli.options import DayOption, OutputOption, window_of
+from lcm_pipeline.model.texts import tame
 from lcm_pipeline.reporting.reports import Report, make_report, save_report
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
@@ -49,4 +50,4 @@ def _write(made: Report, path: Path) -> None:
         sys.stdout.buffer.flush()
     else:
         save_report(made, path)
-        typer.echo(f"wrote {path} ({len(made.html.encode()) // 1000} kB)")
+        typer.echo(f"wrote {tame(str(path))} ({len(made.html.encode()) // 1000} kB)")
