@@ -255,7 +255,8 @@ def _unfounded(one: Difference, believable: Sequence[Verdict]) -> str | None:
     was_exact = any(key in verdict.exact for verdict in believable)
     # Spoiled, or left out of a response that says that it is everything.
     may_be_lost = any(
-        key not in verdict.exact and (verdict.is_whole or key in verdict.keys)
+        key not in verdict.exact
+        and (verdict.is_whole or key in verdict.keys or not verdict.is_read)
         for verdict in believable
     )
     return "a right row is lost" if was_exact and not may_be_lost else None

@@ -278,19 +278,29 @@ def _drawn(draw: st.DrawFn, name: str) -> Mutant:
         claims = st.sampled_from(_CLAIMS).map(lambda text: ("jwt", text))
         mutations = [("set", ("", "access_token"), draw(st.one_of(odd, claims, values)))]
     elif draw(st.integers(0, 11)) == 0:
-        mutations = draw(st.lists(st.sampled_from(HARMLESS), min_size=1, max_size=2))
+        different = st.lists(
+            st.sampled_from(HARMLESS), min_size=1, max_size=2, unique_by=lambda one: one[0]
+        )
+        mutations = draw(different)
         source = "answer"
     else:
         one = _mutations(name, listed)
-        mutations = draw(st.lists(one, min_size=1, max_size=4))
+        mutations = draw(st.lists(one, min_size=1, max_size=4, unique_by=repr))
     when = "first" if draw(st.integers(0, 9)) == 0 else "always"
     return Mutant(name, tuple(mutations), source, form, when, goods)
 
 
 def draw_mutants(name: str, count: int, chosen_seed: int) -> list[Mutant]:
-    """So many mutants of an endpoint, the same ones for the same seed."""
-    drawn: list[Mutant] = []
+    """So many different mutants of an endpoint, the same ones for the same seed."""
+    drawn: dict[str, Mutant] = {}
+    while len(drawn) < count:
+        # Hypothesis likes to repeat itself: two in five are the same.
+        _draw_into(drawn, name, count, chosen_seed)
+        chosen_seed += 1
+    return list(drawn.values())[:count]
 
+
+def _draw_into(drawn: dict[str, Mutant], name: str, count: int, chosen_seed: int) -> None:
     @seed(chosen_seed)
     @settings(
         max_examples=count,
@@ -301,7 +311,6 @@ def draw_mutants(name: str, count: int, chosen_seed: int) -> list[Mutant]:
     )
     @given(mutant=_drawn(name))
     def draw(mutant: Mutant) -> None:
-        drawn.append(mutant)
+        drawn.setdefault(str(mutant), mutant)
 
     draw()
-    return drawn[:count]

@@ -41,6 +41,7 @@ class Verdict:
     keys: Counter[tuple[str, ...]] = field(default_factory=Counter)
     exact: set[tuple[str, ...]] = field(default_factory=set)
     is_whole: bool = False
+    is_read: bool = False
     text: str = ""
 
 
@@ -105,7 +106,7 @@ def _judge_content(
     verdict = Verdict("unsure")
     if isinstance(rows, list):
         _note_rows(verdict, listed, rows, true.get(listed) or [])
-        verdict.is_whole = total == len(rows)
+        verdict.is_whole, verdict.is_read = total == len(rows), True
     named = _number(content.get("Client"))
     # 0 is what the service writes for a number that it does not know.
     names_another = endpoint == "OperationHistory" and named not in (None, 0, client)
