@@ -11,7 +11,7 @@ from benchmarks.scenarios import SCENARIOS
 
 
 def main() -> int:
-    """Run what was asked for; answers the exit code."""
+    """Run what was asked for; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, "all"], default="all")
     parser.add_argument("--runs", type=int, default=3, help="of each contestant (default 3)")

@@ -14,7 +14,7 @@ import psycopg
 from benchmarks.contestants import Contestant, Job, differences
 from benchmarks.measuring import ContestantError, Measurement, measure
 from benchmarks.serving import ApiServer
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 
 _numbers = itertools.count(1)
 

@@ -18,8 +18,8 @@ from benchmarks.charts import Question, questions
 from benchmarks.grown import LAST_DAY, Growth, grow, is_grown
 from benchmarks.loading import Batch, load_ours, next_number
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.embedded import embedded_postgres
-from lcm_pipeline.warehouse.mart_refreshing import Refreshed, refresh_marts
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from lcm_pipeline.warehouse.marts.refresh import Refreshed, refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
 
 _ROOT = Path(__file__).resolve().parents[1]

@@ -27,15 +27,15 @@ import psycopg
 
 from benchmarks.charts import questions
 from benchmarks.grown import LAST_DAY, Growth, grow, is_grown
-from lcm_pipeline.model.readings import Assignment, Landing, Outcome
+from lcm_pipeline.model.readings import Landing, Outcome, Task
 from lcm_pipeline.model.tables import operations
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.warehouse import ledger
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.embedded import embedded_postgres
-from lcm_pipeline.warehouse.publish import publish
-from lcm_pipeline.warehouse.runs import end_run, own_run
-from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest.publish import publish
+from lcm_pipeline.warehouse.ingest.runs import acquire_run, end_run
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 _ROWS_EACH = 50
 _BATCH = 64
@@ -86,22 +86,24 @@ class Timing:
 def load_ours(warehouse: Warehouse, batch: Batch, *, is_known: bool = False) -> Timing:
     """Stage and publish as a sync does, without the API. is_known: the rows were loaded before."""
     window = Window(LAST_DAY + timedelta(days=batch.number), LAST_DAY + timedelta(batch.number))
-    with LastingSession(warehouse, "lcm benchmark") as lasting:
-        run = own_run(lasting, "operations", window)
-        lasting.run(lambda session: ledger.make_staging(session, run, (operations,)))
-        lasting.run(lambda session: _enlist(session, run.run_id, window, batch.clients))
-        versions = lasting.run(lambda session: _versions(session, batch.clients))
+    with ReconnectingSession(warehouse, "lcm benchmark") as reconnecting:
+        run = acquire_run(reconnecting, "operations", window)
+        reconnecting.run(lambda session: ledger.make_staging(session, run, (operations,)))
+        reconnecting.run(lambda session: _add_tasks(session, run.run_id, window, batch.clients))
+        versions = reconnecting.run(lambda session: _versions(session, batch.clients))
         began = time.monotonic()
         for outcomes in _outcomes(
             batch, window, versions, added=0 if is_known else batch.rows_each
         ):
-            lasting.run(
+            reconnecting.run(
                 lambda session, o=outcomes: ledger.record_outcomes(session, run, (operations,), o)
             )
         staged = time.monotonic()
-        told = lasting.run(lambda session: publish(session, run, (operations,), delete_fuse=0.05))
+        told = reconnecting.run(
+            lambda session: publish(session, run, (operations,), delete_fuse=0.05)
+        )
         done = time.monotonic()
-        end_run(lasting, run, "published")
+        end_run(reconnecting, run, "published")
     return Timing(staged - began, done - staged, told.written)
 
 
@@ -160,7 +162,7 @@ def looping(work: Callable[..., list[float]], *values: object) -> Iterator[Looks
 
 
 def ask(url: str, statements: Sequence[str], is_over: threading.Event) -> list[float]:
-    """Ask some questions in turns; answers how long each took."""
+    """Ask some questions in turns; returns how long each took."""
     seconds = []
     with Warehouse(url).connect(autocommit=True, application_name=_READER) as session:
         while not is_over.is_set():
@@ -172,7 +174,7 @@ def ask(url: str, statements: Sequence[str], is_over: threading.Event) -> list[f
 
 
 def watch_locks(url: str, is_over: threading.Event) -> list[float]:
-    """Sample whether a reader waits for a lock; answers how long on end one did, by sample."""
+    """Sample whether a reader waits for a lock; returns how long on end one did, by sample."""
     seconds = []
     since: float | None = None
     with Warehouse(url).connect(autocommit=True, application_name="lcm watcher") as session:
@@ -319,7 +321,7 @@ def _outcomes(
     for at in range(0, len(batch.clients), _BATCH):
         yield [
             Outcome(
-                Assignment(client_id, window.first, version=versions[client_id][0]),
+                Task(client_id, window.first, version=versions[client_id][0]),
                 "done",
                 now,
                 Landing({operations.name: batch.records(client_id)}),
@@ -331,7 +333,7 @@ def _outcomes(
         ]
 
 
-def _enlist(
+def _add_tasks(
     session: psycopg.Connection, run_id: int, window: Window, clients: Sequence[int]
 ) -> None:
     session.execute(

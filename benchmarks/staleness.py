@@ -20,9 +20,9 @@ import psycopg
 from benchmarks.staleness_population import Population, invent_population
 from benchmarks.staleness_year import Year, live_through
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from lcm_pipeline.warehouse.ingest.schedule import Schedule
 from lcm_pipeline.warehouse.migrations import migrate
-from lcm_pipeline.warehouse.schedules import Schedule
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "adaptive_schedule.md"
 BEGIN, END = "<!-- {0}: generated -->", "<!-- {0}: end -->"
@@ -130,7 +130,7 @@ def write_between_markers(page: Path, name: str, text: str) -> None:
 
 
 def main() -> int:
-    """Parse, measure, print; answers the exit code."""
+    """Parse, measure, print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.staleness", description=__doc__)
     parser.add_argument("--clients", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)

@@ -6,14 +6,19 @@ The folders, top down; each imports only what stands below it:
     definitions    what Dagster loads
     orchestration  owns dagster: assets, checks, jobs, schedules, launching a run
     superset       owns Superset: the bundle from its definition, a server to open it in
-    sync           the engine: roster, reading a client, publishing, reconciling, writing back
+    verify         compares the warehouse with the source again, and repairs what differs
+    push           the write-back: profile updates from the outbox or a CSV file to the API
+    sync           the engine: roster, fan-out, reading a client, running and publishing a feed
     reporting      owns altair and jinja2: the page of a day, from the marts alone
-    loyalty_api    owns httpx: endpoints, identity, formats, retries, limits, errors
-    transform      payload rows to table records, pure functions
-    warehouse      owns psycopg: sessions, embedded Postgres, migrations, ledger, publish, outbox
-    model          the vocabulary: payloads, tables, pages, readings, windows
+    api            owns httpx: one call, identity, formats, retries, limits, errors
+    warehouse      owns psycopg: sessions, migrations, and four rooms of its own:
+                     ingest (runs, tasks, publish), outbox, marts, embedded (a Postgres server)
     settings       every LCM_* variable
+    feeds          the registry: one entry a feed
+    transform      payload rows to table records, pure functions
+    reading        the proof of one client's history: scan, seams, growth, fingerprint; pure
+    model          the vocabulary: payloads, endpoints, tables, tasks, windows
     simulator      a loyalty programme to run against; stands apart
 
-Nothing is imported here: the keeper of the embedded server starts light.
+Nothing is imported here: the supervisor of the embedded server starts light.
 """

@@ -16,7 +16,7 @@ from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.migrations import migrate
 
 _numbers = itertools.count(1)

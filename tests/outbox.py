@@ -7,11 +7,11 @@ from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
 from psycopg.types.string import TextLoader
 
-from lcm_pipeline.loyalty_api.client import LoyaltyApi
-from lcm_pipeline.loyalty_api.retries import RetryPolicy
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.retries import RetryPolicy
+from lcm_pipeline.push.push import WriteBack
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
-from lcm_pipeline.sync.write_back import WriteBack
 from lcm_pipeline.warehouse.connection import Warehouse
 
 # Failures pass at once here, and no request outlives its connection for long.
@@ -22,7 +22,7 @@ Update = tuple[int, dict[str, Any]]
 
 
 def enrol(warehouse: Warehouse, source: RunningSimulator, phones: bool = False) -> list[int]:
-    """Put all clients of a programme on the roster; answers their ids in order."""
+    """Put all clients of a programme on the roster; returns their ids in order."""
     profiles = sorted(source.world.profile_rows(), key=lambda row: row["Client"])
     with warehouse.connect() as session:
         session.cursor().executemany(
@@ -34,7 +34,7 @@ def enrol(warehouse: Warehouse, source: RunningSimulator, phones: bool = False) 
 
 
 def ask_for(warehouse: Warehouse, updates: Sequence[Update]) -> list[int]:
-    """Put updates into the outbox; answers their ids."""
+    """Put updates into the outbox; returns their ids."""
     ids = []
     with warehouse.connect() as session:
         for client_id, fields in updates:

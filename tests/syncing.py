@@ -5,7 +5,7 @@ from datetime import date
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
 
 MARCH = Window(date(2026, 3, 1), date(2026, 3, 30))
@@ -15,6 +15,6 @@ FEEDS = ("registrations", "operations", "leads", "favourites")
 def sync_everything(
     settings: Settings, warehouse: Warehouse, window: Window = MARCH
 ) -> dict[str, SyncReport]:
-    """Sync every feed; answers the reports by feed."""
+    """Sync every feed; returns the reports by feed."""
     engine = SyncEngine(settings, warehouse)
     return {feed: getattr(engine, f"sync_{feed}")(window) for feed in FEEDS}

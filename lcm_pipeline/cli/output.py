@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lcm_pipeline.model.profiles import UpdateFile
+    from lcm_pipeline.push.preview import PlannedUpdate, Preview
     from lcm_pipeline.sync.plan import Plan
-    from lcm_pipeline.sync.previewing import Foreseen, Preview
-    from lcm_pipeline.sync.reports import SyncReport
-    from lcm_pipeline.sync.verify import Verification
-    from lcm_pipeline.warehouse.mart_refreshing import Refreshed
-    from lcm_pipeline.warehouse.overview import FeedOverview
-    from lcm_pipeline.warehouse.pushes import PushReport, Reason
-    from lcm_pipeline.warehouse.undoing import Undo
-    from lcm_pipeline.warehouse.waiting_updates import StuckUpdate
+    from lcm_pipeline.sync.report import SyncReport
+    from lcm_pipeline.verify.verify import Verification
+    from lcm_pipeline.warehouse.marts.refresh import Refreshed
+    from lcm_pipeline.warehouse.outbox.pushes import PushReport, Reason
+    from lcm_pipeline.warehouse.outbox.undo import Undo
+    from lcm_pipeline.warehouse.outbox.waiting import StuckUpdate
+    from lcm_pipeline.warehouse.status import FeedOverview
 
 # Wide enough for every table when the output goes to a file.
 console = Console(width=max(110, shutil.get_terminal_size().columns))
@@ -169,7 +169,7 @@ def print_preview(preview: "Preview") -> None:
     _print_foreseen("would be rejected", preview.rejected, preview.listed_rejected)
 
 
-def print_values(listed: "Sequence[Foreseen]", count: int) -> None:
+def print_values(listed: "Sequence[PlannedUpdate]", count: int) -> None:
     """The values of the first updates that would be sent. For the user's own terminal alone."""
     columns = list(dict.fromkeys(column for one in listed for column in one.columns))
     table = _table("", "client", *columns)
@@ -216,7 +216,7 @@ def print_undo(undo: "Undo", most: int = 30) -> None:
             console.print(f"  … and {len(undo.obstacles) - most:,} more")
 
 
-def _print_foreseen(what: str, count: int, listed: "Sequence[Foreseen]") -> None:
+def _print_foreseen(what: str, count: int, listed: "Sequence[PlannedUpdate]") -> None:
     for one in listed:
         told = "; ".join(one.reasons) or ", ".join(one.columns)
         whose = "" if one.client_id is None else f", client {one.client_id}"

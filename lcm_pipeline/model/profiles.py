@@ -117,7 +117,7 @@ class UpdateFile:
 
 
 @dataclass(frozen=True)
-class Answered:
+class AttemptResult:
     """What came of an attempt. error: what is told of it, without personal data.
 
     is_about_us: no update at all would have been let in. is_ambiguous: it may be about this update

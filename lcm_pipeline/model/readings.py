@@ -7,11 +7,11 @@ from typing import Literal
 # Of one reading, and stored of one feed: who sends more names sends no contract.
 MOST_UNKNOWN_FIELDS = 1_000
 
-FetchStatus = Literal["done", "unproven", "failed"]
+TaskStatus = Literal["done", "unproven", "failed"]
 
 
 @dataclass(frozen=True)
-class Assignment:
+class Task:
     """One thing to read in a run: a client, or a registration day (then client_id is 0).
 
     is_whole: read everything, though it may look unchanged. source_total and the digests are the
@@ -65,8 +65,8 @@ class Landing:
 class Outcome:
     """How one assignment ended. For `done`, the state to remember once it is published."""
 
-    assignment: Assignment
-    status: FetchStatus
+    task: Task
+    status: TaskStatus
     read_at: datetime
     landing: Landing = field(default_factory=Landing)
     reading: Literal["unchanged", "delta", "full"] | None = None

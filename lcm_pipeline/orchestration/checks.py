@@ -13,8 +13,8 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.metadata import OUTBOX, STUCK_CHECK, updates_stuck
 from lcm_pipeline.orchestration.partitions import window_of
 from lcm_pipeline.orchestration.resources import SyncSession
-from lcm_pipeline.sync import reconcile
-from lcm_pipeline.warehouse.outbox_states import read_outbox
+from lcm_pipeline.verify import reconcile
+from lcm_pipeline.warehouse.outbox.state import read_outbox
 
 _ASSET_OF = {
     "registrations": "clients",

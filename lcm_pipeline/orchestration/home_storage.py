@@ -14,7 +14,7 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
 from lcm_pipeline.orchestration.event_log import BatchingEventLog
-from lcm_pipeline.orchestration.instances import opening, postgres_url
+from lcm_pipeline.orchestration.instance import opening, postgres_url
 from lcm_pipeline.settings import load_settings
 
 

@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from lcm_pipeline.orchestration import own_runs, retention
+from lcm_pipeline.orchestration import local_runs as own_runs
+from lcm_pipeline.orchestration import retention
 from lcm_pipeline.orchestration.assets import clients, leads, operations
-from lcm_pipeline.orchestration.instances import instance_home
+from lcm_pipeline.orchestration.instance import instance_home
 from lcm_pipeline.orchestration.metadata import pushed, updates_stuck
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
+from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.sync.write_back import PushStopped, WriteBack
-from lcm_pipeline.warehouse.outbox_states import read_outbox
+from lcm_pipeline.warehouse.outbox.state import read_outbox
 
 _Told = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
 
@@ -59,7 +60,7 @@ def send_profile_updates(sync: dg.ResourceParam[SyncSession]) -> Iterator[_Told]
     """Send what is pending; tell what became of it, and whether an answer was lost."""
     try:
         report = WriteBack(sync.engine.settings, sync.warehouse).push()
-    except PushStopped as stopped:
+    except PushStoppedError as stopped:
         yield pushed(stopped.report)
         raise
     yield pushed(report)

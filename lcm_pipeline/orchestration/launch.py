@@ -11,27 +11,27 @@ import dagster as dg
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.code_location import build_definitions
-from lcm_pipeline.orchestration.instances import (
-    DagsterStorageUnavailable,
+from lcm_pipeline.orchestration.instance import (
+    DagsterStorageError,
     dagster_instance,
     instance_home,
     instance_variables,
 )
-from lcm_pipeline.orchestration.own_runs import fail_dead_runs, own_run_id
-from lcm_pipeline.orchestration.partitions import WindowRefused, tags_for
+from lcm_pipeline.orchestration.local_runs import fail_dead_runs, local_run_id
+from lcm_pipeline.orchestration.partitions import WindowError, tags_for
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.orchestration.retention import forget_old_runs
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import Progress
-from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
 
 __all__ = [
-    "ChecksFailed",
-    "DagsterStorageUnavailable",
-    "RunFailed",
-    "WindowRefused",
+    "ChecksFailedError",
+    "DagsterStorageError",
+    "RunFailedError",
+    "WindowError",
     "dagster_instance",
     "materialize_window",
     "ui_command",
@@ -48,11 +48,11 @@ _ASSETS_OF = {
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class RunFailed(UserError):  # noqa: N818 - the name that the message completes
+class RunFailedError(UserError):
     """The run failed outside the sync itself; the message says in which step."""
 
 
-class ChecksFailed(UserError):  # noqa: N818 - the name that the message completes
+class ChecksFailedError(UserError):
     """The days are synced, but the warehouse does not add up. reports: what was done."""
 
     def __init__(self, message: str, reports: list[SyncReport]) -> None:
@@ -69,8 +69,8 @@ def materialize_window(
 ) -> list[SyncReport]:
     """Sync days through Dagster: one run in this process, all feeds or some, then the checks.
 
-    Raises the engine's own error, WindowRefused, DagsterStorageUnavailable, ChecksFailed or
-    RunFailed. A feed that fails does not keep the other ones from being read.
+    Raises the engine's own error, WindowError, DagsterStorageError, ChecksFailedError or
+    RunFailedError. A feed that fails does not keep the other ones from being read.
     """
     tags = tags_for(window)
     home = instance_home(settings)
@@ -79,7 +79,7 @@ def materialize_window(
         dagster_instance(settings) as instance,
     ):
         fail_dead_runs(instance, home)
-        with own_run_id(home) as run_id:
+        with local_run_id(home) as run_id:
             run_in_process(instance, session, tags, run_id=run_id, feeds=feeds)
         return session.reports
 
@@ -146,10 +146,14 @@ def _raise_what_failed(result: dg.ExecuteInProcessResult, session: SyncSession) 
         if not answer.passed and answer.severity == dg.AssetCheckSeverity.ERROR
     ]
     if wrong:
-        raise ChecksFailed("The warehouse does not add up: " + "; ".join(wrong), session.reports)
+        raise ChecksFailedError(
+            "The warehouse does not add up: " + "; ".join(wrong), session.reports
+        )
     if not result.success:
         failures = [event for event in result.all_events if event.is_step_failure]
-        raise RunFailed("; ".join(_told(event) for event in failures) or "The Dagster run failed")
+        raise RunFailedError(
+            "; ".join(_told(event) for event in failures) or "The Dagster run failed"
+        )
 
 
 def _told(event: dg.DagsterEvent) -> str:

@@ -7,9 +7,9 @@ import dagster as dg
 
 from lcm_pipeline.model.texts import shown, shown_names
 from lcm_pipeline.orchestration.resources import SyncSession
-from lcm_pipeline.sync.reports import SyncReport
-from lcm_pipeline.warehouse.outbox_states import OutboxState
-from lcm_pipeline.warehouse.pushes import PushReport
+from lcm_pipeline.sync.report import SyncReport
+from lcm_pipeline.warehouse.outbox.pushes import PushReport
+from lcm_pipeline.warehouse.outbox.state import OutboxState
 
 OUTBOX = dg.AssetKey("profile_updates")
 STUCK_CHECK = "no_update_is_stuck"

@@ -18,7 +18,7 @@ _FIRST_TAG = "dagster/asset_partition_range_start"
 _LAST_TAG = "dagster/asset_partition_range_end"
 
 
-class WindowRefused(UsageError):  # noqa: N818 - the name that the message completes
+class WindowError(UsageError):
     """The days asked for cannot be synced; the message says why."""
 
 
@@ -50,15 +50,15 @@ def window_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext)
 
 
 def tags_for(window: Window) -> dict[str, str]:
-    """The tags that make a run one for the days of the window; raises WindowRefused."""
+    """The tags that make a run one for the days of the window; raises WindowError."""
     earliest, latest = DAYS.get_first_partition_key(), DAYS.get_last_partition_key()
     if latest is None or str(window.last) > latest:
-        raise WindowRefused(
+        raise WindowError(
             f"{window.last} has not ended yet in {DAYS.timezone}: the last day that can be "
             f"synced is {latest}"
         )
     if earliest is None or str(window.first) < earliest:
-        raise WindowRefused(
+        raise WindowError(
             f"{window.first} lies before {earliest}, the first day there is: set LCM_START_DATE "
             "to an earlier day"
         )

@@ -15,11 +15,11 @@ import pandas as pd
 
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.sync.concurrency import ConcurrentSync
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.feeds import Feed
-from lcm_pipeline.sync.reconcile import preview
-from lcm_pipeline.sync.reports import SyncReport
-from lcm_pipeline.sync.together import Together
+from lcm_pipeline.sync.report import SyncReport
+from lcm_pipeline.verify.reconcile import preview
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.migrations import migrate
@@ -39,7 +39,7 @@ class SyncSession:
     engine: SyncEngine
     reports: list[SyncReport] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
-    _begun: list[Together] = field(default_factory=list, init=False, repr=False)
+    _begun: list[ConcurrentSync] = field(default_factory=list, init=False, repr=False)
 
     @property
     def warehouse(self) -> Warehouse:
@@ -77,7 +77,7 @@ class SyncSession:
         others = [other for other in planned if other is not feed]
         return self._begin([feed, *others], window).report(feed)
 
-    def _begin(self, feeds: Sequence[Feed], window: Window) -> Together:
+    def _begin(self, feeds: Sequence[Feed], window: Window) -> ConcurrentSync:
         together = self.engine.begin(feeds, window)
         self._begun.append(together)
         return together

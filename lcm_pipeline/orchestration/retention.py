@@ -32,7 +32,7 @@ _answers = AssetCheckExecutionsTable.c
 def forget_old_runs(
     instance: dg.DagsterInstance, *, now: datetime, most: int = _MOST_AT_ONCE
 ) -> int:
-    """Forget runs that were made more than KEPT_DAYS ago and have ended; answers how many."""
+    """Forget runs that were made more than KEPT_DAYS ago and have ended; returns how many."""
     long_ago = dg.RunsFilter(statuses=_ENDED, created_before=now - timedelta(days=KEPT_DAYS))
     records = instance.get_run_records(long_ago, limit=most, ascending=True)
     for record in records:

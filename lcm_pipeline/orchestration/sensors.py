@@ -11,7 +11,7 @@ import dagster as dg
 from lcm_pipeline.orchestration.jobs import push_profiles
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
-from lcm_pipeline.warehouse.outbox_states import OutboxState, read_outbox
+from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
 
 _AGAIN_SECONDS = 900
 

@@ -3,5 +3,5 @@
 from lcm_pipeline.model.errors import UsageError
 
 
-class ReportRefused(UsageError):  # noqa: N818 - the name that the message completes
+class ReportError(UsageError):
     """There is no such day to report; the message says which days there are and what to do."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lcm_pipeline.model.texts import shown
 from lcm_pipeline.reporting.completeness import Completeness
-from lcm_pipeline.reporting.errors import ReportRefused
+from lcm_pipeline.reporting.errors import ReportError
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.frames import MartSnapshot, open_mart_snapshot
 
@@ -45,7 +45,7 @@ class Figures:
 
 
 def read_figures(warehouse: Warehouse, day: date | None) -> Figures:
-    """The figures of a day, or of the last day of operations. Raises ReportRefused."""
+    """The figures of a day, or of the last day of operations. Raises ReportError."""
     with open_mart_snapshot(warehouse) as marts:
         completeness = Completeness(marts.read("completeness"))
         chosen = _choose(completeness, day)
@@ -63,14 +63,14 @@ def _as_shown(value: Any) -> Any:
 def _choose(completeness: Completeness, day: date | None) -> date:
     days = completeness.days()
     if not days:
-        raise ReportRefused(
+        raise ReportError(
             "The warehouse holds no synced day yet, so there is nothing to report:"
             " run lcm sync --date DAY"
         )
     if day is None:
         return (completeness.days(("operations",)) or days)[-1]
     if day not in days:
-        raise ReportRefused(
+        raise ReportError(
             f"{day} was never synced; synced are days from {days[0]} to {days[-1]}:"
             f" run lcm sync --date {day}"
         )

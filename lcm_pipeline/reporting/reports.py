@@ -28,7 +28,7 @@ class Report:
 def make_report(warehouse: Warehouse, day: date | None = None) -> Report:
     """The report of a business day, or of the last that operations tell of.
 
-    Raises ReportRefused when no table was ever synced for the day, WarehouseUnavailable without
+    Raises ReportError when no table was ever synced for the day, WarehouseUnavailableError without
     marts.
     """
     figures = read_figures(warehouse, day)

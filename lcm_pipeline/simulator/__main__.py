@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve as the arguments say; answers the exit code."""
+    """Serve as the arguments say; returns the exit code."""
     settings = vars(_parser().parse_args(arguments))
     heavy = settings.pop("heavy_operations")
     habits = settings.pop("habit") + ([f"heavy_operations={heavy}"] if heavy else [])

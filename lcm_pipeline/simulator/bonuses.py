@@ -149,7 +149,7 @@ def _expire(programme: Programme, lot: Entry, moment: int) -> None:
 
 
 def spend(customer: Customer, wish: Decimal) -> Decimal:
-    """Take points from active lots, oldest first; answers how many were taken."""
+    """Take points from active lots, oldest first; returns how many were taken."""
     taken = kopecks(0)
     for lot in customer.lots:
         left = lot.row["Remain"]

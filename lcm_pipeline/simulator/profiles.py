@@ -33,7 +33,7 @@ class Profiles:
         return [asdict(customer.profile) for customer in self._programme.customers.values()]
 
     def update(self, customer: Customer, asked: dict[str, Any]) -> tuple[int, str | None]:
-        """Apply one update; answers its ErrorCode and Message."""
+        """Apply one update; returns its ErrorCode and Message."""
         code, message = self._check_phone(customer, asked.get("Phone"))
         if code == 0:
             message = self._apply(customer, asked)

@@ -23,7 +23,7 @@ from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import child_environment
 from lcm_pipeline.superset.bundle import DATABASE_FILE
 from lcm_pipeline.superset.definition import dashboards_folder
-from lcm_pipeline.warehouse.embedded_server.account import end_with_parent
+from lcm_pipeline.warehouse.embedded.account import end_with_parent
 
 ADMINISTRATOR = "admin"
 _STARTING_SECONDS = 120.0
@@ -32,7 +32,7 @@ _STOPPING_SECONDS = 15.0
 _TAIL_LINES = 15
 
 
-class SupersetUnavailable(UsageError):  # noqa: N818 - the name that the message completes
+class SupersetUnavailableError(UsageError):
     """Superset cannot be started; the message says why and what to do."""
 
 
@@ -72,10 +72,10 @@ class SupersetHome:
 
 
 def find_superset(environment: Path, home: Path) -> SupersetHome:
-    """Superset in its own environment; raises SupersetUnavailable where it is not installed."""
+    """Superset in its own environment; raises SupersetUnavailableError where there is none."""
     programs = environment.absolute() / "bin"
     if not (programs / "gunicorn").exists() or not (programs / "superset").exists():
-        raise SupersetUnavailable(
+        raise SupersetUnavailableError(
             f"There is no Superset in {environment}: run `make superset`, or name its environment"
             " with --environment"
         )
@@ -101,11 +101,11 @@ def prepare(superset: SupersetHome, bundle: Mapping[str, bytes], uri: str) -> No
                 check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
-            raise SupersetUnavailable(
+            raise SupersetUnavailableError(
                 f"Superset was not ready in {_PREPARING_SECONDS:.0f} s; see {superset.log}"
             ) from error
     if done.returncode != 0:
-        raise SupersetUnavailable(f"Superset could not be made ready:\n{_tail(superset.log)}")
+        raise SupersetUnavailableError(f"Superset could not be made ready:\n{_tail(superset.log)}")
 
 
 @contextmanager
@@ -131,13 +131,13 @@ def serving(superset: SupersetHome, port: int) -> Iterator[subprocess.Popen[byte
 
 
 def check_port(port: int) -> None:
-    """Raise SupersetUnavailable when something else listens there."""
+    """Raise SupersetUnavailableError when something else listens there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise SupersetUnavailable(
+            raise SupersetUnavailableError(
                 f"Port {port} cannot be used ({error.strerror}): choose another with --port"
             ) from error
 
@@ -154,7 +154,7 @@ def _await_answer(server: subprocess.Popen[bytes], port: int, log: Path) -> None
             time.sleep(0.3)
         finally:
             connection.close()
-    raise SupersetUnavailable(f"Superset did not start:\n{_tail(log)}")
+    raise SupersetUnavailableError(f"Superset did not start:\n{_tail(log)}")
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

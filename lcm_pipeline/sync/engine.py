@@ -9,41 +9,42 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 
-from lcm_pipeline.loyalty_api.client import LoyaltyApi
+from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync import roster as days
-from lcm_pipeline.sync.clients import read_assigned_client
-from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.client import read_client_task
+from lcm_pipeline.sync.concurrency import ConcurrentSync, Settle
+from lcm_pipeline.sync.context import OpenApi, RunContext, open_run_context
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.feeds import (
     FAVOURITES,
     LEADS,
     OPERATIONS,
     REGISTRATIONS,
     Feed,
-    ReadAssignment,
+    ReadTask,
 )
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
 from lcm_pipeline.sync.registrations import read_registration_day
-from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.sync.roster import schedule_of
-from lcm_pipeline.sync.sharing import OpenApi, Shared, open_shared
-from lcm_pipeline.sync.threads import in_thread
-from lcm_pipeline.sync.together import Settle, Together
-from lcm_pipeline.sync.work import Work
-from lcm_pipeline.warehouse import ledger, roster
+from lcm_pipeline.sync.run import SyncRun
+from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.runs import Run, RunTaken, own_run
-from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.ingest import state as roster
+from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError, acquire_run
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
-Enlist = Callable[[Session, Run], int]
+AddTasks = Callable[[Session, Run], int]
 
 
 @dataclass(frozen=True)
 class SyncEngine:
     """Syncs feeds of one programme. Calls block until their window is published.
 
-    They raise SyncFailed when the run stopped, psycopg.Error when the warehouse failed for good.
+    They raise SyncError when the run stopped, psycopg.Error when the warehouse failed for good.
     open_api: makes the client of the API; another one may wait less between attempts.
     """
 
@@ -71,86 +72,88 @@ class SyncEngine:
         """Read the favourite products of every client registered by the end of the window."""
         return self._alone(partial(self._sync_clients, FAVOURITES, window))
 
-    def begin(self, feeds: Sequence[Feed], window: Window) -> Together:
+    def begin(self, feeds: Sequence[Feed], window: Window) -> ConcurrentSync:
         """Begin to sync feeds of clients, each as above, all in the places of one; in a thread."""
 
         async def sync_all(settle: Settle) -> None:
-            async with open_shared(self.settings, self.open_api) as shared:
+            async with open_run_context(self.settings, self.open_api) as shared:
                 await self._poll_missing(window, shared)
                 syncing = []
                 for feed in feeds:
                     report = self._sync_registered(feed, window, shared)
                     syncing.append(asyncio.ensure_future(settle(feed, report)))
-                    shared = shared.following()
+                    shared = shared.for_next_feed()
                 # Else the first that is cancelled would end it, and the others lose their loop.
                 await asyncio.gather(*syncing, return_exceptions=True)
 
-        return Together(feeds, window, sync_all)
+        return ConcurrentSync(feeds, window, sync_all)
 
     def read_again(self, feed: Feed, window: Window, client_ids: Sequence[int]) -> SyncReport:
         """Read some clients of a feed in full, whatever is known of them, and nobody else."""
 
-        def enlist(session: Session, run: Run) -> int:
-            return ledger.enlist_again(session, run, client_ids)
+        def add_tasks(session: Session, run: Run) -> int:
+            return ledger.add_tasks_again(session, run, client_ids)
 
-        return self._alone(partial(self._sync, feed, window, enlist, read_assigned_client))
+        return self._alone(partial(self._sync, feed, window, add_tasks, read_client_task))
 
-    def _alone(self, sync: Callable[[Shared], Awaitable[SyncReport]]) -> SyncReport:
+    def _alone(self, sync: Callable[[RunContext], Awaitable[SyncReport]]) -> SyncReport:
         async def run() -> SyncReport:
-            async with open_shared(self.settings, self.open_api) as shared:
+            async with open_run_context(self.settings, self.open_api) as shared:
                 return await sync(shared)
 
         return asyncio.run(run())
 
-    async def _sync_clients(self, feed: Feed, window: Window, shared: Shared) -> SyncReport:
+    async def _sync_clients(self, feed: Feed, window: Window, shared: RunContext) -> SyncReport:
         await self._poll_missing(window, shared)
         return await self._sync_registered(feed, window, shared)
 
-    async def _sync_registered(self, feed: Feed, window: Window, shared: Shared) -> SyncReport:
+    async def _sync_registered(self, feed: Feed, window: Window, shared: RunContext) -> SyncReport:
         schedule = schedule_of(self.settings)
 
-        def enlist(session: Session, run: Run) -> int:
-            return ledger.enlist_clients(session, run, schedule)
+        def add_tasks(session: Session, run: Run) -> int:
+            return ledger.add_client_tasks(session, run, schedule)
 
-        return await self._sync(feed, window, enlist, read_assigned_client, shared)
+        return await self._sync(feed, window, add_tasks, read_client_task, shared)
 
-    async def _poll_missing(self, window: Window, shared: Shared) -> None:
+    async def _poll_missing(self, window: Window, shared: RunContext) -> None:
         """Poll the days that were never polled; those that come to nothing stay pending."""
-        missing = await in_thread(partial(self._days, window, only_missing=True))
+        missing = await run_in_thread(partial(self._days, window, only_missing=True))
         if to_poll := [day for day in missing if day not in self._polled]:
             await self._poll(window, to_poll, shared)
 
-    async def _poll(self, window: Window, to_poll: Sequence[date], shared: Shared) -> SyncReport:
-        def enlist(session: Session, run: Run) -> int:
-            return ledger.enlist_days(session, run, to_poll)
+    async def _poll(
+        self, window: Window, to_poll: Sequence[date], shared: RunContext
+    ) -> SyncReport:
+        def add_tasks(session: Session, run: Run) -> int:
+            return ledger.add_day_tasks(session, run, to_poll)
 
-        apart = shared.apart()
-        report = await self._sync(REGISTRATIONS, window, enlist, read_registration_day, apart)
+        apart = shared.unordered()
+        report = await self._sync(REGISTRATIONS, window, add_tasks, read_registration_day, apart)
         self._polled.update(to_poll)
         return report
 
     def _days(self, window: Window, *, only_missing: bool) -> list[date]:
-        with LastingSession(self.warehouse, "lcm roster") as lasting:
-            first_polled = lasting.run(roster.first_polled_day)
+        with ReconnectingSession(self.warehouse, "lcm roster") as reconnecting:
+            first_polled = reconnecting.run(roster.first_polled_day)
             begins = days.first_day(self.settings, window, first_polled)
-            polled = lasting.run(lambda s: roster.polled_days(s, begins, window.last))
-            pending = lasting.run(lambda s: roster.pending_days(s, begins, window.last))
+            polled = reconnecting.run(lambda s: roster.polled_days(s, begins, window.last))
+            pending = reconnecting.run(lambda s: roster.pending_days(s, begins, window.last))
         if only_missing:
             return days.missing_days(begins, window, polled)
         return days.days_to_poll(begins, window, polled - pending, self.settings)
 
     async def _sync(
-        self, feed: Feed, window: Window, enlist: Enlist, read: ReadAssignment, shared: Shared
+        self, feed: Feed, window: Window, add_tasks: AddTasks, read: ReadTask, shared: RunContext
     ) -> SyncReport:
-        with LastingSession(self.warehouse, f"lcm sync {feed.name}") as lasting:
+        with ReconnectingSession(self.warehouse, f"lcm sync {feed.name}") as reconnecting:
             try:
-                own = partial(own_run, lasting, feed.name, window)
-                run = await in_thread(own, breaking_off=lasting)
-                work = Work(self.settings, self.progress, shared, feed, run, lasting, read)
-                await work.begin(enlist)
+                own = partial(acquire_run, reconnecting, feed.name, window)
+                run = await run_in_thread(own, cancel_session=reconnecting)
+                work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting, read)
+                await work.begin(add_tasks)
                 await work.complete()
-            except RunTaken as taken:
-                raise SyncFailed(str(taken)) from taken
+            except RunLostError as taken:
+                raise SyncError(str(taken)) from taken
             finally:
-                shared.is_through.set()
+                shared.all_dispatched.set()
             return await work.report()

@@ -10,17 +10,17 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from lcm_pipeline.loyalty_api.endpoints import (
+from lcm_pipeline.model import tables
+from lcm_pipeline.model.endpoints import (
     CLIENT_FAVORITE_DATA_INFO,
     CLIENT_INFO_PERIOD,
     LEADS_PAGING_INFO,
     OPERATION_HISTORY,
     Endpoint,
 )
-from lcm_pipeline.model import tables
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import Assignment, Landing, Outcome
-from lcm_pipeline.sync.proofs import Reading
+from lcm_pipeline.model.readings import Landing, Outcome, Task
+from lcm_pipeline.reading.fingerprint import Reading
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.transform import favourite_headers, operations
 from lcm_pipeline.transform.favourites import land_favourites
@@ -61,7 +61,7 @@ class Feed:
     header_members: frozenset[str] = frozenset()
 
 
-ReadAssignment = Callable[[Source, Feed, Assignment], Awaitable[Outcome]]
+ReadTask = Callable[[Source, Feed, Task], Awaitable[Outcome]]
 
 
 def _operations(read: Read) -> Landing:

@@ -13,21 +13,22 @@ from datetime import date
 from math import ceil
 from typing import TypeVar
 
-from lcm_pipeline.loyalty_api.client import LoyaltyApi
-from lcm_pipeline.loyalty_api.errors import LoyaltyApiError
-from lcm_pipeline.loyalty_api.paging import read_page
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.errors import LoyaltyApiError
+from lcm_pipeline.api.paging import read_page
 from lcm_pipeline.model.pages import Ask
-from lcm_pipeline.model.readings import Assignment
+from lcm_pipeline.model.readings import Task
 from lcm_pipeline.model.windows import Window
+from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync import roster
-from lcm_pipeline.sync.errors import SyncFailed, Unproven
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.feeds import CLIENT_FEEDS, REGISTRATIONS, Feed
 from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.planning import KnownCost, cost_of_known_clients
-from lcm_pipeline.warehouse.roster import first_polled_day, polled_days
+from lcm_pipeline.warehouse.ingest.cost import KnownCost, cost_of_known_clients
+from lcm_pipeline.warehouse.ingest.state import first_polled_day, polled_days
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -83,7 +84,7 @@ class _Sample:
 
 
 def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Plan:
-    """Plan the sync of a window. Raises SyncFailed when the API does not answer."""
+    """Plan the sync of a window. Raises SyncError when the API does not answer."""
     with warehouse.connect(autocommit=True, application_name="lcm plan") as session:
         begins = roster.first_day(settings, window, first_polled_day(session))
         polled = polled_days(session, begins, window.last)
@@ -134,7 +135,7 @@ async def _take_sample(settings: Settings, window: Window, days: Sequence[date])
 
 async def _sample_days(source: Source, days: Sequence[date], sample: _Sample) -> list[int]:
     async def read(day: date) -> set[int]:
-        outcome = await read_registration_day(source, REGISTRATIONS, Assignment(0, day))
+        outcome = await read_registration_day(source, REGISTRATIONS, Task(0, day))
         return {int(str(r[0])) for r in outcome.landing.records.get("clients", ())}
 
     seen = await _ask_each(days, read)
@@ -172,9 +173,9 @@ async def _ask_each(
                 break
     if failures and not results:
         last = failures[-1]
-        known = isinstance(last, LoyaltyApiError | Unproven)
+        known = isinstance(last, LoyaltyApiError | UnprovenReadingError)
         told = str(last) if known else f"unexpected error: {type(last).__name__}"
-        raise SyncFailed(f"no plan without the service: {told}") from last
+        raise SyncError(f"no plan without the service: {told}") from last
     return results
 
 

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 
-from lcm_pipeline.loyalty_api.errors import (
+from lcm_pipeline.api.errors import (
     LoyaltyApiError,
     OverloadedError,
     TooLargeError,
@@ -17,15 +17,15 @@ from lcm_pipeline.loyalty_api.errors import (
     TransportError,
     UnavailableError,
 )
-from lcm_pipeline.loyalty_api.paging import read_registrations
+from lcm_pipeline.api.paging import read_registrations
 from lcm_pipeline.model.pages import Page, SourceRow
 from lcm_pipeline.model.payloads import SERVICE_ZONE
-from lcm_pipeline.model.readings import Assignment, Outcome
-from lcm_pipeline.sync.errors import Unproven
+from lcm_pipeline.model.readings import Outcome, Task
+from lcm_pipeline.reading.errors import UnprovenReadingError
+from lcm_pipeline.reading.fingerprint import fingerprint
 from lcm_pipeline.sync.feeds import Feed
-from lcm_pipeline.sync.proofs import fingerprint
 from lcm_pipeline.sync.source import Source
-from lcm_pipeline.transform.clients import land_registrations, registered_on
+from lcm_pipeline.transform.registrations import land_registrations, registered_on
 from lcm_pipeline.transform.values import latest_day
 
 _MARGIN = timedelta(seconds=1)
@@ -38,22 +38,24 @@ _STEADY = 8
 _GATEWAY_TIMED_OUT = (408, 504)
 
 
-async def read_registration_day(source: Source, feed: Feed, assignment: Assignment) -> Outcome:
+async def read_registration_day(source: Source, feed: Feed, task: Task) -> Outcome:
     """Poll one day; raises Unproven when two looks disagree, or what the API raises."""
     read_at = datetime.now(UTC)
-    day = _Day(source, assignment)
+    day = _Day(source, task)
     look = await day.look()
     digest = fingerprint(look.rows)
-    is_doubtful = look.has_null or len(look.rows) < (assignment.source_total or 0)
+    is_doubtful = look.has_null or len(look.rows) < (task.source_total or 0)
     if is_doubtful and fingerprint((await day.look()).rows) != digest:
-        raise Unproven(f"the registrations of {assignment.day} differ from one look to the next")
-    is_known = digest == assignment.fingerprint and not assignment.is_whole
+        raise UnprovenReadingError(
+            f"the registrations of {task.day} differ from one look to the next"
+        )
+    is_known = digest == task.fingerprint and not task.is_whole
     return Outcome(
-        assignment,
+        task,
         "done",
         read_at,
         landing=land_registrations(
-            assignment.day, () if is_known else look.rows, source.zone, day.latest
+            task.day, () if is_known else look.rows, source.zone, day.latest
         ),
         reading="unchanged" if is_known else "full",
         source_total=len(look.rows),
@@ -98,10 +100,10 @@ class _Pieces:
 class _Day:
     """One registration day, and the length of the pieces in which it is answered."""
 
-    def __init__(self, source: Source, assignment: Assignment) -> None:
+    def __init__(self, source: Source, task: Task) -> None:
         self.latest = latest_day(datetime.now(source.zone).date())
         self._source = source
-        self._day = assignment.day
+        self._day = task.day
         # In UTC: a day of the programme's zone may have 23 or 25 hours.
         midnights = (self._day, self._day + timedelta(days=1))
         self._begins, self._ends = (
@@ -124,7 +126,9 @@ class _Day:
                 self._pieces.fail(until - at)
                 continue
             if page.suspicious:
-                raise Unproven(f"the registrations of {self._day} came with a message each time")
+                raise UnprovenReadingError(
+                    f"the registrations of {self._day} came with a message each time"
+                )
             look.has_null = look.has_null or page.is_null
             # Pieces overlap by the margin.
             look.rows += [row for row in page.rows if row.key not in seen and self._has(row)]

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
-from lcm_pipeline.warehouse.schedules import Schedule
+from lcm_pipeline.warehouse.ingest.schedule import Schedule
 
 
 def schedule_of(settings: Settings) -> Schedule:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from lcm_pipeline.loyalty_api.client import LoyaltyApi
+from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.sync.reading import PagingHabits
+from lcm_pipeline.reading.proof import PagingHabits
 
 
 @dataclass

@@ -9,20 +9,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 ResultT = TypeVar("ResultT")
 
 _AGAIN_SECONDS = 0.2
 
 
-async def in_thread(
-    work: Callable[[], ResultT], *, breaking_off: LastingSession | None = None
+async def run_in_thread(
+    work: Callable[[], ResultT], *, cancel_session: ReconnectingSession | None = None
 ) -> ResultT:
     """Do blocking work in a thread; a cancelled caller waits for its end.
 
-    breaking_off: the session whose statements are cancelled on the server then. Without it the work
-    is brief, and is let be.
+    cancel_session: the session whose statements are cancelled on the server then; None for brief
+    work, which runs to its end.
     """
     # A future and no task: what ends the loop cancels all tasks, and would not wait for the thread.
     task = asyncio.get_running_loop().run_in_executor(None, work)
@@ -30,8 +30,8 @@ async def in_thread(
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         while not task.done():
-            if breaking_off is not None:
-                breaking_off.cancel()
+            if cancel_session is not None:
+                cancel_session.cancel()
             # Who is cancelled with a group of tasks may be so twice.
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task], timeout=_AGAIN_SECONDS)

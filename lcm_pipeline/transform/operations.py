@@ -14,9 +14,9 @@ from lcm_pipeline.model import tables
 from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.payloads import Operation
 from lcm_pipeline.model.readings import Landing
-from lcm_pipeline.transform.clients import ClientRecord
 from lcm_pipeline.transform.headers import HEADER, INT64, HeaderReader, to_source_row
 from lcm_pipeline.transform.landing import LandingDraft
+from lcm_pipeline.transform.registrations import ClientRecord
 from lcm_pipeline.transform.values import (
     LAST_DAY,
     parse_dated_moment,

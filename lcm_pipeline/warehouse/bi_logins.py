@@ -25,14 +25,14 @@ _SETTINGS = {
 }
 
 
-class BiLoginRefused(UsageError):  # noqa: N818 - the name that the message completes
+class BiLoginError(UsageError):
     """The user of the warehouse may not make the login; the message says how to have it made."""
 
 
 def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str) -> str:
-    """Make the login, or set its password; answers its address, as SQLAlchemy writes it.
+    """Make the login, or set its password; returns its address, as SQLAlchemy writes it.
 
-    Raises BiLoginRefused when LCM_DATABASE_URL's user may not.
+    Raises BiLoginError when LCM_DATABASE_URL's user may not.
     """
     role = Identifier(name)
     with warehouse.connect(application_name="lcm dashboards") as session:
@@ -51,7 +51,7 @@ def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str) -> str:
                     SQL("alter role {} set {} = {}").format(role, SQL(setting), Literal(value))
                 )
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject) as error:
-            raise BiLoginRefused(_advice(warehouse, str(error).strip())) from error
+            raise BiLoginError(_advice(warehouse, str(error).strip())) from error
     return sqlalchemy_uri(warehouse.url, user=name, password=password)
 
 

@@ -20,16 +20,16 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from lcm_pipeline.settings import Settings, libpq_variables
-from lcm_pipeline.warehouse.embedded import EmbeddedPostgresError, embedded_postgres
-from lcm_pipeline.warehouse.errors import WarehouseUnavailable
+from lcm_pipeline.warehouse.embedded.server import EmbeddedPostgresError, embedded_postgres
+from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 from lcm_pipeline.warehouse.poolers import SharedSessionsError, refuse_shared_sessions
 from lcm_pipeline.warehouse.session_settings import STARTUP_OPTIONS, apply_settings
-from lcm_pipeline.warehouse.transience import is_starting_up, is_transient
+from lcm_pipeline.warehouse.transient_errors import is_starting_up, is_transient
 
 if TYPE_CHECKING:
     import sqlalchemy
 
-__all__ = ["Session", "Warehouse", "WarehouseUnavailable", "is_transient", "open_warehouse"]
+__all__ = ["Session", "Warehouse", "WarehouseUnavailableError", "is_transient", "open_warehouse"]
 
 # A session, as functions of the warehouse take it and callers hand it on.
 Session = psycopg.Connection[TupleRow]
@@ -169,7 +169,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
             try:
                 url = stack.enter_context(embedded_postgres(settings.home_path))
             except EmbeddedPostgresError as error:
-                raise WarehouseUnavailable(str(error)) from error
+                raise WarehouseUnavailableError(str(error)) from error
             warehouse = Warehouse(url, is_embedded=True)
         stack.callback(warehouse.close)
         _check(warehouse)
@@ -190,7 +190,7 @@ def _check(warehouse: Warehouse) -> None:
         else:
             _refuse_pooler(warehouse, session)
             return
-    raise WarehouseUnavailable(
+    raise WarehouseUnavailableError(
         f"The warehouse {warehouse.place} cannot be used: {problem}, and set LCM_DATABASE_URL to it"
     )
 
@@ -199,12 +199,12 @@ def _refuse_pooler(warehouse: Warehouse, session: Session) -> None:
     try:
         refuse_shared_sessions(session, warehouse.connect_as_is)
     except SharedSessionsError as error:
-        raise WarehouseUnavailable(
+        raise WarehouseUnavailableError(
             f"The warehouse {warehouse.place} cannot be used: {error}, and set LCM_DATABASE_URL"
             " to it"
         ) from error
     except psycopg.Error as error:
-        raise WarehouseUnavailable(_unreachable(warehouse, error)) from error
+        raise WarehouseUnavailableError(_unreachable(warehouse, error)) from error
 
 
 def _connect_patiently(warehouse: Warehouse) -> Session:
@@ -215,7 +215,7 @@ def _connect_patiently(warehouse: Warehouse) -> Session:
         except psycopg.Error as error:
             patience = _START_UP_SECONDS if is_starting_up(error) else _RETRY_SECONDS
             if not is_transient(error) or time.monotonic() + pause > began + patience:
-                raise WarehouseUnavailable(_unreachable(warehouse, error)) from error
+                raise WarehouseUnavailableError(_unreachable(warehouse, error)) from error
         time.sleep(pause)
         pause = min(2 * pause, 2.0)
 
@@ -237,9 +237,9 @@ def _parse(url: str) -> dict[str, str | int]:
     try:
         parts = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.ProgrammingError:
-        raise WarehouseUnavailable(_MALFORMED) from None
+        raise WarehouseUnavailableError(_MALFORMED) from None
     ports = [port for port in str(parts.get("port", "")).split(",") if port]
     readable = f"{parts.get('host', '')}{parts.get('dbname', '')}"
     if "@" in readable or not all(port.isdigit() for port in ports):
-        raise WarehouseUnavailable(_MALFORMED)
+        raise WarehouseUnavailableError(_MALFORMED)
     return parts

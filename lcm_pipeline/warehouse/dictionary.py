@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.statements import query
+from lcm_pipeline.warehouse.queries import query
 
 _HEAD = """# Data dictionary
 

@@ -3,5 +3,5 @@
 from lcm_pipeline.model.errors import UsageError
 
 
-class WarehouseUnavailable(UsageError):  # noqa: N818 - the name others use
+class WarehouseUnavailableError(UsageError):
     """The warehouse cannot be used; the message names the place, what happened and what to do."""

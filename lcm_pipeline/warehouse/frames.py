@@ -9,8 +9,8 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailable
-from lcm_pipeline.warehouse.statements import query, report_query
+from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError
+from lcm_pipeline.warehouse.queries import query, report_query
 
 _BEHIND = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable,
            psycopg.errors.UndefinedColumn)  # fmt: skip
@@ -39,7 +39,7 @@ class MartSnapshot:
 def open_mart_snapshot(warehouse: Warehouse) -> Iterator[MartSnapshot]:
     """One read-only transaction over the marts: all that is read in it belongs together.
 
-    Raises WarehouseUnavailable where there are no marts to read, else psycopg.Error.
+    Raises WarehouseUnavailableError where there are no marts to read, else psycopg.Error.
     """
     engine = warehouse.engine().execution_options(
         isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -49,12 +49,12 @@ def open_mart_snapshot(warehouse: Warehouse) -> Iterator[MartSnapshot]:
             yield MartSnapshot(connection)
     except DBAPIError as error:
         if isinstance(error.orig, _BEHIND):
-            raise WarehouseUnavailable(
+            raise WarehouseUnavailableError(
                 f"The warehouse {warehouse.place} has no marts, or those of another version:"
                 " run lcm migrate"
             ) from error
         if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
-            raise WarehouseUnavailable(
+            raise WarehouseUnavailableError(
                 f"The warehouse {warehouse.place} does not let this user read the marts: make the"
                 " user of LCM_DATABASE_URL a member of lcm_bi"
             ) from error

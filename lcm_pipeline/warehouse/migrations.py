@@ -17,8 +17,8 @@ from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.feeds import FEED_FACTS
 from lcm_pipeline.warehouse import rights
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.mart_installing import MartInUse, are_behind, install_marts
-from lcm_pipeline.warehouse.statements import migration_files
+from lcm_pipeline.warehouse.marts.install import MartInUseError, are_behind, install_marts
+from lcm_pipeline.warehouse.queries import migration_files
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +38,9 @@ class MigrationError(UserError):
 
 
 def migrate(warehouse: Warehouse) -> list[str]:
-    """Apply what is missing; answers the names of what was applied.
+    """Apply what is missing; returns the names of what was applied.
 
-    Raises MigrationError, or WarehouseUnavailable where the user may not.
+    Raises MigrationError, or WarehouseUnavailableError where the user may not.
     """
     applied: list[str] = []
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
@@ -61,7 +61,7 @@ def migrate(warehouse: Warehouse) -> list[str]:
         return [*applied, *_bring_marts(session)]
 
 
-def start_afresh(warehouse: Warehouse) -> None:
+def drop_everything(warehouse: Warehouse) -> None:
     """Drop everything that migrations made, data included. For throw-away warehouses."""
     with warehouse.connect(application_name="lcm start afresh") as session:
         for schema in ("core", "history", "mart", "outbox", "refresh", "staging", "sync"):
@@ -133,7 +133,7 @@ def _write_feeds(session: psycopg.Connection) -> None:
 def _bring_marts(session: psycopg.Connection) -> list[str]:
     try:
         return [f"mart.{name}" for name in install_marts(session)]
-    except (MartInUse, psycopg.Error) as error:
+    except (MartInUseError, psycopg.Error) as error:
         raise MigrationError(f"the marts failed: {str(error).strip()}") from error
 
 

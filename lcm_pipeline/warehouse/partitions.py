@@ -37,7 +37,7 @@ def next_month(month: date) -> date:
 def ensure_partitions(
     session: psycopg.Connection, schema: str, table: str, months: Iterable[date]
 ) -> list[str]:
-    """Make the missing partitions of `schema.table`; an autocommit session. Answers their names.
+    """Make the missing partitions of `schema.table`; an autocommit session. Returns their names.
 
     Raises MonthsRefused for months before FIRST_PLAUSIBLE_DAY, or more than MOST_YEARS_AHEAD years
     from today, that have no partition yet.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import class_row
 
-from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailable
-from lcm_pipeline.warehouse.statements import query
+from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError
+from lcm_pipeline.warehouse.queries import query
 
 _INHERITING = 160_000
 
@@ -36,7 +36,7 @@ class _Rights:
 
 
 def require_use(session: psycopg.Connection) -> None:
-    """Raise WarehouseUnavailable where the user may neither make nor fill the warehouse."""
+    """Raise WarehouseUnavailableError where the user may neither make nor fill the warehouse."""
     rights = _read(session)
     missing = [] if rights.is_migrated else _for_new_warehouse(rights)
     if rights.is_migrated and not (rights.acts_as_owner or rights.acts_as_loader):
@@ -44,16 +44,16 @@ def require_use(session: psycopg.Connection) -> None:
     if not rights.creates_temporary_tables:
         missing.append(f"grant temporary on database {rights.database} to {rights.user_name};")
     if missing:
-        raise WarehouseUnavailable(
+        raise WarehouseUnavailableError(
             _refusal(rights, "lacks rights that the warehouse needs", missing)
         )
 
 
 def require_ownership(session: psycopg.Connection) -> None:
-    """Raise WarehouseUnavailable where the schema is another user's, who alone may change it."""
+    """Raise WarehouseUnavailableError where the schema belongs to another user."""
     rights = _read(session)
     if rights.is_migrated and not rights.acts_as_owner:
-        raise WarehouseUnavailable(
+        raise WarehouseUnavailableError(
             _refusal(
                 rights,
                 "may not change the schema of the warehouse, which this version has to: run"
@@ -64,11 +64,11 @@ def require_ownership(session: psycopg.Connection) -> None:
 
 
 def require_new_months(warehouse: Warehouse) -> None:
-    """Raise WarehouseUnavailable where the user may not add partitions to the facts."""
+    """Raise WarehouseUnavailableError where the user may not add partitions to the facts."""
     with warehouse.connect() as session:
         rights = _read(session)
     if rights.owner_of_facts is not None and not rights.acts_as_owner_of_facts:
-        raise WarehouseUnavailable(
+        raise WarehouseUnavailableError(
             _refusal(
                 rights,
                 f"may not make tables of new months: {rights.owner_of_facts} owns those of core",
@@ -96,7 +96,7 @@ def hand_over_to_loader(session: psycopg.Connection) -> None:
     try:
         session.execute(statement.encode())
     except psycopg.errors.InsufficientPrivilege as error:
-        raise WarehouseUnavailable(
+        raise WarehouseUnavailableError(
             f"The user {row[0]} of LCM_DATABASE_URL is a member of lcm_loader, but may not act as"
             f" it. Have a superuser run:\n  {statement};"
         ) from error

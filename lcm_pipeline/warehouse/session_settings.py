@@ -9,7 +9,7 @@ import re
 
 import psycopg
 
-from lcm_pipeline.warehouse.errors import WarehouseUnavailable
+from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 
 # A role's time-out must not cut off the statement that sets the rest.
 STARTUP_OPTIONS = "-c statement_timeout=0"
@@ -68,7 +68,7 @@ _OPTION = re.compile(r"(?:-c\s*|--)([\w.-]+)\s*=")
 def apply_settings(session: psycopg.Connection, options: str = "") -> None:
     """Set what the session relies on; options: those of the address. An autocommit session.
 
-    Raises WarehouseUnavailable where the user may not, with the statements to run.
+    Raises WarehouseUnavailableError where the user may not, with the statements to run.
     """
     given = {name.replace("-", "_").lower() for name in _OPTION.findall(options)}
     adjustable = {name: value for name, value in _ADJUSTABLE.items() if name not in given}
@@ -76,7 +76,7 @@ def apply_settings(session: psycopg.Connection, options: str = "") -> None:
     try:
         _apply(session, wanted)
     except psycopg.errors.InsufficientPrivilege as error:
-        raise WarehouseUnavailable(_refusal(session, wanted)) from error
+        raise WarehouseUnavailableError(_refusal(session, wanted)) from error
 
 
 def _apply(session: psycopg.Connection, wanted: dict[str, str]) -> None:

@@ -43,7 +43,7 @@ def _backend_of(session: psycopg.Connection) -> int:
     return int(row[0]) if row else 0
 
 
-class LastingSession:
+class ReconnectingSession:
     """One autocommit session; threads that share it take turns."""
 
     def __init__(self, warehouse: Warehouse, application_name: str) -> None:
@@ -66,7 +66,7 @@ class LastingSession:
     ) -> None:
         self._close()
 
-    def on_renewal(self, renew: Renew | None) -> None:
+    def on_reconnect(self, renew: Renew | None) -> None:
         """Do this first on each session that follows a lost one; what it raises ends the work."""
         self._renew = renew
 

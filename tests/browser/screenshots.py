@@ -21,7 +21,7 @@ _TALLEST = 1150
 
 
 def main() -> int:
-    """Take one picture of each dashboard; answers the exit code."""
+    """Take one picture of each dashboard; returns the exit code."""
     if reason := missing():
         print(reason, file=sys.stderr)
         return 2

@@ -15,7 +15,7 @@ from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.stamping import STAMPS, stamp
 from tests.syncing import sync_everything
 

@@ -46,7 +46,7 @@ class RepeatCounter:
     _crashed: set[str] = field(default_factory=set)
 
     def add(self, asked: Asked, *, unfinished: set[str], after_crash: bool) -> tuple[int, int]:
-        """Count an attempt; answers how many more readings were asked again by it.
+        """Count an attempt; returns how many more readings were asked again by it.
 
         Those of runs that lived through a crash of the server are the second number.
         """

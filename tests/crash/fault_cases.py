@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from lcm_pipeline.loyalty_api.errors import LoyaltyApiError
+from lcm_pipeline.api.errors import LoyaltyApiError
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.errors import SyncError
 from tests.crash.contents import Contents, compare, contents, insane_versions
 from tests.crash.scenes import WINDOW, Scene, open_scene
 from tests.crash.taps import TappedWarehouse, tapped_api
@@ -159,7 +159,7 @@ class FaultScene:
                 report = self.sync(
                     database, case.feed, saboteur, 0.4 if case.kind == "time-out" else 20.0
                 )
-            except (SyncFailed, psycopg.Error) as error:
+            except (SyncError, psycopg.Error) as error:
                 told = f"{type(error).__name__}: {error}"
                 continue
             except LoyaltyApiError as error:

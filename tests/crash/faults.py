@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.crash.fault_cases import (
     HTTP_KINDS,
     SQL_KINDS,
@@ -73,7 +73,7 @@ def tabulate(played: Sequence[tuple[str, Case, Verdict]]) -> Table:
 
 
 def main(words: list[str]) -> int:
-    """Run as the command line says; answers the exit code."""
+    """Run as the command line says; returns the exit code."""
     parser = argparse.ArgumentParser(prog="tests.crash.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=1)

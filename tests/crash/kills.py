@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from threading import Lock
 
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.crash.commit_points import ANYWHERE, PARTITION_MARKED, POINTS
 from tests.crash.episodes import Episode
 from tests.crash.partition_marks import kill_at_marks
@@ -129,7 +129,7 @@ def _kill_at_marks(campaign: Campaign, folder: Path, count: int) -> None:
 
 
 def main(words: list[str]) -> int:
-    """Run as the command line says; answers the exit code."""
+    """Run as the command line says; returns the exit code."""
     parser = argparse.ArgumentParser(prog="tests.crash.kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import dagster as dg
 
-from lcm_pipeline.orchestration.instances import dagster_instance
+from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from tests.crash.commit_points import PARTITION_MARKED
 from tests.crash.contents import compare, contents
@@ -24,7 +24,7 @@ MOST = 3 * len(TABLES)
 
 
 def kill_at_mark(scene: Scene, nth: int, line: Line) -> list[str]:
-    """One kill and a rerun; answers what is wrong then."""
+    """One kill and a rerun; returns what is wrong then."""
     beginning = scene.beginnings[nth % 2]
     with scene.clone(beginning) as database, TemporaryDirectory() as home:
         order = replace(scene.order(database, FEEDS), through_dagster=Path(home))

@@ -20,7 +20,7 @@ from threading import Lock
 from typing import Any
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.crash import push_victim
 from tests.crash.commit_points import (
     FILE_LOADED,
@@ -232,7 +232,7 @@ def _work(campaign: PushCampaign, url: str, home: Path) -> None:
 
 
 def main(words: list[str]) -> int:
-    """Run as the command line says; answers the exit code."""
+    """Run as the command line says; returns the exit code."""
     parser = argparse.ArgumentParser(prog="tests.crash.push_kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)

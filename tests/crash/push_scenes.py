@@ -107,7 +107,7 @@ class PushScene:
         faults.struck.clear()
 
     def carry_out_late(self) -> int:
-        """Carry out what arrives a while later, even if nobody waits; answers how many came."""
+        """Carry out what arrives a while later, even if nobody waits; returns how many came."""
         self._set_latency(600)
         return self.arrived
 

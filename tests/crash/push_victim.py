@@ -14,11 +14,11 @@ from typing import Any
 
 import psycopg
 
+from lcm_pipeline.push.csv_file import read_updates
+from lcm_pipeline.push.push import WriteBack
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.sync.errors import SyncFailed
-from lcm_pipeline.sync.write_back import WriteBack
-from lcm_pipeline.transform.update_files import read_updates
-from lcm_pipeline.warehouse.turns import PushRunning
+from lcm_pipeline.sync.errors import SyncError
+from lcm_pipeline.warehouse.outbox.push_lock import PushRunningError
 from tests.crash import weapons
 from tests.crash.taps import TappedWarehouse, tapped_api
 
@@ -91,7 +91,7 @@ def run(order: PushOrder, pipe: Connection) -> None:
     file = None if order.file is None else read_updates(order.file)
     try:
         report = write_back.push(file=file)
-    except (SyncFailed, PushRunning, psycopg.Error, OSError) as error:
+    except (SyncError, PushRunningError, psycopg.Error, OSError) as error:
         pipe.send(("failed", f"{type(error).__name__}: {error}"))
         return
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from random import Random
 import psycopg
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.crash.contents import digest, torn_clients
 from tests.crash.fault_cases import FaultScene, Saboteur
 from tests.crash.scenes import open_scene, quick_folder
@@ -114,7 +114,7 @@ def publish_and_read(
 
 
 def main(words: list[str]) -> int:
-    """Run as the command line says; answers the exit code."""
+    """Run as the command line says; returns the exit code."""
     parser = argparse.ArgumentParser(prog="tests.crash.readers", description=__doc__)
     parser.add_argument("--publishes", type=int, default=1000)
     parser.add_argument("--readers", type=int, default=2)

@@ -188,7 +188,7 @@ def _run_clean(scene: Scene, database: str) -> dict[tuple[str, str], int]:
 _CONTEXT = multiprocessing.get_context("forkserver")
 # A child imports the main program anew: what that imports is there already.
 _CONTEXT.set_forkserver_preload(
-    [victim.__name__, "lcm_pipeline.loyalty_api.client", "tests.crash.push_scenes"]
+    [victim.__name__, "lcm_pipeline.api.client", "tests.crash.push_scenes"]
 )
 
 

@@ -13,8 +13,8 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
-from lcm_pipeline.loyalty_api.client import LoyaltyApi
-from lcm_pipeline.loyalty_api.retries import RetryPolicy
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.retries import RetryPolicy
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.crash.commit_points import (

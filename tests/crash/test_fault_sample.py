@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.crash.fault_cases import HTTP_KINDS, SQL_KINDS, Case, FaultScene, open_fault_scene
 from tests.crash.scenes import quick_folder
 from tests.syncing import FEEDS

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.crash.commit_points import POINTS
 from tests.crash.episodes import Episode
 from tests.crash.partition_marks import MOST, kill_at_mark

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.crash.contents import compare, contents, insane_versions
 from tests.crash.fault_cases import FaultScene
 from tests.crash.readers import publish_and_read

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.crash.commit_points import (
     FILE_LOADED,
     FILE_LOADING,

@@ -20,8 +20,8 @@ import psycopg
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.errors import SyncFailed
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.sync.errors import SyncError
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.crash import weapons
 from tests.crash.taps import TappedWarehouse, tapped_api
 
@@ -91,7 +91,7 @@ def run(order: Order, pipe: Connection) -> None:
         with embedded_postgres(order.home) as url:
             warehouse = TappedWarehouse(address_of(url, order.database), striker)
             _sync(order, warehouse, striker)
-    except (SyncFailed, psycopg.Error, OSError) as error:
+    except (SyncError, psycopg.Error, OSError) as error:
         pipe.send(("failed", f"{type(error).__name__}: {error}"))
         return
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lcm_pipeline.simulator.server import RunningSimulator
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.docs.commands import ROOT
 
 _FILES = ("Makefile", ".env.example", "dagster.yaml", "workspace.yaml", "pyproject.toml",
@@ -87,7 +87,7 @@ class Checkout:
         return done
 
     def serve(self, command: str, is_serving: Callable[[], bool]) -> int:
-        """Run a command that serves until it is stopped; answers its exit code after Ctrl-C."""
+        """Run a command that serves until it is stopped; returns its exit code after Ctrl-C."""
         output = self.folder / "served"
         with output.open("w") as written:
             server = subprocess.Popen(

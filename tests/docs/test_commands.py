@@ -21,7 +21,7 @@ import pytest
 from typer.main import get_command
 
 from lcm_pipeline.cli import app
-from lcm_pipeline.orchestration.instances import dagster_instance
+from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import start_in_thread

@@ -10,9 +10,9 @@ from typing import Any
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.feeds import CLIENT_FEEDS
-from lcm_pipeline.sync.reconcile import duplicate_keys, orphans, totals_differing
+from lcm_pipeline.verify.reconcile import duplicate_keys, orphans, totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.fuzz.drawing import HARMLESS
 from tests.fuzz.mutations import Mutant
 from tests.fuzz.scene import (

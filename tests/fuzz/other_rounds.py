@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lcm_pipeline.push.push import WriteBack
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.feeds import LEADS
-from lcm_pipeline.sync.write_back import WriteBack
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.fuzz.client_rounds import check_marts, is_harmless
 from tests.fuzz.mutations import Mutant
@@ -236,7 +236,7 @@ def play_logins(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) -
             scene.server.orders = orders = Orders({LOGIN: mutant})
             try:
                 engine.read_again(LEADS, SECOND, readers)
-            except SyncFailed as failed:
+            except SyncError as failed:
                 if is_harmless(mutant):
                     played.findings.append(Finding("harmless, yet refused", str(failed), key))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding

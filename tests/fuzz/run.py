@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.crash.scenes import quick_folder
 from tests.fuzz.campaign import (
     Failure,
@@ -34,7 +34,7 @@ _CONTEXT = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True)
-class Work:
+class SyncRun:
     """What one process plays: every `step`th round from `first`, until it has had enough."""
 
     seed: int
@@ -51,7 +51,7 @@ def _enter_scene(stack: ExitStack) -> Scene:
     return stack.enter_context(open_scene(stack.enter_context(embedded_postgres(home)), home))
 
 
-def _play_rounds(work: Work, results: Any) -> None:
+def _play_rounds(work: SyncRun, results: Any) -> None:
     """Play rounds, and put a tally of each on the queue; None at the end."""
     with ExitStack() as stack:
         scene = _enter_scene(stack)
@@ -76,7 +76,7 @@ def campaign(*, seed: int, mutants: int, workers: int, most_failures: int, folde
     share = -(-mutants // workers)
     processes = []
     for first in range(workers):
-        work = Work(seed, first, workers, share, most_failures)
+        work = SyncRun(seed, first, workers, share, most_failures)
         process = _CONTEXT.Process(target=_play_rounds, args=(work, results))
         process.start()
         processes.append(process)
@@ -115,7 +115,7 @@ def tell(failure: Failure, folder: Path, name: str) -> None:
 
 
 def replay(path: Path) -> int:
-    """Play what a failure left; answers the exit code."""
+    """Play what a failure left; returns the exit code."""
     options, mutants = read_replay(path.read_text(encoding="utf-8"))
     with ExitStack() as stack:
         played = play(_enter_scene(stack), mutants, options)
@@ -126,7 +126,7 @@ def replay(path: Path) -> int:
 
 
 def main(words: list[str]) -> int:
-    """Run as the command line says; answers the exit code."""
+    """Run as the command line says; returns the exit code."""
     parser = argparse.ArgumentParser(prog="tests.fuzz.run", description=__doc__)
     parser.add_argument("--mutants", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)

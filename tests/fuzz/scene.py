@@ -13,15 +13,15 @@ from typing import Any
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.loyalty_api.client import LoyaltyApi
-from lcm_pipeline.loyalty_api.retries import RetryPolicy
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.retries import RetryPolicy
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.service import Service, build_service
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
 from tests.crash.victim import address_of
 from tests.fuzz.server import Key, MutantServer, Orders

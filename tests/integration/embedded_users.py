@@ -12,7 +12,7 @@ import psycopg
 _USER = """
 import sys
 from pathlib import Path
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 with embedded_postgres(Path(sys.argv[1])) as url:
     print(url, flush=True)
     sys.stdin.readline()

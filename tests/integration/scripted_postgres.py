@@ -35,7 +35,7 @@ def refusal(sqlstate: str, words: str) -> bytes:
 
 @contextmanager
 def scripted_postgres(answers: Sequence[bytes]) -> Iterator[int]:
-    """The port of a server that gives these answers one after the other, then the last one."""
+    """The port of a server that gives these returns one after the other, then the last one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         words = (listener, list(answers))
         serving = threading.Thread(target=_serve, args=words, daemon=True)

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from lcm_pipeline.warehouse.bi_logins import BiLoginRefused, ensure_bi_login, sqlalchemy_uri
+from lcm_pipeline.warehouse.bi_logins import BiLoginError, ensure_bi_login, sqlalchemy_uri
 from lcm_pipeline.warehouse.connection import Warehouse
 
 
@@ -32,7 +32,7 @@ def test_a_user_who_may_not_make_logins_is_told_what_to_have_made(warehouse: War
         owner.execute("create role modest login")
         try:
             modest = Warehouse(_as_user(warehouse.url, "modest"))
-            with pytest.raises(BiLoginRefused, match="in role lcm_bi") as refused:
+            with pytest.raises(BiLoginError, match="in role lcm_bi") as refused:
                 ensure_bi_login(modest, name="lcm_superset_other", password="secret")
         finally:
             owner.execute("drop role modest")

@@ -9,7 +9,7 @@ import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.integration.test_cli import run
-from tests.unit.loyalty_api_service import Service, running_in_thread
+from tests.unit.api_service import Service, running_in_thread
 
 CERTIFICATES = Path(__file__).parent.parent / "unit" / "certificates"
 DAYS = ("--from", "2026-03-01", "--to", "2026-03-08")

@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy
 
 from lcm_pipeline.settings import Settings, load_settings
-from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailable, open_warehouse
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError, open_warehouse
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.integration.scripted_postgres import greeting, refusal, scripted_postgres
 
 SECRET = "tr0ub4dor"
@@ -19,9 +19,9 @@ SECRET = "tr0ub4dor"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    place = tmp_path_factory.mktemp("home") / ".lcm"
-    with embedded_postgres(place):
-        yield place
+    slot = tmp_path_factory.mktemp("home") / ".lcm"
+    with embedded_postgres(slot):
+        yield slot
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def _pointed_at(port: int) -> Settings:
 
 
 def _refusal(settings: Settings) -> str:
-    with pytest.raises(WarehouseUnavailable) as refused, open_warehouse(settings):
+    with pytest.raises(WarehouseUnavailableError) as refused, open_warehouse(settings):
         pass
     assert SECRET not in str(refused.value)
     assert "LCM_DATABASE_URL" in str(refused.value)
@@ -128,7 +128,7 @@ def test_a_server_that_starts_up_is_waited_for() -> None:
         scripted_postgres([starting, starting, greeting()]) as port,
         open_warehouse(_pointed_at(port)) as warehouse,
     ):
-        assert warehouse.place == f"127.0.0.1:{port}/loyalty"
+        assert warehouse.slot == f"127.0.0.1:{port}/loyalty"
 
 
 def test_nobody_at_the_address_is_told_within_seconds() -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lcm_pipeline.orchestration.instances import dagster_instance
+from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse import poolers
 from lcm_pipeline.warehouse.connection import (
     Warehouse,
-    WarehouseUnavailable,
+    WarehouseUnavailableError,
     is_transient,
     open_warehouse,
 )
-from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import Programme
 from tests.integration.pgbouncer import MISSING, WHY_MISSING, pgbouncer
 from tests.integration.postgres_users import Tenant, tenant
@@ -98,7 +98,7 @@ def test_it_is_refused_however_busy_it_is(
     ):
         for _ in range(10):
             with (
-                pytest.raises(WarehouseUnavailable, match="pool_mode"),
+                pytest.raises(WarehouseUnavailableError, match="pool_mode"),
                 open_warehouse(load_settings(database_url=url)),
             ):
                 pass
@@ -150,12 +150,12 @@ def test_a_lasting_session_knows_the_server_process_that_a_pooler_hides(
     lost: list[int] = []
     with (
         _pooled(postgres, house, "session") as url,
-        LastingSession(Warehouse(url), "lcm test") as lasting,
+        ReconnectingSession(Warehouse(url), "lcm test") as reconnecting,
     ):
-        backend = lasting.run(lambda s: s.execute("select pg_backend_pid()").fetchone())
-        lasting.on_renewal(lambda _session, gone: lost.append(gone))
+        backend = reconnecting.run(lambda s: s.execute("select pg_backend_pid()").fetchone())
+        reconnecting.on_reconnect(lambda _session, gone: lost.append(gone))
         house.owner.execute("select pg_terminate_backend(%s, 5000)", backend)
-        again = lasting.run(lambda s: s.execute("select pg_backend_pid()").fetchone())
+        again = reconnecting.run(lambda s: s.execute("select pg_backend_pid()").fetchone())
     assert backend is not None
     assert lost == [backend[0]]
     assert again != backend
@@ -167,7 +167,7 @@ def test_a_pool_that_is_too_small_for_a_sync_is_refused_with_what_to_raise(
     monkeypatch.setattr(poolers, "_PATIENCE_SECONDS", 0.5)
     with (
         _pooled(postgres, house, "session", "default_pool_size = 3") as url,
-        pytest.raises(WarehouseUnavailable, match="default_pool_size") as refused,
+        pytest.raises(WarehouseUnavailableError, match="default_pool_size") as refused,
         open_warehouse(load_settings(database_url=url)),
     ):
         pass

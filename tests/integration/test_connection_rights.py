@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailable
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.rights import require_new_months
 from tests.conftest import Programme
@@ -28,7 +28,7 @@ def _statements(message: str) -> list[str]:
 
 
 def _refusal(url: str) -> str:
-    with pytest.raises(WarehouseUnavailable) as refused:
+    with pytest.raises(WarehouseUnavailableError) as refused:
         migrate(Warehouse(url))
     assert "LCM_DATABASE_URL" in str(refused.value)
     return str(refused.value)
@@ -124,7 +124,7 @@ def test_who_may_not_make_new_months_is_refused_before_anything_is_read(
             made.owner.execute(SQL("grant lcm_loader to {}").format(Identifier(other.user)))
             loader = Warehouse(address(other.url, database=made.database))
             assert migrate(loader) == []
-            with pytest.raises(WarehouseUnavailable) as refused:
+            with pytest.raises(WarehouseUnavailableError) as refused:
                 require_new_months(loader)
             [statement] = _statements(str(refused.value))
             assert statement == f"grant {made.user} to {other.user};"

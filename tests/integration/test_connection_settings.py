@@ -8,11 +8,11 @@ import psycopg
 import pytest
 import sqlalchemy
 
-from lcm_pipeline.orchestration.instances import dagster_instance
+from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.bi_logins import ensure_bi_login
-from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailable, open_warehouse
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError, open_warehouse
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.conftest import Programme
 from tests.integration.postgres_users import Tenant, address, tenant
 from tests.integration.test_cli import run
@@ -89,10 +89,10 @@ def _shown(url: str) -> dict[str, str]:
 @pytest.mark.parametrize("place", ["role {user}", "database {database}"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_no_setting_of_a_role_or_a_database_reaches_a_session(
-    place: str, encoding: str, house: Tenant
+    slot: str, encoding: str, house: Tenant
 ) -> None:
     for name, value in {**ODD, "client_encoding": encoding}.items():
-        house.run(f"alter {place} set {name} = {value}")
+        house.run(f"alter {slot} set {name} = {value}")
     assert _shown(house.url) == RELIED_ON
 
 
@@ -202,7 +202,7 @@ def test_a_variable_that_makes_connecting_fail_is_named(
     for variable, value in (("PGTZ", "Mars/Base"), ("PGSERVICE", "absent")):
         monkeypatch.setenv(variable, value)
         with (
-            pytest.raises(WarehouseUnavailable, match=variable) as refused,
+            pytest.raises(WarehouseUnavailableError, match=variable) as refused,
             open_warehouse(load_settings(database_url=house.url)),
         ):
             pass

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from lcm_pipeline.warehouse.embedded_server.binaries import find_binaries
+from lcm_pipeline.warehouse.embedded.binaries import find_binaries
 from tests.integration.embedded_users import (
     SOURCES,
     User,
@@ -56,10 +56,10 @@ def home() -> Iterator[Path]:
     """In a folder that others may enter, which those of pytest are not."""
     with TemporaryDirectory(prefix="lcm-test-") as outer:
         Path(outer).chmod(0o755)
-        place = Path(outer) / ".lcm"
-        yield place
-        eventually(lambda: not server_processes(place), within=3)
-        left = server_processes(place)
+        slot = Path(outer) / ".lcm"
+        yield slot
+        eventually(lambda: not server_processes(slot), within=3)
+        left = server_processes(slot)
         kill_processes(left)
         assert not left
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.integration.embedded_users import (
     User,
     answers,

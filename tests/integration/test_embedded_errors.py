@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from lcm_pipeline.warehouse.embedded import EmbeddedPostgresError, embedded_postgres
-from lcm_pipeline.warehouse.embedded_server.binaries import find_binaries, major_version
-from lcm_pipeline.warehouse.embedded_server.cluster import explanation
-from lcm_pipeline.warehouse.embedded_server.folder import ServerFolder, State, announce, opened_lock
+from lcm_pipeline.warehouse.embedded.binaries import find_binaries, major_version
+from lcm_pipeline.warehouse.embedded.cluster import explanation
+from lcm_pipeline.warehouse.embedded.folder import ServerFolder, State, announce, opened_lock
+from lcm_pipeline.warehouse.embedded.server import EmbeddedPostgresError, embedded_postgres
 from tests.integration.embedded_users import eventually, server_processes
 
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    place = tmp_path_factory.mktemp("home") / ".lcm"
-    yield place
-    assert eventually(lambda: not server_processes(place), within=5)
+    slot = tmp_path_factory.mktemp("home") / ".lcm"
+    yield slot
+    assert eventually(lambda: not server_processes(slot), within=5)
 
 
 def _refusal(home: Path) -> str:
@@ -104,7 +104,7 @@ def test_programs_that_are_missing_or_too_old_are_named(tmp_path: Path) -> None:
 def test_an_announcement_takes_the_same_space_whatever_it_says(tmp_path: Path) -> None:
     folder = ServerFolder(tmp_path)
     folder.create()
-    with opened_lock(folder.keeper_lock) as lock:
+    with opened_lock(folder.supervisor_lock) as lock:
         announce(lock, State.FAILED, "диск " * 2000)
         size = os.fstat(lock).st_size
         announce(lock, State.READY, "/place")

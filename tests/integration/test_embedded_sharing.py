@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.integration.embedded_users import (
     User,
     answers,
@@ -23,9 +23,9 @@ from tests.integration.embedded_users import (
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    place = tmp_path_factory.mktemp("home") / ".lcm"
-    yield place
-    left = server_processes(place)
+    slot = tmp_path_factory.mktemp("home") / ".lcm"
+    yield slot
+    left = server_processes(slot)
     kill_processes(left)
     assert not left
 

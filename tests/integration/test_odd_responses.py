@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from lcm_pipeline.loyalty_api.client import LoyaltyApi
-from lcm_pipeline.loyalty_api.retries import RetryPolicy
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.retries import RetryPolicy
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.syncing import FEEDS
-from tests.unit.loyalty_api_service import Answer, Asked, Service, running_in_thread
+from tests.unit.api_service import Answer, Asked, Service, running_in_thread
 
 WINDOW = Window(date(2026, 3, 1), date(2026, 3, 2))
 CLIENTS = (1001, 1002, 1003)

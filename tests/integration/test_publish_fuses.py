@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from psycopg.rows import dict_row
 
-from lcm_pipeline.model.readings import Assignment, Landing, Outcome
+from lcm_pipeline.model.readings import Landing, Outcome, Task
 from lcm_pipeline.model.tables import leads
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.errors import SyncFailed
-from lcm_pipeline.warehouse import ledger
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest.publish import PublishRefused, publish
+from lcm_pipeline.warehouse.ingest.runs import acquire_run
 from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions
-from lcm_pipeline.warehouse.publish import PublishRefused, publish
-from lcm_pipeline.warehouse.runs import own_run
-from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.marts.worlds import Author, empty_world
 from tests.oracle import snapshot
@@ -63,7 +63,7 @@ def test_phones_that_vanish_for_many_stop_the_publish(
     before, phones = snapshot(warehouse), _phones(warehouse)
     assert None not in phones.values()
     _change_phones(shop, sorted(phones), None)
-    with pytest.raises(SyncFailed, match=r"the phone of \d+ of \d+ clients.*LCM_DELETE_FUSE"):
+    with pytest.raises(SyncError, match=r"the phone of \d+ of \d+ clients.*LCM_DELETE_FUSE"):
         SyncEngine(settings, warehouse).sync_operations(MARCH)
     assert snapshot(warehouse) == before
     # Whoever knows that it is right says so.
@@ -82,7 +82,7 @@ def test_a_few_phones_may_vanish_unless_the_fuse_is_none(
     assert len(clients) > settings.delete_fuse * 40
     _change_phones(shop, clients, None)
     strict = make_settings(shop, warehouse, delete_fuse=0)
-    with pytest.raises(SyncFailed, match="phone of 4 of 40 clients"):
+    with pytest.raises(SyncError, match="phone of 4 of 40 clients"):
         SyncEngine(strict, warehouse).sync_operations(MARCH)
     SyncEngine(settings, warehouse).sync_operations(MARCH)
     assert {client for client, phone in _phones(warehouse).items() if phone is None} == {*clients}
@@ -170,11 +170,11 @@ def test_a_roster_that_grows_suddenly_stops_the_publish(
     settings = _settings(young, warehouse, tmp_path)
     SyncEngine(settings, warehouse).sync_registrations(Window(OPENING, OPENING))
     _register(young, SECOND, 1_000, 10_050)
-    with pytest.raises(SyncFailed, match=r"10,050 new clients registered on 2026-03-02.*GROWTH"):
+    with pytest.raises(SyncError, match=r"10,050 new clients registered on 2026-03-02.*GROWTH"):
         SyncEngine(settings, warehouse).sync_registrations(Window(SECOND, SECOND))
     assert _clients(warehouse) == 5
     # Neither does another feed bring them in, by the roster that it needs.
-    with pytest.raises(SyncFailed, match="LCM_GROWTH_FUSE"):
+    with pytest.raises(SyncError, match="LCM_GROWTH_FUSE"):
         SyncEngine(settings, warehouse).sync_leads(Window(SECOND, SECOND))
     assert _clients(warehouse) == 5
     believing = _settings(young, warehouse, tmp_path, growth_fuse=0)
@@ -204,7 +204,7 @@ def test_days_that_were_polled_before_bring_few_clients_together(
     SyncEngine(settings, warehouse).sync_registrations(Window(OPENING, THIRD))
     for number, day in enumerate((OPENING, SECOND, THIRD), start=1):
         _register(young, day, number * 100_000, 4_000)
-    with pytest.raises(SyncFailed, match="12,000 new clients registered on days that were polled"):
+    with pytest.raises(SyncError, match="12,000 new clients registered on days that were polled"):
         SyncEngine(settings, warehouse).sync_registrations(Window(OPENING, THIRD))
     assert _clients(warehouse) == 5
 
@@ -232,10 +232,10 @@ def test_rows_of_absurd_months_that_are_staged_stop_the_publish_and_name_them(
     warehouse: Warehouse,
 ) -> None:
     """An older version may have staged them, before it was updated and its run taken over."""
-    with LastingSession(warehouse, "test") as lasting:
-        run = own_run(lasting, "leads", Window(OPENING, OPENING))
-        lasting.run(lambda session: ledger.make_staging(session, run, (leads,)))
-        lasting.run(
+    with ReconnectingSession(warehouse, "test") as reconnecting:
+        run = acquire_run(reconnecting, "leads", Window(OPENING, OPENING))
+        reconnecting.run(lambda session: ledger.make_staging(session, run, (leads,)))
+        reconnecting.run(
             lambda session: session.execute(
                 "insert into sync.fetches (run_id, client_id, window_from, window_to, endpoint)"
                 " values (%s, 7, %s, %s, 'leads')",
@@ -243,9 +243,9 @@ def test_rows_of_absurd_months_that_are_staged_stop_the_publish_and_name_them(
             )
         )
         outcome = _staged(date(1753, 1, 1), date(2999, 1, 1))
-        lasting.run(lambda session: ledger.record_outcomes(session, run, (leads,), [outcome]))
+        reconnecting.run(lambda session: ledger.record_outcomes(session, run, (leads,), [outcome]))
         with pytest.raises(PublishRefused, match=r"leads: .*1753-01 and 1 other month,.*same comm"):
-            lasting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
+            reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
     assert not {name for name in _tables(warehouse) if "1753" in name or "2999" in name}
 
 
@@ -259,7 +259,7 @@ def _staged(*days: date) -> Outcome:
         for number, day in enumerate(days)
     ]  # fmt: skip
     return Outcome(
-        Assignment(7, OPENING),
+        Task(7, OPENING),
         "done",
         datetime.now(UTC),
         Landing({leads.name: records}),

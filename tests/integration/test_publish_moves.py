@@ -13,14 +13,14 @@ from typing import Literal
 
 import pytest
 
-from lcm_pipeline.model.readings import Assignment, BadRow, Landing, Outcome
+from lcm_pipeline.model.readings import BadRow, Landing, Outcome, Task
 from lcm_pipeline.model.tables import leads
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.warehouse import ledger
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.publish import publish
-from lcm_pipeline.warehouse.runs import end_run, own_run
-from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest.publish import publish
+from lcm_pipeline.warehouse.ingest.runs import acquire_run, end_run
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 FIRST = date(2026, 1, 1)
 CLIENTS = range(1, 7)
@@ -114,16 +114,16 @@ def _publish(
     reading: Literal["delta", "full"],
 ) -> None:
     window = Window(day, day)
-    with LastingSession(warehouse, "test") as lasting:
-        run = own_run(lasting, "leads", window)
-        lasting.run(lambda session: ledger.make_staging(session, run, (leads,)))
-        lasting.run(lambda session: _enlist(session, run.run_id, day))
+    with ReconnectingSession(warehouse, "test") as reconnecting:
+        run = acquire_run(reconnecting, "leads", window)
+        reconnecting.run(lambda session: ledger.make_staging(session, run, (leads,)))
+        reconnecting.run(lambda session: _add_tasks(session, run.run_id, day))
         outcomes = [_outcome(number, client, day, reading) for number, client in clients.items()]
-        lasting.run(lambda session: ledger.record_outcomes(session, run, (leads,), outcomes))
-        told = lasting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
+        reconnecting.run(lambda session: ledger.record_outcomes(session, run, (leads,), outcomes))
+        told = reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
         assert told.again == 0
-        versions = lasting.run(_versions)
-        end_run(lasting, run, "published")
+        versions = reconnecting.run(_versions)
+        end_run(reconnecting, run, "published")
     for number, client in clients.items():
         client.version = versions[number]
 
@@ -143,7 +143,7 @@ def _outcome(number: int, client: Client, day: date, reading: Literal["delta", "
             client.known[row] = where
     client.total = len(client.source)
     return Outcome(
-        Assignment(number, day, version=client.version),
+        Task(number, day, version=client.version),
         "done",
         datetime.now(UTC),
         Landing(
@@ -170,7 +170,7 @@ def _bad_row(client_id: int, row: int) -> BadRow:
     return BadRow(leads.name, client_id, row.to_bytes(16), "no such thing", "{}")
 
 
-def _enlist(session: Session, run_id: int, day: date) -> None:
+def _add_tasks(session: Session, run_id: int, day: date) -> None:
     session.execute(
         "insert into sync.fetches (run_id, client_id, window_from, window_to, endpoint)"
         " select %s, client_id, %s, %s, 'leads' from unnest(%s::bigint[]) as client_id",

@@ -8,17 +8,17 @@ from typing import Any
 import psycopg
 import pytest
 
+from lcm_pipeline.push.csv_file import read_updates
+from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.errors import SyncFailed
-from lcm_pipeline.sync.write_back import PushStopped, WriteBack
-from lcm_pipeline.transform.update_files import read_updates
-from lcm_pipeline.warehouse import turns
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.loading import load_file
-from lcm_pipeline.warehouse.sessions import LastingSession
-from lcm_pipeline.warehouse.turns import PushRunning
+from lcm_pipeline.warehouse.outbox.load import load_file
+from lcm_pipeline.warehouse.outbox.push_lock import PushRunningError
+from lcm_pipeline.warehouse.outbox.updates import push_lock as turns
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.outbox import applied, ask_for, enrol, outbox, profile, statuses, write_back
 from tests.syncing import MARCH
@@ -212,7 +212,7 @@ def test_what_went_out_goes_out_again_as_it_was_whatever_became_of_its_row(
 ) -> None:
     ask_for(warehouse, [(clients[0], {"name": "Анна"})])
     fail(source, "reset", applied=True)
-    with pytest.raises(PushStopped, match="no answer that can be used"):
+    with pytest.raises(PushStoppedError, match="no answer that can be used"):
         back.push()
     assert statuses(warehouse) == ["sending"]
     with warehouse.connect() as session:
@@ -239,7 +239,7 @@ def test_a_service_that_is_not_there_leaves_everything_pending(
 ) -> None:
     ask_for(warehouse, [(clients[0], {"name": "Анна"}), (clients[0], {"name": "Ольга"})])
     source.stop()
-    with pytest.raises(PushStopped, match="no answer that can be used"):
+    with pytest.raises(PushStoppedError, match="no answer that can be used"):
         back.push()
     assert statuses(warehouse) == ["pending", "pending"]
     assert outbox(warehouse)[0]["sent_values"] is None
@@ -252,7 +252,7 @@ def test_who_may_not_write_loses_nothing(
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
     fail(source, kind)
-    with pytest.raises(PushStopped):
+    with pytest.raises(PushStoppedError):
         back.push()
     assert set(statuses(warehouse)) == {"pending"}
 
@@ -264,7 +264,7 @@ def test_a_wrong_token_leaves_everything_pending(
     clients = enrol(warehouse, source)
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
     wrong = make_settings(source, warehouse, token="1", push_canary=5)
-    with pytest.raises(PushStopped, match="about us"):
+    with pytest.raises(PushStoppedError, match="about us"):
         write_back(wrong, warehouse).push()
     assert set(statuses(warehouse)) == {"pending"}
     right = make_settings(source, warehouse, token="424242")
@@ -291,7 +291,7 @@ def test_first_updates_that_fail_stop_the_rest(
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
     fail(source, "message_half_rows", every=2)
-    with pytest.raises(PushStopped, match="5 of the first 10 updates failed") as stopped:
+    with pytest.raises(PushStoppedError, match="5 of the first 10 updates failed") as stopped:
         with_settings(back, push_canary=10, push_fuse=0.4).push()
     assert len(source.world.profiles.updates) == 10
     report = stopped.value.report
@@ -306,7 +306,7 @@ def test_an_outage_in_the_middle_stops_the_rest(
     source.service.faults.set(
         tuple(FaultRule(kind="server_error", client=client) for client in clients[6:])
     )
-    with pytest.raises(PushStopped, match="in a row"):
+    with pytest.raises(PushStoppedError, match="in a row"):
         with_settings(back, push_canary=5, concurrency=2).push()
     assert statuses(warehouse).count("pending") >= len(clients) - 6 - 12
 
@@ -342,9 +342,9 @@ def test_two_pushes_at_once_are_refused(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     file = read_updates(f"client_id,name\n{clients[0]},Анна\n".encode())
-    with LastingSession(warehouse, "the first") as lasting:
-        turns.hold_lock(lasting)
-        with pytest.raises(PushRunning, match="another lcm push is at work"):
+    with ReconnectingSession(warehouse, "the first") as reconnecting:
+        turns.acquire_push_lock(reconnecting)
+        with pytest.raises(PushRunningError, match="another lcm push is at work"):
             back.push(file=file)
     assert outbox(warehouse) == []
 
@@ -376,7 +376,7 @@ def test_a_push_that_was_taken_over_sends_nothing_more(
 
     taking = threading.Timer(0.3, take_over)
     taking.start()
-    with pytest.raises(SyncFailed, match="another push"):
+    with pytest.raises(SyncError, match="another push"):
         with_settings(back, concurrency=1).push()
     taking.join()
     assert len(source.world.profiles.updates) < len(clients)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from lcm_pipeline.loyalty_api.client import LoyaltyApi
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.push import send as sending
+from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.replies import Reply
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.simulator.service import Call
-from lcm_pipeline.sync import sending
-from lcm_pipeline.sync.write_back import PushStopped, WriteBack
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
 from tests.outbox import HASTY, ask_for, enrol, outbox, profile, statuses, write_back
@@ -177,7 +177,7 @@ def test_an_exception_for_everybody_stops_the_push_and_fails_nobody(
         settings=back.settings.model_copy(update={"push_canary": 5, "concurrency": 2}),
         open_api=stumbling(set(clients), ZeroDivisionError),
     )
-    with pytest.raises(PushStopped, match="unexpected ZeroDivisionError"):
+    with pytest.raises(PushStoppedError, match="unexpected ZeroDivisionError"):
         odd.push()
     assert set(statuses(warehouse)) == {"sending", "pending"}
     assert back.push().sent == len(clients)
@@ -210,7 +210,7 @@ def test_a_status_that_turns_everybody_away_stops_the_push_and_loses_nothing(
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
     answer(source, None, Reply(403, b"", "text/html"))
-    with pytest.raises(PushStopped, match=r"HTTP 403.*check the rights"):
+    with pytest.raises(PushStoppedError, match=r"HTTP 403.*check the rights"):
         back.push()
     assert set(statuses(warehouse)) == {"pending"}
 
@@ -228,7 +228,7 @@ def test_rights_that_end_midway_leave_the_rest_pending(
 
     source.service.reply = forbid_soon  # type: ignore[method-assign]
     settings = back.settings.model_copy(update={"push_canary": 5, "concurrency": 2})
-    with pytest.raises(PushStopped, match="in a row") as stopped:
+    with pytest.raises(PushStoppedError, match="in a row") as stopped:
         replace(back, settings=settings).push()
     assert stopped.value.report.failed == 0
     assert set(statuses(warehouse)) == {"sent", "pending"}

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from lcm_pipeline.push.csv_file import read_updates
+from lcm_pipeline.push.preview import preview_push
 from lcm_pipeline.simulator.server import RunningSimulator
-from lcm_pipeline.sync.previewing import preview_push
-from lcm_pipeline.transform.update_files import read_updates
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
 from tests.outbox import ask_for, enrol, outbox, write_back

@@ -2,11 +2,11 @@
 
 import pytest
 
+from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
-from lcm_pipeline.sync.write_back import PushStopped, WriteBack
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.undoing import UndoRefused
+from lcm_pipeline.warehouse.outbox.undo import UndoError
 from tests.conftest import MakeSettings, Programme
 from tests.outbox import applied, ask_for, enrol, outbox, profile, statuses, write_back
 
@@ -121,7 +121,7 @@ def test_what_the_brake_left_pending_is_not_sent_by_the_undo(
     careful.push()
     ask_for(warehouse, [(client, {"surname": "Ошибка"}) for client in clients])
     source.service.faults.set((FaultRule(kind="message_half_rows", endpoint="ClientUpdate"),))
-    with pytest.raises(PushStopped) as stopped:
+    with pytest.raises(PushStoppedError) as stopped:
         careful.push()
     source.service.faults.set(())
     _, report = careful.undo(stopped.value.report.push_id)
@@ -171,7 +171,7 @@ def test_the_point_of_sale_is_no_field_to_put_back(
 
 
 def test_a_push_that_was_never_made_cannot_be_undone(back: WriteBack) -> None:
-    with pytest.raises(UndoRefused, match="no push 7"):
+    with pytest.raises(UndoError, match="no push 7"):
         back.undo(7)
 
 

@@ -13,10 +13,10 @@ import pytest
 
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.runs import Run, RunTaken, close_run, end_run, own_run
-from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError, acquire_run, close_run, end_run
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.crash.fault_cases import Saboteur
 from tests.crash.taps import TappedWarehouse, tapped_api
@@ -26,13 +26,13 @@ DAYS = Window(date(2026, 3, 1), date(2026, 3, 2))
 
 
 @contextmanager
-def owned(warehouse: Warehouse, feed: str = "leads") -> Iterator[tuple[LastingSession, Run]]:
-    with LastingSession(warehouse, "lcm test") as lasting:
-        yield lasting, own_run(lasting, feed, DAYS)
+def owned(warehouse: Warehouse, feed: str = "leads") -> Iterator[tuple[ReconnectingSession, Run]]:
+    with ReconnectingSession(warehouse, "lcm test") as reconnecting:
+        yield reconnecting, acquire_run(reconnecting, feed, DAYS)
 
 
-def backend_of(lasting: LastingSession) -> int:
-    row = lasting.run(lambda session: session.execute("select pg_backend_pid()").fetchone())
+def backend_of(reconnecting: ReconnectingSession) -> int:
+    row = reconnecting.run(lambda session: session.execute("select pg_backend_pid()").fetchone())
     assert row is not None
     return int(row[0])
 
@@ -57,11 +57,11 @@ import sys
 from datetime import date
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.runs import own_run
-from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.ingest.runs import acquire_run
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
-with LastingSession(Warehouse(sys.argv[1]), "lcm test") as lasting:
-    own_run(lasting, "leads", Window(date(2026, 3, 1), date(2026, 3, 2)))
+with ReconnectingSession(Warehouse(sys.argv[1]), "lcm test") as lasting:
+    acquire_run(lasting, "leads", Window(date(2026, 3, 1), date(2026, 3, 2)))
     lasting.run(lambda session: session.execute("select pg_sleep(60)"))
 """
 
@@ -102,9 +102,9 @@ def test_many_processes_that_come_at_once_never_share_a_run(warehouse: Warehouse
     everyone = threading.Barrier(6)
 
     def come(stack: ExitStack) -> Run:
-        lasting = stack.enter_context(LastingSession(warehouse, "lcm test"))
+        reconnecting = stack.enter_context(ReconnectingSession(warehouse, "lcm test"))
         everyone.wait()
-        return own_run(lasting, "leads", DAYS)
+        return acquire_run(reconnecting, "leads", DAYS)
 
     with ExitStack() as stack, ThreadPoolExecutor(6) as pool:
         runs = list(pool.map(come, [stack] * 6))
@@ -120,9 +120,11 @@ def test_a_run_of_another_feed_or_window_is_not_taken_over(warehouse: Warehouse)
 
 
 def test_a_run_older_than_a_day_is_closed_and_begun_anew(warehouse: Warehouse) -> None:
-    with owned(warehouse) as (lasting, old):
-        lasting.run(lambda s: s.execute(f"create table staging.leads_r{old.run_id} ()".encode()))
-        lasting.run(
+    with owned(warehouse) as (reconnecting, old):
+        reconnecting.run(
+            lambda s: s.execute(f"create table staging.leads_r{old.run_id} ()".encode())
+        )
+        reconnecting.run(
             lambda s: s.execute("update sync.runs set started_at = now() - interval '25 hours'")
         )
     # Nobody waits for an old run, and the server may end a closed session a moment later.
@@ -139,8 +141,8 @@ def test_a_run_older_than_a_day_is_closed_and_begun_anew(warehouse: Warehouse) -
 def test_a_run_that_has_lived_for_a_day_is_not_closed_under_its_owner(
     warehouse: Warehouse,
 ) -> None:
-    with owned(warehouse) as (lasting, old):
-        lasting.run(
+    with owned(warehouse) as (reconnecting, old):
+        reconnecting.run(
             lambda s: s.execute("update sync.runs set started_at = now() - interval '25 hours'")
         )
         with owned(warehouse) as (_, new):
@@ -149,20 +151,20 @@ def test_a_run_that_has_lived_for_a_day_is_not_closed_under_its_owner(
 
 
 def test_an_owner_that_loses_its_session_locks_its_run_again(warehouse: Warehouse) -> None:
-    with owned(warehouse) as (lasting, run):
-        before = backend_of(lasting)
+    with owned(warehouse) as (reconnecting, run):
+        before = backend_of(reconnecting)
         cut(warehouse, before)
-        assert backend_of(lasting) != before
+        assert backend_of(reconnecting) != before
         with owned(warehouse) as (_, other):
             assert other.run_id != run.run_id
 
 
 def test_a_lost_session_that_the_server_still_holds_is_ended(warehouse: Warehouse) -> None:
-    with owned(warehouse) as (lasting, run):
-        ghost = lasting._session
+    with owned(warehouse) as (reconnecting, run):
+        ghost = reconnecting._session
         assert ghost is not None
-        lasting._session = None
-        assert lasting.run(lambda s: s.execute("select 1").fetchone()) == (1,)
+        reconnecting._session = None
+        assert reconnecting.run(lambda s: s.execute("select 1").fetchone()) == (1,)
         with pytest.raises(psycopg.OperationalError):
             ghost.execute("select 1")
         with owned(warehouse) as (_, other):
@@ -170,25 +172,25 @@ def test_a_lost_session_that_the_server_still_holds_is_ended(warehouse: Warehous
 
 
 def test_who_lost_its_run_to_another_writes_nothing_more(warehouse: Warehouse) -> None:
-    with owned(warehouse) as (lasting, run):
-        lost = lasting._session
+    with owned(warehouse) as (reconnecting, run):
+        lost = reconnecting._session
         assert lost is not None
         lost.close()
         with owned(warehouse) as (other, taken):
             assert taken.run_id == run.run_id
-            with pytest.raises(RunTaken):
-                lasting.run(lambda s: s.execute("update sync.runs set requests = 7"))
+            with pytest.raises(RunLostError):
+                reconnecting.run(lambda s: s.execute("update sync.runs set requests = 7"))
             end_run(other, taken, "published")
-        with pytest.raises(RunTaken):
-            end_run(lasting, run, "stopped", "too late")
+        with pytest.raises(RunLostError):
+            end_run(reconnecting, run, "stopped", "too late")
     assert rows(warehouse, "select status, requests from sync.runs") == [("published", 0)]
 
 
 def test_a_close_whose_answer_was_lost_counts_as_done(warehouse: Warehouse) -> None:
-    with owned(warehouse) as (lasting, run):
-        lasting.run(lambda session: close_run(session, run, "published"))
-        cut(warehouse, backend_of(lasting))
-        end_run(lasting, run, "published")
+    with owned(warehouse) as (reconnecting, run):
+        reconnecting.run(lambda session: close_run(session, run, "published"))
+        cut(warehouse, backend_of(reconnecting))
+        end_run(reconnecting, run, "published")
     assert rows(warehouse, "select status from sync.runs") == [("published",)]
 
 
@@ -246,5 +248,5 @@ def test_a_sync_whose_run_is_taken_says_so(
 
     meddler = _Meddler(take)
     tapped = TappedWarehouse(warehouse.url, meddler)
-    with pytest.raises(SyncFailed, match="another process"):
+    with pytest.raises(SyncError, match="another process"):
         SyncEngine(settings, tapped, open_api=tapped_api(meddler)).sync_leads(window)

@@ -10,10 +10,10 @@ import pytest
 from benchmarks.staleness_population import invent_population
 from benchmarks.staleness_year import live_through
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.warehouse import ledger
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.runs import Run
-from lcm_pipeline.warehouse.schedules import Schedule
+from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest.runs import Run
+from lcm_pipeline.warehouse.ingest.schedule import Schedule
 
 FIRST = date(2026, 1, 1)
 CLIENTS = range(1, 121)
@@ -105,7 +105,7 @@ def _run(session: Session, schedule: Schedule, day: int) -> dict[int, bool]:
     ).fetchone()
     assert row is not None
     run = Run(row[0], "leads", window, is_resumed=False)
-    count = ledger.enlist_clients(session, run, schedule)
+    count = ledger.add_client_tasks(session, run, schedule)
     enlisted = dict(
         session.execute(
             "select client_id, is_whole from sync.fetches where run_id = %s", (run.run_id,)

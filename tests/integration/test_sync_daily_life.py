@@ -14,8 +14,8 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.errors import SyncFailed
-from lcm_pipeline.sync.reconcile import totals_differing
+from lcm_pipeline.sync.errors import SyncError
+from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
 from tests.oracle import TABLES, Table, assert_exact, snapshot, stored_rows
@@ -131,7 +131,7 @@ def test_the_fuse_stops_a_publish_when_the_source_answers_with_nothing(
     sync_everything(settings, warehouse, window)
     before = snapshot(warehouse)
     _set_faults(opened, FaultRule(kind="nothing_found", endpoint=ENDPOINTS[feed]))
-    with pytest.raises(SyncFailed, match="LCM_DELETE_FUSE"):
+    with pytest.raises(SyncError, match="LCM_DELETE_FUSE"):
         _sync(feed, settings, warehouse, window)
     assert snapshot(warehouse) == before
     _set_faults(opened)
@@ -157,7 +157,7 @@ def test_a_few_rows_may_vanish_from_a_young_programme_unless_the_fuse_is_none(
     for client in clients[:vanishing]:
         opened.world.mutate("delete_newest", client, kind="leads")
     strict = make_settings(opened, warehouse, start_date=OPENING, delete_fuse=0)
-    with pytest.raises(SyncFailed, match="LCM_DELETE_FUSE"):
+    with pytest.raises(SyncError, match="LCM_DELETE_FUSE"):
         _sync("leads", strict, warehouse, window)
     assert _sync("leads", settings, warehouse, window).rows_deleted == vanishing
 

@@ -13,7 +13,7 @@ import pytest
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.quirks import Quirks
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.reconcile import duplicate_keys, orphans, totals_differing
+from lcm_pipeline.verify.reconcile import duplicate_keys, orphans, totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
 from tests.oracle import assert_exact, check_small_tables, snapshot

@@ -15,18 +15,18 @@ from typing import Any
 
 import pytest
 
-from lcm_pipeline.loyalty_api.client import LoyaltyApi
-from lcm_pipeline.loyalty_api.errors import TooLargeError
-from lcm_pipeline.loyalty_api.retries import RetryPolicy
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.errors import TooLargeError
+from lcm_pipeline.api.retries import RetryPolicy
 from lcm_pipeline.model.windows import Window
+from lcm_pipeline.reading import scan as looks
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.sync import looks
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.plan import plan_window
-from lcm_pipeline.sync.reconcile import totals_differing
-from lcm_pipeline.sync.reports import SyncReport
-from lcm_pipeline.sync.verify import verify_clients
+from lcm_pipeline.sync.report import SyncReport
+from lcm_pipeline.verify.reconcile import totals_differing
+from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.scripted_api import (
     Fields,
@@ -201,7 +201,7 @@ def test_a_wrong_address_or_token_stops_a_first_sync_at_once(
     api: ScriptedApi, make_engine: MakeEngine, status: int
 ) -> None:
     api.rules.append(lambda name, request: Reply({"Message": "x"}, status))
-    with pytest.raises(SyncFailed, match=f"HTTP {status}"):
+    with pytest.raises(SyncError, match=f"HTTP {status}"):
         make_engine(api).sync_registrations(Window(date(2026, 3, 1), date(2026, 3, 30)))
     # Four at once; a 401 is asked twice, the second time after a new login.
     assert len(api.asked) <= (12 if status == 401 else 6)
@@ -218,7 +218,7 @@ def test_a_token_that_is_refused_from_one_moment_on_stops_the_feed(
             return refuses_all if is_over and name == "LeadsPagingInfo" else None
 
         api.rules.append(rule)
-        with pytest.raises(SyncFailed, match="ErrorCode 9"):
+        with pytest.raises(SyncError, match="ErrorCode 9"):
             make_engine(api).sync_leads(DAYS)
         assert len(api.requests("LeadsPagingInfo")) < 60
 
@@ -229,7 +229,7 @@ def test_a_run_in_which_everybody_fails_stops(
 ) -> None:
     sync(make_engine(api))
     api.rules.append(lambda name, request: Reply({"Message": "x"}, 503))
-    with pytest.raises(SyncFailed, match="HTTP 503"):
+    with pytest.raises(SyncError, match="HTTP 503"):
         getattr(make_engine(api), f"sync_{feed}")(DAYS)
 
 
@@ -284,7 +284,7 @@ def test_an_unforeseen_exception_of_everybody_stops_the_run(
     class AllOdd(OddApi):
         odd_clients = frozenset(CLIENTS)
 
-    with pytest.raises(SyncFailed, match="unexpected error: ValueError"):
+    with pytest.raises(SyncError, match="unexpected error: ValueError"):
         make_engine(api, AllOdd).sync_operations(DAYS)
 
 
@@ -412,7 +412,7 @@ def test_a_first_sync_without_a_day_that_can_be_read_stops(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     api.rules.append(lambda name, request: TIMED_OUT if name == "ClientInfoPeriod" else None)
-    with pytest.raises(SyncFailed, match="Timeout expired"):
+    with pytest.raises(SyncError, match="Timeout expired"):
         make_engine(api).sync_registrations(DAYS)
     # Down to a minute, and no further: the same for each of the three days.
     assert len(api.requests("ClientInfoPeriod")) <= 3 * 10

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from lcm_pipeline.model.readings import Assignment, Landing, Outcome
+from lcm_pipeline.model.readings import Landing, Outcome, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
-from lcm_pipeline.sync.clients import read_assigned_client
+from lcm_pipeline.sync.client import read_client_task
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.feeds import FAVOURITES, LEADS, Feed
 from lcm_pipeline.sync.source import Source
-from lcm_pipeline.warehouse import ledger
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.runs import own_run
-from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest.runs import acquire_run
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.scripted_api import ScriptedApi, person, serving
 
 DAYS = Window(date(2026, 3, 1), date(2026, 3, 3))
@@ -50,9 +50,9 @@ def settings(api: ScriptedApi, warehouse: Warehouse, tmp_path: Path) -> Settings
 def spoiling(spoilt: range | list[int], column: int, value: object, **fields: Any) -> Any:
     """A way to read clients that puts a value into the leads of some, past all that checks it."""
 
-    async def read(source: Source, feed: Feed, assignment: Assignment) -> Outcome:
-        outcome = await read_assigned_client(source, feed, assignment)
-        if assignment.client_id not in spoilt:
+    async def read(source: Source, feed: Feed, task: Task) -> Outcome:
+        outcome = await read_client_task(source, feed, task)
+        if task.client_id not in spoilt:
             return outcome
         (record,) = outcome.landing.records["leads"]
         odd = (*record[:column], value, *record[column + 1 :])
@@ -116,24 +116,24 @@ def test_a_warehouse_that_refuses_everybodys_values_stops_the_feed(
 ) -> None:
     read = spoiling(CLIENTS, SUBJECT, "a\0")
     monkeypatch.setattr("lcm_pipeline.sync.engine.read_assigned_client", read)
-    with pytest.raises(SyncFailed, match="the warehouse stores nothing"):
+    with pytest.raises(SyncError, match="the warehouse stores nothing"):
         SyncEngine(settings, warehouse).sync_leads(DAYS)
 
 
 def test_staging_that_an_older_version_left_is_made_anew(warehouse: Warehouse) -> None:
-    with LastingSession(warehouse, "lcm test") as lasting:
-        run = own_run(lasting, FAVOURITES.name, DAYS)
-        lasting.run(lambda session: ledger.make_staging(session, run, FAVOURITES.tables))
+    with ReconnectingSession(warehouse, "lcm test") as reconnecting:
+        run = acquire_run(reconnecting, FAVOURITES.name, DAYS)
+        reconnecting.run(lambda session: ledger.make_staging(session, run, FAVOURITES.tables))
         table = f"staging.favourite_stats_r{run.run_id}"
-        lasting.run(lambda s: s.execute(f"alter table {table} drop column told".encode()))
-        lasting.run(lambda s: s.execute(f"insert into {table} default values".encode()))
+        reconnecting.run(lambda s: s.execute(f"alter table {table} drop column told".encode()))
+        reconnecting.run(lambda s: s.execute(f"insert into {table} default values".encode()))
         other = f"staging.favourite_offers_r{run.run_id}"
-        lasting.run(lambda s: s.execute(f"insert into {other} default values".encode()))
-        lasting.run(lambda session: ledger.make_staging(session, run, FAVOURITES.tables))
-        assert lasting.run(
+        reconnecting.run(lambda s: s.execute(f"insert into {other} default values".encode()))
+        reconnecting.run(lambda session: ledger.make_staging(session, run, FAVOURITES.tables))
+        assert reconnecting.run(
             lambda s: s.execute(f"select count(told), count(*) from {table}".encode()).fetchone()
         ) == (0, 0)
-        assert lasting.run(
+        assert reconnecting.run(
             lambda s: s.execute(f"select count(*) from {other}".encode()).fetchone()
         ) == (1,)
 

@@ -10,11 +10,11 @@ from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.plan import plan_window
-from lcm_pipeline.sync.reconcile import completeness, totals_differing
+from lcm_pipeline.verify.reconcile import completeness, totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
-from lcm_pipeline.warehouse.overview import FeedOverview, read_overview
-from lcm_pipeline.warehouse.statements import sql_folder
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.queries import sql_folder
+from lcm_pipeline.warehouse.status import FeedOverview, read_overview
 from tests.conftest import MakeSettings, Programme
 from tests.oracle import assert_exact, snapshot
 from tests.syncing import FEEDS, sync_everything

@@ -11,18 +11,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from lcm_pipeline.loyalty_api.client import LoyaltyApi
-from lcm_pipeline.loyalty_api.errors import ForbiddenError
-from lcm_pipeline.model.readings import Assignment, Outcome
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.errors import ForbiddenError
+from lcm_pipeline.model.readings import Outcome, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.errors import SyncFailed
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.fan_out import FanOut
 from lcm_pipeline.sync.feeds import FAVOURITES, LEADS, OPERATIONS, Feed
-from lcm_pipeline.sync.threads import in_thread
+from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.sessions import LastingSession
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.syncing import MARCH, sync_everything
 
@@ -77,7 +77,7 @@ def test_a_feed_that_fails_fails_for_whoever_waits_for_it(
     together = engine.begin(TOGETHER, MARCH)
     assert together.report(FAVOURITES).is_complete
     assert together.report(OPERATIONS).is_complete
-    with pytest.raises(SyncFailed, match="403"):
+    with pytest.raises(SyncError, match="403"):
         together.report(LEADS)
     together.close()
 
@@ -156,12 +156,12 @@ def test_feeds_that_share_places_never_hold_more_than_there_are() -> None:
     held: list[int] = []
     unsaved = 0
 
-    async def read(assignment: Assignment) -> Outcome:
+    async def read(task: Task) -> Outcome:
         nonlocal unsaved
         unsaved += 1
         held.append(unsaved)
         await asyncio.sleep(0.001)
-        return Outcome(assignment, "done", None)  # type: ignore[arg-type]
+        return Outcome(task, "done", None)  # type: ignore[arg-type]
 
     def record(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         nonlocal unsaved
@@ -170,9 +170,9 @@ def test_feeds_that_share_places_never_hold_more_than_there_are() -> None:
         return ()
 
     async def main() -> None:
-        places = asyncio.Semaphore(3)
-        chunks = [[Assignment(client, date(2026, 3, 1)) for client in range(40)]]
-        fan_outs = [FanOut(read, record, 3, places) for _ in range(3)]
+        slots = asyncio.Semaphore(3)
+        chunks = [[Task(client, date(2026, 3, 1)) for client in range(40)]]
+        fan_outs = [FanOut(read, record, 3, slots) for _ in range(3)]
         await asyncio.gather(*(fan_out.run(iter(chunks)) for fan_out in fan_outs))
 
     asyncio.run(main())
@@ -185,9 +185,9 @@ def test_a_cancelled_caller_leaves_no_statement_behind(warehouse: Warehouse) -> 
         session.execute("select pg_sleep(60)")
 
     async def main() -> None:
-        with LastingSession(warehouse, "lcm sleeper") as lasting:
+        with ReconnectingSession(warehouse, "lcm sleeper") as reconnecting:
             task = asyncio.ensure_future(
-                in_thread(lambda: lasting.run(sleep), breaking_off=lasting)
+                run_in_thread(lambda: reconnecting.run(sleep), cancel_session=reconnecting)
             )
             await asyncio.sleep(0.3)
             task.cancel()
@@ -214,7 +214,7 @@ def test_brief_work_is_done_when_its_caller_is_cancelled(times: int) -> None:
         done.append(True)
 
     async def main() -> None:
-        task = asyncio.ensure_future(in_thread(work))
+        task = asyncio.ensure_future(run_in_thread(work))
         await asyncio.sleep(0.05)
         for _ in range(times):
             task.cancel()

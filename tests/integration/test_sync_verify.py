@@ -4,9 +4,9 @@ import pytest
 
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.errors import SyncFailed
-from lcm_pipeline.sync.mending import mend_clients
-from lcm_pipeline.sync.verify import Verification, verify_clients
+from lcm_pipeline.sync.errors import SyncError
+from lcm_pipeline.verify.repair import repair_clients
+from lcm_pipeline.verify.verify import Verification, verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
 from tests.oracle import assert_exact
@@ -51,7 +51,7 @@ def test_what_was_tampered_with_is_mended_and_nobody_else_is_read(
     _tamper(warehouse)
     found = verify_clients(settings, warehouse, None)
     source.service.traffic.reset()
-    mending = mend_clients(SyncEngine(settings, warehouse), found)
+    mending = repair_clients(SyncEngine(settings, warehouse), found)
     differing = {difference.client_id for difference in found.differences}
     assert mending.left.is_clean
     assert mending.left.clients == len(differing) < found.clients
@@ -79,7 +79,7 @@ def test_what_changed_in_the_source_is_mended_before_the_next_sync(
     assert {(d.client_id, d.kind, d.columns) for d in found.differences} == {
         (longest, "different", ("is_active",))
     }
-    assert mend_clients(SyncEngine(settings, warehouse), found).left.is_clean
+    assert repair_clients(SyncEngine(settings, warehouse), found).left.is_clean
     assert_exact(source, warehouse, last=MARCH.last)
 
 
@@ -96,7 +96,7 @@ def test_a_client_that_cannot_be_read_again_is_left_and_said_to_be(
     source.service.faults.set(
         [FaultRule(kind="sql_other", endpoint="OperationHistory", client=failing)]
     )
-    mending = mend_clients(SyncEngine(settings, warehouse), found)
+    mending = repair_clients(SyncEngine(settings, warehouse), found)
     assert [report.pending for report in mending.reports if report.feed == "operations"] == [1]
     assert (mending.left.unproven, mending.left.is_clean) == (1, False)
     source.service.faults.set([])
@@ -115,10 +115,10 @@ def test_mending_stops_at_the_delete_fuse(
     source.world.mutate("delete_all", max(set(owners), key=owners.count), kind="operations")
     found = verify_clients(settings, warehouse, None)
     assert "surplus" in {d.kind for d in found.differences}
-    with pytest.raises(SyncFailed, match="LCM_DELETE_FUSE"):
-        mend_clients(SyncEngine(settings, warehouse), found)
+    with pytest.raises(SyncError, match="LCM_DELETE_FUSE"):
+        repair_clients(SyncEngine(settings, warehouse), found)
     believing = make_settings(source, warehouse, delete_fuse=1)
-    assert mend_clients(SyncEngine(believing, warehouse), found).left.is_clean
+    assert repair_clients(SyncEngine(believing, warehouse), found).left.is_clean
 
 
 def test_a_service_that_is_down_ends_a_verification_at_once(
@@ -128,7 +128,7 @@ def test_a_service_that_is_down_ends_a_verification_at_once(
     settings = make_settings(source, warehouse)
     sync_everything(settings, warehouse)
     source.service.faults.set([FaultRule(kind="sql_other")])
-    with pytest.raises(SyncFailed, match="Nothing was changed"):
+    with pytest.raises(SyncError, match="Nothing was changed"):
         verify_clients(settings, warehouse, None)
 
 
@@ -142,7 +142,7 @@ def test_a_sample_is_as_large_as_asked(
 
 
 def _tamper(warehouse: Warehouse) -> set[Told]:
-    """Change some rows behind the warehouse's back; answers what a verification has to say."""
+    """Change some rows behind the warehouse's back; returns what a verification has to say."""
     expected: set[Told] = set()
     with warehouse.connect() as session:
 

@@ -10,7 +10,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.marts import marts
+from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 
 _HEAVY, _PAIRS = 1, 40_000

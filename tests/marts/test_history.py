@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.comparing import read_mart
 from tests.marts.stamping import STAMPS, stamp
 from tests.marts.worlds import Author, Synced, empty_world, sync

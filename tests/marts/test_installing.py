@@ -7,11 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from lcm_pipeline.warehouse import marts as module
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.dictionary import as_markdown, describe
-from lcm_pipeline.warehouse.mart_installing import MartInUse, install_marts
-from lcm_pipeline.warehouse.marts import keep_time_zone, marts
+from lcm_pipeline.warehouse.marts.definitions import definitions as module
+from lcm_pipeline.warehouse.marts.definitions import marts, store_time_zone
+from lcm_pipeline.warehouse.marts.install import MartInUseError, install_marts
 from lcm_pipeline.warehouse.migrations import migrate
 from tests.marts.comparing import read_mart
 from tests.marts.worlds import Synced
@@ -87,7 +87,7 @@ def test_views_of_others_are_never_dropped(warehouse: Warehouse, sql_copy: Path)
     path = sql_copy / "card_mix.sql"
     path.write_text(path.read_text().replace("count(*) as cards,", "count(*) as all_cards,")
                     .replace("card_mix.cards is", "card_mix.all_cards is"))  # fmt: skip
-    with pytest.raises(MartInUse, match="mine"):
+    with pytest.raises(MartInUseError, match="mine"):
         _install(warehouse)
     assert read_mart(warehouse, "card_mix") == []
 
@@ -109,7 +109,7 @@ def test_each_file_says_its_question_grain_and_formula() -> None:
 
 
 def test_the_time_zone_of_the_settings_reaches_the_marts(warehouse: Warehouse) -> None:
-    keep_time_zone(warehouse, "Asia/Vladivostok")
+    store_time_zone(warehouse, "Asia/Vladivostok")
     assert read_mart(warehouse, "parameters")[0]["timezone"] == "Asia/Vladivostok"
 
 

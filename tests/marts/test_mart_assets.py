@@ -8,11 +8,15 @@ import pytest
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.assets.marts import MARTS
-from lcm_pipeline.orchestration.launch import ChecksFailed, dagster_instance, materialize_window
+from lcm_pipeline.orchestration.launch import (
+    ChecksFailedError,
+    dagster_instance,
+    materialize_window,
+)
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.marts import marts
+from lcm_pipeline.warehouse.marts.definitions import marts
 from tests.conftest import MakeSettings, Programme
 from tests.marts.comparing import read_mart
 
@@ -63,7 +67,7 @@ def test_marts_of_facts_that_do_not_add_up_are_blocked_and_no_others(
         )
     before = read_mart(warehouse, "leads_daily")
     assert before
-    with pytest.raises(ChecksFailed, match="leads: totals differ for 1"):
+    with pytest.raises(ChecksFailedError, match="leads: totals differ for 1"):
         _sync(settings, warehouse)
     with dagster_instance(settings) as instance:
         blocked = SPECS.keys() - _materialized(instance)

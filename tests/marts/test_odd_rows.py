@@ -13,8 +13,8 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.reporting.reports import make_report
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
-from lcm_pipeline.warehouse.marts import marts
+from lcm_pipeline.warehouse.marts.definitions import marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.comparing import read_mart
 from tests.marts.worlds import Author, empty_world, sync
 

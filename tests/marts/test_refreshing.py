@@ -18,8 +18,8 @@ from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.feeds import OPERATIONS
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
-from lcm_pipeline.warehouse.marts import marts
+from lcm_pipeline.warehouse.marts.definitions import marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.worlds import sync
 
 START, FIRST = date(2026, 1, 10), date(2026, 3, 1)

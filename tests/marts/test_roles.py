@@ -10,10 +10,10 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
-from lcm_pipeline.warehouse.marts import marts
+from lcm_pipeline.warehouse.marts.definitions import marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
-from lcm_pipeline.warehouse.outbox_states import read_outbox
+from lcm_pipeline.warehouse.outbox.state import read_outbox
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from tests.conftest import MakeSettings, Programme
 from tests.marts.comparing import read_mart

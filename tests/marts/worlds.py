@@ -21,7 +21,7 @@ from lcm_pipeline.simulator.moments import text_of, ticks_of
 from lcm_pipeline.simulator.people import invent_profile
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.syncing import sync_everything
 
 QUIET = tuple(

@@ -12,9 +12,9 @@ from multiprocessing import Pool
 from random import Random
 
 from lcm_pipeline.model.pages import Page
-from lcm_pipeline.sync.errors import Unproven
-from lcm_pipeline.sync.proofs import Known, Reading
-from lcm_pipeline.sync.reading import PagingHabits, read_client
+from lcm_pipeline.reading.errors import UnprovenReadingError
+from lcm_pipeline.reading.fingerprint import Known, Reading
+from lcm_pipeline.reading.proof import PagingHabits, prove_reading
 from tests.paging.source import Manners, Source, version_of
 
 
@@ -31,7 +31,7 @@ def drive(
     trusting: bool = False,
 ) -> Reading:
     """Read `source` to the end with fresh habits; `trusting` as a run reads most of its clients."""
-    reader = read_client(
+    reader = prove_reading(
         length=length, habits=PagingHabits(), known=known, whole=whole, trusting=trusting
     )
     asks = next(reader)
@@ -77,7 +77,7 @@ def run_history(seed: int) -> str:
     trusting = is_honest(source.manners) and rng.random() < 0.5
     try:
         reading = drive(source, length, trusting=trusting)
-    except Unproven:
+    except UnprovenReadingError:
         if is_plain(source, length):
             raise SilentlyWrongError(f"seed {seed}: a stable source was flagged") from None
         return "flagged"
@@ -97,7 +97,7 @@ def read_on_another_day(source: Source, before: Reading, length: int, seed: int)
         source.change_of_kind(kind)
     try:
         after = drive(source, length, before.known, trusting=True)
-    except Unproven:
+    except UnprovenReadingError:
         return
     keys = {row.key[0] for row in after.rows}
     if after.kind != "full":

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcm_pipeline.sync.errors import Unproven
-from lcm_pipeline.sync.proofs import Known, Reading
-from lcm_pipeline.sync.reading import PagingHabits, read_client
+from lcm_pipeline.reading.errors import UnprovenReadingError
+from lcm_pipeline.reading.fingerprint import Known, Reading
+from lcm_pipeline.reading.proof import PagingHabits, prove_reading
 from tests.paging.histories import drive, judge, run_history
 from tests.paging.source import Manners, Source
 
@@ -45,7 +45,7 @@ def test_a_reading_is_exact_or_flagged(
     source = make_source(seed, rows, moments, how)
     try:
         reading = drive(source, length)
-    except Unproven:
+    except UnprovenReadingError:
         return
     judge(source, reading, seed)
 
@@ -94,7 +94,7 @@ def test_a_known_history_that_changed_is_exact_after_the_audit(
         source.change()
     try:
         audited = drive(source, 10, known, whole=True)
-    except Unproven:
+    except UnprovenReadingError:
         return
     if audited.kind == "unchanged":
         assert audited.known == known
@@ -121,7 +121,7 @@ def _count_requests(
     source: Source, length: int, known: Known | None = None
 ) -> tuple[int, int, bool]:
     """Read to the end: the most requests at once, all requests, and whether it was proven."""
-    reader = read_client(length=length, habits=PagingHabits(), known=known)
+    reader = prove_reading(length=length, habits=PagingHabits(), known=known)
     asks = next(reader)
     most = total = 0
     while True:
@@ -131,7 +131,7 @@ def _count_requests(
             asks = reader.send([source.answer(ask) for ask in asks])
         except StopIteration:
             return most, total, True
-        except Unproven:
+        except UnprovenReadingError:
             return most, total, False
 
 

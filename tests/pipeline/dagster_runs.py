@@ -13,7 +13,7 @@ from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.feeds import Feed
-from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
 
 TABLES = (

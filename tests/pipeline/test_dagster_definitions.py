@@ -14,7 +14,7 @@ import pytest
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.orchestration.assets import ASSETS
 from lcm_pipeline.orchestration.checks import completeness_sentence
-from lcm_pipeline.orchestration.partitions import DAYS, WindowRefused, days_of, tags_for
+from lcm_pipeline.orchestration.partitions import DAYS, WindowError, days_of, tags_for
 from lcm_pipeline.settings import load_settings
 from tests.pipeline.dagster_runs import TABLES, days
 
@@ -82,12 +82,12 @@ def test_a_day_that_has_not_ended_is_refused() -> None:
     today = datetime.now(MOSCOW).date()
     yesterday = today - timedelta(days=1)
     assert tags_for(days(str(yesterday))) == {"dagster/partition": str(yesterday)}
-    with pytest.raises(WindowRefused, match=f"{today} has not ended yet in Europe/Moscow"):
+    with pytest.raises(WindowError, match=f"{today} has not ended yet in Europe/Moscow"):
         tags_for(days(str(yesterday), str(today)))
 
 
 def test_a_day_before_the_first_is_refused() -> None:
-    with pytest.raises(WindowRefused, match="LCM_START_DATE"):
+    with pytest.raises(WindowError, match="LCM_START_DATE"):
         tags_for(days("2014-12-31"))
 
 

@@ -12,12 +12,12 @@ import dagster as dg
 import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from lcm_pipeline.orchestration.instances import dagster_instance, instance_home
-from lcm_pipeline.orchestration.launch import ChecksFailed, RunFailed, materialize_window
-from lcm_pipeline.orchestration.own_runs import fail_dead_runs, own_run_id
+from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
+from lcm_pipeline.orchestration.launch import ChecksFailedError, RunFailedError, materialize_window
+from lcm_pipeline.orchestration.local_runs import fail_dead_runs, local_run_id
 from lcm_pipeline.settings import Settings, load_settings
-from lcm_pipeline.sync.errors import SyncFailed
-from lcm_pipeline.sync.reports import SyncReport
+from lcm_pipeline.sync.errors import SyncError
+from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
 from tests.pipeline.dagster_runs import TABLES, ScriptedRuns, Silence, days, materialized
@@ -114,7 +114,7 @@ def test_the_checks_are_answered_and_a_lost_row_fails_them(
         session.execute(
             "delete from core.leads where lead_id = (select min(lead_id) from core.leads)"
         )
-    with pytest.raises(ChecksFailed, match="leads: totals differ for 1") as failed:
+    with pytest.raises(ChecksFailedError, match="leads: totals differ for 1") as failed:
         materialize_window(settings, warehouse, WEEK, Silence())
     assert len(failed.value.reports) == 4
 
@@ -123,7 +123,7 @@ def test_a_service_that_refuses_raises_the_engines_own_error(
     settings: Settings, warehouse: Warehouse, capfd: pytest.CaptureFixture[str]
 ) -> None:
     refused = settings.model_copy(update={"token": None})
-    with pytest.raises(SyncFailed) as failed:
+    with pytest.raises(SyncError) as failed:
         materialize_window(refused, warehouse, WEEK, Silence())
     assert "dagster" not in str(failed.value).lower()
     assert capfd.readouterr() == ("", "")
@@ -136,11 +136,11 @@ def test_a_feed_that_fails_does_not_keep_the_others_from_being_read(
 
     def script(feed: str) -> None:
         if feed == "operations":
-            raise SyncFailed("the fuse")
+            raise SyncError("the fuse")
         done.append(feed)
 
     with dagster_instance(scripted.settings) as instance:
-        with pytest.raises(SyncFailed, match="the fuse"):
+        with pytest.raises(SyncError, match="the fuse"):
             scripted.run(instance, WEEK, script)
         assert done == ["registrations", "leads", "favourites"]
         assert instance.get_runs()[0].status == dg.DagsterRunStatus.FAILURE
@@ -151,11 +151,11 @@ def test_a_feed_that_fails_does_not_keep_the_others_from_being_read(
 def test_two_failures_are_both_told(scripted: ScriptedRuns) -> None:
     def script(feed: str) -> None:
         if feed in ("operations", "leads"):
-            raise SyncFailed(f"no {feed}")
+            raise SyncError(f"no {feed}")
 
     with (
         dagster_instance(scripted.settings) as instance,
-        pytest.raises(SyncFailed, match="no operations") as failed,
+        pytest.raises(SyncError, match="no operations") as failed,
     ):
         scripted.run(instance, WEEK, script)
     assert failed.value.__notes__ == ["also failed: no leads"]
@@ -166,7 +166,7 @@ def test_a_check_that_cannot_ask_is_a_failed_run(scripted: ScriptedRuns) -> None
         session.execute("alter table core.leads rename to elsewhere")
     with (
         dagster_instance(scripted.settings) as instance,
-        pytest.raises(RunFailed, match=r'leads.*"core\.leads" does not exist'),
+        pytest.raises(RunFailedError, match=r'leads.*"core\.leads" does not exist'),
     ):
         scripted.run(instance, WEEK)
 
@@ -197,9 +197,9 @@ def test_a_year_of_days_is_one_run_of_seconds(scripted: ScriptedRuns) -> None:
 _SYNC = """
 import sys, time
 from pathlib import Path
-from lcm_pipeline.orchestration.instances import dagster_instance, instance_home
+from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
 from lcm_pipeline.orchestration.launch import run_in_process
-from lcm_pipeline.orchestration.own_runs import own_run_id
+from lcm_pipeline.orchestration.local_runs import local_run_id
 from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.settings import load_settings
@@ -214,7 +214,7 @@ def script(feed):
     time.sleep(float(seconds))
 
 session = SyncSession(ScriptedEngine(settings, Warehouse(url), script=script))
-with dagster_instance(settings) as instance, own_run_id(instance_home(settings)) as run_id:
+with dagster_instance(settings) as instance, local_run_id(instance_home(settings)) as run_id:
     run_in_process(instance, session, tags_for(days(first, last)), run_id=run_id)
 """
 
@@ -265,7 +265,7 @@ def test_a_killed_command_does_not_leave_a_run_that_seems_to_go_on(scripted: Scr
 
 def test_a_run_that_ended_leaves_no_mark_of_its_own(scripted: ScriptedRuns) -> None:
     home = instance_home(scripted.settings)
-    with own_run_id(home) as run_id:
+    with local_run_id(home) as run_id:
         assert [path.name for path in (home / "running").iterdir()] == [run_id]
     assert not list((home / "running").iterdir())
 

@@ -11,8 +11,8 @@ from dagster._core.instance import InstanceRef
 
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.orchestration.event_log import BatchingEventLog
-from lcm_pipeline.orchestration.instances import (
-    DagsterStorageUnavailable,
+from lcm_pipeline.orchestration.instance import (
+    DagsterStorageError,
     dagster_instance,
     instance_home,
 )
@@ -185,7 +185,7 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_pat
     url = f"postgresql://me:{SECRET}@127.0.0.1:1/dagster"
     settings = load_settings(home=tmp_path, dagster_database_url=url)
     with (
-        pytest.raises(DagsterStorageUnavailable, match="LCM_DAGSTER_DATABASE_URL") as refused,
+        pytest.raises(DagsterStorageError, match="LCM_DAGSTER_DATABASE_URL") as refused,
         dagster_instance(settings),
     ):
         pass
@@ -196,7 +196,7 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_pat
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(DagsterStorageUnavailable, match="LCM_HOME"),
+        pytest.raises(DagsterStorageError, match="LCM_HOME"),
         dagster_instance(load_settings(home=tmp_path / "file")),
     ):
         pass

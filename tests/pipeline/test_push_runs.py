@@ -17,7 +17,7 @@ from lcm_pipeline.simulator import profiles
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.outbox_states import OutboxState
+from lcm_pipeline.warehouse.outbox.state import OutboxState
 from tests.conftest import MakeSettings, Programme
 from tests.outbox import ask_for, enrol, outbox, profile
 

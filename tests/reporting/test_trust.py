@@ -5,11 +5,11 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from lcm_pipeline.reporting.errors import ReportRefused
+from lcm_pipeline.reporting.errors import ReportError
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.frames import open_mart_snapshot
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
-from lcm_pipeline.warehouse.overview import read_overview
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.status import read_overview
 from tests.reporting.reading_pages import Page, number
 from tests.reporting.shops import OTHER, SECOND, START, THIRD, Shop
 
@@ -122,12 +122,10 @@ def test_days_that_changed_since_the_day_before_are_listed_with_the_reason(shop:
 
 
 def test_a_day_that_was_never_synced_is_refused_with_the_next_step(shop: Shop) -> None:
-    with pytest.raises(ReportRefused, match=r"no synced day yet.*lcm sync --date"):
+    with pytest.raises(ReportError, match=r"no synced day yet.*lcm sync --date"):
         shop.report()
     shop.sync(START)
-    with pytest.raises(
-        ReportRefused, match=f"from {START} to {START}: run lcm sync --date {THIRD}"
-    ):
+    with pytest.raises(ReportError, match=f"from {START} to {START}: run lcm sync --date {THIRD}"):
         shop.report(THIRD)
 
 

@@ -25,7 +25,7 @@ from lcm_pipeline.superset.definition import (
 )
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.dictionary import describe
-from lcm_pipeline.warehouse.marts import marts
+from lcm_pipeline.warehouse.marts.definitions import marts
 from tests.conftest import _address_of
 
 DEFINITION = read_definition(dashboards_folder() / "definition")

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 import lcm_pipeline
+from lcm_pipeline.api.errors import UnavailableError
 from lcm_pipeline.cli.failures import exit_code_of
-from lcm_pipeline.loyalty_api.errors import UnavailableError
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import SettingsError
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from lcm_pipeline.loyalty_api.endpoints import (
+from lcm_pipeline.model import tables
+from lcm_pipeline.model.endpoints import (
     CLIENT_FAVORITE_DATA_INFO,
     CLIENT_INFO_PERIOD,
     FAVOURITE_GOODS,
@@ -19,11 +20,9 @@ from lcm_pipeline.loyalty_api.endpoints import (
     OPERATION_HISTORY,
     Endpoint,
 )
-from lcm_pipeline.model import tables
 from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.readings import Landing
 from lcm_pipeline.model.tables import CoreTable
-from lcm_pipeline.transform.clients import ClientRecord, RegistrationRecord, land_registrations
 from lcm_pipeline.transform.favourite_headers import FavouriteGroupRecord, FavouriteStatsRecord
 from lcm_pipeline.transform.favourites import (
     FavouriteGoodRecord,
@@ -32,6 +31,11 @@ from lcm_pipeline.transform.favourites import (
 )
 from lcm_pipeline.transform.leads import LeadRecord, land_leads
 from lcm_pipeline.transform.operations import OperationRecord, land_operations
+from lcm_pipeline.transform.registrations import (
+    ClientRecord,
+    RegistrationRecord,
+    land_registrations,
+)
 from tests.unit.transform_rows import MOSCOW, raw_row
 
 DAY = date(2026, 3, 4)

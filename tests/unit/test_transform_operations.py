@@ -9,8 +9,8 @@ import pytest
 
 from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.readings import Landing
-from lcm_pipeline.transform.clients import ClientRecord
 from lcm_pipeline.transform.operations import OperationRecord, land_operations
+from lcm_pipeline.transform.registrations import ClientRecord
 from tests.unit.transform_rows import MOSCOW, operation, operation_of
 
 DAY = date(2026, 3, 4)

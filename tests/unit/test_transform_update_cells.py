@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lcm_pipeline.transform.update_cells import UnfitCellError, read_cell
+from lcm_pipeline.push.csv_cells import UnfitCellError, read_cell
 
 
 def unfit(column: str, cell: str) -> str:

@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from lcm_pipeline.loyalty_api.endpoints import (
+from lcm_pipeline.api.paging import source_row
+from lcm_pipeline.model.endpoints import (
     CLIENT_FAVORITE_DATA_INFO,
     CLIENT_INFO_PERIOD,
     FAVOURITE_GOODS,
@@ -13,7 +14,6 @@ from lcm_pipeline.loyalty_api.endpoints import (
     OPERATION_HISTORY,
     Endpoint,
 )
-from lcm_pipeline.loyalty_api.paging import source_row
 from lcm_pipeline.model.pages import SourceRow
 
 MOSCOW = ZoneInfo("Europe/Moscow")

@@ -23,10 +23,10 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
-from lcm_pipeline.warehouse.marts import marts
+from lcm_pipeline.warehouse.marts.definitions import marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
-from lcm_pipeline.warehouse.overview import read_overview
+from lcm_pipeline.warehouse.status import read_overview
 from tests.oracle import assert_exact, snapshot
 from tests.syncing import sync_everything
 

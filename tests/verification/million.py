@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psycopg
 
-from lcm_pipeline.warehouse.embedded import embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.verification.source import FIRST_CLIENT, FIRST_DAY, LAST_DAY
 
 LCM = Path(sys.executable).with_name("lcm")
@@ -76,7 +76,7 @@ class Scene:
         self._ask("change", {"client": client, "number": number})
 
     def change_in_warehouse(self) -> tuple[str, ...]:
-        """Change one row of core; answers its key: day, client, type, id."""
+        """Change one row of core; returns its key: day, client, type, id."""
         with psycopg.connect(self.warehouse) as session:
             row = session.execute(
                 "update core.operations set remain = remain + 1 where operation_id ="

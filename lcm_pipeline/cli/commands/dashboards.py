@@ -13,7 +13,7 @@ from lcm_pipeline.superset.bundle import bundle_of
 from lcm_pipeline.superset.server import (
     ADMINISTRATOR,
     SupersetHome,
-    SupersetUnavailable,
+    SupersetUnavailableError,
     check_port,
     find_superset,
     prepare,
@@ -21,7 +21,7 @@ from lcm_pipeline.superset.server import (
 )
 from lcm_pipeline.warehouse.bi_logins import ensure_bi_login, sqlalchemy_uri
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.overview import read_overview
+from lcm_pipeline.warehouse.status import read_overview
 
 
 def dashboards(
@@ -84,4 +84,4 @@ def _wait_until_stopped(server: subprocess.Popen[bytes], log: Path) -> None:
     except KeyboardInterrupt:
         typer.echo("Stopping Superset")
     else:
-        raise SupersetUnavailable(f"Superset ended by itself: see {log}")
+        raise SupersetUnavailableError(f"Superset ended by itself: see {log}")

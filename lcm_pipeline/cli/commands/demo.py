@@ -21,11 +21,11 @@ from lcm_pipeline.orchestration.launch import materialize_window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import start_in_thread
-from lcm_pipeline.sync.reports import SyncReport
-from lcm_pipeline.sync.verify import verify_clients
+from lcm_pipeline.sync.report import SyncReport
+from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.frames import read_frame
-from lcm_pipeline.warehouse.migrations import migrate, start_afresh
+from lcm_pipeline.warehouse.migrations import drop_everything, migrate
 
 _SEED = 20260301
 _VERIFIED = 50
@@ -60,7 +60,7 @@ def demo(
 
 
 def _sync(settings: Settings, warehouse: Warehouse, window: Window) -> list[SyncReport]:
-    start_afresh(warehouse)
+    drop_everything(warehouse)
     migrate(warehouse)
     console.print(f"Syncing {window} into an embedded Postgres, through Dagster")
     with ProgressBar() as progress:

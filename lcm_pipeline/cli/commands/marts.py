@@ -7,8 +7,8 @@ import typer
 from lcm_pipeline.cli.output import print_refreshed
 from lcm_pipeline.cli.warehouse import migrated_warehouse
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
-from lcm_pipeline.warehouse.marts import keep_time_zone
+from lcm_pipeline.warehouse.marts.definitions import store_time_zone
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 
 
 def marts(
@@ -23,5 +23,5 @@ def marts(
     """
     settings = load_settings()
     with migrated_warehouse(settings) as warehouse:
-        keep_time_zone(warehouse, settings.timezone)
+        store_time_zone(warehouse, settings.timezone)
         print_refreshed(refresh_marts(warehouse, everything=everything))

@@ -18,13 +18,13 @@ from lcm_pipeline.cli.output import (
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.cli.warehouse import migrated_warehouse
 from lcm_pipeline.model.profiles import UpdateFile
+from lcm_pipeline.push.csv_file import UpdateFileError, read_updates
+from lcm_pipeline.push.preview import PlannedUpdate, preview_push
+from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.settings import Settings, load_settings
-from lcm_pipeline.sync.previewing import Foreseen, preview_push
-from lcm_pipeline.sync.write_back import PushStopped, WriteBack
-from lcm_pipeline.transform.update_files import UpdateFileRefused, read_updates
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.pushes import PushReport, reasons_of
-from lcm_pipeline.warehouse.waiting_updates import stuck_updates
+from lcm_pipeline.warehouse.outbox.pushes import PushReport, reasons_of
+from lcm_pipeline.warehouse.outbox.waiting import stuck_updates
 
 _MOST_LISTED = 10
 
@@ -98,7 +98,7 @@ def _send(settings: Settings, csv: Path | None, most: int | None) -> int:
         write_back = WriteBack(settings, warehouse, progress)
         try:
             report = write_back.push(most=most, file=file)
-        except PushStopped as stopped:
+        except PushStoppedError as stopped:
             _print(warehouse, stopped.report, file=file)
             raise
         return _print(warehouse, report, is_limited=most is not None, file=file)
@@ -110,7 +110,7 @@ def _undo(settings: Settings, push_id: int, most: int | None) -> int:
         write_back = WriteBack(settings, warehouse, progress)
         try:
             undone, report = write_back.undo(push_id, most=most)
-        except PushStopped as stopped:
+        except PushStoppedError as stopped:
             _print(warehouse, stopped.report)
             raise
         print_undo(undone)
@@ -137,7 +137,7 @@ def _preview_undo(settings: Settings, push_id: int, *, shows_values: bool) -> in
     print_undo(undone)
     if shows_values:
         listed = [
-            Foreseen(f"client {client_id}", client_id, tuple(values), values=values)
+            PlannedUpdate(f"client {client_id}", client_id, tuple(values), values=values)
             for client_id, values in list(undone.values.items())[:_MOST_LISTED]
         ]
         print_values(listed, len(undone.values))
@@ -151,9 +151,9 @@ def _read(csv: Path | None) -> UpdateFile | None:
     try:
         return read_updates(csv.read_bytes())
     except OSError as error:
-        raise UpdateFileRefused(f"{csv} cannot be read: {error.strerror}") from None
-    except UpdateFileRefused as refused:
-        raise UpdateFileRefused(f"{csv}: {refused}. Nothing was loaded") from None
+        raise UpdateFileError(f"{csv} cannot be read: {error.strerror}") from None
+    except UpdateFileError as refused:
+        raise UpdateFileError(f"{csv}: {refused}. Nothing was loaded") from None
 
 
 def _print(

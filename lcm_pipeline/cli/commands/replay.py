@@ -4,7 +4,7 @@ import typer
 
 from lcm_pipeline.cli.warehouse import migrated_warehouse
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.replaying import forget_quarantined
+from lcm_pipeline.warehouse.ingest.replay import forget_quarantined
 
 
 def replay() -> None:

@@ -3,7 +3,7 @@
 from lcm_pipeline.cli.output import print_status
 from lcm_pipeline.cli.warehouse import migrated_warehouse
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.overview import read_overview
+from lcm_pipeline.warehouse.status import read_overview
 
 
 def status() -> None:

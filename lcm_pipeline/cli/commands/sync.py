@@ -7,7 +7,7 @@ from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import print_reports
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.cli.warehouse import migrated_warehouse
-from lcm_pipeline.orchestration.launch import ChecksFailed, materialize_window
+from lcm_pipeline.orchestration.launch import ChecksFailedError, materialize_window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.rights import require_new_months
 
@@ -29,7 +29,7 @@ def sync(day: DayOption = None, first: FromOption = None, last: ToOption = None)
         with migrated_warehouse(settings) as warehouse, ProgressBar() as progress:
             require_new_months(warehouse)
             reports = materialize_window(settings, warehouse, window, progress)
-    except ChecksFailed as failed:
+    except ChecksFailedError as failed:
         print_reports(failed.reports)
         raise
     print_reports(reports)

@@ -10,10 +10,10 @@ from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.cli.warehouse import migrated_warehouse
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.mending import mend_clients
-from lcm_pipeline.sync.verify import Verification, verify_clients
+from lcm_pipeline.verify.repair import repair_clients
+from lcm_pipeline.verify.verify import Verification, verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.mart_refreshing import refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 
 
 def verify(
@@ -48,7 +48,7 @@ def _repair(settings: Settings, warehouse: Warehouse, found: Verification) -> bo
     """Read what differs again; return whether nothing differs after that."""
     console.print("\nReading the clients that differ again:")
     with ProgressBar() as progress:
-        mending = mend_clients(SyncEngine(settings, warehouse, progress), found)
+        mending = repair_clients(SyncEngine(settings, warehouse, progress), found)
     print_reports(mending.reports)
     refresh_marts(warehouse)
     console.print("\nHeld against the source once more:")

@@ -7,7 +7,7 @@ import dagster as dg
 from lcm_pipeline.orchestration.assets.clients import clients
 from lcm_pipeline.orchestration.metadata import described
 from lcm_pipeline.orchestration.partitions import DAYS, FRESH_BY_MORNING, ONE_RUN, window_of
-from lcm_pipeline.orchestration.planning import planned_feeds
+from lcm_pipeline.orchestration.planned_feeds import planned_feeds
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.sync.feeds import FAVOURITES
 

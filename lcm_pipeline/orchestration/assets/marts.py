@@ -12,8 +12,8 @@ import dagster as dg
 
 from lcm_pipeline.orchestration.partitions import ONE_RUN
 from lcm_pipeline.orchestration.resources import SyncSession
-from lcm_pipeline.warehouse.mart_refreshing import Refreshed, refresh_marts
-from lcm_pipeline.warehouse.marts import Mart, keep_time_zone, marts
+from lcm_pipeline.warehouse.marts.definitions import Mart, marts, store_time_zone
+from lcm_pipeline.warehouse.marts.refresh import Refreshed, refresh_marts
 
 _FACTS = {
     "registrations": "clients",
@@ -96,7 +96,7 @@ def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> d
         backfill_policy=ONE_RUN,
     )
     def _checked(sync: dg.ResourceParam[SyncSession]) -> Iterator[dg.MaterializeResult[None]]:
-        keep_time_zone(sync.warehouse, sync.engine.settings.timezone)
+        store_time_zone(sync.warehouse, sync.engine.settings.timezone)
         refreshed = refresh_marts(sync.warehouse, {mart.name for mart in found})
         work = {one.name: one for one in refreshed}
         schemas = _schemas(sync)

@@ -1,0 +1,278 @@
+"""One call from a request to a checked answer.
+
+The parts are elsewhere: identity, format, limits, retries, the wire. Here they are put together
+in the one order that works: the login outside of the places in flight (or a full house would wait
+for itself), the decoding after the place is given back.
+
+`_exchange` is the one boundary of a response, a login's too: what leaves it is what the response
+says or a LoyaltyApiError, whatever the HTTP library, a codec or a decoder raised on its bytes.
+"""
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from lcm_pipeline.api.credentials import BodyIdentity, Credentials, Login
+from lcm_pipeline.api.errors import (
+    IdentityError,
+    LoyaltyApiError,
+    MalformedError,
+    TransientError,
+    TransportError,
+)
+from lcm_pipeline.api.formats import FORMATS, WireFormat
+from lcm_pipeline.api.identity import LOGIN_PATH, Identity, SendLogin
+from lcm_pipeline.api.rate_limit import RequestGate
+from lcm_pipeline.api.requests import check_request, describe
+from lcm_pipeline.api.responses import open_response
+from lcm_pipeline.api.retries import Clock, RequestCounts, Retrier, RetryPolicy
+from lcm_pipeline.api.transport import MEGABYTE, HttpResponse, Transport, open_transport
+from lcm_pipeline.model.endpoints import Endpoint
+from lcm_pipeline.model.payloads import Request, Response
+from lcm_pipeline.settings import Settings
+
+RequestT = TypeVar("RequestT", bound=Request)
+ResponseT = TypeVar("ResponseT", bound=Response)
+OpenedT = TypeVar("OpenedT")
+
+SYSTEM_CLOCK = Clock()
+DEFAULT_POLICY = RetryPolicy()
+
+# A request that timed out is sent once more; a lost packet or connection needs no third time.
+_TIMEOUTS_PER_CALL = 2
+
+logger = logging.getLogger(__name__)
+
+
+class LoyaltyApi:
+    """The service at one address, as one user. Use it as an async context manager."""
+
+    def __init__(
+        self,
+        wire: Transport,
+        wire_format: WireFormat,
+        gate: RequestGate,
+        *,
+        retrier: Retrier,
+        identify: Callable[[SendLogin, Retrier], Identity],
+    ) -> None:
+        self.counts = retrier.counts
+        self.harmless_messages: set[tuple[str, str]] = set()
+        self._wire = wire
+        self._format = wire_format
+        self._gate = gate
+        self._retrier = retrier
+        self._identify = identify
+        self._identity = identify(self._send_login, retrier)
+        self._is_sibling = False
+        self._logged: set[tuple[str, str, int | None]] = set()
+        self._headers: tuple[str | None, httpx.Headers] = (None, self._build_headers(None))
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        policy: RetryPolicy = DEFAULT_POLICY,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> Self:
+        """Build the client that the settings describe; `transport` stands in for the network."""
+        base_url = settings.required_api_url()
+        gate = RequestGate(settings.concurrency, settings.max_rps, clock)
+        if transport is None:
+            transport = open_transport(
+                base_url,
+                settings.concurrency,
+                gate.record_connected if settings.max_rps else None,
+                proxy=settings.proxy(),
+                ca_file=settings.ca_file,
+            )
+        wire = Transport(base_url, settings.timeout, transport, settings.max_answer_mb * MEGABYTE)
+        budget = _TIMEOUTS_PER_CALL * settings.timeout
+        retrier = Retrier(policy, clock, RequestCounts(), gate.cool_down, budget)
+
+        def identify(send: SendLogin, retrier: Retrier) -> Identity:
+            body, login = _body_identity(settings), _login(settings)
+            return Identity(body, login, send=send, retrier=retrier)
+
+        wire_format = FORMATS[settings.api_format]
+        return cls(wire, wire_format, gate, retrier=retrier, identify=identify)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def sibling(self) -> Self:
+        """Another client over the same connections, within the same limits.
+
+        It has counts and a login of its own, and leaves the connections open when it is closed.
+        """
+        other = copy(self)
+        other._retrier = replace(self._retrier, counts=RequestCounts())
+        other.counts = other._retrier.counts
+        other._identity = self._identify(other._send_login, other._retrier)
+        other._is_sibling = True
+        return other
+
+    def with_attempts(self, attempts: int) -> Self:
+        """The same client, with the same counts and login, that tries each call so many times."""
+        other = copy(self)
+        policy = replace(self._retrier.policy, attempts=attempts)
+        other._retrier = replace(self._retrier, policy=policy)
+        return other
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._identity.aclose()
+        if not self._is_sibling:
+            await self._wire.aclose()
+
+    def before_each(self, before_request: Callable[[], Awaitable[None]]) -> None:
+        """Await this before each request leaves, logins and retries too; it may wait, or raise."""
+        self._gate.before_each(before_request)
+
+    async def call(self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT) -> ResponseT:
+        """Ask until there is an answer with ErrorCode 0, or raise what stands in its way."""
+        check_request(endpoint, request)
+        call_name = describe(endpoint, request)
+        return await self._retrier.run(
+            lambda: self._ask(endpoint, request, call_name), repeatable=endpoint.repeatable
+        )
+
+    async def _ask(
+        self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT, call_name: str
+    ) -> ResponseT:
+        """Ask once, and once more with a new login when the server answers 401."""
+        credentials = await self._identity.current()
+        try:
+            return await self._request(endpoint, request, credentials, call_name)
+        except IdentityError:
+            self._identity.refuse(credentials)
+            self.counts.retries += 1
+        credentials = await self._identity.current()
+        return await self._request(endpoint, request, credentials, call_name)
+
+    async def _request(
+        self,
+        endpoint: Endpoint[RequestT, ResponseT],
+        request: RequestT,
+        credentials: Credentials,
+        call_name: str,
+    ) -> ResponseT:
+        body = self._format.encode(endpoint, credentials.sign(request))
+        headers = self._headers_for(credentials.authorization)
+        post = partial(self._wire.post, endpoint.path, headers, body, call_name)
+
+        def open_reply(reply: HttpResponse) -> ResponseT:
+            now = self._retrier.clock.wall()
+            return open_response(endpoint, request, reply, call_name=call_name, now=now)
+
+        return await self._exchange(endpoint.name, post, open_reply, call_name)
+
+    async def _send_login(
+        self,
+        headers: httpx.Headers,
+        body: bytes,
+        open_reply: Callable[[HttpResponse], Credentials],
+        call_name: str,
+    ) -> Credentials:
+        post = partial(self._wire.post, LOGIN_PATH, headers, body, call_name)
+        return await self._exchange(LOGIN_PATH, post, open_reply, call_name)
+
+    async def _exchange(
+        self,
+        name: str,
+        post: Callable[[], Awaitable[HttpResponse]],
+        open_reply: Callable[[HttpResponse], OpenedT],
+        call_name: str,
+    ) -> OpenedT:
+        """Send one request and open its response; for either it raises LoyaltyApiErrors alone."""
+        seconds = 0.0
+        try:
+            async with self._gate:
+                self.counts.add(name)
+                began = self._retrier.clock.monotonic()
+                try:
+                    with self._foreign_errors_as(TransportError, call_name):
+                        reply = await post()
+                finally:
+                    seconds = self._retrier.clock.monotonic() - began
+            await self._gate.yield_to_waiting()
+            with self._foreign_errors_as(MalformedError, call_name):
+                return open_reply(reply)
+        except TransientError as error:
+            error.seconds = seconds
+            raise
+
+    @contextmanager
+    def _foreign_errors_as(
+        self, kind: type[TransportError | MalformedError], call_name: str
+    ) -> Iterator[None]:
+        """Turn what nobody foresaw into an error of this call, which costs this call alone.
+
+        The log gets the traceback without the texts of the exceptions: they may quote the response.
+        """
+        try:
+            yield
+        except LoyaltyApiError:
+            raise
+        except Exception as error:  # noqa: BLE001 - bytes of others may raise anything
+            name = type(error).__name__
+            frames = traceback.extract_tb(error.__traceback__)
+            where = (name, frames[-1].filename, frames[-1].lineno)
+            # Once for each defect: a service may send the same thing for every client.
+            level = logging.DEBUG if where in self._logged else logging.WARNING
+            self._logged.add(where)
+            logger.log(
+                level, "%s: %s at\n%s", call_name, name, "".join(traceback.format_list(frames))
+            )
+            raise kind(call_name, f"the response cannot be read ({name})") from None
+
+    def _headers_for(self, authorization: str | None) -> httpx.Headers:
+        if self._headers[0] != authorization:
+            self._headers = (authorization, self._build_headers(authorization))
+        return self._headers[1]
+
+    def _build_headers(self, authorization: str | None) -> httpx.Headers:
+        headers = httpx.Headers(
+            {
+                "Accept": self._format.accept,
+                "Accept-Encoding": "gzip, deflate",
+                "Content-Type": self._format.content_type,
+                "User-Agent": "lcm-pipeline",
+            }
+        )
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        return headers
+
+
+def _body_identity(settings: Settings) -> BodyIdentity:
+    token, site_code = settings.token, settings.site_code
+    return BodyIdentity(
+        operator=settings.operator,
+        token=None if token is None else int(token.get_secret_value()),
+        site_code=None if site_code is None else site_code.get_secret_value(),
+    )
+
+
+def _login(settings: Settings) -> Login | None:
+    if settings.username is None or settings.password is None:
+        return None
+    return Login(settings.username, settings.password.get_secret_value())

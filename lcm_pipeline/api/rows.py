@@ -1,0 +1,74 @@
+"""A row of an answer reduced to what paging needs: key, moment, digest, bytes.
+
+Only the key and the moment are decoded here, by a Struct of those fields alone: the rest of a row
+is read when the row turns out to be new. A row whose key cannot be read is still a row: its digest
+stands in for the key, so that it is counted and can be set aside.
+"""
+
+from collections.abc import Callable, Hashable
+from functools import cache
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from lcm_pipeline.model.endpoints import Endpoint
+from lcm_pipeline.model.json_split import SplitError, split_object
+from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.payloads import READ_ERRORS
+
+KeyReader = Callable[[bytes], tuple[Hashable, str | None]]
+
+
+def source_row(endpoint: Endpoint[Any, Any], raw: bytes) -> SourceRow:
+    """Read the key and the moment of one row; a row without a key gets ("?", digest)."""
+    return source_rows(endpoint, (raw,))[0]
+
+
+def source_rows(
+    endpoint: Endpoint[Any, Any], raws: tuple[bytes | msgspec.Raw, ...] | list[msgspec.Raw]
+) -> tuple[SourceRow, ...]:
+    """Read the rows of one answer, in the order sent."""
+    decode = _key_decoder(endpoint.row_type, endpoint.key_fields, endpoint.moment_field).decode
+    key_length = len(endpoint.key_fields)
+    rows = []
+    for item in raws:
+        raw = bytes(item)
+        digest = blake2b(raw, digest_size=16).digest()
+        try:
+            fields = msgspec.structs.astuple(decode(raw))
+        except READ_ERRORS:
+            fields = _fields_one_by_one(endpoint, raw)
+        key = fields[:key_length]
+        rows.append(
+            SourceRow(("?", digest) if None in key else key, fields[key_length], digest, raw)
+        )
+    return tuple(rows)
+
+
+def _fields_one_by_one(endpoint: Endpoint[Any, Any], raw: bytes) -> tuple[Any, ...]:
+    """Read what can be read of a row that cannot be read whole; the rest is None."""
+    try:
+        members = split_object(raw)
+    except SplitError:
+        members = {}
+    fields: list[Any] = []
+    for name in (*endpoint.key_fields, endpoint.moment_field):
+        decoder = _key_decoder(endpoint.row_type, (), name)
+        try:
+            member = b'{"%s":%s}' % (str(name).encode(), members[str(name)])
+            fields.append(msgspec.structs.astuple(decoder.decode(member))[0])
+        except (KeyError, *READ_ERRORS):
+            fields.append(None)
+    return tuple(fields)
+
+
+@cache
+def _key_decoder(
+    row_type: type[msgspec.Struct], key_fields: tuple[str, ...], moment_field: str | None
+) -> msgspec.json.Decoder[Any]:
+    """Build the decoder of a Struct with the key fields and, last, the moment."""
+    known = {field.name: field.type for field in msgspec.structs.fields(row_type)}
+    fields: list[tuple[str, Any, Any]] = [(name, known[name], None) for name in key_fields]
+    fields.append((moment_field or "_", known.get(moment_field or "_", str | None), None))
+    return msgspec.json.Decoder(msgspec.defstruct("RowKey", fields), strict=False)

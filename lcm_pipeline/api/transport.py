@@ -1,0 +1,343 @@
+"""Bytes over HTTP: one POST, one whole response within its time and size, or a TransportError.
+
+Here alone httpx and aiohttp are called. The transport is used without httpx's client around it,
+which costs nearly as much again as the request and adds nothing that this service needs (no
+cookies, no redirects). httpx-aiohttp reports a dropped connection as ConnectTimeout, so only the
+cause below tells whether a request was sent.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterable, Callable
+from contextlib import suppress
+from copy import copy
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urljoin, urlsplit
+
+import aiohttp
+import httpx
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from httpx_aiohttp import AiohttpTransport
+
+from lcm_pipeline.api.compression import CompressionError, SizeError, decompress
+from lcm_pipeline.api.errors import (
+    CertificateError,
+    TooLargeError,
+    TransportError,
+    scrub,
+)
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+
+# A connection idle for longer may have been dropped by the server without our noticing.
+KEEP_ALIVE_SECONDS = 15.0
+CONNECT_SECONDS = 20.0
+MEGABYTE = 2**20
+LARGEST_RESPONSE = 64 * MEGABYTE
+
+# Headers as long as these are a proxy's or a session's; more of them is no response.
+_LONGEST_HEADER = 256 * 1024
+_MOST_HEADERS = 1_000
+
+# The body of an error is not read, but a short one is fetched so that the connection can be kept.
+_DRAINED_BYTES = 64 * 1024
+_DRAINED_SECONDS = 2.0
+_LONGEST_LOCATION = 200
+
+# By the numbers of OpenSSL (X509_V_ERR_…): not yet valid, expired, another host, another address.
+_CLOCK_ADVICE = "the server's certificate has to be renewed, or this machine's clock is wrong"
+_HOST_ADVICE = "check the host in LCM_API_URL: the certificate is for another one"
+_CERTIFICATE_ADVICE = {9: _CLOCK_ADVICE, 10: _CLOCK_ADVICE, 62: _HOST_ADVICE, 64: _HOST_ADVICE}
+
+_NEVER_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    httpx.ConnectError,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+)
+
+
+class HttpResponse(NamedTuple):
+    """One HTTP response, read to its end; header names are lower case.
+
+    body: without its content codings; empty where the status is that of an error.
+    location: where a redirect points to, fit for a message.
+    """
+
+    status: int
+    content_type: str
+    retry_after: str | None
+    body: bytes
+    location: str | None = None
+
+    def __repr__(self) -> str:
+        """Name the answer without its body, which holds personal data and tokens."""
+        return f"<Reply {self.status} {self.content_type} {len(self.body)} bytes>"
+
+
+class Transport:
+    """Sends requests below one base address, whose path prefix is kept.
+
+    timeout: seconds for a whole response, from the request on. largest: bytes of its body, both
+    as sent and without its compression.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        timeout: float,
+        transport: httpx.AsyncBaseTransport,
+        largest: int = LARGEST_RESPONSE,
+    ) -> None:
+        self._base_url = base_url.rstrip("/") + "/"
+        self._transport = transport
+        self._timeout = timeout
+        self._largest = largest
+        connect = min(timeout, CONNECT_SECONDS)
+        self._extensions = {"timeout": {"connect": connect, "read": timeout, "write": timeout}}
+        self._requests: dict[str, tuple[httpx.Headers, httpx.Request]] = {}
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+
+    async def post(
+        self, path: str, headers: httpx.Headers, body: bytes, call_name: str
+    ) -> HttpResponse:
+        """Post the body below the base address; `asked` names the call in an error."""
+        request = self._request(path, headers, body)
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._transport.handle_async_request(request)
+                try:
+                    head = _read_head(response)
+                    if 200 <= response.status_code < 300:
+                        content = await self._read_body(response, head)
+                    else:
+                        content = b""
+                        await _drain(response)
+                finally:
+                    await response.aclose()
+            content = decompress(content, head.content_encoding, self._largest)
+        except SizeError:
+            megabytes = self._largest / MEGABYTE
+            answered = f"the response is larger than {megabytes:g} MB (LCM_MAX_ANSWER_MB)"
+            raise TooLargeError(call_name, answered) from None
+        except CompressionError as error:
+            raise TransportError(call_name, str(error)) from error
+        except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._transport_error(call_name, error) from error
+        location = self._location(head) if 300 <= response.status_code < 400 else None
+        return HttpResponse(
+            response.status_code, head.content_type, head.retry_after, content, location
+        )
+
+    async def _read_body(self, response: httpx.Response, head: "_Head") -> bytes:
+        """Read the body to its end; raises SizeError as soon as it is too large."""
+        if head.content_length > self._largest:
+            raise SizeError
+        parts: list[bytes] = []
+        size = 0
+        async for part in _stream(response):
+            size += len(part)
+            if size > self._largest:
+                raise SizeError
+            parts.append(part)
+        return b"".join(parts)
+
+    def _location(self, head: "_Head") -> str | None:
+        """Return a redirect's target without credentials, query and whatever looks personal."""
+        if head.location is None:
+            return None
+        try:
+            parts = urlsplit(urljoin(self._base_url, head.location.strip()))
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            return "an address that cannot be read"
+        segments = [scrub(segment.partition(";")[0]) for segment in parts.path.split("/")]
+        path = quote("/".join(segments), safe="/%:@[]-_.~")
+        netloc = scrub(host) if port is None else f"{scrub(host)}:{port}"
+        return f"{scrub(parts.scheme)}://{netloc}{path}"[:_LONGEST_LOCATION]
+
+    def _transport_error(self, call_name: str, error: Exception) -> TransportError:
+        cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
+        if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+            return _certificate_error(call_name, cause.certificate_error)
+        never_sent = isinstance(cause, _NEVER_SENT)
+        return TransportError(call_name, self._what_broke(cause), never_sent=never_sent)
+
+    def _what_broke(self, cause: BaseException) -> str:
+        """Say what broke without the library's own text, which may quote the request."""
+        match cause:
+            case aiohttp.ClientConnectorDNSError():
+                return "the host name is not known"
+            case aiohttp.ClientProxyConnectionError():
+                return "no connection to the proxy that the environment names"
+            case aiohttp.ClientHttpProxyError():
+                return f"the proxy refused to connect (HTTP {cause.status})"
+            case aiohttp.ClientConnectorSSLError():
+                return "no TLS connection: is the address one of https?"
+            case aiohttp.ConnectionTimeoutError() | httpx.PoolTimeout():
+                seconds = self._extensions["timeout"]["connect"]
+                return f"no connection within {seconds:g} s"
+            case TimeoutError() | httpx.TimeoutException():
+                return f"no whole response within {self._timeout:g} s (LCM_TIMEOUT)"
+            case _ if isinstance(cause, _NEVER_SENT):
+                return "no connection"
+            # The parser's own error lies below one that says no more than "bad message".
+            case HttpProcessingError() if isinstance(cause.__cause__ or cause, LineTooLong):
+                return f"a header of the response is longer than {_LONGEST_HEADER // 1024} KB"
+            case HttpProcessingError() | aiohttp.ClientResponseError():
+                return "what came is not an HTTP response"
+            case aiohttp.ClientPayloadError() | httpx.DecodingError():
+                return "the response was cut off"
+            case _:
+                return f"the connection broke ({type(cause).__name__})"
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    def _request(self, path: str, headers: httpx.Headers, body: bytes) -> httpx.Request:
+        """The request of that path and those headers with another body.
+
+        Only the first is built: httpx spends as long on building one as on sending it.
+        """
+        known = self._requests.get(path)
+        if known is None or known[0] is not headers:
+            # With a stream httpx adds no header: Host and Content-Length are aiohttp's to add.
+            empty = httpx.ByteStream(b"")
+            built = httpx.Request("POST", self._base_url + path, headers=headers, stream=empty)
+            known = self._requests[path] = (headers, built)
+        request = copy(known[1])
+        request.extensions = self._extensions
+        request.stream = httpx.ByteStream(body)
+        request.read()
+        return request
+
+
+class _Head(NamedTuple):
+    """The headers of a response that are looked at."""
+
+    content_type: str = ""
+    content_encoding: str = ""
+    content_length: int = 0
+    retry_after: str | None = None
+    location: str | None = None
+
+
+def _read_head(response: httpx.Response) -> _Head:
+    """Read them in one pass, where each look-up of httpx makes several."""
+    found: dict[bytes, str] = {}
+    for name, value in response.headers.raw:
+        lower = name.lower()
+        if lower not in _HEADERS:
+            continue
+        text = value.decode("utf-8", "replace")
+        # Codings may come in headers of their own, one after another.
+        is_further = lower == b"content-encoding" and lower in found
+        found[lower] = f"{found[lower]},{text}" if is_further else text
+    length = found.get(b"content-length", "")
+    return _Head(
+        found.get(b"content-type", ""),
+        found.get(b"content-encoding", ""),
+        int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0,
+        found.get(b"retry-after"),
+        found.get(b"location"),
+    )
+
+
+_HEADERS = frozenset(
+    (b"content-type", b"content-encoding", b"content-length", b"retry-after", b"location")
+)
+
+
+async def _drain(response: httpx.Response) -> None:
+    """Fetch a short body that nobody reads; whatever is wrong with it, the status stands."""
+    size = 0
+    with suppress(httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError):
+        async with asyncio.timeout(_DRAINED_SECONDS):
+            async for part in _stream(response):
+                size += len(part)
+                if size > _DRAINED_BYTES:
+                    return
+
+
+def _stream(response: httpx.Response) -> AsyncIterable[bytes]:
+    """The body as it is sent: httpx's own reading would decompress it without a limit."""
+    stream = response.stream
+    if not isinstance(stream, httpx.AsyncByteStream):
+        raise TypeError("the transport must stream")
+    return stream
+
+
+class _Response(aiohttp.ClientResponse):
+    """A response whose reason phrase can be written as UTF-8: httpx-aiohttp insists on that."""
+
+    async def start(self, connection: "Connection") -> aiohttp.ClientResponse:
+        started = await super().start(connection)
+        self.reason = (self.reason or "").encode("utf-8", "replace").decode()
+        return started
+
+
+def open_transport(
+    base_url: str,
+    connections: int,
+    on_connected: Callable[[], None] | None = None,
+    *,
+    proxy: str | None = None,
+    ca_file: Path | None = None,
+) -> httpx.AsyncBaseTransport:
+    """Make the transport with a keep-alive pool of that size.
+
+    on_connected: called in the requesting task each time that a new connection stands.
+    proxy: the address of the proxy to go through. ca_file: a PEM bundle to trust as well.
+    """
+    tls = _tls(ca_file)
+
+    def open_session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=connections, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=tls
+        )
+        # A shared session cookie would make ASP.NET answer our requests one after another.
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            response_class=_Response,
+            max_line_size=_LONGEST_HEADER,
+            max_field_size=_LONGEST_HEADER,
+            max_headers=_MOST_HEADERS,
+            trace_configs=None if on_connected is None else [_tracing(on_connected)],
+        )
+
+    through = None if proxy is None else httpx.Proxy(proxy)
+    return AiohttpTransport(verify=tls, proxy=through, client=open_session)
+
+
+@cache
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    """The context of all connections of the process: each costs a reading of all certificates."""
+    context = httpx.create_ssl_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
+
+
+def _tracing(on_connected: Callable[[], None]) -> aiohttp.TraceConfig:
+    tracing = aiohttp.TraceConfig()
+
+    async def tell(session: aiohttp.ClientSession, context: object, parameters: object) -> None:
+        on_connected()
+
+    tracing.on_connection_create_end.append(tell)
+    return tracing
+
+
+def _certificate_error(call_name: str, error: Exception) -> CertificateError:
+    why = scrub(str(getattr(error, "verify_message", ""))) or "no reason given"
+    answered = f"the server's certificate is not trusted ({why})"
+    advice = _CERTIFICATE_ADVICE.get(getattr(error, "verify_code", 0), CertificateError.advice)
+    return CertificateError(call_name, answered, advice)

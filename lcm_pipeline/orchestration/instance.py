@@ -1,0 +1,170 @@
+"""Dagster's own home and storage: a folder in LCM_HOME with SQLite, or Postgres.
+
+The home's `dagster.yaml` is the project's own with the storage added; it is made by whoever comes
+first, under a lock, since SQLite's tables can't be made by two processes at once. An address with
+a password goes through the environment, never into the file.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import sqlalchemy as sa
+
+from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.settings import Settings
+
+# Not LCM_*: that it would be a setting, and is none.
+_URL_VARIABLE = "DAGSTER_STORAGE_URL"
+# What Dagster relies on, whatever its role or its database sets: it writes, and reads times as UTC.
+_SESSION_OPTIONS = (
+    "-c default_transaction_read_only=off -c statement_timeout=0 -c idle_session_timeout=0"
+    " -c timezone=UTC -c standard_conforming_strings=on -c jit=off"
+)
+_REFUSED_OPTIONS = "unsupported startup parameter"
+# From here on the template says where a `dagster` command without DAGSTER_HOME records.
+_STORAGE_MARK = "# --- storage"
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+class DagsterStorageError(UsageError):
+    """Dagster has nowhere to note its runs; the message says where, what happened, what to do."""
+
+
+@contextmanager
+def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Dagster's instance of the settings; safe to open from many processes at once."""
+    _check_postgres(settings)
+    with _environment(instance_variables(settings)):
+        try:
+            instance = _open(settings)
+        except (OSError, sa.exc.SQLAlchemyError) as error:
+            raise DagsterStorageError(
+                f"Dagster cannot keep its runs in {instance_home(settings)} "
+                f"({str(error).splitlines()[0]}): set LCM_HOME to a folder that you may write to"
+            ) from error
+        with instance:
+            yield instance
+
+
+def instance_home(settings: Settings) -> Path:
+    """The folder that is DAGSTER_HOME."""
+    return settings.home_path / "dagster"
+
+
+def instance_variables(settings: Settings) -> dict[str, str]:
+    """The environment that a process of Dagster needs, besides LCM_*."""
+    variables = {
+        "DAGSTER_HOME": str(instance_home(settings)),
+        "DAGSTER_EVENT_BATCH_SIZE": "500",
+        "LCM_HOME": str(settings.home_path),
+    }
+    url = postgres_url(settings)
+    if url is not None:
+        variables[_URL_VARIABLE] = url
+    return variables
+
+
+def postgres_url(settings: Settings) -> str | None:
+    """LCM_DAGSTER_DATABASE_URL as Dagster takes it, proven to work; None without it.
+
+    Raises SQLAlchemyError or ValueError when it does not work.
+    """
+    if settings.dagster_database_url is None:
+        return None
+    _, _, address = settings.dagster_database_url.get_secret_value().partition("://")
+    # SQLAlchemy 2.1 takes postgresql:// for psycopg 3, and Dagster's NOTIFY then fails.
+    given = sa.make_url(f"postgresql+psycopg2://{address}")
+    given = given.update_query_dict({"client_encoding": "utf8"})
+    options = f"{_SESSION_OPTIONS} {' '.join(_listed(given.query.get('options')))}".strip()
+    try:
+        return _tried(given.update_query_dict({"options": options}))
+    except sa.exc.OperationalError as error:
+        if _REFUSED_OPTIONS not in str(error):
+            raise
+    # A pooler takes no options.
+    return _tried(given.difference_update_query(["options"]))
+
+
+@contextmanager
+def opening(settings: Settings) -> Iterator[Path]:
+    """DAGSTER_HOME, made and locked: two processes at once cannot make SQLite's tables."""
+    instance_home(settings).mkdir(parents=True, exist_ok=True)
+    with (instance_home(settings) / ".opening").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield prepare_home(settings)
+
+
+def prepare_home(settings: Settings) -> Path:
+    """Make DAGSTER_HOME and its dagster.yaml as the settings want them."""
+    home = instance_home(settings)
+    home.mkdir(parents=True, exist_ok=True)
+    shared, _, _ = _template().read_text(encoding="utf-8").partition(_STORAGE_MARK)
+    text = shared + _storage(settings, home)
+    path = home / "dagster.yaml"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        draft = home / f".dagster.yaml.{os.getpid()}"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    return home
+
+
+def _open(settings: Settings) -> dg.DagsterInstance:
+    with opening(settings) as home:
+        return dg.DagsterInstance.from_config(str(home))
+
+
+def _template() -> Path:
+    """The dagster.yaml beside the package in a checkout, or inside it in a wheel."""
+    inside = _PACKAGE / "dagster.yaml"
+    return inside if inside.exists() else _PACKAGE.parent / "dagster.yaml"
+
+
+def _storage(settings: Settings, home: Path) -> str:
+    if settings.dagster_database_url is not None:
+        return "storage: " + json.dumps({"postgres": {"postgres_url": {"env": _URL_VARIABLE}}})
+    event_log = {
+        "module": "lcm_pipeline.orchestration.event_log",
+        "class": "BatchingEventLog",
+        "config": {"base_dir": str(home / "history" / "runs")},
+    }
+    return "event_log_storage: " + json.dumps(event_log)
+
+
+def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else (value,) if value else ()
+
+
+def _tried(address: sa.URL) -> str:
+    sa.create_engine(address, poolclass=sa.NullPool).connect().close()
+    return address.render_as_string(hide_password=False)
+
+
+def _check_postgres(settings: Settings) -> None:
+    try:
+        postgres_url(settings)
+    except (sa.exc.SQLAlchemyError, ValueError) as error:
+        reason = str(getattr(error, "orig", None) or "it is no address").strip()
+        raise DagsterStorageError(
+            f"Dagster's own database cannot be used: {reason}. Check LCM_DAGSTER_DATABASE_URL, or "
+            "leave it out: then Dagster keeps its runs in LCM_HOME"
+        ) from None
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Dagster takes these from the process' environment alone."""
+    earlier = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in earlier.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,1 @@
+"""The write-back: profile updates from the outbox or a CSV file to the API."""

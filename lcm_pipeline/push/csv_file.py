@@ -1,0 +1,175 @@
+"""A CSV file to updates of profiles: a broken file is refused, a broken cell rejects its row.
+
+A file whose rows do not line up with its header may have any value in any column, so nothing of
+it is loaded. A cell that cannot be read costs its own row alone. Lines are physical lines of the
+file, and no message quotes a cell.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from itertools import chain
+from typing import Any, NoReturn
+
+from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.profiles import (
+    CLIENT_ID,
+    COLUMNS,
+    REQUESTED_BY,
+    FileRow,
+    Objection,
+    UpdateFile,
+)
+from lcm_pipeline.push.csv_cells import UnfitCellError, read_cell
+from lcm_pipeline.transform.profile_texts import strip_format_characters
+
+_SEPARATORS = (",", ";", "\t")
+_ALLOWED = (CLIENT_ID, *COLUMNS, REQUESTED_BY)
+_BLANK_LINE = re.compile(r'[\s,;"]*')
+# Excel's own hint, which it honours and never shows.
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[\s,;]*', re.IGNORECASE)
+_LINE_BREAK = re.compile(r"[\r\n]")
+
+# A line that it starts on, and its cells.
+_Record = tuple[int, list[str]]
+
+
+class UpdateFileError(UsageError):
+    """The file cannot be loaded; the message names the line and never quotes a value."""
+
+
+def read_updates(content: bytes) -> UpdateFile:
+    """Read a CSV file: a header, then one update in a line; an empty cell is None.
+
+    UTF-8 with or without a mark, or UTF-16 with one; comma, semicolon, tab, or what a line `sep=`
+    names. Raises UpdateFileError when the file is no such file or its rows do not line up.
+    """
+    records = _records(_decode(content))
+    header_line, header = next(records, (1, []))
+    if not header:
+        raise UpdateFileError("the file is empty: expected a header and rows")
+    columns = _columns(header_line, header)
+    rows = [
+        _row(line, columns, cells)
+        for line, cells in records
+        if _lines_up(line, cells, columns=columns)
+    ]
+    if not rows:
+        raise UpdateFileError("the file has a header and no rows")
+    return UpdateFile(tuple(columns.values()), rows, sha256(content).digest())
+
+
+def _decode(content: bytes) -> str:
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.end == len(content) and error.reason in (
+            "unexpected end of data",
+            "truncated data",
+        ):
+            problem = "the file is cut off in the middle of a character: export it again"
+        else:
+            problem = "the file is not UTF-8: save it as 'CSV UTF-8' (in Excel: Save as, CSV UTF-8)"
+        raise UpdateFileError(problem) from None
+
+
+def _records(text: str) -> Iterator[_Record]:
+    """Yield the records from the header on, each with the line that it starts on."""
+    lines: Iterator[str] = io.StringIO(text, newline="")
+    separator, before = None, 0
+    for line in lines:
+        hint = _SEPARATOR_LINE.fullmatch(line.strip("\r\n"))
+        if hint and separator is None:
+            separator = hint[1]
+        elif not _BLANK_LINE.fullmatch(line):
+            separator = separator or max(_SEPARATORS, key=line.count)
+            lines = chain([line], lines)
+            break
+        before += 1
+    # Strict, so that a quotation mark that is out of place is an error and not a guess.
+    reader = csv.reader(lines, delimiter=separator or ",", strict=True, skipinitialspace=True)
+    while True:
+        start = before + reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            _refuse_quotation_mark(start)
+        if any(_LINE_BREAK.search(cell.strip()) for cell in cells):
+            _refuse_quotation_mark(start)
+        yield start, cells
+
+
+def _refuse_quotation_mark(line: int) -> NoReturn:
+    raise UpdateFileError(
+        f"line {line}: a quotation mark is opened there and not closed on the same line, or stands"
+        " within a cell: it would swallow other cells or rows"
+    )
+
+
+def _columns(line: int, header: Sequence[str]) -> dict[int, str]:
+    """Return the names of the columns by their position; those without a name are left out."""
+    columns = {at: _plain_name(name) for at, name in enumerate(header) if _plain_name(name)}
+    names = list(columns.values())
+    unknown = [header[at].strip() for at, name in columns.items() if name not in _ALLOWED]
+    doubled = sorted({name for name in names if names.count(name) > 1 and name in _ALLOWED})
+    if len(unknown) == len(names):
+        # Without a header these would be somebody's name and phone.
+        raise UpdateFileError(
+            f"line {line} is no header: it may name {', '.join(_ALLOWED)}, separated by comma,"
+            " semicolon or tab"
+        )
+    if unknown:
+        raise UpdateFileError(
+            f"unknown columns: {', '.join(repr(name) for name in unknown)}. The header may name"
+            f" {', '.join(_ALLOWED)}"
+        )
+    if doubled:
+        raise UpdateFileError(f"columns named twice: {', '.join(doubled)}")
+    if CLIENT_ID not in names:
+        raise UpdateFileError(f"the column {CLIENT_ID} is missing")
+    if not set(names) & set(COLUMNS):
+        raise UpdateFileError(f"no column to update: give one of {', '.join(COLUMNS)}")
+    return columns
+
+
+def _plain_name(name: str) -> str:
+    """Return a column's name without differences of case, spaces and invisible characters."""
+    words = strip_format_characters(name).casefold().split()
+    return "_".join(words)
+
+
+def _lines_up(line: int, cells: Sequence[str], *, columns: dict[int, str]) -> bool:
+    """Whether a record is a row; a blank one is none. Refuses the file when it does not line up."""
+    filled = [at for at, cell in enumerate(cells) if cell.strip()]
+    if not filled:
+        return False
+    width = max(columns) + 1
+    if len(cells) < width:
+        raise UpdateFileError(
+            f"line {line}: the header has {width} cells and this row {len(cells)}: a row is cut off"
+            " or a separator is missing"
+        )
+    if nameless := [at for at in filled if at not in columns]:
+        raise UpdateFileError(
+            f"line {line}: cell {nameless[0] + 1} stands under no name of the header: a separator"
+            " too many, or a cell that should be in quotation marks"
+        )
+    return True
+
+
+def _row(line: int, columns: dict[int, str], cells: Sequence[str]) -> FileRow:
+    values: list[Any] = []
+    objections = []
+    for at, column in columns.items():
+        try:
+            values.append(read_cell(column, cells[at]))
+        except UnfitCellError as error:
+            values.append(None)
+            objections.append(Objection(str(error), column))
+    return FileRow(line, tuple(values), tuple(objections))

@@ -1,0 +1,192 @@
+"""Reading one client of a feed: from an assignment on the ledger to an outcome for staging."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+import msgspec
+
+from lcm_pipeline.api.paging import read_favourite_goods, read_page, source_row
+from lcm_pipeline.model.endpoints import FAVOURITE_GOODS
+from lcm_pipeline.model.pages import Ask, Page, SourceRow
+from lcm_pipeline.model.payloads import FavouriteGood, decode_row
+from lcm_pipeline.model.readings import Outcome, Task
+from lcm_pipeline.reading.errors import UnprovenReadingError
+from lcm_pipeline.reading.fingerprint import Known, Reading, pack_head, unpack_head
+from lcm_pipeline.reading.proof import prove_reading
+from lcm_pipeline.sync.feeds import Feed, Read
+from lcm_pipeline.sync.pages import drive, fetch_together
+from lcm_pipeline.sync.source import Source
+from lcm_pipeline.transform.headers import holds_any
+from lcm_pipeline.transform.rows import READ_ERRORS
+from lcm_pipeline.transform.values import latest_day
+
+# An offer is for a person to choose from: dozens of goods. An answer that never ends is bounded.
+_MOST_GOODS = 10_000
+# Enough to hide the latency of a client with many offers, few enough to leave room for others.
+_GOODS_AT_ONCE = 8
+
+
+async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
+    """Read one client; raises Unproven or what the API raises."""
+    read_at = datetime.now(UTC)
+    reading = await _read(source, feed, task)
+    goods = await _read_details(source, task, reading) if feed.has_details else {}
+    header = reading.header
+    if header is not None and not holds_any(header, feed.header_members):
+        # It tells nothing that is kept, so what is known of an earlier one stays.
+        header = None
+    digest = _digest(header)
+    has_header = digest is not None and digest != task.header_digest
+    read = Read(
+        task.client_id,
+        reading,
+        header if has_header else None,
+        goods,
+        source.zone,
+        source.window.last,
+        latest_day(read_at.astimezone(source.zone).date()),
+    )
+    assert feed.land is not None  # noqa: S101 - every feed of clients lands rows
+    landing = feed.land(read)
+    if reading.kind == "delta" and (landing.bad_rows or task.has_bad_rows):
+        # A row may have gone bad, or have been mended: only a whole reading tells what it replaces.
+        return await read_client_task(source, feed, replace(task, is_whole=True))
+    return Outcome(
+        task,
+        "done",
+        read_at,
+        landing=landing,
+        reading=reading.kind,
+        has_header=has_header,
+        single_page=reading.single_page,
+        source_total=reading.known.total,
+        fingerprint=reading.known.fingerprint,
+        head=pack_head(reading.known.head),
+        header_digest=digest,
+    )
+
+
+async def _read(source: Source, feed: Feed, task: Task) -> Reading:
+    async def fetch(ask: Ask) -> Page:
+        return await read_page(source.api, feed.endpoint, task.client_id, ask)
+
+    requests = prove_reading(
+        length=source.page_length,
+        habits=source.habits,
+        known=_known(task),
+        whole=task.is_whole,
+        keep_head=feed.has_details,
+        trusting=not source.distrusts,
+    )
+    return await drive(requests, fetch)
+
+
+def _known(task: Task) -> Known | None:
+    if task.source_total is None or task.fingerprint is None:
+        return None
+    return Known(task.source_total, task.fingerprint, unpack_head(task.head))
+
+
+async def _read_details(
+    source: Source, task: Task, reading: Reading
+) -> dict[int, tuple[SourceRow, ...]]:
+    """Read the goods of each offer that is new or changed, or of all when the audit asks."""
+    before = {entry.digest for entry in unpack_head(task.head)}
+    fresh = [row for row in reading.rows if task.is_whole or row.digest not in before]
+    ids = [key for row in fresh if isinstance(key := _offer_id(row), int)]
+    told = _goods_told(reading)
+    to_ask = [favourite_id for favourite_id in ids if favourite_id not in told]
+
+    async def read_goods(favourite_id: int) -> tuple[SourceRow, ...]:
+        return await _read_goods(source, task.client_id, favourite_id)
+
+    read = await fetch_together(to_ask, read_goods, at_once=_GOODS_AT_ONCE)
+    asked = dict(zip(to_ask, read, strict=True))
+    return {one: told[one] if one in told else asked[one] for one in ids}
+
+
+async def _read_goods(source: Source, client_id: int, favourite_id: int) -> tuple[SourceRow, ...]:
+    """Read the goods of one offer; that it has none needs a second look that agrees."""
+    goods = await _look_at_goods(source, client_id, favourite_id)
+    if not goods and await _look_at_goods(source, client_id, favourite_id):
+        raise UnprovenReadingError(
+            f"the goods of offer {favourite_id} differ from one look to the next"
+        )
+    return goods
+
+
+async def _look_at_goods(
+    source: Source, client_id: int, favourite_id: int
+) -> tuple[SourceRow, ...]:
+    """Read the goods of one offer to the end; they come without a total."""
+    ask = Ask(source.habits.base, source.page_length)
+    full_page = min(source.page_length, source.habits.largest_of_many or source.page_length)
+    rows: dict[object, SourceRow] = {}
+    received = 0
+    while True:
+        answer = await read_favourite_goods(source.api, client_id, favourite_id, ask)
+        if answer.page.suspicious:
+            raise UnprovenReadingError(
+                f"the goods of offer {favourite_id} came with a message each time"
+            )
+        fresh = [row for row in answer.page.rows if row.key not in rows]
+        rows.update((row.key, row) for row in fresh)
+        received += len(answer.page.rows)
+        if not fresh or len(answer.page.rows) < full_page:
+            return _of_offer(tuple(rows.values()), favourite_id, answer.offer_ids)
+        if received > _MOST_GOODS:
+            raise UnprovenReadingError(
+                f"the goods of offer {favourite_id} do not end: {received:,} rows came, and at most"
+                f" {_MOST_GOODS:,} are read"
+            )
+        ask = ask._replace(start=ask.start + len(answer.page.rows))
+
+
+def _of_offer(
+    rows: tuple[SourceRow, ...], favourite_id: int, offer_ids: frozenset[int]
+) -> tuple[SourceRow, ...]:
+    """The goods of this offer, where the server answered for several though one was asked."""
+    owners = {row.digest: _owner(row) for row in rows}
+    if offer_ids <= {favourite_id} or not set(owners.values()) <= offer_ids:
+        return rows
+    return tuple(row for row in rows if owners[row.digest] == favourite_id)
+
+
+def _goods_told(reading: Reading) -> dict[int, tuple[SourceRow, ...]]:
+    """Goods that came without being asked for, when their Id clearly names offers."""
+    if not reading.single_page or not reading.header:
+        return {}
+    try:
+        raws = msgspec.json.decode(reading.header, type=_Told).ListFavorites
+    except READ_ERRORS:
+        # Whatever it is, it is no list of goods: they are asked for.
+        return {}
+    rows = [source_row(FAVOURITE_GOODS, bytes(raw)) for raw in raws or ()]
+    offers = {_offer_id(row) for row in reading.rows}
+    goods: dict[int, list[SourceRow]] = {}
+    for row in rows:
+        owner = _owner(row)
+        if owner is None or owner not in offers:
+            return {}
+        goods.setdefault(owner, []).append(row)
+    return {owner: tuple(found) for owner, found in goods.items()}
+
+
+class _Told(msgspec.Struct):
+    ListFavorites: list[msgspec.Raw] | None = None
+
+
+def _owner(row: SourceRow) -> int | None:
+    try:
+        return decode_row(row.raw, FavouriteGood).Id
+    except READ_ERRORS:
+        return None
+
+
+def _offer_id(row: SourceRow) -> object:
+    return row.key[0] if isinstance(row.key, tuple) else None
+
+
+def _digest(header: bytes | None) -> bytes | None:
+    return None if header is None else blake2b(header, digest_size=16).digest()

@@ -1,0 +1,65 @@
+"""Drives a reading: sends the requests that it wants, several at once, and hands it the pages."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
+
+from lcm_pipeline.model.pages import Ask, Page
+from lcm_pipeline.reading.fingerprint import Reading
+from lcm_pipeline.reading.proof import Requests
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+Fetch = Callable[[Ask], Awaitable[Page]]
+
+
+async def drive(requests: Requests, fetch: Fetch) -> Reading:
+    """Run a reading to its end; raises what the reading or a request raises."""
+    asks = next(requests)
+    while True:
+        pages = await fetch_together(asks, fetch, at_once=len(asks))
+        try:
+            asks = requests.send(pages)
+        except StopIteration as stop:
+            reading: Reading = stop.value
+            return reading
+
+
+async def fetch_together(
+    items: Sequence[ItemT], fetch: Callable[[ItemT], Awaitable[ResultT]], *, at_once: int
+) -> list[ResultT]:
+    """Await `fetch` for each item, some at once, and return the results in order.
+
+    The first failure cancels the others and is raised.
+    """
+    if len(items) == 1:
+        return [await fetch(items[0])]
+    results: dict[int, ResultT] = {}
+    left = iter(enumerate(items))
+
+    async def work() -> None:
+        for at, item in left:
+            results[at] = await fetch(item)
+
+    tasks = [asyncio.ensure_future(work()) for _ in range(min(at_once, len(items)))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    return [results[at] for at in range(len(items))]
+
+
+async def any_true(calls: Iterable[Awaitable[bool]]) -> bool:
+    """Await some calls at once, until one returns True; the others are cancelled then."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        for task in asyncio.as_completed(tasks):
+            if await task:
+                return True
+    finally:
+        for one in tasks:
+            one.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return False

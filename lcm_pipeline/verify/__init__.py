@@ -1,0 +1,1 @@
+"""Compares the warehouse with the source again, and repairs what differs."""

@@ -1,0 +1,121 @@
+"""Holds the warehouse against what the source claimed, and against itself.
+
+These are the questions of the asset checks, of `lcm status` and of `lcm verify`; they only read.
+Totals: what a proven reading found = live rows + open quarantine, client by client.
+"""
+
+from typing import NamedTuple
+
+import pandas as pd
+import sqlalchemy as sa
+
+from lcm_pipeline.model.feeds import facts_of
+from lcm_pipeline.model.tables import CORE_TABLES, CoreTable
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.sync.feeds import FEEDS, Feed
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.queries import query
+
+MOST_LISTED = 20
+
+# Never shown where people look at samples.
+_PERSONAL = frozenset(
+    {"phone", "card_number", "out_number", "cheque_number", "coupon_number", "subject", "extra"}
+)
+
+
+class TotalDifference(NamedTuple):
+    """A client (or registration day) whose rows do not add up to what the source has."""
+
+    subject: str
+    source_total: int
+    warehouse_rows: int
+    quarantined_rows: int
+
+
+class TotalDifferences(NamedTuple):
+    """How many differ, and the first of them."""
+
+    total: int
+    listed: list[TotalDifference]
+
+
+class Completeness(NamedTuple):
+    """Clients registered by the end of a window, and those of them not read since it ended.
+
+    pending: as the reading failed, or none was made; deferred: as they were not due yet. A
+    registration day that was never read counts as one client that is pending. For registrations
+    all are days of the window.
+    """
+
+    clients: int
+    pending: int
+    deferred: int = 0
+
+
+def totals_differing(warehouse: Warehouse, feed_name: str) -> TotalDifferences:
+    """The clients of a feed whose source total is not live rows plus quarantine."""
+    kind = "days" if facts_of(feed_name).is_by_day else "clients"
+    table = _main_table(FEEDS[feed_name])
+    text = query(f"totals_of_{kind}").decode().format(table=table.name)
+    with warehouse.connect() as session:
+        rows = session.execute(text.encode(), {"endpoint": feed_name}).fetchall()
+    listed = [TotalDifference(str(row[0]), *row[1:]) for row in rows[:MOST_LISTED]]
+    return TotalDifferences(len(rows), listed)
+
+
+def duplicate_keys(warehouse: Warehouse, feed_name: str) -> int:
+    """Rows that are live twice: equal but for their business day."""
+    with warehouse.connect() as session:
+        counts = []
+        for table in FEEDS[feed_name].tables:
+            if table.date_column is None or table.name == "favourite_stats":
+                continue
+            key = ", ".join(table.identity)
+            text = (
+                f"select count(*) from (select from core.{table.name} where deleted_at is null"  # noqa: S608 - our own names
+                f" group by {key} having count(*) > 1) as doubled"
+            )
+            row = session.execute(text.encode()).fetchone()
+            counts.append(int(row[0]) if row else 0)
+    return sum(counts)
+
+
+def orphans(warehouse: Warehouse, feed_name: str) -> int:
+    """Live rows whose client the roster does not know."""
+    table = _main_table(FEEDS[feed_name])
+    text = (
+        f"select count(*) from core.{table.name} as facts where facts.deleted_at is null"  # noqa: S608 - our own names
+        " and not exists (select from core.clients where clients.client_id = facts.client_id)"
+    )
+    with warehouse.connect() as session:
+        row = session.execute(text.encode()).fetchone()
+    return int(row[0]) if row else 0
+
+
+def completeness(warehouse: Warehouse, feed_name: str, window: Window) -> Completeness:
+    """How many clients the last day of the window has, and how many of them it waits for."""
+    values = {"feed": feed_name, "first": window.first, "last": window.last}
+    with warehouse.connect() as session:
+        row = session.execute(query("completeness"), values).fetchone()
+    return Completeness(*row) if row else Completeness(0, 0)
+
+
+def preview(warehouse: Warehouse, table_name: str, window: Window, rows: int = 5) -> pd.DataFrame:
+    """A few rows of a table for the window's days, newest first, without personal data."""
+    table = next(table for table in CORE_TABLES if table.name == table_name)
+    columns = [
+        column
+        for column in table.table.columns
+        if column.name not in _PERSONAL and not column.info.get("landing_only")
+    ]
+    statement = sa.select(*columns).limit(rows)
+    if table.date_column is not None:
+        day = table.table.c[table.date_column]
+        statement = statement.where(day.between(window.first, window.last)).order_by(day.desc())
+    with warehouse.engine().connect() as connection:
+        return pd.read_sql(statement, connection)
+
+
+def _main_table(feed: Feed) -> CoreTable:
+    return feed.tables[0]

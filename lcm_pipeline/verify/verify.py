@@ -1,0 +1,136 @@
+"""Asks the API again and says which clients differ from the warehouse, and by which rows.
+
+Reads both sides and writes to neither: `mending` does. A row that changed since it was synced
+differs too: verify right after a sync to judge the sync, at any time to see how old the warehouse
+has become. Registrations are not compared, as each sync polls them anew.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import pandas as pd
+
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.model.readings import Outcome, Task
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.client import read_client_task
+from lcm_pipeline.sync.fan_out import FanOut
+from lcm_pipeline.sync.feeds import CLIENT_FEEDS, Feed
+from lcm_pipeline.sync.progress import LoggedProgress, Progress
+from lcm_pipeline.sync.source import Source
+from lcm_pipeline.verify.compare import Comparison, Difference, compare_clients
+from lcm_pipeline.warehouse.connection import Session, Warehouse
+from lcm_pipeline.warehouse.ingest.live_rows import draw_clients
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
+
+_CHUNK = 1_000
+_ADVICE = "Nothing was changed: run the same command again when the service answers"
+
+
+@dataclass
+class Verification:
+    """What was compared. unproven: readings that could not be compared. requests: sent for it."""
+
+    clients: int = 0
+    rows: int = 0
+    unproven: int = 0
+    requests: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether everything was compared, and nothing differs."""
+        return not self.differences and not self.unproven
+
+    def frame(self) -> pd.DataFrame:
+        """The differences as a table, by client."""
+        listed = sorted(self.differences, key=lambda d: (d.client_id, d.table, str(d.key)))
+        return pd.DataFrame(
+            {
+                "client": [d.client_id for d in listed],
+                "table": [d.table for d in listed],
+                "key": [", ".join(map(str, d.key)) for d in listed],
+                "what": [d.kind for d in listed],
+                "columns": [", ".join(d.columns) for d in listed],
+            }
+        )
+
+
+def verify_clients(
+    settings: Settings, warehouse: Warehouse, sample: int | None, progress: Progress | None = None
+) -> Verification:
+    """Compare a random sample of the roster, or all of it when `sample` is None.
+
+    Raises SyncError when the service gives no answer that can be used.
+    """
+    with warehouse.connect(application_name="lcm verify") as session:
+        drawn = draw_clients(session, sample)
+    return verify_these(settings, warehouse, drawn, progress)
+
+
+def verify_these(
+    settings: Settings,
+    warehouse: Warehouse,
+    client_ids: Sequence[int],
+    progress: Progress | None = None,
+) -> Verification:
+    """Compare some clients, feed by feed; memory holds what is in flight. Raises SyncError."""
+    verification = Verification(clients=len(client_ids))
+    telling = progress or LoggedProgress()
+    with ReconnectingSession(warehouse, "lcm verify") as reconnecting:
+        asyncio.run(_verify(settings, reconnecting, client_ids, telling, verification))
+    return verification
+
+
+async def _verify(
+    settings: Settings,
+    reconnecting: ReconnectingSession,
+    client_ids: Sequence[int],
+    progress: Progress,
+    verification: Verification,
+) -> None:
+    async with LoyaltyApi.from_settings(settings) as api:
+        for feed in CLIENT_FEEDS if client_ids else ():
+            source = Source(api, Window(date.max, date.max), settings.zone, settings.page_length)
+            verifier = _Verifier(feed, source, reconnecting, progress, verification)
+            progress.start(feed.name, len(client_ids), 0)
+            fan_out = FanOut(verifier.read, verifier.record, settings.concurrency, advice=_ADVICE)
+            await fan_out.run(_chunks(client_ids))
+            progress.finish(feed.name)
+        verification.requests += api.counts.requests
+
+
+@dataclass(frozen=True)
+class _Verifier:
+    """Reads clients of one feed in full, and compares what came instead of staging it."""
+
+    feed: Feed
+    source: Source
+    reconnecting: ReconnectingSession
+    progress: Progress
+    verification: Verification
+
+    async def read(self, task: Task) -> Outcome:
+        return await read_client_task(self.source, self.feed, task)
+
+    def record(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        proven = [outcome for outcome in outcomes if outcome.status == "done"]
+        self.verification.unproven += len(outcomes) - len(proven)
+        for comparison in self.reconnecting.run(lambda session: self._compare(session, proven)):
+            self.verification.rows += comparison.rows
+            self.verification.differences += comparison.differences
+        self.progress.advance(self.feed.name, len(outcomes))
+        return ()
+
+    def _compare(self, session: Session, outcomes: Sequence[Outcome]) -> list[Comparison]:
+        # Clients are made of registrations; here they bring a phone alone.
+        tables = [table for table in self.feed.tables if table.name != "clients"]
+        return [compare_clients(session, table, outcomes) for table in tables]
+
+
+def _chunks(client_ids: Sequence[int]) -> Iterator[Sequence[Task]]:
+    for at in range(0, len(client_ids), _CHUNK):
+        yield [Task(c, date.max, is_whole=True) for c in client_ids[at : at + _CHUNK]]

@@ -1,0 +1,190 @@
+"""As whom the server runs: Postgres refuses to run as root.
+
+As root it runs in a user namespace in which root is called nobody: no user is made, the files
+stay root's. Where namespaces are forbidden (many containers) it runs as the owner of the home or
+as nobody, and the folder is given to that account. Where that account may not enter a folder on
+the way (a checkout below /root), it keeps root's right to pass through folders, and no other. An
+ordinary user runs the server as himself.
+
+A process is tied to its parent only after it took its account, since the kernel forgets the tie
+when credentials change.
+"""
+
+import ctypes
+import os
+import pwd
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from lcm_pipeline.warehouse.embedded.folder import (
+    OWN_DATABASE,
+    EmbeddedPostgresError,
+    ServerFolder,
+)
+
+_CLONE_NEWUSER = 0x10000000
+_PR_SET_PDEATHSIG = 1
+_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
+_CAPABILITY_VERSION = 0x20080522
+# Containers often have no CAP_DAC_READ_SEARCH, which is the narrower one, but CAP_DAC_OVERRIDE.
+_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE = 2, 1
+_NOBODY = 65534
+_PROBE = 'cd "$1" && exec "$2" --version'
+
+
+@dataclass(frozen=True)
+class Account:
+    """An owner of files, and whether its programs run under nobody's name in a namespace.
+
+    capability: the one of root's that is kept, to pass through closed folders; 0 is none.
+    """
+
+    uid: int
+    gid: int
+    is_renamed: bool = False
+    capability: int = 0
+
+    def enter(self) -> None:
+        """Become this account; for a child between fork and exec."""
+        os.umask(0o077)
+        if self.is_renamed:
+            _rename_in_namespace()
+        elif self.uid != os.geteuid():
+            if self.capability:
+                # Else the new account loses it, and access(), which Postgres calls, ignores it.
+                _check(_libc().prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
+            os.setgroups([])
+            os.setgid(self.gid)
+            os.setuid(self.uid)
+            if self.capability:
+                _keep_only(self.capability)
+
+    def own(self, path: Path) -> None:
+        """Give one file or folder to this account."""
+        if path.lstat().st_uid != self.uid:
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+    def own_all(self, folder: Path) -> None:
+        """Give a folder and all in it to this account."""
+        self.own(folder)
+        for place, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                self.own(Path(place) / name)
+
+
+def choose_account(folder: ServerFolder, binaries: Path) -> Account:
+    """The first account that can run the programs and enter the home; the folder becomes its."""
+    tried = list(dict.fromkeys(_candidates(folder)))
+    for account in tried:
+        if _can_run(account, folder.home, binaries):
+            if folder.root.stat().st_uid != account.uid:
+                account.own_all(folder.root)
+            return account
+    names = ", ".join(dict.fromkeys(_name_of(account) for account in tried))
+    raise EmbeddedPostgresError(
+        f"Postgres does not run as root, and none of these could enter {folder.home} and run "
+        f"{binaries / 'postgres'}: {names}. Run as an ordinary user, put LCM_HOME and the Python "
+        f"environment where others may enter, {OWN_DATABASE}"
+    )
+
+
+def end_with_parent(parent: int) -> Callable[[], None]:
+    """A step before exec: ask for SIGTERM, Postgres' smart shutdown, when `parent` is killed."""
+    libc = _libc()
+
+    def tie() -> None:
+        if sys.platform == "linux":
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return tie
+
+
+def _candidates(folder: ServerFolder) -> Iterator[Account]:
+    if os.geteuid() != 0:
+        yield Account(os.geteuid(), os.getegid())
+        return
+    renamed = Account(0, os.getegid(), is_renamed=True)
+    for place in (folder.data_folder, folder.home):
+        if place.exists():
+            owner = place.stat()
+            yield Account(owner.st_uid, owner.st_gid) if owner.st_uid else renamed
+    yield renamed
+    nobody = _nobody()
+    yield nobody
+    for capability in _kept_capabilities():
+        yield replace(nobody, capability=capability)
+
+
+def _name_of(account: Account) -> str:
+    return "a user namespace" if account.is_renamed else f"uid {account.uid}"
+
+
+def _kept_capabilities() -> list[int]:
+    """Those of root's, of the two that let one pass through closed folders, that it has here."""
+    if sys.platform != "linux":
+        return []
+    status = Path("/proc/self/status").read_text("utf-8", "replace")
+    found = re.search(r"^CapPrm:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    permitted = int(found[1], 16) if found else 0
+    return [
+        number for number in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE) if permitted >> number & 1
+    ]
+
+
+def _can_run(account: Account, home: Path, binaries: Path) -> bool:
+    if os.geteuid() != 0:
+        return True
+    _libc()
+    command = ["/bin/sh", "-c", _PROBE, "probe", str(home), str(binaries / "postgres")]
+    try:
+        probe = subprocess.run(  # noqa: S603 - fixed program, paths as arguments
+            command, preexec_fn=account.enter, capture_output=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return probe.returncode == 0
+
+
+def _nobody() -> Account:
+    try:
+        entry = pwd.getpwnam("nobody")
+    except KeyError:
+        return Account(_NOBODY, _NOBODY)
+    return Account(entry.pw_uid, entry.pw_gid)
+
+
+def _rename_in_namespace() -> None:
+    uid, gid = os.geteuid(), os.getegid()
+    if sys.platform != "linux" or _libc().unshare(_CLONE_NEWUSER) != 0:
+        raise OSError(ctypes.get_errno(), "no user namespace")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{_NOBODY} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{_NOBODY} {gid} 1")
+
+
+def _keep_only(capability: int) -> None:
+    """Give up all other capabilities, and take this one along over exec; see capabilities(7)."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    # Twice effective, permitted, inheritable: the lower and the upper 32 capabilities.
+    sets = (ctypes.c_uint32 * 6)(*[1 << capability] * 3, 0, 0, 0)
+    _check(_libc().capset(header, sets))
+    _check(_libc().prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0))
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), "cannot keep a capability")
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

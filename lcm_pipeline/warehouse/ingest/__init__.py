@@ -1,0 +1,1 @@
+"""What a sync writes: runs, tasks, staging, and the publish into core and history."""

@@ -1,0 +1,276 @@
+"""The statements of a publish, composed from what `model.tables` says of a table.
+
+They run inside one transaction, over a view `incoming_<table>` of the staged rows that may be
+published. The surprising fact: rows are compared before they are written, so a row that did not
+change is not even locked.
+"""
+
+from datetime import date
+
+from psycopg import sql
+from psycopg.sql import SQL, Composed, Identifier, Literal
+
+from lcm_pipeline.model.tables import WHOLE_CLIENTS, CoreTable, NamedThing
+from lcm_pipeline.warehouse.ingest.runs import Run
+from lcm_pipeline.warehouse.ingest.tasks import staging_of
+
+
+def incoming_view(run: Run, table: CoreTable) -> Composed:
+    """The staged rows of the fetches that this publish takes; the view goes with `publishing`."""
+    return SQL(
+        "create or replace temp view {} as select {}, publishing.read_at, publishing.reading"
+        " from {} as staged join publishing"
+        " on publishing.client_id = staged.fetch_id and publishing.window_from = staged.fetch_day"
+    ).format(
+        _incoming(table),
+        _names([c for c in table.landing_columns if c != "extra"], "staged")
+        + SQL(", staged.extra::jsonb as extra"),
+        staging_of(run, table),
+    )
+
+
+def analyze_staged(run: Run, table: CoreTable) -> Composed:
+    """Tell the planner of the staged rows; of what they are joined by alone, which is cheaper."""
+    return SQL("analyze {} (fetch_id, fetch_day, {})").format(
+        staging_of(run, table), _names(table.key)
+    )
+
+
+def analyze_changed(table: CoreTable) -> Composed:
+    """The same of the rows that `collect_changed` has gathered."""
+    return SQL("analyze {} ({}, is_new, was_deleted)").format(_changed(table), _names(table.key))
+
+
+def incoming_days(table: CoreTable) -> Composed:
+    """Ask for the first and the last day of the incoming rows of a table with days."""
+    return SQL("select min({day}), max({day}) from {incoming}").format(
+        day=Identifier(table.date_column or ""), incoming=_incoming(table)
+    )
+
+
+def collect_changed(table: CoreTable, days: tuple[date, date] | None) -> Composed:
+    """Gather the incoming rows that are new, different, or were deleted.
+
+    days: the first and the last of the incoming rows. Written out, they spare the planner the
+    months that a day's rows cannot meet; None where rows have no day.
+    """
+    within: SQL | Composed = SQL("")
+    if days is not None:
+        within = SQL(" and stored.{} between {} and {}").format(
+            Identifier(table.date_column or ""), Literal(days[0]), Literal(days[1])
+        )
+    return SQL(
+        "create temp table {changed} on commit drop as select {columns},"
+        " stored.sync_run_id is null as is_new, stored.deleted_at is not null as was_deleted"
+        " from {incoming} as incoming left join core.{name} as stored on {same}{within}"
+        " where stored.sync_run_id is null or stored.deleted_at is not null"
+        " or ({theirs}) is distinct from ({ours})"
+    ).format(
+        within=within,
+        changed=_changed(table),
+        columns=_names(table.columns, "incoming"),
+        incoming=_incoming(table),
+        name=Identifier(table.name),
+        same=_equal(table.key, "stored", "incoming"),
+        theirs=_names(_values(table), "stored"),
+        ours=_names(_values(table), "incoming"),
+    )
+
+
+def collect_doubtful(table: CoreTable) -> Composed:
+    """Gather the clients of whose rows one may have moved here from another day.
+
+    A full reading needs none: the row of the old day is one that it did not bring. A delta brings
+    some rows of a client and the new total. A row that moved is new on its day, and was in the
+    total before: so is one that was in quarantine, and one that vanished took from the total. Thus
+    rows that are new here are never fewer than those that came on top, unless the source sent new
+    ones that went into quarantine; where they are as many, none has moved.
+    """
+    return SQL(
+        "create temp table {doubtful} on commit drop as select publishing.client_id"
+        " from publishing join {changed} as changed on changed.client_id = publishing.client_id"
+        " where publishing.reading <> 'full' and (changed.is_new or changed.was_deleted)"
+        " group by publishing.client_id, publishing.window_from, publishing.rows,"
+        " publishing.known_total, publishing.quarantined"
+        " having publishing.quarantined > 0"
+        " or count(*) is distinct from publishing.rows - publishing.known_total"
+    ).format(doubtful=_doubtful(table), changed=_changed(table))
+
+
+def collect_gone(table: CoreTable) -> Composed:
+    """Gather the keys of live rows that a covering reading did not bring, or brought elsewhere."""
+    gone = SQL(
+        "create temp table {gone} on commit drop as select {key} from core.{name} as stored"
+        " join {covered} as covered on {in_scope} where stored.deleted_at is null and not exists"
+        " (select from {incoming} as incoming where {same})"
+    ).format(
+        gone=_gone(table),
+        key=_names(table.key, "stored"),
+        name=Identifier(table.name),
+        covered=_covered(table),
+        in_scope=_equal(_scope(table), "stored", "covered"),
+        incoming=_incoming(table),
+        same=_equal(table.key, "stored", "incoming"),
+    )
+    return gone if table.date_column is None else gone + _moved_to_another_day(table)
+
+
+def count_lost(table: CoreTable) -> Composed:
+    """Count the gone rows that did not turn up on another day, or with another client.
+
+    Cards that are merged move a history to another client; it is not lost.
+    """
+    elsewhere = tuple(name for name in table.identity if name != "client_id")
+    return SQL(
+        "select count(*) from {gone} as gone where not exists"
+        " (select from {changed} as changed where {same})"
+    ).format(
+        gone=_gone(table),
+        changed=_changed(table),
+        same=_equal(elsewhere, "changed", "gone"),
+    )
+
+
+def store_history(table: CoreTable) -> Composed:
+    """Copy the versions that are about to be replaced or deleted into history."""
+    columns = (*table.columns, "sync_run_id", "first_seen_at", "synced_at", "deleted_at")
+    return SQL(
+        "insert into history.{name} ({columns}, valid_from, valid_to)"
+        " select {stored}, stored.synced_at, now() from core.{name} as stored join"
+        " (select {key} from {changed} where not is_new union select {key} from {gone}) as replaced"
+        " on {same}"
+    ).format(
+        name=Identifier(table.name),
+        columns=_names(columns),
+        stored=_names(columns, "stored"),
+        key=_names(table.key),
+        changed=_changed(table),
+        gone=_gone(table),
+        same=_equal(table.key, "stored", "replaced"),
+    )
+
+
+def write_changed(table: CoreTable) -> Composed:
+    """Insert or update the changed rows; parameter: the run.
+
+    Client by client: a join leaves them in no order, and each would go to another index page.
+    """
+    return SQL(
+        "insert into core.{name} ({columns}, sync_run_id, first_seen_at, synced_at)"
+        " select {columns}, %(run_id)s, now(), now() from {changed} order by {order}"
+        " on conflict ({key}) do update set {set}, deleted_at = null,"
+        " sync_run_id = excluded.sync_run_id, synced_at = excluded.synced_at"
+    ).format(
+        name=Identifier(table.name),
+        columns=_names(table.columns),
+        changed=_changed(table),
+        order=_names(table.identity),
+        key=_names(table.key),
+        set=_assignments(_values(table)),
+    )
+
+
+def mark_gone(table: CoreTable) -> Composed:
+    """Mark the gone rows as deleted; parameter: the run."""
+    return SQL(
+        "update core.{name} as stored set deleted_at = now(), synced_at = now(),"
+        " sync_run_id = %(run_id)s from {gone} as gone where {same}"
+    ).format(
+        name=Identifier(table.name), gone=_gone(table), same=_equal(table.key, "stored", "gone")
+    )
+
+
+def store_names(thing: NamedThing) -> Composed:
+    """Take over names from incoming rows, the newest; parameter: the run."""
+    return SQL(
+        "insert into core.{name} as stored"
+        " ({columns}, named_at, sync_run_id, first_seen_at, synced_at)"
+        " select distinct on ({key}) {theirs}, {moment}, %(run_id)s, now(), now() from {source}"
+        " where {key} is not null and {label} <> ''"
+        " order by {key}, {moment} desc, {label} desc"
+        " on conflict ({own_key}) do update set {set}, named_at = excluded.named_at,"
+        " sync_run_id = excluded.sync_run_id, synced_at = excluded.synced_at"
+        " where (excluded.named_at, excluded.name) > (stored.named_at, stored.name)"
+    ).format(
+        name=Identifier(thing.name),
+        columns=_names(tuple(thing.columns)),
+        theirs=_names(tuple(thing.columns.values())),
+        key=Identifier(thing.columns[thing.key]),
+        own_key=Identifier(thing.key),
+        label=Identifier(thing.columns["name"]),
+        moment=Identifier(thing.moment),
+        source=Identifier(f"incoming_{thing.source}"),
+        set=_assignments([name for name in thing.columns if name != thing.key]),
+    )
+
+
+def moves_within_clients(table: CoreTable) -> bool:
+    """Whether the total of a client tells that none of its rows moved to another day."""
+    return table.date_column is not None and table.covered_by is WHOLE_CLIENTS
+
+
+def _moved_to_another_day(table: CoreTable) -> Composed:
+    assert table.date_column is not None  # noqa: S101 - asked by collect_gone
+    # Each row is looked up in all months: for those who came to a thousand rows, a long time.
+    among: SQL | Composed = SQL("")
+    if moves_within_clients(table):
+        among = SQL(
+            " join {doubtful} as doubtful on doubtful.client_id = changed.client_id"
+        ).format(doubtful=_doubtful(table))
+    return SQL(
+        " union select {key} from {changed} as changed{among} join core.{name} as stored on {same}"
+        " where stored.{day} <> changed.{day} and stored.deleted_at is null"
+        " and (changed.is_new or changed.was_deleted)"
+    ).format(
+        among=among,
+        key=_names(table.key, "stored"),
+        name=Identifier(table.name),
+        changed=_changed(table),
+        same=_equal(table.identity, "stored", "changed"),
+        day=Identifier(table.date_column),
+    )
+
+
+def _values(table: CoreTable) -> list[str]:
+    return [name for name in table.columns if name not in table.key]
+
+
+def _scope(table: CoreTable) -> tuple[str, ...]:
+    return table.covered_by.columns if table.covered_by else ()
+
+
+def _covered(table: CoreTable) -> Identifier:
+    return Identifier(table.covered_by.relation if table.covered_by else "")
+
+
+def _incoming(table: CoreTable) -> Identifier:
+    return Identifier(f"incoming_{table.name}")
+
+
+def _changed(table: CoreTable) -> Identifier:
+    return Identifier(f"changed_{table.name}")
+
+
+def _doubtful(table: CoreTable) -> Identifier:
+    return Identifier(f"doubtful_{table.name}")
+
+
+def _gone(table: CoreTable) -> Identifier:
+    return Identifier(f"gone_{table.name}")
+
+
+def _names(names: tuple[str, ...] | list[str], relation: str | None = None) -> Composed:
+    parts = [Identifier(relation, name) if relation else Identifier(name) for name in names]
+    return sql.SQL(", ").join(parts)
+
+
+def _equal(names: tuple[str, ...], left: str, right: str) -> Composed:
+    return SQL(" and ").join(
+        SQL("{} = {}").format(Identifier(left, name), Identifier(right, name)) for name in names
+    )
+
+
+def _assignments(names: list[str]) -> Composed:
+    return SQL(", ").join(
+        SQL("{} = {}").format(Identifier(name), Identifier("excluded", name)) for name in names
+    )

@@ -1,0 +1,289 @@
+"""Publishing a run: everything that it proved flips in one transaction, or nothing does.
+
+A fetch is taken when its staged records are all there and nobody published the same client since
+it was read; otherwise it is read again, or counts as superseded by a newer reading. While some
+have to be read again nothing is published, or a reader would see a part of the day. One advisory
+lock lets publishes follow each other; readers are never locked out.
+
+Three fuses hold what is about to be written against what is stored, since a source that fails may
+answer like one that is right: rows that vanish, phones that vanish, a roster that grows suddenly.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.model.feeds import facts_of
+from lcm_pipeline.model.tables import NAMED_THINGS, WHOLE_OFFERS, CoreTable
+from lcm_pipeline.warehouse.ingest import merge as upserts
+from lcm_pipeline.warehouse.ingest.runs import Run
+from lcm_pipeline.warehouse.ingest.tasks import staging_of
+from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions, months_ahead
+from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.sessions import grant_memory
+
+_LOCK = 0x6C636D03
+# So many rows may vanish whatever their share, unless they are more than half: in a programme of
+# a dozen leads, one that is deleted as spam would stop each sync from then on.
+_FEW_ROWS = 10
+# So many clients may always register on a day: the opening of a programme is no failure.
+_FEW_CLIENTS = 10_000
+
+
+class PublishRefused(Exception):  # noqa: N818 - the name that the message completes
+    """A fuse tripped, or rows have no plausible day; nothing was written.
+
+    The message says what would have happened, and what to do when the source is right.
+    """
+
+
+@dataclass(frozen=True)
+class Published:
+    """What one publish did. again: fetches that have to be read again before they can be taken."""
+
+    written: int
+    deleted: int
+    again: int
+
+
+def publish(
+    session: psycopg.Connection,
+    run: Run,
+    tables: Sequence[CoreTable],
+    *,
+    delete_fuse: float,
+    growth_fuse: float = 0,
+    partly: bool = False,
+) -> Published:
+    """Publish what the run has proven, unless some has to be read again before.
+
+    delete_fuse: share of the covered rows, and of the covered phones, that may vanish. growth_fuse:
+    how many times the known clients may register on a day; 0 is no limit. partly: publish what
+    there is even then. An autocommit session. Raises PublishRefused.
+    """
+    for table in tables:
+        _prepare_partitions(session, run, table)
+    with _alone(session), session.transaction():
+        grant_memory(session)
+        again = _select_fetches(session, run, tables)
+        if again and not partly:
+            return Published(0, 0, again)
+        _open_views(session, run, tables)
+        general = [table for table in tables if table.publish_query is None]
+        for table in general:
+            _collect(session, table)
+        _check_vanished_rows(session, run, general[0], delete_fuse)
+        if any(table.name == "clients" for table in tables):
+            _check_vanished_phones(session, run, delete_fuse)
+            _check_growth(session, run, growth_fuse)
+        written = sum(_write(session, run, table) for table in general)
+        deleted = sum(_delete(session, run, table) for table in general)
+        written += _follow_up(session, run, tables)
+        _settle(session, run, written, deleted)
+    return Published(written, deleted, again)
+
+
+@contextmanager
+def _alone(session: psycopg.Connection) -> Iterator[None]:
+    """Hold the publish lock, from before the transaction: now() of one that had to wait would lie
+    before what the other one wrote.
+    """
+    session.execute("select pg_advisory_lock(%s)", (_LOCK,))
+    try:
+        yield
+    finally:
+        # A session that is lost, or that an interrupt left busy, is closed, and that unlocks too.
+        if session.info.transaction_status is TransactionStatus.IDLE:
+            session.execute("select pg_advisory_unlock(%s)", (_LOCK,))
+
+
+def _prepare_partitions(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
+    if table.has_history:
+        ensure_partitions(session, "history", table.name, months_ahead())
+    if table.date_column is None:
+        return
+    rows = session.execute(
+        SQL("select distinct date_trunc('month', {})::date from {}").format(
+            Identifier(table.date_column), staging_of(run, table)
+        )
+    )
+    months = [row[0] for row in rows.fetchall()]
+    try:
+        ensure_partitions(session, "core", table.name, [*months, *months_ahead()])
+    except MonthsRefused as refused:
+        # The transform sets such rows aside; these were staged before it did.
+        raise PublishRefused(
+            f"{run.feed}: {refused}. Nothing was published. Run the same command again: it reads"
+            " them anew, and puts them into quarantine"
+        ) from refused
+
+
+def _select_fetches(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
+    """Make `publishing`, the fetches to take; returns how many have to be read again."""
+    for table in tables:
+        session.execute(upserts.analyze_staged(run, table))
+    counts = SQL(" union all ").join(
+        SQL("select fetch_id, fetch_day, count(*) as staged from {} group by 1, 2").format(
+            staging_of(run, table)
+        )
+        for table in tables
+    )
+    session.execute(
+        SQL(
+            "create temp table staged_counts on commit drop as"
+            " select fetch_id, fetch_day, sum(staged)::int as staged from ({}) as counted"
+            " group by 1, 2"
+        ).format(counts)
+    )
+    kind = "days" if facts_of(run.feed).is_by_day else "clients"
+    values = {"run_id": run.run_id, "endpoint": run.feed}
+    session.execute(query(f"judge_{kind}"), values)
+    session.execute(query("select_fetches"), values)
+    row = session.execute(
+        "select count(*) from sync.fetches where run_id = %(run_id)s and status = 'pending'", values
+    ).fetchone()
+    session.execute(
+        "create temp table publishing on commit drop as select * from judged where verdict = 'take'"
+    )
+    session.execute("analyze publishing")
+    return int(row[0]) if row else 0
+
+
+def _open_views(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
+    for table in tables:
+        session.execute(upserts.incoming_view(run, table))
+    session.execute(query("cover"))
+    if any(table.covered_by is WHOLE_OFFERS for table in tables):
+        session.execute(query("cover_offers"))
+
+
+def _collect(session: psycopg.Connection, table: CoreTable) -> None:
+    days = None
+    if table.date_column is not None:
+        found = session.execute(upserts.incoming_days(table)).fetchone()
+        days = found if found and found[0] else None
+    session.execute(upserts.collect_changed(table, days))
+    session.execute(upserts.analyze_changed(table))
+    if upserts.moves_within_clients(table):
+        session.execute(upserts.collect_doubtful(table))
+        session.execute(SQL("analyze {}").format(Identifier(f"doubtful_{table.name}")))
+    session.execute(upserts.collect_gone(table))
+    session.execute(SQL("analyze {}").format(Identifier(f"gone_{table.name}")))
+
+
+def _check_vanished_rows(
+    session: psycopg.Connection, run: Run, table: CoreTable, delete_fuse: float
+) -> None:
+    lost = session.execute(upserts.count_lost(table)).fetchone()
+    covered = session.execute("select coalesce(sum(known_total), 0) from publishing").fetchone()
+    lost_rows, covered_rows = (int(row[0]) if row else 0 for row in (lost, covered))
+    if _is_too_much(lost_rows, covered_rows, delete_fuse):
+        raise PublishRefused(
+            f"{run.feed}: the source no longer has {lost_rows:,} of {covered_rows:,} rows,"
+            f" {_advise_delete_fuse(lost_rows, covered_rows, delete_fuse)}"
+        )
+
+
+def _check_vanished_phones(session: psycopg.Connection, run: Run, delete_fuse: float) -> None:
+    """A phone that an answer leaves out stays; this is about answers that say there is none."""
+    row = session.execute(query("count_vanished_phones")).fetchone()
+    lost, covered = (int(row[0]), int(row[1])) if row else (0, 0)
+    if _is_too_much(lost, covered, delete_fuse):
+        raise PublishRefused(
+            f"{run.feed}: the source no longer has the phone of {lost:,} of {covered:,} clients,"
+            f" {_advise_delete_fuse(lost, covered, delete_fuse)}"
+        )
+
+
+def _is_too_much(lost: int, covered: int, delete_fuse: float) -> bool:
+    few = min(_FEW_ROWS, covered / 2) if delete_fuse > 0 else 0
+    return lost > max(few, delete_fuse * covered)
+
+
+def _advise_delete_fuse(lost: int, covered: int, delete_fuse: float) -> str:
+    return (
+        f"which is more than LCM_DELETE_FUSE allows ({delete_fuse:.1%}). Nothing was published. If"
+        " the source is right, run again with a larger LCM_DELETE_FUSE, such as"
+        f" {min(1.0, lost / max(1, covered) + 0.01):.2f}"
+    )
+
+
+def _check_growth(session: psycopg.Connection, run: Run, growth_fuse: float) -> None:
+    """Each new client costs requests from now on, in each feed and each run.
+
+    A day that was never polled stands alone, so that years may be filled in at once; days that were
+    polled before are one, since few should turn up on them.
+    """
+    found = session.execute(query("count_new_clients")).fetchone() if growth_fuse else None
+    if found is None or found[1] <= _FEW_CLIENTS:
+        return
+    day, new = found
+    row = session.execute("select count(*) from core.clients").fetchone()
+    known = int(row[0]) if row else 0
+    if known and new > growth_fuse * known:
+        raise PublishRefused(
+            f"{run.feed}: {new:,} new clients registered on"
+            f" {day or 'days that were polled before'}, beside {known:,} that are known, which is"
+            f" more than LCM_GROWTH_FUSE allows ({growth_fuse:g} times as many;"
+            f" {_FEW_CLIENTS:,} may always come). Nothing was published. If the source is right,"
+            f" run again with a larger LCM_GROWTH_FUSE, such as {ceil(new / known)}, or with 0 for"
+            " no limit"
+        )
+
+
+def _write(session: psycopg.Connection, run: Run, table: CoreTable) -> int:
+    if table.has_history:
+        session.execute(upserts.store_history(table))
+    return session.execute(upserts.write_changed(table), {"run_id": run.run_id}).rowcount
+
+
+def _delete(session: psycopg.Connection, run: Run, table: CoreTable) -> int:
+    return session.execute(upserts.mark_gone(table), {"run_id": run.run_id}).rowcount
+
+
+def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
+    """Publish the tables that have a query of their own, and the names that rows tell."""
+    names = {table.name for table in tables}
+    values = {"run_id": run.run_id, "last": run.window.last}
+    written = 0
+    for table in tables:
+        if table.publish_query is not None:
+            written += session.execute(query(table.publish_query), values).rowcount
+    for thing in NAMED_THINGS:
+        if thing.source in names:
+            session.execute(upserts.store_names(thing), values)
+    if "operations" in names:
+        session.execute(query("note_changed_clients"))
+    if "registrations" in names:
+        session.execute(query("publish_cards"), values)
+    if "favourite_goods" in names:
+        session.execute(query("publish_goods"), values)
+        session.execute(query("delete_goods_of_deleted_offers"), values)
+    return written
+
+
+def _settle(session: psycopg.Connection, run: Run, written: int, deleted: int) -> None:
+    """Remember the proven state, close the fetches, and note the days as published."""
+    kind = "days" if facts_of(run.feed).is_by_day else "clients"
+    values = {
+        "run_id": run.run_id,
+        "endpoint": run.feed,
+        "first": run.window.first,
+        "last": run.window.last,
+        "written": written,
+        "deleted": deleted,
+    }
+    for name in (
+        "resolve_quarantine",
+        f"remember_{kind}",
+        f"leave_pending_{kind}",
+        "settle_fetches",
+        "settle_run",
+        "publish_window_days",
+    ):
+        session.execute(query(name), values)

@@ -1,0 +1,1 @@
+"""The marts: installed from sql/marts and refreshed with what changed."""

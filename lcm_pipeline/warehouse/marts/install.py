@@ -1,0 +1,152 @@
+"""Installs the marts: what the files of sql/marts make, in the order in which they read.
+
+A file that is installed and has not changed since is left alone. The surprising fact: a mart that
+is stored cannot be replaced, so it and those that read it are dropped, made again and filled in
+one transaction; readers of these wait meanwhile, and whoever could read them can read them after.
+"""
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.warehouse.marts.definitions import Mart, marts
+from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
+from lcm_pipeline.warehouse.marts.refresh import forget_refreshes
+from lcm_pipeline.warehouse.sessions import grant_memory
+
+_INSTALLED = "select name, checksum from public.lcm_marts"
+
+_REMEMBER = """
+insert into public.lcm_marts (name, checksum) values (%s, %s)
+on conflict (name) do update set checksum = excluded.checksum, installed_at = now()
+"""
+
+_PRESENT = """
+select relname, case relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end
+from pg_class
+where relnamespace = 'mart'::regnamespace and relkind in ('v', 'm', 'r') and relname = any(%s)
+"""
+
+_GRANTS = """
+select c.relname, pg_get_userbyid(nullif(granted.grantee, 0)), granted.privilege_type
+from pg_class c
+cross join aclexplode(c.relacl) as granted
+where c.relnamespace = 'mart'::regnamespace and granted.grantee <> c.relowner
+"""
+
+_OTHERS = """
+select c.oid::regclass::text from pg_class c
+where c.relkind in ('v', 'm')
+  and c.relnamespace <> 'refresh'::regnamespace
+  and not (c.relnamespace = 'mart'::regnamespace and c.relname = any(%s))
+"""
+
+_LOADER_TAKES_OVER = """
+select exists (select from pg_roles where rolname = 'lcm_loader')
+  and pg_has_role(current_user, (select oid from pg_roles where rolname = 'lcm_loader'), 'member')
+"""
+
+
+class MartInUseError(Exception):
+    """A mart cannot be made anew, as something of others is built on it; nothing was changed."""
+
+
+def are_behind(session: psycopg.Connection) -> bool:
+    """Whether a mart is missing, has changed, or is there no longer."""
+    return _installed(session) != {mart.name: mart.checksum for mart in marts()}
+
+
+def install_marts(session: psycopg.Connection) -> list[str]:
+    """Bring the marts up to date in one transaction; returns the names of those that changed.
+
+    Raises MartInUseError or psycopg.Error; then nothing has changed.
+    """
+    with session.transaction():
+        installed = _installed(session)
+        wanted = marts()
+        changed = [mart for mart in wanted if installed.get(mart.name) != mart.checksum]
+        surplus = installed.keys() - {mart.name for mart in wanted}
+        if surplus or not _replace(session, changed):
+            _make_anew(session, _with_readers(wanted, changed), surplus)
+        for mart in wanted:
+            session.execute(_REMEMBER, (mart.name, mart.checksum))
+        session.execute("delete from public.lcm_marts where name = any(%s)", (list(surplus),))
+    return [mart.name for mart in changed]
+
+
+def _installed(session: psycopg.Connection) -> dict[str, str]:
+    rows = session.execute(_INSTALLED).fetchall()
+    return {str(name): str(checksum) for name, checksum in rows}
+
+
+def _replace(session: psycopg.Connection, changed: list[Mart]) -> bool:
+    """Replace views in place; False, and nothing done, when they are stored or have new columns."""
+    if any(mart.kind != "view" for mart in changed):
+        return False
+    try:
+        with session.transaction():
+            for mart in changed:
+                session.execute(mart.text.encode())
+    except (psycopg.errors.InvalidTableDefinition, psycopg.errors.WrongObjectType):
+        return False
+    return True
+
+
+def _with_readers(wanted: list[Mart], changed: list[Mart]) -> list[Mart]:
+    """The changed marts and all that read them, in order."""
+    affected = {mart.name for mart in changed}
+    for mart in wanted:
+        if affected.intersection(mart.reads):
+            affected.add(mart.name)
+    return [mart for mart in wanted if mart.name in affected]
+
+
+def _make_anew(session: psycopg.Connection, anew: list[Mart], surplus: set[str]) -> None:
+    """Drop some marts and make them again; nothing of anyone else goes with them."""
+    grants = session.execute(_GRANTS).fetchall()
+    _drop(session, [*surplus, *(mart.name for mart in anew)])
+    grant_memory(session)
+    has_tables = any(mart.kind == "table" for mart in anew)
+    keeper = IncrementalRefresher.of_everyone(session) if has_tables else None
+    owner_is_loader = session.execute(_LOADER_TAKES_OVER).fetchone() == (True,)
+    for mart in anew:
+        session.execute(mart.text.encode())
+        if keeper is not None and mart.kind == "table":
+            keeper.replace(mart)
+        if mart.kind != "view" and owner_is_loader:
+            session.execute(
+                SQL("alter table {} owner to lcm_loader").format(Identifier("mart", mart.name))
+            )
+    if keeper is not None:
+        keeper.close()
+    forget_refreshes(session, [mart.name for mart in anew])
+    present = {mart.name for mart in anew}
+    for name, role, privilege in grants:
+        if name in present:
+            session.execute(
+                SQL("grant {} on {} to {}").format(
+                    SQL(privilege),
+                    Identifier("mart", name),
+                    SQL("public") if role is None else Identifier(role),
+                )
+            )
+
+
+def _drop(session: psycopg.Connection, names: list[str]) -> None:
+    others = _others(session)
+    for name, kind in session.execute(_PRESENT, (names,)).fetchall():
+        # A mart may be gone by now, with one that it read.
+        session.execute(
+            SQL("drop {} if exists {} cascade").format(SQL(kind), Identifier("mart", name))
+        )
+    for name in names:
+        session.execute(SQL("drop view if exists {} cascade").format(Identifier("refresh", name)))
+    if lost := others - _others(session):
+        raise MartInUseError(
+            f"{min(lost)} is no mart of ours and reads one that has to be made anew: drop it, run"
+            " this again, and make it anew"
+        )
+
+
+def _others(session: psycopg.Connection) -> set[str]:
+    ours = list(_installed(session))
+    return {name for (name,) in session.execute(_OTHERS, (ours,)).fetchall()}

@@ -1,0 +1,134 @@
+"""Brings the stored marts up to date: all of a call tell of one state of the warehouse.
+
+One transaction at repeatable read: readers see the old answers until they see the new ones, and
+are never locked out. Tables compute the clients and days that changed (`mart_keeping`); a
+materialized view is computed whole, and the rows that differ are written. The surprising fact: the
+state that a mart tells of is remembered as a digest, and an equal state is not computed again.
+"""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import IsolationLevel
+from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts.definitions import Mart, marts
+from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
+from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
+
+_LOCK = 0x6C636D04
+# What is pending, in quarantine, or seen again unchanged is told by runs that write no row.
+_ALWAYS = frozenset({"data_completeness", "leads_sla", "restatements"})
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What became of one mart. rows: that it has, or, of a table, that were written anew.
+
+    is_skipped: it told of the present state already.
+    """
+
+    name: str
+    rows: int
+    seconds: float
+    is_skipped: bool = False
+
+
+def refresh_marts(
+    warehouse: Warehouse, names: Collection[str] | None = None, *, everything: bool = False
+) -> list[Refreshed]:
+    """Refresh some marts, or all; returns what was done, each mart after those that it reads.
+
+    everything: compute also what looks up to date. Raises psycopg.Error; then nothing has changed.
+    """
+    wanted = [mart for mart in marts() if names is None or mart.name in names]
+    if any(mart.kind == "table" for mart in wanted):
+        # A client that changed is noted once for all tables.
+        wanted = [mart for mart in marts() if mart in wanted or mart.kind == "table"]
+    wanted = [mart for mart in wanted if mart.kind != "view"]
+    with ReconnectingSession(warehouse, "lcm marts") as reconnecting:
+        return reconnecting.run(lambda session: _refresh_alone(session, wanted, everything))
+
+
+def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
+    """Let the next refresh compute these marts, whatever it thinks of the state."""
+    session.execute(
+        "update refresh.marts set signature = 'forgotten' where name = any(%s)", (list(names),)
+    )
+
+
+def _refresh_alone(
+    session: psycopg.Connection, wanted: list[Mart], everything: bool
+) -> list[Refreshed]:
+    """The lock is taken before the transaction, or that would tell of the time before the wait."""
+    session.execute("select pg_advisory_lock(%s)", (_LOCK,))
+    session.isolation_level = IsolationLevel.REPEATABLE_READ
+    try:
+        with session.transaction():
+            grant_memory(session)
+            return _refresh(session, wanted, everything)
+    finally:
+        # A session that is lost is closed, and that unlocks too.
+        if session.info.transaction_status is TransactionStatus.IDLE:
+            session.isolation_level = None
+            session.execute("select pg_advisory_unlock(%s)", (_LOCK,))
+
+
+def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) -> list[Refreshed]:
+    row = session.execute(query("mart_signature")).fetchone()
+    signature = row[0] if row else ""
+    known = set() if everything else _known(session, signature)
+    tables = {mart.name for mart in wanted if mart.kind == "table"}
+    keeper = None
+    if tables - known:
+        known -= tables
+        keeper = IncrementalRefresher.of_changes(session, is_everyone=everything)
+    told = [_refresh_one(session, mart, keeper, is_known=mart.name in known) for mart in wanted]
+    if keeper is not None:
+        keeper.close()
+        session.execute(query("settle_refresh"))
+    session.execute(
+        "insert into refresh.marts (name, signature, refreshed_at) select name, %s, now()"
+        " from unnest(%s::text[]) as name on conflict (name) do update"
+        " set signature = excluded.signature, refreshed_at = excluded.refreshed_at"
+        " where marts.signature <> excluded.signature",
+        (signature, [mart.name for mart in wanted]),
+    )
+    return told
+
+
+def _known(session: psycopg.Connection, signature: str) -> set[str]:
+    """The marts that tell of this state already."""
+    rows = session.execute("select name from refresh.marts where signature = %s", (signature,))
+    return {name for (name,) in rows.fetchall()} - _ALWAYS
+
+
+def _refresh_one(
+    session: psycopg.Connection, mart: Mart, keeper: IncrementalRefresher | None, *, is_known: bool
+) -> Refreshed:
+    if is_known:
+        return Refreshed(mart.name, 0, 0.0, is_skipped=True)
+    began = time.monotonic()
+    if keeper is not None and mart.kind == "table":
+        rows = keeper.replace(mart)
+    else:
+        rows = _recompute(session, mart.name)
+    return Refreshed(mart.name, rows, time.monotonic() - began)
+
+
+def _recompute(session: psycopg.Connection, name: str) -> int:
+    """Compute a materialized view whole; returns its rows.
+
+    The first time there is nothing to compare with, and nothing to lock readers out of.
+    """
+    place = Identifier("mart", name)
+    row = session.execute("select 1 from refresh.marts where name = %s", (name,)).fetchone()
+    how = SQL("concurrently") if row else SQL("")
+    session.execute(SQL("refresh materialized view {} {}").format(how, place))
+    counted = session.execute(SQL("select count(*) from {}").format(place)).fetchone()
+    return int(counted[0]) if counted else 0

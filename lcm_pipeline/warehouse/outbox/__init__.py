@@ -1,0 +1,1 @@
+"""Profile updates on their way to the API: waiting, claimed, finished, undone."""

@@ -1,0 +1,76 @@
+"""Puts the rows of a file into the outbox, all of them or none.
+
+A file whose rows are still waiting is not loaded a second time: the same command again after a
+kill goes on. Once all its rows are settled the same file is a new wish. A row with a cell that
+cannot be read is stored as rejected, and counts for the push that begins next; one without its
+client cannot be stored.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from lcm_pipeline.model.profiles import REQUESTED_BY, FileRow, UpdateFile
+from lcm_pipeline.warehouse.redaction import redact_rows
+
+_TYPES = {
+    "client_id": "int8",
+    "phone": "int8",
+    "gender": "int2",
+    "birthdate": "date",
+    "allow_sms": "bool",
+    "allow_email": "bool",
+    "allow_email_online_cheque": "bool",
+    "load_digest": "bytea",
+}
+
+# A rejected row waits too until a push has taken it, so that a kill does not load it twice.
+_IS_WAITING = """
+select
+    exists (
+        select from outbox.profile_updates
+        where load_digest = %(digest)s and status in ('pending', 'sending')
+    ) or exists (
+        select from outbox.profile_updates
+        where load_digest = %(digest)s and status = 'rejected' and push_id is null
+    )
+"""
+
+
+def load_file(session: psycopg.Connection, file: UpdateFile) -> int:
+    """Put a file into the outbox in one transaction; returns how many rows, 0 when it is there."""
+    rows = [row for row in file.rows if file.client_of(row) is not None]
+    with redact_rows("the file"), session.transaction():
+        if is_loaded(session, file):
+            return 0
+        _copy(session, file, rows)
+    return len(rows)
+
+
+def is_loaded(session: psycopg.Connection, file: UpdateFile) -> bool:
+    """Whether rows of the file are waiting in the outbox already."""
+    row = session.execute(_IS_WAITING, {"digest": file.digest}).fetchone()
+    return bool(row and row[0])
+
+
+def _copy(session: psycopg.Connection, file: UpdateFile, rows: Sequence[FileRow]) -> None:
+    columns = (*file.columns, "load_digest", "status", "last_error")
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    statement = sql.SQL("copy outbox.profile_updates ({}) from stdin (format binary)").format(names)
+    with session.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types([_TYPES.get(name, "text") for name in columns])
+        for row in rows:
+            error = "; ".join(map(str, row.objections)) or None
+            status = "rejected" if error else "pending"
+            cells = _with_somebody(session, file, row) if error else row.cells
+            copy.write_row((*cells, file.digest, status, error))
+
+
+def _with_somebody(session: psycopg.Connection, file: UpdateFile, row: FileRow) -> tuple[Any, ...]:
+    """The cells of a rejected row, with the column's default where nobody can be read to ask."""
+    return tuple(
+        session.info.user if name == REQUESTED_BY and cell is None else cell
+        for name, cell in zip(file.columns, row.cells, strict=True)
+    )

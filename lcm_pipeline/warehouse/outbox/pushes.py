@@ -1,0 +1,140 @@
+"""Pushes: one run of the write-back, from its beginning to its counts; who may push is in `turns`.
+
+A push takes the updates that were there when it began. One that was killed is closed by the next.
+"""
+
+import getpass
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import class_row
+
+from lcm_pipeline.warehouse.outbox.push_lock import PushLostError, keep_push_lock
+from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
+
+_BURY_DEAD = """
+update outbox.pushes set status = 'died', finished_at = now(), error = 'its process ended'
+where status = 'running'
+"""
+
+_BEGIN = """
+insert into outbox.pushes (requested_by, undo_of, last_update_id)
+select %s, %s, coalesce(max(update_id), 0) from outbox.profile_updates
+returning push_id, last_update_id
+"""
+
+# Rows that a file's loading rejected belong to the push that the file was loaded for.
+_TAKE_REJECTED = """
+update outbox.profile_updates set push_id = %s
+where push_id is null and status = 'rejected' and load_digest is not null
+"""
+
+_PUT_BACK = """
+update outbox.profile_updates set status = 'pending', sent_values = null, known_before = null
+where push_id = %s and status = 'failed'
+"""
+
+
+@dataclass(frozen=True)
+class Push:
+    """A push that this process owns. last_update_id: the newest update that it takes."""
+
+    push_id: int
+    last_update_id: int
+    undo_of: int | None = None
+
+
+@dataclass(frozen=True)
+class PushReport:
+    """What a push did: updates by what became of them, see the columns of outbox.pushes.
+
+    status: done, stopped (by the brake) or failed; error says why. seconds: wall time.
+    """
+
+    push_id: int
+    status: str
+    undo_of: int | None
+    sent: int
+    unchanged: int
+    partial: int
+    rejected: int
+    failed: int
+    unknown: int
+    held_back: int
+    left_over: int
+    requests: int
+    seconds: float
+    error: str | None = None
+
+    @property
+    def concerns(self) -> int:
+        """Updates that somebody should look at."""
+        return self.partial + self.rejected + self.failed + self.unknown + self.held_back
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why some updates of a push ended as they did, and the first of them."""
+
+    status: str
+    reason: str
+    updates: int
+    first_update_id: int
+
+
+def begin_push(reconnecting: ReconnectingSession, undo_of: int | None = None) -> Push:
+    """Begin a push under the lock; pushes of dead processes are closed."""
+    push = reconnecting.run(lambda session: _begin(session, undo_of))
+    keep_push_lock(reconnecting, push.push_id)
+    return push
+
+
+def end_push(
+    reconnecting: ReconnectingSession,
+    push: Push,
+    status: str,
+    *,
+    requests: int,
+    error: str | None = None,
+) -> PushReport:
+    """Close a push and count what became of its updates."""
+    values = {"push_id": push.push_id, "status": status, "error": error, "requests": requests}
+
+    def close(session: psycopg.Connection) -> PushReport | None:
+        with session.cursor(row_factory=class_row(PushReport)) as cursor:
+            return cursor.execute(query("close_push"), values).fetchone()
+
+    report = reconnecting.run(close)
+    if report is None:
+        raise PushLostError(push.push_id)
+    return report
+
+
+def reasons_of(session: psycopg.Connection, push_id: int, most: int) -> list[Reason]:
+    """Why updates of a push were rejected, partial or failed, the most frequent first."""
+    values = {"push_id": push_id, "most": most}
+    with session.cursor(row_factory=class_row(Reason)) as cursor:
+        return cursor.execute(query("reasons_of_push"), values).fetchall()
+
+
+def put_back_refused(session: psycopg.Connection, push: Push) -> None:
+    """Make the updates that the API refused in this push pending again."""
+    session.execute(_PUT_BACK, (push.push_id,))
+
+
+def _begin(session: psycopg.Connection, undo_of: int | None) -> Push:
+    with session.transaction():
+        session.execute(_BURY_DEAD)
+        row = session.execute(_BEGIN, (_who(), undo_of)).fetchone()
+        assert row is not None  # noqa: S101 - `returning` returns one row
+        if undo_of is None:
+            session.execute(_TAKE_REJECTED, (row[0],))
+    return Push(row[0], row[1], undo_of)
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in some containers
+        return "unknown"

@@ -1,0 +1,44 @@
+"""How the outbox stands, for the sensor and the check: what waits, and how the last push ended."""
+
+from dataclasses import dataclass
+
+from psycopg.rows import class_row
+
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.outbox.push_lock import PUSH_LOCK
+from lcm_pipeline.warehouse.queries import query
+
+
+@dataclass(frozen=True)
+class OutboxState:
+    """What waits, and how the last push ended; last_push_id is None before the first.
+
+    sending: of those that wait. newest_id: the newest that waits. seconds_since: its end.
+    """
+
+    waiting: int
+    sending: int
+    newest_id: int
+    is_pushing: bool
+    last_push_id: int | None
+    last_status: str | None
+    last_update_id: int
+    seconds_since: float | None
+
+    @property
+    def stuck(self) -> int:
+        """Updates whose answer was lost, and nobody is at work to send them again."""
+        return 0 if self.is_pushing else self.sending
+
+
+def read_outbox(warehouse: Warehouse) -> OutboxState | None:
+    """How the outbox stands; None before the migration that made pushes."""
+    values = {"lock_class": PUSH_LOCK[0], "lock_id": PUSH_LOCK[1]}
+    with (
+        warehouse.connect(autocommit=True, application_name="lcm outbox") as session,
+        session.cursor(row_factory=class_row(OutboxState)) as cursor,
+    ):
+        row = session.execute("select to_regclass('outbox.pushes') is not null").fetchone()
+        if not (row and row[0]):
+            return None
+        return cursor.execute(query("outbox_state"), values).fetchone()

@@ -1,0 +1,112 @@
+"""Updates that wait in the outbox, and what is known of their clients: read, never locked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import class_row, dict_row
+
+from lcm_pipeline.model.profiles import KnownProfile, ProfileUpdate, Value, Values
+from lcm_pipeline.warehouse.outbox.pushes import Push, PushReport
+from lcm_pipeline.warehouse.queries import query
+
+_NO_LIMIT = 2**63 - 1
+
+_COUNT_WAITING = """
+select count(*) from outbox.profile_updates
+where status in ('pending', 'sending') and update_id <= %s and (%s::bigint is null or undo_of = %s)
+"""
+
+
+@dataclass(frozen=True)
+class WaitingUpdate:
+    """An update that is to be taken. seconds_since: since its lost request can have left."""
+
+    update_id: int
+    client_id: int
+    is_unsettled: bool = False
+    seconds_since: float | None = None
+
+
+@dataclass(frozen=True)
+class StuckUpdate:
+    """An update that waits to be tried again. behind: later updates of its client."""
+
+    update_id: int
+    client_id: int
+    status: str
+    attempts: int
+    last_error: str | None
+    behind: int
+
+
+def next_updates(
+    session: psycopg.Connection, push: Push, *, after: int, most: int
+) -> list[WaitingUpdate]:
+    """The next updates that the push may take, oldest first."""
+    values = {**vars(push), "after": after, "most": most}
+    with session.cursor(row_factory=class_row(WaitingUpdate)) as cursor:
+        return cursor.execute(query("next_updates"), values).fetchall()
+
+
+def count_waiting(session: psycopg.Connection, push: Push) -> int:
+    """How many updates the push may still take."""
+    scope = (push.last_update_id, push.undo_of, push.undo_of)
+    row = session.execute(_COUNT_WAITING, scope).fetchone()
+    return int(row[0]) if row else 0
+
+
+def read_waiting(
+    session: psycopg.Connection, *, after: int, most: int
+) -> list[tuple[ProfileUpdate, Values | None]]:
+    """Waiting updates as they stand, not locked, oldest first.
+
+    With each the values that went out already, when its outcome is not known.
+    """
+    everything = Push(0, _NO_LIMIT)
+    waiting = next_updates(session, everything, after=after, most=most)
+    with session.cursor(row_factory=dict_row) as cursor:
+        ids = [one.update_id for one in waiting]
+        rows = cursor.execute(query("read_updates"), {"update_ids": ids}).fetchall()
+    return [(as_update(row), row["sent_values"]) for row in rows]
+
+
+def known_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> set[int]:
+    """Those of the clients that the roster has."""
+    rows = session.execute(
+        "select client_id from core.clients where client_id = any(%s)", (list(client_ids),)
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
+def stuck_updates(session: psycopg.Connection, push: PushReport, most: int) -> list[StuckUpdate]:
+    """Updates that a push left to be tried again, and how many each holds back."""
+    values = {"undo_of": push.undo_of, "most": most}
+    with session.cursor(row_factory=class_row(StuckUpdate)) as cursor:
+        return cursor.execute(query("stuck_updates"), values).fetchall()
+
+
+def known_profiles(
+    session: psycopg.Connection, client_ids: Sequence[int]
+) -> dict[int, KnownProfile]:
+    """What is known of some clients' profiles."""
+    last_sent: dict[int, dict[str, Value]] = {}
+    before: dict[int, dict[str, Value]] = {}
+    rows = session.execute(query("known_values"), {"client_ids": list(client_ids)}).fetchall()
+    for client_id, column, value, is_last_sent in rows:
+        before.setdefault(client_id, {})[column] = value
+        if is_last_sent:
+            last_sent.setdefault(client_id, {})[column] = value
+    return {c: KnownProfile(last_sent.get(c, {}), known) for c, known in before.items()}
+
+
+def as_update(row: dict[str, Any]) -> ProfileUpdate:
+    """A row of sql/queries/read_updates.sql."""
+    return ProfileUpdate(
+        row["update_id"],
+        row["client_id"],
+        row["asked_values"],
+        row["is_known_client"],
+        frozenset(row["overtaken"]),
+    )

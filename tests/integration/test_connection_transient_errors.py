@@ -1,0 +1,80 @@
+"""What the database says when trying again is right, provoked on a real server."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from lcm_pipeline.warehouse.connection import Warehouse, is_transient
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    with embedded_postgres(tmp_path_factory.mktemp("home") / ".lcm") as url:
+        warehouse = Warehouse(url)
+        with warehouse.connect() as session:
+            session.execute("create table counters (name text primary key, number integer)")
+            session.execute("insert into counters values ('one', 0), ('two', 0)")
+        yield warehouse
+
+
+def test_a_serialization_failure_passes(warehouse: Warehouse) -> None:
+    with warehouse.connect() as first, warehouse.connect() as second:
+        first.isolation_level = psycopg.IsolationLevel.SERIALIZABLE
+        first.execute("select * from counters").fetchall()
+        second.execute("update counters set number = number + 1")
+        second.commit()
+        with pytest.raises(psycopg.Error) as failure:
+            first.execute("update counters set number = number + 1")
+    assert is_transient(failure.value)
+
+
+def test_a_lock_that_is_not_free_in_time_passes(warehouse: Warehouse) -> None:
+    with warehouse.connect() as first, warehouse.connect() as second:
+        first.execute("lock table counters")
+        second.execute("set local lock_timeout = '10ms'")
+        with pytest.raises(psycopg.Error) as failure:
+            second.execute("select * from counters")
+    assert is_transient(failure.value)
+
+
+def test_a_session_that_the_server_ends_passes(warehouse: Warehouse) -> None:
+    with warehouse.connect(autocommit=True) as operator, warehouse.connect() as ended:
+        operator.execute("select pg_terminate_backend(%s, 5000)", [ended.info.backend_pid])
+        with pytest.raises(psycopg.Error) as failure:
+            ended.execute("select 1")
+        with pytest.raises(psycopg.Error) as afterwards:
+            ended.execute("select 1")
+    assert is_transient(failure.value)
+    assert is_transient(afterwards.value)
+
+
+def test_a_server_with_no_free_connection_passes(warehouse: Warehouse) -> None:
+    with warehouse.connect() as session:
+        session.execute("create role few login connection limit 0")
+    with pytest.raises(psycopg.Error) as failure:
+        psycopg.connect(warehouse.url.replace("lcm@", "few@"))
+    assert is_transient(failure.value)
+
+
+def test_a_database_that_does_not_exist_stays_away(warehouse: Warehouse) -> None:
+    with pytest.raises(psycopg.Error) as failure:
+        Warehouse(warehouse.url.replace("/lcm?", "/absent?")).connect()
+    assert not is_transient(failure.value)
+
+
+def test_mistakes_in_rows_and_statements_stay(warehouse: Warehouse) -> None:
+    for statement in ("select absent", "insert into counters values ('one', 1)", "select 1 / 0"):
+        with warehouse.connect() as session, pytest.raises(psycopg.Error) as failure:
+            session.execute(statement)
+        assert not is_transient(failure.value)
+
+
+def test_a_deadlock_passes_and_a_full_disk_does_not() -> None:
+    assert is_transient(psycopg.errors.DeadlockDetected())
+    assert is_transient(psycopg.errors.CannotConnectNow())
+    assert is_transient(psycopg.errors.ConnectionFailure())
+    assert not is_transient(psycopg.errors.DiskFull())
+    assert not is_transient(psycopg.errors.ProtocolViolation())
+    assert not is_transient(psycopg.ProgrammingError())

@@ -1,0 +1,110 @@
+"""TLS: whose certificate is trusted, and what is said of one that is not.
+
+The certificates were made for these tests: for localhost, for another host, and one that ended.
+"""
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.errors import CertificateError, LoyaltyApiError, TransportError
+from lcm_pipeline.model.endpoints import CLIENT_UPDATE, OPERATION_HISTORY
+from lcm_pipeline.model.payloads import OperationHistoryRequest, SetClientUpdateRequest
+from lcm_pipeline.settings import Settings, SettingsError, load_settings
+from tests.unit.api_service import FakeTime, Service, running
+
+CERTIFICATES = Path(__file__).parent / "certificates"
+OURS = CERTIFICATES / "localhost.pem"
+ASK = OperationHistoryRequest(Client=7, Start=1, Length=500)
+
+
+def ask(certificate: str | None, host: str = "localhost", **settings: Any) -> tuple[Any, Service]:
+    """Ask a service with that certificate, or with none, over https."""
+
+    async def main() -> tuple[Any, Service]:
+        tls = None
+        if certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(CERTIFICATES / f"{certificate}.with_key.pem")
+        service = Service()
+        if tls is None:
+            service.serve = _speak_plainly  # type: ignore[method-assign]
+        async with running(service, tls):
+            url = f"https://{host}:{service.port}/x/"
+            given = Settings(_env_file=None, api_url=url, timeout=5.0, **settings)
+            async with LoyaltyApi.from_settings(given, clock=FakeTime().clock) as api:
+                try:
+                    return await api.call(OPERATION_HISTORY, ASK), service
+                except LoyaltyApiError as error:
+                    with pytest.raises(type(error)) as caught:
+                        update = SetClientUpdateRequest(Client=7, Name="x")
+                        await api.call(CLIENT_UPDATE, update)
+                    assert caught.value.attempts == error.attempts
+                    return error, service
+
+    return asyncio.run(main())
+
+
+async def _speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(100)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+
+
+def test_a_certificate_of_the_setting_is_trusted() -> None:
+    for host in ("localhost", "127.0.0.1"):
+        answer, service = ask("localhost", host, ca_file=OURS)
+        assert answer.Rows == 0
+        assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("certificate", "ca_file", "why", "advice"),
+    [
+        ("localhost", None, "self-signed certificate", "LCM_CA_FILE"),
+        ("localhost", "other_host", "self-signed certificate", "LCM_CA_FILE"),
+        ("expired", "expired", "expired", "has to be renewed"),
+        ("other_host", "other_host", "Hostname mismatch", "check the host in LCM_API_URL"),
+    ],
+)
+def test_a_certificate_that_is_not_trusted_is_named_with_what_helps(
+    certificate: str, ca_file: str | None, why: str, advice: str
+) -> None:
+    file = CERTIFICATES / f"{ca_file}.pem" if ca_file else None
+    error, service = ask(certificate, ca_file=file)
+    assert isinstance(error, CertificateError)
+    assert "the server's certificate is not trusted" in str(error)
+    assert why in str(error)
+    assert advice in str(error)
+    assert error.never_sent
+    assert error.attempts == 1
+    assert service.asked == []
+
+
+def test_an_address_that_speaks_no_tls_is_named() -> None:
+    error, _ = ask(None)
+    assert isinstance(error, TransportError)
+    assert "no TLS connection" in str(error)
+
+
+def test_a_file_that_holds_no_certificates_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "odd.pem"
+    odd.write_bytes(b"\xff no certificate")
+    for path, why in (
+        (tmp_path / "none.pem", "cannot be read"),
+        (tmp_path, "cannot be read"),
+        (odd, "no certificate in PEM format"),
+    ):
+        monkeypatch.setenv("LCM_CA_FILE", str(path))
+        with pytest.raises(SettingsError, match=f"LCM_CA_FILE: .*{why}"):
+            load_settings()
+    monkeypatch.setenv("LCM_CA_FILE", str(OURS))
+    assert load_settings().ca_file == OURS
+    monkeypatch.setenv("LCM_CA_FILE", "")
+    assert load_settings().ca_file is None

@@ -1,0 +1,32 @@
+"""The words of errors: what is scrubbed, what is kept."""
+
+import pytest
+
+from lcm_pipeline.api.errors import scrub
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("тел. +7 (900) 123-45-67 занят", "тел. [number] занят"),
+        ("Карта 123456789012345678 не найдена", "Карта [number] не найдена"),
+        ("Почта anna.p@example.ru занята", "Почта [e-mail] занята"),
+        ("Bearer eyJhbGciOi.eyJ0b2tlbiI6.x is wrong", "[token] is wrong"),
+        ("key eyJhbGciOiJIUzI1NiJ9 rejected", "key [token] rejected"),
+        ("Клиент Иванов не найден", "Клиент [name] не найден"),
+        ("Участник Петрова-Водкина Анна отключён", "Участник [name] [name] отключён"),
+        ("Иванов Иван Иванович уже есть", "[name] [name] [name] уже есть"),
+        ("Клиент ИВАНОВ ИВАН не найден", "Клиент [name] [name] не найден"),
+        ("Клиент «Анна» уже есть", "Клиент «[name]» уже есть"),
+        ("Timeout expired. The timeout period elapsed", None),
+        ("Transaction (Process ID 55) was deadlocked", None),
+        ("Ошибка 2627 в процедуре", None),
+        ("two\r\nlines\x00", "two lines"),
+    ],
+)
+def test_personal_data_leaves_the_text_and_the_rest_stays(text: str, kept: str | None) -> None:
+    assert scrub(text) == (text if kept is None else kept)
+
+
+def test_a_long_text_is_cut() -> None:
+    assert len(scrub("слово " * 10_000)) <= 160

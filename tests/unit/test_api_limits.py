@@ -1,0 +1,179 @@
+"""Limits: places in flight, requests per second, and the server's wish to be left alone."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.rate_limit import Pacer, RequestGate
+from lcm_pipeline.api.retries import Clock
+from lcm_pipeline.api.transport import Transport, open_transport
+from lcm_pipeline.model.endpoints import OPERATION_HISTORY
+from lcm_pipeline.model.payloads import OperationHistoryRequest
+from tests.unit.api_service import Answer, FakeTime, Service, connected, running
+
+ASK = OperationHistoryRequest(Client=7, Start=1, Length=500)
+
+
+def most_within(seconds: float, moments: list[float]) -> int:
+    return max(
+        sum(1 for later in moments[number:] if later < moment + seconds)
+        for number, moment in enumerate(moments)
+    )
+
+
+async def ask_all(api: LoyaltyApi, count: int) -> None:
+    await asyncio.gather(*(api.call(OPERATION_HISTORY, ASK) for _ in range(count)))
+
+
+def test_no_more_calls_are_in_flight_than_allowed() -> None:
+    service = Service(otherwise=lambda asked: Answer(delay=0.01))
+
+    async def main() -> None:
+        async with connected(service, concurrency=4) as api:
+            await ask_all(api, 40)
+
+    asyncio.run(main())
+    assert service.most_in_flight == 4
+
+
+def test_who_waits_for_a_place_sends_before_the_answers_are_read() -> None:
+    done: list[str] = []
+
+    async def ask(gate: RequestGate, name: str) -> None:
+        async with gate:
+            done.append(f"{name} sends")
+            await asyncio.sleep(0)
+        await gate.yield_to_waiting()
+        done.append(f"{name} reads")
+
+    async def main() -> None:
+        gate = RequestGate(2, None, Clock())
+        await asyncio.gather(*(ask(gate, name) for name in "abcd"))
+
+    asyncio.run(main())
+    assert done[:4] == ["a sends", "b sends", "c sends", "d sends"]
+
+
+def test_the_server_never_sees_more_requests_in_a_second_than_the_cap() -> None:
+    service = Service()
+
+    async def main() -> None:
+        time: Any = FakeTime()
+        time.clock = Clock()
+        async with connected(service, time, max_rps=40.0) as api:
+            await ask_all(api, 100)
+
+    asyncio.run(main())
+    moments = [asked.at for asked in service.asked]
+    # A tenth of a second is left to a busy machine, which reads its sockets late.
+    assert most_within(0.9, moments) <= 40
+    assert (len(moments) - 1) / (moments[-1] - moments[0]) >= 0.95 * 40
+
+
+@pytest.mark.parametrize("per_second", [0.5, 1.0, 2.5, 10.0, 333.0])
+@pytest.mark.parametrize("late", [0.0, 0.004, 0.3])
+def test_the_pace_holds_however_late_the_wake_ups_are(per_second: float, late: float) -> None:
+    time = FakeTime()
+    sent: list[float] = []
+
+    async def sleep_too_long(seconds: float) -> None:
+        # Every seventh wake-up is late, as under a busy event loop.
+        await time.sleep(seconds + (late if len(sent) % 7 == 0 else 0.0))
+
+    async def main() -> None:
+        pacer = Pacer(per_second, Clock(monotonic=lambda: time.now, sleep=sleep_too_long))
+        for _ in range(int(per_second * 20) + 5):
+            await pacer.wait()
+            sent.append(time.now)
+
+    asyncio.run(main())
+    window = max(1.0, 1.0 / per_second)
+    cap = -(-per_second * window // 1)
+    assert most_within(window, sent) <= cap
+    if late < 0.01:
+        assert (len(sent) - 1) / (sent[-1] - sent[0]) >= 0.95 * per_second
+
+
+def test_a_new_connection_is_told_in_the_task_that_asked_and_a_kept_one_is_not() -> None:
+    told: list[asyncio.Task[Any] | None] = []
+
+    async def main() -> None:
+        async with running(Service()) as service:
+            url = f"http://127.0.0.1:{service.port}/"
+            transport = open_transport(url, 2, lambda: told.append(asyncio.current_task()))
+            wire = Transport(url, 5.0, transport)
+            for _ in range(3):
+                await wire.post("x", httpx.Headers(), b"{}", "x")
+            assert told == [asyncio.current_task()]
+            await wire.aclose()
+
+    asyncio.run(main())
+
+
+def test_retries_count_against_the_cap() -> None:
+    service = Service(*(Answer(status=429, headers={"Retry-After": "0"}) for _ in range(5)))
+    time = FakeTime()
+
+    async def main() -> None:
+        async with connected(service, time, max_rps=1.0) as api:
+            await ask_all(api, 1)
+
+    asyncio.run(main())
+    assert time.now - 1_000.0 >= 5.0
+
+
+def test_one_throttled_call_makes_everyone_wait() -> None:
+    time = FakeTime()
+    service = Service(Answer(status=429, headers={"Retry-After": "30"}))
+    seen: list[float] = []
+
+    async def main() -> None:
+        async with connected(service, time, concurrency=1) as api:
+            first = asyncio.create_task(api.call(OPERATION_HISTORY, ASK))
+            await service.first_asked.wait()
+            await api.call(OPERATION_HISTORY, ASK)
+            seen.append(time.now)
+            await first
+
+    asyncio.run(main())
+    assert seen[0] >= 1_030.0
+    assert len(service.asked) == 3
+
+
+def test_a_cancelled_wait_gives_its_place_back() -> None:
+    async def main() -> None:
+        gate = RequestGate(1, None, Clock())
+        gate.cool_down(60)
+        waiting = asyncio.create_task(gate.__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not gate._slots.locked()
+
+    asyncio.run(main())
+
+
+def test_a_request_that_had_to_connect_departs_when_it_is_connected() -> None:
+    time = FakeTime()
+    sent: list[float] = []
+
+    async def main() -> None:
+        pacer = Pacer(10.0, time.clock)
+
+        async def send(connects_for: float) -> None:
+            await pacer.wait()
+            if connects_for:
+                await time.sleep(connects_for)
+                pacer.record_connected()
+            sent.append(time.now)
+
+        await send(connects_for=0.5)
+        for _ in range(30):
+            await send(connects_for=0.0)
+
+    asyncio.run(main())
+    assert most_within(1.0, sent) <= 10

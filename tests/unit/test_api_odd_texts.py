@@ -1,0 +1,494 @@
+"""One text that cannot be read costs its row alone, in JSON and XML; and which bytes are text."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+import pytest
+
+from lcm_pipeline.api.errors import BusinessError, LoyaltyApiError, MalformedError
+from lcm_pipeline.api.paging import read_favourite_goods, read_page, read_registrations
+from lcm_pipeline.model.endpoints import (
+    CLIENT_FAVORITE_DATA_INFO,
+    LEADS_PAGING_INFO,
+    OPERATION_HISTORY,
+)
+from lcm_pipeline.model.json_split import SplitError, split_array, split_object
+from lcm_pipeline.model.pages import Ask, Page
+from lcm_pipeline.model.payloads import SERVICE_ZONE
+from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.transform.favourites import land_favourites
+from lcm_pipeline.transform.leads import land_leads
+from lcm_pipeline.transform.operations import land_operations
+from lcm_pipeline.transform.registrations import land_registrations
+from tests.unit.api_service import Answer, Service, connected
+
+DAY = date(2026, 3, 1)
+ZONE = SERVICE_ZONE
+HALF = "holds half a surrogate pair"
+CONTROL = "holds a control character"
+XML = "application/xml; charset=utf-8"
+
+# A text within quotes as a server might send it, and why its row is refused.
+BAD_JSON_TEXTS = [
+    (rb"a\ud83d", HALF),
+    (rb"\ude00a", HALF),
+    (rb"\ude00\ud83d", HALF),
+    (b"a\x0b", CONTROL),
+    (b"a\nb", CONTROL),
+    (b"\x00", CONTROL),
+    (b"a\x1f\\u0041", CONTROL),
+    (b"a\xff", "malformed JSON"),
+    (b"\xed\xa0\xbd", "malformed JSON"),
+    (rb"a\x41", "malformed JSON"),
+    (rb"a\u12G4", "malformed JSON"),
+]
+BAD_XML_TEXTS = [
+    (b"a&#x1F;", CONTROL),
+    (b"a&#11;", CONTROL),
+    (b"&#0;", CONTROL),
+    (b"a\x0bb", CONTROL),
+    (b"<![CDATA[\x0b]]>", CONTROL),
+    (b"a&#xD83D;", HALF),
+    (b"a&#xDE00;&#xD83D;", HALF),
+    (b"a&#x110000;", CONTROL),
+    (b"a\xff", "malformed JSON"),
+]
+
+
+class Feed(NamedTuple):
+    """One endpoint with rows, its text that goes bad, and what lands them."""
+
+    read: Callable[[Any], Any]
+    land: Callable[[Page], Landing]
+    body: str
+    row: str
+    text: str
+    table: str
+
+
+def _xml_of(members: str) -> str:
+    return "".join(
+        f"<{name}>{value}</{name}>" for name, value in json.loads(members, parse_int=str).items()
+    )
+
+
+FEEDS = {
+    "registrations": Feed(
+        lambda api: read_registrations(api, datetime(2026, 3, 1), datetime(2026, 3, 2)),
+        lambda page: land_registrations(DAY, page.rows, ZONE),
+        '{"Clients":[%s],"ErrorCode":0,"Message":null}',
+        '{"Client":%s,"Card":%s,"RegDate":"2026-03-01T10:00:00"}',
+        "Card_Type",
+        "registrations",
+    ),
+    "operations": Feed(
+        lambda api: read_page(api, OPERATION_HISTORY, 7, Ask(1, 50)),
+        lambda page: land_operations(7, page.rows, page.header, ZONE),
+        '{"Client":7,"Phone":9000000007,"Rows":3,"Operations":[%s],"ErrorCode":0}',
+        '{"Id":%s,"ChequeId":%s,"ComponentType":2,"Proctime":"2026-03-01T12:00:00"}',
+        "PosName",
+        "operations",
+    ),
+    "leads": Feed(
+        lambda api: read_page(api, LEADS_PAGING_INFO, 7, Ask(1, 50)),
+        lambda page: land_leads(7, page.rows, ZONE),
+        '{"TotalRows":3,"LeadsClients":[%s],"ErrorCode":0}',
+        '{"Leads":%s,"Id":%s,"ProcTime":"2026-03-01T12:00:00"}',
+        "Subject",
+        "leads",
+    ),
+    "favourites": Feed(
+        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 50)),
+        lambda page: land_favourites(7, page.rows, None, {}, ZONE, DAY),
+        '{"TotalRows":3,"ClientFavorites":[%s],"ErrorCode":0}',
+        '{"Id":%s,"X":%s,"ProcTime":"2026-03-01T12:00:00"}',
+        "ConfirmDateEnd",
+        "favourite_offers",
+    ),
+    "goods": Feed(
+        lambda api: _read_goods(api),
+        lambda page: land_favourites(7, (), None, {4: page.rows}, ZONE, DAY),
+        '{"TotalRows":1,"ClientFavorites":[],"ListFavorites":[%s],"ErrorCode":0}',
+        '{"ListDataId":%s,"X":%s,"Id":4}',
+        "Name",
+        "favourite_goods",
+    ),
+}
+every_feed = pytest.mark.parametrize("feed", FEEDS.values(), ids=FEEDS)
+
+
+async def _read_goods(api: Any) -> Page:
+    return (await read_favourite_goods(api, 7, 4, Ask(1, 50))).page
+
+
+def run(service: Service, act: Any) -> Any:
+    async def main() -> Any:
+        async with connected(service) as api:
+            return await act(api)
+
+    return asyncio.run(main())
+
+
+def read_history(api: Any) -> Any:
+    return read_page(api, OPERATION_HISTORY, 7, Ask(1, 50))
+
+
+def three_rows(feed: Feed, text: bytes) -> bytes:
+    """A response whose second row has the text."""
+    rows = [(feed.row % (n, n)).encode() for n in (1001, 1002, 1003)]
+    rows[1] = rows[1][:-1] + b',"%s":"%s"}' % (feed.text.encode(), text)
+    return feed.body.encode() % b",".join(rows)
+
+
+def assert_the_second_is_set_aside(feed: Feed, page: Page, reason: str) -> Landing:
+    landing = feed.land(page)
+    assert len(landing.records[feed.table]) == 2
+    (bad,) = landing.bad_rows
+    assert bad.table == feed.table
+    assert bad.reason == f"{feed.text}: {reason}"
+    assert "1002" in bad.raw
+    return landing
+
+
+@every_feed
+@pytest.mark.parametrize(("text", "reason"), BAD_JSON_TEXTS)
+def test_a_text_that_cannot_be_read_costs_its_row_alone(
+    feed: Feed, text: bytes, reason: str
+) -> None:
+    service = Service(Answer(three_rows(feed, text)))
+    page = run(service, feed.read)
+    assert_the_second_is_set_aside(feed, page, reason)
+    assert len(service.asked) == 1
+    # All three keep their keys, so that they count and are known again.
+    assert not any("?" in str(row.key) for row in page.rows)
+
+
+@every_feed
+@pytest.mark.parametrize(("text", "reason"), BAD_XML_TEXTS)
+def test_a_text_that_xml_cannot_carry_costs_its_row_alone(
+    feed: Feed, text: bytes, reason: str
+) -> None:
+    rows = [_xml_of(feed.row % (n, n)).encode() for n in (1001, 1002, 1003)]
+    rows[1] += b"<%s>%s</%s>" % (feed.text.encode(), text, feed.text.encode())
+    beside = json.loads(feed.body % "")
+    (name,) = (n for n, value in beside.items() if value == [] and f'"{n}":[%s]' in feed.body)
+    listed = b"".join(b"<Row>%s</Row>" % row for row in rows)
+    members = "".join(
+        f"<{n}></{n}>" if value == [] else f"<{n}>{value}</{n}>"
+        for n, value in beside.items()
+        if n not in (name, "Message")
+    )
+    body = b"<R>%s<%s>%s</%s></R>" % (members.encode(), name.encode(), listed, name.encode())
+    service = Service(Answer(body, content_type=XML))
+    assert_the_second_is_set_aside(feed, run(service, feed.read), reason)
+    assert len(service.asked) == 1
+
+
+def test_a_registration_that_is_set_aside_still_brings_its_client() -> None:
+    feed = FEEDS["registrations"]
+    page = run(Service(Answer(three_rows(feed, rb"\ud83d"))), feed.read)
+    landing = assert_the_second_is_set_aside(feed, page, HALF)
+    assert [record[0] for record in landing.records["clients"]] == [1001, 1002, 1003]
+    assert landing.bad_rows[0].client_id == 1002
+
+
+def test_the_raw_text_in_quarantine_is_what_the_server_sent() -> None:
+    feed = FEEDS["leads"]
+    for text, kept in ((rb"a\ud83d", r'"a\ud83d"'), (b"a\x0b", '"a\x0b"'), (b"\xff", r'"\xff"')):
+        landing = feed.land(run(Service(Answer(three_rows(feed, text))), feed.read))
+        assert f'"Subject":{kept}' in landing.bad_rows[0].raw
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"NaN", b"-Infinity", b"01", b"1.", b"+5", b"True", b"None", b"undefined", b"'x'", b"[1,]",
+     b"{'a':1}", b'"the "best" one"', b"[" * 90_000 + b"]" * 90_000,
+     b'{"a":' * 30_000 + b"1" + b"}" * 30_000],
+    ids=lambda value: value.decode()[:12],
+)  # fmt: skip
+def test_a_value_that_is_no_json_costs_its_row_alone(value: bytes) -> None:
+    feed = FEEDS["operations"]
+    body = three_rows(feed, b"x").replace(b'"PosName":"x"', b'"New":' + value)
+    landing = feed.land(run(Service(Answer(body)), feed.read))
+    assert [len(landing.records["operations"]), len(landing.bad_rows)] == [2, 1]
+
+
+def test_a_pair_of_surrogates_is_a_letter_in_both_formats() -> None:
+    feed = FEEDS["leads"]
+    rows = (
+        b"<Row><Leads>1</Leads><ProcTime>2026-03-01T12:00:00</ProcTime><Subject>%s</Subject></Row>"
+    )
+    xml = b"<R><ErrorCode>0</ErrorCode><TotalRows>1</TotalRows><LeadsClients>%s</LeadsClients></R>"
+    for answer in (
+        Answer(three_rows(feed, rb"\ud83d\ude00")),
+        Answer(xml % (rows % b"&#xD83D;&#xDE00;"), content_type=XML),
+    ):
+        landing = feed.land(run(Service(answer), feed.read))
+        assert landing.bad_rows == []
+        assert "😀" in str(landing.records["leads"])
+
+
+HEADER = {
+    "ErrorCode": 0, "TotalRows": 0, "ClientFavorites": [], "SumGain": 5, "CountOffer": 3,
+    "GroupFavorites": [{"Id": 1, "Name": "a"}, {"Id": 2, "Name": "@"}], "AvgAll": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [rb"\ud83d", b"\x0b", rb"\x", b"\xff"])
+def test_a_text_of_the_header_that_cannot_be_read_costs_itself_alone(text: bytes) -> None:
+    body = json.dumps(HEADER).encode().replace(b"@", text)
+    page = run(
+        Service(Answer(body)),
+        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5)),
+    )
+    landing = land_favourites(7, (), page.header, {}, ZONE, DAY)
+    assert len(landing.records["favourite_stats"]) == 1
+    assert [record[1] for record in landing.records["favourite_groups"]] == [1]
+    assert [bad.table for bad in landing.bad_rows] == ["favourite_groups"]
+    assert "Id" in landing.bad_rows[0].raw
+
+
+@pytest.mark.parametrize("value", [b'""', b'"x"', b"[1]", b"{}", b'"\x0b"', b'"\\ud83d"', b"NaN"])
+@pytest.mark.parametrize(
+    "listed", [b"", b'"ListFavorites":null,', b'"ListFavorites":5,', b'"ListFavorites":"x",',
+               b'"ListFavorites":[{"Id":1,"Name":"\x0b"}],', b'"GroupFavorites":"x",']
+)  # fmt: skip
+def test_an_odd_number_of_the_header_never_costs_more_than_itself(
+    value: bytes, listed: bytes
+) -> None:
+    body = b'{"ErrorCode":0,"TotalRows":0,"ClientFavorites":[],%s"SumGain":%s,"CountOffer":3}'
+    page = run(
+        Service(Answer(body % (listed, value))),
+        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5)),
+    )
+    header = json.loads(page.header)
+    assert header["CountOffer"] == 3
+    assert isinstance(header.get("ListFavorites", []), list)
+    landing = land_favourites(7, (), page.header, {}, ZONE, DAY)
+    (bad,) = landing.bad_rows
+    assert "SumGain" in bad.reason
+
+
+def test_an_odd_number_beside_the_goods_of_an_offer_costs_nothing() -> None:
+    body = (
+        b'{"ErrorCode":0,"TotalRows":1,"SumGain":"","ClientFavorites":[{"Id":4},{"Id":5,"X":"\x0b"}],'
+        b'"ListFavorites":[{"Id":4,"ListDataId":8}]}'
+    )
+    goods = run(Service(Answer(body)), lambda api: read_favourite_goods(api, 7, 4, Ask(1, 50)))
+    assert [row.key for row in goods.page.rows] == [(8,)]
+    assert goods.offer_ids == {4, 5}
+
+
+@pytest.mark.parametrize("offers", [b"null", b"5", b'"x"', b"{}", b'"\x0b"', b"[1,]"])
+def test_odd_offers_beside_the_goods_of_one_name_nobody(offers: bytes) -> None:
+    body = b'{"ErrorCode":0,"ClientFavorites":%s,"ListFavorites":[{"ListDataId":8}]}' % offers
+    goods = run(Service(Answer(body)), lambda api: read_favourite_goods(api, 7, 4, Ask(1, 50)))
+    assert [row.key for row in goods.page.rows] == [(8,)]
+    assert goods.offer_ids == frozenset()
+
+
+def test_an_odd_number_in_xml_costs_itself_alone() -> None:
+    body = (
+        b"<R><ErrorCode>0</ErrorCode><TotalRows>0</TotalRows><ClientFavorites/><SumGain/>"
+        b"<CountOffer>3</CountOffer><ListFavorites/></R>"
+    )
+    page = run(
+        Service(Answer(body, content_type=XML)),
+        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5)),
+    )
+    assert json.loads(page.header) == {"SumGain": "", "CountOffer": 3}
+
+
+@pytest.mark.parametrize("phone", [b'""', b'"\x0b"', b"NaN"])
+def test_an_odd_phone_with_a_body_that_is_cut_off_is_asked_again(phone: bytes) -> None:
+    whole = (
+        b'{"Client":7,"Phone":%s,"Rows":1,"Operations":[{"Id":1,"ComponentType":1}],"ErrorCode":0}'
+    )
+    body = whole % phone
+    for end in range(10, len(body)):
+        service = Service(Answer(body[:end]), Answer(body))
+        assert len(run(service, read_history).rows) == 1
+        assert len(service.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (b'"Timeout expired \\ud83d"', "Timeout expired"),
+        (b'"line\x0bbreak \xff"', "line break"),
+        (b'"\\x"', "\\x"),
+        (b"5", "5"),
+        (b'{"a":1}', '{"a":1}'),
+        (b"[" * 50_000 + b"]" * 50_000, "[[["),
+    ],
+    ids=range(6),
+)
+def test_a_message_that_cannot_be_read_hides_neither_the_error_nor_the_rows(
+    message: bytes, said: str
+) -> None:
+    with pytest.raises(BusinessError) as caught:
+        run(Service(Answer(b'{"ErrorCode":5,"Message":%s}' % message)), read_history)
+    assert said in str(caught.value)
+    str(caught.value).encode()  # it can be printed
+    body = b'{"ErrorCode":0,"Message":%s,"Rows":1,"Operations":[{"Id":1,"ComponentType":1}]}'
+    assert len(run(Service(otherwise=lambda _: Answer(body % message)), read_history).rows) == 1
+
+
+def test_an_error_code_with_a_text_of_a_time_out_is_asked_again_whatever_else_is_in_it() -> None:
+    busy = '{"ErrorCode":10,"Message":"Истекло время ожидания \x0b","Operations":[{"a":"\x0b"}]}'
+    service = Service(Answer(busy.encode()), Answer())
+    assert run(service, read_history).rows == ()
+    assert len(service.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"ErrorCode":0,"Rows":2,"Operations":[{"Id":1,"ComponentType":1},{"Id":2,"PosName":"\x0b',
+        b'{"ErrorCode":0,"Rows":2,"Operations":[{"Id":1,"PosName":"\x0b"}',
+        b'{"ErrorCode":0,"Rows":2,"Operations":[{"PosName":"\x0b"} {"Id":2}]}',
+        b'{"ErrorCode":0,"Rows":2,"Operations":[{"PosName":"\x0b"},]}',
+        b'{"ErrorCode":0,"Rows":2,"Operations":[{"PosName":"\x0b"]}}',
+        b'{"ErrorCode":0,"Rows":2,"Operations":[{"PosName":"\x0b"}]} and more',
+        b'{"Rows":2,"Operations":[{"PosName":"\x0b"}]}',
+        b'{"ErrorCode":null,"Rows":2,"Operations":[{"PosName":"\x0b"}]}',
+        b'{"ErrorCode":0,"Rows":2,"Operations":{"PosName":"\x0b"}}',
+        b'{"ErrorCode":0,"Rows":"","Operations":[]}',
+        b'{"ErrorCode":0,"Rows":1.5,"Operations":[]}',
+    ],
+)
+def test_what_is_cut_off_or_out_of_shape_is_never_repaired(body: bytes) -> None:
+    service = Service(otherwise=lambda _: Answer(body))
+    with pytest.raises(MalformedError):
+        run(service, read_history)
+    assert len(service.asked) == 6
+
+
+def test_a_document_is_split_without_being_decoded() -> None:
+    text = rb' {"a" : 1 ,"b":[1,{"c":"]\""}], "\u0063":"x", "d":{} ,"a":2} '
+    assert split_object(text) == {"a": b"2", "b": rb'[1,{"c":"]\""}]', "c": b'"x"', "d": b"{}"}
+    assert split_array(b' [ 1 , "a,b",[[]], {"x":[]} ] ') == [b"1", b'"a,b"', b"[[]]", b'{"x":[]}']
+    assert (split_array(b"[ ]"), split_object(b"{ }")) == ([], {})
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[", b"[1,,2]", b"[1,]", b"[1}", b"[1 2]", b"[{]}", b'["', b"1", b"[] []"]
+)
+def test_what_does_not_balance_is_not_split(text: bytes) -> None:
+    for split in (split_array, split_object):
+        with pytest.raises(SplitError):
+            split(text)
+
+
+NAMED = (
+    '{"Client":7,"Rows":1,"Operations":[{"Id":1,"ComponentType":2,"PosName":"%s"}],"ErrorCode":0}'
+)
+SHOP = "Магазин №1"
+
+
+def shop_of(page: Page) -> str:
+    return str(json.loads(page.rows[0].raw)["PosName"])
+
+
+def xml_of_shop(name: str, declared: str = "") -> str:
+    row = f"<Row><Id>1</Id><ComponentType>2</ComponentType><PosName>{name}</PosName></Row>"
+    rest = "<ErrorCode>0</ErrorCode><Rows>1</Rows>"
+    return f"{declared}<R>{rest}<Operations>{row}</Operations></R>"
+
+
+@pytest.mark.parametrize(
+    "charset",
+    ["", "; charset=windows-1251", "; charset=utf-8; version=1", ';charset="utf-8"; q=1',
+     "; CHARSET = UTF8", "; charset='utf-8'", "; charset=undefined", "; charset=",
+     "; charset=koi8-r",
+     "; charset=hex", "; charset=utf-16", "; charset=" + "x" * 4000, "; version=1; charset=cp866"],
+    ids=lambda charset: charset[:30],
+)  # fmt: skip
+def test_text_that_is_utf8_is_read_as_utf8_whatever_the_header_says(charset: str) -> None:
+    for kind, body in (
+        ("application/json", NAMED % SHOP),
+        ("application/xml", xml_of_shop(SHOP)),
+        ("text/xml", xml_of_shop(SHOP, '<?xml version="1.0" encoding="windows-1251"?>')),
+        ("text/xml", xml_of_shop(SHOP, "<?xml version='1.0' encoding='utf-16'?>")),
+    ):
+        service = Service(Answer(body.encode(), content_type=kind + charset))
+        assert shop_of(run(service, read_history)) == SHOP
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec"),
+    [("windows-1251", "cp1251"), ('"koi8-r"; v=1', "koi8-r"), ("ISO-8859-5", "iso8859-5")],
+)
+def test_text_that_is_not_utf8_is_in_the_charset_that_is_named(charset: str, codec: str) -> None:
+    name = "Магазин"
+    for body in (NAMED % name, xml_of_shop(name)):
+        answer = Answer(body.encode(codec), content_type=f"application/json; charset={charset}")
+        assert shop_of(run(Service(answer), read_history)) == name
+
+
+def test_the_declaration_of_xml_counts_where_the_header_is_wrong() -> None:
+    body = xml_of_shop(SHOP, '<?xml version="1.0" encoding="windows-1251"?>').encode("cp1251")
+    for kind in ("text/xml", "text/xml; charset=utf-8"):
+        assert shop_of(run(Service(Answer(body, content_type=kind)), read_history)) == SHOP
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+def test_wide_text_and_byte_order_marks_are_read(codec: str) -> None:
+    for body in (NAMED % SHOP, xml_of_shop(SHOP)):
+        answer = Answer(body.encode(codec), content_type="application/json")
+        assert shop_of(run(Service(answer), read_history)) == SHOP
+
+
+def test_a_byte_that_fits_no_charset_costs_its_row_alone() -> None:
+    feed = FEEDS["leads"]
+    for charset in ("windows-1251", "utf-8"):
+        good = "Где бонусы".encode()
+        body = three_rows(feed, b"\xd0").replace(
+            b'"Leads":1001,', b'"Leads":1001,"Subject":"%s",' % good
+        )
+        answer = Answer(body, content_type=f"application/json; charset={charset}")
+        landing = feed.land(run(Service(answer), feed.read))
+        assert [len(landing.records["leads"]), len(landing.bad_rows)] == [2, 1]
+        assert "Где бонусы" in str(landing.records["leads"])
+
+
+def test_a_text_in_no_charset_that_is_known_is_malformed() -> None:
+    answer = Answer(
+        (NAMED % SHOP).encode("cp1251"), content_type="application/json; charset=undefined"
+    )
+    with pytest.raises(MalformedError, match="charset"):
+        run(Service(otherwise=lambda _: answer), read_history)
+
+
+def test_text_within_cdata_and_comments_is_no_reference() -> None:
+    name = "<!-- &#x1F; --><![CDATA[a&#x1F;]]>"
+    rows = (
+        "<Row><Id>2</Id><ComponentType>2</ComponentType><PosName>&#1;</PosName></Row></Operations>"
+    )
+    body = xml_of_shop(name).replace("</Operations>", rows).replace("<Rows>1", "<Rows>2")
+    page = run(Service(Answer(body.encode(), content_type=XML)), read_history)
+    assert shop_of(page) == "a&#x1F;"
+    landing = land_operations(7, page.rows, None, ZONE)
+    assert len(landing.bad_rows) == 2  # neither has a moment; only the second a bad text
+    assert landing.bad_rows[1].reason == f"PosName: {CONTROL}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        xml_of_shop("a &#x1F; & b").encode(),
+        xml_of_shop("&#x1F;").encode()[:-4],
+        xml_of_shop("\U00100001&#x1F;").encode(),
+        xml_of_shop("&#1;" * 200_000).encode(),
+        b"<R><ErrorCode>0</ErrorCode><Rows>0</Rows><Operations>none</Operations></R>",
+        b"<R>" + b"<![CDATA[" * 100_000,
+    ],
+    ids=range(6),
+)
+def test_xml_that_is_broken_otherwise_is_malformed(body: bytes) -> None:
+    with pytest.raises(LoyaltyApiError) as caught:
+        run(Service(otherwise=lambda _: Answer(body, content_type=XML)), read_history)
+    assert isinstance(caught.value, MalformedError)

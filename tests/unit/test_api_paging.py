@@ -1,0 +1,248 @@
+"""Pages: rows, totals, headers, filters, and answers under suspicion."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.api.errors import RequestError
+from lcm_pipeline.api.paging import read_favourite_goods, read_page, read_registrations
+from lcm_pipeline.api.requests import to_service_time
+from lcm_pipeline.model.endpoints import (
+    CLIENT_FAVORITE_DATA_INFO,
+    ENDPOINTS,
+    LEADS_PAGING_INFO,
+    OPERATION_HISTORY,
+)
+from lcm_pipeline.model.pages import Ask
+from tests.unit.api_service import Answer, Service, connected
+
+NUMBERS = (
+    "MaxLinkGoods", "NowLinkGoods", "RemainLinkGoods", "RemainCountPurchases", "RemainGain",
+    "RemainEveryGain", "CountOffer", "CountConfirm", "CountPurchases", "SumGain", "AvgFavorite",
+    "AvgAll",
+)  # fmt: skip
+NO_OFFERS = {"ErrorCode": 0, "TotalRows": 0, "ClientFavorites": []}
+
+
+def run(service: Service, act: Any, **settings: Any) -> Any:
+    async def main() -> Any:
+        async with connected(service, **settings) as api:
+            return await act(api)
+
+    return asyncio.run(main())
+
+
+def operations(*ids: int, total: int | None = None, **fields: Any) -> dict[str, Any]:
+    rows = [{"Id": number, "ComponentType": 1, "Proctime": f"t{number}"} for number in ids]
+    return {
+        "Rows": len(ids) if total is None else total,
+        "Operations": rows,
+        "ErrorCode": 0,
+    } | fields
+
+
+def read_operations(api: Any) -> Any:
+    return read_page(api, OPERATION_HISTORY, 7, Ask(1, 50))
+
+
+def test_a_page_is_its_rows_its_total_and_its_header() -> None:
+    service = Service(Answer(operations(3, 2, total=9, Client=7, Phone=9001234567, New=1)))
+    page = run(service, read_operations)
+    assert [row.key for row in page.rows] == [(1, 3), (1, 2)]
+    assert [row.moment for row in page.rows] == ["t3", "t2"]
+    assert (page.total, page.suspicious) == (9, False)
+    assert json.loads(page.header) == {"Client": 7, "Phone": 9001234567}
+    assert service.asked[0].json == {"Client": 7, "Start": 1, "Length": 50}
+
+
+def test_more_rows_than_asked_and_none_at_all_are_pages_too() -> None:
+    async def act(api: Any) -> Any:
+        return [await read_page(api, OPERATION_HISTORY, 7, Ask(1, 1)) for _ in range(2)]
+
+    none = {"Rows": 0, "Operations": None, "ErrorCode": 0}
+    pages = run(Service(Answer(operations(2, 1)), Answer(none)), act)
+    assert [len(page.rows) for page in pages] == [2, 0]
+    assert [page.total for page in pages] == [2, 0]
+
+
+def test_the_header_of_favourites_is_the_twelve_numbers_and_the_groups() -> None:
+    numbers = dict.fromkeys(NUMBERS, 1)
+    answer = numbers | {
+        "TotalRows": 1, "TotalRowsSelect": 1, "SumGain": 1.50, "ErrorCode": 0, "Extra": 5,
+        "ClientFavorites": [{"Id": 4}], "GroupFavorites": [{"Id": 1, "Name": "a"}],
+        "ListFavorites": [],
+    }  # fmt: skip
+    page = run(
+        Service(Answer(answer)), lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5))
+    )
+    expected = numbers | {"SumGain": 1.5, "GroupFavorites": [{"Id": 1, "Name": "a"}]}
+    assert json.loads(page.header) == expected
+    assert [row.key for row in page.rows] == [(4,)]
+
+
+def test_goods_beside_the_offers_are_part_of_the_header() -> None:
+    answer = NO_OFFERS | {"ListFavorites": [{"Id": 4, "ListDataId": 8}]}
+    page = run(
+        Service(Answer(answer)), lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5))
+    )
+    assert json.loads(page.header)["ListFavorites"] == [{"Id": 4, "ListDataId": 8}]
+
+
+def test_equal_headers_are_equal_bytes_whatever_the_spelling() -> None:
+    spellings = (
+        b'{"ErrorCode":0,"SumGain":1.50,"GroupFavorites":[{"Id":1}],%s}',
+        b'{ "GroupFavorites" : [ {"Id" : 1} ], "SumGain" : "1.5", "ErrorCode" : 0, %s }',
+        b'{"ErrorCode":0,"SumGain":1.5,"TotalRowsSelect":"x","GroupFavorites":[{"Id":1}],%s}',
+        b'{"ErrorCode":0,"SumGain":1.5,"Message":"\x0b","GroupFavorites":[{"Id":1} ],%s}',
+    )
+    rest = b'"TotalRows":0,"ClientFavorites":[]'
+
+    async def act(api: Any) -> Any:
+        return [await read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5)) for _ in spellings]
+
+    pages = run(Service(*(Answer(body % rest) for body in spellings)), act)
+    assert len({page.header for page in pages}) == 1
+
+
+def test_a_header_holds_the_members_that_came_and_no_others() -> None:
+    answer = NO_OFFERS | {"SumGain": None, "AvgAll": 0, "ListFavorites": None}
+    page = run(
+        Service(Answer(answer)), lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5))
+    )
+    assert json.loads(page.header) == {"SumGain": None, "AvgAll": 0}
+
+
+def test_leads_have_no_header_and_take_the_dates_of_the_service() -> None:
+    service = Service(Answer({"ErrorCode": 0, "TotalRows": 0, "LeadsClients": []}))
+    page = run(
+        service,
+        lambda api: read_page(
+            api,
+            LEADS_PAGING_INFO,
+            7,
+            Ask(1, 5),
+            BegDate=datetime(2026, 2, 28, 21, tzinfo=UTC),
+            EndDate="2026-03-02T00:00:00",
+        ),
+    )
+    assert page.header is None
+    assert service.asked[0].json["BegDate"] == "2026-03-01T00:00:00"
+    assert service.asked[0].json["EndDate"] == "2026-03-02T00:00:00"
+
+
+def test_a_filter_that_the_endpoint_does_not_have_is_an_error() -> None:
+    service = Service()
+    with pytest.raises(RequestError, match="BegDate"):
+        run(service, lambda api: read_page(api, OPERATION_HISTORY, 7, Ask(1, 5), BegDate="x"))
+    assert service.asked == []
+
+
+def test_registrations_are_asked_by_the_service_clock() -> None:
+    rows = [{"Client": 1, "Card": 2, "RegDate": "2026-03-01T10:00:00"}]
+    service = Service(Answer({"ErrorCode": 0, "Clients": rows}))
+    page = run(
+        service, lambda api: read_registrations(api, datetime(2026, 3, 1), datetime(2026, 3, 2))
+    )
+    assert service.asked[0].json == {
+        "BegDate": "2026-03-01T00:00:00", "EndDate": "2026-03-02T00:00:00", "Registration": True
+    }  # fmt: skip
+    assert [row.key for row in page.rows] == [(1, 2)]
+    assert (page.total, page.header) == (None, None)
+
+
+def test_goods_of_an_offer_are_keyed_by_their_list_id_and_tell_the_offers_seen() -> None:
+    answer = {
+        "ErrorCode": 0,
+        "TotalRows": 1,
+        "ClientFavorites": [{"Id": 4}, {"Id": "x"}],
+        "ListFavorites": [{"Id": 4, "ListDataId": 8}, {"Id": 4, "ListDataId": 9}],
+    }
+    service = Service(Answer(answer))
+    goods = run(service, lambda api: read_favourite_goods(api, 7, 4, Ask(1, 50)))
+    assert service.asked[0].json == {"Client": 7, "ClientFavoriteId": 4, "Start": 1, "Length": 50}
+    assert [row.key for row in goods.page.rows] == [(8,), (9,)]
+    assert goods.offer_ids == {4}
+    assert goods.page.total is None
+
+
+def test_a_clean_second_look_wins() -> None:
+    service = Service(Answer(operations(Message="Сбой")), Answer(operations(2, 1)))
+    page = run(service, read_operations)
+    assert (len(page.rows), page.suspicious) == (2, False)
+
+
+def test_the_same_text_with_the_same_rows_is_information_and_learned() -> None:
+    service = Service(otherwise=lambda asked: Answer(operations(2, 1, Message="Готово")))
+
+    async def act(api: Any) -> Any:
+        return [await read_operations(api) for _ in range(3)]
+
+    pages = run(service, act)
+    assert [page.suspicious for page in pages] == [False, False, False]
+    assert len(service.asked) == 4
+
+
+def test_a_text_learned_from_one_endpoint_says_nothing_of_another() -> None:
+    leads = {"ErrorCode": 0, "TotalRows": 0, "LeadsClients": [], "Message": "Готово"}
+    service = Service(
+        *(Answer(operations(2, 1, Message="Готово")) for _ in range(2)),
+        Answer(leads),
+        Answer(leads),
+    )
+
+    async def act(api: Any) -> None:
+        await read_operations(api)
+        await read_page(api, LEADS_PAGING_INFO, 7, Ask(1, 5))
+
+    run(service, act)
+    assert len(service.asked) == 4
+
+
+def test_an_empty_answer_with_a_text_is_never_learned_from() -> None:
+    service = Service(otherwise=lambda asked: Answer(operations(Message="Нет операций")))
+
+    async def act(api: Any) -> Any:
+        return [await read_operations(api) for _ in range(3)]
+
+    assert [page.suspicious for page in run(service, act)] == [False, False, False]
+    assert len(service.asked) == 6
+
+
+def test_registrations_with_a_text_need_two_equal_looks_each_time() -> None:
+    answer = {"ErrorCode": 0, "Clients": [{"Client": 1, "Card": 2}], "Message": "Готово"}
+    service = Service(otherwise=lambda asked: Answer(answer))
+
+    async def act(api: Any) -> Any:
+        day = datetime(2026, 3, 1), datetime(2026, 3, 2)
+        return [await read_registrations(api, *day) for _ in range(2)]
+
+    assert [page.suspicious for page in run(service, act)] == [False, False]
+    assert len(service.asked) == 4
+
+
+def test_looks_that_never_agree_leave_the_page_suspicious() -> None:
+    service = Service(*(Answer(operations(number, Message="Сбой")) for number in (1, 2, 3)))
+    page = run(service, read_operations)
+    assert page.suspicious
+    assert len(service.asked) == 3
+
+
+def test_a_text_of_a_time_out_is_never_believed() -> None:
+    service = Service(otherwise=lambda asked: Answer(operations(1, Message="Timeout expired")))
+    assert run(service, read_operations).suspicious
+    assert len(service.asked) == 3
+
+
+def test_service_time_is_moscow_time_without_an_offset() -> None:
+    assert to_service_time(datetime(2026, 2, 28, 21, tzinfo=UTC)) == "2026-03-01T00:00:00"
+    with pytest.raises(ValueError, match="time zone"):
+        to_service_time(datetime(2026, 3, 1))
+
+
+def test_only_the_update_is_not_repeatable_and_only_operations_lack_a_date_filter() -> None:
+    assert [e.name for e in ENDPOINTS if not e.repeatable] == ["ClientUpdate"]
+    reads = [e for e in ENDPOINTS if e.repeatable]
+    assert [e.name for e in reads if e.date_filter is None] == ["OperationHistory"]

@@ -1,0 +1,488 @@
+"""Bytes on the wire: odd heads and bodies, compression, size and time; never a traceback."""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import logging
+import random
+import time
+import tracemalloc
+import zlib
+from collections.abc import Awaitable, Iterable
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.errors import (
+    BusinessError,
+    ForbiddenError,
+    LoyaltyApiError,
+    MalformedError,
+    OverloadedError,
+    TooLargeError,
+    TransientError,
+    TransportError,
+    UnavailableError,
+    scrub,
+)
+from lcm_pipeline.api.retries import Clock
+from lcm_pipeline.model.endpoints import CLIENT_UPDATE, OPERATION_HISTORY
+from lcm_pipeline.model.payloads import OperationHistoryRequest, SetClientUpdateRequest
+from tests.unit.api_service import EMPTY_HISTORY, Answer, FakeTime, Service, connected
+
+ASK = OperationHistoryRequest(Client=7, Start=1, Length=500)
+EMPTY = json.dumps(EMPTY_HISTORY).encode()
+MEGABYTE = 2**20
+
+
+def history(api: LoyaltyApi) -> Awaitable[Any]:
+    return api.call(OPERATION_HISTORY, ASK)
+
+
+def update(api: LoyaltyApi) -> Awaitable[Any]:
+    return api.call(CLIENT_UPDATE, SetClientUpdateRequest(Client=7, Name="Анна"))
+
+
+def run(service: Service, act: Any = history, time: Any = None, **settings: Any) -> Any:
+    async def main() -> Any:
+        async with connected(service, time, **settings) as api:
+            return await act(api)
+
+    return asyncio.run(main())
+
+
+def failing(service: Service, act: Any = history, **settings: Any) -> LoyaltyApiError:
+    with pytest.raises(LoyaltyApiError) as caught:
+        run(service, act, **settings)
+    str(caught.value).encode()  # it can be printed
+    return caught.value
+
+
+def always(answer: Answer) -> Service:
+    return Service(otherwise=lambda _: answer)
+
+
+def raw(head: bytes, body: bytes = EMPTY) -> Answer:
+    return Answer(raw=head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+REASONS = [
+    "Внутренняя ошибка".encode("cp1251"),
+    b"\xff\xfe\x80",
+    "Ошибка".encode(),
+    b"",
+    b"x" * 9000,
+]
+
+
+@pytest.mark.parametrize("reason", REASONS, ids=range(len(REASONS)))
+def test_a_reason_phrase_of_any_bytes_hides_no_status(reason: bytes) -> None:
+    service = Service(Answer(status=500, reason=reason))
+    assert run(service).Rows == 0
+    assert len(service.asked) == 2
+    error = failing(always(Answer(status=404, reason=reason)))
+    assert isinstance(error, ForbiddenError)
+    assert error.status == 404
+    assert run(Service(Answer(reason=reason))).Rows == 0
+    assert run(Service(Answer(status=503, reason=reason), Answer(reason=reason))).Rows == 0
+
+
+ODD_RESPONSES = [
+    b"",
+    b"\r\n\r\n",
+    b"HTTP/9.9 200 OK\r\n\r\n",
+    b"HTTP/1.1 abc OK\r\n\r\n",
+    b"HTTP/1.1 20000 OK\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\n12345",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nna me: x\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX: a\x00b\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n: x\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX\xff: x\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 206 Partial Content\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: \xff\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: 2\r\n\r\n{}" % (b"gzip," * 99),
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: 1\r\n\r\n\x78",
+    b"HTTP/1.1 200 OK\r\nX: %s\r\nContent-Length: 2\r\n\r\n{}" % (b"x" * 2**20),
+    b"HTTP/1.1 200 OK\r\n%s\r\n{}" % (b"X: x\r\n" * 5_000),
+    b"SSH-2.0-OpenSSH_9.2\r\n",
+    b"\x15\x03\x01\x00\x02\x02\x0a",
+    b"<html>busy</html>",
+    bytes(range(256)) * 40,
+]
+
+
+@pytest.mark.parametrize("response", ODD_RESPONSES, ids=range(len(ODD_RESPONSES)))
+def test_what_is_no_response_is_a_transport_error_and_asked_again(response: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            service.asked.append(None)  # type: ignore[arg-type]
+            writer.write(response)
+            await writer.drain()
+
+    service = Service()
+    service.serve = serve  # type: ignore[method-assign]
+    error = failing(service)
+    assert isinstance(error, TransportError | MalformedError | UnavailableError)
+    assert len(service.asked) == 6
+    assert isinstance(failing(service, update), TransientError)
+    assert not error.never_sent
+
+
+def test_an_exception_that_nobody_foresaw_is_an_error_of_that_call(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING)
+
+    personal = "-".join(["900", "123", "45", "67"])
+
+    def defect(*_: Any, **__: Any) -> Any:
+        raise ValueError(personal)
+
+    monkeypatch.setattr("lcm_pipeline.api.client.open_answer", defect)
+    service = always(Answer())
+    error = failing(service)
+    assert isinstance(error, MalformedError)
+    assert "the response cannot be read (ValueError)" in str(error)
+    assert len(service.asked) == 6
+    seen = [record.getMessage() for record in caplog.records if "lcm" in record.name]
+    assert len(seen) == 1
+    assert "in defect" in seen[0]
+    assert personal not in caplog.text + str(error)
+    assert error.__cause__ is None
+
+
+def test_an_exception_while_a_response_is_fetched_is_a_transport_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def defect(*_: Any) -> Any:
+        raise KeyError("x")
+
+    monkeypatch.setattr("lcm_pipeline.api.transport._read_head", defect)
+    service = always(Answer())
+    error = failing(service)
+    assert isinstance(error, TransportError)
+    assert "(KeyError)" in str(error)
+    assert not error.never_sent
+    assert len(service.asked) == 6
+
+
+@pytest.mark.parametrize(
+    "retry_after",
+    ["Fri, 31 Dec 99999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 +2359", "9" * 5000, "-1", "nan",
+     "1e999", "Fri, 32 Foo 2026", "Sun, 06 Nov 1994 08:49:37 GMT", "۵", ";;;", ","],
+    ids=range(11),
+)  # fmt: skip
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_retry_after_of_any_text_is_borne(status: int, retry_after: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            service.asked.append(None)  # type: ignore[arg-type]
+            head = f"HTTP/1.1 {status} X\r\nRetry-After: {retry_after}\r\nContent-Length: 0\r\n\r\n"
+            writer.write(head.encode())
+            await writer.drain()
+
+    service = Service()
+    service.serve = serve  # type: ignore[method-assign]
+    assert isinstance(failing(service), UnavailableError)
+    assert len(service.asked) in (6, 20)
+
+
+@pytest.mark.parametrize("length", [8_500, 60_000, 200_000])
+def test_long_headers_are_read(length: int) -> None:
+    for name in ("Set-Cookie", "X-Trace", "Content-Security-Policy"):
+        assert run(Service(Answer(headers={name: "a=" + "x" * length}))).Rows == 0
+    many = {f"X-{number}": "x" * 100 for number in range(500)}
+    assert run(Service(Answer(headers=many))).Rows == 0
+
+
+def test_a_header_that_is_too_long_is_named() -> None:
+    error = failing(always(Answer(headers={"X": "x" * 2**20})))
+    assert "header of the response is longer than" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://login.example/sso?token=secret&x=1#y", "https://login.example/sso"),
+        ("https://anna:sesame@login.example:8443/a/b", "https://login.example:8443/a/b"),
+        ("/maintenance", "/maintenance"),
+        ("//other.example/x;jsessionid=AB12CD34EF56AB12CD34", "other.example/x"),
+        ("https://h.example/9001234567/anna@example.ru/eyJhbGciOiJIUzI1NiJ9", "https://h.example/"),
+        ("https://[bad/", "an address that cannot be read"),
+        ("https://h.example:99999/", "an address that cannot be read"),
+        ("https://h.example/\u001b[31m", "https://h.example/"),
+        ("https://h.example/" + "x/" * 3000, "https://h.example/x/x/"),
+    ],
+)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_says_where_it_points_to_without_secrets(
+    status: int, location: str, shown: str
+) -> None:
+    error = failing(always(Answer(status=status, headers={"Location": location})))
+    assert isinstance(error, ForbiddenError)
+    assert f"HTTP {status}, which points to " in error.answered
+    assert shown in error.answered
+    assert len(error.answered) < 300
+    for secret in ("secret", "sesame", "anna", "AB12CD", "9001234567", "eyJ", "\x1b"):
+        assert secret not in str(error)
+
+
+def test_a_redirect_without_a_location_is_named_by_its_status() -> None:
+    assert failing(always(Answer(status=302))).answered == "HTTP 302"
+
+
+@pytest.mark.parametrize("status", [301, 400, 403, 404, 409, 423])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"cut": 10},
+        {"headers": {"Content-Encoding": "gzip"}},
+        {"content_type": "application/json; charset=undefined"},
+        {"body": b"x" * 3 * MEGABYTE},
+        {"body": b""},
+    ],
+    ids=range(5),
+)
+def test_a_status_stands_whatever_is_wrong_with_its_body(
+    status: int, broken: dict[str, Any]
+) -> None:
+    service = always(Answer(status=status, **broken))
+    error = failing(service, max_answer_mb=1)
+    assert isinstance(error, ForbiddenError)
+    assert error.status == status
+    assert len(service.asked) == 1
+
+
+def test_the_body_of_an_error_that_never_ends_is_not_waited_for() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 404 X\r\nContent-Length: 99\r\n\r\n{")
+            await asyncio.sleep(60)
+
+    service = Service()
+    service.serve = serve  # type: ignore[method-assign]
+    assert isinstance(failing(service, timeout=50.0), ForbiddenError)
+
+
+def deflated(body: bytes, window: int) -> bytes:
+    packer = zlib.compressobj(wbits=window)
+    return packer.compress(body) + packer.flush()
+
+
+COMPRESSED = {
+    "gzip": gzip.compress(EMPTY),
+    "x-gzip": gzip.compress(EMPTY),
+    "GZip": gzip.compress(EMPTY),
+    "gzip ": gzip.compress(EMPTY[:20]) + gzip.compress(EMPTY[20:40]) + gzip.compress(EMPTY[40:]),
+    " gzip": gzip.compress(EMPTY) + b"\0" * 512,
+    "deflate": deflated(EMPTY, zlib.MAX_WBITS),
+    "Deflate": deflated(EMPTY, -zlib.MAX_WBITS),
+    "deflate, gzip": gzip.compress(deflated(EMPTY, zlib.MAX_WBITS)),
+    "identity": EMPTY,
+    "gzip, identity": gzip.compress(EMPTY),
+}
+
+
+@pytest.mark.parametrize(("coding", "body"), COMPRESSED.items(), ids=COMPRESSED)
+def test_compressed_bodies_are_read(coding: str, body: bytes) -> None:
+    assert run(Service(Answer(body, headers={"Content-Encoding": coding}))).Rows == 0
+
+
+@pytest.mark.parametrize(
+    "body", [gzip.compress(EMPTY)[:-9], gzip.compress(EMPTY)[:-1], b"\x1f\x8b"]
+)
+def test_a_compressed_body_that_is_cut_off_is_asked_again(body: bytes) -> None:
+    service = Service(Answer(body, headers={"Content-Encoding": "gzip"}))
+    assert run(service).Rows == 0
+    assert len(service.asked) == 2
+
+
+def bomb(size: int, coding: str = "gzip") -> bytes:
+    """So many megabytes of blanks, as some kilobytes."""
+    window = {"gzip": 16 + zlib.MAX_WBITS, "deflate": -zlib.MAX_WBITS}[coding]
+    packer = zlib.compressobj(wbits=window)
+    blanks = b" " * MEGABYTE
+    return b"".join([*(packer.compress(blanks) for _ in range(size)), packer.flush()])
+
+
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        (b" " * (2 * MEGABYTE), ""),
+        (bomb(300), "gzip"),
+        (bomb(300), "x-gzip"),
+        (bomb(300, "deflate"), "deflate"),
+        (b"".join([bomb(1)] * 300), "gzip"),
+        (gzip.compress(bomb(300)), "gzip, gzip"),
+    ],
+    ids=range(6),
+)
+def test_a_response_that_is_too_large_is_asked_once_and_never_held(
+    body: bytes, coding: str
+) -> None:
+    service = always(Answer(body, headers={"Content-Encoding": coding}))
+    tracemalloc.start()
+    try:
+        error = failing(service, max_answer_mb=1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(error, TooLargeError)
+    assert "larger than 1 MB (LCM_MAX_ANSWER_MB)" in str(error)
+    assert len(service.asked) == 1
+    assert peak < 30 * MEGABYTE
+
+
+def test_a_response_without_a_length_is_measured_as_it_comes() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            service.asked.append(None)  # type: ignore[arg-type]
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+                await writer.drain()
+
+    service = Service()
+    service.serve = serve  # type: ignore[method-assign]
+    assert isinstance(failing(service, max_answer_mb=2), TooLargeError)
+    assert len(service.asked) == 1
+
+
+def test_a_response_as_large_as_allowed_is_read() -> None:
+    body = EMPTY + b" " * (MEGABYTE - len(EMPTY))
+    for answer in (
+        Answer(body),
+        Answer(gzip.compress(body), headers={"Content-Encoding": "gzip"}),
+        Answer(deflated(body, 15), headers={"Content-Encoding": "deflate"}),
+    ):
+        assert run(Service(answer), max_answer_mb=1).Rows == 0
+
+
+def slow(pieces: Iterable[bytes], pause: float) -> tuple[Service, list[float]]:
+    """A service that sends its response piece by piece, and when it was asked."""
+    began: list[float] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            began.append(time.monotonic())
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(pause)
+
+    service = Service()
+    service.serve = serve  # type: ignore[method-assign]
+    return service, began
+
+
+class HastyTime(FakeTime):
+    """Real time, but nobody sleeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock(sleep=self.sleep)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", *[b" "] * 500],
+        [b"HTTP/1.1 200 OK\r\n", *[b"X: x\r\n"] * 500],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"1\r\n \r\n"] * 500],
+        [b""] * 500,
+    ],
+    ids=["body", "head", "chunks", "silence"],
+)
+def test_a_response_that_never_ends_holds_a_call_for_two_time_outs(pieces: list[bytes]) -> None:
+    service, began = slow(pieces, pause=0.05)
+    error = failing(service, time=HastyTime(), timeout=0.5)
+    assert isinstance(error, TransportError)
+    assert "no whole response within 0.5 s (LCM_TIMEOUT)" in str(error)
+    assert len(began) == 2
+    assert error.attempts == 2
+
+
+def test_failures_that_come_at_once_are_still_asked_six_times() -> None:
+    service = always(Answer(status=500))
+    failing(service, time=HastyTime(), timeout=5.0)
+    assert len(service.asked) == 6
+
+
+WORDS = (
+    *("превышен", "превышен ", "взаимн", "взаимных ", "тупиков", "time", "timed ", "слово ", "a1"),
+    *("a@", "ИВАНОВ", "Иван ", "А. ", "1 ", " ", "<", "Ааа-", "eyJ", "bearer ", "«"),
+)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_message_of_many_words_is_read_at_once(word: str) -> None:
+    message = word * 60_000
+    service = Service(
+        Answer({"ErrorCode": 5, "Message": message}),
+        otherwise=lambda _: Answer(EMPTY_HISTORY | {"Message": message}),
+    )
+    began = time.process_time()
+    error = failing(service)
+    assert isinstance(error, BusinessError)
+    run(service)
+    # Quadratic time would be a minute, here and on any other machine.
+    assert time.process_time() - began < 20
+    assert len(scrub(message)) <= 160
+
+
+@pytest.mark.parametrize(
+    "text", ["Превышено время ожидания", "взаимной блокировкой", "Timeout expired"]
+)
+def test_texts_of_a_time_out_are_known_still(text: str) -> None:
+    error = failing(always(Answer({"ErrorCode": 10, "Message": text + " x" * 50_000})))
+    assert isinstance(error, OverloadedError)
+
+
+def test_mutated_responses_never_raise_anything_but_errors_of_their_call() -> None:
+    chance = random.Random(7)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
+    body = json.dumps(EMPTY_HISTORY | {"Operations": [{"Id": 1, "PosName": "Магазин"}], "Rows": 1})
+    whole = head + b"Content-Length: %d\r\n\r\n" % len(body.encode()) + body.encode()
+
+    def mutated() -> bytes:
+        bytes_ = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(bytes_))
+            match chance.randrange(3):
+                case 0:
+                    bytes_[at] = chance.randrange(256)
+                case 1:
+                    del bytes_[at : at + chance.randint(1, 20)]
+                case _:
+                    bytes_[at:at] = chance.randbytes(chance.randint(1, 5))
+        return bytes(bytes_)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(mutated())
+            await writer.drain()
+
+    async def act(api: LoyaltyApi) -> None:
+        for _ in range(150):
+            with contextlib.suppress(LoyaltyApiError):
+                await history(api)
+
+    service = Service()
+    service.serve = serve  # type: ignore[method-assign]
+    run(service, act)

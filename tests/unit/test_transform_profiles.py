@@ -1,0 +1,227 @@
+"""What of a profile update is sent, and what is never sent."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.model.payloads import SetClientUpdateRequest
+from lcm_pipeline.model.profiles import PROFILE_FIELDS, KnownProfile, Objection, ProfileUpdate
+from lcm_pipeline.transform.profiles import Verdict, judge, to_request
+
+TODAY = date(2026, 3, 31)
+
+
+def verdict(known: KnownProfile | None = None, *, knows: bool = True, **values: Any) -> Verdict:
+    return judge(ProfileUpdate(1, 7, values, knows), known or KnownProfile(), TODAY)
+
+
+def test_the_fields_are_those_of_the_request() -> None:
+    names = {*SetClientUpdateRequest.__struct_fields__}
+    assert {one.vendor for one in PROFILE_FIELDS} == names - {
+        "Operator", "Token", "SiteCode", "Client"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("phone", 89123456789, "not 10 digits"),
+        ("phone", 8123456789, "not 10 digits"),
+        ("phone", -9123456789, "not 10 digits"),
+        ("name", "Я" * 21, "longer than 20"),
+        ("name", "😀" * 11, "longer than 20"),
+        ("surname", "a" * 21, "longer than 20"),
+        ("patronymic", "a" * 21, "longer than 20"),
+        ("name", "", "asks to clear"),
+        ("contragent_id", "  ", "asks to clear"),
+        ("name", "Ан\nна", "control character"),
+        ("email", "a" * 39 + "@example.org", "longer than 50"),
+        ("email", "anna", "not shaped like"),
+        ("email", "anna@", "not shaped like"),
+        ("email", "anna@example", "not shaped like"),
+        ("email", "an na@example.org", "not shaped like"),
+        ("email", "anna@example.org, b@example.org", "not shaped like"),
+        ("gender", 2, "not -1, 0 or 1"),
+        ("birthdate", "2026-04-01", "not from 1900-01-01 to today"),
+        ("birthdate", "1899-12-31", "not from 1900-01-01 to today"),
+        ("birthdate", "infinity", "not from 1900-01-01 to today"),
+        ("birthdate", "20000-01-01", "not from 1900-01-01 to today"),
+    ],
+)
+def test_what_the_server_would_cut_or_ignore_is_an_objection(
+    column: str, value: Any, reason: str
+) -> None:
+    found = verdict(**{column: value})
+    assert not found.values
+    (objection,) = found.objections
+    assert objection.column == column
+    assert reason in str(objection)
+    assert str(value).strip() == "" or str(value) not in str(objection).split()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("phone", 9000000000),
+        ("phone", 9999999999),
+        ("name", "Я" * 20),
+        ("email", "a" * 38 + "@example.org"),
+        ("email", "анна@почта.рф"),
+        ("gender", -1),
+        ("birthdate", "1900-01-01"),
+        ("birthdate", "2026-03-31"),
+        ("allow_sms", False),
+        ("contragent_id", "00-17"),
+    ],
+)
+def test_what_the_server_keeps_is_sent(column: str, value: Any) -> None:
+    found = verdict(**{column: value})
+    assert (found.objections, found.values) == ((), {column: value})
+
+
+@pytest.mark.parametrize("column", ["name", "surname", "email", "contragent_id", "pos_code"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "#Н/Д", "#н/д", "#N/A", "#n/a", "#REF!", "#ССЫЛКА!", "#ЗНАЧ!", "#VALUE!", "#ДЕЛ/0!",
+        "#DIV/0!", "#ИМЯ?", "#NAME?", "#ПУСТО!", "#NULL!", "#ЧИСЛО!", "#NUM!", "#SPILL!",
+        "#ПЕРЕНОС!", "####", "#NV", "Err:502", "NULL", "null", "Null", "nan", "NaN", "NAN", "-nan",
+        "None", "NONE", "NaT", "<NA>", "<na>", r"\N", "NA", "N/A", "(null)", "[NULL]", "undefined",
+        " NULL ", "\u00a0#N/A\u202f", "nan\n",
+    ],
+)  # fmt: skip
+def test_an_error_of_a_spreadsheet_and_a_word_for_no_value_are_never_sent(
+    column: str, word: str
+) -> None:
+    others = {} if column == "name" else {"name": "Анна"}
+    found = verdict(**{column: word, **others})
+    assert not found.values
+    assert [one.column for one in found.objections] == [column]
+    assert "a word for no value" in str(found.objections[0])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("name", "\ufffd\ufffd\ufffd", "lost in a conversion"),
+        ("surname", "Сем\ufffdн", "lost in a conversion"),
+        ("contragent_id", "a\ufffd", "lost in a conversion"),
+        ("name", "ï¿½ï¿½", "lost in a conversion"),
+        ("name", "пїЅпїЅ", "lost in a conversion"),
+        ("name", "????", "lost in a conversion"),
+        ("surname", "?? ???-??", "lost in a conversion"),
+        ("pos_code", "??", "lost in a conversion"),
+        ("name", "Сем?н", "question mark"),
+        ("email", "????@????.??", "lost in a conversion"),
+        ("email", "a?b@example.ru", "question mark"),
+        ("email", "a@example.ru\u200b", "invisible"),
+        ("email", "\ufeffa@example.ru", "invisible"),
+        ("email", "a\u00ad@example.ru", "invisible"),
+        ("email", "a@exa\u2060mple.ru", "invisible"),
+        ("email", "\u202aa@example.ru\u202c", "invisible"),
+        ("email", "a@example.ru\u3164", "invisible"),
+        ("name", "Ан\u200bна", "invisible"),
+        ("surname", "Ива\u00adнова", "invisible"),
+        ("patronymic", "\u200eИльинична", "invisible"),
+        ("contragent_id", "7\u200d", "invisible"),
+        ("name", "Ан\u2028на", "control character"),
+        ("name", "=A1", "formula"),
+        ("contragent_id", "1001.0", "a fraction or an exponent"),
+        ("pos_code", "1,23E+09", "a fraction or an exponent"),
+    ],
+)
+def test_a_text_that_nobody_meant_is_never_sent(column: str, value: str, reason: str) -> None:
+    others = {} if column != "pos_code" else {"name": "Анна"}
+    (objection,) = verdict(**{column: value}, **others).objections
+    assert objection.column == column
+    assert reason in str(objection)
+    assert value not in str(objection)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("name", "Нан"), ("name", "Нона"), ("surname", "Нулин"), ("surname", "Nullmeyer"),
+        ("surname", "Нет"), ("name", "Нат"), ("name", "Нана"), ("surname", "Na"), ("surname", "На"),
+        ("name", "Анна-Мария"), ("name", "Анна Мария"), ("name", "Анна\u00a0Мария"),
+        ("surname", "О'Нил"), ("surname", "Қасым"), ("patronymic", "-"), ("contragent_id", "#17"),
+        ("contragent_id", "1e5"), ("contragent_id", "1.02"), ("email", "null@example.ru"),
+    ],
+)  # fmt: skip
+def test_a_real_name_is_not_taken_for_a_word_for_no_value(column: str, value: str) -> None:
+    found = verdict(**{column: value})
+    assert (found.objections, found.values) == ((), {column: value})
+
+
+def test_spaces_round_a_text_are_stripped() -> None:
+    sent = verdict(name="  Оля ", surname="Ким\u00a0", email="\u2003a@example.ru\n").values
+    assert sent == {"name": "Оля", "surname": "Ким", "email": "a@example.ru"}
+    assert verdict(name=" " * 9 + "Я" * 20 + " ").values == {"name": "Я" * 20}
+
+
+def test_spaces_round_a_text_are_no_change() -> None:
+    known = KnownProfile(last_sent={"name": "Оля", "surname": " Ким\u00a0"})
+    found = verdict(known, name=" Оля ", surname="Ким")
+    assert (found.objections, found.values, found.unchanged) == ((), {}, ("name", "surname"))
+
+
+def test_a_row_with_a_cell_that_cannot_be_read_is_not_sent_and_all_else_is_told() -> None:
+    unread = (Objection("expected a phone", "phone"),)
+    update = ProfileUpdate(1, 7, {"name": "Я" * 21, "surname": "Ким"}, unread=unread)
+    found = judge(update, KnownProfile(), TODAY)
+    assert not found.values
+    assert [one.column for one in found.objections] == ["phone", "name"]
+    alone = judge(ProfileUpdate(1, 7, {}, unread=unread), KnownProfile(), TODAY)
+    assert alone.objections == unread
+
+
+def test_every_objection_is_told() -> None:
+    found = verdict(knows=False, name="", phone=1)
+    assert [one.column for one in found.objections] == [None, "name", "phone"]
+
+
+def test_gender_0_leaves_it_as_it_is() -> None:
+    assert verdict(gender=0, name="Анна").values == {"name": "Анна"}
+    assert "no field" in str(verdict(gender=0).objections[0])
+
+
+def test_nothing_set_is_an_objection() -> None:
+    assert "no field" in str(verdict().objections[0])
+    assert "no field" in str(verdict(pos_code="7").objections[0])
+
+
+def test_fields_equal_to_those_last_sent_are_left_out() -> None:
+    known = KnownProfile(last_sent={"name": "Анна", "allow_sms": False}, before={"name": "Анна"})
+    found = verdict(known, name="Анна", allow_sms=True, gender=1)
+    assert found.values == {"allow_sms": True, "gender": 1}
+    assert found.unchanged == ("name",)
+
+
+def test_an_update_that_changes_nothing_sends_nothing() -> None:
+    known = KnownProfile(last_sent={"name": "Анна", "pos_code": "7"})
+    found = verdict(known, name="Анна", pos_code="7")
+    assert (found.objections, found.values) == ((), {})
+
+
+def test_the_point_of_sale_travels_with_what_it_asks_for() -> None:
+    known = KnownProfile(last_sent={"pos_code": "7"})
+    assert verdict(known, name="Анна", pos_code="7").values == {"name": "Анна", "pos_code": "7"}
+
+
+def test_what_was_known_before_is_kept_for_an_undo() -> None:
+    known = KnownProfile(last_sent={"name": "Анна"}, before={"name": "Анна", "phone": 9000000001})
+    found = verdict(known, name="Ольга", phone=9000000002, email="a@b.ru")
+    assert found.before == {"name": "Анна", "phone": 9000000001}
+
+
+def test_an_update_that_was_overtaken_is_not_sent() -> None:
+    update = ProfileUpdate(1, 7, {"name": "Анна", "gender": 1}, True, frozenset({"name", "email"}))
+    (objection,) = judge(update, KnownProfile(), TODAY).objections
+    assert str(objection) == "name: a newer update of this field was sent before"
+
+
+def test_the_request_carries_the_vendors_names() -> None:
+    request = to_request(7, {"allow_email_online_cheque": False, "contragent_id": "x"})
+    assert (request.Client, request.AllowEmailOnlineCheque, request.ContragentId) == (7, False, "x")
+    assert request.Name is None

@@ -1,0 +1,125 @@
+"""Registrations and the clients that they bring."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.transform.registrations import (
+    ClientRecord,
+    RegistrationRecord,
+    land_registrations,
+    registered_on,
+)
+from tests.unit.transform_rows import MOSCOW, NOON, registration
+
+DAY = date(2026, 3, 4)
+MOMENT = datetime(2026, 3, 4, 9, tzinfo=UTC)
+
+
+def _land(*rows: Any) -> Landing:
+    return land_registrations(DAY, rows, MOSCOW)
+
+
+def test_a_registration_lands_with_its_client() -> None:
+    row = registration(
+        OutNumber=77, Virtual=True, Card_Type="", Card_Status="Активна", RegPos=9, RegPosName="ТЦ"
+    )
+    landing = _land(row)
+    assert landing.bad_rows == []
+    assert landing.records == {
+        "registrations": [
+            RegistrationRecord(DAY, 7, 70, MOMENT, 77, True, "", "Активна", 9, "ТЦ", None)
+        ],
+        "clients": [ClientRecord(7, MOMENT, DAY, 9, None, None)],
+    }
+
+
+def test_a_client_with_two_cards_comes_once_as_of_the_earlier() -> None:
+    later = registration(Card=71, RegDate="2026-03-04T18:00:00", RegPos=1)
+    earlier = registration(Card=70, RegPos=2)
+    for rows in ((later, earlier), (earlier, later)):
+        landing = _land(*rows)
+        assert len(landing.records["registrations"]) == 2
+        assert landing.records["clients"] == [ClientRecord(7, MOMENT, DAY, 2, None, None)]
+
+
+def test_of_two_cards_of_one_moment_the_known_point_of_sale_counts() -> None:
+    landing = _land(registration(Card=70), registration(Card=71, RegPos=2))
+    assert landing.records["clients"] == [ClientRecord(7, MOMENT, DAY, 2, None, None)]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Card": None},
+        {"Card": "x"},
+        {"Card_Type": 5},
+        {"Card_Status": "a\0b"},
+        {"OutNumber": 2**64},
+        {"RegPosName": ["x"]},
+    ],
+)
+def test_a_registration_that_is_set_aside_still_brings_its_client(fields: dict[str, Any]) -> None:
+    landing = _land(registration(RegPos=9, **fields))
+    assert landing.records == {"clients": [ClientRecord(7, MOMENT, DAY, 9, None, None)]}
+    (bad_row,) = landing.bad_rows
+    assert (bad_row.table, bad_row.client_id, bad_row.context) == (
+        "registrations",
+        7,
+        "2026-03-04",
+    )
+    assert next(iter(fields)) in bad_row.reason
+
+
+def test_a_point_of_sale_that_does_not_fit_does_not_cost_the_client() -> None:
+    landing = _land(registration(RegPos="x"))
+    assert landing.records == {"clients": [ClientRecord(7, MOMENT, DAY, None, None, None)]}
+
+
+@pytest.mark.parametrize("client", [None, "x", 0, -1, 2**63])
+def test_a_registration_without_a_client_is_set_aside_under_client_0(client: Any) -> None:
+    landing = _land(registration(Client=client))
+    assert landing.records == {}
+    assert [row.client_id for row in landing.bad_rows] == [0]
+
+
+@pytest.mark.parametrize(
+    "moment", [None, "", "0001-01-01T00:00:00", "soon", 5, "9999-12-31T23:59:59"]
+)
+def test_a_registration_without_a_readable_moment_is_set_aside(moment: Any) -> None:
+    row = registration(RegDate=moment)
+    assert registered_on(row, MOSCOW) is None
+    landing = _land(row)
+    assert landing.records == {}
+    (bad_row,) = landing.bad_rows
+    assert (bad_row.client_id, bad_row.context) == (7, "2026-03-04")
+    assert "RegDate" in bad_row.reason
+
+
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        (NOON, DAY),
+        ("2026-03-04T23:59:59.9999999", DAY),
+        ("2026-03-03T21:00:00Z", DAY),
+        ("2026-03-04T21:00:00Z", date(2026, 3, 5)),
+        ("2010-07-01T20:00:00Z", date(2010, 7, 2)),
+    ],
+)
+def test_a_row_belongs_to_the_business_day_of_its_moment(moment: str, day: date) -> None:
+    row = registration(RegDate=moment)
+    assert registered_on(row, MOSCOW) == day
+    (record,) = land_registrations(day, [row], MOSCOW).records["registrations"]
+    assert record[0] == day
+
+
+def test_the_day_is_known_though_the_row_is_bad() -> None:
+    assert registered_on(registration(Card="x"), MOSCOW) == DAY
+
+
+def test_a_card_twice_with_other_moments_is_a_conflict() -> None:
+    landing = _land(registration(), registration(RegDate="2026-03-04T13:00:00"))
+    assert len(landing.records["registrations"]) == 1
+    assert "its key came before" in landing.bad_rows[0].reason
