@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from lcm_pipeline import feeds
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
@@ -9,7 +10,7 @@ from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
 
 MARCH = Window(date(2026, 3, 1), date(2026, 3, 30))
-FEEDS = ("registrations", "operations", "leads", "favourites")
+FEEDS = tuple(feed.name for feed in feeds.FEEDS)
 
 
 def sync_everything(
@@ -17,4 +18,4 @@ def sync_everything(
 ) -> dict[str, SyncReport]:
     """Sync every feed; returns the reports by feed."""
     engine = SyncEngine(settings, warehouse)
-    return {feed: getattr(engine, f"sync_{feed}")(window) for feed in FEEDS}
+    return {feed.name: engine.sync(feed, window) for feed in feeds.FEEDS}

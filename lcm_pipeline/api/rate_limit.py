@@ -54,9 +54,9 @@ class Pacer:
         noted = _own_departure.get()
         if noted is None:
             return
-        slot = bisect_left(self._departures, noted)
-        if slot < len(self._departures) and self._departures[slot] == noted:
-            del self._departures[slot]
+        index = bisect_left(self._departures, noted)
+        if index < len(self._departures) and self._departures[index] == noted:
+            del self._departures[index]
         now = self._clock.monotonic()
         insort(self._departures, now)
         _own_departure.set(now)

@@ -1,8 +1,12 @@
-"""What passes between the reading of a client and the warehouse: state, assignment, outcome."""
+"""What passes between the reading of a client and the warehouse: task, rows, outcome."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
+from zoneinfo import ZoneInfo
+
+from lcm_pipeline.model.pages import SourceRow
 
 # Of one reading, and stored of one feed: who sends more names sends no contract.
 MOST_UNKNOWN_FIELDS = 1_000
@@ -28,6 +32,25 @@ class Task:
     head: bytes | None = None
     header_digest: bytes | None = None
     has_bad_rows: bool = False
+
+
+@dataclass(frozen=True)
+class ClientRows:
+    """The proven rows of one client, on their way to records.
+
+    rows: new and changed ones, or all. header: what stands beside the rows, as JSON; None when it
+    is known already or tells nothing. details: what was asked for row by row, such as the goods of
+    an offer, by the row's id. zone: of the business day. snapshot_date: the last day of the window.
+    latest: the last plausible business day; rows of later ones are set aside.
+    """
+
+    client_id: int
+    rows: Sequence[SourceRow]
+    zone: ZoneInfo
+    snapshot_date: date
+    latest: date
+    header: bytes | None = None
+    details: Mapping[int, Sequence[SourceRow]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

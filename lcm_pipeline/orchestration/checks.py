@@ -4,24 +4,18 @@ The questions themselves live in `sync.reconcile`. Totals that do not agree stop
 the facts, but never the facts of everyone else: on the roster that check does not block.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import dagster as dg
 
+from lcm_pipeline.feeds import FEEDS, Feed, feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.metadata import OUTBOX, STUCK_CHECK, updates_stuck
 from lcm_pipeline.orchestration.partitions import window_of
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.verify import reconcile
 from lcm_pipeline.warehouse.outbox.state import read_outbox
-
-_ASSET_OF = {
-    "registrations": "clients",
-    "operations": "operations",
-    "leads": "leads",
-    "favourites": "favourite_offers",
-}
 
 
 @dataclass(frozen=True)
@@ -88,26 +82,21 @@ _SHARE_COMPLETE = _Question(
     _share_complete,
 )
 
-_QUESTIONS = {
-    "registrations": (
-        replace(_TOTALS_AGREE, is_blocking=False),
-        _KEYS_ARE_UNIQUE,
-        _SHARE_COMPLETE,
-    ),
-    **dict.fromkeys(
-        ("operations", "leads", "favourites"),
-        (_TOTALS_AGREE, _KEYS_ARE_UNIQUE, _NO_ORPHANS, _SHARE_COMPLETE),
-    ),
-}
+
+def _questions(feed: Feed) -> tuple[_Question, ...]:
+    """What is asked of a feed. Totals of the roster do not block: the facts stand without them."""
+    if feed.is_by_day:
+        return (replace(_TOTALS_AGREE, is_blocking=False), _KEYS_ARE_UNIQUE, _SHARE_COMPLETE)
+    return (_TOTALS_AGREE, _KEYS_ARE_UNIQUE, _NO_ORPHANS, _SHARE_COMPLETE)
 
 
-def _checked(feed: str, questions: Sequence[_Question]) -> dg.AssetChecksDefinition:
+def _checked(feed: Feed) -> dg.AssetChecksDefinition:
     """The questions to one feed, in one step: a step costs more than its questions."""
-    asset = dg.AssetKey(_ASSET_OF[feed])
-    asked = {question.name: question for question in questions}
+    asset = dg.AssetKey(feed.checked_asset)
+    questions = {question.name: question for question in _questions(feed)}
 
     @dg.multi_asset_check(
-        name=f"checked_{feed}",
+        name=f"checked_{feed.name}",
         specs=[
             dg.AssetCheckSpec(
                 question.name,
@@ -115,7 +104,7 @@ def _checked(feed: str, questions: Sequence[_Question]) -> dg.AssetChecksDefinit
                 description=question.description,
                 blocking=question.is_blocking,
             )
-            for question in questions
+            for question in questions.values()
         ],
         can_subset=True,
     )
@@ -124,7 +113,7 @@ def _checked(feed: str, questions: Sequence[_Question]) -> dg.AssetChecksDefinit
     ) -> Iterator[dg.AssetCheckResult]:
         window = window_of(context)
         for name in sorted(key.name for key in context.selected_asset_check_keys):
-            answer = asked[name].ask(sync, feed, window)
+            answer = questions[name].ask(sync, feed.name, window)
             yield answer._replace(asset_key=asset, check_name=name)
 
     return checked
@@ -132,7 +121,7 @@ def _checked(feed: str, questions: Sequence[_Question]) -> dg.AssetChecksDefinit
 
 def completeness_sentence(feed: str, day: str, total: int, pending: int, deferred: int = 0) -> str:
     """How complete a day is, never rounded up to a whole that it is not."""
-    thing = "day" if feed == "registrations" else "client"
+    thing = feed_named(feed).unit
     waiting = pending + deferred
     if not waiting:
         return f"{day} is complete, {_counted(total, thing)} read"
@@ -162,6 +151,6 @@ def no_update_is_stuck(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResu
 
 
 CHECKS = [
-    *(_checked(feed, questions) for feed, questions in _QUESTIONS.items()),
+    *(_checked(feed) for feed in FEEDS),
     no_update_is_stuck,
 ]

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from lcm_pipeline.orchestration.assets import ASSETS
+from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.assets.profile_updates import profile_updates
 from lcm_pipeline.orchestration.checks import CHECKS
@@ -26,7 +26,7 @@ def build_definitions(
     sync: a session that is open already, for a run in the process of its owner.
     """
     return dg.Definitions(
-        assets=[*ASSETS, *MARTS, profile_updates],
+        assets=[*FEED_ASSETS, *MARTS, profile_updates],
         asset_checks=CHECKS,
         jobs=[
             sync_days,

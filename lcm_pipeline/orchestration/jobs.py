@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from lcm_pipeline.orchestration import local_runs as own_runs
-from lcm_pipeline.orchestration import retention
-from lcm_pipeline.orchestration.assets import clients, leads, operations
+from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
+from lcm_pipeline.orchestration import local_runs, retention
 from lcm_pipeline.orchestration.instance import instance_home
 from lcm_pipeline.orchestration.metadata import pushed, updates_stuck
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
@@ -20,19 +19,19 @@ _Told = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
 sync_days = dg.define_asset_job(
     "sync_days",
     selection=dg.AssetSelection.all(),
-    description="Sync everything for a day or a range of days: the roster, then operations, leads "
-    "and favourites, then the checks.",
+    description="Sync everything for a day or a range of days: the roster, then the feeds of "
+    "clients, then the checks and the marts.",
 )
 
 sync_clients_only = dg.define_asset_job(
     "sync_clients_only",
-    selection=dg.AssetSelection.assets(clients),
+    selection=dg.AssetSelection.assets(*REGISTRATIONS.assets),
     description="Poll who registered, without reading what they did. Cheap: one request a day.",
 )
 
 sync_operations_and_leads = dg.define_asset_job(
     "sync_operations_and_leads",
-    selection=dg.AssetSelection.assets(clients, operations, leads),
+    selection=dg.AssetSelection.assets(*REGISTRATIONS.assets, *OPERATIONS.assets, *LEADS.assets),
     description="Sync the roster, operations and leads, and leave the favourites as they are.",
 )
 
@@ -40,7 +39,7 @@ sync_operations_and_leads = dg.define_asset_job(
 @dg.op
 def tidy_up(context: dg.OpExecutionContext) -> None:
     """Mark runs of killed commands as failed, then forget what is old and has ended."""
-    dead = own_runs.fail_dead_runs(context.instance, instance_home(load_settings()))
+    dead = local_runs.fail_dead_runs(context.instance, instance_home(load_settings()))
     forgotten = retention.forget_old_runs(context.instance, now=datetime.now(UTC))
     context.log.info(f"{dead} dead runs marked as failed, {forgotten} old runs forgotten")
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.code_location import build_definitions
@@ -36,13 +37,6 @@ __all__ = [
     "materialize_window",
     "ui_command",
 ]
-
-_ASSETS_OF = {
-    "registrations": ("clients",),
-    "operations": ("operations",),
-    "leads": ("leads",),
-    "favourites": ("favourite_offers", "favourite_goods", "favourite_groups", "favourite_stats"),
-}
 
 # The terminal belongs to the command; everything is in the event log.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -129,7 +123,7 @@ def ui_command(settings: Settings, port: int) -> tuple[list[str], dict[str, str]
 def _selection(feeds: Sequence[str] | None) -> list[dg.AssetKey] | None:
     if feeds is None:
         return None
-    return [dg.AssetKey(name) for feed in feeds for name in _ASSETS_OF[feed]]
+    return [dg.AssetKey(name) for feed in feeds for name in feed_named(feed).assets]
 
 
 def _raise_what_failed(result: dg.ExecuteInProcessResult, session: SyncSession) -> None:

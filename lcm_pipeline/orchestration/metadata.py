@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.texts import shown, shown_names
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.sync.report import SyncReport
@@ -17,14 +18,14 @@ _LONGEST_REASON = 500
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#!|<>&~])")
 
 
-def described(session: SyncSession, report: SyncReport, table: str) -> dg.MaterializeResult[None]:
-    """The result of the asset that is a core table: what was done, and a look at it."""
+def described(session: SyncSession, report: SyncReport, asset: str) -> dg.MaterializeResult[None]:
+    """The result of an asset of a feed: what was done, and a few rows of the window's days."""
+    feed = feed_named(report.feed)
+    rows = session.preview(feed.table_of(asset), report.window).map(_as_cell)
+    preview = rows.to_markdown(index=False) if len(rows) else "No rows on these days."
     return dg.MaterializeResult(
-        asset_key=table if table != "registrations" else "clients",
-        metadata={
-            **_counts(report),
-            "preview": dg.MetadataValue.md(_as_markdown(session, report, table)),
-        },
+        asset_key=asset,
+        metadata={**_counts(report, feed.unit), "preview": dg.MetadataValue.md(preview)},
     )
 
 
@@ -72,13 +73,13 @@ def _stuck_sentence(count: int) -> str:
     )
 
 
-def _counts(report: SyncReport) -> dict[str, dg.MetadataValue]:
+def _counts(report: SyncReport, unit: str) -> dict[str, dg.MetadataValue]:
     counts = {
         "rows read": report.rows_read,
         "rows written": report.rows_written,
         "rows deleted": report.rows_deleted,
         "rows in quarantine": report.quarantined,
-        "clients" if report.feed != "registrations" else "days": report.clients,
+        f"{unit}s": report.clients,
         "done": report.clients - report.pending,
         "pending": report.pending,
         "deferred": report.deferred,
@@ -92,11 +93,6 @@ def _counts(report: SyncReport) -> dict[str, dg.MetadataValue]:
         "resumed": dg.MetadataValue.bool(report.is_resumed),
         "unknown fields": dg.MetadataValue.text(shown_names(report.unknown_fields) or "none"),
     }
-
-
-def _as_markdown(session: SyncSession, report: SyncReport, table: str) -> str:
-    rows = session.preview(table, report.window).map(_as_cell)
-    return rows.to_markdown(index=False) if len(rows) else "No rows on these days."
 
 
 def _as_cell(value: Any) -> Any:

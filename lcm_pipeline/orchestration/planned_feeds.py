@@ -6,7 +6,7 @@ of its own, none may begin what another one will do, so there each reads its fee
 
 import dagster as dg
 
-from lcm_pipeline.sync.feeds import CLIENT_FEEDS, Feed
+from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
 
 _IN_ONE_PROCESS = ("in_process", "execute_in_process_executor")
 
@@ -17,4 +17,4 @@ def planned_feeds(context: dg.AssetExecutionContext) -> list[Feed]:
     if job.executor_def.name not in _IN_ONE_PROCESS:
         return []
     steps = context.run.step_keys_to_execute or job.graph.node_dict
-    return [feed for feed in CLIENT_FEEDS if feed.name in steps]
+    return [feed for feed in CLIENT_FEEDS if feed.step in steps]

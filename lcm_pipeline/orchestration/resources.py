@@ -13,11 +13,11 @@ from functools import cached_property
 import dagster as dg
 import pandas as pd
 
+from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.concurrency import ConcurrentSync
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.feeds import Feed
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.verify.reconcile import preview
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
@@ -51,19 +51,17 @@ class SyncSession:
         """What the database says of its columns, asked once in a run."""
         return describe(self.warehouse)
 
-    def sync_registrations(self, window: Window, planned: Sequence[Feed] = ()) -> SyncReport:
-        """Sync who registered, and begin with the feeds of clients that this run has planned."""
-        report = self._remember(lambda: self.engine.sync_registrations(window))
-        if planned:
-            self._begin(planned, window)
-        return report
-
-    def sync_clients(self, feed: Feed, window: Window, planned: Sequence[Feed]) -> SyncReport:
-        """Sync a feed of clients; the others that this run has planned are begun with it.
+    def sync_feed(self, feed: Feed, window: Window, planned: Sequence[Feed]) -> SyncReport:
+        """Sync a feed, and begin with the feeds of clients that this run has planned.
 
         Their own steps then only wait for what is left, and do so in any order.
         """
-        return self._remember(lambda: self._take(feed, window, planned))
+        if not feed.is_by_day:
+            return self._remember(lambda: self._take(feed, window, planned))
+        report = self._remember(lambda: self.engine.sync(feed, window))
+        if planned:
+            self._begin(planned, window)
+        return report
 
     def close(self) -> None:
         """Break off what no step has waited for."""

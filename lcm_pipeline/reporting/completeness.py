@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from lcm_pipeline.model.feeds import FEED_FACTS
+from lcm_pipeline.feeds import FEEDS
 
-TABLES = tuple(facts.main_table for facts in FEED_FACTS if facts.has_marts)
+TABLES = tuple(feed.main_table.name for feed in FEEDS if feed.has_marts)
 
 
 class State(IntEnum):

@@ -5,17 +5,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.reporting import drawings, formats, measures, sections
 from lcm_pipeline.reporting.completeness import TABLES, State, TableState
 from lcm_pipeline.reporting.figures import Figures
 from lcm_pipeline.reporting.restated import find_restated
 
-TABLE_NAMES = {
-    "registrations": "Регистрации",
-    "operations": "Операции",
-    "leads": "Обращения",
-    "favourite_offers": "Любимые продукты",
-}
+TABLE_NAMES = {feed.main_table.name: feed.label[0] for feed in FEEDS}
 REASONS = {"late": "пришли позже", "mutated": "изменились", "vanished": "исчезли"}
 _TILES = ("net_sales", "purchases", "buyers", "purchase_amount", "new_members", "points_added",
           "points_redeemed", "active_balance")  # fmt: skip

@@ -7,14 +7,14 @@ from hashlib import blake2b
 import msgspec
 
 from lcm_pipeline.api.paging import read_favourite_goods, read_page, source_row
+from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.endpoints import FAVOURITE_GOODS
 from lcm_pipeline.model.pages import Ask, Page, SourceRow
 from lcm_pipeline.model.payloads import FavouriteGood, decode_row
-from lcm_pipeline.model.readings import Outcome, Task
+from lcm_pipeline.model.readings import ClientRows, Outcome, Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import Known, Reading, pack_head, unpack_head
 from lcm_pipeline.reading.proof import prove_reading
-from lcm_pipeline.sync.feeds import Feed, Read
 from lcm_pipeline.sync.pages import drive, fetch_together
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.transform.headers import holds_any
@@ -31,24 +31,25 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
     """Read one client; raises Unproven or what the API raises."""
     read_at = datetime.now(UTC)
     reading = await _read(source, feed, task)
-    goods = await _read_details(source, task, reading) if feed.has_details else {}
+    details = await _read_details(source, task, reading) if feed.details else {}
     header = reading.header
     if header is not None and not holds_any(header, feed.header_members):
         # It tells nothing that is kept, so what is known of an earlier one stays.
         header = None
     digest = _digest(header)
     has_header = digest is not None and digest != task.header_digest
-    read = Read(
-        task.client_id,
-        reading,
-        header if has_header else None,
-        goods,
-        source.zone,
-        source.window.last,
-        latest_day(read_at.astimezone(source.zone).date()),
-    )
     assert feed.land is not None  # noqa: S101 - every feed of clients lands rows
-    landing = feed.land(read)
+    landing = feed.land(
+        ClientRows(
+            task.client_id,
+            reading.rows,
+            source.zone,
+            source.window.last,
+            latest_day(read_at.astimezone(source.zone).date()),
+            header=header if has_header else None,
+            details=details,
+        )
+    )
     if reading.kind == "delta" and (landing.bad_rows or task.has_bad_rows):
         # A row may have gone bad, or have been mended: only a whole reading tells what it replaces.
         return await read_client_task(source, feed, replace(task, is_whole=True))
@@ -76,7 +77,7 @@ async def _read(source: Source, feed: Feed, task: Task) -> Reading:
         habits=source.habits,
         known=_known(task),
         whole=task.is_whole,
-        keep_head=feed.has_details,
+        keep_head=feed.details is not None,
         trusting=not source.distrusts,
     )
     return await drive(requests, fetch)

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 
+from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.sync.feeds import Feed
 from lcm_pipeline.sync.report import SyncReport
 
 Settle = Callable[[Feed, Awaitable[SyncReport]], Awaitable[None]]

@@ -10,23 +10,14 @@ from datetime import date
 from functools import partial
 
 from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.feeds import REGISTRATIONS, Feed
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync import roster as days
-from lcm_pipeline.sync.client import read_client_task
 from lcm_pipeline.sync.concurrency import ConcurrentSync, Settle
 from lcm_pipeline.sync.context import OpenApi, RunContext, open_run_context
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.sync.feeds import (
-    FAVOURITES,
-    LEADS,
-    OPERATIONS,
-    REGISTRATIONS,
-    Feed,
-    ReadTask,
-)
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
-from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.sync.roster import schedule_of
 from lcm_pipeline.sync.run import SyncRun
@@ -55,22 +46,16 @@ class SyncEngine:
     # Days that this engine has asked for: those that came to nothing are left to the next one.
     _polled: set[date] = field(default_factory=set, init=False, repr=False, compare=False)
 
-    def sync_registrations(self, window: Window) -> SyncReport:
-        """Poll who registered: the window, the look-back, and what was never polled."""
-        to_poll = self._days(window, only_missing=False)
-        return self._alone(partial(self._poll, window, to_poll))
+    def sync(self, feed: Feed, window: Window) -> SyncReport:
+        """Sync a feed for a window.
 
-    def sync_operations(self, window: Window) -> SyncReport:
-        """Read the operations of every client registered by the end of the window."""
-        return self._alone(partial(self._sync_clients, OPERATIONS, window))
-
-    def sync_leads(self, window: Window) -> SyncReport:
-        """Read the leads of every client registered by the end of the window."""
-        return self._alone(partial(self._sync_clients, LEADS, window))
-
-    def sync_favourites(self, window: Window) -> SyncReport:
-        """Read the favourite products of every client registered by the end of the window."""
-        return self._alone(partial(self._sync_clients, FAVOURITES, window))
+        The roster: poll the window, the look-back, and the days that were never polled. Any other
+        feed: read every client registered by the end of the window.
+        """
+        if feed.is_by_day:
+            to_poll = self._days(window, only_missing=False)
+            return self._alone(partial(self._poll, window, to_poll))
+        return self._alone(partial(self._sync_clients, feed, window))
 
     def begin(self, feeds: Sequence[Feed], window: Window) -> ConcurrentSync:
         """Begin to sync feeds of clients, each as above, all in the places of one; in a thread."""
@@ -94,7 +79,7 @@ class SyncEngine:
         def add_tasks(session: Session, run: Run) -> int:
             return ledger.add_tasks_again(session, run, client_ids)
 
-        return self._alone(partial(self._sync, feed, window, add_tasks, read_client_task))
+        return self._alone(partial(self._sync, feed, window, add_tasks))
 
     def _alone(self, sync: Callable[[RunContext], Awaitable[SyncReport]]) -> SyncReport:
         async def run() -> SyncReport:
@@ -113,7 +98,7 @@ class SyncEngine:
         def add_tasks(session: Session, run: Run) -> int:
             return ledger.add_client_tasks(session, run, schedule)
 
-        return await self._sync(feed, window, add_tasks, read_client_task, shared)
+        return await self._sync(feed, window, add_tasks, shared)
 
     async def _poll_missing(self, window: Window, shared: RunContext) -> None:
         """Poll the days that were never polled; those that come to nothing stay pending."""
@@ -127,8 +112,8 @@ class SyncEngine:
         def add_tasks(session: Session, run: Run) -> int:
             return ledger.add_day_tasks(session, run, to_poll)
 
-        apart = shared.unordered()
-        report = await self._sync(REGISTRATIONS, window, add_tasks, read_registration_day, apart)
+        unordered = shared.unordered()
+        report = await self._sync(REGISTRATIONS, window, add_tasks, unordered)
         self._polled.update(to_poll)
         return report
 
@@ -143,13 +128,13 @@ class SyncEngine:
         return days.days_to_poll(begins, window, polled - pending, self.settings)
 
     async def _sync(
-        self, feed: Feed, window: Window, add_tasks: AddTasks, read: ReadTask, shared: RunContext
+        self, feed: Feed, window: Window, add_tasks: AddTasks, shared: RunContext
     ) -> SyncReport:
         with ReconnectingSession(self.warehouse, f"lcm sync {feed.name}") as reconnecting:
             try:
                 own = partial(acquire_run, reconnecting, feed.name, window)
                 run = await run_in_thread(own, cancel_session=reconnecting)
-                work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting, read)
+                work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
                 await work.begin(add_tasks)
                 await work.complete()
             except RunLostError as taken:

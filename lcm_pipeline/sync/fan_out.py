@@ -143,13 +143,13 @@ class FanOut:
         """Say why a reading failed; what nobody foresaw is logged with where it was raised."""
         if isinstance(error, LoyaltyApiError):
             return str(error)
-        slot = "".join(traceback.format_tb(error.__traceback__))
+        frames = "".join(traceback.format_tb(error.__traceback__))
         of_whom = f"client {task.client_id}" if task.client_id else str(task.day)
         # The text of the error may quote the answer, and so personal data: its name has to do.
         name = type(error).__name__
-        if slot not in self._traced:
-            self._traced.add(slot)
-            logger.error("%s: unexpected error: %s, raised at\n%s", of_whom, name, slot.rstrip())
+        if frames not in self._traced:
+            self._traced.add(frames)
+            logger.error("%s: unexpected error: %s, raised at\n%s", of_whom, name, frames.rstrip())
         return f"unexpected error: {name}; see the log"
 
     async def _count_failure(self, error: Exception, reason: str) -> None:

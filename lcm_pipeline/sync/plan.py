@@ -16,6 +16,7 @@ from typing import TypeVar
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import LoyaltyApiError
 from lcm_pipeline.api.paging import read_page
+from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS, Feed
 from lcm_pipeline.model.pages import Ask
 from lcm_pipeline.model.readings import Task
 from lcm_pipeline.model.windows import Window
@@ -23,7 +24,6 @@ from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync import roster
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.sync.feeds import CLIENT_FEEDS, REGISTRATIONS, Feed
 from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -95,7 +95,7 @@ def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Pla
                 window,
                 roster.schedule_of(settings),
                 page_length=settings.page_length,
-                has_details=feed.has_details,
+                has_details=feed.details is not None,
             )
             for feed in CLIENT_FEEDS
         }
@@ -151,7 +151,7 @@ async def _sample_clients(source: Source, clients: Sequence[int], sample: _Sampl
             page = await read_page(source.api, feed.endpoint, client_id, ask)
             total = page.total if page.total is not None else len(page.rows)
             size = min(len(page.rows), source.page_length) or source.page_length
-            return max(1, ceil(total / size)) + (total if feed.has_details else 0), total
+            return max(1, ceil(total / size)) + (total if feed.details else 0), total
 
         costs = await _ask_each(clients, read)
         sample.pages[feed.name] = sum(pages for pages, _ in costs) / len(costs)

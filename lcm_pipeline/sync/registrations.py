@@ -18,12 +18,12 @@ from lcm_pipeline.api.errors import (
     UnavailableError,
 )
 from lcm_pipeline.api.paging import read_registrations
+from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.pages import Page, SourceRow
 from lcm_pipeline.model.payloads import SERVICE_ZONE
 from lcm_pipeline.model.readings import Outcome, Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import fingerprint
-from lcm_pipeline.sync.feeds import Feed
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.transform.registrations import land_registrations, registered_on
 from lcm_pipeline.transform.values import latest_day

@@ -15,17 +15,19 @@ from typing import TypeVar
 
 from lcm_pipeline.api.errors import LoyaltyApiError, TransientError
 from lcm_pipeline.api.paging import read_page
+from lcm_pipeline.feeds import Feed, feed_named
 from lcm_pipeline.model.pages import Ask
 from lcm_pipeline.model.readings import Outcome, Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.proof import PagingHabits
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.client import read_client_task
 from lcm_pipeline.sync.context import RunContext
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.fan_out import FanOut
-from lcm_pipeline.sync.feeds import FEEDS, REGISTRATIONS, Feed, ReadTask
 from lcm_pipeline.sync.pages import any_true
 from lcm_pipeline.sync.progress import Progress
+from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.sync.threads import run_in_thread
@@ -51,7 +53,7 @@ _DAYS_AT_ONCE = 4
 class SyncRun:
     """One run at work, for the process that owns it.
 
-    lasting: the session that owns the run. read: reads one assignment of the feed.
+    reconnecting: the session that owns the run.
     """
 
     settings: Settings
@@ -60,7 +62,6 @@ class SyncRun:
     feed: Feed
     run: Run
     reconnecting: ReconnectingSession
-    read: ReadTask
     _began: float = field(default_factory=time.monotonic, init=False)
 
     async def begin(self, add_tasks: Callable[[Session, Run], int]) -> None:
@@ -137,14 +138,11 @@ class SyncRun:
             await asyncio.sleep(2 * quiet)
 
     async def _fan_out(self, source: Source) -> None:
-        async def read(task: Task) -> Outcome:
-            return await self.read(source, self.feed, task)
-
         concurrency = self.settings.concurrency
-        if self.feed is REGISTRATIONS:
+        if self.feed.is_by_day:
             concurrency = min(concurrency, _DAYS_AT_ONCE)
         fan_out = FanOut(
-            read,
+            partial(self._read_task, source),
             self._record,
             concurrency,
             self.shared.slots,
@@ -152,12 +150,16 @@ class SyncRun:
             on_all_dispatched=self.shared.all_dispatched.set,
             find_others=self._find_others,
         )
-        if self.feed is REGISTRATIONS:
+        if self.feed.is_by_day:
             fan_out.answers_elsewhere = partial(self._answers_for_clients, source)
         if not self.shared.all_dispatched.is_set():
             await self.shared.wait_for_previous_feed()
             self._began = time.monotonic()
         await fan_out.run(self._chunks())
+
+    async def _read_task(self, source: Source, task: Task) -> Outcome:
+        read = read_registration_day if self.feed.is_by_day else read_client_task
+        return await read(source, self.feed, task)
 
     async def _find_others(self) -> Sequence[Task]:
         return await self._do(lambda session: ledger.others_to_ask(session, self.run))
@@ -169,7 +171,7 @@ class SyncRun:
         async def is_answered(feed_name: str, client_id: int) -> bool:
             # Whatever is raised says that this one got no answer.
             with suppress(Exception):
-                await read_page(api, FEEDS[feed_name].endpoint, client_id, Ask(1, 1))
+                await read_page(api, feed_named(feed_name).endpoint, client_id, Ask(1, 1))
                 return True
             return False
 
@@ -193,13 +195,13 @@ class SyncRun:
         Once per endpoint: without it, each of the first readings would have to find out. One that
         cannot be read tells nothing, so a few are tried.
         """
-        if self.feed is REGISTRATIONS or source.habits.is_base_proven:
+        if self.feed.is_by_day or source.habits.is_base_proven:
             return
         source.distrusts = True
         async with self.shared.slots:
             for task in await run_in_thread(lambda: next(self._chunks(), ())[:_MOST_SCOUTS]):
                 try:
-                    outcome = await self.read(source, self.feed, task)
+                    outcome = await self._read_task(source, task)
                 except TransientError:
                     break
                 except Exception:  # noqa: BLE001, S112 - it is read again, and then it is told
@@ -216,7 +218,7 @@ class SyncRun:
         One page shown to end where its total says vouches for all that are not larger. A client
         that cannot be read any more is left pending, and the next largest page is taken.
         """
-        if self.feed is REGISTRATIONS:
+        if self.feed.is_by_day:
             return False
         reason = ""
         for _ in range(_MOST_CHECKS):
@@ -230,7 +232,7 @@ class SyncRun:
             alone = Task(client_id, self.run.window.first)
             try:
                 async with self.shared.slots:
-                    outcome = await self.read(source, self.feed, alone)
+                    outcome = await self._read_task(source, alone)
                 holds = outcome.source_total == size and source.habits.base == base
             except UnprovenReadingError:
                 holds = False

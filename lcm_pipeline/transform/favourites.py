@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.payloads import FavouriteGood, FavouriteOffer
-from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.model.readings import ClientRows, Landing
 from lcm_pipeline.transform.favourite_headers import land_favourite_header
 from lcm_pipeline.transform.landing import LandingDraft
-from lcm_pipeline.transform.values import LAST_DAY, parse_dated_moment, parse_moment, require
+from lcm_pipeline.transform.values import parse_dated_moment, parse_moment, require
 
 
 class FavouriteOfferRecord(NamedTuple):
@@ -48,22 +48,12 @@ class FavouriteGoodRecord(NamedTuple):
     extra: str | None
 
 
-def land_favourites(
-    client_id: int,
-    rows: Sequence[SourceRow],
-    header: bytes | None,
-    goods: Mapping[int, Sequence[SourceRow]],
-    zone: ZoneInfo,
-    snapshot_date: date,
-    latest: date = LAST_DAY,
-) -> Landing:
-    """Land one client's offers, the goods read by offer and, when to be staged, the header.
-
-    latest: the last plausible day; offers of later ones are set aside.
-    """
+def land_favourites(client: ClientRows) -> Landing:
+    """Land one client's offers, the goods read by offer and, when to be staged, the header."""
+    client_id, goods = client.client_id, client.details
     draft = LandingDraft(client_id)
-    to_offer = partial(_to_offer, client_id, zone, latest, goods)
-    draft.land(tables.favourite_offers, rows, FavouriteOffer, to_offer)
+    to_offer = partial(_to_offer, client_id, client.zone, client.latest, goods)
+    draft.land(tables.favourite_offers, client.rows, FavouriteOffer, to_offer)
     for favourite_id, good_rows in goods.items():
         draft.land(
             tables.favourite_goods,
@@ -72,10 +62,10 @@ def land_favourites(
             partial(_to_good, client_id, favourite_id),
             context=str(favourite_id),
         )
-    if header is None:
+    if client.header is None:
         draft.leave(tables.favourite_groups, tables.favourite_stats)
     else:
-        land_favourite_header(draft, client_id, header, snapshot_date)
+        land_favourite_header(draft, client_id, client.header, client.snapshot_date)
     return draft.finish()
 
 

@@ -3,18 +3,16 @@
 The surprising fact: the lead's id is the field `Leads`; the field `Id` is not unique.
 """
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from lcm_pipeline.model import tables
-from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.payloads import Lead
-from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.model.readings import ClientRows, Landing
 from lcm_pipeline.transform.landing import LandingDraft
-from lcm_pipeline.transform.values import LAST_DAY, parse_dated_moment, require
+from lcm_pipeline.transform.values import parse_dated_moment, require
 
 
 class LeadRecord(NamedTuple):
@@ -35,12 +33,11 @@ class LeadRecord(NamedTuple):
     extra: str | None
 
 
-def land_leads(
-    client_id: int, rows: Sequence[SourceRow], zone: ZoneInfo, latest: date = LAST_DAY
-) -> Landing:
-    """Land one client's leads; rows of days after the latest are set aside."""
-    draft = LandingDraft(client_id)
-    draft.land(tables.leads, rows, Lead, partial(_to_record, client_id, zone, latest))
+def land_leads(client: ClientRows) -> Landing:
+    """Land one client's leads."""
+    draft = LandingDraft(client.client_id)
+    to_record = partial(_to_record, client.client_id, client.zone, client.latest)
+    draft.land(tables.leads, client.rows, Lead, to_record)
     return draft.finish()
 
 

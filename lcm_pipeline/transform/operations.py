@@ -3,7 +3,6 @@
 The surprising fact: the phone stands beside the rows, so a client without operations has one too.
 """
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
@@ -11,14 +10,12 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from lcm_pipeline.model import tables
-from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.payloads import Operation
-from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.model.readings import ClientRows, Landing
 from lcm_pipeline.transform.headers import HEADER, INT64, HeaderReader, to_source_row
 from lcm_pipeline.transform.landing import LandingDraft
 from lcm_pipeline.transform.registrations import ClientRecord
 from lcm_pipeline.transform.values import (
-    LAST_DAY,
     parse_dated_moment,
     parse_moment,
     require,
@@ -61,21 +58,13 @@ class OperationRecord(NamedTuple):
     extra: str | None
 
 
-def land_operations(
-    client_id: int,
-    rows: Sequence[SourceRow],
-    header: bytes | None,
-    zone: ZoneInfo,
-    latest: date = LAST_DAY,
-) -> Landing:
-    """Land one client's operations and, when there is a header to stage, the phone in it.
-
-    latest: the last plausible day; rows of later ones are set aside.
-    """
-    draft = LandingDraft(client_id)
-    draft.land(tables.operations, rows, Operation, partial(_to_record, client_id, zone, latest))
-    if header is not None:
-        _land_phone(draft, client_id, header)
+def land_operations(client: ClientRows) -> Landing:
+    """Land one client's operations and, when there is a header to stage, the phone in it."""
+    draft = LandingDraft(client.client_id)
+    to_record = partial(_to_record, client.client_id, client.zone, client.latest)
+    draft.land(tables.operations, client.rows, Operation, to_record)
+    if client.header is not None:
+        _land_phone(draft, client.client_id, client.header)
     return draft.finish()
 
 

@@ -9,10 +9,9 @@ from typing import NamedTuple
 import pandas as pd
 import sqlalchemy as sa
 
-from lcm_pipeline.model.feeds import facts_of
-from lcm_pipeline.model.tables import CORE_TABLES, CoreTable
+from lcm_pipeline.feeds import feed_named
+from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.sync.feeds import FEEDS, Feed
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query
 
@@ -55,8 +54,8 @@ class Completeness(NamedTuple):
 
 def totals_differing(warehouse: Warehouse, feed_name: str) -> TotalDifferences:
     """The clients of a feed whose source total is not live rows plus quarantine."""
-    kind = "days" if facts_of(feed_name).is_by_day else "clients"
-    table = _main_table(FEEDS[feed_name])
+    kind = "days" if feed_named(feed_name).is_by_day else "clients"
+    table = feed_named(feed_name).main_table
     text = query(f"totals_of_{kind}").decode().format(table=table.name)
     with warehouse.connect() as session:
         rows = session.execute(text.encode(), {"endpoint": feed_name}).fetchall()
@@ -68,7 +67,7 @@ def duplicate_keys(warehouse: Warehouse, feed_name: str) -> int:
     """Rows that are live twice: equal but for their business day."""
     with warehouse.connect() as session:
         counts = []
-        for table in FEEDS[feed_name].tables:
+        for table in feed_named(feed_name).tables:
             if table.date_column is None or table.name == "favourite_stats":
                 continue
             key = ", ".join(table.identity)
@@ -83,7 +82,7 @@ def duplicate_keys(warehouse: Warehouse, feed_name: str) -> int:
 
 def orphans(warehouse: Warehouse, feed_name: str) -> int:
     """Live rows whose client the roster does not know."""
-    table = _main_table(FEEDS[feed_name])
+    table = feed_named(feed_name).main_table
     text = (
         f"select count(*) from core.{table.name} as facts where facts.deleted_at is null"  # noqa: S608 - our own names
         " and not exists (select from core.clients where clients.client_id = facts.client_id)"
@@ -115,7 +114,3 @@ def preview(warehouse: Warehouse, table_name: str, window: Window, rows: int = 5
         statement = statement.where(day.between(window.first, window.last)).order_by(day.desc())
     with warehouse.engine().connect() as connection:
         return pd.read_sql(statement, connection)
-
-
-def _main_table(feed: Feed) -> CoreTable:
-    return feed.tables[0]

@@ -7,9 +7,9 @@ that is known already, rows are put right and no day becomes more complete than 
 
 from dataclasses import dataclass
 
+from lcm_pipeline.feeds import CLIENT_FEEDS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.feeds import CLIENT_FEEDS
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.verify.verify import Verification, verify_these
 from lcm_pipeline.warehouse.ingest.state import newest_day

@@ -13,12 +13,12 @@ from datetime import date
 import pandas as pd
 
 from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
 from lcm_pipeline.model.readings import Outcome, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.client import read_client_task
 from lcm_pipeline.sync.fan_out import FanOut
-from lcm_pipeline.sync.feeds import CLIENT_FEEDS, Feed
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.verify.compare import Comparison, Difference, compare_clients

@@ -1,6 +1,6 @@
 """Brings the schema up to date: plain SQL files, each in one transaction, forward only; then marts.
 
-The facts of the feeds (`model.feeds`) go to `sync.feeds`, before the marts that join them.
+The registry of feeds (`lcm_pipeline.feeds`) goes to `sync.feeds`, before the marts that join them.
 
 A file that was applied and has changed since is an error, never applied again. Processes that
 migrate at once wait for each other.
@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UserError
-from lcm_pipeline.model.feeds import FEED_FACTS
 from lcm_pipeline.warehouse import rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.install import MartInUseError, are_behind, install_marts
@@ -105,8 +105,8 @@ def _apply(session: psycopg.Connection, path: Path) -> None:
 
 def _feeds() -> list[tuple[str, int, str, bool, bool]]:
     return [
-        (facts.name, position, facts.main_table, facts.is_by_day, facts.has_marts)
-        for position, facts in enumerate(FEED_FACTS, start=1)
+        (feed.name, position, feed.main_table.name, feed.is_by_day, feed.has_marts)
+        for position, feed in enumerate(FEEDS, start=1)
     ]
 
 

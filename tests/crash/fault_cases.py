@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from lcm_pipeline.api.errors import LoyaltyApiError
+from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.sync.engine import SyncEngine
@@ -149,7 +150,7 @@ class FaultScene:
             **self.scene.settings,
         )
         engine = SyncEngine(settings, warehouse, open_api=tapped_api(saboteur))
-        return getattr(engine, f"sync_{feed}")(WINDOW)
+        return engine.sync(feed_named(feed), WINDOW)
 
     def _sync_until_done(
         self, database: str, case: Case, saboteur: Saboteur, problems: list[str]

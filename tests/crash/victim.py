@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.engine import SyncEngine
@@ -127,7 +128,7 @@ def _sync(order: Order, warehouse: TappedWarehouse, striker: Striker) -> None:
         return
     engine = SyncEngine(settings, warehouse, open_api=tapped_api(striker))
     for striker.feed in order.feeds:
-        getattr(engine, f"sync_{striker.feed}")(order.window)
+        engine.sync(feed_named(striker.feed), order.window)
 
 
 class _Printed:

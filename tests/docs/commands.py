@@ -23,7 +23,7 @@ _FIRST_WORDS = (
 _SQL = ("create role", "alter role", "grant", "alter system", "create database")
 # Fenced blocks without a command, by their first line.
 _DRAWINGS = ("LCManagerPartner API", "lcm_pipeline/")
-_FENCE = re.compile(r"^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _INDENTED = re.compile(r"(?:^ {4,}\S.*\n)+", re.MULTILINE)
 
@@ -44,8 +44,8 @@ def commands_of(page: Path, *, root: Path = ROOT) -> list[Command]:
     text = page.read_text(encoding="utf-8")
     name = str(page.relative_to(root))
     found: dict[str, Command] = {}
-    for block in _FENCE.findall(text):
-        if block.strip().startswith(_DRAWINGS):
+    for language, block in _FENCE.findall(text):
+        if language == "mermaid" or block.strip().startswith(_DRAWINGS):
             continue
         for line in _joined(block):
             found.setdefault(line, Command(name, line, is_fenced=True))

@@ -7,9 +7,9 @@ the rows as they were; after a sync with no mutant left, everything is exact.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.feeds import CLIENT_FEEDS
 from lcm_pipeline.verify.reconcile import duplicate_keys, orphans, totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
@@ -74,7 +74,7 @@ def play_clients(
 def _sync(settings: Settings, warehouse: Warehouse, feeds: Sequence[Any]) -> list[Finding]:
     engine = SyncEngine(settings, warehouse, open_api=hasty)
     try:
-        engine.sync_registrations(SECOND)
+        engine.sync(REGISTRATIONS, SECOND)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
         return [failure_of(error, "registrations")]
     findings = []

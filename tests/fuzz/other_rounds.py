@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lcm_pipeline.feeds import LEADS, REGISTRATIONS
 from lcm_pipeline.push.push import WriteBack
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.sync.feeds import LEADS
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.fuzz.client_rounds import check_marts, is_harmless
 from tests.fuzz.mutations import Mutant
@@ -43,18 +43,18 @@ def play_days(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) -> 
         settings = scene.settings(database, options, lookback_days=_LOOKBACK)
         engine = SyncEngine(settings, warehouse, open_api=hasty)
         try:
-            engine.sync_registrations(SECOND)
+            engine.sync(REGISTRATIONS, SECOND)
             played.pending = len(_pending_days(warehouse))
             played.findings += _check_days(scene, warehouse, orders)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
             played.findings.append(failure_of(error, "registrations"))
         played.count(orders)
         try:
-            engine.sync_leads(SECOND)
+            engine.sync(LEADS, SECOND)
             played.findings += _check_leads(scene, warehouse)
             played.findings += check_marts(warehouse)
             scene.server.orders = Orders()
-            engine.sync_registrations(SECOND)
+            engine.sync(REGISTRATIONS, SECOND)
             played.findings += _recovered_days(scene, warehouse)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
             played.findings.append(failure_of(error, "after registrations"))
@@ -230,7 +230,7 @@ def play_logins(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) -
         engine = SyncEngine(settings, warehouse, open_api=hasty)
         readers = sorted(scene.healthy)[:2]
         scene.server.orders = Orders()
-        engine.sync_registrations(SECOND)
+        engine.sync(REGISTRATIONS, SECOND)
         before = None
         for key, mutant in mutants.items():
             scene.server.orders = orders = Orders({LOGIN: mutant})

@@ -15,6 +15,7 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.retries import RetryPolicy
+from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.configuration import build_config
@@ -239,7 +240,7 @@ def open_scene(postgres: str, home: Path, *, clients: int = 220) -> Iterator[Sce
             settings = _settings_for(server.url, warehouse, home, Options(), lookback_days=60)
             engine = SyncEngine(settings, warehouse)
             for feed in FEED_OF_ENDPOINT.values():
-                getattr(engine, f"sync_{feed}")(FIRST)
+                engine.sync(feed_named(feed), FIRST)
             refresh_marts(warehouse)
             found = differences(service.world.truth(), warehouse, last=FIRST.last)
             assert not found, f"the first sync is not exact: {found[:3]}"

@@ -72,11 +72,11 @@ def started(home: Path) -> User:
 
 
 def keeper_pids(home: Path) -> list[int]:
-    return _pids(home, "embedded_server.keeper")
+    return _pids(home, "embedded.supervisor")
 
 
 def guard_pids(home: Path) -> list[int]:
-    return _pids(home, "embedded_server.guard")
+    return _pids(home, "embedded.guard")
 
 
 def postmaster_pid(home: Path) -> int:

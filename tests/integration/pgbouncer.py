@@ -40,17 +40,17 @@ def pgbouncer(
     """The port of a PgBouncer that lets these users in, without passwords."""
     assert _PROGRAM is not None
     with _tcp_to(_socket_of(postgres)) as server, TemporaryDirectory(prefix="lcm-pgb-") as folder:
-        slot, port = Path(folder), _free_port()
-        slot.chmod(0o755)
-        (slot / "users").write_text("".join(f'"{user}" ""\n' for user in users))
+        place, port = Path(folder), _free_port()
+        place.chmod(0o755)
+        (place / "users").write_text("".join(f'"{user}" ""\n' for user in users))
         more = "\n".join(settings)
-        (slot / "pgbouncer.ini").write_text(
+        (place / "pgbouncer.ini").write_text(
             _SETTINGS.format(server=server, port=port, folder=folder, mode=mode, more=more)
         )
         # It refuses to run as root.
         account = _NOBODY if os.geteuid() == 0 else None
         process = subprocess.Popen(
-            [_PROGRAM, str(slot / "pgbouncer.ini")],
+            [_PROGRAM, str(place / "pgbouncer.ini")],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             user=account,

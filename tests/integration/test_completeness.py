@@ -6,14 +6,14 @@ from datetime import date, datetime, timedelta
 import pytest
 from psycopg.rows import dict_row
 
-from lcm_pipeline.model.feeds import FEED_FACTS
+from lcm_pipeline.feeds import FEEDS as FEED_REGISTRY
+from lcm_pipeline.feeds import LEADS, REGISTRATIONS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.reporting.reports import make_report
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.feeds import FEEDS as SYNCED_FEEDS
 from lcm_pipeline.verify.reconcile import Completeness, completeness
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
@@ -24,7 +24,7 @@ from tests.syncing import FEEDS, sync_everything
 
 OPENING = date(2026, 3, 1)
 CLIENT_FEEDS = FEEDS[1:]
-TABLES = {facts.main_table: facts.name for facts in FEED_FACTS}
+TABLES = {feed.main_table.name: feed.name for feed in FEED_REGISTRY}
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_client_that_fails_on_the_late_day_leaves_the_missed_days_incomplete(
     assert completeness(warehouse, "leads", _window(7)).pending == 1
     assert make_report(warehouse, _march(7)).incomplete == ("leads",)
     opened.service.faults.set([])
-    SyncEngine(settings, warehouse).sync_leads(_window(11))
+    SyncEngine(settings, warehouse).sync(LEADS, _window(11))
     expected = dict.fromkeys(FEEDS, _march(10)) | {
         "leads": _march(11),
         "registrations": _march(11),
@@ -123,7 +123,7 @@ def test_a_roster_that_grew_since_the_readings_makes_their_days_wait(
 ) -> None:
     """Registrations alone bring clients of whom nothing was read."""
     sync_everything(settings, warehouse, Window(OPENING, _march(3)))
-    SyncEngine(settings, warehouse).sync_registrations(_window(10))
+    SyncEngine(settings, warehouse).sync(REGISTRATIONS, _window(10))
     expected = dict.fromkeys(FEEDS, _march(3)) | {"registrations": _march(10)}
     _check_everybody_tells(warehouse, expected)
 
@@ -131,7 +131,7 @@ def test_a_roster_that_grew_since_the_readings_makes_their_days_wait(
 def test_a_feed_that_was_never_synced_is_complete_through_no_day(
     warehouse: Warehouse, settings: Settings
 ) -> None:
-    SyncEngine(settings, warehouse).sync_registrations(Window(OPENING, _march(3)))
+    SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(OPENING, _march(3)))
     _check_everybody_tells(warehouse, {**dict.fromkeys(FEEDS, None), "registrations": _march(3)})
     assert completeness(warehouse, "leads", _window(3)) == Completeness(0, 0, 0)
 
@@ -155,10 +155,7 @@ def test_the_feeds_of_the_warehouse_are_those_of_the_code(warehouse: Warehouse) 
             "select feed, main_table, is_by_day from sync.feeds order by position"
         ).fetchall()
         session.execute("update sync.feeds set position = 9 where feed = 'leads'")
-    assert told == [(facts.name, facts.main_table, facts.is_by_day) for facts in FEED_FACTS]
-    assert {name: feed.tables[0].name for name, feed in SYNCED_FEEDS.items()} == {
-        facts.name: facts.main_table for facts in FEED_FACTS
-    }
+    assert told == [(feed.name, feed.main_table.name, feed.is_by_day) for feed in FEED_REGISTRY]
     assert migrate(warehouse) == []
     with warehouse.connect() as session:
         rows = session.execute("select feed from sync.feeds order by position").fetchall()

@@ -19,9 +19,9 @@ SECRET = "tr0ub4dor"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    slot = tmp_path_factory.mktemp("home") / ".lcm"
-    with embedded_postgres(slot):
-        yield slot
+    place = tmp_path_factory.mktemp("home") / ".lcm"
+    with embedded_postgres(place):
+        yield place
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_server_that_starts_up_is_waited_for() -> None:
         scripted_postgres([starting, starting, greeting()]) as port,
         open_warehouse(_pointed_at(port)) as warehouse,
     ):
-        assert warehouse.slot == f"127.0.0.1:{port}/loyalty"
+        assert warehouse.place == f"127.0.0.1:{port}/loyalty"
 
 
 def test_nobody_at_the_address_is_told_within_seconds() -> None:

@@ -89,10 +89,10 @@ def _shown(url: str) -> dict[str, str]:
 @pytest.mark.parametrize("place", ["role {user}", "database {database}"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_no_setting_of_a_role_or_a_database_reaches_a_session(
-    slot: str, encoding: str, house: Tenant
+    place: str, encoding: str, house: Tenant
 ) -> None:
     for name, value in {**ODD, "client_encoding": encoding}.items():
-        house.run(f"alter {slot} set {name} = {value}")
+        house.run(f"alter {place} set {name} = {value}")
     assert _shown(house.url) == RELIED_ON
 
 

@@ -56,10 +56,10 @@ def home() -> Iterator[Path]:
     """In a folder that others may enter, which those of pytest are not."""
     with TemporaryDirectory(prefix="lcm-test-") as outer:
         Path(outer).chmod(0o755)
-        slot = Path(outer) / ".lcm"
-        yield slot
-        eventually(lambda: not server_processes(slot), within=3)
-        left = server_processes(slot)
+        place = Path(outer) / ".lcm"
+        yield place
+        eventually(lambda: not server_processes(place), within=3)
+        left = server_processes(place)
         kill_processes(left)
         assert not left
 

@@ -15,9 +15,9 @@ from tests.integration.embedded_users import eventually, server_processes
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    slot = tmp_path_factory.mktemp("home") / ".lcm"
-    yield slot
-    assert eventually(lambda: not server_processes(slot), within=5)
+    place = tmp_path_factory.mktemp("home") / ".lcm"
+    yield place
+    assert eventually(lambda: not server_processes(place), within=5)
 
 
 def _refusal(home: Path) -> str:

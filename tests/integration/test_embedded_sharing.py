@@ -23,9 +23,9 @@ from tests.integration.embedded_users import (
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    slot = tmp_path_factory.mktemp("home") / ".lcm"
-    yield slot
-    left = server_processes(slot)
+    place = tmp_path_factory.mktemp("home") / ".lcm"
+    yield place
+    left = server_processes(place)
     kill_processes(left)
     assert not left
 

@@ -12,6 +12,7 @@ import pytest
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.retries import RetryPolicy
+from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.engine import SyncEngine
@@ -101,7 +102,7 @@ def sync(warehouse: Warehouse, endpoint: str, odd: Odd, **settings: Any) -> Sync
         open_api = partial(LoyaltyApi.from_settings, policy=AT_ONCE)
         engine = SyncEngine(given, warehouse, open_api=open_api)
         for feed in FEEDS:
-            getattr(engine, f"sync_{feed}")(WINDOW)
+            engine.sync(feed_named(feed), WINDOW)
     return Synced(warehouse)
 
 

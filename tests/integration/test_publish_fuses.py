@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from psycopg.rows import dict_row
 
+from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.readings import Landing, Outcome, Task
 from lcm_pipeline.model.tables import leads
 from lcm_pipeline.model.windows import Window
@@ -64,11 +65,11 @@ def test_phones_that_vanish_for_many_stop_the_publish(
     assert None not in phones.values()
     _change_phones(shop, sorted(phones), None)
     with pytest.raises(SyncError, match=r"the phone of \d+ of \d+ clients.*LCM_DELETE_FUSE"):
-        SyncEngine(settings, warehouse).sync_operations(MARCH)
+        SyncEngine(settings, warehouse).sync(OPERATIONS, MARCH)
     assert snapshot(warehouse) == before
     # Whoever knows that it is right says so.
     believing = make_settings(shop, warehouse, delete_fuse=1)
-    SyncEngine(believing, warehouse).sync_operations(MARCH)
+    SyncEngine(believing, warehouse).sync(OPERATIONS, MARCH)
     assert set(_phones(warehouse).values()) == {None}
     assert {row["client_id"]: row["phone"] for row in _earlier(warehouse)} == phones
 
@@ -83,8 +84,8 @@ def test_a_few_phones_may_vanish_unless_the_fuse_is_none(
     _change_phones(shop, clients, None)
     strict = make_settings(shop, warehouse, delete_fuse=0)
     with pytest.raises(SyncError, match="phone of 4 of 40 clients"):
-        SyncEngine(strict, warehouse).sync_operations(MARCH)
-    SyncEngine(settings, warehouse).sync_operations(MARCH)
+        SyncEngine(strict, warehouse).sync(OPERATIONS, MARCH)
+    SyncEngine(settings, warehouse).sync(OPERATIONS, MARCH)
     assert {client for client, phone in _phones(warehouse).items() if phone is None} == {*clients}
 
 
@@ -99,7 +100,7 @@ def test_history_keeps_each_earlier_version_of_a_client(
     told = [_phones(warehouse)[client], 9_111_111_111, None, 9_222_222_222]
     for phone in told[1:]:
         _change_phones(shop, [client], phone)
-        SyncEngine(settings, warehouse).sync_operations(MARCH)
+        SyncEngine(settings, warehouse).sync(OPERATIONS, MARCH)
     earlier = _earlier(warehouse)
     assert [(row["client_id"], row["phone"]) for row in earlier] == [
         (client, phone) for phone in told[:-1]
@@ -114,7 +115,7 @@ def test_history_keeps_each_earlier_version_of_a_client(
             "select synced_at, registered_at from core.clients where client_id = %s", (client,)
         ).fetchone()
     assert stands == (ends[-1], earlier[0]["registered_at"])
-    SyncEngine(settings, warehouse).sync_operations(MARCH)
+    SyncEngine(settings, warehouse).sync(OPERATIONS, MARCH)
     assert _earlier(warehouse) == earlier
 
 
@@ -131,7 +132,7 @@ def test_an_earlier_registration_is_a_new_version_too(
             " (select min(client_id) from core.clients)"
         )
         session.execute("update sync.registration_days set fingerprint = null")
-    SyncEngine(settings, warehouse).sync_registrations(MARCH)
+    SyncEngine(settings, warehouse).sync(REGISTRATIONS, MARCH)
     (row,) = _earlier(warehouse)
     with warehouse.connect() as session:
         stands = session.execute(
@@ -168,17 +169,17 @@ def test_a_roster_that_grows_suddenly_stops_the_publish(
 ) -> None:
     _register(young, OPENING, 1, 5)
     settings = _settings(young, warehouse, tmp_path)
-    SyncEngine(settings, warehouse).sync_registrations(Window(OPENING, OPENING))
+    SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(OPENING, OPENING))
     _register(young, SECOND, 1_000, 10_050)
     with pytest.raises(SyncError, match=r"10,050 new clients registered on 2026-03-02.*GROWTH"):
-        SyncEngine(settings, warehouse).sync_registrations(Window(SECOND, SECOND))
+        SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(SECOND, SECOND))
     assert _clients(warehouse) == 5
     # Neither does another feed bring them in, by the roster that it needs.
     with pytest.raises(SyncError, match="LCM_GROWTH_FUSE"):
-        SyncEngine(settings, warehouse).sync_leads(Window(SECOND, SECOND))
+        SyncEngine(settings, warehouse).sync(LEADS, Window(SECOND, SECOND))
     assert _clients(warehouse) == 5
     believing = _settings(young, warehouse, tmp_path, growth_fuse=0)
-    SyncEngine(believing, warehouse).sync_registrations(Window(SECOND, SECOND))
+    SyncEngine(believing, warehouse).sync(REGISTRATIONS, Window(SECOND, SECOND))
     assert _clients(warehouse) == 10_055
 
 
@@ -187,12 +188,12 @@ def test_a_first_sync_and_years_that_are_filled_in_at_once_are_no_sudden_growth(
 ) -> None:
     _register(young, THIRD, 1, 10_050)
     settings = _settings(young, warehouse, tmp_path)
-    SyncEngine(settings, warehouse).sync_registrations(Window(THIRD, THIRD))
+    SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(THIRD, THIRD))
     assert _clients(warehouse) == 10_050
     for number, day in enumerate((OPENING, SECOND), start=1):
         _register(young, day, number * 100_000, 9_000)
     strict = _settings(young, warehouse, tmp_path, growth_fuse=0.5)
-    SyncEngine(strict, warehouse).sync_registrations(Window(OPENING, THIRD))
+    SyncEngine(strict, warehouse).sync(REGISTRATIONS, Window(OPENING, THIRD))
     assert _clients(warehouse) == 28_050
 
 
@@ -201,11 +202,11 @@ def test_days_that_were_polled_before_bring_few_clients_together(
 ) -> None:
     _register(young, OPENING, 1, 5)
     settings = _settings(young, warehouse, tmp_path)
-    SyncEngine(settings, warehouse).sync_registrations(Window(OPENING, THIRD))
+    SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(OPENING, THIRD))
     for number, day in enumerate((OPENING, SECOND, THIRD), start=1):
         _register(young, day, number * 100_000, 4_000)
     with pytest.raises(SyncError, match="12,000 new clients registered on days that were polled"):
-        SyncEngine(settings, warehouse).sync_registrations(Window(OPENING, THIRD))
+        SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(OPENING, THIRD))
     assert _clients(warehouse) == 5
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from lcm_pipeline.feeds import OPERATIONS
 from lcm_pipeline.push.csv_file import read_updates
 from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.simulator.faults import FaultRule
@@ -15,9 +16,9 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.outbox import push_lock as turns
 from lcm_pipeline.warehouse.outbox.load import load_file
 from lcm_pipeline.warehouse.outbox.push_lock import PushRunningError
-from lcm_pipeline.warehouse.outbox.updates import push_lock as turns
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.outbox import applied, ask_for, enrol, outbox, profile, statuses, write_back
@@ -492,7 +493,7 @@ def test_the_sync_goes_first_and_the_rate_is_never_exceeded(
     moments = _departures(source)
     thread.start()
     _await(lambda: len(source.world.profiles.updates) >= 15)
-    SyncEngine(pushing.settings, warehouse).sync_operations(MARCH)
+    SyncEngine(pushing.settings, warehouse).sync(OPERATIONS, MARCH)
     thread.join()
     assert report[0].sent == len(wishes)
     kinds = [kind for _, kind in moments]

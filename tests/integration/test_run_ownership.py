@@ -11,6 +11,7 @@ from datetime import date
 import psycopg
 import pytest
 
+from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
@@ -214,19 +215,19 @@ def test_an_older_reading_that_says_otherwise_does_not_undo_a_newer_one(
     settings = make_settings(source, warehouse, audit_share=1.0)
     window = Window(date(2026, 3, 1), date(2026, 3, 30))
     engine = SyncEngine(settings, warehouse)
-    engine.sync_operations(window)
+    engine.sync(OPERATIONS, window)
     truth = "select client_id, operation_id, deleted_at from core.operations order by 1, 2"
     before = rows(warehouse, truth)
     client = source.world.truth()["operations"][0]["Client"]
 
     def change_back_and_sync() -> None:
         source.world.mutate("delete_oldest", client)
-        engine.sync_operations(window)
+        engine.sync(OPERATIONS, window)
 
     source.world.mutate("insert_tail", client)
     meddler = _Meddler(change_back_and_sync)
     tapped = TappedWarehouse(warehouse.url, meddler)
-    SyncEngine(settings, tapped, open_api=tapped_api(meddler)).sync_operations(window)
+    SyncEngine(settings, tapped, open_api=tapped_api(meddler)).sync(OPERATIONS, window)
     assert meddler.meddle is None
     assert rows(warehouse, truth) == before
 
@@ -236,7 +237,7 @@ def test_a_sync_whose_run_is_taken_says_so(
 ) -> None:
     settings = make_settings(programme(clients=5), warehouse)
     window = Window(date(2026, 3, 1), date(2026, 3, 30))
-    SyncEngine(settings, warehouse).sync_registrations(window)
+    SyncEngine(settings, warehouse).sync(REGISTRATIONS, window)
 
     def take() -> None:
         with warehouse.connect(autocommit=True) as session:
@@ -249,4 +250,4 @@ def test_a_sync_whose_run_is_taken_says_so(
     meddler = _Meddler(take)
     tapped = TappedWarehouse(warehouse.url, meddler)
     with pytest.raises(SyncError, match="another process"):
-        SyncEngine(settings, tapped, open_api=tapped_api(meddler)).sync_leads(window)
+        SyncEngine(settings, tapped, open_api=tapped_api(meddler)).sync(LEADS, window)

@@ -3,6 +3,7 @@
 from datetime import date, datetime, timedelta
 from math import ceil
 
+from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
@@ -77,7 +78,7 @@ def test_registration_days_before_the_window_are_polled_first(
     source = programme(clients=40)
     settings = make_settings(source, warehouse, start_date=date(2026, 3, 1), lookback_days=2)
     window = Window(date(2026, 3, 30), date(2026, 3, 30))
-    SyncEngine(settings, warehouse).sync_operations(window)
+    SyncEngine(settings, warehouse).sync(OPERATIONS, window)
     sync_everything(settings, warehouse, window)
     assert_exact(source, warehouse, last=window.last)
 
@@ -87,7 +88,7 @@ def test_holes_between_the_days_that_were_polled_are_filled(
 ) -> None:
     source = programme(clients=40)
     settings = make_settings(source, warehouse, lookback_days=0, audit_share=0)
-    SyncEngine(settings, warehouse).sync_registrations(Window(date(2026, 3, 1), date(2026, 3, 3)))
+    SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(date(2026, 3, 1), date(2026, 3, 3)))
     with warehouse.connect() as session:
         session.execute("delete from sync.registration_days where registration_date = '2026-03-02'")
     sync_everything(settings, warehouse, Window(date(2026, 3, 30), date(2026, 3, 30)))

@@ -9,6 +9,7 @@ import pytest
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.feeds import REGISTRATIONS, feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.faults import FaultRule
@@ -168,11 +169,11 @@ def test_a_day_with_fewer_registrations_counts_when_two_looks_agree(
     (window,) = _days(opened, 1)
     settings = make_settings(opened, warehouse, start_date=OPENING, concurrency=1, delete_fuse=1)
     engine = SyncEngine(settings, warehouse)
-    engine.sync_registrations(window)
+    engine.sync(REGISTRATIONS, window)
     before = snapshot(warehouse)
     busy = OPENING + timedelta(days=3)
     _set_faults(opened, FaultRule(kind="nothing_found", endpoint="ClientInfoPeriod", nth=4))
-    report = engine.sync_registrations(window)
+    report = engine.sync(REGISTRATIONS, window)
     assert (report.pending, report.rows_deleted) == (1, 0)
     assert snapshot(warehouse) == before
     _set_faults(opened)
@@ -181,13 +182,13 @@ def test_a_day_with_fewer_registrations_counts_when_two_looks_agree(
         gone = [entry for entry in shelf if entry.row["RegDate"].startswith(str(busy))]
         for entry in gone:
             shelf.remove(entry)
-    report = engine.sync_registrations(window)
+    report = engine.sync(REGISTRATIONS, window)
     assert report.pending == 0
     assert report.rows_deleted == len(gone) > 0
 
 
 def _sync(feed: str, settings: Settings, warehouse: Warehouse, window: Window) -> Any:
-    return getattr(SyncEngine(settings, warehouse), f"sync_{feed}")(window)
+    return SyncEngine(settings, warehouse).sync(feed_named(feed), window)
 
 
 def _record_versions(warehouse: Warehouse, seen: Versions) -> None:

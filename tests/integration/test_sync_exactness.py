@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.quirks import Quirks
 from lcm_pipeline.sync.engine import SyncEngine
@@ -153,13 +154,13 @@ def test_a_client_that_is_refused_is_pending_though_it_is_the_last_to_read(
     source = programme(clients=2)
     settings = make_settings(source, warehouse)
     engine = SyncEngine(settings, warehouse)
-    engine.sync_registrations(MARCH)
+    engine.sync(REGISTRATIONS, MARCH)
     with warehouse.connect() as session:
         row = session.execute("select max(client_id) from core.clients").fetchone()
     assert row is not None
     source.service.faults.set((FaultRule(kind="sql_other", client=row[0], every=1),))
     for _ in range(2):
-        report = engine.sync_operations(MARCH)
+        report = engine.sync(OPERATIONS, MARCH)
         assert (report.clients, report.pending) == (2, 1)
 
 

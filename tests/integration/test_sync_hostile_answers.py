@@ -18,6 +18,7 @@ import pytest
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import TooLargeError
 from lcm_pipeline.api.retries import RetryPolicy
+from lcm_pipeline.feeds import FAVOURITES, LEADS, OPERATIONS, REGISTRATIONS, feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.reading import scan as looks
 from lcm_pipeline.settings import load_settings
@@ -81,7 +82,7 @@ MakeEngine = Callable[..., SyncEngine]
 
 
 def sync(engine: SyncEngine, window: Window = DAYS) -> dict[str, SyncReport]:
-    return {feed: getattr(engine, f"sync_{feed}")(window) for feed in FEEDS}
+    return {feed: engine.sync(feed_named(feed), window) for feed in FEEDS}
 
 
 def told(warehouse: Warehouse, statement: str) -> list[Any]:
@@ -190,8 +191,8 @@ def test_whoever_is_alone_in_being_due_may_be_refused(
             "update sync.client_state set changed_date = '2020-01-01' where client_id <> %s", (ODD,)
         )
     api.rules.append(for_client(ODD, Reply({"Message": "x"}, 404)))
-    report = make_engine(api, max_staleness_days=300).sync_leads(
-        Window(date(2026, 3, 4), date(2026, 3, 4))
+    report = make_engine(api, max_staleness_days=300).sync(
+        LEADS, Window(date(2026, 3, 4), date(2026, 3, 4))
     )
     assert report.pending == 1
 
@@ -202,7 +203,7 @@ def test_a_wrong_address_or_token_stops_a_first_sync_at_once(
 ) -> None:
     api.rules.append(lambda name, request: Reply({"Message": "x"}, status))
     with pytest.raises(SyncError, match=f"HTTP {status}"):
-        make_engine(api).sync_registrations(Window(date(2026, 3, 1), date(2026, 3, 30)))
+        make_engine(api).sync(REGISTRATIONS, Window(date(2026, 3, 1), date(2026, 3, 30)))
     # Four at once; a 401 is asked twice, the second time after a new login.
     assert len(api.asked) <= (12 if status == 401 else 6)
 
@@ -219,7 +220,7 @@ def test_a_token_that_is_refused_from_one_moment_on_stops_the_feed(
 
         api.rules.append(rule)
         with pytest.raises(SyncError, match="ErrorCode 9"):
-            make_engine(api).sync_leads(DAYS)
+            make_engine(api).sync(LEADS, DAYS)
         assert len(api.requests("LeadsPagingInfo")) < 60
 
 
@@ -230,7 +231,7 @@ def test_a_run_in_which_everybody_fails_stops(
     sync(make_engine(api))
     api.rules.append(lambda name, request: Reply({"Message": "x"}, 503))
     with pytest.raises(SyncError, match="HTTP 503"):
-        getattr(make_engine(api), f"sync_{feed}")(DAYS)
+        make_engine(api).sync(feed_named(feed), DAYS)
 
 
 def test_a_refused_client_costs_neither_a_plan_nor_a_verification(
@@ -285,7 +286,7 @@ def test_an_unforeseen_exception_of_everybody_stops_the_run(
         odd_clients = frozenset(CLIENTS)
 
     with pytest.raises(SyncError, match="unexpected error: ValueError"):
-        make_engine(api, AllOdd).sync_operations(DAYS)
+        make_engine(api, AllOdd).sync(OPERATIONS, DAYS)
 
 
 @pytest.mark.parametrize(
@@ -413,7 +414,7 @@ def test_a_first_sync_without_a_day_that_can_be_read_stops(
 ) -> None:
     api.rules.append(lambda name, request: TIMED_OUT if name == "ClientInfoPeriod" else None)
     with pytest.raises(SyncError, match="Timeout expired"):
-        make_engine(api).sync_registrations(DAYS)
+        make_engine(api).sync(REGISTRATIONS, DAYS)
     # Down to a minute, and no further: the same for each of the three days.
     assert len(api.requests("ClientInfoPeriod")) <= 3 * 10
     periods = {asked_period(request) for request in api.requests("ClientInfoPeriod")}
@@ -449,7 +450,7 @@ def test_a_day_that_takes_too_long_is_read_in_pieces_and_every_row_comes_once(
     ]
     with serving(*people) as api:
         api.rules.append(on_day("2026-03-02", TIMED_OUT, longer_than=longest))
-        report = make_engine(api, client).sync_registrations(DAYS)
+        report = make_engine(api, client).sync(REGISTRATIONS, DAYS)
         assert report.is_complete
         found = told(warehouse, "select client_id from core.registrations order by 1")
         assert found == [one.client for one in people]
@@ -458,7 +459,7 @@ def test_a_day_that_takes_too_long_is_read_in_pieces_and_every_row_comes_once(
         ) == [0, len(people), 0]
         shortest = min(longest, timedelta(hours=2))
         assert len(api.asked) < 40 + 2 * (timedelta(days=1) / shortest)
-        assert make_engine(api, client).sync_registrations(DAYS).rows_written == 0
+        assert make_engine(api, client).sync(REGISTRATIONS, DAYS).rows_written == 0
 
 
 def test_a_day_whose_rows_are_null_counts_as_empty_when_two_looks_agree(
@@ -475,12 +476,12 @@ def test_a_day_whose_rows_are_null_counts_as_empty_when_two_looks_agree(
         return null if len(asked) == 1 else None
 
     api.rules.append(once)
-    report = make_engine(api).sync_registrations(DAYS)
+    report = make_engine(api).sync(REGISTRATIONS, DAYS)
     assert report.pending == 1
     days = days_of(api.requests("ClientInfoPeriod"))
     assert [days.count(f"2026-03-0{number}") for number in (1, 2, 3)] == [2, 2, 1]
     assert told(warehouse, "select count(*) from core.registrations") == [0]
-    assert make_engine(api).sync_registrations(DAYS).is_complete
+    assert make_engine(api).sync(REGISTRATIONS, DAYS).is_complete
     assert told(warehouse, "select count(*) from core.registrations") == [len(CLIENTS)]
 
 
@@ -533,10 +534,10 @@ def test_a_total_that_lies_costs_a_bounded_number_of_requests(
     requests: int,
 ) -> None:
     engine = make_engine(api, page_length=200)
-    engine.sync_operations(DAYS)
+    engine.sync(OPERATIONS, DAYS)
     api.asked.clear()
     api.rules.append(in_pages(rows, total))
-    report = make_engine(api, page_length=200).sync_operations(DAYS)
+    report = make_engine(api, page_length=200).sync(OPERATIONS, DAYS)
     assert report.pending == 1
     assert len(api.requests("OperationHistory", ODD)) <= requests
     assert published(warehouse, "operations") == list(CLIENTS)
@@ -550,7 +551,7 @@ def test_a_history_without_a_total_that_never_ends_is_given_up(
 ) -> None:
     monkeypatch.setattr(looks, "_MOST_ROWS_UNTOLD", 3_000)
     api.rules.append(in_pages(endless_rows, None))
-    assert make_engine(api).sync_operations(DAYS).pending == 1
+    assert make_engine(api).sync(OPERATIONS, DAYS).pending == 1
     assert "do not end" in pending(warehouse, "operations")[ODD]
     assert len(api.requests("OperationHistory", ODD)) < 30
 
@@ -562,7 +563,7 @@ def test_a_long_history_is_read_in_growing_windows_and_is_exact(
         return [r for r in endless_rows(start, min(length, 20)) if r["Id"] <= 5_000]
 
     api.rules.append(in_pages(rows, 5_000))
-    report = make_engine(api, page_length=20, concurrency=16).sync_operations(DAYS)
+    report = make_engine(api, page_length=20, concurrency=16).sync(OPERATIONS, DAYS)
     assert report.is_complete
     stored = f"select count(*) from core.operations where client_id = {ODD}"
     assert told(warehouse, stored) == [5_000]
@@ -583,7 +584,7 @@ def test_goods_without_an_end_leave_their_client_pending(
         )
 
     api.rules.append(rule)
-    assert make_engine(api).sync_favourites(DAYS).pending == 1
+    assert make_engine(api).sync(FAVOURITES, DAYS).pending == 1
     assert "do not end" in pending(warehouse, "favourites")[ODD]
     assert published(warehouse, "favourites") == [c for c in CLIENTS if c != ODD]
     assert len(api.requests("ClientFavoriteDataInfo", ODD)) < 60
@@ -602,7 +603,7 @@ def test_the_goods_of_a_clients_offers_are_asked_together(
             return Reply(api.plain(name, request), delay=0.02)
 
         api.rules.append(slowly)
-        assert make_engine(api, concurrency=16).sync_favourites(DAYS).is_complete
+        assert make_engine(api, concurrency=16).sync(FAVOURITES, DAYS).is_complete
         assert 4 <= api.most_in_flight["ClientFavoriteDataInfo"] <= 8
     assert told(warehouse, "select count(*) from core.favourite_goods") == [len(numbers)]
 
@@ -619,8 +620,8 @@ def test_an_offer_has_no_goods_only_when_two_looks_agree(
         return Reply({**api.plain(name, request), "ListFavorites": []})
 
     api.rules.append(once)
-    assert make_engine(api).sync_favourites(DAYS).pending == 1
-    assert make_engine(api).sync_favourites(DAYS).is_complete
+    assert make_engine(api).sync(FAVOURITES, DAYS).pending == 1
+    assert make_engine(api).sync(FAVOURITES, DAYS).is_complete
     live = f"select count(*) from core.favourite_goods where client_id = {ODD}"
     assert told(warehouse, live) == [2]
 
@@ -740,9 +741,9 @@ def test_a_day_without_its_list_is_pending(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     api.rules.append(on_day("2026-03-01", Reply({"ErrorCode": 0})))
-    assert make_engine(api).sync_registrations(DAYS).pending == 1
+    assert make_engine(api).sync(REGISTRATIONS, DAYS).pending == 1
     api.rules.clear()
-    assert make_engine(api).sync_registrations(DAYS).is_complete
+    assert make_engine(api).sync(REGISTRATIONS, DAYS).is_complete
     assert told(warehouse, "select count(*) from core.registrations") == [len(CLIENTS)]
 
 
@@ -759,10 +760,10 @@ def test_a_history_that_is_gone_at_once_counts_when_two_looks_agree(
             else None
         )
     )
-    assert make_engine(api).sync_operations(DAYS).rows_deleted == 0
+    assert make_engine(api).sync(OPERATIONS, DAYS).rows_deleted == 0
     assert ODD in published(warehouse, "operations")
     api.rules[:] = [for_client(ODD, Reply(empty), "OperationHistory")]
-    assert make_engine(api).sync_operations(DAYS).rows_deleted == 2
+    assert make_engine(api).sync(OPERATIONS, DAYS).rows_deleted == 2
 
 
 def test_a_response_about_another_client_is_never_stored(
@@ -776,9 +777,9 @@ def test_a_response_about_another_client_is_never_stored(
         return Reply(api.plain(name, {**request, "Client": other[request["Client"]]}))
 
     api.rules.append(swapped)
-    assert make_engine(api).sync_operations(DAYS).pending == 2
+    assert make_engine(api).sync(OPERATIONS, DAYS).pending == 2
     assert published(warehouse, "operations") == [c for c in CLIENTS if c not in other]
     api.rules.clear()
-    assert make_engine(api).sync_operations(DAYS).is_complete
+    assert make_engine(api).sync(OPERATIONS, DAYS).is_complete
     owners = told(warehouse, "select operation_id / 10 = client_id from core.operations")
     assert all(owners)

@@ -62,8 +62,8 @@ def scene(programme: Programme, warehouse: Warehouse, make_settings: MakeSetting
     return Scene(source, warehouse, make_settings)
 
 
-def _newest(customer: Customer, slot: int = 0) -> Entry:
-    return customer.operations.newest_first()[slot]
+def _newest(customer: Customer, place: int = 0) -> Entry:
+    return customer.operations.newest_first()[place]
 
 
 def test_a_row_whose_moment_moved_to_another_day_lives_on_that_day_alone(scene: Scene) -> None:
@@ -82,16 +82,16 @@ def test_one_number_under_two_component_types_is_two_rows(scene: Scene) -> None:
         entry = _newest(customer)
         for kind in (41, 255):
             row = {**entry.row, "ComponentType": kind}
-            scene.source.world.programme.slot(customer.operations, row, entry.moment)
+            scene.source.world.programme.place(customer.operations, row, entry.moment)
     scene.sync()
     scene.assert_exact()
 
 
 @pytest.mark.parametrize("place", [0, -1])
-def test_a_row_that_comes_back_is_live_again(scene: Scene, slot: int) -> None:
+def test_a_row_that_comes_back_is_live_again(scene: Scene, place: int) -> None:
     before = snapshot(scene.warehouse)["core.operations"]
     with scene.hand() as customer:
-        entry = _newest(customer, slot)
+        entry = _newest(customer, place)
         customer.operations.remove(entry)
     scene.sync()
     scene.assert_exact()
@@ -130,14 +130,14 @@ def test_a_registration_without_a_card_is_set_aside_and_its_client_is_read(scene
 
 @pytest.mark.parametrize("place", [2, 70])
 def test_a_row_that_goes_bad_and_is_mended_is_counted_once_all_the_while(
-    scene: Scene, slot: int
+    scene: Scene, place: int
 ) -> None:
     with scene.hand() as customer:
-        entry = _newest(customer, slot)
+        entry = _newest(customer, place)
         good = entry.row["Pos"]
         entry.row["Pos"], entry.bad = 2**63, True
         scene.source.world.mutate("insert_top", customer.id)
-    scene.sync(share=1 if slot > 20 else 0)
+    scene.sync(share=1 if place > 20 else 0)
     scene.assert_exact()
     assert scene.open_quarantine() == 1
     with scene.hand() as customer:
@@ -184,14 +184,14 @@ def test_the_last_tick_of_a_day_belongs_to_that_day(scene: Scene) -> None:
         programme = scene.source.world.programme
         row = {**_newest(customer).row, "Id": 1, "Proctime": moment}
         ticks = _newest(customer).moment + 1
-        programme.slot(customer.operations, row, ticks)
+        programme.place(customer.operations, row, ticks)
         late = {**customer.registrations[0].row, "Card": 5, "RegDate": moment}
         lead = {**next(iter(_rows_of(programme, "leads"))), "Leads": 10**9, "ProcTime": moment}
-        programme.slot(customer.leads, lead, ticks)
+        programme.place(customer.leads, lead, ticks)
         day = customer.registrations[0].moment
         beginning = day - day % (24 * 3600 * 10**7)
         last = beginning + (date(2026, 3, 31) - date(2026, 3, 1)).days * 24 * 3600 * 10**7 - 1
-        programme.slot(programme.registrations, late, last)
+        programme.place(programme.registrations, late, last)
     scene.sync()
     scene.assert_exact()
     assert scene.count("select count(*) from core.registrations where card_number = 5") == 1

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from lcm_pipeline.feeds import FAVOURITES, LEADS, Feed
 from lcm_pipeline.model.readings import Landing, Outcome, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.client import read_client_task
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.sync.feeds import FAVOURITES, LEADS, Feed
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest import tasks as ledger
@@ -80,9 +80,9 @@ def test_a_value_that_the_warehouse_refuses_costs_its_client_alone(
 ) -> None:
     odd = [1001, 1020, 1040]
     read = spoiling(odd, column, value)
-    monkeypatch.setattr("lcm_pipeline.sync.engine.read_assigned_client", read)
+    monkeypatch.setattr("lcm_pipeline.sync.run.read_client_task", read)
     with caplog.at_level(logging.INFO):
-        report = SyncEngine(settings, warehouse).sync_leads(DAYS)
+        report = SyncEngine(settings, warehouse).sync(LEADS, DAYS)
     assert report.pending == len(odd)
     with warehouse.connect() as session:
         stored = session.execute("select client_id from core.leads order by 1").fetchall()
@@ -95,7 +95,7 @@ def test_a_value_that_the_warehouse_refuses_costs_its_client_alone(
     assert all("the warehouse refused a value" in reason for _, reason in reasons)
     assert SECRET not in caplog.text + str(reasons)
     monkeypatch.undo()
-    assert SyncEngine(settings, warehouse).sync_leads(DAYS).is_complete
+    assert SyncEngine(settings, warehouse).sync(LEADS, DAYS).is_complete
 
 
 def test_a_name_of_a_field_that_is_too_long_for_an_index_costs_its_client_alone(
@@ -103,8 +103,8 @@ def test_a_name_of_a_field_that_is_too_long_for_an_index_costs_its_client_alone(
 ) -> None:
     name = "".join(map(chr, Random(1).choices(range(0x410, 0x450), k=20_000)))
     read = spoiling([1007], UNREAD, 1, unknown_fields=frozenset({name}))
-    monkeypatch.setattr("lcm_pipeline.sync.engine.read_assigned_client", read)
-    report = SyncEngine(settings, warehouse).sync_leads(DAYS)
+    monkeypatch.setattr("lcm_pipeline.sync.run.read_client_task", read)
+    report = SyncEngine(settings, warehouse).sync(LEADS, DAYS)
     assert report.pending <= 1
     with warehouse.connect() as session:
         stored = session.execute("select count(*) from core.leads").fetchone()
@@ -115,9 +115,9 @@ def test_a_warehouse_that_refuses_everybodys_values_stops_the_feed(
     settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = spoiling(CLIENTS, SUBJECT, "a\0")
-    monkeypatch.setattr("lcm_pipeline.sync.engine.read_assigned_client", read)
+    monkeypatch.setattr("lcm_pipeline.sync.run.read_client_task", read)
     with pytest.raises(SyncError, match="the warehouse stores nothing"):
-        SyncEngine(settings, warehouse).sync_leads(DAYS)
+        SyncEngine(settings, warehouse).sync(LEADS, DAYS)
 
 
 def test_staging_that_an_older_version_left_is_made_anew(warehouse: Warehouse) -> None:

@@ -4,6 +4,7 @@ from datetime import date, datetime, time, timedelta
 
 import pytest
 
+from lcm_pipeline.feeds import LEADS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.faults import FaultRule
@@ -184,7 +185,7 @@ def test_pending_and_quarantined_clients_are_asked_in_each_run_however_quiet_the
             (failing,),
         )
     opened.service.traffic.reset()
-    SyncEngine(settings, warehouse).sync_leads(_noon_after(opened, FIRST + timedelta(days=1)))
+    SyncEngine(settings, warehouse).sync(LEADS, _noon_after(opened, FIRST + timedelta(days=1)))
     asked = {int(c) for c in _asked(opened)["LeadsPagingInfo"]}
     assert asked >= {*failing, *bad}
     assert len(asked) < len(clients)
@@ -199,10 +200,10 @@ def test_a_client_that_failed_makes_its_days_wait_until_a_later_run_proves_it(
     opened.service.faults.set([FaultRule(kind="sql_other", endpoint="LeadsPagingInfo",
                                          client=client)])  # fmt: skip
     failed = _noon_after(opened, FIRST + timedelta(days=1))
-    assert engine.sync_leads(failed).pending == 1
+    assert engine.sync(LEADS, failed).pending == 1
     assert _overview(warehouse)["leads"].complete_through == FIRST
     opened.service.faults.set([])
-    assert engine.sync_leads(_noon_after(opened, FIRST + timedelta(days=2))).is_complete
+    assert engine.sync(LEADS, _noon_after(opened, FIRST + timedelta(days=2))).is_complete
     assert _overview(warehouse)["leads"].complete_through == FIRST + timedelta(days=2)
 
 

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -13,13 +14,7 @@ def test_a_second_sync_of_the_same_days_changes_no_row(
 ) -> None:
     engine = SyncEngine(make_settings(programme(), warehouse), warehouse)
     window = Window(date(2026, 3, 1), date(2026, 3, 30))
-    feeds = (
-        engine.sync_registrations,
-        engine.sync_operations,
-        engine.sync_leads,
-        engine.sync_favourites,
-    )
-    first = [sync(window) for sync in feeds]
-    again = [sync(window) for sync in feeds]
+    first = [engine.sync(feed, window) for feed in FEEDS]
+    again = [engine.sync(feed, window) for feed in FEEDS]
     assert all(report.rows_written > 0 and report.is_complete for report in first)
     assert [(report.rows_written, report.rows_deleted) for report in again] == [(0, 0)] * 4

@@ -13,13 +13,13 @@ import pytest
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import ForbiddenError
+from lcm_pipeline.feeds import FAVOURITES, FEEDS, LEADS, OPERATIONS
 from lcm_pipeline.model.readings import Outcome, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.fan_out import FanOut
-from lcm_pipeline.sync.feeds import FAVOURITES, LEADS, OPERATIONS, Feed
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
@@ -135,7 +135,7 @@ def test_closing_breaks_off_and_the_next_sync_goes_on(
     for feed in TOGETHER:
         with pytest.raises(asyncio.CancelledError):
             together.report(feed)
-    report = SyncEngine(settings, warehouse).sync_operations(MARCH)
+    report = SyncEngine(settings, warehouse).sync(OPERATIONS, MARCH)
     assert report.is_resumed
     assert report.is_complete
 
@@ -225,12 +225,8 @@ def test_brief_work_is_done_when_its_caller_is_cancelled(times: int) -> None:
     asyncio.run(main())
 
 
-def test_a_feed_is_no_other_name_for_a_step() -> None:
+def test_a_step_of_a_run_is_known_by_its_feed() -> None:
     """`planned_feeds` knows a feed by the name of its step."""
-    from lcm_pipeline.orchestration.assets import favourites, leads, operations
+    from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 
-    steps: dict[str, Feed] = {
-        definition.op.name: feed
-        for definition, feed in ((operations, OPERATIONS), (leads, LEADS), (favourites, FAVOURITES))
-    }
-    assert {name: feed.name for name, feed in steps.items()} == {name: name for name in steps}
+    assert [definition.op.name for definition in FEED_ASSETS] == [feed.step for feed in FEEDS]

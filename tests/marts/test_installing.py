@@ -9,7 +9,7 @@ import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.dictionary import as_markdown, describe
-from lcm_pipeline.warehouse.marts.definitions import definitions as module
+from lcm_pipeline.warehouse.marts import definitions as module
 from lcm_pipeline.warehouse.marts.definitions import marts, store_time_zone
 from lcm_pipeline.warehouse.marts.install import MartInUseError, install_marts
 from lcm_pipeline.warehouse.migrations import migrate

@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.feeds import OPERATIONS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.feeds import OPERATIONS
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts

@@ -6,13 +6,13 @@ from datetime import date
 
 import dagster as dg
 
+from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.launch import run_in_process
 from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.feeds import Feed
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
 
@@ -41,8 +41,8 @@ class ScriptedEngine(SyncEngine):
 
     script: Callable[[str], None] = lambda feed: None
 
-    def sync_registrations(self, window: Window) -> SyncReport:
-        return self._report("registrations", window)
+    def sync(self, feed: Feed, window: Window) -> SyncReport:
+        return self._report(feed.name, window)
 
     def begin(self, feeds: Sequence[Feed], window: Window) -> "ScriptedReading":  # type: ignore[override]
         return ScriptedReading(lambda feed: self._report(feed.name, window))

@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from pathlib import Path
 
+from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.reporting.reports import Report, make_report
 from lcm_pipeline.settings import load_settings
@@ -43,14 +44,14 @@ class Shop:
         """Sync the roster and the operations of a day, and nothing else."""
         self._pass(day)
         engine = SyncEngine(self.settings, self.warehouse)
-        engine.sync_registrations(Window(day, day))
-        engine.sync_operations(Window(day, day))
+        engine.sync(REGISTRATIONS, Window(day, day))
+        engine.sync(OPERATIONS, Window(day, day))
         refresh_marts(self.warehouse)
 
     def sync_registrations(self, day: date) -> None:
         """Sync the roster of a day, and nothing else."""
         self._pass(day)
-        SyncEngine(self.settings, self.warehouse).sync_registrations(Window(day, day))
+        SyncEngine(self.settings, self.warehouse).sync(REGISTRATIONS, Window(day, day))
         refresh_marts(self.warehouse)
 
     def report(self, day: date | None = None) -> tuple[Report, Page]:

@@ -24,6 +24,7 @@ from lcm_pipeline.transform.leads import land_leads
 from lcm_pipeline.transform.operations import land_operations
 from lcm_pipeline.transform.registrations import land_registrations
 from tests.unit.api_service import Answer, Service, connected
+from tests.unit.transform_rows import client_rows
 
 DAY = date(2026, 3, 1)
 ZONE = SERVICE_ZONE
@@ -86,7 +87,7 @@ FEEDS = {
     ),
     "operations": Feed(
         lambda api: read_page(api, OPERATION_HISTORY, 7, Ask(1, 50)),
-        lambda page: land_operations(7, page.rows, page.header, ZONE),
+        lambda page: land_operations(client_rows(page.rows, header=page.header)),
         '{"Client":7,"Phone":9000000007,"Rows":3,"Operations":[%s],"ErrorCode":0}',
         '{"Id":%s,"ChequeId":%s,"ComponentType":2,"Proctime":"2026-03-01T12:00:00"}',
         "PosName",
@@ -94,7 +95,7 @@ FEEDS = {
     ),
     "leads": Feed(
         lambda api: read_page(api, LEADS_PAGING_INFO, 7, Ask(1, 50)),
-        lambda page: land_leads(7, page.rows, ZONE),
+        lambda page: land_leads(client_rows(page.rows)),
         '{"TotalRows":3,"LeadsClients":[%s],"ErrorCode":0}',
         '{"Leads":%s,"Id":%s,"ProcTime":"2026-03-01T12:00:00"}',
         "Subject",
@@ -102,7 +103,7 @@ FEEDS = {
     ),
     "favourites": Feed(
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 50)),
-        lambda page: land_favourites(7, page.rows, None, {}, ZONE, DAY),
+        lambda page: land_favourites(client_rows(page.rows, snapshot_date=DAY)),
         '{"TotalRows":3,"ClientFavorites":[%s],"ErrorCode":0}',
         '{"Id":%s,"X":%s,"ProcTime":"2026-03-01T12:00:00"}',
         "ConfirmDateEnd",
@@ -110,7 +111,7 @@ FEEDS = {
     ),
     "goods": Feed(
         lambda api: _read_goods(api),
-        lambda page: land_favourites(7, (), None, {4: page.rows}, ZONE, DAY),
+        lambda page: land_favourites(client_rows((), details={4: page.rows}, snapshot_date=DAY)),
         '{"TotalRows":1,"ClientFavorites":[],"ListFavorites":[%s],"ErrorCode":0}',
         '{"ListDataId":%s,"X":%s,"Id":4}',
         "Name",
@@ -244,7 +245,7 @@ def test_a_text_of_the_header_that_cannot_be_read_costs_itself_alone(text: bytes
         Service(Answer(body)),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5)),
     )
-    landing = land_favourites(7, (), page.header, {}, ZONE, DAY)
+    landing = land_favourites(client_rows((), header=page.header, snapshot_date=DAY))
     assert len(landing.records["favourite_stats"]) == 1
     assert [record[1] for record in landing.records["favourite_groups"]] == [1]
     assert [bad.table for bad in landing.bad_rows] == ["favourite_groups"]
@@ -267,7 +268,7 @@ def test_an_odd_number_of_the_header_never_costs_more_than_itself(
     header = json.loads(page.header)
     assert header["CountOffer"] == 3
     assert isinstance(header.get("ListFavorites", []), list)
-    landing = land_favourites(7, (), page.header, {}, ZONE, DAY)
+    landing = land_favourites(client_rows((), header=page.header, snapshot_date=DAY))
     (bad,) = landing.bad_rows
     assert "SumGain" in bad.reason
 
@@ -471,7 +472,7 @@ def test_text_within_cdata_and_comments_is_no_reference() -> None:
     body = xml_of_shop(name).replace("</Operations>", rows).replace("<Rows>1", "<Rows>2")
     page = run(Service(Answer(body.encode(), content_type=XML)), read_history)
     assert shop_of(page) == "a&#x1F;"
-    landing = land_operations(7, page.rows, None, ZONE)
+    landing = land_operations(client_rows(page.rows))
     assert len(landing.bad_rows) == 2  # neither has a moment; only the second a bad text
     assert landing.bad_rows[1].reason == f"PosName: {CONTROL}"
 

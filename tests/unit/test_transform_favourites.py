@@ -15,7 +15,7 @@ from lcm_pipeline.transform.favourites import (
     FavouriteOfferRecord,
     land_favourites,
 )
-from tests.unit.transform_rows import MOSCOW, good, offer, to_json
+from tests.unit.transform_rows import client_rows, good, offer, to_json
 
 DAY = date(2026, 3, 4)
 SNAPSHOT = date(2026, 3, 6)
@@ -39,7 +39,9 @@ def _land(
     goods: Mapping[int, Sequence[SourceRow]] | None = None,
 ) -> Landing:
     sent = to_json(header) if isinstance(header, dict) else header
-    return land_favourites(7, rows, sent, goods or {}, MOSCOW, SNAPSHOT)
+    return land_favourites(
+        client_rows(rows, header=sent, details=goods or {}, snapshot_date=SNAPSHOT)
+    )
 
 
 def test_every_field_of_an_offer_has_its_column() -> None:

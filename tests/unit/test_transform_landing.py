@@ -36,7 +36,7 @@ from lcm_pipeline.transform.registrations import (
     RegistrationRecord,
     land_registrations,
 )
-from tests.unit.transform_rows import MOSCOW, raw_row
+from tests.unit.transform_rows import MOSCOW, client_rows, raw_row
 
 DAY = date(2026, 3, 4)
 
@@ -57,17 +57,17 @@ RECORDS: dict[str, type[Any]] = {
 Feed = tuple[str, Endpoint[Any, Any], Callable[[SourceRow], Landing]]
 FEEDS: list[Feed] = [
     ("registrations", CLIENT_INFO_PERIOD, lambda row: land_registrations(DAY, [row], MOSCOW)),
-    ("operations", OPERATION_HISTORY, lambda row: land_operations(7, [row], None, MOSCOW)),
-    ("leads", LEADS_PAGING_INFO, lambda row: land_leads(7, [row], MOSCOW)),
+    ("operations", OPERATION_HISTORY, lambda row: land_operations(client_rows([row], header=None))),
+    ("leads", LEADS_PAGING_INFO, lambda row: land_leads(client_rows([row]))),
     (
         "favourite_offers",
         CLIENT_FAVORITE_DATA_INFO,
-        lambda row: land_favourites(7, [row], None, {}, MOSCOW, DAY),
+        lambda row: land_favourites(client_rows([row], snapshot_date=DAY)),
     ),
     (
         "favourite_goods",
         FAVOURITE_GOODS,
-        lambda row: land_favourites(7, [], None, {4: [row]}, MOSCOW, DAY),
+        lambda row: land_favourites(client_rows([], details={4: [row]}, snapshot_date=DAY)),
     ),
 ]
 
@@ -149,8 +149,8 @@ def test_what_a_header_tells_lands_or_is_set_aside_and_what_it_does_not_stays(
     header = _to_json(members, True)
     # Half a surrogate pair makes the whole header unreadable.
     assume(b"ud800" not in header)
-    phone = land_operations(7, [], header, MOSCOW)
-    numbers = land_favourites(7, [], header, {}, MOSCOW, DAY)
+    phone = land_operations(client_rows([], header=header))
+    numbers = land_favourites(client_rows([], header=header, snapshot_date=DAY))
     assert bool(phone.staged + len(phone.bad_rows)) == ("Phone" in members)
     assert bool(numbers.staged + len(numbers.bad_rows)) == bool(members.keys() - {"Phone"})
     if "GroupFavorites" not in members:
@@ -161,8 +161,8 @@ def test_what_a_header_tells_lands_or_is_set_aside_and_what_it_does_not_stays(
 
 @given(st.binary(max_size=40))
 def test_a_header_of_any_bytes_raises_nothing(header: bytes) -> None:
-    land_operations(7, [], header, MOSCOW)
-    land_favourites(7, [], header, {}, MOSCOW, DAY)
+    land_operations(client_rows([], header=header))
+    land_favourites(client_rows([], header=header, snapshot_date=DAY))
 
 
 def _assert_postgres_holds(record: tuple[object, ...]) -> None:

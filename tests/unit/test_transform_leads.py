@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 
 from lcm_pipeline.transform.leads import LeadRecord, land_leads
-from tests.unit.transform_rows import MOSCOW, lead
+from tests.unit.transform_rows import client_rows, lead
 
 
 def test_every_field_of_a_lead_has_its_column() -> None:
@@ -11,7 +11,7 @@ def test_every_field_of_a_lead_has_its_column() -> None:
         LeadSourceName="Сайт", LeadStatusName="Новый", LeadTypeName="Вопрос", FormName="Форма",
         Subject="", LeadMarkName="5", CountNotReadMessage=2,
     )  # fmt: skip
-    landing = land_leads(7, [row], MOSCOW)
+    landing = land_leads(client_rows([row]))
     assert landing.bad_rows == []
     assert landing.records == {
         "leads": [
@@ -26,17 +26,17 @@ def test_every_field_of_a_lead_has_its_column() -> None:
 
 
 def test_two_leads_may_share_the_number_of_their_row() -> None:
-    assert land_leads(7, [lead(Leads=3), lead(Leads=4)], MOSCOW).staged == 2
+    assert land_leads(client_rows([lead(Leads=3), lead(Leads=4)])).staged == 2
 
 
 def test_a_lead_without_its_number_is_set_aside() -> None:
-    landing = land_leads(7, [lead(Leads=None), lead()], MOSCOW)
+    landing = land_leads(client_rows([lead(Leads=None), lead()]))
     assert landing.staged == 1
     assert [(row.table, row.reason) for row in landing.bad_rows] == [("leads", "Leads: missing")]
 
 
 def test_a_lead_of_a_summer_before_the_clocks_stood_still_keeps_its_day() -> None:
-    (record,) = land_leads(7, [lead(ProcTime="2010-07-01T00:30:00")], MOSCOW).records["leads"]
+    (record,) = land_leads(client_rows([lead(ProcTime="2010-07-01T00:30:00")])).records["leads"]
     assert isinstance(record, LeadRecord)
     assert record.lead_date == date(2010, 7, 1)
     assert record.created_at == datetime(2010, 6, 30, 20, 30, tzinfo=UTC)

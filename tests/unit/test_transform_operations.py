@@ -11,14 +11,14 @@ from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.readings import Landing
 from lcm_pipeline.transform.operations import OperationRecord, land_operations
 from lcm_pipeline.transform.registrations import ClientRecord
-from tests.unit.transform_rows import MOSCOW, operation, operation_of
+from tests.unit.transform_rows import client_rows, operation, operation_of
 
 DAY = date(2026, 3, 4)
 MOMENT = datetime(2026, 3, 4, 9, tzinfo=UTC)
 
 
 def _land(*rows: SourceRow, header: bytes | None = None) -> Landing:
-    return land_operations(7, rows, header, MOSCOW)
+    return land_operations(client_rows(rows, header=header))
 
 
 def _only(landing: Landing) -> OperationRecord:

@@ -1,5 +1,7 @@
 """Rows as an answer brings them, for the tests of the transform."""
 
+from collections.abc import Sequence
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,9 +17,18 @@ from lcm_pipeline.model.endpoints import (
     Endpoint,
 )
 from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.readings import ClientRows
+from lcm_pipeline.transform.values import LAST_DAY
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 NOON = "2026-03-04T12:00:00"
+
+
+def client_rows(
+    rows: Sequence[SourceRow], *, snapshot_date: date = date(2026, 3, 31), **fields: Any
+) -> ClientRows:
+    """The rows of client 7 in Moscow, with no bound on their days."""
+    return ClientRows(7, rows, MOSCOW, snapshot_date, LAST_DAY, **fields)
 
 
 def _row(endpoint: Endpoint[Any, Any], fields: dict[str, Any] | bytes) -> SourceRow:

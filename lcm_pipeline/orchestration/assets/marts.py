@@ -10,22 +10,20 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.orchestration.partitions import ONE_RUN
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts, store_time_zone
 from lcm_pipeline.warehouse.marts.refresh import Refreshed, refresh_marts
 
+# Tables of core that marts read, by the asset that fills them, and assets by their feed.
 _FACTS = {
-    "registrations": "clients",
-    "clients": "clients",
-    "operations": "operations",
-    "leads": "leads",
-    "favourite_offers": "favourite_offers",
-    "favourite_goods": "favourite_goods",
-    "favourite_groups": "favourite_groups",
-    "favourite_stats": "favourite_stats",
+    table: asset
+    for feed in FEEDS
+    for asset in feed.assets
+    for table in (asset, feed.table_of(asset))
 }
-_FAVOURITES = {name for name in _FACTS if name.startswith("favourite_")}
+_FEED_OF = {asset: feed for feed in FEEDS for asset in feed.assets}
 # Which days are told, by the runs: they read the facts for a warehouse without a run alone.
 _OF_RUNS = {"readings", "as_of"}
 
@@ -37,7 +35,7 @@ def _marts() -> dict[str, Mart]:
 def _feeds_below(mart: Mart, known: dict[str, Mart]) -> frozenset[str]:
     """The feeds that a mart is built on, through other marts too."""
     own = {_FACTS[table] for table in mart.tables if table in _FACTS}
-    feeds = {"favourites" if fact in _FAVOURITES else fact for fact in own}
+    feeds = {_FEED_OF[fact].step for fact in own}
     below = (_feeds_below(known[name], known) for name in mart.reads if name in known)
     return frozenset(feeds).union(*below)
 

@@ -18,7 +18,9 @@ _LAUNCH_SECONDS = 60
 def launch_supervisor(folder: ServerFolder, binaries: Path) -> None:
     """Start a keeper and return when it holds its lock, or another does, or it was killed."""
     folder.forget_announcement()
-    launcher = start_module("keeper", str(folder.home), str(binaries), log=folder.supervisor_log)
+    launcher = start_module(
+        "supervisor", str(folder.home), str(binaries), log=folder.supervisor_log
+    )
     try:
         launcher.wait(timeout=_LAUNCH_SECONDS)
     except subprocess.TimeoutExpired:

@@ -18,7 +18,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.model.feeds import facts_of
+from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.tables import NAMED_THINGS, WHOLE_OFFERS, CoreTable
 from lcm_pipeline.warehouse.ingest import merge as upserts
 from lcm_pipeline.warehouse.ingest.runs import Run
@@ -140,7 +140,7 @@ def _select_fetches(session: psycopg.Connection, run: Run, tables: Sequence[Core
             " group by 1, 2"
         ).format(counts)
     )
-    kind = "days" if facts_of(run.feed).is_by_day else "clients"
+    kind = "days" if feed_named(run.feed).is_by_day else "clients"
     values = {"run_id": run.run_id, "endpoint": run.feed}
     session.execute(query(f"judge_{kind}"), values)
     session.execute(query("select_fetches"), values)
@@ -269,7 +269,7 @@ def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable
 
 def _settle(session: psycopg.Connection, run: Run, written: int, deleted: int) -> None:
     """Remember the proven state, close the fetches, and note the days as published."""
-    kind = "days" if facts_of(run.feed).is_by_day else "clients"
+    kind = "days" if feed_named(run.feed).is_by_day else "clients"
     values = {
         "run_id": run.run_id,
         "endpoint": run.feed,

@@ -1,0 +1,149 @@
+"""The registry of feeds: one entry says all that the rest of the project asks about a feed.
+
+A feed is a stream of rows that is read from one endpoint into one or more tables. Assets, checks,
+`lcm status`, completeness, the report's labels and the table `sync.feeds` are made from this list;
+tests/feeds holds every entry against them. CONTRIBUTING.md says how to add one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lcm_pipeline.model import endpoints, tables
+from lcm_pipeline.model.endpoints import Endpoint
+from lcm_pipeline.model.readings import ClientRows, Landing
+from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.transform import favourite_headers, operations
+from lcm_pipeline.transform.favourites import land_favourites
+from lcm_pipeline.transform.leads import land_leads
+from lcm_pipeline.transform.operations import land_operations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """One feed.
+
+    land: turns the rows of one client into records; None for the roster, which is read by the day.
+    assets: the Dagster assets it materializes, each with its description; the first one is checked.
+    asset_group: where the UI shows them. label: what the report and the dashboards call it, Russian
+    and English. details: the endpoint that brings what belongs to a row, asked row by row.
+    header_members: what is landed of a response beside its rows. has_marts: marts are built on the
+    feed, and wait for it.
+    """
+
+    name: str
+    endpoint: Endpoint[Any, Any]
+    tables: tuple[CoreTable, ...]
+    assets: Mapping[str, str]
+    asset_group: str
+    label: tuple[str, str]
+    land: Callable[[ClientRows], Landing] | None = None
+    details: Endpoint[Any, Any] | None = None
+    header_members: frozenset[str] = frozenset()
+    has_marts: bool = True
+
+    @property
+    def main_table(self) -> CoreTable:
+        """The table whose live rows and quarantine add up to the source's totals."""
+        return self.tables[0]
+
+    @property
+    def step(self) -> str:
+        """The name of its step in a run: that of its asset, or its own where it has several."""
+        return next(iter(self.assets)) if len(self.assets) == 1 else self.name
+
+    @property
+    def checked_asset(self) -> str:
+        """The asset that the checks of the feed belong to."""
+        return next(iter(self.assets))
+
+    def table_of(self, asset: str) -> str:
+        """The table that an asset shows: its namesake; the checked one shows the main table."""
+        return self.main_table.name if asset == self.checked_asset else asset
+
+    @property
+    def is_by_day(self) -> bool:
+        """Whether a task is a registration day; else it is a client."""
+        return self.land is None
+
+    @property
+    def unit(self) -> str:
+        """What a task is called where people read it: client or day."""
+        return "day" if self.is_by_day else "client"
+
+
+REGISTRATIONS = Feed(
+    name="registrations",
+    endpoint=endpoints.CLIENT_INFO_PERIOD,
+    tables=(tables.registrations, tables.clients),
+    assets={
+        "clients": "One row per client who registered on the day, from ClientInfoPeriod.\n\n"
+        "Fills `core.registrations`, `core.clients`, `core.cards` and `core.points_of_sale`. A day "
+        "is done when it was polled after it had ended; earlier days that were never polled are "
+        "polled too, since the other assets read every client registered by the end of their day.",
+    },
+    asset_group="roster",
+    label=("Регистрации", "Registrations"),
+)
+OPERATIONS = Feed(
+    name="operations",
+    endpoint=endpoints.OPERATION_HISTORY,
+    tables=(tables.operations, tables.clients),
+    assets={
+        "operations": "One row per component of an operation of the day, from OperationHistory.\n\n"
+        "Fills `core.operations`, and the phones of `core.clients`. A range of days costs one "
+        "reading, as the endpoint returns a client's whole history.",
+    },
+    asset_group="facts",
+    label=("Операции", "Operations"),
+    land=land_operations,
+    header_members=operations.HEADER_MEMBERS,
+)
+LEADS = Feed(
+    name="leads",
+    endpoint=endpoints.LEADS_PAGING_INFO,
+    tables=(tables.leads,),
+    assets={
+        "leads": "One row per lead created on the day, from LeadsPagingInfo.\n\n"
+        "Fills `core.leads`; a lead that changes later is changed in its own day.",
+    },
+    asset_group="facts",
+    label=("Обращения", "Leads"),
+    land=land_leads,
+)
+FAVOURITES = Feed(
+    name="favourites",
+    endpoint=endpoints.CLIENT_FAVORITE_DATA_INFO,
+    tables=(
+        tables.favourite_offers,
+        tables.favourite_goods,
+        tables.favourite_groups,
+        tables.favourite_stats,
+    ),
+    assets={
+        "favourite_offers": "One row per offer made on the day, in `core.favourite_offers`.",
+        "favourite_goods": "One row per good of an offer, in `core.favourite_goods`; goods have no "
+        "day of their own: a day brings those of the offers that are new or changed.",
+        "favourite_groups": "One row per client and group of goods, in `core.favourite_groups`: "
+        "how often it was chosen, as of the last reading.",
+        "favourite_stats": "One row per client in `core.favourite_stats`, with the header's twelve "
+        "all-time numbers, on the last day of the run if they changed by then.",
+    },
+    asset_group="favourites",
+    label=("Любимые продукты", "Favourites"),
+    land=land_favourites,
+    header_members=favourite_headers.MEMBERS,
+    details=endpoints.FAVOURITE_GOODS,
+)
+
+# The roster first; then the feeds that are read client by client, in the order of their reading.
+FEEDS = (REGISTRATIONS, OPERATIONS, LEADS, FAVOURITES)
+CLIENT_FEEDS = tuple(feed for feed in FEEDS if not feed.is_by_day)
+
+
+def feed_named(name: str) -> Feed:
+    """The feed of that name; KeyError where there is none."""
+    return _BY_NAME[name]
+
+
+_BY_NAME = {feed.name: feed for feed in FEEDS}
