@@ -32,7 +32,7 @@ from lcm_pipeline.model.tables import operations
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
-from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.publish import publish
 from lcm_pipeline.warehouse.ingest.runs import acquire_run, end_run
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
@@ -88,7 +88,7 @@ def load_ours(warehouse: Warehouse, batch: Batch, *, is_known: bool = False) -> 
     window = Window(LAST_DAY + timedelta(days=batch.number), LAST_DAY + timedelta(batch.number))
     with ReconnectingSession(warehouse, "lcm benchmark") as reconnecting:
         run = acquire_run(reconnecting, "operations", window)
-        reconnecting.run(lambda session: ledger.make_staging(session, run, (operations,)))
+        reconnecting.run(lambda session: tasks.make_staging(session, run, (operations,)))
         reconnecting.run(lambda session: _add_tasks(session, run.run_id, window, batch.clients))
         versions = reconnecting.run(lambda session: _versions(session, batch.clients))
         began = time.monotonic()
@@ -96,7 +96,7 @@ def load_ours(warehouse: Warehouse, batch: Batch, *, is_known: bool = False) -> 
             batch, window, versions, added=0 if is_known else batch.rows_each
         ):
             reconnecting.run(
-                lambda session, o=outcomes: ledger.record_outcomes(session, run, (operations,), o)
+                lambda session, o=outcomes: tasks.record_outcomes(session, run, (operations,), o)
             )
         staged = time.monotonic()
         told = reconnecting.run(

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.staleness_population import DAYS, ENDPOINTS, Changes, Floats, Ints, Population
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule
 from lcm_pipeline.warehouse.queries import query
@@ -122,7 +122,7 @@ def _run_of(session: Session, source: _Source, schedule: Schedule, day: int) -> 
     """One run: enlist, read, remember; returns the clients that were asked."""
     window = Window(_date(day), _date(day))
     run = _begin(session, source.endpoint, window)
-    ledger.add_client_tasks(session, run, schedule)
+    tasks.add_client_tasks(session, run, schedule)
     rows = session.execute("select client_id from sync.fetches where run_id = %s", (run.run_id,))
     clients = np.array([row[0] for row in rows.fetchall()], dtype=np.int64)
     session.execute(_JUDGED)

@@ -41,6 +41,7 @@ class CoreTable:
     identity: the key without the date; a row whose day changed is the same row elsewhere.
     has_history: earlier versions of its rows are kept in `history`.
     publish_query: the file of sql/queries that publishes it, where the general upsert does not do.
+    follow_up_queries: files of sql/queries that run after it, in order.
     """
 
     table: sa.Table
@@ -49,6 +50,7 @@ class CoreTable:
     date_column: str | None = None
     has_history: bool = False
     publish_query: str | None = None
+    follow_up_queries: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -148,6 +150,7 @@ registrations = CoreTable(
     key=("registration_date", "client_id", "card_number"),
     covered_by=WHOLE_DAYS,
     date_column="registration_date",
+    follow_up_queries=("publish_cards",),
 )
 
 operations = CoreTable(
@@ -185,6 +188,7 @@ operations = CoreTable(
     covered_by=WHOLE_CLIENTS,
     date_column="operation_date",
     has_history=True,
+    follow_up_queries=("note_changed_clients",),
 )
 
 leads = CoreTable(
@@ -241,6 +245,7 @@ favourite_goods = CoreTable(
     ),
     key=("client_id", "favourite_id", "list_data_id"),
     covered_by=WHOLE_OFFERS,
+    follow_up_queries=("publish_goods", "delete_goods_of_deleted_offers"),
 )
 
 favourite_groups = CoreTable(

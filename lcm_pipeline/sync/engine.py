@@ -23,8 +23,7 @@ from lcm_pipeline.sync.roster import schedule_of
 from lcm_pipeline.sync.run import SyncRun
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.ingest import state as roster
-from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest import state, tasks
 from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError, acquire_run
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
@@ -77,7 +76,7 @@ class SyncEngine:
         """Read some clients of a feed in full, whatever is known of them, and nobody else."""
 
         def add_tasks(session: Session, run: Run) -> int:
-            return ledger.add_tasks_again(session, run, client_ids)
+            return tasks.add_tasks_again(session, run, client_ids)
 
         return self._alone(partial(self._sync, feed, window, add_tasks))
 
@@ -96,7 +95,7 @@ class SyncEngine:
         schedule = schedule_of(self.settings)
 
         def add_tasks(session: Session, run: Run) -> int:
-            return ledger.add_client_tasks(session, run, schedule)
+            return tasks.add_client_tasks(session, run, schedule)
 
         return await self._sync(feed, window, add_tasks, shared)
 
@@ -110,7 +109,7 @@ class SyncEngine:
         self, window: Window, to_poll: Sequence[date], shared: RunContext
     ) -> SyncReport:
         def add_tasks(session: Session, run: Run) -> int:
-            return ledger.add_day_tasks(session, run, to_poll)
+            return tasks.add_day_tasks(session, run, to_poll)
 
         unordered = shared.unordered()
         report = await self._sync(REGISTRATIONS, window, add_tasks, unordered)
@@ -119,10 +118,10 @@ class SyncEngine:
 
     def _days(self, window: Window, *, only_missing: bool) -> list[date]:
         with ReconnectingSession(self.warehouse, "lcm roster") as reconnecting:
-            first_polled = reconnecting.run(roster.first_polled_day)
+            first_polled = reconnecting.run(state.first_polled_day)
             begins = days.first_day(self.settings, window, first_polled)
-            polled = reconnecting.run(lambda s: roster.polled_days(s, begins, window.last))
-            pending = reconnecting.run(lambda s: roster.pending_days(s, begins, window.last))
+            polled = reconnecting.run(lambda s: state.polled_days(s, begins, window.last))
+            pending = reconnecting.run(lambda s: state.pending_days(s, begins, window.last))
         if only_missing:
             return days.missing_days(begins, window, polled)
         return days.days_to_poll(begins, window, polled - pending, self.settings)

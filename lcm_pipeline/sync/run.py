@@ -32,8 +32,7 @@ from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session
-from lcm_pipeline.warehouse.ingest import state as roster
-from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest import state, tasks
 from lcm_pipeline.warehouse.ingest.publish import PublishRefused, publish
 from lcm_pipeline.warehouse.ingest.runs import Run, end_run, read_counts
 from lcm_pipeline.warehouse.outbox.push_lock import quiet_seconds, was_pushing
@@ -66,7 +65,7 @@ class SyncRun:
 
     async def begin(self, add_tasks: Callable[[Session, Run], int]) -> None:
         """Make the staging tables, and put on the ledger what is to be read."""
-        await self._do(lambda session: ledger.make_staging(session, self.run, self.feed.tables))
+        await self._do(lambda session: tasks.make_staging(session, self.run, self.feed.tables))
         total = await self._do(lambda session: add_tasks(session, self.run))
         left = await self._do(
             lambda session: session.execute(
@@ -122,7 +121,7 @@ class SyncRun:
             finally:
                 counts = api.counts
                 await self._do(
-                    lambda session: roster.count_requests(
+                    lambda session: state.count_requests(
                         session, self.run, counts.requests, counts.retries
                     )
                 )
@@ -162,7 +161,7 @@ class SyncRun:
         return await read(source, self.feed, task)
 
     async def _find_others(self) -> Sequence[Task]:
-        return await self._do(lambda session: ledger.others_to_ask(session, self.run))
+        return await self._do(lambda session: tasks.others_to_ask(session, self.run))
 
     async def _answers_for_clients(self, source: Source) -> bool:
         """Whether the service answers for a client who is known, whatever it says of the days."""
@@ -175,7 +174,7 @@ class SyncRun:
                 return True
             return False
 
-        known = await self._do(roster.known_clients)
+        known = await self._do(state.known_clients)
         return await any_true(is_answered(feed_name, client_id) for feed_name, client_id in known)
 
     async def _has_succeeded(self) -> bool:
@@ -222,7 +221,7 @@ class SyncRun:
             return False
         reason = ""
         for _ in range(_MOST_CHECKS):
-            found = await self._do(lambda session: roster.largest_single_page(session, self.run))
+            found = await self._do(lambda session: state.largest_single_page(session, self.run))
             if found is None or found[1] <= source.habits.trusted_page:
                 source.distrusts = False
                 return False
@@ -246,7 +245,7 @@ class SyncRun:
                 source.distrusts = False
                 return False
             floor = size if source.habits.base == base else 0
-            await self._do(partial(roster.read_again, run=self.run, from_page=floor))
+            await self._do(partial(state.read_again, run=self.run, from_page=floor))
             return True
         raise SyncError(
             f"the largest pages could not be held against their ends: {reason}. What was read is"
@@ -254,7 +253,7 @@ class SyncRun:
         )
 
     def _put_down(self, failed: Outcome, session: Session) -> None:
-        ledger.record_outcomes(session, self.run, self.feed.tables, [failed])
+        tasks.record_outcomes(session, self.run, self.feed.tables, [failed])
 
     def _chunks(self) -> Iterator[Sequence[Task]]:
         """What is left to read: first what was pending before, then the rest."""
@@ -266,7 +265,7 @@ class SyncRun:
 
     def _next_chunk(self, is_priority: bool, after: Task | None) -> Sequence[Task]:
         return self.reconnecting.run(
-            lambda session: ledger.next_tasks(
+            lambda session: tasks.next_tasks(
                 session, self.run, is_priority=is_priority, after=after, most=_CHUNK
             )
         )
@@ -275,7 +274,7 @@ class SyncRun:
         """Store outcomes; returns those whose values the warehouse refused."""
         tables = self.feed.tables
         refused = self.reconnecting.run(
-            lambda session: ledger.record_outcomes(session, self.run, tables, outcomes)
+            lambda session: tasks.record_outcomes(session, self.run, tables, outcomes)
         )
         self.progress.advance(self.feed.name, len(outcomes))
         return refused
@@ -299,10 +298,10 @@ class SyncRun:
 
     async def _load_paging_habits(self, habits: PagingHabits) -> None:
         """Trust in single pages is earned anew in each run: the source may have begun to cap."""
-        base = await self._do(lambda session: roster.read_base(session, self.feed.name))
+        base = await self._do(lambda session: state.read_base(session, self.feed.name))
         if base is not None:
             habits.base, habits.is_base_proven = base, True
 
     async def _store_paging_habits(self, habits: PagingHabits) -> None:
         if habits.is_base_proven:
-            await self._do(lambda s: roster.store_base(s, self.feed.name, habits.base))
+            await self._do(lambda s: state.store_base(s, self.feed.name, habits.base))

@@ -17,7 +17,7 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.publish import PublishRefused, publish
 from lcm_pipeline.warehouse.ingest.runs import acquire_run
 from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions
@@ -235,7 +235,7 @@ def test_rows_of_absurd_months_that_are_staged_stop_the_publish_and_name_them(
     """An older version may have staged them, before it was updated and its run taken over."""
     with ReconnectingSession(warehouse, "test") as reconnecting:
         run = acquire_run(reconnecting, "leads", Window(OPENING, OPENING))
-        reconnecting.run(lambda session: ledger.make_staging(session, run, (leads,)))
+        reconnecting.run(lambda session: tasks.make_staging(session, run, (leads,)))
         reconnecting.run(
             lambda session: session.execute(
                 "insert into sync.fetches (run_id, client_id, window_from, window_to, endpoint)"
@@ -244,7 +244,7 @@ def test_rows_of_absurd_months_that_are_staged_stop_the_publish_and_name_them(
             )
         )
         outcome = _staged(date(1753, 1, 1), date(2999, 1, 1))
-        reconnecting.run(lambda session: ledger.record_outcomes(session, run, (leads,), [outcome]))
+        reconnecting.run(lambda session: tasks.record_outcomes(session, run, (leads,), [outcome]))
         with pytest.raises(PublishRefused, match=r"leads: .*1753-01 and 1 other month,.*same comm"):
             reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
     assert not {name for name in _tables(warehouse) if "1753" in name or "2999" in name}

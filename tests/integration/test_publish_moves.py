@@ -17,7 +17,7 @@ from lcm_pipeline.model.readings import BadRow, Landing, Outcome, Task
 from lcm_pipeline.model.tables import leads
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.publish import publish
 from lcm_pipeline.warehouse.ingest.runs import acquire_run, end_run
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
@@ -116,10 +116,10 @@ def _publish(
     window = Window(day, day)
     with ReconnectingSession(warehouse, "test") as reconnecting:
         run = acquire_run(reconnecting, "leads", window)
-        reconnecting.run(lambda session: ledger.make_staging(session, run, (leads,)))
+        reconnecting.run(lambda session: tasks.make_staging(session, run, (leads,)))
         reconnecting.run(lambda session: _add_tasks(session, run.run_id, day))
         outcomes = [_outcome(number, client, day, reading) for number, client in clients.items()]
-        reconnecting.run(lambda session: ledger.record_outcomes(session, run, (leads,), outcomes))
+        reconnecting.run(lambda session: tasks.record_outcomes(session, run, (leads,), outcomes))
         told = reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
         assert told.again == 0
         versions = reconnecting.run(_versions)

@@ -16,7 +16,7 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.outbox import push_lock as turns
+from lcm_pipeline.warehouse.outbox import push_lock
 from lcm_pipeline.warehouse.outbox.load import load_file
 from lcm_pipeline.warehouse.outbox.push_lock import PushRunningError
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
@@ -344,7 +344,7 @@ def test_two_pushes_at_once_are_refused(
 ) -> None:
     file = read_updates(f"client_id,name\n{clients[0]},Анна\n".encode())
     with ReconnectingSession(warehouse, "the first") as reconnecting:
-        turns.acquire_push_lock(reconnecting)
+        push_lock.acquire_push_lock(reconnecting)
         with pytest.raises(PushRunningError, match="another lcm push is at work"):
             back.push(file=file)
     assert outbox(warehouse) == []
@@ -372,7 +372,7 @@ def test_a_push_that_was_taken_over_sends_nothing_more(
         with psycopg.connect(warehouse.url, autocommit=True) as second:
             threading.Timer(0.2, lambda: _end_sessions(warehouse, "lcm push")).start()
             # Next in line, so that the lock is its own the moment that the first has lost it.
-            second.execute("select pg_advisory_lock(%s, %s)", turns.PUSH_LOCK)
+            second.execute("select pg_advisory_lock(%s, %s)", push_lock.PUSH_LOCK)
             second.execute("update outbox.pushes set status = 'died', finished_at = now()")
 
     taking = threading.Timer(0.3, take_over)

@@ -11,7 +11,7 @@ from benchmarks.staleness_population import invent_population
 from benchmarks.staleness_year import live_through
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.ingest import tasks as ledger
+from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule
 
@@ -105,7 +105,7 @@ def _run(session: Session, schedule: Schedule, day: int) -> dict[int, bool]:
     ).fetchone()
     assert row is not None
     run = Run(row[0], "leads", window, is_resumed=False)
-    count = ledger.add_client_tasks(session, run, schedule)
+    count = tasks.add_client_tasks(session, run, schedule)
     enlisted = dict(
         session.execute(
             "select client_id, is_whole from sync.fetches where run_id = %s", (run.run_id,)

@@ -20,7 +20,7 @@ from lcm_pipeline.api.errors import TooLargeError
 from lcm_pipeline.api.retries import RetryPolicy
 from lcm_pipeline.feeds import FAVOURITES, LEADS, OPERATIONS, REGISTRATIONS, feed_named
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.reading import scan as looks
+from lcm_pipeline.reading import scan
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
@@ -549,7 +549,7 @@ def test_a_history_without_a_total_that_never_ends_is_given_up(
     make_engine: MakeEngine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(looks, "_MOST_ROWS_UNTOLD", 3_000)
+    monkeypatch.setattr(scan, "_MOST_ROWS_UNTOLD", 3_000)
     api.rules.append(in_pages(endless_rows, None))
     assert make_engine(api).sync(OPERATIONS, DAYS).pending == 1
     assert "do not end" in pending(warehouse, "operations")[ODD]

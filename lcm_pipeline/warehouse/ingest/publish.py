@@ -20,7 +20,7 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.tables import NAMED_THINGS, WHOLE_OFFERS, CoreTable
-from lcm_pipeline.warehouse.ingest import merge as upserts
+from lcm_pipeline.warehouse.ingest import merge
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.tasks import staging_of
 from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions, months_ahead
@@ -126,7 +126,7 @@ def _prepare_partitions(session: psycopg.Connection, run: Run, table: CoreTable)
 def _select_fetches(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
     """Make `publishing`, the fetches to take; returns how many have to be read again."""
     for table in tables:
-        session.execute(upserts.analyze_staged(run, table))
+        session.execute(merge.analyze_staged(run, table))
     counts = SQL(" union all ").join(
         SQL("select fetch_id, fetch_day, count(*) as staged from {} group by 1, 2").format(
             staging_of(run, table)
@@ -156,7 +156,7 @@ def _select_fetches(session: psycopg.Connection, run: Run, tables: Sequence[Core
 
 def _open_views(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
     for table in tables:
-        session.execute(upserts.incoming_view(run, table))
+        session.execute(merge.incoming_view(run, table))
     session.execute(query("cover"))
     if any(table.covered_by is WHOLE_OFFERS for table in tables):
         session.execute(query("cover_offers"))
@@ -165,21 +165,21 @@ def _open_views(session: psycopg.Connection, run: Run, tables: Sequence[CoreTabl
 def _collect(session: psycopg.Connection, table: CoreTable) -> None:
     days = None
     if table.date_column is not None:
-        found = session.execute(upserts.incoming_days(table)).fetchone()
+        found = session.execute(merge.incoming_days(table)).fetchone()
         days = found if found and found[0] else None
-    session.execute(upserts.collect_changed(table, days))
-    session.execute(upserts.analyze_changed(table))
-    if upserts.moves_within_clients(table):
-        session.execute(upserts.collect_doubtful(table))
+    session.execute(merge.collect_changed(table, days))
+    session.execute(merge.analyze_changed(table))
+    if merge.moves_within_clients(table):
+        session.execute(merge.collect_doubtful(table))
         session.execute(SQL("analyze {}").format(Identifier(f"doubtful_{table.name}")))
-    session.execute(upserts.collect_gone(table))
+    session.execute(merge.collect_gone(table))
     session.execute(SQL("analyze {}").format(Identifier(f"gone_{table.name}")))
 
 
 def _check_vanished_rows(
     session: psycopg.Connection, run: Run, table: CoreTable, delete_fuse: float
 ) -> None:
-    lost = session.execute(upserts.count_lost(table)).fetchone()
+    lost = session.execute(merge.count_lost(table)).fetchone()
     covered = session.execute("select coalesce(sum(known_total), 0) from publishing").fetchone()
     lost_rows, covered_rows = (int(row[0]) if row else 0 for row in (lost, covered))
     if _is_too_much(lost_rows, covered_rows, delete_fuse):
@@ -238,16 +238,16 @@ def _check_growth(session: psycopg.Connection, run: Run, growth_fuse: float) -> 
 
 def _write(session: psycopg.Connection, run: Run, table: CoreTable) -> int:
     if table.has_history:
-        session.execute(upserts.store_history(table))
-    return session.execute(upserts.write_changed(table), {"run_id": run.run_id}).rowcount
+        session.execute(merge.store_history(table))
+    return session.execute(merge.write_changed(table), {"run_id": run.run_id}).rowcount
 
 
 def _delete(session: psycopg.Connection, run: Run, table: CoreTable) -> int:
-    return session.execute(upserts.mark_gone(table), {"run_id": run.run_id}).rowcount
+    return session.execute(merge.mark_gone(table), {"run_id": run.run_id}).rowcount
 
 
 def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
-    """Publish the tables that have a query of their own, and the names that rows tell."""
+    """Publish the tables that have a query of their own, and what follows from the rows."""
     names = {table.name for table in tables}
     values = {"run_id": run.run_id, "last": run.window.last}
     written = 0
@@ -256,14 +256,9 @@ def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable
             written += session.execute(query(table.publish_query), values).rowcount
     for thing in NAMED_THINGS:
         if thing.source in names:
-            session.execute(upserts.store_names(thing), values)
-    if "operations" in names:
-        session.execute(query("note_changed_clients"))
-    if "registrations" in names:
-        session.execute(query("publish_cards"), values)
-    if "favourite_goods" in names:
-        session.execute(query("publish_goods"), values)
-        session.execute(query("delete_goods_of_deleted_offers"), values)
+            session.execute(merge.store_names(thing), values)
+    for name in (name for table in tables for name in table.follow_up_queries):
+        session.execute(query(name), values)
     return written
 
 

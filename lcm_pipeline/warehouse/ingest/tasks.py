@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.readings import MOST_UNKNOWN_FIELDS, Outcome, Task
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.model.texts import shown
@@ -88,7 +89,7 @@ def next_tasks(
     session: psycopg.Connection, run: Run, *, is_priority: bool, after: Task | None, most: int
 ) -> list[Task]:
     """The next things to read, in the order of the ledger, with what is known of each."""
-    name = "next_days" if run.feed == "registrations" else "next_clients"
+    name = "next_days" if feed_named(run.feed).is_by_day else "next_clients"
     values = {
         "run_id": run.run_id,
         "endpoint": run.feed,
@@ -103,7 +104,7 @@ def next_tasks(
 
 def others_to_ask(session: psycopg.Connection, run: Run) -> list[Task]:
     """A few that the service should answer for, to be asked before a run stops."""
-    name = "others_of_days" if run.feed == "registrations" else "others_of_clients"
+    name = "others_of_days" if feed_named(run.feed).is_by_day else "others_of_clients"
     values = {"run_id": run.run_id, "endpoint": run.feed, "day": run.window.first}
     with session.cursor(row_factory=class_row(Task)) as cursor:
         return cursor.execute(query(name), values).fetchall()

@@ -1,0 +1,92 @@
+"""The standard test of a feed: every entry of the registry has all that a feed needs.
+
+A feed that is half added fails here, by the name of what it lacks: an asset, a check, a label, a
+table of the migrations, a row of sync.feeds, a status line, a completeness, an answer of the
+simulator, a line of the oracle.
+"""
+
+from datetime import date
+
+import dagster as dg
+import pytest
+
+from lcm_pipeline.definitions import defs
+from lcm_pipeline.feeds import FEEDS, Feed, feed_named
+from lcm_pipeline.model.endpoints import ENDPOINTS
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.reporting.completeness import TABLES
+from lcm_pipeline.reporting.pages import TABLE_NAMES
+from lcm_pipeline.simulator.contract import ENDPOINTS as SIMULATED
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.status import read_overview
+from tests import oracle
+from tests.conftest import MakeSettings, Programme
+
+DAYS = Window(date(2026, 3, 1), date(2026, 3, 5))
+
+every_feed = pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
+
+
+@every_feed
+def test_it_is_found_by_its_name(feed: Feed) -> None:
+    assert feed_named(feed.name) is feed
+    assert feed.endpoint in ENDPOINTS
+    assert feed.is_by_day == (feed.endpoint.required == ())
+
+
+@every_feed
+def test_dagster_has_its_assets_and_checks(feed: Feed) -> None:
+    graph = defs.resolve_asset_graph()
+    keys = {dg.AssetKey(name) for name in feed.assets}
+    assert keys <= graph.get_all_asset_keys()
+    step = {graph.get(key).assets_def.op.name for key in keys}
+    assert step == {feed.step}
+    names = {key.name for key in graph.asset_check_keys if key.asset_key in keys}
+    assert {"totals_agree", "keys_are_unique", "share_complete"} <= names
+    assert ("no_orphans" in names) == (not feed.is_by_day)
+
+
+@every_feed
+def test_the_simulator_answers_it(feed: Feed) -> None:
+    assert feed.endpoint.name in SIMULATED
+
+
+@every_feed
+def test_the_oracle_knows_its_tables(feed: Feed) -> None:
+    checked = {table.name for table in oracle.TABLES}
+    assert feed.main_table.name in checked
+
+
+@every_feed
+def test_the_report_has_a_label_for_it(feed: Feed) -> None:
+    assert TABLE_NAMES[feed.main_table.name] == feed.label[0]
+    assert (feed.main_table.name in TABLES) == feed.has_marts
+
+
+@every_feed
+def test_its_details_are_an_endpoint_of_its_own(feed: Feed) -> None:
+    assert feed.details is None or feed.details.name == feed.endpoint.name
+
+
+def test_a_sync_of_every_feed_shows_everywhere(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    engine = SyncEngine(make_settings(programme(clients=12), warehouse), warehouse)
+    for feed in FEEDS:
+        report = engine.sync(feed, DAYS)
+        assert report.is_complete, feed.name
+        assert report.rows_written, feed.name
+    names = [feed.name for feed in FEEDS]
+    assert [one.feed for one in read_overview(warehouse)] == names
+    with warehouse.connect() as session:
+        stored = session.execute(
+            "select feed, main_table, is_by_day from sync.feeds order by position"
+        )
+        assert stored.fetchall() == [(f.name, f.main_table.name, f.is_by_day) for f in FEEDS]
+        complete = session.execute(
+            "select feed from sync.day_completeness where day = %s and pending = 0", (DAYS.last,)
+        )
+        assert sorted(row[0] for row in complete.fetchall()) == sorted(names)
+        shown = session.execute("select distinct table_name from mart.data_completeness").fetchall()
+        assert {row[0] for row in shown} <= {feed.main_table.name for feed in FEEDS}
