@@ -54,9 +54,9 @@ class Completeness(NamedTuple):
 
 def totals_differing(warehouse: Warehouse, feed_name: str) -> TotalDifferences:
     """The clients of a feed whose source total is not live rows plus quarantine."""
-    kind = "days" if feed_named(feed_name).is_by_day else "clients"
-    table = feed_named(feed_name).main_table
-    text = query(f"totals_of_{kind}").decode().format(table=table.name)
+    feed = feed_named(feed_name)
+    name = "totals_of_days" if feed.is_by_day else "totals_of_clients"
+    text = query(name).decode().format(table=feed.main_table.name)
     with warehouse.connect() as session:
         rows = session.execute(text.encode(), {"endpoint": feed_name}).fetchall()
     listed = [TotalDifference(str(row[0]), *row[1:]) for row in rows[:MOST_LISTED]]

@@ -1,5 +1,7 @@
--- purpose: write down what became of some fetches of a run; answers those that were closed before
--- parameters: run_id, and one array for each column
+-- purpose: record what became of some fetches of a run; returns those that were recorded before
+-- parameters: run_id; arrays of equal length: client_id, window_from, status, reading, has_header,
+--   single_page, rows, staged, quarantined, base_version, read_at, fingerprint, head, header_digest,
+--   error
 with closed as (
     update sync.fetches
     set

@@ -140,9 +140,9 @@ def _select_fetches(session: psycopg.Connection, run: Run, tables: Sequence[Core
             " group by 1, 2"
         ).format(counts)
     )
-    kind = "days" if feed_named(run.feed).is_by_day else "clients"
     values = {"run_id": run.run_id, "endpoint": run.feed}
-    session.execute(query(f"judge_{kind}"), values)
+    judge = "judge_days" if feed_named(run.feed).is_by_day else "judge_clients"
+    session.execute(query(judge), values)
     session.execute(query("select_fetches"), values)
     row = session.execute(
         "select count(*) from sync.fetches where run_id = %(run_id)s and status = 'pending'", values
@@ -264,7 +264,6 @@ def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable
 
 def _settle(session: psycopg.Connection, run: Run, written: int, deleted: int) -> None:
     """Remember the proven state, close the fetches, and note the days as published."""
-    kind = "days" if feed_named(run.feed).is_by_day else "clients"
     values = {
         "run_id": run.run_id,
         "endpoint": run.feed,
@@ -273,10 +272,13 @@ def _settle(session: psycopg.Connection, run: Run, written: int, deleted: int) -
         "written": written,
         "deleted": deleted,
     }
+    if feed_named(run.feed).is_by_day:
+        remember = ("remember_days", "leave_pending_days")
+    else:
+        remember = ("remember_clients", "leave_pending_clients")
     for name in (
         "resolve_quarantine",
-        f"remember_{kind}",
-        f"leave_pending_{kind}",
+        *remember,
         "settle_fetches",
         "settle_run",
         "publish_window_days",

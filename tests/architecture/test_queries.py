@@ -1,0 +1,56 @@
+"""The SQL files are held against the code: each is used by its full name, with its parameters."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from lcm_pipeline.warehouse.queries import sql_folder
+
+PACKAGE = Path(__file__).resolve().parents[2] / "lcm_pipeline"
+QUERIES = sorted((sql_folder() / "queries").glob("*.sql"))
+REPORTS = sorted((sql_folder() / "reports").glob("*.sql"))
+_HEADER = re.compile(r"(?:--.*\n)+")
+
+
+@cache
+def _texts_of_the_code() -> frozenset[str]:
+    """Every string of the package that stands there whole, not put together."""
+    return frozenset(
+        node.value
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+
+
+@pytest.mark.parametrize("path", [*QUERIES, *REPORTS], ids=lambda path: path.stem)
+def test_every_statement_is_used_by_its_name(path: Path) -> None:
+    assert path.stem in _texts_of_the_code()
+
+
+@pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
+def test_every_statement_says_its_purpose_and_its_parameters(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    header = _HEADER.match(text)
+    assert header and header[0].startswith("-- purpose: ")
+    used = set(re.findall(r"%\((\w+)\)s", text))
+    declared = re.search(r"^-- parameters?: (.*(?:\n--  .*)*)", header[0], re.MULTILINE)
+    names = set(re.findall(r"\w+", declared[1])) if declared else set()
+    assert used <= names, f"not declared: {sorted(used - names)}"
+
+
+def test_no_name_of_a_statement_is_computed() -> None:
+    """A reader finds the uses of a statement by its name."""
+    computed = [
+        f"{path.name}:{call.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in ("query", "report_query")
+        and any(isinstance(part, ast.JoinedStr | ast.BinOp) for part in call.args)
+    ]
+    assert computed == []
