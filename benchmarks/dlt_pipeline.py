@@ -1,7 +1,7 @@
 """dlt: the declarative rest_api source into Postgres, as its documentation tunes it.
 
 Runs in an environment of its own. Parallelized transformers, 32 threads with a connection each,
-CSV through COPY. The surprising fact: an expression in a JSON body arrives as text; the server
+CSV through COPY. An expression in a JSON body arrives as text; the server
 takes a number in quotes for a number, as ASP.NET does.
 """
 

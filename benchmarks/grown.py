@@ -2,7 +2,7 @@
 
 Half of the operations are cheques, half are the lots given for them: lots live for a year, some are
 spent, the rest expire in silence, and cheques redeem about what was spent. Equal seeds are equal
-warehouses. The surprising fact: nothing is read from an API, yet the ledger's state is there as
+warehouses. Nothing is read from an API, yet the ledger's state is there as
 well, so that a publish into this warehouse has as much to join as in life.
 """
 

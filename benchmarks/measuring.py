@@ -1,7 +1,7 @@
 """One command measured from outside: wall, start-up, processor time, memory.
 
 The API server and Postgres are processes of others and do not count. The start-up ends when the
-first request reaches the server. The surprising fact: memory is that of all processes of the
+first request reaches the server. Memory is that of all processes of the
 command together, looked at every few hundredths of a second; pages they share count for each.
 """
 

@@ -1,7 +1,7 @@
 """Where the time of a first sync goes: samples of py-spy, summed up by the parts of the house.
 
-A sample counts for the innermost part that its stack is in; waiting counts for none. The surprising
-fact: py-spy slows down what it watches by half, so the shares are told and not the seconds.
+A sample counts for the innermost part that its stack is in; waiting counts for none. Py-spy slows
+down what it watches by half, so shares are reported and not seconds.
 """
 
 from collections import Counter

@@ -1,6 +1,6 @@
 """Singer: a tap of the SDK, piped into target-postgres. Runs in an environment of its own.
 
-The SDK asks one request at a time. The surprising fact: children are read within the parent's
+The SDK asks one request at a time. Children are read within the parent's
 loop, so every client is asked for each stream before the next client's turn.
 """
 

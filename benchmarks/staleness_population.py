@@ -1,6 +1,6 @@
 """A synthetic programme of a year: when each client's answer changes, endpoint by endpoint.
 
-Times are days since midnight of the first day, as floats. The surprising fact: what matters for a
+Times are days since midnight of the first day, as floats. What matters for a
 schedule is less how often clients buy than how they stop and come back, so each ever-active client
 alternates between alive and dormant periods, and some answers change without the client: points
 become usable, offers are sent, leads are moved on.

@@ -1,7 +1,7 @@
 """Who we are to the service: the members in every body, and the bearer of ManagerLogin.
 
 Two identities exist and may be needed together: an integer Token in the body, and a JWT in the
-header. The surprising facts: the JWT carries a claim `token`, which is the body's Token when none
+header. The JWT carries a claim `token`, which is the body's Token when none
 is configured; and a refresh token works once and not after a server restart, so the password is
 always the second try. A refused password is not tried again: that would lock the account.
 """

@@ -2,7 +2,7 @@
 
 The service sends this for information and for exceptions that it swallowed, and nothing tells them
 apart. So such a read is looked at again: a clean answer wins; the same text with the same rows
-twice is taken as information. The surprising fact: an answer without rows proves nothing, for a
+twice is taken as information. An answer without rows proves nothing, for a
 swallowed exception looks just so; its text is never learned, and a text that tells of a time-out
 or a deadlock is never believed.
 """

@@ -1,7 +1,7 @@
 """Calls turned into pages of rows.
 
 One call of these functions is one page; which page to ask for next, and whether a reading is
-complete, is the sync engine's to decide. The surprising fact: `Start` counts from 1 by the
+complete, is the sync engine's to decide. `Start` counts from 1 by the
 vendor's text, a server may read 0 as 1, and a page may hold one row more than was asked.
 """
 

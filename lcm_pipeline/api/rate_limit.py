@@ -1,6 +1,6 @@
 """How many requests are in flight, and how many are sent in a second.
 
-Every request passes the one `Gate` of its client, logins and retries too. The surprising fact: a
+Every request passes the one `RequestGate` of its client, logins and retries too. A
 token bucket lets a full bucket through at once and so exceeds the cap within its first second;
 here the requests are spaced out, and a look at the last second's departures guards the cap when
 the spacing had to catch up after a late wake-up. A request that first had to connect departs when

@@ -1,7 +1,7 @@
 """What is asked again, how often, and how long to wait before.
 
 Reads may be asked again freely. A write is asked again only when the server cannot have acted on
-it. The surprising fact: being throttled (HTTP 429) says nothing against the request, so many more
+it. Being throttled (HTTP 429) says nothing against the request, so many more
 attempts are allowed for it than for a failure. Waiting goes through a `Clock`, so that a test
 never sleeps.
 """

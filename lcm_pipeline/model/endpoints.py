@@ -1,7 +1,7 @@
 """The five endpoints as declarations: paths, types, keys, totals, filters.
 
 Adding an endpoint means adding one declaration here. No call is made and no row is read in this
-module. The surprising fact: OperationHistory has no date filter at all, and the goods of a
+module. OperationHistory has no date filter at all, and the goods of a
 favourite offer have no endpoint of their own: they are a second list of ClientFavoriteDataInfo.
 """
 

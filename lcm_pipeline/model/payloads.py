@@ -1,7 +1,7 @@
 """What the loyalty API takes and sends, field by field, in the vendor's own spelling.
 
 Here live the requests, the answers and the rows inside them. No table name and no rule of ours
-belongs here. The surprising fact: rows inside an answer stay bytes (`msgspec.Raw`), so one bad
+belongs here. Rows inside an answer stay bytes (`msgspec.Raw`), so one bad
 row never spoils its page; `decode_row` reads one of them, and reads "12" and 12.0 as 12, for the
 XML answers carry text alone and servers differ.
 """

@@ -1,6 +1,6 @@
 """A profile as the write-back knows it: its fields, an update of it, what is known and what came.
 
-The surprising fact: `pos_code` is sent like a field of the profile, but is none. It says which
+`pos_code` is sent like a field of the profile, but is none. It says which
 point of sale asks for the change, so it travels with other fields, never alone.
 """
 

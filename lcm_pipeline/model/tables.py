@@ -2,7 +2,7 @@
 
 The migrations make the tables; a test holds the two against each other. A column with
 `info["landing_only"]` exists in staging alone: it feeds a dimension or steers the publish.
-The surprising fact: `covered_by` names what a reading must have covered before a row that it did
+`covered_by` names what a reading must have covered before a row that it did
 not bring may be marked as deleted.
 """
 

@@ -1,6 +1,6 @@
 """What a run is going to do: which feeds of clients have a step in it.
 
-They are read together, see `sync.together`. The surprising fact: where each step runs in a process
+They are read together, see `sync.concurrency`. Where each step runs in a process
 of its own, none may begin what another one will do, so there each reads its feed alone.
 """
 

@@ -1,7 +1,7 @@
 """How a run reaches the sync engine: settings, an open warehouse and the engine, for its length.
 
 Nothing is read or opened before a run begins, so the definitions load on a machine that has no
-settings yet. The surprising fact: this is no ConfigurableResource, because there is nothing to
+settings yet. This is no ConfigurableResource, because there is nothing to
 configure in Dagster. Every setting comes from LCM_*, and none of them reaches the event log.
 """
 

@@ -4,7 +4,7 @@ What stays of a forgotten run: that its days were materialized, when, and with w
 newest time of each day and asset), and the last answer of each check. Everything else goes: the
 run, its log, planned events, materializations and check answers that newer ones replaced.
 
-The one surprising fact: `instance.delete_run` would also take the materializations, and the days
+`instance.delete_run` would also take the materializations, and the days
 would look as if they had never been synced. So this knows Dagster's tables.
 """
 

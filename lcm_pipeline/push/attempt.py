@@ -1,6 +1,6 @@
 """One update to the API and what came of it: taken, refused, never carried out, or nobody knows.
 
-The surprising fact: an answer may quote whom it is about. So what is told of it has lost the
+An answer may quote whom it is about. So what is told of it has lost the
 values that were sent, and then whatever else looks like personal data. Whatever an answer holds,
 it costs its own update alone: an exception that nobody foresaw is an outcome too.
 """

@@ -1,7 +1,7 @@
 """The brake of a push: a trial with the first updates, and a limit to failures in a row.
 
 A failure is any end but `sent`: a refusal, an update taken with a Message, no answer. Rejected
-updates never reach the API and do not count. The surprising fact: after the trial a share says
+updates never reach the API and do not count. After the trial a share says
 nothing, as some e-mails of somebody else are ordinary; only a row of failures stops a push then.
 """
 

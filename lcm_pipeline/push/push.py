@@ -1,7 +1,7 @@
 """The write-back: pushes what waits in the outbox to the API, takes a push back, or only looks.
 
-It decides what a push is for; `sending` does the rest. Blocking, like the engine of the sync. The
-one surprising fact: a push for an undo takes its own updates alone, so that what an accident left
+It decides what a push is for; `sending` does the rest. Blocking, like the engine of the sync.
+A push for an undo takes its own updates alone, so that what an accident left
 pending stays where it is.
 """
 

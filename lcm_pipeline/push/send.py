@@ -1,7 +1,7 @@
 """The sending of a push: clients side by side, the updates of a client one after another.
 
 An update that waits for an answer, or that must be sent again, holds back the later ones of its
-client; a rejected, partial or failed one does not. The surprising fact: a lost answer does not say
+client; a rejected, partial or failed one does not. A lost answer does not say
 that the server is done. An update is sent again only when the service's own time limit is over,
 or its late first copy could land on top of a newer update.
 

@@ -1,6 +1,6 @@
 """Reading one client, proved and not trusted: a result is exact, or it is not a result.
 
-A reading is *proven* when a clean look (see `looks`) has as many distinct keys as the source
+A reading is *proven* when a clean scan (see `scan`) has as many distinct keys as the source
 claims rows. What a look cannot settle by itself (no total, a page without an anchor, a suspicious
 answer) is settled by a second look that agrees. Whatever moves under a look costs a new look,
 a few times; then the reading is unproven, and the caller leaves the client pending.

@@ -1,6 +1,6 @@
 """What changed of past days since the day before was published: the news about old numbers.
 
-The one surprising fact: the mart counts the rows of a day since that day was first published, and
+The mart counts the rows of a day since that day was first published, and
 says when the newest of them changed. So a line here tells that there is news, and all that changed.
 """
 

@@ -1,7 +1,7 @@
 """Moments as the vendor keeps them: naive Moscow time counted in ticks of 100 nanoseconds.
 
 A tick is finer than a `datetime`, which stops at microseconds, so moments are plain integers
-here and become text once. The surprising fact: a request's date that ends in `Z` keeps its
+here and become text once. A request's date that ends in `Z` keeps its
 clock digits and loses the `Z`, so it is taken three hours wrong, as the vendor does.
 """
 

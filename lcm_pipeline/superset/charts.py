@@ -1,6 +1,6 @@
 """A chart of the definition as Superset's parameters, one function per kind.
 
-The one surprising fact: a headline over time asks the database for the whole period again
+A headline over time asks the database for the whole period again
 (`aggregation: raw`), so a ratio or an average is never summed up from its days.
 """
 

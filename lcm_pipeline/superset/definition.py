@@ -1,6 +1,6 @@
 """What the dashboards show, as written down in dashboards/definition: read and checked.
 
-Nothing of Superset's is known here. The surprising fact: the names of marts and columns are held
+Nothing of Superset's is known here. The names of marts and columns are held
 against the database by `bundle`, not here, so a definition can be read without one.
 """
 

@@ -2,7 +2,7 @@
 
 All that it keeps lies in `superset` in LCM_HOME, closed to others: its own SQLite database, the
 key of its sessions, the password of its administrator, the password of its login in the warehouse.
-The one surprising fact: the process that calls this has to live as long as the server, since it
+The process that calls this has to live as long as the server, since it
 holds the embedded Postgres up; the server ends with it, however it ends.
 """
 

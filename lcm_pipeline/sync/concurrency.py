@@ -1,7 +1,7 @@
 """Several feeds synced at once, in a thread of their own, each waited for when it is wanted.
 
 So a caller that takes the feeds one by one, as Dagster's steps do, notes the first one's days and
-refreshes the marts on it while the others are still being read. The surprising fact: a feed fails
+refreshes the marts on it while the others are still being read. A feed fails
 for whoever waits for it, and for nobody else.
 """
 

@@ -1,6 +1,6 @@
 """What feeds share that are read at the same time: connections, limits, places, and the order.
 
-The surprising fact: they do not compete. A feed hands out all that it has to read before the next
+They do not compete. A feed hands out all that it has to read before the next
 one begins to; what overlaps is the end of one, its last answers, its proofs and its publish, with
 the beginning of the next.
 """

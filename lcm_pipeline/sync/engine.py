@@ -1,6 +1,6 @@
 """The engine: brings feeds of one window from the API into the warehouse, exactly.
 
-It decides what a run has to read: the roster's clients, or registration days; `work` does the rest.
+It decides what a run has to read: the roster's clients, or registration days; `run` does the rest.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Blocking work beside the event loop, which is never left behind at work when the loop ends.
 
-The surprising fact: a cancelled `asyncio.to_thread` returns at once, and its thread goes on with a
+A cancelled `asyncio.to_thread` returns at once, and its thread goes on with a
 session that is closed under it. Here a cancelled caller waits until the thread is done.
 """
 

@@ -1,6 +1,6 @@
 """What stands beside a client's offers: twelve numbers and the goods chosen.
 
-The surprising fact: the averages come with any number of decimals and are rounded; the sums are
+The averages come with any number of decimals and are rounded; the sums are
 money, and more than two decimals of theirs are a fault.
 """
 

@@ -1,6 +1,6 @@
 """The favourite product: the offers and the goods of each.
 
-The surprising fact: goods come by requests of their own, offer by offer. An offer whose goods were
+Goods come by requests of their own, offer by offer. An offer whose goods were
 not read says so by `goods_read`, or the publish would take its goods for gone.
 """
 

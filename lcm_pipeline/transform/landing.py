@@ -1,7 +1,7 @@
 """A landing under way: rows read one by one, each kept once or set aside with its reason.
 
 Here is what all feeds share; which field goes to which column is in the modules of the feeds.
-The surprising fact: rows are told apart by the identity of their table, without the day, so a row
+Rows are told apart by the identity of their table, without the day, so a row
 that comes twice with different moments is a conflict, and the later one is set aside.
 """
 

@@ -1,6 +1,6 @@
 """Leads: LeadsPagingInfo rows to records of `leads`.
 
-The surprising fact: the lead's id is the field `Leads`; the field `Id` is not unique.
+The lead's id is the field `Leads`; the field `Id` is not unique.
 """
 
 from datetime import date, datetime

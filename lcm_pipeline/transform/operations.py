@@ -1,6 +1,6 @@
 """Operations: OperationHistory rows to records of `operations`, its header to a phone.
 
-The surprising fact: the phone stands beside the rows, so a client without operations has one too.
+The phone stands beside the rows, so a client without operations has one too.
 """
 
 from datetime import date, datetime

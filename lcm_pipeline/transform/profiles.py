@@ -1,7 +1,7 @@
 """An update of a profile and what is known of it, to the values to send or the objections to it.
 
 The server cuts and ignores in silence, so everything is looked at before. A reason names the field
-and never its value. The surprising fact: gender 0 means "leave it as it is" to the vendor, so it
+and never its value. Gender 0 means "leave it as it is" to the vendor, so it
 is never sent, and an update that sets nothing else has nothing to say.
 """
 

@@ -1,6 +1,6 @@
 """Clients who registered: ClientInfoPeriod rows to records of `registrations` and `clients`.
 
-The surprising fact: a row that is set aside, for want of a card say, still brings its client to
+A row that is set aside, for want of a card say, still brings its client to
 the roster, or none of that client's operations would ever be asked for.
 """
 

@@ -1,7 +1,7 @@
 """One row's bytes read into its payload and its `extra`.
 
 No table is known here. What Postgres could not hold is refused before anything is decoded: NUL,
-lone surrogates. The surprising fact: a row is decoded once, by a type that forbids unknown
+lone surrogates. A row is decoded once, by a type that forbids unknown
 fields; only a row that this type refuses is looked at again.
 """
 

@@ -1,8 +1,8 @@
 """Single values as the warehouse holds them: moments, business days, money.
 
 The only place that parses a time or rounds money. A value that does not fit raises
-UnfitValueError, whose text names the field and the fault, never the value. The surprising fact:
-an hour that Moscow's clocks went through twice (before 2014) is read as the first of the two.
+UnfitValueError, whose text names the field and the fault, never the value.
+An hour that Moscow's clocks went through twice (before 2014) is read as the first of the two.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Reads clients that differ from the source again, in full, publishes them, and looks again.
 
-The surprising fact: they are read in a run of the newest day that was synced, not of yesterday. A
+They are read in a run of the newest day that was synced, not of yesterday. A
 run of a day that nobody else was read for would pass for the reading of that day; in one of a day
 that is known already, rows are put right and no day becomes more complete than it is.
 """

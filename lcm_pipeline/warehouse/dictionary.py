@@ -1,6 +1,6 @@
 """The data dictionary: what the database's own comments say, as Markdown.
 
-Partitions are left out: they are their parent. The surprising fact: nothing is written here that
+Partitions are left out: they are their parent. Nothing is written here that
 the database does not say, so a table without a comment shows as one.
 """
 

@@ -1,6 +1,6 @@
 """Which failures of the database pass on their own, so that trying again is right.
 
-The one surprising fact: a refusal while connecting carries no SQLSTATE, only the server's words.
+A refusal while connecting carries no SQLSTATE, only the server's words.
 """
 
 import psycopg

@@ -2,7 +2,7 @@
 
 What a mart says is in sql/marts: its header is the description here, and what it reads its
 lineage. Marts that read the same facts are one step, so that a total which does not add up blocks
-those built on it and no others. The surprising fact: a mart that is blocked keeps its answers of
+those built on it and no others. A mart that is blocked keeps its answers of
 the last time, and `mart.data_completeness` is blocked with it, so it tells of those.
 """
 

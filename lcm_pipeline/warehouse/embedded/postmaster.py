@@ -1,7 +1,7 @@
 """The postmaster of one data folder: seen, started, adopted, stopped.
 
 Only the keeper calls this, under its lock, so nobody else starts a server in the folder.
-The one surprising fact: Postgres takes any live process with the number in a stale
+Postgres takes any live process with the number in a stale
 `postmaster.pid` for its predecessor; a number that belongs to someone else by now is taken out,
 and the rest of the file stays, because Postgres finds leftover backends by it.
 """

@@ -5,7 +5,7 @@ however the command ends. A detached keeper owns the server and stops it when no
 guard, the postmaster's parent, watches the keeper, and each command does too. One of them may be
 killed and commands work on; when all are killed at once the kernel ends the server (on Linux).
 
-The one surprising fact: a forked child does not count as a user, its copy of the lock is closed at
+A forked child does not count as a user, its copy of the lock is closed at
 once. A child that may outlive its parent enters `embedded_postgres` itself.
 """
 

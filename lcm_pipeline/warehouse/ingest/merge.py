@@ -1,7 +1,7 @@
 """The statements of a publish, composed from what `model.tables` says of a table.
 
 They run inside one transaction, over a view `incoming_<table>` of the staged rows that may be
-published. The surprising fact: rows are compared before they are written, so a row that did not
+published. Rows are compared before they are written, so a row that did not
 change is not even locked.
 """
 

@@ -65,7 +65,7 @@ class RunLostError(Exception):
 def acquire_run(reconnecting: ReconnectingSession, feed: str, window: Window) -> Run:
     """Take over the unfinished run of this feed and window, or begin a new one.
 
-    The lasting session owns it until it ends; its work raises RunLostError once another one does.
+    The session owns it until it ends; its work raises RunLostError once another one does.
     """
     run = reconnecting.run(
         lambda session: _take_over(session, feed, window) or _begin(session, feed, window)
@@ -79,7 +79,7 @@ def acquire_run(reconnecting: ReconnectingSession, feed: str, window: Window) ->
 def end_run(
     reconnecting: ReconnectingSession, run: Run, status: str, error: str | None = None
 ) -> None:
-    """Close a run that the lasting session owns, and give it up."""
+    """Close a run that the reconnecting session owns, and give it up."""
     try:
         reconnecting.run(lambda session: close_run(session, run, status, error))
     except RunLostError as taken:

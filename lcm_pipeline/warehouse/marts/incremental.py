@@ -3,7 +3,7 @@
 The clients are those whose operations a publish changed; for a mart that tells what passing days
 do, those with a lot that expired as well. Rows are compared before they are written: a client
 whose rows are as before is left alone, and the days on which a cheque differs are those that the
-marts kept by day or by month compute. The surprising fact: cheques and lots know no present day,
+marts kept by day or by month compute. Cheques and lots know no present day,
 so a quiet day costs them its own clients.
 """
 

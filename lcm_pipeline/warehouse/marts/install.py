@@ -1,6 +1,6 @@
 """Installs the marts: what the files of sql/marts make, in the order in which they read.
 
-A file that is installed and has not changed since is left alone. The surprising fact: a mart that
+A file that is installed and has not changed since is left alone. A mart that
 is stored cannot be replaced, so it and those that read it are dropped, made again and filled in
 one transaction; readers of these wait meanwhile, and whoever could read them can read them after.
 """

@@ -2,7 +2,7 @@
 
 One transaction at repeatable read: readers see the old answers until they see the new ones, and
 are never locked out. Tables compute the clients and days that changed (`mart_keeping`); a
-materialized view is computed whole, and the rows that differ are written. The surprising fact: the
+materialized view is computed whole, and the rows that differ are written. The
 state that a mart tells of is remembered as a digest, and an equal state is not computed again.
 """
 

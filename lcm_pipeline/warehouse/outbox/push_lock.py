@@ -72,7 +72,7 @@ def quiet_seconds(max_rps: float | None) -> float | None:
 
 
 def may_send(session: psycopg.Connection, quiet: float | None) -> bool:
-    """Whether a request may leave now. To be asked through the lasting session that has the lock.
+    """Whether a request may leave now. Call it in the session that has the lock.
 
     quiet: seconds since a sync must have ended, as both share a rate; None when they do not.
     """
