@@ -15,14 +15,13 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UserError
-from lcm_pipeline.warehouse import rights
+from lcm_pipeline.warehouse import locks, rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.install import MartInUseError, are_behind, install_marts
 from lcm_pipeline.warehouse.queries import migration_files
 
 _log = logging.getLogger(__name__)
 
-_LOCK = 0x6C636D01
 
 _CREATE_LEDGER = """
 create table if not exists public.lcm_migrations (
@@ -50,7 +49,7 @@ def migrate(warehouse: Warehouse) -> list[str]:
             return applied
         rights.require_ownership(session)
         rights.hand_over_to_loader(session)
-        session.execute("select pg_advisory_lock(%s)", (_LOCK,))
+        session.execute("select pg_advisory_lock(%s)", (locks.MIGRATE,))
         session.execute(_CREATE_LEDGER)
         known = _known(session)
         for path in migration_files():

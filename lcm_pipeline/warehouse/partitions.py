@@ -11,12 +11,13 @@ from datetime import UTC, date, datetime
 import psycopg
 from psycopg import sql
 
+from lcm_pipeline.warehouse import locks
+
 MONTHS_AHEAD = 3
 # No programme is older: the same day as mart.first_plausible_day().
 FIRST_PLAUSIBLE_DAY = date(2000, 1, 1)
 # Rows of the future go to quarantine before; this is the last line, and holds for any caller.
 MOST_YEARS_AHEAD = 10
-_LOCK = 0x6C636D02
 _PARENT_LOCK_TIMEOUT = "10s"
 
 
@@ -78,7 +79,7 @@ def _make(session: psycopg.Connection, schema: str, table: str, month: date) -> 
     name = f"{table}_{month.year:04d}{month.month:02d}"
     parent, child = sql.Identifier(schema, table), sql.Identifier(schema, name)
     with session.transaction():
-        session.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+        session.execute("select pg_advisory_xact_lock(%s)", (locks.PARTITIONS,))
         if month in _existing(session, schema, table):
             return name
         session.execute(sql.SQL("set local lock_timeout = {}").format(_PARENT_LOCK_TIMEOUT))

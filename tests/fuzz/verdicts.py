@@ -109,15 +109,17 @@ def _judge_content(
         verdict.is_whole, verdict.is_read = total == len(rows), True
     named = _number(content.get("Client"))
     # 0 is what the service writes for a number that it does not know.
-    names_another = endpoint == "OperationHistory" and named not in (None, 0, client)
+    is_number = named is not None and 0 < named < 2**63
+    names_another = endpoint == "OperationHistory" and is_number and named != client
     if names_another and not doubts:
         return Verdict("never", f"it is about client {named}")
     if not isinstance(rows, list):
-        is_nothing = rows is None and listed in content and (total == 0 or goods)
-        doubted = doubts or is_nothing or rows == ""
+        is_nothing = not content.get(listed) and listed in content and goods
+        doubted = doubts or is_nothing or (total == 0 and listed in content) or rows == ""
         return Verdict("unsure" if doubted else "never", "no rows member")
     if endpoint in TOTALS and not goods:
-        if total is None and not rows and not doubts:
+        # A service may never tell a total: then it is null.
+        if TOTALS[endpoint] not in content and not rows and not doubts:
             return Verdict("never", "no rows and no total")
         if total is not None and total < len(verdict.keys) and not doubts:
             return Verdict("never", f"{len(verdict.keys)} rows of {total}")

@@ -15,6 +15,7 @@ from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
+from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.outbox import push_lock
 from lcm_pipeline.warehouse.outbox.load import load_file
@@ -372,7 +373,7 @@ def test_a_push_that_was_taken_over_sends_nothing_more(
         with psycopg.connect(warehouse.url, autocommit=True) as second:
             threading.Timer(0.2, lambda: _end_sessions(warehouse, "lcm push")).start()
             # Next in line, so that the lock is its own the moment that the first has lost it.
-            second.execute("select pg_advisory_lock(%s, %s)", push_lock.PUSH_LOCK)
+            second.execute("select pg_advisory_lock(%s, %s)", locks.PUSH)
             second.execute("update outbox.pushes set status = 'died', finished_at = now()")
 
     taking = threading.Timer(0.3, take_over)

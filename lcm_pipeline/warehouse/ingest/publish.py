@@ -20,6 +20,7 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.tables import NAMED_THINGS, WHOLE_OFFERS, CoreTable
+from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.ingest import merge
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.tasks import staging_of
@@ -27,7 +28,6 @@ from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions, 
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import grant_memory
 
-_LOCK = 0x6C636D03
 # So many rows may vanish whatever their share, unless they are more than half: in a programme of
 # a dozen leads, one that is deleted as spam would stop each sync from then on.
 _FEW_ROWS = 10
@@ -93,13 +93,13 @@ def _alone(session: psycopg.Connection) -> Iterator[None]:
     """Hold the publish lock, from before the transaction: now() of one that had to wait would lie
     before what the other one wrote.
     """
-    session.execute("select pg_advisory_lock(%s)", (_LOCK,))
+    session.execute("select pg_advisory_lock(%s)", (locks.PUBLISH,))
     try:
         yield
     finally:
         # A session that is lost, or that an interrupt left busy, is closed, and that unlocks too.
         if session.info.transaction_status is TransactionStatus.IDLE:
-            session.execute("select pg_advisory_unlock(%s)", (_LOCK,))
+            session.execute("select pg_advisory_unlock(%s)", (locks.PUBLISH,))
 
 
 def _prepare_partitions(session: psycopg.Connection, run: Run, table: CoreTable) -> None:

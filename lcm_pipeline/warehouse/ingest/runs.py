@@ -13,10 +13,10 @@ import psycopg
 from psycopg.rows import dict_row
 
 from lcm_pipeline.model.windows import Window
+from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
-LOCK_CLASS = 0x6C636D
 # A dying owner's session may take a moment to end; a living one never lets go.
 _PATIENCE_SECONDS = 2.0
 _INTERVAL_SECONDS = 0.05
@@ -142,7 +142,7 @@ def _begin(session: psycopg.Connection, feed: str, window: Window) -> Run:
 
 def _own_again(session: psycopg.Connection, run: Run, lost: int) -> None:
     """Lock the run on a new session; a backend that still holds it for the lost one is ended."""
-    holder = {"class": LOCK_CLASS, "run_id": run.run_id, "lost": lost}
+    holder = {"class": locks.RUN_CLASS, "run_id": run.run_id, "lost": lost}
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not _lock(session, run.run_id):
         session.execute(_END_LOST, holder)
@@ -185,9 +185,11 @@ def _lock_by(session: psycopg.Connection, run_id: int, deadline: float) -> bool:
 
 
 def _unlock(session: psycopg.Connection, run_id: int) -> None:
-    session.execute("select pg_advisory_unlock(%s, %s)", (LOCK_CLASS, run_id))
+    session.execute("select pg_advisory_unlock(%s, %s)", (locks.RUN_CLASS, run_id))
 
 
 def _lock(session: psycopg.Connection, run_id: int) -> bool:
-    row = session.execute("select pg_try_advisory_lock(%s, %s)", (LOCK_CLASS, run_id)).fetchone()
+    row = session.execute(
+        "select pg_try_advisory_lock(%s, %s)", (locks.RUN_CLASS, run_id)
+    ).fetchone()
     return bool(row and row[0])

@@ -15,13 +15,13 @@ from psycopg import IsolationLevel
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
 
-_LOCK = 0x6C636D04
 # What is pending, in quarantine, or seen again unchanged is told by runs that write no row.
 _ALWAYS = frozenset({"data_completeness", "leads_sla", "restatements"})
 
@@ -66,7 +66,7 @@ def _refresh_alone(
     session: psycopg.Connection, wanted: list[Mart], everything: bool
 ) -> list[Refreshed]:
     """The lock is taken before the transaction, or that would tell of the time before the wait."""
-    session.execute("select pg_advisory_lock(%s)", (_LOCK,))
+    session.execute("select pg_advisory_lock(%s)", (locks.REFRESH,))
     session.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
         with session.transaction():
@@ -76,7 +76,7 @@ def _refresh_alone(
         # A session that is lost is closed, and that unlocks too.
         if session.info.transaction_status is TransactionStatus.IDLE:
             session.isolation_level = None
-            session.execute("select pg_advisory_unlock(%s)", (_LOCK,))
+            session.execute("select pg_advisory_unlock(%s)", (locks.REFRESH,))
 
 
 def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) -> list[Refreshed]:

@@ -11,11 +11,10 @@ from collections.abc import Callable
 import psycopg
 
 from lcm_pipeline.model.errors import UserError
-from lcm_pipeline.warehouse.ingest.runs import LOCK_CLASS as SYNC_LOCK_CLASS
+from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
-PUSH_LOCK = (0x6C6370, 1)
 # A dying owner's session may take a moment to end; a living one never lets go.
 _PATIENCE_SECONDS = 2.0
 _INTERVAL_SECONDS = 0.05
@@ -79,14 +78,14 @@ def may_send(session: psycopg.Connection, quiet: float | None) -> bool:
     if quiet is None:
         session.execute("select")
         return True
-    values = {"lock_class": SYNC_LOCK_CLASS, "quiet": quiet}
+    values = {"lock_class": locks.RUN_CLASS, "quiet": quiet}
     row = session.execute(query("is_syncing"), values).fetchone()
     return not (row and row[0])
 
 
 def was_pushing(session: psycopg.Connection, quiet: float) -> bool:
     """Whether a push may have sent something within so many seconds."""
-    values = {"lock_class": PUSH_LOCK[0], "lock_id": PUSH_LOCK[1], "quiet": quiet}
+    values = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1], "quiet": quiet}
     row = session.execute(query("was_pushing"), values).fetchone()
     return bool(row and row[0])
 
@@ -95,7 +94,7 @@ def _lock_again(push_id: int) -> Callable[[psycopg.Connection, int], None]:
     """What to do on a session that follows a lost one, whose backend may linger."""
 
     def lock(session: psycopg.Connection, lost: int) -> None:
-        if not _lock_patiently(session, lambda: session.execute(_END_LOST, (*PUSH_LOCK, lost))):
+        if not _lock_patiently(session, lambda: session.execute(_END_LOST, (*locks.PUSH, lost))):
             raise PushLostError(push_id)
         row = session.execute(
             "select status from outbox.pushes where push_id = %s", (push_id,)
@@ -117,5 +116,5 @@ def _lock_patiently(session: psycopg.Connection, between: Callable[[], object]) 
 
 
 def _lock(session: psycopg.Connection) -> bool:
-    row = session.execute("select pg_try_advisory_lock(%s, %s)", PUSH_LOCK).fetchone()
+    row = session.execute("select pg_try_advisory_lock(%s, %s)", locks.PUSH).fetchone()
     return bool(row and row[0])

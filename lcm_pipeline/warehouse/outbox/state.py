@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from psycopg.rows import class_row
 
+from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.outbox.push_lock import PUSH_LOCK
 from lcm_pipeline.warehouse.queries import query
 
 
@@ -33,7 +33,7 @@ class OutboxState:
 
 def read_outbox(warehouse: Warehouse) -> OutboxState | None:
     """How the outbox stands; None before the migration that made pushes."""
-    values = {"lock_class": PUSH_LOCK[0], "lock_id": PUSH_LOCK[1]}
+    values = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1]}
     with (
         warehouse.connect(autocommit=True, application_name="lcm outbox") as session,
         session.cursor(row_factory=class_row(OutboxState)) as cursor,
