@@ -1,5 +1,6 @@
 -- purpose: put registration days on the ledger of a run, once
 -- parameters: run_id, endpoint, days
+-- tag: tasks-added
 insert into sync.fetches (run_id, client_id, window_from, window_to, endpoint, is_priority)
 select
     %(run_id)s,

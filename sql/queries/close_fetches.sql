@@ -2,6 +2,7 @@
 -- parameters: run_id; arrays of equal length: client_id, window_from, status, reading, has_header,
 --   single_page, rows, staged, quarantined, base_version, read_at, fingerprint, head, header_digest,
 --   error
+-- tag: outcomes-recorded
 with closed as (
     update sync.fetches
     set

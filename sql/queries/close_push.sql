@@ -1,5 +1,6 @@
 -- purpose: end a push and count what became of its updates
 -- parameters: push_id, status, error, requests
+-- tag: push-closed
 with counted as (
     select
         count(*) filter (where status = 'sent' and sent_values <> '{}') as sent,

@@ -1,5 +1,6 @@
--- purpose: note what came of an attempt, on the attempt and on its update
+-- purpose: record what came of an attempt, on the attempt and on its update
 -- parameters: update_id, attempt_number, status, outcome, error_code, error_class, error
+-- tag: update-finished
 with noted as (
     update outbox.attempts
     set

@@ -1,5 +1,6 @@
 -- purpose: the proven state of the clients that a publish took, and who is pending
 -- parameters: run_id, endpoint, last (last day of the window)
+-- tag: state-updated
 -- A reading that a newer one of the same content superseded still proves the days of its own window.
 with confirmed as (
     update sync.client_state as state

@@ -1,5 +1,6 @@
 -- purpose: the proven state of the registration days that a publish took, and which are pending
 -- parameters: run_id
+-- tag: state-updated
 insert into sync.registration_days as state (
     registration_date, source_total, fingerprint, head, header_digest, quarantined, version,
     read_at, pending_since, last_error

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lcm_pipeline.warehouse.queries import sql_folder
+from tests.crash.commit_points import TAGS
 
 PACKAGE = Path(__file__).resolve().parents[2] / "lcm_pipeline"
 QUERIES = sorted((sql_folder() / "queries").glob("*.sql"))
@@ -54,3 +55,9 @@ def test_no_name_of_a_statement_is_computed() -> None:
         and any(isinstance(part, ast.JoinedStr | ast.BinOp) for part in call.args)
     ]
     assert computed == []
+
+
+def test_the_tags_of_commit_points_are_those_of_the_crash_harness() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in [*QUERIES, *PACKAGE.rglob("*.py")]]
+    tags = {tag for text in texts for tag in re.findall(r"(?:--|/\*) tag: ([a-z-]+)", text)}
+    assert tags == TAGS

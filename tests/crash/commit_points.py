@@ -1,8 +1,9 @@
 """The commit points of a sync and of a push, recognised by the statements that pass on its session.
 
-A statement tells its point by a mark in its text; a commit tells it by the statements before it.
+A statement names its point by a tag in its text; a commit is known by the statements before it.
 """
 
+import re
 from collections.abc import Iterable
 
 RUN_BEGUN = "run begun"
@@ -65,46 +66,53 @@ PUSH_POINTS = (
     PUSH_CLOSED,
 )
 
+# A statement of a commit point carries a tag, `-- tag: NAME` in its file or in a comment before it.
+_TAG = re.compile(r"\btag: ([a-z-]+)")
+
 # After the statement, its own point; after the commit that ends its transaction, the other.
-_STATEMENTS = (
-    ("insert into sync.runs", RUN_BEGUN),
-    ("on the ledger of a run", ENLISTED),
-    ("copy outbox.", FILE_LOADING),
-    ("copy ", BATCH_STAGED),
-    ("temp table staged_counts", PUBLISH_BEGUN),
-    ("the proven state of the", STATE_UPDATED),
-    ("update sync.runs set status", RUN_CLOSING),
-    ("insert into outbox.pushes", PUSH_BEGINNING),
-    ("set status = 'sending', push_id", UPDATE_CLAIMING),
-    ("note what came of an attempt", UPDATE_SETTLED),
-    ("end a push and count", PUSH_CLOSED),
-)
-_COMMITS = (
-    ("on the ledger of a run", ENLISTED),
-    ("became of some fetches", LEDGER_CLOSED),
-    ("the proven state of the", PUBLISH_COMMITTED),
-    ("update sync.runs set status", RUN_CLOSED),
-    ("copy outbox.", FILE_LOADED),
-    ("insert into outbox.pushes", PUSH_BEGUN),
-    ("set status = 'sending', push_id", UPDATE_CLAIMED),
-    ("set status = 'rejected', push_id", UPDATE_REJECTED),
-)
+_STATEMENTS = {
+    "run-begun": RUN_BEGUN,
+    "tasks-added": ENLISTED,
+    "file-loaded": FILE_LOADING,
+    "rows-staged": BATCH_STAGED,
+    "publish-begun": PUBLISH_BEGUN,
+    "state-updated": STATE_UPDATED,
+    "run-closed": RUN_CLOSING,
+    "push-begun": PUSH_BEGINNING,
+    "update-claimed": UPDATE_CLAIMING,
+    "update-finished": UPDATE_SETTLED,
+    "push-closed": PUSH_CLOSED,
+}
+# In this order, where a transaction has several.
+_COMMITS = {
+    "tasks-added": ENLISTED,
+    "outcomes-recorded": LEDGER_CLOSED,
+    "state-updated": PUBLISH_COMMITTED,
+    "run-closed": RUN_CLOSED,
+    "file-loaded": FILE_LOADED,
+    "push-begun": PUSH_BEGUN,
+    "update-claimed": UPDATE_CLAIMED,
+    "update-rejected": UPDATE_REJECTED,
+}
+TAGS = _STATEMENTS.keys() | _COMMITS.keys()
+
+
+def tag_of(text: str) -> str | None:
+    """The tag of a statement; None for one that is no commit point."""
+    found = _TAG.search(text)
+    return found[1] if found else None
 
 
 def point_of_statement(text: str, earlier: Iterable[str]) -> str | None:
     """The point that a statement has reached; `earlier` are those before it in its transaction."""
-    lowered = text.lower()
-    for mark, point in _STATEMENTS:
-        if mark in lowered:
-            return point
-    is_publishing = any("temp table staged_counts" in one.lower() for one in earlier)
+    tag = tag_of(text)
+    if tag in _STATEMENTS:
+        return _STATEMENTS[tag]
+    is_publishing = any(tag_of(one) == "publish-begun" for one in earlier)
     return PUBLISH_UNDER_WAY if is_publishing else None
 
 
 def point_of_commit(statements: Iterable[str]) -> str | None:
     """The point that is reached once a transaction of these statements is committed."""
-    texts = [text.lower() for text in statements]
-    for mark, point in _COMMITS:
-        if any(mark in text for text in texts):
-            return point
-    return None
+    tags = {tag_of(text) for text in statements}
+    return next((point for tag, point in _COMMITS.items() if tag in tags), None)

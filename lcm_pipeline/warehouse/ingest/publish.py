@@ -135,7 +135,7 @@ def _select_fetches(session: psycopg.Connection, run: Run, tables: Sequence[Core
     )
     session.execute(
         SQL(
-            "create temp table staged_counts on commit drop as"
+            "/* tag: publish-begun */ create temp table staged_counts on commit drop as"
             " select fetch_id, fetch_day, sum(staged)::int as staged from ({}) as counted"
             " group by 1, 2"
         ).format(counts)

@@ -92,10 +92,8 @@ def end_run(
 def close_run(session: psycopg.Connection, run: Run, status: str, error: str | None = None) -> None:
     """Mark the run as ended and drop its staging tables, both or neither."""
     with session.transaction():
-        session.execute(
-            "update sync.runs set status = %s, error = %s, finished_at = now() where run_id = %s",
-            (status, error, run.run_id),
-        )
+        values = {"run_id": run.run_id, "status": status, "error": error}
+        session.execute(query("close_run"), values)
         drop_staging(session, run.run_id)
 
 
@@ -130,11 +128,8 @@ def _take_over(session: psycopg.Connection, feed: str, window: Window) -> Run | 
 def _begin(session: psycopg.Connection, feed: str, window: Window) -> Run:
     """Nobody sees the run before it is locked."""
     with session.transaction():
-        row = session.execute(
-            "insert into sync.runs (feed, window_from, window_to) values (%s, %s, %s)"
-            " returning run_id",
-            (feed, window.first, window.last),
-        ).fetchone()
+        values = {"feed": feed, "first": window.first, "last": window.last}
+        row = session.execute(query("begin_run"), values).fetchone()
         assert row is not None  # noqa: S101 - `returning` returns one row
         _lock(session, row[0])
     return Run(row[0], feed, window, is_resumed=False)

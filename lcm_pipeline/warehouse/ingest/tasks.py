@@ -251,7 +251,7 @@ def _copy(
     columns = sql.SQL(", ").join(
         map(sql.Identifier, ("fetch_id", "fetch_day", *table.landing_columns))
     )
-    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
+    statement = sql.SQL("/* tag: rows-staged */ copy {} ({}) from stdin (format binary)").format(
         staging_of(run, table), columns
     )
     with session.cursor() as cursor, cursor.copy(statement) as copy:

@@ -58,7 +58,9 @@ def is_loaded(session: psycopg.Connection, file: UpdateFile) -> bool:
 def _copy(session: psycopg.Connection, file: UpdateFile, rows: Sequence[FileRow]) -> None:
     columns = (*file.columns, "load_digest", "status", "last_error")
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    statement = sql.SQL("copy outbox.profile_updates ({}) from stdin (format binary)").format(names)
+    statement = sql.SQL(
+        "/* tag: file-loaded */ copy outbox.profile_updates ({}) from stdin (format binary)"
+    ).format(names)
     with session.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types([_TYPES.get(name, "text") for name in columns])
         for row in rows:

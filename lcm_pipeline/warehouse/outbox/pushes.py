@@ -13,28 +13,6 @@ from lcm_pipeline.warehouse.outbox.push_lock import PushLostError, keep_push_loc
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
-_BURY_DEAD = """
-update outbox.pushes set status = 'died', finished_at = now(), error = 'its process ended'
-where status = 'running'
-"""
-
-_BEGIN = """
-insert into outbox.pushes (requested_by, undo_of, last_update_id)
-select %s, %s, coalesce(max(update_id), 0) from outbox.profile_updates
-returning push_id, last_update_id
-"""
-
-# Rows that a file's loading rejected belong to the push that the file was loaded for.
-_TAKE_REJECTED = """
-update outbox.profile_updates set push_id = %s
-where push_id is null and status = 'rejected' and load_digest is not null
-"""
-
-_PUT_BACK = """
-update outbox.profile_updates set status = 'pending', sent_values = null, known_before = null
-where push_id = %s and status = 'failed'
-"""
-
 
 @dataclass(frozen=True)
 class Push:
@@ -120,16 +98,17 @@ def reasons_of(session: psycopg.Connection, push_id: int, most: int) -> list[Rea
 
 def put_back_refused(session: psycopg.Connection, push: Push) -> None:
     """Make the updates that the API refused in this push pending again."""
-    session.execute(_PUT_BACK, (push.push_id,))
+    session.execute(query("put_back_refused_updates"), {"push_id": push.push_id})
 
 
 def _begin(session: psycopg.Connection, undo_of: int | None) -> Push:
     with session.transaction():
-        session.execute(_BURY_DEAD)
-        row = session.execute(_BEGIN, (_who(), undo_of)).fetchone()
+        session.execute(query("close_dead_pushes"))
+        values = {"requested_by": _who(), "undo_of": undo_of}
+        row = session.execute(query("begin_push"), values).fetchone()
         assert row is not None  # noqa: S101 - `returning` returns one row
         if undo_of is None:
-            session.execute(_TAKE_REJECTED, (row[0],))
+            session.execute(query("take_rejected_rows"), {"push_id": row[0]})
     return Push(row[0], row[1], undo_of)
 
 

@@ -22,39 +22,6 @@ from lcm_pipeline.warehouse.redaction import redact_rows
 # Whoever edits an update is not waited for.
 _LOCKED = b" for update of updates skip locked"
 
-_CLAIM = """
-update outbox.profile_updates
-set status = 'sending', push_id = %(push_id)s, attempts = attempts + 1, claimed_at = now(),
-    sent_values = %(values)s, known_before = coalesce(%(before)s, known_before),
-    last_error = null
-where update_id = %(update_id)s
-"""
-
-_NOTE_ATTEMPT = """
-insert into outbox.attempts (update_id, attempt_number, push_id, field_names)
-select update_id, attempts, push_id, %(field_names)s from outbox.profile_updates
-where update_id = %(update_id)s
-"""
-
-_REJECT = """
-update outbox.profile_updates set status = 'rejected', push_id = %(push_id)s, last_error = %(error)s
-where update_id = %(update_id)s
-"""
-
-_SET_ASIDE = """
-update outbox.profile_updates
-set status = case status when 'pending' then 'rejected' else status end,
-    push_id = %(push_id)s, last_error = %(error)s
-where update_id = %(update_id)s and status in ('pending', 'sending')
-returning status
-"""
-
-_LEAVE_AS_IS = """
-update outbox.profile_updates
-set status = 'sent', push_id = %(push_id)s, sent_values = '{}', known_before = '{}', sent_at = now()
-where update_id = %(update_id)s
-"""
-
 
 @dataclass(frozen=True)
 class Claim:
@@ -138,7 +105,7 @@ def reject_update(
 ) -> UpdateStatus | None:
     """Reject an update that cannot be claimed; one that may have been sent stays in `sending`."""
     values = {"push_id": push.push_id, "update_id": update_id, "error": error}
-    row = session.execute(_SET_ASIDE, values).fetchone()
+    row = session.execute(query("set_update_aside"), values).fetchone()
     return str(row[0]) if row else None
 
 
@@ -164,15 +131,15 @@ def _claim(
         "before": None if is_again else Jsonb(before),
         "field_names": sorted(values),
     }
-    cursor.execute(_CLAIM, claimed)
-    cursor.execute(_NOTE_ATTEMPT, claimed)
+    cursor.execute(query("claim_update"), claimed)
+    cursor.execute(query("record_attempt"), claimed)
     return Claim(row["update_id"], row["client_id"], row["attempts"] + 1, values, is_again)
 
 
 def _settle(
     cursor: psycopg.Cursor[Any], push: Push, update_id: int, status: UpdateStatus, error: str = ""
 ) -> UpdateStatus:
-    statement = _REJECT if status == "rejected" else _LEAVE_AS_IS
+    statement = query("reject_update" if status == "rejected" else "close_unchanged_update")
     cursor.execute(
         statement, {"push_id": push.push_id, "update_id": update_id, "error": error or None}
     )
