@@ -11,8 +11,9 @@ import psycopg
 
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 
-# A role's time-out must not cut off the statement that sets the rest.
-STARTUP_OPTIONS = "-c statement_timeout=0"
+# A time-out of the role must not cut off the statement that sets the rest, and libpq looks at the
+# other one for target_session_attrs=read-write.
+STARTUP_OPTIONS = "-c statement_timeout=0 -c default_transaction_read_only=off"
 
 # Rows would be read or written otherwise; options in the address do not change these.
 _REQUIRED = {
