@@ -6,7 +6,7 @@ from datetime import date
 
 import dagster as dg
 
-from lcm_pipeline.feeds import Feed
+from lcm_pipeline.feeds import FEEDS, Feed
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.launch import run_in_process
 from lcm_pipeline.orchestration.partitions import tags_for
@@ -16,15 +16,7 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
 
-TABLES = (
-    "clients",
-    "operations",
-    "leads",
-    "favourite_offers",
-    "favourite_goods",
-    "favourite_groups",
-    "favourite_stats",
-)
+TABLES = tuple(name for feed in FEEDS for name in feed.assets)
 
 
 def days(first: str, last: str | None = None) -> Window:

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from lcm_pipeline.definitions import defs
+from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
 from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 from lcm_pipeline.orchestration.checks import completeness_sentence
 from lcm_pipeline.orchestration.partitions import DAYS, WindowError, days_of, tags_for
@@ -47,7 +48,7 @@ def test_every_asset_says_what_it_is(spec: dg.AssetSpec) -> None:
     assert spec.description is not None
     assert spec.description.startswith("One row per ")
     assert spec.kinds == {"http", "postgres"}
-    assert spec.group_name in ("roster", "facts", "favourites")
+    assert spec.group_name in {feed.asset_group for feed in FEEDS}
     assert spec.freshness_policy is not None
     if spec.key != dg.AssetKey("clients"):
         assert [dep.asset_key for dep in spec.deps] == [dg.AssetKey("clients")]
@@ -137,7 +138,7 @@ def test_only_the_totals_of_facts_block_what_is_built_on_them() -> None:
     specs = defs.resolve_asset_graph().asset_check_keys
     checks = {key: defs.resolve_asset_graph().get_check_spec(key) for key in specs}
     blocking = {key.asset_key.to_user_string() for key, spec in checks.items() if spec.blocking}
-    assert blocking == {"operations", "leads", "favourite_offers"}
+    assert blocking == {feed.checked_asset for feed in CLIENT_FEEDS}
     assert {key.name for key in specs} == {
         "totals_agree",
         "keys_are_unique",
