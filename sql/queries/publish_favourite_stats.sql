@@ -14,30 +14,66 @@ merged as (
     select
         incoming.client_id,
         greatest(%(last)s::date, newest.snapshot_date) as snapshot_date,
-        case when 'max_link_goods' = any(incoming.told) then incoming.max_link_goods else newest.max_link_goods end
-            as max_link_goods,
-        case when 'now_link_goods' = any(incoming.told) then incoming.now_link_goods else newest.now_link_goods end
-            as now_link_goods,
-        case when 'remain_link_goods' = any(incoming.told) then incoming.remain_link_goods else newest.remain_link_goods end
-            as remain_link_goods,
-        case when 'remain_count_purchases' = any(incoming.told) then incoming.remain_count_purchases else newest.remain_count_purchases end
-            as remain_count_purchases,
-        case when 'remain_gain' = any(incoming.told) then incoming.remain_gain else newest.remain_gain end
-            as remain_gain,
-        case when 'remain_every_gain' = any(incoming.told) then incoming.remain_every_gain else newest.remain_every_gain end
-            as remain_every_gain,
-        case when 'count_offer' = any(incoming.told) then incoming.count_offer else newest.count_offer end
-            as count_offer,
-        case when 'count_confirm' = any(incoming.told) then incoming.count_confirm else newest.count_confirm end
-            as count_confirm,
-        case when 'count_purchases' = any(incoming.told) then incoming.count_purchases else newest.count_purchases end
-            as count_purchases,
-        case when 'sum_gain' = any(incoming.told) then incoming.sum_gain else newest.sum_gain end
-            as sum_gain,
-        case when 'avg_favourite' = any(incoming.told) then incoming.avg_favourite else newest.avg_favourite end
-            as avg_favourite,
-        case when 'avg_all' = any(incoming.told) then incoming.avg_all else newest.avg_all end
-            as avg_all,
+        case
+            when 'max_link_goods' = any(incoming.told)
+                then incoming.max_link_goods
+            else newest.max_link_goods
+        end as max_link_goods,
+        case
+            when 'now_link_goods' = any(incoming.told)
+                then incoming.now_link_goods
+            else newest.now_link_goods
+        end as now_link_goods,
+        case
+            when 'remain_link_goods' = any(incoming.told)
+                then incoming.remain_link_goods
+            else newest.remain_link_goods
+        end as remain_link_goods,
+        case
+            when 'remain_count_purchases' = any(incoming.told)
+                then incoming.remain_count_purchases
+            else newest.remain_count_purchases
+        end as remain_count_purchases,
+        case
+            when 'remain_gain' = any(incoming.told)
+                then incoming.remain_gain
+            else newest.remain_gain
+        end as remain_gain,
+        case
+            when 'remain_every_gain' = any(incoming.told)
+                then incoming.remain_every_gain
+            else newest.remain_every_gain
+        end as remain_every_gain,
+        case
+            when 'count_offer' = any(incoming.told)
+                then incoming.count_offer
+            else newest.count_offer
+        end as count_offer,
+        case
+            when 'count_confirm' = any(incoming.told)
+                then incoming.count_confirm
+            else newest.count_confirm
+        end as count_confirm,
+        case
+            when 'count_purchases' = any(incoming.told)
+                then incoming.count_purchases
+            else newest.count_purchases
+        end as count_purchases,
+        case
+            when 'sum_gain' = any(incoming.told)
+                then incoming.sum_gain
+            else newest.sum_gain
+        end as sum_gain,
+        case
+            when 'avg_favourite' = any(incoming.told)
+                then incoming.avg_favourite
+            else newest.avg_favourite
+        end as avg_favourite,
+        case
+            when 'avg_all' = any(incoming.told)
+                then incoming.avg_all
+            else newest.avg_all
+        end as avg_all,
         incoming.extra
     from incoming_favourite_stats as incoming
     left join newest on newest.client_id = incoming.client_id

@@ -1,6 +1,7 @@
 -- purpose: what the user may do in this database, to say at the start what is missing
 -- parameters: none
--- Names are looked up in the catalogue: to_regclass raises where the user may not use a schema.
+-- One row, whatever is missing. Names are looked up in the catalogue, as to_regclass raises where the
+-- user may not use a schema.
 select
     quote_ident(current_user) as user_name,
     quote_ident(current_database()) as database,
@@ -24,7 +25,7 @@ select
     coalesce(pg_has_role(loader.oid, 'member'), false) as is_member_of_loader,
     quote_ident(pg_get_userbyid(facts.relowner)) as owner_of_facts,
     coalesce(pg_has_role(facts.relowner, 'usage'), false) as acts_as_owner_of_facts
-from (select) as one
+from (select) as one -- noqa: ST11
 left join pg_namespace as common on common.nspname = 'public'
 left join pg_class as ledger
     on ledger.relnamespace = common.oid and ledger.relname = 'lcm_migrations'
