@@ -125,6 +125,23 @@ def _run_statement(checkout: Checkout, text: str) -> None:
         session.rollback()
 
 
+def _run_grant(checkout: Checkout, text: str) -> None:
+    """Grant it in the checkout's own warehouse, and take it back."""
+    with psycopg.connect(checkout.warehouse) as session:
+        session.execute("create role etl")
+        own = f'database "{session.info.dbname}"'
+        session.execute(text.replace("database loyalty", own).encode())
+        session.rollback()
+
+
+def _create_database(checkout: Checkout, text: str) -> None:
+    with psycopg.connect(checkout.warehouse, autocommit=True) as session:
+        session.execute("create role etl")
+        session.execute(text.replace("loyalty", "loyalty_of_the_docs").encode())
+        session.execute("drop database loyalty_of_the_docs")
+        session.execute("drop role etl")
+
+
 def _parse(_checkout: Checkout, text: str) -> None:
     """Let `lcm` read the options, and go no further."""
     command: Any = get_command(app)
@@ -195,6 +212,8 @@ _RULES = [
     Rule(r"lcm dashboards", _parse, "needs Superset, see tests/browser"),
     Rule(r"dagster asset materialize .*", _backfill),
     Rule(r"(create|alter) role .*", _run_statement),
+    Rule(r"create database .*", _create_database),
+    Rule(r"grant .*", _run_grant),
     Rule(r"make (test|demo|dashboards|demo dashboards|screenshots)", _make,
          "installs an environment; `lcm demo` is run"),
     Rule(r"make (soak|crash|push-crash|faults|readers|verify-million|fuzz)( .*)?", _make,

@@ -61,7 +61,7 @@ def test_a_client_with_a_very_long_history_is_computed_in_a_moment(crowded: Ware
     with crowded.connect(autocommit=True) as session:
         session.execute("insert into refresh.scope select distinct client_id from core.operations")
         for mart in marts():
-            if mart.kept_by == "client":
+            if mart.refreshed_by == "client":
                 kept, formula = (Identifier(schema, mart.name) for schema in ("mart", "refresh"))
                 session.execute(SQL("insert into {} select * from {}").format(kept, formula))
                 session.execute(SQL("analyze {}").format(kept))
@@ -69,7 +69,7 @@ def test_a_client_with_a_very_long_history_is_computed_in_a_moment(crowded: Ware
         session.execute("analyze refresh.scope")
         session.execute(f"set statement_timeout = '{_MOST_SECONDS}s'".encode())
         for mart in marts():
-            if mart.kept_by == "client":
+            if mart.refreshed_by == "client":
                 formula = Identifier("refresh", mart.name)
                 count = SQL("select count(*) from (select * from {}) as told").format(formula)
                 told = session.execute(count).fetchone()
