@@ -40,8 +40,8 @@ class CoreTable:
     date_column: the business day it is partitioned by, None for a table without partitions.
     identity: the key without the date; a row whose day changed is the same row elsewhere.
     has_history: earlier versions of its rows are kept in `history`.
-    publish_query: the file of sql/queries that publishes it, where the general upsert does not do.
-    follow_up_queries: files of sql/queries that run after it, in order.
+    publish_query: the statement that publishes it, where the general upsert does not do.
+    follow_up_queries: statements that run after it, in order.
     """
 
     table: sa.Table

@@ -17,7 +17,7 @@ _BEHIND = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable,
 
 
 def read_frame(warehouse: Warehouse, query_name: str, **values: Any) -> pd.DataFrame:
-    """The answer of sql/queries/<query_name>.sql; its parameters are written %(name)s."""
+    """The result of a statement of sql/queries; its parameters are written %(name)s."""
     with warehouse.engine().connect() as connection:
         cursor = connection.exec_driver_sql(query(query_name).decode(), values)
         return pd.DataFrame(cursor.fetchall(), columns=list(cursor.keys()))

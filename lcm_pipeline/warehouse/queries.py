@@ -1,12 +1,16 @@
-"""The SQL files of the project: migrations in order, queries and questions of reports by name.
+"""The SQL of the project: migrations in order, statements and questions of reports by name.
 
-They lie in `sql/` beside the package in a checkout, and inside the package in a wheel.
+It lies in `sql/` beside the package in a checkout, and inside the package in a wheel. The
+statements of a table stand together in `sql/queries/<schema>/<table>.sql`, each under a line
+`-- name: <name>`; a name is unique over all files.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 @cache
@@ -19,9 +23,22 @@ def sql_folder() -> Path:
 
 
 @cache
+def queries() -> dict[str, str]:
+    """Every statement of sql/queries, by its name."""
+    found: dict[str, str] = {}
+    for path in sorted((sql_folder() / "queries").rglob("*.sql")):
+        _, *parts = _NAME.split(path.read_text(encoding="utf-8"))
+        for name, text in zip(parts[::2], parts[1::2], strict=True):
+            if name in found:
+                raise ValueError(f"two statements are named {name}; one is in {path}")
+            found[name] = text.strip()
+    return found
+
+
+@cache
 def query(name: str) -> bytes:
-    """The text of sql/queries/<name>.sql."""
-    return (sql_folder() / "queries" / f"{name}.sql").read_bytes()
+    """The statement of that name; KeyError where there is none."""
+    return queries()[name].encode()
 
 
 @cache

@@ -84,16 +84,6 @@ def test_the_readme_is_under_200_lines() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) < 200
 
 
-def test_each_query_says_its_purpose_and_is_used() -> None:
-    code = "".join(path.read_text() for path in (ROOT / "lcm_pipeline").rglob("*.py"))
-    patterns = re.findall(r'(?:query|read_frame)\((?:warehouse, )?f?"([a-z_{}]+)"', code)
-    patterns += re.findall(r'"((?:publish|enlist|next|settle)_[a-z_]+)"', code)
-    used = re.compile("|".join(re.sub(r"\{\w+\}", "(clients|days)", p) for p in patterns))
-    for path in (ROOT / "sql" / "queries").glob("*.sql"):
-        assert path.read_text().startswith("-- purpose: "), path.name
-        assert used.fullmatch(path.stem) or f'"{path.stem}"' in code or _is_paired(path), path.name
-
-
 def _primary_key(session: psycopg.Connection, table: str) -> tuple[str, ...]:
     rows = session.execute(
         "select a.attname from pg_index i"
@@ -103,8 +93,3 @@ def _primary_key(session: psycopg.Connection, table: str) -> tuple[str, ...]:
         (f"core.{table}",),
     )
     return tuple(row[0] for row in rows.fetchall())
-
-
-def _is_paired(path: Path) -> bool:
-    """Whether the query is one of a pair, for clients and for days, named by its kind."""
-    return path.stem.endswith(("_clients", "_days"))

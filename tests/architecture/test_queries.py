@@ -1,4 +1,4 @@
-"""The SQL files are held against the code: each is used by its full name, with its parameters."""
+"""Each statement of sql/ is held against the code: used by its full name, with its parameters."""
 
 import ast
 import re
@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lcm_pipeline.warehouse.queries import sql_folder
+from lcm_pipeline.warehouse.queries import queries, sql_folder
 from tests.crash.commit_points import TAGS
 
 PACKAGE = Path(__file__).resolve().parents[2] / "lcm_pipeline"
-QUERIES = sorted((sql_folder() / "queries").glob("*.sql"))
-REPORTS = sorted((sql_folder() / "reports").glob("*.sql"))
+REPORTS = [path.stem for path in sorted((sql_folder() / "reports").glob("*.sql"))]
 _HEADER = re.compile(r"(?:--.*\n)+")
 
 
@@ -27,14 +26,14 @@ def _texts_of_the_code() -> frozenset[str]:
     )
 
 
-@pytest.mark.parametrize("path", [*QUERIES, *REPORTS], ids=lambda path: path.stem)
-def test_every_statement_is_used_by_its_name(path: Path) -> None:
-    assert path.stem in _texts_of_the_code()
+@pytest.mark.parametrize("name", [*queries(), *REPORTS])
+def test_every_statement_is_used_by_its_name(name: str) -> None:
+    assert name in _texts_of_the_code()
 
 
-@pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
-def test_every_statement_says_its_purpose_and_its_parameters(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", queries())
+def test_every_statement_says_its_purpose_and_its_parameters(name: str) -> None:
+    text = queries()[name]
     header = _HEADER.match(text)
     assert header and header[0].startswith("-- purpose: ")
     used = set(re.findall(r"%\((\w+)\)s", text))
@@ -58,6 +57,7 @@ def test_no_name_of_a_statement_is_computed() -> None:
 
 
 def test_the_tags_of_commit_points_are_those_of_the_crash_harness() -> None:
-    texts = [path.read_text(encoding="utf-8") for path in [*QUERIES, *PACKAGE.rglob("*.py")]]
+    texts = [*queries().values()]
+    texts += [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
     tags = {tag for text in texts for tag in re.findall(r"(?:--|/\*) tag: ([a-z-]+)", text)}
     assert tags == TAGS

@@ -1,6 +1,6 @@
 """Which clients of the roster a run asks: everyone, or with a promised staleness those who are due.
 
-The decision itself is sql/queries/schedule_clients.sql, and hangs on business days alone: neither
+The decision itself is the statement schedule_clients, and hangs on business days alone: neither
 the hour of a run nor the clock of a machine changes who is due.
 """
 

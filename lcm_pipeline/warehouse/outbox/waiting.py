@@ -102,7 +102,7 @@ def known_profiles(
 
 
 def as_update(row: dict[str, Any]) -> ProfileUpdate:
-    """A row of sql/queries/read_updates.sql."""
+    """A row of the statement read_updates."""
     return ProfileUpdate(
         row["update_id"],
         row["client_id"],

@@ -1,0 +1,19 @@
+-- temporary views of a publish: what its readings cover wholly
+
+-- name: cover
+-- purpose: what the readings of a publish cover wholly, so that rows they lack are gone
+create or replace temp view covered_clients as
+select client_id from publishing where reading = 'full' and client_id > 0;
+
+create or replace temp view covered_days as
+select window_from as registration_date from publishing where reading = 'full' and client_id = 0;
+
+-- name: cover_offers
+-- purpose: what readings of favourites cover wholly beside the offers: goods of offers, goods chosen
+-- Goods that an offer lacks are gone where its goods were read; goods chosen are, where the header
+-- told them, though it told none.
+create or replace temp view covered_offers as
+select client_id, favourite_id from incoming_favourite_offers where goods_read;
+
+create or replace temp view covered_headers as
+select client_id from incoming_favourite_stats where tells_groups;

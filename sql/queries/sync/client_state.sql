@@ -1,0 +1,186 @@
+-- sync.client_state: what is proven of each client and feed, and whom a run reads
+
+-- name: schedule_clients
+-- purpose: which clients of the roster a run asks, and which of them it reads in full
+-- parameters: endpoint, first, last, audit_share, max_staleness, quiet_days
+-- A client that has been quiet for long is due each `pause` days: one day for each quiet_days that
+-- its last change is past, at most max_staleness. Its turn comes on every pause-th day, counted from
+-- a day of its own, so that each day has its share of clients; it is due when its turn came since its
+-- last reading, whether a run took place then or not. Everyone else is due in each run.
+-- The audit takes a moving arc of clients: each has a fixed phase in [0, 1) by a hash, and each day
+-- moves the arc on by audit_share, so that every client is met once in 1 / audit_share days. Who was
+-- not due when the arc passed is read in full at the next reading.
+create temp table scheduled on commit drop as
+with synced as (
+    select max(day) as day
+    from sync.window_days
+    where endpoint = %(endpoint)s and day < %(first)s
+),
+
+roster as (
+    select
+        clients.client_id,
+        coalesce(state.source_total, 0) as source_total,
+        state.read_at is not null as is_known,
+        state.pending_since is not null as is_priority,
+        state.proven_date,
+        least(
+            greatest((%(last)s::date - state.changed_date) / %(quiet_days)s::integer, 1),
+            greatest(%(max_staleness)s::integer, 1)
+        ) as pause,
+        (hashint8extended(clients.client_id, 1) & 65535)::integer as own_day,
+        (hashint8(clients.client_id)::bigint & 2147483647) / 2147483648.0 as phase,
+        state.fingerprint is null
+        or state.pending_since is not null
+        or exists (
+            select from sync.quarantine
+            where
+                quarantine.endpoint = %(endpoint)s
+                and quarantine.client_id = clients.client_id
+                and quarantine.resolved_at is null
+        ) as is_unsettled
+    from core.clients
+    left join sync.client_state as state
+        on state.endpoint = %(endpoint)s and state.client_id = clients.client_id
+    where clients.registration_date <= %(last)s
+),
+
+dated as (
+    select
+        roster.*,
+        %(last)s::date - date '2000-01-01' as today,
+        roster.proven_date - date '2000-01-01' as proven_day,
+        case when %(max_staleness)s::integer > 1
+            then synced.day - roster.proven_date else 0
+        end as missed_days
+    from roster
+    cross join synced
+)
+
+select
+    client_id,
+    source_total,
+    is_known,
+    is_priority,
+    is_unsettled
+    or coalesce(pause = 1, true)
+    or coalesce((today + own_day) / pause > (proven_day + own_day) / pause, true) as is_due,
+    (phase - (%(first)s::date - date '2000-01-01') * %(audit_share)s::numeric %% 1 + 1) %% 1
+    < %(audit_share)s::numeric * (%(last)s::date - %(first)s::date + 1)
+    or coalesce(
+        (phase - (proven_day + 1) * %(audit_share)s::numeric %% 1 + 1) %% 1
+        < %(audit_share)s::numeric * missed_days,
+        false
+    ) as is_whole
+from dated;
+
+-- name: planned_clients
+-- purpose: what reading the clients of a window that are due will cost, from their last readings
+-- parameters: page_length, has_details; see schedule_clients
+-- A client that is up to date costs one request. The audit reads long histories page by page, and
+-- asks for the details of each row where the feed has some.
+select
+    count(*) filter (where is_due and is_known) as known,
+    count(*) filter (where is_due and not is_known) as unknown,
+    count(*) filter (where not is_due) as deferred,
+    coalesce(sum(source_total) filter (where is_due), 0) as rows,
+    count(*) filter (where is_due and is_known) + coalesce(
+        sum(
+            greatest(ceil(source_total::numeric / %(page_length)s) - 1, 0)
+            + case when %(has_details)s then source_total else 0 end
+        ) filter (where is_due and is_known and is_whole),
+        0
+    ) as requests
+from scheduled;
+
+-- name: known_clients
+-- purpose: a few clients that the service should answer for, and the feed to ask, whatever the feed
+(
+    select endpoint as feed, client_id
+    from sync.client_state
+    where read_at is not null and pending_since is null
+    order by client_id desc
+    limit 2
+)
+union all
+(
+    select endpoint as feed, client_id
+    from sync.client_state
+    where read_at is not null and pending_since is null
+    order by random()
+    limit 2
+)
+union all
+(
+    select 'operations' as feed, client_id
+    from core.clients
+    order by client_id desc
+    limit 1
+);
+
+-- name: remember_clients
+-- purpose: the proven state of the clients that a publish took, and who is pending
+-- parameters: run_id, endpoint, last (last day of the window)
+-- tag: state-updated
+-- A reading that a newer one of the same content superseded still proves the days of its own window.
+with confirmed as (
+    update sync.client_state as state
+    set proven_date = greatest(state.proven_date, %(last)s::date)
+    from judged
+    where
+        judged.verdict = 'superseded'
+        and state.endpoint = %(endpoint)s
+        and state.client_id = judged.client_id
+)
+
+insert into sync.client_state as state (
+    endpoint, client_id, source_total, fingerprint, head, header_digest, quarantined, version,
+    read_at, proven_date, changed_date, pending_since, last_error
+)
+select
+    %(endpoint)s, client_id, rows, fingerprint, head, header_digest, quarantined, 1,
+    read_at, %(last)s, %(last)s, null, null
+from publishing
+on conflict (endpoint, client_id) do update set
+    source_total = excluded.source_total,
+    fingerprint = excluded.fingerprint,
+    head = excluded.head,
+    header_digest = coalesce(excluded.header_digest, state.header_digest),
+    quarantined = excluded.quarantined,
+    version = state.version + (
+        (state.source_total, state.fingerprint, state.header_digest)
+        is distinct from
+        (excluded.source_total, excluded.fingerprint,
+            coalesce(excluded.header_digest, state.header_digest))
+    )::integer,
+    changed_date = case
+        when
+            (state.source_total, state.fingerprint, state.header_digest)
+            is distinct from
+            (excluded.source_total, excluded.fingerprint,
+                coalesce(excluded.header_digest, state.header_digest))
+            then greatest(state.changed_date, excluded.changed_date)
+        else coalesce(state.changed_date, excluded.changed_date)
+    end,
+    read_at = greatest(state.read_at, excluded.read_at),
+    proven_date = greatest(state.proven_date, excluded.proven_date),
+    pending_since = null,
+    last_error = null;
+
+-- name: leave_pending_clients
+-- purpose: remember which clients a run could not prove
+-- parameters: run_id, endpoint
+insert into sync.client_state as state (endpoint, client_id, pending_since, last_error)
+select %(endpoint)s, client_id, now(), coalesce(error, 'it changed while it was published')
+from sync.fetches
+where run_id = %(run_id)s and status in ('pending', 'unproven', 'failed')
+on conflict (endpoint, client_id) do update set
+    pending_since = coalesce(state.pending_since, excluded.pending_since),
+    last_error = excluded.last_error;
+
+-- name: forget_clients
+-- purpose: forget that some clients are up to date, so that their next reading is a full one
+-- parameters: endpoint, clients
+update sync.client_state
+set fingerprint = null, head = null, header_digest = null, version = version + 1
+where endpoint = %(endpoint)s and client_id = any(%(clients)s);

@@ -1,0 +1,132 @@
+-- how complete the warehouse is, over the tables of schema sync
+
+-- name: completeness
+-- purpose: how complete the last day of a window is; of a feed that is read by day, all its days
+-- parameters: feed, first, last
+select
+    coalesce(sum(day_completeness.clients), 0)::bigint as clients,
+    coalesce(sum(day_completeness.pending), 0)::bigint as pending,
+    coalesce(sum(day_completeness.deferred), 0)::bigint as deferred
+from sync.day_completeness
+inner join sync.feeds on feeds.feed = day_completeness.feed
+where
+    day_completeness.feed = %(feed)s
+    and day_completeness.day <= %(last)s
+    and day_completeness.day >= case when feeds.is_by_day then %(first)s else %(last)s end;
+
+-- name: overview
+-- purpose: for each feed, through which day it is complete, its rows, what is pending
+with loaded as (
+    select endpoint as feed, sum(source_total) as rows
+    from sync.client_state
+    group by endpoint
+    union all
+    select feeds.feed, sum(registration_days.source_total) as rows
+    from sync.feeds
+    cross join sync.registration_days
+    where feeds.is_by_day
+    group by feeds.feed
+),
+
+held as (
+    select endpoint as feed, table_name, count(*) as rows
+    from sync.quarantine
+    where resolved_at is null
+    group by endpoint, table_name
+),
+
+published as (
+    select endpoint as feed, max(published_at) as published_at
+    from sync.window_days
+    group by endpoint
+)
+
+select
+    feeds.feed,
+    feed_completeness.complete_through,
+    coalesce(loaded.rows, 0) - coalesce(held.rows, 0) as rows,
+    feed_completeness.pending,
+    feed_completeness.deferred,
+    feed_completeness.quarantined,
+    published.published_at
+from sync.feeds
+inner join sync.feed_completeness on feed_completeness.feed = feeds.feed
+left join loaded on loaded.feed = feeds.feed
+left join held on held.feed = feeds.feed and held.table_name = feeds.main_table
+left join published on published.feed = feeds.feed
+order by feeds.position;
+
+-- name: totals_of_clients
+-- purpose: clients whose source total is not live rows plus open quarantine
+-- parameters: endpoint; {table} is the feed's main table
+with live as (
+    select client_id, count(*) as rows
+    from core.{table}
+    where deleted_at is null
+    group by client_id
+),
+
+held as (
+    select client_id, count(*) as rows
+    from sync.quarantine
+    where endpoint = %(endpoint)s and table_name = '{table}' and resolved_at is null
+    group by client_id
+),
+
+compared as (
+    select
+        coalesce(state.client_id, live.client_id) as client_id,
+        coalesce(state.source_total, 0) as source_total,
+        coalesce(live.rows, 0) as warehouse_rows,
+        coalesce(held.rows, 0) as quarantined_rows
+    from (
+        select client_id, source_total
+        from sync.client_state
+        where endpoint = %(endpoint)s and source_total is not null
+    ) as state
+    full join live on live.client_id = state.client_id
+    left join held on held.client_id = coalesce(state.client_id, live.client_id)
+)
+
+select client_id, source_total, warehouse_rows, quarantined_rows
+from compared
+where source_total <> warehouse_rows + quarantined_rows
+order by client_id;
+
+-- name: totals_of_days
+-- purpose: registration days whose source total is not live rows plus open quarantine
+-- parameters: endpoint; {table} is the feed's main table
+with live as (
+    select registration_date, count(*) as rows
+    from core.{table}
+    where deleted_at is null
+    group by registration_date
+),
+
+held as (
+    select context as day, count(*) as rows
+    from sync.quarantine
+    where endpoint = %(endpoint)s and table_name = '{table}' and resolved_at is null
+    group by context
+),
+
+compared as (
+    select
+        coalesce(state.registration_date, live.registration_date) as day,
+        coalesce(state.source_total, 0) as source_total,
+        coalesce(live.rows, 0) as warehouse_rows,
+        coalesce(held.rows, 0) as quarantined_rows
+    from (
+        select registration_date, source_total
+        from sync.registration_days
+        where source_total is not null
+    ) as state
+    full join live on live.registration_date = state.registration_date
+    left join held
+        on held.day = coalesce(state.registration_date, live.registration_date)::text
+)
+
+select day, source_total, warehouse_rows, quarantined_rows
+from compared
+where source_total <> warehouse_rows + quarantined_rows
+order by day;

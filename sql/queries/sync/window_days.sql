@@ -1,0 +1,11 @@
+-- sync.window_days: days whose window was published
+
+-- name: publish_window_days
+-- purpose: remember that the days of a window were published; how complete they are: sync.day_completeness
+-- parameters: run_id, endpoint, first, last
+insert into sync.window_days (endpoint, day, run_id, published_at)
+select %(endpoint)s, series::date, %(run_id)s, now()
+from generate_series(%(first)s::date, %(last)s::date, interval '1 day') as series
+on conflict (endpoint, day) do update set
+    run_id = excluded.run_id,
+    published_at = excluded.published_at;
