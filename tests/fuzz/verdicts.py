@@ -108,6 +108,8 @@ def _judge_content(
         _note_rows(verdict, listed, rows, true.get(listed) or [])
         verdict.is_whole, verdict.is_read = total == len(rows), True
     named = _number(content.get("Client"))
+    if named is not None and float(str(content["Client"])) != named:
+        named = None  # 1.50 is no client
     # 0 is what the service writes for a number that it does not know.
     is_number = named is not None and 0 < named < 2**63
     names_another = endpoint == "OperationHistory" and is_number and named != client
