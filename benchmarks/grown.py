@@ -96,7 +96,7 @@ insert into sync.runs (
 select feed, %(first)s, %(last)s, 'published', now(), now(), %(clients)s, %(operations)s
 from unnest(array['registrations', 'operations', 'leads', 'favourites']) as feed;
 insert into sync.client_state (
-    endpoint, client_id, source_total, version, read_at, proven_date, changed_date
+    feed, client_id, source_total, version, read_at, proven_date, changed_date
 )
 select 'operations', clients.client_id, coalesce(counted.rows, 0), 1, now(), %(last)s, %(last)s
 from core.clients
@@ -104,7 +104,7 @@ left join (
     select client_id, count(*) as rows from core.operations group by client_id
 ) as counted on counted.client_id = clients.client_id;
 insert into sync.client_state (
-    endpoint, client_id, source_total, version, read_at, proven_date, changed_date
+    feed, client_id, source_total, version, read_at, proven_date, changed_date
 )
 select feed, client_id, 0, 1, now(), %(last)s, %(last)s
 from core.clients

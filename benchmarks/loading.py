@@ -34,7 +34,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.publish import publish
-from lcm_pipeline.warehouse.ingest.runs import acquire_run, end_run
+from lcm_pipeline.warehouse.ingest.runs import Run, begin_run, end_run
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 _ROWS_EACH = 50
@@ -87,14 +87,11 @@ def load_ours(warehouse: Warehouse, batch: Batch, *, is_known: bool = False) -> 
     """Stage and publish as a sync does, without the API. is_known: the rows were loaded before."""
     window = Window(LAST_DAY + timedelta(days=batch.number), LAST_DAY + timedelta(batch.number))
     with ReconnectingSession(warehouse, "lcm benchmark") as reconnecting:
-        run = acquire_run(reconnecting, "operations", window)
+        run = begin_run(reconnecting, "operations", window)
         reconnecting.run(lambda session: tasks.make_staging(session, run, (operations,)))
-        reconnecting.run(lambda session: _add_tasks(session, run.run_id, window, batch.clients))
-        versions = reconnecting.run(lambda session: _versions(session, batch.clients))
+        claimed = reconnecting.run(lambda session: _claim(session, run, batch.clients))
         began = time.monotonic()
-        for outcomes in _outcomes(
-            batch, window, versions, added=0 if is_known else batch.rows_each
-        ):
+        for outcomes in _outcomes(batch, claimed, added=0 if is_known else batch.rows_each):
             reconnecting.run(
                 lambda session, o=outcomes: tasks.record_outcomes(session, run, (operations,), o)
             )
@@ -314,43 +311,30 @@ def _record(number: int, client_id: int, row: int, day: date) -> Record:
     return tuple(values.get(name) for name in operations.landing_columns)
 
 
-def _outcomes(
-    batch: Batch, window: Window, versions: dict[int, tuple[int, int]], *, added: int
-) -> Iterator[list[Outcome]]:
+def _outcomes(batch: Batch, claimed: Sequence[Task], *, added: int) -> Iterator[list[Outcome]]:
     now = datetime.now(UTC)
-    for at in range(0, len(batch.clients), _BATCH):
+    for at in range(0, len(claimed), _BATCH):
         yield [
             Outcome(
-                Task(client_id, window.first, version=versions[client_id][0]),
+                task,
                 "done",
                 now,
-                Landing({operations.name: batch.records(client_id)}),
+                Landing({operations.name: batch.records(task.client_id or 0)}),
                 reading="delta",
-                source_total=versions[client_id][1] + added,
+                source_total=(task.source_total or 0) + added,
                 fingerprint=batch.number.to_bytes(8),
             )
-            for client_id in batch.clients[at : at + _BATCH]
+            for task in claimed[at : at + _BATCH]
         ]
 
 
-def _add_tasks(
-    session: psycopg.Connection, run_id: int, window: Window, clients: Sequence[int]
-) -> None:
+def _claim(session: psycopg.Connection, run: Run, clients: Sequence[int]) -> list[Task]:
     session.execute(
-        "insert into sync.fetches (run_id, client_id, window_from, window_to, endpoint)"
-        " select %s, client_id, %s, %s, 'operations' from unnest(%s::bigint[]) as client_id"
-        " on conflict do nothing",
-        (run_id, window.first, window.last, list(clients)),
+        "insert into sync.fetches (run_id, client_id)"
+        " select %s, client_id from unnest(%s::bigint[]) as client_id on conflict do nothing",
+        (run.run_id, list(clients)),
     )
-
-
-def _versions(session: psycopg.Connection, clients: Sequence[int]) -> dict[int, tuple[int, int]]:
-    rows = session.execute(
-        "select client_id, version, source_total from sync.client_state"
-        " where endpoint = 'operations' and client_id = any(%s)",
-        (list(clients),),
-    )
-    return {client: (version, total) for client, version, total in rows.fetchall()}
+    return tasks.claim_tasks(session, run, after=None, most=len(clients))
 
 
 def _copy_all(session: psycopg.Connection, statement: str, batch: Batch) -> None:

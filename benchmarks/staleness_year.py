@@ -137,7 +137,7 @@ def _run_of(session: Session, source: _Source, schedule: Schedule, day: int) -> 
             copy.write_row((client, version, _fingerprint(version), 0, read_at))
     values = {
         "run_id": run.run_id,
-        "endpoint": source.endpoint,
+        "feed": source.endpoint,
         "first": window.first,
         "last": window.last,
     }

@@ -116,7 +116,13 @@ class Settings(BaseSettings):
     password: SecretStr | None = Field(None, description="Password of ManagerLogin")
     api_format: Literal["json", "xml"] = Field("json", description="Format on the wire")
     page_length: int = Field(500, ge=1, le=10_000, description="Rows asked for per page")
-    concurrency: int = Field(16, ge=1, le=512, description="Readings in flight at once")
+    concurrency: int = Field(
+        16, ge=1, le=512, description="Readings in flight at once, of each reader"
+    )
+    readers: int = Field(1, ge=1, le=64, description="Reading steps of a run")
+    executor: Literal["in_process", "multiprocess"] = Field(
+        "in_process", description="What runs the steps of a sync"
+    )
     max_rps: float | None = Field(None, gt=0, description="Requests per second at most; none")
     timeout: float = Field(90.0, gt=0, description="Seconds to wait for one whole answer")
     max_answer_mb: int = Field(

@@ -33,7 +33,6 @@ class Endpoint(Generic[RequestT, ResponseT]):
     header_fields: what the answer tells beside its rows, kept as the page's header where present.
     optional_header_fields: lists that are kept only when filled.
     required: the request's fields without which a call would ask for or change the wrong thing.
-    date_filter: the request's fields that bound the moment; None when there is no such filter.
     repeatable: asking twice changes nothing, so a call of unknown outcome may be sent again.
     contract: the XML namespace of the request.
     transient_codes: ErrorCodes that carry raw server text, which may tell of a time-out.
@@ -53,7 +52,6 @@ class Endpoint(Generic[RequestT, ResponseT]):
     client_field: str | None = None
     header_fields: tuple[str, ...] = ()
     optional_header_fields: tuple[str, ...] = ()
-    date_filter: tuple[str, str] | None = None
     repeatable: bool = True
     contract: str = REQUEST_CONTRACT
     transient_codes: frozenset[int] = frozenset({3, 10, 25, 500})
@@ -80,7 +78,6 @@ CLIENT_INFO_PERIOD = Endpoint(
     rows_may_be_null=True,
     key_fields=("Client", "Card"),
     moment_field="RegDate",
-    date_filter=("BegDate", "EndDate"),
 )
 
 OPERATION_HISTORY = Endpoint(
@@ -96,7 +93,6 @@ OPERATION_HISTORY = Endpoint(
     total_field="Rows",
     client_field="Client",
     header_fields=("Client", "Phone", "Card"),
-    date_filter=None,
 )
 
 LEADS_PAGING_INFO = Endpoint(
@@ -110,7 +106,6 @@ LEADS_PAGING_INFO = Endpoint(
     key_fields=("Leads",),
     moment_field="ProcTime",
     total_field="TotalRows",
-    date_filter=("BegDate", "EndDate"),
 )
 
 CLIENT_FAVORITE_DATA_INFO = Endpoint(
@@ -140,7 +135,6 @@ CLIENT_FAVORITE_DATA_INFO = Endpoint(
         "GroupFavorites",
     ),
     optional_header_fields=("ListFavorites",),
-    date_filter=("BegDate", "EndDate"),
 )
 
 # The goods of one offer, asked for by ClientFavoriteId; TotalRows counts the offers, not these.

@@ -16,15 +16,17 @@ TaskStatus = Literal["done", "unproven", "failed"]
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to read in a run: a client, or a registration day (then client_id is 0).
+    """One thing to read in a run: a client, or a registration day; the other one is None.
 
-    is_whole: read everything, though it may look unchanged. source_total and the digests are the
-    last proven state, None before the first reading; version counts its published changes.
-    has_bad_rows: rows of the client lie in quarantine.
+    task_id: its row of the ledger; 0 for a reading that is on none. is_whole: read everything,
+    though it may look unchanged. source_total and the digests are the last proven state, None
+    before the first reading; version counts its published changes. has_bad_rows: rows of the
+    client lie in quarantine.
     """
 
-    client_id: int
-    day: date
+    client_id: int | None = None
+    day: date | None = None
+    task_id: int = 0
     is_whole: bool = False
     version: int = 0
     source_total: int | None = None
@@ -32,6 +34,9 @@ class Task:
     head: bytes | None = None
     header_digest: bytes | None = None
     has_bad_rows: bool = False
+
+    def __str__(self) -> str:
+        return str(self.day) if self.client_id is None else f"client {self.client_id}"
 
 
 @dataclass(frozen=True)
@@ -55,14 +60,19 @@ class ClientRows:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that does not fit: kept as it came, for sync.quarantine."""
+    """A row that does not fit: kept as it came, for sync.quarantine.
+
+    client_id: None where the row names no client. day: the registration day that was polled; None
+    for a feed that is read by client. context: what else the row belongs to: an offer, the header.
+    """
 
     table: str
-    client_id: int
+    client_id: int | None
     digest: bytes
     reason: str
     raw: str
     context: str = ""
+    day: date | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class Landing:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one assignment ended. For `done`, the state to remember once it is published."""
+    """How one task ended. For `done`, the state to remember once it is published."""
 
     task: Task
     status: TaskStatus

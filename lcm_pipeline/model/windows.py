@@ -30,3 +30,11 @@ class Window:
     def has_ended(self, now: datetime, zone: ZoneInfo) -> bool:
         """Whether the last day is over in the programme's time zone; `now` is aware."""
         return now >= datetime.combine(self.last + timedelta(days=1), time(), zone)
+
+    def fresh_from(self, now: datetime, zone: ZoneInfo) -> datetime:
+        """The moment from which on a reading tells enough of the window, as of `now` (aware).
+
+        That is the end of the last day; while that is to come, or is today, the beginning of today.
+        """
+        ended = datetime.combine(self.last + timedelta(days=1), time(), zone)
+        return min(ended, datetime.combine(now.astimezone(zone).date(), time(), zone))

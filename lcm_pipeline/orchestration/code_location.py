@@ -6,6 +6,7 @@ from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.assets.profile_updates import profile_updates
 from lcm_pipeline.orchestration.checks import CHECKS
+from lcm_pipeline.orchestration.executors import executor_of
 from lcm_pipeline.orchestration.jobs import (
     forget_old_runs,
     push_profiles,
@@ -16,12 +17,13 @@ from lcm_pipeline.orchestration.jobs import (
 from lcm_pipeline.orchestration.resources import SyncSession, sync_session
 from lcm_pipeline.orchestration.schedules import SCHEDULES
 from lcm_pipeline.orchestration.sensors import SENSORS
+from lcm_pipeline.settings import load_settings
 
 
 def build_definitions(
     sync: SyncSession | dg.ResourceDefinition = sync_session,
 ) -> dg.Definitions:
-    """The code location. One process per run: a step costs 0.2 s in it, and 9 s outside.
+    """The code location. With one process per run a step costs 0.2 s, and 9 s outside of it.
 
     sync: a session that is open already, for a run in the process of its owner.
     """
@@ -38,5 +40,10 @@ def build_definitions(
         schedules=SCHEDULES,
         sensors=SENSORS,
         resources={"sync": sync},
-        executor=dg.in_process_executor,
+        executor=executor_of(load_settings()),
     )
+
+
+def sync_days_job() -> dg.JobDefinition:
+    """The job that `lcm sync` runs, for executors whose processes load it by this name."""
+    return build_definitions().resolve_job_def(sync_days.name)

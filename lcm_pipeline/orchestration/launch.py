@@ -2,23 +2,25 @@
 
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from lcm_pipeline.feeds import feed_named
+from lcm_pipeline.feeds import FEEDS, feed_named
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.orchestration.code_location import build_definitions
+from lcm_pipeline.orchestration.code_location import build_definitions, sync_days_job
+from lcm_pipeline.orchestration.executors import IN_PROCESS
+from lcm_pipeline.orchestration.following import following
 from lcm_pipeline.orchestration.instance import (
     DagsterStorageError,
     dagster_instance,
     instance_home,
     instance_variables,
 )
-from lcm_pipeline.orchestration.local_runs import fail_dead_runs, local_run_id
+from lcm_pipeline.orchestration.local_runs import PROCESS_TAG, fail_dead_runs, local_run_id
 from lcm_pipeline.orchestration.partitions import WindowError, tags_for
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.orchestration.retention import forget_old_runs
@@ -61,21 +63,21 @@ def materialize_window(
     progress: Progress,
     feeds: Sequence[str] | None = None,
 ) -> list[SyncReport]:
-    """Sync days through Dagster: one run in this process, all feeds or some, then the checks.
+    """Sync days through Dagster: one run, all feeds or some, then the checks and the marts.
 
     Raises the engine's own error, WindowError, DagsterStorageError, ChecksFailedError or
     RunFailedError. A feed that fails does not keep the other ones from being read.
     """
     tags = tags_for(window)
     home = instance_home(settings)
-    with (
-        closing(SyncSession(SyncEngine(settings, warehouse, progress))) as session,
-        dagster_instance(settings) as instance,
-    ):
+    engine = SyncEngine(settings, warehouse, progress)
+    with dagster_instance(settings) as instance:
         fail_dead_runs(instance, home)
-        with local_run_id(home) as run_id:
+        with local_run_id(home) as run_id, closing(SyncSession(engine)) as session:
+            if settings.executor != IN_PROCESS:
+                return run_with_executor(instance, engine, window, process=run_id, feeds=feeds)
             run_in_process(instance, session, tags, run_id=run_id, feeds=feeds)
-        return session.reports
+            return session.reports
 
 
 def run_in_process(
@@ -89,9 +91,7 @@ def run_in_process(
     """One run of the job sync_days with this session, then housekeeping; raises what failed."""
     job = build_definitions(session).resolve_job_def("sync_days")
     try:
-        with warnings.catch_warnings():
-            # Dagster's, when it notes the answer of a check on Python 3.12 and newer.
-            warnings.filterwarnings("ignore", message=r"datetime\.datetime\.utcfromtimestamp")
+        with _expected_warnings():
             result = job.execute_in_process(
                 run_config=_QUIET,
                 instance=instance,
@@ -103,7 +103,40 @@ def run_in_process(
     except dg.DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
     forget_old_runs(instance, now=datetime.now(UTC))
-    _raise_what_failed(result, session)
+    _raise_what_failed(result, session.reports, session.errors)
+
+
+def run_with_executor(
+    instance: dg.DagsterInstance,
+    engine: SyncEngine,
+    window: Window,
+    *,
+    process: str,
+    feeds: Sequence[str] | None = None,
+) -> list[SyncReport]:
+    """One run of the job sync_days whose steps run in other processes; raises what failed.
+
+    process: names the process of this command on the run, see `local_runs`. What the run did is
+    taken from the warehouse.
+    """
+    began = datetime.now(UTC)
+    synced = [feed for feed in FEEDS if feeds is None or feed.name in feeds]
+    command_id = engine.begin_command(synced, window)
+    try:
+        with _expected_warnings(), following(engine, command_id):
+            result = dg.execute_job(
+                dg.reconstructable(sync_days_job),
+                instance=instance,
+                run_config=_QUIET,
+                tags={**tags_for(window), "dagster/max_retries": "0", PROCESS_TAG: process},
+                asset_selection=_selection(feeds),
+            )
+    except dg.DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None
+    forget_old_runs(instance, now=datetime.now(UTC))
+    reports = engine.reports(command_id, window, since=began)
+    _raise_what_failed(result, reports, ())
+    return reports
 
 
 def ui_command(settings: Settings, port: int) -> tuple[list[str], dict[str, str]]:
@@ -126,11 +159,23 @@ def _selection(feeds: Sequence[str] | None) -> list[dg.AssetKey] | None:
     return [dg.AssetKey(name) for feed in feeds for name in feed_named(feed).assets]
 
 
-def _raise_what_failed(result: dg.ExecuteInProcessResult, session: SyncSession) -> None:
-    if any(isinstance(error, dg.DagsterExecutionInterruptedError) for error in session.errors):
+@contextmanager
+def _expected_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # Dagster's, when it notes the result of a check on Python 3.12 and newer.
+        warnings.filterwarnings("ignore", message=r"datetime\.datetime\.utcfromtimestamp")
+        yield
+
+
+def _raise_what_failed(
+    result: dg.ExecuteInProcessResult | dg.JobExecutionResult,
+    reports: list[SyncReport],
+    errors: Sequence[BaseException],
+) -> None:
+    if any(isinstance(error, dg.DagsterExecutionInterruptedError) for error in errors):
         raise KeyboardInterrupt
-    if session.errors:
-        first, *others = session.errors
+    if errors:
+        first, *others = errors
         for other in others:
             first.add_note(f"also failed: {other}")
         raise first
@@ -140,9 +185,7 @@ def _raise_what_failed(result: dg.ExecuteInProcessResult, session: SyncSession) 
         if not answer.passed and answer.severity == dg.AssetCheckSeverity.ERROR
     ]
     if wrong:
-        raise ChecksFailedError(
-            "The warehouse does not add up: " + "; ".join(wrong), session.reports
-        )
+        raise ChecksFailedError("The warehouse does not add up: " + "; ".join(wrong), reports)
     if not result.success:
         failures = [event for event in result.all_events if event.is_step_failure]
         raise RunFailedError(

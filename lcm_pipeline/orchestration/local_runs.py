@@ -13,6 +13,8 @@ from uuid import uuid4
 
 import dagster as dg
 
+# On a run whose steps are in other processes: the id under which its own process holds a lock.
+PROCESS_TAG = "lcm/process"
 _FOLDER = "running"
 
 
@@ -39,8 +41,11 @@ def fail_dead_runs(instance: dg.DagsterInstance, home: Path) -> int:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            run = instance.get_run_by_id(path.name)
-            if run is not None and not run.is_finished:
+            own = instance.get_run_by_id(path.name)
+            tagged = dg.RunsFilter(tags={PROCESS_TAG: path.name})
+            for run in [own] if own else instance.get_runs(tagged, limit=1):
+                if run.is_finished:
+                    continue
                 instance.report_run_failed(
                     run, "The process of the run was killed. What it read is kept: run it again."
                 )

@@ -8,7 +8,7 @@ import dagster as dg
 from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.texts import shown, shown_names
 from lcm_pipeline.orchestration.resources import SyncSession
-from lcm_pipeline.sync.report import SyncReport
+from lcm_pipeline.sync.report import ReaderReport, SyncReport
 from lcm_pipeline.warehouse.outbox.pushes import PushReport
 from lcm_pipeline.warehouse.outbox.state import OutboxState
 
@@ -18,15 +18,25 @@ _LONGEST_REASON = 500
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#!|<>&~])")
 
 
-def described(session: SyncSession, report: SyncReport, asset: str) -> dg.MaterializeResult[None]:
-    """The result of an asset of a feed: what was done, and a few rows of the window's days."""
+def described(
+    session: SyncSession, report: SyncReport, asset: str
+) -> dict[str, dg.MetadataValue[Any]]:
+    """The metadata of an asset of a feed: what was done, and a few rows of the window's days."""
     feed = feed_named(report.feed)
     rows = session.preview(feed.table_of(asset), report.window).map(_as_cell)
     preview = rows.to_markdown(index=False) if len(rows) else "No rows on these days."
-    return dg.MaterializeResult(
-        asset_key=asset,
-        metadata={**_counts(report, feed.unit), "preview": dg.MetadataValue.md(preview)},
-    )
+    return {**_counts(report, feed.unit), "preview": dg.MetadataValue.md(preview)}
+
+
+def read_metadata(report: ReaderReport) -> dict[str, dg.MetadataValue[Any]]:
+    """What one reader of a run has done."""
+    unit = feed_named(report.feed).unit
+    return {
+        f"{unit}s": dg.MetadataValue.int(report.tasks),
+        "requests": dg.MetadataValue.int(report.requests),
+        "rows read": dg.MetadataValue.int(report.rows),
+        "seconds waited": dg.MetadataValue.float(round(report.waited_seconds, 1)),
+    }
 
 
 def pushed(report: PushReport) -> dg.AssetMaterialization:
@@ -73,7 +83,7 @@ def _stuck_sentence(count: int) -> str:
     )
 
 
-def _counts(report: SyncReport, unit: str) -> dict[str, dg.MetadataValue]:
+def _counts(report: SyncReport, unit: str) -> dict[str, dg.MetadataValue[Any]]:
     counts = {
         "rows read": report.rows_read,
         "rows written": report.rows_written,

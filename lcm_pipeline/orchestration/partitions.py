@@ -40,7 +40,9 @@ FRESH_BY_MORNING = dg.FreshnessPolicy.cron(
 )
 
 
-def window_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Window:
+def window_of(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext,
+) -> Window:
     """The days that the run is for; yesterday for a check that is run on its own."""
     tags = context.run.tags
     yesterday = DAYS.get_last_partition_key()

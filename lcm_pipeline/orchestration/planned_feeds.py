@@ -1,20 +1,40 @@
-"""What a run is going to do: which feeds of clients have a step in it.
+"""What a Dagster run is going to do: which feeds have a step in it, and where the steps run.
 
-They are read together, see `sync.concurrency`. Where each step runs in a process
-of its own, none may begin what another one will do, so there each reads its feed alone.
+Feeds of clients whose steps run in one process are read together, see `sync.concurrency`. Where
+each step runs in a process of its own, none may begin what another one will do, so there each reads
+its feed alone.
 """
+
+from dataclasses import dataclass
 
 import dagster as dg
 
-from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
+from lcm_pipeline.feeds import FEEDS, Feed
 
 _IN_ONE_PROCESS = ("in_process", "execute_in_process_executor")
 
 
-def planned_feeds(context: dg.AssetExecutionContext) -> list[Feed]:
-    """The feeds that steps of this run sync in this process, in the order of their reading."""
-    job = context.job_def
-    if job.executor_def.name not in _IN_ONE_PROCESS:
-        return []
-    steps = context.run.step_keys_to_execute or job.graph.node_dict
-    return [feed for feed in CLIENT_FEEDS if feed.step in steps]
+@dataclass(frozen=True)
+class Plan:
+    """The feeds of a run, in the order of their reading, and whether one process syncs them all."""
+
+    feeds: tuple[Feed, ...]
+    is_in_one_process: bool
+
+    @property
+    def together(self) -> list[Feed]:
+        """The feeds of clients that this process begins with at once."""
+        return [feed for feed in self.feeds if not feed.is_by_day] if self.is_in_one_process else []
+
+
+def plan_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Plan:
+    """The plan of the run that a step belongs to; the same for each of its steps."""
+    nodes = context.job_def.graph.node_dict
+    selected = context.run.asset_selection
+    feeds = [
+        feed
+        for feed in FEEDS
+        if feed.step in nodes
+        and (selected is None or any(dg.AssetKey(name) in selected for name in feed.assets))
+    ]
+    return Plan(tuple(feeds), context.job_def.executor_def.name in _IN_ONE_PROCESS)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.windows import Window
+from lcm_pipeline.orchestration.planned_feeds import Plan
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.concurrency import ConcurrentSync
 from lcm_pipeline.sync.engine import SyncEngine
@@ -40,6 +41,7 @@ class SyncSession:
     reports: list[SyncReport] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
     _begun: list[ConcurrentSync] = field(default_factory=list, init=False, repr=False)
+    _commands: dict[Window, int] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def warehouse(self) -> Warehouse:
@@ -51,32 +53,39 @@ class SyncSession:
         """What the database says of its columns, asked once in a run."""
         return describe(self.warehouse)
 
-    def sync_feed(self, feed: Feed, window: Window, planned: Sequence[Feed]) -> SyncReport:
-        """Sync a feed, and begin with the feeds of clients that this run has planned.
+    def sync_feed(self, feed: Feed, window: Window, plan: Plan) -> SyncReport:
+        """Sync a feed, and begin with the feeds of clients that this process will sync.
 
         Their own steps then only wait for what is left, and do so in any order.
         """
+        command = self.command_id(plan, window)
         if not feed.is_by_day:
-            return self._remember(lambda: self._take(feed, window, planned))
-        report = self._remember(lambda: self.engine.sync(feed, window))
-        if planned:
-            self._begin(planned, window)
+            return self._remember(lambda: self._take(feed, window, plan, command))
+        report = self._remember(lambda: self.engine.sync(feed, window, command_id=command))
+        if plan.together:
+            self._begin(plan.together, window, command)
         return report
+
+    def command_id(self, plan: Plan, window: Window) -> int:
+        """The command that the run belongs to: an unfinished one of the same feeds and window."""
+        if window not in self._commands:
+            self._commands[window] = self.engine.begin_command(plan.feeds, window)
+        return self._commands[window]
 
     def close(self) -> None:
         """Break off what no step has waited for."""
         while self._begun:
             self._begun.pop().close()
 
-    def _take(self, feed: Feed, window: Window, planned: Sequence[Feed]) -> SyncReport:
+    def _take(self, feed: Feed, window: Window, plan: Plan, command_id: int) -> SyncReport:
         for together in self._begun:
             if together.takes(feed, window):
                 return together.report(feed)
-        others = [other for other in planned if other is not feed]
-        return self._begin([feed, *others], window).report(feed)
+        others = [other for other in plan.together if other is not feed]
+        return self._begin([feed, *others], window, command_id).report(feed)
 
-    def _begin(self, feeds: Sequence[Feed], window: Window) -> ConcurrentSync:
-        together = self.engine.begin(feeds, window)
+    def _begin(self, feeds: Sequence[Feed], window: Window, command_id: int) -> ConcurrentSync:
+        together = self.engine.begin(feeds, window, command_id=command_id)
         self._begun.append(together)
         return together
 

@@ -1,4 +1,4 @@
-"""Reading one client of a feed: from an assignment on the ledger to an outcome for staging."""
+"""Reading one client of a feed: from a task of the ledger to an outcome for staging."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,20 +28,21 @@ _GOODS_AT_ONCE = 8
 
 
 async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
-    """Read one client; raises Unproven or what the API raises."""
+    """Read one client; raises UnprovenReadingError or what the API raises."""
+    client_id = task.client_id
+    assert client_id is not None and feed.land is not None  # noqa: S101 - a feed of clients
     read_at = datetime.now(UTC)
-    reading = await _read(source, feed, task)
-    details = await _read_details(source, task, reading) if feed.details else {}
+    reading = await _read(source, feed, client_id, task)
+    details = await _read_details(source, client_id, task, reading) if feed.details else {}
     header = reading.header
     if header is not None and not holds_any(header, feed.header_members):
         # It tells nothing that is kept, so what is known of an earlier one stays.
         header = None
     digest = _digest(header)
     has_header = digest is not None and digest != task.header_digest
-    assert feed.land is not None  # noqa: S101 - every feed of clients lands rows
     landing = feed.land(
         ClientRows(
-            task.client_id,
+            client_id,
             reading.rows,
             source.zone,
             source.window.last,
@@ -68,9 +69,9 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
     )
 
 
-async def _read(source: Source, feed: Feed, task: Task) -> Reading:
+async def _read(source: Source, feed: Feed, client_id: int, task: Task) -> Reading:
     async def fetch(ask: Ask) -> Page:
-        return await read_page(source.api, feed.endpoint, task.client_id, ask)
+        return await read_page(source.api, feed.endpoint, client_id, ask)
 
     requests = prove_reading(
         length=source.page_length,
@@ -90,7 +91,7 @@ def _known(task: Task) -> Known | None:
 
 
 async def _read_details(
-    source: Source, task: Task, reading: Reading
+    source: Source, client_id: int, task: Task, reading: Reading
 ) -> dict[int, tuple[SourceRow, ...]]:
     """Read the goods of each offer that is new or changed, or of all when the audit asks."""
     before = {entry.digest for entry in unpack_head(task.head)}
@@ -100,7 +101,7 @@ async def _read_details(
     to_ask = [favourite_id for favourite_id in ids if favourite_id not in told]
 
     async def read_goods(favourite_id: int) -> tuple[SourceRow, ...]:
-        return await _read_goods(source, task.client_id, favourite_id)
+        return await _read_goods(source, client_id, favourite_id)
 
     read = await fetch_together(to_ask, read_goods, at_once=_GOODS_AT_ONCE)
     asked = dict(zip(to_ask, read, strict=True))

@@ -1,33 +1,34 @@
 """The engine: brings feeds of one window from the API into the warehouse, exactly.
 
 It decides what a run has to read: the roster's clients, or registration days; `run` does the rest.
+A run can be synced in one go, or by its three verbs, each in a process of its own.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
+from typing import TypeVar
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.feeds import REGISTRATIONS, Feed
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
-from lcm_pipeline.sync import roster as days
+from lcm_pipeline.sync import roster
 from lcm_pipeline.sync.concurrency import ConcurrentSync, Settle
 from lcm_pipeline.sync.context import OpenApi, RunContext, open_run_context
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
-from lcm_pipeline.sync.report import SyncReport
-from lcm_pipeline.sync.roster import schedule_of
-from lcm_pipeline.sync.run import SyncRun
+from lcm_pipeline.sync.report import ReaderReport, SyncReport
+from lcm_pipeline.sync.run import AddTasks, SyncRun, report_of
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.ingest import state, tasks
-from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError, acquire_run
+from lcm_pipeline.warehouse.ingest import runs, state, tasks
+from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
-AddTasks = Callable[[Session, Run], int]
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -36,35 +37,66 @@ class SyncEngine:
 
     They raise SyncError when the run stopped, psycopg.Error when the warehouse failed for good.
     open_api: makes the client of the API; another one may wait less between attempts.
+
+    command_id, of any call: the command that it is a part of, see `begin_command`. What an
+    unfinished command has published is not read again; the call returns what was done then.
     """
 
     settings: Settings
     warehouse: Warehouse
     progress: Progress = field(default_factory=LoggedProgress)
     open_api: OpenApi = LoyaltyApi.from_settings
-    # Days that this engine has asked for: those that came to nothing are left to the next one.
+    # Days that this engine has polled: those that came to nothing are left to the next one.
     _polled: set[date] = field(default_factory=set, init=False, repr=False, compare=False)
 
-    def sync(self, feed: Feed, window: Window) -> SyncReport:
+    def begin_command(self, feeds: Sequence[Feed], window: Window) -> int:
+        """Go on with the unfinished command of these feeds and this window, or begin one."""
+        names = [feed.name for feed in feeds]
+        with ReconnectingSession(self.warehouse, "lcm sync") as reconnecting:
+            return reconnecting.run(lambda s: runs.begin_command(s, names, window))
+
+    def reports(self, command_id: int, window: Window, *, since: datetime) -> list[SyncReport]:
+        """What a command has done, feed by feed, as the warehouse knows it.
+
+        since: when this call of the command began (aware); the seconds of its runs count from then.
+        """
+        with ReconnectingSession(self.warehouse, "lcm sync") as reconnecting:
+            found = reconnecting.run(lambda s: runs.runs_of_command(s, command_id, window))
+            return [
+                report_of(
+                    run,
+                    reconnecting.run(partial(runs.read_counts, run=run)),
+                    max(0.0, (ended - max(since, started)).total_seconds()),
+                )
+                for run, started, ended in found
+            ]
+
+    def progress_of(self, command_id: int) -> list[tuple[str, int, int]]:
+        """How far the runs of a command are: feed, tasks, tasks that are read."""
+        with self.warehouse.connect(autocommit=True, application_name="lcm progress") as session:
+            return runs.progress_of_command(session, command_id)
+
+    def sync(self, feed: Feed, window: Window, *, command_id: int | None = None) -> SyncReport:
         """Sync a feed for a window.
 
         The roster: poll the window, the look-back, and the days that were never polled. Any other
         feed: read every client registered by the end of the window.
         """
         if feed.is_by_day:
-            to_poll = self._days(window, only_missing=False)
-            return self._alone(partial(self._poll, window, to_poll))
-        return self._alone(partial(self._sync_clients, feed, window))
+            return self._alone(partial(self._poll, window, command_id=command_id))
+        return self._alone(partial(self._sync_clients, feed, window, command_id))
 
-    def begin(self, feeds: Sequence[Feed], window: Window) -> ConcurrentSync:
-        """Begin to sync feeds of clients, each as above, all in the places of one; in a thread."""
+    def begin(
+        self, feeds: Sequence[Feed], window: Window, *, command_id: int | None = None
+    ) -> ConcurrentSync:
+        """Begin to sync feeds of clients, each as above, all in the slots of one; in a thread."""
 
         async def sync_all(settle: Settle) -> None:
             async with open_run_context(self.settings, self.open_api) as shared:
-                await self._poll_missing(window, shared)
+                await self._poll_missing(window, shared, command_id)
                 syncing = []
                 for feed in feeds:
-                    report = self._sync_registered(feed, window, shared)
+                    report = self._sync_registered(feed, window, shared, command_id)
                     syncing.append(asyncio.ensure_future(settle(feed, report)))
                     shared = shared.for_next_feed()
                 # Else the first that is cancelled would end it, and the others lose their loop.
@@ -72,72 +104,193 @@ class SyncEngine:
 
         return ConcurrentSync(feeds, window, sync_all)
 
+    def start(self, feed: Feed, window: Window, *, command_id: int | None = None) -> None:
+        """The first verb: begin a run of a feed of clients, with its tasks, and leave it.
+
+        Nothing is begun where the command has published the feed already.
+        """
+
+        async def start(shared: RunContext) -> None:
+            await self._poll_missing(window, shared, command_id)
+            with self._session_for(feed) as reconnecting:
+                if self._find_published(reconnecting, feed, window, command_id) is not None:
+                    return
+                run = runs.begin_run(reconnecting, feed.name, window, command_id)
+                work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
+                await work.start(self._add_client_tasks)
+                runs.leave_run(reconnecting, run)
+
+        self._alone(start)
+
+    def read(self, feed: Feed, window: Window) -> ReaderReport:
+        """The second verb, for any number of processes: read what nobody else reads.
+
+        Returns when no task of the run is left, its own or another reader's.
+        """
+
+        async def read(shared: RunContext) -> ReaderReport:
+            with self._session_for(feed) as reconnecting:
+                run = runs.join_run(reconnecting, feed.name, window)
+                if run is None:
+                    return ReaderReport(feed.name, window)
+                work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
+                try:
+                    await work.read()
+                except RunLostError as lost:
+                    if lost.status != "published":
+                        raise SyncError(str(lost)) from lost
+                else:
+                    runs.leave_run(reconnecting, run)
+                return work.reader_report()
+
+        return self._alone(read)
+
+    def publish(self, feed: Feed, window: Window, *, command_id: int | None = None) -> SyncReport:
+        """The third verb: publish what was read, and read what is left of it."""
+
+        async def publish(shared: RunContext) -> SyncReport:
+            with self._session_for(feed) as reconnecting:
+                run = runs.join_run(reconnecting, feed.name, window)
+                if run is None:
+                    report = self._find_published(reconnecting, feed, window, command_id)
+                    if report is None:
+                        raise SyncError(
+                            f"{feed.name}: nothing was begun for {window}, or another process has"
+                            " published it: run the same command again"
+                        )
+                    return report
+                work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
+                try:
+                    await work.read()
+                    await work.publish(command_id)
+                except RunLostError as lost:
+                    raise SyncError(str(lost)) from lost
+                return await work.report()
+
+        return self._alone(publish)
+
     def read_again(self, feed: Feed, window: Window, client_ids: Sequence[int]) -> SyncReport:
         """Read some clients of a feed in full, whatever is known of them, and nobody else."""
 
-        def add_tasks(session: Session, run: Run) -> int:
-            return tasks.add_tasks_again(session, run, client_ids)
+        def add_tasks(session: Session, run: Run) -> None:
+            tasks.add_tasks_again(session, run, client_ids)
 
-        return self._alone(partial(self._sync, feed, window, add_tasks))
+        return self._alone(partial(self._sync, feed, window, add_tasks, None))
 
-    def _alone(self, sync: Callable[[RunContext], Awaitable[SyncReport]]) -> SyncReport:
-        async def run() -> SyncReport:
+    def _alone(self, work: Callable[[RunContext], Awaitable[ResultT]]) -> ResultT:
+        async def run() -> ResultT:
             async with open_run_context(self.settings, self.open_api) as shared:
-                return await sync(shared)
+                return await work(shared)
 
         return asyncio.run(run())
 
-    async def _sync_clients(self, feed: Feed, window: Window, shared: RunContext) -> SyncReport:
-        await self._poll_missing(window, shared)
-        return await self._sync_registered(feed, window, shared)
+    async def _sync_clients(
+        self, feed: Feed, window: Window, command_id: int | None, shared: RunContext
+    ) -> SyncReport:
+        await self._poll_missing(window, shared, command_id)
+        return await self._sync_registered(feed, window, shared, command_id)
 
-    async def _sync_registered(self, feed: Feed, window: Window, shared: RunContext) -> SyncReport:
-        schedule = schedule_of(self.settings)
+    async def _sync_registered(
+        self, feed: Feed, window: Window, shared: RunContext, command_id: int | None
+    ) -> SyncReport:
+        return await self._sync(feed, window, self._add_client_tasks, command_id, shared)
 
-        def add_tasks(session: Session, run: Run) -> int:
-            return tasks.add_client_tasks(session, run, schedule)
+    def _add_client_tasks(self, session: Session, run: Run) -> None:
+        tasks.add_client_tasks(session, run, roster.schedule_of(self.settings))
 
-        return await self._sync(feed, window, add_tasks, shared)
-
-    async def _poll_missing(self, window: Window, shared: RunContext) -> None:
+    async def _poll_missing(
+        self, window: Window, shared: RunContext, command_id: int | None
+    ) -> None:
         """Poll the days that were never polled; those that come to nothing stay pending."""
-        missing = await run_in_thread(partial(self._days, window, only_missing=True))
-        if to_poll := [day for day in missing if day not in self._polled]:
-            await self._poll(window, to_poll, shared)
+        missing = await run_in_thread(partial(self._missing_days, window, command_id))
+        if missing:
+            await self._poll(window, shared, days=missing)
+
+    def _missing_days(self, window: Window, command_id: int | None) -> list[date]:
+        with self._session_for(REGISTRATIONS) as reconnecting:
+            if self._find_published(reconnecting, REGISTRATIONS, window, command_id) is not None:
+                return []
+            begins, polled, _ = self._known_days(reconnecting, window)
+        missing = roster.missing_days(begins, window, polled)
+        return [day for day in missing if day not in self._polled]
 
     async def _poll(
-        self, window: Window, to_poll: Sequence[date], shared: RunContext
+        self,
+        window: Window,
+        shared: RunContext,
+        *,
+        days: Sequence[date] | None = None,
+        command_id: int | None = None,
     ) -> SyncReport:
-        def add_tasks(session: Session, run: Run) -> int:
-            return tasks.add_day_tasks(session, run, to_poll)
+        """Poll some days; those that a sync of the roster polls, when they are not given."""
+        if days is None:
+            days = await run_in_thread(partial(self._days_to_poll, window))
+
+        def add_tasks(session: Session, run: Run) -> None:
+            tasks.add_day_tasks(session, run, days)
 
         unordered = shared.unordered()
-        report = await self._sync(REGISTRATIONS, window, add_tasks, unordered)
-        self._polled.update(to_poll)
+        report = await self._sync(REGISTRATIONS, window, add_tasks, command_id, unordered)
+        self._polled.update(days)
         return report
 
-    def _days(self, window: Window, *, only_missing: bool) -> list[date]:
-        with ReconnectingSession(self.warehouse, "lcm roster") as reconnecting:
-            first_polled = reconnecting.run(state.first_polled_day)
-            begins = days.first_day(self.settings, window, first_polled)
-            polled = reconnecting.run(lambda s: state.polled_days(s, begins, window.last))
-            pending = reconnecting.run(lambda s: state.pending_days(s, begins, window.last))
-        if only_missing:
-            return days.missing_days(begins, window, polled)
-        return days.days_to_poll(begins, window, polled - pending, self.settings)
+    def _days_to_poll(self, window: Window) -> list[date]:
+        with self._session_for(REGISTRATIONS) as reconnecting:
+            begins, polled, pending = self._known_days(reconnecting, window)
+        return roster.days_to_poll(begins, window, polled - pending, self.settings)
+
+    def _known_days(
+        self, reconnecting: ReconnectingSession, window: Window
+    ) -> tuple[date, set[date], set[date]]:
+        """The first day of the roster, the days that were polled, and those that are pending."""
+        begins = roster.first_day(self.settings, window, reconnecting.run(state.first_polled_day))
+        polled = reconnecting.run(lambda s: state.polled_days(s, begins, window.last))
+        pending = reconnecting.run(lambda s: state.pending_days(s, begins, window.last))
+        return begins, polled, pending
 
     async def _sync(
-        self, feed: Feed, window: Window, add_tasks: AddTasks, shared: RunContext
+        self,
+        feed: Feed,
+        window: Window,
+        add_tasks: AddTasks,
+        command_id: int | None,
+        shared: RunContext,
     ) -> SyncReport:
-        with ReconnectingSession(self.warehouse, f"lcm sync {feed.name}") as reconnecting:
+        with self._session_for(feed) as reconnecting:
             try:
-                own = partial(acquire_run, reconnecting, feed.name, window)
-                run = await run_in_thread(own, cancel_session=reconnecting)
+                find = partial(self._find_published, reconnecting, feed, window, command_id)
+                published = await run_in_thread(find, cancel_session=reconnecting)
+                if published is not None:
+                    return published
+                begin = partial(runs.begin_run, reconnecting, feed.name, window, command_id)
+                run = await run_in_thread(begin, cancel_session=reconnecting)
                 work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
-                await work.begin(add_tasks)
-                await work.complete()
-            except RunLostError as taken:
-                raise SyncError(str(taken)) from taken
+                await work.start(add_tasks)
+                await work.read()
+                await work.publish(command_id)
+            except RunLostError as lost:
+                raise SyncError(str(lost)) from lost
             finally:
                 shared.all_dispatched.set()
             return await work.report()
+
+    def _find_published(
+        self,
+        reconnecting: ReconnectingSession,
+        feed: Feed,
+        window: Window,
+        command_id: int | None,
+    ) -> SyncReport | None:
+        """What the command has published of the feed, as a report; None where it has not."""
+        if command_id is None:
+            return None
+        fresh_from = window.fresh_from(datetime.now(UTC), self.settings.zone)
+
+        def find(session: Session) -> SyncReport | None:
+            run = runs.find_published_run(session, command_id, feed.name, window, fresh_from)
+            return None if run is None else report_of(run, runs.read_counts(session, run), 0.0)
+
+        return reconnecting.run(find)
+
+    def _session_for(self, feed: Feed) -> ReconnectingSession:
+        return ReconnectingSession(self.warehouse, f"lcm sync {feed.name}")

@@ -144,12 +144,11 @@ class FanOut:
         if isinstance(error, LoyaltyApiError):
             return str(error)
         frames = "".join(traceback.format_tb(error.__traceback__))
-        of_whom = f"client {task.client_id}" if task.client_id else str(task.day)
         # The text of the error may quote the answer, and so personal data: its name has to do.
         name = type(error).__name__
         if frames not in self._traced:
             self._traced.add(frames)
-            logger.error("%s: unexpected error: %s, raised at\n%s", of_whom, name, frames.rstrip())
+            logger.error("%s: unexpected error: %s, raised at\n%s", task, name, frames.rstrip())
         return f"unexpected error: {name}; see the log"
 
     async def _count_failure(self, error: Exception, reason: str) -> None:

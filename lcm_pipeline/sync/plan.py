@@ -135,7 +135,7 @@ async def _take_sample(settings: Settings, window: Window, days: Sequence[date])
 
 async def _sample_days(source: Source, days: Sequence[date], sample: _Sample) -> list[int]:
     async def read(day: date) -> set[int]:
-        outcome = await read_registration_day(source, REGISTRATIONS, Task(0, day))
+        outcome = await read_registration_day(source, REGISTRATIONS, Task(day=day))
         return {int(str(r[0])) for r in outcome.landing.records.get("clients", ())}
 
     seen = await _ask_each(days, read)

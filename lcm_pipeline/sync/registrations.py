@@ -7,7 +7,7 @@ a null in the place of the rows. A day that takes too long in one piece is asked
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from lcm_pipeline.api.errors import (
     LoyaltyApiError,
@@ -39,9 +39,10 @@ _GATEWAY_TIMED_OUT = (408, 504)
 
 
 async def read_registration_day(source: Source, feed: Feed, task: Task) -> Outcome:
-    """Poll one day; raises Unproven when two looks disagree, or what the API raises."""
+    """Poll one day; raises UnprovenReadingError when two polls disagree, or what the API raises."""
+    assert task.day is not None  # noqa: S101 - a feed that is read by day
     read_at = datetime.now(UTC)
-    day = _Day(source, task)
+    day = _Day(source, task.day)
     look = await day.look()
     digest = fingerprint(look.rows)
     is_doubtful = look.has_null or len(look.rows) < (task.source_total or 0)
@@ -100,14 +101,14 @@ class _Pieces:
 class _Day:
     """One registration day, and the length of the pieces in which it is answered."""
 
-    def __init__(self, source: Source, task: Task) -> None:
+    def __init__(self, source: Source, day: date) -> None:
         self.latest = latest_day(datetime.now(source.zone).date())
         self._source = source
-        self._day = task.day
+        self._day = day
         # In UTC: a day of the programme's zone may have 23 or 25 hours.
-        midnights = (self._day, self._day + timedelta(days=1))
         self._begins, self._ends = (
-            datetime.combine(day, time(), source.zone).astimezone(UTC) for day in midnights
+            datetime.combine(midnight, time(), source.zone).astimezone(UTC)
+            for midnight in (day, day + timedelta(days=1))
         )
         self._pieces = _Pieces(self._ends - self._begins)
 

@@ -1,4 +1,4 @@
-"""What a sync of one feed did, for asset metadata, the command line and exit codes."""
+"""What a sync of one feed did, and one reader of it: for metadata, the command line, exit codes."""
 
 from dataclasses import dataclass
 
@@ -40,3 +40,19 @@ class SyncReport:
     def share_complete(self) -> float:
         """The share of clients that is proven; 1.0 of nobody."""
         return 1.0 - self.pending / self.clients if self.clients else 1.0
+
+
+@dataclass(frozen=True)
+class ReaderReport:
+    """What one process has read of a run.
+
+    tasks: clients, or days. rows: records staged. waited_seconds: spent on waiting for tasks that
+    other readers had.
+    """
+
+    feed: str
+    window: Window
+    requests: int = 0
+    rows: int = 0
+    tasks: int = 0
+    waited_seconds: float = 0.0

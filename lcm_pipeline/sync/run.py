@@ -1,17 +1,20 @@
-"""One run at work: read what is on its ledger, hold it against the source's habits, publish.
+"""One run of a feed in three verbs: start, read, publish.
 
-Rounds: a publish may find that some fetches have to be read again, because staging lost them or
-another run published the client meanwhile; then the round is repeated, a few times.
+Each verb finds all that it needs in the warehouse, so each may be run by another process, and any
+number of processes may read at once: tasks are claimed, see `warehouse.ingest.tasks`. What is
+decided once for a run (how the endpoint pages, whether its pages can be trusted, the fuses) is
+decided when it starts or when it is published.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lcm_pipeline.api.errors import LoyaltyApiError, TransientError
 from lcm_pipeline.api.paging import read_page
@@ -28,31 +31,39 @@ from lcm_pipeline.sync.fan_out import FanOut
 from lcm_pipeline.sync.pages import any_true
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.registrations import read_registration_day
-from lcm_pipeline.sync.report import SyncReport
+from lcm_pipeline.sync.report import ReaderReport, SyncReport
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest import state, tasks
 from lcm_pipeline.warehouse.ingest.publish import PublishRefused, publish
-from lcm_pipeline.warehouse.ingest.runs import Run, end_run, read_counts
+from lcm_pipeline.warehouse.ingest.runs import Run, count_requests, end_run, read_counts
 from lcm_pipeline.warehouse.outbox.push_lock import quiet_seconds, was_pushing
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 ResultT = TypeVar("ResultT")
+AddTasks = Callable[[Session, Run], None]
 
+logger = logging.getLogger(__name__)
+
+# Tasks that are claimed at once: enough to spare the warehouse, whose answer takes milliseconds.
 _CHUNK = 1_000
 _MOST_ROUNDS = 5
 # Clients tried to learn how an endpoint pages, and to check the largest page of a run.
-_MOST_SCOUTS, _MOST_CHECKS = 3, 3
-# A day comes in one answer, however many registered on it: few at once keep memory flat.
+_MOST_PROBES, _MOST_CHECKS = 3, 3
+# A day comes in one response, however many registered on it: few at once keep memory flat.
 _DAYS_AT_ONCE = 4
+# How often a reader looks whether one that still reads has let go of its tasks.
+_WATCH_SECONDS = 0.5
+_FIRST_WAIT_SAID = 5.0
 
 
 @dataclass
 class SyncRun:
-    """One run at work, for the process that owns it.
+    """A run, and the session of this process that is a member of it.
 
-    reconnecting: the session that owns the run.
+    requests, rows, tasks_read: of this process. waited_seconds: spent on waiting for tasks that
+    others read.
     """
 
     settings: Settings
@@ -61,41 +72,75 @@ class SyncRun:
     feed: Feed
     run: Run
     reconnecting: ReconnectingSession
+    waited_seconds: float = field(default=0.0, init=False)
+    requests: int = field(default=0, init=False)
+    rows: int = field(default=0, init=False)
+    tasks_read: int = field(default=0, init=False)
+    _habits: PagingHabits = field(default_factory=PagingHabits, init=False)
     _began: float = field(default_factory=time.monotonic, init=False)
 
-    async def begin(self, add_tasks: Callable[[Session, Run], int]) -> None:
-        """Make the staging tables, and put on the ledger what is to be read."""
-        await self._do(lambda session: tasks.make_staging(session, self.run, self.feed.tables))
-        total = await self._do(lambda session: add_tasks(session, self.run))
-        left = await self._do(
-            lambda session: session.execute(
-                "select count(*) from sync.fetches where run_id = %s and status = 'pending'",
-                (self.run.run_id,),
-            ).fetchone()
-        )
-        self.progress.start(self.feed.name, total, total - (left[0] if left else 0))
+    async def start(self, add_tasks: AddTasks) -> None:
+        """Put on the ledger what is to be read, and learn how the endpoint pages.
 
-    async def complete(self) -> None:
-        """Read and publish until the publish has nothing to read again."""
+        add_tasks: adds the tasks; called again for a run that is resumed, it adds none twice.
+        """
+        await self._do(lambda session: tasks.make_staging(session, self.run, self.feed.tables))
+        await self._do(lambda session: add_tasks(session, self.run))
+        fresh_from = self.run.window.fresh_from(datetime.now(UTC), self.settings.zone)
+        await self._do(lambda session: tasks.reopen_tasks(session, self.run, fresh_from))
+        counts = await self._do(lambda session: tasks.count_tasks(session, self.run))
+        self.progress.start(self.feed.name, counts.tasks, counts.tasks - counts.pending)
+        await self._wait_for_running_push()
+        async with self._open_source() as source:
+            await self._probe_paging(source)
+
+    async def read(self) -> None:
+        """Claim tasks, read and stage them until none is left, those of lost readers included."""
+        await self._wait_for_running_push()
+        async with self._open_source() as source:
+            await self._fan_out(source)
+            began = time.monotonic()
+            is_said = False
+            while other := await self._do(lambda s: tasks.pending_elsewhere(s, self.run)):
+                if not is_said and time.monotonic() - began > _FIRST_WAIT_SAID:
+                    is_said = True
+                    logger.info(
+                        "%s: waiting for %s %ss that another reader has (server process %s)",
+                        self.feed.name, other.tasks, self.feed.unit, other.pid,
+                    )  # fmt: skip
+                await asyncio.sleep(_WATCH_SECONDS)
+                await self._fan_out(source)
+            self.waited_seconds += time.monotonic() - began
+        self.shared.all_dispatched.set()
+
+    async def publish(self, command_id: int | None = None) -> None:
+        """Publish what was proven, and read again what has to be, until nothing is left of that."""
         for round_number in range(1, _MOST_ROUNDS + 1):
-            await self._read_everything()
-            self.shared.all_dispatched.set()
+            async with self._open_source() as source:
+                if await self._verify_largest_page(source):
+                    await self._fan_out(source)
             if await self._publish(partly=round_number == _MOST_ROUNDS) == 0:
                 break
-        await self._end("published")
+            await self.read()
+        await self._end("published", command_id=command_id)
         self.progress.finish(self.feed.name)
 
+    def reader_report(self) -> ReaderReport:
+        """What this process has read."""
+        return ReaderReport(
+            self.feed.name,
+            self.run.window,
+            requests=self.requests,
+            rows=self.rows,
+            tasks=self.tasks_read,
+            waited_seconds=self.waited_seconds,
+        )
+
     async def report(self) -> SyncReport:
-        """What the run did; its seconds are those since it had its turn."""
+        """What the run did; its seconds are those since it had its turn in this process."""
         seconds = time.monotonic() - self._began
         counts = await self._do(lambda session: read_counts(session, self.run))
-        return SyncReport(
-            feed=self.feed.name,
-            window=self.run.window,
-            seconds=seconds,
-            is_resumed=self.run.is_resumed,
-            **{**counts, "unknown_fields": tuple(counts["unknown_fields"])},
-        )
+        return report_of(self.run, counts, seconds)
 
     async def _do(self, work: Callable[[Session], ResultT]) -> ResultT:
         """Do some work in the session of the run, beside the readings of others."""
@@ -103,32 +148,36 @@ class SyncRun:
             partial(self.reconnecting.run, work), cancel_session=self.reconnecting
         )
 
-    async def _end(self, status: str, error: str | None = None) -> None:
-        end = partial(end_run, self.reconnecting, self.run, status, error)
+    async def _end(
+        self, status: str, error: str | None = None, command_id: int | None = None
+    ) -> None:
+        end = partial(end_run, self.reconnecting, self.run, status, error, command_id)
         await run_in_thread(end, cancel_session=self.reconnecting)
 
-    async def _read_everything(self) -> None:
-        settings = self.settings
-        await self._wait_for_running_push()
+    @asynccontextmanager
+    async def _open_source(self) -> AsyncIterator[Source]:
+        """The API as this run sees it; what was sent is counted, and what was learned is stored."""
+        base = await self._do(lambda session: state.read_base(session, self.feed.name))
+        if base is not None:
+            # Trust in single pages is earned anew in each run: the source may have begun to cap.
+            self._habits.base, self._habits.is_base_proven = base, True
         async with self.shared.api.sibling() as api:
-            source = Source(api, self.run.window, settings.zone, settings.page_length)
-            await self._load_paging_habits(source.habits)
+            source = Source(
+                api, self.run.window, self.settings.zone, self.settings.page_length, self._habits
+            )
             try:
-                await self._probe_paging(source)
-                await self._fan_out(source)
-                if await self._verify_largest_page(source):
-                    await self._fan_out(source)
+                yield source
             finally:
                 counts = api.counts
+                self.requests += counts.requests
                 await self._do(
-                    lambda session: state.count_requests(
-                        session, self.run, counts.requests, counts.retries
-                    )
+                    lambda s: count_requests(s, self.run, counts.requests, counts.retries)
                 )
-            await self._store_paging_habits(source.habits)
+            if self._habits.is_base_proven and self._habits.base != base:
+                await self._do(lambda s: state.store_base(s, self.feed.name, self._habits.base))
 
     async def _wait_for_running_push(self) -> None:
-        """A push sends no more once this run has begun, but for what has its turn already.
+        """A push sends no more once this run has begun, but for what it is about to send.
 
         That takes it a moment, and another until what it sent is no more of our rate.
         """
@@ -145,7 +194,7 @@ class SyncRun:
             self._record,
             concurrency,
             self.shared.slots,
-            has_succeeded=await self._has_succeeded(),
+            has_succeeded=await self._do(lambda session: tasks.has_read(session, self.run)),
             on_all_dispatched=self.shared.all_dispatched.set,
             find_others=self._find_others,
         )
@@ -161,7 +210,7 @@ class SyncRun:
         return await read(source, self.feed, task)
 
     async def _find_others(self) -> Sequence[Task]:
-        return await self._do(lambda session: tasks.others_to_ask(session, self.run))
+        return await self._do(lambda session: tasks.other_tasks(session, self.run))
 
     async def _answers_for_clients(self, source: Source) -> bool:
         """Whether the service answers for a client who is known, whatever it says of the days."""
@@ -177,17 +226,6 @@ class SyncRun:
         known = await self._do(state.known_clients)
         return await any_true(is_answered(feed_name, client_id) for feed_name, client_id in known)
 
-    async def _has_succeeded(self) -> bool:
-        """Whether the run read something before: alone, in an earlier round, or before a kill."""
-        found = await self._do(
-            lambda session: session.execute(
-                "select exists (select from sync.fetches where run_id = %s"
-                " and status not in ('pending', 'unproven', 'failed'))",
-                (self.run.run_id,),
-            ).fetchone()
-        )
-        return bool(found and found[0])
-
     async def _probe_paging(self, source: Source) -> None:
         """Read one client alone and trust nothing, to learn how the endpoint counts its rows.
 
@@ -198,17 +236,17 @@ class SyncRun:
             return
         source.distrusts = True
         async with self.shared.slots:
-            for task in await run_in_thread(lambda: next(self._chunks(), ())[:_MOST_SCOUTS]):
+            for task in await run_in_thread(partial(self._claim, None, _MOST_PROBES)):
                 try:
                     outcome = await self._read_task(source, task)
                 except TransientError:
                     break
-                except Exception:  # noqa: BLE001, S112 - it is read again, and then it is told
+                except Exception:  # noqa: BLE001, S112 - it is read again, and reported then
                     continue
                 await run_in_thread(partial(self._record, [outcome]))
                 break
         source.distrusts = False
-        await self._store_paging_habits(source.habits)
+        await self._do(lambda session: tasks.drop_claims(session, self.run))
 
     async def _verify_largest_page(self, source: Source) -> bool:
         """Hold the largest single page against its end; True when some have to be read again.
@@ -221,14 +259,14 @@ class SyncRun:
             return False
         reason = ""
         for _ in range(_MOST_CHECKS):
-            found = await self._do(lambda session: state.largest_single_page(session, self.run))
+            found = await self._do(lambda session: tasks.largest_single_page(session, self.run))
             if found is None or found[1] <= source.habits.trusted_page:
                 source.distrusts = False
                 return False
             client_id, size = found
             base = source.habits.base
             source.distrusts = True
-            alone = Task(client_id, self.run.window.first)
+            alone = Task(client_id)
             try:
                 async with self.shared.slots:
                     outcome = await self._read_task(source, alone)
@@ -238,36 +276,40 @@ class SyncRun:
             except Exception as error:  # noqa: BLE001 - it costs this client alone
                 told = str(error) if isinstance(error, LoyaltyApiError) else type(error).__name__
                 reason = f"its page could not be held against its end: {told}"
-                failed = Outcome(alone, "failed", datetime.now(UTC), error=reason)
-                await self._do(partial(self._put_down, failed))
+                await self._do(partial(self._fail_client, client_id, reason))
                 continue
             if holds:
                 source.distrusts = False
                 return False
             floor = size if source.habits.base == base else 0
-            await self._do(partial(state.read_again, run=self.run, from_page=floor))
+            await self._do(partial(tasks.reopen_pages, run=self.run, from_page=floor))
             return True
         raise SyncError(
             f"the largest pages could not be held against their ends: {reason}. What was read is"
             " kept: run the same command again to go on"
         )
 
-    def _put_down(self, failed: Outcome, session: Session) -> None:
-        tasks.record_outcomes(session, self.run, self.feed.tables, [failed])
+    def _fail_client(self, client_id: int, reason: str, session: Session) -> None:
+        tasks.fail_client(session, self.run, client_id, reason)
 
     def _chunks(self) -> Iterator[Sequence[Task]]:
-        """What is left to read: first what was pending before, then the rest."""
-        for is_priority in (True, False):
-            after: Task | None = None
-            while chunk := self._next_chunk(is_priority, after):
+        """What is left to read and nobody else reads: in order, then what has become free."""
+        after: Task | None = None
+        # With several readers, the last chunk of one is what the others wait for.
+        most = _CHUNK if self.settings.readers == 1 else self.settings.concurrency
+        while True:
+            chunk = self._claim(after, most)
+            if chunk:
                 after = chunk[-1]
                 yield chunk
+            elif after is None:
+                return
+            else:
+                after = None
 
-    def _next_chunk(self, is_priority: bool, after: Task | None) -> Sequence[Task]:
+    def _claim(self, after: Task | None, most: int) -> Sequence[Task]:
         return self.reconnecting.run(
-            lambda session: tasks.next_tasks(
-                session, self.run, is_priority=is_priority, after=after, most=_CHUNK
-            )
+            lambda session: tasks.claim_tasks(session, self.run, after=after, most=most)
         )
 
     def _record(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
@@ -276,6 +318,8 @@ class SyncRun:
         refused = self.reconnecting.run(
             lambda session: tasks.record_outcomes(session, self.run, tables, outcomes)
         )
+        self.rows += sum(outcome.landing.staged for outcome in outcomes)
+        self.tasks_read += len(outcomes)
         self.progress.advance(self.feed.name, len(outcomes))
         return refused
 
@@ -296,12 +340,13 @@ class SyncRun:
             raise SyncError(str(refused)) from refused
         return published.again
 
-    async def _load_paging_habits(self, habits: PagingHabits) -> None:
-        """Trust in single pages is earned anew in each run: the source may have begun to cap."""
-        base = await self._do(lambda session: state.read_base(session, self.feed.name))
-        if base is not None:
-            habits.base, habits.is_base_proven = base, True
 
-    async def _store_paging_habits(self, habits: PagingHabits) -> None:
-        if habits.is_base_proven:
-            await self._do(lambda s: state.store_base(s, self.feed.name, habits.base))
+def report_of(run: Run, counts: dict[str, Any], seconds: float) -> SyncReport:
+    """The report of a run, from the counts of the warehouse."""
+    return SyncReport(
+        feed=run.feed,
+        window=run.window,
+        seconds=seconds,
+        is_resumed=run.is_resumed,
+        **{**counts, "unknown_fields": tuple(counts["unknown_fields"])},
+    )

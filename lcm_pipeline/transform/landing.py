@@ -6,6 +6,7 @@ that comes twice with different moments is a conflict, and the later one is set 
 """
 
 from collections.abc import Callable, Iterable
+from datetime import date
 from functools import cache
 from operator import itemgetter
 from typing import TypeVar
@@ -25,10 +26,11 @@ Record = tuple[object, ...]
 class LandingDraft:
     """Gathers the records and the bad rows of one client, or of one registration day."""
 
-    def __init__(self, client_id: int = 0) -> None:
+    def __init__(self, client_id: int | None = None, *, day: date | None = None) -> None:
         self._client_id = client_id
+        self._day = day
         self._records: dict[str, dict[object, Record]] = {}
-        self._bad_rows: dict[tuple[str, int, bytes, str], BadRow] = {}
+        self._bad_rows: dict[tuple[str, int | None, bytes, str], BadRow] = {}
         self._unknown_fields: set[str] = set()
         self._untold: set[str] = set()
 
@@ -40,7 +42,7 @@ class LandingDraft:
         to_record: Callable[[RowT, str | None], Record],
         *,
         context: str = "",
-        owner: Callable[[SourceRow], int] | None = None,
+        owner: Callable[[SourceRow], int | None] | None = None,
     ) -> None:
         """Turn rows into records of a table; `owner` tells the client of a row set aside."""
         kept = self._records.setdefault(table.name, {})
@@ -79,7 +81,7 @@ class LandingDraft:
         client = self._client_id if client_id is None else client_id
         # Postgres holds no NUL, and bytes that are no UTF-8 must stay readable.
         raw = row.raw.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-        bad_row = BadRow(table.name, client, row.digest, reason, raw, context)
+        bad_row = BadRow(table.name, client, row.digest, reason, raw, context, self._day)
         self._bad_rows.setdefault((table.name, client, row.digest, context), bad_row)
 
     def finish(self) -> Landing:

@@ -67,14 +67,13 @@ def land_registrations(
 
     latest: the last plausible day; rows of later ones are set aside.
     """
-    draft = LandingDraft()
+    draft = LandingDraft(day=day)
     draft.land(
         tables.registrations,
         rows,
         Registration,
         partial(_to_registration, zone, latest),
-        context=str(day),
-        owner=_client_or_zero,
+        owner=_client_of,
     )
     for client in _first_registrations(rows, zone, latest):
         draft.add(tables.clients, client)
@@ -104,9 +103,9 @@ def _to_registration(
     )
 
 
-def _client_or_zero(row: SourceRow) -> int:
+def _client_of(row: SourceRow) -> int | None:
     client_id = read_fields(row.raw, Registration, ("Client",)).Client
-    return client_id if client_id and client_id > 0 else 0
+    return client_id if client_id and client_id > 0 else None
 
 
 def _first_registrations(

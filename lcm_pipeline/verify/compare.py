@@ -41,7 +41,7 @@ def compare_clients(session: Session, table: CoreTable, outcomes: Sequence[Outco
     telling = [outcome for outcome in outcomes if table.name not in outcome.landing.untold]
     records = [row for o in telling for row in o.landing.records.get(table.name, ())]
     theirs = _index(table, table.landing_columns, columns, records)
-    client_ids = [outcome.task.client_id for outcome in telling]
+    client_ids = [o.task.client_id for o in telling if o.task.client_id is not None]
     ours = _index(table, table.columns, columns, live_rows(session, table, client_ids))
     if "told" in table.landing_columns:
         _take_over_untold(table, columns, records, theirs, ours)

@@ -58,7 +58,7 @@ def totals_differing(warehouse: Warehouse, feed_name: str) -> TotalDifferences:
     name = "totals_of_days" if feed.is_by_day else "totals_of_clients"
     text = query(name).decode().format(table=feed.main_table.name)
     with warehouse.connect() as session:
-        rows = session.execute(text.encode(), {"endpoint": feed_name}).fetchall()
+        rows = session.execute(text.encode(), {"feed": feed_name}).fetchall()
     listed = [TotalDifference(str(row[0]), *row[1:]) for row in rows[:MOST_LISTED]]
     return TotalDifferences(len(rows), listed)
 

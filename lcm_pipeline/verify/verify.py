@@ -133,4 +133,4 @@ class _Verifier:
 
 def _chunks(client_ids: Sequence[int]) -> Iterator[Sequence[Task]]:
     for at in range(0, len(client_ids), _CHUNK):
-        yield [Task(c, date.max, is_whole=True) for c in client_ids[at : at + _CHUNK]]
+        yield [Task(c, is_whole=True) for c in client_ids[at : at + _CHUNK]]

@@ -37,9 +37,9 @@ loaded_totals as (
 ),
 
 source_totals as (
-    select endpoint as feed, sum(source_total) as rows
+    select feed, sum(source_total) as rows
     from sync.client_state
-    group by endpoint
+    group by feed
     union all
     select feeds.feed, sum(registration_days.source_total) as rows
     from sync.feeds
@@ -49,10 +49,10 @@ source_totals as (
 ),
 
 held as (
-    select endpoint as feed, table_name, count(*) as rows
+    select feed, table_name, count(*) as rows
     from sync.quarantine
     where resolved_at is null
-    group by endpoint, table_name
+    group by feed, table_name
 ),
 
 restated as (

@@ -1,7 +1,7 @@
 """Which readings were asked for again, though they had been asked for and kept.
 
 A reading is a client of an endpoint, or a day of registrations. It was asked again when the
-attempts at one run together asked more for it than a clean run does.
+attempts at one command, over all its feeds, together asked more for it than a clean one does.
 """
 
 from collections import Counter
@@ -21,6 +21,7 @@ _FEEDS = {
     "ClientFavoriteDataInfo": "favourites",
 }
 _UNFINISHED = "select feed from sync.runs where status = 'reading' group by feed"
+_COMMANDS = "select from sync.commands where status = 'running'"
 
 
 def asked_since(simulator: RunningSimulator) -> Asked:
@@ -36,16 +37,24 @@ def unfinished_feeds(warehouse: Warehouse) -> set[str]:
         return {row[0] for row in session.execute(_UNFINISHED).fetchall()}
 
 
+def is_command_over(warehouse: Warehouse) -> bool:
+    """Whether each feed that was called for is published."""
+    with warehouse.connect() as session:
+        return not session.execute(_COMMANDS).fetchall()
+
+
 @dataclass
 class RepeatCounter:
-    """Adds up what attempts at the same runs asked."""
+    """Adds up what attempts at the same command asked."""
 
     clean: Asked
     _so_far: dict[str, Asked] = field(default_factory=dict)
     _known: Counter[str] = field(default_factory=Counter)
     _crashed: set[str] = field(default_factory=set)
 
-    def add(self, asked: Asked, *, unfinished: set[str], after_crash: bool) -> tuple[int, int]:
+    def add(
+        self, asked: Asked, *, unfinished: set[str], is_over: bool, after_crash: bool
+    ) -> tuple[int, int]:
         """Count an attempt; returns how many more readings were asked again by it.
 
         Those of runs that lived through a crash of the server are the second number.
@@ -62,9 +71,10 @@ class RepeatCounter:
                 self._crashed.add(feed)
             more[feed in self._crashed] += max(0, again - self._known[feed])
             self._known[feed] = again
-        for feed in self._so_far.keys() - unfinished:
-            del self._so_far[feed], self._known[feed]
-            self._crashed.discard(feed)
+        if is_over:
+            self._so_far.clear()
+            self._known.clear()
+            self._crashed.clear()
         return more[0], more[1]
 
 

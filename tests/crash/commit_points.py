@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 RUN_BEGUN = "run begun"
 ENLISTED = "roster enlisted"
+CLAIMED = "tasks claimed"
 PAGE_ASKED = "page asked"
 PAGE_FETCHED = "page fetched"
 BATCH_STAGED = "batch staged"
@@ -38,6 +39,7 @@ PUSH_CLOSED = "push closed"
 POINTS = (
     RUN_BEGUN,
     ENLISTED,
+    CLAIMED,
     PAGE_ASKED,
     PAGE_FETCHED,
     BATCH_STAGED,
@@ -73,6 +75,7 @@ _TAG = re.compile(r"\btag: ([a-z-]+)")
 _STATEMENTS = {
     "run-begun": RUN_BEGUN,
     "tasks-added": ENLISTED,
+    "tasks-claimed": CLAIMED,
     "file-loaded": FILE_LOADING,
     "rows-staged": BATCH_STAGED,
     "publish-begun": PUBLISH_BEGUN,

@@ -25,7 +25,7 @@ order by 1, 2
 _TORN_STATE = """
 select count(*) from (
     select client_id, source_total from sync.client_state
-    where endpoint = 'operations' and source_total is not null
+    where feed = 'operations' and source_total is not null
 ) as state
 full join (
     select client_id, count(*) as rows from core.operations where deleted_at is null group by 1

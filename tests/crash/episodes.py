@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.crash.asking import RepeatCounter, asked_since, unfinished_feeds
+from tests.crash.asking import RepeatCounter, asked_since, is_command_over, unfinished_feeds
 from tests.crash.commit_points import ANYWHERE
 from tests.crash.contents import compare, contents, insane_versions
 from tests.crash.scenes import Scene, outcome_of, start_victim, watched_tables
@@ -90,7 +90,10 @@ class Episode:
             unfinished = unfinished_feeds(self.scene.warehouse(database))
             asked = asked_since(self.scene.simulator)
             crashed = any(one.weapon in CRASHING for one in self.struck[-1:])
-            self._judge(repeats.add(asked, unfinished=unfinished, after_crash=crashed))
+            is_over = is_command_over(self.scene.warehouse(database))
+            self._judge(
+                repeats.add(asked, unfinished=unfinished, is_over=is_over, after_crash=crashed)
+            )
             kind, what = told[-1]
             if blow and blow.weapon == INTERRUPT and told[0][0] == "struck" and kind == "done":
                 self.problems.append(f"went on after an interrupt: {blow}")

@@ -127,8 +127,11 @@ def _sync(order: Order, warehouse: TappedWarehouse, striker: Striker) -> None:
         materialize(settings, warehouse, order.window, striker)
         return
     engine = SyncEngine(settings, warehouse, open_api=tapped_api(striker))
-    for striker.feed in order.feeds:
-        engine.sync(feed_named(striker.feed), order.window)
+    feeds = [feed_named(name) for name in order.feeds]
+    command_id = engine.begin_command(feeds, order.window)
+    for feed in feeds:
+        striker.feed = feed.name
+        engine.sync(feed, order.window, command_id=command_id)
 
 
 class _Printed:

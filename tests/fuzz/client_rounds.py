@@ -177,7 +177,7 @@ class _Check:
     def _set_aside(self) -> Iterator[Finding]:
         with self._warehouse.connect() as session:
             rows = session.execute(
-                "select endpoint, client_id, reason from sync.quarantine where resolved_at is null"
+                "select feed, client_id, reason from sync.quarantine where resolved_at is null"
             ).fetchall()
         self.quarantined = len(rows)
         for feed, client, reason in rows:
@@ -209,7 +209,7 @@ class _Check:
     def _last_error(self, place: Place) -> str:
         with self._warehouse.connect() as session:
             row = session.execute(
-                "select last_error from sync.client_state where (endpoint, client_id) = (%s, %s)",
+                "select last_error from sync.client_state where (feed, client_id) = (%s, %s)",
                 place,
             ).fetchone()
         return str(row[0]) if row else "no state"
@@ -269,6 +269,6 @@ def _key_of(feed: str, client: int) -> Key:
 def _pending(warehouse: Warehouse) -> set[Place]:
     with warehouse.connect() as session:
         rows = session.execute(
-            "select endpoint, client_id from sync.client_state where pending_since is not null"
+            "select feed, client_id from sync.client_state where pending_since is not null"
         )
         return {(row[0], row[1]) for row in rows}

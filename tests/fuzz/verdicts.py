@@ -235,6 +235,8 @@ def _may_be_read_otherwise(entity: bytes) -> bool:
     """Whether another charset, or a more patient reader, might make sense of it."""
     if entity.lstrip()[:1] == b"<":
         is_odd = any(byte < 32 and byte not in b"\t\n\r" for byte in entity)
+        # U+FFFE and U+FFFF, which XML does not allow either.
+        is_odd = is_odd or b"\xef\xbf\xbe" in entity or b"\xef\xbf\xbf" in entity
         return is_odd or b"&#" in entity or not _is_utf8(entity)
     return not _is_utf8(entity) or any(byte in entity for byte in b"\0") or _is_object(entity)
 

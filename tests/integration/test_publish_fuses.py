@@ -19,10 +19,11 @@ from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.publish import PublishRefused, publish
-from lcm_pipeline.warehouse.ingest.runs import acquire_run
+from lcm_pipeline.warehouse.ingest.runs import begin_run
 from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
+from tests.ledger import claim_clients
 from tests.marts.worlds import Author, empty_world
 from tests.oracle import snapshot
 from tests.syncing import MARCH, sync_everything
@@ -234,23 +235,17 @@ def test_rows_of_absurd_months_that_are_staged_stop_the_publish_and_name_them(
 ) -> None:
     """An older version may have staged them, before it was updated and its run taken over."""
     with ReconnectingSession(warehouse, "test") as reconnecting:
-        run = acquire_run(reconnecting, "leads", Window(OPENING, OPENING))
+        run = begin_run(reconnecting, "leads", Window(OPENING, OPENING))
         reconnecting.run(lambda session: tasks.make_staging(session, run, (leads,)))
-        reconnecting.run(
-            lambda session: session.execute(
-                "insert into sync.fetches (run_id, client_id, window_from, window_to, endpoint)"
-                " values (%s, 7, %s, %s, 'leads')",
-                (run.run_id, OPENING, OPENING),
-            )
-        )
-        outcome = _staged(date(1753, 1, 1), date(2999, 1, 1))
+        claimed = reconnecting.run(lambda session: claim_clients(session, run, [7]))
+        outcome = _staged(claimed[7], date(1753, 1, 1), date(2999, 1, 1))
         reconnecting.run(lambda session: tasks.record_outcomes(session, run, (leads,), [outcome]))
         with pytest.raises(PublishRefused, match=r"leads: .*1753-01 and 1 other month,.*same comm"):
             reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
     assert not {name for name in _tables(warehouse) if "1753" in name or "2999" in name}
 
 
-def _staged(*days: date) -> Outcome:
+def _staged(task: Task, *days: date) -> Outcome:
     records = [
         tuple(
             {"lead_date": day, "client_id": 7, "lead_id": number, "created_at": datetime.now(UTC)}
@@ -260,7 +255,7 @@ def _staged(*days: date) -> Outcome:
         for number, day in enumerate(days)
     ]  # fmt: skip
     return Outcome(
-        Task(7, OPENING),
+        task,
         "done",
         datetime.now(UTC),
         Landing({leads.name: records}),

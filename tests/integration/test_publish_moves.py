@@ -7,7 +7,7 @@ each publish no row may live on two days.
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
@@ -19,8 +19,9 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.publish import publish
-from lcm_pipeline.warehouse.ingest.runs import acquire_run, end_run
+from lcm_pipeline.warehouse.ingest.runs import begin_run, end_run
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
+from tests.ledger import claim_clients
 
 FIRST = date(2026, 1, 1)
 CLIENTS = range(1, 7)
@@ -115,10 +116,12 @@ def _publish(
 ) -> None:
     window = Window(day, day)
     with ReconnectingSession(warehouse, "test") as reconnecting:
-        run = acquire_run(reconnecting, "leads", window)
+        run = begin_run(reconnecting, "leads", window)
         reconnecting.run(lambda session: tasks.make_staging(session, run, (leads,)))
-        reconnecting.run(lambda session: _add_tasks(session, run.run_id, day))
-        outcomes = [_outcome(number, client, day, reading) for number, client in clients.items()]
+        claimed = reconnecting.run(lambda session: claim_clients(session, run, CLIENTS))
+        outcomes = [
+            _outcome(claimed[number], client, reading) for number, client in clients.items()
+        ]
         reconnecting.run(lambda session: tasks.record_outcomes(session, run, (leads,), outcomes))
         told = reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
         assert told.again == 0
@@ -128,8 +131,10 @@ def _publish(
         client.version = versions[number]
 
 
-def _outcome(number: int, client: Client, day: date, reading: Literal["delta", "full"]) -> Outcome:
+def _outcome(task: Task, client: Client, reading: Literal["delta", "full"]) -> Outcome:
     """The outcome of a reading, and from then on it is known."""
+    number = task.client_id
+    assert number is not None
     brought = {
         row: where
         for row, where in client.source.items()
@@ -143,7 +148,7 @@ def _outcome(number: int, client: Client, day: date, reading: Literal["delta", "
             client.known[row] = where
     client.total = len(client.source)
     return Outcome(
-        Task(number, day, version=client.version),
+        replace(task, version=client.version),
         "done",
         datetime.now(UTC),
         Landing(
@@ -168,14 +173,6 @@ def _record(client_id: int, row: int, day: Where) -> tuple[object, ...]:
 
 def _bad_row(client_id: int, row: int) -> BadRow:
     return BadRow(leads.name, client_id, row.to_bytes(16), "no such thing", "{}")
-
-
-def _add_tasks(session: Session, run_id: int, day: date) -> None:
-    session.execute(
-        "insert into sync.fetches (run_id, client_id, window_from, window_to, endpoint)"
-        " select %s, client_id, %s, %s, 'leads' from unnest(%s::bigint[]) as client_id",
-        (run_id, day, day, list(CLIENTS)),
-    )
 
 
 def _versions(session: Session) -> dict[int, int]:

@@ -187,7 +187,7 @@ def test_a_phone_that_the_source_showed_since_is_what_was_known(
         session.execute("update core.clients set phone = 9000000018 where client_id = %s",
                         (clients[0],))  # fmt: skip
         session.execute(
-            "insert into sync.client_state (endpoint, client_id, read_at)"
+            "insert into sync.client_state (feed, client_id, read_at)"
             " values ('operations', %s, now() + interval '1 second')",
             (clients[0],),
         )

@@ -1,4 +1,4 @@
-"""Who owns a run: one process at a time, whatever happens to processes and sessions."""
+"""Who works on a run: any number of processes, each task by one of them, whatever ends."""
 
 import subprocess
 import sys
@@ -16,7 +16,8 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError, acquire_run, close_run, end_run
+from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError, begin_run, close_run, end_run
+from lcm_pipeline.warehouse.ingest.tasks import claim_tasks, pending_elsewhere
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.crash.fault_cases import Saboteur
@@ -27,9 +28,9 @@ DAYS = Window(date(2026, 3, 1), date(2026, 3, 2))
 
 
 @contextmanager
-def owned(warehouse: Warehouse, feed: str = "leads") -> Iterator[tuple[ReconnectingSession, Run]]:
+def joined(warehouse: Warehouse, feed: str = "leads") -> Iterator[tuple[ReconnectingSession, Run]]:
     with ReconnectingSession(warehouse, "lcm test") as reconnecting:
-        yield reconnecting, acquire_run(reconnecting, feed, DAYS)
+        yield reconnecting, begin_run(reconnecting, feed, DAYS)
 
 
 def backend_of(reconnecting: ReconnectingSession) -> int:
@@ -58,16 +59,16 @@ import sys
 from datetime import date
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest.runs import acquire_run
+from lcm_pipeline.warehouse.ingest.runs import begin_run
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 with ReconnectingSession(Warehouse(sys.argv[1]), "lcm test") as lasting:
-    acquire_run(lasting, "leads", Window(date(2026, 3, 1), date(2026, 3, 2)))
+    begin_run(lasting, "leads", Window(date(2026, 3, 1), date(2026, 3, 2)))
     lasting.run(lambda session: session.execute("select pg_sleep(60)"))
 """
 
 
-def test_an_owner_killed_in_a_long_statement_lets_go_at_once(warehouse: Warehouse) -> None:
+def test_a_reader_killed_in_a_long_statement_lets_go_at_once(warehouse: Warehouse) -> None:
     with warehouse.connect(autocommit=True) as session:
         session.execute(
             "do $$ begin execute format('alter database %I"
@@ -80,115 +81,167 @@ def test_an_owner_killed_in_a_long_statement_lets_go_at_once(warehouse: Warehous
     assert eventually(lambda: bool(rows(warehouse, asleep)))
     owner.kill()
     owner.communicate()
-    with owned(warehouse) as (_, run):
-        assert run.is_resumed
+    assert eventually(lambda: not rows(warehouse, _LOCKS_HELD))
 
 
-def test_an_unfinished_run_is_taken_over_by_the_next_process(warehouse: Warehouse) -> None:
-    with owned(warehouse) as (_, first):
+def add_clients(reconnecting: ReconnectingSession, run: Run, count: int) -> None:
+    reconnecting.run(
+        lambda s: s.execute(
+            "insert into sync.fetches (run_id, client_id) select %s, generate_series(1, %s)",
+            (run.run_id, count),
+        )
+    )
+
+
+def claimed(reconnecting: ReconnectingSession, run: Run, most: int = 100) -> list[int | None]:
+    found = reconnecting.run(lambda s: claim_tasks(s, run, after=None, most=most))
+    return [task.client_id for task in found]
+
+
+def test_an_unfinished_run_is_resumed_by_the_next_process(warehouse: Warehouse) -> None:
+    with joined(warehouse) as (_, first):
         assert not first.is_resumed
-    with owned(warehouse) as (_, second):
+    with joined(warehouse) as (_, second):
         assert (second.run_id, second.is_resumed) == (first.run_id, True)
 
 
-def test_a_living_owner_keeps_its_run_and_another_begins_its_own(warehouse: Warehouse) -> None:
-    with owned(warehouse) as (_, first), owned(warehouse) as (_, second):
-        assert second.run_id != first.run_id
-        assert not second.is_resumed
+def test_who_finds_a_run_of_a_living_process_joins_it(warehouse: Warehouse) -> None:
+    with joined(warehouse) as (_, first), joined(warehouse) as (_, second):
+        assert (second.run_id, second.is_resumed) == (first.run_id, True)
 
 
-def test_many_processes_that_come_at_once_never_share_a_run(warehouse: Warehouse) -> None:
-    with owned(warehouse):
-        pass
+def test_many_processes_that_come_at_once_share_one_run(warehouse: Warehouse) -> None:
     everyone = threading.Barrier(6)
 
     def come(stack: ExitStack) -> Run:
         reconnecting = stack.enter_context(ReconnectingSession(warehouse, "lcm test"))
         everyone.wait()
-        return acquire_run(reconnecting, "leads", DAYS)
+        return begin_run(reconnecting, "leads", DAYS)
 
     with ExitStack() as stack, ThreadPoolExecutor(6) as pool:
         runs = list(pool.map(come, [stack] * 6))
-    assert len({run.run_id for run in runs}) == 6
-    assert sum(run.is_resumed for run in runs) == 1
+    assert len({run.run_id for run in runs}) == 1
+    assert sum(not run.is_resumed for run in runs) == 1
 
 
-def test_a_run_of_another_feed_or_window_is_not_taken_over(warehouse: Warehouse) -> None:
-    with owned(warehouse, "leads"):
+def test_each_task_is_claimed_by_one_reader(warehouse: Warehouse) -> None:
+    with joined(warehouse) as (one, run), joined(warehouse) as (other, _):
+        add_clients(one, run, 10)
+        assert claimed(one, run, most=4) == [1, 2, 3, 4]
+        assert claimed(other, run) == [5, 6, 7, 8, 9, 10]
+        assert claimed(one, run) == claimed(other, run) == []
+        told = one.run(lambda session: pending_elsewhere(session, run))
+        assert told is not None
+        assert (told.tasks, told.pid) == (6, backend_of(other))
+
+
+def test_readers_that_claim_at_once_never_have_the_same_task(warehouse: Warehouse) -> None:
+    with joined(warehouse) as (one, run):
+        add_clients(one, run, 600)
+    everyone = threading.Barrier(4)
+
+    def read(stack: ExitStack) -> list[int | None]:
+        reconnecting = stack.enter_context(ReconnectingSession(warehouse, "lcm test"))
+        joined_run = begin_run(reconnecting, "leads", DAYS)
+        everyone.wait()
+        mine: list[int | None] = []
+        while chunk := claimed(reconnecting, joined_run, most=7):
+            mine += chunk
+        return mine
+
+    with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
+        chunks = list(pool.map(read, [stack] * 4))
+    assert sorted(client or 0 for chunk in chunks for client in chunk) == list(range(1, 601))
+
+
+def test_the_tasks_of_a_lost_reader_go_to_the_others(warehouse: Warehouse) -> None:
+    with joined(warehouse) as (one, run):
+        add_clients(one, run, 3)
+        with joined(warehouse) as (other, _):
+            assert claimed(other, run) == [1, 2, 3]
+            assert claimed(one, run) == []
+            cut(warehouse, backend_of(other))
+            assert eventually(lambda: claimed(one, run) == [1, 2, 3])
+
+
+def test_a_reader_that_loses_its_session_keeps_its_claims(warehouse: Warehouse) -> None:
+    with joined(warehouse) as (reconnecting, run), joined(warehouse) as (other, _):
+        add_clients(reconnecting, run, 3)
+        assert claimed(reconnecting, run) == [1, 2, 3]
+        before = backend_of(reconnecting)
+        cut(warehouse, before)
+        assert backend_of(reconnecting) != before
+        assert claimed(other, run) == []
+
+
+def test_a_run_of_another_feed_or_window_is_not_resumed(warehouse: Warehouse) -> None:
+    with joined(warehouse, "leads"):
         pass
-    with owned(warehouse, "operations") as (_, run):
+    with joined(warehouse, "operations") as (_, run):
         assert not run.is_resumed
 
 
-def test_a_run_older_than_a_day_is_closed_and_begun_anew(warehouse: Warehouse) -> None:
-    with owned(warehouse) as (reconnecting, old):
+def test_a_run_is_resumed_whatever_its_age(warehouse: Warehouse) -> None:
+    with joined(warehouse) as (reconnecting, old):
+        reconnecting.run(
+            lambda s: s.execute("update sync.runs set started_at = now() - interval '90 days'")
+        )
+    with joined(warehouse) as (_, new):
+        assert (new.run_id, new.is_resumed) == (old.run_id, True)
+
+
+_COVERED = (
+    "insert into sync.runs (feed, window_from, window_to, status, started_at)"
+    " values ('leads', '2026-03-02', '2026-03-02', 'published', now() + interval '1 hour')"
+)
+
+
+def test_a_run_whose_days_a_later_one_has_covered_is_abandoned(warehouse: Warehouse) -> None:
+    with joined(warehouse) as (reconnecting, old):
         reconnecting.run(
             lambda s: s.execute(f"create table staging.leads_r{old.run_id} ()".encode())
         )
-        reconnecting.run(
-            lambda s: s.execute("update sync.runs set started_at = now() - interval '25 hours'")
-        )
-    # Nobody waits for an old run, and the server may end a closed session a moment later.
+        reconnecting.run(lambda s: s.execute(_COVERED.encode()))
+        with joined(warehouse) as (_, same):
+            assert same.run_id == old.run_id
+    # The server may end a closed session a moment later.
     assert eventually(lambda: not rows(warehouse, _LOCKS_HELD))
-    with owned(warehouse) as (_, new):
+    with joined(warehouse) as (_, new):
         assert not new.is_resumed
     assert rows(warehouse, "select status from sync.runs order by run_id") == [
         ("abandoned",),
+        ("published",),
         ("reading",),
     ]
     assert rows(warehouse, "select from pg_tables where schemaname = 'staging'") == []
 
 
-def test_a_run_that_has_lived_for_a_day_is_not_closed_under_its_owner(
-    warehouse: Warehouse,
-) -> None:
-    with owned(warehouse) as (reconnecting, old):
-        reconnecting.run(
-            lambda s: s.execute("update sync.runs set started_at = now() - interval '25 hours'")
-        )
-        with owned(warehouse) as (_, new):
-            assert new.run_id != old.run_id
-        assert rows(warehouse, "select distinct status from sync.runs") == [("reading",)]
-
-
-def test_an_owner_that_loses_its_session_locks_its_run_again(warehouse: Warehouse) -> None:
-    with owned(warehouse) as (reconnecting, run):
-        before = backend_of(reconnecting)
-        cut(warehouse, before)
-        assert backend_of(reconnecting) != before
-        with owned(warehouse) as (_, other):
-            assert other.run_id != run.run_id
-
-
 def test_a_lost_session_that_the_server_still_holds_is_ended(warehouse: Warehouse) -> None:
-    with owned(warehouse) as (reconnecting, run):
+    with joined(warehouse) as (reconnecting, _):
         ghost = reconnecting._session
         assert ghost is not None
         reconnecting._session = None
         assert reconnecting.run(lambda s: s.execute("select 1").fetchone()) == (1,)
         with pytest.raises(psycopg.OperationalError):
             ghost.execute("select 1")
-        with owned(warehouse) as (_, other):
-            assert other.run_id != run.run_id
 
 
-def test_who_lost_its_run_to_another_writes_nothing_more(warehouse: Warehouse) -> None:
-    with owned(warehouse) as (reconnecting, run):
+def test_who_comes_back_to_a_run_that_has_ended_writes_nothing_more(warehouse: Warehouse) -> None:
+    with joined(warehouse) as (reconnecting, run):
         lost = reconnecting._session
         assert lost is not None
         lost.close()
-        with owned(warehouse) as (other, taken):
-            assert taken.run_id == run.run_id
-            with pytest.raises(RunLostError):
-                reconnecting.run(lambda s: s.execute("update sync.runs set requests = 7"))
-            end_run(other, taken, "published")
+        with joined(warehouse) as (other, same):
+            end_run(other, same, "published")
+        with pytest.raises(RunLostError):
+            reconnecting.run(lambda s: s.execute("update sync.runs set requests = 7"))
         with pytest.raises(RunLostError):
             end_run(reconnecting, run, "stopped", "too late")
     assert rows(warehouse, "select status, requests from sync.runs") == [("published", 0)]
 
 
 def test_a_close_whose_answer_was_lost_counts_as_done(warehouse: Warehouse) -> None:
-    with owned(warehouse) as (reconnecting, run):
+    with joined(warehouse) as (reconnecting, run):
         reconnecting.run(lambda session: close_run(session, run, "published"))
         cut(warehouse, backend_of(reconnecting))
         end_run(reconnecting, run, "published")
@@ -203,7 +256,7 @@ class _Meddler(Saboteur):
         self.meddle = meddle
 
     def before(self, text: str, session: psycopg.Connection) -> None:
-        if "select pg_advisory_lock" in text and callable(self.meddle):
+        if "select pg_advisory_lock(" in text and callable(self.meddle):
             meddle, self.meddle = self.meddle, None
             meddle()
 
@@ -222,7 +275,8 @@ def test_an_older_reading_that_says_otherwise_does_not_undo_a_newer_one(
 
     def change_back_and_sync() -> None:
         source.world.mutate("delete_oldest", client)
-        engine.sync(OPERATIONS, window)
+        # Of other days: the same command would join the run.
+        engine.sync(OPERATIONS, Window(date(2026, 3, 2), date(2026, 3, 30)))
 
     source.world.mutate("insert_tail", client)
     meddler = _Meddler(change_back_and_sync)

@@ -104,7 +104,7 @@ def test_the_bound_holds_over_runs_and_known_names_do_not_use_it_up(
     source = programme(clients=5)
     with warehouse.connect() as session:
         session.execute(
-            "insert into sync.unknown_fields (endpoint, field_name)"
+            "insert into sync.unknown_fields (feed, field_name)"
             " select 'operations', 'old' || n from generate_series(1, 998) as n"
         )
     _spoil(source, ["old1", "old2", "new1", "new2", "new3"])

@@ -40,7 +40,7 @@ def test_a_year_costs_the_requests_of_one_reading(
     assert requests <= 1.05 * _requests_of_one_reading(source)
     with warehouse.connect() as session:
         assert session.execute("select count(*) from sync.runs").fetchone() == (4,)
-        days = session.execute("select endpoint, count(*) from sync.window_days group by 1")
+        days = session.execute("select feed, count(*) from sync.window_days group by 1")
         assert {count for _, count in days} == {len(YEAR)}
 
 

@@ -142,7 +142,7 @@ def test_what_cannot_be_proven_is_pending_and_nothing_is_wrong(
     with warehouse.connect() as session:
         written = session.execute(
             "select count(*) from core.operations join sync.client_state using (client_id)"
-            " where endpoint = 'operations' and pending_since is not null"
+            " where feed = 'operations' and pending_since is not null"
         ).fetchone()
     assert written == (0,)
 
@@ -248,7 +248,7 @@ def _pending(warehouse: Warehouse, feed: str | None = None) -> set[int]:
     with warehouse.connect() as session:
         rows = session.execute(
             "select client_id from sync.client_state"
-            " where pending_since is not null and endpoint = coalesce(%s, endpoint)",
+            " where pending_since is not null and feed = coalesce(%s, feed)",
             (feed,),
         )
         return {row[0] for row in rows}

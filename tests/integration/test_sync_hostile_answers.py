@@ -105,7 +105,7 @@ def pending(warehouse: Warehouse, feed: str) -> dict[int, str]:
     with warehouse.connect() as session:
         rows = session.execute(
             "select client_id, last_error from sync.client_state"
-            " where endpoint = %s and pending_since is not null",
+            " where feed = %s and pending_since is not null",
             (feed,),
         )
         return dict(rows.fetchall())

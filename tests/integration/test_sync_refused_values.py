@@ -20,7 +20,7 @@ from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest import tasks
-from lcm_pipeline.warehouse.ingest.runs import acquire_run
+from lcm_pipeline.warehouse.ingest.runs import begin_run
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.scripted_api import ScriptedApi, person, serving
 
@@ -122,7 +122,7 @@ def test_a_warehouse_that_refuses_everybodys_values_stops_the_feed(
 
 def test_staging_that_an_older_version_left_is_made_anew(warehouse: Warehouse) -> None:
     with ReconnectingSession(warehouse, "lcm test") as reconnecting:
-        run = acquire_run(reconnecting, FAVOURITES.name, DAYS)
+        run = begin_run(reconnecting, FAVOURITES.name, DAYS)
         reconnecting.run(lambda session: tasks.make_staging(session, run, FAVOURITES.tables))
         table = f"staging.favourite_stats_r{run.run_id}"
         reconnecting.run(lambda s: s.execute(f"alter table {table} drop column told".encode()))

@@ -176,7 +176,7 @@ def test_pending_and_quarantined_clients_are_asked_in_each_run_however_quiet_the
     failing, bad = clients[:10], clients[10:20]
     with warehouse.connect() as session:
         session.cursor().executemany(
-            "insert into sync.quarantine (endpoint, client_id, row_digest, table_name, reason, raw,"
+            "insert into sync.quarantine (feed, client_id, row_digest, table_name, reason, raw,"
             " sync_run_id) values ('leads', %s, '\\x00', 'leads', 'it does not fit', '{}', 1)",
             [(client,) for client in bad],
         )
@@ -229,7 +229,7 @@ def _check_each_day_says_whom_it_waits_for(warehouse: Warehouse) -> None:
             " where feed <> 'registrations'"
         ).fetchall()
         clients = session.execute(
-            "select endpoint, registration_date, proven_date"
+            "select feed, registration_date, proven_date"
             " from core.clients join sync.client_state using (client_id)"
         ).fetchall()
     overview = _overview(warehouse)
@@ -280,7 +280,7 @@ def _states(warehouse: Warehouse) -> dict[int, date]:
     with warehouse.connect() as session:
         return dict(
             session.execute(
-                "select client_id, changed_date from sync.client_state where endpoint = 'leads'"
+                "select client_id, changed_date from sync.client_state where feed = 'leads'"
             ).fetchall()
         )
 
@@ -298,11 +298,14 @@ def test_a_warehouse_of_before_the_schedule_knows_what_it_had_proven(
     opened.service.faults.set([FaultRule(kind="sql_other", endpoint="LeadsPagingInfo",
                                          client=client)])  # fmt: skip
     sync_everything(settings, warehouse, _noon_after(opened, FIRST + timedelta(days=1)))
-    told = "select endpoint, client_id, proven_date from sync.client_state order by 1, 2"
+    told = "select feed, client_id, proven_date from sync.client_state order by 1, 2"
     text = (sql_folder() / "migrations" / "0008_add_adaptive_schedule.sql").read_text()
     with warehouse.connect() as session:
         expected = session.execute(told).fetchall()
         assert ("leads", client, FIRST) in expected
         session.execute("update sync.client_state set proven_date = null, changed_date = null")
+        # As that version named the column.
+        session.execute("alter table sync.client_state rename column feed to endpoint")
         session.execute(text[text.index("update sync.client_state") :].encode())
+        session.execute("alter table sync.client_state rename column endpoint to feed")
         assert session.execute(told).fetchall() == expected

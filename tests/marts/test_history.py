@@ -197,7 +197,7 @@ def test_a_client_that_was_not_proven_is_pending_from_its_last_proof_on(story: S
     with story.warehouse.connect(autocommit=True) as session:
         session.execute(
             "update sync.client_state set pending_since = now(), proven_date = %s"
-            " where endpoint = 'operations' and client_id = 7",
+            " where feed = 'operations' and client_id = 7",
             (FIRST,),
         )
     refresh_marts(story.warehouse)

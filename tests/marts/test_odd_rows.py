@@ -122,7 +122,7 @@ def test_field_names_of_any_length_are_kept(warehouse: Warehouse) -> None:
     with warehouse.connect(autocommit=True) as session:
         for _ in range(2):
             session.execute(
-                "insert into sync.unknown_fields (endpoint, field_name)"
+                "insert into sync.unknown_fields (feed, field_name)"
                 " select 'leads', unnest(%s::text[]) on conflict do nothing",
                 (names,),
             )

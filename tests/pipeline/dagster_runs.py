@@ -33,10 +33,15 @@ class ScriptedEngine(SyncEngine):
 
     script: Callable[[str], None] = lambda feed: None
 
-    def sync(self, feed: Feed, window: Window) -> SyncReport:
+    def begin_command(self, feeds: Sequence[Feed], window: Window) -> int:
+        return 1
+
+    def sync(self, feed: Feed, window: Window, *, command_id: int | None = None) -> SyncReport:
         return self._report(feed.name, window)
 
-    def begin(self, feeds: Sequence[Feed], window: Window) -> "ScriptedReading":  # type: ignore[override]
+    def begin(  # type: ignore[override]
+        self, feeds: Sequence[Feed], window: Window, *, command_id: int | None = None
+    ) -> "ScriptedReading":
         return ScriptedReading(lambda feed: self._report(feed.name, window))
 
     def _report(self, feed: str, window: Window) -> SyncReport:

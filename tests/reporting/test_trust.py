@@ -69,7 +69,7 @@ def test_a_deferred_client_makes_the_day_incomplete_too(shop: Shop) -> None:
     with shop.warehouse.connect(autocommit=True) as session:
         session.execute(
             "update sync.client_state set proven_date = %s"
-            " where endpoint = 'operations' and client_id = %s",
+            " where feed = 'operations' and client_id = %s",
             (START, OTHER),
         )
     refresh_marts(shop.warehouse)

@@ -242,7 +242,5 @@ def test_service_time_is_moscow_time_without_an_offset() -> None:
         to_service_time(datetime(2026, 3, 1))
 
 
-def test_only_the_update_is_not_repeatable_and_only_operations_lack_a_date_filter() -> None:
+def test_only_the_update_is_not_repeatable() -> None:
     assert [e.name for e in ENDPOINTS if not e.repeatable] == ["ClientUpdate"]
-    reads = [e for e in ENDPOINTS if e.repeatable]
-    assert [e.name for e in reads if e.date_filter is None] == ["OperationHistory"]

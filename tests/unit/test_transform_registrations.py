@@ -65,10 +65,10 @@ def test_a_registration_that_is_set_aside_still_brings_its_client(fields: dict[s
     landing = _land(registration(RegPos=9, **fields))
     assert landing.records == {"clients": [ClientRecord(7, MOMENT, DAY, 9, None, None)]}
     (bad_row,) = landing.bad_rows
-    assert (bad_row.table, bad_row.client_id, bad_row.context) == (
+    assert (bad_row.table, bad_row.client_id, bad_row.day) == (
         "registrations",
         7,
-        "2026-03-04",
+        date(2026, 3, 4),
     )
     assert next(iter(fields)) in bad_row.reason
 
@@ -79,10 +79,10 @@ def test_a_point_of_sale_that_does_not_fit_does_not_cost_the_client() -> None:
 
 
 @pytest.mark.parametrize("client", [None, "x", 0, -1, 2**63])
-def test_a_registration_without_a_client_is_set_aside_under_client_0(client: Any) -> None:
+def test_a_registration_without_a_client_is_set_aside_without_one(client: Any) -> None:
     landing = _land(registration(Client=client))
     assert landing.records == {}
-    assert [row.client_id for row in landing.bad_rows] == [0]
+    assert [row.client_id for row in landing.bad_rows] == [None]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_registration_without_a_readable_moment_is_set_aside(moment: Any) -> N
     landing = _land(row)
     assert landing.records == {}
     (bad_row,) = landing.bad_rows
-    assert (bad_row.client_id, bad_row.context) == (7, "2026-03-04")
+    assert (bad_row.client_id, bad_row.day) == (7, date(2026, 3, 4))
     assert "RegDate" in bad_row.reason
 
 

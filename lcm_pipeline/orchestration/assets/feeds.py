@@ -1,28 +1,41 @@
-"""The assets of the feeds: one step a feed, made from the registry in `lcm_pipeline.feeds`."""
+"""The assets of the feeds, made from the registry in `lcm_pipeline.feeds`.
 
-from collections.abc import Iterator
+With one reader a feed is one step. With several, a feed of clients is a graph of steps: start, all
+readers at once, publish. The steps pass nothing to each other, only their order: all state
+is in the warehouse.
+"""
+
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 
-from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS, Feed
-from lcm_pipeline.orchestration.metadata import described
+from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS, REGISTRATIONS, Feed
+from lcm_pipeline.orchestration.metadata import described, read_metadata
 from lcm_pipeline.orchestration.partitions import DAYS, FRESH_BY_MORNING, ONE_RUN, window_of
-from lcm_pipeline.orchestration.planned_feeds import planned_feeds
+from lcm_pipeline.orchestration.planned_feeds import plan_of
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
+from lcm_pipeline.settings import load_settings
 
 _COMPLETE = (
     "\n\nA day is complete when every client registered by its end was read after it had ended and"
     " the reading was proven."
 )
+_ROSTER = [dg.AssetKey(name) for name in REGISTRATIONS.assets]
 
 
-def _build(feed: Feed, priority: int) -> dg.AssetsDefinition:
-    """The step of a feed. priority: Dagster starts the step with the higher one first."""
-    roster = [] if feed.is_by_day else [dg.AssetKey(name) for name in REGISTRATIONS.assets]
-    specs = [
+def feed_assets(readers: int) -> list[dg.AssetsDefinition]:
+    """The assets of all feeds, for runs with so many readers."""
+    build = _build_graph if readers > 1 else _build_step
+    return [
+        _build_step(feed, readers) if feed.is_by_day else build(feed, readers) for feed in FEEDS
+    ]
+
+
+def _specs(feed: Feed) -> list[dg.AssetSpec]:
+    return [
         dg.AssetSpec(
             name,
-            deps=roster,
+            deps=[] if feed.is_by_day else _ROSTER,
             description=text if feed.is_by_day else text + _COMPLETE,
             group_name=feed.asset_group,
             kinds={"http", "postgres"},
@@ -31,25 +44,118 @@ def _build(feed: Feed, priority: int) -> dg.AssetsDefinition:
         for name, text in feed.assets.items()
     ]
 
+
+def _op_tags(feed: Feed) -> dict[str, str]:
+    # Dagster starts the step with the higher priority first.
+    position = CLIENT_FEEDS.index(feed) if feed in CLIENT_FEEDS else -len(CLIENT_FEEDS)
+    return {"dagster/priority": str(-position)}
+
+
+def _build_step(feed: Feed, _readers: int) -> dg.AssetsDefinition:
+    """One step that starts, reads and publishes."""
+
     @dg.multi_asset(
         # The step is named after its asset; favourites have four.
         name=feed.step,
-        specs=specs,
+        specs=_specs(feed),
         partitions_def=DAYS,
         backfill_policy=ONE_RUN,
         pool=POOL,
-        op_tags={"dagster/priority": str(priority)},
+        op_tags=_op_tags(feed),
     )
     def sync_feed(
         context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncSession]
     ) -> Iterator[dg.MaterializeResult[None]]:
-        report = sync.sync_feed(feed, window_of(context), planned_feeds(context))
-        yield from (described(sync, report, asset) for asset in feed.assets)
+        report = sync.sync_feed(feed, window_of(context), plan_of(context))
+        for asset in feed.assets:
+            yield dg.MaterializeResult(asset_key=asset, metadata=described(sync, report, asset))
 
     return sync_feed
 
 
-FEED_ASSETS = [
-    _build(REGISTRATIONS, priority=len(CLIENT_FEEDS)),
-    *(_build(feed, priority=-position) for position, feed in enumerate(CLIENT_FEEDS)),
-]
+def _build_graph(feed: Feed, readers: int) -> dg.AssetsDefinition:
+    """Steps for a run with several readers, each visible in the run's timeline."""
+    nothing = dg.In(dg.Nothing)
+    names = [f"read_{number}" for number in range(1, readers + 1)]
+    numbers = {name: f"{feed.name}_{name}" for name in names}
+
+    @dg.op(
+        name=f"{feed.name}_start",
+        ins={"roster": nothing},
+        out=dg.Out(dg.Nothing),
+        pool=POOL,
+        tags=_op_tags(feed),
+        description="Puts the clients to read on the ledger, and learns how the endpoint pages.",
+    )
+    def start(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
+        window = window_of(context)
+        sync.engine.start(feed, window, command_id=sync.command_id(plan_of(context), window))
+
+    def build_reader(name: str) -> dg.OpDefinition:
+        @dg.op(
+            name=name,
+            ins={"started": nothing},
+            out=dg.Out(dg.Nothing),
+            pool=POOL,
+            tags=_op_tags(feed),
+            description="Reads clients that no other reader has, and stages their rows.",
+        )
+        def read(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
+            report = sync.engine.read(feed, window_of(context))
+            context.add_output_metadata(read_metadata(report))
+
+        return read
+
+    @dg.op(
+        name=f"{feed.name}_publish",
+        ins=dict.fromkeys(names, nothing),
+        out={asset: dg.Out(dg.Nothing) for asset in feed.assets},
+        pool=POOL,
+        tags=_op_tags(feed),
+        description="Publishes what the readers have proven, in one transaction.",
+    )
+    def publish(
+        context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]
+    ) -> Iterator[dg.Output[None]]:
+        window = window_of(context)
+        command_id = sync.command_id(plan_of(context), window)
+        report = sync.engine.publish(feed, window, command_id=command_id)
+        for asset in feed.assets:
+            yield dg.Output(None, asset, metadata=described(sync, report, asset))
+
+    readers_of_feed = {name: build_reader(op_name) for name, op_name in numbers.items()}
+
+    @dg.graph(
+        name=feed.step,
+        ins={"roster": dg.GraphIn()},
+        out={asset: dg.GraphOut() for asset in feed.assets},
+    )
+    def sync_feed(roster):  # type: ignore[no-untyped-def] # a handle of Dagster's composition
+        started = start(roster)
+        published = publish(**{name: read(started) for name, read in readers_of_feed.items()})
+        if len(feed.assets) == 1:
+            return {next(iter(feed.assets)): published}
+        return {asset: getattr(published, asset) for asset in feed.assets}
+
+    definition = dg.AssetsDefinition.from_graph(
+        sync_feed,
+        keys_by_input_name={"roster": _ROSTER[0]},
+        keys_by_output_name={asset: dg.AssetKey(asset) for asset in feed.assets},
+        partitions_def=DAYS,
+        backfill_policy=ONE_RUN,
+    )
+    specs = {spec.key: spec for spec in _specs(feed)}
+    return definition.map_asset_specs(_replacing(specs))
+
+
+def _replacing(specs: dict[dg.AssetKey, dg.AssetSpec]) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
+    """What a graph does not take from a spec is set afterwards."""
+    return lambda spec: spec.replace_attributes(
+        description=specs[spec.key].description,
+        group_name=specs[spec.key].group_name,
+        kinds=specs[spec.key].kinds,
+        freshness_policy=specs[spec.key].freshness_policy,
+    )
+
+
+FEED_ASSETS = feed_assets(load_settings().readers)

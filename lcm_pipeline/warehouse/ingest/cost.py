@@ -23,7 +23,7 @@ class KnownCost:
 
 def cost_of_known_clients(
     session: psycopg.Connection,
-    endpoint: str,
+    feed: str,
     window: Window,
     schedule: Schedule,
     *,
@@ -33,7 +33,7 @@ def cost_of_known_clients(
     """The cost of a window for the clients on the roster; an autocommit session."""
     values = {"page_length": page_length, "has_details": has_details}
     with session.transaction(), session.cursor(row_factory=class_row(KnownCost)) as cursor:
-        schedule_clients(session, endpoint, window, schedule)
+        schedule_clients(session, feed, window, schedule)
         cost = cursor.execute(query("planned_clients"), values).fetchone()
     assert cost is not None  # noqa: S101 - an aggregate returns one row
     return cost

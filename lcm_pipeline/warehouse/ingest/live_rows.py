@@ -6,6 +6,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.warehouse.queries import query
 
 # Kept for each day on which they changed; the source tells only how they are now.
 LATEST_ONLY = "favourite_stats"
@@ -13,12 +14,7 @@ LATEST_ONLY = "favourite_stats"
 
 def draw_clients(session: psycopg.Connection, most: int | None) -> list[int]:
     """Clients that were read before, in random order; all of them when `most` is None."""
-    rows = session.execute(
-        "select client_id from core.clients"
-        " join sync.client_state using (client_id)"
-        " where endpoint = 'operations' and read_at is not null order by random() limit %s",
-        (most,),
-    )
+    rows = session.execute(query("draw_clients"), {"most": most})
     return [row[0] for row in rows.fetchall()]
 
 

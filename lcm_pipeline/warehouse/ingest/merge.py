@@ -16,11 +16,10 @@ from lcm_pipeline.warehouse.ingest.tasks import staging_of
 
 
 def incoming_view(run: Run, table: CoreTable) -> Composed:
-    """The staged rows of the fetches that this publish takes; the view goes with `publishing`."""
+    """The staged rows of the tasks that this publish takes; the view goes with `publishing`."""
     return SQL(
         "create or replace temp view {} as select {}, publishing.read_at, publishing.reading"
-        " from {} as staged join publishing"
-        " on publishing.client_id = staged.fetch_id and publishing.window_from = staged.fetch_day"
+        " from {} as staged join publishing on publishing.task_id = staged.task_id"
     ).format(
         _incoming(table),
         _names([c for c in table.landing_columns if c != "extra"], "staged")
@@ -31,9 +30,7 @@ def incoming_view(run: Run, table: CoreTable) -> Composed:
 
 def analyze_staged(run: Run, table: CoreTable) -> Composed:
     """Tell the planner of the staged rows; of what they are joined by alone, which is cheaper."""
-    return SQL("analyze {} (fetch_id, fetch_day, {})").format(
-        staging_of(run, table), _names(table.key)
-    )
+    return SQL("analyze {} (task_id, {})").format(staging_of(run, table), _names(table.key))
 
 
 def analyze_changed(table: CoreTable) -> Composed:
@@ -90,7 +87,7 @@ def collect_doubtful(table: CoreTable) -> Composed:
         "create temp table {doubtful} on commit drop as select publishing.client_id"
         " from publishing join {changed} as changed on changed.client_id = publishing.client_id"
         " where publishing.reading <> 'full' and (changed.is_new or changed.was_deleted)"
-        " group by publishing.client_id, publishing.window_from, publishing.rows,"
+        " group by publishing.client_id, publishing.task_id, publishing.rows,"
         " publishing.known_total, publishing.quarantined"
         " having publishing.quarantined > 0"
         " or count(*) is distinct from publishing.rows - publishing.known_total"

@@ -1,6 +1,6 @@
 """Publishing a run: everything that it proved flips in one transaction, or nothing does.
 
-A fetch is taken when its staged records are all there and nobody published the same client since
+A task is taken when its staged records are all there and nobody published the same client since
 it was read; otherwise it is read again, or counts as superseded by a newer reading. While some
 have to be read again nothing is published, or a reader would see a part of the day. One advisory
 lock lets publishes follow each other; readers are never locked out.
@@ -12,13 +12,13 @@ answer like one that is right: rows that vanish, phones that vanish, a roster th
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from math import ceil
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.tables import NAMED_THINGS, WHOLE_OFFERS, CoreTable
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.ingest import merge
@@ -44,7 +44,7 @@ class PublishRefused(Exception):  # noqa: N818 - the name that the message compl
 
 @dataclass(frozen=True)
 class Published:
-    """What one publish did. again: fetches that have to be read again before they can be taken."""
+    """What one publish did. again: tasks that have to be read again before they can be taken."""
 
     written: int
     deleted: int
@@ -64,13 +64,20 @@ def publish(
 
     delete_fuse: share of the covered rows, and of the covered phones, that may vanish. growth_fuse:
     how many times the known clients may register on a day; 0 is no limit. partly: publish what
-    there is even then. An autocommit session. Raises PublishRefused.
+    there is even then. An autocommit session. Raises PublishRefused. A run that another process
+    has published meanwhile is left as it is.
     """
+    with session.transaction():
+        if _is_published(session, run):
+            return Published(0, 0, 0)
+        months = {table.name: _staged_months(session, run, table) for table in tables}
     for table in tables:
-        _prepare_partitions(session, run, table)
+        _prepare_partitions(session, run, table, months[table.name])
     with _alone(session), session.transaction():
+        if _is_published(session, run):
+            return Published(0, 0, 0)
         grant_memory(session)
-        again = _select_fetches(session, run, tables)
+        again = _select_tasks(session, run, tables)
         if again and not partly:
             return Published(0, 0, again)
         _open_views(session, run, tables)
@@ -84,7 +91,7 @@ def publish(
         written = sum(_write(session, run, table) for table in general)
         deleted = sum(_delete(session, run, table) for table in general)
         written += _follow_up(session, run, tables)
-        _settle(session, run, written, deleted)
+        _record_published(session, run, written, deleted)
     return Published(written, deleted, again)
 
 
@@ -102,17 +109,33 @@ def _alone(session: psycopg.Connection) -> Iterator[None]:
             session.execute("select pg_advisory_unlock(%s)", (locks.PUBLISH,))
 
 
-def _prepare_partitions(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
-    if table.has_history:
-        ensure_partitions(session, "history", table.name, months_ahead())
+def _is_published(session: psycopg.Connection, run: Run) -> bool:
+    """Whether another process has published the run; else nobody ends it before the commit."""
+    row = session.execute(query("lock_run"), {"run_id": run.run_id}).fetchone()
+    status = row[0] if row else "missing"
+    if status not in ("reading", "published"):
+        raise PublishRefused(f"{run.feed}: another process ended the run: it is {status}")
+    return bool(status == "published")
+
+
+def _staged_months(session: psycopg.Connection, run: Run, table: CoreTable) -> list[date]:
     if table.date_column is None:
-        return
+        return []
     rows = session.execute(
         SQL("select distinct date_trunc('month', {})::date from {}").format(
             Identifier(table.date_column), staging_of(run, table)
         )
     )
-    months = [row[0] for row in rows.fetchall()]
+    return [row[0] for row in rows.fetchall()]
+
+
+def _prepare_partitions(
+    session: psycopg.Connection, run: Run, table: CoreTable, months: Sequence[date]
+) -> None:
+    if table.has_history:
+        ensure_partitions(session, "history", table.name, months_ahead())
+    if table.date_column is None:
+        return
     try:
         ensure_partitions(session, "core", table.name, [*months, *months_ahead()])
     except MonthsRefused as refused:
@@ -123,33 +146,25 @@ def _prepare_partitions(session: psycopg.Connection, run: Run, table: CoreTable)
         ) from refused
 
 
-def _select_fetches(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
-    """Make `publishing`, the fetches to take; returns how many have to be read again."""
+def _select_tasks(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
+    """Make `publishing`, the tasks to take; returns how many have to be read again."""
     for table in tables:
         session.execute(merge.analyze_staged(run, table))
     counts = SQL(" union all ").join(
-        SQL("select fetch_id, fetch_day, count(*) as staged from {} group by 1, 2").format(
-            staging_of(run, table)
-        )
+        SQL("select task_id, count(*) as staged from {} group by 1").format(staging_of(run, table))
         for table in tables
     )
     session.execute(
         SQL(
             "/* tag: publish-begun */ create temp table staged_counts on commit drop as"
-            " select fetch_id, fetch_day, sum(staged)::int as staged from ({}) as counted"
-            " group by 1, 2"
+            " select task_id, sum(staged)::int as staged from ({}) as counted group by 1"
         ).format(counts)
     )
-    values = {"run_id": run.run_id, "endpoint": run.feed}
-    judge = "judge_days" if feed_named(run.feed).is_by_day else "judge_clients"
-    session.execute(query(judge), values)
-    session.execute(query("select_fetches"), values)
-    row = session.execute(
-        "select count(*) from sync.fetches where run_id = %(run_id)s and status = 'pending'", values
-    ).fetchone()
-    session.execute(
-        "create temp table publishing on commit drop as select * from judged where verdict = 'take'"
-    )
+    values = {"run_id": run.run_id, "feed": run.feed}
+    session.execute(query("judge_tasks"), values)
+    session.execute(query("record_verdicts"), values)
+    row = session.execute(query("count_pending_tasks"), values).fetchone()
+    session.execute(query("select_tasks"))
     session.execute("analyze publishing")
     return int(row[0]) if row else 0
 
@@ -262,25 +277,24 @@ def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable
     return written
 
 
-def _settle(session: psycopg.Connection, run: Run, written: int, deleted: int) -> None:
-    """Remember the proven state, close the fetches, and note the days as published."""
+def _record_published(session: psycopg.Connection, run: Run, written: int, deleted: int) -> None:
+    """Remember the proven state, close the tasks, and note the days as published."""
     values = {
         "run_id": run.run_id,
-        "endpoint": run.feed,
+        "feed": run.feed,
         "first": run.window.first,
         "last": run.window.last,
         "written": written,
         "deleted": deleted,
     }
-    if feed_named(run.feed).is_by_day:
-        remember = ("remember_days", "leave_pending_days")
-    else:
-        remember = ("remember_clients", "leave_pending_clients")
     for name in (
         "resolve_quarantine",
-        *remember,
-        "settle_fetches",
-        "settle_run",
+        "remember_clients",
+        "remember_days",
+        "leave_pending_clients",
+        "leave_pending_days",
+        "publish_tasks",
+        "count_published",
         "publish_window_days",
     ):
         session.execute(query(name), values)

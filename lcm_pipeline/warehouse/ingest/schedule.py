@@ -30,11 +30,11 @@ class Schedule:
 
 
 def schedule_clients(
-    session: psycopg.Connection, endpoint: str, window: Window, schedule: Schedule
+    session: psycopg.Connection, feed: str, window: Window, schedule: Schedule
 ) -> None:
     """Make the temporary table `scheduled`; it goes with the transaction that it is made in."""
     values = {
-        "endpoint": endpoint,
+        "feed": feed,
         "first": window.first,
         "last": window.last,
         "audit_share": schedule.audit_share,

@@ -1,4 +1,4 @@
-"""The ledger: what a run has to read, and what became of each of it.
+"""The ledger: the tasks of a run, who reads them, and what became of each.
 
 Rows land in staging in the same transaction as their ledger row, so a killed run goes on where it
 stopped. Staging is unlogged and empty after a crash of the server: the publish counts again.
@@ -7,17 +7,17 @@ stopped. Staging is unlogged and empty after a crash of the server: the publish 
 import logging
 import struct
 from collections.abc import Iterable, Sequence
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import NamedTuple
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.readings import MOST_UNKNOWN_FIELDS, Outcome, Task
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.model.texts import shown
+from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
 from lcm_pipeline.warehouse.queries import query
@@ -25,11 +25,6 @@ from lcm_pipeline.warehouse.queries import query
 logger = logging.getLogger(__name__)
 
 _LONGEST_FIELD = 200
-_OUTCOME_COLUMNS = (
-    "client_id", "window_from", "status", "reading", "has_header", "single_page", "rows",
-    "staged", "quarantined", "base_version", "read_at", "fingerprint", "head", "header_digest",
-    "error",
-)  # fmt: skip
 
 # What a value may be refused with: by the server, or by the driver before it is sent. Whatever else
 # fails is no value's fault.
@@ -43,71 +38,121 @@ _REFUSED = (
     struct.error,
 )
 
-_COLUMNS = """
-select array_agg(attname::text order by attnum) from pg_attribute
-where attrelid = to_regclass('staging.' || %s) and attnum > 0 and not attisdropped
-"""
+
+class TaskCounts(NamedTuple):
+    """The tasks of a run, and those of them that are left to read."""
+
+    tasks: int
+    pending: int
 
 
-def add_client_tasks(session: psycopg.Connection, run: Run, schedule: Schedule) -> int:
-    """Put those of the window's roster who are due on the ledger, once; returns how many."""
+class OtherReader(NamedTuple):
+    """A session of another process that reads tasks of a run. since: when it began, aware."""
+
+    tasks: int
+    pid: int
+    user_name: str | None
+    since: datetime | None
+
+
+def add_client_tasks(session: psycopg.Connection, run: Run, schedule: Schedule) -> None:
+    """Put those of the window's roster who are due on the ledger, once."""
+    values = {"run_id": run.run_id}
     with session.transaction():
         schedule_clients(session, run.feed, run.window, schedule)
-        enlisted = _add_tasks(session, run, "add_client_tasks", {})
-        session.execute(query("defer_clients"), {"run_id": run.run_id})
-    return enlisted
+        session.execute(query("add_client_tasks"), values)
+        session.execute(query("defer_clients"), values)
 
 
-def add_tasks_again(session: psycopg.Connection, run: Run, client_ids: Sequence[int]) -> int:
+def add_tasks_again(session: psycopg.Connection, run: Run, client_ids: Sequence[int]) -> None:
     """Forget that some clients are up to date, and put them on the ledger to be read in full.
 
-    Returns how many clients are on the ledger: a run that was stopped has others too.
+    A run that was joined keeps its other tasks.
     """
-    values = {"run_id": run.run_id, "endpoint": run.feed, "clients": list(client_ids)}
+    values = {"run_id": run.run_id, "feed": run.feed, "clients": list(client_ids)}
     with session.transaction():
         session.execute(query("forget_clients"), values)
         schedule_clients(session, run.feed, run.window, Schedule(audit_share=0))
-        session.execute(
-            "update scheduled set is_due = client_id = any(%(clients)s), is_whole = true", values
-        )
-        enlisted = _add_tasks(session, run, "add_client_tasks", {})
-        session.execute(
-            "update sync.fetches set status = 'pending', is_whole = true"
-            " where run_id = %(run_id)s and client_id = any(%(clients)s)",
-            values,
-        )
+        session.execute(query("limit_schedule"), values)
+        session.execute(query("add_client_tasks"), values)
+        session.execute(query("reopen_clients"), values)
         session.execute(query("defer_clients"), values)
-    return enlisted
 
 
-def add_day_tasks(session: psycopg.Connection, run: Run, days: Iterable[date]) -> int:
-    """Put registration days on the ledger, once; returns how many there are."""
-    return _add_tasks(session, run, "add_day_tasks", {"days": list(days)})
+def add_day_tasks(session: psycopg.Connection, run: Run, days: Iterable[date]) -> None:
+    """Put registration days on the ledger, once."""
+    session.execute(query("add_day_tasks"), {"run_id": run.run_id, "days": list(days)})
 
 
-def next_tasks(
-    session: psycopg.Connection, run: Run, *, is_priority: bool, after: Task | None, most: int
+def reopen_tasks(session: psycopg.Connection, run: Run, fresh_from: datetime) -> None:
+    """Let a run that is resumed read again what came to nothing, or was read before a moment."""
+    values = {"run_id": run.run_id, "fresh_from": fresh_from}
+    session.execute(query("reopen_tasks"), values)
+
+
+def reopen_pages(session: psycopg.Connection, run: Run, from_page: int) -> None:
+    """Let a run read again whose history came in one page of so many rows or more; 0 for all."""
+    session.execute(query("reopen_pages"), {"run_id": run.run_id, "from_page": from_page})
+
+
+def count_tasks(session: psycopg.Connection, run: Run) -> TaskCounts:
+    """Note on the run how many tasks it has."""
+    row = session.execute(query("count_tasks"), {"run_id": run.run_id}).fetchone()
+    return TaskCounts(*row) if row else TaskCounts(0, 0)
+
+
+def claim_tasks(
+    session: psycopg.Connection, run: Run, *, after: Task | None, most: int
 ) -> list[Task]:
-    """The next things to read, in the order of the ledger, with what is known of each."""
-    name = "next_days" if feed_named(run.feed).is_by_day else "next_clients"
+    """Claim the next tasks that nobody reads, in the order of the ledger, for this session."""
     values = {
         "run_id": run.run_id,
-        "endpoint": run.feed,
-        "after_client": after.client_id if after else -1,
-        "after_day": after.day if after else date.min,
-        "is_priority": is_priority,
+        "feed": run.feed,
+        "after": after.task_id if after else 0,
         "most": most,
+        "lock_class": locks.RUN_CLASS,
     }
     with session.cursor(row_factory=class_row(Task)) as cursor:
-        return cursor.execute(query(name), values).fetchall()
+        return cursor.execute(query("claim_tasks"), values).fetchall()
 
 
-def others_to_ask(session: psycopg.Connection, run: Run) -> list[Task]:
-    """A few that the service should answer for, to be asked before a run stops."""
-    name = "others_of_days" if feed_named(run.feed).is_by_day else "others_of_clients"
-    values = {"run_id": run.run_id, "endpoint": run.feed, "day": run.window.first}
+def drop_claims(session: psycopg.Connection, run: Run) -> None:
+    """Give back what this session has claimed and not read."""
+    session.execute(query("drop_claims"), {"run_id": run.run_id})
+
+
+def pending_elsewhere(session: psycopg.Connection, run: Run) -> OtherReader | None:
+    """Who else reads tasks of the run that are pending; None for nobody."""
+    values = {"run_id": run.run_id, "lock_class": locks.RUN_CLASS}
+    row = session.execute(query("pending_elsewhere"), values).fetchone()
+    return OtherReader(*row) if row and row[0] else None
+
+
+def other_tasks(session: psycopg.Connection, run: Run) -> list[Task]:
+    """A few clients or days that the service should answer for, to be read before a run stops."""
+    values = {"run_id": run.run_id, "feed": run.feed}
     with session.cursor(row_factory=class_row(Task)) as cursor:
-        return cursor.execute(query(name), values).fetchall()
+        return cursor.execute(query("other_tasks"), values).fetchall()
+
+
+def has_read(session: psycopg.Connection, run: Run) -> bool:
+    """Whether the run has read something: here, in another process, or before a kill."""
+    row = session.execute(query("has_read"), {"run_id": run.run_id}).fetchone()
+    return bool(row and row[0])
+
+
+def largest_single_page(session: psycopg.Connection, run: Run) -> tuple[int, int] | None:
+    """The client whose whole history came in the largest single page, and that page's rows."""
+    row = session.execute(query("largest_single_page"), {"run_id": run.run_id}).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def fail_client(session: psycopg.Connection, run: Run, client_id: int, error: str) -> None:
+    """Record that a client that was read cannot be read any more; what it staged is not taken."""
+    values = {"run_id": run.run_id, "client_id": client_id, "error": error}
+    with session.transaction():
+        failed = [row[0] for row in session.execute(query("fail_client"), values).fetchall()]
+        session.execute(query("withdraw_quarantine"), {"run_id": run.run_id, "tasks": failed})
 
 
 def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
@@ -116,20 +161,23 @@ def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTab
     One that an older version of the program left with other columns is made anew: the publish
     notices that its rows are gone, and has them read again.
     """
-    for table in tables:
-        wanted = ["fetch_id", "fetch_day", *table.landing_columns]
-        found = session.execute(_COLUMNS, (f"{table.name}_r{run.run_id}",)).fetchone()
-        if found and found[0] and found[0] != wanted:
-            session.execute(sql.SQL("drop table {}").format(staging_of(run, table)))
-        columns = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
-            for name, kind in zip(table.landing_columns, table.landing_types, strict=True)
-        )
-        session.execute(
-            sql.SQL(
-                "create unlogged table if not exists {} (fetch_id bigint, fetch_day date, {})"
-            ).format(staging_of(run, table), columns)
-        )
+    with session.transaction():
+        # Two that join at once would both find the table missing.
+        session.execute(query("lock_run"), {"run_id": run.run_id})
+        for table in tables:
+            wanted = ["task_id", *table.landing_columns]
+            name = {"name": f"{table.name}_r{run.run_id}"}
+            found = session.execute(query("staging_columns"), name).fetchone()
+            if found and found[0] == wanted:
+                continue
+            if found and found[0]:
+                session.execute(sql.SQL("drop table {}").format(staging_of(run, table)))
+            columns = sql.SQL(", ").join(
+                sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
+                for name, kind in zip(table.landing_columns, table.landing_types, strict=True)
+            )
+            create = sql.SQL("create unlogged table {} (task_id bigint, {})")
+            session.execute(create.format(staging_of(run, table), columns))
 
 
 def staging_of(run: Run, table: CoreTable) -> sql.Identifier:
@@ -140,7 +188,7 @@ def staging_of(run: Run, table: CoreTable) -> sql.Identifier:
 def record_outcomes(
     session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
-    """Stage the records of some outcomes and close their ledger rows, in one transaction.
+    """Stage the records of some outcomes and close their tasks, in one transaction.
 
     Where the database refuses a value of one of them, that one is stored as failed, and the others
     in transactions of their own. Returns those that failed so.
@@ -163,15 +211,22 @@ def _record(
 ) -> None:
     with session.transaction():
         session.execute("set local synchronous_commit = off")
-        again = _close(session, run, outcomes)
+        attempts = _close(session, run, outcomes)
+        ours = [outcome for outcome in outcomes if outcome.task.task_id in attempts]
+        again = [outcome for outcome in ours if attempts[outcome.task.task_id] > 1]
         if again:
-            _withdraw_quarantine(session, run, [outcome.task for outcome in again])
-        # What a failure leaves in staging is not published.
-        if staged := [o.task for o in again if o.landing.staged or o.status == "done"]:
-            _forget_staged(session, run, tables, staged)
+            tasks = [outcome.task.task_id for outcome in again]
+            values = {"run_id": run.run_id, "tasks": tasks}
+            session.execute(query("withdraw_quarantine"), values)
+        # A reading that is done again replaces what it staged before. What a failure leaves in
+        # staging is not published.
+        if staged := [o.task.task_id for o in again if o.landing.staged or o.status == "done"]:
+            for table in tables:
+                forget = sql.SQL("delete from {} where task_id = any(%(tasks)s)")
+                session.execute(forget.format(staging_of(run, table)), {"tasks": staged})
         for table in tables:
-            _copy(session, run, table, outcomes)
-        _quarantine(session, run, outcomes)
+            _copy(session, run, table, ours)
+        _quarantine(session, run, ours)
 
 
 def _refused(outcome: Outcome, error: Exception) -> Outcome:
@@ -180,67 +235,31 @@ def _refused(outcome: Outcome, error: Exception) -> Outcome:
     if isinstance(error, psycopg.Error) and error.sqlstate:
         told = (error.diag.table_name, error.diag.constraint_name, error.diag.column_name)
         rule = " ".join([f"SQLSTATE {error.sqlstate}", *(name for name in told if name)])
-    reason = f"the warehouse refused a value of the answer ({rule})"
-    one = outcome.task
-    logger.error("%s: %s", f"client {one.client_id}" if one.client_id else one.day, reason)
+    reason = f"the warehouse refused a value of the response ({rule})"
+    logger.error("%s: %s", outcome.task, reason)
     return Outcome(outcome.task, "failed", outcome.read_at, error=reason)
 
 
-def _add_tasks(session: psycopg.Connection, run: Run, name: str, values: dict[str, Any]) -> int:
-    window = {"first": run.window.first, "last": run.window.last}
-    base = {"run_id": run.run_id, "endpoint": run.feed, **window, **values}
-    with session.transaction():
-        session.execute(query(name), base)
-        session.execute(
-            "update sync.fetches set status = 'pending'"
-            " where run_id = %(run_id)s and status in ('unproven', 'failed')",
-            base,
-        )
-        row = session.execute(
-            "update sync.runs set clients ="
-            " (select count(*) from sync.fetches where run_id = %(run_id)s)"
-            " where run_id = %(run_id)s returning clients",
-            base,
-        ).fetchone()
-    return int(row[0]) if row else 0
-
-
-def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Write the ledger rows; returns those read again, whose rows may be stored already."""
-    rows = [_ledger_row(outcome) for outcome in outcomes]
+def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -> dict[int, int]:
+    """Close the tasks that this session still has; returns the attempts of each, by its id."""
     columns = {
-        name: list(values)
-        for name, values in zip(_OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True)
+        "task_id": [outcome.task.task_id for outcome in outcomes],
+        "status": [outcome.status for outcome in outcomes],
+        "reading": [outcome.reading for outcome in outcomes],
+        "has_header": [outcome.has_header for outcome in outcomes],
+        "single_page": [outcome.single_page for outcome in outcomes],
+        "rows": [outcome.source_total for outcome in outcomes],
+        "staged": [outcome.landing.staged for outcome in outcomes],
+        "quarantined": [len(outcome.landing.bad_rows) for outcome in outcomes],
+        "base_version": [outcome.task.version for outcome in outcomes],
+        "read_at": [outcome.read_at for outcome in outcomes],
+        "fingerprint": [outcome.fingerprint for outcome in outcomes],
+        "head": [outcome.head for outcome in outcomes],
+        "header_digest": [outcome.header_digest for outcome in outcomes],
+        "error": [outcome.error for outcome in outcomes],
     }
-    closed = session.execute(query("close_fetches"), {"run_id": run.run_id, **columns})
-    before = set(closed.fetchall())
-    return [o for o in outcomes if (o.task.client_id, o.task.day) in before]
-
-
-def _withdraw_quarantine(session: psycopg.Connection, run: Run, again: Sequence[Task]) -> None:
-    session.execute(
-        query("withdraw_quarantine"),
-        {
-            "run_id": run.run_id,
-            "clients": [task.client_id for task in again],
-            "days": [task.day for task in again],
-        },
-    )
-
-
-def _forget_staged(
-    session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], again: list[Task]
-) -> None:
-    """A reading that is done again replaces what it staged before."""
-    values = {"ids": [a.client_id for a in again], "days": [a.day for a in again]}
-    for table in tables:
-        session.execute(
-            sql.SQL(
-                "delete from {} t using unnest(%(ids)s::bigint[], %(days)s::date[]) as a (id, d)"
-                " where t.fetch_id = a.id and t.fetch_day = a.d"
-            ).format(staging_of(run, table)),
-            values,
-        )
+    rows = session.execute(query("close_tasks"), {"run_id": run.run_id, **columns})
+    return dict(rows.fetchall())
 
 
 def _copy(
@@ -248,16 +267,14 @@ def _copy(
 ) -> None:
     if not any(table.name in outcome.landing.records for outcome in outcomes):
         return
-    columns = sql.SQL(", ").join(
-        map(sql.Identifier, ("fetch_id", "fetch_day", *table.landing_columns))
-    )
+    columns = sql.SQL(", ").join(map(sql.Identifier, ("task_id", *table.landing_columns)))
     statement = sql.SQL("/* tag: rows-staged */ copy {} ({}) from stdin (format binary)").format(
         staging_of(run, table), columns
     )
     with session.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(["int8", "date", *table.landing_types])
+        copy.set_types(["int8", *table.landing_types])
         for outcome in outcomes:
-            prefix = (outcome.task.client_id, outcome.task.day)
+            prefix = (outcome.task.task_id,)
             for record in outcome.landing.records.get(table.name, ()):
                 copy.write_row(prefix + record)
 
@@ -267,7 +284,7 @@ def _quarantine(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcom
     if bad:
         session.cursor().executemany(
             query("quarantine_row"),
-            [{"endpoint": run.feed, "run_id": run.run_id, **vars(row)} for row in bad],
+            [{"feed": run.feed, "run_id": run.run_id, **vars(row)} for row in bad],
         )
     # Cut, or a long name would not fit into the index; tame, as people read the table.
     met = frozenset[str]().union(*(outcome.landing.unknown_fields for outcome in outcomes))
@@ -275,25 +292,5 @@ def _quarantine(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcom
     if names:
         session.execute(
             query("note_unknown_fields"),
-            {"endpoint": run.feed, "names": sorted(names), "most": MOST_UNKNOWN_FIELDS},
+            {"feed": run.feed, "names": sorted(names), "most": MOST_UNKNOWN_FIELDS},
         )
-
-
-def _ledger_row(outcome: Outcome) -> tuple[Any, ...]:
-    return (
-        outcome.task.client_id,
-        outcome.task.day,
-        outcome.status,
-        outcome.reading,
-        outcome.has_header,
-        outcome.single_page,
-        outcome.source_total,
-        outcome.landing.staged,
-        len(outcome.landing.bad_rows),
-        outcome.task.version,
-        outcome.read_at,
-        outcome.fingerprint,
-        outcome.head,
-        outcome.header_digest,
-        outcome.error,
-    )

@@ -3,10 +3,10 @@
 -- name: cover
 -- purpose: what the readings of a publish cover wholly, so that rows they lack are gone
 create or replace temp view covered_clients as
-select client_id from publishing where reading = 'full' and client_id > 0;
+select client_id from publishing where reading = 'full' and client_id is not null;
 
 create or replace temp view covered_days as
-select window_from as registration_date from publishing where reading = 'full' and client_id = 0;
+select day as registration_date from publishing where reading = 'full' and day is not null;
 
 -- name: cover_offers
 -- purpose: what readings of favourites cover wholly beside the offers: goods of offers, goods chosen

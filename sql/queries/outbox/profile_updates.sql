@@ -97,7 +97,7 @@ shown as (
         state.read_at
     from core.clients
     left join sync.client_state as state
-        on state.endpoint = 'operations' and state.client_id = clients.client_id
+        on state.feed = 'operations' and state.client_id = clients.client_id
     where clients.client_id = any(%(client_ids)s::bigint[]) and clients.phone is not null
 ),
 

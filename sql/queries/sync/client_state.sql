@@ -2,7 +2,7 @@
 
 -- name: schedule_clients
 -- purpose: which clients of the roster a run asks, and which of them it reads in full
--- parameters: endpoint, first, last, audit_share, max_staleness, quiet_days
+-- parameters: feed, first, last, audit_share, max_staleness, quiet_days
 -- A client that has been quiet for long is due each `pause` days: one day for each quiet_days that
 -- its last change is past, at most max_staleness. Its turn comes on every pause-th day, counted from
 -- a day of its own, so that each day has its share of clients; it is due when its turn came since its
@@ -14,7 +14,7 @@ create temp table scheduled on commit drop as
 with synced as (
     select max(day) as day
     from sync.window_days
-    where endpoint = %(endpoint)s and day < %(first)s
+    where feed = %(feed)s and day < %(first)s
 ),
 
 roster as (
@@ -35,13 +35,13 @@ roster as (
         or exists (
             select from sync.quarantine
             where
-                quarantine.endpoint = %(endpoint)s
+                quarantine.feed = %(feed)s
                 and quarantine.client_id = clients.client_id
                 and quarantine.resolved_at is null
         ) as is_unsettled
     from core.clients
     left join sync.client_state as state
-        on state.endpoint = %(endpoint)s and state.client_id = clients.client_id
+        on state.feed = %(feed)s and state.client_id = clients.client_id
     where clients.registration_date <= %(last)s
 ),
 
@@ -96,7 +96,9 @@ from scheduled;
 -- name: known_clients
 -- purpose: a few clients that the service should answer for, and the feed to ask, whatever the feed
 (
-    select endpoint as feed, client_id
+    select
+        feed,
+        client_id
     from sync.client_state
     where read_at is not null and pending_since is null
     order by client_id desc
@@ -104,7 +106,9 @@ from scheduled;
 )
 union all
 (
-    select endpoint as feed, client_id
+    select
+        feed,
+        client_id
     from sync.client_state
     where read_at is not null and pending_since is null
     order by random()
@@ -119,8 +123,8 @@ union all
 );
 
 -- name: remember_clients
--- purpose: the proven state of the clients that a publish took, and who is pending
--- parameters: run_id, endpoint, last (last day of the window)
+-- purpose: the proven state of the clients that a publish took
+-- parameters: run_id, feed, last (last day of the window)
 -- tag: state-updated
 -- A reading that a newer one of the same content superseded still proves the days of its own window.
 with confirmed as (
@@ -129,19 +133,20 @@ with confirmed as (
     from judged
     where
         judged.verdict = 'superseded'
-        and state.endpoint = %(endpoint)s
+        and state.feed = %(feed)s
         and state.client_id = judged.client_id
 )
 
 insert into sync.client_state as state (
-    endpoint, client_id, source_total, fingerprint, head, header_digest, quarantined, version,
+    feed, client_id, source_total, fingerprint, head, header_digest, quarantined, version,
     read_at, proven_date, changed_date, pending_since, last_error
 )
 select
-    %(endpoint)s, client_id, rows, fingerprint, head, header_digest, quarantined, 1,
+    %(feed)s, client_id, rows, fingerprint, head, header_digest, quarantined, 1,
     read_at, %(last)s, %(last)s, null, null
 from publishing
-on conflict (endpoint, client_id) do update set
+where client_id is not null
+on conflict (feed, client_id) do update set
     source_total = excluded.source_total,
     fingerprint = excluded.fingerprint,
     head = excluded.head,
@@ -169,18 +174,49 @@ on conflict (endpoint, client_id) do update set
 
 -- name: leave_pending_clients
 -- purpose: remember which clients a run could not prove
--- parameters: run_id, endpoint
-insert into sync.client_state as state (endpoint, client_id, pending_since, last_error)
-select %(endpoint)s, client_id, now(), coalesce(error, 'it changed while it was published')
+-- parameters: run_id, feed
+insert into sync.client_state as state (feed, client_id, pending_since, last_error)
+select %(feed)s, client_id, now(), coalesce(error, 'it changed while it was published')
 from sync.fetches
-where run_id = %(run_id)s and status in ('pending', 'unproven', 'failed')
-on conflict (endpoint, client_id) do update set
+where
+    run_id = %(run_id)s
+    and client_id is not null
+    and status in ('pending', 'unproven', 'failed')
+on conflict (feed, client_id) do update set
     pending_since = coalesce(state.pending_since, excluded.pending_since),
     last_error = excluded.last_error;
 
 -- name: forget_clients
 -- purpose: forget that some clients are up to date, so that their next reading is a full one
--- parameters: endpoint, clients
+-- parameters: feed, clients
 update sync.client_state
 set fingerprint = null, head = null, header_digest = null, version = version + 1
-where endpoint = %(endpoint)s and client_id = any(%(clients)s);
+where feed = %(feed)s and client_id = any(%(clients)s);
+
+-- name: forget_quarantined_clients
+-- purpose: forget that clients with rows in quarantine are up to date
+update sync.client_state
+set fingerprint = null, head = null, version = version + 1
+where exists (
+    select from sync.quarantine
+    where
+        quarantine.feed = client_state.feed
+        and quarantine.client_id = client_state.client_id
+        and quarantine.resolved_at is null
+);
+
+-- name: draw_clients
+-- purpose: clients whose operations were read, in random order
+-- parameters: most (null for all)
+select clients.client_id
+from core.clients
+inner join sync.client_state as state on state.client_id = clients.client_id
+where state.feed = 'operations' and state.read_at is not null
+order by random()
+limit %(most)s;
+
+-- name: limit_schedule
+-- purpose: make some clients due, whole, and nobody else; see schedule_clients
+-- parameters: clients
+update scheduled
+set is_due = client_id = any(%(clients)s), is_whole = true;

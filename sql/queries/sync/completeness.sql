@@ -17,9 +17,9 @@ where
 -- name: overview
 -- purpose: for each feed, through which day it is complete, its rows, what is pending
 with loaded as (
-    select endpoint as feed, sum(source_total) as rows
+    select feed, sum(source_total) as rows
     from sync.client_state
-    group by endpoint
+    group by feed
     union all
     select feeds.feed, sum(registration_days.source_total) as rows
     from sync.feeds
@@ -29,16 +29,16 @@ with loaded as (
 ),
 
 held as (
-    select endpoint as feed, table_name, count(*) as rows
+    select feed, table_name, count(*) as rows
     from sync.quarantine
     where resolved_at is null
-    group by endpoint, table_name
+    group by feed, table_name
 ),
 
 published as (
-    select endpoint as feed, max(published_at) as published_at
+    select feed, max(published_at) as published_at
     from sync.window_days
-    group by endpoint
+    group by feed
 )
 
 select
@@ -58,7 +58,7 @@ order by feeds.position;
 
 -- name: totals_of_clients
 -- purpose: clients whose source total is not live rows plus open quarantine
--- parameters: endpoint; {table} is the feed's main table
+-- parameters: feed; {table} is the feed's main table
 with live as (
     select client_id, count(*) as rows
     from core.{table}
@@ -69,7 +69,7 @@ with live as (
 held as (
     select client_id, count(*) as rows
     from sync.quarantine
-    where endpoint = %(endpoint)s and table_name = '{table}' and resolved_at is null
+    where feed = %(feed)s and table_name = '{table}' and resolved_at is null
     group by client_id
 ),
 
@@ -82,7 +82,7 @@ compared as (
     from (
         select client_id, source_total
         from sync.client_state
-        where endpoint = %(endpoint)s and source_total is not null
+        where feed = %(feed)s and source_total is not null
     ) as state
     full join live on live.client_id = state.client_id
     left join held on held.client_id = coalesce(state.client_id, live.client_id)
@@ -95,7 +95,7 @@ order by client_id;
 
 -- name: totals_of_days
 -- purpose: registration days whose source total is not live rows plus open quarantine
--- parameters: endpoint; {table} is the feed's main table
+-- parameters: feed; {table} is the feed's main table
 with live as (
     select registration_date, count(*) as rows
     from core.{table}
@@ -104,10 +104,12 @@ with live as (
 ),
 
 held as (
-    select context as day, count(*) as rows
+    select
+        day,
+        count(*) as rows
     from sync.quarantine
-    where endpoint = %(endpoint)s and table_name = '{table}' and resolved_at is null
-    group by context
+    where feed = %(feed)s and table_name = '{table}' and resolved_at is null
+    group by day
 ),
 
 compared as (
@@ -123,7 +125,7 @@ compared as (
     ) as state
     full join live on live.registration_date = state.registration_date
     left join held
-        on held.day = coalesce(state.registration_date, live.registration_date)::text
+        on held.day = coalesce(state.registration_date, live.registration_date)
 )
 
 select day, source_total, warehouse_rows, quarantined_rows

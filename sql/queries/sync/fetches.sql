@@ -2,159 +2,265 @@
 
 -- name: add_client_tasks
 -- purpose: put the clients that are due on the ledger of a run, once; see schedule_clients
--- parameters: run_id, endpoint, first, last
+-- parameters: run_id
 -- tag: tasks-added
-insert into sync.fetches
-    (run_id, client_id, window_from, window_to, endpoint, is_whole, is_priority)
+-- Those that were pending before come first: tasks are read in the order in which they are added.
+insert into sync.fetches (run_id, client_id, is_whole)
 select
     %(run_id)s,
     client_id,
-    %(first)s,
-    %(last)s,
-    %(endpoint)s,
-    is_whole,
-    is_priority
+    is_whole
 from scheduled
 where is_due
+order by is_priority desc, client_id asc
 on conflict do nothing;
 
 -- name: add_day_tasks
--- purpose: put registration days on the ledger of a run, once
--- parameters: run_id, endpoint, days
+-- purpose: put registration days on the ledger of a run, once; those that were pending come first
+-- parameters: run_id, days
 -- tag: tasks-added
-insert into sync.fetches (run_id, client_id, window_from, window_to, endpoint, is_priority)
+insert into sync.fetches (run_id, day)
 select
     %(run_id)s,
-    0,
-    days.day,
-    days.day,
-    %(endpoint)s,
-    state.pending_since is not null
+    days.day
 from unnest(%(days)s::date[]) as days (day)
 left join sync.registration_days as state on state.registration_date = days.day
+order by (state.pending_since is not null) desc, days.day asc
 on conflict do nothing;
 
--- name: next_clients
--- purpose: the next clients to read in a run, with what is known of each
--- parameters: run_id, endpoint, after_client, after_day (not used here), is_priority, most
+-- name: reopen_tasks
+-- purpose: let a run read again what came to nothing, or what was read before its days had ended
+-- parameters: run_id, fresh_from
+update sync.fetches
+set status = 'pending', claimed_by = null
+where
+    run_id = %(run_id)s
+    and (status in ('unproven', 'failed') or (status = 'done' and read_at < %(fresh_from)s));
+
+-- name: reopen_clients
+-- purpose: let a run read some clients again, in full
+-- parameters: run_id, clients
+update sync.fetches
+set status = 'pending', claimed_by = null, is_whole = true
+where run_id = %(run_id)s and client_id = any(%(clients)s);
+
+-- name: reopen_pages
+-- purpose: let a run read those again whose history came in one page of so many rows or more
+-- parameters: run_id, from_page (0 for all that were read)
+update sync.fetches
+set status = 'pending', claimed_by = null
+where
+    run_id = %(run_id)s
+    and status = 'done'
+    and reading <> 'unchanged'
+    and (single_page >= %(from_page)s or %(from_page)s = 0);
+
+-- name: claim_tasks
+-- purpose: claim the next tasks of a run that nobody reads, with what is known of each
+-- parameters: run_id, feed, after (the last task claimed before), most, lock_class (of runs)
+-- tag: tasks-claimed
+-- A claim lives as long as its session holds its lock on the run, so what a lost reader had claimed is
+-- free for the others at once.
+with free as materialized (
+    select task_id
+    from sync.fetches
+    where
+        run_id = %(run_id)s
+        and task_id > %(after)s
+        and status = 'pending'
+        and (
+            claimed_by is null
+            or claimed_by <> all(
+                select pid from pg_locks
+                where
+                    locktype = 'advisory'
+                    and classid = %(lock_class)s
+                    and objid = %(run_id)s
+                    and objsubid = 2
+                    and granted
+            )
+        )
+    order by task_id
+    limit %(most)s
+    for update skip locked
+),
+
+claimed as (
+    update sync.fetches
+    set claimed_by = pg_backend_pid()
+    from free
+    where fetches.run_id = %(run_id)s and fetches.task_id = free.task_id
+    returning fetches.task_id, fetches.client_id, fetches.day, fetches.is_whole
+)
+
 select
-    fetches.client_id,
-    fetches.window_from as day,
-    fetches.is_whole,
-    coalesce(state.version, 0) as version,
-    state.source_total,
-    state.fingerprint,
-    state.head,
-    state.header_digest,
+    claimed.task_id,
+    claimed.client_id,
+    claimed.day,
+    claimed.is_whole,
+    coalesce(client.version, polled.version, 0) as version,
+    coalesce(client.source_total, polled.source_total) as source_total,
+    coalesce(client.fingerprint, polled.fingerprint) as fingerprint,
+    client.head,
+    client.header_digest,
     exists (
         select from sync.quarantine
         where
-            quarantine.endpoint = %(endpoint)s
-            and quarantine.client_id = fetches.client_id
+            quarantine.feed = %(feed)s
+            and quarantine.client_id = claimed.client_id
             and quarantine.resolved_at is null
     ) as has_bad_rows
-from sync.fetches
-left join sync.client_state as state
-    on state.endpoint = %(endpoint)s and state.client_id = fetches.client_id
-where
-    fetches.run_id = %(run_id)s
-    and fetches.status = 'pending'
-    and fetches.is_priority = %(is_priority)s
-    and fetches.client_id > %(after_client)s
-    and %(after_day)s::date is not null
-order by fetches.client_id
-limit %(most)s;
+from claimed
+left join sync.client_state as client
+    on client.feed = %(feed)s and client.client_id = claimed.client_id
+left join sync.registration_days as polled on polled.registration_date = claimed.day
+order by claimed.task_id;
 
--- name: next_days
--- purpose: the next registration days to poll in a run, with what is known of each
--- parameters: run_id, endpoint (not used here), after_client (not used here), after_day, is_priority, most
+-- name: renew_claims
+-- purpose: hand what a session had claimed to the one that follows it
+-- parameters: run_id, lost (server process of the session before)
+update sync.fetches
+set claimed_by = pg_backend_pid()
+where run_id = %(run_id)s and claimed_by = %(lost)s and status = 'pending';
+
+-- name: drop_claims
+-- purpose: give back what this session has claimed and not read
+-- parameters: run_id
+update sync.fetches
+set claimed_by = null
+where run_id = %(run_id)s and claimed_by = pg_backend_pid() and status = 'pending';
+
+-- name: pending_elsewhere
+-- purpose: who reads the tasks of a run that are pending, this session left out
+-- parameters: run_id, lock_class (of runs)
 select
-    fetches.client_id,
-    fetches.window_from as day,
-    fetches.is_whole,
-    coalesce(state.version, 0) as version,
-    state.source_total,
-    state.fingerprint,
-    state.head,
-    state.header_digest
+    count(*) as tasks,
+    min(activity.pid) as pid,
+    min(activity.usename) as user_name,
+    min(activity.backend_start) as since
 from sync.fetches
-left join sync.registration_days as state on state.registration_date = fetches.window_from
+inner join pg_locks
+    on
+        pg_locks.pid = fetches.claimed_by
+        and locktype = 'advisory'
+        and classid = %(lock_class)s
+        and objid = %(run_id)s
+        and objsubid = 2
+        and granted
+left join pg_stat_activity as activity on activity.pid = fetches.claimed_by
 where
     fetches.run_id = %(run_id)s
     and fetches.status = 'pending'
-    and fetches.is_priority = %(is_priority)s
-    and fetches.window_from > %(after_day)s
-    and %(endpoint)s::text is not null
-    and %(after_client)s::bigint is not null
-order by fetches.window_from
-limit %(most)s;
+    and fetches.claimed_by <> pg_backend_pid();
 
--- name: close_fetches
--- purpose: record what became of some fetches of a run; returns those that were recorded before
--- parameters: run_id; arrays of equal length: client_id, window_from, status, reading, has_header,
---   single_page, rows, staged, quarantined, base_version, read_at, fingerprint, head, header_digest,
---   error
+-- name: close_tasks
+-- purpose: record what became of some tasks that this session has claimed; returns those recorded
+-- parameters: run_id; arrays of equal length: task_id, status, reading, has_header, single_page, rows,
+--   staged, quarantined, base_version, read_at, fingerprint, head, header_digest, error
 -- tag: outcomes-recorded
-with closed as (
-    update sync.fetches
-    set
-        status = outcome.status,
-        reading = outcome.reading,
-        has_header = outcome.has_header,
-        single_page = outcome.single_page,
-        rows = outcome.rows,
-        staged = outcome.staged,
-        quarantined = outcome.quarantined,
-        base_version = outcome.base_version,
-        read_at = outcome.read_at,
-        fingerprint = outcome.fingerprint,
-        head = outcome.head,
-        header_digest = outcome.header_digest,
-        error = outcome.error,
-        attempts = fetches.attempts + 1
-    from unnest(
-        %(client_id)s::bigint[], %(window_from)s::date[], %(status)s::text[], %(reading)s::text[],
-        %(has_header)s::boolean[], %(single_page)s::integer[], %(rows)s::integer[],
-        %(staged)s::integer[], %(quarantined)s::integer[], %(base_version)s::bigint[],
-        %(read_at)s::timestamptz[], %(fingerprint)s::bytea[], %(head)s::bytea[],
-        %(header_digest)s::bytea[], %(error)s::text[]
-    ) as outcome (
-        client_id, window_from, status, reading, has_header, single_page, rows, staged, quarantined,
-        base_version, read_at, fingerprint, head, header_digest, error
-    )
-    where
-        fetches.run_id = %(run_id)s
-        and fetches.client_id = outcome.client_id
-        and fetches.window_from = outcome.window_from
-    returning fetches.client_id, fetches.window_from, fetches.attempts
+-- A task that another session has claimed meanwhile, as this one was lost, is that one's to record.
+update sync.fetches
+set
+    status = outcome.status,
+    reading = outcome.reading,
+    has_header = outcome.has_header,
+    single_page = outcome.single_page,
+    rows = outcome.rows,
+    staged = outcome.staged,
+    quarantined = outcome.quarantined,
+    base_version = outcome.base_version,
+    read_at = outcome.read_at,
+    fingerprint = outcome.fingerprint,
+    head = outcome.head,
+    header_digest = outcome.header_digest,
+    error = outcome.error,
+    attempts = fetches.attempts + 1
+from unnest(
+    %(task_id)s::bigint[], %(status)s::text[], %(reading)s::text[], %(has_header)s::boolean[],
+    %(single_page)s::integer[], %(rows)s::integer[], %(staged)s::integer[],
+    %(quarantined)s::integer[], %(base_version)s::bigint[], %(read_at)s::timestamptz[],
+    %(fingerprint)s::bytea[], %(head)s::bytea[], %(header_digest)s::bytea[], %(error)s::text[]
+) as outcome (
+    task_id, status, reading, has_header, single_page, rows, staged, quarantined, base_version,
+    read_at, fingerprint, head, header_digest, error
 )
+where
+    fetches.run_id = %(run_id)s
+    and fetches.task_id = outcome.task_id
+    and fetches.claimed_by = pg_backend_pid()
+returning fetches.task_id, fetches.attempts;
 
-select client_id, window_from from closed where attempts > 1;
+-- name: fail_client
+-- purpose: record that a client that a run has read cannot be read any more
+-- parameters: run_id, client_id, error
+update sync.fetches
+set status = 'failed', error = %(error)s
+where run_id = %(run_id)s and client_id = %(client_id)s
+returning task_id;
 
--- name: others_of_clients
--- purpose: a few clients that the service should answer for: proven before, and any of the run
--- parameters: run_id, endpoint, day (first day of the window)
--- Asked before a run stops. Those that fail are mostly at the head of the line, where the lowest
+-- name: has_read
+-- purpose: whether a run has read something, in whichever process
+-- parameters: run_id
+select exists (
+    select from sync.fetches
+    where run_id = %(run_id)s and status not in ('pending', 'unproven', 'failed')
+) as has_read;
+
+-- name: count_pending_tasks
+-- purpose: how many tasks of a run are left to read
+-- parameters: run_id
+select count(*) as pending
+from sync.fetches
+where run_id = %(run_id)s and status = 'pending';
+
+-- name: largest_single_page
+-- purpose: the client whose whole history came in the largest single page, and that page's rows
+-- parameters: run_id
+select client_id, single_page
+from sync.fetches
+where run_id = %(run_id)s and status = 'done' and single_page > 0
+order by single_page desc, client_id asc
+limit 1;
+
+-- name: other_tasks
+-- purpose: a few clients or days that the service should answer for: proven before, clients of the run
+-- parameters: run_id, feed
+-- Read before a run stops. Those that fail are mostly at the head of the line, where the lowest
 -- numbers are: so some are taken from the other end, and some at random.
 with proven as (
     select
-        state.client_id,
-        %(day)s::date as day,
-        state.version,
-        state.source_total,
-        state.fingerprint,
-        state.head,
-        state.header_digest
-    from sync.client_state as state
+        client_id,
+        null::date as day,
+        version,
+        source_total,
+        fingerprint,
+        head,
+        header_digest
+    from sync.client_state
+    where feed = %(feed)s and read_at is not null and pending_since is null
+    union all
+    select
+        null::bigint as client_id,
+        polled.registration_date as day,
+        polled.version,
+        polled.source_total,
+        polled.fingerprint,
+        polled.head,
+        polled.header_digest
+    from sync.registration_days as polled
+    inner join sync.feeds on feeds.feed = %(feed)s and feeds.is_by_day
+    where polled.read_at is not null and polled.pending_since is null
+),
+
+answered as (
+    select proven.*
+    from proven
     where
-        state.endpoint = %(endpoint)s
-        and state.read_at is not null
-        and state.pending_since is null
-        and not exists (
+        not exists (
             select from sync.fetches
             where
                 fetches.run_id = %(run_id)s
-                and fetches.client_id = state.client_id
+                and (fetches.client_id = proven.client_id or fetches.day = proven.day)
                 and fetches.status in ('unproven', 'failed')
         )
 ),
@@ -162,124 +268,95 @@ with proven as (
 on_ledger as (
     select
         client_id,
-        window_from as day,
+        day,
         0 as version,
         null::integer as source_total,
         null::bytea as fingerprint,
         null::bytea as head,
         null::bytea as header_digest
     from sync.fetches
-    where run_id = %(run_id)s and status in ('pending', 'done')
+    where run_id = %(run_id)s and client_id is not null and status in ('pending', 'done')
 )
 
-(select * from proven order by client_id desc limit 2)
+(select * from answered order by client_id desc, day desc limit 2)
 union all
-(select * from proven order by random() limit 2)
+(select * from answered order by random() limit 2)
 union all
-(select * from on_ledger order by client_id desc limit 1)
+(select * from on_ledger order by client_id desc, day desc limit 1)
 union all
 (select * from on_ledger order by random() limit 2);
 
--- name: others_of_days
--- purpose: a few registration days that the service should answer for: polled before, latest first
--- parameters: run_id, endpoint (not used here), day (not used here); see others_of_clients
-select
-    0 as client_id,
-    state.registration_date as day,
-    state.version,
-    state.source_total,
-    state.fingerprint,
-    state.head,
-    state.header_digest
-from sync.registration_days as state
-where
-    state.read_at is not null
-    and state.pending_since is null
-    and %(endpoint)s::text is not null
-    and %(day)s::date is not null
-    and not exists (
-        select from sync.fetches
-        where
-            fetches.run_id = %(run_id)s
-            and fetches.window_from = state.registration_date
-            and fetches.status in ('unproven', 'failed')
-    )
-order by state.registration_date desc
-limit 3;
-
--- name: judge_clients
--- purpose: decide for each client that a run has read whether the publish may take it
--- parameters: run_id, endpoint
+-- name: judge_tasks
+-- purpose: decide for each task that a run has read whether the publish may take it
+-- parameters: run_id, feed
 -- `again`: staging lost its records, the state moved on and this reading builds on the old one, or
 -- somebody published a newer reading that says otherwise: which is right, a third one tells.
--- `superseded`: somebody published a newer reading of the client that says the same.
+-- `superseded`: somebody published a newer reading that says the same.
 create temp table judged on commit drop as
+with known as (
+    select
+        fetches.*,
+        coalesce(client.read_at, polled.read_at) as known_at,
+        coalesce(client.version, polled.version, 0) as known_version,
+        coalesce(client.source_total, polled.source_total) as known_rows,
+        coalesce(client.fingerprint, polled.fingerprint) as known_fingerprint
+    from sync.fetches
+    left join sync.client_state as client
+        on client.feed = %(feed)s and client.client_id = fetches.client_id
+    left join sync.registration_days as polled on polled.registration_date = fetches.day
+    where fetches.run_id = %(run_id)s and fetches.status = 'done'
+)
+
 select
-    fetches.*,
-    coalesce(state.source_total, 0) as known_total,
+    known.*,
+    coalesce(known.known_rows, 0) as known_total,
     case
-        when state.read_at >= fetches.read_at and (
-            fetches.reading = 'unchanged'
-            or (fetches.rows, fetches.fingerprint)
-            is not distinct from (state.source_total, state.fingerprint)
+        when known.known_at >= known.read_at and (
+            known.reading = 'unchanged'
+            or (known.rows, known.fingerprint)
+            is not distinct from (known.known_rows, known.known_fingerprint)
         ) then 'superseded'
-        when state.read_at >= fetches.read_at then 'again'
-        when coalesce(counts.staged, 0) <> fetches.staged then 'again'
-        when coalesce(state.version, 0) = fetches.base_version then 'take'
-        when fetches.reading = 'full' then 'take'
+        when known.known_at >= known.read_at then 'again'
+        when coalesce(counts.staged, 0) <> known.staged then 'again'
+        when known.known_version = known.base_version then 'take'
+        when known.reading = 'full' then 'take'
         else 'again'
     end as verdict
-from sync.fetches
-left join staged_counts as counts
-    on counts.fetch_id = fetches.client_id and counts.fetch_day = fetches.window_from
-left join sync.client_state as state
-    on state.endpoint = %(endpoint)s and state.client_id = fetches.client_id
-where fetches.run_id = %(run_id)s and fetches.status = 'done';
+from known
+left join staged_counts as counts on counts.task_id = known.task_id;
 
--- name: judge_days
--- purpose: decide for each registration day that a run has polled whether the publish may take it
--- parameters: run_id, endpoint (not used here); see judge_clients
-create temp table judged on commit drop as
-select
-    fetches.*,
-    coalesce(state.source_total, 0) as known_total,
-    case
-        when state.read_at >= fetches.read_at and (
-            fetches.reading = 'unchanged'
-            or (fetches.rows, fetches.fingerprint)
-            is not distinct from (state.source_total, state.fingerprint)
-        ) then 'superseded'
-        when state.read_at >= fetches.read_at then 'again'
-        when coalesce(counts.staged, 0) <> fetches.staged then 'again'
-        when coalesce(state.version, 0) = fetches.base_version then 'take'
-        when fetches.reading = 'full' then 'take'
-        else 'again'
-    end as verdict
-from sync.fetches
-left join staged_counts as counts
-    on counts.fetch_id = fetches.client_id and counts.fetch_day = fetches.window_from
-left join sync.registration_days as state on state.registration_date = fetches.window_from
-where fetches.run_id = %(run_id)s and fetches.status = 'done' and %(endpoint)s::text is not null;
-
--- name: select_fetches
--- purpose: put on the ledger what the verdicts say of fetches that a publish does not take
+-- name: record_verdicts
+-- purpose: put on the ledger what the verdicts say of tasks that a publish does not take
 -- parameters: run_id
 update sync.fetches
-set status = case judged.verdict when 'again' then 'pending' else 'superseded' end
+set
+    status = case judged.verdict when 'again' then 'pending' else 'superseded' end,
+    claimed_by = null
 from judged
 where
     fetches.run_id = %(run_id)s
-    and fetches.client_id = judged.client_id
-    and fetches.window_from = judged.window_from
+    and fetches.task_id = judged.task_id
     and judged.verdict <> 'take';
 
--- name: settle_fetches
--- purpose: close the fetches that a publish took
+-- name: select_tasks
+-- purpose: the tasks that a publish takes
+create temp table publishing on commit drop as
+select * from judged
+where verdict = 'take';
+
+-- name: publish_tasks
+-- purpose: close the tasks that a publish took
 -- parameters: run_id
 update sync.fetches
 set status = 'published'
 from publishing
+where fetches.run_id = %(run_id)s and fetches.task_id = publishing.task_id;
+
+-- name: forget_old_tasks
+-- purpose: delete the tasks of runs that ended a week ago; what they proved is in the state
+delete from sync.fetches
+using sync.runs
 where
-    fetches.run_id = %(run_id)s
-    and fetches.client_id = publishing.client_id
-    and fetches.window_from = publishing.window_from;
+    runs.run_id = fetches.run_id
+    and runs.status <> 'reading'
+    and runs.finished_at < now() - interval '7 days';

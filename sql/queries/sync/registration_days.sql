@@ -1,7 +1,7 @@
 -- sync.registration_days: what is proven of each registration day
 
 -- name: remember_days
--- purpose: the proven state of the registration days that a publish took, and which are pending
+-- purpose: the proven state of the registration days that a publish took
 -- parameters: run_id
 -- tag: state-updated
 insert into sync.registration_days as state (
@@ -9,8 +9,9 @@ insert into sync.registration_days as state (
     read_at, pending_since, last_error
 )
 select
-    window_from, rows, fingerprint, head, header_digest, quarantined, 1, read_at, null, null
+    day, rows, fingerprint, head, header_digest, quarantined, 1, read_at, null, null
 from publishing
+where day is not null
 on conflict (registration_date) do update set
     source_total = excluded.source_total,
     fingerprint = excluded.fingerprint,
@@ -27,9 +28,42 @@ on conflict (registration_date) do update set
 -- purpose: remember which registration days a run could not prove
 -- parameters: run_id
 insert into sync.registration_days as state (registration_date, pending_since, last_error)
-select window_from, now(), coalesce(error, 'it changed while it was published')
+select day, now(), coalesce(error, 'it changed while it was published')
 from sync.fetches
-where run_id = %(run_id)s and status in ('pending', 'unproven', 'failed')
+where
+    run_id = %(run_id)s
+    and day is not null
+    and status in ('pending', 'unproven', 'failed')
 on conflict (registration_date) do update set
     pending_since = coalesce(state.pending_since, excluded.pending_since),
     last_error = excluded.last_error;
+
+-- name: first_polled_day
+-- purpose: the earliest registration day that was ever polled
+select min(registration_date) as day
+from sync.registration_days;
+
+-- name: polled_days
+-- purpose: the registration days of a range that were polled with a proven response
+-- parameters: first, last
+select registration_date
+from sync.registration_days
+where registration_date between %(first)s and %(last)s and read_at is not null;
+
+-- name: pending_days
+-- purpose: the registration days of a range whose last poll came to nothing
+-- parameters: first, last
+select registration_date
+from sync.registration_days
+where registration_date between %(first)s and %(last)s and pending_since is not null;
+
+-- name: forget_days
+-- purpose: forget that days with rows in quarantine are up to date
+update sync.registration_days
+set fingerprint = null, version = version + 1
+where exists (
+    select from sync.quarantine
+    where
+        quarantine.day = registration_days.registration_date
+        and quarantine.resolved_at is null
+);

@@ -1,12 +1,130 @@
 -- sync.runs: one reading of a feed for a window
 
+-- name: find_published_run
+-- purpose: the run that a command has published of a feed
+-- parameters: command_id, feed, fresh_from (what was read before tells too little)
+select run_id
+from sync.runs
+where
+    command_id = %(command_id)s
+    and feed = %(feed)s
+    and status = 'published'
+    and started_at >= %(fresh_from)s
+order by run_id desc
+limit 1;
+
+-- name: runs_of_command
+-- purpose: the last run that a command has published of each feed, in the order of the feeds
+-- parameters: command_id
+select
+    run_id,
+    feed,
+    started_at,
+    finished_at
+from (
+    select distinct on (runs.feed)
+        runs.run_id,
+        runs.feed,
+        runs.started_at,
+        runs.finished_at,
+        feeds.position
+    from sync.runs
+    inner join sync.feeds on feeds.feed = runs.feed
+    where runs.command_id = %(command_id)s and runs.status = 'published'
+    order by runs.feed asc, runs.run_id desc
+) as newest
+order by position;
+
+-- name: progress_of_command
+-- purpose: how far each run of a command is
+-- parameters: command_id
+select
+    runs.feed,
+    count(*) as tasks,
+    count(*) filter (where fetches.status <> 'pending') as tasks_read
+from sync.runs
+inner join sync.fetches on fetches.run_id = runs.run_id
+where runs.command_id = %(command_id)s
+group by runs.run_id, runs.feed
+order by runs.run_id;
+
+-- name: abandon_outdated_runs
+-- purpose: give up the unfinished runs whose days a later run of the feed has covered; returns them
+-- parameters: lock_class (of runs)
+-- Those that a living process works on are left alone.
+update sync.runs
+set status = 'abandoned', finished_at = now(), error = 'a later run covers its days'
+where
+    status = 'reading'
+    and exists (
+        select from sync.runs as later
+        where
+            later.feed = runs.feed
+            and later.status = 'published'
+            and later.started_at > runs.started_at
+            and later.window_to >= runs.window_to
+    )
+    and not exists (
+        select from pg_locks
+        where
+            locktype = 'advisory'
+            and classid = %(lock_class)s
+            and objid = runs.run_id
+            and objsubid = 2
+            and granted
+            and database = (select oid from pg_database where datname = current_database())
+    )
+returning run_id;
+
 -- name: begin_run
--- purpose: begin a run of a feed for a window
+-- purpose: begin a run of a feed for a window, unless one is unfinished
 -- parameters: feed, first, last
 -- tag: run-begun
 insert into sync.runs (feed, window_from, window_to)
 values (%(feed)s, %(first)s, %(last)s)
+on conflict do nothing
 returning run_id;
+
+-- name: find_run
+-- purpose: the unfinished run of a feed for a window
+-- parameters: feed, first, last
+select run_id
+from sync.runs
+where
+    feed = %(feed)s and window_from = %(first)s and window_to = %(last)s and status = 'reading';
+
+-- name: assign_run
+-- purpose: note the command that a run belongs to
+-- parameters: run_id, command_id
+update sync.runs
+set command_id = %(command_id)s
+where run_id = %(run_id)s and command_id is distinct from %(command_id)s;
+
+-- name: lock_run
+-- purpose: the status of a run, which stays as it is until the transaction ends
+-- parameters: run_id
+select status from sync.runs
+where run_id = %(run_id)s
+for update;
+
+-- name: run_status
+-- purpose: the status of a run
+-- parameters: run_id
+select status from sync.runs
+where run_id = %(run_id)s;
+
+-- name: end_lost_backend
+-- purpose: end the server process of a lost session, which may not have noticed and holds its lock
+-- parameters: lock_class (of runs), run_id, lost
+select pg_terminate_backend(pid)
+from pg_locks
+where
+    locktype = 'advisory'
+    and classid = %(lock_class)s
+    and objid = %(run_id)s
+    and objsubid = 2
+    and pid = %(lost)s
+    and database = (select oid from pg_database where datname = current_database());
 
 -- name: close_run
 -- purpose: record how a run ended, and when
@@ -14,9 +132,47 @@ returning run_id;
 -- tag: run-closed
 update sync.runs
 set status = %(status)s, error = %(error)s, finished_at = now()
+where run_id = %(run_id)s and status = 'reading';
+
+-- name: staging_tables
+-- purpose: the landing tables of a run, as statements that drop them
+-- parameters: pattern (of their names)
+select format('drop table if exists %%I.%%I', schemaname, tablename)
+from pg_tables
+where schemaname = 'staging' and tablename ~ %(pattern)s;
+
+-- name: staging_columns
+-- purpose: the columns of a landing table, in order; null where there is none
+-- parameters: name
+select array_agg(attname::text order by attnum)
+from pg_attribute
+where attrelid = to_regclass('staging.' || %(name)s) and attnum > 0 and not attisdropped;
+
+-- name: count_requests
+-- purpose: add what a process has sent to the counts of a run
+-- parameters: run_id, requests, retries
+update sync.runs
+set requests = requests + %(requests)s, retries = retries + %(retries)s
 where run_id = %(run_id)s;
 
--- name: settle_run
+-- name: count_tasks
+-- purpose: note on a run how many tasks it has; returns them, and how many are left to read
+-- parameters: run_id
+update sync.runs
+set clients = counted.tasks
+from (
+    select
+        count(*) as tasks,
+        count(*) filter (where status = 'pending') as pending
+    from sync.fetches
+    where run_id = %(run_id)s
+) as counted
+where runs.run_id = %(run_id)s
+returning
+    counted.tasks,
+    counted.pending;
+
+-- name: count_published
 -- purpose: count on the run what a publish did
 -- parameters: run_id, written, deleted
 update sync.runs
@@ -38,7 +194,7 @@ where runs.run_id = %(run_id)s;
 
 -- name: report_run
 -- purpose: what a run did, as its report tells it
--- parameters: run_id, endpoint
+-- parameters: run_id
 select
     runs.clients,
     (
@@ -51,14 +207,14 @@ select
     runs.rows_deleted,
     (
         select count(*) from sync.quarantine
-        where quarantine.endpoint = runs.feed and quarantine.resolved_at is null
+        where quarantine.feed = runs.feed and quarantine.resolved_at is null
     ) as quarantined,
     runs.requests,
     runs.retries,
     array(
         select unknown_fields.field_name from sync.unknown_fields
         where
-            unknown_fields.endpoint = runs.feed
+            unknown_fields.feed = runs.feed
             and unknown_fields.first_seen_at >= runs.started_at
         order by unknown_fields.field_name
         limit 1000

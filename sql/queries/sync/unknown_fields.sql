@@ -2,19 +2,19 @@
 
 -- name: note_unknown_fields
 -- purpose: note fields that the contract does not know, a bounded number of each feed
--- parameters: endpoint, names, most
-insert into sync.unknown_fields (endpoint, field_name)
+-- parameters: feed, names, most
+insert into sync.unknown_fields (feed, field_name)
 select
-    %(endpoint)s,
+    %(feed)s,
     met.name
 from unnest(%(names)s::text[]) as met (name)
 where
     not exists (
         select from sync.unknown_fields as known
-        where known.endpoint = %(endpoint)s and known.field_name = met.name
+        where known.feed = %(feed)s and known.field_name = met.name
     )
 order by met.name
 limit greatest(
-    0, %(most)s - (select count(*) from sync.unknown_fields where endpoint = %(endpoint)s)
+    0, %(most)s - (select count(*) from sync.unknown_fields where feed = %(feed)s)
 )
 on conflict do nothing;

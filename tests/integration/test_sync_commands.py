@@ -1,0 +1,183 @@
+"""A command is resumed as a whole, and its runs are read by any number of processes."""
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS, LEADS, OPERATIONS
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.errors import SyncError
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.ingest.replay import forget_quarantined
+from tests.conftest import MakeSettings, Programme
+from tests.oracle import assert_exact
+from tests.syncing import MARCH
+
+ZONE = ZoneInfo("Europe/Moscow")
+
+
+@pytest.fixture
+def source(programme: Programme) -> RunningSimulator:
+    return programme(clients=40)
+
+
+@pytest.fixture
+def settings(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> Settings:
+    return make_settings(source, warehouse)
+
+
+def requests_of(source: RunningSimulator) -> dict[str, int]:
+    counts = dict(source.service.traffic.counts()["by_endpoint"])
+    source.service.traffic.reset()
+    return counts
+
+
+def statuses(warehouse: Warehouse) -> list[str]:
+    with warehouse.connect() as session:
+        rows = session.execute("select status from sync.commands order by command_id").fetchall()
+    return [row[0] for row in rows]
+
+
+def test_what_a_command_has_published_is_not_read_again(
+    source: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    first = SyncEngine(settings, warehouse)
+    command_id = first.begin_command(FEEDS, MARCH)
+    done = [first.sync(feed, MARCH, command_id=command_id) for feed in FEEDS[:3]]
+    assert set(requests_of(source)) >= {"ClientInfoPeriod", "OperationHistory", "LeadsPagingInfo"}
+
+    second = SyncEngine(settings, warehouse)
+    assert second.begin_command(FEEDS, MARCH) == command_id
+    again = [second.sync(feed, MARCH, command_id=command_id) for feed in FEEDS]
+    asked = requests_of(source)
+    assert not asked.keys() & {"ClientInfoPeriod", "OperationHistory", "LeadsPagingInfo"}
+    assert [(r.rows_written, r.requests) for r in again[:3]] == [
+        (r.rows_written, r.requests) for r in done
+    ]
+    assert all(report.is_resumed for report in again[:3])
+    assert statuses(warehouse) == ["finished"]
+    assert_exact(source, warehouse, last=MARCH.last)
+
+
+def test_a_command_that_is_finished_is_begun_anew(
+    source: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    engine = SyncEngine(settings, warehouse)
+    command_id = engine.begin_command([LEADS], MARCH)
+    engine.sync(LEADS, MARCH, command_id=command_id)
+    other = engine.begin_command([LEADS], MARCH)
+    assert other != command_id
+    requests_of(source)
+    engine.sync(LEADS, MARCH, command_id=other)
+    assert requests_of(source)["LeadsPagingInfo"] >= 40
+
+
+def test_a_command_whose_days_a_later_one_has_covered_is_abandoned(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    engine = SyncEngine(settings, warehouse)
+    command_id = engine.begin_command([OPERATIONS, LEADS], MARCH)
+    engine.sync(LEADS, MARCH, command_id=command_id)
+    later = Window(date(2026, 3, 30), date(2026, 3, 30))
+    covering = engine.begin_command([OPERATIONS, LEADS], later)
+    for feed in (OPERATIONS, LEADS):
+        engine.sync(feed, later, command_id=covering)
+    assert engine.begin_command([OPERATIONS, LEADS], MARCH) != command_id
+    assert statuses(warehouse) == ["abandoned", "finished", "running"]
+
+
+def test_replayed_rows_are_read_again_though_the_command_is_unfinished(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    engine = SyncEngine(settings, warehouse)
+    command_id = engine.begin_command([OPERATIONS, LEADS], MARCH)
+    engine.sync(LEADS, MARCH, command_id=command_id)
+    forget_quarantined(warehouse)
+    assert engine.begin_command([OPERATIONS, LEADS], MARCH) != command_id
+
+
+def test_a_reading_is_fresh_once_its_window_has_ended_or_while_it_is_of_today() -> None:
+    window = Window(date(2026, 3, 1), date(2026, 3, 2))
+    much_later = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    assert window.fresh_from(much_later, ZONE) == datetime(2026, 3, 3, tzinfo=ZONE)
+    on_its_last_day = datetime(2026, 3, 2, 12, tzinfo=ZONE)
+    assert window.fresh_from(on_its_last_day, ZONE) == datetime(2026, 3, 2, tzinfo=ZONE)
+
+
+def test_the_three_verbs_in_processes_of_their_own_give_what_one_sync_gives(
+    source: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    command_id = SyncEngine(settings, warehouse).begin_command(FEEDS, MARCH)
+    SyncEngine(settings, warehouse).sync(FEEDS[0], MARCH, command_id=command_id)
+    readers = settings.model_copy(update={"readers": 3, "concurrency": 4})
+    for feed in CLIENT_FEEDS:
+        SyncEngine(settings, warehouse).start(feed, MARCH, command_id=command_id)
+
+        def read(_: int, feed: object = feed) -> int:
+            return SyncEngine(readers, warehouse).read(feed, MARCH).tasks  # type: ignore[arg-type]
+
+        with ThreadPoolExecutor(3) as pool:
+            shares = list(pool.map(read, range(3)))
+        report = SyncEngine(settings, warehouse).publish(feed, MARCH, command_id=command_id)
+        # The start reads one client, to learn how the endpoint pages.
+        assert report.clients - 1 <= sum(shares) <= report.clients
+        assert sum(share > 0 for share in shares) > 1
+        assert report.is_complete
+    assert statuses(warehouse) == ["finished"]
+    assert_exact(source, warehouse, last=MARCH.last)
+
+
+def test_readers_together_ask_for_no_client_twice(
+    source: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    SyncEngine(settings, warehouse).sync(FEEDS[0], MARCH)
+    SyncEngine(settings, warehouse).start(LEADS, MARCH)
+    source.service.traffic.reset()
+    readers = settings.model_copy(update={"readers": 4, "concurrency": 2})
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: SyncEngine(readers, warehouse).read(LEADS, MARCH), range(4)))
+    asked = Counter(one["Client"] for one in source.service.traffic.recent())
+    with_leads = {row["Client"] for row in source.world.truth()["leads"]}
+    assert len(asked) >= 39
+    # That there is nothing is proven by the first response; rows may take more.
+    assert {count for client, count in asked.items() if client not in with_leads} == {1}
+
+
+def test_a_command_that_comes_while_another_runs_joins_it(
+    source: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    SyncEngine(settings, warehouse).sync(FEEDS[0], MARCH)
+    source.service.traffic.reset()
+    everyone = threading.Barrier(2)
+
+    def sync(_: int) -> int:
+        engine = SyncEngine(settings, warehouse)
+        command_id = engine.begin_command([OPERATIONS], MARCH)
+        everyone.wait()
+        return engine.sync(OPERATIONS, MARCH, command_id=command_id).clients
+
+    with ThreadPoolExecutor(2) as pool:
+        clients = list(pool.map(sync, range(2)))
+    assert clients[0] == clients[1]
+    with warehouse.connect() as session:
+        runs = session.execute("select count(*) from sync.runs where feed = 'operations'")
+        assert runs.fetchone() == (1,)
+    for feed in FEEDS:
+        SyncEngine(settings, warehouse).sync(feed, MARCH)
+    assert_exact(source, warehouse, last=MARCH.last)
+
+
+def test_a_verb_that_finds_no_run_says_what_to_do(warehouse: Warehouse, settings: Settings) -> None:
+    engine = SyncEngine(settings, warehouse)
+    assert engine.read(LEADS, MARCH).tasks == 0
+    with pytest.raises(SyncError, match="nothing was begun"):
+        engine.publish(LEADS, MARCH)
