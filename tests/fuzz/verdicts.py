@@ -158,7 +158,8 @@ def _text(value: Any) -> str:
     """Equal values of JSON and XML are equal texts."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "null" if value is None else str(value)
+    # No text of XML, where one may say "null".
+    return "\0null" if value is None else str(value)
 
 
 def _number(value: Any) -> int | None:
@@ -237,7 +238,9 @@ def _may_be_read_otherwise(entity: bytes) -> bool:
         is_odd = any(byte < 32 and byte not in b"\t\n\r" for byte in entity)
         # U+FFFE and U+FFFF, which XML does not allow either.
         is_odd = is_odd or b"\xef\xbf\xbe" in entity or b"\xef\xbf\xbf" in entity
-        return is_odd or b"&#" in entity or not _is_utf8(entity)
+        # One that names another charset and is UTF-8 is taken as UTF-8.
+        is_named = b"encoding=" in entity[:100]
+        return is_odd or is_named or b"&#" in entity or not _is_utf8(entity)
     return not _is_utf8(entity) or any(byte in entity for byte in b"\0") or _is_object(entity)
 
 
