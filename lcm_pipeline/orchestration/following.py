@@ -2,9 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-
-import psycopg
+from contextlib import contextmanager
 
 from lcm_pipeline.sync.engine import SyncEngine
 
@@ -29,13 +27,11 @@ def following(engine: SyncEngine, command_id: int) -> Iterator[None]:
 def _follow(engine: SyncEngine, command_id: int, is_over: threading.Event) -> None:
     done: dict[str, int] = {}
     while not is_over.wait(_EVERY_SECONDS):
-        # It is told again in a second.
-        with suppress(psycopg.Error):
-            for feed, tasks, read in engine.progress_of(command_id):
-                if feed not in done:
-                    engine.progress.start(feed, tasks, read)
-                elif read > done[feed]:
-                    engine.progress.advance(feed, read - done[feed])
-                done[feed] = read
+        for feed, tasks, read in engine.progress_of(command_id):
+            if feed not in done:
+                engine.progress.start(feed, tasks, read)
+            elif read > done[feed]:
+                engine.progress.advance(feed, read - done[feed])
+            done[feed] = read
     for feed in done:
         engine.progress.finish(feed)

@@ -1,4 +1,4 @@
-"""What feeds share that are read at the same time: connections, limits, places, and the order.
+"""What feeds share that are read at the same time: connections, limits, slots, and the order.
 
 They do not compete. A feed hands out all that it has to read before the next
 one begins to; what overlaps is the end of one, its last answers, its proofs and its publish, with
@@ -9,10 +9,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.shared_pace import SharedPace
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.request_pace import reserve_requests
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 OpenApi = Callable[[Settings], LoyaltyApi]
 
@@ -21,7 +26,7 @@ OpenApi = Callable[[Settings], LoyaltyApi]
 class RunContext:
     """What one feed uses together with others.
 
-    places: taken by a reading until its rows are saved. after: set once the feed before has handed
+    slots: taken by a reading until its rows are saved. after: set once the feed before has handed
     out its last reading; None for the first. all_dispatched: the same of this one.
     """
 
@@ -45,7 +50,19 @@ class RunContext:
 
 
 @asynccontextmanager
-async def open_run_context(settings: Settings, open_api: OpenApi) -> AsyncIterator[RunContext]:
-    """The connections and places of the settings, for the feed that is first."""
-    async with open_api(settings) as api:
-        yield RunContext(api, asyncio.Semaphore(settings.concurrency))
+async def open_run_context(
+    settings: Settings, open_api: OpenApi, warehouse: Warehouse
+) -> AsyncIterator[RunContext]:
+    """The connections and slots of the settings, for the feed that is first.
+
+    Under a rate the requests of all processes of this warehouse share it.
+    """
+    with ReconnectingSession(warehouse, "lcm pace") as pacing:
+        async with open_api(settings) as api:
+            if settings.max_rps is not None:
+
+                def reserve(spacing: float, count: int) -> float:
+                    return pacing.run(partial(reserve_requests, spacing=spacing, count=count))
+
+                api.before_each(SharedPace(reserve, settings.max_rps).wait)
+            yield RunContext(api, asyncio.Semaphore(settings.concurrency))

@@ -6,10 +6,13 @@ A run can be synced in one go, or by its three verbs, each in a process of its o
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import TypeVar
+
+import psycopg
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.feeds import REGISTRATIONS, Feed
@@ -72,9 +75,16 @@ class SyncEngine:
             ]
 
     def progress_of(self, command_id: int) -> list[tuple[str, int, int]]:
-        """How far the runs of a command are: feed, tasks, tasks that are read."""
-        with self.warehouse.connect(autocommit=True, application_name="lcm progress") as session:
+        """How far the runs of a command are: feed, tasks, tasks that are read.
+
+        Nothing while the warehouse cannot be asked: the runs themselves say so, if it lasts.
+        """
+        with (
+            suppress(psycopg.Error),
+            self.warehouse.connect(autocommit=True, application_name="lcm progress") as session,
+        ):
             return runs.progress_of_command(session, command_id)
+        return []
 
     def sync(self, feed: Feed, window: Window, *, command_id: int | None = None) -> SyncReport:
         """Sync a feed for a window.
@@ -92,7 +102,7 @@ class SyncEngine:
         """Begin to sync feeds of clients, each as above, all in the slots of one; in a thread."""
 
         async def sync_all(settle: Settle) -> None:
-            async with open_run_context(self.settings, self.open_api) as shared:
+            async with open_run_context(self.settings, self.open_api, self.warehouse) as shared:
                 await self._poll_missing(window, shared, command_id)
                 syncing = []
                 for feed in feeds:
@@ -179,7 +189,7 @@ class SyncEngine:
 
     def _alone(self, work: Callable[[RunContext], Awaitable[ResultT]]) -> ResultT:
         async def run() -> ResultT:
-            async with open_run_context(self.settings, self.open_api) as shared:
+            async with open_run_context(self.settings, self.open_api, self.warehouse) as shared:
                 return await work(shared)
 
         return asyncio.run(run())

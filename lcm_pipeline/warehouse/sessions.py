@@ -14,6 +14,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from lcm_pipeline.warehouse.connection import Warehouse, is_transient
+from lcm_pipeline.warehouse.errors import WarehouseLockedError
+from lcm_pipeline.warehouse.lock_waits import watching_for_locks
 
 ResultT = TypeVar("ResultT")
 # Given the new session and the backend of the lost one, whose end the server may not have noticed.
@@ -80,19 +82,26 @@ class ReconnectingSession:
 
     def run(self, work: Callable[[psycopg.Connection], ResultT]) -> ResultT:
         """Do some work, and again on a new session when a failure may pass."""
+        pauses = iter(_PAUSES)
         with self._turn:
-            for pause in _PAUSES:
-                try:
-                    return work(self._open())
-                except psycopg.Error as error:
-                    self._close()
-                    if not is_transient(error) or self._is_cancelled.is_set():
+            while True:
+                with watching_for_locks(self._watch, lambda: self._backend, self._name) as blockers:
+                    try:
+                        return work(self._open())
+                    except psycopg.Error as error:
+                        self._close()
+                        pause = next(pauses, None)
+                        if pause is None or not is_transient(error) or self._is_cancelled.is_set():
+                            if isinstance(error, psycopg.errors.LockNotAvailable) and blockers:
+                                raise WarehouseLockedError(self._name, blockers[-1].text) from error
+                            raise
+                    except BaseException:
+                        self._close_if_busy()
                         raise
-                except BaseException:
-                    self._close_if_busy()
-                    raise
                 self._is_cancelled.wait(pause)
-            return work(self._open())
+
+    def _watch(self) -> psycopg.Connection:
+        return self._warehouse.connect(autocommit=True, application_name=f"{self._name} (watch)")
 
     def _open(self) -> psycopg.Connection:
         if self._session is not None and not self._session.closed:

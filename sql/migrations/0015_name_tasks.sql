@@ -91,12 +91,22 @@ comment on column sync.fetches.client_id is 'the client; null for a registration
 comment on column sync.fetches.day is 'the registration day; null for a client';
 comment on column sync.fetches.claimed_by is 'server process of the session that reads the task; the claim counts as long as that session holds its lock on the run';
 
+-- Which moments are taken by requests, over all processes that share LCM_MAX_RPS.
+create unlogged table sync.request_pace (
+    pace_id smallint not null default 1 check (pace_id = 1),
+    next_at timestamptz not null,
+    primary key (pace_id)
+);
+comment on table sync.request_pace is 'from when on requests may leave: each process with LCM_MAX_RPS reserves moments there before it sends. One row';
+comment on column sync.request_pace.pace_id is 'always 1';
+comment on column sync.request_pace.next_at is 'the next moment that nobody has reserved';
+
 drop table sync.reconciliations;
 
 do $$
 begin
     if exists (select from pg_roles where rolname = 'lcm_loader') then
-        grant select, insert, update, delete on sync.commands to lcm_loader;
+        grant select, insert, update, delete on sync.commands, sync.request_pace to lcm_loader;
     end if;
 end;
 $$;

@@ -80,3 +80,15 @@ left join pg_class as facts
     on facts.relnamespace = (select oid from pg_namespace where nspname = 'core')
     and facts.relname = 'operations'
 left join pg_roles as loader on loader.rolname = 'lcm_loader';
+
+-- name: blockers_of
+-- purpose: who holds what a server process waits for
+-- parameters: pid
+select
+    activity.pid,
+    activity.usename as user_name,
+    activity.application_name,
+    coalesce(activity.xact_start, activity.backend_start) as since
+from unnest(pg_blocking_pids(%(pid)s)) as blocker (pid)
+inner join pg_stat_activity as activity on activity.pid = blocker.pid
+order by since;

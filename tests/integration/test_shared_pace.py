@@ -1,0 +1,98 @@
+"""Processes that share a rate reserve moments that nobody else has."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+from lcm_pipeline.api.retries import Clock
+from lcm_pipeline.sync.shared_pace import SharedPace
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.request_pace import reserve_requests
+
+SPACING = 0.05
+
+
+def _reserved(warehouse: Warehouse, times: int, count: int) -> list[float]:
+    """The moments that one process reserves, in seconds of the server's clock."""
+    moments: list[float] = []
+    with warehouse.connect(autocommit=True) as session:
+        for _ in range(times):
+            delay = reserve_requests(session, SPACING, count)
+            row = session.execute(
+                "select extract(epoch from next_at)::float8 from sync.request_pace"
+            ).fetchone()
+            assert row is not None
+            assert delay > -SPACING * count
+            moments.append(delay)
+    return moments
+
+
+def test_reservations_of_many_processes_never_overlap(warehouse: Warehouse) -> None:
+    """As many moments as were reserved lie between the first and the last."""
+    with warehouse.connect(autocommit=True) as session:
+        reserve_requests(session, SPACING, 1)
+        before = session.execute("select next_at from sync.request_pace").fetchone()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: _reserved(warehouse, 10, 3), range(4)))
+    with warehouse.connect(autocommit=True) as session:
+        after = session.execute("select next_at from sync.request_pace").fetchone()
+    assert before is not None
+    assert after is not None
+    assert (after[0] - before[0]).total_seconds() >= 4 * 10 * 3 * SPACING - 1e-3
+
+
+class _Time:
+    """Passes in sleeps alone."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.clock = Clock(monotonic=lambda: self.now, sleep=self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+def test_requests_leave_at_their_moments_and_reserve_no_more_than_wait() -> None:
+    time, reserved = _Time(), list[int]()
+    free_from = 100.5
+
+    def reserve(spacing: float, count: int) -> float:
+        nonlocal free_from
+        reserved.append(count)
+        first = max(free_from, time.now)
+        free_from = first + spacing * count
+        return first - time.now
+
+    async def main() -> list[float]:
+        pace = SharedPace(reserve, 10.0, time.clock)
+        left: list[float] = []
+
+        async def send() -> None:
+            await pace.wait()
+            left.append(time.now)
+
+        await asyncio.gather(*(send() for _ in range(5)))
+        return left
+
+    left = asyncio.run(main())
+    assert left[0] >= 100.5
+    gaps = [later - earlier for earlier, later in pairwise(left)]
+    assert min(gaps) > 0.1
+    assert sum(reserved) == 5
+
+
+def test_moments_that_have_passed_are_not_used() -> None:
+    time = _Time()
+    asked: list[int] = []
+
+    def reserve(spacing: float, count: int) -> float:
+        asked.append(count)
+        # The first reservation comes to nothing: the process was held up for long.
+        return -5.0 if len(asked) == 1 else 0.0
+
+    async def main() -> None:
+        await SharedPace(reserve, 10.0, time.clock).wait()
+
+    asyncio.run(main())
+    assert len(asked) == 2
