@@ -6,13 +6,10 @@ A run can be synced in one go, or by its three verbs, each in a process of its o
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import TypeVar
-
-import psycopg
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.feeds import REGISTRATIONS, Feed
@@ -79,12 +76,7 @@ class SyncEngine:
 
         Nothing while the warehouse cannot be asked: the runs themselves say so, if it lasts.
         """
-        with (
-            suppress(psycopg.Error),
-            self.warehouse.connect(autocommit=True, application_name="lcm progress") as session,
-        ):
-            return runs.progress_of_command(session, command_id)
-        return []
+        return runs.progress_of_command(self.warehouse, command_id)
 
     def sync(self, feed: Feed, window: Window, *, command_id: int | None = None) -> SyncReport:
         """Sync a feed for a window.

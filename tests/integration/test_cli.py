@@ -27,14 +27,16 @@ def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
     return {**passed_on, **own, **variables}
 
 
-def run(tmp_path: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    tmp_path: Path, *words: str, timeout: float = 120, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [LCM, *words],
         env=environment(tmp_path, **variables),
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         check=False,
     )
 

@@ -11,6 +11,7 @@ same command then goes on with it: what it has published is not read again.
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -21,6 +22,7 @@ from psycopg.rows import dict_row
 
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
@@ -82,10 +84,18 @@ def runs_of_command(
     return [(Run(run_id, feed, window), began, ended) for run_id, feed, began, ended in rows]
 
 
-def progress_of_command(session: psycopg.Connection, command_id: int) -> list[tuple[str, int, int]]:
-    """How far each run of a command is: its feed, its tasks, and those that are read."""
-    rows = session.execute(query("progress_of_command"), {"command_id": command_id})
-    return rows.fetchall()
+def progress_of_command(warehouse: Warehouse, command_id: int) -> list[tuple[str, int, int]]:
+    """How far each run of a command is: its feed, its tasks, and those that are read.
+
+    Nothing while the warehouse cannot be asked.
+    """
+    with (
+        suppress(psycopg.Error),
+        warehouse.connect(autocommit=True, application_name="lcm progress") as session,
+    ):
+        rows = session.execute(query("progress_of_command"), {"command_id": command_id})
+        return rows.fetchall()
+    return []
 
 
 def begin_run(
