@@ -1,0 +1,65 @@
+"""A sync with several readers, whose steps Dagster's multiprocess executor runs."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
+from lcm_pipeline.orchestration.assets.feeds import feed_assets
+from lcm_pipeline.orchestration.instance import dagster_instance
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.conftest import Programme
+from tests.integration.test_cli import run
+from tests.oracle import assert_exact
+from tests.syncing import MARCH
+
+_READERS = 2
+
+
+def test_with_several_readers_a_feed_is_start_readers_publish() -> None:
+    for feed, assets in zip(FEEDS, feed_assets(_READERS), strict=True):
+        assert {key.to_user_string() for key in assets.keys} == set(feed.assets)
+        assert assets.partitions_def is not None
+        if feed in CLIENT_FEEDS:
+            assert isinstance(assets.node_def, dg.GraphDefinition)
+            assert set(assets.node_def.node_dict) == {
+                f"{feed.name}_start",
+                *(f"{feed.name}_read_{number}" for number in range(1, _READERS + 1)),
+                f"{feed.name}_publish",
+            }
+            specs = {spec.key.to_user_string(): spec for spec in assets.specs}
+            assert all(spec.kinds == {"http", "postgres"} for spec in specs.values())
+            assert {spec.group_name for spec in specs.values()} == {feed.asset_group}
+
+
+def test_readers_in_processes_of_their_own_bring_what_the_source_has(
+    programme: Programme, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    source = programme(clients=30)
+    ended = run(
+        tmp_path,
+        "sync", "--from", str(MARCH.first), "--to", str(MARCH.last),
+        LCM_API_URL=source.url,
+        LCM_DATABASE_URL=warehouse.url,
+        LCM_EXECUTOR="multiprocess",
+        LCM_READERS=str(_READERS),
+        LCM_MAX_RPS="500",
+        timeout=900,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "favourites" in ended.stdout
+    assert_exact(source, warehouse, last=MARCH.last)
+    with dagster_instance(load_settings(home=tmp_path / "home")) as instance:
+        [dagster_run] = instance.get_runs()
+        read = {
+            stats.step_key
+            for stats in instance.get_run_step_stats(dagster_run.run_id)
+            if "_read_" in stats.step_key and stats.status is not None
+        }
+        assert dagster_run.status == dg.DagsterRunStatus.SUCCESS
+        assert len(read) == _READERS * len(CLIENT_FEEDS)
+        for feed in FEEDS:
+            for asset in feed.assets:
+                days = instance.get_materialized_partitions(dg.AssetKey(asset))
+                assert len(days) == len(MARCH), asset
