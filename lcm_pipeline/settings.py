@@ -218,6 +218,19 @@ def load_settings(**overrides: Any) -> Settings:
     return settings
 
 
+def env_file() -> Path | None:
+    """The settings file that is read, .env in the working directory; None without one."""
+    return _ENV_FILE.absolute() if _ENV_FILE.exists() else None
+
+
+def described_env_file() -> str:
+    """Which settings file is read, as a sentence without its full stop."""
+    path = env_file()
+    if path is None:
+        return f"Settings are of the environment alone, as there is no .env in {Path.cwd()}"
+    return f"Settings are of {path} and the environment"
+
+
 def postgres_binaries_override() -> Path | None:
     """PG_BINDIR, where the programs of a Postgres to run embedded lie; None when not set."""
     value = os.environ.get("PG_BINDIR", "").strip()

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     from lcm_pipeline.warehouse.outbox.pushes import PushReport, Reason
     from lcm_pipeline.warehouse.outbox.undo import Undo
     from lcm_pipeline.warehouse.outbox.waiting import StuckUpdate
-    from lcm_pipeline.warehouse.status import FeedOverview
+    from lcm_pipeline.warehouse.status import (
+        PendingTask,
+        QuarantinedRow,
+        RunSummary,
+        WarehouseStatus,
+    )
 
 # Wide enough for every table when the output goes to a file.
 console = Console(width=max(110, shutil.get_terminal_size().columns))
@@ -82,22 +88,89 @@ def print_plan(plan: "Plan") -> None:
     )
 
 
-def print_status(feeds: Sequence["FeedOverview"]) -> None:
-    """What the warehouse holds, feed by feed."""
+def print_status(
+    status: "WarehouseStatus", yesterday: date, *, warehouse: str, settings: str
+) -> None:
+    """What the warehouse holds, feed by feed, and the lists that were asked for."""
+    say(f"warehouse  {warehouse}")
+    say(f"settings   {settings}")
+    say(f"last run   {_last_run_sentence(status.last_run)}")
+    console.print()
+    has_deferred = any(feed.deferred for feed in status.feeds)
+    deferred = ["deferred"] if has_deferred else []
     table = _table(
-        "", "complete through", "rows", "pending", "deferred", "quarantined", "published"
+        "",
+        "complete\nthrough",
+        "behind",
+        "rows",
+        "pending",
+        *deferred,
+        "quaran-\ntined",
+        "published",
     )
-    for feed in feeds:
+    for feed in status.feeds:
         table.add_row(
             feed.feed,
             str(feed.complete_through or "-"),
+            _age(feed.days_behind(yesterday)),
             f"{feed.rows:,}",
             f"{feed.pending:,}",
-            f"{feed.deferred:,}",
+            *([f"{feed.deferred:,}"] if has_deferred else []),
             f"{feed.quarantined:,}",
-            f"{feed.published_at:%Y-%m-%d %H:%M} UTC" if feed.published_at else "-",
+            f"{feed.published_at:%Y-%m-%d}" if feed.published_at else "-",
         )
     console.print(table)
+    console.print(f"behind: days through yesterday, {yesterday}. Times are UTC.", highlight=False)
+    if status.pending is not None:
+        _print_pending(status.pending)
+    if status.quarantine is not None:
+        _print_quarantine(status.quarantine)
+
+
+def _last_run_sentence(run: "RunSummary | None") -> str:
+    if run is None:
+        return "none yet: lcm sync"
+    days = (
+        f"{run.first_day}"
+        if run.first_day == run.last_day
+        else f"{run.first_day} to {run.last_day}"
+    )
+    at = run.finished_at or run.started_at
+    began = "" if run.finished_at else "begun "
+    told = f"{run.state}: {run.feed} of {days}, {began}{at:%Y-%m-%d %H:%M} UTC"
+    if run.state == "interrupted":
+        return f"{told}; its process is gone, and the same lcm sync goes on"
+    return f"{told}: {shown(run.error, _LONGEST_REASON)}" if run.error else told
+
+
+def _age(days: int | None) -> str:
+    if days is None:
+        return "all days"
+    return "-" if days == 0 else f"{days:,} day{'' if days == 1 else 's'}"
+
+
+def _print_pending(pending: "Sequence[PendingTask]") -> None:
+    """One line for each, to be searched and cut: who, feed, since when, why."""
+    console.print(f"\npending: {len(pending):,}", highlight=False)
+    for one in pending:
+        who = f"day {one.day}" if one.client_id is None else f"client {one.client_id}"
+        since = f"{one.since:%Y-%m-%d %H:%M} UTC" if one.since else "ever"
+        _say_whole(f"  {who}  {one.feed}  since {since}: {shown(one.reason, _LONGEST_REASON)}")
+
+
+def _print_quarantine(rows: "Sequence[QuarantinedRow]") -> None:
+    """One line for each: whose row, feed, since when, which field does not fit."""
+    console.print(f"\nin quarantine: {len(rows):,}", highlight=False)
+    for row in rows:
+        who = "client unknown" if row.client_id is None else f"client {row.client_id}"
+        of = f" ({shown(row.context)})" if row.context else ""
+        where = f"{row.feed}  {row.table_name}{of}  since {row.since:%Y-%m-%d %H:%M} UTC"
+        _say_whole(f"  {who}  {where}: {shown(row.reason, _LONGEST_REASON)}")
+
+
+def _say_whole(line: str) -> None:
+    """Print a line that is not broken, however long: a pipe gets it in one piece."""
+    console.print(tame(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def print_refreshed(marts: Sequence["Refreshed"]) -> None:

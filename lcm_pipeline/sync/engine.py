@@ -259,6 +259,7 @@ class SyncEngine:
         shared: RunContext,
     ) -> SyncReport:
         with self._session_for(feed) as reconnecting:
+            run: Run | None = None
             try:
                 find = partial(self._find_published, reconnecting, feed, window, command_id)
                 published = await run_in_thread(find, cancel_session=reconnecting)
@@ -272,6 +273,11 @@ class SyncEngine:
                 await work.publish(command_id)
             except RunLostError as lost:
                 raise SyncError(str(lost)) from lost
+            except Exception as error:
+                if run is not None:
+                    record = partial(runs.record_failure, reconnecting, run, error)
+                    await run_in_thread(record, cancel_session=reconnecting)
+                raise
             finally:
                 shared.all_dispatched.set()
             return await work.report()

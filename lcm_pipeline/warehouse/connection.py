@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -19,9 +20,10 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from lcm_pipeline.settings import Settings, libpq_variables
+from lcm_pipeline.settings import Settings, described_env_file, libpq_variables
+from lcm_pipeline.warehouse.embedded.folder import ServerFolder
 from lcm_pipeline.warehouse.embedded.server import EmbeddedPostgresError, embedded_postgres
-from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
+from lcm_pipeline.warehouse.errors import NothingSyncedError, WarehouseUnavailableError
 from lcm_pipeline.warehouse.poolers import SharedSessionsError, refuse_shared_sessions
 from lcm_pipeline.warehouse.session_settings import STARTUP_OPTIONS, apply_settings
 from lcm_pipeline.warehouse.transient_errors import is_starting_up, is_transient
@@ -66,10 +68,14 @@ _MALFORMED = (
 
 @dataclass(frozen=True)
 class Warehouse:
-    """A database that sessions can be opened in. Shows its place, never its password."""
+    """A database that sessions can be opened in. Shows its place, never its password.
+
+    is_read_only: its sessions write nothing, whatever the user may.
+    """
 
     url: str = field(repr=False)
     is_embedded: bool = field(default=False, repr=False, kw_only=True)
+    is_read_only: bool = field(default=False, repr=False, kw_only=True)
 
     def __repr__(self) -> str:
         return f"Warehouse({self.place})"
@@ -90,6 +96,8 @@ class Warehouse:
         session = self.connect_as_is(application_name)
         try:
             apply_settings(session, self._options)
+            if self.is_read_only:
+                session.execute("set default_transaction_read_only = on")
             session.autocommit = autocommit
         except BaseException:
             session.close()
@@ -160,20 +168,46 @@ class Warehouse:
 
 
 @contextmanager
-def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
-    """The warehouse of the settings, reachable and fit; an embedded server runs meanwhile."""
+def open_warehouse(settings: Settings, *, is_read_only: bool = False) -> Iterator[Warehouse]:
+    """The warehouse of the settings, reachable and fit; an embedded server runs meanwhile.
+
+    is_read_only: for commands that only read. A standby will do, and no new embedded database is
+    made: raises NothingSyncedError where there is none.
+    """
+    if is_read_only:
+        require_existing(settings)
     with ExitStack() as stack:
         if settings.database_url is not None:
-            warehouse = Warehouse(settings.database_url.get_secret_value())
+            url = settings.database_url.get_secret_value()
+            warehouse = Warehouse(url, is_read_only=is_read_only)
         else:
             try:
                 url = stack.enter_context(embedded_postgres(settings.home_path))
             except EmbeddedPostgresError as error:
                 raise WarehouseUnavailableError(str(error)) from error
-            warehouse = Warehouse(url, is_embedded=True)
+            warehouse = Warehouse(url, is_embedded=True, is_read_only=is_read_only)
         stack.callback(warehouse.close)
         _check(warehouse)
         yield warehouse
+
+
+def require_existing(settings: Settings) -> None:
+    """Raise NothingSyncedError where LCM_HOME holds no database, and none is configured.
+
+    A command in the wrong folder must not leave an empty warehouse behind, and then report on it.
+    """
+    if settings.database_url is not None or _has_data(settings.home_path):
+        return
+    demos = [home for home in settings.home_path.glob("demo/*") if _has_data(home)]
+    raise NothingSyncedError(
+        f"there is no database in {settings.home_path} (LCM_HOME), and LCM_DATABASE_URL is not set",
+        settings=described_env_file(),
+        hint=f". The demo's warehouse is there: LCM_HOME={demos[0]}" if demos else "",
+    )
+
+
+def _has_data(home: Path) -> bool:
+    return ServerFolder(home).data_folder.exists()
 
 
 def _check(warehouse: Warehouse) -> None:
@@ -185,7 +219,9 @@ def _check(warehouse: Warehouse) -> None:
             problem = f"it is PostgreSQL {version}, and {OLDEST_MAJOR} or newer is needed"
         elif encoding != "UTF8":
             problem = f"its encoding is {encoding}: create a database with encoding UTF8"
-        elif session.info.parameter_status("in_hot_standby") == "on":
+        elif not warehouse.is_read_only and (
+            session.info.parameter_status("in_hot_standby") == "on"
+        ):
             problem = "it is a read-only standby: give the address of its primary"
         else:
             _refuse_pooler(warehouse, session)

@@ -15,3 +15,19 @@ class WarehouseLockedError(UserError):
             f"{waiter} waited in vain for a lock in the warehouse that is held by {blockers}."
             " Nothing is lost: end that transaction, then run the same command again"
         )
+
+
+class NothingSyncedError(WarehouseUnavailableError):
+    """There is no warehouse to read where the settings point.
+
+    looked: where it was looked for. settings: which settings file was read. hint: another warehouse
+    that may be meant.
+    """
+
+    def __init__(self, looked: str, *, settings: str, hint: str = "") -> None:
+        super().__init__(
+            f"Nothing was ever synced here: {looked}. {settings}.\n"
+            "To read another warehouse, run the command in the folder of its .env, or set LCM_HOME"
+            " (an embedded one) or LCM_DATABASE_URL. To fill this one: lcm sync; to try it on"
+            f" made-up data: lcm demo{hint}"
+        )

@@ -15,10 +15,12 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.settings import described_env_file
 from lcm_pipeline.warehouse import locks, rights
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.errors import NothingSyncedError, WarehouseUnavailableError
 from lcm_pipeline.warehouse.marts.install import MartInUseError, are_behind, install_marts
-from lcm_pipeline.warehouse.queries import migration_files
+from lcm_pipeline.warehouse.queries import migration_files, query
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +59,54 @@ def migrate(warehouse: Warehouse) -> list[str]:
                 _apply(session, path)
                 applied.append(path.name)
         _write_feeds(session)
-        return [*applied, *_bring_marts(session)]
+        applied += _bring_marts(session)
+        rights.grant_rights(session)
+        return applied
+
+
+def grant_missing_rights(warehouse: Warehouse) -> dict[str, int]:
+    """Grant the group roles what they lack in a migrated warehouse; returns how many rights each.
+
+    A role that cannot be made, and a right that the user may not give, is a warning.
+    """
+    with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
+        session.add_notice_handler(_pass_on)
+        session.execute("select pg_advisory_lock(%s)", (locks.MIGRATE,))
+        return rights.grant_rights(session)
+
+
+def require_some_schema(warehouse: Warehouse) -> None:
+    """Raise NothingSyncedError where the database holds no warehouse; changes nothing."""
+    with warehouse.connect() as session:
+        _find_ledger(session, warehouse)
+
+
+def require_current_schema(session: psycopg.Connection, warehouse: Warehouse) -> None:
+    """Raise where a command that only reads would misread the schema; changes nothing.
+
+    Raises NothingSyncedError where there is none, WarehouseUnavailableError where it is of an older
+    version, MigrationError where it is of a newer one. A user who may not read the ledger of the
+    migrations is let pass: what is missing shows as it is read.
+    """
+    if not _find_ledger(session, warehouse) or not _is_behind(session):
+        return
+    known = _known(session)
+    missing = [path.name for path in migration_files() if path.name not in known]
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    raise WarehouseUnavailableError(
+        f"The schema of {warehouse.place} is older than this version of lcm (it lacks"
+        f" {missing[0]}{more}), and this command changes nothing: run lcm migrate"
+    )
+
+
+def _find_ledger(session: psycopg.Connection, warehouse: Warehouse) -> bool:
+    """Whether the user may read the ledger of migrations; raises NothingSyncedError without one."""
+    ledger = session.execute(query("ledger_of_migrations")).fetchone()
+    if ledger is None:
+        raise NothingSyncedError(
+            f"the database {warehouse.place} holds no warehouse", settings=described_env_file()
+        )
+    return bool(ledger[0])
 
 
 def drop_everything(warehouse: Warehouse) -> None:

@@ -102,6 +102,26 @@ def hand_over_to_loader(session: psycopg.Connection) -> None:
         ) from error
 
 
+def grant_rights(session: psycopg.Connection) -> dict[str, int]:
+    """Give the group roles the rights that they lack; returns how many each one got.
+
+    The roles may have been made after the migrations, and a dump may have been restored without its
+    privileges. Does nothing for a user who is not the owner of the warehouse.
+    """
+    if not _read(session).acts_as_owner:
+        return {}
+    before = _count_rights(session)
+    with session.transaction():
+        session.execute(query("grant_rights"))
+    after = _count_rights(session)
+    added = {role: count - before.get(role, 0) for role, count in sorted(after.items())}
+    return {role: count for role, count in added.items() if count > 0}
+
+
+def _count_rights(session: psycopg.Connection) -> dict[str, int]:
+    return dict(session.execute(query("rights_of_roles")).fetchall())
+
+
 def _read(session: psycopg.Connection) -> _Rights:
     with session.cursor(row_factory=class_row(_Rights)) as cursor:
         rights = cursor.execute(query("rights_of_user")).fetchone()

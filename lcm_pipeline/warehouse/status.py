@@ -1,12 +1,29 @@
-"""The state of the warehouse at a glance, from what the sync keeps of itself: no large scan."""
+"""The state of the warehouse at a glance, from what the sync keeps of itself: no large scan.
 
+Nothing here writes, so a login that may only read, and a standby, will do. Whatever is returned
+holds ids, field names and reasons, and no personal data.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 
+import psycopg
 from psycopg.rows import class_row
 
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.connection import Session, Warehouse
+from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
+from lcm_pipeline.warehouse.migrations import require_current_schema
 from lcm_pipeline.warehouse.queries import query
+
+FAILED_STATES = frozenset({"failed", "interrupted", "stopped", "abandoned"})
+_BEHIND = (
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+)
 
 
 @dataclass(frozen=True)
@@ -14,24 +31,182 @@ class FeedOverview:
     """One feed, as the view sync.feed_completeness defines it, so as the marts tell it too.
 
     complete_through: the last business day that is complete with all days before it, or None.
-    rows: rows of its main table that the source has, without those in quarantine. pending: clients
-    (days, for registrations) that have no proof; deferred: clients that were not due yet; both of
-    the newest day. quarantined: rows in open quarantine, which no day waits for.
+    last_day: the last business day that was published. rows: rows of its main table that the source
+    has, without those in quarantine. pending: clients (days, for registrations) that have no proof;
+    deferred: clients that were not due yet; both of the newest day. quarantined: rows in open
+    quarantine, which no day waits for.
     """
 
     feed: str
     complete_through: date | None
+    last_day: date | None
     rows: int
     pending: int
     deferred: int
     quarantined: int
     published_at: datetime | None
 
+    def days_behind(self, yesterday: date) -> int | None:
+        """How many days that have ended are not complete; None before the first one is."""
+        if self.complete_through is None:
+            return None
+        return max(0, (yesterday - self.complete_through).days)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run of a feed.
+
+    state: published, reading (a process works on it), failed (with its error), interrupted (its
+    process is gone), stopped (a fuse) or abandoned. Times are aware, in UTC.
+    """
+
+    run_id: int
+    feed: str
+    first_day: date
+    last_day: date
+    state: str
+    started_at: datetime
+    finished_at: datetime | None
+    requests: int
+    retries: int
+    rows_read: int
+    rows_written: int
+    rows_deleted: int
+    pending: int
+    quarantined: int
+    error: str | None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether somebody has to run it again, or to look why it was stopped."""
+        return self.state in FAILED_STATES
+
+
+@dataclass(frozen=True)
+class PendingTask:
+    """A client, or a registration day, without a proven reading. since: aware, in UTC."""
+
+    feed: str
+    client_id: int | None
+    day: date | None
+    since: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class QuarantinedRow:
+    """A row that does not fit the contract: whose, and which field does not fit; never the row.
+
+    day: the registration day that brought it, for a feed that is read by day. context: what else it
+    belongs to, such as an offer; "" where nothing.
+    """
+
+    feed: str
+    client_id: int | None
+    day: date | None
+    table_name: str
+    context: str
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
+class WarehouseStatus:
+    """What `lcm status` reports, all of one moment. Lists are None where nobody asked for them."""
+
+    feeds: list[FeedOverview]
+    last_runs: list[RunSummary]
+    pending: list[PendingTask] | None = None
+    quarantine: list[QuarantinedRow] | None = None
+
+    @property
+    def last_run(self) -> RunSummary | None:
+        """The newest run that failed, or else the newest one; of each feed the newest counts."""
+        failed = [run for run in self.last_runs if run.has_failed]
+        return next(iter(failed or self.last_runs), None)
+
+    def is_complete(self, yesterday: date, max_staleness_days: int = 0) -> bool:
+        """Whether every feed is complete through yesterday, with nothing pending or in quarantine.
+
+        Clients that are not due yet may be so many days behind.
+        """
+        return all(
+            not feed.pending
+            and not feed.quarantined
+            and feed.last_day is not None
+            and feed.last_day >= yesterday
+            and (behind := feed.days_behind(yesterday)) is not None
+            and behind <= max_staleness_days
+            for feed in self.feeds
+        )
+
 
 def read_overview(warehouse: Warehouse) -> list[FeedOverview]:
     """One entry per feed, in the order in which they are synced."""
-    with (
-        warehouse.connect() as session,
-        session.cursor(row_factory=class_row(FeedOverview)) as cursor,
-    ):
+    with warehouse.connect() as session:
+        return _read_overview(session)
+
+
+def read_status(
+    warehouse: Warehouse, *, lists_pending: bool = False, lists_quarantine: bool = False
+) -> WarehouseStatus:
+    """The whole status, in one snapshot.
+
+    Raises NothingSyncedError, or WarehouseUnavailableError where the schema is of another version
+    or the user may not read schema sync.
+    """
+    with _reading(warehouse) as session:
+        return WarehouseStatus(
+            _read_overview(session),
+            _read_runs(session, most_of_feed=1, most=1_000),
+            _read_pending(session) if lists_pending else None,
+            _read_quarantine(session) if lists_quarantine else None,
+        )
+
+
+def read_runs(warehouse: Warehouse, most: int) -> list[RunSummary]:
+    """The newest runs, newest first. Raises as read_status does."""
+    with _reading(warehouse) as session:
+        return _read_runs(session, most_of_feed=most, most=most)
+
+
+@contextmanager
+def _reading(warehouse: Warehouse) -> Iterator[Session]:
+    with warehouse.connect(application_name="lcm status") as session:
+        session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        try:
+            require_current_schema(session, warehouse)
+            yield session
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise WarehouseUnavailableError(
+                f"The user {session.info.user} may not read the state of the warehouse"
+                f" {warehouse.place} ({str(error).splitlines()[0]}). Have its owner run lcm"
+                f" migrate, and:\n  grant lcm_monitor to {session.info.user};"
+            ) from error
+        except _BEHIND as error:
+            raise WarehouseUnavailableError(
+                f"The schema of {warehouse.place} is of another version"
+                f" ({str(error).splitlines()[0]}): run lcm migrate"
+            ) from error
+
+
+def _read_overview(session: Session) -> list[FeedOverview]:
+    with session.cursor(row_factory=class_row(FeedOverview)) as cursor:
         return cursor.execute(query("overview")).fetchall()
+
+
+def _read_runs(session: Session, *, most_of_feed: int, most: int) -> list[RunSummary]:
+    values = {"lock_class": locks.RUN_CLASS, "most_of_feed": most_of_feed, "most": most}
+    with session.cursor(row_factory=class_row(RunSummary)) as cursor:
+        return cursor.execute(query("newest_runs"), values).fetchall()
+
+
+def _read_pending(session: Session) -> list[PendingTask]:
+    with session.cursor(row_factory=class_row(PendingTask)) as cursor:
+        return cursor.execute(query("pending_tasks")).fetchall()
+
+
+def _read_quarantine(session: Session) -> list[QuarantinedRow]:
+    with session.cursor(row_factory=class_row(QuarantinedRow)) as cursor:
+        return cursor.execute(query("quarantined_rows")).fetchall()

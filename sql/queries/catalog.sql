@@ -92,3 +92,170 @@ select
 from unnest(pg_blocking_pids(%(pid)s)) as blocker (pid)
 inner join pg_stat_activity as activity on activity.pid = blocker.pid
 order by since;
+
+-- name: ledger_of_migrations
+-- purpose: whether the ledger of migrations is there (no row where not), and may be read by the user
+select
+    has_schema_privilege(pg_class.relnamespace, 'usage')
+    and has_table_privilege(pg_class.oid, 'select') as is_readable
+from pg_class
+inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
+where pg_namespace.nspname = 'public' and pg_class.relname = 'lcm_migrations';
+
+-- name: grant_rights
+-- purpose: give the group roles what they lack: roles made after the migrations, or after a restore
+-- Repeats the grants of the migrations, so it may run as often as one likes. What the user may not give
+-- is a warning. An owner is changed where it differs alone, as that locks the table.
+do $$
+declare
+    group_role text;
+    wanted record;
+begin
+    foreach group_role in array array['lcm_loader', 'lcm_analyst', 'lcm_bi', 'lcm_monitor'] loop
+        if not exists (select from pg_roles where rolname = group_role) then
+            begin
+                execute format('create role %I nologin', group_role);
+            exception
+                when duplicate_object or unique_violation then
+                    null;
+                when insufficient_privilege then
+                    raise warning 'the role % is missing, and % may not make it: have it made (create role % nologin), then run lcm migrate again',
+                        group_role, current_user, group_role;
+            end;
+        end if;
+    end loop;
+
+    -- Profiles are personal data: whatever a database grants by default, readers have no way in.
+    revoke all on schema outbox from public;
+    revoke all on all tables in schema outbox from public;
+
+    for wanted in
+        select listed.grantee, listed.statement
+        from (
+            values
+            ('lcm_loader', 'grant usage on schema public, sync, outbox, mart to lcm_loader'),
+            ('lcm_loader', 'grant select on table public.lcm_migrations, public.lcm_marts to lcm_loader'),
+            ('lcm_loader', 'grant usage, create on schema core, history, staging, refresh, mart to lcm_loader'),
+            (
+                'lcm_loader',
+                'grant select, insert, update, delete on all tables in schema core, history, sync, outbox, staging, refresh to lcm_loader'
+            ),
+            ('lcm_loader', 'grant usage on all sequences in schema sync, outbox to lcm_loader'),
+            ('lcm_loader', 'grant select on all tables in schema mart to lcm_loader'),
+            ('lcm_loader', 'grant update on table mart.parameters to lcm_loader'),
+            ('lcm_loader', 'grant insert, update, delete on table mart.rfm_segments to lcm_loader'),
+            (
+                'lcm_loader',
+                'alter default privileges in schema core, history, sync, outbox, staging grant select, insert, update, delete on tables to lcm_loader'
+            ),
+            ('lcm_loader', 'alter default privileges in schema sync, outbox grant usage on sequences to lcm_loader'),
+            ('lcm_loader', 'alter default privileges in schema mart, refresh grant select on tables to lcm_loader'),
+            ('lcm_loader', 'alter default privileges in schema mart grant execute on functions to lcm_loader'),
+            ('lcm_analyst', 'grant usage on schema core, history, mart to lcm_analyst'),
+            ('lcm_analyst', 'grant select on all tables in schema core, history, mart to lcm_analyst'),
+            ('lcm_analyst', 'alter default privileges in schema core, history, mart grant select on tables to lcm_analyst'),
+            ('lcm_analyst', 'alter default privileges in schema mart grant execute on functions to lcm_analyst'),
+            ('lcm_bi', 'grant usage on schema mart to lcm_bi'),
+            ('lcm_bi', 'grant select on all tables in schema mart to lcm_bi'),
+            ('lcm_bi', 'alter default privileges in schema mart grant select on tables to lcm_bi'),
+            ('lcm_bi', 'alter default privileges in schema mart grant execute on functions to lcm_bi'),
+            -- What monitoring reads is no personal data: not the rows in quarantine, not a phone.
+            ('lcm_monitor', 'grant usage on schema public, core, sync, outbox to lcm_monitor'),
+            ('lcm_monitor', 'grant select on table public.lcm_migrations, public.lcm_marts to lcm_monitor'),
+            ('lcm_monitor', 'grant select (client_id, registration_date, first_seen_at) on table core.clients to lcm_monitor'),
+            ('lcm_monitor', 'grant select on all tables in schema sync to lcm_monitor'),
+            ('lcm_monitor', 'revoke select on table sync.quarantine from lcm_monitor'),
+            (
+                'lcm_monitor',
+                (
+                    select
+                        format(
+                            'grant select (%s) on table sync.quarantine to lcm_monitor',
+                            string_agg(quote_ident(attname), ', ')
+                        )
+                    from pg_attribute
+                    where
+                        attrelid = 'sync.quarantine'::regclass and attnum > 0
+                        and not attisdropped and attname <> 'raw'
+                )
+            ),
+            ('lcm_monitor', 'grant select (update_id, status, push_id) on table outbox.profile_updates to lcm_monitor'),
+            ('lcm_monitor', 'grant select on table outbox.pushes to lcm_monitor')
+        ) as listed (grantee, statement)
+        inner join pg_roles on pg_roles.rolname = listed.grantee
+    loop
+        begin
+            execute wanted.statement;
+        exception
+            when insufficient_privilege then
+                raise warning '% may not: %', current_user, wanted.statement;
+        end;
+    end loop;
+
+    -- Partitions are attached, and materialized views refreshed, by their owner alone.
+    for wanted in
+        select
+            pg_class.oid::regclass as relation,
+            case when pg_class.relkind = 'm' then 'materialized view' else 'table' end as kind
+        from pg_class
+        inner join pg_roles as loader on loader.rolname = 'lcm_loader'
+        where
+            pg_class.relowner <> loader.oid
+            and pg_has_role(loader.oid, 'member')
+            and pg_has_role(pg_class.relowner, 'usage')
+            and (
+                (
+                    pg_class.relnamespace in ('core'::regnamespace, 'history'::regnamespace)
+                    and pg_class.relkind in ('r', 'p')
+                )
+                or pg_class.oid in ('refresh.scope'::regclass, 'refresh.days'::regclass)
+                or (
+                    pg_class.relnamespace = 'mart'::regnamespace
+                    and pg_class.relname in (select lcm_marts.name from public.lcm_marts)
+                    and pg_class.relkind in ('r', 'm')
+                )
+            )
+        order by pg_class.relispartition, pg_class.oid
+    loop
+        execute format('alter %s %s owner to lcm_loader', wanted.kind, wanted.relation);
+    end loop;
+end;
+$$;
+
+-- name: rights_of_roles
+-- purpose: how many rights each group role has in the warehouse, to say what a grant added
+with schemas as (
+    select
+        oid,
+        nspacl
+    from pg_namespace
+    where nspname in (
+        'core', 'history', 'mart', 'outbox', 'refresh', 'staging', 'sync', 'public'
+    )
+),
+
+entries as (
+    select pg_class.relacl as acl
+    from pg_class
+    where pg_class.relnamespace in (select schemas.oid from schemas)
+    union all
+    select nspacl
+    from schemas
+    union all
+    select pg_attribute.attacl
+    from pg_attribute
+    where
+        pg_attribute.attacl is not null
+        and pg_attribute.attrelid in (
+            'core.clients'::regclass,
+            'sync.quarantine'::regclass,
+            'outbox.profile_updates'::regclass
+        )
+)
+
+select pg_roles.rolname, count(*) as rights
+from entries
+cross join lateral aclexplode(entries.acl) as granted
+inner join pg_roles on pg_roles.oid = granted.grantee
+where pg_roles.rolname in ('lcm_loader', 'lcm_analyst', 'lcm_bi', 'lcm_monitor')
+group by pg_roles.rolname;

@@ -204,6 +204,8 @@ _RULES = [
     Rule(r"D=.*; lcm sync .*", _mail),
     Rule(r"lcm push --csv names\.csv", _push_number_seven),
     Rule(r"lcm (plan|sync|report|verify|push) --.*", _run),
+    Rule(r"lcm status --.*", _run),
+    Rule(r"pg_restore .*", lambda _checkout, _text: None, "is Postgres' own"),
     Rule(r"lcm (status|verify|replay|marts|migrate|docs|bundle|push|demo)", _run),
     Rule(r"lcm (sync|plan|report)", _parse, "names the command; its lines with days are run"),
     Rule(r"lcm --help", _run),

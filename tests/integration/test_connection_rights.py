@@ -69,7 +69,7 @@ def test_a_new_warehouse_needs_rights_that_the_message_gives(
     assert schemas.fetchone() == (0,)
     for statement in statements:
         house.owner.execute(statement.encode())
-    assert run(tmp_path, "status", LCM_DATABASE_URL=house.url).returncode == 0
+    assert run(tmp_path, "migrate", LCM_DATABASE_URL=house.url).returncode == 0
 
 
 def test_a_stranger_is_told_to_become_a_loader_and_then_syncs(

@@ -19,7 +19,9 @@ HELP_LINES = {
     ),
     "status": "Say, for each table, through which day it is complete, its rows, what is pending.",
     "marts": "Refresh the stored marts now; each sync does it once its facts are checked.",
-    "migrate": "Bring the schema of the warehouse up to date; does nothing when it is.",
+    "migrate": (
+        "Bring the schema of the warehouse up to date, and grant the group roles what they lack."
+    ),
     "docs": (
         "Write the data dictionary: every table, view and column, from the database's own comments."
     ),

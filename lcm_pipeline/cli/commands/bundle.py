@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.warehouse import migrated_warehouse
+from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.superset.archive import write_bundle, write_zip
 from lcm_pipeline.superset.bundle import bundle_of
@@ -19,7 +19,7 @@ def bundle(
 ) -> None:
     """Write the dashboards as a bundle for any Superset, from dashboards/definition."""
     settings = load_settings()
-    with migrated_warehouse(settings) as warehouse:
+    with warehouse_or_empty(settings) as warehouse:
         files = bundle_of(warehouse)
     write_bundle(output, files)
     write_zip(archive, files)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.warehouse import migrated_warehouse
+from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.superset.bundle import bundle_of
 from lcm_pipeline.superset.server import (
@@ -41,7 +41,7 @@ def dashboards(
     settings = _or_of_the_demo(load_settings())
     superset = find_superset(environment, settings.home_path)
     check_port(port)
-    with migrated_warehouse(settings) as warehouse:
+    with existing_warehouse(settings) as warehouse:
         if all(feed.rows == 0 for feed in read_overview(warehouse)):
             typer.echo("The warehouse is empty: `lcm sync` fills it, or try `lcm demo` first.")
         typer.echo(f"Making Superset ready for {warehouse.place}; the first time takes a minute")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.output import print_refreshed
-from lcm_pipeline.cli.warehouse import migrated_warehouse
+from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.marts.definitions import store_time_zone
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
@@ -22,6 +22,6 @@ def marts(
     were repaired by hand. Readers see the old answers until all the new ones are there.
     """
     settings = load_settings()
-    with migrated_warehouse(settings) as warehouse:
+    with existing_warehouse(settings) as warehouse:
         store_time_zone(warehouse, settings.timezone)
         print_refreshed(refresh_marts(warehouse, everything=everything))

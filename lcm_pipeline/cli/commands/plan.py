@@ -2,7 +2,7 @@
 
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import print_plan
-from lcm_pipeline.cli.warehouse import migrated_warehouse
+from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.plan import plan_window
 
@@ -16,5 +16,5 @@ def plan(day: DayOption = None, first: FromOption = None, last: ToOption = None)
     settings = load_settings()
     window = window_of(settings, day, first, last)
     settings.required_api_url()
-    with migrated_warehouse(settings) as warehouse:
+    with warehouse_or_empty(settings) as warehouse:
         print_plan(plan_window(settings, warehouse, window))

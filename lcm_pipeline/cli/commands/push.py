@@ -16,7 +16,7 @@ from lcm_pipeline.cli.output import (
     print_values,
 )
 from lcm_pipeline.cli.progress_bar import ProgressBar
-from lcm_pipeline.cli.warehouse import migrated_warehouse
+from lcm_pipeline.cli.warehouse import existing_warehouse, migrated_warehouse
 from lcm_pipeline.model.profiles import UpdateFile
 from lcm_pipeline.push.csv_file import UpdateFileError, read_updates
 from lcm_pipeline.push.preview import PlannedUpdate, preview_push
@@ -121,7 +121,7 @@ def _undo(settings: Settings, push_id: int, most: int | None) -> int:
 def _preview(settings: Settings, csv: Path | None, most: int | None, *, shows_values: bool) -> int:
     """Say what a push would do, and with which values where that is asked; return the exit code."""
     file = _read(csv)
-    with migrated_warehouse(settings) as warehouse:
+    with existing_warehouse(settings) as warehouse:
         preview = preview_push(settings, warehouse, most=most, file=file, keeps_values=shows_values)
     print_preview(preview)
     if shows_values:
@@ -132,7 +132,7 @@ def _preview(settings: Settings, csv: Path | None, most: int | None, *, shows_va
 
 def _preview_undo(settings: Settings, push_id: int, *, shows_values: bool) -> int:
     """Say what an undo would do; return the exit code."""
-    with migrated_warehouse(settings) as warehouse:
+    with existing_warehouse(settings) as warehouse:
         undone = WriteBack(settings, warehouse).preview_undo(push_id)
     print_undo(undone)
     if shows_values:

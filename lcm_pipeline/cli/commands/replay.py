@@ -2,7 +2,7 @@
 
 import typer
 
-from lcm_pipeline.cli.warehouse import migrated_warehouse
+from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.ingest.replay import forget_quarantined
 
@@ -13,6 +13,6 @@ def replay() -> None:
     Clients and days with open rows in quarantine forget that they are up to date, so the next sync
     reads them in full; nothing is asked of the API here.
     """
-    with migrated_warehouse(load_settings()) as warehouse:
+    with existing_warehouse(load_settings()) as warehouse:
         forgotten = forget_quarantined(warehouse)
     typer.echo(f"{forgotten:,} clients and days will be read in full by the next lcm sync")

@@ -26,7 +26,7 @@ def report(day: DayOption = None, output: OutputOption = None) -> None:
     settings = load_settings()
     if day is not None:
         window_of(settings, day, None, None)
-    with open_warehouse(settings) as warehouse:
+    with open_warehouse(settings, is_read_only=True) as warehouse:
         made = make_report(warehouse, day)
     _write(made, output or Path(f"report-{made.day}.html"))
     if made.quarantined:

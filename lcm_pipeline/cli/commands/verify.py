@@ -7,7 +7,7 @@ import typer
 from lcm_pipeline.cli.failures import INCOMPLETE
 from lcm_pipeline.cli.output import console, print_reports, print_verification
 from lcm_pipeline.cli.progress_bar import ProgressBar
-from lcm_pipeline.cli.warehouse import migrated_warehouse
+from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.repair import repair_clients
@@ -33,7 +33,7 @@ def verify(
     """
     settings = load_settings()
     settings.required_api_url()
-    with migrated_warehouse(settings) as warehouse:
+    with existing_warehouse(settings) as warehouse:
         with ProgressBar() as progress:
             found = verify_clients(settings, warehouse, None if everyone else sample, progress)
         print_verification(found)

@@ -20,9 +20,10 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse import locks
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.connection import Warehouse, is_transient
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
@@ -192,6 +193,24 @@ def close_run(
         session.execute(query("close_run"), values)
         _drop_staging(session, run.run_id)
         session.execute(query("finish_command"), {"command_id": command_id})
+
+
+def record_failure(reconnecting: ReconnectingSession, run: Run, error: Exception) -> None:
+    """Keep on the run why its process gave up, for `lcm status`; the run itself can be resumed.
+
+    A database's own error may quote a row, so its kind alone is kept.
+    """
+    if isinstance(error, psycopg.Error):
+        if is_transient(error):
+            # It was tried again for long enough: the warehouse is not there to write to.
+            return
+        reason = f"the warehouse failed: {type(error).__name__} (SQLSTATE {error.sqlstate})"
+    else:
+        reason = str(error) if isinstance(error, UserError) else type(error).__name__
+    values = {"run_id": run.run_id, "error": reason}
+    # The error itself is raised by the caller, whatever becomes of this.
+    with suppress(psycopg.Error, RunLostError):
+        reconnecting.run(lambda session: session.execute(query("record_failure"), values))
 
 
 def read_counts(session: psycopg.Connection, run: Run) -> dict[str, Any]:

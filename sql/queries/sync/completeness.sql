@@ -44,6 +44,7 @@ published as (
 select
     feeds.feed,
     feed_completeness.complete_through,
+    feed_completeness.last_day,
     coalesce(loaded.rows, 0) - coalesce(held.rows, 0) as rows,
     feed_completeness.pending,
     feed_completeness.deferred,
@@ -132,3 +133,48 @@ select day, source_total, warehouse_rows, quarantined_rows
 from compared
 where source_total <> warehouse_rows + quarantined_rows
 order by day;
+
+-- name: pending_tasks
+-- purpose: which clients and registration days are pending, since when and why; no personal data
+-- A client that was never read has no row of its own in the state: it is pending since it registered.
+with clients as (
+    select
+        feeds.position,
+        feeds.feed,
+        clients.client_id,
+        null::date as day,
+        coalesce(state.pending_since, clients.first_seen_at) as since,
+        coalesce(state.last_error, 'not read yet') as reason
+    from sync.feeds
+    inner join sync.feed_completeness
+        on feed_completeness.feed = feeds.feed and feed_completeness.pending > 0
+    inner join core.clients on clients.registration_date <= feed_completeness.last_day
+    left join sync.client_state as state
+        on state.feed = feeds.feed and state.client_id = clients.client_id
+    where
+        not feeds.is_by_day
+        and (state.read_at is null or state.pending_since is not null)
+),
+
+days as (
+    select
+        feeds.position,
+        feeds.feed,
+        null::bigint as client_id,
+        polled.registration_date as day,
+        polled.pending_since as since,
+        coalesce(polled.last_error, 'not read yet') as reason
+    from sync.feeds
+    cross join sync.registration_days as polled
+    where feeds.is_by_day and (polled.pending_since is not null or polled.read_at is null)
+),
+
+listed as (
+    select * from clients
+    union all
+    select * from days
+)
+
+select feed, client_id, day, since, reason
+from listed
+order by position, since, day, client_id;

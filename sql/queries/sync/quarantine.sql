@@ -50,3 +50,18 @@ where
         when quarantine.context = '' then publishing.reading = 'full'
         else publishing.is_whole and publishing.reading = 'full'
     end;
+
+-- name: quarantined_rows
+-- purpose: which rows are in open quarantine, since when and why; never the row itself
+select
+    quarantine.feed,
+    quarantine.client_id,
+    quarantine.day,
+    quarantine.table_name,
+    quarantine.context,
+    quarantine.first_seen_at as since,
+    quarantine.reason
+from sync.quarantine
+inner join sync.feeds on feeds.feed = quarantine.feed
+where quarantine.resolved_at is null
+order by feeds.position, quarantine.quarantine_id;

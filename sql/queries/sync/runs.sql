@@ -253,3 +253,62 @@ select
         select from (select finished_at from sync.runs order by run_id desc limit 20) as recent
         where recent.finished_at > now() - make_interval(secs => %(quiet)s)
     ) as is_syncing;
+
+-- name: newest_runs
+-- purpose: the newest runs, newest first, and what became of each
+-- parameters: lock_class (of runs); most_of_feed: so many of each feed; most: so many in all
+-- Who works on a run holds a lock on it; locks of the primary are not seen on a standby.
+with numbered as (
+    select
+        runs.*,
+        row_number() over (partition by runs.feed order by runs.run_id desc) as age
+    from sync.runs
+)
+
+select
+    numbered.run_id,
+    numbered.feed,
+    numbered.window_from as first_day,
+    numbered.window_to as last_day,
+    case
+        when numbered.status <> 'reading' then numbered.status
+        when
+            exists (
+                select from pg_locks
+                where
+                    pg_locks.locktype = 'advisory'
+                    and pg_locks.classid = %(lock_class)s::oid
+                    and pg_locks.objid = numbered.run_id::oid
+                    and pg_locks.objsubid = 2
+                    and pg_locks.granted
+                    and pg_locks.database = (
+                        select pg_database.oid from pg_database
+                        where pg_database.datname = current_database()
+                    )
+            )
+            then 'reading'
+        when numbered.error is not null then 'failed'
+        when pg_is_in_recovery() then 'reading'
+        else 'interrupted'
+    end as state,
+    numbered.started_at,
+    numbered.finished_at,
+    numbered.requests,
+    numbered.retries,
+    numbered.rows_read,
+    numbered.rows_written,
+    numbered.rows_deleted,
+    numbered.pending,
+    numbered.quarantined,
+    case when numbered.status <> 'published' then numbered.error end as error
+from numbered
+where numbered.age <= %(most_of_feed)s
+order by numbered.run_id desc
+limit %(most)s;
+
+-- name: record_failure
+-- purpose: record why a process gave up on a run that stays open to be resumed
+-- parameters: run_id, error
+update sync.runs
+set error = %(error)s
+where run_id = %(run_id)s and status = 'reading';

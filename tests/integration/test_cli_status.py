@@ -1,0 +1,281 @@
+"""`lcm status` for whoever is on call, for monitoring, and for whoever may only read."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.simulator.faults import FaultRule
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.embedded.account import choose_account
+from lcm_pipeline.warehouse.embedded.binaries import find_binaries
+from lcm_pipeline.warehouse.embedded.folder import ServerFolder
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from lcm_pipeline.warehouse.migrations import migrate
+from tests.conftest import Programme
+from tests.integration.postgres_users import Tenant, address, tenant
+from tests.integration.test_cli import MARCH, run
+
+
+def _status(tmp_path: Path, *words: str, **variables: str) -> tuple[int, dict[str, Any]]:
+    ended = run(tmp_path, "status", "--json", "--exit-code", *words, **variables)
+    assert ended.stdout, ended.stderr
+    return ended.returncode, json.loads(ended.stdout)
+
+
+def test_monitoring_learns_how_far_behind_who_is_pending_and_what_is_in_quarantine(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(habits=("bad_rows=0.05",))
+    ill = min(row["Client"] for row in source.world.truth()["registrations"])
+    source.service.faults.set(
+        [FaultRule(kind="sql_other", endpoint="OperationHistory", client=ill)]
+    )
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 3
+    (tmp_path / ".env").write_text("LCM_OPERATOR=5\n")
+
+    code, told = _status(tmp_path, "--pending", "--quarantine", **variables)
+    assert (code, told["exit_code"], told["state"]) == (3, 3, "incomplete")
+    assert told["warehouse"] == warehouse.place
+    assert told["settings_file"] == str(tmp_path / ".env")
+    assert told["last_run"]["state"] == "published"
+    feeds = {feed["feed"]: feed for feed in told["feeds"]}
+    yesterday = date.fromisoformat(told["yesterday"])
+    assert feeds["leads"]["days_behind"] == (yesterday - date(2026, 3, 30)).days
+    assert [(one["feed"], one["client_id"]) for one in told["pending"]] == [("operations", ill)]
+    assert "Object reference" in told["pending"][0]["reason"]
+    assert told["pending"][0]["since"]
+    assert len(told["quarantine"]) == sum(feed["quarantined"] for feed in told["feeds"]) > 0
+    with warehouse.connect() as session:
+        raw = [row[0] for row in session.execute("select raw from sync.quarantine").fetchall()]
+
+    shown = run(tmp_path, "status", "--pending", "--quarantine", **variables)
+    assert shown.returncode == 0
+    assert f"client {ill}  operations  since " in shown.stdout
+    assert str(tmp_path / ".env") in shown.stdout
+    assert f"{feeds['leads']['days_behind']:,} days" in shown.stdout
+    for row in raw:
+        assert row not in shown.stdout + json.dumps(told)
+    # The table fits a terminal of 80 columns, also in a pipe.
+    table = shown.stdout.split("\n\n")[1]
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_a_failed_run_shows_with_its_error_until_it_is_run_again(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(clients=5)
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    source.service.faults.set([FaultRule(kind="forbidden", endpoint="OperationHistory")])
+    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 1
+    code, told = _status(tmp_path, **variables)
+    assert (code, told["state"]) == (1, "failed")
+    assert told["last_run"]["feed"] == "operations"
+    assert told["last_run"]["state"] == "failed"
+    assert "403" in told["last_run"]["error"]
+    shown = run(tmp_path, "status", **variables).stdout
+    assert "failed: operations of 2026-03-01 to 2026-03-30" in shown
+    assert "403" in shown
+
+    source.service.faults.set([])
+    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    code, told = _status(tmp_path, **variables)
+    assert (code, told["state"]) == (3, "incomplete")
+    assert {feed["last_run"]["state"] for feed in told["feeds"]} == {"published"}
+
+
+def test_a_warehouse_that_is_complete_through_yesterday_ends_with_0(
+    tmp_path: Path, warehouse: Warehouse
+) -> None:
+    assert _status(tmp_path, LCM_DATABASE_URL=warehouse.url)[0] == 3
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "insert into sync.registration_days (registration_date, read_at)"
+            " values ((now() at time zone 'Europe/Moscow')::date - 1, now())"
+        )
+        session.execute(
+            "insert into sync.runs (feed, window_from, window_to, status)"
+            " select feed, registration_date, registration_date, 'published'"
+            " from sync.feeds cross join sync.registration_days"
+        )
+    code, told = _status(tmp_path, LCM_DATABASE_URL=warehouse.url)
+    assert (code, told["state"], told["days_behind"]) == (0, "complete", 0)
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "insert into sync.runs (feed, window_from, window_to)"
+            " values ('leads', current_date, current_date)"
+        )
+    code, told = _status(tmp_path, LCM_DATABASE_URL=warehouse.url)
+    assert (code, told["last_run"]["state"]) == (1, "interrupted")
+
+
+@pytest.fixture
+def monitored(postgres: str, template: str) -> Iterator[Tenant]:
+    """A login that owns nothing, and a warehouse that is somebody else's."""
+    with tenant(postgres, owns=False) as made:
+        migrate(Warehouse(address(postgres, database=made.database)))
+        yield made
+
+
+@pytest.mark.parametrize("group", ["lcm_monitor", "pg_read_all_data"])
+def test_status_works_for_a_login_that_may_only_read(
+    group: str, monitored: Tenant, tmp_path: Path
+) -> None:
+    monitored.owner.execute(SQL("grant {} to {user}").format(
+        Identifier(group), user=Identifier(monitored.user)
+    ))  # fmt: skip
+    monitored.run("alter role {user} set default_transaction_read_only = on")
+    told = _status(tmp_path, "--pending", "--quarantine", LCM_DATABASE_URL=monitored.url)
+    assert told[0] == 3
+    assert len(told[1]["feeds"]) == 4
+
+
+def test_a_login_that_may_not_read_is_told_the_grant(monitored: Tenant, tmp_path: Path) -> None:
+    ended = run(tmp_path, "status", LCM_DATABASE_URL=monitored.url)
+    assert ended.returncode == 2
+    assert f"grant lcm_monitor to {monitored.user};" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_monitoring_does_not_see_rows_in_quarantine_nor_phones(monitored: Tenant) -> None:
+    monitored.run("grant lcm_monitor to {user}")
+    with psycopg.connect(monitored.url, autocommit=True) as session:
+        for secret in (
+            "raw from sync.quarantine",
+            "phone from core.clients",
+            "phone from outbox.profile_updates",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(f"select {secret}".encode())
+
+
+def test_status_changes_nothing_and_says_that_the_schema_is_older(
+    monitored: Tenant, postgres: str, tmp_path: Path
+) -> None:
+    monitored.run("grant lcm_monitor to {user}")
+    monitored.owner.execute(
+        "delete from public.lcm_migrations where name = (select max(name) from lcm_migrations)"
+    )
+    for url in (monitored.url, address(postgres, database=monitored.database)):
+        ended = run(tmp_path, "status", LCM_DATABASE_URL=url)
+        assert ended.returncode == 2
+        assert "older than this version" in ended.stderr
+        assert "run lcm migrate" in ended.stderr
+
+
+def test_status_works_on_a_standby(tmp_path: Path) -> None:
+    home = tmp_path / "primary"
+    with embedded_postgres(home) as url:
+        migrate(Warehouse(url))
+    (home / "postgres" / "data" / "standby.signal").touch()
+    with _standby(home) as url:
+        code, told = _status(tmp_path, LCM_DATABASE_URL=url)
+        assert (code, len(told["feeds"])) == (3, 4)
+        ended = run(tmp_path, "marts", LCM_DATABASE_URL=url)
+        assert ended.returncode == 2
+        assert "standby" in ended.stderr
+
+
+@contextmanager
+def _standby(home: Path) -> Iterator[str]:
+    """A server in recovery over a home's data; yields its address."""
+    binaries, folder = find_binaries(None), ServerFolder(home)
+    account = choose_account(folder, binaries)
+    sockets = home / "postgres" / "s"
+    sockets.mkdir(mode=0o700)
+    account.own(sockets)
+    command = [binaries / "postgres", "-D", folder.data_folder, "-k", sockets]
+    server = subprocess.Popen(
+        [*map(str, command), "-c", "listen_addresses="], preexec_fn=account.enter
+    )
+    url = f"postgresql://lcm@/lcm?host={sockets}"
+    try:
+        for _ in range(300):
+            try:
+                psycopg.connect(url).close()
+                break
+            except psycopg.OperationalError:
+                assert server.poll() is None
+                subprocess.run(["sleep", "0.2"], check=True)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def test_migrate_grants_what_a_restore_without_privileges_lost(
+    tmp_path: Path, postgres: str, template: str
+) -> None:
+    with tenant(postgres) as made:
+        migrate(Warehouse(made.url))
+        for schema in ("core", "history", "mart", "sync", "outbox"):
+            for role in ("lcm_loader", "lcm_analyst", "lcm_bi"):
+                names = {"schema": Identifier(schema), "role": Identifier(role)}
+                for what in ("schema", "all tables in schema"):
+                    revoke = f"revoke all on {what} {{schema}} from {{role}}"
+                    made.owner.execute(SQL(revoke).format(**names))  # type: ignore[arg-type]
+        ended = run(tmp_path, "migrate", LCM_DATABASE_URL=made.url)
+        assert ended.returncode == 0, ended.stderr
+        assert "rights to lcm_bi" in ended.stdout
+        for role, table in (
+            ("lcm_bi", "mart.program_daily"),
+            ("lcm_analyst", "core.operations"),
+            ("lcm_loader", "sync.quarantine"),
+        ):
+            made.owner.execute(SQL("set role {}").format(Identifier(role)))
+            made.owner.execute(f"select count(*) from {table}".encode())
+            made.owner.execute("reset role")
+        again = run(tmp_path, "migrate", LCM_DATABASE_URL=made.url)
+        assert again.returncode == 0
+        assert "granted" not in again.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status",),
+        ("report",),
+        ("verify",),
+        ("replay",),
+        ("marts",),
+        ("push", "--dry-run"),
+    ],
+    ids=" ".join,
+)
+def test_a_reading_command_in_the_wrong_folder_makes_no_warehouse(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    ended = run(tmp_path, *words, LCM_API_URL="http://127.0.0.1:9/")
+    assert ended.returncode == 2
+    assert "Nothing was ever synced here" in ended.stderr
+    assert str(tmp_path / "home") in ended.stderr
+    assert f"no .env in {tmp_path}" in ended.stderr
+    assert "LCM_DATABASE_URL" in ended.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_database_without_a_warehouse_stays_without_one(tmp_path: Path, postgres: str) -> None:
+    with tenant(postgres) as made:
+        for command in ("status", "replay"):
+            ended = run(tmp_path, command, LCM_DATABASE_URL=made.url)
+            assert ended.returncode == 2
+            assert "Nothing was ever synced here" in ended.stderr
+        schemas = made.owner.execute("select count(*) from pg_namespace where nspname = 'sync'")
+        assert schemas.fetchone() == (0,)
+
+
+@pytest.mark.parametrize("words", [("plan", *MARCH), ("docs",)], ids=lambda words: words[0])
+def test_what_needs_no_data_leaves_no_warehouse_behind(
+    words: tuple[str, ...], tmp_path: Path, programme: Programme
+) -> None:
+    ended = run(tmp_path, *words, LCM_API_URL=programme(clients=5).url)
+    assert ended.returncode == 0, ended.stderr
+    assert not (tmp_path / "home").exists()
