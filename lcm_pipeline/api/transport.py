@@ -296,7 +296,7 @@ def open_transport(
     on_connected: called in the requesting task each time that a new connection stands.
     proxy: the address of the proxy to go through. ca_file: a PEM bundle to trust as well.
     """
-    tls = _tls(ca_file)
+    tls = create_tls_context(ca_file)
 
     def open_session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
@@ -318,7 +318,7 @@ def open_transport(
 
 
 @cache
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
+def create_tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """The context of all connections of the process: each costs a reading of all certificates."""
     context = httpx.create_ssl_context()
     if ca_file is not None:

@@ -46,6 +46,11 @@ def say(line: str) -> None:
     console.print(tame(line), markup=False, emoji=False)
 
 
+def say_whole(line: str) -> None:
+    """Print a line that is not broken, however long: a pipe gets it in one piece."""
+    console.print(tame(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
 def print_reports(reports: Sequence["SyncReport"]) -> None:
     """What a sync did, feed by feed."""
     table = _table("", "clients", "pending", "deferred", "rows read", "written", "deleted",
@@ -127,6 +132,30 @@ def print_status(
         _print_quarantine(status.quarantine)
 
 
+def print_runs(runs: "Sequence[RunSummary]") -> None:
+    """Runs, newest first, and below them why some failed."""
+    table = _table("run", "feed", "days", "state", "began", "took", "rows\nread", "pending")
+    for run in runs:
+        days = str(run.first_day)
+        if run.last_day != run.first_day:
+            days += f"\n{run.last_day}"
+        took = str(run.finished_at - run.started_at).partition(".")[0] if run.finished_at else "-"
+        table.add_row(
+            str(run.run_id),
+            run.feed,
+            days,
+            run.state,
+            f"{run.started_at:%Y-%m-%d\n%H:%M:%S}",
+            took,
+            f"{run.rows_read:,}",
+            f"{run.pending:,}",
+        )
+    console.print(table)
+    for run in runs:
+        if run.error:
+            say_whole(f"run {run.run_id}, {run.feed}: {shown(run.error, _LONGEST_REASON)}")
+
+
 def _last_run_sentence(run: "RunSummary | None") -> str:
     if run is None:
         return "none yet: lcm sync"
@@ -155,7 +184,7 @@ def _print_pending(pending: "Sequence[PendingTask]") -> None:
     for one in pending:
         who = f"day {one.day}" if one.client_id is None else f"client {one.client_id}"
         since = f"{one.since:%Y-%m-%d %H:%M} UTC" if one.since else "ever"
-        _say_whole(f"  {who}  {one.feed}  since {since}: {shown(one.reason, _LONGEST_REASON)}")
+        say_whole(f"  {who}  {one.feed}  since {since}: {shown(one.reason, _LONGEST_REASON)}")
 
 
 def _print_quarantine(rows: "Sequence[QuarantinedRow]") -> None:
@@ -165,12 +194,7 @@ def _print_quarantine(rows: "Sequence[QuarantinedRow]") -> None:
         who = "client unknown" if row.client_id is None else f"client {row.client_id}"
         of = f" ({shown(row.context)})" if row.context else ""
         where = f"{row.feed}  {row.table_name}{of}  since {row.since:%Y-%m-%d %H:%M} UTC"
-        _say_whole(f"  {who}  {where}: {shown(row.reason, _LONGEST_REASON)}")
-
-
-def _say_whole(line: str) -> None:
-    """Print a line that is not broken, however long: a pipe gets it in one piece."""
-    console.print(tame(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
+        say_whole(f"  {who}  {where}: {shown(row.reason, _LONGEST_REASON)}")
 
 
 def print_refreshed(marts: Sequence["Refreshed"]) -> None:

@@ -29,8 +29,10 @@ class BiLoginError(UsageError):
     """The user of the warehouse may not make the login; the message says how to have it made."""
 
 
-def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str) -> str:
+def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str, group: str = _GROUP) -> str:
     """Make the login, or set its password; returns its address, as SQLAlchemy writes it.
+
+    group: the group role that it is a member of, which says what it reads.
 
     Raises BiLoginError when LCM_DATABASE_URL's user may not.
     """
@@ -45,7 +47,7 @@ def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str) -> str:
                     role, Literal(password)
                 )
             )
-            session.execute(SQL("grant {} to {}").format(Identifier(_GROUP), role))
+            session.execute(SQL("grant {} to {}").format(Identifier(group), role))
             for setting, value in _SETTINGS.items():
                 session.execute(
                     SQL("alter role {} set {} = {}").format(role, SQL(setting), Literal(value))

@@ -118,6 +118,14 @@ class Warehouse:
         self._refuses_options.set()
         return session
 
+    def libpq_parts(self, options: str = "") -> dict[str, str | int]:
+        """The address in parts, as a program of Postgres takes it; holds the password.
+
+        options: start-up options to add, such as `-c role=lcm_bi`.
+        """
+        parts = dict(self._session_parts)
+        return {**parts, "options": f"{parts['options']} {options}".strip()}
+
     def engine(self) -> "sqlalchemy.Engine":
         """The pool for pandas and table metadata, one per Warehouse."""
         return self._engine

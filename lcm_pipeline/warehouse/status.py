@@ -7,11 +7,12 @@ holds ids, field names and reasons, and no personal data.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import psycopg
 from psycopg.rows import class_row
 
+from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
@@ -171,24 +172,78 @@ def read_runs(warehouse: Warehouse, most: int) -> list[RunSummary]:
         return _read_runs(session, most_of_feed=most, most=most)
 
 
+def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) -> Window | None:
+    """The days from the first to the last that is not complete in some feed; None when all are.
+
+    start: the programme's first day, or None where nobody set it: then the first day that was ever
+    synced. One window, as a range of days is one reading of each client. Raises NothingSyncedError
+    where neither is known.
+    """
+    with _reading(warehouse) as session, session.cursor(row_factory=class_row(_Days)) as cursor:
+        feeds = cursor.execute(query("incomplete_days")).fetchall()
+    firsts, lasts = set[date](), set[date]()
+    for feed in feeds:
+        if feed.first_day is None or feed.last_day is None:
+            # Never synced: its days are those of the others, or all.
+            firsts |= {one.first_day for one in feeds if one.first_day is not None}
+            firsts |= {start} if start is not None else set()
+            lasts.add(yesterday)
+            continue
+        if start is not None and start < feed.first_day:
+            firsts.add(start)
+            lasts.add(feed.first_day - timedelta(days=1))
+        if feed.first_incomplete is not None and feed.last_incomplete is not None:
+            firsts.add(feed.first_incomplete)
+            lasts.add(feed.last_incomplete)
+        if feed.last_day < yesterday:
+            firsts.add(feed.last_day + timedelta(days=1))
+            lasts.add(yesterday)
+    if not lasts:
+        return None
+    if not firsts:
+        raise WarehouseUnavailableError(
+            "Nothing was synced yet, so nobody knows which days are missing: set LCM_START_DATE to"
+            " the programme's first day, or name the days with --from and --to"
+        )
+    first = min(firsts) if start is None else max(start, min(firsts))
+    return Window(first, min(max(lasts), yesterday))
+
+
+@dataclass(frozen=True)
+class _Days:
+    """Days of one feed that are told, and those of them that wait for something."""
+
+    feed: str
+    first_day: date | None
+    last_day: date | None
+    first_incomplete: date | None
+    last_incomplete: date | None
+
+
 @contextmanager
 def _reading(warehouse: Warehouse) -> Iterator[Session]:
-    with warehouse.connect(application_name="lcm status") as session:
-        session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        try:
+    user = ""
+    try:
+        with warehouse.connect(application_name="lcm status") as session:
+            user = session.info.user
+            session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             require_current_schema(session, warehouse)
             yield session
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise WarehouseUnavailableError(
-                f"The user {session.info.user} may not read the state of the warehouse"
-                f" {warehouse.place} ({str(error).splitlines()[0]}). Have its owner run lcm"
-                f" migrate, and:\n  grant lcm_monitor to {session.info.user};"
-            ) from error
-        except _BEHIND as error:
-            raise WarehouseUnavailableError(
-                f"The schema of {warehouse.place} is of another version"
-                f" ({str(error).splitlines()[0]}): run lcm migrate"
-            ) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise WarehouseUnavailableError(
+            f"The user {user} may not read the state of the warehouse {warehouse.place}"
+            f" ({str(error).splitlines()[0]}). Have its owner run lcm migrate, and:\n"
+            f"  grant lcm_monitor to {user};"
+        ) from error
+    except _BEHIND as error:
+        raise WarehouseUnavailableError(
+            f"The schema of {warehouse.place} is of another version"
+            f" ({str(error).splitlines()[0]}): run lcm migrate"
+        ) from error
+    except psycopg.OperationalError as error:
+        raise WarehouseUnavailableError(
+            f"The warehouse {warehouse.place} cannot be read now: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _read_overview(session: Session) -> list[FeedOverview]:

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import dagster as dg
 import psycopg
 import pytest
-from typer.main import get_command
 
-from lcm_pipeline.cli import app
+from lcm_pipeline.cli.commands import HELP_LINES
+from lcm_pipeline.cli.lazy_group import load_command
 from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
@@ -144,11 +144,11 @@ def _create_database(checkout: Checkout, text: str) -> None:
 
 def _parse(_checkout: Checkout, text: str) -> None:
     """Let `lcm` read the options, and go no further."""
-    command: Any = get_command(app)
     name, *options = text.split()[1:]
-    if name == "--help":
-        return
-    command.commands[name].make_context(name, options)
+    if options:
+        load_command(name).make_context(name, options)
+    elif not name.startswith("--"):
+        assert name in HELP_LINES
 
 
 def _make(_checkout: Checkout, text: str) -> None:
@@ -203,11 +203,17 @@ _RULES = [
     Rule(r"\. \.venv/bin/activate", _run),
     Rule(r"D=.*; lcm sync .*", _mail),
     Rule(r"lcm push --csv names\.csv", _push_number_seven),
-    Rule(r"lcm (plan|sync|report|verify|push) --.*", _run),
-    Rule(r"lcm status --.*", _run),
+    Rule(r"lcm (plan|sync|report|verify|push) --(?!yesterday|missing).*", _run),
+    Rule(r"lcm (status|sql|export|doctor|logs) .*", _run),
+    Rule(r"lcm metrics --output .*", _run),
+    Rule(r"lcm metrics --port .*", _parse, "serves; see tests/integration/test_cli_doctor.py"),
+    Rule(r"lcm sync --(yesterday|missing).*", _parse, "a day of now; see test_cli_daily.py"),
+    Rule(r"lcm (init.*|serve)", _parse, "asks or serves; see tests/integration"),
+    Rule(r"lcm --install-completion", _parse, "writes to the shell's own files"),
     Rule(r"pg_restore .*", lambda _checkout, _text: None, "is Postgres' own"),
     Rule(r"lcm (status|verify|replay|marts|migrate|docs|bundle|push|demo)", _run),
-    Rule(r"lcm (sync|plan|report)", _parse, "names the command; its lines with days are run"),
+    Rule(r"lcm (runs|logs|doctor|metrics|sql)", _run),
+    Rule(r"lcm (sync|plan|report|export)", _parse, "names it; its lines with days are run"),
     Rule(r"lcm --help", _run),
     Rule(r"lcm ui", _serve_ui),
     Rule(r"lcm simulate", _serve_simulator),

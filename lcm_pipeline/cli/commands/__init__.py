@@ -7,6 +7,7 @@ sentence of that docstring, so that it need not import them all; a test holds th
 
 HELP_LINES = {
     "demo": ("Show the whole way: a simulated programme, an embedded Postgres, a sync, an answer."),
+    "init": "Ask for the settings, try them on the API and the database, and write .env.",
     "plan": "Say beforehand what a sync will cost: requests, time at the set rate, likely rows.",
     "sync": "Bring days into the warehouse, through Dagster, in this process.",
     "report": (
@@ -18,6 +19,13 @@ HELP_LINES = {
         "Send what waits in outbox.profile_updates to the API, one update of a client at a time."
     ),
     "status": "Say, for each table, through which day it is complete, its rows, what is pending.",
+    "runs": "List the newest runs: feed, days, what became of each, and why it failed.",
+    "logs": "Print the log of the newest run in Dagster, or of the one that is named.",
+    "doctor": "Look at all that a sync needs, and say what to do where something is wrong.",
+    "metrics": "Print the state of the warehouse as OpenMetrics, write it to a file, or serve it.",
+    "export": "Write a mart to a file: CSV, or Parquet with its types.",
+    "sql": "Open the warehouse in psql, or in a small prompt where there is none.",
+    "serve": "Keep the embedded warehouse up, and print an address for BI tools.",
     "marts": "Refresh the stored marts now; each sync does it once its facts are checked.",
     "migrate": (
         "Bring the schema of the warehouse up to date, and grant the group roles what they lack."

@@ -101,15 +101,15 @@ class ServerFolder:
             if try_lock(lock, fcntl.LOCK_SH):
                 _write_record(lock, "")
 
-    def log_tail(self) -> str:
-        """The last lines that the server wrote."""
+    def log_tail(self, most: int = TAIL_LINES) -> str:
+        """The last lines that the server wrote, at most so many."""
         logs = sorted(self.log_folder.glob("*.log"))[-1:] if self.log_folder.is_dir() else []
         lines = [
             line
             for log in (self.supervisor_log, self.start_log, *logs)
-            for line in _last_lines(log)
+            for line in _last_lines(log, most)
         ]
-        return "\n".join(lines[-TAIL_LINES:])
+        return "\n".join(lines[-most:])
 
 
 def announce(supervisor_lock: int, state: State, text: str = "") -> None:
@@ -157,9 +157,9 @@ def try_lock(lock: int, operation: int, *, patience: float = 0.0) -> bool:
         time.sleep(0.01)
 
 
-def _last_lines(path: Path) -> list[str]:
+def _last_lines(path: Path, most: int) -> list[str]:
     if not path.is_file():
         return []
     with path.open("rb") as log:
         log.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        return log.read().decode("utf-8", "replace").splitlines()[-TAIL_LINES:]
+        return log.read().decode("utf-8", "replace").splitlines()[-most:]

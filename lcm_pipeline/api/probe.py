@@ -1,0 +1,121 @@
+"""One look at the service from outside of a call: is it there, how encrypted, at what time.
+
+It sends no identity and reads no answer, so it works before a token is right.
+"""
+
+import http.client
+import socket
+import ssl
+import time
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from lcm_pipeline.api.transport import create_tls_context
+
+_LONGEST_REASON = 200
+
+
+class UnreachableError(Exception):
+    """No answer came; the message says what came back. is_certificate: TLS was refused by us."""
+
+    def __init__(self, reason: str, *, is_certificate: bool = False) -> None:
+        super().__init__(reason)
+        self.is_certificate = is_certificate
+
+
+@dataclass(frozen=True)
+class ServiceProbe:
+    """What a look at the service told.
+
+    seconds: how long it took. tls: the protocol, such as TLSv1.3; None for plain HTTP.
+    certificate_ends: when the server's certificate expires, aware; None for plain HTTP.
+    clock_ahead: seconds by which the server's clock is ahead of ours, to about a second; None where
+    its answer carries no time.
+    """
+
+    status: int
+    seconds: float
+    tls: str | None
+    certificate_ends: datetime | None
+    clock_ahead: float | None
+
+
+def probe_service(
+    url: str, *, proxy: str | None, ca_file: Path | None, timeout: float
+) -> ServiceProbe:
+    """Ask for the address itself, once, and follow nothing; raises UnreachableError.
+
+    timeout: seconds for each step. Any HTTP status is an answer.
+    """
+    connection = _connection(url, proxy, ca_file, timeout)
+    parts = urlsplit(url)
+    is_through_http_proxy = proxy is not None and parts.scheme == "http"
+    target = url if is_through_http_proxy else parts.path or "/"
+    headers = _proxy_headers(proxy) if is_through_http_proxy else {}
+    began = time.monotonic()
+    try:
+        connection.request("GET", target, headers=headers)
+        response = connection.getresponse()
+        now = datetime.now(UTC)
+        tls, ends = _describe_tls(connection.sock)
+        return ServiceProbe(
+            response.status,
+            time.monotonic() - began,
+            tls,
+            ends,
+            _seconds_ahead(response.getheader("Date"), now),
+        )
+    except ssl.SSLCertVerificationError as error:
+        raise UnreachableError(error.verify_message, is_certificate=True) from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UnreachableError(str(reason)[:_LONGEST_REASON]) from error
+    finally:
+        connection.close()
+
+
+def _connection(
+    url: str, proxy: str | None, ca_file: Path | None, timeout: float
+) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    way = urlsplit(proxy) if proxy else parts
+    port = way.port or (443 if way.scheme == "https" else 80)
+    host = way.hostname or ""
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+    secure = http.client.HTTPSConnection(
+        host, port, timeout=timeout, context=create_tls_context(ca_file)
+    )
+    if proxy:
+        secure.set_tunnel(parts.hostname or "", parts.port or 443, _proxy_headers(proxy))
+    return secure
+
+
+def _proxy_headers(proxy: str | None) -> dict[str, str]:
+    parts = urlsplit(proxy or "")
+    if not parts.username:
+        return {}
+    identity = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": f"Basic {b64encode(identity.encode()).decode()}"}
+
+
+def _describe_tls(connected: socket.socket | None) -> tuple[str | None, datetime | None]:
+    if not isinstance(connected, ssl.SSLSocket):
+        return None, None
+    certificate = connected.getpeercert() or {}
+    ends = certificate.get("notAfter")
+    seconds = ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None
+    return connected.version(), datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def _seconds_ahead(date_header: str | None, now: datetime) -> float | None:
+    if date_header is None:
+        return None
+    try:
+        return (parsedate_to_datetime(date_header) - now).total_seconds()
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,45 @@
+"""`lcm doctor`: what could keep the daily load from working."""
+
+from typing import Annotated
+
+import typer
+
+from lcm_pipeline.cli.failures import FAILED
+from lcm_pipeline.cli.json_output import print_json
+from lcm_pipeline.cli.output import say
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.verify.doctor import Finding, State, examine
+
+_LONGEST_NAME = 24
+
+
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, for monitoring.")
+    ] = False,
+) -> None:
+    """Look at all that a sync needs, and say what to do where something is wrong.
+
+    Settings, disk, the warehouse (reachable, version, rights, clock, zone, schema), the service
+    (reachable, TLS, clock, identity, paging as measured on live clients). It changes nothing and
+    reads a few clients of the API. Exit code 1 when a line says fail; warnings end with 0.
+    """
+    findings = []
+    for finding in examine(load_settings()):
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    failed = [finding.name for finding in findings if finding.state is State.FAIL]
+    if as_json:
+        print_json({"ok": not failed, "failed": failed, "findings": findings})
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _print(finding: Finding) -> None:
+    lines = finding.found.splitlines()
+    say(f"{finding.state:<5} {finding.name + ':':<{_LONGEST_NAME}} {lines[0]}")
+    for line in lines[1:]:
+        say(f"      {line}")
+    if finding.advice:
+        say(f"      -> {finding.advice}")

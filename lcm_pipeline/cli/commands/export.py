@@ -1,0 +1,78 @@
+"""`lcm export`: a mart as a file."""
+
+import sys
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from lcm_pipeline.cli.failures import explain
+from lcm_pipeline.cli.options import writable_file
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
+from lcm_pipeline.warehouse.export import export_csv, export_parquet
+from lcm_pipeline.warehouse.marts.definitions import marts
+
+
+class Format(StrEnum):
+    """What the file is."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+def export(
+    mart: Annotated[str, typer.Argument(metavar="MART", help="Such as program_daily.")],
+    file_format: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CSV,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            callback=lambda path: path and writable_file(path),
+            metavar="FILE",
+            help="File to write, - for standard output.",
+            show_default="MART.FORMAT",
+        ),
+    ] = None,
+) -> None:
+    """Write a mart to a file: CSV, or Parquet with its types.
+
+    All rows of one moment. Marts hold no personal data; a user of the database who is a member of
+    lcm_bi may run it. lcm docs writes what each mart and column means.
+
+    Example: [bold]lcm export program_daily --format parquet[/bold]
+    """
+    settings = load_settings()
+    name = _known(mart)
+    with open_warehouse(settings, is_read_only=True) as warehouse:
+        path = output or Path(f"{name}.{file_format}")
+        if str(path) == "-":
+            rows = _write(warehouse, name, file_format, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        else:
+            # Replaced in one step: who reads it finds the old rows or all the new ones.
+            draft = path.with_name(f".{path.name}.new")
+            try:
+                with draft.open("wb") as file:
+                    rows = _write(warehouse, name, file_format, file)
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
+    explain(f"wrote {rows:,} rows of mart.{name} to {path}")
+
+
+def _write(warehouse: Warehouse, mart: str, file_format: Format, file: BinaryIO) -> int:
+    write = export_csv if file_format is Format.CSV else export_parquet
+    return write(warehouse, mart, file)
+
+
+def _known(given: str) -> str:
+    """The name of the mart, without its schema; raises BadParameter for none of ours."""
+    names = {mart.name for mart in marts()}
+    name = given.removeprefix("mart.")
+    if name in names:
+        return name
+    nearest = get_close_matches(name, names, n=1)
+    advice = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(sorted(names))}"
+    raise typer.BadParameter(f"{given!r} is no mart: {advice}")

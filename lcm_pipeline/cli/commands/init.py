@@ -1,0 +1,142 @@
+"""`lcm init`: asks for the settings, tries them, and writes .env."""
+
+import os
+import sys
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lcm_pipeline.cli.failures import FAILED
+from lcm_pipeline.cli.output import say
+from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.settings import Settings, SettingsError, load_settings
+from lcm_pipeline.verify.doctor import State, examine
+
+_FILE, _KEPT = Path(".env"), Path(".env.bak")
+
+
+def init(
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a .env that is there; it is kept as .env.bak.")
+    ] = False,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Write .env though the API cannot be reached now.")
+    ] = False,
+) -> None:
+    """Ask for the settings, try them on the API and the database, and write .env.
+
+    Nothing is written while a check fails: the answers can be given again. Secrets are not shown.
+    All other settings have defaults: see .env.example.
+    """
+    if _FILE.exists() and not force:
+        raise UsageError(
+            f"{_FILE.absolute()} is there already: edit it, or replace it with lcm init --force"
+        )
+    is_replaced = _FILE.exists()
+    if is_replaced:
+        # Aside first, as its settings must not mix with the answers.
+        _FILE.replace(_KEPT)
+    try:
+        answers = _ask()
+        typer.echo("\nTrying them:")
+        if _try(load_settings(**answers)) and not unchecked:
+            typer.echo("\nNothing was written: run lcm init again, or with --unchecked")
+            raise typer.Exit(FAILED)
+        _write(answers)
+    finally:
+        if is_replaced and not _FILE.exists():
+            _KEPT.replace(_FILE)
+    typer.echo(f"\nwrote {_FILE.absolute()}. Next: lcm plan --from DAY --to DAY, then lcm sync")
+
+
+def _ask() -> dict[str, Any]:
+    """The answers by the names of the settings; what was left empty is not in them."""
+    answers: dict[str, Any] = {}
+    answers["api_url"] = _ask_for("api_url", "Address of the service, with the tenant's path")
+    answers["operator"] = _ask_for("operator", "Operator id (empty: none)", is_optional=True)
+    answers["token"] = _ask_for(
+        "token", "Token (hidden; empty: log in with a name)", is_optional=True, is_secret=True
+    )
+    if answers["token"] is None:
+        answers["username"] = _ask_for("username", "User of ManagerLogin (empty: none)",
+                                       is_optional=True)  # fmt: skip
+        if answers["username"] is not None:
+            answers["password"] = _text("Password (hidden)", is_secret=True)
+    answers["start_date"] = _ask_for("start_date", "First day of the programme, such as 2024-01-31")
+    answers["timezone"] = _ask_for("timezone", "Time zone of the business day",
+                                   default="Europe/Moscow")  # fmt: skip
+    answers["database_url"] = _ask_for(
+        "database_url",
+        "Warehouse, postgresql://… (hidden; empty: an embedded Postgres in .lcm)",
+        is_optional=True,
+        is_secret=True,
+    )
+    return {name: value for name, value in answers.items() if value is not None}
+
+
+def _ask_for(
+    name: str,
+    question: str,
+    *,
+    default: str = "",
+    is_optional: bool = False,
+    is_secret: bool = False,
+) -> str | None:
+    """Ask until the answer is one that the settings take; None for an empty one."""
+    while True:
+        answer = _text(question, default=default, is_secret=is_secret)
+        if not answer and is_optional:
+            return None
+        if not answer:
+            say("  an answer is needed")
+            continue
+        try:
+            if name == "start_date":
+                date.fromisoformat(answer)
+            load_settings(**{name: answer}, **_partners(name))
+        except SettingsError as error:
+            say(f"  {error}")
+        except ValueError:
+            say("  expected a day such as 2024-01-31")
+        else:
+            return answer
+
+
+def _partners(name: str) -> Mapping[str, str]:
+    """Settings that are checked together with this one."""
+    return {"password": "-"} if name == "username" else {}
+
+
+def _text(question: str, *, default: str = "", is_secret: bool = False) -> str:
+    # Without a terminal the answers come from a file or a pipe, which nobody sees.
+    is_hidden = is_secret and sys.stdin.isatty()
+    answer = typer.prompt(
+        question, default=default, show_default=bool(default), hide_input=is_hidden
+    )
+    return str(answer).strip()
+
+
+def _try(settings: Settings) -> bool:
+    """Look at everything with these settings; returns whether something failed."""
+    has_failed = False
+    for finding in examine(settings):
+        if finding.name not in ("settings", "settings file", "size"):
+            say(f"  {finding.state:<5} {finding.name}: {finding.found}")
+            if finding.advice:
+                say(f"        -> {finding.advice}")
+        has_failed |= finding.state is State.FAIL
+    return has_failed
+
+
+def _write(answers: Mapping[str, Any]) -> None:
+    """Write the file, readable by nobody else from the first moment."""
+    lines = ["# Written by lcm init. All settings: .env.example\n"]
+    for name, value in answers.items():
+        quoted = str(value).replace("\\", "\\\\").replace("'", "\\'")
+        lines.append(f"LCM_{name.upper()}='{quoted}'\n")
+    descriptor = os.open(_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.writelines(lines)

@@ -1,0 +1,154 @@
+"""`lcm metrics`: the state of the warehouse as OpenMetrics."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from lcm_pipeline.cli.options import writable_file
+from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
+from lcm_pipeline.warehouse.status import FeedOverview, WarehouseStatus, read_status
+
+
+class WarehouseCollector(Collector):
+    """Reads the warehouse at each scrape; where it cannot be read, lcm_up is 0 and all else absent.
+
+    Labels are names of feeds: no client, no text of an error.
+    """
+
+    def __init__(self, settings: Settings, warehouse: Warehouse) -> None:
+        self._settings = settings
+        self._warehouse = warehouse
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of this moment."""
+        try:
+            status = read_status(self._warehouse)
+        except UserError:
+            yield GaugeMetricFamily("lcm_up", "Whether the warehouse could be read.", value=0)
+            return
+        yield GaugeMetricFamily("lcm_up", "Whether the warehouse could be read.", value=1)
+        yesterday = datetime.now(self._settings.zone).date() - timedelta(days=1)
+        is_complete = status.is_complete(yesterday, self._settings.max_staleness_days)
+        yield GaugeMetricFamily(
+            "lcm_complete", "Whether every feed is complete through yesterday.", value=is_complete
+        )
+        yield from _of_feeds(status, yesterday)
+        yield from _of_runs(status)
+
+
+def metrics(
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            callback=lambda path: path and writable_file(path),
+            metavar="FILE",
+            help="File to replace, for the textfile collector of node_exporter.",
+        ),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve on this port until stopped.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
+) -> None:
+    """Print the state of the warehouse as OpenMetrics, write it to a file, or serve it.
+
+    It reads what lcm status reads: days behind, rows, pending, quarantine and the last run of each
+    feed; no client and no text. A login that may only read will do.
+
+    Examples: [bold]lcm metrics --output /var/lib/node_exporter/lcm.prom[/bold],
+    [bold]lcm metrics --port 9108[/bold]
+    """
+    settings = load_settings()
+    with open_warehouse(settings, is_read_only=True) as warehouse:
+        registry = CollectorRegistry()
+        registry.register(WarehouseCollector(settings, warehouse))
+        if port is not None:
+            _serve(registry, host, port)
+        elif output is None or str(output) == "-":
+            sys.stdout.write(_exposed(registry).decode())
+        else:
+            # Replaced in one step: the collector may read at any moment.
+            draft = output.with_name(f".{output.name}.new")
+            draft.write_bytes(_exposed(registry))
+            draft.replace(output)
+
+
+def _exposed(registry: CollectorRegistry) -> bytes:
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
+    return text
+
+
+def _serve(registry: CollectorRegistry, host: str, port: int) -> None:
+    try:
+        server, thread = start_http_server(port, addr=host, registry=registry)
+    except OSError as error:
+        raise UsageError(
+            f"port {port} of {host} cannot be served on ({error.strerror}): choose another --port"
+        ) from error
+    print(f"http://{host}:{port}/metrics  (stop with Ctrl-C)", flush=True)
+    is_stopped = threading.Event()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: is_stopped.set())
+    is_stopped.wait()
+    server.shutdown()
+    thread.join()
+
+
+def _of_feeds(status: WarehouseStatus, yesterday: date) -> Iterator[Metric]:
+    def behind(feed: FeedOverview) -> float | None:
+        return feed.days_behind(yesterday)
+
+    def complete_through(feed: FeedOverview) -> float | None:
+        if feed.complete_through is None:
+            return None
+        return datetime.combine(feed.complete_through, time(), UTC).timestamp()
+
+    def published(feed: FeedOverview) -> float | None:
+        return feed.published_at.timestamp() if feed.published_at else None
+
+    described = (
+        ("lcm_feed_behind_days", "Days through yesterday that are not complete.", behind),
+        (
+            "lcm_feed_complete_through_timestamp_seconds",
+            "Last complete day, as its midnight in UTC.",
+            complete_through,
+        ),
+        ("lcm_feed_published_timestamp_seconds", "When it was published last.", published),
+        ("lcm_feed_rows", "Rows of the main table.", lambda feed: feed.rows),
+        ("lcm_feed_pending", "Clients or days without a proven reading.", lambda f: f.pending),
+        ("lcm_feed_deferred", "Clients that are not due yet.", lambda feed: feed.deferred),
+        ("lcm_feed_quarantined_rows", "Rows in open quarantine.", lambda feed: feed.quarantined),
+    )
+    for name, text, value_of in described:
+        metric = GaugeMetricFamily(name, text, labels=["feed"])
+        for feed in status.feeds:
+            value = value_of(feed)
+            if value is not None:
+                metric.add_metric([feed.feed], value)
+        yield metric
+
+
+def _of_runs(status: WarehouseStatus) -> Iterator[Metric]:
+    failed = GaugeMetricFamily(
+        "lcm_last_run_failed", "Whether the newest run failed or was stopped.", labels=["feed"]
+    )
+    started = GaugeMetricFamily(
+        "lcm_last_run_started_timestamp_seconds", "When the newest run began.", labels=["feed"]
+    )
+    for run in status.last_runs:
+        failed.add_metric([run.feed], run.has_failed)
+        started.add_metric([run.feed], run.started_at.timestamp())
+    yield failed
+    yield started

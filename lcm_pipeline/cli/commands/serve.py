@@ -1,0 +1,66 @@
+"""`lcm serve`: the embedded warehouse kept up, with an address for BI tools."""
+
+import errno
+import signal
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from lcm_pipeline.cli.warehouse import existing_warehouse
+from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.serving import prepare_login
+from lcm_pipeline.warehouse.serving import serve as serve_on_port
+
+
+class Reader(StrEnum):
+    """As which group role a BI tool reads."""
+
+    BI = "bi"
+    ANALYST = "analyst"
+
+
+def serve(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
+    ] = 5433,
+    role: Annotated[
+        Reader, typer.Option(help="bi reads the marts; analyst core and history too.")
+    ] = Reader.BI,
+) -> None:
+    """Keep the embedded warehouse up, and print an address for BI tools.
+
+    It listens on this machine alone, and lets one login in, which reads and has a password of its
+    own; syncs may run meanwhile. A Postgres of your own (LCM_DATABASE_URL) needs none of this.
+    """
+    settings = load_settings()
+    if settings.database_url is not None:
+        raise UsageError(
+            "lcm serve is for the embedded Postgres, and LCM_DATABASE_URL names one of your own:"
+            " connect to that one, as a member of lcm_bi or lcm_analyst"
+        )
+    # A service manager's SIGTERM ends it as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with existing_warehouse(settings) as warehouse:
+        login = prepare_login(warehouse, settings.home_path, group=f"lcm_{role}")
+
+        def say_where(taken: int) -> None:
+            print(
+                f"{login.dsn(taken)}\n"
+                f"  for BI tools on this machine; it reads as lcm_{role} (stop with Ctrl-C)\n"
+                f"  host 127.0.0.1, port {taken}, database {login.database}, user {login.name},"
+                f" password in {login.password_file}",
+                flush=True,
+            )
+
+        try:
+            serve_on_port(login, port, say_where)
+        except KeyboardInterrupt:
+            print("Stopped serving")
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise UsageError(
+                f"port {port} of 127.0.0.1 is taken by another program: choose one with --port"
+            ) from error

@@ -1,0 +1,124 @@
+"""`lcm sql`: a way into the warehouse, embedded or not, as the analyst by default."""
+
+import csv
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from lcm_pipeline.cli.failures import FAILED, explain
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.connection import Session, Warehouse, open_warehouse
+from lcm_pipeline.warehouse.shell import (
+    StatementError,
+    execute,
+    find_psql,
+    open_shell,
+    psql_command,
+    role_settings,
+)
+
+
+def sql(
+    statement: Annotated[
+        str | None, typer.Option("-c", "--command", metavar="SQL", help="Run this, and end.")
+    ] = None,
+    as_owner: Annotated[
+        bool,
+        typer.Option(
+            "--as-owner",
+            help="As the user of the warehouse itself, who writes; else as lcm_analyst.",
+        ),
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
+) -> None:
+    """Open the warehouse in psql, or in a small prompt where there is none.
+
+    Statements run as lcm_analyst, who reads core, history and mart. With --as-owner they write:
+    that is how mart.parameters is edited and the outbox is filled. They are also read from a file
+    or a pipe. Exit code 1 when a statement failed.
+
+    Examples: [bold]lcm sql -c "select * from mart.program_daily"[/bold],
+    [bold]lcm sql --as-owner < updates.sql[/bold]
+    """
+    settings = load_settings()
+    with open_warehouse(settings, is_read_only=not as_owner) as warehouse:
+        role = role_settings(warehouse, as_owner=as_owner)
+        if statement is None and sys.stdin.isatty():
+            who = role.get("role") or ("the user itself" if as_owner else "a user who only reads")
+            print(f"{warehouse.place}, as {who}", file=sys.stderr)
+        psql = find_psql()
+        if psql is None:
+            code = _prompt(warehouse, role, statement)
+        else:
+            options = [*(["--csv"] if as_csv else [])]
+            options += [] if statement is None else ["--command", statement]
+            words, environment = psql_command(psql, warehouse, role, options)
+            with _interrupts_left_to_psql():
+                ended = subprocess.run(words, env=environment, check=False)  # noqa: S603 - psql
+            code = ended.returncode
+    if code:
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _interrupts_left_to_psql() -> Iterator[None]:
+    """Ctrl-C breaks off a statement in psql; it must not take the embedded server away from it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _prompt(warehouse: Warehouse, role: dict[str, str], statement: str | None) -> int:
+    """Run the statement, or those that are typed, each up to its semicolon; return an exit code."""
+    with open_shell(warehouse, role) as session:
+        if statement is not None:
+            return _run(session, statement)
+        is_terminal = sys.stdin.isatty()
+        if is_terminal:
+            # Gives input() its history and its keys.
+            import readline  # noqa: F401
+        failures = 0
+        for one in _typed(is_terminal=is_terminal):
+            failures += _run(session, one)
+            if failures and not is_terminal:
+                break
+        return 0 if is_terminal else failures
+
+
+def _typed(*, is_terminal: bool) -> Iterator[str]:
+    lines: list[str] = []
+    while True:
+        try:
+            line = input(("lcm> " if not lines else "...> ") if is_terminal else "")
+        except EOFError:
+            if "".join(lines).strip():
+                yield "\n".join(lines)
+            return
+        if not lines and line.strip() in ("quit", "exit", "\\q"):
+            return
+        lines.append(line)
+        if line.rstrip().endswith(";"):
+            yield "\n".join(lines)
+            lines = []
+
+
+def _run(session: Session, statement: str) -> int:
+    try:
+        answer = execute(session, statement)
+    except StatementError as error:
+        explain(str(error))
+        return 1
+    if answer.columns:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(answer.columns)
+        writer.writerows(answer.rows)
+    else:
+        print(answer.status)
+    return 0

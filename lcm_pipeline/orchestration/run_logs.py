@@ -1,0 +1,74 @@
+"""The log of a run, as Dagster kept it: what the sync said, and where the run failed."""
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
+from lcm_pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One line. timestamp: seconds since 1970. level: as the module logging counts them."""
+
+    timestamp: float
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """The lines of a run, oldest first."""
+
+    run_id: str
+    job_name: str
+    status: str
+    entries: list[LogEntry]
+
+
+def read_run_log(settings: Settings, run_id: str | None, level: int) -> RunLog:
+    """The log of a run, or of the newest one; raises UsageError where there is none.
+
+    run_id: the whole id or its beginning. level: lines below it are left out.
+    """
+    home = instance_home(settings)
+    if settings.dagster_database_url is None and not (home / "dagster.yaml").exists():
+        raise UsageError(
+            f"No run was recorded in {home}: run the command in the folder of its .env, or set"
+            " LCM_HOME"
+        )
+    with dagster_instance(settings) as instance:
+        run = _find(instance, run_id)
+        entries = [
+            LogEntry(record.timestamp, int(record.level), _text(record))
+            for record in instance.all_logs(run.run_id)
+            if int(record.level) >= level
+        ]
+        return RunLog(run.run_id, run.job_name, run.status.value.lower(), entries)
+
+
+def _find(instance: dg.DagsterInstance, run_id: str | None) -> dg.DagsterRun:
+    if run_id is None:
+        runs = list(instance.get_runs(limit=1))
+    else:
+        run = instance.get_run_by_id(run_id)
+        runs = [run] if run is not None else []
+        runs = runs or [one for one in instance.get_runs() if one.run_id.startswith(run_id)]
+    if not runs:
+        told = "No run was recorded yet" if run_id is None else f"There is no run {run_id}"
+        raise UsageError(f"{told} in Dagster's storage: see lcm runs, or lcm ui")
+    return runs[0]
+
+
+def _text(record: dg.EventLogEntry) -> str:
+    """What was said, and the cause of a failure; never a traceback, which lcm ui shows."""
+    text = record.user_message or record.message
+    event = record.dagster_event
+    if event is not None and event.is_step_failure:
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        text += f" {error.message.strip()}" if error else ""
+    return " ".join(text.split())

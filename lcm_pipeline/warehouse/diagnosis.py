@@ -1,0 +1,68 @@
+"""What `lcm doctor` asks of a database: facts about the server, the user and the schema."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psycopg
+
+from lcm_pipeline.warehouse import rights
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
+from lcm_pipeline.warehouse.queries import query
+
+
+@dataclass(frozen=True)
+class WarehouseFacts:
+    """Facts about a database that can be reached.
+
+    clock_ahead: seconds by which its clock is ahead of ours. timezone: the one its marts are made
+    in; None before the first migration, or where the user may not read it. size: bytes of the
+    database. missing_rights: statements that give the user what the sync needs.
+    """
+
+    version: str
+    user: str
+    is_standby: bool
+    clock_ahead: float
+    size: int | None
+    timezone: str | None
+    missing_rights: tuple[str, ...]
+
+
+def read_facts(warehouse: Warehouse) -> WarehouseFacts:
+    """Read the facts; writes nothing, and needs no right but to connect."""
+    with warehouse.connect(autocommit=True, application_name="lcm doctor") as session:
+        row = session.execute(query("facts_of_server")).fetchone()
+        now = datetime.now(UTC)
+        assert row is not None  # noqa: S101 - the query returns one row
+        user, is_standby, clock, size, has_parameters = row
+        zone = None
+        if has_parameters:
+            found = session.execute("select timezone from mart.parameters").fetchone()
+            zone = str(found[0]) if found else None
+        missing: tuple[str, ...] = ()
+        try:
+            rights.require_use(session)
+        except WarehouseUnavailableError as refused:
+            listed = str(refused).splitlines()[1:]
+            missing = tuple(line.strip() for line in listed)
+        return WarehouseFacts(
+            version=str(session.info.parameter_status("server_version")),
+            user=str(user),
+            is_standby=bool(is_standby),
+            clock_ahead=(clock - now).total_seconds(),
+            size=size,
+            timezone=zone,
+            missing_rights=missing,
+        )
+
+
+def is_reachable(database: Warehouse) -> str | None:
+    """Why a session cannot be opened; None when it can."""
+    try:
+        database.connect_as_is("lcm doctor").close()
+    except psycopg.Error as error:
+        return str(error).strip().splitlines()[0]
+    except WarehouseUnavailableError as error:
+        return str(error)
+    return None

@@ -1,0 +1,138 @@
+"""A mart as a file: CSV straight from the server, or Parquet in batches; memory stays flat."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import psycopg
+from psycopg.sql import SQL, Composed, Identifier
+
+from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.warehouse.connection import Session, Warehouse
+from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BATCH = 20_000
+_MOST_DIGITS = 38
+_BEHIND = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
+
+
+class ExportError(UsageError):
+    """The mart cannot be written in that form; the message says what to do."""
+
+
+def export_csv(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
+    """Write the mart as CSV in UTF-8 with a header; returns the rows written."""
+    statement = SQL("copy ({}) to stdout (format csv, header)").format(_rows_of(mart))
+    with _reading(warehouse, mart) as session, session.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for block in copy:
+                file.write(block)
+        return cursor.rowcount
+
+
+def export_parquet(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
+    """Write the mart as Parquet; returns the rows written.
+
+    Numbers with a fraction stay decimals, exact, where 38 digits hold them; times are in UTC.
+    """
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise ExportError(
+            "Parquet needs the package pyarrow: pip install pyarrow, or export --format csv"
+        ) from error
+    with _reading(warehouse, mart) as session:
+        schema = _schema_of(session, mart)
+        rows = 0
+        with parquet.ParquetWriter(file, schema) as writer:
+            for batch in _batches(session, mart):
+                writer.write_batch(_as_arrow(schema, batch))
+                rows += len(batch)
+        return rows
+
+
+@contextmanager
+def _reading(warehouse: Warehouse, mart: str) -> Iterator[Session]:
+    """A session in one snapshot; raises WarehouseUnavailableError where the mart is not there."""
+    try:
+        with warehouse.connect(application_name="lcm export") as session:
+            session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            yield session
+    except _BEHIND as error:
+        raise WarehouseUnavailableError(
+            f"The warehouse {warehouse.place} has no mart.{mart}: run lcm migrate"
+        ) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise WarehouseUnavailableError(
+            f"The warehouse {warehouse.place} does not let this user read mart.{mart}: make the"
+            " user of LCM_DATABASE_URL a member of lcm_bi"
+        ) from error
+
+
+def _rows_of(mart: str) -> Composed:
+    return SQL("select * from {}").format(Identifier("mart", mart))
+
+
+def _schema_of(session: Session, mart: str) -> "pa.Schema":
+    """The columns as Arrow has them, by their types in Postgres."""
+    import pyarrow as pa
+
+    plain = {
+        "bool": pa.bool_(),
+        "int2": pa.int16(),
+        "int4": pa.int32(),
+        "int8": pa.int64(),
+        "float4": pa.float32(),
+        "float8": pa.float64(),
+        "date": pa.date32(),
+        "timestamp": pa.timestamp("us"),
+        "timestamptz": pa.timestamp("us", tz="UTC"),
+    }
+    described = session.execute(_rows_of(mart) + SQL(" limit 0")).description or ()
+    fields = []
+    for column in described:
+        known = psycopg.adapters.types.get(column.type_code)
+        name = known.name if known is not None else "text"
+        kind = _decimal(session, mart, column.name) if name == "numeric" else plain.get(name)
+        fields.append(pa.field(column.name, kind or pa.string()))
+    return pa.schema(fields)
+
+
+def _decimal(session: Session, mart: str, column: str) -> "pa.DataType":
+    """A decimal that holds every value of the column; float64 where none does."""
+    import pyarrow as pa
+
+    measure = SQL("select max(scale({0})), max(trunc(abs({0}))) from {1}").format(
+        Identifier(column), Identifier("mart", mart)
+    )
+    scale, largest = session.execute(measure).fetchone() or (None, None)
+    if scale is None or largest is None:
+        return pa.decimal128(_MOST_DIGITS, 2)
+    # Whole digits, and those after the point. NaN and infinity have none.
+    if not Decimal(largest).is_finite() or len(str(int(largest))) + scale > _MOST_DIGITS:
+        return pa.float64()
+    return pa.decimal128(_MOST_DIGITS, scale)
+
+
+def _batches(session: Session, mart: str) -> Iterator[list[tuple[Any, ...]]]:
+    with session.cursor(name="export") as cursor:
+        cursor.execute(_rows_of(mart))
+        while rows := cursor.fetchmany(_BATCH):
+            yield rows
+
+
+def _as_arrow(schema: "pa.Schema", rows: Sequence[tuple[Any, ...]]) -> "pa.RecordBatch":
+    import pyarrow as pa
+
+    arrays = []
+    for field, values in zip(schema, zip(*rows, strict=True), strict=True):
+        if pa.types.is_string(field.type):
+            values = tuple(None if value is None else str(value) for value in values)
+        elif pa.types.is_floating(field.type):
+            values = tuple(None if value is None else float(value) for value in values)
+        arrays.append(pa.array(values, type=field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

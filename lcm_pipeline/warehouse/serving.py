@@ -1,0 +1,79 @@
+"""The embedded warehouse for BI tools: a login that reads, its password, and a port on loopback."""
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from lcm_pipeline.warehouse.bi_logins import ensure_bi_login
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.embedded.folder import ServerFolder
+from lcm_pipeline.warehouse.embedded.loopback import require_password_of, serve_login
+from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
+
+_RELOAD_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class ServedLogin:
+    """A login that reads, and where its password is kept. Shows no password."""
+
+    name: str
+    password_file: Path
+    database: str
+    socket_folder: str
+
+    def dsn(self, port: int) -> str:
+        """The address for a BI tool, with the password."""
+        password = quote(self.password_file.read_text("utf-8").strip(), safe="")
+        return f"postgresql://{self.name}:{password}@127.0.0.1:{port}/{self.database}"
+
+
+def prepare_login(warehouse: Warehouse, home: Path, *, group: str) -> ServedLogin:
+    """Make the login of an embedded warehouse that reads as the group; keeps its password.
+
+    Raises WarehouseUnavailableError where the server lets it in without its password.
+    """
+    name = f"{group}_reader"
+    folder = ServerFolder(Path(os.path.realpath(home)))
+    kept = home / "serve" / name
+    if not kept.exists():
+        kept.parent.mkdir(mode=0o700, exist_ok=True)
+        with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(18))
+    ensure_bi_login(warehouse, name=name, password=kept.read_text("utf-8"), group=group)
+    parts = conninfo_to_dict(warehouse.url)
+    if require_password_of(folder, name):
+        with warehouse.connect(autocommit=True) as session:
+            session.execute("select pg_reload_conf()")
+    _await_guard(make_conninfo("", **{**parts, "user": name, "password": "wrong"}))
+    return ServedLogin(name, kept, str(parts["dbname"]), str(parts["host"]))
+
+
+def serve(login: ServedLogin, port: int, on_ready: Callable[[int], None]) -> None:
+    """Serve the login on a loopback port until interrupted; raises OSError for a busy port."""
+    socket_path = f"{login.socket_folder}/.s.PGSQL.5432"
+    asyncio.run(serve_login(socket_path, login=login.name, port=port, on_ready=on_ready))
+
+
+def _await_guard(address: str) -> None:
+    """Wait until the server refuses a wrong password: a reload takes it a moment."""
+    deadline = time.monotonic() + _RELOAD_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            psycopg.connect(address).close()
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                return
+        time.sleep(0.05)
+    raise WarehouseUnavailableError(
+        "The embedded server lets the login in without its password, so nothing is served: look at"
+        " pg_hba.conf in its data folder"
+    )

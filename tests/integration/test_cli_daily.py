@@ -1,0 +1,169 @@
+"""Day-to-day switches: the days to sync, one feed, exports, the list of runs, logs, a new .env."""
+
+import csv
+import io
+import json
+import subprocess
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from lcm_pipeline.cli.commands.simulate import day_before_today, moscow_now
+from lcm_pipeline.simulator.faults import FaultRule
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.conftest import Programme
+from tests.integration.test_cli import LCM, environment, run
+
+YESTERDAY = datetime.now(ZoneInfo("Europe/Moscow")).date() - timedelta(days=1)
+
+
+def _days(warehouse: Warehouse, feed: str) -> list[date]:
+    with warehouse.connect() as session:
+        rows = session.execute(
+            "select day from sync.day_completeness where feed = %s and is_complete order by day",
+            (feed,),
+        )
+        return [row[0] for row in rows.fetchall()]
+
+
+def test_a_week_of_switches(tmp_path: Path, programme: Programme, warehouse: Warehouse) -> None:
+    start = day_before_today(6)
+    source = programme(start=start, now=moscow_now(), clients=12)
+    variables = {
+        "LCM_API_URL": source.url,
+        "LCM_DATABASE_URL": warehouse.url,
+        "LCM_START_DATE": str(start),
+    }
+    only = run(tmp_path, "sync", "--date", str(start), "--feed", "leads", **variables)
+    assert only.returncode == 0, only.stderr
+    assert "lcm marts" in only.stdout
+    assert _days(warehouse, "leads") == [start]
+    assert _days(warehouse, "operations") == []
+
+    yesterday = run(tmp_path, "sync", "--yesterday", **variables)
+    assert yesterday.returncode == 0, yesterday.stderr
+    assert YESTERDAY in _days(warehouse, "operations")
+    assert run(tmp_path, "status", "--exit-code", **variables).returncode == 0
+
+    # A day that is lost: nobody knows who registered on it.
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "update sync.registration_days set read_at = null where registration_date = %s",
+            (start + timedelta(days=2),),
+        )
+    missing = run(tmp_path, "sync", "--missing", **variables)
+    assert missing.returncode == 0, missing.stderr
+    assert str(start + timedelta(days=2)) in missing.stdout
+    again = run(tmp_path, "sync", "--missing", **variables)
+    assert (again.returncode, "nothing to sync" in again.stdout) == (0, True)
+
+    listed = json.loads(run(tmp_path, "runs", "--json", **variables).stdout)["runs"]
+    assert {one["state"] for one in listed} == {"published"}
+    shown = run(tmp_path, "runs", **variables).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "published" in shown
+
+    source.service.faults.set([FaultRule(kind="forbidden", endpoint="OperationHistory")])
+    assert run(tmp_path, "sync", "--yesterday", **variables).returncode == 1
+    failed = run(tmp_path, "runs", "--last", "5", **variables).stdout
+    assert "failed" in failed
+    assert "403" in failed
+    log = run(tmp_path, "logs", **variables)
+    assert log.returncode == 0, log.stderr
+    assert "(sync_days): failure" in log.stdout
+    assert "403" in log.stdout
+    assert "Traceback" not in log.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("sync", "--yesterday", "--date", "2026-03-01"), "no other days"),
+        (("sync", "--missing", "--yesterday"), "no other days"),
+        (("sync", "--yesterday", "--feed", "lead"), "expected one of"),
+        (("export", "programme_daily"), "did you mean program_daily?"),
+        (("logs",), "No run was recorded"),
+        (("runs",), "Nothing was ever synced here"),
+    ],
+)
+def test_a_wrong_switch_ends_with_2(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    ended = run(tmp_path, *words, LCM_API_URL="http://127.0.0.1:9/")
+    assert ended.returncode == 2, ended.stderr
+    assert said in " ".join(ended.stderr.replace("│", " ").split())
+    assert not (tmp_path / "home").exists()
+
+
+def test_missing_before_the_first_sync_asks_for_the_start(
+    tmp_path: Path, warehouse: Warehouse
+) -> None:
+    ended = run(
+        tmp_path, "sync", "--missing",
+        LCM_API_URL="http://127.0.0.1:9/", LCM_DATABASE_URL=warehouse.url,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert "LCM_START_DATE" in ended.stderr
+
+
+def test_a_mart_is_written_as_csv_and_as_parquet(tmp_path: Path, warehouse: Warehouse) -> None:
+    variables = {"LCM_DATABASE_URL": warehouse.url}
+    printed = run(tmp_path, "export", "mart.rfm_segments", "--output", "-", **variables)
+    assert printed.returncode == 2
+    printed = run(tmp_path, "export", "program_daily", "--output", "-", **variables)
+    assert printed.returncode == 0, printed.stderr
+    columns = next(csv.reader(io.StringIO(printed.stdout)))
+    assert columns[0] == "day"
+    written = run(tmp_path, "export", "mart.program_daily", **variables)
+    assert written.returncode == 0, written.stderr
+    assert (tmp_path / "program_daily.csv").read_text() == printed.stdout
+    parquet = pytest.importorskip("pyarrow.parquet")
+    written = run(tmp_path, "export", "program_daily", "--format", "parquet", **variables)
+    assert written.returncode == 0, written.stderr
+    table = parquet.read_table(tmp_path / "program_daily.parquet")
+    assert table.column_names == columns
+    assert str(table.schema.field("day").type) == "date32[day]"
+
+
+def test_init_asks_tries_and_writes_the_settings(tmp_path: Path, programme: Programme) -> None:
+    start = day_before_today(6)
+    source = programme(start=start, now=moscow_now(), clients=12, token="424242")
+
+    def ask(token: str, *words: str) -> subprocess.CompletedProcess[str]:
+        answers = ["nonsense", source.url, "", token, str(start), "", ""]
+        variables = {
+            name: value for name, value in environment(tmp_path).items() if name != "LCM_HOME"
+        }
+        return subprocess.run(
+            [LCM, "init", *words],
+            input="\n".join(answers) + "\n",
+            env=variables,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    refused = ask("777")
+    assert refused.returncode == 1, refused.stderr
+    assert "Nothing was written" in refused.stdout
+    assert "LCM_TOKEN" in refused.stdout
+    assert not (tmp_path / ".env").exists()
+
+    written = ask("424242")
+    assert written.returncode == 0, written.stdout + written.stderr
+    assert "with a host" in written.stdout
+    path = tmp_path / ".env"
+    assert path.stat().st_mode & 0o077 == 0
+    assert f"LCM_START_DATE='{start}'" in path.read_text()
+    assert "424242" not in written.stdout
+    planned = run(tmp_path, "plan", "--date", str(YESTERDAY))
+    assert planned.returncode == 0, planned.stderr
+
+    assert ask("424242").returncode == 2
+    before = path.read_text()
+    assert ask("777", "--force").returncode == 1
+    assert path.read_text() == before
+    assert ask("424242", "--force").returncode == 0
+    assert (tmp_path / ".env.bak").read_text() == before

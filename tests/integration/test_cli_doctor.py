@@ -1,0 +1,184 @@
+"""`lcm doctor` and `lcm metrics`: what an operator and a monitoring system look at."""
+
+import json
+import re
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from lcm_pipeline.cli.commands.simulate import day_before_today, moscow_now
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.conftest import Programme
+from tests.docs.checkout import free_port
+from tests.integration.postgres_users import tenant
+from tests.integration.test_cli import LCM, environment, run
+
+
+@pytest.fixture
+def live(programme: Programme) -> RunningSimulator:
+    """A programme whose clients registered in the last days."""
+    return programme(
+        start=day_before_today(6), now=moscow_now(), clients=60, token="424242",
+        quirks=("max_length=3",),
+    )  # fmt: skip
+
+
+def _examine(tmp_path: Path, **variables: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    ended = run(tmp_path, "doctor", "--json", **variables)
+    assert ended.stdout, ended.stderr
+    told = json.loads(ended.stdout)
+    assert told["ok"] is (ended.returncode == 0)
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for finding in told["findings"]:
+        lines.setdefault(finding["name"], []).append(finding)
+    return ended.returncode, lines
+
+
+def test_a_sound_installation_passes_and_its_paging_is_measured(
+    tmp_path: Path, live: RunningSimulator, warehouse: Warehouse
+) -> None:
+    variables = {
+        "LCM_API_URL": live.url,
+        "LCM_DATABASE_URL": warehouse.url,
+        "LCM_TOKEN": "424242",
+        "LCM_START_DATE": str(day_before_today(6)),
+    }
+    code, lines = _examine(tmp_path, **variables)
+    assert code == 0
+    for name in ("settings", "disk", "warehouse", "rights", "zone", "schema", "service", "TLS",
+                 "identity", "clock of the warehouse"):  # fmt: skip
+        assert [line["state"] for line in lines[name]] == ["ok"], lines[name]
+    assert "rows are counted from 1" in lines["paging of operations"][0]["found"]
+    assert "capped at 3 rows" in lines["paging of operations"][0]["found"]
+    assert not (tmp_path / "home").exists()
+    shown = run(tmp_path, "doctor", **variables).stdout
+    assert re.search(r"^ok    identity:", shown, re.MULTILINE)
+    assert "424242" not in shown
+
+
+def test_each_fault_is_a_line_that_says_what_to_do(
+    tmp_path: Path, live: RunningSimulator, postgres: str
+) -> None:
+    with tenant(postgres, owns=False) as poor:
+        code, lines = _examine(
+            tmp_path, LCM_API_URL=live.url, LCM_DATABASE_URL=poor.url, LCM_TOKEN="777"
+        )
+    assert code == 1
+    assert lines["rights"][0]["state"] == "fail"
+    assert f"to {poor.user};" in lines["rights"][0]["advice"]
+    assert lines["identity"][0]["state"] == "fail"
+    assert "LCM_TOKEN" in lines["identity"][0]["advice"]
+    assert lines["start"][0]["state"] == "warn"
+
+
+def test_a_fresh_folder_is_told_what_is_missing_and_stays_empty(tmp_path: Path) -> None:
+    code, lines = _examine(tmp_path)
+    assert code == 1
+    assert lines["address"][0]["state"] == "fail"
+    assert "LCM_API_URL" in lines["address"][0]["found"]
+    assert lines["warehouse"][0]["state"] == "warn"
+    assert not (tmp_path / "home").exists()
+
+
+class _SlowClock(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response_only(404)
+        self.send_header("Date", format_datetime(datetime.now(UTC) - timedelta(hours=3)))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_POST = do_GET  # noqa: N815 - the names of http.server
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is logged."""
+
+
+@pytest.fixture
+def slow_clock() -> Iterator[str]:
+    """A service whose clock is three hours behind."""
+    server = HTTPServer(("127.0.0.1", 0), _SlowClock)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_clock_that_is_wrong_and_a_dead_service_are_found(
+    tmp_path: Path, slow_clock: str
+) -> None:
+    code, lines = _examine(tmp_path, LCM_API_URL=slow_clock)
+    assert code == 1
+    assert lines["clock of the service"][0]["state"] == "fail"
+    assert "behind this machine's" in lines["clock of the service"][0]["found"]
+    code, lines = _examine(tmp_path, LCM_API_URL="http://127.0.0.1:1/")
+    assert lines["service"][0]["state"] == "fail"
+    assert "cannot be reached" in lines["service"][0]["found"]
+
+
+def test_metrics_are_open_metrics_on_a_pipe_in_a_file_and_on_a_port(
+    tmp_path: Path, warehouse: Warehouse
+) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "insert into sync.runs (feed, window_from, window_to, error)"
+            " values ('leads', current_date, current_date, 'no answer')"
+        )
+    variables = {"LCM_DATABASE_URL": warehouse.url}
+    printed = run(tmp_path, "metrics", **variables)
+    assert printed.returncode == 0, printed.stderr
+    values = _values(printed.stdout)
+    assert values["lcm_up"] == 1
+    assert values["lcm_complete"] == 0
+    assert values["lcm_last_run_failed leads"] == 1
+    assert values["lcm_feed_pending operations"] == 0
+    assert "no answer" not in printed.stdout
+
+    written = tmp_path / "lcm.prom"
+    assert run(tmp_path, "metrics", "--output", str(written), **variables).returncode == 0
+    assert _values(written.read_text()).keys() == values.keys()
+
+    port = free_port()
+    serving = subprocess.Popen(
+        [LCM, "metrics", "--port", str(port)], env=environment(tmp_path, **variables), cwd=tmp_path
+    )
+    try:
+        assert "lcm_up 1.0" in _scrape(f"http://127.0.0.1:{port}/metrics", serving)
+        taken = run(tmp_path, "metrics", "--port", str(port), **variables)
+        assert taken.returncode == 2
+        assert "--port" in taken.stderr
+    finally:
+        serving.terminate()
+        assert serving.wait(60) == 0
+
+
+def _values(text: str) -> dict[str, float]:
+    return {
+        " ".join([sample.name, *sample.labels.values()]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def _scrape(url: str, serving: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and serving.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                return str(answer.read().decode())
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise AssertionError("nothing serves")
