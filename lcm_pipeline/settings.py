@@ -6,6 +6,7 @@ setting is a Field of Settings and a line in .env.example.
 
 import codecs
 import os
+import re
 import ssl
 from collections.abc import Iterator
 from datetime import date
@@ -170,6 +171,10 @@ class Settings(BaseSettings):
         0.2, description="Stop a push when more than this share of the first updates fails"
     )
 
+    alert_urls: SecretStr | None = Field(
+        None, description="Where alerts go, as apprise writes it (mailto:, slack:, tgram:, json: …)"
+    )
+
     @cached_property
     def zone(self) -> ZoneInfo:
         """The programme's time zone."""
@@ -188,6 +193,12 @@ class Settings(BaseSettings):
                 "LCM_API_URL=https://host/WebService/XYZ/lcmanagerpartner/ (or try `lcm demo`)"
             )
         return self.api_url
+
+    def alert_addresses(self) -> list[str]:
+        """The addresses of LCM_ALERT_URLS; they hold passwords and tokens."""
+        given = self.alert_urls.get_secret_value() if self.alert_urls is not None else ""
+        # A comma may belong to an address; one before the next address does not.
+        return [one for one in re.split(r",\s*(?=[a-zA-Z][\w+.-]*://)|\s+", given) if one]
 
     def proxy(self) -> str | None:
         """The proxy to reach the service through, or None; raises SettingsError."""

@@ -4,16 +4,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
+from pydantic import Field
 
 from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
+from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.orchestration import local_runs, retention
 from lcm_pipeline.orchestration.instance import instance_home
 from lcm_pipeline.orchestration.metadata import pushed, updates_stuck
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.outbox.state import read_outbox
+from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
 
+_SENSOR_TAG = "dagster/sensor_name"
 _Told = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
 
 sync_days = dg.define_asset_job(
@@ -54,9 +57,28 @@ def forget_old_runs() -> None:
     tidy_up()
 
 
+class PushNotConfirmedError(UserError):
+    """The run was started without a person's word for it; the message says what to give."""
+
+
+class PushConfirmation(dg.Config):
+    """What a person gives who starts a push by hand, and a link or a stray click does not know."""
+
+    confirm: int = Field(
+        0,
+        description="Id of the newest update that waits in outbox.profile_updates: it says that you"
+        " know what is sent. The error of a run without it names the id.",
+    )
+
+
 @dg.op(pool=POOL)
-def send_profile_updates(sync: dg.ResourceParam[SyncSession]) -> Iterator[_Told]:
+def send_profile_updates(
+    context: dg.OpExecutionContext,
+    config: PushConfirmation,
+    sync: dg.ResourceParam[SyncSession],
+) -> Iterator[_Told]:
     """Send what is pending; tell what became of it, and whether an answer was lost."""
+    _require_confirmation(context, config, read_outbox(sync.warehouse))
     try:
         report = WriteBack(sync.engine.settings, sync.warehouse).push()
     except PushStoppedError as stopped:
@@ -67,6 +89,23 @@ def send_profile_updates(sync: dg.ResourceParam[SyncSession]) -> Iterator[_Told]
     if state is not None:
         yield updates_stuck(state)
     yield dg.Output(None)
+
+
+def _require_confirmation(
+    context: dg.OpExecutionContext, config: PushConfirmation, state: OutboxState | None
+) -> None:
+    """Raise PushNotConfirmedError unless the run names the newest update that waits.
+
+    A sensor's run names one that waited when it asked; newer ones may have come meanwhile.
+    """
+    newest = state.newest_id if state is not None else 0
+    is_of_sensor = _SENSOR_TAG in context.run.tags
+    if config.confirm != newest and not (is_of_sensor and 0 < config.confirm < newest):
+        waiting = state.waiting if state is not None else 0
+        raise PushNotConfirmedError(
+            f"nothing was sent, as the run is not confirmed. {waiting} updates wait: to send them"
+            f" give confirm: {newest} in the config of the op send_profile_updates, or run lcm push"
+        )
 
 
 @dg.job(

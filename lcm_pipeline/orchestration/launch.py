@@ -1,6 +1,5 @@
-"""How the command line runs Dagster: a range of days in this process, and the UI in another."""
+"""How the command line runs Dagster: a range of days, in this process."""
 
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -18,11 +17,10 @@ from lcm_pipeline.orchestration.instance import (
     DagsterStorageError,
     dagster_instance,
     instance_home,
-    instance_variables,
 )
 from lcm_pipeline.orchestration.local_runs import PROCESS_TAG, fail_dead_runs, local_run_id
 from lcm_pipeline.orchestration.partitions import WindowError, tags_for
-from lcm_pipeline.orchestration.resources import POOL, SyncSession
+from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.orchestration.retention import forget_old_runs
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
@@ -37,7 +35,6 @@ __all__ = [
     "WindowError",
     "dagster_instance",
     "materialize_window",
-    "ui_command",
 ]
 
 # The terminal belongs to the command; everything is in the event log.
@@ -137,20 +134,6 @@ def run_with_executor(
     reports = engine.reports(command_id, window, since=began)
     _raise_what_failed(result, reports, ())
     return reports
-
-
-def ui_command(settings: Settings, port: int) -> tuple[list[str], dict[str, str]]:
-    """The command that serves the UI and runs the schedules, and what its environment adds.
-
-    Dagster's storage is made ready first. The runs that it starts open the warehouse on their own.
-    """
-    with dagster_instance(settings) as instance:
-        fail_dead_runs(instance, instance_home(settings))
-        if POOL not in {pool.name for pool in instance.event_log_storage.get_pool_limits()}:
-            instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
-        argv = [sys.executable, "-m", "dagster", "dev", "-m", "lcm_pipeline.definitions"]
-        argv += ["--port", str(port), "--log-level", "error"]
-        return argv, {"PYTHONWARNINGS": "ignore", **instance_variables(settings)}
 
 
 def _selection(feeds: Sequence[str] | None) -> list[dg.AssetKey] | None:

@@ -1,19 +1,31 @@
-"""The sensor of the write-back. Off until someone turns it on, as it writes to a live service.
+"""The sensors: of alerts, on where LCM_ALERT_URLS is set, and of the write-back.
+
+The one of the write-back is off until someone turns it on, as it writes to a live service.
 
 It never works against the brake: after a push that was stopped it waits for a person. What a push
 left behind is tried again a quarter of an hour later, new updates at once.
 """
 
 import time
+from datetime import UTC, datetime
 
 import dagster as dg
 
+from lcm_pipeline.orchestration.alerts import Alert, Watched, compare, look, send
 from lcm_pipeline.orchestration.jobs import push_profiles
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
+from lcm_pipeline.warehouse.errors import NothingSyncedError
 from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
+from lcm_pipeline.warehouse.status import read_status, read_unknown_fields
 
 _AGAIN_SECONDS = 900
+# Whoever says where alerts go wants them; as the days, it is read when this module is imported.
+_ALERTING = (
+    dg.DefaultSensorStatus.RUNNING
+    if load_settings().alert_urls is not None
+    else dg.DefaultSensorStatus.STOPPED
+)
 
 
 @dg.sensor(
@@ -33,7 +45,11 @@ def profile_updates_pending(_context: dg.SensorEvaluationContext) -> dg.RunReque
         return dg.SkipReason(reason)
     # A run that was asked for and has not begun is not asked for again within a while.
     turn = int(time.time() // _AGAIN_SECONDS)
-    return dg.RunRequest(run_key=f"{state.newest_id}-{state.last_push_id or 0}-{turn}")
+    confirmation = {"send_profile_updates": {"config": {"confirm": state.newest_id}}}
+    return dg.RunRequest(
+        run_key=f"{state.newest_id}-{state.last_push_id or 0}-{turn}",
+        run_config={"ops": confirmation},
+    )
 
 
 def reason_to_wait(state: OutboxState) -> str | None:
@@ -53,4 +69,51 @@ def reason_to_wait(state: OutboxState) -> str | None:
     return None
 
 
-SENSORS = [profile_updates_pending]
+@dg.run_failure_sensor(
+    name="alert_on_failed_run",
+    default_status=_ALERTING,
+    description="Alert (LCM_ALERT_URLS) when a run of a sync or a push failed.",
+)
+def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
+    """Name the job, the step and the run; the reason is in the log, which stays here."""
+    run = context.dagster_run
+    steps = [event.step_key for event in context.get_step_failure_events() if event.step_key]
+    days = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end")
+    send(
+        load_settings(),
+        Alert(
+            f"{run.job_name} failed" + (f" for {days}" if days else ""),
+            f"Run {run.run_id}, in {', '.join(steps) or 'no step'}. What was read is kept. lcm logs"
+            f" {run.run_id[:8]} says why; the same sync goes on.",
+        ),
+    )
+
+
+@dg.sensor(
+    name="alert_on_state",
+    minimum_interval_seconds=600,
+    default_status=_ALERTING,
+    description="Alert (LCM_ALERT_URLS) when yesterday is not complete by nine, pending or"
+    " quarantine grows, the service sends unknown fields, a fuse stopped a run, or the disk is"
+    " nearly full.",
+)
+def alert_on_state(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Compare with the last look, send what got worse, and remember."""
+    settings = load_settings()
+    try:
+        with open_warehouse(settings, is_read_only=True) as warehouse:
+            status = read_status(warehouse)
+            unknown = read_unknown_fields(warehouse)
+    except NothingSyncedError as nothing:
+        return dg.SkipReason(str(nothing).splitlines()[0])
+    before = Watched.from_cursor(context.cursor) or Watched()
+    now = look(settings, status, unknown, before, datetime.now(UTC))
+    alerts = list(compare(before, now))
+    for alert in alerts:
+        send(settings, alert)
+    # Only once all were sent: what could not be is tried again.
+    context.update_cursor(now.as_cursor())
+    return dg.SkipReason(f"sent {len(alerts)} alerts" if alerts else "nothing got worse")
+
+
+SENSORS = [profile_updates_pending, alert_on_failed_run, alert_on_state]

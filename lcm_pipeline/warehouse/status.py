@@ -172,6 +172,13 @@ def read_runs(warehouse: Warehouse, most: int) -> list[RunSummary]:
         return _read_runs(session, most_of_feed=most, most=most)
 
 
+def read_unknown_fields(warehouse: Warehouse) -> frozenset[str]:
+    """The fields that the contract does not know, as FEED.FIELD."""
+    with _reading(warehouse) as session:
+        rows = session.execute(query("unknown_fields")).fetchall()
+    return frozenset(f"{feed}.{name}" for feed, name in rows)
+
+
 def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) -> Window | None:
     """The days from the first to the last that is not complete in some feed; None when all are.
 

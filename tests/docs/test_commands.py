@@ -216,6 +216,7 @@ _RULES = [
     Rule(r"lcm (sync|plan|report|export)", _parse, "names it; its lines with days are run"),
     Rule(r"lcm --help", _run),
     Rule(r"lcm ui", _serve_ui),
+    Rule(r"lcm ui --.*", _parse, "serves; see tests/pipeline/test_ui.py"),
     Rule(r"lcm simulate", _serve_simulator),
     Rule(r"lcm dashboards", _parse, "needs Superset, see tests/browser"),
     Rule(r"dagster asset materialize .*", _backfill),

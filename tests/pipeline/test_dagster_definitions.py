@@ -112,7 +112,9 @@ def test_nothing_calls_the_service_before_it_is_turned_on() -> None:
     assert running == ["forget_nightly"]
     sensors = defs.get_repository_def().sensor_defs
     assert {one.name: one.default_status for one in sensors} == {
-        "profile_updates_pending": dg.DefaultSensorStatus.STOPPED
+        "alert_on_failed_run": dg.DefaultSensorStatus.STOPPED,
+        "alert_on_state": dg.DefaultSensorStatus.STOPPED,
+        "profile_updates_pending": dg.DefaultSensorStatus.STOPPED,
     }
 
 

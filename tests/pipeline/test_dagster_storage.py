@@ -16,8 +16,8 @@ from lcm_pipeline.orchestration.instance import (
     dagster_instance,
     instance_home,
 )
-from lcm_pipeline.orchestration.launch import ui_command
 from lcm_pipeline.orchestration.retention import KEPT_DAYS, forget_old_runs
+from lcm_pipeline.orchestration.ui import ui_variables
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.pipeline.dagster_runs import TABLES, ScriptedRuns, days, materialized
@@ -170,7 +170,7 @@ def test_a_password_is_in_the_environment_of_dagster_and_in_no_file(
         settings = load_settings(home=tmp_path / "home", dagster_database_url=url)
         with dagster_instance(settings) as instance:
             ScriptedRuns(settings, warehouse).run(instance, days("2026-03-01"))
-        _, added = ui_command(settings, 3000)
+        added = ui_variables(settings)
     finally:
         with warehouse.connect(autocommit=True) as session:
             session.execute("drop owned by dagster")
@@ -205,9 +205,7 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_the_page_runs_with_the_home_of_the_settings_and_lets_one_sync_run_at_a_time(
     settings: Settings,
 ) -> None:
-    argv, added = ui_command(settings, 4321)
-    assert argv[1:4] == ["-m", "dagster", "dev"]
-    assert argv[argv.index("--port") + 1] == "4321"
+    added = ui_variables(settings)
     assert added["DAGSTER_HOME"] == str(instance_home(settings))
     with dagster_instance(settings) as instance:
         [pool] = instance.event_log_storage.get_pool_limits()

@@ -17,7 +17,7 @@ from lcm_pipeline.simulator import profiles
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.outbox.state import OutboxState
+from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
 from tests.conftest import MakeSettings, Programme
 from tests.outbox import ask_for, enrol, outbox, profile
 
@@ -25,10 +25,25 @@ OUTBOX = dg.AssetKey("profile_updates")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def push(settings: Settings, warehouse: Warehouse, instance: dg.DagsterInstance) -> Any:
-    session = SyncSession(SyncEngine(settings, warehouse))
-    job = build_definitions(session).resolve_job_def("push_profiles")
-    return job.execute_in_process(run_config=QUIET, instance=instance, raise_on_error=False)
+def push(
+    settings: Settings,
+    warehouse: Warehouse,
+    instance: dg.DagsterInstance,
+    *,
+    confirm: int | None = None,
+    tags: dict[str, str] | None = None,
+) -> Any:
+    """Run the job; confirm: what it is given, the right id where None."""
+    state = read_outbox(warehouse)
+    assert state is not None
+    given = state.newest_id if confirm is None else confirm
+    config = {**QUIET, "ops": {"send_profile_updates": {"config": {"confirm": given}}}}
+    job = build_definitions(SyncSession(SyncEngine(settings, warehouse))).resolve_job_def(
+        "push_profiles"
+    )
+    return job.execute_in_process(
+        run_config=config, instance=instance, raise_on_error=False, tags=tags
+    )
 
 
 def told(instance: dg.DagsterInstance) -> dict[str, Any]:
@@ -55,6 +70,26 @@ def test_the_job_sends_what_is_pending_and_tells_counts_by_status(
     assert profile(source, clients[0])["Name"] == "Анна"
     assert (counts["sent"], counts["rejected"], counts["requests"]) == (3, 1, 3)
     assert checked(result) == [True]
+
+
+def test_a_run_that_nobody_confirmed_sends_nothing_and_says_what_to_give(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=5)
+    settings = make_settings(source, warehouse)
+    clients = enrol(warehouse, source)
+    ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients[:2]])
+    by_sensor = {"dagster/sensor_name": "profile_updates_pending"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        for confirm, tags in ((0, None), (1, None), (0, by_sensor), (3, by_sensor)):
+            result = push(settings, warehouse, instance, confirm=confirm, tags=tags)
+            assert not result.success
+            (failure,) = (event for event in result.all_events if event.is_step_failure)
+            assert "confirm: 2" in str(failure.step_failure_data.error)
+        assert not [row for row in outbox(warehouse) if row["status"] != "pending"]
+        # Newer updates may have come since a sensor asked.
+        assert push(settings, warehouse, instance, confirm=1, tags=by_sensor).success
+    assert profile(source, clients[0])["Name"] == "Анна"
 
 
 def test_a_stopped_push_fails_the_run_and_tells_its_counts_all_the_same(
@@ -134,6 +169,7 @@ def test_the_sensor_asks_for_a_run_when_updates_are_pending(
     ask_for(warehouse, [(1, {"name": "Анна"})])
     (request,) = asked().run_requests
     assert request.run_key.startswith("1-0-")
+    assert request.run_config["ops"]["send_profile_updates"]["config"] == {"confirm": 1}
     assert sensor.job_name == "push_profiles"
 
 

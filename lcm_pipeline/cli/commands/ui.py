@@ -1,19 +1,44 @@
-"""`lcm ui`: turns this process into Dagster's web page and daemon."""
+"""`lcm ui`: Dagster's web page and daemon, guarded, for as long as it runs."""
 
-import os
+import signal
+from contextlib import closing
 from typing import Annotated
 
 import typer
 
-from lcm_pipeline.orchestration.launch import ui_command
+from lcm_pipeline.orchestration.ui import serve_ui
 from lcm_pipeline.settings import load_settings
 
 
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web page.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Host name of a proxy before it; repeatable."),
+    ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Nobody starts or changes anything by the page.")
+    ] = False,
 ) -> None:
-    """Open Dagster's web page: assets, runs, schedules, backfills."""
-    arguments, variables = ui_command(load_settings(), port)
-    print(f"Dagster: http://127.0.0.1:{port}  (stop with Ctrl-C)", flush=True)
-    # In place of this process, so that every signal reaches Dagster and it ends its own children.
-    os.execve(arguments[0], arguments, {**os.environ, **variables})  # noqa: S606 - our own command
+    """Open Dagster's web page: assets, runs, schedules, backfills.
+
+    The link that is printed holds a token: a browser that opened it may start runs and turn
+    schedules on; others read. Requests of other sites and for other hosts are refused. It ends with
+    1 when Dagster's web server or daemon ends by itself.
+    """
+    # A service manager's SIGTERM ends it as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    serving = serve_ui(
+        load_settings(),
+        host=host,
+        port=port,
+        allowed_hosts=allow_host or (),
+        is_read_only=read_only,
+    )
+    with closing(serving):
+        try:
+            for link in serving:
+                print(f"Dagster: {link}  (stop with Ctrl-C)", flush=True)
+        except KeyboardInterrupt:
+            print("Stopping Dagster")

@@ -1,0 +1,216 @@
+"""What stands before Dagster's web page, which itself takes every request from everywhere.
+
+Dagster's GraphQL runs mutations by GET and by forms, for any Host and any Origin: a page on the
+internet, or another user of the machine, could start the write-back. Here a request must name a
+host that is ours, must not come from another site, and may change something only with the token
+that `lcm ui` prints: it is in a link once, and in a cookie of the browser from then on. Without it
+the pages can be read, and nothing more.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from hmac import compare_digest
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+COOKIE = "lcm_ui"
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_OUR_SITE = frozenset({"same-origin", "none"})
+_LARGEST_BODY = 16_000_000
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class RequestGuard:
+    """An ASGI application that passes on to another one what it may take.
+
+    hosts: names that the Host header may have, without a port, beside those of loopback. token:
+    what lets a request change something; None where nobody may.
+    """
+
+    def __init__(self, app: Asgi, *, hosts: frozenset[str], token: str | None) -> None:
+        self._app = app
+        self._hosts = hosts | _LOOPBACK
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it with 403 and the reason."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = _headers(scope)
+        if reason := self._foreign(scope, headers):
+            await _refuse(scope, receive, send, reason)
+        elif scope["type"] == "websocket":
+            # Subscriptions alone: Dagster runs no mutation on a socket.
+            await self._app(scope, receive, send)
+        elif (target := self._link_target(scope)) is not None:
+            await self._keep_token(send, target)
+        else:
+            await self._pass_on(scope, receive, send, may_change=self._has_token(headers))
+
+    def _foreign(self, scope: Scope, headers: Mapping[str, str]) -> str | None:
+        """Why the request does not come from our own page; None when it does."""
+        host = headers.get("host", "")
+        if _without_port(host) not in self._hosts:
+            return f"the host {host[:80]!r} is not ours: lcm ui --allow-host NAME names one"
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != host:
+            return "the request comes from another site"
+        is_page = (
+            scope["type"] == "http"
+            and scope["method"] in _SAFE_METHODS
+            and (headers.get("sec-fetch-mode") == "navigate" and scope["path"] != "/graphql")
+        )
+        site = headers.get("sec-fetch-site", "none")
+        # A link on another page may open ours; what it embeds may not reach it.
+        return None if is_page or site in _OUR_SITE else "the request comes from another site"
+
+    def _has_token(self, headers: Mapping[str, str]) -> bool:
+        if self._token is None:
+            return False
+        given = headers.get("authorization", "").removeprefix("Bearer ")
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            cookie = None
+        return any(
+            compare_digest(one.encode(), self._token.encode())
+            for one in (given, cookie.value if cookie else "")
+        )
+
+    def _link_target(self, scope: Scope) -> str | None:
+        """Where the printed link leads once its token is taken out; None for other requests."""
+        pairs = parse_qsl(scope["query_string"].decode("latin-1"))
+        given = dict(pairs).get("token")
+        if self._token is None or given is None or scope["method"] != "GET":
+            return None
+        if not compare_digest(given.encode(), self._token.encode()):
+            return None
+        rest = urlencode([pair for pair in pairs if pair[0] != "token"])
+        # Never another site: a path that begins with two slashes would be one.
+        path = "/" + scope["path"].lstrip("/")
+        return f"{path}?{rest}" if rest else path
+
+    async def _keep_token(self, send: Send, target: str) -> None:
+        cookie = f"{COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Strict"
+        headers = [
+            (b"location", target.encode("latin-1", "replace")),
+            (b"set-cookie", cookie.encode()),
+            (b"referrer-policy", b"no-referrer"),
+        ]
+        await send({"type": "http.response.start", "status": 303, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _pass_on(
+        self, scope: Scope, receive: Receive, send: Send, *, may_change: bool
+    ) -> None:
+        is_graphql = scope["path"].rstrip("/").endswith("/graphql")
+        if scope["method"] in _SAFE_METHODS:
+            query = scope["query_string"].decode("latin-1")
+            if is_graphql and _is_change("".join(parse_qs(query).get("query", []))):
+                # Not even with the token: a link, an image or a prefetch is no decision.
+                await _refuse(scope, receive, send, "a GET changes nothing")
+                return
+            await self._app(scope, receive, send)
+        elif may_change:
+            await self._app(scope, receive, send)
+        elif not is_graphql:
+            await _refuse(scope, receive, send, self._advice())
+        else:
+            body = await _read_body(receive)
+            if body is None or _holds_change(body, _headers(scope).get("content-type", "")):
+                await _refuse(scope, receive, send, self._advice())
+                return
+            await self._app(scope, _replay(body, receive), send)
+
+    def _advice(self) -> str:
+        if self._token is None:
+            return "this page is read-only"
+        return "this page is read-only until it is opened by the link that lcm ui prints"
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in scope["headers"]}  # fmt: skip
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name.lower() if colon and port.isdigit() else host.lower()
+
+
+def _holds_change(body: bytes, content_type: str) -> bool:
+    """Whether a GraphQL request is anything but queries; what cannot be read counts as a change."""
+    if not content_type.startswith("application/json"):
+        return True
+    try:
+        given = json.loads(body)
+    except ValueError:
+        return True
+    requests = given if isinstance(given, list) else [given]
+    documents = [one.get("query") if isinstance(one, dict) else None for one in requests]
+    return any(not isinstance(one, str) or _is_change(one) for one in documents)
+
+
+def _is_change(document: str) -> bool:
+    if not document:
+        return False
+    try:
+        definitions = parse(document, no_location=True).definitions
+    except GraphQLError:
+        return True
+    return any(
+        isinstance(one, OperationDefinitionNode) and one.operation is not OperationType.QUERY
+        for one in definitions
+    )
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """The whole body; None when it is larger than any query, or the client is gone."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += bytes(message.get("body", b""))
+        if len(body) > _LARGEST_BODY:
+            return None
+        if not message.get("more_body"):
+            return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A body that was read, given once more; then what the client does next."""
+    is_given = False
+
+    async def give() -> Message:
+        nonlocal is_given
+        if is_given:
+            return await receive()
+        is_given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return give
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, reason: str) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": reason})
+        return
+    body = f"{reason}\n".encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,193 @@
+"""Dagster's web page and daemon as two processes, which end together.
+
+One a home: a lock is held meanwhile. A port that is taken is found before anything is started.
+"""
+
+import fcntl
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.orchestration.instance import (
+    dagster_instance,
+    instance_home,
+    instance_variables,
+)
+from lcm_pipeline.orchestration.local_runs import fail_dead_runs
+from lcm_pipeline.orchestration.resources import POOL
+from lcm_pipeline.settings import Settings
+
+CODE_LOCATION = "lcm_pipeline.definitions"
+# Not LCM_*: that it would be a setting, and is none.
+UI_TOKEN = "DAGSTER_UI_TOKEN"  # noqa: S105 - the name of a variable
+_CHECK_SECONDS = 0.5
+_STOP_SECONDS = 60.0
+_LISTENING = "0A"
+
+
+class UiEndedError(UserError):
+    """One of the two processes ended by itself; the message says which."""
+
+
+def serve_ui(
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    allowed_hosts: Sequence[str] = (),
+    is_read_only: bool = False,
+) -> Generator[str, None, None]:
+    """Serve until the process is interrupted; yields the link to open once both have started.
+
+    Raises UsageError for a port that is taken or a home that is served, UiEndedError when one of
+    the two processes ends by itself.
+    """
+    with _only_one(settings, f"http://{host}:{port}"):
+        require_free_port(host, port)
+        token = None if is_read_only else _token(settings)
+        commands = _commands(host, port, allowed_hosts)
+        environment = {**os.environ, **ui_variables(settings)}
+        with _running(commands, environment, token) as processes:
+            name = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared
+            while not _takes_connections(name, port):
+                _require_all(processes)
+                time.sleep(_CHECK_SECONDS)
+            yield f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+            while True:
+                _require_all(processes)
+                time.sleep(_CHECK_SECONDS)
+
+
+def _require_all(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """Raise UiEndedError when one of the processes has ended."""
+    for program, process in processes.items():
+        if process.poll() is not None:
+            raise UiEndedError(
+                f"{program} ended by itself (exit code {process.returncode}), so lcm ui ends too:"
+                " its last words are above"
+            )
+
+
+def _takes_connections(host: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((host, port), timeout=5):
+        return True
+    return False
+
+
+def ui_variables(settings: Settings) -> dict[str, str]:
+    """What the environment of Dagster's processes adds. Dagster's storage is made ready first."""
+    with dagster_instance(settings) as instance:
+        fail_dead_runs(instance, instance_home(settings))
+        if POOL not in {pool.name for pool in instance.event_log_storage.get_pool_limits()}:
+            instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
+    return {"PYTHONWARNINGS": "ignore", **instance_variables(settings)}
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raise UsageError where something listens on the port, and say what."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            holder = holder_of(port)
+            by = f", by {holder}" if holder else ""
+            raise UsageError(
+                f"port {port} of {host} cannot be served on ({error.strerror}{by}): choose another"
+                " with --port"
+            ) from error
+
+
+def holder_of(port: int) -> str | None:
+    """The process that listens on a TCP port, as `NAME (pid N)`; None where it cannot be told."""
+    sockets = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        with suppress(OSError):
+            for line in table.read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    sockets.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").glob("[0-9]*") if sockets else ():
+        with suppress(OSError):
+            if any(str(one.readlink()) in sockets for one in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+    return None
+
+
+def _commands(host: str, port: int, allowed_hosts: Sequence[str]) -> dict[str, list[str]]:
+    web = [sys.executable, "-m", "lcm_pipeline.orchestration.web", host, str(port), *allowed_hosts]
+    daemon = [sys.executable, "-m", "dagster._daemon", "run", "-m", CODE_LOCATION]
+    return {
+        "Dagster's web server": [*web, *([host] if host not in allowed_hosts else [])],
+        "Dagster's daemon": [
+            *daemon,
+            "--log-level",
+            "error",
+            "--code-server-log-level",
+            "warning",
+        ],
+    }
+
+
+@contextmanager
+def _running(
+    commands: dict[str, list[str]], environment: dict[str, str], token: str | None
+) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """The processes, ended when the context is left, the children of each by itself."""
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    secret = {} if token is None else {UI_TOKEN: token}
+    try:
+        for program, words in commands.items():
+            given = environment if "daemon" in program else {**environment, **secret}
+            processes[program] = subprocess.Popen(words, env=given)  # noqa: S603 - our own words
+        yield processes
+    finally:
+        for process in processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + _STOP_SECONDS
+        for process in processes.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def _only_one(settings: Settings, url: str) -> Iterator[None]:
+    """Hold the home: the kernel lets go of it with the process, however that ends."""
+    folder = instance_home(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "ui.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UsageError(
+                f"lcm ui serves {settings.home_path} already: {lock.read().strip()}. Its schedules"
+                " would run twice; open that one, or stop it"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{url} (pid {os.getpid()})")
+        lock.flush()
+        yield
+
+
+def _token(settings: Settings) -> str:
+    """The token of this home, made once, readable by its owner alone."""
+    path = instance_home(settings) / "ui_token"
+    with suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(24))
+    return path.read_text("utf-8").strip()

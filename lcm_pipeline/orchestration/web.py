@@ -1,0 +1,47 @@
+"""Dagster's web page behind the guard: `python -m lcm_pipeline.orchestration.web HOST PORT …`.
+
+Dagster's own program has no place for a middleware, so this one makes the same application and
+serves it. The token comes by the environment, as other users see the words of a process. The
+modules of Dagster that this needs are private: tests/pipeline/test_ui.py fails where they changed.
+"""
+
+import os
+import sys
+from contextlib import suppress
+
+import dagster as dg
+import uvicorn
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget
+from dagster_webserver.app import create_app_from_workspace_process_context
+
+from lcm_pipeline.orchestration.request_guard import RequestGuard
+from lcm_pipeline.orchestration.ui import CODE_LOCATION, UI_TOKEN
+
+_POLL_MILLISECONDS = 2000
+
+
+def main(words: list[str]) -> None:
+    """Serve until stopped: host, port, and the further names that requests may be for."""
+    host, port, *names = words
+    token = os.environ.pop(UI_TOKEN, None)
+    with (
+        dg.DagsterInstance.get() as instance,
+        WorkspaceProcessContext(
+            instance,
+            workspace_load_target=ModuleTarget(CODE_LOCATION, None, None, CODE_LOCATION),
+            read_only=token is None,
+            code_server_log_level="warning",
+        ) as workspace,
+    ):
+        page = create_app_from_workspace_process_context(
+            workspace, live_data_poll_rate=_POLL_MILLISECONDS
+        )
+        guarded = RequestGuard(page, hosts=frozenset(names), token=token)
+        uvicorn.run(guarded, host=host, port=int(port), log_level="error")
+
+
+if __name__ == "__main__":
+    # Ctrl-C, and the signal by which lcm ui ends it: uvicorn has stopped by then.
+    with suppress(KeyboardInterrupt):
+        main(sys.argv[1:])

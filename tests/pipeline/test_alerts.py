@@ -1,0 +1,199 @@
+"""Alerts as they arrive: by mail on a real SMTP server, and on a webhook."""
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from lcm_pipeline.definitions import defs
+from lcm_pipeline.orchestration.alerts import Alert, AlertError, Watched, send
+from lcm_pipeline.orchestration.sensors import alert_on_failed_run
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.connection import Warehouse
+
+# Of a library that apprise stands on.
+pytestmark = pytest.mark.filterwarnings("ignore:.*imghdr:DeprecationWarning")
+# What an alert must never hold.
+SECRETS = ("9031112233", "Кукушкина", "evl@example.org", "s3cr3t")
+
+
+@contextmanager
+def _running(server: socketserver.BaseServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server that keeps what is posted to it, and its address as apprise writes it."""
+    received: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["content-length"])
+            received.append(json.loads(self.rfile.read(length)))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is logged."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with _running(server):
+        yield f"json://user:s3cr3t@127.0.0.1:{server.server_port}/hook", received
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[str, list[str]]]:
+    """An SMTP server that keeps the mails it gets."""
+    mails: list[str] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self._say("220 mail.example")
+            while line := self.rfile.readline().decode().strip():
+                verb = line.split(" ")[0].upper()
+                if verb == "DATA":
+                    self._say("354 go on")
+                    text = b""
+                    while (data := self.rfile.readline()) not in (b".\r\n", b""):
+                        text += data
+                    mails.append(text.decode())
+                self._say("221 bye" if verb == "QUIT" else "250 ok")
+                if verb == "QUIT":
+                    return
+
+        def _say(self, line: str) -> None:
+            self.wfile.write(f"{line}\r\n".encode())
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    with _running(server):
+        port = server.server_address[1]
+        yield (
+            f"mailto://127.0.0.1:{port}?mode=insecure&from=lcm@example.org&to=head@example.org",
+            mails,
+        )
+
+
+def test_an_alert_reaches_a_mailbox_and_a_webhook(
+    webhook: tuple[str, list[dict[str, Any]]], mailbox: tuple[str, list[str]]
+) -> None:
+    settings = load_settings(alert_urls=f"{webhook[0]}, {mailbox[0]}")
+    send(settings, Alert("yesterday is not complete", "lcm status says why."))
+    [posted], [mail] = webhook[1], mailbox[1]
+    assert posted["title"] == "lcm: yesterday is not complete"
+    assert "lcm status says why." in posted["message"]
+    assert "lcm: yesterday is not complete" in mail
+    assert "head@example.org" in mail
+
+
+def test_an_address_that_fails_is_named_by_its_kind_and_the_others_are_served(
+    webhook: tuple[str, list[dict[str, Any]]],
+) -> None:
+    given = f"json://user:s3cr3t@127.0.0.1:1/x nonsense://s3cr3t {webhook[0]}"
+    with pytest.raises(AlertError) as failed:
+        send(load_settings(alert_urls=given), Alert("t", "b"))
+    assert "json (not delivered), nonsense (no address" in str(failed.value)
+    assert "s3cr3t" not in str(failed.value)
+    assert len(webhook[1]) == 1
+
+
+def test_a_sensor_reports_what_got_worse_once_and_no_personal_data(
+    warehouse: Warehouse,
+    webhook: tuple[str, list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LCM_DATABASE_URL", warehouse.url)
+    monkeypatch.setenv("LCM_ALERT_URLS", webhook[0])
+    sensor = defs.resolve_sensor_def("alert_on_state")
+    cursor: str | None = Watched(stale_day="2026-03-01").as_cursor()
+
+    def titles() -> list[str]:
+        nonlocal cursor
+        before = len(webhook[1])
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_sensor_context(instance=instance, cursor=cursor)
+            sensor.evaluate_tick(context)
+            cursor = context.cursor
+        return [one["title"].removeprefix("lcm: ") for one in webhook[1][before:]
+                if "is not complete" not in one["title"]]  # fmt: skip
+
+    assert titles() == []
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "insert into sync.registration_days (registration_date, pending_since, last_error)"
+            " values ('2026-03-01', now(), %s)",
+            (" ".join(SECRETS),),
+        )
+        session.execute(
+            "insert into sync.runs (feed, window_from, window_to, status, error)"
+            " select feed, '2026-03-01'::date, '2026-03-01'::date, 'published', null"
+            " from sync.feeds"
+            " union all select 'leads', '2026-03-01'::date, '2026-03-01'::date, 'stopped', %s",
+            (" ".join(SECRETS),),
+        )
+        row = session.execute("select max(run_id) from sync.runs").fetchone()
+        assert row is not None
+        session.execute(
+            "insert into sync.quarantine"
+            " (endpoint, client_id, row_digest, table_name, reason, raw, sync_run_id)"
+            " values ('leads', 7, '', 'leads', 'LeadId: missing', %s, 1)",
+            (" ".join(SECRETS),),
+        )
+        session.execute(
+            "insert into sync.unknown_fields (endpoint, field_name) values ('leads', 'NewField')"
+        )
+    told = titles()
+    assert any(title.startswith("pending grew from 0 to ") for title in told)
+    assert "rows in quarantine grew from 0 to 1" in told
+    assert "the contract drifted: 1 new field" in told
+    assert f"a fuse stopped run {row[0]}" in told
+    assert titles() == []
+    everything = json.dumps(webhook[1], ensure_ascii=False)
+    assert "leads.NewField" in everything
+    assert not [secret for secret in SECRETS if secret in everything]
+
+
+def test_a_failed_run_is_reported_without_its_text(
+    webhook: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LCM_ALERT_URLS", webhook[0])
+
+    @dg.op
+    def broken() -> None:
+        raise ValueError(" ".join(SECRETS))
+
+    @dg.job
+    def sync_days() -> None:
+        broken()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = sync_days.execute_in_process(
+            instance=instance, raise_on_error=False, tags={"dagster/partition": "2026-03-01"}
+        )
+        event = next(
+            one for one in result.all_events if one.event_type is dg.DagsterEventType.RUN_FAILURE
+        )
+        context = dg.build_run_status_sensor_context(
+            sensor_name="alert_on_failed_run",
+            dagster_event=event,
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+        ).for_run_failure()
+        alert_on_failed_run(context)
+    [posted] = webhook[1]
+    assert posted["title"] == "lcm: sync_days failed for 2026-03-01"
+    assert "broken" in posted["message"]
+    assert not [secret for secret in SECRETS if secret in json.dumps(posted, ensure_ascii=False)]

@@ -1,0 +1,244 @@
+"""`lcm ui` as a browser, a stranger and a service manager meet it; one server for all tests."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.orchestration.instance import dagster_instance
+from lcm_pipeline.orchestration.ui import holder_of
+from lcm_pipeline.settings import load_settings
+from tests.docs.checkout import free_port
+from tests.integration.test_cli import LCM, environment, run
+
+LAUNCH = """mutation { launchPipelineExecution(executionParams: {
+  selector: {repositoryName: "__repository__",
+             repositoryLocationName: "lcm_pipeline.definitions", pipelineName: "forget_old_runs"},
+  mode: "default", runConfigData: {}}) { __typename } }"""
+EVIL = f"""<!doctype html><title>evil</title><body>
+<img src="PAGE/graphql?query={{QUERY}}">
+<form id="form" target="frame" action="PAGE/graphql" method="post">
+  <textarea name="query">{LAUNCH}</textarea></form><iframe name="frame"></iframe>
+<script>
+document.getElementById("form").submit();
+const body = JSON.stringify({{query: document.forms[0].query.value}});
+const asked = [
+  fetch("PAGE/graphql", {{method: "POST", mode: "no-cors", credentials: "include", body}}),
+  fetch("PAGE/graphql", {{method: "POST", credentials: "include", body,
+                          headers: {{"content-type": "application/json"}}}}),
+];
+Promise.allSettled(asked).then(() => setTimeout(() => document.title = "done", 2000));
+</script>"""
+
+
+@dataclass
+class Served:
+    """A running `lcm ui`. link: what it printed, with the token."""
+
+    folder: Path
+    page: str
+    link: str
+    process: subprocess.Popen[str]
+
+    @property
+    def token(self) -> str:
+        return self.link.rpartition("token=")[2]
+
+    def runs(self) -> int:
+        """How many runs were started in its home."""
+        with dagster_instance(load_settings(_env_file=None, home=self.folder / "home")) as instance:
+            return instance.get_runs_count()
+
+    def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
+        """The status and text of a request; a body is sent as JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if data is not None:
+            named.setdefault("content-type", "application/json")
+        request = urllib.request.Request(self.page + path, data, named)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.read().decode()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`lcm ui` on a home of its own."""
+    folder = tmp_path_factory.mktemp("ui")
+    port = free_port()
+    process = subprocess.Popen(
+        [LCM, "ui", "--port", str(port)],
+        env=environment(folder),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"http://\S+", line)
+        assert found, process.communicate()
+        yield Served(folder, f"http://127.0.0.1:{port}", found[0], process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+
+
+def test_whoever_has_no_token_reads_and_changes_nothing(served: Served) -> None:
+    assert served.ask("/server_info")[0] == 200
+    status, answer = served.ask("/graphql", {"query": "{ version }"})
+    assert (status, json.loads(answer)["data"].keys()) == (200, {"version"})
+    for query in (LAUNCH, "query A { version } " + LAUNCH, "subscription { x }", "{ bro ken"):
+        status, answer = served.ask("/graphql", {"query": query})
+        assert status == 403, query
+    assert "link that lcm ui prints" in answer
+    assert served.ask("/graphql", [{"query": "{ version }"}, {"query": LAUNCH}])[0] == 403
+    assert served.ask("/report_asset_materialization/operations", {})[0] == 403
+    assert served.ask("/graphql", {"query": LAUNCH}, Authorization="Bearer wrong")[0] == 403
+    assert served.runs() == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example:80"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+    ],
+    ids=str,
+)
+def test_other_hosts_and_other_sites_are_refused_even_with_the_token(
+    headers: dict[str, str], served: Served
+) -> None:
+    identity = {"Authorization": f"Bearer {served.token}"}
+    for body in (None, {"query": LAUNCH}):
+        status, _ = served.ask("/graphql?query=%7Bversion%7D", body, **identity, **headers)
+        assert status == 403
+    assert served.runs() == 0
+
+
+def test_a_get_changes_nothing_even_with_the_token(served: Served) -> None:
+    identity = {"Authorization": f"Bearer {served.token}"}
+    query = urllib.parse.quote(LAUNCH)
+    assert served.ask(f"/graphql?query={query}", **identity)[0] == 403
+    assert served.ask("/graphql?query=%7Bversion%7D", **identity)[0] == 200
+    assert served.runs() == 0
+
+
+def test_another_website_in_a_browser_starts_nothing_and_the_owner_does(served: Served) -> None:
+    chromium = which("chromium")
+    if chromium is None:
+        pytest.skip("the system has no chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with _website(served.page) as evil, playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        # A browser that has the token, as the owner's has.
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(served.link)
+        assert "token" not in page.url
+        assert [cookie["sameSite"] for cookie in context.cookies()] == ["Strict"]
+        refused: list[int] = []
+        context.on("response", lambda answer: "/graphql" in answer.url
+                   and refused.append(answer.status))  # fmt: skip
+        stranger = context.new_page()
+        page.close()
+        refused.clear()
+        stranger.goto(evil)
+        stranger.wait_for_function("document.title == 'done'", timeout=120_000)
+        assert refused
+        assert set(refused) == {403}
+        assert served.runs() == 0
+        stranger.goto(served.page)
+        launched = stranger.evaluate(
+            "query => fetch('/graphql', {method: 'POST', body: JSON.stringify({query}),"
+            " headers: {'content-type': 'application/json'}}).then(r => r.json())",
+            LAUNCH,
+        )
+        assert "errors" not in launched, launched
+        assert served.runs() == 1
+        # Nobody is asked for an e-mail address.
+        assert stranger.get_by_text("newsletter").count() == 0
+        browser.close()
+
+
+def _website(page: str) -> Any:
+    return _Website(EVIL.replace("PAGE", page).replace("{QUERY}", urllib.parse.quote(LAUNCH)))
+
+
+class _Website:
+    """Another site, on another host name of loopback."""
+
+    def __init__(self, text: str) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("content-type", "text/html")
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_: object) -> None:
+                """Nothing is logged."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        return f"http://localhost:{self._server.server_port}/"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def test_a_second_one_on_the_same_home_is_refused_and_names_the_first(served: Served) -> None:
+    ended = run(served.folder, "ui", "--port", str(free_port()))
+    assert ended.returncode == 2
+    assert served.page in ended.stderr
+    assert str(served.process.pid) in ended.stderr
+
+
+def test_a_busy_port_is_an_error_at_once_that_names_who_holds_it(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert "python" in (holder_of(port) or "") or "pytest" in (holder_of(port) or "")
+        ended = run(tmp_path, "ui", "--port", str(port))
+    assert ended.returncode == 2
+    assert f"port {port}" in ended.stderr
+    assert "(pid " in ended.stderr
+    assert "--port" in ended.stderr
+
+
+def test_it_ends_with_an_error_when_its_daemon_dies(served: Served) -> None:
+    """The last test, as it takes the server away."""
+    found = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(served.process.pid)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    [daemon] = [line.split()[0] for line in found.stdout.splitlines() if "_daemon" in line]
+    subprocess.run(["kill", "-9", daemon], check=True)
+    assert served.process.wait(120) == 1
+    _, said = served.process.communicate()
+    assert "Dagster's daemon ended by itself" in said
