@@ -98,7 +98,6 @@ class Retrier:
                 if not self._may_ask_again(error, tally, repeatable=repeatable):
                     error.exhausted = True
                     raise
-                logger.info("%s", error)
                 await self._wait_after(error)
 
     def _may_ask_again(self, error: TransientError, tally: "_Tally", *, repeatable: bool) -> bool:
@@ -114,6 +113,15 @@ class Retrier:
     async def _wait_after(self, error: TransientError) -> None:
         self.counts.retries += 1
         wait = self.policy.wait_after(error, error.attempts)
+        most = self.policy.throttled_attempts if _is_throttled(error) else self.policy.attempts
+        logger.info(
+            "%s: %s, attempt %d of %d, next in %.1f s",
+            error.call_name,
+            error.answered,
+            error.attempts,
+            most,
+            wait,
+        )
         if _is_throttled(error):
             self.cool_down(wait)
         elif wait > 0:

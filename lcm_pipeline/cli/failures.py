@@ -1,8 +1,11 @@
 """Which errors are the user's to read, and the code that the process ends with."""
 
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.model.texts import tame
 
 DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -20,6 +23,39 @@ def exit_code_of(error: BaseException) -> int | None:
         denied = (driver.errors.InsufficientPrivilege, driver.errors.ReadOnlySqlTransaction)
         return USAGE if isinstance(error, denied) else FAILED
     return FAILED if isinstance(error, OSError) else None
+
+
+class IdentityRefusedError(UsageError):
+    """The service does not know who we are; the message names the settings."""
+
+
+@contextmanager
+def explained_identity() -> Iterator[None]:
+    """Raise IdentityRefusedError in place of a UserError that a refused identity caused.
+
+    The vendor has no ErrorCode of its own for it, so its words tell. A rerun does not help,
+    whatever the error of the run says.
+    """
+    try:
+        yield
+    except UserError as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            answered = str(getattr(cause, "answered", ""))
+            for words, setting in _REFUSALS:
+                if answered and words.search(answered):
+                    raise IdentityRefusedError(
+                        f"the service refuses {setting}: {answered}. Correct it in .env or the"
+                        " environment; what was read before is kept"
+                    ) from error
+            cause = cause.__cause__
+        raise
+
+
+_REFUSALS = (
+    (re.compile(r"токен|\btoken", re.IGNORECASE), "LCM_TOKEN"),
+    (re.compile(r"оператор|\boperator", re.IGNORECASE), "LCM_OPERATOR"),
+)
 
 
 def explain(message: str) -> None:

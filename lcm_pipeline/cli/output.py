@@ -1,6 +1,6 @@
 """Tables for the terminal."""
 
-import shutil
+import sys
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
         WarehouseStatus,
     )
 
-# Wide enough for every table when the output goes to a file.
-console = Console(width=max(110, shutil.get_terminal_size().columns))
+# A terminal breaks lines at its own width; in a pipe or a file no line is broken.
+console = Console(width=None if sys.stdout.isatty() else 200)
 
 _MOST_RANGES = 40
 
@@ -52,25 +52,28 @@ def say_whole(line: str) -> None:
 
 
 def print_reports(reports: Sequence["SyncReport"]) -> None:
-    """What a sync did, feed by feed."""
-    table = _table("", "clients", "pending", "deferred", "rows read", "written", "deleted",
-                   "quarantined", "requests", "retries", "seconds")  # fmt: skip
+    """What a sync did, feed by feed, in 80 columns; below it what is not the same every day."""
+    table = _table("", "clients\nor days", "pending", "rows\nread", "rows\nwritten", "requests",
+                   "seconds")  # fmt: skip
     for report in reports:
         table.add_row(
             report.feed,
             f"{report.clients:,}",
             f"{report.pending:,}",
-            f"{report.deferred:,}",
             f"{report.rows_read:,}",
             f"{report.rows_written:,}",
-            f"{report.rows_deleted:,}",
-            f"{report.quarantined:,}",
             f"{report.requests:,}",
-            f"{report.retries:,}",
             f"{report.seconds:.1f}",
         )
     console.print(table)
     for report in reports:
+        beside = {
+            "clients deferred": report.deferred,
+            "rows deleted": report.rows_deleted,
+            "requests sent again": report.retries,
+        }
+        if told := ", ".join(f"{count:,} {what}" for what, count in beside.items() if count):
+            say(f"{report.feed}: {told}")
         _print_concerns(report)
 
 
@@ -107,7 +110,7 @@ def print_status(
         "",
         "complete\nthrough",
         "behind",
-        "rows",
+        "rows\nheld",
         "pending",
         *deferred,
         "quaran-\ntined",
@@ -225,8 +228,8 @@ def print_push(
     report: "PushReport", reasons: "Sequence[Reason]", stuck: "Sequence[StuckUpdate]"
 ) -> None:
     """What became of the updates of a push, and why."""
-    table = _table("push", "sent", "nothing to send", "partial", "rejected", "failed",
-                   "no answer", "held back", "left", "requests", "seconds")  # fmt: skip
+    table = _table("push", "sent", "nothing\nto send", "partial", "rejected", "failed",
+                   "no\nanswer", "held\nback", "left", "re-\nquests", "seconds")  # fmt: skip
     counts = (report.push_id, report.sent, report.unchanged, report.partial, report.rejected,
               report.failed, report.unknown, report.held_back, report.left_over,
               report.requests)  # fmt: skip
@@ -355,11 +358,12 @@ def _print_concerns(report: "SyncReport") -> None:
     if report.pending:
         console.print(
             f"{report.feed}: {report.share_complete:.2%} complete, {report.pending:,} pending;"
-            " they are read first next time (see sync.fetches for the reasons)"
+            " they are read first next time (lcm status --pending says why)"
         )
     if report.quarantined:
         console.print(
             f"{report.feed}: {report.quarantined:,} rows in sync.quarantine do not fit the contract"
+            " (lcm status --quarantine says why)"
         )
     if report.unknown_fields:
         names = shown_names(report.unknown_fields)

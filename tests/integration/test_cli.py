@@ -170,7 +170,7 @@ def test_rows_that_do_not_fit_end_with_3(
     assert "sync.quarantine" in ended.stdout
 
 
-def test_a_refused_token_ends_with_1_and_the_services_words(
+def test_a_refused_token_ends_with_2_and_names_the_setting(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(token="424242")
@@ -183,8 +183,11 @@ def test_a_refused_token_ends_with_1_and_the_services_words(
         LCM_DATABASE_URL=warehouse.url,
         LCM_TOKEN="777",
     )
-    assert ended.returncode == 1, ended.stderr
+    assert ended.returncode == 2, ended.stderr
     assert "ErrorCode" in ended.stderr
+    assert "LCM_TOKEN" in ended.stderr
+    assert "777" not in ended.stderr
+    assert "run the same command again" not in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

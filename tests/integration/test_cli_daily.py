@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_a_week_of_switches(tmp_path: Path, programme: Programme, warehouse: War
         )
     missing = run(tmp_path, "sync", "--missing", **variables)
     assert missing.returncode == 0, missing.stderr
-    assert str(start + timedelta(days=2)) in missing.stdout
+    assert f"missing were {start + timedelta(days=2)}" in missing.stdout
     again = run(tmp_path, "sync", "--missing", **variables)
     assert (again.returncode, "nothing to sync" in again.stdout) == (0, True)
 
@@ -75,6 +76,34 @@ def test_a_week_of_switches(tmp_path: Path, programme: Programme, warehouse: War
     assert "(sync_days): failure" in log.stdout
     assert "403" in log.stdout
     assert "Traceback" not in log.stdout
+
+
+def test_without_a_terminal_a_sync_logs_lines_with_times(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(clients=6)
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    march = ("sync", "--from", "2026-03-01", "--to", "2026-03-30")
+    source.service.faults.set([FaultRule(kind="server_error", nth=2, endpoint="OperationHistory")])
+    synced = run(tmp_path, *march, **variables)
+    assert synced.returncode == 0, synced.stderr
+    lines = synced.stderr.splitlines()
+    assert "INFO    lcm sync of 2026-03-01" in lines[0]
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{4} ", line) for line in lines)
+    assert any("operations: " in line and "done" in line for line in lines)
+    assert any("attempt 1 of " in line and "next in " in line for line in lines)
+    assert max(map(len, synced.stdout.splitlines())) <= 80
+    assert "…" not in synced.stdout
+    assert "1 requests sent again" in synced.stdout
+
+    logged = run(tmp_path, *march, "--log-format", "json", **variables)
+    assert logged.returncode == 0, logged.stderr
+    told = [json.loads(line) for line in logged.stderr.splitlines()]
+    assert {"time", "level", "logger", "message"} <= told[0].keys()
+    assert len(json.loads(logged.stdout)["reports"]) == 4
+
+    quiet = run(tmp_path, *march, "-q", **variables)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`lcm plan`: what a sync will cost."""
 
+from lcm_pipeline.cli.failures import explained_identity
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import print_plan
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
@@ -16,5 +17,5 @@ def plan(day: DayOption = None, first: FromOption = None, last: ToOption = None)
     settings = load_settings()
     window = window_of(settings, day, first, last)
     settings.required_api_url()
-    with warehouse_or_empty(settings) as warehouse:
+    with explained_identity(), warehouse_or_empty(settings) as warehouse:
         print_plan(plan_window(settings, warehouse, window))

@@ -1,20 +1,24 @@
-"""`lcm sync`: days into the warehouse, through Dagster in this process, with bars."""
+"""`lcm sync`: days into the warehouse, through Dagster in this process, with bars or lines."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import INCOMPLETE
+from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity
+from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import print_reports
-from lcm_pipeline.cli.progress_bar import ProgressBar
+from lcm_pipeline.cli.sync_log import LogFormat, log, sync_progress
 from lcm_pipeline.cli.warehouse import migrated_warehouse
 from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.orchestration.launch import ChecksFailedError, materialize_window
 from lcm_pipeline.settings import Settings, load_settings
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.sync.progress import Progress
+from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.rights import require_new_months
 from lcm_pipeline.warehouse.status import missing_window
 
@@ -41,12 +45,22 @@ def sync(
             "--feed", metavar="FEED", help=f"One of {', '.join(_FEED_NAMES)}; repeatable."
         ),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Lines with times, details too.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(help="Lines with times, also on a terminal.", show_default="bars or text"),
+    ] = None,
 ) -> None:
     """Bring days into the warehouse, through Dagster, in this process.
 
     A range is one run: each client is read once, and its rows go to every day they belong to.
     Stopped or killed, the same command goes on where it was. Exit code 3 says that some clients
     could not be proven complete: they stay pending and are read first next time.
+
+    Progress goes to standard error: bars on a terminal, lines with times elsewhere.
 
     Examples: [bold]lcm sync --yesterday[/bold], [bold]lcm sync --date 2026-03-01[/bold],
     [bold]lcm sync --from 2026-03-01 --to 2026-03-30[/bold]
@@ -56,37 +70,67 @@ def sync(
     chosen = _known_feeds(feeds)
     window: Window | None = None
     if not missing:
-        window = window_of(
-            settings, _only_day(day, first, last, last_ended, yesterday), first, last
-        )
+        only = _only_day(day, first, last, last_ended, yesterday)
+        window = window_of(settings, only, first, last)
     elif yesterday or day or first or last:
         raise typer.BadParameter("--missing finds the days itself: give no other days")
     settings.required_api_url()
-    try:
-        with migrated_warehouse(settings) as warehouse:
-            window = window or missing_window(warehouse, settings.start_date, last_ended)
-            if window is None:
-                typer.echo(f"every day through {last_ended} is complete: nothing to sync")
-                return
-            if missing:
-                typer.echo(f"missing: {window}")
-            _sync(settings, warehouse, window, chosen)
-    except ChecksFailedError as failed:
-        print_reports(failed.reports)
-        raise
+    with (
+        sync_progress(is_verbose=verbose, is_quiet=quiet, form=log_format) as progress,
+        explained_identity(),
+    ):
+        # Said before Dagster is imported, which takes more than a second.
+        log.info("lcm sync of %s", window or "what is missing")
+        outcome = _sync(settings, window, chosen, progress, last_ended)
+    if outcome is None:
+        if not quiet:
+            typer.echo(f"every day through {last_ended} is complete: nothing to sync")
+        return
+    if log_format is LogFormat.JSON:
+        print_json({"reports": outcome.reports})
+    elif not quiet:
+        if missing:
+            typer.echo(f"missing were {outcome.window}")
+        print_reports(outcome.reports)
+        if chosen is not None:
+            typer.echo("the marts are as they were: lcm marts brings them up to date")
+    if outcome.failed is not None:
+        raise outcome.failed
+    if not all(report.is_complete for report in outcome.reports):
+        raise typer.Exit(INCOMPLETE)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a sync did. failed: the warehouse does not add up, though the days are synced."""
+
+    window: Window
+    reports: Sequence[SyncReport]
+    failed: UserError | None = None
 
 
 def _sync(
-    settings: Settings, warehouse: Warehouse, window: Window, feeds: list[str] | None
-) -> None:
-    require_new_months(warehouse)
-    with ProgressBar() as progress:
-        reports = materialize_window(settings, warehouse, window, progress, feeds)
-    print_reports(reports)
-    if feeds is not None:
-        typer.echo("the marts are as they were: lcm marts brings them up to date")
-    if not all(report.is_complete for report in reports):
-        raise typer.Exit(INCOMPLETE)
+    settings: Settings,
+    window: Window | None,
+    feeds: list[str] | None,
+    progress: Progress,
+    last_ended: date,
+) -> _Outcome | None:
+    """Sync the window, or the days that are missing; None when there are none."""
+    from lcm_pipeline.orchestration.launch import ChecksFailedError, materialize_window
+
+    with migrated_warehouse(settings) as warehouse:
+        window = window or missing_window(warehouse, settings.start_date, last_ended)
+        if window is None:
+            return None
+        log.info("reading %s into %s", window, warehouse.place)
+        require_new_months(warehouse)
+        try:
+            return _Outcome(
+                window, materialize_window(settings, warehouse, window, progress, feeds)
+            )
+        except ChecksFailedError as failed:
+            return _Outcome(window, failed.reports, failed)
 
 
 def _only_day(

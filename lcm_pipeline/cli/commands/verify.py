@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import INCOMPLETE
+from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity
 from lcm_pipeline.cli.output import console, print_reports, print_verification
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.cli.warehouse import existing_warehouse
@@ -33,7 +33,7 @@ def verify(
     """
     settings = load_settings()
     settings.required_api_url()
-    with existing_warehouse(settings) as warehouse:
+    with explained_identity(), existing_warehouse(settings) as warehouse:
         with ProgressBar() as progress:
             found = verify_clients(settings, warehouse, None if everyone else sample, progress)
         print_verification(found)
