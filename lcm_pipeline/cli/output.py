@@ -194,7 +194,8 @@ def _print_quarantine(rows: "Sequence[QuarantinedRow]") -> None:
     """One line for each: whose row, feed, since when, which field does not fit."""
     console.print(f"\nin quarantine: {len(rows):,}", highlight=False)
     for row in rows:
-        who = "client unknown" if row.client_id is None else f"client {row.client_id}"
+        who = f"day {row.day}" if row.day else "client unknown"
+        who = who if row.client_id is None else f"client {row.client_id}"
         of = f" ({shown(row.context)})" if row.context else ""
         where = f"{row.feed}  {row.table_name}{of}  since {row.since:%Y-%m-%d %H:%M} UTC"
         say_whole(f"  {who}  {where}: {shown(row.reason, _LONGEST_REASON)}")

@@ -148,12 +148,12 @@ def test_a_sensor_reports_what_got_worse_once_and_no_personal_data(
         assert row is not None
         session.execute(
             "insert into sync.quarantine"
-            " (endpoint, client_id, row_digest, table_name, reason, raw, sync_run_id)"
+            " (feed, client_id, row_digest, table_name, reason, raw, sync_run_id)"
             " values ('leads', 7, '', 'leads', 'LeadId: missing', %s, 1)",
             (" ".join(SECRETS),),
         )
         session.execute(
-            "insert into sync.unknown_fields (endpoint, field_name) values ('leads', 'NewField')"
+            "insert into sync.unknown_fields (feed, field_name) values ('leads', 'NewField')"
         )
     told = titles()
     assert any(title.startswith("pending grew from 0 to ") for title in told)

@@ -18,3 +18,11 @@ limit greatest(
     0, %(most)s - (select count(*) from sync.unknown_fields where feed = %(feed)s)
 )
 on conflict do nothing;
+
+-- name: unknown_fields
+-- purpose: the fields that the contract does not know, of all feeds
+select
+    feed,
+    field_name
+from sync.unknown_fields
+order by feed, field_name;
