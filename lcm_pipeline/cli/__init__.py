@@ -5,7 +5,8 @@ lazy_group.py    imports the module of the command that is called, and no other
 commands/        one file a command, named after it
 options.py       options that commands share
 warehouse.py     how commands open the warehouse
-output.py        tables for the terminal;  progress_bar.py  bars
+output.py        tables for the terminal;  json_output.py  for machines
+sync_log.py      lines with times;  progress_bar.py  bars on a terminal
 failures.py      exit codes
 """
 

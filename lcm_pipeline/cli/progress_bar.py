@@ -41,6 +41,10 @@ class ProgressBar:
     ) -> None:
         self._progress.stop()
 
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self._progress.console.print(line, markup=False, highlight=False, emoji=False)
+
     def start(self, feed: str, total: int, done: int) -> None:
         """Begin a bar, where an earlier process left it."""
         self._bars[feed] = self._progress.add_task(feed, total=total, completed=done)

@@ -17,7 +17,34 @@ _OURS = "lcm_pipeline"
 # Its lines come by the thousand when the server is away.
 _RETRIES = "lcm_pipeline.api.retries"
 
-log = logging.getLogger("lcm_pipeline.sync")
+log = logging.getLogger("lcm_pipeline.cli.sync")
+
+
+class _AboveBars(logging.Handler):
+    """Prints lines where they do not break the bars."""
+
+    def __init__(self, bars: ProgressBar) -> None:
+        super().__init__(logging.INFO)
+        self._bars = bars
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._bars.say(tame(record.getMessage()))
+
+
+@contextmanager
+def _retries_above(bars: ProgressBar) -> Iterator[None]:
+    """What is done now, and that a call waits to be tried again: a bar that rests says nothing."""
+    handler = _AboveBars(bars)
+    handler.addFilter(_OursOnly())
+    watched = [logging.getLogger(name) for name in (_RETRIES, log.name)]
+    for logger in watched:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger in watched:
+            logger.removeHandler(handler)
 
 
 class LogFormat(StrEnum):
@@ -81,7 +108,7 @@ def sync_progress(
     form: None for bars on a terminal, and for text elsewhere.
     """
     if form is None and sys.stderr.isatty() and not (is_verbose or is_quiet):
-        with ProgressBar() as bars:
+        with ProgressBar() as bars, _retries_above(bars):
             yield bars
         return
     level = logging.DEBUG if is_verbose else logging.WARNING if is_quiet else logging.INFO

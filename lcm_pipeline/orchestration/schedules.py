@@ -12,6 +12,14 @@ import dagster as dg
 from lcm_pipeline.orchestration.jobs import forget_old_runs, sync_days
 from lcm_pipeline.orchestration.partitions import DAYS
 
+# A run that failed with an error goes on where it stopped, twice: nobody is there at six to do it.
+# Whole, as its feeds are read together; what is published is not read again.
+_TRIED_AGAIN = {
+    "dagster/max_retries": "2",
+    "dagster/retry_on_asset_or_op_failure": "true",
+    "dagster/retry_strategy": "ALL_STEPS",
+}
+
 
 @dg.schedule(
     job=sync_days,
@@ -23,7 +31,7 @@ from lcm_pipeline.orchestration.partitions import DAYS
 def sync_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """The day before the tick, also when the tick is late."""
     tick = context.scheduled_execution_time.astimezone(ZoneInfo(DAYS.timezone))
-    return dg.RunRequest(partition_key=str(tick.date() - timedelta(days=1)))
+    return dg.RunRequest(partition_key=str(tick.date() - timedelta(days=1)), tags=_TRIED_AGAIN)
 
 
 forget_nightly = dg.ScheduleDefinition(

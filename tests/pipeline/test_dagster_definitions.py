@@ -100,6 +100,10 @@ def test_the_daily_schedule_asks_for_the_day_that_has_just_ended() -> None:
     ) as context:
         ticked = schedule.evaluate_tick(context)
     assert [request.partition_key for request in ticked.run_requests or ()] == ["2026-03-14"]
+    (request,) = ticked.run_requests or ()
+    # A failed run of the schedule is tried again by the daemon, whole.
+    assert request.tags["dagster/max_retries"] == "2"
+    assert request.tags["dagster/retry_on_asset_or_op_failure"] == "true"
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 6 * * *", "Europe/Moscow")
 
 
