@@ -9,6 +9,7 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse, require_existing
 from lcm_pipeline.warehouse.errors import NothingSyncedError
 from lcm_pipeline.warehouse.migrations import migrate, require_some_schema
+from lcm_pipeline.warehouse.source import require_source
 
 
 @contextmanager
@@ -16,6 +17,17 @@ def migrated_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """The warehouse of the settings, made where there is none, with its schema up to date."""
     with open_warehouse(settings) as warehouse:
         migrate(warehouse)
+        yield warehouse
+
+
+@contextmanager
+def programme_warehouse(settings: Settings) -> Iterator[Warehouse]:
+    """The same, for commands that talk to the API: that of the programme that it holds.
+
+    Raises SourceMismatchError where the settings name another one.
+    """
+    with migrated_warehouse(settings) as warehouse:
+        require_source(warehouse, settings)
         yield warehouse
 
 

@@ -25,6 +25,7 @@ from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.rights import require_new_months
+from lcm_pipeline.warehouse.source import require_source
 
 # Runs that take from this pool wait for each other, see dagster.yaml.
 POOL = "loyalty_api"
@@ -110,6 +111,7 @@ def sync_session(_context: dg.InitResourceContext) -> Iterator[SyncSession]:
     settings.required_api_url()
     with open_warehouse(settings) as warehouse:
         migrate(warehouse)
+        require_source(warehouse, settings)
         require_new_months(warehouse)
         with closing(SyncSession(SyncEngine(settings, warehouse))) as session:
             yield session

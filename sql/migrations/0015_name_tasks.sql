@@ -91,6 +91,20 @@ comment on column sync.fetches.client_id is 'the client; null for a registration
 comment on column sync.fetches.day is 'the registration day; null for a client';
 comment on column sync.fetches.claimed_by is 'server process of the session that reads the task; the claim counts as long as that session holds its lock on the run';
 
+-- Two programmes in one warehouse cannot be told apart again.
+create table sync.source (
+    source_id smallint not null default 1 check (source_id = 1),
+    url text not null,
+    operator bigint,
+    since timestamptz not null default now(),
+    primary key (source_id)
+);
+comment on table sync.source is 'the programme that the warehouse holds: another one is refused until lcm adopt. One row, written by the first sync';
+comment on column sync.source.source_id is 'always 1';
+comment on column sync.source.url is 'address of its API, without a password';
+comment on column sync.source.operator is 'its operator id; null when none is sent';
+comment on column sync.source.since is 'since when the warehouse holds it';
+
 -- Which moments are taken by requests, over all processes that share LCM_MAX_RPS.
 create unlogged table sync.request_pace (
     pace_id smallint not null default 1 check (pace_id = 1),
@@ -106,7 +120,8 @@ drop table sync.reconciliations;
 do $$
 begin
     if exists (select from pg_roles where rolname = 'lcm_loader') then
-        grant select, insert, update, delete on sync.commands, sync.request_pace to lcm_loader;
+        grant select, insert, update, delete on sync.commands, sync.request_pace, sync.source
+        to lcm_loader;
     end if;
 end;
 $$;

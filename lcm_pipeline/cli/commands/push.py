@@ -16,7 +16,7 @@ from lcm_pipeline.cli.output import (
     print_values,
 )
 from lcm_pipeline.cli.progress_bar import ProgressBar
-from lcm_pipeline.cli.warehouse import existing_warehouse, migrated_warehouse
+from lcm_pipeline.cli.warehouse import existing_warehouse, programme_warehouse
 from lcm_pipeline.model.profiles import UpdateFile
 from lcm_pipeline.push.csv_file import UpdateFileError, read_updates
 from lcm_pipeline.push.preview import PlannedUpdate, preview_push
@@ -94,7 +94,7 @@ def _check_terminal(*, is_dry: bool) -> None:
 def _send(settings: Settings, csv: Path | None, most: int | None) -> int:
     """Send what is pending, and the rows of a file; return the exit code."""
     file = _read(csv)
-    with migrated_warehouse(settings) as warehouse, ProgressBar() as progress:
+    with programme_warehouse(settings) as warehouse, ProgressBar() as progress:
         write_back = WriteBack(settings, warehouse, progress)
         try:
             report = write_back.push(most=most, file=file)
@@ -106,7 +106,7 @@ def _send(settings: Settings, csv: Path | None, most: int | None) -> int:
 
 def _undo(settings: Settings, push_id: int, most: int | None) -> int:
     """Take a push back; return the exit code."""
-    with migrated_warehouse(settings) as warehouse, ProgressBar() as progress:
+    with programme_warehouse(settings) as warehouse, ProgressBar() as progress:
         write_back = WriteBack(settings, warehouse, progress)
         try:
             undone, report = write_back.undo(push_id, most=most)

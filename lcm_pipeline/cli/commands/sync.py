@@ -12,7 +12,7 @@ from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import print_reports
 from lcm_pipeline.cli.sync_log import LogFormat, log, sync_progress
-from lcm_pipeline.cli.warehouse import migrated_warehouse
+from lcm_pipeline.cli.warehouse import programme_warehouse
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
@@ -119,7 +119,7 @@ def _sync(
     """Sync the window, or the days that are missing; None when there are none."""
     from lcm_pipeline.orchestration.launch import ChecksFailedError, materialize_window
 
-    with migrated_warehouse(settings) as warehouse:
+    with programme_warehouse(settings) as warehouse:
         window = window or missing_window(warehouse, settings.start_date, last_ended)
         if window is None:
             return None

@@ -14,6 +14,7 @@ from lcm_pipeline.verify.repair import repair_clients
 from lcm_pipeline.verify.verify import Verification, verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.source import require_source
 
 
 def verify(
@@ -34,6 +35,7 @@ def verify(
     settings = load_settings()
     settings.required_api_url()
     with explained_identity(), existing_warehouse(settings) as warehouse:
+        require_source(warehouse, settings)
         with ProgressBar() as progress:
             found = verify_clients(settings, warehouse, None if everyone else sample, progress)
         print_verification(found)

@@ -1,0 +1,66 @@
+"""The programme that a warehouse holds: the address of its API, and its operator.
+
+Two programmes in one warehouse cannot be told apart again, so another one is refused.
+"""
+
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.queries import query
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class SourceMismatchError(UsageError):
+    """The settings name another programme than the one that the warehouse holds."""
+
+
+class Source(NamedTuple):
+    """A programme. url: without user, password, query, default port and closing slash."""
+
+    url: str
+    operator: int | None
+
+    def __str__(self) -> str:
+        return self.url if self.operator is None else f"{self.url} (operator {self.operator})"
+
+
+def source_of(settings: Settings) -> Source:
+    """The programme that the settings name; raises SettingsError without LCM_API_URL."""
+    parts = urlsplit(settings.required_api_url())
+    host = (parts.hostname or "").rstrip(".")
+    host = f"[{host}]" if ":" in host else host
+    if parts.port is not None and parts.port != _DEFAULT_PORTS.get(parts.scheme):
+        host = f"{host}:{parts.port}"
+    return Source(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", settings.operator)
+
+
+def require_source(warehouse: Warehouse, settings: Settings) -> None:
+    """Raise SourceMismatchError where another programme is held; note this one where none is."""
+    wanted = source_of(settings)
+    with warehouse.connect(autocommit=True, application_name="lcm source") as session:
+        row = session.execute(query("claim_source"), wanted._asdict()).fetchone()
+    held = Source(*row) if row else wanted
+    if held != wanted:
+        raise SourceMismatchError(
+            f"The warehouse {warehouse.place} holds the programme of {held}, and the settings name"
+            f" {wanted}. Nothing was read or written. Set LCM_API_URL and LCM_OPERATOR right, or"
+            " LCM_DATABASE_URL or LCM_HOME to the warehouse of that programme. If it is the same"
+            " programme at another address: lcm adopt"
+        )
+
+
+def held_source(warehouse: Warehouse) -> Source | None:
+    """The programme that the warehouse holds; None before its first sync."""
+    with warehouse.connect(autocommit=True, application_name="lcm source") as session:
+        row = session.execute(query("find_source")).fetchone()
+    return Source(*row) if row else None
+
+
+def adopt_source(warehouse: Warehouse, source: Source) -> None:
+    """Let the warehouse hold that programme from now on."""
+    with warehouse.connect(autocommit=True, application_name="lcm source") as session:
+        session.execute(query("replace_source"), source._asdict())

@@ -1,0 +1,39 @@
+-- sync.source: the programme that the warehouse holds
+
+-- name: claim_source
+-- purpose: note the programme that the warehouse holds, where none is noted; returns the one that is
+-- parameters: url, operator
+with claimed as (
+    insert into sync.source (url, operator)
+    values (%(url)s, %(operator)s)
+    on conflict do nothing
+    returning url, operator
+)
+
+select
+    url,
+    operator
+from claimed
+union all
+select
+    url,
+    operator
+from sync.source
+limit 1;
+
+-- name: find_source
+-- purpose: the programme that the warehouse holds; no row before the first sync
+select
+    url,
+    operator
+from sync.source;
+
+-- name: replace_source
+-- purpose: let the warehouse hold the programme of another address from now on
+-- parameters: url, operator
+insert into sync.source as source (url, operator)
+values (%(url)s, %(operator)s)
+on conflict (source_id) do update set
+    url = excluded.url,
+    operator = excluded.operator,
+    since = now();
