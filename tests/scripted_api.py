@@ -1,4 +1,4 @@
-"""The five endpoints over real HTTP, each response as a test scripts it.
+"""The endpoints over real HTTP, each response as a test scripts it.
 
 A small programme with rules: the first rule that returns a response wins, and the programme itself
 returns the rest. It runs in a thread of its own, so that engines and commands can be pointed at it.

@@ -1,4 +1,4 @@
-"""What tests of whole syncs share: all four feeds in their order, and the days they are of."""
+"""What tests of whole syncs share: all feeds in their order, and the days they are of."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""The five endpoints as declarations: paths, types, keys, totals, filters.
+"""The endpoints as declarations: paths, types, keys, totals, filters.
 
 Adding an endpoint means adding one declaration here. No call is made and no row is read in this
 module. OperationHistory has no date filter at all, and the goods of a

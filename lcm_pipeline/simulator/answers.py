@@ -1,4 +1,4 @@
-"""What the service answers to each of the five requests.
+"""What the service answers to each request.
 
 A Desk answers from a world through the quirks of the moment. A refusal is HTTP 200 with an
 ErrorCode and a Russian Message; the same code means other things at other endpoints.
@@ -11,8 +11,9 @@ from random import Random
 from lcm_pipeline.simulator import favourites
 from lcm_pipeline.simulator.bonuses import BONUS, CHEQUE
 from lcm_pipeline.simulator.catalogue import POINTS_OF_SALE, PURCHASE
-from lcm_pipeline.simulator.contract import Endpoint, Fields, Row, answer_of
+from lcm_pipeline.simulator.contract import Endpoint, answer_of
 from lcm_pipeline.simulator.customers import Customer, Entry
+from lcm_pipeline.simulator.fields import Fields, Row
 from lcm_pipeline.simulator.paging import Slice, cut
 from lcm_pipeline.simulator.periods import period_of, registered_as_asked
 from lcm_pipeline.simulator.quirks import Quirks
@@ -21,7 +22,6 @@ from lcm_pipeline.simulator.served_rows import INFORMATION, as_served
 from lcm_pipeline.simulator.world import World
 
 _POS_NAMES = {point.code: point.name for point in POINTS_OF_SALE}
-_UNKNOWN_CLIENT = {"OperationHistory": 4, "LeadsPagingInfo": 2, "ClientFavoriteDataInfo": 3}
 
 
 class RefusedError(Exception):
@@ -43,8 +43,9 @@ class Desk:
 
     def answer(self, endpoint: Endpoint, request: Request) -> Fields:
         """Answer one request, refusals included."""
+        answer = _ANSWERS.get(endpoint.name, Desk.rows)
         try:
-            fields = answer_of(endpoint, _ANSWERS[endpoint.name](self, endpoint, request))
+            fields = answer_of(endpoint, answer(self, endpoint, request))
         except RefusedError as refusal:
             return answer_of(endpoint, {"ErrorCode": refusal.code, "Message": refusal.message})
         if self.quirks.informational_message and fields["Message"] is None:
@@ -61,7 +62,7 @@ class Desk:
         elif "Phone" in request:
             found = programme.by_phone.get(request["Phone"])
         if found is None:
-            raise RefusedError(_UNKNOWN_CLIENT.get(endpoint.name, 5), "Участник не найден")
+            raise RefusedError(endpoint.unknown_client, "Участник не найден")
         return found
 
     def _page(self, entries: Sequence[Entry], request: Request) -> Slice:
@@ -95,20 +96,22 @@ class Desk:
             "Operations": page.rows,
         }
 
-    def leads(self, endpoint: Endpoint, request: Request) -> Fields:
+    def rows(self, endpoint: Endpoint, request: Request) -> Fields:
+        """A page of the shelf, of a period: what an endpoint answers that has no way of its own."""
         customer = self._customer(endpoint, request)
         within = period_of(request, self.quirks)
-        page = self._page(within.of(customer.leads.newest_first()), request)
+        shelf = customer.shelves[endpoint.shelf or ""]
+        page = self._page(within.of(shelf.newest_first()), request)
         return {
             "TotalRows": page.total,
             "TotalRowsSelect": page.selected,
-            "LeadsClients": page.rows,
+            endpoint.rows or "": page.rows,
         }
 
     def favourites(self, endpoint: Endpoint, request: Request) -> Fields:
         customer = self._customer(endpoint, request)
         within = period_of(request, self.quirks)
-        entries = within.of(customer.offers.newest_first())
+        entries = within.of(customer.shelves["offers"].newest_first())
         one = request.get("ClientFavoriteId")
         if one is not None:
             entries = [entry for entry in entries if entry.row["Id"] == one]
@@ -164,7 +167,6 @@ def _type(row: Row) -> object:
 _ANSWERS: dict[str, Callable[[Desk, Endpoint, Request], Fields]] = {
     "ClientInfoPeriod": Desk.registrations,
     "OperationHistory": Desk.operations,
-    "LeadsPagingInfo": Desk.leads,
     "ClientFavoriteDataInfo": Desk.favourites,
     "ClientUpdate": Desk.update,
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 from lcm_pipeline.simulator import control
 from lcm_pipeline.simulator.contract import ENDPOINTS, Endpoint
-from lcm_pipeline.simulator.faults import ON_CONNECTION, FaultRule, reply_instead
+from lcm_pipeline.simulator.faults import LOGIN, ON_CONNECTION, FaultRule, reply_instead
 from lcm_pipeline.simulator.replies import Reply, message_reply
 from lcm_pipeline.simulator.requests import UnreadableError, read_json, read_xml
 from lcm_pipeline.simulator.service import Call, Service
@@ -64,8 +64,8 @@ class SimulatorApp:
     async def _logged_in(self, scope: Scope, receive: Receive, body: bytes) -> Reply | None:
         if scope["method"] != "POST":
             return message_reply(405, "The resource supports POST alone.")
-        with self._service.traffic.request("ManagerLogin", None):
-            fault = self._service.faults.next("ManagerLogin", None)
+        with self._service.traffic.request(LOGIN, None):
+            fault = self._service.faults.next(LOGIN, None)
             if fault is not None and not await self._goes_on(fault, scope, receive):
                 return None
             instead = reply_instead(fault) if fault is not None else None
@@ -74,7 +74,7 @@ class SimulatorApp:
     async def _called(
         self, endpoint: Endpoint, scope: Scope, receive: Receive, body: bytes
     ) -> Reply | None:
-        """Answer a call of one of the five endpoints; None when the connection was broken."""
+        """Answer a call of an endpoint; None when the connection was broken."""
         call = _read_call(endpoint, dict(scope["headers"]), body)
         if call is None:
             return message_reply(415, "The request entity's media type is not supported.")

@@ -3,8 +3,8 @@
 A spoilt row is one more row, counted in every total. A row with an unknown field is not bad.
 """
 
-from lcm_pipeline.simulator.contract import Row
 from lcm_pipeline.simulator.customers import Entry, Shelf
+from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.programme import Programme, kopecks
 
 
@@ -13,7 +13,7 @@ def spoil_sometimes(programme: Programme, shelf: Shelf, model: Entry) -> None:
     if not programme.habits.bad_rows or not programme.happens(programme.habits.bad_rows):
         return
     row: Row = dict(model.row)
-    number = next(programme.other_ids)
+    number = next(programme.ids["others"])
     row["Id"] = row["ChequeId"] = number
     spoil = programme.chance.choice(_SPOILERS)
     spoil(row)

@@ -12,8 +12,8 @@ from lcm_pipeline.simulator.catalogue import (
     PURCHASE,
     WELCOME,
 )
-from lcm_pipeline.simulator.contract import Row, Value
 from lcm_pipeline.simulator.customers import Customer, Entry
+from lcm_pipeline.simulator.fields import Row, Value
 from lcm_pipeline.simulator.moments import DAY, UNSET, text_of
 from lcm_pipeline.simulator.programme import Programme, kopecks
 
@@ -80,7 +80,7 @@ def _lot_row(programme: Programme, moment: int, *, source: int, cheque: Row | No
     """A lot's row, without an end; many lots of purchases carry the number of their cheque."""
     origin: Row = cheque or {"Id": None, "Pos": None, "PartnerName": None, "PosName": ""}
     collides = source == PURCHASE and programme.happens(0.6)
-    number = origin["Id"] if collides else next(programme.other_ids)
+    number = origin["Id"] if collides else next(programme.ids["others"])
     added = _points_for(programme, cheque)
     return operation_row(
         Id=number,
@@ -134,7 +134,7 @@ def _expire(programme: Programme, lot: Entry, moment: int) -> None:
     lot.row["Active"] = False
     lot.row["Remain"] = kopecks(0)
     if left > 0 and programme.happens(0.5):
-        number = next(programme.other_ids)
+        number = next(programme.ids["others"])
         row = operation_row(
             Id=number,
             BonusId=number,

@@ -1,17 +1,18 @@
-"""The five endpoints as the vendor's reference pages have them: fields, types, XML names.
+"""The endpoints that are served: fields, types and XML names as the vendor's pages have them.
 
-JSON answers keep the order written here; XML sorts by name after the base members. Nothing of
-behaviour lives here.
+JSON answers keep the order written here; XML sorts by name after the base members. An endpoint also
+names the shelf of its rows, and what brings and changes them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Literal
 
-Value = int | str | Decimal | bool | None
-Row = dict[str, Value]
-Fields = dict[str, Value | list[Row]]
+from lcm_pipeline.simulator import favourites, leads, purchases
+from lcm_pipeline.simulator.customers import Customer
+from lcm_pipeline.simulator.fields import Fields, Row
+from lcm_pipeline.simulator.programme import Programme
+
 Kind = Literal["integer", "boolean", "string", "date", "reg"]
 
 _SCHEMAS = "http://schemas.datacontract.org/2004/07/LCManagerPartner"
@@ -32,7 +33,13 @@ REG_FIELDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint. `rows` is its paged collection, `totals` what counts it, `items` XML names."""
+    """One endpoint. `rows` is its paged collection, `totals` what counts it, `items` XML names.
+
+    shelf: where a customer has the rows, for an endpoint that is read client by client. table: what
+    World.truth() calls them, if not by the shelf. insert: adds a row of that moment to a client.
+    change: changes a row in place. each_day: plans what a day brings, from its midnight.
+    unknown_client: the ErrorCode for a client that does not exist.
+    """
 
     name: str
     request: str
@@ -43,6 +50,12 @@ class Endpoint:
     rows: str | None = None
     totals: tuple[str, ...] = ()
     own_model: bool = False
+    unknown_client: int = 5
+    shelf: str | None = None
+    table: str | None = None
+    insert: Callable[[Programme, Customer, int], object] | None = None
+    change: Callable[[Row], None] | None = None
+    each_day: Callable[[Programme, int], None] | None = None
 
     @property
     def request_namespace(self) -> str:
@@ -73,6 +86,10 @@ _OPERATIONS = Endpoint(
     items={"Operations": "OperationHistoryResponse.OperationHistoryOperation"},
     rows="Operations",
     totals=("Rows",),
+    unknown_client=4,
+    shelf="operations",
+    insert=purchases.insert_cheque,
+    change=purchases.toggle_active,
 )
 _REGISTRATIONS = Endpoint(
     "ClientInfoPeriod",
@@ -104,6 +121,11 @@ _LEADS = Endpoint(
     items={"LeadsClients": "ClientLeadsPagingInfoResponse.ClientLeadsPagingInfoLeadsClient"},
     rows="LeadsClients",
     totals=("TotalRows", "TotalRowsSelect"),
+    unknown_client=2,
+    shelf="leads",
+    insert=leads.receive,
+    change=leads.change_status,
+    each_day=leads.receive_some,
 )
 STATISTICS = (
     "MaxLinkGoods",
@@ -148,6 +170,12 @@ _FAVOURITES = Endpoint(
     },
     rows="ClientFavorites",
     totals=("TotalRows", "TotalRowsSelect"),
+    unknown_client=3,
+    shelf="offers",
+    table="favourite_offers",
+    insert=favourites.offer,
+    change=favourites.toggle_active,
+    each_day=favourites.offer_some,
 )
 _UPDATE = Endpoint(
     "ClientUpdate",
@@ -175,6 +203,9 @@ _UPDATE = Endpoint(
 ENDPOINTS: Mapping[str, Endpoint] = {
     endpoint.name: endpoint
     for endpoint in (_REGISTRATIONS, _OPERATIONS, _LEADS, _FAVOURITES, _UPDATE)
+}
+SHELVES: Mapping[str, Endpoint] = {
+    endpoint.shelf: endpoint for endpoint in ENDPOINTS.values() if endpoint.shelf is not None
 }
 
 

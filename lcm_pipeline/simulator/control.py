@@ -12,7 +12,7 @@ import msgspec
 from lcm_pipeline.simulator import json_format
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.hooks import Hook
-from lcm_pipeline.simulator.mutations import Action, Kind
+from lcm_pipeline.simulator.mutations import Action
 from lcm_pipeline.simulator.quirks import changed
 from lcm_pipeline.simulator.replies import Reply, message_reply
 from lcm_pipeline.simulator.service import Service
@@ -32,7 +32,7 @@ class Mutation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     action: Action
     client: int
-    kind: Kind = "operations"
+    kind: str = "operations"
 
 
 class Merge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,10 +6,11 @@ place, so an answer always shows it as it is now.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lcm_pipeline.simulator.contract import Row
+from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.people import Profile
 
 
@@ -80,13 +81,16 @@ class Customer:
     cards: list[int]
     heavy: bool = False
     registrations: list[Entry] = field(default_factory=list)
-    operations: Shelf = field(default_factory=Shelf)
-    leads: Shelf = field(default_factory=Shelf)
-    offers: Shelf = field(default_factory=Shelf)
+    shelves: defaultdict[str, Shelf] = field(default_factory=lambda: defaultdict(Shelf))
     offer_of: dict[Entry, Offer] = field(default_factory=dict)
     chosen: dict[int, Row] = field(default_factory=dict)
     lots: list[Entry] = field(default_factory=list)
     heir: Customer | None = None
+
+    @property
+    def operations(self) -> Shelf:
+        """The shelf that most of a client's life goes to."""
+        return self.shelves["operations"]
 
     def present(self) -> Customer:
         """The client that this one's purchases count for today."""

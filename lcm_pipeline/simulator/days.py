@@ -4,7 +4,8 @@ Until the moment that the world starts at, newcomers are a given number; later d
 same pace, for as long as the clock is moved.
 """
 
-from lcm_pipeline.simulator import bonuses, favourites, leads, purchases, registrations
+from lcm_pipeline.simulator import bonuses, purchases, registrations
+from lcm_pipeline.simulator.contract import ENDPOINTS
 from lcm_pipeline.simulator.moments import DAY, HOUR, MINUTE, moment_within
 from lcm_pipeline.simulator.programme import Programme
 
@@ -39,8 +40,9 @@ class Calendar:
         programme.agenda.at(day + 3 * HOUR, bonuses.give_promotions, programme, day + 3 * HOUR)
         programme.agenda.at(day + 4 * HOUR, registrations.change_some_cards, programme)
         programme.agenda.at(day + 5 * HOUR, registrations.merge_some, programme)
-        leads.receive_some(programme, day)
-        favourites.offer_some(programme, day)
+        for endpoint in ENDPOINTS.values():
+            if endpoint.each_day is not None:
+                endpoint.each_day(programme, day)
         if day + DAY > self._now:
             self._plan_newcomers(day)
             self._plan_visits(day)

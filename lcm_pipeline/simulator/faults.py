@@ -11,7 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from lcm_pipeline.simulator.contract import Endpoint, Fields
+from lcm_pipeline.simulator.contract import ENDPOINTS, Endpoint
+from lcm_pipeline.simulator.fields import Fields
 from lcm_pipeline.simulator.replies import AN_ERROR, DENIED, HTML_TYPE, Reply, message_reply
 
 FaultKind = Literal[
@@ -33,14 +34,7 @@ FaultKind = Literal[
     "message_half_rows",
     "nothing_found",
 ]
-EndpointName = Literal[
-    "ClientInfoPeriod",
-    "OperationHistory",
-    "LeadsPagingInfo",
-    "ClientFavoriteDataInfo",
-    "ClientUpdate",
-    "ManagerLogin",
-]
+LOGIN = "ManagerLogin"
 ON_CONNECTION = frozenset(("timeout", "reset", "disconnect"))
 _PAGE = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 _TIMEOUT = (
@@ -66,12 +60,16 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     every: int | None = None
     probability: float | None = None
     times: int | None = None
-    endpoint: EndpointName | None = None
+    endpoint: str | None = None
     client: int | None = None
     seconds: float = 30.0
     retry_after: str | int | None = None
     applied: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.endpoint not in (None, LOGIN, *ENDPOINTS):
+            raise ValueError(f"no such endpoint: {self.endpoint}")
 
 
 class FaultPlan:

@@ -9,8 +9,8 @@ from decimal import Decimal
 
 from lcm_pipeline.simulator.bonuses import CHEQUE
 from lcm_pipeline.simulator.catalogue import GOODS, Good
-from lcm_pipeline.simulator.contract import Row
 from lcm_pipeline.simulator.customers import Customer, Offer
+from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.moments import DAY, UNSET, moment_within, text_of
 from lcm_pipeline.simulator.programme import Programme, kopecks
 
@@ -35,7 +35,7 @@ def offer(programme: Programme, customer: Customer, moment: int) -> Offer:
     chance = programme.chance
     until = moment - moment % DAY + chance.randint(2, 7) * DAY
     row: Row = {
-        "Id": next(programme.offer_ids),
+        "Id": next(programme.ids["offers"]),
         "ProcTime": text_of(moment),
         "ConfirmDateEnd": text_of(until),
         "Confirm": False if programme.happens(0.9) else None,
@@ -43,7 +43,7 @@ def offer(programme: Programme, customer: Customer, moment: int) -> Offer:
         "ActionDateEnd": None,
         "NoActive": False,
     }
-    entry = programme.place(customer.offers, row, moment)
+    entry = programme.place(customer.shelves["offers"], row, moment)
     goods = chance.sample(GOODS, chance.randint(3, 8))
     made = Offer(entry, [_good_row(programme, good) for good in goods])
     customer.offer_of[entry] = made
@@ -57,7 +57,7 @@ def offer(programme: Programme, customer: Customer, moment: int) -> Offer:
 
 def _good_row(programme: Programme, good: Good) -> Row:
     return {
-        "Id": next(programme.good_ids),
+        "Id": next(programme.ids["goods"]),
         "ListDataId": good.list_data,
         "UrlImage": programme.perhaps(f"https://img.example.org/{good.code}.png?size=2&v=1"),
         "Name": programme.perhaps(good.name),
@@ -83,6 +83,11 @@ def confirm(programme: Programme, customer: Customer, made: Offer) -> None:
             )
             choice["CountSelect"] = int(str(choice["CountSelect"])) + 1
     programme.agenda.at(made.ends, close, made)
+
+
+def toggle_active(row: Row) -> None:
+    """Change an offer in place."""
+    row["NoActive"] = not row["NoActive"]
 
 
 def close(made: Offer) -> None:

@@ -5,19 +5,14 @@ when the hook was set), once, or on every later request too.
 """
 
 from collections import Counter
-from typing import Literal
 
 import msgspec
 
+from lcm_pipeline.simulator.contract import SHELVES
 from lcm_pipeline.simulator.mutations import Action
 from lcm_pipeline.simulator.world import World
 
-PagedEndpoint = Literal["OperationHistory", "LeadsPagingInfo", "ClientFavoriteDataInfo"]
-_KINDS = {
-    "OperationHistory": "operations",
-    "LeadsPagingInfo": "leads",
-    "ClientFavoriteDataInfo": "offers",
-}
+_KINDS = {endpoint.name: shelf for shelf, endpoint in SHELVES.items()}
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,8 +21,14 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     action: Action
     after: int = 1
     client: int | None = None
-    endpoint: PagedEndpoint = "OperationHistory"
+    endpoint: str = "OperationHistory"
     repeat: bool = False
+
+    def __post_init__(self) -> None:
+        if self.endpoint not in _KINDS:
+            raise ValueError(
+                f"no rows to change at {self.endpoint}: it is one of {', '.join(_KINDS)}"
+            )
 
 
 class HookPlan:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from lcm_pipeline.simulator import json_format
 from lcm_pipeline.simulator.configuration import SimulatorConfig
-from lcm_pipeline.simulator.contract import Value
+from lcm_pipeline.simulator.fields import Value
 from lcm_pipeline.simulator.replies import Reply
 from lcm_pipeline.simulator.requests import Request
 

@@ -8,8 +8,8 @@ from lcm_pipeline.simulator.catalogue import (
     LEAD_SUBJECTS,
     LEAD_TYPES,
 )
-from lcm_pipeline.simulator.contract import Row
 from lcm_pipeline.simulator.customers import Customer, Entry
+from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.moments import DAY, moment_within, text_of
 from lcm_pipeline.simulator.programme import Programme
 
@@ -33,7 +33,7 @@ def receive(programme: Programme, customer: Customer, moment: int) -> Entry:
     kind = chance.randrange(len(LEAD_TYPES))
     row: Row = {
         "Id": kind + 1,
-        "Leads": next(programme.lead_ids),
+        "Leads": next(programme.ids["leads"]),
         "ProcTime": text_of(moment),
         "LeadSourceName": programme.perhaps(chance.choice(LEAD_SOURCES)),
         "LeadStatusName": LEAD_STATUSES[0],
@@ -43,9 +43,15 @@ def receive(programme: Programme, customer: Customer, moment: int) -> Entry:
         "LeadMarkName": None,
         "CountNotReadMessage": programme.perhaps(0),
     }
-    entry = programme.place(customer.leads, row, moment)
+    entry = programme.place(customer.shelves["leads"], row, moment)
     _plan_next(programme, entry, 1)
     return entry
+
+
+def change_status(row: Row) -> None:
+    """Change a lead in place: one status on, from the last one to the first."""
+    step = LEAD_STATUSES.index(str(row["LeadStatusName"]))
+    row["LeadStatusName"] = LEAD_STATUSES[(step + 1) % len(LEAD_STATUSES)]
 
 
 def _plan_next(programme: Programme, lead: Entry, step: int) -> None:

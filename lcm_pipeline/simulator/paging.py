@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from lcm_pipeline.simulator.contract import Row
 from lcm_pipeline.simulator.customers import Entry
+from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.quirks import Quirks
 
 

@@ -6,8 +6,8 @@ Whether EndDate itself, its whole day or nothing of it belongs to a period is a 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lcm_pipeline.simulator.contract import Row
 from lcm_pipeline.simulator.customers import Entry
+from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.moments import DAY, date_of
 from lcm_pipeline.simulator.programme import Programme
 from lcm_pipeline.simulator.quirks import Quirks

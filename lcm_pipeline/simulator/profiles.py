@@ -7,8 +7,8 @@ with ErrorCode 0 and a Message.
 from dataclasses import asdict
 from typing import Any
 
-from lcm_pipeline.simulator.contract import Value
 from lcm_pipeline.simulator.customers import Customer
+from lcm_pipeline.simulator.fields import Value
 from lcm_pipeline.simulator.moments import text_of
 from lcm_pipeline.simulator.programme import Programme
 

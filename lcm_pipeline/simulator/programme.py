@@ -4,13 +4,14 @@ No life is decided here: the modules of events (registrations, purchases, bonuse
 favourites, days) change this state, and the answers read it.
 """
 
+from collections import defaultdict
 from decimal import Decimal
 from itertools import count
 from random import Random
 
 from lcm_pipeline.simulator.agenda import Agenda
-from lcm_pipeline.simulator.contract import Row, Value
 from lcm_pipeline.simulator.customers import Customer, Entry, Shelf
+from lcm_pipeline.simulator.fields import Row, Value
 from lcm_pipeline.simulator.people import draw_card, draw_phone
 from lcm_pipeline.simulator.quirks import Habits
 
@@ -27,11 +28,14 @@ class Programme:
         self.by_phone: dict[int, Customer] = {}
         self.by_email: dict[str, Customer] = {}
         self.registrations = Shelf()
-        self.cheque_ids = count(700_001)
-        self.other_ids = count(3_000_000_000)
-        self.lead_ids = count(41)
-        self.offer_ids = count(90_001)
-        self.good_ids = count(1)
+        # The numbers of each kind of row count from 1, or from where these begin.
+        self.ids = defaultdict(
+            lambda: count(1),
+            cheques=count(700_001),
+            others=count(3_000_000_000),
+            leads=count(41),
+            offers=count(90_001),
+        )
         self._client = 1_000_000
         self._arrivals = count(1)
 

@@ -11,8 +11,8 @@ from lcm_pipeline.simulator import bonuses
 from lcm_pipeline.simulator.bad_rows import spoil_sometimes
 from lcm_pipeline.simulator.bonuses import CHEQUE, ORDER, operation_row
 from lcm_pipeline.simulator.catalogue import POINTS_OF_SALE, PURCHASE, PointOfSale
-from lcm_pipeline.simulator.contract import Row
 from lcm_pipeline.simulator.customers import Customer, Entry
+from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.moments import DAY, MINUTE, UNSET, moment_within, text_of
 from lcm_pipeline.simulator.programme import Programme, kopecks
 
@@ -78,7 +78,7 @@ def make_purchase(programme: Programme, customer: Customer, moment: int) -> Purc
 
 def _cheque_row(programme: Programme, customer: Customer, point: PointOfSale, moment: int) -> Row:
     chance = programme.chance
-    number = next(programme.cheque_ids)
+    number = next(programme.ids["cheques"])
     amount = programme.money(90, 6000)
     spends = programme.happens(0.25)
     redeemed = (
@@ -106,7 +106,7 @@ def _cheque_row(programme: Programme, customer: Customer, point: PointOfSale, mo
 
 
 def _add_order(programme: Programme, customer: Customer, cheque: Row, moment: int) -> None:
-    number = cheque["Id"] if programme.happens(0.5) else next(programme.other_ids)
+    number = cheque["Id"] if programme.happens(0.5) else next(programme.ids["others"])
     cheque["OrderId"] = number
     ordered = moment if programme.happens(0.5) else max(moment - 30 * MINUTE, customer.registered)
     row = operation_row(
@@ -145,6 +145,29 @@ def cancel(purchase: Purchase) -> None:
             entry.shelf.remove(entry)
 
 
+def insert_cheque(programme: Programme, customer: Customer, moment: int) -> Entry:
+    """Add a cheque without points, of which nothing becomes."""
+    number = next(programme.ids["cheques"])
+    point = programme.chance.choice(POINTS_OF_SALE)
+    row = operation_row(
+        Id=number,
+        ChequeId=number,
+        Pos=point.id,
+        PosName=point.name,
+        PartnerName=point.partner_name,
+        Amount=programme.money(100, 900),
+        Refund=False,
+        Proctime=text_of(moment),
+        ComponentType=CHEQUE,
+    )
+    return programme.place(customer.operations, row, moment)
+
+
+def toggle_active(row: Row) -> None:
+    """Change an operation in place."""
+    row["Active"] = not row["Active"]
+
+
 def refund(programme: Programme, customer: Customer, purchase: Purchase, moment: int) -> None:
     """Give money back by a cheque of its own and take the points from the lots."""
     original = purchase.cheque
@@ -153,7 +176,7 @@ def refund(programme: Programme, customer: Customer, purchase: Purchase, moment:
         return
     for lot in purchase.bonuses:
         lot.row["Remain"] = kopecks(0)
-    number = next(programme.cheque_ids)
+    number = next(programme.ids["cheques"])
     negative = programme.happens(0.5)
     row = operation_row(
         **{key: original.row[key] for key in ("Pos", "PosName", "PartnerName", "OrderId")},

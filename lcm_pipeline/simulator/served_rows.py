@@ -3,7 +3,7 @@
 Rows are copied only when a quirk touches them; the world's own rows stay as they are.
 """
 
-from lcm_pipeline.simulator.contract import Fields, Row, Value
+from lcm_pipeline.simulator.fields import Fields, Row, Value
 from lcm_pipeline.simulator.moments import with_offset
 from lcm_pipeline.simulator.programme import kopecks
 from lcm_pipeline.simulator.quirks import Quirks

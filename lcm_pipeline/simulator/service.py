@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from lcm_pipeline.simulator import json_format, xml_format
 from lcm_pipeline.simulator.answers import Desk
 from lcm_pipeline.simulator.configuration import SimulatorConfig
-from lcm_pipeline.simulator.contract import Endpoint, Fields, answer_of
+from lcm_pipeline.simulator.contract import Endpoint, answer_of
 from lcm_pipeline.simulator.faults import FaultPlan, FaultRule, spoil_bytes, spoil_rows
+from lcm_pipeline.simulator.fields import Fields
 from lcm_pipeline.simulator.hooks import HookPlan
 from lcm_pipeline.simulator.identity import Identity
 from lcm_pipeline.simulator.replies import AN_ERROR, DENIED, Reply

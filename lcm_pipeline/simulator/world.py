@@ -4,15 +4,15 @@ A World may be used from the thread that serves it and from a test's own thread;
 around whatever reads or changes it.
 """
 
-from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from threading import RLock
 from typing import Any
 
 from lcm_pipeline.simulator import favourites, mutations
-from lcm_pipeline.simulator.contract import Row
-from lcm_pipeline.simulator.customers import Customer, Shelf
+from lcm_pipeline.simulator.contract import SHELVES
+from lcm_pipeline.simulator.customers import Customer
 from lcm_pipeline.simulator.days import Calendar
+from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.moments import datetime_of, day_start, ticks_of
 from lcm_pipeline.simulator.profiles import Profiles
 from lcm_pipeline.simulator.programme import Programme
@@ -60,9 +60,14 @@ class World:
             everyone = self.programme.customers.values()
             return {
                 "registrations": [dict(entry.row) for entry in self.programme.registrations],
-                "operations": _rows(everyone, lambda customer: customer.operations),
-                "leads": _rows(everyone, lambda customer: customer.leads),
-                "favourite_offers": _rows(everyone, lambda customer: customer.offers),
+                **{
+                    endpoint.table or shelf: [
+                        {"Client": customer.id, **entry.row}
+                        for customer in everyone
+                        for entry in customer.shelves[shelf]
+                    ]
+                    for shelf, endpoint in SHELVES.items()
+                },
                 "favourite_goods": [row for customer in everyone for row in _goods(customer)],
                 "favourite_groups": [
                     {"Client": customer.id, **row}
@@ -95,14 +100,6 @@ class World:
         """Every client's profile, in the vendor's spelling."""
         with self.lock:
             return self.profiles.rows()
-
-
-def _rows(everyone: Iterable[Customer], shelf_of: Callable[[Customer], Shelf]) -> list[Row]:
-    return [
-        {"Client": customer.id, **entry.row}
-        for customer in everyone
-        for entry in shelf_of(customer)
-    ]
 
 
 def _goods(customer: Customer) -> list[Row]:

@@ -4,7 +4,8 @@ Base members first in their own namespace, then everything by name; null is `i:n
 has its own ErrorCode and Message, in the namespace of models.
 """
 
-from lcm_pipeline.simulator.contract import ABSTRACTIONS, INSTANCE, Endpoint, Fields, Row, Value
+from lcm_pipeline.simulator.contract import ABSTRACTIONS, INSTANCE, Endpoint
+from lcm_pipeline.simulator.fields import Fields, Row, Value
 
 CONTENT_TYPE = "application/xml; charset=utf-8"
 _ERROR_FIELDS = ("ErrorCode", "Message")

@@ -1,5 +1,6 @@
 """The pages hold together: links lead somewhere, decisions are listed, words have one meaning."""
 
+import ast
 import re
 import tomllib
 from collections import Counter
@@ -29,6 +30,15 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         if not target.exists() or (link["heading"] and link["heading"] not in _headings(target)):
             broken.append(link[0])
     assert broken == []
+
+
+@pytest.mark.parametrize(
+    "package", [path for path in repository_files() if path.name == "__init__.py"], ids=str
+)
+def test_a_package_lists_files_that_it_has(package: Path) -> None:
+    docstring = ast.get_docstring(ast.parse((ROOT / package).read_text(encoding="utf-8"))) or ""
+    files = {path.name for path in (ROOT / package).parent.glob("*.py")}
+    assert set(re.findall(r"\b\w+\.py\b", docstring)) <= files
 
 
 def test_every_decision_is_listed_and_says_what_it_costs() -> None:

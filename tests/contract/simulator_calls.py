@@ -63,7 +63,7 @@ def control(simulator: RunningSimulator, path: str, content: Any = None) -> Any:
 def busiest(simulator: RunningSimulator, kind: str = "operations") -> int:
     """The client that has most rows of a kind."""
     everyone = simulator.world.programme.customers.values()
-    return max(everyone, key=lambda customer: len(getattr(customer, kind))).id
+    return max(everyone, key=lambda customer: len(customer.shelves[kind])).id
 
 
 def keys(rows: list[dict[str, Any]]) -> list[tuple[Any, Any]]:

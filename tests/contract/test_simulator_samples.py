@@ -37,7 +37,7 @@ def full_request(simulator: RunningSimulator, endpoint: str) -> dict[str, Any]:
     if endpoint == "ClientFavoriteDataInfo":
         for customer in simulator.world.programme.customers.values():
             if customer.chosen:
-                offer = customer.offers.newest_first()[0].row["Id"]
+                offer = customer.shelves["offers"].newest_first()[0].row["Id"]
                 return {"Client": customer.id, "ClientFavoriteId": offer}
     kind = "leads" if endpoint == "LeadsPagingInfo" else "operations"
     return {"Client": busiest(simulator, kind)}

@@ -9,17 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 
 Asked = Counter[tuple[str, str]]
 
-_FEEDS = {
-    "ClientInfoPeriod": "registrations",
-    "OperationHistory": "operations",
-    "LeadsPagingInfo": "leads",
-    "ClientFavoriteDataInfo": "favourites",
-}
+_FEEDS = {feed.endpoint.name: feed for feed in FEEDS}
 _UNFINISHED = "select feed from sync.runs where status = 'reading' group by feed"
 _COMMANDS = "select from sync.commands where status = 'running'"
 
@@ -28,7 +24,7 @@ def asked_since(simulator: RunningSimulator) -> Asked:
     """What was asked since the last look, by feed and reading."""
     recent: Iterable[dict[str, Any]] = simulator.service.traffic.recent()
     simulator.service.traffic.reset()
-    return Counter((_FEEDS[one["Endpoint"]], _reading_of(one)) for one in recent)
+    return Counter((_FEEDS[one["Endpoint"]].name, _reading_of(one)) for one in recent)
 
 
 def unfinished_feeds(warehouse: Warehouse) -> set[str]:
@@ -79,6 +75,6 @@ class RepeatCounter:
 
 
 def _reading_of(request: dict[str, Any]) -> str:
-    if "Client" in request and request["Endpoint"] != "ClientInfoPeriod":
+    if "Client" in request and not _FEEDS[request["Endpoint"]].is_by_day:
         return str(request["Client"])
     return " ".join(str(request[name]) for name in sorted(request) if "Date" in name)

@@ -21,6 +21,7 @@ from typing import Any
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
@@ -37,14 +38,12 @@ from tests.syncing import FEEDS
 START, STOP = date(2026, 3, 1), datetime(2026, 3, 8, 12)
 WINDOW = Window(START, date(2026, 3, 12))
 _ACTIONS = ("insert_top", "insert_middle", "insert_tail", "delete_random", "change", "change")
+# `clients` belongs to two feeds; `cards` are published beside the registrations.
 _TABLES = {
-    "registrations": ["registrations", "cards"],
-    "operations": ["operations"],
-    "leads": ["leads"],
-    "favourites": [
-        "favourite_offers", "favourite_goods", "favourite_groups", "favourite_stats",
-    ],
-}  # fmt: skip
+    name: [table.name for table in feed_named(name).tables if table.name != "clients"]
+    + ["cards"] * feed_named(name).is_by_day
+    for name in FEEDS
+}
 _MEMORY = Path("/dev/shm")
 _numbers = itertools.count(1)
 

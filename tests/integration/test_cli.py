@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -134,7 +135,7 @@ def test_a_sync_is_exact_and_complete_and_status_says_so(
     status = run(tmp_path, "status", **variables)
     assert status.returncode == 0
     table = status.stdout.split("\n\n")[1]
-    assert sum(line.split()[1:2] == ["2026-03-30"] for line in table.splitlines()) == 4
+    assert sum(line.split()[1:2] == ["2026-03-30"] for line in table.splitlines()) == len(FEEDS)
     verified = run(tmp_path, "verify", "--all", **variables)
     assert verified.returncode == 0
     assert "0 differ" in verified.stdout

@@ -38,12 +38,6 @@ EVENTFUL = (
 )
 DATED = {table.name: table for table in TABLES if table.day}
 VERSIONED = [DATED[name] for name in ("operations", "leads", "favourite_offers")]
-ENDPOINTS = {
-    "registrations": "ClientInfoPeriod",
-    "operations": "OperationHistory",
-    "leads": "LeadsPagingInfo",
-    "favourites": "ClientFavoriteDataInfo",
-}
 Versions = dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]]
 
 
@@ -131,14 +125,14 @@ def test_the_fuse_stops_a_publish_when_the_source_answers_with_nothing(
     settings = make_settings(opened, warehouse, start_date=OPENING)
     sync_everything(settings, warehouse, window)
     before = snapshot(warehouse)
-    _set_faults(opened, FaultRule(kind="nothing_found", endpoint=ENDPOINTS[feed]))
+    _set_faults(opened, FaultRule(kind="nothing_found", endpoint=feed_named(feed).endpoint.name))
     with pytest.raises(SyncError, match="LCM_DELETE_FUSE"):
         _sync(feed, settings, warehouse, window)
     assert snapshot(warehouse) == before
     _set_faults(opened)
     assert _sync(feed, settings, warehouse, window).is_complete
     assert snapshot(warehouse) == before
-    _set_faults(opened, FaultRule(kind="nothing_found", endpoint=ENDPOINTS[feed]))
+    _set_faults(opened, FaultRule(kind="nothing_found", endpoint=feed_named(feed).endpoint.name))
     believing = make_settings(opened, warehouse, start_date=OPENING, delete_fuse=1)
     assert _sync(feed, believing, warehouse, window).rows_deleted > 0
     _set_faults(opened)

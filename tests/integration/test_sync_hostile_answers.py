@@ -18,7 +18,14 @@ import pytest
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import TooLargeError
 from lcm_pipeline.api.retries import RetryPolicy
-from lcm_pipeline.feeds import FAVOURITES, LEADS, OPERATIONS, REGISTRATIONS, feed_named
+from lcm_pipeline.feeds import (
+    CLIENT_FEEDS,
+    FAVOURITES,
+    LEADS,
+    OPERATIONS,
+    REGISTRATIONS,
+    feed_named,
+)
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.reading import scan
 from lcm_pipeline.settings import load_settings
@@ -46,12 +53,8 @@ DAYS = Window(date(2026, 3, 1), date(2026, 3, 3))
 CLIENTS = range(1001, 1013)
 ODD = 1002
 PHONE = "+79161234567"
-ENDPOINTS = {
-    "operations": "OperationHistory",
-    "leads": "LeadsPagingInfo",
-    "favourites": "ClientFavoriteDataInfo",
-}
-TABLES = {"operations": "operations", "leads": "leads", "favourites": "favourite_offers"}
+ENDPOINTS = {feed.name: feed.endpoint.name for feed in CLIENT_FEEDS}
+TABLES = {feed.name: feed.main_table.name for feed in CLIENT_FEEDS}
 QUICK = RetryPolicy(first_wait=0.001, longest_wait=0.002)
 TIMED_OUT = Reply({"Clients": None, "ErrorCode": 10, "Message": "Timeout expired."})
 

@@ -187,7 +187,7 @@ def test_the_last_tick_of_a_day_belongs_to_that_day(scene: Scene) -> None:
         programme.place(customer.operations, row, ticks)
         late = {**customer.registrations[0].row, "Card": 5, "RegDate": moment}
         lead = {**next(iter(_rows_of(programme, "leads"))), "Leads": 10**9, "ProcTime": moment}
-        programme.place(customer.leads, lead, ticks)
+        programme.place(customer.shelves["leads"], lead, ticks)
         day = customer.registrations[0].moment
         beginning = day - day % (24 * 3600 * 10**7)
         last = beginning + (date(2026, 3, 31) - date(2026, 3, 1)).days * 24 * 3600 * 10**7 - 1

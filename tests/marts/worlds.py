@@ -75,7 +75,7 @@ def empty_world(start: date, now: datetime) -> Iterator[RunningSimulator]:
 def sync(
     simulator: RunningSimulator, warehouse: Warehouse, home: Path, first: date, last: date
 ) -> None:
-    """Sync all four feeds; everything has to come in."""
+    """Sync all feeds; everything has to come in."""
     settings = load_settings(
         home=home, api_url=simulator.url, database_url=warehouse.url, delete_fuse=1
     )
@@ -149,7 +149,7 @@ class Author:
             "LeadStatusName": "Новое", "LeadTypeName": "Жалоба", "FormName": "Обратная связь",
             "Subject": "Возврат", "LeadMarkName": None, "CountNotReadMessage": 0, **fields,
         }  # fmt: skip
-        return self._programme.place(customer.leads, row, _ticks(moment))
+        return self._programme.place(customer.shelves["leads"], row, _ticks(moment))
 
     def offer(
         self, customer: Customer, number: int, moment: str, goods: list[int], **fields: Any
@@ -159,7 +159,7 @@ class Author:
             "Id": number, "ProcTime": moment, "ConfirmDateEnd": None, "Confirm": False,
             "ProcTimeConfirm": None, "ActionDateEnd": None, "NoActive": False, **fields,
         }  # fmt: skip
-        entry = self._programme.place(customer.offers, row, _ticks(moment))
+        entry = self._programme.place(customer.shelves["offers"], row, _ticks(moment))
         listed = [
             {"Id": 10 * number + place, "ListDataId": good, "UrlImage": None,
              "Name": f"good {good}", "Code": f"G{good}", "NoActive": False}

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
 from lcm_pipeline.orchestration.launch import ChecksFailedError, RunFailedError, materialize_window
 from lcm_pipeline.orchestration.local_runs import fail_dead_runs, local_run_id
@@ -59,9 +60,7 @@ def test_a_range_is_one_run_and_marks_each_of_its_days(
     settings: Settings, warehouse: Warehouse, capfd: pytest.CaptureFixture[str]
 ) -> None:
     reports = materialize_window(settings, warehouse, WEEK, Silence())
-    assert [report.feed for report in reports] == [
-        "registrations", "operations", "leads", "favourites"
-    ]  # fmt: skip
+    assert [report.feed for report in reports] == [feed.name for feed in FEEDS]
     assert all(report.window == WEEK and report.is_complete for report in reports)
     with dagster_instance(settings) as instance:
         [run] = instance.get_runs()
@@ -116,7 +115,7 @@ def test_the_checks_are_answered_and_a_lost_row_fails_them(
         )
     with pytest.raises(ChecksFailedError, match="leads: totals differ for 1") as failed:
         materialize_window(settings, warehouse, WEEK, Silence())
-    assert len(failed.value.reports) == 4
+    assert len(failed.value.reports) == len(FEEDS)
 
 
 def test_a_service_that_refuses_raises_the_engines_own_error(
@@ -142,7 +141,7 @@ def test_a_feed_that_fails_does_not_keep_the_others_from_being_read(
     with dagster_instance(scripted.settings) as instance:
         with pytest.raises(SyncError, match="the fuse"):
             scripted.run(instance, WEEK, script)
-        assert done == ["registrations", "leads", "favourites"]
+        assert done == [feed.name for feed in FEEDS if feed.name != "operations"]
         assert instance.get_runs()[0].status == dg.DagsterRunStatus.FAILURE
         assert not materialized(instance, "operations")
         assert len(materialized(instance, "leads")) == 7
