@@ -1,6 +1,7 @@
 """Brings the schema up to date: plain SQL files, each in one transaction, forward only; then marts.
 
-The registry of feeds (`lcm_pipeline.feeds`) goes to `sync.feeds`, before the marts that join them.
+The registry of feeds (`lcm_pipeline.feeds`) goes to `sync.feeds`, and the views that have a branch
+for each feed are made from it, before the marts that join them.
 
 A file that was applied and has changed since is an error, never applied again. Processes that
 migrate at once wait for each other.
@@ -9,8 +10,10 @@ migrate at once wait for each other.
 import logging
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.feeds import FEEDS
@@ -58,7 +61,8 @@ def migrate(warehouse: Warehouse) -> list[str]:
             if path.name not in known:
                 _apply(session, path)
                 applied.append(path.name)
-        _write_feeds(session)
+        if applied or not _has_feeds(session):
+            _write_feeds(session)
         applied += _bring_marts(session)
         rights.grant_rights(session)
         return applied
@@ -151,31 +155,30 @@ def _apply(session: psycopg.Connection, path: Path) -> None:
         raise MigrationError(f"{path.name} failed: {str(error).strip()}") from error
 
 
-def _feeds() -> list[tuple[str, int, str, bool, bool]]:
+def _feeds() -> list[dict[str, Any]]:
     return [
-        (feed.name, position, feed.main_table.name, feed.is_by_day, feed.has_marts)
+        {
+            "feed": feed.name,
+            "position": position,
+            "main_table": feed.main_table.name,
+            "is_by_day": feed.is_by_day,
+            "has_marts": feed.has_marts,
+        }
         for position, feed in enumerate(FEEDS, start=1)
     ]
 
 
 def _has_feeds(session: psycopg.Connection) -> bool:
-    """Whether sync.feeds holds the facts of this version."""
-    rows = session.execute(
-        "select feed, position, main_table, is_by_day, has_marts from sync.feeds order by position"
-    )
-    return rows.fetchall() == _feeds()
+    """Whether sync.feeds holds the facts of this version, and its views are made."""
+    with session.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query("stored_feeds")).fetchall() == _feeds()
 
 
 def _write_feeds(session: psycopg.Connection) -> None:
-    if _has_feeds(session):
-        return
     with session.transaction():
-        session.execute("delete from sync.feeds")
-        session.cursor().executemany(
-            "insert into sync.feeds (feed, position, main_table, is_by_day, has_marts)"
-            " values (%s, %s, %s, %s, %s)",
-            _feeds(),
-        )
+        session.execute(query("clear_feeds"))
+        session.cursor().executemany(query("add_feed"), _feeds())
+        session.execute(query("make_feed_views"))
 
 
 def _bring_marts(session: psycopg.Connection) -> list[str]:

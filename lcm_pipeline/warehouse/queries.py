@@ -31,7 +31,7 @@ def queries() -> dict[str, str]:
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             if name in found:
                 raise ValueError(f"two statements are named {name}; one is in {path}")
-            found[name] = text.strip()
+            found[name] = text.strip().removesuffix(";")
     return found
 
 

@@ -9,31 +9,16 @@
 --   incomplete. complete_through is the last day that is complete with all days before it.
 create materialized view mart.data_completeness as
 with loaded as (
-    select 'registrations' as main_table, registration_date as day, count(*) as rows
-    from core.registrations
+    select feed, day, count(*) as rows
+    from sync.feed_rows
     where deleted_at is null
-    group by registration_date
-    union all
-    select 'operations' as main_table, operation_date as day, count(*) as rows
-    from core.operations
-    where deleted_at is null
-    group by operation_date
-    union all
-    select 'leads' as main_table, lead_date as day, count(*) as rows
-    from core.leads
-    where deleted_at is null
-    group by lead_date
-    union all
-    select 'favourite_offers' as main_table, offer_date as day, count(*) as rows
-    from core.favourite_offers
-    where deleted_at is null
-    group by offer_date
+    group by feed, day
 ),
 
 loaded_totals as (
-    select main_table, sum(rows) as rows
+    select feed, sum(rows) as rows
     from loaded
-    group by main_table
+    group by feed
 ),
 
 source_totals as (
@@ -88,8 +73,8 @@ left join mart.readings
     on
         readings.feed = completeness.feed
         and completeness.day between readings.first_day and readings.last_day
-left join loaded on loaded.main_table = feeds.main_table and loaded.day = completeness.day
-left join loaded_totals on loaded_totals.main_table = feeds.main_table
+left join loaded on loaded.feed = feeds.feed and loaded.day = completeness.day
+left join loaded_totals on loaded_totals.feed = feeds.feed
 left join source_totals on source_totals.feed = feeds.feed
 left join held on held.feed = feeds.feed and held.table_name = feeds.main_table
 left join restated on restated.table_name = feeds.main_table and restated.day = completeness.day
@@ -99,7 +84,7 @@ create unique index on mart.data_completeness (day, table_name);
 
 comment on materialized view mart.data_completeness is 'how complete the rows of a day are: to be shown beside every number. Grain: day, table';
 comment on column mart.data_completeness.day is 'business day';
-comment on column mart.data_completeness.table_name is 'main table of the feed: registrations, operations, leads or favourite_offers';
+comment on column mart.data_completeness.table_name is 'main table of the feed, such as operations';
 comment on column mart.data_completeness.loaded_rows is 'live rows of the day';
 comment on column mart.data_completeness.clients is 'clients registered by the end of the day, and registration days that were never read; for registrations 1, the day itself';
 comment on column mart.data_completeness.pending_clients is 'of them, without a proven reading that tells of the day, as the last one failed or none was made';

@@ -63,7 +63,7 @@ where
     and not exists (select from published where published.feed = feeds.feed);
 
 comment on view mart.readings is 'the published runs that carried a feed on to later days: which reading tells of which past days. Grain: feed, run';
-comment on column mart.readings.feed is 'registrations, operations, leads or favourites';
+comment on column mart.readings.feed is 'the feed';
 comment on column mart.readings.first_day is 'first business day that no earlier reading told of';
 comment on column mart.readings.last_day is 'last business day of the run; it had ended before the reading began';
 comment on column mart.readings.started_at is 'when the run began to read';

@@ -3,8 +3,9 @@
 -- formula: a day was first published by its reading (mart.readings). late: rows that came after it.
 --   mutated: rows that it had and that are different now (a lot's remain as well). vanished: rows that
 --   it had and the source has no longer; a row that moved to another client or day is vanished there
---   and late here. Amounts: money of cheques, refunds negative; points: added by lots. Registrations
---   keep no history, so their mutated rows are told by the time of the change, without an amount.
+--   and late here. Operations are compared with their history: amounts are money of cheques, refunds
+--   negative; points are added by lots. Rows of the other feeds have no amount, and the time of the
+--   change says enough.
 create materialized view mart.restatements as
 with days as (
     select
@@ -99,8 +100,8 @@ changes as (
     where present.first_seen_at > days.known_at and present.deleted_at is null
     union all
     select
-        'leads' as table_name,
-        present.lead_date as day,
+        feeds.main_table as table_name,
+        present.day,
         case
             when present.first_seen_at > days.known_at then 'late'
             when present.deleted_at is not null then 'vanished'
@@ -109,44 +110,12 @@ changes as (
         present.synced_at as changed_at,
         0 as amount,
         0 as points
-    from core.leads as present
-    inner join days on days.feed = 'leads' and days.day = present.lead_date
+    from sync.feed_rows as present
+    inner join sync.feeds on feeds.feed = present.feed and feeds.has_marts
+    inner join days on days.feed = present.feed and days.day = present.day
     where
-        present.synced_at > days.known_at
-        and (present.first_seen_at <= days.known_at or present.deleted_at is null)
-    union all
-    select
-        'favourite_offers' as table_name,
-        present.offer_date as day,
-        case
-            when present.first_seen_at > days.known_at then 'late'
-            when present.deleted_at is not null then 'vanished'
-            else 'mutated'
-        end as reason,
-        present.synced_at as changed_at,
-        0 as amount,
-        0 as points
-    from core.favourite_offers as present
-    inner join days on days.feed = 'favourites' and days.day = present.offer_date
-    where
-        present.synced_at > days.known_at
-        and (present.first_seen_at <= days.known_at or present.deleted_at is null)
-    union all
-    select
-        'registrations' as table_name,
-        present.registration_date as day,
-        case
-            when present.first_seen_at > days.known_at then 'late'
-            when present.deleted_at is not null then 'vanished'
-            else 'mutated'
-        end as reason,
-        present.synced_at as changed_at,
-        0 as amount,
-        0 as points
-    from core.registrations as present
-    inner join days on days.feed = 'registrations' and days.day = present.registration_date
-    where
-        present.synced_at > days.known_at
+        present.feed <> 'operations'
+        and present.synced_at > days.known_at
         and (present.first_seen_at <= days.known_at or present.deleted_at is null)
 )
 
@@ -166,7 +135,7 @@ create unique index on mart.restatements (day, table_name, reason);
 
 comment on materialized view mart.restatements is 'past days that changed since they were first published. Grain: day, table, reason';
 comment on column mart.restatements.day is 'business day';
-comment on column mart.restatements.table_name is 'operations, leads, favourite_offers or registrations';
+comment on column mart.restatements.table_name is 'main table of the feed, such as operations';
 comment on column mart.restatements.reason is 'late, mutated or vanished';
 comment on column mart.restatements.rows is 'rows that changed';
 comment on column mart.restatements.amount_change is 'by how much the money of cheques changed';

@@ -19,6 +19,7 @@ from lcm_pipeline.reporting.pages import TABLE_NAMES
 from lcm_pipeline.simulator.contract import ENDPOINTS as SIMULATED
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.status import read_overview
 from tests import oracle
@@ -68,6 +69,12 @@ def test_the_report_has_a_label_for_it(feed: Feed) -> None:
 @every_feed
 def test_its_details_are_an_endpoint_of_its_own(feed: Feed) -> None:
     assert feed.details is None or feed.details.name == feed.endpoint.name
+
+
+def test_no_mart_repeats_a_branch_for_each_feed() -> None:
+    """The view sync.feed_rows has the rows of them all."""
+    for mart in marts():
+        assert not {feed.main_table.name for feed in FEEDS} <= set(mart.tables), mart.name
 
 
 def test_a_sync_of_every_feed_shows_everywhere(

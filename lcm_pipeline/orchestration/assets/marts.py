@@ -23,6 +23,8 @@ _FACTS = {
     for asset in feed.assets
     for table in (asset, feed.table_of(asset))
 }
+# The view of the rows of all feeds.
+_ALL_FEEDS = "feed_rows"
 _FEED_OF = {asset: feed for feed in FEEDS for asset in feed.assets}
 # Which days are told, by the runs: they read the facts for a warehouse without a run alone.
 _OF_RUNS = {"readings", "as_of"}
@@ -32,10 +34,16 @@ def _marts() -> dict[str, Mart]:
     return {mart.name: mart for mart in marts() if mart.name not in _OF_RUNS}
 
 
+def _facts(mart: Mart) -> set[str]:
+    """The assets that fill what a mart reads."""
+    if _ALL_FEEDS in mart.tables:
+        return {feed.checked_asset for feed in FEEDS if feed.has_marts}
+    return {_FACTS[table] for table in mart.tables if table in _FACTS}
+
+
 def _feeds_below(mart: Mart, known: dict[str, Mart]) -> frozenset[str]:
     """The feeds that a mart is built on, through other marts too."""
-    own = {_FACTS[table] for table in mart.tables if table in _FACTS}
-    feeds = {_FEED_OF[fact].step for fact in own}
+    feeds = {_FEED_OF[fact].step for fact in _facts(mart)}
     below = (_feeds_below(known[name], known) for name in mart.reads if name in known)
     return frozenset(feeds).union(*below)
 
@@ -45,7 +53,7 @@ def _key(name: str) -> dg.AssetKey:
 
 
 def _spec(mart: Mart, known: dict[str, Mart]) -> dg.AssetSpec:
-    facts = [dg.AssetKey(_FACTS[table]) for table in mart.tables if table in _FACTS]
+    facts = map(dg.AssetKey, _facts(mart))
     return dg.AssetSpec(
         _key(mart.name),
         deps=sorted({*facts, *(_key(name) for name in mart.reads if name in known)}),

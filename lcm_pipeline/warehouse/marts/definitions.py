@@ -21,14 +21,17 @@ Kind = Literal["view", "materialized view", "table"]
 Incremental = Literal["client", "day", "month"]
 
 _READS = re.compile(r"\b(?:from|join)\s+mart\.(\w+)|from mart\.(\w+),", re.IGNORECASE)
-_TABLES = re.compile(r"\b(?:from|join)\s+(?:core|history)\.(\w+)", re.IGNORECASE)
+_TABLES = re.compile(r"\b(?:from|join)\s+(?:core|history|sync)\.(\w+)", re.IGNORECASE)
 _HEADER = re.compile(r"-- (question|grain|formula): ((?:.|\n--  )+)")
 _MAKES = re.compile(r"^create (?:or replace )?(view|materialized view|table) mart\.(\w+)", re.M)
 
 
 @dataclass(frozen=True)
 class Mart:
-    """One file of sql/marts. reads: the marts, and tables: those of core, that it is built on."""
+    """One file of sql/marts.
+
+    It is built on the marts that it reads, and on tables and views of core, history and sync.
+    """
 
     name: str
     text: str
