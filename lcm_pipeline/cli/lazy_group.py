@@ -1,12 +1,17 @@
 """Loads the one command that is called: help and the other commands do not wait for its libraries.
 
-`lcm sync` imports Dagster, which takes more than a second; `lcm --help` imports no command at all.
+`lcm sync` imports Dagster, which takes more than a second; `lcm --help` imports no command at all,
+and `lcm sync --help` or a wrong day need no Dagster either.
 """
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
+from importlib.util import LazyLoader, find_spec, module_from_spec
+from types import ModuleType
 from typing import Any
 
 import typer
@@ -41,6 +46,28 @@ def load_command(name: str) -> Any:
     )
     alone.command()(getattr(module, name))
     return get_command(alone)
+
+
+def lazy_import(name: str) -> Any:
+    """A module that is imported when something in it is first used; for what takes long."""
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    spec.loader = LazyLoader(_LargeModuleLoader(name, spec.origin))
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    parent, _, child = name.rpartition(".")
+    setattr(sys.modules[parent], child, module)
+    return module
+
+
+class _LargeModuleLoader(SourceFileLoader):
+    def exec_module(self, module: ModuleType) -> None:
+        with large_imports():
+            super().exec_module(module)
 
 
 @contextmanager

@@ -5,7 +5,5 @@ No SQL, no HTTP and no rule of the sync lives here: assets call `sync` and say w
 
 import warnings
 
-from dagster import BetaWarning
-
 # Dagster calls the one-run backfill a beta since 2023; a terminal is no place to say so.
-warnings.filterwarnings("ignore", message=r"Parameter `backfill_policy`", category=BetaWarning)
+warnings.filterwarnings("ignore", message=r"Parameter `backfill_policy`")

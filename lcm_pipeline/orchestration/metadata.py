@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import dagster as dg
+from tabulate import tabulate
 
 from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.texts import shown, shown_names
@@ -23,8 +24,9 @@ def described(
 ) -> dict[str, dg.MetadataValue[Any]]:
     """The metadata of an asset of a feed: what was done, and a few rows of the window's days."""
     feed = feed_named(report.feed)
-    rows = session.preview(feed.table_of(asset), report.window).map(_as_cell)
-    preview = rows.to_markdown(index=False) if len(rows) else "No rows on these days."
+    columns, rows = session.preview(feed.table_of(asset), report.window)
+    cells = [[_as_cell(value) for value in row] for row in rows]
+    preview = tabulate(cells, columns, tablefmt="pipe") if rows else "No rows on these days."
     return {**_counts(report, feed.unit), "preview": dg.MetadataValue.md(preview)}
 
 

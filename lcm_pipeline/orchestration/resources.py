@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import dagster as dg
-import pandas as pd
 
 from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.windows import Window
@@ -20,10 +19,10 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.concurrency import ConcurrentSync
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.report import SyncReport
-from lcm_pipeline.verify.reconcile import preview
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.migrations import migrate
+from lcm_pipeline.warehouse.preview import Preview, preview
 from lcm_pipeline.warehouse.rights import require_new_months
 from lcm_pipeline.warehouse.source import require_source
 
@@ -90,7 +89,7 @@ class SyncSession:
         self._begun.append(together)
         return together
 
-    def preview(self, table: str, window: Window) -> pd.DataFrame:
+    def preview(self, table: str, window: Window) -> Preview:
         """A few rows of a core table, without personal data."""
         return preview(self.warehouse, table, window)
 

@@ -6,21 +6,12 @@ Totals: what a proven reading found = live rows + open quarantine, client by cli
 
 from typing import NamedTuple
 
-import pandas as pd
-import sqlalchemy as sa
-
 from lcm_pipeline.feeds import feed_named
-from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query
 
 MOST_LISTED = 20
-
-# Never shown where people look at samples.
-_PERSONAL = frozenset(
-    {"phone", "card_number", "out_number", "cheque_number", "coupon_number", "subject", "extra"}
-)
 
 
 class TotalDifference(NamedTuple):
@@ -98,19 +89,3 @@ def completeness(warehouse: Warehouse, feed_name: str, window: Window) -> Comple
     with warehouse.connect() as session:
         row = session.execute(query("completeness"), values).fetchone()
     return Completeness(*row) if row else Completeness(0, 0)
-
-
-def preview(warehouse: Warehouse, table_name: str, window: Window, rows: int = 5) -> pd.DataFrame:
-    """A few rows of a table for the window's days, newest first, without personal data."""
-    table = next(table for table in CORE_TABLES if table.name == table_name)
-    columns = [
-        column
-        for column in table.table.columns
-        if column.name not in _PERSONAL and not column.info.get("landing_only")
-    ]
-    statement = sa.select(*columns).limit(rows)
-    if table.date_column is not None:
-        day = table.table.c[table.date_column]
-        statement = statement.where(day.between(window.first, window.last)).order_by(day.desc())
-    with warehouse.engine().connect() as connection:
-        return pd.read_sql(statement, connection)

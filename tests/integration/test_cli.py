@@ -146,7 +146,7 @@ def test_a_sync_is_exact_and_complete_and_status_says_so(
 def test_status_waits_for_no_large_library(tmp_path: Path, warehouse: Warehouse) -> None:
     probe = (
         "import atexit, sys; sys.argv = ['lcm', 'status'];"
-        "large = ('dagster', 'pandas', 'numpy', 'aiohttp', 'httpx', 'lxml');"
+        "large = ('dagster', 'pandas', 'numpy', 'sqlalchemy', 'aiohttp', 'httpx', 'lxml');"
         "atexit.register(lambda: print([name for name in large if name in sys.modules]));"
         "from lcm_pipeline.cli import main; main()"
     )

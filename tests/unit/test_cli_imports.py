@@ -13,7 +13,7 @@ import pytest
 
 from lcm_pipeline.cli import commands
 from lcm_pipeline.cli.commands import HELP_LINES
-from lcm_pipeline.cli.lazy_group import large_imports, load_command
+from lcm_pipeline.cli.lazy_group import large_imports, lazy_import, load_command
 
 _LARGE = ("dagster", "pandas", "sqlalchemy", "psycopg", "httpx", "lxml")
 _PROBE = """
@@ -69,6 +69,31 @@ def test_a_command_imports_itself_and_no_other() -> None:
     modules = _imported("status", "--help")
     called = [name for name in modules if name.startswith("lcm_pipeline.cli.commands.")]
     assert called == ["lcm_pipeline.cli.commands.status"]
+
+
+@pytest.mark.parametrize(
+    ("words", "spared"),
+    [
+        (("sync", "--help"), ("dagster", "pandas")),
+        (("sync", "--date", "tomorrow"), ("dagster", "pandas")),
+        (("push", "--help"), ("dagster", "aiohttp", "httpx", "pandas")),
+    ],
+)
+def test_help_and_a_wrong_option_wait_for_no_library_that_the_work_needs(
+    words: tuple[str, ...], spared: tuple[str, ...]
+) -> None:
+    assert not _imported(*words) & {*spared}
+
+
+def test_a_sync_needs_no_pandas() -> None:
+    code = "import sys, lcm_pipeline.orchestration.launch; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pandas" not in done.stdout.split()
+
+
+def test_a_module_that_is_missing_fails_where_it_is_named() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"lcm_pipeline\.no_such_module"):
+        lazy_import("lcm_pipeline.no_such_module")
 
 
 def test_the_version_is_that_of_the_package() -> None:

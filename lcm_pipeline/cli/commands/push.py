@@ -2,11 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lcm_pipeline.cli.failures import DONE, INCOMPLETE
+from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.output import (
     console,
     print_preview,
@@ -20,11 +21,15 @@ from lcm_pipeline.cli.warehouse import existing_warehouse, programme_warehouse
 from lcm_pipeline.model.profiles import UpdateFile
 from lcm_pipeline.push.csv_file import UpdateFileError, read_updates
 from lcm_pipeline.push.preview import PlannedUpdate, preview_push
-from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.outbox.pushes import PushReport, reasons_of
 from lcm_pipeline.warehouse.outbox.waiting import stuck_updates
+
+if TYPE_CHECKING:
+    from lcm_pipeline.push import push as write_back
+else:
+    write_back = lazy_import("lcm_pipeline.push.push")
 
 _MOST_LISTED = 10
 
@@ -95,10 +100,10 @@ def _send(settings: Settings, csv: Path | None, most: int | None) -> int:
     """Send what is pending, and the rows of a file; return the exit code."""
     file = _read(csv)
     with programme_warehouse(settings) as warehouse, ProgressBar() as progress:
-        write_back = WriteBack(settings, warehouse, progress)
+        pushing = write_back.WriteBack(settings, warehouse, progress)
         try:
-            report = write_back.push(most=most, file=file)
-        except PushStoppedError as stopped:
+            report = pushing.push(most=most, file=file)
+        except write_back.PushStoppedError as stopped:
             _print(warehouse, stopped.report, file=file)
             raise
         return _print(warehouse, report, is_limited=most is not None, file=file)
@@ -107,10 +112,10 @@ def _send(settings: Settings, csv: Path | None, most: int | None) -> int:
 def _undo(settings: Settings, push_id: int, most: int | None) -> int:
     """Take a push back; return the exit code."""
     with programme_warehouse(settings) as warehouse, ProgressBar() as progress:
-        write_back = WriteBack(settings, warehouse, progress)
+        pushing = write_back.WriteBack(settings, warehouse, progress)
         try:
-            undone, report = write_back.undo(push_id, most=most)
-        except PushStoppedError as stopped:
+            undone, report = pushing.undo(push_id, most=most)
+        except write_back.PushStoppedError as stopped:
             _print(warehouse, stopped.report)
             raise
         print_undo(undone)
@@ -133,7 +138,7 @@ def _preview(settings: Settings, csv: Path | None, most: int | None, *, shows_va
 def _preview_undo(settings: Settings, push_id: int, *, shows_values: bool) -> int:
     """Say what an undo would do; return the exit code."""
     with existing_warehouse(settings) as warehouse:
-        undone = WriteBack(settings, warehouse).preview_undo(push_id)
+        undone = write_back.WriteBack(settings, warehouse).preview_undo(push_id)
     print_undo(undone)
     if shows_values:
         listed = [

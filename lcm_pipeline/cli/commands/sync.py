@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity
 from lcm_pipeline.cli.json_output import print_json
+from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import print_reports
 from lcm_pipeline.cli.sync_log import LogFormat, log, sync_progress
@@ -21,6 +22,11 @@ from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.rights import require_new_months
 from lcm_pipeline.warehouse.status import missing_window
+
+if TYPE_CHECKING:
+    from lcm_pipeline.orchestration import launch
+else:
+    launch = lazy_import("lcm_pipeline.orchestration.launch")
 
 _FEED_NAMES = [feed.name for feed in FEEDS]
 
@@ -117,8 +123,6 @@ def _sync(
     last_ended: date,
 ) -> _Outcome | None:
     """Sync the window, or the days that are missing; None when there are none."""
-    from lcm_pipeline.orchestration.launch import ChecksFailedError, materialize_window
-
     with programme_warehouse(settings) as warehouse:
         window = window or missing_window(warehouse, settings.start_date, last_ended)
         if window is None:
@@ -127,9 +131,9 @@ def _sync(
         require_new_months(warehouse)
         try:
             return _Outcome(
-                window, materialize_window(settings, warehouse, window, progress, feeds)
+                window, launch.materialize_window(settings, warehouse, window, progress, feeds)
             )
-        except ChecksFailedError as failed:
+        except launch.ChecksFailedError as failed:
             return _Outcome(window, failed.reports, failed)
 
 

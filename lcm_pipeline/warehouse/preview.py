@@ -1,0 +1,38 @@
+"""A few rows of a table for people to look at, without personal data."""
+
+from typing import Any, NamedTuple
+
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.model.tables import CORE_TABLES
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.warehouse.connection import Warehouse
+
+# Never shown where people look at samples.
+_PERSONAL = frozenset(
+    {"phone", "card_number", "out_number", "cheque_number", "coupon_number", "subject", "extra"}
+)
+
+
+class Preview(NamedTuple):
+    """Rows of a table, and the names of their columns."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+def preview(warehouse: Warehouse, table_name: str, window: Window, most: int = 5) -> Preview:
+    """A few rows of a table of core for the window's days, newest first."""
+    table = next(table for table in CORE_TABLES if table.name == table_name)
+    columns = [name for name in table.columns if name not in _PERSONAL]
+    statement = SQL("select {} from {}").format(
+        SQL(", ").join(map(Identifier, columns)), Identifier("core", table.name)
+    )
+    if table.date_column is not None:
+        statement += SQL(" where {day} between %(first)s and %(last)s order by {day} desc").format(
+            day=Identifier(table.date_column)
+        )
+    statement += SQL(" limit %(most)s")
+    values = {"first": window.first, "last": window.last, "most": most}
+    with warehouse.connect() as session:
+        return Preview(columns, session.execute(statement, values).fetchall())
