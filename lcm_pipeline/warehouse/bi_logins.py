@@ -11,6 +11,7 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.queries import query
 
 _GROUP = "lcm_bi"
 _TIMEOUT = "60s"
@@ -39,8 +40,8 @@ def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str, group: st
     role = Identifier(name)
     with warehouse.connect(application_name="lcm dashboards") as session:
         try:
-            known = session.execute("select from pg_roles where rolname = %s", (name,)).fetchone()
-            if known is None:
+            known = session.execute(query("role_exists"), {"name": name}).fetchone()
+            if known == (False,):
                 session.execute(SQL("create role {}").format(role))
             session.execute(
                 SQL("alter role {} login password {} connection limit 30").format(

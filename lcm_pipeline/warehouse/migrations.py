@@ -28,15 +28,6 @@ from lcm_pipeline.warehouse.queries import migration_files, query
 _log = logging.getLogger(__name__)
 
 
-_CREATE_LEDGER = """
-create table if not exists public.lcm_migrations (
-    name text primary key,
-    checksum text not null,
-    applied_at timestamptz not null default now()
-)
-"""
-
-
 class MigrationError(UserError):
     """The schema cannot be brought up to date; the message names the file and why."""
 
@@ -55,7 +46,7 @@ def migrate(warehouse: Warehouse) -> list[str]:
         rights.require_ownership(session)
         rights.hand_over_to_loader(session)
         session.execute("select pg_advisory_lock(%s)", (locks.MIGRATE,))
-        session.execute(_CREATE_LEDGER)
+        session.execute(query("create_migrations"))
         known = _known(session)
         for path in migration_files():
             if path.name not in known:
@@ -123,7 +114,7 @@ def drop_everything(warehouse: Warehouse) -> None:
 
 def _is_behind(session: psycopg.Connection) -> bool:
     """Whether a file is missing; raises when one was changed after it was applied."""
-    row = session.execute("select to_regclass('public.lcm_migrations') is not null").fetchone()
+    row = session.execute(query("has_migrations")).fetchone()
     known = _known(session) if row and row[0] else {}
     files = migration_files()
     for path in files:
@@ -139,7 +130,7 @@ def _is_behind(session: psycopg.Connection) -> bool:
 
 
 def _known(session: psycopg.Connection) -> dict[str, str]:
-    rows = session.execute("select name, checksum from public.lcm_migrations").fetchall()
+    rows = session.execute(query("applied_migrations")).fetchall()
     return {str(name): str(checksum) for name, checksum in rows}
 
 
@@ -148,8 +139,7 @@ def _apply(session: psycopg.Connection, path: Path) -> None:
         with session.transaction():
             session.execute(path.read_bytes())
             session.execute(
-                "insert into public.lcm_migrations (name, checksum) values (%s, %s)",
-                (path.name, _checksum(path)),
+                query("record_migration"), {"name": path.name, "checksum": _checksum(path)}
             )
     except psycopg.Error as error:
         raise MigrationError(f"{path.name} failed: {str(error).strip()}") from error

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.queries import query
 
 MONTHS_AHEAD = 3
 # No programme is older: the same day as mart.first_plausible_day().
@@ -66,12 +67,7 @@ def months_ahead(today: date | None = None) -> list[date]:
 
 
 def _existing(session: psycopg.Connection, schema: str, table: str) -> set[date]:
-    rows = session.execute(
-        "select child.relname from pg_inherits"
-        " join pg_class child on child.oid = inhrelid"
-        " where inhparent = %s::regclass",
-        (f"{schema}.{table}",),
-    )
+    rows = session.execute(query("partitions_of"), {"table_name": f"{schema}.{table}"})
     return {datetime.strptime(name[-6:], "%Y%m").date() for (name,) in rows}
 
 

@@ -9,6 +9,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from psycopg.sql import SQL, Composable, Composed
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
@@ -39,6 +41,11 @@ def queries() -> dict[str, str]:
 def query(name: str) -> bytes:
     """The statement of that name; KeyError where there is none."""
     return queries()[name].encode()
+
+
+def composed(name: str, **parts: Composable) -> Composed:
+    """The statement of that name, with the tables and columns that its {names} stand for."""
+    return SQL(queries()[name]).format(**parts)
 
 
 @cache

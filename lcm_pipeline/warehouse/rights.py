@@ -85,11 +85,7 @@ def hand_over_to_loader(session: psycopg.Connection) -> None:
     if session.info.server_version < _INHERITING:
         return
     session.execute("set createrole_self_grant = 'set, inherit'")
-    row = session.execute(
-        "select quote_ident(current_user) from pg_roles where rolname = 'lcm_loader'"
-        " and pg_has_role(oid, 'member')"
-        " and not (pg_has_role(oid, 'set') and pg_has_role(oid, 'usage'))"
-    ).fetchone()
+    row = session.execute(query("loader_without_set")).fetchone()
     if row is None:
         return
     statement = f"grant lcm_loader to {row[0]} with inherit true, set true"

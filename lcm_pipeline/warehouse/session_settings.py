@@ -10,6 +10,7 @@ import re
 import psycopg
 
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
+from lcm_pipeline.warehouse.queries import query
 
 # A time-out of the role must not cut off the statement that sets the rest, and libpq looks at the
 # other one for target_session_attrs=read-write.
@@ -54,15 +55,6 @@ _ADJUSTABLE = {
     "tcp_keepalives_count": "3",
 }
 
-# A setting that this version of Postgres does not have is left out. Of synchronous_commit, only
-# `off` is less than what is relied on.
-_APPLY = """
-select set_config(name, wanted, false)
-from unnest(%s::text[], %s::text[]) as settings (name, wanted)
-where current_setting(name, true) <> wanted
-    and (name <> 'synchronous_commit' or current_setting(name, true) = 'off')
-"""
-_NAMES = "select quote_ident(session_user), quote_ident(current_database())"
 _OPTION = re.compile(r"(?:-c\s*|--)([\w.-]+)\s*=")
 
 
@@ -81,7 +73,8 @@ def apply_settings(session: psycopg.Connection, options: str = "") -> None:
 
 
 def _apply(session: psycopg.Connection, wanted: dict[str, str]) -> None:
-    session.execute(_APPLY, (list(wanted), list(wanted.values())), prepare=False)
+    values = {"names": list(wanted), "wanted": list(wanted.values())}
+    session.execute(query("apply_settings"), values, prepare=False)
 
 
 def _refusal(session: psycopg.Connection, wanted: dict[str, str]) -> str:
@@ -91,7 +84,7 @@ def _refusal(session: psycopg.Connection, wanted: dict[str, str]) -> str:
             _apply(session, {name: value})
         except psycopg.errors.InsufficientPrivilege:
             refused.append(name)
-    user, database = session.execute(_NAMES).fetchone() or ("", "")
+    user, database = session.execute(query("names_of_session")).fetchone() or ("", "")
     statements = [
         f"\n  alter role {user} in database {database} set {name} = '{wanted[name]}';"
         for name in refused

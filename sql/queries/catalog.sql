@@ -281,3 +281,81 @@ select
         ),
         false
     ) as has_parameters;
+
+-- name: present_marts
+-- purpose: what some marts are in the database
+-- parameters: names
+select
+    relname,
+    case relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end as kind
+from pg_class
+where
+    relnamespace = 'mart'::regnamespace
+    and relkind in ('v', 'm', 'r')
+    and relname = any(%(names)s);
+
+-- name: mart_grants
+-- purpose: who else may do what with each mart; role is null for public
+select
+    classes.relname,
+    pg_get_userbyid(nullif(granted.grantee, 0)) as role,
+    granted.privilege_type
+from pg_class as classes
+cross join aclexplode(classes.relacl) as granted
+where classes.relnamespace = 'mart'::regnamespace and granted.grantee <> classes.relowner;
+
+-- name: views_of_others
+-- purpose: views that are no marts of ours
+-- parameters: names (of our marts)
+select classes.oid::regclass::text as name
+from pg_class as classes
+where
+    classes.relkind in ('v', 'm')
+    and classes.relnamespace <> 'refresh'::regnamespace
+    and not (classes.relnamespace = 'mart'::regnamespace and classes.relname = any(%(names)s));
+
+-- name: may_give_to_loader
+-- purpose: whether the user may give tables to lcm_loader
+select exists (
+    select from pg_roles
+    where rolname = 'lcm_loader' and pg_has_role(current_user, oid, 'member')
+) as may_give;
+
+-- name: loader_without_set
+-- purpose: the user, quoted, where it is a member of lcm_loader and may not act as it; else no row
+select quote_ident(current_user) as user_name
+from pg_roles
+where
+    rolname = 'lcm_loader'
+    and pg_has_role(oid, 'member')
+    and not (pg_has_role(oid, 'set') and pg_has_role(oid, 'usage'));
+
+-- name: partitions_of
+-- purpose: the names of a table's partitions
+-- parameters: table_name
+select child.relname
+from pg_inherits
+inner join pg_class as child on child.oid = pg_inherits.inhrelid
+where pg_inherits.inhparent = %(table_name)s::regclass;
+
+-- name: apply_settings
+-- purpose: set what a session relies on, where it is not so
+-- parameters: names, wanted (in the same order)
+-- A setting that this version of Postgres does not have is left out. Of synchronous_commit, only
+-- `off` is less than what is relied on.
+select set_config(name, wanted, false)
+from unnest(%(names)s::text[], %(wanted)s::text[]) as settings (name, wanted)
+where
+    current_setting(name, true) <> wanted
+    and (name <> 'synchronous_commit' or current_setting(name, true) = 'off');
+
+-- name: names_of_session
+-- purpose: the user and the database of a session, quoted
+select
+    quote_ident(session_user) as user_name,
+    quote_ident(current_database()) as database_name;
+
+-- name: role_exists
+-- purpose: whether a role exists
+-- parameters: name
+select exists (select from pg_roles where rolname = %(name)s) as role_exists;

@@ -12,6 +12,11 @@ from tests.crash.commit_points import TAGS
 
 PACKAGE = Path(__file__).resolve().parents[2] / "lcm_pipeline"
 REPORTS = [path.stem for path in sorted((sql_folder() / "reports").glob("*.sql"))]
+_NOT_YET = ("ingest", "sync")
+_STATEMENT = re.compile(r"\s*(select|insert|update|delete|create|with)\s")
+_OUR_TABLE = re.compile(
+    r"\b(from|join|into|update|table|view) (core|history|sync|outbox|mart|refresh|public|pg)[._]\w"
+)
 _HEADER = re.compile(r"(?:--.*\n)+")
 
 
@@ -40,6 +45,22 @@ def test_every_statement_says_its_purpose_and_its_parameters(name: str) -> None:
     declared = re.search(r"^-- parameters?: (.*(?:\n--  .*)*)", header[0], re.MULTILINE)
     names = set(re.findall(r"\w+", declared[1])) if declared else set()
     assert used <= names, f"not declared: {sorted(used - names)}"
+
+
+def test_no_statement_over_our_tables_stands_in_the_code() -> None:
+    """What is composed of columns has {names}, and is made with psycopg.sql."""
+    statements = [
+        f"{path.name}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and path.parent.name not in _NOT_YET
+        and _STATEMENT.match(node.value)
+        and _OUR_TABLE.search(node.value)
+        and "{" not in node.value
+    ]
+    assert statements == []
 
 
 def test_no_name_of_a_statement_is_computed() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import sql_folder
+from lcm_pipeline.warehouse.queries import query, sql_folder
 
 Kind = Literal["view", "materialized view", "table"]
 Incremental = Literal["client", "day", "month"]
@@ -73,10 +73,7 @@ def marts() -> list[Mart]:
 def store_time_zone(warehouse: Warehouse, timezone: str) -> None:
     """Let the marts cut days where the sync cuts them."""
     with warehouse.connect(autocommit=True, application_name="lcm marts") as session:
-        session.execute(
-            "update mart.parameters set timezone = %(zone)s where timezone <> %(zone)s",
-            {"zone": timezone},
-        )
+        session.execute(query("store_time_zone"), {"zone": timezone})
 
 
 @lru_cache(maxsize=256)

@@ -13,25 +13,15 @@ from typing import Self
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.marts.definitions import Mart
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import composed, query
 
 # After so many rows, what reads them in the same transaction needs fresh statistics.
 _MANY_ROWS = 10_000
 # Marts kept by day or by month are computed from it.
 _DATED = "cheques"
-
-_COMPARE = """
-create temp table fresh on commit drop as select * from {formula};
-create temp table stale on commit drop as
-select kept.* from {kept} as kept join refresh.scope on scope.client_id = kept.client_id;
-create temp table differing on commit drop as
-(table stale except all table fresh) union all (table fresh except all table stale);
-create temp table differing_clients on commit drop as select distinct client_id from differing;
-analyze differing_clients
-"""
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,7 @@ class IncrementalRefresher:
         is_everyone = is_everyone or passed is None or passed.is_everyone
         keeper = cls(session, is_everyone, passed)
         if is_everyone:
-            session.execute("delete from refresh.changed_clients")
+            session.execute(query("clear_changed_clients"))
         keeper._scope("scope_everyone" if is_everyone else "scope_changed_clients")
         if passed is not None and passed.has_moved and not is_everyone:
             session.execute(query("scope_passed_days"), vars(passed))
@@ -87,13 +77,13 @@ class IncrementalRefresher:
         else:
             rows = self._replace_days(mart)
         if rows > _MANY_ROWS:
-            self.session.execute(SQL("analyze {}").format(_kept(mart)))
+            self.session.execute(SQL("analyze {mart}").format(**_names(mart)))
         return rows
 
     def close(self) -> None:
         """Leave the scopes empty."""
-        self.session.execute("delete from refresh.scope")
-        self.session.execute("delete from refresh.days")
+        self.session.execute(query("clear_scope"))
+        self.session.execute(query("clear_days"))
 
     def _scope(self, name: str, **values: object) -> None:
         self.session.execute(query(name), values)
@@ -110,55 +100,35 @@ class IncrementalRefresher:
             self.session.execute(query("scope_every_day"))
             self.session.execute("analyze refresh.days")
             self._has_every_day = True
-        self.session.execute(SQL("delete from {}").format(_kept(mart)))
-        order = SQL("") if mart.refreshed_by != "client" else SQL(" order by client_id")
-        # A client's rows lie together then, on few pages of the table and of its index.
-        return self.session.execute(_insert(mart) + order).rowcount
+        names = _names(mart)
+        self.session.execute(composed("clear_mart", **names))
+        if mart.refreshed_by == "client":
+            return self.session.execute(
+                composed("insert_scope_of_mart_by_client", **names)
+            ).rowcount
+        return self.session.execute(composed("insert_scope_of_mart", **names)).rowcount
 
     def _replace_days(self, mart: Mart) -> int:
         """Write the days in scope, or their months."""
         self.session.execute("analyze refresh.days")
-        self.session.execute(
-            SQL("delete from {} as kept using {} as scope where kept.{day} = scope.{day}").format(
-                _kept(mart),
-                Identifier("refresh", f"{mart.refreshed_by}s"),
-                day=Identifier(mart.refreshed_by or ""),
-            )
-        )
-        return self.session.execute(_insert(mart)).rowcount
+        unit = mart.refreshed_by or ""
+        scope = {"scope": Identifier("refresh", f"{unit}s"), "day": Identifier(unit)}
+        self.session.execute(composed("delete_scope_of_mart", **_names(mart), **scope))
+        return self.session.execute(composed("insert_scope_of_mart", **_names(mart))).rowcount
 
     def _replace_clients(self, mart: Mart) -> int:
         """Write the clients of whom a row differs, and note its day."""
-        for statement in _COMPARE.split(";"):
-            self.session.execute(
-                SQL(statement).format(formula=Identifier("refresh", mart.name), kept=_kept(mart))
-            )
-        self.session.execute(
-            SQL(
-                "delete from {} as kept using differing_clients"
-                " where kept.client_id = differing_clients.client_id"
-            ).format(_kept(mart))
-        )
-        rows = self.session.execute(
-            SQL(
-                "insert into {} select fresh.* from fresh"
-                " join differing_clients on differing_clients.client_id = fresh.client_id"
-            ).format(_kept(mart))
-        ).rowcount
+        names = _names(mart)
+        # Several statements, which cannot be prepared.
+        self.session.execute(composed("compare_clients", **names), prepare=False)
+        self.session.execute(composed("delete_differing_clients", **names))
+        rows = self.session.execute(composed("insert_differing_clients", **names)).rowcount
         if mart.name == _DATED:
-            self.session.execute(
-                "insert into refresh.days (day) select distinct day from differing"
-                " on conflict do nothing"
-            )
-        self.session.execute("drop table fresh, stale, differing, differing_clients")
+            self.session.execute(query("add_differing_days"))
+        self.session.execute(query("drop_comparison"))
         return rows
 
 
-def _kept(mart: Mart) -> Identifier:
-    return Identifier("mart", mart.name)
-
-
-def _insert(mart: Mart) -> Composed:
-    return SQL("insert into {} select * from {}").format(
-        _kept(mart), Identifier("refresh", mart.name)
-    )
+def _names(mart: Mart) -> dict[str, Identifier]:
+    """The table of a mart, and the view that is its formula."""
+    return {"mart": Identifier("mart", mart.name), "formula": Identifier("refresh", mart.name)}

@@ -11,39 +11,8 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.marts.refresh import forget_refreshes
+from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import grant_memory
-
-_INSTALLED = "select name, checksum from public.lcm_marts"
-
-_REMEMBER = """
-insert into public.lcm_marts (name, checksum) values (%s, %s)
-on conflict (name) do update set checksum = excluded.checksum, installed_at = now()
-"""
-
-_PRESENT = """
-select relname, case relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end
-from pg_class
-where relnamespace = 'mart'::regnamespace and relkind in ('v', 'm', 'r') and relname = any(%s)
-"""
-
-_GRANTS = """
-select c.relname, pg_get_userbyid(nullif(granted.grantee, 0)), granted.privilege_type
-from pg_class c
-cross join aclexplode(c.relacl) as granted
-where c.relnamespace = 'mart'::regnamespace and granted.grantee <> c.relowner
-"""
-
-_OTHERS = """
-select c.oid::regclass::text from pg_class c
-where c.relkind in ('v', 'm')
-  and c.relnamespace <> 'refresh'::regnamespace
-  and not (c.relnamespace = 'mart'::regnamespace and c.relname = any(%s))
-"""
-
-_LOADER_TAKES_OVER = """
-select exists (select from pg_roles where rolname = 'lcm_loader')
-  and pg_has_role(current_user, (select oid from pg_roles where rolname = 'lcm_loader'), 'member')
-"""
 
 
 class MartInUseError(Exception):
@@ -68,13 +37,13 @@ def install_marts(session: psycopg.Connection) -> list[str]:
         if surplus or not _replace(session, changed):
             _make_anew(session, _with_readers(wanted, changed), surplus)
         for mart in wanted:
-            session.execute(_REMEMBER, (mart.name, mart.checksum))
-        session.execute("delete from public.lcm_marts where name = any(%s)", (list(surplus),))
+            session.execute(query("record_mart"), {"name": mart.name, "checksum": mart.checksum})
+        session.execute(query("forget_marts"), {"names": list(surplus)})
     return [mart.name for mart in changed]
 
 
 def _installed(session: psycopg.Connection) -> dict[str, str]:
-    rows = session.execute(_INSTALLED).fetchall()
+    rows = session.execute(query("installed_marts")).fetchall()
     return {str(name): str(checksum) for name, checksum in rows}
 
 
@@ -102,12 +71,12 @@ def _with_readers(wanted: list[Mart], changed: list[Mart]) -> list[Mart]:
 
 def _make_anew(session: psycopg.Connection, anew: list[Mart], surplus: set[str]) -> None:
     """Drop some marts and make them again; nothing of anyone else goes with them."""
-    grants = session.execute(_GRANTS).fetchall()
+    grants = session.execute(query("mart_grants")).fetchall()
     _drop(session, [*surplus, *(mart.name for mart in anew)])
     grant_memory(session)
     has_tables = any(mart.kind == "table" for mart in anew)
     keeper = IncrementalRefresher.of_everyone(session) if has_tables else None
-    owner_is_loader = session.execute(_LOADER_TAKES_OVER).fetchone() == (True,)
+    owner_is_loader = session.execute(query("may_give_to_loader")).fetchone() == (True,)
     for mart in anew:
         session.execute(mart.text.encode())
         if keeper is not None and mart.kind == "table":
@@ -133,7 +102,7 @@ def _make_anew(session: psycopg.Connection, anew: list[Mart], surplus: set[str])
 
 def _drop(session: psycopg.Connection, names: list[str]) -> None:
     others = _others(session)
-    for name, kind in session.execute(_PRESENT, (names,)).fetchall():
+    for name, kind in session.execute(query("present_marts"), {"names": names}).fetchall():
         # A mart may be gone by now, with one that it read.
         session.execute(
             SQL("drop {} if exists {} cascade").format(SQL(kind), Identifier("mart", name))
@@ -149,4 +118,6 @@ def _drop(session: psycopg.Connection, names: list[str]) -> None:
 
 def _others(session: psycopg.Connection) -> set[str]:
     ours = list(_installed(session))
-    return {name for (name,) in session.execute(_OTHERS, (ours,)).fetchall()}
+    return {
+        name for (name,) in session.execute(query("views_of_others"), {"names": ours}).fetchall()
+    }

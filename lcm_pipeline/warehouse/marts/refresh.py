@@ -57,9 +57,7 @@ def refresh_marts(
 
 def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
     """Let the next refresh compute these marts, whatever it thinks of the state."""
-    session.execute(
-        "update refresh.marts set signature = 'forgotten' where name = any(%s)", (list(names),)
-    )
+    session.execute(query("forget_refreshes"), {"names": list(names)})
 
 
 def _refresh_alone(
@@ -93,18 +91,15 @@ def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) 
         keeper.close()
         session.execute(query("settle_refresh"))
     session.execute(
-        "insert into refresh.marts (name, signature, refreshed_at) select name, %s, now()"
-        " from unnest(%s::text[]) as name on conflict (name) do update"
-        " set signature = excluded.signature, refreshed_at = excluded.refreshed_at"
-        " where marts.signature <> excluded.signature",
-        (signature, [mart.name for mart in wanted]),
+        query("remember_refreshes"),
+        {"signature": signature, "names": [mart.name for mart in wanted]},
     )
     return told
 
 
 def _known(session: psycopg.Connection, signature: str) -> set[str]:
     """The marts that tell of this state already."""
-    rows = session.execute("select name from refresh.marts where signature = %s", (signature,))
+    rows = session.execute(query("refreshed_marts"), {"signature": signature})
     return {name for (name,) in rows.fetchall()} - _ALWAYS
 
 
@@ -127,8 +122,8 @@ def _recompute(session: psycopg.Connection, name: str) -> int:
     The first time there is nothing to compare with, and nothing to lock readers out of.
     """
     place = Identifier("mart", name)
-    row = session.execute("select 1 from refresh.marts where name = %s", (name,)).fetchone()
-    how = SQL("concurrently") if row else SQL("")
+    row = session.execute(query("was_refreshed"), {"name": name}).fetchone()
+    how = SQL("concurrently") if row and row[0] else SQL("")
     session.execute(SQL("refresh materialized view {} {}").format(how, place))
     counted = session.execute(SQL("select count(*) from {}").format(place)).fetchone()
     return int(counted[0]) if counted else 0

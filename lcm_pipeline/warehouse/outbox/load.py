@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from lcm_pipeline.model.profiles import REQUESTED_BY, FileRow, UpdateFile
+from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.redaction import redact_rows
 
 _TYPES = {
@@ -25,18 +26,6 @@ _TYPES = {
     "allow_email_online_cheque": "bool",
     "load_digest": "bytea",
 }
-
-# A rejected row waits too until a push has taken it, so that a kill does not load it twice.
-_IS_WAITING = """
-select
-    exists (
-        select from outbox.profile_updates
-        where load_digest = %(digest)s and status in ('pending', 'sending')
-    ) or exists (
-        select from outbox.profile_updates
-        where load_digest = %(digest)s and status = 'rejected' and push_id is null
-    )
-"""
 
 
 def load_file(session: psycopg.Connection, file: UpdateFile) -> int:
@@ -51,7 +40,7 @@ def load_file(session: psycopg.Connection, file: UpdateFile) -> int:
 
 def is_loaded(session: psycopg.Connection, file: UpdateFile) -> bool:
     """Whether rows of the file are waiting in the outbox already."""
-    row = session.execute(_IS_WAITING, {"digest": file.digest}).fetchone()
+    row = session.execute(query("is_load_waiting"), {"digest": file.digest}).fetchone()
     return bool(row and row[0])
 
 

@@ -19,12 +19,6 @@ from lcm_pipeline.warehouse.sessions import ReconnectingSession
 _PATIENCE_SECONDS = 2.0
 _INTERVAL_SECONDS = 0.05
 
-_END_LOST = """
-select pg_terminate_backend(pid) from pg_locks
-where locktype = 'advisory' and classid = %s and objid = %s and objsubid = 2 and pid = %s
-  and database = (select oid from pg_database where datname = current_database())
-"""
-
 
 class PushRunningError(UserError):
     """Another push is at work."""
@@ -94,11 +88,10 @@ def _lock_again(push_id: int) -> Callable[[psycopg.Connection, int], None]:
     """What to do on a session that follows a lost one, whose backend may linger."""
 
     def lock(session: psycopg.Connection, lost: int) -> None:
-        if not _lock_patiently(session, lambda: session.execute(_END_LOST, (*locks.PUSH, lost))):
+        holder = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1], "lost": lost}
+        if not _lock_patiently(session, lambda: session.execute(query("end_lost_push"), holder)):
             raise PushLostError(push_id)
-        row = session.execute(
-            "select status from outbox.pushes where push_id = %s", (push_id,)
-        ).fetchone()
+        row = session.execute(query("push_status"), {"push_id": push_id}).fetchone()
         if row is not None and row[0] == "died":
             raise PushLostError(push_id)
 

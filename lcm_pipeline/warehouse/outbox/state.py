@@ -38,7 +38,7 @@ def read_outbox(warehouse: Warehouse) -> OutboxState | None:
         warehouse.connect(autocommit=True, application_name="lcm outbox") as session,
         session.cursor(row_factory=class_row(OutboxState)) as cursor,
     ):
-        row = session.execute("select to_regclass('outbox.pushes') is not null").fetchone()
+        row = session.execute(query("has_pushes")).fetchone()
         if not (row and row[0]):
             return None
         return cursor.execute(query("outbox_state"), values).fetchone()

@@ -73,14 +73,10 @@ def store_undo(session: psycopg.Connection, push_id: int) -> Undo:
 
 
 def _exists(session: psycopg.Connection, push_id: int) -> bool:
-    found = session.execute("select from outbox.pushes where push_id = %s", (push_id,))
+    found = session.execute(query("push_status"), {"push_id": push_id})
     return found.fetchone() is not None
 
 
 def _is_under_way(session: psycopg.Connection, push_id: int) -> bool:
-    row = session.execute(
-        "select exists (select from outbox.profile_updates"
-        " where undo_of = %s and status in ('pending', 'sending'))",
-        (push_id,),
-    ).fetchone()
+    row = session.execute(query("is_undo_waiting"), {"push_id": push_id}).fetchone()
     return bool(row and row[0])

@@ -13,11 +13,6 @@ from lcm_pipeline.warehouse.queries import query
 
 _NO_LIMIT = 2**63 - 1
 
-_COUNT_WAITING = """
-select count(*) from outbox.profile_updates
-where status in ('pending', 'sending') and update_id <= %s and (%s::bigint is null or undo_of = %s)
-"""
-
 
 @dataclass(frozen=True)
 class WaitingUpdate:
@@ -52,8 +47,7 @@ def next_updates(
 
 def count_waiting(session: psycopg.Connection, push: Push) -> int:
     """How many updates the push may still take."""
-    scope = (push.last_update_id, push.undo_of, push.undo_of)
-    row = session.execute(_COUNT_WAITING, scope).fetchone()
+    row = session.execute(query("count_waiting"), vars(push)).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -74,9 +68,7 @@ def read_waiting(
 
 def known_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> set[int]:
     """Those of the clients that the roster has."""
-    rows = session.execute(
-        "select client_id from core.clients where client_id = any(%s)", (list(client_ids),)
-    ).fetchall()
+    rows = session.execute(query("find_clients"), {"client_ids": list(client_ids)}).fetchall()
     return {row[0] for row in rows}
 
 

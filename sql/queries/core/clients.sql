@@ -158,3 +158,10 @@ select
         inner join core.clients as stored on stored.client_id = publishing.client_id
         where stored.phone is not null
     ) as covered;
+
+-- name: find_clients
+-- purpose: those of some clients that the roster has
+-- parameters: client_ids
+select client_id
+from core.clients
+where client_id = any(%(client_ids)s);

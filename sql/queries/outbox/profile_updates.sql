@@ -284,3 +284,34 @@ select
     last_push.seconds_since
 from waiting
 left join last_push on true;
+
+-- name: count_waiting
+-- purpose: how many updates a push may still take
+-- parameters: last_update_id, undo_of
+select count(*)
+from outbox.profile_updates
+where
+    status in ('pending', 'sending')
+    and update_id <= %(last_update_id)s
+    and (%(undo_of)s::bigint is null or undo_of = %(undo_of)s);
+
+-- name: is_load_waiting
+-- purpose: whether rows of a file are waiting already
+-- parameters: digest
+-- A rejected row waits too until a push has taken it, so that a kill does not load it twice.
+select
+    exists (
+        select from outbox.profile_updates
+        where load_digest = %(digest)s and status in ('pending', 'sending')
+    ) or exists (
+        select from outbox.profile_updates
+        where load_digest = %(digest)s and status = 'rejected' and push_id is null
+    ) as is_waiting;
+
+-- name: is_undo_waiting
+-- purpose: whether updates that take a push back are waiting
+-- parameters: push_id
+select exists (
+    select from outbox.profile_updates
+    where undo_of = %(push_id)s and status in ('pending', 'sending')
+) as is_waiting;

@@ -207,3 +207,27 @@ from
     with ordinality as opposite (client_id, values, position)
 cross join lateral jsonb_populate_record(null::outbox.profile_updates, opposite.values) as fields
 order by opposite.position;
+
+-- name: has_pushes
+-- purpose: whether the migration that made pushes was applied
+select to_regclass('outbox.pushes') is not null as has_pushes;
+
+-- name: push_status
+-- purpose: the status of a push; no row where there is none
+-- parameters: push_id
+select status
+from outbox.pushes
+where push_id = %(push_id)s;
+
+-- name: end_lost_push
+-- purpose: end the backend of a lost session, where it still holds the lock of the pushes
+-- parameters: lock_class, lock_id, lost
+select pg_terminate_backend(pid)
+from pg_locks
+where
+    locktype = 'advisory'
+    and classid = %(lock_class)s
+    and objid = %(lock_id)s
+    and objsubid = 2
+    and pid = %(lost)s
+    and database = (select oid from pg_database where datname = current_database());

@@ -148,3 +148,88 @@ select
             (select max(synced_at) from core.goods)
         )
     ) as signature;
+
+-- name: clear_changed_clients
+-- purpose: forget whose operations publishes changed, when everyone is computed anew
+delete from refresh.changed_clients;
+
+-- name: clear_scope
+-- purpose: leave no client in the scope of a refresh
+delete from refresh.scope;
+
+-- name: clear_days
+-- purpose: leave no day in the scope of a refresh
+delete from refresh.days;
+
+-- name: compare_clients
+-- purpose: compute a mart for the clients in scope, and find those of whom a row differs
+-- Run within a transaction: the tables go with it.
+create temp table fresh on commit drop as
+select * from {formula};
+
+create temp table stale on commit drop as
+select stored.*
+from {mart} as stored
+inner join refresh.scope on scope.client_id = stored.client_id;
+
+create temp table differing on commit drop as
+(
+    select * from stale
+    except all
+    select * from fresh
+)
+union all
+(
+    select * from fresh
+    except all
+    select * from stale
+);
+
+create temp table differing_clients on commit drop as
+select distinct client_id from differing;
+
+analyze differing_clients;
+
+-- name: delete_differing_clients
+-- purpose: delete the clients of whom a row differs from a mart
+delete from {mart} as stored
+using differing_clients
+where stored.client_id = differing_clients.client_id;
+
+-- name: insert_differing_clients
+-- purpose: write the clients of whom a row differs to a mart
+insert into {mart}
+select fresh.*
+from fresh
+inner join differing_clients on differing_clients.client_id = fresh.client_id;
+
+-- name: add_differing_days
+-- purpose: put the days of the rows that differ into the scope of a refresh
+insert into refresh.days (day)
+select distinct day from differing
+on conflict do nothing;
+
+-- name: drop_comparison
+-- purpose: drop the tables of a comparison, before the next mart is compared
+drop table fresh, stale, differing, differing_clients;
+
+-- name: delete_scope_of_mart
+-- purpose: delete from a mart the days, or their months, that are in scope
+delete from {mart} as stored
+using {scope} as scope
+where stored.{day} = scope.{day};
+
+-- name: insert_scope_of_mart
+-- purpose: write to a mart what its formula says of what is in scope
+insert into {mart}
+select * from {formula};
+
+-- name: insert_scope_of_mart_by_client
+-- purpose: the same, so that the rows of a client lie together, on few pages of table and index
+insert into {mart}
+select * from {formula}
+order by client_id;
+
+-- name: clear_mart
+-- purpose: delete all rows of a mart
+delete from {mart};

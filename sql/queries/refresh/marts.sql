@@ -1,0 +1,34 @@
+-- refresh.marts: which state of the warehouse each mart tells of
+
+-- name: forget_refreshes
+-- purpose: let the next refresh compute some marts, whatever their state
+-- parameters: names
+update refresh.marts
+set signature = 'forgotten'
+where name = any(%(names)s);
+
+-- name: remember_refreshes
+-- purpose: record which state of the warehouse some marts tell of
+-- parameters: signature, names
+insert into refresh.marts (name, signature, refreshed_at)
+select
+    name,
+    %(signature)s,
+    now()
+from unnest(%(names)s::text[]) as name
+on conflict (name) do update set
+    signature = excluded.signature,
+    refreshed_at = excluded.refreshed_at
+where marts.signature <> excluded.signature;
+
+-- name: refreshed_marts
+-- purpose: the marts that tell of a state of the warehouse already
+-- parameters: signature
+select name
+from refresh.marts
+where signature = %(signature)s;
+
+-- name: was_refreshed
+-- purpose: whether a mart was refreshed before
+-- parameters: name
+select exists (select from refresh.marts where name = %(name)s) as was_refreshed;
