@@ -238,7 +238,7 @@ def _check_growth(session: psycopg.Connection, run: Run, growth_fuse: float) -> 
     if found is None or found[1] <= _FEW_CLIENTS:
         return
     day, new = found
-    row = session.execute("select count(*) from core.clients").fetchone()
+    row = session.execute(query("count_clients")).fetchone()
     known = int(row[0]) if row else 0
     if known and new > growth_fuse * known:
         raise PublishRefused(

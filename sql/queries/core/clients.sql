@@ -165,3 +165,8 @@ select
 select client_id
 from core.clients
 where client_id = any(%(client_ids)s);
+
+-- name: count_clients
+-- purpose: how many clients the warehouse knows
+select count(*)
+from core.clients;
