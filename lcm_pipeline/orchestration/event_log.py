@@ -14,10 +14,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from dagster import DagsterEventType, EventLogEntry
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
-from dagster._serdes import ConfigurableClassData
+
+from lcm_pipeline.orchestration.dagster_internals import (
+    INDEX_SHARD_NAME,
+    SQLITE_BUSY_TIMEOUT_SECONDS,
+    ConfigurableClassData,
+    SqliteEventLogStorage,
+)
 
 _BATCHED = (
     DagsterEventType.ASSET_MATERIALIZATION,

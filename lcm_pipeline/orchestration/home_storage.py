@@ -7,12 +7,14 @@ that is removed when it ends. The storage named there is this one: it looks into
 from collections.abc import Mapping
 from typing import Any
 
-from dagster._config.config_schema import UserConfigSchema
-from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
+from lcm_pipeline.orchestration.dagster_internals import (
+    ConfigurableClassData,
+    DagsterSqliteStorage,
+    DagsterStorage,
+    UserConfigSchema,
+)
 from lcm_pipeline.orchestration.event_log import BatchingEventLog
 from lcm_pipeline.orchestration.instance import opening, postgres_url
 from lcm_pipeline.settings import load_settings

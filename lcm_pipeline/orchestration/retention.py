@@ -13,13 +13,14 @@ from pathlib import Path
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster._core.storage.event_log import SqlEventLogStorage
-from dagster._core.storage.event_log.schema import (
+
+from lcm_pipeline.orchestration.dagster_internals import (
     AssetCheckExecutionsTable,
     AssetEventTagsTable,
+    SqlEventLogStorage,
     SqlEventLogStorageTable,
+    SqliteEventLogStorage,
 )
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 KEPT_DAYS = 30
 _MOST_AT_ONCE = 500

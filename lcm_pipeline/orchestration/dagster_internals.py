@@ -1,0 +1,34 @@
+"""All that is used of Dagster beside its public API, for which it has no public way.
+
+The storage classes and tables are needed to store a range of days at once (event_log.py), to forget
+old runs and keep what they materialized (retention.py), and to let a bare `dagster` command record
+where `lcm` does (home_storage.py). No other module imports from `dagster._…`; a test says what a
+new Dagster has moved.
+"""
+
+from dagster._config.config_schema import UserConfigSchema
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    SqlEventLogStorageTable,
+)
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+
+__all__ = [
+    "INDEX_SHARD_NAME",
+    "SQLITE_BUSY_TIMEOUT_SECONDS",
+    "AssetCheckExecutionsTable",
+    "AssetEventTagsTable",
+    "ConfigurableClassData",
+    "DagsterSqliteStorage",
+    "DagsterStorage",
+    "SqlEventLogStorage",
+    "SqlEventLogStorageTable",
+    "SqliteEventLogStorage",
+    "UserConfigSchema",
+]
