@@ -97,7 +97,7 @@ PUBLISHES ?= 1000
 readers: $(INSTALLED) ## A reader at repeatable read during a thousand publishes
 	$(BIN)/python -m tests.crash.readers --publishes $(PUBLISHES)
 
-verify-million: $(INSTALLED) ## Change one of a million rows, find it with `lcm verify`, mend it
+verify-million: $(INSTALLED) ## Change one of a million rows, find it with `lcm verify`, repair it
 	$(BIN)/python -m tests.verification.million
 
 MUTANTS ?= 100000

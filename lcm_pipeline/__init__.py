@@ -1,6 +1,6 @@
 """Brings a loyalty programme from the LCManagerPartner API into Postgres, exactly.
 
-The folders, top down; each imports only what stands below it:
+The folders, top down; each imports only those below it:
 
     cli            the `lcm` command: parses, calls, prints
     definitions    what Dagster loads
@@ -18,7 +18,7 @@ The folders, top down; each imports only what stands below it:
     transform      payload rows to table records, pure functions
     reading        the proof of one client's history: scan, seams, growth, fingerprint; pure
     model          the vocabulary: payloads, endpoints, tables, tasks, windows
-    simulator      a loyalty programme to run against; stands apart
+    simulator      a loyalty programme to run against; imports none of these
 
 Nothing is imported here: the supervisor of the embedded server starts light.
 """

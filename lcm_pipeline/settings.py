@@ -125,9 +125,9 @@ class Settings(BaseSettings):
         "in_process", description="What runs the steps of a sync"
     )
     max_rps: float | None = Field(None, gt=0, description="Requests per second at most; none")
-    timeout: float = Field(90.0, gt=0, description="Seconds to wait for one whole answer")
+    timeout: float = Field(90.0, gt=0, description="Seconds to wait for one whole response")
     max_answer_mb: int = Field(
-        64, ge=1, le=4096, description="Megabytes that one answer may have, without compression"
+        64, ge=1, le=4096, description="Megabytes that one response may have, decompressed"
     )
     ca_file: CertificateFile | None = Field(
         None, description="PEM file of certificates to trust beside the usual ones"

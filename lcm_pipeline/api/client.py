@@ -85,7 +85,7 @@ class LoyaltyApi:
         policy: RetryPolicy = DEFAULT_POLICY,
         clock: Clock = SYSTEM_CLOCK,
     ) -> Self:
-        """Build the client that the settings describe; `transport` stands in for the network."""
+        """Build the client that the settings describe; `transport` replaces the network."""
         base_url = settings.required_api_url()
         gate = RequestGate(settings.concurrency, settings.max_rps, clock)
         if transport is None:
@@ -148,7 +148,7 @@ class LoyaltyApi:
         self._gate.before_each(before_request)
 
     async def call(self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT) -> ResponseT:
-        """Ask until there is an answer with ErrorCode 0, or raise what stands in its way."""
+        """Retry until a response has ErrorCode 0; raises the last error otherwise."""
         check_request(endpoint, request)
         call_name = describe(endpoint, request)
         return await self._retrier.run(

@@ -1,4 +1,4 @@
-"""A compressed body opened, never beyond a size: a few megabytes may stand for many gigabytes.
+"""A compressed body opened, never beyond a size: a few megabytes may hold many gigabytes.
 
 `deflate` is sent with zlib's header and without it, gzip in several members one after another.
 """

@@ -77,10 +77,10 @@ def read_login(
     try:
         login = _MEMBERS.decode(to_utf8(reply.body, reply.content_type))
     except (*READ_ERRORS, CharsetError):
-        raise MalformedError(call_name, "the login answered something other than JSON") from None
+        raise MalformedError(call_name, "the login returned something other than JSON") from None
     token = _read(login, "access_token", str)
     if not token:
-        raise MalformedError(call_name, "the login answered without an access_token")
+        raise MalformedError(call_name, "the login returned no access_token")
     if not _SENDABLE.fullmatch(token):
         raise MalformedError(call_name, "the access_token of the login cannot be sent in a header")
     claims = _read_claims(token)

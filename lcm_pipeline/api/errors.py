@@ -1,7 +1,7 @@
 """What can go wrong with a call, sorted by what recovers from it.
 
     LoyaltyApiError
-    ├── RequestError          our request is wrong: mend the caller; nothing was sent
+    ├── RequestError          our request is wrong: fix the caller; nothing was sent
     ├── TransientError        asking again may help: retried, and then a rerun may help
     │   ├── TransportError      no whole response: time-out, reset, unknown host, cut-off body
     │   │   └── CertificateError    the server's certificate is not trusted: not asked again
@@ -9,11 +9,11 @@
     │   ├── MalformedError      an answer that is none: HTML, broken JSON or XML, no ErrorCode
     │   ├── IncompleteError     a response without its list of rows or its total
     │   ├── WrongClientError    a response that names another client
-    │   └── OverloadedError     an ErrorCode whose text tells of a time-out or a deadlock
+    │   └── OverloadedError     an ErrorCode whose text is a time-out or a deadlock
     ├── TooLargeError         a response beyond LCM_MAX_ANSWER_MB: asked once
-    ├── IdentityError         HTTP 401, or the login was refused: mend the credentials
+    ├── IdentityError         HTTP 401, or the login was refused: fix the credentials
     └── RejectedError         final for this request
-        ├── ForbiddenError      HTTP 403 and other statuses: mend the rights or the address
+        ├── ForbiddenError      HTTP 403 and other statuses: fix the rights or the address
         └── BusinessError       any other ErrorCode, known or not
 
 A message says what was tried, what came back and whether a rerun helps. The vendor's text in it
@@ -164,7 +164,7 @@ class WrongClientError(TransientError):
 
 
 class OverloadedError(TransientError):
-    """An ErrorCode came with a text that tells of a time-out or a deadlock."""
+    """An ErrorCode came with the text of a time-out or a deadlock."""
 
     def __init__(self, call_name: str, answered: str, *, code: int) -> None:
         super().__init__(call_name, answered)

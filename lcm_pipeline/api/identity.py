@@ -55,7 +55,7 @@ class Identity:
         self._is_valid = login is None
 
     def __repr__(self) -> str:
-        """Tell how we identify, without the credentials."""
+        """How we identify, without the credentials."""
         return f"<Identity {'with' if self._login else 'without'} login>"
 
     async def current(self) -> Credentials:

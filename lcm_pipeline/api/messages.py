@@ -31,7 +31,7 @@ async def confirm_message(
     harmless: set[tuple[str, str]],
     check: Callable[[], Awaitable[MessageCheck]],
 ) -> Page:
-    """Look until an answer is clean or confirmed; else the last page is marked suspicious."""
+    """Read until a page is clean or confirmed; else the last one is marked suspicious."""
     earlier: list[MessageCheck] = []
     for _ in range(1 + MAX_CONFIRMATIONS):
         seen = await check()
@@ -54,5 +54,5 @@ def _agree(one: MessageCheck, other: MessageCheck) -> bool:
 
 
 def _proves_itself(endpoint: Endpoint[Any, Any], page: Page) -> bool:
-    """Whether a total stands against the rows, so that a lost row would show."""
+    """Whether there is a total to compare with the rows, so that a lost row would show."""
     return endpoint.total_field is not None and bool(page.total) and bool(page.rows)

@@ -28,7 +28,7 @@ from lcm_pipeline.model.payloads import READ_ERRORS, Response
 
 _HEADER_ENCODER = msgspec.json.Encoder(decimal_format="number")
 _LONGEST_DECIMAL = 40
-# Characters by which messages are told apart.
+# Characters by which messages are distinguished.
 _LONGEST_MESSAGE = 2_000
 
 

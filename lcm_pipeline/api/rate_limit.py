@@ -2,7 +2,7 @@
 
 Every request passes the one `RequestGate` of its client, logins and retries too. A
 token bucket lets a full bucket through at once and so exceeds the cap within its first second;
-here the requests are spaced out, and a look at the last second's departures guards the cap when
+here the requests are spaced out, and a count of the last second's departures guards the cap when
 the spacing had to catch up after a late wake-up. A request that first had to connect departs when
 it is connected.
 """
@@ -86,7 +86,7 @@ class RequestGate:
         self._closed_until = max(self._closed_until, self._clock.monotonic() + seconds)
 
     def record_connected(self) -> None:
-        """Tell that the current task's request got a new connection and departs now."""
+        """Record that the current task's request got a new connection and departs now."""
         if self._pacer is not None:
             self._pacer.record_connected()
 

@@ -2,7 +2,8 @@
 
 An answer without ErrorCode is none, whatever its status. With an ErrorCode other than 0 the rows
 are thrown away: some may be there already. Codes are local to an endpoint, so only the endpoint,
-the code and the text together tell what may pass. What `check_complete` refuses proves nothing.
+the code and the text together say whether it may pass. What `check_complete` refuses proves
+nothing.
 
 One value that cannot be read, a bad character in one text or an empty phone, must not cost the
 rows beside it: `_read_tolerantly` takes such a response apart without decoding it whole.
@@ -53,7 +54,7 @@ _FEWEST_BYTES_PER_ROW = 32
 
 
 def reports_overload(text: str | None) -> bool:
-    """Whether the vendor's text tells of a time-out or a deadlock, in Russian or English."""
+    """Whether the vendor's text is a time-out or a deadlock, in Russian or English."""
     return text is not None and _PASSING_TEXT.search(text[:_MOST_TEXT_READ]) is not None
 
 
@@ -153,7 +154,7 @@ def _read_tolerantly(endpoint: Endpoint[Any, Any], body: bytes, call_name: str) 
         raise MalformedError(call_name, "the JSON is broken or cut off") from error
     code = _read(members.get("ErrorCode", b""), Int32)
     if code is UNSET:
-        raise MalformedError(call_name, "the answer has no valid ErrorCode")
+        raise MalformedError(call_name, "the response has no valid ErrorCode")
     fields = {"ErrorCode": code, "Message": _lenient_text(members.get("Message", b"null"))}
     if code != 0:
         return endpoint.response_type(**fields)

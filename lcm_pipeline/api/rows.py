@@ -2,7 +2,7 @@
 
 Only the key and the moment are decoded here, by a Struct of those fields alone: the rest of a row
 is read when the row turns out to be new. A row whose key cannot be read is still a row: its digest
-stands in for the key, so that it is counted and can be set aside.
+replaces the key, so that it is counted and can be set aside.
 """
 
 from collections.abc import Callable, Hashable

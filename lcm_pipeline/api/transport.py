@@ -3,7 +3,7 @@
 Here alone httpx and aiohttp are called. The transport is used without httpx's client around it,
 which costs nearly as much again as the request and adds nothing that this service needs (no
 cookies, no redirects). httpx-aiohttp reports a dropped connection as ConnectTimeout, so only the
-cause below tells whether a request was sent.
+cause below says whether a request was sent.
 """
 
 import asyncio
@@ -256,7 +256,7 @@ _HEADERS = frozenset(
 
 
 async def _drain(response: httpx.Response) -> None:
-    """Fetch a short body that nobody reads; whatever is wrong with it, the status stands."""
+    """Fetch a short body that nobody reads; whatever is wrong with it, the status counts."""
     size = 0
     with suppress(httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError):
         async with asyncio.timeout(_DRAINED_SECONDS):
@@ -293,7 +293,7 @@ def open_transport(
 ) -> httpx.AsyncBaseTransport:
     """Make the transport with a keep-alive pool of that size.
 
-    on_connected: called in the requesting task each time that a new connection stands.
+    on_connected: called in the requesting task each time that a new connection is open.
     proxy: the address of the proxy to go through. ca_file: a PEM bundle to trust as well.
     """
     tls = create_tls_context(ca_file)

@@ -242,7 +242,7 @@ def print_push(
             f" (update {reason.first_update_id} is the first)"
         )
     for one in stuck:
-        why = shown(one.last_error or "its answer was lost", _LONGEST_REASON)
+        why = shown(one.last_error or "its response was lost", _LONGEST_REASON)
         say(
             f"update {one.update_id} of client {one.client_id} is {one.status} after"
             f" {one.attempts} attempts and holds back {one.behind:,} of its client:"
@@ -319,9 +319,9 @@ def print_undo(undo: "Undo", most: int = 30) -> None:
 
 def _print_foreseen(what: str, count: int, listed: "Sequence[PlannedUpdate]") -> None:
     for one in listed:
-        told = "; ".join(one.reasons) or ", ".join(one.columns)
+        text = "; ".join(one.reasons) or ", ".join(one.columns)
         whose = "" if one.client_id is None else f", client {one.client_id}"
-        say(f"  {one.name}{whose}: {what}: {told}")
+        say(f"  {one.name}{whose}: {what}: {text}")
     if count > len(listed):
         console.print(f"  … and {count - len(listed):,} more {what}")
 
@@ -338,11 +338,11 @@ def _ranges(what: str, numbers: "Sequence[int]") -> list[str]:
         else:
             runs.append([number, number])
     most = _MOST_RANGES if console.is_terminal else len(runs)
-    told = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:most]]
+    shown_runs = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:most]]
     if len(runs) > most:
-        told.append(f"… and {len(runs) - most:,} more: send the output to a file to see all")
+        shown_runs.append(f"… and {len(runs) - most:,} more: send the output to a file to see all")
     plural = "" if len(numbers) == 1 else "s"
-    return [f"{what}{plural} {', '.join(told)}"] if told else []
+    return [f"{what}{plural} {', '.join(shown_runs)}"] if shown_runs else []
 
 
 def print_frame(frame: "pd.DataFrame", most: int = 30) -> None:

@@ -30,12 +30,12 @@ class Endpoint(Generic[RequestT, ResponseT]):
     rows_may_be_null: a null list is an empty one, though no total confirms it.
     client_field: names the client whose rows these are; 0 and null name nobody.
     key_fields: what makes a row this row within its client.
-    header_fields: what the answer tells beside its rows, kept as the page's header where present.
+    header_fields: what the response has beside its rows; the page's header, where present.
     optional_header_fields: lists that are kept only when filled.
     required: the request's fields without which a call would ask for or change the wrong thing.
     repeatable: asking twice changes nothing, so a call of unknown outcome may be sent again.
     contract: the XML namespace of the request.
-    transient_codes: ErrorCodes that carry raw server text, which may tell of a time-out.
+    transient_codes: ErrorCodes that carry raw server text, which may be a time-out.
     """
 
     name: str

@@ -118,7 +118,7 @@ class UpdateFile:
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """What came of an attempt. error: what is told of it, without personal data.
+    """What came of an attempt. error: what is recorded of it, without personal data.
 
     is_about_us: no update at all would have been let in. is_ambiguous: it may be about this update
     alone or about all of them, which only the answers to others tell.

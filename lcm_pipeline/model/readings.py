@@ -43,8 +43,8 @@ class Task:
 class ClientRows:
     """The proven rows of one client, on their way to records.
 
-    rows: new and changed ones, or all. header: what stands beside the rows, as JSON; None when it
-    is known already or tells nothing. details: what was asked for row by row, such as the goods of
+    rows: new and changed ones, or all. header: what comes beside the rows, as JSON; None when it
+    is known already or says nothing. details: what was asked for row by row, such as the goods of
     an offer, by the row's id. zone: of the business day. snapshot_date: the last day of the window.
     latest: the last plausible business day; rows of later ones are set aside.
     """
@@ -79,7 +79,7 @@ class BadRow:
 class Landing:
     """What a reading puts into staging: records by table, in the order of its landing columns.
 
-    untold: tables of which the answer told nothing, which is not the same as no rows.
+    untold: tables that the response left out, which is not the same as no rows.
     unknown_fields: names as they came, MOST_UNKNOWN_FIELDS at most.
     """
 

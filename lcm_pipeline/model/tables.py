@@ -55,7 +55,7 @@ class CoreTable:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """The key columns that tell the row within its programme, without its day."""
+        """The key columns that identify the row within its programme, without its day."""
         return tuple(name for name in self.key if name != self.date_column)
 
     @cached_property
@@ -76,7 +76,7 @@ class CoreTable:
 
 @dataclass(frozen=True)
 class NamedThing:
-    """A small table of names, fed from a landing table: the newest row that tells a name wins.
+    """A small table of names, fed from a landing table: the newest row with a name wins.
 
     source: the landing table. columns: column here to column there. moment: the column that dates
     a name.
@@ -221,7 +221,7 @@ favourite_stats = CoreTable(
         "avg_favourite": _MONEY,
         "avg_all": _MONEY,
     },
-    # A header that lacks a member tells nothing of it: what is stored stays.
+    # What a header leaves out stays as it is stored.
     landing_only={"told": _TEXTS, "tells_groups": _FLAG},
     key=("snapshot_date", "client_id"),
     covered_by=None,

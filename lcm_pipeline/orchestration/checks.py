@@ -49,9 +49,9 @@ def _no_orphans(sync: SyncSession, feed: str, _window: Window) -> dg.AssetCheckR
     return _none_of("orphans", count, f"{feed}: {count} rows of unknown clients")
 
 
-def _none_of(name: str, count: int, told: str) -> dg.AssetCheckResult:
+def _none_of(name: str, count: int, problem: str) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        passed=count == 0, description=told if count else None, metadata={name: count}
+        passed=count == 0, description=problem if count else None, metadata={name: count}
     )
 
 
@@ -84,7 +84,7 @@ _SHARE_COMPLETE = _Question(
 
 
 def _questions(feed: Feed) -> tuple[_Question, ...]:
-    """What is asked of a feed. Totals of the roster do not block: the facts stand without them."""
+    """The checks of a feed. Totals of the roster do not block: the facts do not depend on them."""
     if feed.is_by_day:
         return (replace(_TOTALS_AGREE, is_blocking=False), _KEYS_ARE_UNIQUE, _SHARE_COMPLETE)
     return (_TOTALS_AGREE, _KEYS_ARE_UNIQUE, _NO_ORPHANS, _SHARE_COMPLETE)
@@ -127,8 +127,10 @@ def completeness_sentence(feed: str, day: str, total: int, pending: int, deferre
         return f"{day} is complete, {_counted(total, thing)} read"
     share = int(10_000 * (total - waiting) / total) / 100 if total else 0.0
     reasons = {"pending": pending, "deferred": deferred}
-    told = ", ".join(f"{_counted(n, thing)} {reason}" for reason, n in reasons.items() if n)
-    return f"{day} is {share:.2f} % complete, {told}"
+    reasons_given = ", ".join(
+        f"{_counted(n, thing)} {reason}" for reason, n in reasons.items() if n
+    )
+    return f"{day} is {share:.2f} % complete, {reasons_given}"
 
 
 def _counted(count: int, thing: str) -> str:

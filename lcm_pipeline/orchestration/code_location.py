@@ -1,4 +1,4 @@
-"""Everything that Dagster is told about, put together."""
+"""All definitions that Dagster loads."""
 
 import dagster as dg
 

@@ -1,7 +1,7 @@
 """Where a bare `dagster …` command in the checkout records its runs: where `lcm` does.
 
 Without DAGSTER_HOME such a command reads the checkout's dagster.yaml and would record into a folder
-that is removed when it ends. The storage named there is this one: it looks into the settings.
+that is removed when it ends. The storage named there is this one: it reads the settings.
 """
 
 from collections.abc import Mapping

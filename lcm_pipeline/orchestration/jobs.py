@@ -77,7 +77,7 @@ def send_profile_updates(
     config: PushConfirmation,
     sync: dg.ResourceParam[SyncSession],
 ) -> Iterator[_Told]:
-    """Send what is pending; tell what became of it, and whether an answer was lost."""
+    """Send what is pending; report what became of it, and whether a response was lost."""
     _require_confirmation(context, config, read_outbox(sync.warehouse))
     try:
         report = WriteBack(sync.engine.settings, sync.warehouse).push()

@@ -80,7 +80,7 @@ def updates_stuck(state: OutboxState) -> dg.AssetCheckEvaluation:
 def _stuck_sentence(count: int) -> str:
     updates = "1 update" if count == 1 else f"{count} updates"
     return (
-        f"{updates} in sending, whose answer was lost: the next push sends them again, and the"
+        f"{updates} in sending, whose response was lost: the next push sends them again, and the"
         " later updates of their clients wait until then"
     )
 

@@ -60,7 +60,7 @@ def reason_to_wait(state: OutboxState) -> str | None:
         return "a push is at work"
     if state.last_status == "stopped":
         return (
-            f"push {state.last_push_id} was stopped: look at outbox.pushes and outbox.attempts,"
+            f"push {state.last_push_id} was stopped: see outbox.pushes and outbox.attempts,"
             " then run lcm push by hand"
         )
     has_new = state.newest_id > state.last_update_id

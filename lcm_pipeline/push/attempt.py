@@ -1,6 +1,6 @@
 """One update to the API and what came of it: taken, refused, never carried out, or nobody knows.
 
-An answer may quote whom it is about. So what is told of it has lost the
+A response may quote whom it is about. So what is recorded of it has lost the
 values that were sent, and then whatever else looks like personal data. Whatever an answer holds,
 it costs its own update alone: an exception that nobody foresaw is an outcome too.
 """
@@ -50,14 +50,14 @@ async def ask(api: LoyaltyApi, claim: Claim, logged: set[str]) -> AttemptResult:
     except LoyaltyApiError as error:
         is_about_us = isinstance(error, IdentityError)
         is_no_entry = _is_no_entry(error)
-        told = error.answered
+        text = error.answered
         if is_about_us or is_no_entry:
-            told = f"{told}; {error.advice}"
+            text = f"{text}; {error.advice}"
         return AttemptResult(
             _outcome_of(error),
             error_code=getattr(error, "code", None),
             error_class=type(error).__name__,
-            error=without_values(told, claim.values),
+            error=without_values(text, claim.values),
             is_about_us=is_about_us,
             is_ambiguous=is_no_entry or _is_hopeless(error, claim),
         )
@@ -75,7 +75,7 @@ async def ask(api: LoyaltyApi, claim: Claim, logged: set[str]) -> AttemptResult:
 
 
 def unexpected(error: Exception) -> str:
-    """What an update is told of an error that nobody foresaw; its own text may quote a value."""
+    """What is recorded of an unexpected error; its own text may quote a value."""
     return f"an unexpected {type(error).__name__}: the log says where"
 
 

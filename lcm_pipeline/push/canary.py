@@ -15,7 +15,7 @@ _FEWEST_REFUSED = 3
 
 @dataclass
 class Canary:
-    """Told how each attempt ended. canary: attempts in the trial; fuse: the share that may fail.
+    """Counts how each attempt ended. canary: attempts in the trial; fuse: the share that may fail.
 
     width: attempts in flight; so many may fail together when a service goes down.
     """
@@ -75,7 +75,7 @@ class Canary:
                 f"{self._failed_in_trial} of the first {self.canary} updates failed, more than"
                 f" LCM_PUSH_FUSE ({self.fuse:g}) allows"
             )
-        # During the trial its own limit counts; an outage is told by a longer row.
+        # During the trial its own limit counts; an outage shows in a longer row.
         elif self._in_a_row >= max(_FEWEST_IN_A_ROW, self.concurrency, self.canary):
             reason = f"{self._in_a_row} updates failed in a row"
         else:
@@ -87,7 +87,7 @@ class Canary:
         """What to say when not one answer came that can be used; None when one did."""
         if self._answered or self._last_silence is None:
             return None
-        return f"the service gives no answer that can be used: {self._last_silence.error}"
+        return f"the service gives no usable response: {self._last_silence.error}"
 
     @property
     def is_unreachable(self) -> bool:

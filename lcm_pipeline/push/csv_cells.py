@@ -20,7 +20,7 @@ from lcm_pipeline.transform.profile_texts import (
 _FORMULA_TEXT = re.compile(r'=\s*"(.*)"', re.DOTALL)
 _TEXT_OF_DIGITS = re.compile(r"'(\d+)", re.ASCII)
 _SCIENTIFIC = re.compile(r"[+-]?\d+([.,]\d*)?e[+-]?\d+", re.ASCII | re.IGNORECASE)
-# Spaces, also those that do not break, may stand between thousands.
+# Spaces, non-breaking ones too, may separate thousands.
 _WHOLE = re.compile(
     r"(?P<sign>-?)(?P<digits>\d+|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+)(?P<fraction>[.,]0+)?",
     re.ASCII,
@@ -128,7 +128,7 @@ def _phone(text: str) -> int | None:
     if _THOUSANDS.fullmatch(text):
         text = text.replace(",", "")
     digits = _PHONE_SEPARATORS.sub("", text.lower().removeprefix("tel:"))
-    # One dot is a fraction, several stand between groups of digits.
+    # One dot is a fraction, several separate groups of digits.
     if digits.count(".") > 1:
         digits = digits.replace(".", "")
     has_plus = digits.startswith("+")

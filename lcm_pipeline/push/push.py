@@ -1,4 +1,4 @@
-"""The write-back: pushes what waits in the outbox to the API, takes a push back, or only looks.
+"""The write-back: pushes what waits in the outbox to the API, takes a push back, or previews one.
 
 It decides what a push is for; `sending` does the rest. Blocking, like the engine of the sync.
 A push for an undo takes its own updates alone, so that what an accident left
@@ -34,7 +34,7 @@ class PushStoppedError(SyncError):
     def __init__(self, report: PushReport) -> None:
         super().__init__(
             f"push {report.push_id} stopped: {report.error}. What was sent is recorded, the rest"
-            " is pending: look at outbox.attempts, then run lcm push again, or take this one back"
+            " is pending: see outbox.attempts, then run lcm push again, or take this one back"
             f" with lcm push --undo {report.push_id}"
         )
         self.report = report

@@ -80,7 +80,7 @@ class PushRun:
     def __post_init__(self) -> None:
         rate = self.settings.max_rps
         concurrency = self.settings.concurrency
-        # No more in flight than leave within a second, or they would stand in line once claimed.
+        # No more in flight than leave within a second, or they would queue once claimed.
         concurrency = concurrency if rate is None else min(concurrency, max(1, ceil(rate)))
         self._slots = asyncio.Semaphore(concurrency)
         self._brake = Canary(self.settings.push_canary, self.settings.push_fuse, concurrency)
@@ -170,7 +170,7 @@ class PushRun:
         return await self._run(lambda session: finish_update(session, taken, answered))
 
     async def _decide(self, claim: Claim, answered: AttemptResult) -> AttemptResult:
-        """Tell an update that has failed from a service that lets nobody in.
+        """Distinguish an update that failed from a service that refuses everybody.
 
         An ambiguous answer is tried again in the next round. When it comes again, and the service
         answered other updates in between, it is about this update, which has failed.
@@ -189,7 +189,7 @@ class PushRun:
             return
         seconds = self.settle_seconds - waiting.seconds_since
         if seconds >= 1 and not self._says_that_it_settles:
-            logger.warning("answers were lost: those updates go again in %.0f s", seconds)
+            logger.warning("responses were lost: those updates are sent again in %.0f s", seconds)
         self._says_that_it_settles = True
         await asyncio.sleep(seconds)
 

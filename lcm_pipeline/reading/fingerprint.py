@@ -17,7 +17,7 @@ ReadingKind = Literal["unchanged", "delta", "full"]
 
 
 class HeadEntry(NamedTuple):
-    """One remembered row: 8 bytes that tell the key, and its 16-byte digest."""
+    """One remembered row: 8 bytes that stand for the key, and its 16-byte digest."""
 
     key: bytes
     digest: bytes

@@ -1,8 +1,8 @@
 """Reading one client, proved and not trusted: a result is exact, or it is not a result.
 
 A reading is *proven* when a clean scan (see `scan`) has as many distinct keys as the source
-claims rows. What a look cannot settle by itself (no total, a page without an anchor, a suspicious
-answer) is settled by a second look that agrees. Whatever moves under a look costs a new look,
+claims rows. What a scan cannot settle by itself (no total, a page without an anchor, a suspicious
+answer) is settled by a second scan that agrees. Whatever moves under a scan costs a new scan,
 a few times; then the reading is unproven, and the caller leaves the client pending.
 
 Generators, driven by whoever owns the requests: they yield lists of `Ask` and are sent `Page`s.
@@ -57,7 +57,7 @@ def prove_reading(
     """Read one client's rows of one endpoint; raises Unproven.
 
     length: rows to ask for per page. known: the last proven state, None at the first reading.
-    whole: read every page though the first looks unchanged. keep_head: the rows have details, so
+    whole: read every page though the first seems unchanged. keep_head: the rows have details, so
     remember the head of short histories too, and let `whole` bring all rows.
     trusting: believe a total that one page satisfies, whatever the page's size; the caller checks
     the largest such page by a reading that is not trusting.
@@ -92,7 +92,7 @@ def _unchanged(first: Page, known: Known) -> Reading | None:
 def _prove_scan(
     first: Page, length: int, habits: PagingHabits, *, check_end: bool, had_rows: bool
 ) -> Generator[list[Ask], list[Page], PageScan]:
-    """Look until a look is proven, by its total or by a second one that agrees."""
+    """Scan until a scan is proven, by its total or by a second one that agrees."""
     proof = _Proof(habits.base, had_rows=had_rows)
     page: Page | None = first
     for attempt in range(MAX_SCANS):
@@ -123,7 +123,7 @@ def _prove_scan(
 
 
 class _Proof:
-    """What the looks of one reading have shown so far.
+    """What the scans of one reading have shown so far.
 
     is_vain: looking again would show the same. had_rows: the client is known to have had rows.
     """
@@ -138,16 +138,16 @@ class _Proof:
         self._most_claimed = 0
 
     def witness(self, keys: Iterable[Hashable], total: int | None) -> None:
-        """Remember rows that were there: a look without them needs a second that agrees."""
+        """Remember rows that were there: a scan without them needs a second that agrees."""
         self._witnessed.update(keys)
         self._most_claimed = max(self._most_claimed, total or 0)
 
     def reject(self, reason: str, *, base: int) -> None:
-        """Count nothing of the last look, and go on with this base."""
+        """Count nothing of the last scan, and go on with this base."""
         self.reason, self.base, self._previous = reason, base, None
 
     def accepts(self, scan: PageScan) -> bool:
-        """Whether this look, with those before it, proves that its rows are all rows."""
+        """Whether this scan, with those before it, proves that its rows are all rows."""
         agreed = _agree(scan, self._previous)
         complete = self._witnessed <= scan.rows.keys()
         self.witness(scan.rows, scan.total)
@@ -156,7 +156,7 @@ class _Proof:
         if not scan.rows and self._had_rows and not agreed:
             # A history that is gone from one day to the next may be an answer that failed.
             return False
-        # Two looks alike that fall short of the total: a third would not find what they did not.
+        # Two scans alike that fall short of the total: a third would not find what they did not.
         self.is_vain = agreed and scan.total is not None and len(scan.rows) < scan.total
         if scan.total is None:
             return agreed and (scan.anchored or complete)
@@ -187,7 +187,7 @@ def _falls_short(scan: PageScan) -> bool:
 
 
 def _opens(before: Page, scan: PageScan) -> bool:
-    """Whether Start=0 begins as the look does, with its first row or a tie of it, and adds none."""
+    """Whether Start=0 begins as the scan does, with its first row or a tie of it, and adds none."""
     first = next(iter(scan.rows.values()), None)
     if first is None or not before.rows:
         return first is None and not before.rows

@@ -1,6 +1,6 @@
-"""One look over a client's rows: pages that cover them from the first to the last, joined by seams.
+"""One scan over a client's rows: pages that cover them from the first to the last, joined by seams.
 
-A look is clean when every seam holds, the source claimed one total throughout, and the end was
+A scan is clean when every seam holds, the source claimed one total throughout, and the end was
 seen. It says nothing yet of whether the rows are all of them: `reading` decides that.
 Generators here yield the requests they want (several where they can be asked at once) and are
 sent the pages, in the same order: no socket, no clock, no waiting.
@@ -16,7 +16,7 @@ from lcm_pipeline.reading.seams import is_anchored, link_offset, seam_holds
 
 ScanRequests = Generator[list[Ask], list[Page], "PageScan"]
 
-# Pages of a look that may be asked beyond what the total calls for, before it counts as endless.
+# Pages of a scan that may be asked beyond what the total calls for, before it counts as endless.
 _SPARE_PAGES = 50
 # A heavy client has a million operations. More rows than this are no client: they fill the memory.
 MOST_ROWS = 2_000_000
@@ -31,10 +31,10 @@ _FIRST_AHEAD, _MOST_AHEAD = 4, 64
 
 
 class PageScan(NamedTuple):
-    """A clean look.
+    """A clean scan.
 
     rows: distinct rows in the order seen. total: what the source claimed, None when it never did.
-    anchored: every seam saw its anchor and no page was suspicious; a look that is not must be
+    anchored: every seam saw its anchor and no page was suspicious; a scan that is not must be
     confirmed by a second that agrees.
     pages: pages it took. largest_page: rows in the largest of them.
     """
@@ -50,7 +50,7 @@ class PageScan(NamedTuple):
 def scan_pages(
     *, length: int, base: int, first: Page | None = None, check_end: bool = False
 ) -> ScanRequests:
-    """Read from the first row to the last; raises Moved when the pages do not join.
+    """Read from the first row to the last; raises SourceChangedError when the pages do not join.
 
     base: the server's number for the first row. first: the first page, when it is at hand.
     check_end: ask beyond a single page too, though the total says that it holds everything.
@@ -74,7 +74,7 @@ def scan_pages(
 
 
 class _ScanState:
-    """The state of one look: the pages at hand by index, and how far they are joined."""
+    """The state of one scan: the pages at hand by index, and how far they are joined."""
 
     def __init__(self, first: Page, *, check_end: bool) -> None:
         self.pages: dict[int, Page] = {0: first}
@@ -126,7 +126,7 @@ class _ScanState:
         return tuple({row.key for page in self.pages.values() for row in page.rows})
 
     def scan(self) -> PageScan:
-        """The finished look; raises Moved when the totals of its pages differ."""
+        """The finished scan; raises SourceChangedError when the totals of its pages differ."""
         totals = {page.total for page in self.pages.values() if page.total is not None}
         if len(totals) > 1:
             raise SourceChangedError("the total changed while the pages were read")

@@ -45,7 +45,7 @@ class Chart:
 def draw_days(days: pd.DataFrame, colour: str = BLUE) -> Markup:
     """Bars of `day`, `value`, pale where not `is_settled`, and the mean of seven days as a line.
 
-    The mean stands only where all seven days are told.
+    The mean is drawn only where all seven days are known.
     """
     days = _with_moments(days)
     week = days.set_index("day")["value"].asfreq("D").rolling(7).mean()
@@ -62,7 +62,7 @@ def draw_days(days: pd.DataFrame, colour: str = BLUE) -> Markup:
 
 
 def draw_lines(series: Sequence[tuple[str, pd.DataFrame]]) -> Markup:
-    """Lines of `day`, `value`, each in its colour, broken where a day is not told."""
+    """Lines of `day`, `value`, each in its colour, broken where a day is not known."""
     rows = pd.concat([_with_gaps(days).assign(colour=colour) for colour, days in series])
     lines = alt.Chart(rows).mark_line(strokeWidth=2, invalid="break-paths-show-domains")
     return _draw(lines.encode(x=_day_axis(), y=_value_axis("value"), color=_colour()))
@@ -90,7 +90,7 @@ def _with_moments(days: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_gaps(days: pd.DataFrame) -> pd.DataFrame:
-    """Every day between the first and the last, without a value where none is told."""
+    """Every day between the first and the last, without a value where none is known."""
     return _with_moments(days).set_index("day")[["value"]].asfreq("D").reset_index()
 
 

@@ -1,7 +1,7 @@
 """How complete a day is, table by table: what every number of the page is marked by.
 
 What makes a day complete is defined in the database (sync.day_completeness), and read here as
-mart.data_completeness tells it. Rows in quarantine belong to no day: they are counted beside it.
+mart.data_completeness has it. Rows in quarantine belong to no day: they are counted beside it.
 """
 
 from collections.abc import Iterable
@@ -62,7 +62,7 @@ class Completeness:
         self._newest = {row["table_name"]: row for row in self._rows.values()}
 
     def days(self, tables: Iterable[str] = TABLES) -> list[date]:
-        """Every day that one of the tables tells of, in order."""
+        """Every day that one of the tables has, in order."""
         wanted = set(tables)
         return sorted({day for table, day in self._rows if table in wanted})
 
@@ -98,7 +98,7 @@ class Completeness:
         return max(self.of(table, day).state for table in tables)
 
     def least_share(self, tables: Iterable[str], day: date) -> Decimal | None:
-        """The share of the least complete of several tables; None when one does not tell."""
+        """The share of the least complete of several tables; None when one has none."""
         shares = [self.of(table, day).share for table in tables]
         return None if None in shares else min(share for share in shares if share is not None)
 
@@ -111,5 +111,5 @@ class Completeness:
         )
 
     def is_complete(self, tables: Iterable[str], day: date) -> bool:
-        """Whether the day is complete in all of several tables: what charts tell days by."""
+        """Whether the day is complete in all of several tables: how charts mark days."""
         return self.worst(tables, day) is State.COMPLETE

@@ -39,7 +39,7 @@ class Measure:
     is_growing: bool = False
 
     def value(self, row: dict[str, Any]) -> Number | None:
-        """The number in a row of the answer; None when it cannot be told."""
+        """The number in a row of the answer; None when it is not known."""
         number: Number | None = row[self.column]
         if self.per is None or number is None:
             return number
@@ -119,7 +119,7 @@ def compare(figures: Figures, answer: str, measures: tuple[Measure, ...]) -> lis
 
 
 def days_of(figures: Figures, answer: str, measure: Measure) -> pd.DataFrame:
-    """The days of an answer that are told, as `day`, `value` (a float) and `is_settled`."""
+    """The days of a result that are known, as `day`, `value` (a float) and `is_settled`."""
     rows = figures[answer].to_dict("records")
     read = [(row["day"], _read(figures, measure, row["day"], row).value) for row in rows]
     told = [

@@ -26,7 +26,7 @@ class Report:
 
 
 def make_report(warehouse: Warehouse, day: date | None = None) -> Report:
-    """The report of a business day, or of the last that operations tell of.
+    """The report of a business day, or of the last day of operations.
 
     Raises ReportError when no table was ever synced for the day, WarehouseUnavailableError without
     marts.

@@ -1,7 +1,8 @@
 """What changed of past days since the day before was published: the news about old numbers.
 
 The mart counts the rows of a day since that day was first published, and
-says when the newest of them changed. So a line here tells that there is news, and all that changed.
+says when the newest of them changed. So a line here says that something is new, and
+all that changed.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The bundle as files: a folder to look into, and a zip to import."""
+"""The bundle as files: a folder to read, and a zip to import."""
 
 import shutil
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """A dashboard's page: where its charts lie, and the filters beside them with what they govern.
 
-A chart without a column of time, or that is told to ignore it, is out of the scope of the filters
-of time: it tells of the last day known. Monthly marts have a filter of months of their own, or the
+A chart without a column of time, or that is set to ignore it, is out of the scope of the filters
+of time: it shows the last day known. Monthly marts have a filter of months of their own, or the
 first days of a chosen period would drop a whole month.
 """
 
@@ -27,7 +27,7 @@ _LABEL_COLOURS = {
 
 @dataclass(frozen=True)
 class PlacedChart:
-    """A chart on a page. number: stands for it within the bundle; Superset gives it another."""
+    """A chart on a page. number: its id within the bundle; Superset gives it another."""
 
     chart: Chart
     number: int

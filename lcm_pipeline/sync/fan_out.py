@@ -206,7 +206,7 @@ class FanOut:
             self._answered = rows, outcome.task
 
     def _advise(self, reason: str) -> str:
-        return f"the service gives no answer that can be used: {reason}. {self.advice}"
+        return f"the service gives no usable response: {reason}. {self.advice}"
 
     async def _write(self, finished: asyncio.Queue[_Finished]) -> None:
         # One save takes half of the places, so that the others are asking meanwhile: were it all of

@@ -1,4 +1,4 @@
-"""What stands beside a client's offers: twelve numbers and the goods chosen.
+"""What comes beside a client's offers: twelve numbers and the goods chosen.
 
 The averages come with any number of decimals and are rounded; the sums are
 money, and more than two decimals of theirs are a fault.
@@ -30,8 +30,8 @@ class FavouriteGroupRecord(NamedTuple):
 class FavouriteStatsRecord(NamedTuple):
     """The twelve numbers beside a client's offers, as of the day they were read.
 
-    told: the columns whose numbers the answer told; the others are None, and stay as they are.
-    tells_groups: the answer told which goods were chosen, though it may be none.
+    told: the columns whose numbers the response has; the others are None, and stay as they are.
+    tells_groups: the response lists the goods chosen, though it may be none.
     """
 
     snapshot_date: date
@@ -58,7 +58,7 @@ def land_favourite_header(
 ) -> None:
     """Land the numbers and the goods chosen; what does not fit is set aside, the rest stays.
 
-    A member that is absent, or does not fit, is not told: what is stored of it stays.
+    A member that is absent, or does not fit, is left out: what is stored of it stays.
     """
     reader = HeaderReader(header)
     groups = [to_source_row(bytes(raw)) for raw in reader.read(GROUPS, ROWS) or ()]

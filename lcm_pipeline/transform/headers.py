@@ -1,4 +1,4 @@
-"""What stands beside the rows of an answer, read value by value.
+"""What comes beside the rows of a response, read value by value.
 
 One value that does not fit costs that value alone: its fault is noted and None is read. All the
 faults of a header make one entry in quarantine.

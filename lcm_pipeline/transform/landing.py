@@ -1,7 +1,7 @@
 """A landing under way: rows read one by one, each kept once or set aside with its reason.
 
 Here is what all feeds share; which field goes to which column is in the modules of the feeds.
-Rows are told apart by the identity of their table, without the day, so a row
+Rows are distinguished by the identity of their table, without the day, so a row
 that comes twice with different moments is a conflict, and the later one is set aside.
 """
 
@@ -44,7 +44,7 @@ class LandingDraft:
         context: str = "",
         owner: Callable[[SourceRow], int | None] | None = None,
     ) -> None:
-        """Turn rows into records of a table; `owner` tells the client of a row set aside."""
+        """Turn rows into records of a table; `owner` finds the client of a row set aside."""
         kept = self._records.setdefault(table.name, {})
         identity_of = _identity_getter(table)
         for row in rows:
@@ -65,7 +65,7 @@ class LandingDraft:
         self._records.setdefault(table.name, {})[_identity_getter(table)(record)] = record
 
     def leave(self, *tables: CoreTable) -> None:
-        """Note that the answer tells nothing of some tables."""
+        """Record that the response left some tables out."""
         self._untold.update(table.name for table in tables)
 
     def set_aside(

@@ -1,6 +1,6 @@
 """Operations: OperationHistory rows to records of `operations`, its header to a phone.
 
-The phone stands beside the rows, so a client without operations has one too.
+The phone comes beside the rows, so a client without operations has one too.
 """
 
 from datetime import date, datetime
@@ -106,7 +106,7 @@ def _to_record(
 
 
 def _land_phone(draft: LandingDraft, client_id: int, header: bytes) -> None:
-    """Keep the phone: null and 0 stand for none. A header without one tells nothing of it.
+    """Keep the phone: null and 0 mean none. A header without one leaves it as it is.
 
     Nor does a header that does not fit: what is stored stays.
     """

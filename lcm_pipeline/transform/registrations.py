@@ -42,7 +42,7 @@ class RegistrationRecord(NamedTuple):
 
 
 class ClientRecord(NamedTuple):
-    """What one source tells of a client; the rest is None."""
+    """What one source says of a client; the rest is None."""
 
     client_id: int
     registered_at: datetime | None

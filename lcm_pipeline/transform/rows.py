@@ -101,7 +101,7 @@ def _text_fault(raw: bytes) -> str | None:
 
 
 def _refuse(raw: bytes, row_type: type[msgspec.Struct], error: Exception) -> NoReturn:
-    """Raise what is wrong; where the decoder does not tell the field, look for it."""
+    """Raise what is wrong; where the decoder does not name the field, find it."""
     if isinstance(error, msgspec.ValidationError):
         raise UnfitValueError(str(error)) from error
     if isinstance(error, RecursionError):

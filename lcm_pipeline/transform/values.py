@@ -27,7 +27,7 @@ LAST_DAY = date(9998, 12, 31)
 _MOMENT = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII
 )
-# Moscow has kept one offset since 2014-10-26, which spares a look into the zone's history.
+# Moscow has kept one offset since 2014-10-26, which saves reading the zone's history.
 _MOSCOW_SINCE = "2014-10-27"
 _MOSCOW_NOW = timezone(timedelta(hours=3))
 

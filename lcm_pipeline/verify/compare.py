@@ -1,6 +1,6 @@
 """Holds rows that were just read against the rows of core, column by column.
 
-Only names of columns leave this module, never what stands in them: they may be personal.
+Only names of columns leave this module, never their values: they may be personal.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ class Comparison:
 
 
 def compare_clients(session: Session, table: CoreTable, outcomes: Sequence[Outcome]) -> Comparison:
-    """Compare one table for the clients of some proven readings, as far as they tell of it."""
+    """Compare one table for the clients of some proven readings, as far as these cover it."""
     columns = _compared_columns(table)
     telling = [outcome for outcome in outcomes if table.name not in outcome.landing.untold]
     records = [row for o in telling for row in o.landing.records.get(table.name, ())]
@@ -60,7 +60,7 @@ def _take_over_untold(
     theirs: dict[Key, Row],
     ours: dict[Key, Row],
 ) -> None:
-    """Let a number that an answer did not tell be the one that is stored."""
+    """Replace a number that a response left out by the one that is stored."""
     keys = [name for name in table.key if name in columns]
     told_at = table.landing_columns.index("told")
     for record in records:
@@ -73,7 +73,7 @@ def _take_over_untold(
 
 
 def _compared_columns(table: CoreTable) -> tuple[str, ...]:
-    """What tells something: unknown fields do not, nor the day on which statistics were new."""
+    """The columns that are compared: not unknown fields, nor the day of the statistics."""
     left_out = {"extra"} | ({"snapshot_date"} if table.name == LATEST_ONLY else set())
     return tuple(name for name in table.columns if name not in left_out)
 

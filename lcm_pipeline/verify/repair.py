@@ -1,4 +1,4 @@
-"""Reads clients that differ from the source again, in full, publishes them, and looks again.
+"""Reads clients that differ from the source again, in full, publishes them, and verifies again.
 
 They are read in a run of the newest day that was synced, not of yesterday. A
 run of a day that nobody else was read for would pass for the reading of that day; in one of a day
@@ -24,10 +24,10 @@ class Repair:
 
 
 def repair_clients(engine: SyncEngine, found: Verification) -> Repair:
-    """Mend the clients that a verification found to differ, under the usual fuse and proofs.
+    """Repair the clients that a verification found to differ, under the usual fuse and proofs.
 
     Raises SyncError when a run stopped. Stopped half-way, by whatever, the next sync reads in full
-    who was not mended.
+    who was not repaired.
     """
     reports = []
     for feed in CLIENT_FEEDS:
@@ -35,7 +35,7 @@ def repair_clients(engine: SyncEngine, found: Verification) -> Repair:
         clients = sorted({d.client_id for d in found.differences if d.table in tables})
         with engine.warehouse.connect(application_name="lcm verify") as session:
             day = newest_day(session, feed.name)
-        # A feed that was never synced is not mended by a piece of it.
+        # A feed that was never synced is not repaired by a part of it.
         if clients and day is not None:
             reports.append(engine.read_again(feed, Window(day, day), clients))
     everyone = sorted({d.client_id for d in found.differences})

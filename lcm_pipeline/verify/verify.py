@@ -1,6 +1,6 @@
-"""Asks the API again and says which clients differ from the warehouse, and by which rows.
+"""Reads clients from the API again and reports which differ from the warehouse, and in which rows.
 
-Reads both sides and writes to neither: `mending` does. A row that changed since it was synced
+Reads both sides and writes to neither: `repair` does. A row that changed since it was synced
 differs too: verify right after a sync to judge the sync, at any time to see how old the warehouse
 has become. Registrations are not compared, as each sync polls them anew.
 """
@@ -27,7 +27,7 @@ from lcm_pipeline.warehouse.ingest.live_rows import draw_clients
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 _CHUNK = 1_000
-_ADVICE = "Nothing was changed: run the same command again when the service answers"
+_ADVICE = "Nothing was changed: run the same command again when the service responds"
 
 
 @dataclass

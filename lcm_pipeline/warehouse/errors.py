@@ -1,4 +1,4 @@
-"""Errors of the warehouse that its user can do something about."""
+"""Errors of the warehouse that its user can fix."""
 
 from lcm_pipeline.model.errors import UsageError, UserError
 

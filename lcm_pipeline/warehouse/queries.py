@@ -1,7 +1,7 @@
 """The SQL of the project: migrations in order, statements and questions of reports by name.
 
 It lies in `sql/` beside the package in a checkout, and inside the package in a wheel. The
-statements of a table stand together in `sql/queries/<schema>/<table>.sql`, each under a line
+statements of a table are in one file, `sql/queries/<schema>/<table>.sql`, each under a line
 `-- name: <name>`; a name is unique over all files.
 """
 

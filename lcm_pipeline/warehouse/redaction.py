@@ -13,7 +13,7 @@ from lcm_pipeline.model.errors import UserError
 
 
 class RowRefusedError(UserError):
-    """The database refused a row; the message tells the rule, never the row."""
+    """The database refused a row; the message names the rule, never the row."""
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def _end_with_client(session: psycopg.Connection) -> None:
 
 
 def _backend_of(session: psycopg.Connection) -> int:
-    """The server process behind a session. A pooler told the client a number of its own."""
+    """The server process behind a session. A pooler gives the client a number of its own."""
     row = session.execute("select pg_backend_pid()").fetchone()
     return int(row[0]) if row else 0
 

@@ -29,7 +29,7 @@ _BEHIND = (
 
 @dataclass(frozen=True)
 class FeedOverview:
-    """One feed, as the view sync.feed_completeness defines it, so as the marts tell it too.
+    """One feed, as the view sync.feed_completeness defines it, as the marts do too.
 
     complete_through: the last business day that is complete with all days before it, or None.
     last_day: the last business day that was published. rows: rows of its main table that the source

@@ -239,10 +239,10 @@ def test_verify_with_fix_mends_what_differs_and_ends_with_0(
         )
     found = run(tmp_path, "verify", "--all", **variables)
     assert found.returncode == 3
-    mended = run(tmp_path, "verify", "--all", "--fix", **variables)
-    assert mended.returncode == 0, mended.stderr + mended.stdout
-    assert "0 differ" in mended.stdout.partition("once more")[2]
-    assert "9000000001" not in mended.stdout + mended.stderr
+    repaired = run(tmp_path, "verify", "--all", "--fix", **variables)
+    assert repaired.returncode == 0, repaired.stderr + repaired.stdout
+    assert "0 differ" in repaired.stdout.partition("once more")[2]
+    assert "9000000001" not in repaired.stdout + repaired.stderr
     nothing = run(tmp_path, "verify", "--fix", **variables)
     assert nothing.returncode == 0
     assert "again:" not in nothing.stdout

@@ -214,7 +214,7 @@ def test_what_went_out_goes_out_again_as_it_was_whatever_became_of_its_row(
 ) -> None:
     ask_for(warehouse, [(clients[0], {"name": "Анна"})])
     fail(source, "reset", applied=True)
-    with pytest.raises(PushStoppedError, match="no answer that can be used"):
+    with pytest.raises(PushStoppedError, match="no usable response"):
         back.push()
     assert statuses(warehouse) == ["sending"]
     with warehouse.connect() as session:
@@ -241,7 +241,7 @@ def test_a_service_that_is_not_there_leaves_everything_pending(
 ) -> None:
     ask_for(warehouse, [(clients[0], {"name": "Анна"}), (clients[0], {"name": "Ольга"})])
     source.stop()
-    with pytest.raises(PushStoppedError, match="no answer that can be used"):
+    with pytest.raises(PushStoppedError, match="no usable response"):
         back.push()
     assert statuses(warehouse) == ["pending", "pending"]
     assert outbox(warehouse)[0]["sent_values"] is None

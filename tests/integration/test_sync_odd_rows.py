@@ -1,4 +1,4 @@
-"""Rows that move, collide, come back, go bad and are mended: what a hostile source may do."""
+"""Rows that move, collide, come back, go bad and are corrected: what a hostile source may do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,7 +129,7 @@ def test_a_registration_without_a_card_is_set_aside_and_its_client_is_read(scene
 
 
 @pytest.mark.parametrize("place", [2, 70])
-def test_a_row_that_goes_bad_and_is_mended_is_counted_once_all_the_while(
+def test_a_row_that_goes_bad_and_is_corrected_is_counted_once_all_the_while(
     scene: Scene, place: int
 ) -> None:
     with scene.hand() as customer:
@@ -153,7 +153,7 @@ def test_a_row_that_goes_bad_and_is_mended_is_counted_once_all_the_while(
     assert scene.open_quarantine() == 0
 
 
-def test_a_bad_good_of_an_offer_stays_in_quarantine_until_it_is_mended(scene: Scene) -> None:
+def test_a_bad_good_of_an_offer_stays_in_quarantine_until_it_is_corrected(scene: Scene) -> None:
     with scene.hand() as customer:
         offer = next(iter(customer.offer_of.values()))
         offer.goods[0]["NoActive"], good = "сломано", offer.goods[0]["NoActive"]

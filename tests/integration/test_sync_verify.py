@@ -41,7 +41,7 @@ def test_the_rows_that_were_tampered_with_are_named_and_no_others(
     assert _told(verify_clients(settings, warehouse, None)) == expected
 
 
-def test_what_was_tampered_with_is_mended_and_nobody_else_is_read(
+def test_what_was_tampered_with_is_repaired_and_nobody_else_is_read(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=40)
@@ -66,7 +66,7 @@ def test_what_was_tampered_with_is_mended_and_nobody_else_is_read(
     assert verify_clients(settings, warehouse, None).is_clean
 
 
-def test_what_changed_in_the_source_is_mended_before_the_next_sync(
+def test_what_changed_in_the_source_is_repaired_before_the_next_sync(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=20)

@@ -138,13 +138,13 @@ def play(scene: Scene, *, clients: int, rows: int) -> Iterator[Ended]:
     yield (ended := scene.lcm("verify", "--all"))
     _check_only_one_differs(ended, compared, key, "remain")
     yield (ended := scene.lcm("verify", "--all", "--fix"))
-    _check_it_was_mended(ended, compared, key, "remain")
+    _check_it_was_repaired(ended, compared, key, "remain")
     # Deep in the middle: what an ordinary sync would not see before the audit comes by.
     client, number = FIRST_CLIENT + clients // 3, rows // 2
     scene.change_in_source(client, number)
     yield (ended := scene.lcm("verify", "--all", "--fix"))
     identity = (client - FIRST_CLIENT) * rows + number + 1
-    _check_it_was_mended(ended, compared, (str(client), "2", str(identity)), "is_active")
+    _check_it_was_repaired(ended, compared, (str(client), "2", str(identity)), "is_active")
     yield (ended := scene.lcm("verify", "--all"))
     assert (ended.code, scene.rows()) == (0, clients * rows), ended.output
     assert f"compared {compared:,} rows: 0 differ" in _flat(ended)
@@ -155,7 +155,7 @@ def _check_only_one_differs(ended: Ended, rows: int, key: tuple[str, ...], colum
     _check_one_is_named(ended, rows, key, column)
 
 
-def _check_it_was_mended(ended: Ended, rows: int, key: tuple[str, ...], column: str) -> None:
+def _check_it_was_repaired(ended: Ended, rows: int, key: tuple[str, ...], column: str) -> None:
     assert ended.code == 0, ended.output
     _check_one_is_named(ended, rows, key, column)
     assert "for 1 clients" in _flat(ended).partition("once more")[2], ended.output
@@ -190,7 +190,7 @@ def main() -> None:
                 f" {ended.requests:,} requests",
                 flush=True,
             )
-    print("each changed row was found, named and mended, and no other was touched")
+    print("each changed row was found, named and repaired, and no other was touched")
 
 
 if __name__ == "__main__":

@@ -8,17 +8,17 @@ sentence of that docstring, so that it need not import them all; a test holds th
 HELP_LINES = {
     "demo": ("Show the whole way: a simulated programme, an embedded Postgres, a sync, an answer."),
     "init": "Ask for the settings, try them on the API and the database, and write .env.",
-    "plan": "Say beforehand what a sync will cost: requests, time at the set rate, likely rows.",
+    "plan": "Estimate what a sync will cost: requests, time at the set rate, likely rows.",
     "sync": "Bring days into the warehouse, through Dagster, in this process.",
     "report": (
         "Write the report of a day: one HTML page to mail or print, that needs no network to open."
     ),
-    "verify": "Ask the API again and say which clients differ, and by which rows.",
-    "replay": "Take in quarantined rows that fit by now, after the contract was mended.",
+    "verify": "Read clients from the API again and report which differ, and in which rows.",
+    "replay": "Publish quarantined rows that fit now, after the payload definition was corrected.",
     "push": (
         "Send what waits in outbox.profile_updates to the API, one update of a client at a time."
     ),
-    "status": "Say, for each table, through which day it is complete, its rows, what is pending.",
+    "status": "Show, for each feed, the last complete day, its rows, and what is pending.",
     "runs": "List the newest runs: feed, days, what became of each, and why it failed.",
     "logs": "Print the log of the newest run in Dagster, or of the one that is named.",
     "doctor": "Look at all that a sync needs, and say what to do where something is wrong.",

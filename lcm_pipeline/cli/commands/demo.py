@@ -41,7 +41,7 @@ def demo(
     home = _own_home(load_settings(), start, clients)
     config = build_config(seed=_SEED, clients=clients, start=start, now=moscow_now())
     with start_in_thread(config) as programme:
-        console.print(f"A made-up programme of {clients} clients answers at {programme.url}")
+        console.print(f"A made-up programme of {clients} clients is served at {programme.url}")
         mine = load_settings(
             api_url=programme.url, home=home, database_url=None, dagster_database_url=None,
             token=None, operator=None, username=None, password=None, start_date=start,

@@ -9,7 +9,7 @@ from lcm_pipeline.sync.plan import plan_window
 
 
 def plan(day: DayOption = None, first: FromOption = None, last: ToOption = None) -> None:
-    """Say beforehand what a sync will cost: requests, time at the set rate, likely rows.
+    """Estimate what a sync will cost: requests, time at the set rate, likely rows.
 
     Asks the API for a few days and clients where the warehouse does not know them yet; writes
     nothing.

@@ -8,7 +8,7 @@ from lcm_pipeline.warehouse.ingest.replay import forget_quarantined
 
 
 def replay() -> None:
-    """Take in quarantined rows that fit by now, after the contract was mended.
+    """Publish quarantined rows that fit now, after the payload definition was corrected.
 
     Clients and days with open rows in quarantine forget that they are up to date, so the next sync
     reads them in full; nothing is asked of the API here.

@@ -19,7 +19,7 @@ def report(day: DayOption = None, output: OutputOption = None) -> None:
     Without --date it is of the last day of operations. It reads the marts alone, all in one
     snapshot; a user of the database who is a member of lcm_bi may run it. Exit code 3 says that the
     page was written, but that the day is not complete, or that rows are in quarantine: a banner on
-    the page tells what is missing.
+    the page says what is missing.
 
     Example: [bold]lcm report --date 2026-03-01 --output monday.html[/bold]
     """

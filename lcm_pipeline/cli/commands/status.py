@@ -36,7 +36,7 @@ def status(
         ),
     ] = False,
 ) -> None:
-    """Say, for each table, through which day it is complete, its rows, what is pending.
+    """Show, for each feed, the last complete day, its rows, and what is pending.
 
     Also which warehouse and which settings file that is about, how many days it is behind yesterday
     (in LCM_TIMEZONE), and how the last run ended. It changes nothing, makes nothing and asks the

@@ -26,7 +26,7 @@ def verify(
         bool, typer.Option("--fix", help="Read the clients that differ again, and publish them.")
     ] = False,
 ) -> None:
-    """Ask the API again and say which clients differ, and by which rows.
+    """Read clients from the API again and report which differ, and in which rows.
 
     Without --fix nothing is written to the warehouse. With it the clients that differ are read in
     full and published, under the usual proofs and the delete fuse, and then compared again. Exit
@@ -50,9 +50,9 @@ def _repair(settings: Settings, warehouse: Warehouse, found: Verification) -> bo
     """Read what differs again; return whether nothing differs after that."""
     console.print("\nReading the clients that differ again:")
     with ProgressBar() as progress:
-        mending = repair_clients(SyncEngine(settings, warehouse, progress), found)
-    print_reports(mending.reports)
+        repair = repair_clients(SyncEngine(settings, warehouse, progress), found)
+    print_reports(repair.reports)
     refresh_marts(warehouse)
     console.print("\nHeld against the source once more:")
-    print_verification(mending.left)
-    return mending.left.is_clean
+    print_verification(repair.left)
+    return repair.left.is_clean

@@ -1,1 +1,1 @@
-"""The assets: the feeds from the registry, the marts from sql/marts, the outbox as it stands."""
+"""The assets: the feeds from the registry, the marts from sql/marts, the outbox."""

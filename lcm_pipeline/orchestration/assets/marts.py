@@ -2,8 +2,8 @@
 
 What a mart says is in sql/marts: its header is the description here, and what it reads its
 lineage. Marts that read the same facts are one step, so that a total which does not add up blocks
-those built on it and no others. A mart that is blocked keeps its answers of
-the last time, and `mart.data_completeness` is blocked with it, so it tells of those.
+those built on it and no others. A mart that is blocked keeps its rows of
+the last time, and `mart.data_completeness` is blocked with it, so the two agree.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _FACTS = {
 # The view of the rows of all feeds.
 _ALL_FEEDS = "feed_rows"
 _FEED_OF = {asset: feed for feed in FEEDS for asset in feed.assets}
-# Which days are told, by the runs: they read the facts for a warehouse without a run alone.
+# Which days are known, from the runs: they read the facts only for a warehouse without a run.
 _OF_RUNS = {"readings", "as_of"}
 
 

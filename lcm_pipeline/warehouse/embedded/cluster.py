@@ -126,7 +126,7 @@ def _run(command: list[str], account: Account, *, statement: str = "") -> None:
 
 
 def explanation(log: str) -> str:
-    """What a person should know first about a failure that the log tells."""
+    """What a person should know first about a failure, from the log."""
     if any(words in log for words in _DISK_FULL):
         return " because the disk is full: free some space, or move LCM_HOME to another disk"
     if "Permission denied" in log:

@@ -105,7 +105,7 @@ class Supervisor:
             if time.monotonic() >= deadline or not any(words in log for words in _TRANSIENT):
                 raise EmbeddedPostgresError(
                     f"Postgres did not start in {self._folder.data_folder}{explanation(log)}; "
-                    f"mend that and rerun, {OWN_DATABASE}. Its last words:\n{log}"
+                    f"fix that and run the command again, {OWN_DATABASE}. Its last words:\n{log}"
                 )
             time.sleep(0.2)
 
@@ -166,7 +166,7 @@ def _describe(error: OSError, folder: ServerFolder) -> str:
     reason = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
     return (
         f"The server in {folder.root} cannot run ({reason}){explanation(reason)}; "
-        f"mend that and rerun, {OWN_DATABASE}"
+        f"fix that and run the command again, {OWN_DATABASE}"
     )
 
 

@@ -69,7 +69,7 @@ def watch_supervisor(folder: ServerFolder, binaries: Path, is_ending: threading.
             if folder.supervisor_is_gone():
                 launch_supervisor(folder, binaries)
         except OSError:
-            # The next look may succeed; the command itself meets the missing server.
+            # The next check may succeed; the command itself meets the missing server.
             continue
 
 

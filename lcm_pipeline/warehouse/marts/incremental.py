@@ -1,7 +1,7 @@
-"""Marts that are kept as tables: a refresh computes the clients and the days that changed, alone.
+"""Marts that are stored as tables: a refresh computes the clients and the days that changed, alone.
 
-The clients are those whose operations a publish changed; for a mart that tells what passing days
-do, those with a lot that expired as well. Rows are compared before they are written: a client
+The clients are those whose operations a publish changed; for a mart that changes as days
+pass, those with a lot that expired as well. Rows are compared before they are written: a client
 whose rows are as before is left alone, and the days on which a cheque differs are those that the
 marts kept by day or by month compute. Cheques and lots know no present day,
 so a quiet day costs them its own clients.
@@ -62,7 +62,7 @@ class IncrementalRefresher:
 
     @classmethod
     def of_everyone(cls, session: psycopg.Connection) -> Self:
-        """For tables that were just made. What publishes noted stays noted, for the others."""
+        """For tables that were just made. What publishes recorded stays, for the other tables."""
         keeper = cls(session, is_everyone=True)
         keeper._scope("scope_everyone")
         return keeper

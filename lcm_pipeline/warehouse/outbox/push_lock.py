@@ -1,7 +1,7 @@
 """Whose turn it is: one push at a time, and the sync before the push where both share a rate.
 
-The owner of a push holds a session-level advisory lock, so Postgres tells the living from the
-dead. An update found in `sending` by the owner was left by a push that ended. No request leaves a
+The owner of a push holds a session-level advisory lock, so Postgres knows whether the owner is
+alive. An update found in `sending` by the owner was left by a push that ended. No request leaves a
 process that lost the lock: before each one it asks through the session that holds it.
 """
 

@@ -47,7 +47,7 @@ class PushReport:
 
     @property
     def concerns(self) -> int:
-        """Updates that somebody should look at."""
+        """Updates that need attention."""
         return self.partial + self.rejected + self.failed + self.unknown + self.held_back
 
 

@@ -1,4 +1,4 @@
-"""How the outbox stands, for the sensor and the check: what waits, and how the last push ended."""
+"""The state of the outbox, for sensor and check: what waits, and how the last push ended."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class OutboxState:
 
 
 def read_outbox(warehouse: Warehouse) -> OutboxState | None:
-    """How the outbox stands; None before the migration that made pushes."""
+    """The state of the outbox; None before the migration that made pushes."""
     values = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1]}
     with (
         warehouse.connect(autocommit=True, application_name="lcm outbox") as session,

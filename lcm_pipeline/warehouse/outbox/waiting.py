@@ -54,7 +54,7 @@ def count_waiting(session: psycopg.Connection, push: Push) -> int:
 def read_waiting(
     session: psycopg.Connection, *, after: int, most: int
 ) -> list[tuple[ProfileUpdate, Values | None]]:
-    """Waiting updates as they stand, not locked, oldest first.
+    """Waiting updates as they are, not locked, oldest first.
 
     With each the values that went out already, when its outcome is not known.
     """
