@@ -38,7 +38,9 @@ async def confirm_message(
         if not seen.message or (endpoint.name, seen.message) in harmless:
             return seen.page
         if not reports_overload(seen.message) and any(_agree(seen, one) for one in earlier):
-            if _proves_itself(endpoint, seen.page) and len(harmless) < _MOST_LEARNED:
+            # With a total to compare the rows with, a lost row would show.
+            has_total = endpoint.total_field is not None and seen.page.total and seen.page.rows
+            if has_total and len(harmless) < _MOST_LEARNED:
                 harmless.add((endpoint.name, seen.message))
             return seen.page
         earlier.append(seen)
@@ -51,8 +53,3 @@ def _agree(one: MessageCheck, other: MessageCheck) -> bool:
         and one.page.total == other.page.total
         and [row.digest for row in one.page.rows] == [row.digest for row in other.page.rows]
     )
-
-
-def _proves_itself(endpoint: Endpoint[Any, Any], page: Page) -> bool:
-    """Whether there is a total to compare with the rows, so that a lost row would show."""
-    return endpoint.total_field is not None and bool(page.total) and bool(page.rows)

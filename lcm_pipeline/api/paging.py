@@ -82,7 +82,9 @@ async def read_favourite_goods(
 
 
 async def _read(api: LoyaltyApi, endpoint: Endpoint[Any, Any], fields: Mapping[str, Any]) -> Page:
-    request = build_request(endpoint, _with_service_times(fields))
+    request = build_request(
+        endpoint, {name: _service_time(value) for name, value in fields.items()}
+    )
 
     async def check() -> MessageCheck:
         return _to_look(endpoint, await api.call(endpoint, request))
@@ -145,10 +147,6 @@ def _offer_ids(offers: Any) -> frozenset[int]:
     rows = source_rows(CLIENT_FAVORITE_DATA_INFO, offers if isinstance(offers, list) else ())
     ids = (row.key[0] for row in rows if isinstance(row.key, tuple))
     return frozenset(offer_id for offer_id in ids if isinstance(offer_id, int))
-
-
-def _with_service_times(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _service_time(value) for name, value in fields.items()}
 
 
 def _service_time(value: Any) -> Any:

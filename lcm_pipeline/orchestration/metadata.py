@@ -67,21 +67,18 @@ def pushed(report: PushReport) -> dg.AssetMaterialization:
 
 def updates_stuck(state: OutboxState) -> dg.AssetCheckEvaluation:
     """Whether an update is in `sending` though nobody pushes."""
+    updates = "1 update" if state.stuck == 1 else f"{state.stuck} updates"
+    lost = (
+        f"{updates} in sending, whose response was lost: the next push sends them again, and the"
+        " later updates of their clients wait until then"
+    )
     return dg.AssetCheckEvaluation(
         asset_key=OUTBOX,
         check_name=STUCK_CHECK,
         passed=state.stuck == 0,
         severity=dg.AssetCheckSeverity.WARN,
-        description=_stuck_sentence(state.stuck) if state.stuck else None,
+        description=lost if state.stuck else None,
         metadata={"stuck": dg.MetadataValue.int(state.stuck)},
-    )
-
-
-def _stuck_sentence(count: int) -> str:
-    updates = "1 update" if count == 1 else f"{count} updates"
-    return (
-        f"{updates} in sending, whose response was lost: the next push sends them again, and the"
-        " later updates of their clients wait until then"
     )
 
 

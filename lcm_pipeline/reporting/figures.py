@@ -11,7 +11,7 @@ from lcm_pipeline.model.texts import shown
 from lcm_pipeline.reporting.completeness import Completeness
 from lcm_pipeline.reporting.errors import ReportError
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.frames import MartSnapshot, open_mart_snapshot
+from lcm_pipeline.warehouse.frames import open_mart_snapshot
 
 # The answers that are asked for by day, each sql/reports/<name>.sql; and those of the newest day.
 _OF_THE_DAY = (
@@ -52,7 +52,10 @@ def read_figures(warehouse: Warehouse, day: date | None) -> Figures:
         answers = {name: marts.read(name, day=chosen) for name in _OF_THE_DAY}
         answers |= {name: marts.read(name) for name in _OF_THE_NEWEST_DAY}
         answers = {name: answer.map(_as_shown) for name, answer in answers.items()}
-        return Figures(chosen, completeness, _standing(marts), _definitions(marts), answers)
+        [standing] = marts.read("standing").to_dict("records")
+        named = marts.read("definitions")
+        definitions = dict(zip(named["name"], named["definition"], strict=True))
+        return Figures(chosen, completeness, standing, definitions, answers)
 
 
 def _as_shown(value: Any) -> Any:
@@ -75,13 +78,3 @@ def _choose(completeness: Completeness, day: date | None) -> date:
             f" run lcm sync --date {day}"
         )
     return day
-
-
-def _standing(marts: MartSnapshot) -> dict[str, Any]:
-    found: list[dict[str, Any]] = marts.read("standing").to_dict("records")
-    return found[0]
-
-
-def _definitions(marts: MartSnapshot) -> dict[str, str]:
-    rows = marts.read("definitions")
-    return dict(zip(rows["name"], rows["definition"], strict=True))

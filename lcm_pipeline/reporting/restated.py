@@ -38,23 +38,19 @@ def find_restated(figures: Figures) -> Restated:
     """The changes of the days through the day of the report."""
     before = figures.day - timedelta(days=1)
     published = {t: figures.completeness.of(t, before).first_published_at for t in TABLES}
-    known = [moment for moment in published.values() if moment is not None]
+    known = {table: moment for table, moment in published.items() if moment is not None}
     fresh = [
         row
         for row in figures["restatements"].to_dict("records")
-        if _is_after(row["last_restated_at"], published[row["table_name"]])
+        if (table := row["table_name"]) in known and row["last_restated_at"] > known[table]
     ]
     notable = sorted(filter(_weight, fresh), key=_weight, reverse=True)
     return Restated(
-        min(known, default=None),
+        min(known.values(), default=None),
         notable[:MOST_SHOWN],
         len(notable[MOST_SHOWN:]),
         [_sum_up(list(rows)) for _, rows in groupby(sorted(fresh, key=_KINDS), _KINDS)],
     )
-
-
-def _is_after(changed_at: datetime, published_at: datetime | None) -> bool:
-    return published_at is not None and changed_at > published_at
 
 
 def _weight(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -72,7 +72,10 @@ def grant(
         row["ExpiryDate"] = text_of(ends)
     lot = programme.place(customer.operations, row, moment)
     customer.lots.append(lot)
-    _plan_changes(programme, lot, starts, ends)
+    if starts > programme.agenda.now:
+        programme.agenda.at(starts, _activate, lot)
+    if ends is not None:
+        programme.agenda.at(ends, _expire, programme, lot, ends)
     return lot
 
 
@@ -112,13 +115,6 @@ def _points_for(programme: Programme, cheque: Row | None) -> Decimal:
     if isinstance(amount, Decimal):
         return (amount / 20).quantize(Decimal("0.01"))
     return programme.money(10, 500)
-
-
-def _plan_changes(programme: Programme, lot: Entry, starts: int, ends: int | None) -> None:
-    if starts > programme.agenda.now:
-        programme.agenda.at(starts, _activate, lot)
-    if ends is not None:
-        programme.agenda.at(ends, _expire, programme, lot, ends)
 
 
 def _activate(lot: Entry) -> None:

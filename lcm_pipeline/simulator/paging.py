@@ -41,27 +41,15 @@ def cut(
     chance: Random,
 ) -> Slice:
     """Take one page out of all the entries that a request's filters leave."""
-    first = 0 if quirks.ignore_start else _first(start, zero_based=quirks.zero_based)
+    base = 0 if quirks.zero_based else 1
+    first = 0 if quirks.ignore_start else max(start or base, base) - base
     size = length if length is not None and length > 0 else quirks.default_length
     if quirks.max_length is not None:
         size = min(size, quirks.max_length)
     last = first + size + (1 if quirks.one_row_too_many else 0)
     page = ordered(entries, quirks, chance)[first:last]
     honest = len(page) if quirks.totals == "page" else len(entries)
-    return Slice(page, _claimed(honest, quirks), _selected(len(page), quirks))
-
-
-def _first(start: int | None, *, zero_based: bool) -> int:
-    if zero_based:
-        return max(start or 0, 0)
-    return max(start or 1, 1) - 1
-
-
-def _claimed(honest: int, quirks: Quirks) -> int | None:
     if quirks.totals == "null":
-        return None
-    return max(0, honest + quirks.totals) if isinstance(quirks.totals, int) else honest
-
-
-def _selected(honest: int, quirks: Quirks) -> int | None:
-    return None if quirks.totals == "null" else honest
+        return Slice(page, None, None)
+    claimed = max(0, honest + quirks.totals) if isinstance(quirks.totals, int) else honest
+    return Slice(page, claimed, len(page))

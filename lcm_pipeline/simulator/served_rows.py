@@ -3,7 +3,7 @@
 Rows are copied only when a quirk touches them; the world's own rows stay as they are.
 """
 
-from lcm_pipeline.simulator.fields import Fields, Row, Value
+from lcm_pipeline.simulator.fields import Fields, Row
 from lcm_pipeline.simulator.moments import with_offset
 from lcm_pipeline.simulator.programme import kopecks
 from lcm_pipeline.simulator.quirks import Quirks
@@ -37,9 +37,7 @@ def as_served(fields: Fields, quirks: Quirks) -> Fields:
 def _served(row: Row, quirks: Quirks) -> Row:
     served: Row = dict(row)
     if quirks.offset_dates != "none":
-        served = {name: _dated(name, value, quirks.offset_dates) for name, value in row.items()}
+        zone = quirks.offset_dates
+        dates = {n: value for n, value in row.items() if n in _DATES and isinstance(value, str)}
+        served |= {name: with_offset(value, zone) for name, value in dates.items()}
     return {**served, **_UNANNOUNCED} if quirks.extra_fields else served
-
-
-def _dated(name: str, value: Value, zone: str) -> Value:
-    return with_offset(value, zone) if name in _DATES and isinstance(value, str) else value

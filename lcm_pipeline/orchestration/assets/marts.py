@@ -30,10 +30,6 @@ _FEED_OF = {asset: feed for feed in FEEDS for asset in feed.assets}
 _OF_RUNS = {"readings", "as_of"}
 
 
-def _marts() -> dict[str, Mart]:
-    return {mart.name: mart for mart in marts() if mart.name not in _OF_RUNS}
-
-
 def _facts(mart: Mart) -> set[str]:
     """The assets that fill what a mart reads."""
     if _ALL_FEEDS in mart.tables:
@@ -119,7 +115,7 @@ def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> d
 
 
 def _steps() -> list[dg.AssetsDefinition]:
-    known = _marts()
+    known = {mart.name: mart for mart in marts() if mart.name not in _OF_RUNS}
     steps: dict[frozenset[str], list[Mart]] = {}
     for mart in known.values():
         steps.setdefault(_feeds_below(mart, known), []).append(mart)

@@ -70,12 +70,9 @@ def _packaged() -> list[Path]:
 def _installed() -> list[Path]:
     if not _SYSTEM_FOLDER.is_dir():
         return []
-    majors = {int(folder.name): folder for folder in _SYSTEM_FOLDER.iterdir() if _is_new(folder)}
+    folders = [folder for folder in _SYSTEM_FOLDER.iterdir() if folder.name.isdigit()]
+    majors = {major: folder for folder in folders if (major := int(folder.name)) >= OLDEST_MAJOR}
     return [majors[major] / "bin" for major in sorted(majors, reverse=True)]
-
-
-def _is_new(folder: Path) -> bool:
-    return folder.name.isdigit() and int(folder.name) >= OLDEST_MAJOR
 
 
 def _has_programs(folder: Path) -> bool:

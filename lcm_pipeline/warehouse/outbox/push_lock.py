@@ -100,14 +100,10 @@ def _lock_again(push_id: int) -> Callable[[psycopg.Connection, int], None]:
 
 def _lock_patiently(session: psycopg.Connection, between: Callable[[], object]) -> bool:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not _lock(session):
+    statement = "select pg_try_advisory_lock(%s, %s)"
+    while session.execute(statement, locks.PUSH).fetchone() != (True,):
         between()
         if time.monotonic() > deadline:
             return False
         time.sleep(_INTERVAL_SECONDS)
     return True
-
-
-def _lock(session: psycopg.Connection) -> bool:
-    row = session.execute("select pg_try_advisory_lock(%s, %s)", locks.PUSH).fetchone()
-    return bool(row and row[0])

@@ -45,10 +45,12 @@ class Undo:
 
 def find_undo(session: psycopg.Connection, push_id: int) -> Undo:
     """What an undo of a push comes to; raises UndoError for a push that was never made."""
-    if not _exists(session, push_id):
+    values = {"push_id": push_id}
+    if session.execute(query("push_status"), values).fetchone() is None:
         raise UndoError(f"there is no push {push_id}: see outbox.pushes")
-    undo = Undo(push_id, is_resumed=_is_under_way(session, push_id))
-    rows = () if undo.is_resumed else session.execute(query("find_undo"), {"push_id": push_id})
+    is_waiting = session.execute(query("is_undo_waiting"), values).fetchone() == (True,)
+    undo = Undo(push_id, is_resumed=is_waiting)
+    rows = () if undo.is_resumed else session.execute(query("find_undo"), values)
     for client_id, column, _, value, obstacle in rows:
         if obstacle is None:
             undo.values.setdefault(client_id, {})[column] = value
@@ -70,13 +72,3 @@ def store_undo(session: psycopg.Connection, push_id: int) -> Undo:
         if undo.values:
             session.execute(query("store_undo"), values)
     return undo
-
-
-def _exists(session: psycopg.Connection, push_id: int) -> bool:
-    found = session.execute(query("push_status"), {"push_id": push_id})
-    return found.fetchone() is not None
-
-
-def _is_under_way(session: psycopg.Connection, push_id: int) -> bool:
-    row = session.execute(query("is_undo_waiting"), {"push_id": push_id}).fetchone()
-    return bool(row and row[0])
