@@ -15,21 +15,10 @@ from lcm_pipeline.simulator import profiles
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
-from tests.conftest import Programme
 from tests.integration.test_cli import LCM, environment, run
-from tests.outbox import ask_for, enrol, outbox, profile, statuses
+from tests.outbox import ask_for, outbox, profile, statuses
 
 NAME, EMAIL, PHONE = "Евлампия", "evl@example.org", 9031112233
-
-
-@pytest.fixture
-def source(programme: Programme) -> RunningSimulator:
-    return programme(clients=12)
-
-
-@pytest.fixture
-def clients(warehouse: Warehouse, source: RunningSimulator) -> list[int]:
-    return enrol(warehouse, source)
 
 
 @pytest.fixture

@@ -41,6 +41,14 @@ def shop(programme: Programme) -> RunningSimulator:
     return source
 
 
+@pytest.fixture
+def settings(shop: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings) -> Settings:
+    """The settings by which the shop was synced; the warehouse holds it."""
+    settings = make_settings(shop, warehouse)
+    sync_everything(settings, warehouse)
+    return settings
+
+
 def _change_phones(source: RunningSimulator, clients: list[int], phone: int | None) -> None:
     with source.world.lock:
         for client in clients:
@@ -58,10 +66,11 @@ def _earlier(warehouse: Warehouse) -> list[dict[str, Any]]:
 
 
 def test_phones_that_vanish_for_many_stop_the_publish(
-    shop: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+    shop: RunningSimulator,
+    warehouse: Warehouse,
+    settings: Settings,
+    make_settings: MakeSettings,
 ) -> None:
-    settings = make_settings(shop, warehouse)
-    sync_everything(settings, warehouse)
     before, phones = snapshot(warehouse), _phones(warehouse)
     assert None not in phones.values()
     _change_phones(shop, sorted(phones), None)
@@ -76,10 +85,11 @@ def test_phones_that_vanish_for_many_stop_the_publish(
 
 
 def test_a_few_phones_may_vanish_unless_the_fuse_is_none(
-    shop: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+    shop: RunningSimulator,
+    warehouse: Warehouse,
+    settings: Settings,
+    make_settings: MakeSettings,
 ) -> None:
-    settings = make_settings(shop, warehouse)
-    sync_everything(settings, warehouse)
     clients = sorted(_phones(warehouse))[:4]
     assert len(clients) > settings.delete_fuse * 40
     _change_phones(shop, clients, None)
@@ -91,10 +101,8 @@ def test_a_few_phones_may_vanish_unless_the_fuse_is_none(
 
 
 def test_history_keeps_each_earlier_version_of_a_client(
-    shop: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+    shop: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
-    settings = make_settings(shop, warehouse)
-    sync_everything(settings, warehouse)
     # The roster comes without phones, which the operations tell: that is no change.
     assert _earlier(warehouse) == []
     client = min(_phones(warehouse))
@@ -121,11 +129,9 @@ def test_history_keeps_each_earlier_version_of_a_client(
 
 
 def test_an_earlier_registration_is_a_new_version_too(
-    shop: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+    warehouse: Warehouse, settings: Settings
 ) -> None:
     """A card of an earlier day turns up late: the client's first registration changes."""
-    settings = make_settings(shop, warehouse)
-    sync_everything(settings, warehouse)
     with warehouse.connect(autocommit=True) as session:
         session.execute(
             "update core.clients set registered_at = registered_at + interval '1 day',"

@@ -17,22 +17,12 @@ from lcm_pipeline.simulator.replies import Reply
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.simulator.service import Call
 from lcm_pipeline.warehouse.connection import Warehouse
-from tests.conftest import MakeSettings, Programme
-from tests.outbox import HASTY, ask_for, enrol, outbox, profile, statuses, write_back
+from tests.conftest import MakeSettings
+from tests.outbox import HASTY, ask_for, outbox, profile, statuses, write_back
 
 FINE = b'{"ErrorCode":0,"Message":null}'
 JSON = "application/json; charset=utf-8"
 SECRET = "Евлампия"
-
-
-@pytest.fixture
-def source(programme: Programme) -> RunningSimulator:
-    return programme(clients=12)
-
-
-@pytest.fixture
-def clients(warehouse: Warehouse, source: RunningSimulator) -> list[int]:
-    return enrol(warehouse, source)
 
 
 @pytest.fixture

@@ -7,13 +7,8 @@ from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.outbox.undo import UndoError
-from tests.conftest import MakeSettings, Programme
+from tests.conftest import MakeSettings
 from tests.outbox import applied, ask_for, enrol, outbox, profile, statuses, write_back
-
-
-@pytest.fixture
-def source(programme: Programme) -> RunningSimulator:
-    return programme(clients=12)
 
 
 @pytest.fixture

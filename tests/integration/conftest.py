@@ -1,0 +1,20 @@
+"""What tests of the write-back start from; a module with other clients has fixtures of its own."""
+
+import pytest
+
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.conftest import Programme
+from tests.outbox import enrol
+
+
+@pytest.fixture
+def source(programme: Programme) -> RunningSimulator:
+    """A programme of twelve clients."""
+    return programme(clients=12)
+
+
+@pytest.fixture
+def clients(warehouse: Warehouse, source: RunningSimulator) -> list[int]:
+    """All clients of the source, on the roster."""
+    return enrol(warehouse, source)
