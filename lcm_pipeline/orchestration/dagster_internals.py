@@ -2,8 +2,8 @@
 
 The storage classes and tables are needed to store a range of days at once (event_log.py), to forget
 old runs and keep what they materialized (retention.py), and to let a bare `dagster` command record
-where `lcm` does (home_storage.py). No other module imports from `dagster._…`; a test says what a
-new Dagster has moved.
+where `lcm` does (home_storage.py); the workspace to serve Dagster's page behind a guard (web.py).
+No other module imports from `dagster._…`; a test says what a new Dagster has moved.
 """
 
 from dagster._config.config_schema import UserConfigSchema
@@ -17,6 +17,8 @@ from dagster._core.storage.event_log.schema import (
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget
 from dagster._serdes import ConfigurableClassData
 
 __all__ = [
@@ -27,8 +29,10 @@ __all__ = [
     "ConfigurableClassData",
     "DagsterSqliteStorage",
     "DagsterStorage",
+    "ModuleTarget",
     "SqlEventLogStorage",
     "SqlEventLogStorageTable",
     "SqliteEventLogStorage",
     "UserConfigSchema",
+    "WorkspaceProcessContext",
 ]

@@ -11,10 +11,9 @@ from contextlib import suppress
 
 import dagster as dg
 import uvicorn
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import ModuleTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
 
+from lcm_pipeline.orchestration.dagster_internals import ModuleTarget, WorkspaceProcessContext
 from lcm_pipeline.orchestration.request_guard import RequestGuard
 from lcm_pipeline.orchestration.ui import CODE_LOCATION, UI_TOKEN
 

@@ -38,7 +38,7 @@ def read_facts(warehouse: Warehouse) -> WarehouseFacts:
         user, is_standby, clock, size, has_parameters = row
         zone = None
         if has_parameters:
-            found = session.execute("select timezone from mart.parameters").fetchone()
+            found = session.execute(query("time_zone_of_marts")).fetchone()
             zone = str(found[0]) if found else None
         missing: tuple[str, ...] = ()
         try:

@@ -6,3 +6,8 @@
 update mart.parameters
 set timezone = %(zone)s
 where timezone <> %(zone)s;
+
+-- name: time_zone_of_marts
+-- purpose: the time zone in which the marts cut days
+select timezone
+from mart.parameters;
