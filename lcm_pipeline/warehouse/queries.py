@@ -33,6 +33,7 @@ def queries() -> dict[str, str]:
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             if name in found:
                 raise ValueError(f"two statements are named {name}; one is in {path}")
+            # Without its end, as a statement may be composed with more.
             found[name] = text.strip().removesuffix(";")
     return found
 
