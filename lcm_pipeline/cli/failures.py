@@ -39,19 +39,18 @@ def explained_identity() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            answered = str(getattr(cause, "answered", ""))
+        # Such as: ErrorCode 2 «Токен не найден или устарел».
+        if refused := _REFUSED.search(str(error)):
             for words, setting in _REFUSALS:
-                if answered and words.search(answered):
+                if words.search(refused[0]):
                     raise IdentityRefusedError(
-                        f"the service refuses {setting}: {answered}. Correct it in .env or the"
+                        f"the service refuses {setting}: {refused[0]}. Correct it in .env or the"
                         " environment; what was read before is kept"
                     ) from error
-            cause = cause.__cause__
         raise
 
 
+_REFUSED = re.compile(r"ErrorCode \d+ «[^»]*»")
 _REFUSALS = (
     (re.compile(r"токен|\btoken", re.IGNORECASE), "LCM_TOKEN"),
     (re.compile(r"оператор|\boperator", re.IGNORECASE), "LCM_OPERATOR"),
