@@ -5,7 +5,8 @@ A run can be synced in one go, or by its three verbs, each in a process of its o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
@@ -136,13 +137,14 @@ class SyncEngine:
                 if run is None:
                     return ReaderReport(feed.name, window)
                 work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
-                try:
-                    await work.read()
-                except RunLostError as lost:
-                    if lost.status != "published":
-                        raise SyncError(str(lost)) from lost
-                else:
-                    runs.leave_run(reconnecting, run)
+                async with _recording_failure(reconnecting, run):
+                    try:
+                        await work.read()
+                    except RunLostError as lost:
+                        if lost.status != "published":
+                            raise
+                    else:
+                        runs.leave_run(reconnecting, run)
                 return work.reader_report()
 
         return self._alone(read)
@@ -162,11 +164,9 @@ class SyncEngine:
                         )
                     return report
                 work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
-                try:
+                async with _recording_failure(reconnecting, run):
                     await work.read()
                     await work.publish(command_id)
-                except RunLostError as lost:
-                    raise SyncError(str(lost)) from lost
                 return await work.report()
 
         return self._alone(publish)
@@ -259,7 +259,6 @@ class SyncEngine:
         shared: RunContext,
     ) -> SyncReport:
         with self._session_for(feed) as reconnecting:
-            run: Run | None = None
             try:
                 find = partial(self._find_published, reconnecting, feed, window, command_id)
                 published = await run_in_thread(find, cancel_session=reconnecting)
@@ -268,16 +267,10 @@ class SyncEngine:
                 begin = partial(runs.begin_run, reconnecting, feed.name, window, command_id)
                 run = await run_in_thread(begin, cancel_session=reconnecting)
                 work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
-                await work.start(add_tasks)
-                await work.read()
-                await work.publish(command_id)
-            except RunLostError as lost:
-                raise SyncError(str(lost)) from lost
-            except Exception as error:
-                if run is not None:
-                    record = partial(runs.record_failure, reconnecting, run, error)
-                    await run_in_thread(record, cancel_session=reconnecting)
-                raise
+                async with _recording_failure(reconnecting, run):
+                    await work.start(add_tasks)
+                    await work.read()
+                    await work.publish(command_id)
             finally:
                 shared.all_dispatched.set()
             return await work.report()
@@ -302,3 +295,16 @@ class SyncEngine:
 
     def _session_for(self, feed: Feed) -> ReconnectingSession:
         return ReconnectingSession(self.warehouse, f"lcm sync {feed.name}")
+
+
+@asynccontextmanager
+async def _recording_failure(reconnecting: ReconnectingSession, run: Run) -> AsyncIterator[None]:
+    """Note on a run why this process gave up; a run that others have ended raises SyncError."""
+    try:
+        yield
+    except RunLostError as lost:
+        raise SyncError(str(lost)) from lost
+    except Exception as error:
+        record = partial(runs.record_failure, reconnecting, run, error)
+        await run_in_thread(record, cancel_session=reconnecting)
+        raise
