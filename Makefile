@@ -8,9 +8,12 @@ INSTALLED := $(VENV)/.installed
 SUPERSET := .venv-superset
 SUPERSET_INSTALLED := $(SUPERSET)/.installed
 
+DBT := .venv-dbt
+DBT_INSTALLED := $(DBT)/.installed
+
 .PHONY: help demo test lint lint-python lint-types lint-imports lint-sql hooks lock ui \
-  install superset dashboards bundle screenshots soak crash push-crash faults readers \
-  verify-million fuzz bench clean
+  install superset dashboards bundle dbt screenshots soak crash push-crash faults readers \
+  verify-million fuzz life bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -71,6 +74,13 @@ dashboards: $(INSTALLED) $(SUPERSET_INSTALLED) ## The dashboards in Superset on 
 bundle: $(INSTALLED) ## The bundle for any Superset, in dist/ and build/dashboards
 	@$(BIN)/lcm bundle
 
+dbt: $(DBT_INSTALLED) ## dbt's own environment in .venv-dbt, for the package in dbt/
+
+$(DBT_INSTALLED): dbt/requirements.lock
+	$(PYTHON) -m venv $(DBT)
+	$(DBT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r dbt/requirements.lock
+	@touch $@
+
 screenshots: $(INSTALLED) $(SUPERSET_INSTALLED) ## The pictures in docs/screenshots, of the real thing
 	$(BIN)/python -m tests.browser.screenshots
 
@@ -106,5 +116,9 @@ REPLAY ?=
 fuzz: $(INSTALLED) ## Mutated responses beside healthy clients; SEED=…, or REPLAY=FILE of a failure
 	$(BIN)/python -m tests.fuzz.run --mutants $(MUTANTS) --seed $(SEED) $(if $(REPLAY),--replay '$(REPLAY)')
 
+DAYS ?= 60
+life: $(INSTALLED) ## Sixty days of random life: each refresh of the marts equals computing all anew
+	$(BIN)/python -m tests.marts.life --days $(DAYS) --seed $(SEED)
+
 clean: ## Remove the environment (never the data in LCM_HOME)
-	rm -rf $(VENV) $(SUPERSET) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SUPERSET) $(DBT) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -142,7 +142,7 @@ operations = CoreTable(
     covered_by=WHOLE_CLIENTS,
     date_column="operation_date",
     has_history=True,
-    follow_up_queries=("note_changed_clients",),
+    follow_up_queries=("note_changed_clients", "note_changed_days"),
 )
 
 leads = CoreTable(

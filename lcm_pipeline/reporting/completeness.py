@@ -61,6 +61,11 @@ class Completeness:
         }
         self._newest = {row["table_name"]: row for row in self._rows.values()}
 
+    @property
+    def roster_from(self) -> date | None:
+        """The first registration day that was read; None where nobody can have joined before it."""
+        return next((row["roster_from"] for row in self._newest.values()), None)
+
     def days(self, tables: Iterable[str] = TABLES) -> list[date]:
         """Every day that one of the tables has, in order."""
         wanted = set(tables)

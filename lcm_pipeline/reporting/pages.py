@@ -49,6 +49,7 @@ def _trust(figures: Figures) -> dict[str, Any]:
         "states": states,
         "overall": max(state.state for state in states),
         "quarantined": figures.completeness.quarantined(TABLES),
+        "roster_from": figures.completeness.roster_from,
         "week_before": figures.day - timedelta(days=7),
         "trust_of": lambda *tables, on=figures.day: (
             figures.completeness.worst(tables, on),

@@ -27,6 +27,8 @@ from lcm_pipeline.warehouse.queries import migration_files, query
 
 _log = logging.getLogger(__name__)
 
+_SCHEMAS = ("core_live", "core", "history", "mart", "outbox", "refresh", "staging", "sync")
+
 
 class MigrationError(UserError):
     """The schema cannot be brought up to date; the message names the file and why."""
@@ -107,7 +109,7 @@ def _find_ledger(session: psycopg.Connection, warehouse: Warehouse) -> bool:
 def drop_everything(warehouse: Warehouse) -> None:
     """Drop everything that migrations made, data included. For throw-away warehouses."""
     with warehouse.connect(application_name="lcm start afresh") as session:
-        for schema in ("core", "history", "mart", "outbox", "refresh", "staging", "sync"):
+        for schema in _SCHEMAS:
             session.execute(SQL("drop schema if exists {} cascade").format(Identifier(schema)))
         session.execute("drop table if exists public.lcm_migrations, public.lcm_marts")
 

@@ -40,3 +40,38 @@ comment on column mart.as_of.operations_day is 'last day of operations';
 comment on column mart.as_of.leads_day is 'last day of leads';
 comment on column mart.as_of.favourites_day is 'last day of favourite products';
 comment on column mart.as_of.operations_loaded_day is 'last day of which operations are loaded: of days after operations_day, a part is';
+
+-- What a refresh compares with the last one.
+create or replace view refresh.present as
+select
+    as_of.operations_day as through_day,
+    as_of.operations_loaded_day as newest_day,
+    -- Without any run, all counts as read at once: see mart.readings.
+    parameters::text || exists (select from sync.runs where status = 'published') as parameters,
+    jsonb_build_object(
+        'points_of_sale',
+        (
+            select md5(string_agg(pos_id || '=' || coalesce(name, ''), ',' order by pos_id))
+            from core.points_of_sale
+        ),
+        'bonus_sources',
+        (
+            select md5(
+                string_agg(bonus_source || '=' || coalesce(name, ''), ',' order by bonus_source)
+            )
+            from core.bonus_sources
+        ),
+        'goods',
+        (
+            select md5(
+                string_agg(
+                    list_data_id || '=' || coalesce(code, '') || coalesce(name, ''), ','
+                    order by list_data_id
+                )
+            )
+            from core.goods
+        )
+    ) as names
+from mart.as_of
+cross join mart.parameters;
+comment on view refresh.present is 'the days, parameters and names that a refresh computes with. Grain: one row';

@@ -5,40 +5,23 @@
 --   Cheques dated before the registration month count in month 0.
 create materialized view mart.cohort_retention as
 with cohorts as (
-    select date_trunc('month', registration_date)::date as cohort_month, count(*) as members
-    from mart.members
-    group by date_trunc('month', registration_date)::date
+    select cohort_month, members
+    from mart.cohort_sums
+    where members > 0
 ),
 
 grid as (
     select
         cohorts.cohort_month,
         cohorts.members,
-        month.position::integer - 1 as month_number
+        month.position::integer - 1 as month_number,
+        (month.day + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month
     from cohorts
     cross join mart.as_of
     cross join
         generate_series(
             cohorts.cohort_month::timestamp, as_of.operations_day::timestamp, interval '1 month'
         ) with ordinality as month (day, position)
-),
-
-bought as (
-    select
-        date_trunc('month', members.registration_date)::date as cohort_month,
-        greatest(
-            0,
-            (
-                (extract(year from bought.month) - extract(year from members.registration_date))
-                * 12
-                + extract(month from bought.month) - extract(month from members.registration_date)
-            )::integer
-        ) as month_number,
-        count(distinct bought.client_id) filter (where bought.purchases > 0) as buyers,
-        sum(bought.net_sales) as net_sales
-    from mart.purchase_months as bought
-    inner join mart.members on members.client_id = bought.client_id
-    group by 1, 2
 )
 
 select
@@ -47,15 +30,16 @@ select
     grid.members,
     coalesce(bought.buyers, 0) as buyers,
     round(coalesce(bought.buyers, 0)::numeric / grid.members, 4) as retention,
-    coalesce(bought.net_sales, 0) as net_sales,
+    coalesce(bought.net_sales, 0)::numeric(19, 2) as net_sales,
     round(
         sum(coalesce(bought.net_sales, 0)) over (
             partition by grid.cohort_month order by grid.month_number
         ) / grid.members,
         2
-    ) as cumulative_net_sales_per_member
+    )::numeric(19, 2) as cumulative_net_sales_per_member,
+    grid.is_whole_month
 from grid
-left join bought
+left join mart.cohort_sums as bought
     on bought.cohort_month = grid.cohort_month and bought.month_number = grid.month_number;
 
 create unique index on mart.cohort_retention (cohort_month, month_number);
@@ -68,3 +52,4 @@ comment on column mart.cohort_retention.buyers is 'of them, clients with a purch
 comment on column mart.cohort_retention.retention is 'buyers / members';
 comment on column mart.cohort_retention.net_sales is 'their net sales in month n, in money';
 comment on column mart.cohort_retention.cumulative_net_sales_per_member is 'their net sales in months 0 to n / members';
+comment on column mart.cohort_retention.is_whole_month is 'the last day of month n is known';

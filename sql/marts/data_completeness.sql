@@ -6,13 +6,21 @@
 --   for the day itself. loaded_rows are live rows of the day. source_total, loaded_total and
 --   quarantined_total are of the whole table: the source tells totals by client (by day for
 --   registrations), never by client and day. Rows in quarantine belong to no day, and make none
---   incomplete. complete_through is the last day that is complete with all days before it.
+--   incomplete. complete_through is the last day that is complete with all days before it. clients
+--   are members registered by the end of the day; complete_share also counts registration days that
+--   were never read. roster_from: the source is asked for registrations by the day and never tells
+--   of earlier ones, so where the first day that was read had registrations, or rows are older, there
+--   may be members of whom nothing here knows.
 create materialized view mart.data_completeness as
 with loaded as (
     select feed, day, count(*) as rows
     from sync.feed_rows
-    where deleted_at is null
+    where deleted_at is null and feed <> 'operations'
     group by feed, day
+    union all
+    -- Kept by day, as most rows are operations.
+    select 'operations' as feed, day, loaded_rows as rows
+    from mart.operations_daily
 ),
 
 loaded_totals as (
@@ -40,6 +48,38 @@ held as (
     group by feed, table_name
 ),
 
+first_polls as (
+    select registration_date, source_total
+    from sync.registration_days
+    where read_at is not null
+    order by registration_date
+    limit 1
+),
+
+roster as (
+    select first_polls.registration_date as roster_from
+    from first_polls
+    where
+        first_polls.source_total > 0
+        or exists (
+            select from sync.row_days
+            where row_days.first_day < first_polls.registration_date
+        )
+),
+
+registered as (
+    select registration_date as day, count(*) as members
+    from mart.members
+    group by registration_date
+),
+
+joined as (
+    select days.day, sum(registered.members)::bigint as members
+    from (select distinct day from sync.day_completeness) as days
+    left join registered on registered.day <= days.day
+    group by days.day
+),
+
 restated as (
     select
         table_name,
@@ -54,19 +94,20 @@ select
     completeness.day,
     feeds.main_table as table_name,
     coalesce(loaded.rows, 0) as loaded_rows,
-    completeness.clients,
+    coalesce(joined.members, 0) as clients,
     completeness.pending as pending_clients,
     completeness.complete_share,
     coalesce(source_totals.rows, 0) as source_total,
-    coalesce(loaded_totals.rows, 0) as loaded_total,
+    coalesce(loaded_totals.rows, 0)::bigint as loaded_total,
     coalesce(held.rows, 0) as quarantined_total,
-    coalesce(restated.rows, 0) as restated_rows,
+    coalesce(restated.rows, 0)::bigint as restated_rows,
     restated.restated_since,
     readings.known_at as first_published_at,
     completeness.complete_through,
     completeness.deferred as deferred_clients,
     completeness.unread_registration_days,
-    completeness.is_complete
+    completeness.is_complete,
+    roster.roster_from
 from sync.feeds
 inner join sync.day_completeness as completeness on completeness.feed = feeds.feed
 left join mart.readings
@@ -78,6 +119,8 @@ left join loaded_totals on loaded_totals.feed = feeds.feed
 left join source_totals on source_totals.feed = feeds.feed
 left join held on held.feed = feeds.feed and held.table_name = feeds.main_table
 left join restated on restated.table_name = feeds.main_table and restated.day = completeness.day
+left join joined on joined.day = completeness.day
+left join roster on true
 where feeds.has_marts;
 
 create unique index on mart.data_completeness (day, table_name);
@@ -86,8 +129,8 @@ comment on materialized view mart.data_completeness is 'how complete the rows of
 comment on column mart.data_completeness.day is 'business day';
 comment on column mart.data_completeness.table_name is 'main table of the feed, such as operations';
 comment on column mart.data_completeness.loaded_rows is 'live rows of the day';
-comment on column mart.data_completeness.clients is 'clients registered by the end of the day, and registration days that were never read; for registrations 1, the day itself';
-comment on column mart.data_completeness.pending_clients is 'of them, without a proven reading that tells of the day, as the last one failed or none was made';
+comment on column mart.data_completeness.clients is 'members: clients registered by the end of the day';
+comment on column mart.data_completeness.pending_clients is 'clients, and registration days that were never read, without a proven reading that tells of the day, as the last one failed or none was made';
 comment on column mart.data_completeness.complete_share is 'share that is neither pending nor deferred, cut to four digits, never rounded up';
 comment on column mart.data_completeness.source_total is 'rows of the whole table that the source claims';
 comment on column mart.data_completeness.loaded_total is 'live rows of the whole table';
@@ -99,3 +142,4 @@ comment on column mart.data_completeness.complete_through is 'last day of the ta
 comment on column mart.data_completeness.deferred_clients is 'of the clients, not read since the day ended, as they were not due yet: read within LCM_MAX_STALENESS_DAYS';
 comment on column mart.data_completeness.unread_registration_days is 'of those pending, registration days up to this one that no proven poll covers: who registered on them is not known';
 comment on column mart.data_completeness.is_complete is 'nothing is pending or deferred; rows in quarantine are counted apart';
+comment on column mart.data_completeness.roster_from is 'first registration day that was read, where members may have joined before it: they are in no number; null where it had no registrations and no row is older';

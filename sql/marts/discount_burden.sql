@@ -2,15 +2,17 @@
 -- grain: day x store
 -- formula: of purchases (refunds apart): (discount + points redeemed x point_value + certificates) /
 --   amount. Coupon uses are purchases with a coupon number.
+-- incremental: day
 create materialized view mart.discount_burden as
 select
     sales.day,
     sales.pos_id,
     mart.display_text(points_of_sale.name) as store_name,
-    sum(sales.purchase_amount) as purchase_amount,
-    sum(sales.discount) as discount,
-    round(sum(sales.redeemed_on_purchases) * parameters.point_value, 2) as redeemed_value,
-    sum(sales.certificate_redeemed) as certificate_redeemed,
+    sum(sales.purchase_amount)::numeric(19, 2) as purchase_amount,
+    sum(sales.discount)::numeric(19, 2) as discount,
+    round(sum(sales.redeemed_on_purchases) * parameters.point_value, 2)::numeric(19, 2)
+        as redeemed_value,
+    sum(sales.certificate_redeemed)::numeric(19, 2) as certificate_redeemed,
     round(
         (
             sum(sales.discount)

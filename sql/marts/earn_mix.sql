@@ -2,6 +2,7 @@
 -- grain: day x bonus source
 -- formula: points of lots; share_of_day = points / all points of the day; a lot is not from a purchase
 --   when its source is another one than purchase_bonus_source (or none is told).
+-- incremental: day
 create materialized view mart.earn_mix as
 with given as (
     select
@@ -20,7 +21,7 @@ select
     mart.display_text(bonus_sources.name) as bonus_source_name,
     coalesce(given.bonus_source = parameters.purchase_bonus_source, false) as is_from_purchases,
     given.lots,
-    given.points,
+    given.points::numeric(19, 2) as points,
     round(given.points / sum(given.points) over days, 4) as share_of_day,
     round(
         coalesce(

@@ -5,10 +5,9 @@
 --   is that day). The share is final once is_mature says that so many days have passed.
 create materialized view mart.enrolment_daily as
 with first_purchases as (
-    select client_id, min(first_day) as day
-    from mart.purchase_months
-    where purchases > 0
-    group by client_id
+    select client_id, first_purchase_date as day
+    from mart.client_totals
+    where first_purchase_date is not null
 ),
 
 enrolled as (

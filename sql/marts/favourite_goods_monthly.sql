@@ -51,7 +51,9 @@ select
     count(*) as clients,
     round(count(*) filter (where choices.is_still_active)::numeric / count(*), 4)
         as still_active_share,
-    rank() over (partition by choices.month order by count(*) desc) as rank
+    rank() over (partition by choices.month order by count(*) desc) as rank,
+    (choices.month + interval '1 month')::date - 1 <= (select favourites_day from mart.as_of)
+        as is_whole_month
 from choices
 left join core.goods on goods.list_data_id = choices.list_data_id
 group by choices.month, choices.list_data_id, goods.code, goods.name;
@@ -66,3 +68,4 @@ comment on column mart.favourite_goods_monthly.name is 'its name';
 comment on column mart.favourite_goods_monthly.clients is 'clients who chose it: an offer that lists it was confirmed, and it is among their chosen goods';
 comment on column mart.favourite_goods_monthly.still_active_share is 'share of them for whom it is in effect at the end of the last day known';
 comment on column mart.favourite_goods_monthly.rank is 'place in the month by clients; equal counts share it';
+comment on column mart.favourite_goods_monthly.is_whole_month is 'the last day of the month is known';

@@ -90,10 +90,10 @@ select
     coalesce(made.offered, 0) as offered,
     coalesce(made.confirmed, 0) as confirmed,
     coalesce(made.missed, 0) as missed,
-    running.active,
+    running.active::bigint as active,
     made.confirmation_lag_hours,
-    running.slots_used,
-    running.slots_open as slots,
+    running.slots_used::bigint as slots_used,
+    running.slots_open::bigint as slots,
     round(running.slots_used::numeric / nullif(running.slots_open, 0), 4) as slots_used_share
 from running
 inner join days on days.day = running.day

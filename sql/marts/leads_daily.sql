@@ -26,10 +26,10 @@ select
     type_name,
     source_name,
     form_name,
-    sum(leads) as leads,
-    sum(unread_leads) as unread_leads,
-    sum(unread_messages) as unread_messages,
-    coalesce(sum(leads) filter (where mark_name is not null), 0) as marked_leads,
+    sum(leads)::bigint as leads,
+    sum(unread_leads)::bigint as unread_leads,
+    sum(unread_messages)::bigint as unread_messages,
+    coalesce(sum(leads) filter (where mark_name is not null), 0)::bigint as marked_leads,
     coalesce(
         jsonb_object_agg(mark_name, leads) filter (where mark_name is not null), '{}'
     ) as leads_by_mark

@@ -24,8 +24,8 @@ select
     max(day) filter (where not is_refund and redeemed > 0) as last_redemption_day,
     count(*) filter (where not is_refund) as purchases,
     count(*) filter (where is_refund) as refunds,
-    coalesce(sum(amount) filter (where not is_refund), 0) as purchase_amount,
-    sum(net_amount) as net_sales,
+    coalesce(sum(amount) filter (where not is_refund), 0)::numeric(19, 2) as purchase_amount,
+    sum(net_amount)::numeric(19, 2) as net_sales,
     max(gap_days) filter (where not is_refund) as longest_gap_days,
     array_agg(gap_days order by gap_days) filter (where not is_refund and gap_days is not null)
         as gaps_days
@@ -34,6 +34,7 @@ group by client_id, month;
 
 create table mart.purchase_months as table refresh.purchase_months with no data;
 create index on mart.purchase_months (client_id);
+create index on mart.purchase_months (month);
 
 comment on table mart.purchase_months is 'what clients bought, month by month. Grain: client, month with a cheque';
 comment on column mart.purchase_months.month is 'first day of the month';

@@ -1,45 +1,42 @@
--- question: do buyers come back?
--- grain: month
+-- question: do buyers come back, and what are buyers and members worth?
+-- grain: month with a purchase
 -- formula: buyers with a purchase in the month; repeat buyers have two cheques or more in it;
 --   frequency = purchases / buyers; the gap is the days from a client's purchase before (in whatever
---   month) to one in this month, its median over all of them; ARPU = net sales / buyers; the average
---   cheque is the amount of purchases / purchases, refunds apart.
+--   month) to one in this month, its median over all of them. ARPPU (per paying user) = net sales /
+--   buyers; ARPU (per user) = net sales / members registered by the end of the month, or by the last
+--   day known. The average cheque is the amount of purchases / purchases, refunds apart. The newest
+--   month is whole once its last day is known.
 create materialized view mart.repeat_purchase as
-with by_buyer as (
-    select
-        month,
-        count(*) filter (where purchases > 0) as buyers,
-        count(*) filter (where purchases >= 2) as repeat_buyers,
-        sum(purchases)::bigint as purchases,
-        sum(purchase_amount) as purchase_amount,
-        sum(net_sales) as net_sales
-    from mart.purchase_months
-    group by month
-    having sum(purchases) > 0
+with registered as (
+    select registration_date as day, count(*) as members
+    from mart.members
+    group by registration_date
 ),
 
-gaps as (
-    select
-        purchase_months.month,
-        percentile_cont(0.5) within group (order by gap.days)::numeric as median_gap_days
-    from mart.purchase_months
-    cross join lateral unnest(purchase_months.gaps_days) as gap (days)
-    group by purchase_months.month
+joined as (
+    select monthly.month, sum(registered.members)::bigint as members
+    from mart.purchases_monthly as monthly
+    left join registered on registered.day < (monthly.month + interval '1 month')::date
+    group by monthly.month
 )
 
 select
-    by_buyer.month,
-    by_buyer.buyers,
-    by_buyer.repeat_buyers,
-    round(by_buyer.repeat_buyers::numeric / by_buyer.buyers, 4) as repeat_share,
-    by_buyer.purchases,
-    round(by_buyer.purchases::numeric / by_buyer.buyers, 4) as frequency,
-    gaps.median_gap_days,
-    by_buyer.net_sales,
-    round(by_buyer.net_sales / by_buyer.buyers, 2) as arpu,
-    round(by_buyer.purchase_amount / by_buyer.purchases, 2) as average_cheque
-from by_buyer
-left join gaps on gaps.month = by_buyer.month;
+    monthly.month,
+    monthly.buyers,
+    monthly.repeat_buyers,
+    round(monthly.repeat_buyers::numeric / monthly.buyers, 4) as repeat_share,
+    monthly.purchases,
+    round(monthly.purchases::numeric / monthly.buyers, 4) as frequency,
+    monthly.median_gap_days,
+    monthly.net_sales::numeric(19, 2) as net_sales,
+    round(monthly.net_sales / monthly.buyers, 2)::numeric(19, 2) as arppu,
+    coalesce(joined.members, 0) as members,
+    round(monthly.net_sales / nullif(joined.members, 0), 2)::numeric(19, 2) as arpu,
+    round(monthly.purchase_amount / monthly.purchases, 2)::numeric(19, 2) as average_cheque,
+    (monthly.month + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month
+from mart.purchases_monthly as monthly
+cross join mart.as_of
+left join joined on joined.month = monthly.month;
 
 create unique index on mart.repeat_purchase (month);
 
@@ -52,5 +49,8 @@ comment on column mart.repeat_purchase.purchases is 'cheques that are no refund'
 comment on column mart.repeat_purchase.frequency is 'purchases / buyers';
 comment on column mart.repeat_purchase.median_gap_days is 'median days since the purchase before; null when there was none';
 comment on column mart.repeat_purchase.net_sales is 'purchases less refunds, in money';
-comment on column mart.repeat_purchase.arpu is 'net sales / buyers';
+comment on column mart.repeat_purchase.arppu is 'average revenue per paying user: net sales / buyers';
+comment on column mart.repeat_purchase.members is 'members registered by the end of the month';
+comment on column mart.repeat_purchase.arpu is 'average revenue per user: net sales / members; null without members';
 comment on column mart.repeat_purchase.average_cheque is 'amount of purchases / purchases, refunds apart';
+comment on column mart.repeat_purchase.is_whole_month is 'the last day of the month is known';

@@ -10,14 +10,19 @@ select
     cheques.pos_id,
     count(*) filter (where not cheques.is_refund) as purchases,
     count(*) filter (where cheques.is_refund) as refunds,
-    coalesce(sum(cheques.amount) filter (where not cheques.is_refund), 0) as purchase_amount,
-    coalesce(sum(abs(cheques.amount)) filter (where cheques.is_refund), 0) as refund_amount,
-    sum(cheques.net_amount) as net_sales,
-    sum(cheques.redeemed) as redeemed,
-    coalesce(sum(cheques.redeemed) filter (where not cheques.is_refund), 0)
+    coalesce(sum(cheques.amount) filter (where not cheques.is_refund), 0)::numeric(19, 2)
+        as purchase_amount,
+    coalesce(sum(abs(cheques.amount)) filter (where cheques.is_refund), 0)::numeric(19, 2)
+        as refund_amount,
+    sum(cheques.net_amount)::numeric(19, 2) as net_sales,
+    sum(cheques.redeemed)::numeric(19, 2) as redeemed,
+    coalesce(sum(cheques.redeemed) filter (where not cheques.is_refund), 0)::numeric(19, 2)
         as redeemed_on_purchases,
-    coalesce(sum(cheques.discount) filter (where not cheques.is_refund), 0) as discount,
-    coalesce(sum(cheques.certificate_redeemed) filter (where not cheques.is_refund), 0)
+    coalesce(sum(cheques.discount) filter (where not cheques.is_refund), 0)::numeric(19, 2)
+        as discount,
+    coalesce(
+        sum(cheques.certificate_redeemed) filter (where not cheques.is_refund), 0
+    )::numeric(19, 2)
         as certificate_redeemed,
     count(*) filter (where cheques.has_coupon and not cheques.is_refund) as coupon_uses,
     count(distinct cheques.client_id) filter (where not cheques.is_refund) as clients

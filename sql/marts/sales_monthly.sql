@@ -6,7 +6,7 @@ create view refresh.sales_monthly as
 select
     months.month,
     cheques.pos_id,
-    sum(cheques.redeemed) as points_redeemed,
+    sum(cheques.redeemed)::numeric(19, 2) as points_redeemed,
     count(distinct cheques.client_id) filter (where not cheques.is_refund) as buyers,
     count(distinct cheques.client_id) filter (
         where not cheques.is_refund and cheques.redeemed > 0

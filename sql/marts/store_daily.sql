@@ -3,6 +3,7 @@
 -- formula: purchases are cheques that are no refund; net sales are purchases less refunds; the average
 --   cheque is the amount of purchases / purchases; points added by the lots that name the store,
 --   redeemed by its cheques; clients with a purchase.
+-- incremental: day
 create materialized view mart.store_daily as
 with pieces as (
     select
@@ -43,12 +44,13 @@ select
     pieces.pos_id,
     mart.display_text(points_of_sale.name) as store_name,
     sum(pieces.purchases)::bigint as purchases,
-    sum(pieces.net_sales) as net_sales,
-    round(sum(pieces.purchase_amount) / nullif(sum(pieces.purchases), 0), 2) as average_cheque,
-    sum(pieces.points_added) as points_added,
-    sum(pieces.points_redeemed) as points_redeemed,
+    sum(pieces.net_sales)::numeric(19, 2) as net_sales,
+    round(sum(pieces.purchase_amount) / nullif(sum(pieces.purchases), 0), 2)::numeric(19, 2)
+        as average_cheque,
+    sum(pieces.points_added)::numeric(19, 2) as points_added,
+    sum(pieces.points_redeemed)::numeric(19, 2) as points_redeemed,
     sum(pieces.refunds)::bigint as refunds,
-    sum(pieces.refund_amount) as refund_amount,
+    sum(pieces.refund_amount)::numeric(19, 2) as refund_amount,
     sum(pieces.clients)::bigint as clients
 from pieces
 left join core.points_of_sale on points_of_sale.pos_id = pieces.pos_id

@@ -25,7 +25,7 @@ with described as (
             and attributes.attnum > 0
             and not attributes.attisdropped
     where
-        namespaces.nspname in ('core', 'history', 'mart', 'outbox', 'sync')
+        namespaces.nspname in ('core', 'core_live', 'history', 'mart', 'outbox', 'sync')
         and classes.relkind in ('r', 'p', 'v', 'm')
         and not classes.relispartition
 )
@@ -230,7 +230,7 @@ with schemas as (
         nspacl
     from pg_namespace
     where nspname in (
-        'core', 'history', 'mart', 'outbox', 'refresh', 'staging', 'sync', 'public'
+        'core_live', 'core', 'history', 'mart', 'outbox', 'refresh', 'staging', 'sync', 'public'
     )
 ),
 
@@ -359,3 +359,41 @@ select
 -- purpose: whether a role exists
 -- parameters: name
 select exists (select from pg_roles where rolname = %(name)s) as role_exists;
+
+-- name: table_keys
+-- purpose: the columns that tell the rows of each described table apart, and those that are never null
+-- The primary key, or else the unique index over the fewest columns; of a partition, nothing.
+with keys as (
+    select distinct on (indrelid)
+        indrelid,
+        indkey
+    from pg_index
+    where indisunique and indexprs is null and indpred is null
+    order by indrelid asc, indisprimary desc, indnatts asc
+)
+
+select
+    namespaces.nspname as schema_name,
+    classes.relname as table_name,
+    coalesce(
+        array_agg(attributes.attname order by array_position(keys.indkey, attributes.attnum))
+        filter (where attributes.attnum = any(keys.indkey)), '{}'
+    )::text[] as key_columns,
+    coalesce(
+        array_agg(attributes.attname order by attributes.attnum)
+        filter (where attributes.attnotnull), '{}'
+    )::text[] as required_columns
+from pg_class as classes
+inner join pg_namespace as namespaces on namespaces.oid = classes.relnamespace
+inner join pg_attribute as attributes
+    on
+        attributes.attrelid = classes.oid
+        and attributes.attnum > 0
+        and not attributes.attisdropped
+left join keys on keys.indrelid = classes.oid
+where
+    namespaces.nspname in ('core', 'core_live', 'history', 'mart')
+    and classes.relkind in ('r', 'p', 'v', 'm')
+    and not classes.relispartition
+group by namespaces.nspname, classes.relname
+order by namespaces.nspname, classes.relname;

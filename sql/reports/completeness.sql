@@ -14,6 +14,7 @@ select
     quarantined_total,
     restated_rows,
     first_published_at,
-    complete_through
+    complete_through,
+    roster_from
 from mart.data_completeness
 order by day, table_name;

@@ -309,7 +309,8 @@ class Golden:
             cheques = self.cheques[self.cheques["client"] == client]
             bought = self.purchases[self.purchases["client"] == client]
             lots = left[left["client"] == client]
-            waiting = self.pending(lots, self.last)
+            later = lots["starts"].map(lambda start: start > self.last).astype(bool)
+            blocked = lots["blocked"].astype(bool) & ~later
             soon = lots["ends"].map(lambda end: end <= self.last + timedelta(30)).astype(bool)
             leads = [r for r in self._leads() if r["Client"] == client]
             offers = [r for r in self._offers() if r["Client"] == client]
@@ -326,8 +327,9 @@ class Golden:
                     "refunds": int(cheques["refund"].sum()),
                     "net_sales": total(cheques["net"]),
                     "average_cheque": share(total(bought["amount"]), len(bought), 2),
-                    "active_points": total(lots[~waiting]["remain"]),
-                    "pending_points": total(lots[waiting]["remain"]),
+                    "active_points": total(lots[~later & ~blocked]["remain"]),
+                    "pending_points": total(lots[later]["remain"]),
+                    "blocked_points": total(lots[blocked]["remain"]),
                     "expiring_points_30_days": total(lots[soon]["remain"]),
                     "last_redemption_date": used["day"].max() if len(used) else None,
                     "active_favourites": sum(self._works(offer, self.last) for offer in offers),
@@ -394,6 +396,7 @@ class Golden:
                         "retention": share(buyers, len(members)),
                         "net_sales": total(cheques["net"]),
                         "cumulative_net_sales_per_member": share(so_far, len(members), 2),
+                        "is_whole_month": month_end(month) <= self.last,
                     }
                 )
         return rows
@@ -420,7 +423,14 @@ class Golden:
                 for name, is_so in zip(_ACTIVITY, told, strict=True):
                     row[name] += is_so
         return [
-            {"month": key[0], "as_of_date": key[1], "pos_id": key[2], "card_type": key[3], **row}
+            {
+                "month": key[0],
+                "as_of_date": key[1],
+                "pos_id": key[2],
+                "card_type": key[3],
+                "is_whole_month": month_end(key[0]) <= self.last,
+                **row,
+            }
             for key, row in counts.items()
         ]
 
@@ -445,7 +455,10 @@ class Golden:
                     "frequency": share(len(bought), len(counts)),
                     "median_gap_days": pd.Series(gaps[month]).median() if month in gaps else None,
                     "net_sales": net,
-                    "arpu": share(net, len(counts), 2),
+                    "arppu": share(net, len(counts), 2),
+                    "members": int((self.members["day"] <= month_end(month)).sum()),
+                    "arpu": share(net, int((self.members["day"] <= month_end(month)).sum()), 2),
+                    "is_whole_month": month_end(month) <= self.last,
                     "average_cheque": share(total(bought["amount"]), len(bought), 2),
                 }
             )
@@ -620,6 +633,7 @@ class Golden:
                 "still_active_share": share(sum(clients.values()), len(clients)),
                 "rank": 1
                 + sum(len(other) > len(clients) for key, other in works.items() if key[0] == month),
+                "is_whole_month": month_end(month) <= self.last,
             }
             for (month, good), clients in works.items()
         ]

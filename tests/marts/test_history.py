@@ -174,6 +174,38 @@ def test_days_that_changed_say_why(story: Story) -> None:
     assert (days[date(2026, 3, 2)], days[date(2026, 3, 3)], days[SECOND]) == (1, 2, 0)
 
 
+def test_rows_that_changed_back_are_no_restatement(story: Story) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    cheque = story.author.cheque(client, 501, "2026-03-02T10:00:00", "80.00")
+    lead = story.author.lead(client, 41, "2026-03-02T11:00:00")
+    story.sync_day(FIRST)
+    cheque.row["Amount"], lead.row["LeadStatusName"] = Decimal("90.00"), "В работе"
+    story.sync_day(SECOND)
+    told = {
+        (row["table_name"], row["reason"]): (row["rows"], row["amount_change"])
+        for row in read_mart(story.warehouse, "restatements")
+    }
+    assert told == {("operations", "mutated"): (1, 10), ("leads", "mutated"): (1, 0)}
+    cheque.row["Amount"], lead.row["LeadStatusName"] = Decimal("80.00"), "Новое"
+    story.sync_day(THIRD)
+    assert read_mart(story.warehouse, "restatements") == []
+
+
+def test_a_late_cheque_counts_once_with_the_order_that_names_it(story: Story) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    story.author.cheque(client, 500, "2026-03-02T10:00:00", "5.00")
+    story.sync_day(FIRST)
+    story.author.cheque(client, 501, "2026-03-02T12:00:00", "80.00", OrderId=77)
+    order = story.author.order(client, 77, "2026-03-02T11:30:00", "80.00")
+    order.row["ChequeId"] = 501
+    # The cheque of this one was there in time.
+    other = story.author.order(client, 78, "2026-03-02T09:30:00", "5.00")
+    other.row["ChequeId"] = 500
+    story.sync_day(SECOND)
+    (row,) = read_mart(story.warehouse, "restatements")
+    assert (row["reason"], row["rows"], row["amount_change"]) == ("late", 3, 80)
+
+
 def test_completeness_says_what_is_loaded_and_what_is_pending(by_hand: Synced) -> None:
     rows = [
         row
@@ -186,6 +218,13 @@ def test_completeness_says_what_is_loaded_and_what_is_pending(by_hand: Synced) -
     assert all(row["complete_through"] == by_hand.last for row in rows)
     assert all(row["complete_share"] == 1 and row["pending_clients"] == 0 for row in rows)
     assert all(row["source_total"] == row["loaded_total"] for row in rows)
+    # Five members; nobody registered on the first day that was read, so nobody is missing.
+    assert all((row["clients"], row["roster_from"]) == (5, None) for row in rows)
+
+
+def test_a_roster_that_begins_in_the_middle_says_from_when(by_chance: Synced) -> None:
+    rows = read_mart(by_chance.warehouse, "data_completeness")
+    assert {row["roster_from"] for row in rows} == {by_chance.first}
 
 
 def test_a_client_that_was_not_proven_is_pending_from_its_last_proof_on(story: Story) -> None:

@@ -12,6 +12,7 @@ from lcm_pipeline.warehouse.dictionary import as_markdown, describe
 from lcm_pipeline.warehouse.marts import definitions as module
 from lcm_pipeline.warehouse.marts.definitions import marts, store_time_zone
 from lcm_pipeline.warehouse.marts.install import MartInUseError, install_marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
 from tests.marts.comparing import read_mart
 from tests.marts.worlds import Synced
@@ -90,6 +91,23 @@ def test_views_of_others_are_never_dropped(warehouse: Warehouse, sql_copy: Path)
     with pytest.raises(MartInUseError, match="mine"):
         _install(warehouse)
     assert read_mart(warehouse, "card_mix") == []
+
+
+def test_one_line_in_its_head_makes_a_mart_incremental(
+    warehouse: Warehouse, sql_copy: Path
+) -> None:
+    """A materialized view becomes a table, of which a refresh computes the touched days."""
+    path = sql_copy / "refunds.sql"
+    made = "create materialized view mart.refunds as"
+    path.write_text(path.read_text().replace(made, f"-- incremental: day\n{made}"))
+    assert _install(warehouse) == ["refunds"]
+    refunds = next(mart for mart in marts() if mart.name == "refunds")
+    assert (refunds.kind, refunds.refreshed_by) == ("table", "day")
+    found = [column for column in describe(warehouse) if column.table == "refunds"]
+    assert {column.kind for column in found} == {"table"}
+    assert all(column.comment and column.table_comment for column in found)
+    refresh_marts(warehouse)
+    assert "refunds" in {one.name for one in refresh_marts(warehouse, everything=True)}
 
 
 def test_a_mart_whose_file_is_gone_is_dropped(warehouse: Warehouse, sql_copy: Path) -> None:

@@ -127,14 +127,46 @@ def test_a_history_that_arrives_elsewhere_later_is_told_of_its_old_client_too(
             assert _rows(warehouse, "mart", name) == _computed(warehouse, name), (name, client)
 
 
-def test_a_client_without_a_change_is_left_alone(
+def test_a_row_that_does_not_differ_is_left_alone(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Of a client of whom another row differs, too."""
+    _sync(lively, warehouse, tmp_path, FIRST)
+    before = {name: _versions(warehouse, name) for name in KEPT}
+    _sync(lively, warehouse, tmp_path, FIRST + timedelta(days=1))
+    for name in KEPT:
+        after = _versions(warehouse, name)
+        alike = before[name].keys() & after.keys()
+        assert {row for row in alike if after[row] != before[name][row]} == set(), name
+
+
+def test_a_lot_of_which_only_the_remain_changed_touches_no_day(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     _sync(lively, warehouse, tmp_path, FIRST)
-    before = _versions(warehouse)
-    _sync(lively, warehouse, tmp_path, FIRST + timedelta(days=1))
-    after = _versions(warehouse)
-    assert 0 < sum(after[row] != before[row] for row in before.keys() & after.keys()) < len(before)
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("update core.operations set remain = remain + 1 where added > 0")
+        session.execute("insert into refresh.changed_clients select client_id from mart.lots")
+        session.execute("update refresh.marts set signature = 'another'")
+    before = _versions(warehouse, "store_daily")
+    rows = {one.name: one.rows for one in refresh_marts(warehouse)}
+    assert rows["lots"] > 0
+    assert (rows["store_daily"], rows["earn_mix"]) == (0, 0)
+    assert _versions(warehouse, "store_daily") == before
+
+
+def test_a_store_that_is_renamed_has_its_new_name_on_every_day(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    _sync(lively, warehouse, tmp_path, FIRST)
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("update core.points_of_sale set name = 'Новая', synced_at = now()")
+    refresh_marts(warehouse)
+    with warehouse.connect() as session:
+        names = session.execute(
+            "select distinct store_name from mart.store_daily where pos_id is not null"
+        ).fetchall()
+    assert names == [("Новая",)]
 
 
 def test_an_equal_state_is_not_computed_again(
@@ -191,8 +223,13 @@ def _rows(warehouse: Warehouse, schema: str, name: str) -> Counter[tuple[Any, ..
 
 def _computed(warehouse: Warehouse, name: str) -> Counter[tuple[Any, ...]]:
     with warehouse.connect() as session:
-        session.execute("insert into refresh.scope select distinct client_id from core.operations")
-        session.execute("insert into refresh.days select distinct day from mart.cheques")
+        session.execute(
+            "insert into refresh.scope select client_id from core.operations"
+            " union select client_id from core.registrations"
+        )
+        session.execute(
+            "insert into refresh.days select distinct operation_date from core.operations"
+        )
         statement = SQL("select told::text from {} as told").format(Identifier("refresh", name))
         found = Counter(session.execute(statement).fetchall())
         session.rollback()
@@ -206,8 +243,10 @@ def _places(warehouse: Warehouse, name: str) -> set[tuple[date, str]]:
         return set(session.execute(statement).fetchall())
 
 
-def _versions(warehouse: Warehouse) -> dict[tuple[Any, ...], Any]:
-    """Rows of the cheques, with where they lie: a row that was written anew lies elsewhere."""
+def _versions(warehouse: Warehouse, name: str) -> dict[str, str]:
+    """Rows of a table, with where they lie: a row that was written anew lies elsewhere."""
     with warehouse.connect() as session:
-        rows = session.execute("select client_id, cheque_id, ctid::text from mart.cheques")
-        return {(client, cheque): place for client, cheque, place in rows.fetchall()}
+        rows = session.execute(
+            SQL("select told::text, ctid::text from {} as told").format(Identifier("mart", name))
+        )
+        return dict(rows.fetchall())

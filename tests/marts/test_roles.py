@@ -21,12 +21,13 @@ from tests.marts.worlds import Synced
 from tests.outbox import ask_for, enrol, write_back
 
 READS = {
-    "lcm_loader": {"core", "history", "mart", "sync", "outbox"},
-    "lcm_analyst": {"core", "history", "mart"},
+    "lcm_loader": {"core", "core_live", "history", "mart", "sync", "outbox"},
+    "lcm_analyst": {"core", "core_live", "history", "mart"},
     "lcm_bi": {"mart"},
 }
 SAMPLES = {
     "core": "core.clients",
+    "core_live": "core_live.clients",
     "history": "history.operations",
     "mart": "mart.program_daily",
     "sync": "sync.quarantine",

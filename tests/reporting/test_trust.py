@@ -29,6 +29,17 @@ def test_a_complete_day_says_so_and_marks_nothing(shop: Shop) -> None:
     assert "✓ данные полные" in page.words("points")
 
 
+def test_the_banner_says_from_when_members_are_known(shop: Shop) -> None:
+    """Somebody registered on the first day that was read: nobody knows of the days before."""
+    shop.sync(START)
+    assert "Members are known from 2026-03-01 (LCM_START_DATE)" in shop.report()[1].words("trust")
+    with shop.warehouse.connect(autocommit=True) as session:
+        session.execute("insert into sync.registration_days (registration_date, source_total,"
+                        " read_at) values ('2026-02-28', 0, now())")  # fmt: skip
+    refresh_marts(shop.warehouse, everything=True)
+    assert "LCM_START_DATE" not in shop.report()[1].words("trust")
+
+
 def test_a_pending_client_makes_the_day_incomplete_and_marks_its_numbers(shop: Shop) -> None:
     shop.sync(START)
     shop.simulator.service.faults.set(

@@ -30,8 +30,11 @@ from tests.conftest import _address_of
 
 DEFINITION = read_definition(dashboards_folder() / "definition")
 BUILDING_BLOCKS = {
-    "as_of", "buyers_daily", "cheques", "lot_versions", "lots", "members", "points_movements",
-    "purchase_months", "readings", "sales_daily", "sales_monthly",
+    "activity_sums", "as_of", "buyers_daily", "cheques", "client_facts", "client_totals",
+    "cohort_sums", "dim_bonus_sources", "dim_calendar", "dim_component_types", "dim_currency",
+    "dim_partners", "dim_stores", "known_members", "lot_versions", "lots", "members",
+    "operations_daily", "points_movements", "purchase_months", "purchases_monthly", "readings",
+    "refreshes", "restated_operations", "rfm_scores", "sales_daily", "sales_monthly",
 }  # fmt: skip
 _BOTH_LANGUAGES = re.compile(r"[А-Яа-яё].* · .*[A-Za-z]")
 

@@ -37,5 +37,8 @@ HELP_LINES = {
     "ui": "Open Dagster's web page: assets, runs, schedules, backfills.",
     "dashboards": "Open the dashboards in Superset, over the warehouse, on this machine alone.",
     "bundle": "Write the dashboards as a bundle for any Superset, from dashboards/definition.",
+    "dbt": (
+        "Write sources, metrics and exposures for dbt, from the database and dashboards/definition."
+    ),
     "simulate": "Serve a made-up loyalty programme over HTTP, to try the pipeline on.",
 }

@@ -1,7 +1,20 @@
 """The marts as their files say: sql/marts, one file each, with question, grain and formula.
 
-Most are materialized views, computed anew by a refresh. A file that makes a table keeps it by
-client, day or month: its formula is a view in the schema `refresh`, of the clients in
+Most are materialized views, computed anew by a refresh. One whose head has the line
+
+    -- incremental: day
+
+(or month) is stored as a table, of which a refresh computes the days that were touched: its formula
+becomes a view in the schema `refresh`. It has a column `day` (or `month`) that its formula groups
+by, so that Postgres applies the days to what the formula reads. Which days those are, see
+`incremental.py`; a row of what it reads must count only on days that are dates of that row.
+With the line
+
+    -- incremental: sums by KEY, KEY
+
+all other columns are sums over clients, of whom the formula reads those in `refresh.scope`: a
+refresh subtracts what the clients that changed added before, and adds what they add now.
+A file may also make the table itself, from a formula in `refresh` of the clients in
 `refresh.scope`, the days in `refresh.days` or their months in `refresh.months` alone.
 What a refresh starts from (the readings, the last day known) are plain views, always of now.
 """
@@ -18,11 +31,12 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query, sql_folder
 
 Kind = Literal["view", "materialized view", "table"]
-Incremental = Literal["client", "day", "month"]
+Incremental = Literal["client", "day", "month", "sums"]
 
 _READS = re.compile(r"\b(?:from|join)\s+mart\.(\w+)|from mart\.(\w+),", re.IGNORECASE)
 _TABLES = re.compile(r"\b(?:from|join)\s+(?:core|history|sync)\.(\w+)", re.IGNORECASE)
 _HEADER = re.compile(r"-- (question|grain|formula): ((?:.|\n--  )+)")
+_INCREMENTAL = re.compile(r"^-- incremental: (day|month|sums by (?P<keys>[\w, ]+))$", re.MULTILINE)
 _MAKES = re.compile(r"^create (?:or replace )?(view|materialized view|table) mart\.(\w+)", re.M)
 
 
@@ -47,16 +61,42 @@ class Mart:
         return sha256(self.text.encode()).hexdigest()
 
     @cached_property
+    def statements(self) -> str:
+        """The SQL that makes it: the file, or what its line `-- incremental` stands for."""
+        if _INCREMENTAL.search(self.text) is None:
+            return self.text
+        head, made, rest = self.text.partition(f"create materialized view mart.{self.name} as\n")
+        formula, end, rest = rest.partition(";\n")
+        if not made or not end:
+            raise ValueError(f"{self.name}.sql is incremental, but makes no materialized view")
+        table = f"create table mart.{self.name} as table refresh.{self.name} with no data;\n"
+        rest = rest.replace("comment on materialized view", "comment on table")
+        return f"{head}create view refresh.{self.name} as\n{formula}{end}{table}{rest}"
+
+    @cached_property
     def kind(self) -> Kind:
-        """What it is in the database; a table is kept by something."""
+        """What it is in the database; a table is incremental."""
+        if _INCREMENTAL.search(self.text):
+            return "table"
         kinds: dict[str, Kind] = {name: kind for kind, name in _MAKES.findall(self.text)}
         return kinds[self.name]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that sums over clients are by; none of a mart that is something else."""
+        declared = _INCREMENTAL.search(self.text)
+        named = declared["keys"] if declared else None
+        return tuple(named.split(", ")) if named else ()
 
     @property
     def refreshed_by(self) -> Incremental | None:
         """What a refresh computes a table for; None for what is no table."""
         if self.kind != "table":
             return None
+        if declared := _INCREMENTAL.search(self.text):
+            if self.keys:
+                return "sums"
+            return "day" if declared[1] == "day" else "month"
         if "refresh.days" in self.text:
             return "day"
         return "month" if "refresh.months" in self.text else "client"

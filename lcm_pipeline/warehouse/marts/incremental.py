@@ -1,37 +1,106 @@
 """Marts that are stored as tables: a refresh computes the clients and the days that changed, alone.
 
-The clients are those whose operations a publish changed; for a mart that changes as days
-pass, those with a lot that expired as well. Rows are compared before they are written: a client
-whose rows are as before is left alone, and the days on which a cheque differs are those that the
-marts kept by day or by month compute. Cheques and lots know no present day,
-so a quiet day costs them its own clients.
+The clients are those whose operations a publish changed; for a mart that shows what passing days
+do, those to whom something happened by them as well. The days are those that have come, and those
+on which a row of what the mart reads differs: of the rows that were written to the table that it
+reads, all dates in columns that its formula reads, where they differ in such a column. So a lot of
+which only the remain changed touches no day of a mart that sums up what was given.
+
+Sums over clients change by the clients in scope: what they added before is taken while the tables
+that the sums read are as they were, what they add now once these are written.
+
+Rows are compared before they are written, and those that are as before are left alone. A mart that
+shows names (of stores, of bonus sources) is computed whole when a name has changed.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Self
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composed, Identifier
 
-from lcm_pipeline.warehouse.marts.definitions import Mart
-from lcm_pipeline.warehouse.queries import composed, query
+from lcm_pipeline.warehouse.marts.definitions import Mart, marts
+from lcm_pipeline.warehouse.queries import query
 
 # After so many rows, what reads them in the same transaction needs fresh statistics.
 _MANY_ROWS = 10_000
-# Marts kept by day or by month are computed from it.
-_DATED = "cheques"
+# Marts that follow passing days by more than expiry, each with the query of its further clients.
+_PASSED_CLIENTS = {"client_totals": "scope_passed_totals"}
+# What passing days change, and what is compared by days_passed.sql: parameters, and these names.
+_OF_RUNS = {"as_of", "readings", "parameters"}
+_NAMES = {"points_of_sale", "bonus_sources", "goods"}
+# Publishes note the days of these.
+_NOTED = "operations"
+
+# The rows to write (sign above 0) and to delete (below), where each row may be there several times.
+# `group by` takes two nulls for equal, and sorts or hashes: one client may have a hundred thousand.
+_COMPARE = """
+create temp table differing on commit drop as
+select {columns}, sum(refresh_sign)::integer as refresh_sign,
+    array_agg(refresh_place) filter (where refresh_sign < 0) as refresh_places
+from (
+    select {columns}, 1 as refresh_sign, null::tid as refresh_place from {fresh} {fresh_scope}
+    union all
+    select {kept_columns}, -1 as refresh_sign, kept.ctid as refresh_place
+    from {kept} as kept {kept_scope}
+) as compared
+group by {columns}
+having sum(refresh_sign) <> 0
+"""
+_DELETE = """
+delete from {kept} where ctid = any(array(
+    select unnest(refresh_places[1 : -refresh_sign]) from differing where refresh_sign < 0
+))
+"""
+_INSERT = """
+insert into {kept} ({columns})
+select {columns} from differing cross join generate_series(1, refresh_sign)
+where refresh_sign > 0
+"""
+# A row of which all sums are 0 is not there: it may have come of clients who left, or of none.
+_SUM_UP = """
+create temp table sums on commit drop as
+select * from (
+    select {keys}, {sums} from ({pieces}) as pieces group by {keys}
+) as summed
+where {is_any}
+"""
+_TOUCHED = """
+select distinct touched.day
+from (
+    select {columns} from differing group by {columns} having sum(refresh_sign) <> 0
+) as changed
+cross join unnest(array[{dates}]) as touched (day)
+where touched.day is not null
+"""
 
 
 @dataclass(frozen=True)
 class Elapsed:
-    """What came since the last refresh: days after the one through the other, new parameters."""
+    """What came since the last refresh: days after the one through the other, new parameters.
+
+    renamed: the tables of core in which a name changed. has_month_ended: so all clients count in a
+    month in which none did before.
+    """
 
     is_everyone: bool
     has_moved: bool
     after_day: date | None
     last_day: date | None
+    renamed: list[str]
+    has_month_ended: bool
+
+    @property
+    def days(self) -> set[date]:
+        """The days that have come."""
+        if not self.has_moved or self.after_day is None or self.last_day is None:
+            return set()
+        count = (self.last_day - self.after_day).days
+        return {self.after_day + timedelta(days=ahead) for ahead in range(1, count + 1)}
 
 
 @dataclass
@@ -44,7 +113,21 @@ class IncrementalRefresher:
     session: psycopg.Connection
     is_everyone: bool
     passed: Elapsed | None = None
-    _has_every_day: bool = field(default=False, init=False)
+    _is_widened: bool = field(default=False, init=False)
+    _subtracted: set[str] = field(default_factory=set, init=False)
+    _touched: defaultdict[str, set[date]] = field(init=False)
+    _readers: defaultdict[str, list[Mart]] = field(init=False)
+    _followed: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        came = self.passed.days if self.passed else set()
+        self._touched = defaultdict(lambda: set(came))
+        self._readers = defaultdict(list)
+        self._followed = {mart.name for mart in marts() if mart.kind == "table"} | _OF_RUNS
+        for mart in marts():
+            if mart.refreshed_by in ("day", "month"):
+                for name in mart.reads:
+                    self._readers[name].append(mart)
 
     @classmethod
     def of_changes(cls, session: psycopg.Connection, *, is_everyone: bool) -> Self:
@@ -52,32 +135,38 @@ class IncrementalRefresher:
         with session.cursor(row_factory=class_row(Elapsed)) as cursor:
             passed = cursor.execute(query("days_passed")).fetchone()
         is_everyone = is_everyone or passed is None or passed.is_everyone
-        keeper = cls(session, is_everyone, passed)
+        refresher = cls(session, is_everyone, passed)
         if is_everyone:
             session.execute(query("clear_changed_clients"))
-        keeper._scope("scope_everyone" if is_everyone else "scope_changed_clients")
-        if passed is not None and passed.has_moved and not is_everyone:
-            session.execute(query("scope_passed_days"), vars(passed))
-        return keeper
+            session.execute(query("clear_changed_days"))
+            refresher._scope("scope_everyone")
+            return refresher
+        refresher._scope("scope_changed_clients")
+        noted = {day for (day,) in session.execute(query("changed_days")).fetchall()}
+        for mart in marts():
+            if mart.refreshed_by == "day" and _NOTED in mart.tables:
+                refresher._touched[mart.name] |= noted
+        refresher._scope("scope_changed_members")
+        return refresher
 
     @classmethod
     def of_everyone(cls, session: psycopg.Connection) -> Self:
         """For tables that were just made. What publishes recorded stays, for the other tables."""
-        keeper = cls(session, is_everyone=True)
-        keeper._scope("scope_everyone")
-        return keeper
+        refresher = cls(session, is_everyone=True)
+        refresher._scope("scope_everyone")
+        return refresher
 
     def replace(self, mart: Mart) -> int:
         """Compute what changed of a table; returns the rows written."""
-        if self.is_everyone:
-            rows = self._replace_all(mart)
-        elif mart.refreshed_by == "client":
-            self._widen(mart)
-            rows = self._replace_clients(mart)
+        self._subtract_before(mart)
+        if mart.refreshed_by == "client":
+            rows = self._replace_everyone(mart) if self.is_everyone else self._replace_clients(mart)
+        elif mart.refreshed_by == "sums":
+            rows = self._replace_sums(mart)
         else:
             rows = self._replace_days(mart)
         if rows > _MANY_ROWS:
-            self.session.execute(SQL("analyze {mart}").format(**_names(mart)))
+            self.session.execute(SQL("analyze {}").format(_kept(mart)))
         return rows
 
     def close(self) -> None:
@@ -89,46 +178,189 @@ class IncrementalRefresher:
         self.session.execute(query(name), values)
         self.session.execute("analyze refresh.scope")
 
-    def _widen(self, mart: Mart) -> None:
-        """Add the clients to whom something happened by the passing of days, where it matters."""
-        if self.passed and self.passed.has_moved and "as_of" in mart.reads:
-            self._scope("scope_passed_clients", **vars(self.passed))
-            self.passed = None
-
-    def _replace_all(self, mart: Mart) -> int:
-        if mart.refreshed_by != "client" and not self._has_every_day:
-            self.session.execute(query("scope_every_day"))
-            self.session.execute("analyze refresh.days")
-            self._has_every_day = True
-        names = _names(mart)
-        self.session.execute(composed("clear_mart", **names))
-        if mart.refreshed_by == "client":
-            return self.session.execute(
-                composed("insert_scope_of_mart_by_client", **names)
-            ).rowcount
-        return self.session.execute(composed("insert_scope_of_mart", **names)).rowcount
-
-    def _replace_days(self, mart: Mart) -> int:
-        """Write the days in scope, or their months."""
-        self.session.execute("analyze refresh.days")
-        unit = mart.refreshed_by or ""
-        scope = {"scope": Identifier("refresh", f"{unit}s"), "day": Identifier(unit)}
-        self.session.execute(composed("delete_scope_of_mart", **_names(mart), **scope))
-        return self.session.execute(composed("insert_scope_of_mart", **_names(mart))).rowcount
+    def _replace_everyone(self, mart: Mart) -> int:
+        self.session.execute(SQL("delete from {}").format(_kept(mart)))
+        # A client's rows lie together then, on few pages of the table and of its index.
+        return self.session.execute(
+            SQL("insert into {} select * from {} order by client_id").format(
+                _kept(mart), _formula(mart)
+            )
+        ).rowcount
 
     def _replace_clients(self, mart: Mart) -> int:
-        """Write the clients of whom a row differs, and note its day."""
-        names = _names(mart)
-        # Several statements, which cannot be prepared.
-        self.session.execute(composed("compare_clients", **names), prepare=False)
-        self.session.execute(composed("delete_differing_clients", **names))
-        rows = self.session.execute(composed("insert_differing_clients", **names)).rowcount
-        if mart.name == _DATED:
-            self.session.execute(query("add_differing_days"))
-        self.session.execute(query("drop_comparison"))
+        if "as_of" in mart.reads:
+            self._widen()
+        is_moved = self.passed is not None and self.passed.has_moved
+        further = _PASSED_CLIENTS.get(mart.name) if is_moved else None
+        if further is not None:
+            self.session.execute(query("copy_scope"))
+            self._scope(further, **self._passed_days())
+        rows = self._write_differing(
+            mart,
+            _formula(mart),
+            SQL(""),
+            SQL("join refresh.scope on scope.client_id = kept.client_id"),
+        )
+        if further is not None:
+            self.session.execute(query("narrow_scope"))
+            self.session.execute("drop table scope_before")
         return rows
 
+    def _widen(self) -> None:
+        """Add the clients to whom something happened by the passing of days."""
+        if self.passed is not None and self.passed.has_moved and not self._is_widened:
+            self._scope("scope_passed_clients", **self._passed_days())
+            self._is_widened = True
 
-def _names(mart: Mart) -> dict[str, Identifier]:
-    """The table of a mart, and the view that is its formula."""
-    return {"mart": Identifier("mart", mart.name), "formula": Identifier("refresh", mart.name)}
+    def _subtract_before(self, mart: Mart) -> None:
+        """Before a table is written, take what the clients in scope add to the sums over it."""
+        for sums in marts():
+            is_due = sums.refreshed_by == "sums" and mart.name in sums.reads
+            if not is_due or sums.name in self._subtracted or self._is_whole_sum(sums):
+                continue
+            self._widen()
+            self.session.execute(
+                SQL("create temp table {} on commit drop as select * from {}").format(
+                    Identifier(f"before_{sums.name}"), _formula(sums)
+                )
+            )
+            self._subtracted.add(sums.name)
+
+    def _is_whole_sum(self, mart: Mart) -> bool:
+        has_month_ended = self.passed is not None and self.passed.has_month_ended
+        return self.is_everyone or (has_month_ended and "as_of" in mart.reads)
+
+    def _replace_sums(self, mart: Mart) -> int:
+        """Write the sums that differ, of what they were, less what was before, and what is now."""
+        is_whole, found = self._is_whole_sum(mart), self._columns(mart)
+        every = SQL(", ").join(Identifier(name) for name, _ in found)
+        summed = [name for name, _ in found if name not in mart.keys]
+        negated = SQL(", ").join(
+            SQL("-{0} as {0}" if name in summed else "{0}").format(Identifier(name))
+            for name, _ in found
+        )
+        pieces = SQL("select {} from {}").format(every, _formula(mart))
+        if is_whole and not self.is_everyone:
+            self.session.execute(query("copy_scope"))
+            self.session.execute(query("clear_scope"))
+            self._scope("scope_everyone")
+        elif not is_whole:
+            before = Identifier(f"before_{mart.name}")
+            pieces = SQL(" union all ").join(
+                (
+                    pieces,
+                    SQL("select {} from {}").format(negated, before),
+                    SQL("select {} from {}").format(every, _kept(mart)),
+                )
+            )
+        self.session.execute(
+            SQL(_SUM_UP).format(
+                keys=SQL(", ").join(map(Identifier, mart.keys)),
+                sums=SQL(", ").join(
+                    SQL("sum({0})::{1} as {0}").format(Identifier(name), SQL(kind))
+                    for name, kind in found
+                    if name in summed
+                ),
+                pieces=pieces,
+                is_any=SQL(" or ").join(SQL("{} <> 0").format(Identifier(n)) for n in summed),
+            )
+        )
+        if is_whole and not self.is_everyone:
+            self.session.execute(query("clear_scope"))
+            self.session.execute(query("restore_scope"))
+            self.session.execute("drop table scope_before")
+        rows = self._write_differing(mart, Identifier("sums"), SQL(""), SQL(""))
+        self.session.execute("drop table sums")
+        return rows
+
+    def _passed_days(self) -> dict[str, object]:
+        assert self.passed is not None  # noqa: S101 - asked for where days have passed
+        return {"after_day": self.passed.after_day, "last_day": self.passed.last_day}
+
+    def _replace_days(self, mart: Mart) -> int:
+        """Write what differs of the touched days, or their months."""
+        days = None if self._is_whole(mart) else self._touched[mart.name]
+        if days is not None and not days:
+            return 0
+        self._fill_days(days)
+        if days is None:
+            return self._write_differing(mart, _formula(mart), SQL(""), SQL(""))
+        # Formulas that read refresh.days are of these alone; others get them by the condition.
+        if mart.refreshed_by == "month":
+            days = {day.replace(day=1) for day in days}
+        scope = SQL("where {} = any({})").format(Identifier(mart.refreshed_by or ""), sorted(days))
+        return self._write_differing(mart, _formula(mart), scope, scope)
+
+    def _is_whole(self, mart: Mart) -> bool:
+        """Whether something may have changed of which no rows tell the days."""
+        renamed = set(self.passed.renamed) if self.passed else set()
+        is_followed = set(mart.reads) <= self._followed and set(mart.tables) <= {*_NAMES, _NOTED}
+        return self.is_everyone or not is_followed or not renamed.isdisjoint(mart.tables)
+
+    def _fill_days(self, days: Iterable[date] | None) -> None:
+        """For formulas that read refresh.days; None: every day with an operation."""
+        self.session.execute(query("clear_days"))
+        if days is None:
+            self.session.execute(query("scope_every_day"))
+        else:
+            self.session.execute(query("scope_days"), {"days": sorted(days)})
+        self.session.execute("analyze refresh.days")
+
+    def _columns(self, mart: Mart) -> list[tuple[str, str]]:
+        """The columns of a table, with their types."""
+        found = self.session.execute(
+            query("columns_of_mart"), {"mart": f"mart.{mart.name}"}
+        ).fetchall()
+        return [(str(name), str(kind)) for name, kind in found]
+
+    def _write_differing(
+        self,
+        mart: Mart,
+        fresh: Identifier,
+        fresh_scope: Composed | SQL,
+        kept_scope: Composed | SQL,
+    ) -> int:
+        """Delete and insert what differs from the fresh rows; returns the rows inserted."""
+        names = [Identifier(name) for name, _ in self._columns(mart)]
+        columns = SQL(", ").join(names)
+        self.session.execute(
+            SQL(_COMPARE).format(
+                columns=columns,
+                # A bare client_id could be that of the scope as well.
+                kept_columns=SQL(", ").join(SQL("kept.{}").format(name) for name in names),
+                kept=_kept(mart),
+                fresh=fresh,
+                fresh_scope=fresh_scope,
+                kept_scope=kept_scope,
+            )
+        )
+        self.session.execute(SQL(_DELETE).format(kept=_kept(mart)))
+        rows = self.session.execute(SQL(_INSERT).format(kept=_kept(mart), columns=columns)).rowcount
+        if not self.is_everyone:
+            for reader in self._readers[mart.name]:
+                self._touch(reader, mart)
+        self.session.execute("drop table differing")
+        return rows
+
+    def _touch(self, reader: Mart, mart: Mart) -> None:
+        """Let a reader compute the days of the rows that differ in what it reads of them."""
+        read = self.session.execute(
+            query("columns_read"),
+            {"reader": f"refresh.{reader.name}", "mart": f"mart.{mart.name}"},
+        ).fetchall()
+        columns = [Identifier(str(name)) for name, _ in read]
+        dates = [Identifier(str(name)) for name, is_date in read if is_date]
+        if not dates:
+            raise ValueError(f"{reader.name} is incremental, but reads no date of {mart.name}")
+        days = self.session.execute(
+            SQL(_TOUCHED).format(columns=SQL(", ").join(columns), dates=SQL(", ").join(dates))
+        ).fetchall()
+        self._touched[reader.name] |= {day for (day,) in days}
+
+
+def _kept(mart: Mart) -> Identifier:
+    return Identifier("mart", mart.name)
+
+
+def _formula(mart: Mart) -> Identifier:
+    return Identifier("refresh", mart.name)

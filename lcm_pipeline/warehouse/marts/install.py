@@ -54,7 +54,7 @@ def _replace(session: psycopg.Connection, changed: list[Mart]) -> bool:
     try:
         with session.transaction():
             for mart in changed:
-                session.execute(mart.text.encode())
+                session.execute(mart.statements.encode())
     except (psycopg.errors.InvalidTableDefinition, psycopg.errors.WrongObjectType):
         return False
     return True
@@ -78,7 +78,7 @@ def _make_anew(session: psycopg.Connection, anew: list[Mart], surplus: set[str])
     keeper = IncrementalRefresher.of_everyone(session) if has_tables else None
     owner_is_loader = session.execute(query("may_give_to_loader")).fetchone() == (True,)
     for mart in anew:
-        session.execute(mart.text.encode())
+        session.execute(mart.statements.encode())
         if keeper is not None and mart.kind == "table":
             keeper.replace(mart)
         if mart.kind != "view" and owner_is_loader:

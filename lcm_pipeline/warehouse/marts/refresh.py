@@ -1,9 +1,9 @@
-"""Brings the stored marts up to date: all of a call show one state of the warehouse.
+"""Brings the stored marts up to date: all of a call tell of one state of the warehouse.
 
 One transaction at repeatable read: readers see the old answers until they see the new ones, and
 are never locked out. Tables compute the clients and days that changed (`incremental`); a
 materialized view is computed whole, and the rows that differ are written. The
-state that a mart shows is stored as a digest, and an equal state is not computed again.
+state that a mart tells of is remembered as a digest, and an equal state is not computed again.
 """
 
 import time
@@ -22,7 +22,7 @@ from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
 
-# What is pending, in quarantine, or seen again unchanged comes from runs that write no row.
+# What is pending, in quarantine, or seen again unchanged is told by runs that write no row.
 _ALWAYS = frozenset({"data_completeness", "leads_sla", "restatements"})
 
 
@@ -30,7 +30,7 @@ _ALWAYS = frozenset({"data_completeness", "leads_sla", "restatements"})
 class Refreshed:
     """What became of one mart. rows: that it has, or, of a table, that were written anew.
 
-    is_skipped: it showed the present state already.
+    is_skipped: it told of the present state already.
     """
 
     name: str
@@ -63,7 +63,7 @@ def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
 def _refresh_alone(
     session: psycopg.Connection, wanted: list[Mart], everything: bool
 ) -> list[Refreshed]:
-    """The lock is taken before the transaction, which would else see the time before the wait."""
+    """The lock is taken before the transaction, or that would tell of the time before the wait."""
     session.execute("select pg_advisory_lock(%s)", (locks.REFRESH,))
     session.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
@@ -82,13 +82,13 @@ def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) 
     signature = row[0] if row else ""
     known = set() if everything else _known(session, signature)
     tables = {mart.name for mart in wanted if mart.kind == "table"}
+    first, rest = _split(wanted)
+    refreshed = [_refresh_one(session, mart, None, is_known=mart.name in known) for mart in first]
     keeper = None
     if tables - known:
         known -= tables
         keeper = IncrementalRefresher.of_changes(session, is_everyone=everything)
-    refreshed = [
-        _refresh_one(session, mart, keeper, is_known=mart.name in known) for mart in wanted
-    ]
+    refreshed += [_refresh_one(session, mart, keeper, is_known=mart.name in known) for mart in rest]
     if keeper is not None:
         keeper.close()
         session.execute(query("settle_refresh"))
@@ -99,8 +99,17 @@ def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) 
     return refreshed
 
 
+def _split(wanted: list[Mart]) -> tuple[list[Mart], list[Mart]]:
+    """First the materialized views that tables by client read: they widen the scope of these."""
+    read = {
+        name for mart in marts() if mart.refreshed_by in ("client", "sums") for name in mart.reads
+    }
+    first = [mart for mart in wanted if mart.kind == "materialized view" and mart.name in read]
+    return first, [mart for mart in wanted if mart not in first]
+
+
 def _known(session: psycopg.Connection, signature: str) -> set[str]:
-    """The marts that show this state already."""
+    """The marts that tell of this state already."""
     rows = session.execute(query("refreshed_marts"), {"signature": signature})
     return {name for (name,) in rows.fetchall()} - _ALWAYS
 

@@ -8,18 +8,20 @@ set signature = 'forgotten'
 where name = any(%(names)s);
 
 -- name: remember_refreshes
--- purpose: record which state of the warehouse some marts tell of
+-- purpose: record which state of the warehouse some marts tell of, and when they were refreshed
 -- parameters: signature, names
-insert into refresh.marts (name, signature, refreshed_at)
+insert into refresh.marts (name, signature, refreshed_at, operations_day)
 select
     name,
     %(signature)s,
-    now()
+    now(),
+    as_of.operations_day
 from unnest(%(names)s::text[]) as name
+cross join mart.as_of
 on conflict (name) do update set
     signature = excluded.signature,
-    refreshed_at = excluded.refreshed_at
-where marts.signature <> excluded.signature;
+    refreshed_at = excluded.refreshed_at,
+    operations_day = excluded.operations_day;
 
 -- name: refreshed_marts
 -- purpose: the marts that tell of a state of the warehouse already

@@ -33,17 +33,8 @@ inner join moved
 where vanished.deleted_at is not null and moved.client_id <> vanished.client_id;
 
 -- name: days_passed
--- purpose: which days have come since the marts kept by client were computed
+-- purpose: which days have come since the tables of mart were computed, and what else is new
 -- is_everyone: the parameters are not those of the last time, so everyone has to be computed anew.
-with present as (
-    select
-        as_of.operations_day as through_day,
-        as_of.operations_loaded_day as newest_day,
-        parameters::text as parameters
-    from mart.as_of
-    cross join mart.parameters
-)
-
 select
     (horizons.parameters is distinct from present.parameters) as is_everyone,
     (
@@ -51,8 +42,17 @@ select
         is distinct from (present.through_day, present.newest_day)
     ) as has_moved,
     least(horizons.through_day, present.through_day) as after_day,
-    greatest(horizons.newest_day, present.newest_day) as last_day
-from present
+    greatest(horizons.newest_day, present.newest_day) as last_day,
+    (
+        date_trunc('month', horizons.through_day + interval '1 day')
+        is distinct from date_trunc('month', present.through_day + interval '1 day')
+    ) as has_month_ended,
+    array(
+        select names.key
+        from jsonb_each_text(present.names) as names
+        where names.value is distinct from horizons.names ->> names.key
+    ) as renamed
+from refresh.present
 left join refresh.horizons on true;
 
 -- name: scope_changed_clients
@@ -67,12 +67,23 @@ select distinct client_id from noted;
 -- name: scope_everyone
 -- purpose: put every client into the scope of a refresh
 insert into refresh.scope (client_id)
-select distinct client_id from core.operations;
+select client_id from core.operations
+union
+select client_id from core.registrations;
 
 -- name: scope_every_day
--- purpose: put every day with a cheque into the scope of a refresh
+-- purpose: put every day with an operation into the scope of a refresh
+-- From first to last: no mart can be asked, as all of them may be about to be made.
 insert into refresh.days (day)
-select distinct day from mart.cheques
+select series::date
+from sync.row_days
+cross join
+    generate_series(
+        row_days.first_day::timestamp,
+        greatest(row_days.last_day, (select max(window_to) + 1 from sync.runs))::timestamp,
+        interval '1 day'
+    ) as series
+where row_days.feed = 'operations'
 on conflict do nothing;
 
 -- name: scope_passed_clients
@@ -98,27 +109,20 @@ from mart.cheques
 where day > %(after_day)s and day <= %(last_day)s
 on conflict do nothing;
 
--- name: scope_passed_days
--- purpose: put the days that have come into the scope of a refresh
--- parameters: after_day, last_day (they lie after the one, through the other)
-insert into refresh.days (day)
-select series::date
-from generate_series(%(after_day)s::timestamp + interval '1 day', %(last_day)s, interval '1 day')
-    as series;
-
 -- name: settle_refresh
--- purpose: remember up to which days and by which parameters the marts kept by client were computed
-insert into refresh.horizons (through_day, newest_day, parameters)
+-- purpose: remember up to which days, and by which parameters, the tables of mart were computed
+insert into refresh.horizons (through_day, newest_day, parameters, names)
 select
-    as_of.operations_day,
-    as_of.operations_loaded_day,
-    parameters::text
-from mart.as_of
-cross join mart.parameters
+    through_day,
+    newest_day,
+    parameters,
+    names
+from refresh.present
 on conflict (is_only) do update set
     through_day = excluded.through_day,
     newest_day = excluded.newest_day,
-    parameters = excluded.parameters;
+    parameters = excluded.parameters,
+    names = excluded.names;
 
 -- name: mart_signature
 -- purpose: a digest of all that the marts are computed from; as long as it stays, so do they
@@ -161,75 +165,139 @@ delete from refresh.scope;
 -- purpose: leave no day in the scope of a refresh
 delete from refresh.days;
 
--- name: compare_clients
--- purpose: compute a mart for the clients in scope, and find those of whom a row differs
--- Run within a transaction: the tables go with it.
-create temp table fresh on commit drop as
-select * from {formula};
-
-create temp table stale on commit drop as
-select stored.*
-from {mart} as stored
-inner join refresh.scope on scope.client_id = stored.client_id;
-
-create temp table differing on commit drop as
-(
-    select * from stale
-    except all
-    select * from fresh
+-- name: changed_days
+-- purpose: take the days on which publishes changed operations
+-- Also those of rows in scope that name a cheque and are not its own: what they weigh hangs on the
+-- cheque's own row, whatever its day.
+with noted as (
+    delete from refresh.changed_days returning day
 )
-union all
-(
-    select * from fresh
-    except all
-    select * from stale
-);
 
-create temp table differing_clients on commit drop as
-select distinct client_id from differing;
+select day from noted
+union
+select operations.operation_date
+from refresh.scope
+inner join core.operations on operations.client_id = scope.client_id
+where
+    operations.cheque_id <> 0
+    and operations.operation_id <> operations.cheque_id
+    and coalesce(operations.bonus_id, 0) = 0;
 
-analyze differing_clients;
+-- name: scope_changed_members
+-- purpose: put into the scope the clients of whom the marts by client know another membership
+-- Registrations may be refreshed before or after operations, or be blocked: so both are compared.
+with differing as (
+    select client_id
+    from (
+        select * from mart.members
+        except
+        select * from mart.known_members
+    ) as fresh
+    union
+    select client_id
+    from (
+        select * from mart.known_members
+        except
+        select * from mart.members
+    ) as stale
+)
 
--- name: delete_differing_clients
--- purpose: delete the clients of whom a row differs from a mart
-delete from {mart} as stored
-using differing_clients
-where stored.client_id = differing_clients.client_id;
-
--- name: insert_differing_clients
--- purpose: write the clients of whom a row differs to a mart
-insert into {mart}
-select fresh.*
-from fresh
-inner join differing_clients on differing_clients.client_id = fresh.client_id;
-
--- name: add_differing_days
--- purpose: put the days of the rows that differ into the scope of a refresh
-insert into refresh.days (day)
-select distinct day from differing
+insert into refresh.scope (client_id)
+select client_id from differing
 on conflict do nothing;
 
--- name: drop_comparison
--- purpose: drop the tables of a comparison, before the next mart is compared
-drop table fresh, stale, differing, differing_clients;
+-- name: note_changed_days
+-- purpose: note on which days a publish changed operations, for the marts that are kept by day
+insert into refresh.changed_days (day)
+select operation_date from changed_operations
+union
+select operation_date from gone_operations;
 
--- name: delete_scope_of_mart
--- purpose: delete from a mart the days, or their months, that are in scope
-delete from {mart} as stored
-using {scope} as scope
-where stored.{day} = scope.{day};
+-- name: scope_passed_totals
+-- purpose: put into the scope those whose balances or recent purchases differ as days have passed
+-- parameters: after_day, last_day (days that have come lie after the one, through the other)
+-- A lot counts from its issue date and its active date on, and differently for the last 30 days of
+-- its life; a purchase is recent for rfm_days days.
+with passed as (
+    select %(after_day)s::date as after_day, %(last_day)s::date as last_day
+)
 
--- name: insert_scope_of_mart
--- purpose: write to a mart what its formula says of what is in scope
-insert into {mart}
-select * from {formula};
+insert into refresh.scope (client_id)
+select lots.client_id
+from passed
+inner join mart.lots
+    on lots.expiry_date > passed.after_day + 30 and lots.expiry_date <= passed.last_day + 30
+union
+select lots.client_id
+from passed
+inner join mart.lots
+    on lots.active_date > passed.after_day and lots.active_date <= passed.last_day
+union
+select lots.client_id
+from passed
+inner join mart.lots
+    on lots.issue_date > passed.after_day and lots.issue_date <= passed.last_day
+union
+select cheques.client_id
+from passed
+cross join mart.parameters
+inner join mart.cheques
+    on
+        cheques.day > passed.after_day - parameters.rfm_days
+        and cheques.day <= passed.last_day - parameters.rfm_days
+on conflict do nothing;
 
--- name: insert_scope_of_mart_by_client
--- purpose: the same, so that the rows of a client lie together, on few pages of table and index
-insert into {mart}
-select * from {formula}
-order by client_id;
+-- name: columns_read
+-- purpose: which columns of a mart the formula of another one reads, and whether they are days
+-- parameters: reader, mart (names with their schemas)
+select
+    pg_attribute.attname,
+    pg_attribute.atttypid = 'date'::regtype as is_date
+from pg_rewrite
+inner join pg_depend
+    on pg_depend.classid = 'pg_rewrite'::regclass and pg_depend.objid = pg_rewrite.oid
+inner join pg_attribute
+    on
+        pg_attribute.attrelid = pg_depend.refobjid
+        and pg_attribute.attnum = pg_depend.refobjsubid
+where
+    pg_rewrite.ev_class = %(reader)s::regclass
+    and pg_depend.refclassid = 'pg_class'::regclass
+    and pg_depend.refobjid = %(mart)s::regclass
+    and pg_depend.refobjsubid > 0
+group by pg_attribute.attname, pg_attribute.atttypid;
 
--- name: clear_mart
--- purpose: delete all rows of a mart
-delete from {mart};
+-- name: clear_changed_days
+-- purpose: forget on which days publishes changed operations, when everything is computed anew
+delete from refresh.changed_days;
+
+-- name: scope_days
+-- purpose: put some days into the scope of a refresh
+-- parameters: days
+insert into refresh.days (day)
+select unnest(%(days)s::date[]);
+
+-- name: copy_scope
+-- purpose: remember the clients in scope, before others are added for one mart
+create temp table scope_before on commit drop as
+select client_id from refresh.scope;
+
+-- name: narrow_scope
+-- purpose: take the clients out of scope again that were added for one mart
+delete from refresh.scope
+where client_id not in (select client_id from scope_before);
+
+-- name: restore_scope
+-- purpose: bring back the clients that were in scope before
+insert into refresh.scope (client_id)
+select client_id from scope_before;
+
+-- name: columns_of_mart
+-- purpose: the columns of a mart, in order, with their types
+-- parameters: mart (name with its schema)
+select
+    attname,
+    format_type(atttypid, atttypmod) as type
+from pg_attribute
+where attrelid = %(mart)s::regclass and attnum > 0 and not attisdropped
+order by attnum;

@@ -4,7 +4,7 @@
 -- purpose: the feeds of the warehouse, in their order
 select feed, position, main_table, is_by_day, has_marts
 from sync.feeds
-where to_regclass('sync.feed_rows') is not null
+where to_regclass('sync.feed_versions') is not null
 order by position;
 
 -- name: clear_feeds
@@ -25,6 +25,7 @@ do $make$
 declare
     days text;
     rows text;
+    versions text;
 begin
     select
         string_agg(
@@ -38,23 +39,41 @@ begin
         ),
         string_agg(
             format(
-                'select %1$L::text as feed, %3$I as day, first_seen_at, synced_at, deleted_at'
-                ' from core.%2$I',
-                feeds.feed, feeds.main_table, attributes.attname
+                'select %1$L::text as feed, %3$I as day, first_seen_at, synced_at, deleted_at,'
+                ' jsonb_build_array(%4$s) as key, to_jsonb(facts) as content'
+                ' from core.%2$I as facts',
+                feeds.feed, feeds.main_table, attributes.attname, keys.columns
             ),
             ' union all ' order by feeds.position
-        )
-    into strict days, rows
+        ),
+        string_agg(
+            format(
+                'select %1$L::text as feed, %3$I as day, valid_from, valid_to,'
+                ' jsonb_build_array(%4$s) as key, to_jsonb(facts) as content'
+                ' from history.%2$I as facts',
+                feeds.feed, feeds.main_table, attributes.attname, keys.columns
+            ),
+            ' union all ' order by feeds.position
+        ) filter (where to_regclass(format('history.%I', feeds.main_table)) is not null)
+    into strict days, rows, versions
     from sync.feeds
     inner join pg_partitioned_table as partitioned
         on partitioned.partrelid = format('core.%I', feeds.main_table)::regclass
     inner join pg_attribute as attributes
         on
             attributes.attrelid = partitioned.partrelid
-            and attributes.attnum = partitioned.partattrs[0];
+            and attributes.attnum = partitioned.partattrs[0]
+    cross join lateral (
+        select string_agg(quote_ident(named.attname), ', ' order by named.attname) as columns
+        from pg_index
+        inner join pg_attribute as named
+            on named.attrelid = pg_index.indrelid and named.attnum = any(pg_index.indkey)
+        where pg_index.indrelid = partitioned.partrelid and pg_index.indisprimary
+    ) as keys;
 
     execute 'create or replace view sync.row_days as ' || days;
     execute 'create or replace view sync.feed_rows as ' || rows;
+    execute 'create or replace view sync.feed_versions as ' || versions;
 
     comment on view sync.feed_rows is 'rows of the main tables of all feeds, those that the source has no longer among them. Grain: row';
     comment on column sync.feed_rows.feed is 'the feed';
@@ -62,8 +81,17 @@ begin
     comment on column sync.feed_rows.first_seen_at is 'when the row was first published';
     comment on column sync.feed_rows.synced_at is 'when this version was published';
     comment on column sync.feed_rows.deleted_at is 'when the source was found to have it no longer; null when it is live';
+    comment on column sync.feed_rows.key is 'values of its primary key, by the names of the columns';
+    comment on column sync.feed_rows.content is 'the row, with what the sync writes beside it';
+    comment on view sync.feed_versions is 'earlier versions of the rows of the main tables, of those feeds that keep them. Grain: version';
+    comment on column sync.feed_versions.feed is 'the feed';
+    comment on column sync.feed_versions.day is 'business day of the row';
+    comment on column sync.feed_versions.valid_from is 'since when the version stood in core';
+    comment on column sync.feed_versions.valid_to is 'when it was replaced';
+    comment on column sync.feed_versions.key is 'values of its primary key in core, by the names of the columns';
+    comment on column sync.feed_versions.content is 'the version, with what the sync writes beside it';
     if exists (select from pg_roles where rolname = 'lcm_loader') then
-        grant select on sync.feed_rows to lcm_loader;
+        grant select on sync.feed_rows, sync.feed_versions to lcm_loader;
     end if;
 end;
 $make$;

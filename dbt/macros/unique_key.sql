@@ -1,0 +1,7 @@
+{# No two rows have the same key; two nulls are the same. #}
+{% test unique_key(model, columns) %}
+select {{ columns | join(', ') }}
+from {{ model }}
+group by {{ columns | join(', ') }}
+having count(*) > 1
+{% endtest %}

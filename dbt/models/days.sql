@@ -1,0 +1,1 @@
+select day from {{ source('mart', 'dim_calendar') }}

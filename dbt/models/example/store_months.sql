@@ -1,0 +1,25 @@
+-- What each store sells in a month, and on each of its working days.
+with working_days as (
+    select month, count(*) filter (where is_working_day) as working_days
+    from {{ source('mart', 'dim_calendar') }}
+    group by month
+),
+
+sales as (
+    select
+        date_trunc('month', day)::date as month,
+        pos_id,
+        {{ lcm.metric('store_daily', 'net_sales') }} as net_sales
+    from {{ source('mart', 'store_daily') }}
+    group by 1, 2
+)
+
+select
+    sales.month,
+    sales.pos_id,
+    stores.store_name,
+    sales.net_sales,
+    round(sales.net_sales / working_days.working_days, 2) as net_sales_per_working_day
+from sales
+inner join working_days on working_days.month = sales.month
+left join {{ source('mart', 'dim_stores') }} as stores on stores.pos_id = sales.pos_id

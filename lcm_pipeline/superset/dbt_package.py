@@ -1,0 +1,259 @@
+"""The dbt package in `dbt/`: sources, metrics and exposures, from facts written elsewhere.
+
+Sources are what the database says of itself: tables, columns, comments, keys. Metrics and exposures
+are those of the dashboards' definition. What is written by hand in `dbt/` (the project, the macros,
+the example) repeats none of these.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from lcm_pipeline.superset.definition import Definition, Metric, dashboards_folder, read_definition
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.dictionary import DescribedColumn, describe
+from lcm_pipeline.warehouse.queries import query
+
+Document = dict[str, Any]
+
+_SCHEMAS = ("core", "core_live", "history", "mart")
+_HEAD = (
+    "# Made by `lcm dbt`: edit the comments in sql/ or dashboards/definition, and make it anew.\n"
+)
+# Rows are written when they change; a day on which nothing does is rare, three in a row are not.
+_CORE_FRESHNESS = {"warn_after": {"count": 3, "period": "day"}}
+_MART_FRESHNESS = {
+    "warn_after": {"count": 36, "period": "hour"},
+    "error_after": {"count": 7, "period": "day"},
+}
+_LATEST = re.compile(r"\(array_agg\((\w+) order by (\w+) desc\)\)\[1\]")
+_AGGREGATE = re.compile(r"(sum|avg|min|max)\((.+)\)")
+_NULLIF = re.compile(r"nullif\((.+), 0\)")
+_AGGREGATIONS = {"sum": "sum", "avg": "average", "min": "min", "max": "max"}
+
+
+class TableKey(NamedTuple):
+    """What tells the rows of a table apart, and which columns are never null."""
+
+    schema: str
+    table: str
+    columns: list[str]
+    required: list[str]
+
+
+def package_of(warehouse: Warehouse) -> dict[str, str]:
+    """The generated files of the package by path, from a migrated warehouse and the definition."""
+    with warehouse.connect(application_name="lcm dbt") as session:
+        rows = session.execute(query("table_keys")).fetchall()
+    keys = {(key.schema, key.table): key for key in map(TableKey._make, rows)}
+    definition = read_definition(dashboards_folder() / "definition")
+    return {
+        "models/sources.yml": _yaml(_sources(describe(warehouse), keys)),
+        "models/exposures.yml": _yaml(_exposures(definition)),
+        "models/metrics/metrics.yml": _yaml(_metrics(definition)),
+        "macros/metric_expressions.sql": _expressions(definition),
+        **{
+            f"models/metrics/{name}.sql": "{# Made by `lcm dbt`: metrics need a model. #}\n"
+            f"select * from {{{{ source('mart', '{name}') }}}}\n"
+            for name, _ in _timed(definition)
+        },
+    }
+
+
+def write_package(folder: Path, files: Mapping[str, str]) -> None:
+    """Write the files, and remove generated models that are no longer made."""
+    for path in (folder / "models" / "metrics").glob("*.sql"):
+        if f"models/metrics/{path.name}" not in files:
+            path.unlink()
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _sources(
+    described: Iterable[DescribedColumn], keys: Mapping[tuple[str, str], TableKey]
+) -> Document:
+    wanted = [column for column in described if column.schema in _SCHEMAS]
+    sources = []
+    for (schema, about), columns in groupby(wanted, lambda column: column[:2]):
+        tables = [
+            _table(list(found), keys[schema, table])
+            for table, found in groupby(columns, lambda column: column.table)
+        ]
+        sources.append({"name": schema, "schema": schema, "description": about, "tables": tables})
+    return {"version": 2, "sources": sources}
+
+
+def _table(columns: list[DescribedColumn], key: TableKey) -> Document:
+    first = columns[0]
+    table: Document = {"name": first.table, "description": first.table_comment}
+    table |= _freshness(first, {column.column for column in columns})
+    if key.columns:
+        table["data_tests"] = [{"unique_key": {"arguments": {"columns": key.columns}}}]
+    table["columns"] = [
+        {
+            "name": column.column,
+            "description": column.comment,
+            "data_type": column.type,
+            **({"data_tests": ["not_null"]} if column.column in key.required else {}),
+        }
+        for column in columns
+    ]
+    return table
+
+
+def _freshness(table: DescribedColumn, columns: set[str]) -> Document:
+    if table.schema == "core" and "synced_at" in columns:
+        return {"loaded_at_field": "synced_at", "config": {"freshness": _CORE_FRESHNESS}}
+    if table.schema == "mart" and table.kind == "materialized view":
+        return {
+            # SQL for dbt to run; the name is one of the database's own.
+            "loaded_at_field": "(select max(refreshed_at) from mart.refreshes"  # noqa: S608
+            f" where mart_name = '{table.table}')",
+            "config": {"freshness": _MART_FRESHNESS},
+        }
+    return {}
+
+
+def _exposures(definition: Definition) -> Document:
+    exposures = []
+    for dashboard in definition.dashboards:
+        charts = [chart for row in (*definition.strip, *dashboard.rows) for chart in row.charts]
+        exposures.append(
+            {
+                "name": re.sub(r"\W", "_", dashboard.slug),
+                "label": dashboard.title,
+                "type": "dashboard",
+                "description": dashboard.about,
+                "owner": {"name": "lcm_pipeline"},
+                "depends_on": [
+                    f"source('mart', '{name}')" for name in sorted({c.mart for c in charts})
+                ],
+            }
+        )
+    return {"version": 2, "exposures": exposures}
+
+
+def _timed(definition: Definition) -> list[tuple[str, str]]:
+    """The marts whose metrics have a time, with its column."""
+    return [
+        (name, use.time)
+        for name, use in definition.marts.marts.items()
+        if use.time is not None and use.metrics
+    ]
+
+
+def _metrics(definition: Definition) -> Document:
+    """Semantic models and metrics, of expressions that MetricFlow can state.
+
+    All others are expressions of the macro `metric` alone.
+    """
+    models: list[Document] = []
+    metrics: list[Document] = []
+    for mart, time in _timed(definition):
+        measures: dict[str, Document] = {}
+        for name, metric in definition.marts.marts[mart].metrics.items():
+            metrics += _metric(mart, name, metric, time, measures)
+        if measures:
+            models.append(
+                {
+                    "name": mart,
+                    "model": f"ref('{mart}')",
+                    # MetricFlow keeps `day` and `month` for itself.
+                    "defaults": {"agg_time_dimension": f"of_{time}"},
+                    "primary_entity": f"{mart}_row",
+                    "dimensions": [
+                        {
+                            "name": f"of_{time}",
+                            "expr": time,
+                            "type": "time",
+                            "type_params": {"time_granularity": "day"},
+                        }
+                    ],
+                    "measures": list(measures.values()),
+                }
+            )
+    spine = {
+        "name": "days",
+        "description": "Days for the metrics, of mart.dim_calendar",
+        "time_spine": {"standard_granularity_column": "day"},
+        "columns": [{"name": "day", "description": "the day", "granularity": "day"}],
+    }
+    return {"version": 2, "models": [spine], "semantic_models": models, "metrics": metrics}
+
+
+def _metric(
+    mart: str, key: str, metric: Metric, time: str, measures: dict[str, Document]
+) -> list[Document]:
+    """The metric, after those of its parts where it is a ratio; none where it cannot be stated."""
+    # Names and labels are of the whole project.
+    name, title = f"{mart}_{key}", f"{metric.title} ({mart}.{key})"
+    parts = metric.sql.split(" / ")
+    found = [_measure(part, time) for part in parts]
+    stated = [measure for measure in found if measure is not None]
+    if len(stated) != len(found) or len(found) > 2:
+        return []
+    if len(stated) == 1:
+        measures[name] = {"name": name, **stated[0]}
+        return [_simple(name, title)]
+    names = [f"{name}_numerator", f"{name}_denominator"]
+    for each, measure in zip(names, stated, strict=True):
+        measures[each] = {"name": each, **measure}
+    ratio = {
+        "name": name,
+        "label": title,
+        "description": metric.sql,
+        "type": "ratio",
+        "type_params": {"numerator": names[0], "denominator": names[1]},
+    }
+    return [*(_simple(each, f"{title}: {each}") for each in names), ratio]
+
+
+def _simple(name: str, title: str) -> Document:
+    return {
+        "name": name,
+        "label": title,
+        "description": title,
+        "type": "simple",
+        "type_params": {"measure": name},
+    }
+
+
+def _measure(sql: str, time: str) -> Document | None:
+    """One aggregate as MetricFlow states it; a balance is the one of the last day."""
+    text = nulled[1] if (nulled := _NULLIF.fullmatch(sql)) else sql
+    if text == "count(*)":
+        return {"agg": "sum", "expr": "1"}
+    if (latest := _LATEST.fullmatch(text)) and latest[2] == time:
+        return {
+            "agg": "sum",
+            "expr": latest[1],
+            "non_additive_dimension": {"name": f"of_{time}", "window_choice": "max"},
+        }
+    aggregate = _AGGREGATE.fullmatch(text)
+    if aggregate is None or re.search(r"[()]", aggregate[2]):
+        return None
+    return {"agg": _AGGREGATIONS[aggregate[1]], "expr": aggregate[2]}
+
+
+def _expressions(definition: Definition) -> str:
+    """A macro that returns the SQL of every metric, by mart and name."""
+    expressions = {
+        mart: {name: metric.sql for name, metric in use.metrics.items()}
+        for mart, use in definition.marts.marts.items()
+        if use.metrics
+    }
+    text = msgspec.json.format(msgspec.json.encode(expressions), indent=4).decode()
+    return (
+        "{# Made by `lcm dbt` from dashboards/definition/marts.yaml. #}\n"
+        f"{{% macro metric_expressions() %}}\n{{{{ return({text}) }}}}\n{{% endmacro %}}\n"
+    )
+
+
+def _yaml(document: Document) -> str:
+    return _HEAD + msgspec.yaml.encode(document).decode()

@@ -1,0 +1,17 @@
+-- question: how many operations of a day are loaded?
+-- grain: day with a live operation
+-- formula: live rows of core.operations, those of implausible days too.
+-- incremental: day
+create materialized view mart.operations_daily as
+select
+    operation_date as day,
+    count(*) as loaded_rows
+from core.operations
+where deleted_at is null
+group by operation_date;
+
+create unique index on mart.operations_daily (day);
+
+comment on materialized view mart.operations_daily is 'operations that are loaded. Grain: day';
+comment on column mart.operations_daily.day is 'business day';
+comment on column mart.operations_daily.loaded_rows is 'live rows of the day';

@@ -1,0 +1,104 @@
+-- question: how do clients compare by how lately, often and much they buy?
+-- grain: client with a purchase
+-- formula: scores and segments of mart.rfm, by the date of the last purchase. mart.rfm shows them with
+--   the day: it would be another row every day.
+create materialized view mart.rfm_scores as
+with measured as (
+    select
+        client_id,
+        last_purchase_date,
+        recent_purchases as frequency,
+        recent_net_sales::numeric(19, 2) as monetary
+    from mart.client_totals
+    where purchases > 0
+),
+
+ranked as (
+    select
+        client_id,
+        last_purchase_date,
+        frequency,
+        monetary,
+        (rank() over (order by last_purchase_date) - 1)::numeric / count(*) over ()
+            as recency_share,
+        (rank() over (order by frequency) - 1)::numeric / count(*) over () as frequency_share,
+        (rank() over (order by monetary) - 1)::numeric / count(*) over () as monetary_share
+    from measured
+),
+
+scored as (
+    select
+        ranked.client_id,
+        ranked.last_purchase_date,
+        ranked.frequency,
+        ranked.monetary,
+        1 + scores.recency as recency_score,
+        1 + scores.frequency as frequency_score,
+        1 + scores.monetary as monetary_score
+    from ranked
+    cross join mart.parameters
+    cross join lateral (
+        select
+            count(*) filter (where share <= ranked.recency_share)::integer as recency,
+            count(*) filter (where share <= ranked.frequency_share)::integer as frequency,
+            count(*) filter (where share <= ranked.monetary_share)::integer as monetary
+        from unnest(parameters.rfm_breaks) as breaks (share)
+    ) as scores
+),
+
+-- There are few combinations of scores, and many clients.
+named as (
+    select distinct on (combinations.recency_score, combinations.frequency_score,
+        combinations.monetary_score)
+        combinations.recency_score,
+        combinations.frequency_score,
+        combinations.monetary_score,
+        rfm_segments.segment,
+        rfm_segments.segment_ru
+    from (
+        select distinct recency_score, frequency_score, monetary_score from scored
+    ) as combinations
+    inner join mart.rfm_segments
+        on
+            combinations.recency_score
+            between rfm_segments.recency_from and rfm_segments.recency_to
+            and combinations.frequency_score
+            between rfm_segments.frequency_from and rfm_segments.frequency_to
+            and combinations.monetary_score
+            between rfm_segments.monetary_from and rfm_segments.monetary_to
+    order by
+        combinations.recency_score asc,
+        combinations.frequency_score asc,
+        combinations.monetary_score asc,
+        rfm_segments.priority asc
+)
+
+select
+    scored.client_id,
+    scored.last_purchase_date,
+    scored.frequency,
+    scored.monetary,
+    scored.recency_score,
+    scored.frequency_score,
+    scored.monetary_score,
+    named.segment,
+    named.segment_ru
+from scored
+left join named
+    on
+        named.recency_score = scored.recency_score
+        and named.frequency_score = scored.frequency_score
+        and named.monetary_score = scored.monetary_score;
+
+create unique index on mart.rfm_scores (client_id);
+
+comment on materialized view mart.rfm_scores is 'scores of buyers, without the day. Grain: client';
+comment on column mart.rfm_scores.client_id is 'the client';
+comment on column mart.rfm_scores.last_purchase_date is 'day of the last purchase';
+comment on column mart.rfm_scores.frequency is 'purchases in the last rfm_days days';
+comment on column mart.rfm_scores.monetary is 'net sales of the last rfm_days days, in money';
+comment on column mart.rfm_scores.recency_score is 'score of recency, the greatest is best';
+comment on column mart.rfm_scores.frequency_score is 'score of frequency';
+comment on column mart.rfm_scores.monetary_score is 'score of monetary value';
+comment on column mart.rfm_scores.segment is 'name of the segment, English; null when no rule fits';
+comment on column mart.rfm_scores.segment_ru is 'name of the segment, Russian';

@@ -1,0 +1,79 @@
+"""The dbt package: generated from the database and the dashboards' definition, and built by dbt."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lcm_pipeline.superset.dbt_package import package_of
+from lcm_pipeline.superset.definition import dashboards_folder, read_definition
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.marts.worlds import Synced
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "dbt"
+DBT = ROOT / ".venv-dbt" / "bin" / "dbt"
+
+
+def test_the_package_is_what_the_database_and_the_definition_say(warehouse: Warehouse) -> None:
+    files = package_of(warehouse)
+    for name, text in files.items():
+        assert (PACKAGE / name).read_text(encoding="utf-8") == text, f"{name}: run `lcm dbt`"
+    made = {f"models/metrics/{path.name}" for path in (PACKAGE / "models/metrics").glob("*.sql")}
+    assert made <= files.keys()
+
+
+def test_every_dashboard_is_an_exposure_and_every_metric_an_expression(
+    warehouse: Warehouse,
+) -> None:
+    files = package_of(warehouse)
+    definition = read_definition(dashboards_folder() / "definition")
+    for dashboard in definition.dashboards:
+        assert f"label: {dashboard.title}" in files["models/exposures.yml"]
+    for use in definition.marts.marts.values():
+        for name in use.metrics:
+            assert f'"{name}":' in files["macros/metric_expressions.sql"]
+
+
+@pytest.fixture
+def _analytics(by_hand: Synced) -> Iterator[None]:
+    """A schema for what dbt makes, dropped again: other tests share the warehouse."""
+    yield
+    with by_hand.warehouse.connect(autocommit=True) as session:
+        session.execute("drop schema if exists analytics cascade")
+
+
+@pytest.mark.skipif(not DBT.exists(), reason="dbt is not there: make dbt")
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("_analytics")
+def test_dbt_builds_the_example_and_tests_its_sources(by_hand: Synced, tmp_path: Path) -> None:
+    with by_hand.warehouse.connect() as session:
+        info = session.info
+        environment = {
+            **os.environ,
+            "PGHOST": info.host,
+            "PGPORT": str(info.port),
+            "PGUSER": info.user,
+            "PGPASSWORD": info.password or "",
+            "PGDATABASE": info.dbname,
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        }
+    for command in (["build"], ["source", "freshness", "--select", "source:mart.client_facts"]):
+        done = subprocess.run(
+            [DBT, *command, "--project-dir", PACKAGE, "--profiles-dir", PACKAGE,
+             "--target-path", tmp_path / "target", "--log-path", tmp_path / "logs"],
+            env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-5000:]
+        assert "WARN" not in done.stdout.replace("WARN=0", ""), done.stdout[-5000:]
+    with by_hand.warehouse.connect() as session:
+        row = session.execute(
+            "select sum(net_sales), count(net_sales_per_working_day) from analytics.store_months"
+        ).fetchone()
+        wanted = session.execute("select sum(net_sales) from mart.store_daily").fetchone()
+    assert row is not None
+    assert wanted is not None
+    assert row[0] == wanted[0] != 0
+    assert row[1] > 0

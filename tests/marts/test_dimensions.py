@@ -1,0 +1,137 @@
+"""What people build on: dimensions, views on live rows, and when a mart was refreshed."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.partitions import ensure_partitions
+from tests.marts.comparing import read_mart
+from tests.marts.golden import Golden
+from tests.marts.worlds import Synced
+
+
+def _rows(warehouse: Warehouse, statement: str) -> list[tuple[Any, ...]]:
+    with warehouse.connect() as session:
+        return session.execute(statement.encode()).fetchall()
+
+
+def test_the_calendar_has_the_working_days_of_each_year_that_is_decreed(
+    warehouse: Warehouse,
+) -> None:
+    """As many as the production calendars of these years have."""
+    assert _rows(
+        warehouse,
+        "select year::int, count(*) from mart.dim_calendar"
+        " where is_decreed and is_working_day group by 1 order by 1",
+    ) == [(2021, 247), (2022, 247), (2023, 247), (2024, 248), (2025, 247), (2026, 247)]
+
+
+@pytest.mark.parametrize(
+    ("day", "is_working"),
+    [
+        ("2024-04-27", True),  # a Saturday that is worked for a Monday
+        ("2024-04-29", False),
+        ("2025-02-24", True),  # the holiday fell on a Sunday, and a decree moved it to May
+        ("2025-05-08", False),
+        ("2026-03-09", False),  # by the rule: 8 March is a Sunday
+        ("2026-03-10", True),
+        ("2033-05-02", False),  # far ahead, without a decree: 1 May is a Sunday
+    ],
+)
+def test_a_day_off_is_moved_by_decree_or_by_rule(
+    warehouse: Warehouse, day: str, is_working: bool
+) -> None:
+    found = _rows(
+        warehouse, f"select is_working_day from mart.dim_calendar where day = date '{day}'"
+    )
+    assert found in ([(is_working,)], []) if day > "2030" else found == [(is_working,)]
+
+
+def test_every_key_of_a_mart_is_in_its_dimension(synced: Synced) -> None:
+    stores = {row["pos_id"]: row for row in read_mart(synced.warehouse, "dim_stores")}
+    sources = {row["bonus_source"] for row in read_mart(synced.warehouse, "dim_bonus_sources")}
+    partners = {row["partner_name"] for row in read_mart(synced.warehouse, "dim_partners")}
+    sales = read_mart(synced.warehouse, "store_daily")
+    assert {row["pos_id"] for row in sales} - {None} <= stores.keys()
+    assert {row["partner_name"] for row in sales} == partners
+    assert all(row["store_name"] == stores[row["pos_id"]]["store_name"]
+               for row in sales if row["pos_id"] is not None)  # fmt: skip
+    mix = read_mart(synced.warehouse, "earn_mix")
+    assert {row["bonus_source"] for row in mix} - {None} <= sources
+    kinds = {
+        row["component_type"]: row["kind"]
+        for row in read_mart(synced.warehouse, "dim_component_types")
+    }
+    assert kinds == {1: "bonus", 2: "cheque", 3: "order"}
+    units = {
+        row["currency_code"]: row["value_in_roubles"]
+        for row in read_mart(synced.warehouse, "dim_currency")
+    }
+    assert units == {"RUB": 1, "PTS": 1}
+
+
+def test_live_views_hold_the_rules_that_the_marts_follow(synced: Synced) -> None:
+    golden = Golden(synced.truth, synced.last)
+    last = f"date '{synced.last}'"
+    once = {row["cheque"] for row in golden.cheques.to_dict("records")}
+    found = _rows(
+        synced.warehouse, f"select cheque_id from core_live.cheques where operation_date <= {last}"
+    )
+    assert sorted(cheque for (cheque,) in found) == sorted(once)
+    assert _rows(
+        synced.warehouse,
+        "select count(*) from core_live.clients where registration_date is not null",
+    ) == _rows(synced.warehouse, "select count(*) from mart.members")
+
+
+def test_a_row_that_vanished_is_in_no_live_view_and_a_moved_client_has_its_new_one(
+    warehouse: Warehouse,
+) -> None:
+    with warehouse.connect() as session:
+        ensure_partitions(session, "core", "operations", [date(2026, 3, 1)])
+        session.execute(
+            "insert into core.clients (client_id, sync_run_id, first_seen_at, synced_at)"
+            " values (1, 1, now(), now()), (2, 1, now(), now())"
+        )
+        session.execute(
+            "insert into core.operations (operation_date, client_id, component_type, operation_id,"
+            " processed_at, cheque_id, amount, is_refund, sync_run_id, first_seen_at, synced_at,"
+            " deleted_at)"
+            " select date '2026-03-01', client, 2, 7, now(), 7, 100, false, 1, now(), now(),"
+            " case when client = 1 then now() end from generate_series(1, 2) as client"
+        )
+        assert session.execute("select client_id from core_live.operations").fetchall() == [(2,)]
+        assert session.execute(
+            "select client_id, current_client_id from core_live.clients order by 1"
+        ).fetchall() == [(1, 2), (2, 2)]
+        # Live under both, as long as the old client was not read again: one cheque all the same.
+        session.execute("update core.operations set deleted_at = null")
+        assert session.execute("select count(*), sum(net_amount) from core_live.cheques"
+                               ).fetchall() == [(1, 100)]  # fmt: skip
+        session.rollback()
+
+
+def test_everybody_who_reads_a_mart_can_read_when_it_was_refreshed(by_hand: Synced) -> None:
+    refreshed = {
+        row["mart_name"]: row["refreshed_at"] for row in read_mart(by_hand.warehouse, "refreshes")
+    }
+    assert {"store_daily", "client_facts", "data_completeness"} <= refreshed.keys()
+    assert max(refreshed.values()) <= datetime.now(UTC)
+
+
+def test_money_has_two_digits_and_counts_are_whole_numbers(warehouse: Warehouse) -> None:
+    """Of the marts about points, which are being rebuilt, nothing is asked here."""
+    loose = _rows(
+        warehouse,
+        "select c.relname || '.' || a.attname from pg_attribute a"
+        " join pg_class c on c.oid = a.attrelid"
+        " where c.relnamespace = 'mart'::regnamespace and a.attnum > 0 and not a.attisdropped"
+        " and c.relkind in ('r', 'v', 'm')"
+        " and format_type(a.atttypid, a.atttypmod) = 'numeric'"
+        " and c.relname !~ '^(points_|lot|program_daily|refunds|redemption$|cheques$)'"
+        " and a.attname !~ '(share|rate|days|hours|frequency|retention|burden)'"
+        " order by 1",
+    )
+    assert [name for (name,) in loose] == []

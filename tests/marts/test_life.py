@@ -1,0 +1,17 @@
+"""Random life in small: `make life` lets sixty days pass, and more."""
+
+from pathlib import Path
+
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.marts.life import assert_as_if_computed_anew, live
+from tests.marts.worlds import Synced
+
+
+def test_after_days_of_random_life_the_marts_are_as_if_computed_anew(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    assert live(warehouse, tmp_path, days=8, seed=1, compare_every=4) == 3
+
+
+def test_the_marts_of_a_golden_world_are_as_if_computed_anew(synced: Synced) -> None:
+    assert_as_if_computed_anew(synced.warehouse, "as synced")
