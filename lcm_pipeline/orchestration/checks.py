@@ -1,4 +1,4 @@
-"""Asset checks: four questions to the warehouse after each run of every feed, one to the outbox.
+"""Asset checks: four questions to each feed after each run, six to the marts, one to the outbox.
 
 The questions themselves live in `sync.reconcile`. Totals that do not agree stop what is built on
 the facts, but never the facts of everyone else: on the roster that check does not block.
@@ -16,6 +16,7 @@ from lcm_pipeline.orchestration.partitions import window_of
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.verify import reconcile
 from lcm_pipeline.warehouse.outbox.state import read_outbox
+from lcm_pipeline.warehouse.queries import query
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,54 @@ def no_update_is_stuck(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResu
     )
 
 
+_MART_CHECKS = {
+    "residual_is_small": (
+        "points_bridge_monthly",
+        "What no row explains is a small share of the points of its month (residual_limit).",
+    ),
+    "no_negative_balances": ("points_movements", "No client owes points to the programme."),
+    "points_have_lots": ("points_movements", "All points that are owed are on a lot."),
+    "spending_order_is_known": (
+        "points_movements",
+        "The order in which lots are redeemed is set, or the data shows it (mart.conventions).",
+    ),
+    "no_doubtful_refunds": ("cheques", "Every negative amount is called a refund by the source."),
+    "lead_statuses_are_mapped": (
+        "leads_sla",
+        "Statuses of new and of closed leads occur under the names that mart.parameters has.",
+    ),
+}
+
+
+@dg.multi_asset_check(
+    name="checked_marts",
+    specs=[
+        dg.AssetCheckSpec(name, asset=dg.AssetKey(["mart", mart]), description=description)
+        for name, (mart, description) in _MART_CHECKS.items()
+    ],
+    can_subset=True,
+)
+def checked_marts(
+    context: dg.AssetCheckExecutionContext, sync: dg.ResourceParam[SyncSession]
+) -> Iterator[dg.AssetCheckResult]:
+    """What the marts themselves show to be wrong or doubtful; it warns, and blocks nothing."""
+    with sync.warehouse.connect(application_name="lcm checks") as session:
+        rows = session.execute(query("mart_checks")).fetchall()
+    selected = {key.name for key in context.selected_asset_check_keys}
+    for name, found, description in rows:
+        if name in selected:
+            yield dg.AssetCheckResult(
+                asset_key=dg.AssetKey(["mart", _MART_CHECKS[name][0]]),
+                check_name=name,
+                passed=found == 0,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=description,
+                metadata={"found": int(found)},
+            )
+
+
 CHECKS = [
+    checked_marts,
     *(_checked(feed) for feed in FEEDS),
     no_update_is_stuck,
 ]

@@ -12,7 +12,7 @@ from lcm_pipeline.simulator.catalogue import (
     PURCHASE,
     WELCOME,
 )
-from lcm_pipeline.simulator.customers import Customer, Entry
+from lcm_pipeline.simulator.customers import Customer, Entry, Shelf
 from lcm_pipeline.simulator.fields import Row, Value
 from lcm_pipeline.simulator.moments import DAY, UNSET, text_of
 from lcm_pipeline.simulator.programme import Programme, kopecks
@@ -72,10 +72,23 @@ def grant(
         row["ExpiryDate"] = text_of(ends)
     lot = programme.place(customer.operations, row, moment)
     customer.lots.append(lot)
+    programme.move_points("added", moment, points_of(lot), lot)
     if starts > programme.agenda.now:
         programme.agenda.at(starts, _activate, lot)
     if ends is not None:
         programme.agenda.at(ends, _expire, programme, lot, ends)
+    if programme.does(programme.habits.conventions.blocked):
+        programme.agenda.at(starts + DAY, _block, lot)
+    return lot
+
+
+def grant_unseen(programme: Programme, customer: Customer, moment: int, cheque: Row) -> Entry:
+    """Give points that no bonus row tells; they start at once and never end."""
+    row = _lot_row(programme, moment, source=PURCHASE, cheque=cheque)
+    row["Active"] = True
+    lot = programme.place(Shelf(), row, moment)
+    customer.lots.append(lot)
+    programme.move_points("added", moment, points_of(lot), lot)
     return lot
 
 
@@ -122,6 +135,12 @@ def _activate(lot: Entry) -> None:
         lot.row["Active"] = True
 
 
+def _block(lot: Entry) -> None:
+    """Keep what is left of a lot from being spent; it is owed until it expires."""
+    if lot.shelf is not None:
+        lot.row["Active"] = False
+
+
 def _expire(programme: Programme, lot: Entry, moment: int) -> None:
     """Close a lot; what was left of it burns, half the time as a row of its own."""
     left = lot.row["Remain"]
@@ -129,12 +148,15 @@ def _expire(programme: Programme, lot: Entry, moment: int) -> None:
         return
     lot.row["Active"] = False
     lot.row["Remain"] = kopecks(0)
-    if left > 0 and programme.happens(0.5):
+    programme.move_points("expired", moment, -left, lot)
+    if left > 0 and _is_burn_told(programme):
         number = next(programme.ids["others"])
+        way = programme.habits.conventions.burns
         row = operation_row(
             Id=number,
             BonusId=number,
-            Added=-left,
+            Added=None if way == "redeemed" else left if way == "positive_added" else -left,
+            Redeemed=left if way == "redeemed" else None,
             Proctime=text_of(moment),
             ComponentType=BONUS,
             BonusSource=BURNT,
@@ -144,18 +166,52 @@ def _expire(programme: Programme, lot: Entry, moment: int) -> None:
         programme.place(lot.shelf, row, moment)
 
 
-def spend(customer: Customer, wish: Decimal) -> Decimal:
-    """Take points from active lots, oldest first; returns how many were taken."""
+def _is_burn_told(programme: Programme) -> bool:
+    way = programme.habits.conventions.burns
+    return programme.happens(0.5) if way == "sometimes" else way != "never"
+
+
+def spend(
+    programme: Programme, customer: Customer, wish: Decimal, moment: int, cheque: Value
+) -> Decimal:
+    """Take points from active lots in the programme's order; returns how many were taken."""
     taken = kopecks(0)
-    for lot in customer.lots:
+    for lot in _in_order(programme, customer.lots):
         left = lot.row["Remain"]
         if taken >= wish:
             break
         if lot.shelf is not None and lot.row["Active"] and isinstance(left, Decimal) and left > 0:
             part = min(left, wish - taken)
             lot.row["Remain"] = left - part
+            programme.move_points("redeemed", moment, -part, lot, cheque)
             taken += part
     return taken
+
+
+def _in_order(programme: Programme, lots: list[Entry]) -> list[Entry]:
+    match programme.habits.conventions.spending:
+        case "newest_first":
+            return lots[::-1]
+        case "soonest_first":
+            return sorted(lots, key=_end_of)
+    return lots
+
+
+def _end_of(lot: Entry) -> str:
+    ends = lot.row["ExpiryDate"]
+    return ends if isinstance(ends, str) and ends != UNSET else "9999"
+
+
+def give_back(programme: Programme, cheque: Value, share: Decimal, moment: int) -> Decimal:
+    """Return to its lots a share of what a cheque redeemed, while they live; returns how much."""
+    returned = kopecks(0)
+    for flow in [f for f in programme.flows if f.cheque == cheque and f.kind == "redeemed"]:
+        left, part = flow.lot.row["Remain"], (-flow.points * share).quantize(Decimal("0.01"))
+        if flow.lot.shelf is not None and flow.lot.row["Active"] and isinstance(left, Decimal):
+            flow.lot.row["Remain"] = left + part
+            programme.move_points("redeemed", moment, part, flow.lot)
+            returned += part
+    return returned
 
 
 def welcome(programme: Programme, customer: Customer, moment: int) -> None:

@@ -42,7 +42,7 @@ GOODS = tuple(
     for number, (thing, sort) in enumerate((thing, sort) for thing in _THINGS for sort in _SORTS)
 )
 
-PURCHASE, BURNT, WELCOME = 1, 7, 4
+PURCHASE, BURNT, WELCOME, FRIENDS_PURCHASE = 1, 7, 4, 8
 BONUS_SOURCES: dict[int, str | None] = {
     PURCHASE: "За покупку",
     2: "Акция",

@@ -5,6 +5,7 @@ favourites, days) change this state, and the answers read it.
 """
 
 from collections import defaultdict
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import count
 from random import Random
@@ -14,6 +15,20 @@ from lcm_pipeline.simulator.customers import Customer, Entry, Shelf
 from lcm_pipeline.simulator.fields import Row, Value
 from lcm_pipeline.simulator.people import draw_card, draw_phone
 from lcm_pipeline.simulator.quirks import Habits
+
+
+@dataclass(slots=True)
+class Flow:
+    """Points that moved, as it really was: given positive, taken negative.
+
+    cheque: the number of the cheque that redeemed or gave back points.
+    """
+
+    kind: str
+    moment: int
+    points: Decimal
+    lot: Entry
+    cheque: Value = None
 
 
 class Programme:
@@ -28,6 +43,7 @@ class Programme:
         self.by_phone: dict[int, Customer] = {}
         self.by_email: dict[str, Customer] = {}
         self.registrations = Shelf()
+        self.flows: list[Flow] = []
         # The numbers of each kind of row count from 1, or from where these begin.
         self.ids = defaultdict(
             lambda: count(1),
@@ -65,6 +81,17 @@ class Programme:
     def money(self, least: int, most: int) -> Decimal:
         """A sum of money with kopecks, drawn between two whole sums."""
         return kopecks(least * 100 + int(self.chance.random() * (most - least) * 100))
+
+    def move_points(
+        self, kind: str, moment: int, points: Decimal, lot: Entry, cheque: Value = None
+    ) -> None:
+        """Record what really happened to a lot, whatever rows say of it."""
+        if points:
+            self.flows.append(Flow(kind, moment, points, lot, cheque))
+
+    def does(self, share: float) -> bool:
+        """Whether a convention applies now; nothing is drawn for one that is not in use."""
+        return share > 0 and self.happens(share)
 
     def happens(self, share: float) -> bool:
         """Whether something of this share happens now."""

@@ -9,8 +9,13 @@ from typing import NamedTuple
 
 from lcm_pipeline.simulator import bonuses
 from lcm_pipeline.simulator.bad_rows import spoil_sometimes
-from lcm_pipeline.simulator.bonuses import CHEQUE, ORDER, operation_row
-from lcm_pipeline.simulator.catalogue import POINTS_OF_SALE, PURCHASE, PointOfSale
+from lcm_pipeline.simulator.bonuses import BONUS, CHEQUE, ORDER, operation_row
+from lcm_pipeline.simulator.catalogue import (
+    FRIENDS_PURCHASE,
+    POINTS_OF_SALE,
+    PURCHASE,
+    PointOfSale,
+)
 from lcm_pipeline.simulator.customers import Customer, Entry
 from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.moments import DAY, MINUTE, UNSET, moment_within, text_of
@@ -65,12 +70,21 @@ def make_purchase(programme: Programme, customer: Customer, moment: int) -> Purc
     customer = customer.present()
     point = programme.chance.choice(POINTS_OF_SALE)
     cheque = _cheque_row(programme, customer, point, moment)
+    told_by_bonus = _tell_redemption_by_bonus(programme, customer, cheque, moment)
     if programme.happens(0.15):
         _add_order(programme, customer, cheque, moment)
     entry = programme.place(customer.operations, cheque, moment)
-    given = tuple(_add_bonuses(programme, customer, entry))
+    given: tuple[Entry, ...]
+    if programme.does(programme.habits.conventions.cheque_points):
+        given = (bonuses.grant_unseen(programme, customer, moment, cheque),)
+    else:
+        given = tuple(_add_bonuses(programme, customer, entry))
     cheque["Added"] = sum((bonuses.points_of(lot) for lot in given), kopecks(0))
-    purchase = Purchase(entry, given)
+    purchase = Purchase(entry, (*given, *told_by_bonus))
+    if programme.does(programme.habits.conventions.friend_bonuses):
+        friend = programme.chance.choice(list(programme.customers.values())).present()
+        if friend is not customer:
+            bonuses.grant(programme, friend, moment, source=FRIENDS_PURCHASE, cheque=cheque)
     _plan_undoing(programme, customer, purchase)
     spoil_sometimes(programme, customer.operations, entry)
     return purchase
@@ -82,7 +96,9 @@ def _cheque_row(programme: Programme, customer: Customer, point: PointOfSale, mo
     amount = programme.money(90, 6000)
     spends = programme.happens(0.25)
     redeemed = (
-        bonuses.spend(customer, (amount / 3).quantize(Decimal("0.01"))) if spends else kopecks(0)
+        bonuses.spend(programme, customer, (amount / 3).quantize(Decimal("0.01")), moment, number)
+        if spends
+        else kopecks(0)
     )
     return operation_row(
         Id=number,
@@ -103,6 +119,27 @@ def _cheque_row(programme: Programme, customer: Customer, point: PointOfSale, mo
         ChequeNumber=programme.perhaps(f"{point.code}/{number % 10_000:04}"),
         ActiveDate=UNSET if programme.happens(0.1) else None,
     )
+
+
+def _tell_redemption_by_bonus(
+    programme: Programme, customer: Customer, cheque: Row, moment: int
+) -> list[Entry]:
+    """Sometimes let a bonus row tell what was redeemed, and the cheque nothing."""
+    redeemed = cheque["Redeemed"]
+    share = programme.habits.conventions.bonus_redemptions
+    if not redeemed or not programme.does(share):
+        return []
+    cheque["Redeemed"] = None
+    number = next(programme.ids["others"])
+    row = operation_row(
+        **{key: cheque[key] for key in ("Pos", "PosName", "PartnerName", "ChequeId")},
+        Id=number,
+        BonusId=number,
+        Redeemed=redeemed,
+        Proctime=text_of(moment),
+        ComponentType=BONUS,
+    )
+    return [programme.place(customer.operations, row, moment)]
 
 
 def _add_order(programme: Programme, customer: Customer, cheque: Row, moment: int) -> None:
@@ -133,16 +170,29 @@ def _plan_undoing(programme: Programme, customer: Customer, purchase: Purchase) 
     habits = programme.habits
     later = programme.agenda.now + int((0.2 + 5 * programme.chance.random()) * DAY)
     if programme.happens(habits.cancelled):
-        programme.agenda.at(later, cancel, purchase)
+        programme.agenda.at(later, cancel, programme, purchase)
     elif programme.happens(habits.refunded):
         programme.agenda.at(later, refund, programme, customer, purchase, later)
 
 
-def cancel(purchase: Purchase) -> None:
+def cancel(programme: Programme, purchase: Purchase) -> None:
     """Delete a cheque and its bonuses without a trace."""
     for entry in (purchase.cheque, *purchase.bonuses):
         if entry.shelf is not None:
             entry.shelf.remove(entry)
+    _restate(programme, purchase)
+
+
+def _restate(programme: Programme, purchase: Purchase) -> None:
+    """What no row tells any longer has not happened; what it left behind is a correction."""
+    gone = set(purchase.bonuses)
+    for flow in list(programme.flows):
+        if flow.kind == "redeemed" and flow.cheque == purchase.cheque.row["Id"]:
+            flow.kind = "corrected"
+        elif flow.lot in gone and flow.kind == "added":
+            left = flow.lot.row["Remain"]
+            flow.points -= left if isinstance(left, Decimal) else kopecks(0)
+            flow.kind = "corrected"
 
 
 def insert_cheque(programme: Programme, customer: Customer, moment: int) -> Entry:
@@ -174,20 +224,35 @@ def refund(programme: Programme, customer: Customer, purchase: Purchase, moment:
     amount = original.row["Amount"]
     if original.shelf is None or not isinstance(amount, Decimal):
         return
+    ways = programme.habits.conventions
+    share = Decimal("0.4") if programme.does(ways.partial_refunds) else Decimal(1)
+    taken = kopecks(0)
     for lot in purchase.bonuses:
-        lot.row["Remain"] = kopecks(0)
+        left = lot.row["Remain"]
+        if isinstance(left, Decimal) and lot.shelf is not None:
+            part = min(left, (bonuses.points_of(lot) * share).quantize(Decimal("0.01")))
+            lot.row["Remain"] = left - part
+            programme.move_points("clawed_back", moment, -part, lot)
+            taken += part
+    returned = kopecks(0)
+    if ways.refund_gives_back:
+        returned = bonuses.give_back(programme, original.row["Id"], share, moment)
+    sign = {"silent": None, "negative": -1, "positive": 1}[ways.refund_points]
+    amount = (amount * share).quantize(Decimal("0.01"))
     number = next(programme.ids["cheques"])
     negative = programme.happens(0.5)
+    flagged = not programme.does(ways.refunds_without_flag)
     row = operation_row(
         **{key: original.row[key] for key in ("Pos", "PosName", "PartnerName", "OrderId")},
         Id=number,
         ChequeId=number,
-        Amount=-amount if negative else amount,
-        Added=kopecks(0),
-        Refund=True,
+        Amount=-amount if negative or not flagged else amount,
+        Added=kopecks(0) if sign is None else sign * taken,
+        Redeemed=None if sign is None else sign * returned,
+        Refund=True if flagged else None,
         Proctime=text_of(moment),
         ComponentType=CHEQUE,
         ChequeNumber=f"R/{number % 10_000:04}",
-        Parent=original.row["Id"],
+        Parent=None if programme.does(ways.refunds_without_parent) else original.row["Id"],
     )
     programme.place(customer.present().operations, row, moment)

@@ -10,6 +10,25 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 
+class Conventions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a programme keeps its points; shares of 1 of visits, refunds, burns or lots.
+
+    A share of 0 draws nothing, so that worlds without the convention stay as they are.
+    """
+
+    spending: Literal["oldest_first", "soonest_first", "newest_first"] = "oldest_first"
+    cheque_points: float = 0.0
+    bonus_redemptions: float = 0.0
+    friend_bonuses: float = 0.0
+    refund_points: Literal["silent", "negative", "positive"] = "silent"
+    refund_gives_back: bool = False
+    partial_refunds: float = 0.0
+    refunds_without_parent: float = 0.0
+    refunds_without_flag: float = 0.0
+    burns: Literal["sometimes", "never", "added", "positive_added", "redeemed"] = "sometimes"
+    blocked: float = 0.0
+
+
 class Habits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Shares of 1: of clients, of visits, or (`…_daily`) of all clients on each day."""
 
@@ -28,6 +47,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     merged_daily: float = 0.001
     card_changes_daily: float = 0.004
     heavy_operations: int = 0
+    conventions: Conventions = Conventions()
 
 
 class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,13 +72,21 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     extra_fields: bool = False
 
 
-Chosen = TypeVar("Chosen", Habits, Quirks)
+Chosen = TypeVar("Chosen", Conventions, Habits, Quirks)
 
 
 def changed(current: Chosen, changes: dict[str, Any]) -> Chosen:
-    """The same with some values replaced; msgspec.ValidationError when one does not fit."""
-    merged = msgspec.structs.asdict(current) | changes
-    return msgspec.convert(merged, type(current), strict=False)
+    """The same with some values replaced; msgspec.ValidationError when one does not fit.
+
+    `conventions.spending` names a value of a group.
+    """
+    merged = msgspec.structs.asdict(current)
+    for name, value in changes.items():
+        group, dot, member = name.partition(".")
+        merged[group] = changed(merged[group], {member: value}) if dot else value
+    return msgspec.convert(
+        {n: msgspec.to_builtins(v) for n, v in merged.items()}, type(current), strict=False
+    )
 
 
 def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:

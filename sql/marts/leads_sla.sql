@@ -6,8 +6,9 @@
 --   creation of the lead, as for a lead that was first seen changed (it may have skipped a status).
 --   The first change is the first state outside new_lead_statuses; closing is the step into
 --   closed_lead_statuses after the last other state. hit: the whole interval lies within the limit;
---   missed: beyond it, or the lead was still waiting beyond it; else unknown. A past day is judged by
---   what its reading knew.
+--   missed: beyond it, or the lead was still waiting beyond it; else unknown; null while no lead was ever
+--   seen in a status of new_lead_statuses (or closed_lead_statuses): the programme's own names have to be
+--   put there. A past day is judged by what its reading knew.
 create or replace function mart.leads_sla_on(asked_day date)
 returns table (
     as_of_date date,
@@ -83,6 +84,17 @@ known as (
         and versions.lead_date >= mart.first_plausible_day()
         and versions.lead_date <= reading.day
         and versions.deleted_at is null
+),
+
+-- Names of statuses are the programme's own: lists of names that never occur judge nothing.
+mapped as (
+    select
+        coalesce(bool_or(versions.status_name = any(parameters.new_lead_statuses)), false)
+            as has_new,
+        coalesce(bool_or(versions.status_name = any(parameters.closed_lead_statuses)), false)
+            as has_closed
+    from mart.parameters
+    left join versions on true
 ),
 
 present as (
@@ -183,6 +195,7 @@ select
     intervals.change_after,
     intervals.change_by,
     case
+        when not mapped.has_new then null
         when intervals.change_by <= intervals.created_at + parameters.sla_hours * interval '1 hour'
             then 'hit'
         when
@@ -196,6 +209,7 @@ select
     intervals.closed_after,
     intervals.closed_by,
     case
+        when not mapped.has_closed then null
         when
             intervals.closed_by
             <= intervals.created_at + parameters.closing_sla_hours * interval '1 hour'
@@ -220,6 +234,7 @@ select
     end
 from intervals
 cross join reading
+cross join mapped
 cross join mart.parameters;
 end;
 
@@ -261,10 +276,10 @@ comment on column mart.leads_sla.status_name is 'status, as mart.display_text sh
 comment on column mart.leads_sla.created_at is 'when the lead was made';
 comment on column mart.leads_sla.first_change_after is 'the lead was still new then; null when it is new';
 comment on column mart.leads_sla.first_change_by is 'the lead was new no more then; null when it is new';
-comment on column mart.leads_sla.first_change_sla is 'hit, missed or unknown, against sla_hours';
+comment on column mart.leads_sla.first_change_sla is 'hit, missed or unknown, against sla_hours; null while no lead was ever seen in a status of new_lead_statuses';
 comment on column mart.leads_sla.closed_after is 'the lead was still open then; null when it is open';
 comment on column mart.leads_sla.closed_by is 'the lead was closed then; null when it is open';
-comment on column mart.leads_sla.closing_sla is 'hit, missed or unknown, against closing_sla_hours';
+comment on column mart.leads_sla.closing_sla is 'hit, missed or unknown, against closing_sla_hours; null while none was seen in one of closed_lead_statuses';
 comment on column mart.leads_sla.is_open is 'the status is none of the closed ones';
 comment on column mart.leads_sla.age_days is 'days since creation, of an open lead';
 comment on column mart.leads_sla.age_bucket is 'the same in steps: 0-1, 2-3, 4-7, 8-30, 31+ days';

@@ -2,7 +2,9 @@
 -- grain: lot x version, with the business days that the version tells of
 -- formula: versions of core and history, each from the first day whose reading (mart.readings) had
 --   it up to the day whose reading had the next. For days that a later reading tells of (a backfill)
---   points spent in between are taken off already: mart.points_liability_daily says for which.
+--   points spent in between are taken off already. A lot that ended between midnight and the reading of
+--   the day before is shown on that day with what it held when it ended, by mart.points_movements.
+--   Lots that only a cheque tells have no versions.
 create or replace view mart.lot_versions as
 with versions as (
     select
@@ -100,14 +102,41 @@ where
         (versions.expires_at at time zone parameters.timezone)::date,
         as_of.operations_day + 1
     )
-    and began.day is not null;
+    and began.day is not null
+union all
+select
+    ended.client_id,
+    ended.lot_id,
+    ended.issue_date,
+    ended.bonus_source,
+    null as added,
+    -ended.points as remain,
+    true as is_active,
+    ended.issue_date as active_date,
+    ended.expiry_date,
+    readings.last_day as first_day,
+    ended.movement_date as end_day
+from mart.points_movements as ended
+inner join mart.readings
+    on readings.feed = 'operations' and readings.last_day + 1 = ended.movement_date
+inner join core.operations
+    on
+        operations.operation_date = ended.issue_date
+        and operations.client_id = ended.client_id
+        and operations.component_type = ended.component_type
+        and operations.operation_id = ended.lot_id
+where
+    ended.kind = 'expired'
+    and ended.issue_date <= readings.last_day
+    and operations.remain = 0
+    and operations.synced_at <= readings.known_at;
 
 comment on view mart.lot_versions is 'what was left of each lot on past days, from history; versions with nothing left are not here. Grain: lot, version';
 comment on column mart.lot_versions.client_id is 'the client';
 comment on column mart.lot_versions.lot_id is 'the lot (operation_id)';
 comment on column mart.lot_versions.issue_date is 'business day on which the points were given';
 comment on column mart.lot_versions.bonus_source is 'why they were given, see core.bonus_sources';
-comment on column mart.lot_versions.added is 'points given';
+comment on column mart.lot_versions.added is 'points given; null for a lot that ended before the reading';
 comment on column mart.lot_versions.remain is 'points left in this version';
 comment on column mart.lot_versions.is_active is 'the source said that they could be used';
 comment on column mart.lot_versions.active_date is 'business day from which they can be used';

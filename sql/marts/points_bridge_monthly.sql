@@ -2,8 +2,10 @@
 -- grain: month
 -- formula: opening + added - redeemed - expired - clawed_back + corrections + residual = closing,
 --   all of them sums of mart.points_movements, as known today: late and vanished rows restate their
---   own month. residual is what no row explains: lots that lost more or less than all rows say. It
---   stands in the newest month and is 0 where the source adds up.
+--   own month, and nothing else does. residual is what no row explains: lots that lost more or less
+--   than all rows say, on the day between two readings on which it was seen; 0 where the source adds
+--   up. closing is what mart.points_liability_daily says is owed on the last day of the month.
+--   redeemed is net of points that refunds gave back.
 create materialized view mart.points_bridge_monthly as
 with movements as (
     select
@@ -56,10 +58,10 @@ comment on materialized view mart.points_bridge_monthly is 'opening + added - re
 comment on column mart.points_bridge_monthly.month is 'first day of the month';
 comment on column mart.points_bridge_monthly.opening is 'points outstanding before the month';
 comment on column mart.points_bridge_monthly.added is 'points given';
-comment on column mart.points_bridge_monthly.redeemed is 'points redeemed';
+comment on column mart.points_bridge_monthly.redeemed is 'points redeemed, less points that refunds gave back';
 comment on column mart.points_bridge_monthly.expired is 'points expired, with and without a row that says so';
 comment on column mart.points_bridge_monthly.clawed_back is 'points taken back for refunded cheques';
 comment on column mart.points_bridge_monthly.corrections is 'deductions by rows, and rows that vanished although their points had moved';
-comment on column mart.points_bridge_monthly.residual is 'what no row explains, in the newest month; 0 where the source adds up';
+comment on column mart.points_bridge_monthly.residual is 'what no row explains, in the month in which a reading saw it; 0 where the source adds up';
 comment on column mart.points_bridge_monthly.closing is 'points outstanding at the end of the month, or of the last day that is known';
 comment on column mart.points_bridge_monthly.is_whole_month is 'the month has ended';

@@ -1,44 +1,15 @@
 -- question: how many points, and how much money, does the programme owe at the end of a day?
 -- grain: day x bonus source x expiry month
--- formula: what remained of the lots given by the day, in the version that the day's reading brought
---   (mart.lot_versions). A lot is gone at the end of its expiry day. It is pending while its start
---   lies after the day, or the source says that it is not active; else it is active. Money is points
+-- formula: the sum of mart.points_movements through the day, as known today: what a row says counts
+--   from the row's own day on, whenever it was read. A lot is gone at the end of its expiry day. It is
+--   pending while its start lies after the day, or the source says that it is not active; else it is
+--   active. Points without a lot are on the rows without a source and an expiry month. Money is points
 --   x point_value; after breakage both are taken x (1 - expected_breakage). observed_date is the last
---   day of the reading that told: where it is later than the day (a backfill), points spent in
---   between are off already, and lots that ended in between are missing.
+--   day of the reading that told: where it is later than the day, method says that the balance was
+--   rolled back from it by the movements, with the allocation that these rest on. As each reading saw
+--   it: mart.points_liability_as_known_then.
 create materialized view mart.points_liability_daily as
-with pieces as (
-    select
-        bonus_source,
-        date_trunc('month', expiry_date)::date as expiry_month,
-        remain,
-        first_day,
-        end_day,
-        case
-            when is_active is false then end_day
-            else least(end_day, greatest(first_day, active_date))
-        end as pending_end
-    from mart.lot_versions
-),
-
-events as (
-    select bonus_source, expiry_month, first_day as day, remain as points, 0 as pending, 1 as lots
-    from pieces
-    union all
-    select bonus_source, expiry_month, end_day as day, -remain as points, 0 as pending, -1 as lots
-    from pieces
-    union all
-    select bonus_source, expiry_month, first_day as day, 0 as points, remain as pending, 0 as lots
-    from pieces
-    where pending_end > first_day
-    union all
-    select
-        bonus_source, expiry_month, pending_end as day, 0 as points, -remain as pending, 0 as lots
-    from pieces
-    where pending_end > first_day
-),
-
-changes as (
+with events as (
     select
         bonus_source,
         expiry_month,
@@ -46,7 +17,27 @@ changes as (
         sum(points) as points,
         sum(pending) as pending,
         sum(lots) as lots
-    from events
+    from (
+        select
+            bonus_source,
+            date_trunc('month', expiry_date)::date as expiry_month,
+            movement_date as day,
+            points,
+            case when pending_until > movement_date then points else 0 end as pending,
+            lots_change as lots
+        from mart.points_movements
+        union all
+        select
+            bonus_source,
+            date_trunc('month', expiry_date)::date as expiry_month,
+            pending_until as day,
+            0 as points,
+            -points as pending,
+            0 as lots
+        from mart.points_movements
+        where pending_until > movement_date and pending_until < '9999-12-31'
+    ) as together
+    where day <= (select operations_day from mart.as_of)
     group by bonus_source, expiry_month, day
 ),
 
@@ -55,11 +46,13 @@ balances as (
         bonus_source,
         expiry_month,
         day as first_day,
-        lead(day) over steps as end_day,
+        coalesce(
+            lead(day) over steps, (select operations_day + 1 from mart.as_of)
+        ) as end_day,
         sum(points) over steps as points,
         sum(pending) over steps as pending,
         sum(lots) over steps as lots
-    from changes
+    from events
     window steps as (partition by bonus_source, expiry_month order by day)
 ),
 
@@ -76,7 +69,7 @@ by_day as (
         generate_series(
             balances.first_day::timestamp, balances.end_day - interval '1 day', interval '1 day'
         ) as series
-    where balances.lots > 0
+    where balances.points <> 0 or balances.pending <> 0 or balances.lots > 0
 )
 
 select
@@ -92,7 +85,8 @@ select
     round(by_day.points * (1 - parameters.expected_breakage), 2) as expected_points,
     round(by_day.points * (1 - parameters.expected_breakage) * parameters.point_value, 2)
         as expected_value,
-    readings.last_day as observed_date
+    readings.last_day as observed_date,
+    case when readings.last_day = by_day.day then 'read' else 'rolled back' end as method
 from by_day
 inner join mart.readings
     on readings.feed = 'operations' and by_day.day between readings.first_day and readings.last_day
@@ -101,7 +95,7 @@ cross join mart.parameters;
 
 create unique index on mart.points_liability_daily (day, bonus_source, expiry_month);
 
-comment on materialized view mart.points_liability_daily is 'points owed at the end of each day, as its reading told, in points and money. Grain: day, bonus source, expiry month';
+comment on materialized view mart.points_liability_daily is 'points owed at the end of each day, as known today, in points and money. Grain: day, bonus source, expiry month';
 comment on column mart.points_liability_daily.day is 'business day, at its end';
 comment on column mart.points_liability_daily.bonus_source is 'why the points were given';
 comment on column mart.points_liability_daily.bonus_source_name is 'its name';
@@ -113,4 +107,5 @@ comment on column mart.points_liability_daily.outstanding_points is 'active and 
 comment on column mart.points_liability_daily.outstanding_value is 'outstanding points in money';
 comment on column mart.points_liability_daily.expected_points is 'outstanding points less the expected breakage';
 comment on column mart.points_liability_daily.expected_value is 'expected points in money';
-comment on column mart.points_liability_daily.observed_date is 'last day of the reading that told; when later than the day, points spent in between are off already';
+comment on column mart.points_liability_daily.observed_date is 'last day of the reading that told';
+comment on column mart.points_liability_daily.method is 'read: that reading was of this day; rolled back: of a later one, and what rows say of the days between is undone';

@@ -1,11 +1,10 @@
 -- question: what became of the points given in a month, as they aged?
 -- grain: issue month x age in whole months, 0 being the issue month itself
--- formula: at the end of the month that is so much later (or of the last day known): open is what
---   remained, as its reading told; expired and clawed back are movements laid on these lots by then;
---   redeemed is the rest of what was issued. matured are the lots whose expiry day has come;
---   breakage_rate is the expired share of what they were issued with. A day that only a later reading
---   tells of shows less open and more redeemed than it had: see observed_date. Lots that vanished
---   are left out at every age.
+-- formula: at the end of the month that is so much later (or of the last day known), by the movements
+--   of the lots given in the issue month (mart.points_movements, as known today): open is their sum;
+--   expired and clawed back are theirs; redeemed is the rest of what was issued. matured are the lots
+--   whose expiry day has come; breakage_rate is the expired share of what they were issued with. Which
+--   lots a redemption took from is an allocation. Lots that vanished are left out at every age.
 create materialized view mart.points_vintage as
 with cohorts as (
     select date_trunc('month', issue_date)::date as issue_month, sum(added) as issued
@@ -28,63 +27,31 @@ grid as (
         ) with ordinality as month (day, position)
 ),
 
-days as (
-    select distinct day from grid
-),
-
--- There are few pairs of days and many versions.
-spans as (
+-- There are few days and many movements.
+moved as (
     select
-        date_trunc('month', lot_versions.issue_date)::date as issue_month,
-        lot_versions.first_day,
-        lot_versions.end_day,
-        sum(lot_versions.remain) as points
-    from mart.lot_versions
-    inner join mart.lots
-        on lots.client_id = lot_versions.client_id and lots.lot_id = lot_versions.lot_id
-    group by
-        date_trunc('month', lot_versions.issue_date)::date,
-        lot_versions.first_day,
-        lot_versions.end_day
-),
-
-open_lots as (
-    select
-        days.day,
-        spans.issue_month,
-        sum(spans.points) as points
-    from days
-    inner join spans on days.day >= spans.first_day and days.day < spans.end_day
-    group by days.day, spans.issue_month
-),
-
--- A lot's own movements, by the month in which they fell.
-losses as (
-    select
-        date_trunc('month', lots.issue_date)::date as issue_month,
-        movements.movement_date,
-        -sum(movements.points) filter (where movements.kind = 'expired') as expired,
-        -sum(movements.points) filter (where movements.kind = 'clawed_back') as clawed_back,
-        -sum(movements.points) filter (
-            where movements.kind = 'expired' and lots.expiry_date is not null
-        ) as matured_expired
-    from mart.points_movements as movements
-    inner join mart.lots
-        on lots.client_id = movements.client_id and lots.lot_id = movements.lot_id
-    where movements.kind in ('expired', 'clawed_back')
-    group by date_trunc('month', lots.issue_date)::date, movements.movement_date
+        date_trunc('month', issue_date)::date as issue_month,
+        movement_date,
+        sum(points) as points,
+        -sum(points) filter (where kind = 'expired') as expired,
+        -sum(points) filter (where kind = 'clawed_back') as clawed_back,
+        -sum(points) filter (where kind = 'expired' and expiry_date is not null)
+            as matured_expired
+    from mart.points_movements
+    where issue_date is not null
+    group by date_trunc('month', issue_date)::date, movement_date
 ),
 
 lost as (
     select
         grid.issue_month,
         grid.day,
-        sum(losses.expired) as expired,
-        sum(losses.clawed_back) as clawed_back,
-        sum(losses.matured_expired) as matured_expired
+        sum(moved.points) as open_points,
+        sum(moved.expired) as expired,
+        sum(moved.clawed_back) as clawed_back,
+        sum(moved.matured_expired) as matured_expired
     from grid
-    inner join losses
-        on losses.issue_month = grid.issue_month and losses.movement_date <= grid.day
+    inner join moved on moved.issue_month = grid.issue_month and moved.movement_date <= grid.day
     group by grid.issue_month, grid.day
 ),
 
@@ -111,22 +78,21 @@ select
     grid.age_months,
     grid.day as as_of_date,
     grid.issued,
-    grid.issued - coalesce(open_lots.points, 0) - coalesce(lost.expired, 0)
+    grid.issued - coalesce(lost.open_points, 0) - coalesce(lost.expired, 0)
     - coalesce(lost.clawed_back, 0) as redeemed,
     coalesce(lost.expired, 0) as expired,
     coalesce(lost.clawed_back, 0) as clawed_back,
-    coalesce(open_lots.points, 0) as open_points,
+    coalesce(lost.open_points, 0) as open_points,
     round((
-        grid.issued - coalesce(open_lots.points, 0) - coalesce(lost.expired, 0)
+        grid.issued - coalesce(lost.open_points, 0) - coalesce(lost.expired, 0)
         - coalesce(lost.clawed_back, 0)
     ) / grid.issued, 4) as redeemed_share,
     round(coalesce(lost.expired, 0) / grid.issued, 4) as expired_share,
-    round(coalesce(open_lots.points, 0) / grid.issued, 4) as open_share,
+    round(coalesce(lost.open_points, 0) / grid.issued, 4) as open_share,
     coalesce(matured.points, 0) as matured,
     round(coalesce(lost.matured_expired, 0) / matured.points, 4) as breakage_rate,
     readings.last_day as observed_date
 from grid
-left join open_lots on open_lots.day = grid.day and open_lots.issue_month = grid.issue_month
 left join lost on lost.day = grid.day and lost.issue_month = grid.issue_month
 left join matured on matured.day = grid.day and matured.issue_month = grid.issue_month
 left join mart.readings
@@ -148,4 +114,4 @@ comment on column mart.points_vintage.expired_share is 'expired / issued';
 comment on column mart.points_vintage.open_share is 'open / issued';
 comment on column mart.points_vintage.matured is 'points that the lots were issued with whose expiry day has come';
 comment on column mart.points_vintage.breakage_rate is 'expired share of the matured lots; null when none has matured';
-comment on column mart.points_vintage.observed_date is 'last day of the reading that told what was open; when later than as_of_date, points spent in between are off already';
+comment on column mart.points_vintage.observed_date is 'last day of the reading that told of as_of_date; when later, the balance was rolled back from it';

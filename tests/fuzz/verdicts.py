@@ -116,7 +116,9 @@ def _judge_content(
     if names_another and not doubts:
         return Verdict("never", f"it is about client {named}")
     if not isinstance(rows, list):
-        is_nothing = not content.get(listed) and listed in content and goods
+        # Lists without a total may be null where there is nothing; the days of registrations too.
+        may_be_null = goods or endpoint == "ClientInfoPeriod"
+        is_nothing = not content.get(listed) and listed in content and may_be_null
         doubted = doubts or is_nothing or (total == 0 and listed in content) or rows == ""
         return Verdict("unsure" if doubted else "never", "no rows member")
     if endpoint in TOTALS and not goods:

@@ -5,7 +5,7 @@ holds, knows kinds of operations by the simulator's own ComponentType, and share
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
@@ -15,6 +15,9 @@ from typing import Any
 import pandas as pd
 
 from lcm_pipeline.simulator.bonuses import BONUS, CHEQUE
+from lcm_pipeline.simulator.catalogue import FRIENDS_PURCHASE
+from lcm_pipeline.simulator.moments import date_of
+from lcm_pipeline.simulator.programme import Flow
 
 Rows = list[dict[str, Any]]
 ZERO = Decimal(0)
@@ -69,17 +72,23 @@ def total(values: Iterable[Any]) -> Decimal:
 
 @dataclass(frozen=True)
 class Golden:
-    """The truth of a programme as of the end of a day."""
+    """The truth of a programme as of the end of a day.
+
+    flows: what really happened to its lots, whatever rows say.
+    """
 
     truth: dict[str, list[dict[str, Any]]]
     last: date
+    flows: list[Flow] = field(default_factory=list)
 
     @cached_property
     def cheques(self) -> pd.DataFrame:
-        """One row per client and cheque through the last day."""
-        best: dict[tuple[int, int], dict[str, Any]] = {}
+        """One row per cheque through the last day."""
+        best: dict[int, dict[str, Any]] = {}
         for row in self.truth["operations"]:
-            key = (row["Client"], row["ChequeId"])
+            key = row["ChequeId"]
+            if row["BonusSource"] == FRIENDS_PURCHASE:
+                continue
             is_better = key not in best or (
                 best[key]["ComponentType"] != CHEQUE and row["ComponentType"] == CHEQUE
             )
@@ -155,21 +164,39 @@ class Golden:
             )
         return pd.DataFrame(found, dtype=object)
 
+    @cached_property
+    def moved(self) -> pd.DataFrame:
+        """What really happened to each lot through the last day."""
+        rows = [
+            {"lot": flow.lot.row["Id"], "day": date_of(flow.moment), "kind": flow.kind,
+             "points": flow.points}
+            for flow in self.flows
+        ]  # fmt: skip
+        frame = pd.DataFrame(rows, dtype=object)
+        return frame[frame["day"] <= self.last]
+
     def outstanding(self, day: date) -> pd.DataFrame:
-        """The lots that are not gone at the end of a day, with what is left of them now."""
-        lots = self.lots
-        return lots[(lots["day"] <= day) & (lots["ends"] > day) & (lots["remain"] > 0)]
+        """The lots that are not gone at the end of a day, with what was left of them then."""
+        left = self.moved[self.moved["day"] <= day].groupby("lot")["points"].sum()
+        lots = self.lots.assign(remain=[left.get(lot, ZERO) for lot in self.lots["lot"]])
+        return lots[lots["remain"] > 0]
+
+    def points(self) -> dict[tuple[date, str], Decimal]:
+        """What really moved, by month and kind; given positive, taken negative."""
+        months = self.moved.assign(month=self.moved["day"].map(month_of))
+        return {key: total(found["points"]) for key, found in months.groupby(["month", "kind"])}
 
     def pending(self, lots: pd.DataFrame, day: date) -> pd.Series:
         """Whether each of these lots cannot be used at the end of a day."""
-        return lots["blocked"].astype(bool) | (lots["starts"] > day)
+        live = lots["ends"] > self.last
+        return (lots["blocked"].astype(bool) & live) | (lots["starts"] > day)
 
     def days(self, first: date) -> list[date]:
         """All days from one to the last."""
         return [stamp.date() for stamp in pd.date_range(first, self.last)]
 
     def program_daily(self) -> Rows:
-        """All columns but points_expired, which the bridge is asked about."""
+        """By day."""
         rows: Rows = []
         began = min(self.members["day"].min(), self.cheques["day"].min())
         for day in self.days(began):
@@ -185,7 +212,8 @@ class Golden:
                     "new_members": (self.members["day"] == day).sum(),
                     "members": (self.members["day"] <= day).sum(),
                     "points_added": total(lots[lots["day"] == day]["added"]),
-                    "points_redeemed": total(cheques["redeemed"]),
+                    "points_redeemed": -self._points_on(day, "redeemed"),
+                    "points_expired": -self._points_on(day, "expired"),
                     "points_activated": total(lots[starts == day]["added"]),
                     "active_balance": total(left[~waiting]["remain"]),
                     "pending_balance": total(left[waiting]["remain"]),
@@ -196,6 +224,10 @@ class Golden:
                 }
             )
         return rows
+
+    def _points_on(self, day: date, kind: str) -> Decimal:
+        here = self.moved[(self.moved["day"] == day) & (self.moved["kind"] == kind)]
+        return total(here["points"])
 
     def points_liability_daily(self) -> Rows:
         """With a point worth 1, and an expected breakage of 0.2."""
@@ -219,6 +251,7 @@ class Golden:
                         "expected_points": rounded(points * Decimal("0.8"), 2),
                         "expected_value": rounded(points * Decimal("0.8"), 2),
                         "observed_date": self.last,
+                        "method": "read" if day == self.last else "rolled back",
                     }
                 )
         return rows
@@ -244,7 +277,7 @@ class Golden:
         return rows
 
     def points_vintage(self) -> Rows:
-        """Issued, open and matured; the rest is asked of a world made by hand."""
+        """By issue month and age."""
         rows: Rows = []
         issued_in = self.lots["day"].map(month_of)
         for issue in sorted(set(issued_in)):
@@ -262,9 +295,15 @@ class Golden:
                         "open_points": total(left["remain"]),
                         "open_share": share(total(left["remain"]), total(lots["added"])),
                         "matured": total(lots[lots["ends"] <= day]["added"]),
+                        "expired": -self._points_of(lots, day, "expired"),
+                        "clawed_back": -self._points_of(lots, day, "clawed_back"),
                     }
                 )
         return rows
+
+    def _points_of(self, lots: pd.DataFrame, day: date, kind: str) -> Decimal:
+        moved = self.moved[(self.moved["day"] <= day) & (self.moved["kind"] == kind)]
+        return total(moved[moved["lot"].isin(set(lots["lot"]))]["points"])
 
     def redemption(self) -> Rows:
         """By month and store."""

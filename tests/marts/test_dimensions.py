@@ -8,7 +8,6 @@ import pytest
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from tests.marts.comparing import read_mart
-from tests.marts.golden import Golden
 from tests.marts.worlds import Synced
 
 
@@ -73,7 +72,7 @@ def test_every_key_of_a_mart_is_in_its_dimension(synced: Synced) -> None:
 
 
 def test_live_views_hold_the_rules_that_the_marts_follow(synced: Synced) -> None:
-    golden = Golden(synced.truth, synced.last)
+    golden = synced.golden
     last = f"date '{synced.last}'"
     once = {row["cheque"] for row in golden.cheques.to_dict("records")}
     found = _rows(

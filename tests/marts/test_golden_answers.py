@@ -3,7 +3,6 @@
 import pytest
 
 from tests.marts.comparing import assert_answer, read_mart
-from tests.marts.golden import Golden
 from tests.marts.worlds import Synced
 
 KEYS = {
@@ -31,12 +30,11 @@ KEYS = {
 
 @pytest.mark.parametrize("name", KEYS)
 def test_a_mart_gives_the_golden_answer(name: str, synced: Synced) -> None:
-    golden = Golden(synced.truth, synced.last)
-    assert_answer(synced.warehouse, name, getattr(golden, name)(), KEYS[name])
+    assert_answer(synced.warehouse, name, getattr(synced.golden, name)(), KEYS[name])
 
 
 def test_the_points_bridge_closes_in_a_world_of_chance(by_chance: Synced) -> None:
-    golden = Golden(by_chance.truth, by_chance.last)
+    golden = by_chance.golden
     months = sorted(
         read_mart(by_chance.warehouse, "points_bridge_monthly"), key=lambda m: m["month"]
     )

@@ -45,7 +45,7 @@ def story(warehouse: Warehouse, tmp_path: Path) -> Iterator[Story]:
         yield Story(simulator, warehouse, tmp_path)
 
 
-def test_liability_of_a_past_day_is_what_its_reading_told(story: Story) -> None:
+def test_what_was_owed_on_a_past_day_as_known_then_and_as_known_now(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     spent = story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00", ends="2026-06-01T00:00:00")
     waiting = story.author.lot(
@@ -56,34 +56,99 @@ def test_liability_of_a_past_day_is_what_its_reading_told(story: Story) -> None:
     # After midnight already: a row of the day that has not ended counts for no day yet.
     story.author.lot(client, 4, "2026-03-06T01:00:00", "1000.00", ends="2026-06-01T00:00:00")
     story.sync_day(FIRST)
-    told = _balances(story.warehouse)
-    assert told == {
+    assert _balances(story.warehouse) == {
         date(2026, 3, 2): (100, 0),
         date(2026, 3, 3): (100, 0),
         date(2026, 3, 4): (100, 30),
         FIRST: (105, 30),
     }
+    assert _owed(story.warehouse)[FIRST] == (135, 135, "read")
+    assert _owed(story.warehouse)[date(2026, 3, 4)] == (130, None, "rolled back")
 
     spent.row["Remain"] = Decimal("40.00")
     waiting.row["Active"] = True
     client.operations.remove(gone)
     story.sync_day(SECOND)
-    again = _balances(story.warehouse)
-    assert {day: again[day] for day in told} == told
-    assert again[date(2026, 3, 6)] == again[date(2026, 3, 7)] == (1040, 30)
-    assert again[SECOND] == (1070, 0)
+    # The 60 points that no row took were seen by this reading: the days before it stay. A row of
+    # the fifth has vanished: that day is told anew, and what was known then is kept.
+    assert _owed(story.warehouse) == {
+        date(2026, 3, 2): (100, None, "rolled back"),
+        date(2026, 3, 3): (100, None, "rolled back"),
+        date(2026, 3, 4): (130, None, "rolled back"),
+        FIRST: (130, 135, "read"),
+        date(2026, 3, 6): (1130, None, "rolled back"),
+        date(2026, 3, 7): (1130, None, "rolled back"),
+        SECOND: (1070, 1070, "read"),
+    }
+    assert _balances(story.warehouse)[date(2026, 3, 7)] == (1100, 30)
+    assert _balances(story.warehouse)[SECOND] == (1070, 0)
 
+    before = _owed(story.warehouse)
     waiting.row["Remain"] = Decimal("0.00")
     story.sync_day(THIRD)
-    last = _balances(story.warehouse)
-    assert {day: last[day] for day in again} == again
-    assert last[THIRD] == (1040, 0)
-    observed = {
-        row["day"]: row["observed_date"]
-        for row in read_mart(story.warehouse, "points_liability_daily")
-    }
-    assert observed[date(2026, 3, 3)] == FIRST
-    assert observed[date(2026, 3, 7)] == SECOND
+    assert _owed(story.warehouse) == {**before, THIRD: (1040, 1040, "read")}
+
+
+def test_a_lot_that_ends_between_midnight_and_the_reading_is_owed_on_the_day_before(
+    story: Story,
+) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    lot = story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00", ends="2026-03-09T03:00:00")
+    story.sync_day(FIRST)
+    lot.row.update(Remain=Decimal("0.00"), Active=False)
+    story.sync_day(SECOND)
+    assert _owed(story.warehouse)[SECOND] == (100, 100, "read")
+    story.sync_day(THIRD)
+    assert THIRD not in _owed(story.warehouse)
+    assert _owed(story.warehouse)[SECOND] == (100, 100, "read")
+    (month,) = read_mart(story.warehouse, "points_bridge_monthly")
+    assert (month["expired"], month["residual"], month["closing"]) == (100, 0, 0)
+
+
+def test_points_that_no_row_explains_stay_on_the_day_of_the_reading_that_saw_it(
+    story: Story,
+) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    lot = story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00")
+    ending = story.author.lot(client, 2, "2026-03-02T10:00:00", "9.00", ends="2026-03-09T12:00:00")
+    story.sync_day(FIRST)
+    lot.row["Remain"] = Decimal("40.00")
+    story.sync_day(SECOND)
+    story.author.cheque(client, 501, "2026-03-09T10:00:00", "80.00", Redeemed=Decimal("10.00"))
+    lot.row["Remain"] = Decimal("30.00")
+    ending.row["Remain"] = Decimal("0.00")
+    story.sync_day(THIRD)
+    moved = read_mart(story.warehouse, "points_movements")
+    assert sorted(
+        (row["movement_date"], row["kind"], row["points"]) for row in moved if row["points"] < 0
+    ) == [
+        (SECOND, "unexplained", -60),
+        (THIRD, "expired", -9),
+        (THIRD, "redeemed", -10),
+    ]  # fmt: skip
+
+
+def test_a_lot_that_moves_by_a_merge_keeps_its_past(story: Story) -> None:
+    """Readings saw it with the old client until the day on which it expired."""
+    old = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    new = story.author.client(8, "2026-03-01T01:00:00", [{"Card": 2}])
+    lot = story.author.lot(old, 1, "2026-03-02T10:00:00", "361.70", ends="2026-03-08T00:00:00")
+    story.author.lot(new, 2, "2026-03-02T10:00:00", "50.00", Remain=Decimal("20.00"))
+    story.author.cheque(new, 501, "2026-03-03T10:00:00", "80.00", Redeemed=Decimal("30.00"))
+    story.sync_day(FIRST)
+    lot.row["Remain"] = Decimal("0.00")
+    story.sync_day(SECOND)
+    before = _owed(story.warehouse)
+    story.simulator.world.merge(7, 8)
+    story.sync_day(THIRD)
+    after = _owed(story.warehouse)
+    assert {day: after[day][:2] for day in before} == {day: before[day][:2] for day in before}
+    moved = read_mart(story.warehouse, "points_movements")
+    assert [
+        (row["client_id"], row["movement_date"], row["points"])
+        for row in moved
+        if row["kind"] == "expired"
+    ] == [(8, SECOND, Decimal("-361.70"))]
 
 
 def test_the_bridge_says_what_history_saw_happen(story: Story) -> None:
@@ -256,6 +321,13 @@ def _balances(warehouse: Warehouse) -> dict[date, tuple[Decimal, Decimal]]:
         active, pending = rows.get(row["day"], (Decimal(0), Decimal(0)))
         rows[row["day"]] = (active + row["active_points"], pending + row["pending_points"])
     return rows
+
+
+def _owed(warehouse: Warehouse) -> dict[date, tuple[Decimal, Decimal | None, str]]:
+    return {
+        row["day"]: (row["as_known_now"], row["as_known_then"], row["method"])
+        for row in read_mart(warehouse, "points_owed")
+    }
 
 
 def _sla(warehouse: Warehouse, day: date) -> dict[int, tuple[Any, Any]]:

@@ -84,26 +84,6 @@ def test_a_day_on_which_no_cheque_differs_is_left_alone(
     assert len(days) < len({day for day, _ in after}) / 2
 
 
-def test_what_nothing_explains_moves_on_with_the_days(
-    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
-) -> None:
-    """It stands on the last day, of clients too of whom nothing changed."""
-    _sync(lively, warehouse, tmp_path, FIRST)
-    with warehouse.connect(autocommit=True) as session:
-        session.execute("update core.operations set remain = remain + 1 where added > 0")
-    refresh_marts(warehouse, everything=True)
-    told = "select movement_date from mart.points_movements where kind = 'unexplained'"
-    for ahead in (1, 2):
-        last = FIRST + timedelta(days=ahead)
-        _sync(lively, warehouse, tmp_path, last)
-        with warehouse.connect() as session:
-            days = {day for (day,) in session.execute(told).fetchall()}
-        assert days == {last}
-        assert _rows(warehouse, "mart", "points_movements") == _computed(
-            warehouse, "points_movements"
-        )
-
-
 def test_a_history_that_arrives_elsewhere_later_is_told_of_its_old_client_too(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:

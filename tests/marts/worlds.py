@@ -22,6 +22,7 @@ from lcm_pipeline.simulator.people import invent_profile
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from tests.marts.golden import Golden
 from tests.syncing import sync_everything
 
 QUIET = tuple(
@@ -50,13 +51,18 @@ class Synced:
         """What the programme holds."""
         return self.simulator.world.truth()
 
+    @property
+    def golden(self) -> Golden:
+        """What the marts should say of it."""
+        return Golden(self.truth, self.last, self.simulator.world.programme.flows)
+
 
 @contextmanager
 def random_world(warehouse: Warehouse, home: Path) -> Iterator[Synced]:
     """Three months of a programme in which no cheque is cancelled without a trace."""
     config = build_config(
         start=date(2026, 1, 10), now=datetime(2026, 3, 31), clients=220, seed=11,
-        habits=("cancelled=0", "merged_daily=0", "nulls=0.06"),
+        habits=("cancelled=0", "merged_daily=0", "nulls=0.06", "late=0"),
     )  # fmt: skip
     with start_in_thread(config) as simulator:
         first, last = config.start, date(2026, 3, 30)
@@ -127,14 +133,21 @@ class Author:
         ends: str | None = None,
         **fields: Any,
     ) -> Entry:
-        """A bonus row with points."""
+        """A bonus row with points; one that gives some is a lot that was given."""
         given = {
             "Added": _money(points), "Remain": _money(points), "Active": True, "BonusSource": 1,
             "ActiveDate": starts, "ExpiryDate": ends, **fields,
         }  # fmt: skip
-        return self._operation(
+        entry = self._operation(
             customer, moment, number, ComponentType=BONUS, BonusId=number, **given
         )
+        if given["Added"] and given["Added"] > 0:
+            self._programme.move_points("added", _ticks(moment), given["Added"], entry)
+        return entry
+
+    def moves(self, kind: str, moment: str, points: str, lot: Entry) -> None:
+        """What really happened to a lot."""
+        self._programme.move_points(kind, _ticks(moment), Decimal(points), lot)
 
     def order(self, customer: Customer, number: int, moment: str, amount: str) -> Entry:
         """An order row."""
@@ -210,28 +223,34 @@ def _write_points(author: Author, two_cards: Customer, midnight: Customer) -> No
                   OrderId=501, Discount=Decimal("20.50"), CouponNumber="C-1")  # fmt: skip
     author.order(two_cards, 501, "2026-02-28T23:29:59", "1000.00")
     # Expires on the last day, at noon: gone at its end, silently; 30 of the 50 were redeemed.
-    author.lot(two_cards, 501, "2026-02-28T23:59:59.9999999", "50.00", ChequeId=501,
+    spent = author.lot(two_cards, 501, "2026-02-28T23:59:59.9999999", "50.00", ChequeId=501,
                Amount=Decimal("1000.00"), starts="2026-03-01T00:00:00", ends="2026-03-10T12:00:00",
                Remain=Decimal("0.00"), Active=False, **_store(COFFEE))  # fmt: skip
+    author.moves("redeemed", "2026-03-01T00:00:00", "-30.00", spent)
+    author.moves("expired", "2026-03-10T12:00:00", "-20.00", spent)
     author.cheque(two_cards, 502, "2026-03-01T00:00:00", "300.10", Redeemed=Decimal("30.00"),
                   SertRedeemed=Decimal("100.00"), **_store(CHEMIST))  # fmt: skip
     # Expired with a row that says so, and points that start in the future or never end.
-    author.lot(two_cards, 601, "2026-02-10T10:00:00", "15.00", BonusSource=4,
+    burnt = author.lot(two_cards, 601, "2026-02-10T10:00:00", "15.00", BonusSource=4,
                starts="2026-02-10T10:00:00", ends="2026-03-05T00:00:00", Remain=Decimal("0.00"),
                Active=False)  # fmt: skip
+    author.moves("expired", "2026-03-05T00:00:00", "-15.00", burnt)
     author.lot(two_cards, 602, "2026-03-05T00:00:00", "-15.00", BonusSource=7, Parent=601,
                Remain=None, Active=None)  # fmt: skip
     author.lot(two_cards, 603, "2026-03-10T23:59:59.9999999", "12.34", BonusSource=2,
                starts="2026-03-11T00:00:00", ends="2026-03-11T00:00:00", Active=False)  # fmt: skip
     author.lot(two_cards, 604, "2026-03-09T08:00:00", "7.00", BonusSource=12)
     # An operator takes points away.
-    author.lot(midnight, 605, "2026-02-02T08:00:00", "100.00", BonusSource=3,
+    taken = author.lot(midnight, 605, "2026-02-02T08:00:00", "100.00", BonusSource=3,
                ends="2026-04-09T23:59:59", Remain=Decimal("60.00"))  # fmt: skip
+    author.moves("corrected", "2026-02-03T08:00:00", "-40.00", taken)
     author.lot(midnight, 606, "2026-02-03T08:00:00", "-40.00", BonusSource=3, Remain=None)
     # Refunds of either sign; the first claws points back.
     author.cheque(midnight, 503, "2026-02-20T10:00:00", "800.00", Refund=None)
-    author.lot(midnight, 503, "2026-02-20T10:00:00", "40.00", ChequeId=503, Remain=Decimal("0.00"),
-               ends="2026-08-20T10:00:00", **_store(COFFEE))  # fmt: skip
+    clawed = author.lot(midnight, 503, "2026-02-20T10:00:00", "40.00", ChequeId=503,
+                        Remain=Decimal("0.00"), ends="2026-08-20T10:00:00",
+                        **_store(COFFEE))  # fmt: skip
+    author.moves("clawed_back", "2026-03-02T10:00:00", "-40.00", clawed)
     author.cheque(midnight, 504, "2026-03-02T10:00:00", "-800.00", Refund=True, Parent=503)
     author.cheque(midnight, 505, "2026-03-02T11:00:00", "250.00", **_store(CHEMIST))
     author.cheque(midnight, 506, "2026-03-03T11:00:00", "250.00", Refund=True, Parent=505,
@@ -241,10 +260,10 @@ def _write_points(author: Author, two_cards: Customer, midnight: Customer) -> No
 
 
 def _write_twins(author: Author, twin: Customer, other_twin: Customer) -> None:
-    """Alike in every respect, the number of the cheque too."""
-    for customer in (twin, other_twin):
-        author.cheque(customer, 510, "2026-02-14T13:00:00", "500.00")
-        author.cheque(customer, 511, "2026-03-06T13:00:00", "500.00")
+    """Alike in every respect but the numbers of their cheques."""
+    for number, customer in ((510, twin), (520, other_twin)):
+        author.cheque(customer, number, "2026-02-14T13:00:00", "500.00")
+        author.cheque(customer, number + 1, "2026-03-06T13:00:00", "500.00")
 
 
 def _write_favourites(author: Author, two_cards: Customer, midnight: Customer) -> None:

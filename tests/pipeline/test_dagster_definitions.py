@@ -151,6 +151,12 @@ def test_only_the_totals_of_facts_block_what_is_built_on_them() -> None:
         "no_orphans",
         "share_complete",
         "no_update_is_stuck",
+        "residual_is_small",
+        "no_negative_balances",
+        "points_have_lots",
+        "spending_order_is_known",
+        "no_doubtful_refunds",
+        "lead_statuses_are_mapped",
     }
     assert all(spec.description for spec in checks.values())
 

@@ -27,7 +27,7 @@ COLUMNS = {
 
 @pytest.fixture(scope="module")
 def golden(by_chance: Synced) -> Golden:
-    return Golden(by_chance.truth, by_chance.last)
+    return by_chance.golden
 
 
 @pytest.fixture(scope="module")

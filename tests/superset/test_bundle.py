@@ -33,7 +33,8 @@ BUILDING_BLOCKS = {
     "activity_sums", "as_of", "buyers_daily", "cheques", "client_facts", "client_totals",
     "cohort_sums", "dim_bonus_sources", "dim_calendar", "dim_component_types", "dim_currency",
     "dim_partners", "dim_stores", "known_members", "lot_versions", "lots", "members",
-    "operations_daily", "points_movements", "purchase_months", "purchases_monthly", "readings",
+    "operations_daily", "points_liability_as_known_then", "points_movements", "points_owed",
+    "purchase_months", "purchases_monthly", "readings",
     "refreshes", "restated_operations", "rfm_scores", "sales_daily", "sales_monthly",
 }  # fmt: skip
 _BOTH_LANGUAGES = re.compile(r"[А-Яа-яё].* · .*[A-Za-z]")

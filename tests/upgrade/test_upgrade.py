@@ -43,7 +43,7 @@ _KEPT = {
     "sync.unknown_fields": "field_name, first_seen_at",
     "sync.window_days": "day, run_id, published_at",
     "outbox.profile_updates": "*",
-    "mart.parameters": "*",
+    "mart.parameters": "timezone, point_value, expected_breakage, sla_hours, rfm_days, lapse_days",
     "mart.rfm_segments": "*",
 }
 

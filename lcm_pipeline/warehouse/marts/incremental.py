@@ -35,6 +35,9 @@ _OF_RUNS = {"as_of", "readings", "parameters"}
 _NAMES = {"points_of_sale", "bonus_sources", "goods"}
 # Publishes note the days of these.
 _NOTED = "operations"
+# What happened to each lot: it needs to know in which order they are redeemed.
+_LEDGER = "points_movements"
+_DEFAULT_ORDER = "soonest_to_expire"
 
 # The rows to write (sign above 0) and to delete (below), where each row may be there several times.
 # `group by` takes two nulls for equal, and sorts or hashes: one client may have a hundred thousand.
@@ -139,9 +142,10 @@ class IncrementalRefresher:
         if is_everyone:
             session.execute(query("clear_changed_clients"))
             session.execute(query("clear_changed_days"))
-            refresher._scope("scope_everyone")
+            refresher._scope_everyone()
             return refresher
         refresher._scope("scope_changed_clients")
+        refresher._scope("scope_sharing_clients")
         noted = {day for (day,) in session.execute(query("changed_days")).fetchall()}
         for mart in marts():
             if mart.refreshed_by == "day" and _NOTED in mart.tables:
@@ -153,12 +157,14 @@ class IncrementalRefresher:
     def of_everyone(cls, session: psycopg.Connection) -> Self:
         """For tables that were just made. What publishes recorded stays, for the other tables."""
         refresher = cls(session, is_everyone=True)
-        refresher._scope("scope_everyone")
+        refresher._scope_everyone()
         return refresher
 
     def replace(self, mart: Mart) -> int:
         """Compute what changed of a table; returns the rows written."""
         self._subtract_before(mart)
+        if mart.name == _LEDGER:
+            self._detect_conventions()
         if mart.refreshed_by == "client":
             rows = self._replace_everyone(mart) if self.is_everyone else self._replace_clients(mart)
         elif mart.refreshed_by == "sums":
@@ -173,6 +179,24 @@ class IncrementalRefresher:
         """Leave the scopes empty."""
         self.session.execute(query("clear_scope"))
         self.session.execute(query("clear_days"))
+
+    def _scope_everyone(self) -> None:
+        self.session.execute(query("clear_scope"))
+        self._scope("scope_everyone")
+        self.session.execute(query("clear_shared_cheques"))
+        self.session.execute(query("note_shared_cheques"))
+        self.session.execute("analyze refresh.shared_cheques")
+
+    def _detect_conventions(self) -> None:
+        """Look for what no field tells; once it is found, it is another ledger for everyone."""
+        before = self.session.execute(query("decided_spending_order")).fetchone()
+        if before is not None:
+            return
+        self.session.execute(query("detect_spending_order"))
+        found = self.session.execute(query("decided_spending_order")).fetchone()
+        if found is not None and found[0] != _DEFAULT_ORDER and not self.is_everyone:
+            self.is_everyone = True
+            self._scope_everyone()
 
     def _scope(self, name: str, **values: object) -> None:
         self.session.execute(query(name), values)

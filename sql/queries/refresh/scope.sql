@@ -71,6 +71,250 @@ select client_id from core.operations
 union
 select client_id from core.registrations;
 
+-- name: note_shared_cheques
+-- purpose: note the cheques that rows of several clients name, of all clients
+-- A bonus for the purchase of somebody else names a cheque of theirs, and shares none.
+with cheques as (
+    select operations.cheque_id
+    from core.operations
+    cross join mart.parameters
+    where
+        operations.cheque_id <> 0
+        and operations.deleted_at is null
+        and operations.bonus_source is distinct from parameters.friend_bonus_source
+    group by operations.cheque_id
+    having min(operations.client_id) <> max(operations.client_id)
+)
+
+insert into refresh.shared_cheques (cheque_id, client_id)
+select distinct
+    operations.cheque_id,
+    operations.client_id
+from cheques
+inner join core.operations on operations.cheque_id = cheques.cheque_id
+cross join mart.parameters
+where
+    operations.deleted_at is null
+    and operations.bonus_source is distinct from parameters.friend_bonus_source
+on conflict do nothing;
+
+-- name: scope_sharing_clients
+-- purpose: put into the scope of a refresh those who share cheques or lots with clients in it
+-- Of the clients in scope, what came or vanished since the last refresh is looked at: its cheques may
+-- be another client's too, and its lots may live on with one. A day of margin covers publishes that
+-- began before that refresh and ended after it.
+with changed as materialized (
+    select
+        operations.client_id,
+        operations.component_type,
+        operations.operation_id,
+        operations.cheque_id,
+        operations.deleted_at,
+        coalesce(operations.bonus_source = parameters.friend_bonus_source, false) as is_of_friend
+    from refresh.scope
+    inner join core.operations on operations.client_id = scope.client_id
+    cross join mart.parameters
+    where
+        operations.synced_at > (
+            select coalesce(max(marts.refreshed_at), '-infinity') - interval '1 day'
+            from refresh.marts
+            where marts.name = 'cheques'
+        )
+),
+
+claims as (
+    select distinct
+        cheque_id,
+        client_id
+    from changed
+    where cheque_id <> 0 and deleted_at is null and not is_of_friend
+),
+
+shared as (
+    select
+        claims.cheque_id,
+        claims.client_id,
+        cheques.client_id as other_client_id
+    from claims
+    inner join mart.cheques
+        on cheques.cheque_id = claims.cheque_id and cheques.client_id <> claims.client_id
+    union
+    select
+        claims.cheque_id,
+        claims.client_id,
+        others.client_id as other_client_id
+    from claims
+    inner join claims as others
+        on others.cheque_id = claims.cheque_id and others.client_id <> claims.client_id
+),
+
+noted as (
+    insert into refresh.shared_cheques (cheque_id, client_id)
+    select
+        cheque_id,
+        client_id
+    from shared
+    union
+    select
+        cheque_id,
+        other_client_id
+    from shared
+    on conflict do nothing
+)
+
+insert into refresh.scope (client_id)
+select other_client_id
+from shared
+union
+select others.client_id
+from refresh.scope
+inner join refresh.shared_cheques as ours on ours.client_id = scope.client_id
+inner join refresh.shared_cheques as others on others.cheque_id = ours.cheque_id
+union
+select lots.client_id
+from changed
+inner join mart.lots
+    on
+        lots.lot_id = changed.operation_id
+        and lots.component_type = changed.component_type
+        and lots.client_id <> changed.client_id
+where changed.deleted_at is not null
+on conflict do nothing;
+
+-- name: decided_spending_order
+-- purpose: the spending order that is set or was detected; no row while the data has to be looked at
+select coalesce(nullif(parameters.spending_order, 'detected'), conventions.finding)
+from mart.parameters
+left join mart.conventions
+    on conventions.convention = 'spending_order' and conventions.is_decided
+where parameters.spending_order <> 'detected' or conventions.is_decided;
+
+-- name: detect_spending_order
+-- purpose: find which lots are redeemed first, from what the readings saw of them
+-- A lot that has lost points while another one could be used all the time and still holds some comes
+-- before that one. Each such pair speaks for the orders that it fits, where it can tell them apart.
+-- A sample of clients is enough; a decided finding stays.
+with sample as (
+    select client_id
+    from core.clients
+    order by md5(client_id::text)
+    limit 5000
+),
+
+lots as (
+    select
+        operations.client_id,
+        operations.processed_at as issued_at,
+        coalesce(operations.expires_at, 'infinity') as expires_at,
+        greatest(operations.active_from, operations.processed_at) as starts_at,
+        operations.added,
+        operations.remain,
+        operations.is_active is not false as is_active
+    from sample
+    inner join core.operations on operations.client_id = sample.client_id
+    cross join mart.parameters
+    cross join mart.as_of
+    where
+        operations.bonus_id <> 0
+        and operations.added > 0
+        and operations.remain is not null
+        and operations.is_refund is not true
+        and operations.bonus_source is distinct from parameters.burnt_bonus_source
+        and operations.deleted_at is null
+        and (
+            operations.expires_at is null
+            or (operations.expires_at at time zone parameters.timezone)::date
+            > as_of.operations_day + 1
+        )
+        and not exists (
+            select from mart.cheques as refunds
+            where
+                refunds.client_id = operations.client_id
+                and refunds.is_refund
+                and (refunds.parent_id is null or refunds.parent_id = operations.cheque_id)
+        )
+),
+
+spent as (
+    select
+        cheques.client_id,
+        min(cheques.processed_at) as first_at
+    from sample
+    inner join mart.cheques on cheques.client_id = sample.client_id
+    where cheques.redeemed > 0
+    group by cheques.client_id
+),
+
+few as (
+    select lots.client_id
+    from lots
+    inner join spent on spent.client_id = lots.client_id
+    group by lots.client_id
+    having count(*) between 2 and 50
+),
+
+pairs as (
+    select
+        touched.issued_at < spared.issued_at as is_oldest_first,
+        touched.issued_at > spared.issued_at as is_newest_first,
+        (touched.expires_at, touched.issued_at) < (spared.expires_at, spared.issued_at)
+            as is_soonest_first
+    from few
+    inner join spent on spent.client_id = few.client_id
+    inner join lots as touched on touched.client_id = few.client_id
+    inner join lots as spared on spared.client_id = few.client_id
+    where
+        touched.remain < touched.added
+        and spared.remain > 0
+        and spared.is_active
+        and spared.starts_at < spent.first_at
+        and touched.issued_at <> spared.issued_at
+),
+
+orders as (
+    select
+        found.finding,
+        found.rank,
+        found.fitting,
+        counted.soonest,
+        counted.votes
+    from (
+        select
+            count(*) as votes,
+            count(*) filter (where is_soonest_first) as soonest,
+            count(*) filter (where is_oldest_first) as oldest,
+            count(*) filter (where is_newest_first) as newest
+        from pairs
+    ) as counted
+    cross join lateral (
+        values
+        (1, 'soonest_to_expire', counted.soonest),
+        (2, 'oldest_first', counted.oldest),
+        (3, 'newest_first', counted.newest)
+    ) as found (rank, finding, fitting)
+    order by found.fitting desc, found.rank
+    limit 1
+)
+
+insert into mart.conventions as known (convention, finding, votes, share, is_decided)
+select
+    'spending_order',
+    case when votes > 0 then finding end,
+    votes,
+    round(fitting::numeric / nullif(votes, 0), 4),
+    votes >= 20 and fitting >= 0.8 * votes and (rank = 1 or fitting >= 1.1 * soonest)
+from orders
+on conflict (convention) do update set
+    finding = excluded.finding,
+    votes = excluded.votes,
+    share = excluded.share,
+    is_decided = excluded.is_decided,
+    found_at = now()
+where
+    not known.is_decided
+    and (known.finding, known.votes, known.share, known.is_decided)
+    is distinct from (excluded.finding, excluded.votes, excluded.share, excluded.is_decided);
+
 -- name: scope_every_day
 -- purpose: put every day with an operation into the scope of a refresh
 -- From first to last: no mart can be asked, as all of them may be about to be made.
@@ -89,16 +333,7 @@ on conflict do nothing;
 -- name: scope_passed_clients
 -- purpose: put into the scope of a refresh the clients of whom more is to be told as days have passed
 -- parameters: after_day, last_day (days that have come lie after the one, through the other)
--- Lots of theirs reached their expiry day, or cheques that were loaded before count by now. What no
--- row explains stands on the newest day: it moves on there, and nothing of its client has to be
--- computed for that.
-with moved as (
-    update mart.points_movements
-    set movement_date = as_of.operations_day
-    from mart.as_of
-    where points_movements.kind = 'unexplained' and movement_date <> as_of.operations_day
-)
-
+-- Lots of theirs reached their expiry day, or cheques that were loaded before count by now.
 insert into refresh.scope (client_id)
 select client_id
 from mart.lots
@@ -301,3 +536,7 @@ select
 from pg_attribute
 where attrelid = %(mart)s::regclass and attnum > 0 and not attisdropped
 order by attnum;
+
+-- name: clear_shared_cheques
+-- purpose: forget which cheques several clients share, before they are found anew
+delete from refresh.shared_cheques;

@@ -1,0 +1,95 @@
+-- mart.*: what the marts show to be wrong, or doubtful
+
+-- name: mart_checks
+-- purpose: of each check of the marts, how much it found and what it says
+select
+    'residual_is_small' as check_name,
+    count(*) filter (where months.residual_share > parameters.residual_limit) as found,
+    'months whose residual is above ' || round(100 * parameters.residual_limit, 2)
+    || ' % of the points given, the largest share is '
+    || coalesce(round(100 * max(months.residual_share), 2), 0) || ' %' as description
+from mart.parameters
+left join lateral (
+    select abs(residual) / nullif(greatest(added, opening), 0) as residual_share
+    from mart.points_bridge_monthly
+    where residual <> 0
+) as months on true
+group by parameters.residual_limit
+union all
+select
+    'no_negative_balances' as check_name,
+    count(*) as found,
+    'clients whose points sum up to less than nothing' as description
+from (
+    select client_id
+    from mart.points_movements
+    group by client_id
+    having sum(points) < 0
+) as negative
+union all
+select
+    'points_have_lots' as check_name,
+    count(*) as found,
+    'clients with points that are on no lot' as description
+from (
+    select client_id
+    from mart.points_movements
+    where lot_id is null
+    group by client_id
+    having sum(points) <> 0
+) as without_lots
+union all
+select
+    'no_doubtful_refunds' as check_name,
+    count(*) as found,
+    'cheques with a negative amount that the source does not call refunds; they are taken for some'
+        as description
+from mart.cheques
+where is_doubtful
+union all
+select
+    'spending_order_is_known' as check_name,
+    case
+        when parameters.spending_order <> 'detected' or conventions.is_decided then 0
+        else 1
+    end as found,
+    case
+        when parameters.spending_order <> 'detected'
+            then 'mart.parameters sets ' || parameters.spending_order || '; '
+        else ''
+    end
+    || coalesce(
+        'the data shows ' || conventions.finding || ': ' || round(100 * conventions.share, 1)
+        || ' % of ' || conventions.votes || ' pairs of lots',
+        'the data shows nothing of the order in which lots are redeemed'
+    )
+    || case
+        when parameters.spending_order = 'detected' and conventions.is_decided is not true
+            then '; until it is decided, soonest_to_expire is taken'
+        else ''
+    end as description
+from mart.parameters
+left join mart.conventions on conventions.convention = 'spending_order'
+union all
+select
+    'lead_statuses_are_mapped' as check_name,
+    (
+        count(*) > 0
+        and not (
+            coalesce(bool_or(seen.status_name = any(parameters.new_lead_statuses)), false)
+            and coalesce(bool_or(seen.status_name = any(parameters.closed_lead_statuses)), false)
+        )
+    )::integer as found,
+    'statuses of leads that are in neither list of mart.parameters: ' || coalesce(
+        string_agg(mart.display_text(seen.status_name), ', ' order by seen.status_name) filter (
+            where
+            seen.status_name <> all(parameters.new_lead_statuses)
+            and seen.status_name <> all(parameters.closed_lead_statuses)
+        ), 'none'
+    ) as description
+from mart.parameters
+left join (
+    select distinct status_name
+    from core.leads
+    where deleted_at is null and status_name <> ''
+) as seen on true;

@@ -1,0 +1,216 @@
+"""Programmes that keep their points in other ways: the ledger is what really happened to each lot.
+
+What really happened comes from the simulator, which records it beside the rows that it shows.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from lcm_pipeline.simulator.configuration import build_config
+from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.queries import query
+from tests.marts.comparing import read_mart
+from tests.marts.golden import Golden, month_of
+from tests.marts.worlds import Author, empty_world, sync
+
+FIRST, LAST = date(2026, 1, 20), date(2026, 3, 10)
+WORLDS = {
+    "oldest first": ("spending=oldest_first",),
+    "newest first": ("spending=newest_first", "burns=never", "refund_points=negative"),
+    "soonest first": ("spending=soonest_first", "burns=positive_added", "refund_points=positive"),
+    "burns told by Redeemed, blocked lots": (
+        "burns=redeemed", "blocked=0.05", "bonus_redemptions=0.5", "friend_bonuses=0.1",
+        "refunds_without_flag=0.3",
+    ),
+    "points that only cheques carry": (
+        "cheque_points=0.6", "spending=soonest_first", "burns=added", "refund_points=negative",
+    ),
+}  # fmt: skip
+
+
+@contextmanager
+def _programme(*conventions: str, clients: int = 70) -> Iterator[RunningSimulator]:
+    """Some clients, of whom every row can be seen."""
+    config = build_config(
+        start=FIRST, now=datetime(2026, 3, 11), clients=clients, seed=5,
+        habits=("cancelled=0", "merged_daily=0", "late=0", "refunded=0.15",
+                *(f"conventions.{one}" for one in conventions)),
+    )  # fmt: skip
+    with start_in_thread(config) as simulator:
+        yield simulator
+
+
+def _set_spending_order(warehouse: Warehouse, order: str) -> None:
+    """So few clients may not show it."""
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("update mart.parameters set spending_order = %s", (order,))
+    refresh_marts(warehouse)
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_each_month_is_what_really_happened(
+    name: str, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with _programme(*WORLDS[name]) as simulator:
+        sync(simulator, warehouse, tmp_path, FIRST, LAST)
+        orders = {"newest_first": "newest_first", "soonest_first": "soonest_to_expire"}
+        order = [orders[one] for one in orders if f"spending={one}" in WORLDS[name]]
+        _set_spending_order(warehouse, order[0] if order else "oldest_first")
+        programme = simulator.world.programme
+        golden = Golden(simulator.world.truth(), LAST, programme.flows)
+    truth = golden.points()
+    owed = {row["day"]: row["as_known_now"] for row in read_mart(warehouse, "points_owed")}
+    balance = Decimal(0)
+    for month in sorted(read_mart(warehouse, "points_bridge_monthly"), key=lambda m: m["month"]):
+        first = month["month"]
+        shown = (month["added"], month["redeemed"], month["expired"], month["clawed_back"])
+        assert shown == (
+            truth[first, "added"],
+            -truth.get((first, "redeemed"), Decimal(0)),
+            -truth.get((first, "expired"), Decimal(0)),
+            -truth.get((first, "clawed_back"), Decimal(0)),
+        )
+        assert (month["corrections"], month["residual"]) == (0, 0)
+        balance += sum(points for (there, _), points in truth.items() if there == first)
+        assert month["closing"] == balance
+        last = min(month_of(first + timedelta(31)) - timedelta(1), LAST)
+        assert owed[last] == balance
+
+
+def test_partial_refunds_that_give_points_back_are_within_half_a_percent(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """What a refund gave back to a lot that has ended since, no row tells."""
+    with _programme(
+        "refund_points=positive", "refund_gives_back=true", "partial_refunds=0.5", clients=160
+    ) as simulator:
+        sync(simulator, warehouse, tmp_path, FIRST, LAST)
+        _set_spending_order(warehouse, "oldest_first")
+        golden = Golden(simulator.world.truth(), LAST, simulator.world.programme.flows)
+    truth = golden.points()
+    months = read_mart(warehouse, "points_bridge_monthly")
+    for month in months:
+        for kind in ("redeemed", "clawed_back"):
+            assert month[kind] == -truth.get((month["month"], kind), Decimal(0))
+    expired = -sum(points for (_, kind), points in truth.items() if kind == "expired")
+    added = sum(month["added"] for month in months)
+    assert abs(sum(month["expired"] for month in months) - expired) <= added * Decimal("0.005")
+    assert sum(abs(month["residual"]) for month in months) <= added * Decimal("0.005")
+
+
+def test_a_programme_shows_its_spending_order(warehouse: Warehouse, tmp_path: Path) -> None:
+    config = build_config(
+        start=FIRST, now=datetime(2026, 3, 11), clients=160, seed=11,
+        habits=("cancelled=0", "late=0", "conventions.spending=newest_first"),
+    )  # fmt: skip
+    with start_in_thread(config) as simulator:
+        sync(simulator, warehouse, tmp_path, FIRST, LAST)
+    (found,) = read_mart(warehouse, "conventions")
+    assert (found["finding"], found["is_decided"]) == ("newest_first", True)
+
+
+START, THEN, NOW = date(2026, 3, 1), date(2026, 3, 31), date(2026, 4, 30)
+
+
+def test_a_cheque_of_two_clients_and_a_friends_bonus_make_one_purchase(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with empty_world(START, datetime(2026, 3, 11)) as simulator:
+        author = Author(simulator)
+        buyer = author.client(1, "2026-03-01T01:00:00", [{"Card": 1}])
+        friend = author.client(2, "2026-03-01T01:00:00", [{"Card": 2}])
+        merged = author.client(3, "2026-03-01T01:00:00", [{"Card": 3}])
+        for client in (buyer, merged):
+            author.cheque(client, 501, "2026-03-02T10:00:00", "100.00")
+        author.lot(friend, 502, "2026-03-02T10:00:00", "5.00", ChequeId=501, BonusSource=8)
+        author.lot(friend, 503, "2026-03-02T10:00:00", "5.00", ChequeId=999, BonusSource=8)
+        author.cheque(buyer, 504, "2026-03-03T10:00:00", "-30.00", Refund=None)
+        sync(simulator, warehouse, tmp_path, START, date(2026, 3, 10))
+        cheques = {row["cheque_id"]: row for row in read_mart(warehouse, "cheques")}
+        assert set(cheques) == {501, 504}
+        assert cheques[501]["client_id"] == 1
+        assert (cheques[504]["is_refund"], cheques[504]["is_doubtful"]) == (True, True)
+        clients = {row["client_id"]: row for row in read_mart(warehouse, "client_360")}
+        assert [clients[number]["purchases"] for number in (1, 2, 3)] == [1, 0, 0]
+        assert (clients[1]["refunds"], clients[1]["net_sales"]) == (1, 70)
+        # The other one keeps it once the first has lost it.
+        buyer.operations.remove(next(iter(buyer.operations)))
+        simulator.world.advance(datetime(2026, 3, 12))
+        sync(simulator, warehouse, tmp_path, START, date(2026, 3, 11))
+        cheques = {row["cheque_id"]: row for row in read_mart(warehouse, "cheques")}
+        assert cheques[501]["client_id"] == 3
+
+
+def test_a_refund_of_a_part_takes_a_part_of_the_points(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with empty_world(START, datetime(2026, 4, 1)) as simulator:
+        author = Author(simulator)
+        client = author.client(1001, "2026-03-01T01:00:00", [{"Card": 1}])
+        author.cheque(client, 1, "2026-03-05T12:00:00", "1000.00", Added=Decimal(50))
+        lot = author.lot(client, 11, "2026-03-05T12:00:00", "50.00", ChequeId=1,
+                         starts="2026-03-05T12:00:00", ends="2026-12-31T00:00:00")  # fmt: skip
+        sync(simulator, warehouse, tmp_path, START, THEN)
+        simulator.world.advance(datetime(2026, 5, 1))
+        author.cheque(client, 2, "2026-04-05T12:00:00", "-400.00", Refund=True, Parent=1,
+                      Added=Decimal(-20))  # fmt: skip
+        lot.row["Remain"] = Decimal("30.00")
+        sync(simulator, warehouse, tmp_path, START, NOW)
+    march, april = sorted(
+        read_mart(warehouse, "points_bridge_monthly"), key=lambda month: month["month"]
+    )
+    assert (march["closing"], april["clawed_back"]) == (50, 20)
+    assert (april["residual"], april["closing"]) == (0, 30)
+    assert sum(row["points_clawed_back"] for row in read_mart(warehouse, "refunds")) == 20
+
+
+def test_a_cancelled_order_gives_back_the_points_that_it_spent(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with empty_world(START, datetime(2026, 4, 1)) as simulator:
+        author = Author(simulator)
+        client = author.client(1001, "2026-03-01T01:00:00", [{"Card": 1}])
+        welcome = author.lot(client, 11, "2026-03-01T12:00:00", "50.00", BonusSource=4,
+                             starts="2026-03-01T12:00:00", ends="2026-12-31T00:00:00",
+                             Remain=Decimal("0.00"))  # fmt: skip
+        order = [
+            author.cheque(client, 1, "2026-03-05T12:00:00", "500.00", Added=Decimal(21),
+                          Redeemed=Decimal(50)),
+            author.lot(client, 12, "2026-03-05T12:00:00", "21.00", ChequeId=1,
+                       starts="2026-03-05T12:00:00", ends="2026-12-31T00:00:00"),
+        ]  # fmt: skip
+        sync(simulator, warehouse, tmp_path, START, THEN)
+        for entry in order:
+            client.operations.remove(entry)
+        welcome.row["Remain"] = Decimal("50.00")
+        simulator.world.advance(datetime(2026, 5, 1))
+        sync(simulator, warehouse, tmp_path, START, NOW)
+    months = sorted(read_mart(warehouse, "points_bridge_monthly"), key=lambda one: one["month"])
+    assert [(m["closing"], m["corrections"], m["residual"]) for m in months] == [(50, 0, 0)] * 2
+
+
+def test_checks_of_the_marts_say_what_is_doubtful(warehouse: Warehouse, tmp_path: Path) -> None:
+    with empty_world(START, datetime(2026, 3, 11)) as simulator:
+        author = Author(simulator)
+        client = author.client(1, "2026-03-01T01:00:00", [{"Card": 1}])
+        author.lot(client, 2, "2026-03-02T10:00:00", "100.00", Remain=Decimal("40.00"))
+        author.cheque(client, 501, "2026-03-03T10:00:00", "-30.00", Refund=None)
+        author.lead(client, 41, "2026-03-05T20:00:00", LeadStatusName="Открыто")
+        sync(simulator, warehouse, tmp_path, START, date(2026, 3, 10))
+    with warehouse.connect() as session:
+        found = {name: count for name, count, _ in session.execute(query("mart_checks"))}
+        said = {name: text for name, _, text in session.execute(query("mart_checks"))}
+    assert found == {
+        "residual_is_small": 1, "no_negative_balances": 0, "points_have_lots": 0,
+        "no_doubtful_refunds": 1, "spending_order_is_known": 1, "lead_statuses_are_mapped": 1,
+    }  # fmt: skip
+    assert said["lead_statuses_are_mapped"].endswith(": Открыто")
+    (lead,) = read_mart(warehouse, "leads_sla")
+    assert (lead["first_change_sla"], lead["closing_sla"]) == (None, None)
