@@ -50,6 +50,9 @@ def serve_ui(
     Raises UsageError for a port that is taken or a home that is served, UiEndedError when one of
     the two processes ends by itself.
     """
+    # A SIGTERM ends the two processes too; and a job in the background has its SIGINT ignored.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     with _only_one(settings, f"http://{host}:{port}"):
         require_free_port(host, port)
         token = None if is_read_only else _token(settings)
