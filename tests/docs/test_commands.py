@@ -208,7 +208,7 @@ _RULES = [
     Rule(r"lcm metrics --output .*", _run),
     Rule(r"lcm metrics --port .*", _parse, "serves; see tests/integration/test_cli_doctor.py"),
     Rule(r"lcm sync --(yesterday|missing).*", _parse, "a day of now; see test_cli_daily.py"),
-    Rule(r"lcm (init.*|serve)", _parse, "asks or serves; see tests/integration"),
+    Rule(r"lcm (init.*|serve|adopt)", _parse, "asks or serves; see tests/integration"),
     Rule(r"lcm --install-completion", _parse, "writes to the shell's own files"),
     Rule(r"pg_restore .*", lambda _checkout, _text: None, "is Postgres' own"),
     Rule(r"lcm (status|verify|replay|marts|migrate|docs|bundle|dbt|push|demo)", _run),

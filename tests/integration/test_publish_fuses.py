@@ -248,7 +248,8 @@ def test_rows_of_absurd_months_that_are_staged_stop_the_publish_and_name_them(
         reconnecting.run(lambda session: tasks.record_outcomes(session, run, (leads,), [outcome]))
         with pytest.raises(PublishRefused, match=r"leads: .*1753-01 and 1 other month,.*same comm"):
             reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
-    assert not {name for name in _tables(warehouse) if "1753" in name or "2999" in name}
+    made = {name for name in _tables(warehouse) if not name.startswith("pg_")}
+    assert not {name for name in made if "1753" in name or "2999" in name}
 
 
 def _staged(task: Task, *days: date) -> Outcome:

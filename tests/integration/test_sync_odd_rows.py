@@ -199,5 +199,5 @@ def test_the_last_tick_of_a_day_belongs_to_that_day(scene: Scene) -> None:
 
 def _rows_of(programme: Any, kind: str) -> Iterator[Any]:
     for customer in programme.customers.values():
-        for entry in getattr(customer, kind):
+        for entry in customer.shelves[kind]:
             yield entry.row

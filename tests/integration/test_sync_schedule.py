@@ -244,7 +244,7 @@ def _check_each_day_says_whom_it_waits_for(warehouse: Warehouse) -> None:
 
 
 def _check_the_mart_says_so_too(warehouse: Warehouse, newest: date) -> None:
-    refresh_marts(warehouse, {"data_completeness"})
+    refresh_marts(warehouse, {"members", "data_completeness"})
     with warehouse.connect() as session:
         days = session.execute(
             "select feed, clients, pending, deferred from sync.day_completeness"
