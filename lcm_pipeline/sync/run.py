@@ -101,7 +101,12 @@ class SyncRun:
             await self._fan_out(source)
             began = time.monotonic()
             is_said = False
-            while other := await self._do(lambda s: tasks.pending_elsewhere(s, self.run)):
+            while await self._do(lambda s: tasks.count_pending(s, self.run)):
+                other = await self._do(lambda s: tasks.pending_elsewhere(s, self.run))
+                if other is None:
+                    # Their claims were lost with a session, or their readers have just ended.
+                    await self._fan_out(source)
+                    continue
                 if not is_said and time.monotonic() - began > _FIRST_WAIT_SAID:
                     is_said = True
                     logger.info(
@@ -186,6 +191,9 @@ class SyncRun:
             await asyncio.sleep(2 * quiet)
 
     async def _fan_out(self, source: Source) -> None:
+        # Nothing is in flight here: what is claimed still was claimed by a statement whose result
+        # was lost with its session.
+        await self._do(lambda session: tasks.drop_claims(session, self.run))
         concurrency = self.settings.concurrency
         if self.feed.is_by_day:
             concurrency = min(concurrency, _DAYS_AT_ONCE)

@@ -4,11 +4,14 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS, LEADS, OPERATIONS
+from lcm_pipeline.model.readings import Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
@@ -16,6 +19,7 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.replay import forget_quarantined
+from lcm_pipeline.warehouse.ingest.tasks import claim_tasks
 from tests.conftest import MakeSettings, Programme
 from tests.oracle import assert_exact
 from tests.syncing import MARCH
@@ -181,3 +185,29 @@ def test_a_verb_that_finds_no_run_says_what_to_do(warehouse: Warehouse, settings
     assert engine.read(LEADS, MARCH).tasks == 0
     with pytest.raises(SyncError, match="nothing was begun"):
         engine.publish(LEADS, MARCH)
+
+
+def test_claims_whose_response_was_lost_are_read_before_the_publish(
+    source: RunningSimulator, warehouse: Warehouse, settings: Settings
+) -> None:
+    """The claim was committed, and the session died before it could tell."""
+    SyncEngine(settings, warehouse).sync(FEEDS[0], MARCH)
+    cut: list[int] = []
+
+    def claim_and_lose(session: Any, run: Any, **values: Any) -> list[Task]:
+        found = claim_tasks(session, run, **values)
+        if found and not cut:
+            cut.append(len(found))
+            raise psycopg.OperationalError("the response was lost")
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lcm_pipeline.warehouse.ingest.tasks.claim_tasks", claim_and_lose)
+        report = SyncEngine(settings, warehouse).sync(LEADS, MARCH)
+    assert cut
+    assert report.is_complete
+    with warehouse.connect() as session:
+        published = session.execute(
+            "select count(*) from sync.fetches where status <> 'published'"
+        ).fetchone()
+    assert published == (0,)

@@ -121,6 +121,12 @@ def drop_claims(session: psycopg.Connection, run: Run) -> None:
     session.execute(query("drop_claims"), {"run_id": run.run_id})
 
 
+def count_pending(session: psycopg.Connection, run: Run) -> int:
+    """How many tasks of the run are left to read, whoever has claimed them."""
+    row = session.execute(query("count_pending_tasks"), {"run_id": run.run_id}).fetchone()
+    return int(row[0]) if row else 0
+
+
 def pending_elsewhere(session: psycopg.Connection, run: Run) -> OtherReader | None:
     """Who else reads tasks of the run that are pending; None for nobody."""
     values = {"run_id": run.run_id, "lock_class": locks.RUN_CLASS}
