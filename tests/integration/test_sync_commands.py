@@ -196,7 +196,8 @@ def test_claims_whose_response_was_lost_are_read_before_the_publish(
 
     def claim_and_lose(session: Any, run: Any, **values: Any) -> list[Task]:
         found = claim_tasks(session, run, **values)
-        if found and not cut:
+        # Not the few that the start reads to learn how the endpoint pages.
+        if len(found) > 3 and not cut:
             cut.append(len(found))
             raise psycopg.OperationalError("the response was lost")
         return found
