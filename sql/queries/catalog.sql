@@ -81,6 +81,19 @@ left join pg_class as facts
     and facts.relname = 'operations'
 left join pg_roles as loader on loader.rolname = 'lcm_loader';
 
+-- name: end_lost_backend
+-- purpose: end the server process of a lost session, where it has not noticed and still holds a lock
+-- parameters: lock_class, lock_id, lost
+select pg_terminate_backend(pid)
+from pg_locks
+where
+    locktype = 'advisory'
+    and classid = %(lock_class)s
+    and objid = %(lock_id)s
+    and objsubid = 2
+    and pid = %(lost)s
+    and database = (select oid from pg_database where datname = current_database());
+
 -- name: blockers_of
 -- purpose: who holds what a server process waits for
 -- parameters: pid

@@ -230,7 +230,7 @@ def _join_again(session: psycopg.Connection, run: Run, lost: int) -> None:
 
     Its server process may hold on to them, as it has not noticed that its client is gone.
     """
-    holder = {"lock_class": locks.RUN_CLASS, "run_id": run.run_id, "lost": lost}
+    holder = {"lock_class": locks.RUN_CLASS, "lock_id": run.run_id, "lost": lost}
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while session.execute(query("end_lost_backend"), holder).fetchall():
         if time.monotonic() > deadline:

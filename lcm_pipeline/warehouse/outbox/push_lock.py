@@ -89,7 +89,7 @@ def _lock_again(push_id: int) -> Callable[[psycopg.Connection, int], None]:
 
     def lock(session: psycopg.Connection, lost: int) -> None:
         holder = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1], "lost": lost}
-        if not _lock_patiently(session, lambda: session.execute(query("end_lost_push"), holder)):
+        if not _lock_patiently(session, lambda: session.execute(query("end_lost_backend"), holder)):
             raise PushLostError(push_id)
         row = session.execute(query("push_status"), {"push_id": push_id}).fetchone()
         if row is not None and row[0] == "died":

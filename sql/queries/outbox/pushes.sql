@@ -218,16 +218,3 @@ select to_regclass('outbox.pushes') is not null as has_pushes;
 select status
 from outbox.pushes
 where push_id = %(push_id)s;
-
--- name: end_lost_push
--- purpose: end the backend of a lost session, where it still holds the lock of the pushes
--- parameters: lock_class, lock_id, lost
-select pg_terminate_backend(pid)
-from pg_locks
-where
-    locktype = 'advisory'
-    and classid = %(lock_class)s
-    and objid = %(lock_id)s
-    and objsubid = 2
-    and pid = %(lost)s
-    and database = (select oid from pg_database where datname = current_database());

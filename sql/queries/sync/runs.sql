@@ -113,19 +113,6 @@ for update;
 select status from sync.runs
 where run_id = %(run_id)s;
 
--- name: end_lost_backend
--- purpose: end the server process of a lost session, which may not have noticed and holds its lock
--- parameters: lock_class (of runs), run_id, lost
-select pg_terminate_backend(pid)
-from pg_locks
-where
-    locktype = 'advisory'
-    and classid = %(lock_class)s
-    and objid = %(run_id)s
-    and objsubid = 2
-    and pid = %(lost)s
-    and database = (select oid from pg_database where datname = current_database());
-
 -- name: close_run
 -- purpose: record how a run ended, and when
 -- parameters: run_id, status, error
