@@ -70,11 +70,12 @@ def materialize_window(
     engine = SyncEngine(settings, warehouse, progress)
     with dagster_instance(settings) as instance:
         fail_dead_runs(instance, home)
-        with local_run_id(home) as run_id, closing(SyncSession(engine)) as session:
+        with local_run_id(home) as run_id:
             if settings.executor != IN_PROCESS:
                 return run_with_executor(instance, engine, window, process=run_id, feeds=feeds)
-            run_in_process(instance, session, tags, run_id=run_id, feeds=feeds)
-            return session.reports
+            with closing(SyncSession(engine)) as session:
+                run_in_process(instance, session, tags, run_id=run_id, feeds=feeds)
+                return session.reports
 
 
 def run_in_process(
