@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from fractions import Fraction
 from functools import cached_property
 from io import StringIO
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -28,6 +29,16 @@ from lcm_pipeline.proxies import ProxyError, find_proxy
 
 _PREFIX = "LCM_"
 _ENV_FILE = Path(".env")
+# Secrets that a file may hold instead, as container platforms and systemd hand them over.
+_IN_FILES = (
+    "token",
+    "site_code",
+    "password",
+    "database_url",
+    "bi_database_url",
+    "dagster_database_url",
+    "alert_urls",
+)
 
 
 class SettingsError(UsageError):
@@ -129,6 +140,9 @@ class Settings(BaseSettings):
     max_answer_mb: int = Field(
         64, ge=1, le=4096, description="Megabytes that one response may have, decompressed"
     )
+    allow_http: bool = Field(
+        False, description="Speak plain http to a service on another machine, unencrypted"
+    )
     ca_file: CertificateFile | None = Field(
         None, description="PEM file of certificates to trust beside the usual ones"
     )
@@ -175,6 +189,18 @@ class Settings(BaseSettings):
         None, description="Where alerts go, as apprise writes it (mailto:, slack:, tgram:, json: …)"
     )
 
+    token_file: Path | None = Field(None, description="File that holds LCM_TOKEN")
+    site_code_file: Path | None = Field(None, description="File that holds LCM_SITE_CODE")
+    password_file: Path | None = Field(None, description="File that holds LCM_PASSWORD")
+    database_url_file: Path | None = Field(None, description="File that holds LCM_DATABASE_URL")
+    bi_database_url_file: Path | None = Field(
+        None, description="File that holds LCM_BI_DATABASE_URL"
+    )
+    dagster_database_url_file: Path | None = Field(
+        None, description="File that holds LCM_DAGSTER_DATABASE_URL"
+    )
+    alert_urls_file: Path | None = Field(None, description="File that holds LCM_ALERT_URLS")
+
     @cached_property
     def zone(self) -> ZoneInfo:
         """The programme's time zone."""
@@ -216,10 +242,17 @@ def load_settings(**overrides: Any) -> Settings:
     problems = _unknown_settings()
     try:
         settings = Settings(**overrides)
+        if held := _secrets_in_files(settings):
+            settings = Settings(**(overrides | held))
     except ValidationError as error:
         problems += [_explain(item) for item in error.errors()]
     if problems:
         raise SettingsError("\n".join(problems))
+    if settings.api_url is not None and not (settings.allow_http or _is_private(settings.api_url)):
+        raise SettingsError(
+            "LCM_API_URL: plain http shows the login and personal data to all on the way; give an"
+            " https address, or set LCM_ALLOW_HTTP=1 where the network is yours"
+        )
     if settings.token is not None and not settings.token.get_secret_value().strip().isdigit():
         raise SettingsError("LCM_TOKEN: expected an integer")
     if (settings.username is None) != (settings.password is None):
@@ -227,6 +260,48 @@ def load_settings(**overrides: Any) -> Settings:
     if settings.api_url is not None:
         settings.proxy()
     return settings
+
+
+def _secrets_in_files(settings: Settings) -> dict[str, str]:
+    """What the files of LCM_*_FILE hold, by setting, without the line break at the end.
+
+    Raises SettingsError; no message quotes what a file holds.
+    """
+    held: dict[str, str] = {}
+    problems: list[str] = []
+    for name in _IN_FILES:
+        path: Path | None = getattr(settings, f"{name}_file")
+        if path is None:
+            continue
+        setting = _PREFIX + name.upper()
+        try:
+            text = path.expanduser().read_text(encoding="utf-8-sig").rstrip("\r\n")
+        except OSError as error:
+            problems.append(f"{setting}_FILE: {path} cannot be read ({error.strerror})")
+            continue
+        except UnicodeDecodeError:
+            problems.append(f"{setting}_FILE: {path} is not UTF-8")
+            continue
+        if not text.strip():
+            problems.append(f"{setting}_FILE: {path} is empty")
+        elif getattr(settings, name) is not None:
+            problems.append(f"{setting} and {setting}_FILE are both set: leave one out")
+        held[name] = text
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return held
+
+
+def _is_private(url: str) -> bool:
+    """Whether nobody can listen on the way: https, or a service on this machine."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".").lower()
+    if parts.scheme == "https" or host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def env_file() -> Path | None:

@@ -181,9 +181,15 @@ class LoyaltyApi:
 
         def open_reply(reply: HttpResponse) -> ResponseT:
             now = self._retrier.clock.wall()
+            reply = reply._replace(body=credentials.own_secrets.cut_from_body(reply.body))
             return open_response(endpoint, request, reply, call_name=call_name, now=now)
 
-        return await self._exchange(endpoint.name, post, open_reply, call_name)
+        try:
+            return await self._exchange(endpoint.name, post, open_reply, call_name)
+        except LoyaltyApiError as error:
+            error.answered = credentials.own_secrets.cut_from_text(error.answered)
+            error.args = (call_name, error.answered)
+            raise
 
     async def _send_login(
         self,

@@ -5,7 +5,9 @@ Nothing here is shown by repr: these are secrets.
 
 import re
 from base64 import urlsafe_b64decode
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -21,6 +23,8 @@ ValueT = TypeVar("ValueT")
 # A bearer is renewed this long before it ends, or at a fifth of a short life.
 RENEWAL_MARGIN = 60.0
 UNKNOWN_LIFE = 300.0
+# What is shorter may be a code, a count or a word of its own.
+_SHORTEST_IN_TEXT, _SHORTEST_IN_BODY = 4, 8
 
 # What a header can carry: a line break in it would begin another header.
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
@@ -39,6 +43,41 @@ class BodyIdentity(NamedTuple):
         return "<BodyIdentity>"
 
 
+class OwnSecrets:
+    """Finds secrets of ours that a response sends back, before they are stored or shown."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        listed = sorted({value for value in values if value}, key=len, reverse=True)
+        self._in_texts = [
+            re.compile(rf"(?<!\w){re.escape(value)}(?!\w)")
+            for value in listed
+            if len(value) >= _SHORTEST_IN_TEXT
+        ]
+        # A number, or a short word, may be a value of a row.
+        self._in_bodies = [
+            value.encode()
+            for value in listed
+            if len(value) >= _SHORTEST_IN_BODY and not value.isdigit()
+        ]
+
+    def __repr__(self) -> str:
+        """Show nothing: these are secrets."""
+        return "<OwnSecrets>"
+
+    def cut_from_text(self, text: str) -> str:
+        """The text of a message without them."""
+        for pattern in self._in_texts:
+            text = pattern.sub("[secret]", text)
+        return text
+
+    def cut_from_body(self, body: bytes) -> bytes:
+        """The body of a response without them; numbers stay, as a row may hold the same."""
+        for value in self._in_bodies:
+            if value in body:
+                body = body.replace(value, b"[secret]")
+        return body
+
+
 @dataclass(frozen=True, repr=False)
 class Credentials:
     """What one request carries; `authorization` is None without a login."""
@@ -47,6 +86,13 @@ class Credentials:
     authorization: str | None = None
     renew_at: float = float("inf")
     refresh_token: str | None = None
+
+    @cached_property
+    def own_secrets(self) -> OwnSecrets:
+        """What a response must not send back into the warehouse or a message."""
+        bearer = (self.authorization or "").removeprefix("Bearer ")
+        token = "" if self.body.token is None else str(self.body.token)
+        return OwnSecrets((bearer, self.refresh_token or "", self.body.site_code or "", token))
 
     def sign(self, request: Request) -> Request:
         """Return the request with the identity in the members that it left unset."""

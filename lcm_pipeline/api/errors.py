@@ -24,43 +24,10 @@ import re
 
 from lcm_pipeline.model.errors import UserError
 
-# The quantifiers are possessive or bounded: these expressions see whatever a server sends.
-_NAME = r"[А-ЯЁ](?:[а-яё]++(?:-[А-ЯЁ][а-яё]++)?|[А-ЯЁ]{3,}+)"
-_PERSONAL = (
-    (re.compile(r"(?<![^\s@<>\"'])[^\s@<>\"']++@[^\s@<>\"']++"), "[e-mail]"),
-    (re.compile(r"(?i)\bbearer\s++\S++"), "[token]"),
-    (
-        re.compile(r"(?<![\w.+/=-])(?=[\w.+/=-]*?\d)(?=[\w.+/=-]*?[A-Za-z])[\w.+/=-]{16,}+"),
-        "[token]",
-    ),
-    (re.compile(r"\+?\d(?:[\s().-]{0,2}\d){5,}"), "[number]"),
-    # In Russian a capitalised word that follows another word is a name, and so is its forerunner.
-    (re.compile(rf"(?<=[\w,«\"'(] ){_NAME}"), "[name]"),
-    (
-        re.compile(rf"\b(?!Клиент|Участни|Пользоват|Покупат|Карт|Телефон|Почт){_NAME} (?=\[name)"),
-        "[name] ",
-    ),
-    (re.compile(rf"(?<=[«\"'(]){_NAME}"), "[name]"),
-    (re.compile(r"\b[А-ЯЁ]\.\s?[А-ЯЁ]\."), "[name]"),
-    # What would steer a terminal, or cannot be printed at all.
-    (
-        re.compile(
-            "[\\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]++"
-        ),
-        " ",
-    ),
-)
-_TEXT_LIMIT = 160
-_MOST_TEXT_READ = 2_000
-
-
-def scrub(text: str) -> str:
-    """Return the vendor's text without what may be a phone, a card, a token, an e-mail, a name."""
-    # A very long text is cut before the expressions see it.
-    text = text[:_MOST_TEXT_READ]
-    for pattern, replacement in _PERSONAL:
-        text = pattern.sub(replacement, text)
-    return text.strip()[:_TEXT_LIMIT]
+_DEFINITE_STATUSES = frozenset({400, 403, 404, 410})
+# ErrorCodes whose Message is the raw .NET or SQL text of a failure inside the service.
+_RAW_TEXT_CODES = frozenset({3, 10, 25, 500})
+_NOT_KNOWN = re.compile("(?i)не найден|не существует|не зарегистрирован|удал[её]н|not found")
 
 
 class LoyaltyApiError(UserError):
@@ -191,6 +158,11 @@ class RejectedError(LoyaltyApiError):
 
     advice = "a rerun does not help"
 
+    @property
+    def is_definite(self) -> bool:
+        """Whether it may mean that the client is not known, and no bug or pause of the service."""
+        return False
+
 
 class ForbiddenError(RejectedError):
     """The server answered an HTTP status that no repetition changes."""
@@ -201,6 +173,11 @@ class ForbiddenError(RejectedError):
         super().__init__(call_name, answered)
         self.status = status
 
+    @property
+    def is_definite(self) -> bool:
+        """A status that tells of what was asked for, not of a redirect, a lock or a conflict."""
+        return self.status in _DEFINITE_STATUSES
+
 
 class BusinessError(RejectedError):
     """The server answered an ErrorCode that is not known to pass."""
@@ -208,3 +185,8 @@ class BusinessError(RejectedError):
     def __init__(self, call_name: str, answered: str, *, code: int) -> None:
         super().__init__(call_name, answered)
         self.code = code
+
+    @property
+    def is_definite(self) -> bool:
+        """Codes that carry the raw text of a failure inside tell nothing, unless the text does."""
+        return self.code not in _RAW_TEXT_CODES or bool(_NOT_KNOWN.search(self.answered))

@@ -27,10 +27,10 @@ from lcm_pipeline.api.errors import (
     OverloadedError,
     UnavailableError,
     WrongClientError,
-    scrub,
 )
 from lcm_pipeline.api.formats import NotAResponseError, response_as_json
 from lcm_pipeline.api.retries import parse_retry_after
+from lcm_pipeline.api.scrubbing import scrub
 from lcm_pipeline.api.transport import HttpResponse
 from lcm_pipeline.model.endpoints import Endpoint
 from lcm_pipeline.model.json_split import SplitError, split_array, split_object

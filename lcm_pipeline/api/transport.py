@@ -27,8 +27,8 @@ from lcm_pipeline.api.errors import (
     CertificateError,
     TooLargeError,
     TransportError,
-    scrub,
 )
+from lcm_pipeline.api.scrubbing import scrub
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection

@@ -19,8 +19,8 @@ from lcm_pipeline.api.errors import (
     RequestError,
     TransientError,
     UnavailableError,
-    scrub,
 )
+from lcm_pipeline.api.scrubbing import scrub
 from lcm_pipeline.model.endpoints import CLIENT_UPDATE
 from lcm_pipeline.model.profiles import AttemptOutcome, AttemptResult, Values
 from lcm_pipeline.transform.profiles import to_request

@@ -474,3 +474,23 @@ def test_a_request_whose_leave_is_refused_never_leaves() -> None:
     with pytest.raises(RuntimeError, match="no more"):
         run(service, act)
     assert service.asked == []
+
+
+def test_our_own_secrets_are_cut_out_of_rows_and_messages_that_echo_them() -> None:
+    site, token = "widget-5f2c9a", 90210
+    row = {"Id": 1, "PosName": f"for {site}", "Amount": token}
+    echo = {"ErrorCode": 0, "Rows": 1, "Operations": [row]}
+    refused = {"ErrorCode": 7, "Message": f"token {token} of {site} is wrong"}
+
+    async def act() -> str:
+        service = Service(Answer(echo), Answer(refused))
+        async with connected(service, site_code=site, token=str(token)) as api:
+            answered = await api.call(OPERATION_HISTORY, ASK)
+            with pytest.raises(BusinessError) as error:
+                await api.call(OPERATION_HISTORY, ASK)
+        return f"{[bytes(raw) for raw in answered.Operations or ()]} {error.value!r} {error.value}"
+
+    shown = asyncio.run(act())
+    assert site not in shown
+    assert f'"Amount":{token}' in shown.replace(" ", "")
+    assert shown.count(str(token)) == 1

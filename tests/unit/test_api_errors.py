@@ -2,7 +2,7 @@
 
 import pytest
 
-from lcm_pipeline.api.errors import scrub
+from lcm_pipeline.api.scrubbing import scrub
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,21 @@ from lcm_pipeline.api.errors import scrub
         ("Transaction (Process ID 55) was deadlocked", None),
         ("Ошибка 2627 в процедуре", None),
         ("two\r\nlines\x00", "two lines"),
+        ("Клиент иванов иван не найден", "Клиент [name] [name] не найден"),
+        ("участник петрова-водкина анна отключена", "участник [name] [name] отключена"),
+        ("Customer john smith not found", "Customer [name] [name] not found"),
+        ("Card of Ivan Petrov is blocked", "Card of [name] [name] is blocked"),
+        ("name=Anna", "name=[name]"),
+        ("ФИО: сидоров пётр", "ФИО: [name] [name]"),
+        ("тел. 8/903/123-45-67", "тел. [number]"),
+        ("тел. 8_903_123_45_67 занят", "тел. [number] занят"),
+        ("тел. 8 – 903 – 123·45·67", "тел. [number]"),
+        ("Участник не найден", None),
+        ("Клиент уже существует", None),
+        ("Client is not found", None),
+        ("Object reference not set to an instance of an object.", None),
+        ("Internal Server Error", None),
+        ("Login failed for user 'sa'", None),
     ],
 )
 def test_personal_data_leaves_the_text_and_the_rest_stays(text: str, kept: str | None) -> None:

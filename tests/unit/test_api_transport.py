@@ -25,9 +25,9 @@ from lcm_pipeline.api.errors import (
     TransientError,
     TransportError,
     UnavailableError,
-    scrub,
 )
 from lcm_pipeline.api.retries import Clock
+from lcm_pipeline.api.scrubbing import scrub
 from lcm_pipeline.model.endpoints import CLIENT_UPDATE, OPERATION_HISTORY
 from lcm_pipeline.model.payloads import OperationHistoryRequest, SetClientUpdateRequest
 from tests.unit.api_service import EMPTY_HISTORY, Answer, FakeTime, Service, connected

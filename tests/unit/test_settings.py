@@ -150,3 +150,68 @@ def test_an_env_file_that_is_a_pipe_is_read_once(env_file: Path) -> None:
     assert load_settings().operator == 5
     writer.join(timeout=30)
     assert not writer.is_alive()
+
+
+SECRETS = [name.removesuffix("_file") for name in Settings.model_fields if name.endswith("_file")]
+SECRETS.remove("ca")
+VALUES = {"token": "12345"} | {
+    name: "postgresql://u:p@127.0.0.1/db" for name in SECRETS if name.endswith("database_url")
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_may_lie_in_a_file_of_its_own(name: str, tmp_path: Path, env_file: Path) -> None:
+    value = VALUES.get(name, "s3cret value")
+    (tmp_path / "secret").write_text(f"{value}\n")
+    env_file.write_text(f"LCM_{name.upper()}_FILE={tmp_path / 'secret'}\nLCM_USERNAME=u\n")
+    others = {} if name == "password" else {"password": "p"}
+    assert getattr(load_settings(**others), name).get_secret_value() == value
+
+
+def test_every_secret_may_lie_in_a_file() -> None:
+    secret = {name for name, field in Settings.model_fields.items() if "Secret" in str(field)}
+    assert secret == set(SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "LCM_PASSWORD_FILE: {path} cannot be read (No such file or directory)"),
+        (b"\n", "LCM_PASSWORD_FILE: {path} is empty"),
+        (b"\xff\xfe", "LCM_PASSWORD_FILE: {path} is not UTF-8"),
+        (b"x", "LCM_PASSWORD and LCM_PASSWORD_FILE are both set: leave one out"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_named(
+    content: bytes | None, problem: str, tmp_path: Path, env_file: Path
+) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    both = "LCM_PASSWORD=y\n" if content == b"x" else ""
+    env_file.write_text(f"LCM_USERNAME=u\n{both}LCM_PASSWORD_FILE={path}\n")
+    assert problems() == [problem.format(path=path)]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_allowed"),
+    [
+        ("http://127.0.0.1:8000/x/", True),
+        ("http://[::1]:8000/x/", True),
+        ("http://localhost/x/", True),
+        ("https://shop.example/x/", True),
+        ("http://shop.example/x/", False),
+        ("http://10.0.0.7/x/", False),
+        ("http://localhost.evil.example/", False),
+    ],
+)
+def test_plain_http_is_for_this_machine_unless_it_is_allowed(
+    url: str, is_allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LCM_API_URL", url)
+    if is_allowed:
+        assert load_settings().api_url == url
+    else:
+        assert "LCM_ALLOW_HTTP=1" in problems()[0]
+        monkeypatch.setenv("LCM_ALLOW_HTTP", "1")
+        assert load_settings().api_url == url
