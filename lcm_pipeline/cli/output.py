@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lcm_pipeline.warehouse.status import (
         PendingTask,
         QuarantinedRow,
+        RetiredClient,
         RunSummary,
         WarehouseStatus,
     )
@@ -129,10 +130,17 @@ def print_status(
         )
     console.print(table)
     console.print(f"behind: days through yesterday, {yesterday}. Times are UTC.", highlight=False)
+    if status.retired_count and status.retired is None:
+        say(
+            f"retired: {status.retired_count:,}, whom the source no longer knows"
+            " (lcm status --retired lists them)"
+        )
     if status.pending is not None:
         _print_pending(status.pending)
     if status.quarantine is not None:
         _print_quarantine(status.quarantine)
+    if status.retired is not None:
+        _print_retired(status.retired)
 
 
 def print_runs(runs: "Sequence[RunSummary]") -> None:
@@ -199,6 +207,16 @@ def _print_quarantine(rows: "Sequence[QuarantinedRow]") -> None:
         of = f" ({shown(row.context)})" if row.context else ""
         where = f"{row.feed}  {row.table_name}{of}  since {row.since:%Y-%m-%d %H:%M} UTC"
         say_whole(f"  {who}  {where}: {shown(row.reason, _LONGEST_REASON)}")
+
+
+def _print_retired(clients: "Sequence[RetiredClient]") -> None:
+    """One line for each: who, since when, by which rule, and what the service said last."""
+    console.print(f"\nretired: {len(clients):,}", highlight=False)
+    for one in clients:
+        heir = f", its cards are client {one.current_client_id}'s" if one.current_client_id else ""
+        said = f": {shown(one.last_error, _LONGEST_REASON)}" if one.last_error else ""
+        since = f"since {one.since:%Y-%m-%d %H:%M} UTC"
+        say_whole(f"  client {one.client_id}  {one.reason}  {since}{heir}{said}")
 
 
 def print_refreshed(marts: Sequence["Refreshed"]) -> None:

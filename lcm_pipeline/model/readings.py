@@ -96,7 +96,10 @@ class Landing:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one task ended. For `done`, the state to remember once it is published."""
+    """How one task ended. For `done`, the state to remember once it is published.
+
+    is_refused: the service refused this client for good, as it does one that it does not know.
+    """
 
     task: Task
     status: TaskStatus
@@ -110,3 +113,4 @@ class Outcome:
     head: bytes | None = None
     header_digest: bytes | None = None
     error: str | None = None
+    is_refused: bool = False

@@ -39,6 +39,8 @@ class CoreTable:
     date_column: the business day it is partitioned by, None for a table without partitions.
     identity: the key without the date; a row whose day changed is the same row elsewhere.
     has_history: earlier versions of its rows are kept in `history`.
+    moves_between_clients: cards that are merged take its rows to another client, under the same
+    key, as its ids are unique over all clients.
     publish_query: the statement that publishes it, where the general upsert does not do.
     follow_up_queries: statements that run after it, in order.
     """
@@ -50,6 +52,7 @@ class CoreTable:
     covered_by: Coverage | None
     date_column: str | None = None
     has_history: bool = False
+    moves_between_clients: bool = False
     publish_query: str | None = None
     follow_up_queries: tuple[str, ...] = ()
 
@@ -106,7 +109,7 @@ registrations = CoreTable(
     key=("registration_date", "client_id", "card_number"),
     covered_by=WHOLE_DAYS,
     date_column="registration_date",
-    follow_up_queries=("publish_cards",),
+    follow_up_queries=("publish_cards", "note_given_away", "take_back_registered"),
 )
 
 operations = CoreTable(
@@ -142,6 +145,7 @@ operations = CoreTable(
     covered_by=WHOLE_CLIENTS,
     date_column="operation_date",
     has_history=True,
+    moves_between_clients=True,
     follow_up_queries=("note_changed_clients", "note_changed_days"),
 )
 
@@ -165,6 +169,7 @@ leads = CoreTable(
     covered_by=WHOLE_CLIENTS,
     date_column="lead_date",
     has_history=True,
+    moves_between_clients=True,
 )
 
 favourite_offers = CoreTable(

@@ -1,4 +1,4 @@
-"""Asset checks: four questions to each feed after each run, six to the marts, one to the outbox.
+"""Asset checks: up to five questions to each feed after a run, six to the marts, one to the outbox.
 
 The questions themselves live in `sync.reconcile`. Totals that do not agree stop what is built on
 the facts, but never the facts of everyone else: on the roster that check does not block.
@@ -45,6 +45,13 @@ def _keys_are_unique(sync: SyncSession, feed: str, _window: Window) -> dg.AssetC
     return _none_of("doubled", count, f"{feed}: {count} keys are live more than once")
 
 
+def _one_client_has_each_row(sync: SyncSession, feed: str, _window: Window) -> dg.AssetCheckResult:
+    count = reconcile.shared_keys(sync.warehouse, feed)
+    problem = f"{feed}: {count} rows are live under two clients"
+    result = _none_of("shared", count, problem)
+    return result._replace(severity=dg.AssetCheckSeverity.WARN)
+
+
 def _no_orphans(sync: SyncSession, feed: str, _window: Window) -> dg.AssetCheckResult:
     count = reconcile.orphans(sync.warehouse, feed)
     return _none_of("orphans", count, f"{feed}: {count} rows of unknown clients")
@@ -75,6 +82,12 @@ _TOTALS_AGREE = _Question(
 _KEYS_ARE_UNIQUE = _Question(
     "keys_are_unique", "No row is live twice, on two days.", _keys_are_unique
 )
+_ONE_CLIENT_HAS_EACH_ROW = _Question(
+    "one_client_has_each_row",
+    "No row is live under two clients.\n\nCards that are merged move rows to another client; they "
+    "count twice until the source tells so of the old one too, or `lcm retire` does.",
+    _one_client_has_each_row,
+)
 _NO_ORPHANS = _Question("no_orphans", "The roster knows the client of every row.", _no_orphans)
 _SHARE_COMPLETE = _Question(
     "share_complete",
@@ -88,7 +101,9 @@ def _questions(feed: Feed) -> tuple[_Question, ...]:
     """The checks of a feed. Totals of the roster do not block: the facts do not depend on them."""
     if feed.is_by_day:
         return (replace(_TOTALS_AGREE, is_blocking=False), _KEYS_ARE_UNIQUE, _SHARE_COMPLETE)
-    return (_TOTALS_AGREE, _KEYS_ARE_UNIQUE, _NO_ORPHANS, _SHARE_COMPLETE)
+    questions = (_TOTALS_AGREE, _KEYS_ARE_UNIQUE, _NO_ORPHANS, _SHARE_COMPLETE)
+    moves = any(table.moves_between_clients for table in feed.tables)
+    return (*questions, _ONE_CLIENT_HAS_EACH_ROW) if moves else questions
 
 
 def _checked(feed: Feed) -> dg.AssetChecksDefinition:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from lcm_pipeline.api.errors import (
     IdentityError,
     LoyaltyApiError,
+    RejectedError,
     TransientError,
 )
 from lcm_pipeline.api.identity import LOGIN_PATH
@@ -134,7 +135,8 @@ class FanOut:
         except Exception as error:  # noqa: BLE001 - one odd answer must not stop the others
             reason = self._explain(task, error)
             await self._count_failure(error, reason)
-            return _unsuccessful(task, "failed", reason)
+            is_refused = isinstance(error, RejectedError) and error.is_definite
+            return _unsuccessful(task, "failed", reason, is_refused=is_refused)
         self._failures_in_a_row, self.has_succeeded = 0, True
         self._remember(outcome)
         return outcome
@@ -258,8 +260,10 @@ def _give_back(batch: Sequence[_Finished]) -> None:
             item.is_saved.set_result(None)
 
 
-def _unsuccessful(task: Task, status: TaskStatus, reason: str) -> Outcome:
-    return Outcome(task, status, datetime.now(UTC), error=reason)
+def _unsuccessful(
+    task: Task, status: TaskStatus, reason: str, *, is_refused: bool = False
+) -> Outcome:
+    return Outcome(task, status, datetime.now(UTC), error=reason, is_refused=is_refused)
 
 
 async def _stop(tasks: Sequence[asyncio.Future[Any]]) -> None:

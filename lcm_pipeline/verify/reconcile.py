@@ -71,6 +71,25 @@ def duplicate_keys(warehouse: Warehouse, feed_name: str) -> int:
     return sum(counts)
 
 
+def shared_keys(warehouse: Warehouse, feed_name: str) -> int:
+    """Rows that are live under two clients at once, where a merge of cards moves them: a merge of
+    which the source has told one half.
+    """
+    with warehouse.connect() as session:
+        count = 0
+        for table in feed_named(feed_name).tables:
+            if not table.moves_between_clients:
+                continue
+            key = ", ".join(name for name in table.key if name != "client_id")
+            text = (
+                f"select count(*) from (select from core.{table.name} where deleted_at is null"  # noqa: S608 - our own names
+                f" group by {key} having min(client_id) <> max(client_id)) as shared"
+            )
+            row = session.execute(text.encode()).fetchone()
+            count += int(row[0]) if row else 0
+    return count
+
+
 def orphans(warehouse: Warehouse, feed_name: str) -> int:
     """Live rows whose client the roster does not know."""
     table = feed_named(feed_name).main_table

@@ -113,13 +113,33 @@ class QuarantinedRow:
 
 
 @dataclass(frozen=True)
+class RetiredClient:
+    """A client whom the source no longer knows. reason: refused, merged or manual.
+
+    current_client_id: who has its cards now, where registrations tell. since: aware, in UTC.
+    last_error: what the service said of it last.
+    """
+
+    client_id: int
+    current_client_id: int | None
+    since: datetime
+    reason: str
+    last_error: str | None
+
+
+@dataclass(frozen=True)
 class WarehouseStatus:
-    """What `lcm status` reports, all of one moment. Lists are None where nobody asked for them."""
+    """What `lcm status` reports, all of one moment. Lists are None where nobody asked for them.
+
+    retired_count: clients whom the source no longer knows; no day waits for them.
+    """
 
     feeds: list[FeedOverview]
     last_runs: list[RunSummary]
+    retired_count: int = 0
     pending: list[PendingTask] | None = None
     quarantine: list[QuarantinedRow] | None = None
+    retired: list[RetiredClient] | None = None
 
     @property
     def last_run(self) -> RunSummary | None:
@@ -150,7 +170,11 @@ def read_overview(warehouse: Warehouse) -> list[FeedOverview]:
 
 
 def read_status(
-    warehouse: Warehouse, *, lists_pending: bool = False, lists_quarantine: bool = False
+    warehouse: Warehouse,
+    *,
+    lists_pending: bool = False,
+    lists_quarantine: bool = False,
+    lists_retired: bool = False,
 ) -> WarehouseStatus:
     """The whole status, in one snapshot.
 
@@ -161,8 +185,10 @@ def read_status(
         return WarehouseStatus(
             _read_overview(session),
             _read_runs(session, most_of_feed=1, most=1_000),
+            _count_retired(session),
             _read_pending(session) if lists_pending else None,
             _read_quarantine(session) if lists_quarantine else None,
+            _read_retired(session) if lists_retired else None,
         )
 
 
@@ -272,3 +298,13 @@ def _read_pending(session: Session) -> list[PendingTask]:
 def _read_quarantine(session: Session) -> list[QuarantinedRow]:
     with session.cursor(row_factory=class_row(QuarantinedRow)) as cursor:
         return cursor.execute(query("quarantined_rows")).fetchall()
+
+
+def _count_retired(session: Session) -> int:
+    row = session.execute(query("count_retired")).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _read_retired(session: Session) -> list[RetiredClient]:
+    with session.cursor(row_factory=class_row(RetiredClient)) as cursor:
+        return cursor.execute(query("retired_clients")).fetchall()

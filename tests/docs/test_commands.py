@@ -214,6 +214,8 @@ _RULES = [
     Rule(r"lcm (status|verify|replay|marts|migrate|docs|bundle|dbt|push|demo)", _run),
     Rule(r"lcm (runs|logs|doctor|metrics|sql)", _run),
     Rule(r"lcm (sync|plan|report|export)", _parse, "names it; its lines with days are run"),
+    Rule(r"lcm retire", lambda _checkout, _text: None, "names it; see the lines with clients"),
+    Rule(r"lcm retire .*", _parse, "see tests/integration/test_retired_clients.py"),
     Rule(r"lcm --help", _run),
     Rule(r"lcm ui", _serve_ui),
     Rule(r"lcm ui --.*", _parse, "serves; see tests/pipeline/test_ui.py"),

@@ -69,6 +69,35 @@ def test_monitoring_learns_how_far_behind_who_is_pending_and_what_is_in_quaranti
     assert max(map(len, table.splitlines())) <= 80
 
 
+def test_a_client_is_retired_by_hand_and_status_lists_it(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(clients=4)
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    client, other = sorted(source.world.programme.customers)[:2]
+    source.service.faults.set([FaultRule(kind="forbidden", client=client)])
+    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 3
+    unsure = run(tmp_path, "retire", str(client), **variables)
+    assert (unsure.returncode, "Traceback" in unsure.stderr) == (1, False)
+    retired = run(tmp_path, "retire", "--yes", str(client), "42", **variables)
+    assert retired.returncode == 2
+    assert f"client {client}: retired" in retired.stdout
+    assert "client 42 is not in the roster" in retired.stderr
+    told = _status(tmp_path, "--retired", **variables)[1]
+    assert told["retired_clients"] == 1
+    assert [(one["client_id"], one["reason"]) for one in told["retired"]] == [(client, "manual")]
+    assert {feed["pending"] for feed in told["feeds"]} == {0}
+    listed = run(tmp_path, "status", "--retired", **variables)
+    assert f"client {client}  manual  since " in listed.stdout
+    assert "retired: 1, whom" in run(tmp_path, "status", **variables).stdout
+    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    assert run(tmp_path, "retire", "--undo", str(other), **variables).returncode == 2
+    assert run(tmp_path, "retire", "--undo", str(client), **variables).returncode == 0
+    source.service.faults.set([])
+    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    assert _status(tmp_path, **variables)[1]["retired_clients"] == 0
+
+
 def test_a_failed_run_shows_with_its_error_until_it_is_run_again(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

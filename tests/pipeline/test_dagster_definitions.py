@@ -149,6 +149,7 @@ def test_only_the_totals_of_facts_block_what_is_built_on_them() -> None:
         "totals_agree",
         "keys_are_unique",
         "no_orphans",
+        "one_client_has_each_row",
         "share_complete",
         "no_update_is_stuck",
         "residual_is_small",

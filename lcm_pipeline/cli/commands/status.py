@@ -25,6 +25,10 @@ def status(
             "--quarantine", help="List rows in quarantine: whose, since when, which field."
         ),
     ] = False,
+    retired: Annotated[
+        bool,
+        typer.Option("--retired", help="List clients whom the source no longer knows, and why."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, for monitoring.")
     ] = False,
@@ -47,7 +51,9 @@ def status(
     """
     settings = load_settings()
     with open_warehouse(settings, is_read_only=True) as warehouse:
-        found = read_status(warehouse, lists_pending=pending, lists_quarantine=quarantine)
+        found = read_status(
+            warehouse, lists_pending=pending, lists_quarantine=quarantine, lists_retired=retired
+        )
     yesterday = datetime.now(settings.zone).date() - timedelta(days=1)
     code = _code_of(found, yesterday, settings)
     if as_json:
@@ -94,6 +100,7 @@ def _as_json(
         "yesterday": yesterday,
         "days_behind": max(known) if len(known) == len(behind) and known else None,
         "last_run": found.last_run,
+        "retired_clients": found.retired_count,
         "feeds": [
             {
                 "feed": feed.feed,
@@ -114,4 +121,6 @@ def _as_json(
         report["pending"] = found.pending
     if found.quarantine is not None:
         report["quarantine"] = found.quarantine
+    if found.retired is not None:
+        report["retired"] = found.retired
     return report

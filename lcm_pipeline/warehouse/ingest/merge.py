@@ -13,6 +13,7 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 from lcm_pipeline.model.tables import WHOLE_CLIENTS, CoreTable, NamedThing
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.tasks import staging_of
+from lcm_pipeline.warehouse.queries import composed
 
 
 def incoming_view(run: Run, table: CoreTable) -> Composed:
@@ -110,6 +111,34 @@ def collect_gone(table: CoreTable) -> Composed:
         same=_equal(table.key, "stored", "incoming"),
     )
     return gone if table.date_column is None else gone + _moved_to_another_day(table)
+
+
+def collect_moved(table: CoreTable) -> Composed:
+    """Gather live rows of retired clients that live on with others; parameter: the feed."""
+    same = tuple(name for name in table.key if name != "client_id")
+    return composed(
+        "collect_moved_rows",
+        moved=_moved(table),
+        key=_names(table.key, "stored"),
+        core=Identifier("core", table.name),
+        gone=_gone(table),
+        is_gone=_equal(table.key, "gone", "stored"),
+        changed=_changed(table),
+        is_changed=_equal(same, "changed", "stored"),
+        is_same=_equal(same, "present", "stored"),
+    )
+
+
+def add_moved_to_gone(table: CoreTable) -> Composed:
+    """Let the rows go that `collect_moved` has gathered."""
+    return SQL("insert into {gone} select * from {moved}").format(
+        gone=_gone(table), moved=_moved(table)
+    )
+
+
+def lower_totals(table: CoreTable) -> Composed:
+    """Take them from the totals of their clients; parameter: the feed."""
+    return composed("lower_totals_of_retired", moved=_moved(table))
 
 
 def count_lost(table: CoreTable) -> Composed:
@@ -254,6 +283,10 @@ def _doubtful(table: CoreTable) -> Identifier:
 
 def _gone(table: CoreTable) -> Identifier:
     return Identifier(f"gone_{table.name}")
+
+
+def _moved(table: CoreTable) -> Identifier:
+    return Identifier(f"moved_{table.name}")
 
 
 def _names(names: tuple[str, ...] | list[str], relation: str | None = None) -> Composed:

@@ -5,6 +5,9 @@ it was read; otherwise it is read again, or counts as superseded by a newer read
 have to be read again nothing is published, or a reader would see a part of the day. One advisory
 lock lets publishes follow each other; readers are never locked out.
 
+Clients whom the source no longer knows are retired here, in the same transaction as the rows; the
+rule stands in sql/migrations/0022_retire_clients.sql.
+
 Three fuses hold what is about to be written against what is stored, since a source that fails may
 answer like one that is right: rows that vanish, phones that vanish, a roster that grows suddenly.
 """
@@ -31,6 +34,8 @@ from lcm_pipeline.warehouse.sessions import grant_memory
 # So many rows may vanish whatever their share, unless they are more than half: in a programme of
 # a dozen leads, one that is deleted as spam would stop each sync from then on.
 _FEW_ROWS = 10
+# Runs in a row that have to be refused a client, while others are answered, before it is retired.
+_MOST_REFUSALS = 3
 # So many clients may always register on a day: the opening of a programme is no failure.
 _FEW_CLIENTS = 10_000
 
@@ -80,6 +85,7 @@ def publish(
         again = _select_tasks(session, run, tables)
         if again and not partly:
             return Published(0, 0, again)
+        _retire_clients(session, run)
         _open_views(session, run, tables)
         general = [table for table in tables if table.publish_query is None]
         for table in general:
@@ -88,6 +94,9 @@ def publish(
         if any(table.name == "clients" for table in tables):
             _check_vanished_phones(session, run, delete_fuse)
             _check_growth(session, run, growth_fuse)
+        for table in general:
+            if table.moves_between_clients:
+                _collect_moved(session, run, table)
         written = sum(_write(session, run, table) for table in general)
         deleted = sum(_delete(session, run, table) for table in general)
         written += _follow_up(session, run, tables)
@@ -191,6 +200,25 @@ def _collect(session: psycopg.Connection, table: CoreTable) -> None:
     session.execute(SQL("analyze {}").format(Identifier(f"gone_{table.name}")))
 
 
+def _retire_clients(session: psycopg.Connection, run: Run) -> None:
+    """Leave those pending who were not proven, and retire those whom the source no longer knows."""
+    values = {"run_id": run.run_id, "feed": run.feed, "most_refusals": _MOST_REFUSALS}
+    session.execute(query("leave_pending_clients"), values)
+    session.execute(query("take_back_answered"))
+    session.execute(query("retire_clients"), values)
+    for name in ("close_retired_tasks", "resolve_retired_quarantine", "settle_retired_state"):
+        session.execute(query(name), values)
+
+
+def _collect_moved(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
+    """Let rows of retired clients go that live on with others; after the fuse, as none is lost."""
+    values = {"feed": run.feed}
+    session.execute(merge.collect_moved(table), values)
+    session.execute(merge.add_moved_to_gone(table))
+    session.execute(merge.lower_totals(table), values)
+    session.execute(query("settle_retired_feed"), values)
+
+
 def _check_vanished_rows(
     session: psycopg.Connection, run: Run, table: CoreTable, delete_fuse: float
 ) -> None:
@@ -291,7 +319,6 @@ def _record_published(session: psycopg.Connection, run: Run, written: int, delet
         "resolve_quarantine",
         "remember_clients",
         "remember_days",
-        "leave_pending_clients",
         "leave_pending_days",
         "publish_tasks",
         "count_published",

@@ -263,6 +263,7 @@ def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -
         "head": [outcome.head for outcome in outcomes],
         "header_digest": [outcome.header_digest for outcome in outcomes],
         "error": [outcome.error for outcome in outcomes],
+        "is_refused": [outcome.is_refused for outcome in outcomes],
     }
     rows = session.execute(query("close_tasks"), {"run_id": run.run_id, **columns})
     return dict(rows.fetchall())

@@ -10,6 +10,8 @@
 -- The audit takes a moving arc of clients: each has a fixed phase in [0, 1) by a hash, and each day
 -- moves the arc on by audit_share, so that every client is met once in 1 / audit_share days. Who was
 -- not due when the arc passed is read in full at the next reading.
+-- Of those who are retired, only the audit asks, in case they have come back; of those who were retired
+-- by hand, nobody does.
 create temp table scheduled on commit drop as
 with synced as (
     select max(day) as day
@@ -38,11 +40,13 @@ roster as (
                 quarantine.feed = %(feed)s
                 and quarantine.client_id = clients.client_id
                 and quarantine.resolved_at is null
-        ) as is_unsettled
+        ) as is_unsettled,
+        coalesce(retired.retired_at is not null, false) as is_retired
     from core.clients
     left join sync.client_state as state
         on state.feed = %(feed)s and state.client_id = clients.client_id
-    where clients.registration_date <= %(last)s
+    left join sync.retired_clients as retired on retired.client_id = clients.client_id
+    where clients.registration_date <= %(last)s and retired.reason is distinct from 'manual'
 ),
 
 dated as (
@@ -55,6 +59,19 @@ dated as (
         end as missed_days
     from roster
     cross join synced
+),
+
+audited as (
+    select
+        *,
+        (phase - (%(first)s::date - date '2000-01-01') * %(audit_share)s::numeric %% 1 + 1) %% 1
+        < %(audit_share)s::numeric * (%(last)s::date - %(first)s::date + 1)
+        or coalesce(
+            (phase - (proven_day + 1) * %(audit_share)s::numeric %% 1 + 1) %% 1
+            < %(audit_share)s::numeric * missed_days,
+            false
+        ) as is_whole
+    from dated
 )
 
 select
@@ -65,14 +82,9 @@ select
     is_unsettled
     or coalesce(pause = 1, true)
     or coalesce((today + own_day) / pause > (proven_day + own_day) / pause, true) as is_due,
-    (phase - (%(first)s::date - date '2000-01-01') * %(audit_share)s::numeric %% 1 + 1) %% 1
-    < %(audit_share)s::numeric * (%(last)s::date - %(first)s::date + 1)
-    or coalesce(
-        (phase - (proven_day + 1) * %(audit_share)s::numeric %% 1 + 1) %% 1
-        < %(audit_share)s::numeric * missed_days,
-        false
-    ) as is_whole
-from dated;
+    is_whole
+from audited
+where is_whole or not is_retired;
 
 -- name: planned_clients
 -- purpose: what reading the clients of a window that are due will cost, from their last readings
@@ -100,7 +112,7 @@ from scheduled;
         feed,
         client_id
     from sync.client_state
-    where read_at is not null and pending_since is null
+    where read_at is not null and pending_since is null and refusals = 0
     order by client_id desc
     limit 2
 )
@@ -110,7 +122,7 @@ union all
         feed,
         client_id
     from sync.client_state
-    where read_at is not null and pending_since is null
+    where read_at is not null and pending_since is null and refusals = 0
     order by random()
     limit 2
 )
@@ -129,7 +141,10 @@ union all
 -- A reading that a newer one of the same content superseded still proves the days of its own window.
 with confirmed as (
     update sync.client_state as state
-    set proven_date = greatest(state.proven_date, %(last)s::date)
+    set
+        proven_date = greatest(state.proven_date, %(last)s::date),
+        refusals = 0,
+        refused_since = null
     from judged
     where
         judged.verdict = 'superseded'
@@ -170,21 +185,46 @@ on conflict (feed, client_id) do update set
     read_at = greatest(state.read_at, excluded.read_at),
     proven_date = greatest(state.proven_date, excluded.proven_date),
     pending_since = null,
-    last_error = null;
+    last_error = null,
+    refusals = 0,
+    refused_since = null;
 
 -- name: leave_pending_clients
--- purpose: remember which clients a run could not prove
+-- purpose: remember which clients a run could not prove, and whom the service refused for good
 -- parameters: run_id, feed
-insert into sync.client_state as state (feed, client_id, pending_since, last_error)
-select %(feed)s, client_id, now(), coalesce(error, 'it changed while it was published')
-from sync.fetches
-where
-    run_id = %(run_id)s
-    and client_id is not null
-    and status in ('pending', 'unproven', 'failed')
+-- A service that answers for nobody refuses nobody in particular: then nothing is counted.
+with found as (
+    select
+        client_id,
+        coalesce(error, 'it changed while it was published') as reason,
+        (
+            is_refused
+            and status = 'failed'
+            and exists (select from judged)
+        )::integer as refused
+    from sync.fetches
+    where
+        run_id = %(run_id)s
+        and client_id is not null
+        and status in ('pending', 'unproven', 'failed')
+)
+
+insert into sync.client_state as state (
+    feed, client_id, pending_since, last_error, refusals, refused_since
+)
+select
+    %(feed)s,
+    client_id,
+    now(),
+    reason,
+    refused,
+    case when refused > 0 then now() end
+from found
 on conflict (feed, client_id) do update set
     pending_since = coalesce(state.pending_since, excluded.pending_since),
-    last_error = excluded.last_error;
+    last_error = excluded.last_error,
+    refusals = state.refusals + excluded.refusals,
+    refused_since = coalesce(state.refused_since, excluded.refused_since);
 
 -- name: forget_clients
 -- purpose: forget that some clients are up to date, so that their next reading is a full one
@@ -211,7 +251,13 @@ where exists (
 select clients.client_id
 from core.clients
 inner join sync.client_state as state on state.client_id = clients.client_id
-where state.feed = 'operations' and state.read_at is not null
+where
+    state.feed = 'operations'
+    and state.read_at is not null
+    and not exists (
+        select from sync.retired_clients as retired
+        where retired.client_id = clients.client_id and retired.retired_at is not null
+    )
 order by random()
 limit %(most)s;
 

@@ -154,6 +154,10 @@ with clients as (
     where
         not feeds.is_by_day
         and (state.read_at is null or state.pending_since is not null)
+        and not exists (
+            select from sync.retired_clients as retired
+            where retired.client_id = clients.client_id and retired.retired_at is not null
+        )
 ),
 
 days as (

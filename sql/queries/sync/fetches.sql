@@ -156,7 +156,7 @@ where
 -- name: close_tasks
 -- purpose: record what became of some tasks that this session has claimed; returns those recorded
 -- parameters: run_id; arrays of equal length: task_id, status, reading, has_header, single_page, rows,
---   staged, quarantined, base_version, read_at, fingerprint, head, header_digest, error
+--   staged, quarantined, base_version, read_at, fingerprint, head, header_digest, error, is_refused
 -- tag: outcomes-recorded
 -- A task that another session has claimed meanwhile, as this one was lost, is that one's to record.
 update sync.fetches
@@ -174,15 +174,17 @@ set
     head = outcome.head,
     header_digest = outcome.header_digest,
     error = outcome.error,
+    is_refused = outcome.is_refused,
     attempts = fetches.attempts + 1
 from unnest(
     %(task_id)s::bigint[], %(status)s::text[], %(reading)s::text[], %(has_header)s::boolean[],
     %(single_page)s::integer[], %(rows)s::integer[], %(staged)s::integer[],
     %(quarantined)s::integer[], %(base_version)s::bigint[], %(read_at)s::timestamptz[],
-    %(fingerprint)s::bytea[], %(head)s::bytea[], %(header_digest)s::bytea[], %(error)s::text[]
+    %(fingerprint)s::bytea[], %(head)s::bytea[], %(header_digest)s::bytea[], %(error)s::text[],
+    %(is_refused)s::boolean[]
 ) as outcome (
     task_id, status, reading, has_header, single_page, rows, staged, quarantined, base_version,
-    read_at, fingerprint, head, header_digest, error
+    read_at, fingerprint, head, header_digest, error, is_refused
 )
 where
     fetches.run_id = %(run_id)s
@@ -237,7 +239,11 @@ with proven as (
         head,
         header_digest
     from sync.client_state
-    where feed = %(feed)s and read_at is not null and pending_since is null
+    where
+        feed = %(feed)s
+        and read_at is not null
+        and pending_since is null
+        and refusals = 0
     union all
     select
         null::bigint as client_id,

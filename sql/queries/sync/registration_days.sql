@@ -51,11 +51,23 @@ from sync.registration_days
 where registration_date between %(first)s and %(last)s and read_at is not null;
 
 -- name: pending_days
--- purpose: the registration days of a range whose last poll came to nothing
+-- purpose: the registration days of a range to poll again
 -- parameters: first, last
+-- Their last poll came to nothing, or a client who registered on one was retired since: whether the
+-- source still lists it is worth a look.
 select registration_date
 from sync.registration_days
-where registration_date between %(first)s and %(last)s and pending_since is not null;
+where registration_date between %(first)s and %(last)s and pending_since is not null
+union
+select registrations.registration_date
+from sync.retired_clients as retired
+inner join core.registrations
+    on registrations.client_id = retired.client_id and registrations.deleted_at is null
+inner join sync.registration_days as polled
+    on polled.registration_date = registrations.registration_date
+where
+    registrations.registration_date between %(first)s and %(last)s
+    and polled.read_at < retired.retired_at;
 
 -- name: forget_days
 -- purpose: forget that days with rows in quarantine are up to date

@@ -1,0 +1,297 @@
+"""Clients whom the source no longer knows: they stop nothing for ever, and keep what they did."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.retries import RetryPolicy
+from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.verify.reconcile import totals_differing
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.ingest.retirement import retire, take_back
+from lcm_pipeline.warehouse.status import read_status
+from tests.unit.api_service import Answer, Asked, Service, running_in_thread
+
+JOINED = date(2026, 3, 1)
+AT_ONCE = RetryPolicy(first_wait=0.0)
+NOT_FOUND = Answer({"ErrorCode": 2, "Message": "Участник не найден"})
+
+
+@dataclass
+class Programme:
+    """A scripted programme. rows: keys of each client's operations and leads; cards: card by owner.
+
+    refuses: how the service turns a client away; refused_in: at which calls, all when empty.
+    """
+
+    rows: dict[int, list[int]]
+    cards: dict[int, int]
+    refuses: dict[int, Answer] = field(default_factory=dict)
+    refused_in: frozenset[str] = frozenset()
+    asked: list[tuple[str, int | None]] = field(default_factory=list)
+
+    def reply(self, asked: Asked) -> Answer:
+        name, request = asked.path.rpartition("/")[2], asked.json
+        client = request.get("Client")
+        self.asked.append((name, client))
+        if client in self.refuses and (not self.refused_in or name in self.refused_in):
+            return self.refuses[client]
+        return Answer(self._body(name, request))
+
+    def _body(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
+        if name == "ClientInfoPeriod":
+            is_on = request["BegDate"] < f"{JOINED}T10" < request["EndDate"]
+            rows = [
+                {"Client": client, "Card": card, "RegPos": 1, "RegDate": f"{JOINED}T10:00:00"}
+                for card, client in self.cards.items()
+            ]
+            return {"Clients": rows if is_on else [], "ErrorCode": 0, "Message": None}
+        client, start = request["Client"], max(1, request["Start"])
+        keys = self.rows.get(client, [])
+        rows = [
+            {"Id": key, "Leads": key, "ComponentType": 2, "ChequeId": key, "Amount": 100,
+             "Proctime": f"{JOINED}T12:00:00", "ProcTime": f"{JOINED}T12:00:00"}
+            for key in keys
+        ][start - 1 :][: request["Length"]]  # fmt: skip
+        if name == "OperationHistory":
+            beside = {"Client": client, "Phone": 9_000_000_000 + client, "Rows": len(keys)}
+            return beside | {"Operations": rows, "ErrorCode": 0, "Message": None}
+        if name == "LeadsPagingInfo":
+            return {"TotalRows": len(keys), "LeadsClients": rows, "ErrorCode": 0, "Message": None}
+        return {
+            "TotalRows": 0, "SumGain": 0, "GroupFavorites": [], "ClientFavorites": [],
+            "ListFavorites": [], "ErrorCode": 0,
+        }  # fmt: skip
+
+
+@dataclass
+class Daily:
+    """A programme that is synced once a day into a warehouse."""
+
+    programme: Programme
+    warehouse: Warehouse
+    url: str
+    day: date = JOINED
+
+    def sync(self, **settings: Any) -> int:
+        """Sync the next day; returns how many clients it left pending, over all feeds."""
+        fields: dict[str, Any] = {
+            "api_url": self.url, "database_url": self.warehouse.url, "start_date": JOINED,
+            "audit_share": 0.0,
+        }  # fmt: skip
+        given = load_settings(**(fields | settings))
+        open_api = partial(LoyaltyApi.from_settings, policy=AT_ONCE)
+        engine = SyncEngine(given, self.warehouse, open_api=open_api)
+        window = Window(self.day, self.day)
+        self.day += timedelta(days=1)
+        return sum(engine.sync(feed, window).pending for feed in FEEDS)
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with self.warehouse.connect() as session:
+            return session.execute(statement.encode()).fetchall()
+
+    def retired(self) -> dict[int, str]:
+        found = read_status(self.warehouse, lists_retired=True).retired or []
+        return {one.client_id: one.reason for one in found}
+
+    def live(self, table: str = "operations") -> dict[int, int]:
+        key = {"operations": "operation_id", "leads": "lead_id", "registrations": "card_number"}
+        found = self.rows(
+            f"select {key[table]}, client_id from core.{table} where deleted_at is null"
+        )
+        assert len({row[0] for row in found}) == len(found), "a key is live under two clients"
+        return {int(a): int(b) for a, b in found}
+
+    def complete_through(self) -> list[date | None]:
+        return [feed.complete_through for feed in read_status(self.warehouse).feeds]
+
+    def assert_totals_agree(self) -> None:
+        for feed in FEEDS:
+            assert totals_differing(self.warehouse, feed.name).listed == []
+
+
+@pytest.fixture
+def daily(warehouse: Warehouse) -> Iterator[Daily]:
+    """Thirty clients with a card, and two operations and leads, each."""
+    clients = range(1001, 1031)
+    programme = Programme(
+        rows={client: [client * 10, client * 10 + 1] for client in clients},
+        cards={client + 5000: client for client in clients},
+    )
+    with running_in_thread(Service(otherwise=programme.reply)) as port:
+        yield Daily(programme, warehouse, f"http://127.0.0.1:{port}/x/")
+
+
+@pytest.mark.parametrize(
+    "refusal", [NOT_FOUND, Answer({"Message": "no such client"}, status=404)], ids=["code", "404"]
+)
+def test_half_of_the_clients_are_deleted_and_days_become_complete_again(
+    daily: Daily, refusal: Answer
+) -> None:
+    assert daily.sync() == 0
+    deleted = {1001 + number: refusal for number in range(12)}
+    daily.programme.refuses = deleted
+    assert daily.sync() == 3 * len(deleted)
+    assert daily.sync() == 3 * len(deleted)
+    assert daily.retired() == {}
+    assert daily.sync() == 0
+    assert daily.retired() == dict.fromkeys(deleted, "refused")
+    newest = daily.day - timedelta(days=1)
+    assert daily.complete_through() == [newest] * len(FEEDS)
+    # What they did is kept, and nobody asks for them any more.
+    assert len(daily.live()) == 60
+    daily.programme.asked.clear()
+    assert daily.sync() == 0
+    assert {client for _, client in daily.programme.asked}.isdisjoint(deleted)
+    daily.assert_totals_agree()
+
+
+def test_who_is_refused_in_one_feed_and_answered_in_others_stays_pending(daily: Daily) -> None:
+    daily.sync()
+    daily.programme.refuses = {1001: NOT_FOUND}
+    daily.programme.refused_in = frozenset({"OperationHistory"})
+    assert [daily.sync() for _ in range(5)] == [1] * 5
+    assert daily.retired() == {}
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Answer({"ErrorCode": 10, "Message": "Object reference not set to an instance"}),
+        Answer({"Message": "An error has occurred."}, status=500),
+        Answer({}, status=423),
+    ],
+    ids=["raw text", "500", "locked"],
+)
+def test_a_failure_inside_the_service_retires_nobody(daily: Daily, failure: Answer) -> None:
+    daily.sync()
+    daily.programme.refuses = {1001: failure}
+    assert [daily.sync() for _ in range(4)] == [3] * 4
+    assert daily.retired() == {}
+
+
+def test_where_most_clients_are_refused_nobody_is_retired(daily: Daily) -> None:
+    daily.sync()
+    daily.programme.refuses = dict.fromkeys(range(1001, 1017), NOT_FOUND)
+    for _ in range(4):
+        daily.sync()
+    assert daily.retired() == {}
+
+
+def test_an_answer_between_two_refusals_begins_the_count_anew(daily: Daily) -> None:
+    daily.sync()
+    for refuses in ({1001: NOT_FOUND}, {1001: NOT_FOUND}, {}, {1001: NOT_FOUND}):
+        daily.programme.refuses = refuses
+        daily.sync()
+    assert daily.retired() == {}
+
+
+def test_merged_cards_count_their_history_once_and_retire_the_old_client(daily: Daily) -> None:
+    daily.sync()
+    source = daily.programme
+    source.cards[6001] = 1002
+    source.rows[1002] += source.rows.pop(1001)
+    source.refuses = {1001: NOT_FOUND}
+    assert daily.sync() == 0
+    assert daily.retired() == {1001: "merged"}
+    for table in ("operations", "leads", "registrations"):
+        live = daily.live(table)
+        assert 1001 not in live.values()
+        assert len(live) == (30 if table == "registrations" else 60)
+    assert daily.rows("select current_client_id from sync.retired_clients") == [(1002,)]
+    assert daily.complete_through() == [daily.day - timedelta(days=1)] * len(FEEDS)
+    daily.assert_totals_agree()
+
+
+def test_rows_that_stay_with_the_old_client_alone_are_kept(daily: Daily) -> None:
+    daily.sync()
+    source = daily.programme
+    source.cards[6001] = 1002
+    source.rows[1002] += source.rows.pop(1001)[:1]
+    source.refuses = {1001: NOT_FOUND}
+    daily.sync()
+    assert {key: client for key, client in daily.live().items() if key in (10010, 10011)} == {
+        10010: 1002,
+        10011: 1001,
+    }
+    # What turns up with the other client later is taken over then.
+    source.rows[1002].append(10011)
+    daily.sync()
+    assert daily.live()[10011] == 1002
+    daily.assert_totals_agree()
+
+
+def test_a_merged_client_without_rows_is_retired_without_a_refusal(daily: Daily) -> None:
+    daily.sync()
+    source = daily.programme
+    source.cards[6001] = 1002
+    source.rows[1002] += source.rows.pop(1001)
+    daily.sync()
+    assert len(daily.live()) == 60
+    # Each feed has said by now that there is nothing left.
+    daily.sync()
+    assert daily.retired() == {1001: "merged"}
+    source.asked.clear()
+    daily.sync()
+    assert 1001 not in {client for _, client in source.asked}
+
+
+def test_whom_the_source_tells_of_again_is_taken_back(daily: Daily) -> None:
+    daily.sync()
+    source = daily.programme
+    source.refuses = {1001: NOT_FOUND}
+    for _ in range(3):
+        daily.sync()
+    assert daily.retired() == {1001: "refused"}
+    # The audit meets each client, those who are retired too.
+    source.refuses = {}
+    source.rows[1001].append(77)
+    assert daily.sync(audit_share=1.0) == 0
+    assert daily.retired() == {}
+    assert daily.live()[77] == 1001
+    daily.assert_totals_agree()
+
+
+def test_the_audit_leaves_a_retired_client_that_is_refused_as_it_is(daily: Daily) -> None:
+    daily.sync()
+    daily.programme.refuses = {1001: NOT_FOUND}
+    for _ in range(3):
+        daily.sync()
+    assert daily.sync(audit_share=1.0) == 0
+    assert daily.retired() == {1001: "refused"}
+
+
+def test_a_new_card_takes_a_retired_client_back(daily: Daily) -> None:
+    daily.sync()
+    daily.programme.refuses = {1001: NOT_FOUND}
+    for _ in range(3):
+        daily.sync()
+    daily.programme.refuses = {}
+    daily.programme.cards[9999] = 1001
+    daily.sync()
+    assert daily.retired() == {}
+
+
+def test_by_hand_a_client_is_retired_and_taken_back(daily: Daily) -> None:
+    daily.sync()
+    daily.programme.refuses = {1001: NOT_FOUND}
+    daily.sync()
+    assert retire(daily.warehouse, [1001, 42]) == [1001]
+    assert retire(daily.warehouse, [1001]) == []
+    assert daily.complete_through() == [daily.day - timedelta(days=1)] * len(FEEDS)
+    daily.programme.refuses = {}
+    daily.programme.asked.clear()
+    assert daily.sync(audit_share=1.0) == 0
+    assert 1001 not in {client for _, client in daily.programme.asked}
+    daily.programme.rows[1001].append(88)
+    assert take_back(daily.warehouse, [1001, 1002]) == [1001]
+    assert daily.sync() == 0
+    assert daily.live()[88] == 1001
