@@ -29,6 +29,7 @@ from lcm_pipeline.proxies import ProxyError, find_proxy
 
 _PREFIX = "LCM_"
 _ENV_FILE = Path(".env")
+_SHORTEST_KEY = 16
 # Secrets that a file may hold instead, as container platforms and systemd hand them over.
 _IN_FILES = (
     "token",
@@ -38,6 +39,7 @@ _IN_FILES = (
     "bi_database_url",
     "dagster_database_url",
     "alert_urls",
+    "pseudonym_key",
 )
 
 
@@ -99,6 +101,15 @@ def _certificate_file(value: Path) -> Path:
     return path
 
 
+def _long_key(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value().strip()) < _SHORTEST_KEY:
+        raise ValueError(
+            f"expected {_SHORTEST_KEY} characters or more, such as openssl rand -hex 32"
+        )
+    return value
+
+
+PseudonymKey = Annotated[SecretStr, AfterValidator(_long_key)]
 Share = Annotated[float, NoDecode, BeforeValidator(_share)]
 ServiceUrl = Annotated[str, AfterValidator(_url_with_host)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
@@ -189,6 +200,10 @@ class Settings(BaseSettings):
         None, description="Where alerts go, as apprise writes it (mailto:, slack:, tgram:, json: …)"
     )
 
+    pseudonym_key: PseudonymKey | None = Field(
+        None, description="Key of the hashes that keep erased persons from coming back"
+    )
+    pseudonym_key_file: Path | None = Field(None, description="File that holds LCM_PSEUDONYM_KEY")
     token_file: Path | None = Field(None, description="File that holds LCM_TOKEN")
     site_code_file: Path | None = Field(None, description="File that holds LCM_SITE_CODE")
     password_file: Path | None = Field(None, description="File that holds LCM_PASSWORD")
@@ -210,6 +225,12 @@ class Settings(BaseSettings):
     def home_path(self) -> Path:
         """LCM_HOME as an absolute path."""
         return self.home.expanduser().absolute()
+
+    @property
+    def pseudonym_key_bytes(self) -> bytes | None:
+        """LCM_PSEUDONYM_KEY, without blanks around it; None when it is not set."""
+        key = self.pseudonym_key
+        return None if key is None else key.get_secret_value().strip().encode()
 
     def required_api_url(self) -> str:
         """The service's address, or a SettingsError that says how to set it."""

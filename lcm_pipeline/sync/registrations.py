@@ -25,7 +25,7 @@ from lcm_pipeline.model.readings import Outcome, Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import fingerprint
 from lcm_pipeline.sync.source import Source
-from lcm_pipeline.transform.registrations import land_registrations, registered_on
+from lcm_pipeline.transform.registrations import client_of, land_registrations, registered_on
 from lcm_pipeline.transform.values import latest_day
 
 _MARGIN = timedelta(seconds=1)
@@ -139,7 +139,10 @@ class _Day:
         return look
 
     def _has(self, row: SourceRow) -> bool:
-        return registered_on(row, self._source.zone, self.latest) in (self._day, None)
+        """Whether a row is of this day, or of none, and of nobody who was erased."""
+        if registered_on(row, self._source.zone, self.latest) not in (self._day, None):
+            return False
+        return not self._source.forgotten or client_of(row) not in self._source.forgotten
 
     async def _read(self, begins: datetime, ends: datetime) -> Page:
         """Ask for a piece: hastily while a smaller one may be asked instead."""

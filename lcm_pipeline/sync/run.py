@@ -166,9 +166,16 @@ class SyncRun:
         if base is not None:
             # Trust in single pages is earned anew in each run: the source may have begun to cap.
             self._habits.base, self._habits.is_base_proven = base, True
+        key = self.settings.pseudonym_key_bytes
+        forgotten = await self._do(lambda session: state.load_forgotten(session, key))
         async with self.shared.api.sibling() as api:
             source = Source(
-                api, self.run.window, self.settings.zone, self.settings.page_length, self._habits
+                api,
+                self.run.window,
+                self.settings.zone,
+                self.settings.page_length,
+                self._habits,
+                forgotten=forgotten,
             )
             try:
                 yield source

@@ -60,6 +60,12 @@ def registered_on(row: SourceRow, zone: ZoneInfo, latest: date = LAST_DAY) -> da
         return None
 
 
+def client_of(row: SourceRow) -> int | None:
+    """The client of a registration row; None where it names none."""
+    client_id = read_fields(row.raw, Registration, ("Client",)).Client
+    return client_id if client_id and client_id > 0 else None
+
+
 def land_registrations(
     day: date, rows: Sequence[SourceRow], zone: ZoneInfo, latest: date = LAST_DAY
 ) -> Landing:
@@ -73,7 +79,7 @@ def land_registrations(
         rows,
         Registration,
         partial(_to_registration, zone, latest),
-        owner=_client_of,
+        owner=client_of,
     )
     for client in _first_registrations(rows, zone, latest):
         draft.add(tables.clients, client)
@@ -101,11 +107,6 @@ def _to_registration(
         pos_name=row.RegPosName,
         extra=extra,
     )
-
-
-def _client_of(row: SourceRow) -> int | None:
-    client_id = read_fields(row.raw, Registration, ("Client",)).Client
-    return client_id if client_id and client_id > 0 else None
 
 
 def _first_registrations(

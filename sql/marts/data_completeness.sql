@@ -34,7 +34,13 @@ source_totals as (
     from sync.client_state
     group by feed
     union all
-    select feeds.feed, sum(registration_days.source_total) as rows
+    -- Registrations of erased persons are ours alone: they are those of negative numbers.
+    select
+        feeds.feed,
+        sum(registration_days.source_total) + (
+            select count(*) from core.registrations
+            where registrations.client_id < 0 and registrations.deleted_at is null
+        ) as rows
     from sync.feeds
     cross join sync.registration_days
     where feeds.is_by_day

@@ -177,7 +177,7 @@ begin
             ('lcm_monitor', 'grant select on table public.lcm_migrations, public.lcm_marts to lcm_monitor'),
             ('lcm_monitor', 'grant select (client_id, registration_date, first_seen_at) on table core.clients to lcm_monitor'),
             ('lcm_monitor', 'grant select on all tables in schema sync to lcm_monitor'),
-            ('lcm_monitor', 'revoke select on table sync.quarantine from lcm_monitor'),
+            ('lcm_monitor', 'revoke select on table sync.quarantine, sync.forget_key from lcm_monitor'),
             (
                 'lcm_monitor',
                 (

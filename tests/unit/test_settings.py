@@ -154,7 +154,7 @@ def test_an_env_file_that_is_a_pipe_is_read_once(env_file: Path) -> None:
 
 SECRETS = [name.removesuffix("_file") for name in Settings.model_fields if name.endswith("_file")]
 SECRETS.remove("ca")
-VALUES = {"token": "12345"} | {
+VALUES = {"token": "12345", "pseudonym_key": "k" * 16} | {
     name: "postgresql://u:p@127.0.0.1/db" for name in SECRETS if name.endswith("database_url")
 }
 

@@ -99,8 +99,10 @@ def collect_gone(table: CoreTable) -> Composed:
     """Gather the keys of live rows that a covering reading did not bring, or brought elsewhere."""
     gone = SQL(
         "create temp table {gone} on commit drop as select {key} from core.{name} as stored"
-        " join {covered} as covered on {in_scope} where stored.deleted_at is null and not exists"
-        " (select from {incoming} as incoming where {same})"
+        " join {covered} as covered on {in_scope} where stored.deleted_at is null"
+        # The source knows nothing of the numbers that stand for erased persons.
+        " and stored.client_id > 0"
+        " and not exists (select from {incoming} as incoming where {same})"
     ).format(
         gone=_gone(table),
         key=_names(table.key, "stored"),

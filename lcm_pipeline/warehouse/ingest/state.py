@@ -4,6 +4,7 @@ from datetime import date
 
 import psycopg
 
+from lcm_pipeline.model.forgotten import Forgotten, forgotten_by
 from lcm_pipeline.warehouse.queries import query
 
 
@@ -29,6 +30,15 @@ def known_clients(session: psycopg.Connection) -> list[tuple[str, int]]:
     """A few clients, with a feed to ask the service for: those that were read before come first."""
     rows = session.execute(query("known_clients"))
     return [(row[0], row[1]) for row in rows.fetchall()]
+
+
+def load_forgotten(session: psycopg.Connection, key: bytes | None) -> Forgotten:
+    """Who was erased; key: that of the settings. Raises ForgottenKeyError."""
+    rows = session.execute(query("forgotten_clients")).fetchall()
+    if not rows:
+        return Forgotten()
+    made = [bytes(row[0]) for row in session.execute(query("forget_key")).fetchall()]
+    return forgotten_by(made if key is None else [key, *made], rows)
 
 
 def newest_day(session: psycopg.Connection, feed: str) -> date | None:

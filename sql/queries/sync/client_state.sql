@@ -46,7 +46,9 @@ roster as (
     left join sync.client_state as state
         on state.feed = %(feed)s and state.client_id = clients.client_id
     left join sync.retired_clients as retired on retired.client_id = clients.client_id
-    where clients.registration_date <= %(last)s and retired.reason is distinct from 'manual'
+    where
+        clients.registration_date <= %(last)s
+        and coalesce(retired.reason not in ('manual', 'forgotten'), true)
 ),
 
 dated as (

@@ -97,10 +97,11 @@ order by client_id;
 -- name: totals_of_days
 -- purpose: registration days whose source total is not live rows plus open quarantine
 -- parameters: feed; {table} is the feed's main table
+-- Rows of erased persons, whose numbers are negative, are ours alone.
 with live as (
     select registration_date, count(*) as rows
     from core.{table}
-    where deleted_at is null
+    where deleted_at is null and client_id > 0
     group by registration_date
 ),
 

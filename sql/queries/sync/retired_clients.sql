@@ -141,14 +141,14 @@ where client_id = any(%(clients)s)
 on conflict (client_id) do update set
     retired_at = coalesce(retired.retired_at, excluded.retired_at),
     reason = excluded.reason
-where retired.reason is distinct from 'manual'
+where coalesce(retired.reason not in ('manual', 'forgotten'), true)
 returning client_id;
 
 -- name: take_back_by_hand
 -- purpose: take clients back into the roster; returns those that were retired
 -- parameters: clients
 delete from sync.retired_clients
-where client_id = any(%(clients)s) and retired_at is not null
+where client_id = any(%(clients)s) and retired_at is not null and reason <> 'forgotten'
 returning client_id;
 
 -- name: close_retired_tasks

@@ -1,0 +1,55 @@
+"""Persons who were erased: known by keyed hashes alone, so that nobody can tell who they were."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from lcm_pipeline.model.errors import UsageError
+
+
+class ForgottenKeyError(UsageError):
+    """The key that persons were erased with is missing, so they might come back."""
+
+
+@dataclass(frozen=True, repr=False)
+class Forgotten:
+    """Who was erased. keys: secrets; hashes: of the clients, with any of the keys."""
+
+    keys: tuple[bytes, ...] = ()
+    hashes: frozenset[bytes] = field(default=frozenset())
+
+    def __bool__(self) -> bool:
+        return bool(self.hashes)
+
+    def __contains__(self, client_id: object) -> bool:
+        return isinstance(client_id, int) and any(
+            client_hash(client_id, key) in self.hashes for key in self.keys
+        )
+
+
+def client_hash(client_id: int, key: bytes) -> bytes:
+    """The keyed hash of a client: 32 bytes of BLAKE2b over its number in decimal digits."""
+    return blake2b(str(client_id).encode(), key=_of_fit_length(key), digest_size=32).digest()
+
+
+def key_digest(key: bytes) -> bytes:
+    """Which key it is, without saying it."""
+    return blake2b(_of_fit_length(key), digest_size=8, person=b"lcm-key").digest()
+
+
+def forgotten_by(keys: Iterable[bytes], rows: Iterable[tuple[bytes, bytes]]) -> Forgotten:
+    """Those whose hash and key digest are given; raises ForgottenKeyError without their key."""
+    known = {key_digest(key): key for key in keys}
+    listed = [(bytes(hashed), bytes(digest)) for hashed, digest in rows]
+    missing = sum(digest not in known for _, digest in listed)
+    if missing:
+        raise ForgottenKeyError(
+            f"{missing:,} persons were erased with another LCM_PSEUDONYM_KEY than the one that is"
+            " set, so a sync could bring them back. Set that key again"
+        )
+    return Forgotten(tuple(known.values()), frozenset(hashed for hashed, _ in listed))
+
+
+def _of_fit_length(key: bytes) -> bytes:
+    """BLAKE2b takes keys of 64 bytes at most."""
+    return key if len(key) <= 64 else blake2b(key).digest()

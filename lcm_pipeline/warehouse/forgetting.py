@@ -1,0 +1,144 @@
+"""Erasing one person from every schema, and remembering it so that no sync brings it back.
+
+What was bought stays, as rows of a number that stands for nobody: sums by day, shop and month are
+what they were. What tells who it was goes: phone, cards, numbers of cheques and coupons, texts of
+leads, fields that the contract does not know, the outbox, the quarantine and the ledger.
+"""
+
+import hmac
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from secrets import randbelow, token_bytes
+
+import msgspec
+from psycopg.sql import Identifier
+
+from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.model.forgotten import client_hash, key_digest
+from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.connection import Session, Warehouse
+from lcm_pipeline.warehouse.ingest.state import load_forgotten
+from lcm_pipeline.warehouse.marts.refresh import forget_refreshes, refresh_marts
+from lcm_pipeline.warehouse.queries import composed, query
+
+# Rows that tell nothing without their person.
+_DELETED = frozenset({("sync", "fetches"), ("sync", "quarantine"), ("sync", "retired_clients"),
+                      ("outbox", "profile_updates")})  # fmt: skip
+_ERASED = {
+    "erase_operations": (("core", "operations"), ("history", "operations")),
+    "erase_leads": (("core", "leads"), ("history", "leads")),
+    "erase_favourites": (
+        ("core", "favourite_offers"), ("history", "favourite_offers"), ("core", "favourite_goods"),
+        ("core", "favourite_groups"), ("core", "favourite_stats"),
+    ),
+}  # fmt: skip
+
+
+class BusyError(UserError):
+    """A sync or a push is under way: it might write a person that is being erased."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of the rows of one person. client_hash: hexadecimal; at: ISO 8601, UTC.
+
+    signature: HMAC-SHA-256, hexadecimal, of the JSON of all the others with sorted keys.
+    """
+
+    client_hash: str
+    at: str
+    kept_without_person: dict[str, int]
+    deleted: dict[str, int]
+    signature: str = ""
+
+    def signed(self, key: bytes) -> "Receipt":
+        """The same with its signature."""
+        fields = {name: value for name, value in vars(self).items() if name != "signature"}
+        text = msgspec.json.encode(fields, order="sorted")
+        signature = hmac.digest(key, text, "sha256").hex()
+        return Receipt(**fields, signature=signature)
+
+
+def forget(warehouse: Warehouse, client_id: int, key: bytes | None) -> Receipt:
+    """Erase a person, in one transaction, and refresh the marts that list clients.
+
+    key: of the hash and of the receipt; None for the one that the warehouse keeps. Raises
+    UsageError where nobody is known by that number, BusyError, ForgottenKeyError.
+    """
+    with warehouse.connect(autocommit=True, application_name="lcm forget") as session:
+        load_forgotten(session, key)
+        with _alone(session), session.transaction():
+            row = session.execute(query("knows_client"), {"client_id": client_id}).fetchone()
+            if row is None or not row[0]:
+                raise UsageError(f"client {client_id}: nobody is known by that number")
+            if key is None:
+                made = session.execute(
+                    query("store_forget_key"), {"key": token_bytes(32)}
+                ).fetchone()
+                key = bytes(made[0]) if made else b""
+            receipt = _erase(session, client_id, key)
+        names = [row[0] for row in session.execute(query("marts_of_clients")).fetchall()]
+        forget_refreshes(session, names)
+    refresh_marts(warehouse, names)
+    return receipt
+
+
+@contextmanager
+def _alone(session: Session) -> Iterator[None]:
+    """Hold off publishes and refreshes; a sync that reads would bring back what it has read."""
+    session.execute("select pg_advisory_lock(%s)", (locks.PUBLISH,))
+    session.execute("select pg_advisory_lock(%s)", (locks.REFRESH,))
+    values = {"lock_class": locks.RUN_CLASS, "quiet": 0}
+    syncing = session.execute(query("is_syncing"), values).fetchone()
+    push_free = session.execute("select pg_try_advisory_lock(%s, %s)", locks.PUSH).fetchone()
+    if (syncing and syncing[0]) or not (push_free and push_free[0]):
+        raise BusyError(
+            "A sync or a push is under way, and might bring back who is erased. Nothing was"
+            " changed: run the command again once it has ended"
+        )
+    # The session ends after the erasure, and its locks with it.
+    yield
+
+
+def _erase(session: Session, client_id: int, key: bytes) -> Receipt:
+    hashed = client_hash(client_id, key)
+    values = {"client_id": client_id, "stand_in": -1 - randbelow(2**62)}
+    session.execute(
+        query("remember_forgotten"), {"client_hash": hashed, "key_digest": key_digest(key)}
+    )
+    for name in ("lower_totals_of_client", "reopen_days_of_client", "delete_attempts_of_client"):
+        session.execute(query(name), values)
+    session.execute(query("number_cards"), values)
+    for name in (
+        "erase_registrations",
+        "erase_cards",
+        "erase_clients",
+        "erase_client_versions",
+        "erase_state",
+    ):
+        session.execute(query(name), values)
+    for name, tables in _ERASED.items():
+        for table in tables:
+            session.execute(composed(name, table=Identifier(*table)), values)
+    pattern = rf"\m{re.escape(str(client_id))}\M"
+    session.execute(query("erase_errors_of_runs"), {"name": pattern})
+    kept: dict[str, int] = {}
+    deleted: dict[str, int] = {}
+    for schema, table, column in session.execute(query("client_columns")).fetchall():
+        is_deleted = schema == "staging" or (schema, table) in _DELETED
+        statement = composed(
+            "delete_client" if is_deleted else "replace_client",
+            table=Identifier(schema, table),
+            client_column=Identifier(column),
+        )
+        count = session.execute(statement, values).rowcount
+        if count:
+            counts = deleted if is_deleted else kept
+            counts[f"{schema}.{table}"] = counts.get(f"{schema}.{table}", 0) + count
+    session.execute(query("retire_stand_in"), values)
+    return Receipt(hashed.hex(), datetime.now(UTC).isoformat("T", "seconds"), kept, deleted).signed(
+        key
+    )

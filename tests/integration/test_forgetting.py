@@ -1,0 +1,179 @@
+"""Erasing one person: nothing of it is left in a dump, sums stay, and no sync brings it back."""
+
+import hashlib
+import hmac
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lcm_pipeline.model.forgotten import ForgottenKeyError
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.verify.reconcile import totals_differing
+from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.forgetting import BusyError, forget
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from tests.conftest import MakeSettings, Programme
+from tests.integration.test_cli import MARCH, run
+from tests.marts.life import assert_as_if_computed_anew
+from tests.syncing import FEEDS, sync_everything
+
+KEY = b"a key of sixteen bytes or more"
+
+
+def dump(warehouse: Warehouse) -> str:
+    """Every row of every table, as text."""
+    with warehouse.connect() as session:
+        tables = session.execute(
+            "select oid::regclass::text from pg_class where relkind in ('r', 'm')"
+            " and relnamespace::regnamespace::text"
+            " in ('core', 'history', 'mart', 'refresh', 'sync', 'staging', 'outbox')"
+        ).fetchall()
+        return "\n".join(
+            str(session.execute(f"select t::text from {name} as t".encode()).fetchall())
+            for (name,) in tables
+        )
+
+
+def one(warehouse: Warehouse, statement: str) -> object:
+    with warehouse.connect() as session:
+        row = session.execute(statement.encode()).fetchone()
+    return row[0] if row else None
+
+
+SUMS = {
+    "sales": "select sum(net_sales) from mart.store_daily",
+    "members": "select count(*) from mart.members",
+    "owed": "select sum(outstanding_points) from mart.points_liability_daily",
+    "leads": "select sum(leads) from mart.leads_daily",
+}
+
+
+@pytest.fixture
+def person(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> tuple[RunningSimulator, int]:
+    """A programme that was synced, and a client with rows of all kinds and an update."""
+    source = programme(clients=12, habits=("bad_rows=0.05", "leads_daily=0.3", "merged_daily=0"))
+    settings = make_settings(source, warehouse, delete_fuse=1.0)
+    sync_everything(settings, warehouse)
+    with warehouse.connect() as session:
+        row = session.execute(
+            "select operations.client_id from core.operations"
+            " join core.leads using (client_id) join core.cards using (client_id)"
+            " group by 1 order by count(*) desc limit 1"
+        ).fetchone()
+        assert row is not None
+        session.execute(
+            "insert into outbox.profile_updates (client_id, name, email)"
+            " values (%s, 'Анна', 'anna@example.ru')",
+            row,
+        )
+        session.execute("update core.leads set subject = 'звоните анне' where client_id = %s", row)
+    source.world.mutate("insert_top", row[0])
+    sync_everything(settings, warehouse)
+    refresh_marts(warehouse)
+    return source, row[0]
+
+
+def test_nothing_personal_is_left_and_the_sums_stay(
+    person: tuple[RunningSimulator, int], warehouse: Warehouse
+) -> None:
+    _, client = person
+    with warehouse.connect() as session:
+        cards = [row[0] for row in session.execute(
+            "select card_number from core.cards where client_id = %s", (client,)
+        ).fetchall()]  # fmt: skip
+        phone = session.execute(
+            "select phone from core.clients where client_id = %s", (client,)
+        ).fetchone()
+    before = {name: one(warehouse, statement) for name, statement in SUMS.items()}
+    receipt = forget(warehouse, client, KEY)
+    assert {name: one(warehouse, statement) for name, statement in SUMS.items()} == before
+    left = dump(warehouse)
+    personal = [str(client), *map(str, cards), "Анна", "anna@", "звоните"]
+    personal += [str(phone[0])] if phone and phone[0] else []
+    assert [value for value in personal if value in left] == []
+    for feed in FEEDS:
+        assert totals_differing(warehouse, feed).listed == []
+    assert receipt.kept_without_person["core.operations"] > 0
+    assert receipt.deleted["outbox.profile_updates"] == 1
+    told = msgspec.json.encode(
+        {name: value for name, value in vars(receipt).items() if name != "signature"},
+        order="sorted",
+    )
+    assert receipt.signature == hmac.digest(KEY, told, hashlib.sha256).hex()
+
+
+def test_the_marts_are_what_computing_them_anew_makes(
+    person: tuple[RunningSimulator, int], warehouse: Warehouse
+) -> None:
+    forget(warehouse, person[1], KEY)
+    assert_as_if_computed_anew(warehouse, "after a person was erased")
+
+
+@pytest.mark.parametrize("key", [KEY, None], ids=["of the settings", "of the warehouse"])
+def test_no_sync_brings_the_person_back(
+    person: tuple[RunningSimulator, int],
+    warehouse: Warehouse,
+    make_settings: MakeSettings,
+    key: bytes | None,
+) -> None:
+    source, client = person
+    forget(warehouse, client, key)
+    fields = {"pseudonym_key": key.decode()} if key else {}
+    settings = make_settings(source, warehouse, audit_share=1.0, **fields)
+    members = one(warehouse, "select count(*) from core.clients")
+    reports = sync_everything(settings, warehouse)
+    assert all(report.pending == 0 for report in reports.values())
+    assert one(warehouse, "select count(*) from core.clients") == members
+    refresh_marts(warehouse)
+    assert str(client) not in dump(warehouse)
+    for feed in FEEDS:
+        assert totals_differing(warehouse, feed).listed == []
+
+
+def test_without_the_key_nothing_is_synced(
+    person: tuple[RunningSimulator, int], warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source, client = person
+    forget(warehouse, client, KEY)
+    for other in ({}, {"pseudonym_key": "another key of sixteen bytes"}):
+        with pytest.raises(ForgottenKeyError, match="LCM_PSEUDONYM_KEY"):
+            sync_everything(make_settings(source, warehouse, **other), warehouse)
+
+
+def test_a_sync_or_a_push_under_way_comes_first(
+    person: tuple[RunningSimulator, int], warehouse: Warehouse
+) -> None:
+    for held in ((locks.RUN_CLASS, 7), locks.PUSH):
+        with warehouse.connect(autocommit=True) as session:
+            session.execute("select pg_advisory_lock_shared(%s, %s)", held)
+            with pytest.raises(BusyError, match="under way"):
+                forget(warehouse, person[1], KEY)
+    assert forget(warehouse, person[1], KEY).deleted
+
+
+def test_the_command_asks_prints_a_signed_count_and_knows_who_is_gone(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(clients=5)
+    variables = {
+        "LCM_API_URL": source.url,
+        "LCM_DATABASE_URL": warehouse.url,
+        "LCM_PSEUDONYM_KEY": KEY.decode(),
+    }
+    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    client = str(min(source.world.programme.customers))
+    assert run(tmp_path, "forget", client, **variables).returncode == 1
+    done = run(tmp_path, "forget", "--yes", "--json", client, **variables)
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)) >= {"client_hash", "signature", "deleted"}
+    again = run(tmp_path, "forget", "--yes", client, **variables)
+    assert (again.returncode, "Traceback" in again.stderr) == (2, False)
+    assert "nobody is known" in again.stderr
+    short = run(tmp_path, "forget", "--yes", client, **variables | {"LCM_PSEUDONYM_KEY": "short"})
+    assert short.returncode == 2
+    assert "LCM_PSEUDONYM_KEY" in short.stderr
