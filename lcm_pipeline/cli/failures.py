@@ -25,6 +25,17 @@ def exit_code_of(error: BaseException) -> int | None:
     return FAILED if isinstance(error, OSError) else None
 
 
+def message_of(error: BaseException) -> str:
+    """What to print of an error; of the driver's without what may quote a value of a row."""
+    driver = sys.modules.get("psycopg")
+    if driver is None or not isinstance(error, driver.Error):
+        return str(error).strip()
+    if isinstance(error, driver.DataError | driver.IntegrityError):
+        rule = error.diag.constraint_name or error.diag.column_name or error.diag.table_name or ""
+        return f"the database refused a value (SQLSTATE {error.sqlstate} {rule}".rstrip() + ")"
+    return str(error).strip().partition("\nDETAIL:")[0]
+
+
 class IdentityRefusedError(UsageError):
     """The service does not know who we are; the message names the settings."""
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import INTERRUPTED, exit_code_of, explain
+from lcm_pipeline.cli.failures import INTERRUPTED, exit_code_of, explain, message_of
 from lcm_pipeline.cli.lazy_group import LazyGroup
 from lcm_pipeline.model.texts import tame
 
@@ -70,7 +70,7 @@ def main() -> None:
         code = exit_code_of(error)
         if code is None:
             raise
-        explain(str(error).strip())
+        explain(message_of(error))
         sys.exit(code)
 
 

@@ -93,16 +93,23 @@ def postgres_url(settings: Settings) -> str | None:
 @contextmanager
 def opening(settings: Settings) -> Iterator[Path]:
     """DAGSTER_HOME, made and locked: two processes at once cannot make SQLite's tables."""
-    instance_home(settings).mkdir(parents=True, exist_ok=True)
+    _make_private(instance_home(settings))
     with (instance_home(settings) / ".opening").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield prepare_home(settings)
 
 
+def _make_private(folder: Path) -> None:
+    """Make a folder that its owner alone may enter, as logs and dagster.yaml are nobody else's."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid == os.geteuid():
+        folder.chmod(0o700)
+
+
 def prepare_home(settings: Settings) -> Path:
     """Make DAGSTER_HOME and its dagster.yaml as the settings want them."""
     home = instance_home(settings)
-    home.mkdir(parents=True, exist_ok=True)
+    _make_private(home)
     shared, _, _ = _template().read_text(encoding="utf-8").partition(_STORAGE_MARK)
     text = shared + _storage(settings, home)
     path = home / "dagster.yaml"

@@ -43,9 +43,13 @@ def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str, group: st
             known = session.execute(query("role_exists"), {"name": name}).fetchone()
             if known == (False,):
                 session.execute(SQL("create role {}").format(role))
+            # A verifier: the password itself would lie in the log of a server that logs statements.
+            verifier = session.pgconn.encrypt_password(
+                password.encode(), name.encode(), b"scram-sha-256"
+            ).decode()
             session.execute(
                 SQL("alter role {} login password {} connection limit 30").format(
-                    role, Literal(password)
+                    role, Literal(verifier)
                 )
             )
             session.execute(SQL("grant {} to {}").format(Identifier(group), role))

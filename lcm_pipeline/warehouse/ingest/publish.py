@@ -29,6 +29,7 @@ from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.tasks import staging_of
 from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions, months_ahead
 from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.redaction import redact_rows
 from lcm_pipeline.warehouse.sessions import grant_memory
 
 # So many rows may vanish whatever their share, unless they are more than half: in a programme of
@@ -78,7 +79,7 @@ def publish(
         months = {table.name: _staged_months(session, run, table) for table in tables}
     for table in tables:
         _prepare_partitions(session, run, table, months[table.name])
-    with _alone(session), session.transaction():
+    with redact_rows(f"{run.feed}: the publish"), _alone(session), session.transaction():
         if _is_published(session, run):
             return Published(0, 0, 0)
         grant_memory(session)

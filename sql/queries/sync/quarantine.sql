@@ -35,8 +35,9 @@ where
 -- parameters: run_id, feed
 -- The place of a row is its registration day or its client's list; of a good, its offer, which is
 -- not read again while it looks unchanged; of a header, the header.
+-- What the row was is of no more use then, and may be personal.
 update sync.quarantine
-set resolved_at = now()
+set resolved_at = now(), raw = ''
 from publishing
 where
     quarantine.feed = %(feed)s

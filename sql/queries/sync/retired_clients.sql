@@ -214,7 +214,7 @@ where retired_at is not null;
 -- purpose: rows in quarantine of clients who are retired will never be read again
 with resolved as (
     update sync.quarantine
-    set resolved_at = now()
+    set resolved_at = now(), raw = ''
     from sync.retired_clients as retired
     where
         quarantine.client_id = retired.client_id

@@ -1,0 +1,108 @@
+"""Values of rows stay out of errors, resolved quarantine, logins and what others may read."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from lcm_pipeline.cli.failures import message_of
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.warehouse.bi_logins import ensure_bi_login
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.redaction import RowRefusedError
+from tests.conftest import MakeSettings, Programme
+from tests.integration.test_cli import MARCH, run
+from tests.syncing import sync_everything
+
+
+@pytest.fixture
+def source(programme: Programme) -> RunningSimulator:
+    return programme(clients=6, habits=("bad_rows=0.1",))
+
+
+def test_an_error_of_the_database_in_a_publish_quotes_no_row(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    with warehouse.connect() as session:
+        session.execute("alter table core.clients add constraint no_phones check (phone is null)")
+    with pytest.raises(RowRefusedError, match="no_phones") as refused:
+        sync_everything(make_settings(source, warehouse), warehouse)
+    customers = source.world.programme.customers.values()
+    phones = [str(one.profile.Phone) for one in customers if one.profile.Phone]
+    assert phones
+    assert not [phone for phone in phones if phone in str(refused.value)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into core.clients (client_id, phone) values (9031234567, 'x9031234567')",
+        "insert into core.clients (client_id, phone) values (9031234567, 1), (9031234567, 1)",
+        "insert into core.clients (client_id, phone) values (null, 9031234567)",
+    ],
+)
+def test_the_line_that_a_command_ends_with_quotes_no_value(
+    warehouse: Warehouse, statement: str
+) -> None:
+    with warehouse.connect() as session, pytest.raises(Exception, match="9031234567") as refused:
+        session.execute(statement.encode())
+    assert "9031234567" not in message_of(refused.value)
+    assert "SQLSTATE 2" in message_of(refused.value)
+
+
+def test_a_row_of_the_quarantine_that_is_resolved_loses_its_text(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(source, warehouse, audit_share=1.0)
+    sync_everything(settings, warehouse)
+    with warehouse.connect() as session:
+        held = session.execute(
+            "select client_id from sync.quarantine where feed = 'operations' limit 1"
+        ).fetchone()
+    assert held is not None
+    source.world.mutate("delete_all", held[0])
+    sync_everything(make_settings(source, warehouse, audit_share=1.0, delete_fuse=1.0), warehouse)
+    with warehouse.connect() as session:
+        rows = session.execute(
+            "select resolved_at is null, raw = '' from sync.quarantine"
+            " where feed = 'operations' and client_id = %s",
+            held,
+        ).fetchall()
+    assert rows
+    assert set(rows) == {(False, True)}
+
+
+def test_the_log_of_the_server_never_sees_the_password_of_a_login(warehouse: Warehouse) -> None:
+    ensure_bi_login(warehouse, name="private_bi", password="p4ssw0rd-of-bi")
+    with warehouse.connect(autocommit=True) as session:
+        try:
+            row = session.execute(
+                "select rolpassword from pg_authid where rolname = 'private_bi'"
+            ).fetchone()
+            assert row is not None
+            assert row[0].startswith("SCRAM-SHA-256$")
+        finally:
+            session.execute("drop role private_bi")
+
+
+def test_a_client_whose_rows_were_deleted_by_hand_does_not_break_the_next_sync(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(source, warehouse, audit_share=1.0)
+    sync_everything(settings, warehouse)
+    with warehouse.connect() as session:
+        row = session.execute("select min(client_id) from core.clients").fetchone()
+        assert row is not None
+        for table in ("operations", "leads", "cards", "registrations", "clients"):
+            session.execute(f"delete from core.{table} where client_id = %s".encode(), row)
+    reports = sync_everything(settings, warehouse)
+    assert all(report.pending == 0 for report in reports.values())
+
+
+def test_dagsters_folder_is_its_owners_alone(tmp_path: Path, source: RunningSimulator) -> None:
+    home = tmp_path / "home"
+    variables = {"LCM_API_URL": source.url, "LCM_HOME": str(home)}
+    assert run(tmp_path, "sync", *MARCH, **variables).returncode in (0, 3)
+    folders = [path for path in home.iterdir() if path.is_dir()]
+    assert folders
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in folders} == {0}
