@@ -78,6 +78,18 @@ def _postgres_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _broker_url(value: SecretStr) -> SecretStr:
+    expected = "expected redis://host:port/number or amqp://user:password@host:port/vhost"
+    try:
+        parts = urlsplit(value.get_secret_value().strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(expected) from None
+    if parts.scheme not in ("redis", "rediss", "amqp", "amqps") or not host:
+        raise ValueError(expected)
+    return SecretStr(value.get_secret_value().strip())
+
+
 def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -113,6 +125,7 @@ PseudonymKey = Annotated[SecretStr, AfterValidator(_long_key)]
 Share = Annotated[float, NoDecode, BeforeValidator(_share)]
 ServiceUrl = Annotated[str, AfterValidator(_url_with_host)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 CertificateFile = Annotated[Path, AfterValidator(_certificate_file)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
 
@@ -143,8 +156,11 @@ class Settings(BaseSettings):
         16, ge=1, le=512, description="Readings in flight at once, of each reader"
     )
     readers: int = Field(1, ge=1, le=64, description="Reading steps of a run")
-    executor: Literal["in_process", "multiprocess"] = Field(
+    executor: Literal["in_process", "multiprocess", "celery"] = Field(
         "in_process", description="What runs the steps of a sync"
+    )
+    celery_broker: BrokerUrl | None = Field(
+        None, description="Broker of Celery, redis:// or amqp://; for LCM_EXECUTOR=celery"
     )
     max_rps: float | None = Field(None, gt=0, description="Requests per second at most; none")
     timeout: float = Field(90.0, gt=0, description="Seconds to wait for one whole response")

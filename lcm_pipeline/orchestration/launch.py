@@ -1,5 +1,6 @@
 """How the command line runs Dagster: a range of days, in this process."""
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,7 +12,7 @@ from lcm_pipeline.feeds import FEEDS, feed_named
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.code_location import build_definitions, sync_days_job
-from lcm_pipeline.orchestration.executors import IN_PROCESS
+from lcm_pipeline.orchestration.executors import CELERY, IN_PROCESS, celery_app, require_executor
 from lcm_pipeline.orchestration.following import following
 from lcm_pipeline.orchestration.instance import (
     DagsterStorageError,
@@ -36,6 +37,8 @@ __all__ = [
     "dagster_instance",
     "materialize_window",
 ]
+
+logger = logging.getLogger(__name__)
 
 # The terminal belongs to the command; everything is in the event log.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -67,6 +70,7 @@ def materialize_window(
     """
     tags = tags_for(window)
     home = instance_home(settings)
+    require_executor(settings)
     engine = SyncEngine(settings, warehouse, progress)
     with dagster_instance(settings) as instance:
         fail_dead_runs(instance, home)
@@ -117,6 +121,8 @@ def run_with_executor(
     process: names the process of this command on the run, see `local_runs`. What the run did is
     taken from the warehouse.
     """
+    if engine.settings.executor == CELERY and not celery_app().count_workers(engine.settings):
+        logger.warning("no worker answers: the steps wait until one is started with lcm worker")
     began = datetime.now(UTC)
     synced = [feed for feed in FEEDS if feeds is None or feed.name in feeds]
     command_id = engine.begin_command(synced, window)
@@ -148,6 +154,8 @@ def _expected_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         # Dagster's, when it notes the result of a check on Python 3.12 and newer.
         warnings.filterwarnings("ignore", message=r"datetime\.datetime\.utcfromtimestamp")
+        # Its Celery executor defines the task of a step anew for each step.
+        warnings.filterwarnings("ignore", message=r"Task name 'execute_plan' is already registered")
         yield
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.orchestration.executors import require_executor
 from lcm_pipeline.orchestration.instance import (
     dagster_instance,
     instance_home,
@@ -47,12 +48,13 @@ def serve_ui(
 ) -> Generator[str, None, None]:
     """Serve until the process is interrupted; yields the link to open once both have started.
 
-    Raises UsageError for a port that is taken or a home that is served, UiEndedError when one of
-    the two processes ends by itself.
+    Raises UsageError for a port that is taken, a home that is served or an executor that lacks
+    something, UiEndedError when one of the two processes ends by itself.
     """
     # A SIGTERM ends the two processes too; and a job in the background has its SIGINT ignored.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
+    require_executor(settings)
     with _only_one(settings, f"http://{host}:{port}"):
         require_free_port(host, port)
         token = None if is_read_only else _token(settings)

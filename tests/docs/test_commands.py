@@ -219,6 +219,8 @@ _RULES = [
     Rule(r"lcm retire .*", _parse, "see tests/integration/test_retired_clients.py"),
     Rule(r"lcm --help", _run),
     Rule(r"lcm ui", _serve_ui),
+    Rule(r"lcm worker( --.*)?", _parse, "serves; see tests/pipeline/test_celery.py"),
+    Rule(r"pip install .*", lambda _checkout, _text: None, "installs"),
     Rule(r"lcm ui --.*", _parse, "serves; see tests/pipeline/test_ui.py"),
     Rule(r"lcm simulate", _serve_simulator),
     Rule(r"lcm dashboards", _parse, "needs Superset, see tests/browser"),

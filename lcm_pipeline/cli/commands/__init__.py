@@ -37,6 +37,7 @@ HELP_LINES = {
         "Write the data dictionary: every table, view and column, from the database's own comments."
     ),
     "ui": "Open Dagster's web page: assets, runs, schedules, backfills.",
+    "worker": "Run steps of syncs with LCM_EXECUTOR=celery, until it is stopped.",
     "dashboards": "Open the dashboards in Superset, over the warehouse, on this machine alone.",
     "bundle": "Write the dashboards as a bundle for any Superset, from dashboards/definition.",
     "dbt": (

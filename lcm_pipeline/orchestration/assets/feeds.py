@@ -48,7 +48,10 @@ def _specs(feed: Feed) -> list[dg.AssetSpec]:
 def _op_tags(feed: Feed) -> dict[str, str]:
     # Dagster starts the step with the higher priority first.
     position = CLIENT_FEEDS.index(feed) if feed in CLIENT_FEEDS else -len(CLIENT_FEEDS)
-    return {"dagster/priority": str(-position)}
+    # Celery's queue too, on RabbitMQ; on Redis 3 to 5 are one queue, in the order of submission.
+    # All other steps have 5.
+    in_queue = min(5, max(3, 5 - position))
+    return {"dagster/priority": str(-position), "dagster-celery/priority": str(in_queue)}
 
 
 def _build_step(feed: Feed, _readers: int) -> dg.AssetsDefinition:

@@ -1,0 +1,45 @@
+"""`lcm worker`: runs steps of syncs that other processes start, through Celery."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from lcm_pipeline.orchestration.worker import serve_steps
+from lcm_pipeline.settings import load_settings
+
+
+def worker(
+    slots: Annotated[
+        int | None,
+        typer.Option(
+            "--slots",
+            "-c",
+            min=1,
+            max=64,
+            help="Steps at once, each in a process of its own.",
+            show_default="number of cores",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Name in Dagster and the log.", show_default="lcm and the process"
+        ),
+    ] = None,
+) -> None:
+    """Run steps of syncs with LCM_EXECUTOR=celery, until it is stopped.
+
+    Needs lcm_pipeline[celery] and LCM_CELERY_BROKER, and the settings of the command whose steps it
+    runs: LCM_READERS, LCM_API_URL and its identity, LCM_DATABASE_URL, LCM_DAGSTER_DATABASE_URL.
+    Start any number, on any machine that reaches the broker, the API and both databases.
+
+    Ctrl-C or SIGTERM once: it takes no more steps, and ends when those it has are done. Twice: it
+    breaks them off. What a lost worker had goes to the others: the clients that it was reading at
+    once, its steps within a minute.
+
+    Examples: [bold]lcm worker[/bold], [bold]lcm worker --slots 4 --name reader-1[/bold]
+    """
+    code = serve_steps(load_settings(), name or f"lcm-{os.getpid()}", slots or os.cpu_count() or 1)
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,198 @@
+"""Dagster's Celery executor, and the worker that runs its steps.
+
+A step goes to the broker as one message, and its worker acknowledges it when the step has ended.
+So the step of a lost worker goes to another one: RabbitMQ sees the connection end, and Redis gives
+the message out again once its worker has not renewed it for half a minute. Steps may run twice at
+once: what they do is claimed in the warehouse, task by task, and published once.
+"""
+
+import logging
+import socket
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import dagster as dg
+from celery import bootsteps
+from celery.worker import state as worker_state
+from dagster_celery import celery_executor
+from dagster_celery.defaults import broker_transport_options
+from dagster_celery.executor import CeleryExecutor
+from dagster_celery.make_app import make_app
+from dagster_celery.tasks import create_task
+from kombu.exceptions import OperationalError
+
+from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.settings import Settings
+
+CODE_LOCATION = "lcm_pipeline.definitions"
+# The shortest that does not take a machine under load for a dead one.
+_LOST_AFTER_SECONDS = 30
+_CONNECT_SECONDS = 5.0
+_PING_SECONDS = 2.0
+_LOOPBACK = ("localhost", "::1")
+
+
+class CeleryUsageError(UsageError):
+    """A setting that Celery needs is missing or cannot be used; the message says which."""
+
+
+def executor_of_celery(settings: Settings) -> dg.ExecutorDefinition:
+    """The executor that hands steps to the workers. Raises CeleryUsageError."""
+    return celery_executor.configured(_executor_config(settings), name="celery")
+
+
+def require_broker(settings: Settings) -> None:
+    """Raise CeleryUsageError unless the settings suffice and the broker can be reached."""
+    require_settings(settings)
+    broker = _broker_of(settings)
+    connection = _build_app(settings).connection_for_write(connect_timeout=_CONNECT_SECONDS)
+    try:
+        with connection:
+            connection.ensure_connection(max_retries=1, timeout=_CONNECT_SECONDS)
+            if broker.startswith("redis"):
+                # Redis is connected to by the first command.
+                connection.default_channel.client.ping()
+    except (OperationalError, OSError, *connection.connection_errors) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CeleryUsageError(
+            f"the broker {_shown(broker)} cannot be reached ({reason}): start it, or correct"
+            " LCM_CELERY_BROKER"
+        ) from None
+
+
+def require_settings(settings: Settings) -> None:
+    """Raise CeleryUsageError where workers on other machines could not reach what they share."""
+    host = urlsplit(_broker_of(settings)).hostname or ""
+    if host in _LOOPBACK or host.startswith("127."):
+        return
+    for name, value, kept in (
+        ("LCM_DATABASE_URL", settings.database_url, "the embedded warehouse"),
+        ("LCM_DAGSTER_DATABASE_URL", settings.dagster_database_url, "Dagster's own storage"),
+    ):
+        if value is None:
+            raise CeleryUsageError(
+                f"{name} is not set: {kept} would be in LCM_HOME, which workers on other machines"
+                f" cannot reach, and the broker is on {host}. Set it to the same Postgres for the"
+                " command and all workers (a broker on localhost needs none)"
+            )
+
+
+def count_workers(settings: Settings) -> int:
+    """The workers that answer now."""
+    return len(_build_app(settings).control.ping(timeout=_PING_SECONDS))
+
+
+def run_worker(settings: Settings, name: str, slots: int) -> int:
+    """Run steps until the process is told to stop; returns the exit code."""
+    app = _build_app(settings)
+    # Its result is the events of the step, which are in Dagster's storage: none into the log.
+    create_task(app, resultrepr_maxsize=0)
+    # It says at each opening of Dagster's storage which database that is.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    app.steps["consumer"].add(RenewDeliveries)
+    words = [
+        "worker",
+        f"--hostname={name}@{socket.gethostname()}",
+        f"--concurrency={slots}",
+        "--queues=dagster",
+        "--loglevel=INFO",
+        # Workers need not know each other.
+        "--without-gossip",
+        "--without-mingle",
+    ]
+    try:
+        app.worker_main(words)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0
+
+
+class RenewDeliveries(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+    """Tells Redis again and again which messages this worker still has.
+
+    Kombu gives a message out again after its visibility time-out, however alive its worker is. A
+    step of hours would need a time-out of hours, and that of a dead worker would wait as long.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        """Begin to renew, in the event loop of the worker."""
+        channel = consumer.task_consumer.channel
+        if hasattr(channel, "unacked_index_key"):
+            self._timer = consumer.timer.call_repeatedly(
+                _LOST_AFTER_SECONDS / 4, _renew, args=(channel,)
+            )
+
+    def stop(self, consumer: Any) -> None:
+        """Stop with the connection; the next one starts anew."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    shutdown = stop
+
+
+def _renew(channel: Any) -> None:
+    tags = [request.message.delivery_tag for request in tuple(worker_state.reserved_requests)]
+    if tags:
+        with channel.conn_or_acquire() as client:
+            # Only those that are there still: another step may have ended meanwhile.
+            client.zadd(channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True)
+
+
+def _build_app(settings: Settings) -> Any:
+    config = _executor_config(settings)
+    return make_app(CeleryExecutor.for_cli(**config).app_args())
+
+
+def _executor_config(settings: Settings) -> dict[str, Any]:
+    broker = _broker_of(settings)
+    return {
+        "broker": broker,
+        # RabbitMQ sends results back to who waits for them; Redis keeps them.
+        "backend": broker if broker.startswith("redis") else "rpc://",
+        # A worker imports it before it forks: each process of its pool has it then.
+        "include": [CODE_LOCATION],
+        "config_source": _app_config(broker),
+    }
+
+
+def _app_config(broker: str) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "broker_connection_retry_on_startup": True,
+        # One message for each slot: what waits is free for the other workers.
+        "worker_prefetch_multiplier": 1,
+        "worker_redirect_stdouts": False,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+    }
+    if broker.startswith("redis"):
+        config["broker_transport_options"] = {
+            **broker_transport_options,
+            "visibility_timeout": _LOST_AFTER_SECONDS,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            # A worker that dies while it looks for lost messages keeps the others from it so long.
+            "unacked_mutex_expire": 10,
+        }
+    return config
+
+
+def _broker_of(settings: Settings) -> str:
+    if settings.celery_broker is None:
+        raise CeleryUsageError(
+            "LCM_CELERY_BROKER is not set: LCM_EXECUTOR=celery and lcm worker need the address of a"
+            " broker, such as LCM_CELERY_BROKER=redis://localhost:6379/0"
+        )
+    return settings.celery_broker.get_secret_value()
+
+
+def _shown(broker: str) -> str:
+    parts = urlsplit(broker)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")

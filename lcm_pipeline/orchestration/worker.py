@@ -1,0 +1,30 @@
+"""A worker: a process of Celery that has all that a step of Dagster needs."""
+
+import os
+import warnings
+
+from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.orchestration.executors import CELERY, celery_app
+from lcm_pipeline.orchestration.instance import dagster_instance, instance_variables
+from lcm_pipeline.settings import Settings
+
+
+def serve_steps(settings: Settings, name: str, slots: int) -> int:
+    """Run steps for LCM_EXECUTOR=celery until the process is stopped; returns the exit code.
+
+    Raises a UsageError where the extra or a setting is missing, or the broker cannot be reached.
+    """
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise UsageError(f"--name {name[:40]!r}: expected letters, digits, - and _")
+    celery = celery_app()
+    celery.require_broker(settings)
+    settings.required_api_url()
+    # Steps load the code location, whose assets depend on it.
+    os.environ["LCM_EXECUTOR"] = CELERY
+    # Dagster's home is made, or its database tried, before a step needs it.
+    with dagster_instance(settings):
+        pass
+    os.environ.update(instance_variables(settings))
+    # Dagster's words about classes that it calls preview, once for each process of the worker.
+    warnings.simplefilter("ignore")
+    return int(celery.run_worker(settings, name, slots))

@@ -1,0 +1,37 @@
+"""A real Redis on a free port of loopback, for as long as a test needs it."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+
+_PROGRAM = shutil.which("redis-server")
+MISSING = _PROGRAM is None
+WHY_MISSING = "no redis-server on this machine: apt-get install redis-server"
+
+
+@contextmanager
+def redis_broker() -> Iterator[str]:
+    """The address of a Redis that keeps nothing."""
+    assert _PROGRAM is not None
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = int(listener.getsockname()[1])
+    with TemporaryDirectory(prefix="lcm-redis-") as folder:
+        words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+        process = subprocess.Popen([_PROGRAM, *words], stdout=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                with socket.socket() as client:
+                    if client.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                assert process.poll() is None, "redis-server ended"
+                assert time.monotonic() < deadline, "redis-server does not listen"
+                time.sleep(0.05)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.kill()
+            process.wait()

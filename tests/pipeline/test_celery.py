@@ -1,0 +1,262 @@
+"""A sync whose steps Celery's workers run: real workers, a real broker, and what is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dagster as dg
+import psycopg
+import pytest
+
+from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
+from lcm_pipeline.orchestration.instance import dagster_instance
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.conftest import MakeSettings, Programme
+from tests.crash.asking import Asked, asked_since
+from tests.integration.test_cli import LCM, environment, run
+from tests.oracle import assert_exact
+from tests.pipeline import redis_broker
+from tests.syncing import MARCH
+
+_READERS, _SLOTS, _CONCURRENCY = 4, 2, 4
+_SYNC = ("sync", "--from", str(MARCH.first), "--to", str(MARCH.last))
+_PATIENCE = 240.0
+
+needs_redis = pytest.mark.skipif(redis_broker.MISSING, reason=redis_broker.WHY_MISSING)
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[str]:
+    with redis_broker.redis_broker() as url:
+        yield url
+
+
+@pytest.fixture
+def source(programme: Programme) -> RunningSimulator:
+    return programme(clients=60, quirks=["latency_ms=40"])
+
+
+@pytest.fixture
+def clean(
+    source: RunningSimulator, postgres: str, template: str, make_settings: MakeSettings
+) -> Iterator[Asked]:
+    """What a sync asks that nothing disturbs, into a warehouse of its own."""
+    name = f"clean_{os.getpid()}"
+    with psycopg.connect(postgres, autocommit=True) as session:
+        session.execute(f"create database {name} template {template}".encode())
+        warehouse = Warehouse(urlsplit(postgres)._replace(path=f"/{name}").geturl())
+        engine = SyncEngine(make_settings(source, warehouse), warehouse)
+        command = engine.begin_command(FEEDS, MARCH)
+        for feed in FEEDS:
+            engine.sync(feed, MARCH, command_id=command)
+        warehouse.close()
+        session.execute(f"drop database {name} with (force)".encode())
+    yield asked_since(source)
+
+
+@pytest.fixture
+def settings_of_all(source: RunningSimulator, warehouse: Warehouse, broker: str) -> dict[str, str]:
+    """What the command and the workers are given alike."""
+    return {
+        "LCM_API_URL": source.url,
+        "LCM_DATABASE_URL": warehouse.url,
+        "LCM_DAGSTER_DATABASE_URL": warehouse.url,
+        "LCM_EXECUTOR": "celery",
+        "LCM_CELERY_BROKER": broker,
+        "LCM_READERS": str(_READERS),
+        "LCM_CONCURRENCY": str(_CONCURRENCY),
+    }
+
+
+@contextmanager
+def started(tmp_path: Path, log: str, *words: str, **variables: str) -> Iterator[int]:
+    """An `lcm` command with processes of its own, by the id of their group."""
+    with (tmp_path / log).open("wb") as output:
+        process = subprocess.Popen(
+            [LCM, *words],
+            env=environment(tmp_path, **variables),
+            cwd=tmp_path,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process.pid
+    finally:
+        _kill(process.pid)
+        process.wait()
+
+
+@contextmanager
+def two_workers(tmp_path: Path, variables: dict[str, str]) -> Iterator[list[int]]:
+    """Two workers, as if on two machines: each has a home of its own."""
+    words = ("worker", "--slots", str(_SLOTS), "--name")
+    homes = [{**variables, "LCM_HOME": str(tmp_path / name)} for name in ("one", "two")]
+    with (
+        started(tmp_path, "one.log", *words, "one", **homes[0]) as one,
+        started(tmp_path, "two.log", *words, "two", **homes[1]) as two,
+    ):
+        for name in ("one", "two"):
+            _wait_for(lambda name=name: " ready" in _text(tmp_path / f"{name}.log"))  # type: ignore[misc]
+        yield [one, two]
+
+
+def _kill(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def _wait_for(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
+def _is_in_the_middle(source: RunningSimulator) -> bool:
+    by_endpoint = source.service.traffic.counts()["by_endpoint"]
+    return bool(by_endpoint.get("OperationHistory", 0) >= 20)
+
+
+def _asked_again(clean: Asked, asked: Asked) -> list[tuple[str, str]]:
+    return [reading for reading, times in asked.items() if times > clean[reading]]
+
+
+def _workers_by_step(instance: dg.DagsterInstance, run_id: str) -> dict[str, list[str]]:
+    """The names of the workers that began each step, in their order."""
+    begun: dict[str, list[str]] = {}
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        event = entry.get_dagster_event()
+        worker = event.engine_event_data.metadata.get("Celery worker")
+        if worker is not None and event.step_key is not None:
+            begun.setdefault(event.step_key, []).append(str(worker.value).partition("@")[0])
+    return begun
+
+
+@needs_redis
+def test_a_worker_that_is_killed_leaves_its_steps_and_its_clients_to_the_other(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    clean: Asked,
+    settings_of_all: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    with (
+        two_workers(tmp_path, settings_of_all) as workers,
+        started(tmp_path, "sync.log", *_SYNC, **settings_of_all) as command,
+    ):
+        _wait_for(lambda: _is_in_the_middle(source))
+        _kill(workers[0])
+        assert os.waitstatus_to_exitcode(_end_of(command)) == 0, _text(tmp_path / "sync.log")
+    assert_exact(source, warehouse, last=MARCH.last)
+    # Each slot of the lost worker had so many readings in flight.
+    assert len(_asked_again(clean, asked_since(source))) <= _SLOTS * _CONCURRENCY
+    settings = load_settings(home=tmp_path / "home", dagster_database_url=warehouse.url)
+    with dagster_instance(settings) as instance:
+        [sync] = instance.get_runs()
+        assert sync.status == dg.DagsterRunStatus.SUCCESS
+        workers_of = _workers_by_step(instance, sync.run_id)
+    assert len([step for step in workers_of if "_read_" in step]) == _READERS * len(CLIENT_FEEDS)
+    # What the lost worker had begun was begun again by the other.
+    assert ["one", "two"] in workers_of.values()
+
+
+@needs_redis
+def test_a_command_that_is_killed_goes_on_when_it_is_called_again(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    clean: Asked,
+    settings_of_all: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    with two_workers(tmp_path, settings_of_all):
+        with started(tmp_path, "killed.log", *_SYNC, **settings_of_all) as command:
+            _wait_for(lambda: _is_in_the_middle(source))
+            _kill(command)
+        again = run(tmp_path, *_SYNC, timeout=_PATIENCE, **settings_of_all)
+        assert again.returncode == 0, again.stderr
+    assert_exact(source, warehouse, last=MARCH.last)
+    assert len(_asked_again(clean, asked_since(source))) <= 2 * _SLOTS * _CONCURRENCY
+    settings = load_settings(home=tmp_path / "home", dagster_database_url=warehouse.url)
+    with dagster_instance(settings) as instance:
+        statuses = [one.status for one in instance.get_runs()]
+    assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+
+
+def _end_of(process: int) -> int:
+    """Wait for a process that this one started; returns its wait status."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.2)
+    raise AssertionError("the command did not end")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "LCM_CELERY_BROKER is not set"),
+        ({"LCM_CELERY_BROKER": "http://127.0.0.1/"}, "expected redis://"),
+        ({"LCM_CELERY_BROKER": "redis://127.0.0.1:1/0"}, "redis://127.0.0.1:1 cannot be reached"),
+        ({"LCM_CELERY_BROKER": "amqp://u:hush@127.0.0.1:1//"}, "amqp://127.0.0.1:1 cannot be"),
+        ({"LCM_CELERY_BROKER": "redis://10.1.2.3/0"}, "LCM_DATABASE_URL is not set"),
+        (
+            {
+                "LCM_CELERY_BROKER": "redis://10.1.2.3/0",
+                "LCM_DATABASE_URL": "postgresql://10.1.2.3/loyalty",
+            },
+            "LCM_DAGSTER_DATABASE_URL is not set",
+        ),
+    ],
+)
+def test_a_worker_says_what_it_lacks(variables: dict[str, str], said: str, tmp_path: Path) -> None:
+    ended = run(tmp_path, "worker", **variables)
+    assert ended.returncode == 2, ended.stderr
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "hush" not in ended.stderr
+
+
+@pytest.mark.parametrize("words", [("worker",), (*_SYNC,)])
+def test_without_the_extra_its_name_is_said(
+    words: tuple[str, ...], warehouse: Warehouse, tmp_path: Path
+) -> None:
+    program = (
+        "import sys; sys.modules['dagster_celery'] = None;"
+        f"sys.argv = ['lcm', *{list(words)!r}]; from lcm_pipeline.cli import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(
+            tmp_path,
+            LCM_EXECUTOR="celery",
+            LCM_CELERY_BROKER="redis://127.0.0.1:1/0",
+            LCM_API_URL="http://127.0.0.1:1/",
+            LCM_DATABASE_URL=warehouse.url,
+        ),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert "pip install 'lcm_pipeline[celery]'" in ended.stderr
+    assert "Traceback" not in ended.stderr
