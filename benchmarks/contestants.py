@@ -62,6 +62,8 @@ def _lcm_command(job: Job) -> list[str]:
 def lcm_variables(job: Job) -> dict[str, str]:
     """The settings of ours: 64 in flight like the floor, all else as it comes."""
     return {
+        # This checkout's code, whichever the environment was installed from.
+        "PYTHONPATH": str(ROOT),
         "LCM_API_URL": job.server.url,
         "LCM_DATABASE_URL": job.database,
         "LCM_HOME": str(job.home / "lcm"),

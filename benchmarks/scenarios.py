@@ -15,6 +15,7 @@ from benchmarks.measuring import Measurement, measure
 from benchmarks.profiling import profiled, shares
 from benchmarks.report import Table
 from benchmarks.serving import api_server
+from benchmarks.workers import readers
 from benchmarks.world import World
 
 _LATENCY = 0.02
@@ -210,4 +211,5 @@ SCENARIOS: dict[str, Callable[[Arena], Table]] = {
     "rate": rate,
     "start-up": startup,
     "profile": profile,
+    "readers": readers,
 }

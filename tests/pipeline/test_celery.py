@@ -14,6 +14,7 @@ import dagster as dg
 import psycopg
 import pytest
 
+from benchmarks import redis_broker
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
 from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
@@ -24,7 +25,6 @@ from tests.conftest import MakeSettings, Programme
 from tests.crash.asking import Asked, asked_since
 from tests.integration.test_cli import LCM, environment, run
 from tests.oracle import assert_exact
-from tests.pipeline import redis_broker
 from tests.syncing import MARCH
 
 _READERS, _SLOTS, _CONCURRENCY = 4, 2, 4

@@ -1,4 +1,4 @@
-"""A real Redis on a free port of loopback, for as long as a test needs it."""
+"""A real Redis on a free port of loopback, for a benchmark or a test."""
 
 import shutil
 import socket
