@@ -163,6 +163,9 @@ class Settings(BaseSettings):
         None, description="Broker of Celery, redis:// or amqp://; for LCM_EXECUTOR=celery"
     )
     max_rps: float | None = Field(None, gt=0, description="Requests per second at most; none")
+    max_in_flight: int | None = Field(
+        None, ge=1, le=10_000, description="Requests in flight at most, of all processes; none"
+    )
     timeout: float = Field(90.0, gt=0, description="Seconds to wait for one whole response")
     max_answer_mb: int = Field(
         64, ge=1, le=4096, description="Megabytes that one response may have, decompressed"

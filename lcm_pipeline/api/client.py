@@ -30,7 +30,7 @@ from lcm_pipeline.api.errors import (
 )
 from lcm_pipeline.api.formats import FORMATS, WireFormat
 from lcm_pipeline.api.identity import LOGIN_PATH, Identity, SendLogin
-from lcm_pipeline.api.rate_limit import RequestGate
+from lcm_pipeline.api.rate_limit import RequestGate, SlotsOfAll
 from lcm_pipeline.api.requests import check_request, describe
 from lcm_pipeline.api.responses import open_response
 from lcm_pipeline.api.retries import Clock, RequestCounts, Retrier, RetryPolicy
@@ -146,6 +146,14 @@ class LoyaltyApi:
     def before_each(self, before_request: Callable[[], Awaitable[None]]) -> None:
         """Await this before each request leaves, logins and retries too; it may wait, or raise."""
         self._gate.before_each(before_request)
+
+    def share_pace(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Await this before each request leaves: the pace of all processes."""
+        self._gate.share_pace(wait)
+
+    def share_slots(self, slots: SlotsOfAll) -> None:
+        """Take one of these slots for each request: those of all processes."""
+        self._gate.share_slots(slots)
 
     async def call(self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT) -> ResponseT:
         """Retry until a response has ErrorCode 0; raises the last error otherwise."""

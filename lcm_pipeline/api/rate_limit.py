@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from math import ceil
 from types import TracebackType
+from typing import Protocol
 
 from lcm_pipeline.api.retries import Clock
 
@@ -67,6 +68,16 @@ class Pacer:
         return max(self._next, self._departures[-self._most] + self._window)
 
 
+class SlotsOfAll(Protocol):
+    """Slots that requests of several processes take, see `sync.shared_slots`."""
+
+    async def acquire(self) -> None:
+        """Return when a request may be sent."""
+
+    def release(self) -> None:
+        """The request has ended."""
+
+
 class RequestGate:
     """Lets a request through when a place in flight, the pace and the server's wishes allow it."""
 
@@ -76,10 +87,20 @@ class RequestGate:
         self._pacer = Pacer(per_second, clock) if per_second is not None else None
         self._closed_until = float("-inf")
         self._before_request: Callable[[], Awaitable[None]] | None = None
+        self._wait_for_all: Callable[[], Awaitable[None]] | None = None
+        self._slots_of_all: SlotsOfAll | None = None
 
     def before_each(self, before_request: Callable[[], Awaitable[None]]) -> None:
         """Await this before each request, right before its pacing; it may wait, or raise."""
         self._before_request = before_request
+
+    def share_pace(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Await this before each request: it waits for a moment that no other process has."""
+        self._wait_for_all = wait
+
+    def share_slots(self, slots: SlotsOfAll) -> None:
+        """Take one of these for each request, besides the own ones."""
+        self._slots_of_all = slots
 
     def cool_down(self, seconds: float) -> None:
         """Let nothing through for so long: the server asked everyone to wait."""
@@ -102,10 +123,16 @@ class RequestGate:
 
     async def __aenter__(self) -> None:
         await self._slots.acquire()
+        has_slot_of_all = False
         try:
+            if self._slots_of_all is not None:
+                await self._slots_of_all.acquire()
+                has_slot_of_all = True
             await self._wait_for_turn()
         except BaseException:
             self._slots.release()
+            if has_slot_of_all and self._slots_of_all is not None:
+                self._slots_of_all.release()
             raise
 
     async def __aexit__(
@@ -115,6 +142,8 @@ class RequestGate:
         trace: TracebackType | None,
     ) -> None:
         self._slots.release()
+        if self._slots_of_all is not None:
+            self._slots_of_all.release()
 
     async def _wait_for_turn(self) -> None:
         while True:
@@ -122,10 +151,23 @@ class RequestGate:
             # Before the pacing, so that those who waited here together are spaced out.
             if self._before_request is not None:
                 await self._before_request()
+            if self._wait_for_all is not None and not await self._has_moment():
+                continue
             if self._pacer is not None:
                 await self._pacer.wait()
             if self._closed_until <= self._clock.monotonic():
                 return
+
+    async def _has_moment(self) -> bool:
+        """Wait for a moment that no other process has; False when it passed meanwhile."""
+        assert self._wait_for_all is not None  # noqa: S101 - the caller has looked
+        await self._wait_for_all()
+        if self._before_request is None:
+            return True
+        # What it allowed may have changed while the request waited for its moment.
+        reached = self._clock.monotonic()
+        await self._before_request()
+        return self._clock.monotonic() - reached <= Pacer.catch_up
 
     async def _wait_until_open(self) -> None:
         while (remaining := self._closed_until - self._clock.monotonic()) > 0:

@@ -17,6 +17,7 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.context import OpenApi
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
+from lcm_pipeline.sync.shared_limits import Priority, sharing_limits
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.outbox.load import load_file
 from lcm_pipeline.warehouse.outbox.push_lock import PushLostError, acquire_push_lock
@@ -112,7 +113,10 @@ class WriteBack:
         return report
 
     async def _run(self, sending: PushRun) -> None:
-        async with self.open_api(self.settings) as api:
+        async with (
+            self.open_api(self.settings) as api,
+            sharing_limits(self.settings, self.warehouse, api, Priority.PUSH),
+        ):
             try:
                 await sending.send_everything(api)
             finally:

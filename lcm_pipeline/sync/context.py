@@ -9,15 +9,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Self
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.settings import Settings
-from lcm_pipeline.sync.shared_pace import SharedPace
+from lcm_pipeline.sync.shared_limits import Priority, sharing_limits
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.request_pace import reserve_requests
-from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 OpenApi = Callable[[Settings], LoyaltyApi]
 
@@ -51,18 +48,14 @@ class RunContext:
 
 @asynccontextmanager
 async def open_run_context(
-    settings: Settings, open_api: OpenApi, warehouse: Warehouse
+    settings: Settings, open_api: OpenApi, warehouse: Warehouse, priority: Priority
 ) -> AsyncIterator[RunContext]:
     """The connections and slots of the settings, for the feed that is first.
 
-    Under a rate the requests of all processes of this warehouse share it.
+    Limits of all processes hold: see `sync.shared_limits`.
     """
-    with ReconnectingSession(warehouse, "lcm pace") as pacing:
-        async with open_api(settings) as api:
-            if settings.max_rps is not None:
-
-                def reserve(spacing: float, count: int) -> float:
-                    return pacing.run(partial(reserve_requests, spacing=spacing, count=count))
-
-                api.before_each(SharedPace(reserve, settings.max_rps).wait)
-            yield RunContext(api, asyncio.Semaphore(settings.concurrency))
+    async with (
+        open_api(settings) as api,
+        sharing_limits(settings, warehouse, api, priority),
+    ):
+        yield RunContext(api, asyncio.Semaphore(settings.concurrency))

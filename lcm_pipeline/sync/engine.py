@@ -6,7 +6,7 @@ A run can be synced in one go, or by its three verbs, each in a process of its o
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
@@ -23,6 +23,7 @@ from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
 from lcm_pipeline.sync.run import AddTasks, SyncRun, report_of
+from lcm_pipeline.sync.shared_limits import priority_of
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest import runs, state, tasks
@@ -86,8 +87,8 @@ class SyncEngine:
         feed: read every client registered by the end of the window.
         """
         if feed.is_by_day:
-            return self._alone(partial(self._poll, window, command_id=command_id))
-        return self._alone(partial(self._sync_clients, feed, window, command_id))
+            return self._alone(window, partial(self._poll, window, command_id=command_id))
+        return self._alone(window, partial(self._sync_clients, feed, window, command_id))
 
     def begin(
         self, feeds: Sequence[Feed], window: Window, *, command_id: int | None = None
@@ -95,7 +96,7 @@ class SyncEngine:
         """Begin to sync feeds of clients, each as above, all in the slots of one; in a thread."""
 
         async def sync_all(settle: Settle) -> None:
-            async with open_run_context(self.settings, self.open_api, self.warehouse) as shared:
+            async with self._open_context(window) as shared:
                 await self._poll_missing(window, shared, command_id)
                 syncing = []
                 for feed in feeds:
@@ -123,7 +124,7 @@ class SyncEngine:
                 await work.start(self._add_client_tasks)
                 runs.leave_run(reconnecting, run)
 
-        self._alone(start)
+        self._alone(window, start)
 
     def read(self, feed: Feed, window: Window) -> ReaderReport:
         """The second verb, for any number of processes: read what nobody else reads.
@@ -147,7 +148,7 @@ class SyncEngine:
                         runs.leave_run(reconnecting, run)
                 return work.reader_report()
 
-        return self._alone(read)
+        return self._alone(window, read)
 
     def publish(self, feed: Feed, window: Window, *, command_id: int | None = None) -> SyncReport:
         """The third verb: publish what was read, and read what is left of it."""
@@ -169,7 +170,7 @@ class SyncEngine:
                     await work.publish(command_id)
                 return await work.report()
 
-        return self._alone(publish)
+        return self._alone(window, publish)
 
     def read_again(self, feed: Feed, window: Window, client_ids: Sequence[int]) -> SyncReport:
         """Read some clients of a feed in full, whatever is known of them, and nobody else."""
@@ -177,14 +178,18 @@ class SyncEngine:
         def add_tasks(session: Session, run: Run) -> None:
             tasks.add_tasks_again(session, run, client_ids)
 
-        return self._alone(partial(self._sync, feed, window, add_tasks, None))
+        return self._alone(window, partial(self._sync, feed, window, add_tasks, None))
 
-    def _alone(self, work: Callable[[RunContext], Awaitable[ResultT]]) -> ResultT:
+    def _alone(self, window: Window, work: Callable[[RunContext], Awaitable[ResultT]]) -> ResultT:
         async def run() -> ResultT:
-            async with open_run_context(self.settings, self.open_api, self.warehouse) as shared:
+            async with self._open_context(window) as shared:
                 return await work(shared)
 
         return asyncio.run(run())
+
+    def _open_context(self, window: Window) -> AbstractAsyncContextManager[RunContext]:
+        priority = priority_of(window, self.settings)
+        return open_run_context(self.settings, self.open_api, self.warehouse, priority)
 
     async def _sync_clients(
         self, feed: Feed, window: Window, command_id: int | None, shared: RunContext

@@ -25,6 +25,7 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync import roster
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.registrations import read_registration_day
+from lcm_pipeline.sync.shared_limits import Priority, sharing_limits
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.cost import KnownCost, cost_of_known_clients
@@ -101,7 +102,7 @@ def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Pla
         }
     to_poll = roster.days_to_poll(begins, window, polled, settings)
     unpolled = roster.missing_days(begins, window, polled)
-    sample = asyncio.run(_take_sample(settings, window, unpolled or to_poll[-1:]))
+    sample = asyncio.run(_take_sample(settings, warehouse, window, unpolled or to_poll[-1:]))
     coming = round(sample.registrations_per_day * len(unpolled))
     registrations = round(sample.registrations_per_day * len(to_poll))
     feeds = [FeedPlan(REGISTRATIONS.name, len(to_poll), len(to_poll), registrations)]
@@ -120,10 +121,15 @@ def _plan_feed(feed: Feed, cost: KnownCost, sample: _Sample, coming: int) -> Fee
     return FeedPlan(feed.name, cost.known + fresh, requests, rows, cost.deferred)
 
 
-async def _take_sample(settings: Settings, window: Window, days: Sequence[date]) -> _Sample:
+async def _take_sample(
+    settings: Settings, warehouse: Warehouse, window: Window, days: Sequence[date]
+) -> _Sample:
     """Poll a few days, spread over those given, and look at a few clients who registered then."""
     sample = _Sample()
-    async with LoyaltyApi.from_settings(settings) as api:
+    async with (
+        LoyaltyApi.from_settings(settings) as api,
+        sharing_limits(settings, warehouse, api, Priority.BACKFILL),
+    ):
         source = Source(api, window, settings.zone, settings.page_length)
         started = time.monotonic()
         clients = await _sample_days(source, _spread(days, _SAMPLED_DAYS), sample)

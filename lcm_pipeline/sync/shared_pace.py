@@ -4,49 +4,66 @@ Moments are reserved in the warehouse, a few at a time and only for requests tha
 that has nothing to send takes nothing from the others, and what is lost with one that dies is a
 fraction of a second.
 The gate of each process still holds its own requests under the cap, see `api.rate_limit`.
+No kept library does this: those that are strict over processes (pyrate-limiter) ask their store for
+each request, and none knows who goes first.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
 from lcm_pipeline.api.client import SYSTEM_CLOCK
-from lcm_pipeline.api.rate_limit import Pacer
 from lcm_pipeline.api.retries import Clock
 from lcm_pipeline.sync.threads import run_in_thread
+from lcm_pipeline.warehouse.request_pace import Reservation
 
 # Reserved at once, in seconds of the cap: little is lost with a process, and the warehouse is asked
-# a few times a second.
-_RESERVED_SECONDS = 0.2
+# a few times a second. Whoever goes later takes less, as it is in the way of who goes first.
+_RESERVED_SECONDS = (0.2, 0.1, 0.05)
+# Requests of several processes reach the server with varying delay: a second of them that are each
+# up to so late holds no more than the cap.
+_PACE_SHARE = 0.95
+_MOST_LATE_SECONDS = 0.03
+# How long others may go first before they are looked at again.
+_LOOK_SECONDS = 0.1
+# Clocks drift by some ten microseconds a second.
+_CLOCK_SECONDS = 30.0
 
-Reserve = Callable[[float, int], float]
+# Given the seconds between two, how many, and whether more wait.
+Reserve = Callable[[float, int, bool], Reservation]
 
 
 @dataclass
 class SharedPace:
     """Lets requests of this process leave at reserved moments.
 
-    reserve: reserves moments, given the seconds between two and their number; returns the seconds
-    to the first. per_second: the cap. A moment that has passed, as the process was held up, is not
-    used: its request would leave together with that of the next.
+    per_second: the cap. priority: 0 goes first. A moment that has passed, as the process was held
+    up, is not used: its request would leave together with those of others.
     """
 
     reserve: Reserve
     per_second: float
     clock: Clock = SYSTEM_CLOCK
+    priority: int = 0
     _moments: deque[float] = field(default_factory=deque, init=False)
     _waiting: int = field(default=0, init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    # What the server's clock is ahead of ours; how well that is known; when it was found.
+    _ahead: tuple[float, float, float] = field(default=(0.0, math.inf, 0.0), init=False)
 
     async def wait(self) -> None:
         """Return when the next request may leave."""
         self._waiting += 1
         try:
             async with self._turn:
-                moment = await self._next_moment()
-                await self.clock.sleep(max(0.0, moment - self.clock.monotonic()))
+                while True:
+                    moment = await self._next_moment()
+                    await self.clock.sleep(max(0.0, moment - self.clock.monotonic()))
+                    if self.clock.monotonic() - moment <= _MOST_LATE_SECONDS:
+                        return
         finally:
             self._waiting -= 1
 
@@ -54,14 +71,30 @@ class SharedPace:
         while True:
             while self._moments:
                 moment = self._moments.popleft()
-                if moment >= self.clock.monotonic() - Pacer.catch_up:
+                if self.clock.monotonic() - moment <= _MOST_LATE_SECONDS:
                     return moment
             await self._reserve()
 
     async def _reserve(self) -> None:
-        spacing = 1.0 / (self.per_second * Pacer.pace_share)
-        most = max(1, int(_RESERVED_SECONDS * self.per_second))
+        spacing = 1.0 / (self.per_second * _PACE_SHARE)
+        most = max(1, int(_RESERVED_SECONDS[self.priority] * self.per_second))
         count = min(self._waiting, most)
-        delay = await run_in_thread(partial(self.reserve, spacing, count))
-        first = self.clock.monotonic() + delay
+        began = self.clock.monotonic()
+        reserved = await run_in_thread(partial(self.reserve, spacing, count, self._waiting > count))
+        ended = self.clock.monotonic()
+        self._compare_clocks(reserved.now_at, began, ended)
+        if reserved.first_at is None:
+            await self.clock.sleep(_LOOK_SECONDS)
+            return
+        first = reserved.first_at - self._ahead[0]
         self._moments.extend(first + number * spacing for number in range(count))
+
+    def _compare_clocks(self, now_at: float, began: float, ended: float) -> None:
+        """Learn the server's clock from the quickest response of late.
+
+        The server read it between the two moments. A slow response would tell little, and would
+        shift the moments of this process against those of others.
+        """
+        _, doubt, found = self._ahead
+        if ended - began <= doubt or ended - found > _CLOCK_SECONDS:
+            self._ahead = (now_at - (began + ended) / 2, ended - began, ended)

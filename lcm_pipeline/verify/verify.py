@@ -20,6 +20,7 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.client import read_client_task
 from lcm_pipeline.sync.fan_out import FanOut
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
+from lcm_pipeline.sync.shared_limits import Priority, sharing_limits
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.verify.compare import Comparison, Difference, compare_clients
 from lcm_pipeline.warehouse.connection import Session, Warehouse
@@ -81,18 +82,22 @@ def verify_these(
     verification = Verification(clients=len(client_ids))
     telling = progress or LoggedProgress()
     with ReconnectingSession(warehouse, "lcm verify") as reconnecting:
-        asyncio.run(_verify(settings, reconnecting, client_ids, telling, verification))
+        asyncio.run(_verify(settings, warehouse, reconnecting, client_ids, telling, verification))
     return verification
 
 
 async def _verify(
     settings: Settings,
+    warehouse: Warehouse,
     reconnecting: ReconnectingSession,
     client_ids: Sequence[int],
     progress: Progress,
     verification: Verification,
 ) -> None:
-    async with LoyaltyApi.from_settings(settings) as api:
+    async with (
+        LoyaltyApi.from_settings(settings) as api,
+        sharing_limits(settings, warehouse, api, Priority.BACKFILL),
+    ):
         for feed in CLIENT_FEEDS if client_ids else ():
             source = Source(api, Window(date.max, date.max), settings.zone, settings.page_length)
             verifier = _Verifier(feed, source, reconnecting, progress, verification)

@@ -17,3 +17,8 @@ REFRESH = 0x6C636D04
 RUN_CLASS = 0x6C636D
 # One push at a time, held by the session that owns the push.
 PUSH = (0x6C6370, 1)
+
+# The slots of LCM_MAX_IN_FLIGHT are shared out by one process at a time. Held by the transaction.
+REQUEST_SLOTS = 0x6C636D05
+# A process may have requests in flight: (REQUEST_SLOTS_CLASS, server process), held by its session.
+REQUEST_SLOTS_CLASS = 0x6C6373

@@ -7,24 +7,17 @@ from itertools import pairwise
 from lcm_pipeline.api.retries import Clock
 from lcm_pipeline.sync.shared_pace import SharedPace
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.request_pace import reserve_requests
+from lcm_pipeline.warehouse.request_pace import Reservation, reserve_requests
 
 SPACING = 0.05
+# Seconds; nobody's clocks agree.
+SERVER_AHEAD = 1_700_000_000.0
 
 
-def _reserved(warehouse: Warehouse, times: int, count: int) -> list[float]:
-    """The moments that one process reserves, in seconds of the server's clock."""
-    moments: list[float] = []
+def _reserve_often(warehouse: Warehouse, times: int, count: int) -> None:
     with warehouse.connect(autocommit=True) as session:
         for _ in range(times):
-            delay = reserve_requests(session, SPACING, count)
-            row = session.execute(
-                "select extract(epoch from next_at)::float8 from sync.request_pace"
-            ).fetchone()
-            assert row is not None
-            assert delay > -SPACING * count
-            moments.append(delay)
-    return moments
+            assert reserve_requests(session, SPACING, count).first_at is not None
 
 
 def test_reservations_of_many_processes_never_overlap(warehouse: Warehouse) -> None:
@@ -33,7 +26,7 @@ def test_reservations_of_many_processes_never_overlap(warehouse: Warehouse) -> N
         reserve_requests(session, SPACING, 1)
         before = session.execute("select next_at from sync.request_pace").fetchone()
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: _reserved(warehouse, 10, 3), range(4)))
+        list(pool.map(lambda _: _reserve_often(warehouse, 10, 3), range(4)))
     with warehouse.connect(autocommit=True) as session:
         after = session.execute("select next_at from sync.request_pace").fetchone()
     assert before is not None
@@ -57,12 +50,12 @@ def test_requests_leave_at_their_moments_and_reserve_no_more_than_wait() -> None
     time, reserved = _Time(), list[int]()
     free_from = 100.5
 
-    def reserve(spacing: float, count: int) -> float:
+    def reserve(spacing: float, count: int, is_more: bool) -> Reservation:
         nonlocal free_from
         reserved.append(count)
         first = max(free_from, time.now)
         free_from = first + spacing * count
-        return first - time.now
+        return Reservation(first + SERVER_AHEAD, time.now + SERVER_AHEAD)
 
     async def main() -> list[float]:
         pace = SharedPace(reserve, 10.0, time.clock)
@@ -86,13 +79,27 @@ def test_moments_that_have_passed_are_not_used() -> None:
     time = _Time()
     asked: list[int] = []
 
-    def reserve(spacing: float, count: int) -> float:
+    def reserve(spacing: float, count: int, is_more: bool) -> Reservation:
         asked.append(count)
         # The first reservation comes to nothing: the process was held up for long.
-        return -5.0 if len(asked) == 1 else 0.0
+        late = 5.0 if len(asked) == 1 else 0.0
+        return Reservation(time.now - late + SERVER_AHEAD, time.now + SERVER_AHEAD)
 
     async def main() -> None:
         await SharedPace(reserve, 10.0, time.clock).wait()
 
     asyncio.run(main())
     assert len(asked) == 2
+
+
+def test_who_goes_later_waits_until_it_is_allowed() -> None:
+    time = _Time()
+    answers = [None, None, 0.0]
+
+    def reserve(spacing: float, count: int, is_more: bool) -> Reservation:
+        first = answers.pop(0)
+        return Reservation(None if first is None else time.now, time.now)
+
+    asyncio.run(SharedPace(reserve, 10.0, time.clock, priority=1).wait())
+    assert not answers
+    assert time.now > 100.0

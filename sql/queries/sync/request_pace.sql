@@ -1,12 +1,49 @@
 -- sync.request_pace: the moments at which requests may leave, over all processes
 
 -- name: reserve_requests
--- purpose: reserve the next moments for some requests; returns how long it is until the first one
--- parameters: spacing (seconds between two), count
-insert into sync.request_pace as pace (next_at)
-values (clock_timestamp() + %(spacing)s * %(count)s * interval '1 second')
+-- purpose: reserve the next moments for some requests; returns the first one and the time now, in seconds
+-- parameters: spacing (seconds between two), count, priority (0 is first), is_more (others wait)
+-- Nobody reserves while one of a lower number has requests that wait: a reservation says until when
+-- that is. First is null then.
+insert into sync.request_pace as pace (next_at, first_at)
+values (
+    clock_timestamp() + %(spacing)s * %(count)s * interval '1 second',
+    clock_timestamp()
+)
 on conflict (pace_id) do update set
-    next_at = greatest(pace.next_at, clock_timestamp())
-    + %(spacing)s * %(count)s * interval '1 second'
+    first_at = case
+        when
+            (%(priority)s < 1 or pace.daily_until < clock_timestamp())
+            and (%(priority)s < 2 or pace.backfill_until < clock_timestamp())
+            then greatest(pace.next_at, clock_timestamp())
+    end,
+    next_at = case
+        when
+            (%(priority)s < 1 or pace.daily_until < clock_timestamp())
+            and (%(priority)s < 2 or pace.backfill_until < clock_timestamp())
+            then
+                greatest(pace.next_at, clock_timestamp())
+                + %(spacing)s * %(count)s * interval '1 second'
+        else pace.next_at
+    end,
+    daily_until = case
+        when
+            %(priority)s = 0
+            and (%(is_more)s or pace.next_at > clock_timestamp() + interval '50 milliseconds')
+            then
+                greatest(pace.next_at, clock_timestamp())
+                + %(spacing)s * %(count)s * interval '1 second' + interval '100 milliseconds'
+        else pace.daily_until
+    end,
+    backfill_until = case
+        when
+            %(priority)s = 1
+            and (%(is_more)s or pace.next_at > clock_timestamp() + interval '50 milliseconds')
+            then
+                greatest(pace.next_at, clock_timestamp())
+                + %(spacing)s * %(count)s * interval '1 second' + interval '100 milliseconds'
+        else pace.backfill_until
+    end
 returning
-    extract(epoch from pace.next_at - clock_timestamp())::float8 - %(spacing)s * %(count)s as delay;
+    extract(epoch from pace.first_at)::float8 as first_at,
+    extract(epoch from clock_timestamp())::float8 as now_at;

@@ -1,0 +1,81 @@
+"""The limits that hold over all readers, commands and machines of a warehouse, and who goes first.
+
+LCM_MAX_RPS spaces requests out, LCM_MAX_IN_FLIGHT bounds those in flight. Without either nothing is
+asked of the warehouse.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+
+from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.shared_pace import SharedPace
+from lcm_pipeline.sync.shared_slots import SharedSlots
+from lcm_pipeline.warehouse.connection import Session, Warehouse
+from lcm_pipeline.warehouse.request_pace import Reservation, reserve_requests
+from lcm_pipeline.warehouse.request_slots import join_slots, share_slots
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
+
+
+class Priority(IntEnum):
+    """Who goes first where requests wait for a limit."""
+
+    DAILY = 0
+    BACKFILL = 1
+    PUSH = 2
+
+
+def priority_of(window: Window, settings: Settings) -> Priority:
+    """DAILY for a sync of one day that has just ended or goes on; BACKFILL for any other."""
+    yesterday = datetime.now(UTC).astimezone(settings.zone).date() - timedelta(days=1)
+    is_daily = window.first == window.last and window.last >= yesterday
+    return Priority.DAILY if is_daily else Priority.BACKFILL
+
+
+@asynccontextmanager
+async def sharing_limits(
+    settings: Settings, warehouse: Warehouse, api: LoyaltyApi, priority: Priority
+) -> AsyncIterator[None]:
+    """Let the requests of a client of the API keep the limits of all processes, meanwhile."""
+    async with AsyncExitStack() as stack:
+        if settings.max_rps is not None:
+            pacing = stack.enter_context(ReconnectingSession(warehouse, "lcm pace"))
+            api.share_pace(_pace_of(settings.max_rps, pacing, priority).wait)
+        if settings.max_in_flight is not None:
+            holding = stack.enter_context(ReconnectingSession(warehouse, "lcm slots"))
+            slots = _slots_of(settings.max_in_flight, holding, priority)
+            await stack.enter_async_context(slots.sharing())
+            api.share_slots(slots)
+        yield
+
+
+def _pace_of(per_second: float, pacing: ReconnectingSession, priority: Priority) -> SharedPace:
+    def reserve(spacing: float, count: int, is_more: bool) -> Reservation:
+        return pacing.run(
+            lambda session: reserve_requests(
+                session, spacing, count, priority=priority, is_more=is_more
+            )
+        )
+
+    return SharedPace(reserve, per_second, priority=priority)
+
+
+def _slots_of(cap: int, holding: ReconnectingSession, priority: Priority) -> SharedSlots:
+    holding.run(join_slots)
+
+    def join_again(session: Session, _lost: int) -> None:
+        join_slots(session)
+
+    holding.on_reconnect(join_again)
+
+    def share(wanted: int, in_flight: int) -> int:
+        return holding.run(
+            lambda session: share_slots(
+                session, cap, priority=priority, wanted=wanted, in_flight=in_flight
+            )
+        )
+
+    return SharedSlots(share)

@@ -1,0 +1,120 @@
+"""LCM_MAX_IN_FLIGHT over all processes: a request takes a slot that this process holds.
+
+The slots are shared out in the warehouse, a few times a second while somebody wants more than it
+holds, and for as long as the session of this process lives; see `warehouse.request_slots`. Between
+two of these talks a request costs the warehouse nothing.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+from lcm_pipeline.sync.threads import run_in_thread
+
+# How often slots change hands. Also how long a process holds one that it does not use.
+_EVERY_SECONDS = 0.2
+_SOON_SECONDS = 0.02
+
+Share = Callable[[int, int], int]
+
+
+@dataclass
+class SharedSlots:
+    """The slots of this process.
+
+    share: tells the warehouse what is wanted and in flight; returns how many may be in flight from
+    then on. Where that is fewer than are, none begins before enough of them have ended.
+    """
+
+    share: Share
+    _allowed: int = field(default=0, init=False)
+    # What the warehouse counts as ours: no less than was in flight when it was told.
+    _held: int = field(default=0, init=False)
+    _in_flight: int = field(default=0, init=False)
+    _most_wanted: int = field(default=0, init=False)
+    _waiting: deque[asyncio.Future[None]] = field(default_factory=deque, init=False)
+    _has_waiting: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _error: Exception | None = field(default=None, init=False)
+
+    @asynccontextmanager
+    async def sharing(self) -> AsyncIterator[None]:
+        """Share slots with other processes while the context is open."""
+        task = asyncio.ensure_future(self._share_again_and_again())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def acquire(self) -> None:
+        """Return when a request may be sent; raises what the warehouse failed with for good."""
+        self._note_wanted(1)
+        while self._in_flight >= self._allowed:
+            if self._error is not None:
+                raise self._error
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            self._has_waiting.set()
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+                else:
+                    self._wake()
+                raise
+        self._in_flight += 1
+
+    def release(self) -> None:
+        """The request has ended."""
+        self._in_flight -= 1
+        self._wake()
+
+    def _note_wanted(self, more: int) -> None:
+        wanted = self._in_flight + len(self._waiting) + more
+        self._most_wanted = max(self._most_wanted, wanted)
+
+    def _wake(self) -> None:
+        free = self._allowed - self._in_flight
+        while self._waiting and free > 0:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                free -= 1
+
+    async def _share_again_and_again(self) -> None:
+        try:
+            while True:
+                await self._share_once()
+                if self._waiting:
+                    await asyncio.sleep(_EVERY_SECONDS)
+                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_EVERY_SECONDS if self._held else None):
+                        await self._has_waiting.wait()
+                        # Those who begin to wait in the same moment are counted together.
+                        await asyncio.sleep(_SOON_SECONDS)
+        except Exception as error:  # noqa: BLE001 - whoever waits for a slot raises it
+            self._error = error
+            for turn in self._waiting:
+                if not turn.done():
+                    turn.set_result(None)
+            self._waiting.clear()
+
+    async def _share_once(self) -> None:
+        self._note_wanted(0)
+        wanted, self._most_wanted = self._most_wanted, 0
+        self._has_waiting.clear()
+        if wanted == 0 and self._held == 0:
+            return
+        # What is in flight now is all that may be until the warehouse has answered: others take
+        # the rest meanwhile.
+        self._allowed = min(self._allowed, self._in_flight)
+        in_flight = self._in_flight
+        self._allowed = await run_in_thread(partial(self.share, wanted, in_flight))
+        self._held = max(in_flight, self._allowed)
+        self._wake()

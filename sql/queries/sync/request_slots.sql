@@ -1,0 +1,45 @@
+-- sync.request_slots: which of the slots of LCM_MAX_IN_FLIGHT each session holds
+
+-- name: forget_lost_slots
+-- purpose: free the slots of sessions that have ended
+-- parameters: lock_class (of request slots)
+delete from sync.request_slots
+where session_pid <> all(
+    select pid from pg_locks
+    where
+        locktype = 'advisory'
+        and classid = %(lock_class)s
+        and objid = pid
+        and objsubid = 2
+        and granted
+        and database = (select oid from pg_database where datname = current_database())
+);
+
+-- name: read_slots
+-- purpose: what each living session wants and holds, whether it is this one, and the second of now
+select
+    priority,
+    wanted,
+    held,
+    session_pid = pg_backend_pid() as is_own,
+    extract(epoch from clock_timestamp())::bigint as second
+from sync.request_slots
+order by session_pid;
+
+-- name: want_slots
+-- purpose: record what this session wants; it holds none before store_slots
+-- parameters: priority, wanted, in_flight
+insert into sync.request_slots as slots (session_pid, priority, wanted, held)
+values (pg_backend_pid(), %(priority)s, %(wanted)s, 0)
+on conflict (session_pid) do update set
+    priority = excluded.priority,
+    wanted = excluded.wanted,
+    -- What it does not use is for others to take.
+    held = least(slots.held, greatest(%(in_flight)s, 0));
+
+-- name: store_slots
+-- purpose: record what this session holds from now on
+-- parameters: held
+update sync.request_slots
+set held = %(held)s
+where session_pid = pg_backend_pid();

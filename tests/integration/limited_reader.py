@@ -1,0 +1,58 @@
+"""A process that sends requests under the limits of all processes, and notes when each was sent.
+
+Run as `python -m tests.integration.limited_reader DATABASE PRIORITY STOP FILE`, with the limits as
+LCM_* variables, until there is a file STOP. FILE gets a line for each request: when it left and
+when it ended, in seconds of the machine's monotonic clock. A request here is time that passes.
+"""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from lcm_pipeline.api.client import SYSTEM_CLOCK
+from lcm_pipeline.api.rate_limit import RequestGate
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.sync.shared_limits import Priority, sharing_limits
+from lcm_pipeline.warehouse.connection import Warehouse
+
+LATENCY = 0.1
+
+
+async def send(
+    settings: Settings, warehouse: Warehouse, priority: Priority, stop: Path, log: TextIO
+) -> None:
+    """Send as many requests as the limits allow."""
+    gate = RequestGate(settings.concurrency, settings.max_rps, SYSTEM_CLOCK)
+
+    async def send_one_after_another() -> None:
+        while not stop.exists():  # noqa: ASYNC240 - a moment, and nobody waits
+            async with gate:
+                left = time.monotonic()
+                await asyncio.sleep(LATENCY)
+                ended = time.monotonic()
+            print(left, ended, file=log, flush=True)
+
+    shared: Any = gate
+    async with sharing_limits(settings, warehouse, shared, priority):
+        await asyncio.gather(*(send_one_after_another() for _ in range(settings.concurrency)))
+
+
+def main() -> None:
+    """Read the words and send."""
+    database, priority, stop, path = sys.argv[1:]
+    with Path(path).open("w") as log:
+        asyncio.run(
+            send(
+                load_settings(),
+                Warehouse(database),
+                Priority[priority],
+                Path(stop),
+                log,
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()
