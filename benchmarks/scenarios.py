@@ -15,7 +15,7 @@ from benchmarks.measuring import Measurement, measure
 from benchmarks.profiling import profiled, shares
 from benchmarks.report import Table
 from benchmarks.serving import api_server
-from benchmarks.workers import readers
+from benchmarks.workers import limits, readers
 from benchmarks.world import World
 
 _LATENCY = 0.02
@@ -212,4 +212,5 @@ SCENARIOS: dict[str, Callable[[Arena], Table]] = {
     "start-up": startup,
     "profile": profile,
     "readers": readers,
+    "limits": limits,
 }

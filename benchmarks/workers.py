@@ -1,9 +1,11 @@
-"""A sync by several readers in Celery's workers, of an API whose latency takes the time."""
+"""A sync by several readers in Celery's workers: how much faster, and within one cap."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,9 +14,10 @@ from pathlib import Path
 from benchmarks import redis_broker
 from benchmarks.arena import Arena, run_once
 from benchmarks.contestants import OURS, Job
+from benchmarks.figures import mean_rate, most_within_a_second
 from benchmarks.measuring import ContestantError, Measurement
 from benchmarks.report import Table
-from benchmarks.serving import ROOT, api_server
+from benchmarks.serving import ROOT, ApiServer, api_server
 from benchmarks.world import World
 
 _LATENCY = 0.2
@@ -56,6 +59,64 @@ def readers(arena: Arena, counts: Sequence[int] = (1, 2, 4), clients: int = 10_0
                 f"{100 * measured.sight.cpu / measured.work:.0f} % of one core",
             )
     return table
+
+
+def limits(arena: Arena, cap: int = 200, in_flight: int = 40, clients: int = 6_000) -> Table:
+    """One cap for four readers, of which one is killed in the middle."""
+    table = Table(
+        "limits",
+        ("", "requests", "mean rate", "of the cap", "most within any one second",
+         "most in flight"),
+        is_single=True,
+    )  # fmt: skip
+    with api_server(World(clients=clients), 0.1) as server, redis_broker.redis_broker() as url:
+        job = arena.job(
+            server,
+            LCM_EXECUTOR="celery",
+            LCM_CELERY_BROKER=url,
+            LCM_READERS="4",
+            LCM_CONCURRENCY=str(_IN_FLIGHT),
+            LCM_MAX_RPS=str(cap),
+            LCM_MAX_IN_FLIGHT=str(in_flight),
+        )
+        with workers(job, 4) as running:
+            killed: list[float] = []
+            strike = (server, running[0], clients // 2, killed)
+            killing = threading.Thread(target=_kill_in_the_middle, args=strike, daemon=True)
+            killing.start()
+            measured = run_once(OURS, job)
+            killing.join()
+        arena.clear(job)
+    arrivals = sorted(itertools.chain(*measured.sight.arrivals.values()))
+    read = measured.sight.arrivals["OperationHistory"]
+    # While all readers had clients of the feed to read: its first ones are the probes of the start.
+    begins, ends = read[cap], read[-cap]
+    lost = killed[0]
+    for what, since, until in (
+        ("four readers", begins, lost),
+        ("three, as one was killed", lost + 1.0, ends),
+        ("the whole sync", arrivals[0], arrivals[-1] + 1),
+    ):
+        part = [moment for moment in arrivals if since <= moment < until]
+        rate = mean_rate(part)
+        is_whole = what == "the whole sync"
+        table.add(
+            what,
+            f"{len(part):,}",
+            "" if is_whole else f"{rate:.1f} a second",
+            "" if is_whole else f"{rate / cap:.1%}",
+            str(most_within_a_second(part)),
+            str(measured.sight.most_in_flight) if is_whole else "",
+        )
+    return table
+
+
+def _kill_in_the_middle(server: ApiServer, worker: int, requests: int, killed: list[float]) -> None:
+    """Kill a worker with all its processes once so many operations were asked for."""
+    while len(server.seen().arrivals.get("OperationHistory", ())) < requests:
+        time.sleep(0.5)
+    os.killpg(worker, signal.SIGKILL)
+    killed.append(time.monotonic())
 
 
 @contextmanager

@@ -156,7 +156,7 @@ class Settings(BaseSettings):
         16, ge=1, le=512, description="Readings in flight at once, of each reader"
     )
     readers: int = Field(1, ge=1, le=64, description="Reading steps of a run")
-    executor: Literal["in_process", "multiprocess", "celery"] = Field(
+    executor: Literal["in_process", "multiprocess", "celery", "k8s"] = Field(
         "in_process", description="What runs the steps of a sync"
     )
     celery_broker: BrokerUrl | None = Field(

@@ -1,6 +1,8 @@
-"""What runs the steps of a run: this process, other processes, or workers of Celery."""
+"""What runs the steps of a run: this process, other processes, workers of Celery, or pods."""
 
+import os
 from types import ModuleType
+from typing import Any
 
 import dagster as dg
 
@@ -10,6 +12,12 @@ from lcm_pipeline.settings import Settings
 IN_PROCESS = "in_process"
 MULTIPROCESS = "multiprocess"
 CELERY = "celery"
+K8S = "k8s"
+# The Secret with LCM_* variables, see deploy/kubernetes/secret.example.yaml.
+K8S_SECRET = "lcm-pipeline"  # noqa: S105 - its name
+# Set by Kubernetes in every pod, and by Dagster's Helm chart in that of a code location.
+_POD_VARIABLE = "KUBERNETES_SERVICE_HOST"
+_IMAGE_VARIABLE = "DAGSTER_CURRENT_IMAGE"
 
 
 class ExtraMissingError(UsageError):
@@ -26,6 +34,8 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
     if settings.executor == CELERY:
         executor: dg.ExecutorDefinition = celery_app().executor_of_celery(settings)
         return executor
+    if settings.executor == K8S:
+        return _k8s_executor(settings)
     return dg.multiprocess_executor.configured(
         {
             # The readers of a feed at once, and one for what waits for none of them.
@@ -41,6 +51,43 @@ def require_executor(settings: Settings) -> None:
     """Raise a UsageError when the executor of the settings lacks something; it does not wait."""
     if settings.executor == CELERY:
         celery_app().require_broker(settings)
+    if settings.executor == K8S:
+        _k8s_executor(settings)
+        if _POD_VARIABLE not in os.environ:
+            raise UsageError(
+                "LCM_EXECUTOR=k8s runs each step in a pod, and this process is in none: start the"
+                " sync in Dagster on the cluster, or in a pod of its image; see docs/scaling.md"
+            )
+
+
+def k8s_config(settings: Settings) -> dict[str, Any]:
+    """The configuration of Dagster's executor for Kubernetes.
+
+    What the code location's deployment sets, the pods of steps get too. This is what they need
+    wherever the run was started.
+    """
+    config: dict[str, Any] = {
+        "max_concurrent": settings.readers + 1,
+        "env_secrets": [K8S_SECRET],
+        "env_vars": [f"LCM_EXECUTOR={K8S}", f"LCM_READERS={settings.readers}"],
+        # See docs/benchmarks.md for what a sync of a large roster takes.
+        "resources": {
+            "requests": {"cpu": "250m", "memory": "512Mi"},
+            "limits": {"memory": "1Gi"},
+        },
+    }
+    if image := os.environ.get(_IMAGE_VARIABLE):
+        # A run of `lcm sync` comes from no code location that would name one.
+        config["job_image"] = image
+    return config
+
+
+def _k8s_executor(settings: Settings) -> dg.ExecutorDefinition:
+    try:
+        from dagster_k8s import k8s_job_executor
+    except ModuleNotFoundError as error:
+        raise _missing(error, "k8s", "LCM_EXECUTOR=k8s needs") from None
+    return k8s_job_executor.configured(k8s_config(settings), name=K8S)
 
 
 def celery_app() -> ModuleType:
