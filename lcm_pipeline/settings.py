@@ -38,6 +38,7 @@ _IN_FILES = (
     "database_url",
     "bi_database_url",
     "dagster_database_url",
+    "celery_broker",
     "alert_urls",
     "pseudonym_key",
 )
@@ -233,6 +234,7 @@ class Settings(BaseSettings):
     dagster_database_url_file: Path | None = Field(
         None, description="File that holds LCM_DAGSTER_DATABASE_URL"
     )
+    celery_broker_file: Path | None = Field(None, description="File that holds LCM_CELERY_BROKER")
     alert_urls_file: Path | None = Field(None, description="File that holds LCM_ALERT_URLS")
 
     @cached_property

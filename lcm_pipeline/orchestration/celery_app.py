@@ -9,6 +9,7 @@ once: what they do is claimed in the warehouse, task by task, and published once
 import logging
 import socket
 import time
+import warnings
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,9 @@ from kombu.exceptions import OperationalError
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings
+
+# Dagster's executor defines the task anew for each step that it hands over.
+warnings.filterwarnings("ignore", message="Task name 'execute_plan' is already registered")
 
 CODE_LOCATION = "lcm_pipeline.definitions"
 # The shortest that does not take a machine under load for a dead one.

@@ -154,8 +154,6 @@ def _expected_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         # Dagster's, when it notes the result of a check on Python 3.12 and newer.
         warnings.filterwarnings("ignore", message=r"datetime\.datetime\.utcfromtimestamp")
-        # Its Celery executor defines the task of a step anew for each step.
-        warnings.filterwarnings("ignore", message=r"Task name 'execute_plan' is already registered")
         yield
 
 
@@ -181,8 +179,18 @@ def _raise_what_failed(
     if not result.success:
         failures = [event for event in result.all_events if event.is_step_failure]
         raise RunFailedError(
-            "; ".join(_told(event) for event in failures) or "The Dagster run failed"
+            "; ".join(_told(event) for event in failures) or _reason_of_failure(result)
         )
+
+
+def _reason_of_failure(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> str:
+    """Why a run failed without a step that did, such as for a worker that could not run one."""
+    for event in result.all_events:
+        if event.event_type is dg.DagsterEventType.RUN_FAILURE:
+            error = event.job_failure_data.error
+            reason = (error.message if error else event.message) or ""
+            return f"The Dagster run failed: {reason.strip()}"
+    return "The Dagster run failed"
 
 
 def _told(event: dg.DagsterEvent) -> str:
