@@ -154,7 +154,11 @@ def test_an_env_file_that_is_a_pipe_is_read_once(env_file: Path) -> None:
 
 SECRETS = [name.removesuffix("_file") for name in Settings.model_fields if name.endswith("_file")]
 SECRETS.remove("ca")
-VALUES = {"token": "12345", "pseudonym_key": "k" * 16} | {
+VALUES = {
+    "token": "12345",
+    "pseudonym_key": "k" * 16,
+    "celery_broker": "redis://:p@127.0.0.1/0",
+} | {
     name: "postgresql://u:p@127.0.0.1/db" for name in SECRETS if name.endswith("database_url")
 }
 
