@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from lcm_pipeline.model.profiles import UpdateFile
     from lcm_pipeline.push.preview import PlannedUpdate, Preview
+    from lcm_pipeline.settings import Settings
     from lcm_pipeline.sync.plan import Plan
     from lcm_pipeline.sync.report import SyncReport
+    from lcm_pipeline.sync.scale import Programme, ScalePlan
     from lcm_pipeline.verify.verify import Verification
     from lcm_pipeline.warehouse.marts.refresh import Refreshed
     from lcm_pipeline.warehouse.outbox.pushes import PushReport, Reason
@@ -94,6 +96,25 @@ def print_plan(plan: "Plan") -> None:
         f"{plan.window}: about {plan.requests:,} requests, {plan.seconds:,.0f} s at the set rate"
         f" and concurrency, with {plan.latency * 1000:.0f} ms a call as seen now"
         f" (planning asked {plan.asked} times)"
+    )
+
+
+def print_scale(
+    programme: "Programme", plan: "ScalePlan", rate: float, settings: "Settings"
+) -> None:
+    """What a programme of some size costs."""
+    table = _table("", "requests", "hours", "rows", "GB")
+    for name, cost in (("first load", plan.first), ("daily sync", plan.daily)):
+        hours = cost.time.total_seconds() / 3600
+        table.add_row(
+            name, f"{cost.requests:,}", f"{hours:,.1f}", f"{cost.rows:,}", f"{cost.disk / 1e9:,.2f}"
+        )
+    console.print(table)
+    console.print(
+        f"{programme.clients:,} clients with {programme.operations:g} operations each, of which"
+        f" {programme.active_share:.0%} have a new one on a day. {rate:g} requests a second at"
+        f" {programme.latency * 1000:g} ms are {plan.in_flight:,} in flight:"
+        f" LCM_READERS={plan.readers} with LCM_CONCURRENCY={settings.concurrency}"
     )
 
 

@@ -1,20 +1,60 @@
-"""`lcm plan`: what a sync will cost."""
+"""`lcm plan`: what a sync will cost, or what a programme of any size would."""
+
+from typing import Annotated
+
+import typer
 
 from lcm_pipeline.cli.failures import explained_identity
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
-from lcm_pipeline.cli.output import print_plan
+from lcm_pipeline.cli.output import print_plan, print_scale
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.plan import plan_window
+from lcm_pipeline.sync.scale import Programme, plan_scale
 
 
-def plan(day: DayOption = None, first: FromOption = None, last: ToOption = None) -> None:
+def plan(
+    day: DayOption = None,
+    first: FromOption = None,
+    last: ToOption = None,
+    clients: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1_000_000_000, metavar="N", help="Plan a programme of so many clients."
+        ),
+    ] = None,
+    rps: Annotated[
+        float | None,
+        typer.Option(min=0.01, metavar="R", help="Requests a second.", show_default="LCM_MAX_RPS"),
+    ] = None,
+    operations: Annotated[
+        float, typer.Option(min=0.0, metavar="N", help="Operations of a client, with --clients.")
+    ] = 15.0,
+    latency: Annotated[
+        float, typer.Option(min=1.0, metavar="MS", help="Of the API, with --clients.")
+    ] = 200.0,
+) -> None:
     """Estimate what a sync will cost: requests, time at the set rate, likely rows.
 
     Asks the API for a few days and clients where the warehouse does not know them yet; writes
-    nothing.
+    nothing. With --clients and --rps it asks nothing at all: it works out the first load and the
+    daily sync of a programme of that size.
+
+    Examples: [bold]lcm plan --date 2026-03-01[/bold],
+    [bold]lcm plan --clients 1000000 --rps 500[/bold]
     """
     settings = load_settings()
+    if clients is not None:
+        if day or first or last:
+            raise typer.BadParameter("--clients plans a programme of any size: give no days")
+        rate = rps or settings.max_rps
+        if rate is None:
+            raise typer.BadParameter("--clients needs a rate: give --rps, or set LCM_MAX_RPS")
+        programme = Programme(clients, operations, latency=latency / 1000)
+        print_scale(programme, plan_scale(programme, rate, settings), rate, settings)
+        return
+    if rps is not None:
+        raise typer.BadParameter("--rps goes with --clients; LCM_MAX_RPS is the rate of a sync")
     window = window_of(settings, day, first, last)
     settings.required_api_url()
     with explained_identity(), warehouse_or_empty(settings) as warehouse:
