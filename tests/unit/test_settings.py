@@ -158,9 +158,7 @@ VALUES = {
     "token": "12345",
     "pseudonym_key": "k" * 16,
     "celery_broker": "redis://:p@127.0.0.1/0",
-} | {
-    name: "postgresql://u:p@127.0.0.1/db" for name in SECRETS if name.endswith("database_url")
-}
+} | {name: "postgresql://u:p@127.0.0.1/db" for name in SECRETS if name.endswith("database_url")}
 
 
 @pytest.mark.parametrize("name", SECRETS)
