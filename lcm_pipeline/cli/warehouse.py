@@ -14,9 +14,12 @@ from lcm_pipeline.warehouse.source import require_source
 
 @contextmanager
 def migrated_warehouse(settings: Settings) -> Iterator[Warehouse]:
-    """The warehouse of the settings, made where there is none, with its schema up to date."""
+    """The warehouse of the settings, made where there is none, with its schema up to date.
+
+    Marts that views of others read may stay those of an older version.
+    """
     with open_warehouse(settings) as warehouse:
-        migrate(warehouse)
+        migrate(warehouse, marts_may_wait=True)
         yield warehouse
 
 

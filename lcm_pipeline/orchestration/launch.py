@@ -28,6 +28,7 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.migrations import have_old_marts
 
 __all__ = [
     "ChecksFailedError",
@@ -56,6 +57,19 @@ class ChecksFailedError(UserError):
         self.reports = reports
 
 
+class OldMartsError(UserError):
+    """The days are synced, and the marts are not: views of others read them. reports: as above."""
+
+    exit_code = 3
+
+    def __init__(self, reports: list[SyncReport]) -> None:
+        super().__init__(
+            "the facts are synced; the marts are those of an older version and were left as they"
+            " are. lcm migrate says which views stand in the way"
+        )
+        self.reports = reports
+
+
 def materialize_window(
     settings: Settings,
     warehouse: Warehouse,
@@ -65,9 +79,12 @@ def materialize_window(
 ) -> list[SyncReport]:
     """Sync days through Dagster: one run, all feeds or some, then the checks and the marts.
 
-    Raises the engine's own error, WindowError, DagsterStorageError, ChecksFailedError or
-    RunFailedError. A feed that fails does not keep the other ones from being read.
+    Raises the engine's own error, WindowError, DagsterStorageError, ChecksFailedError,
+    OldMartsError or RunFailedError. A feed that fails does not keep the other ones from being read.
     """
+    if feeds is None and have_old_marts(warehouse):
+        every = [feed.name for feed in FEEDS]
+        raise OldMartsError(materialize_window(settings, warehouse, window, progress, every))
     tags = tags_for(window)
     home = instance_home(settings)
     require_executor(settings)

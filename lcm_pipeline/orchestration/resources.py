@@ -109,7 +109,7 @@ def sync_session(_context: dg.InitResourceContext) -> Iterator[SyncSession]:
     settings = load_settings()
     settings.required_api_url()
     with open_warehouse(settings) as warehouse:
-        migrate(warehouse)
+        migrate(warehouse, marts_may_wait=True)
         require_source(warehouse, settings)
         require_new_months(warehouse)
         with closing(SyncSession(SyncEngine(settings, warehouse))) as session:

@@ -34,10 +34,12 @@ class MigrationError(UserError):
     """The schema cannot be brought up to date; the message names the file and why."""
 
 
-def migrate(warehouse: Warehouse) -> list[str]:
+def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
     """Apply what is missing; returns the names of what was applied.
 
-    Raises MigrationError, or WarehouseUnavailableError where the user may not.
+    marts_may_wait: where views of others stand in the way of new marts, warn and leave the marts as
+    they are: facts can be published without them, see `have_old_marts`. Raises MigrationError, or
+    WarehouseUnavailableError where the user may not.
     """
     applied: list[str] = []
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
@@ -56,9 +58,16 @@ def migrate(warehouse: Warehouse) -> list[str]:
                 applied.append(path.name)
         if applied or not _has_feeds(session):
             _write_feeds(session)
-        applied += _bring_marts(session)
+        applied += _bring_marts(session, may_wait=marts_may_wait)
+        session.execute(query("identify_replicas"))
         rights.grant_rights(session)
         return applied
+
+
+def have_old_marts(warehouse: Warehouse) -> bool:
+    """Whether the marts are those of an older version, as views of others read them."""
+    with warehouse.connect() as session:
+        return are_behind(session)
 
 
 def grant_missing_rights(warehouse: Warehouse) -> dict[str, int]:
@@ -173,10 +182,15 @@ def _write_feeds(session: psycopg.Connection) -> None:
         session.execute(query("make_feed_views"))
 
 
-def _bring_marts(session: psycopg.Connection) -> list[str]:
+def _bring_marts(session: psycopg.Connection, *, may_wait: bool) -> list[str]:
     try:
         return [f"mart.{name}" for name in install_marts(session)]
-    except (MartInUseError, psycopg.Error) as error:
+    except MartInUseError as error:
+        if not may_wait:
+            raise MigrationError(str(error)) from error
+        _log.warning("the marts stay those of an older version: %s", error)
+        return []
+    except psycopg.Error as error:
         raise MigrationError(f"the marts failed: {str(error).strip()}") from error
 
 

@@ -318,14 +318,96 @@ cross join aclexplode(classes.relacl) as granted
 where classes.relnamespace = 'mart'::regnamespace and granted.grantee <> classes.relowner;
 
 -- name: views_of_others
--- purpose: views that are no marts of ours
+-- purpose: views that are no marts of ours, and the statements that make each of them again
 -- parameters: names (of our marts)
-select classes.oid::regclass::text as name
+-- The identifier of a view is no smaller than those of what it read when it was made.
+select
+    classes.oid::regclass::text as name,
+    array[
+        format(
+            'create %%s %%s.%%I%%s as %%s',
+            case classes.relkind when 'm' then 'materialized view' else 'view' end,
+            classes.relnamespace::regnamespace,
+            classes.relname,
+            ' with (' || array_to_string(classes.reloptions, ', ') || ')',
+            pg_get_viewdef(classes.oid)
+        )
+    ]
+    || array(
+        select pg_get_indexdef(indexrelid) from pg_index where indrelid = classes.oid
+    )
+    || array(
+        select
+            format(
+                'comment on %%s %%s.%%I%%s is %%L',
+                case
+                    when descriptions.objsubid > 0 then 'column'
+                    when classes.relkind = 'm' then 'materialized view'
+                    else 'view'
+                end,
+                classes.relnamespace::regnamespace,
+                classes.relname,
+                '.' || quote_ident(attributes.attname),
+                descriptions.description
+            )
+        from pg_description as descriptions
+        left join pg_attribute as attributes
+            on
+                attributes.attrelid = classes.oid
+                and attributes.attnum = descriptions.objsubid
+                and descriptions.objsubid > 0
+        where descriptions.objoid = classes.oid and descriptions.classoid = 'pg_class'::regclass
+    )
+    || format(
+        'alter table %%s.%%I owner to %%I',
+        classes.relnamespace::regnamespace,
+        classes.relname,
+        pg_get_userbyid(classes.relowner)
+    )
+    || array(
+        select
+            format(
+                'grant %%s on %%s.%%I to %%s',
+                granted.privilege_type,
+                classes.relnamespace::regnamespace,
+                classes.relname,
+                case granted.grantee when 0 then 'public' else granted.grantee::regrole::text end
+            )
+        from aclexplode(classes.relacl) as granted
+        where granted.grantee <> classes.relowner
+    ) as statements
 from pg_class as classes
 where
     classes.relkind in ('v', 'm')
     and classes.relnamespace <> 'refresh'::regnamespace
-    and not (classes.relnamespace = 'mart'::regnamespace and classes.relname = any(%(names)s));
+    and not (classes.relnamespace = 'mart'::regnamespace and classes.relname = any(%(names)s))
+order by classes.oid;
+
+-- name: identify_replicas
+-- purpose: let a publication for all tables take updates of tables that have no primary key
+do $$
+declare
+    found record;
+begin
+    for found in
+        select classes.oid::regclass as relation
+        from pg_class as classes
+        where
+            classes.relnamespace::regnamespace::text
+            in ('core', 'history', 'mart', 'outbox', 'refresh', 'sync')
+            and classes.relkind in ('r', 'p')
+            and classes.relpersistence = 'p'
+            and classes.relreplident = 'd'
+            and pg_has_role(current_user, classes.relowner, 'usage')
+            and not exists (
+                select from pg_index
+                where pg_index.indrelid = classes.oid and pg_index.indisprimary
+            )
+    loop
+        execute format('alter table %s replica identity full', found.relation);
+    end loop;
+end;
+$$;
 
 -- name: may_give_to_loader
 -- purpose: whether the user may give tables to lcm_loader

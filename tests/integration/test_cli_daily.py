@@ -196,3 +196,32 @@ def test_init_asks_tries_and_writes_the_settings(tmp_path: Path, programme: Prog
     assert path.read_text() == before
     assert ask("424242", "--force").returncode == 0
     assert (tmp_path / ".env.bak").read_text() == before
+
+
+def test_facts_go_on_where_a_view_of_somebody_reads_an_old_mart(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    start = day_before_today(3)
+    source = programme(start=start, now=moscow_now(), clients=6)
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    with warehouse.connect(autocommit=True) as session:
+        # An older version of the mart: it had a column that the present one has not.
+        session.execute("drop materialized view mart.card_mix")
+        session.execute("create materialized view mart.card_mix as select 1 as old_column")
+        session.execute("create view public.mine as select old_column from mart.card_mix")
+        session.execute("update public.lcm_marts set checksum = 'old' where name = 'card_mix'")
+    synced = run(tmp_path, "sync", "--date", str(start), **variables)
+    assert synced.returncode == 3, synced.stderr
+    assert "mine: " in synced.stderr
+    assert "lcm migrate" in synced.stderr
+    assert _days(warehouse, "operations") == [start]
+    migrated = run(tmp_path, "migrate", **variables)
+    assert (migrated.returncode, "Traceback" in migrated.stderr) == (1, False)
+    assert "mine: " in migrated.stderr
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("drop view public.mine")
+    assert run(tmp_path, "sync", "--date", str(start), **variables).returncode == 0
+    with warehouse.connect() as session:
+        found = session.execute("select count(*) from mart.card_mix where cards > 0").fetchone()
+    assert found is not None
+    assert found[0] > 0

@@ -93,6 +93,60 @@ def test_views_of_others_are_never_dropped(warehouse: Warehouse, sql_copy: Path)
     assert read_mart(warehouse, "card_mix") == []
 
 
+def _rename_cards(sql_copy: Path) -> None:
+    path = sql_copy / "card_mix.sql"
+    path.write_text(path.read_text().replace("count(*) as cards,", "count(*) as all_cards,")
+                    .replace("card_mix.cards is", "card_mix.all_cards is"))  # fmt: skip
+
+
+def test_views_of_others_that_still_fit_are_made_again(
+    warehouse: Warehouse, sql_copy: Path
+) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("create role visitor")
+        for statement in (
+            "create view public.mine with (security_barrier) as"
+            " select card_type from mart.card_mix",
+            "comment on view public.mine is 'mine'",
+            "comment on column public.mine.card_type is 'its type'",
+            "grant select on public.mine to visitor",
+            "create materialized view public.of_mine as select distinct card_type from public.mine",
+            "create unique index of_mine_key on public.of_mine (card_type)",
+        ):
+            session.execute(statement.encode())
+    _rename_cards(sql_copy)
+    assert _install(warehouse) == ["card_mix"]
+    with warehouse.connect(autocommit=True) as session:
+        try:
+            assert session.execute("select * from public.of_mine").fetchall() == []
+            assert session.execute(
+                "select obj_description('public.mine'::regclass),"
+                " col_description('public.mine'::regclass, 1),"
+                " has_table_privilege('visitor', 'public.mine', 'select'),"
+                " (select reloptions from pg_class where oid = 'public.mine'::regclass),"
+                " to_regclass('public.of_mine_key') is not null"
+            ).fetchone() == ("mine", "its type", True, ["security_barrier=true"], True)
+        finally:
+            session.execute("revoke all on public.mine from visitor")
+            session.execute("drop role visitor")
+
+
+def test_all_views_of_others_that_do_not_fit_are_named_at_once(
+    warehouse: Warehouse, sql_copy: Path
+) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("create view public.first_one as select cards from mart.card_mix")
+        session.execute("create view public.second_one as select cards from public.first_one")
+        session.execute("create view public.fitting as select card_type from mart.card_mix")
+    _rename_cards(sql_copy)
+    with pytest.raises(MartInUseError) as refused:
+        _install(warehouse)
+    named = [line.split(":")[0].strip() for line in str(refused.value).splitlines()[1:]]
+    assert named == ["first_one", "second_one"]
+    with warehouse.connect() as session:
+        assert session.execute("select * from public.second_one").fetchall() == []
+
+
 def test_one_line_in_its_head_makes_a_mart_incremental(
     warehouse: Warehouse, sql_copy: Path
 ) -> None:

@@ -133,7 +133,7 @@ def _sync(
             return _Outcome(
                 window, launch.materialize_window(settings, warehouse, window, progress, feeds)
             )
-        except launch.ChecksFailedError as failed:
+        except (launch.ChecksFailedError, launch.OldMartsError) as failed:
             return _Outcome(window, failed.reports, failed)
 
 

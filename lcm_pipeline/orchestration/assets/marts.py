@@ -15,6 +15,7 @@ from lcm_pipeline.orchestration.partitions import ONE_RUN
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts, store_time_zone
 from lcm_pipeline.warehouse.marts.refresh import Refreshed, refresh_marts
+from lcm_pipeline.warehouse.migrations import have_old_marts
 
 # Tables of core that marts read, by the asset that fills them, and assets by their feed.
 _FACTS = {
@@ -98,6 +99,12 @@ def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> d
         backfill_policy=ONE_RUN,
     )
     def _checked(sync: dg.ResourceParam[SyncSession]) -> Iterator[dg.MaterializeResult[None]]:
+        if have_old_marts(sync.warehouse):
+            raise dg.Failure(
+                "The marts are those of an older version and were left as they are: lcm migrate"
+                " says which views stand in the way",
+                allow_retries=False,
+            )
         store_time_zone(sync.warehouse, sync.engine.settings.timezone)
         refreshed = refresh_marts(sync.warehouse, {mart.name for mart in found})
         work = {one.name: one for one in refreshed}

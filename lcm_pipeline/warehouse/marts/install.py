@@ -3,6 +3,7 @@
 A file that is installed and has not changed since is left alone. A mart that
 is stored cannot be replaced, so it and those that read it are dropped, made again and filled in
 one transaction; readers of these wait meanwhile, and whoever could read them can read them after.
+Views of others that read them are made again from their definitions.
 """
 
 import psycopg
@@ -70,9 +71,9 @@ def _with_readers(wanted: list[Mart], changed: list[Mart]) -> list[Mart]:
 
 
 def _make_anew(session: psycopg.Connection, anew: list[Mart], surplus: set[str]) -> None:
-    """Drop some marts and make them again; nothing of anyone else goes with them."""
+    """Drop some marts and make them again, and the views of others that read them."""
     grants = session.execute(query("mart_grants")).fetchall()
-    _drop(session, [*surplus, *(mart.name for mart in anew)])
+    lost = _drop(session, [*surplus, *(mart.name for mart in anew)])
     grant_memory(session)
     has_tables = any(mart.kind == "table" for mart in anew)
     keeper = IncrementalRefresher.of_everyone(session) if has_tables else None
@@ -88,6 +89,7 @@ def _make_anew(session: psycopg.Connection, anew: list[Mart], surplus: set[str])
     if keeper is not None:
         keeper.close()
     forget_refreshes(session, [mart.name for mart in anew])
+    _make_others(session, lost)
     present = {mart.name for mart in anew}
     for name, role, privilege in grants:
         if name in present:
@@ -100,7 +102,8 @@ def _make_anew(session: psycopg.Connection, anew: list[Mart], surplus: set[str])
             )
 
 
-def _drop(session: psycopg.Connection, names: list[str]) -> None:
+def _drop(session: psycopg.Connection, names: list[str]) -> dict[str, list[str]]:
+    """Drop marts; returns the views of others that went with them, and what makes each again."""
     others = _others(session)
     for name, kind in session.execute(query("present_marts"), {"names": names}).fetchall():
         # A mart may be gone by now, with one that it read.
@@ -109,15 +112,31 @@ def _drop(session: psycopg.Connection, names: list[str]) -> None:
         )
     for name in names:
         session.execute(SQL("drop view if exists {} cascade").format(Identifier("refresh", name)))
-    if lost := others - _others(session):
-        raise MartInUseError(
-            f"{min(lost)} is no mart of ours and reads one that has to be made anew: drop it, run"
-            " this again, and make it anew"
-        )
+    left = _others(session)
+    return {name: statements for name, statements in others.items() if name not in left}
 
 
-def _others(session: psycopg.Connection) -> set[str]:
+def _others(session: psycopg.Connection) -> dict[str, list[str]]:
     ours = list(_installed(session))
-    return {
-        name for (name,) in session.execute(query("views_of_others"), {"names": ours}).fetchall()
-    }
+    return dict(session.execute(query("views_of_others"), {"names": ours}).fetchall())
+
+
+def _make_others(session: psycopg.Connection, lost: dict[str, list[str]]) -> None:
+    """Make the views of others again that read our marts, where they still fit.
+
+    Raises MartInUseError, which names all that do not and why.
+    """
+    problems: dict[str, str] = {}
+    for name, statements in lost.items():
+        try:
+            with session.transaction():
+                for statement in statements:
+                    session.execute(statement.encode())
+        except psycopg.Error as error:
+            problems[name] = str(error).splitlines()[0]
+    if problems:
+        listed = "\n".join(f"  {name}: {reason}" for name, reason in problems.items())
+        raise MartInUseError(
+            "views of yours read marts that have to be made anew, and do not fit the new ones;"
+            f" nothing was changed. Drop them, run this again, and make them anew:\n{listed}"
+        )

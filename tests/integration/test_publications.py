@@ -1,0 +1,40 @@
+"""Logical replication: a publication for all tables stops no sync, no refresh and no push."""
+
+from datetime import timedelta
+
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from tests.conftest import MakeSettings, Programme
+from tests.syncing import MARCH, sync_everything
+
+
+def test_a_publication_for_all_tables_stops_nothing(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=8)
+    settings = make_settings(source, warehouse)
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("create publication everything for all tables")
+    sync_everything(settings, warehouse)
+    refresh_marts(warehouse)
+    client = min(source.world.programme.customers)
+    source.world.mutate("insert_top", client)
+    source.world.advance(days=1)
+    next_day = MARCH.last + timedelta(days=1)
+    sync_everything(settings, warehouse, Window(next_day, next_day))
+    refresh_marts(warehouse)
+    refresh_marts(warehouse, everything=True)
+
+
+def test_every_table_says_which_row_is_which(warehouse: Warehouse) -> None:
+    with warehouse.connect() as session:
+        rows = session.execute(
+            "select oid::regclass::text from pg_class as classes"
+            " where relkind in ('r', 'p') and relpersistence = 'p' and relreplident = 'd'"
+            " and relnamespace::regnamespace::text"
+            " in ('core', 'history', 'mart', 'outbox', 'refresh', 'sync')"
+            " and not exists (select from pg_index"
+            " where indrelid = classes.oid and indisprimary)"
+        ).fetchall()
+    assert rows == []
