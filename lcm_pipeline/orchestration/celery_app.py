@@ -10,6 +10,7 @@ import logging
 import socket
 import time
 import warnings
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,8 +18,9 @@ import dagster as dg
 from celery import bootsteps
 from celery.worker import state as worker_state
 from dagster_celery import celery_executor
+from dagster_celery.core_execution_loop import core_celery_execution_loop
 from dagster_celery.defaults import broker_transport_options
-from dagster_celery.executor import CeleryExecutor
+from dagster_celery.executor import CeleryExecutor, _submit_task
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_task
 from kombu.exceptions import OperationalError
@@ -43,7 +45,7 @@ class CeleryUsageError(UsageError):
 
 def executor_of_celery(settings: Settings) -> dg.ExecutorDefinition:
     """The executor that hands steps to the workers. Raises CeleryUsageError."""
-    return celery_executor.configured(_executor_config(settings), name="celery")
+    return _breaking_off.configured(_executor_config(settings), name="celery")
 
 
 def require_broker(settings: Settings) -> None:
@@ -110,6 +112,43 @@ def run_worker(settings: Settings, name: str, slots: int) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     return 0
+
+
+class _Step:
+    """The result of a step that a worker runs; revoked, it is broken off where it has begun."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def ready(self) -> bool:
+        return bool(self._result.ready())
+
+    def get(self) -> Any:
+        return self._result.get()
+
+    def revoke(self) -> None:
+        self._result.revoke(terminate=True)
+
+
+@dg.executor(
+    name="celery",
+    config_schema=celery_executor.config_schema.as_field(),
+    requirements=dg.multiple_process_executor_requirements(),
+)
+def _breaking_off(context: dg.InitExecutorContext) -> dg.Executor:
+    """Dagster's executor, which else waits for steps that have begun when a run is stopped.
+
+    A step that reads takes hours, and loses nothing when it is broken off.
+    """
+    create: Any = celery_executor.executor_creation_fn
+    executor: Any = create(context)
+
+    def submit(*words: Any) -> _Step:
+        return _Step(_submit_task(*words))
+
+    executor.execute = partial(core_celery_execution_loop, step_execution_fn=submit)
+    created: dg.Executor = executor
+    return created
 
 
 class RenewDeliveries(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types

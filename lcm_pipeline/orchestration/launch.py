@@ -181,6 +181,9 @@ def _raise_what_failed(
 ) -> None:
     if any(isinstance(error, dg.DagsterExecutionInterruptedError) for error in errors):
         raise KeyboardInterrupt
+    failed = _failure_of_run(result)
+    if failed is not None and failed[0] == dg.DagsterExecutionInterruptedError.__name__:
+        raise KeyboardInterrupt
     if errors:
         first, *others = errors
         for other in others:
@@ -195,19 +198,19 @@ def _raise_what_failed(
         raise ChecksFailedError("The warehouse does not add up: " + "; ".join(wrong), reports)
     if not result.success:
         failures = [event for event in result.all_events if event.is_step_failure]
-        raise RunFailedError(
-            "; ".join(_told(event) for event in failures) or _reason_of_failure(result)
-        )
+        reason = "; ".join(_told(event) for event in failures) or (failed[1] if failed else "")
+        raise RunFailedError(reason or "The Dagster run failed")
 
 
-def _reason_of_failure(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> str:
-    """Why a run failed without a step that did, such as for a worker that could not run one."""
+def _failure_of_run(
+    result: dg.ExecuteInProcessResult | dg.JobExecutionResult,
+) -> tuple[str, str] | None:
+    """The class and the message of what failed a run as a whole; None where a step did."""
     for event in result.all_events:
         if event.event_type is dg.DagsterEventType.RUN_FAILURE:
             error = event.job_failure_data.error
-            reason = (error.message if error else event.message) or ""
-            return f"The Dagster run failed: {reason.strip()}"
-    return "The Dagster run failed"
+            return None if error is None else (error.cls_name or "", error.message.strip())
+    return None
 
 
 def _told(event: dg.DagsterEvent) -> str:
