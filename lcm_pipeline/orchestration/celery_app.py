@@ -37,6 +37,8 @@ _LOST_AFTER_SECONDS = 30
 _CONNECT_SECONDS = 5.0
 _PING_SECONDS = 2.0
 _LOOPBACK = ("localhost", "::1")
+# Our own entry in the configuration of Celery, which workers tell.
+_READERS_KEY = "lcm_readers"
 
 
 class CeleryUsageError(UsageError):
@@ -84,9 +86,18 @@ def require_settings(settings: Settings) -> None:
             )
 
 
-def count_workers(settings: Settings) -> int:
-    """The workers that answer now."""
-    return len(_build_app(settings).control.ping(timeout=_PING_SECONDS))
+def require_same_readers(settings: Settings) -> int:
+    """Ask the workers; returns how many respond. Raises CeleryUsageError for one whose LCM_READERS
+    differs: it has other steps, and would fail those that it is given."""
+    found = _build_app(settings).control.inspect(timeout=_PING_SECONDS).conf() or {}
+    for worker, config in sorted(found.items()):
+        readers = config.get(_READERS_KEY)
+        if readers != settings.readers:
+            raise CeleryUsageError(
+                f"the worker {worker} has LCM_READERS={readers}, and this process"
+                f" {settings.readers}: give all the same, and start the worker again"
+            )
+    return len(found)
 
 
 def run_worker(settings: Settings, name: str, slots: int) -> int:
@@ -202,11 +213,11 @@ def _executor_config(settings: Settings) -> dict[str, Any]:
         "backend": broker if broker.startswith("redis") else "rpc://",
         # A worker imports it before it forks: each process of its pool has it then.
         "include": [CODE_LOCATION],
-        "config_source": _app_config(broker),
+        "config_source": _app_config(settings, broker),
     }
 
 
-def _app_config(broker: str) -> dict[str, Any]:
+def _app_config(settings: Settings, broker: str) -> dict[str, Any]:
     config: dict[str, Any] = {
         "broker_connection_retry_on_startup": True,
         # One message for each slot: what waits is free for the other workers.
@@ -214,6 +225,7 @@ def _app_config(broker: str) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
+        _READERS_KEY: settings.readers,
     }
     if broker.startswith("redis"):
         config["broker_transport_options"] = {

@@ -138,7 +138,9 @@ def run_with_executor(
     process: names the process of this command on the run, see `local_runs`. What the run did is
     taken from the warehouse.
     """
-    if engine.settings.executor == CELERY and not celery_app().count_workers(engine.settings):
+    if engine.settings.executor == CELERY and not celery_app().require_same_readers(
+        engine.settings
+    ):
         logger.warning("no worker answers: the steps wait until one is started with lcm worker")
     began = datetime.now(UTC)
     synced = [feed for feed in FEEDS if feeds is None or feed.name in feeds]

@@ -157,13 +157,14 @@ def test_a_worker_that_is_killed_leaves_its_steps_and_its_clients_to_the_other(
     settings_of_all: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    with (
-        two_workers(tmp_path, settings_of_all) as workers,
-        started(tmp_path, "sync.log", *_SYNC, **settings_of_all) as command,
-    ):
-        _wait_for(lambda: _is_in_the_middle(source))
-        _kill(workers[0])
-        assert os.waitstatus_to_exitcode(_end_of(command)) == 0, _text(tmp_path / "sync.log")
+    with two_workers(tmp_path, settings_of_all) as workers:
+        other = run(tmp_path, *_SYNC, timeout=_PATIENCE, **{**settings_of_all, "LCM_READERS": "2"})
+        assert other.returncode == 2, other.stderr
+        assert f"has LCM_READERS={_READERS}, and this process 2" in other.stderr
+        with started(tmp_path, "sync.log", *_SYNC, **settings_of_all) as command:
+            _wait_for(lambda: _is_in_the_middle(source))
+            _kill(workers[0])
+            assert os.waitstatus_to_exitcode(_end_of(command)) == 0, _text(tmp_path / "sync.log")
     assert_exact(source, warehouse, last=MARCH.last)
     # Each slot of the lost worker had so many readings in flight.
     assert len(_asked_again(clean, asked_since(source))) <= _SLOTS * _CONCURRENCY
