@@ -20,12 +20,13 @@ help: ## List the targets
 
 install: $(INSTALLED) ## Make the environment in .venv, from the lock file
 
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@# Built by the pinned tools of the lock, not by the newest that pip would fetch.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(INSTALLED) ## A simulated programme, an embedded Postgres, 14 days synced, an answer
@@ -53,9 +54,16 @@ lint-sql: $(INSTALLED)
 hooks: $(INSTALLED) ## Run the linters before each commit, through pre-commit
 	$(BIN)/pre-commit install
 
-lock: ## requirements.lock anew, from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-	  --no-strip-extras --no-header --quiet --output-file requirements.lock
+# What users may choose: all extras of pyproject.toml but `dev`.
+EXTRAS := report parquet celery k8s
+UV_LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+  --no-header --quiet
+lock: ## The lock files anew, from pyproject.toml (needs uv): pins that are there stay
+	$(UV_LOCK) pyproject.toml --all-extras --output-file requirements-dev.lock
+	$(UV_LOCK) pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
+	$(UV_LOCK) pyproject.toml --constraint requirements-dev.lock $(EXTRAS:%=--extra %) \
+	  --output-file requirements-all.lock
+	$(UV_LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 
 ui: $(INSTALLED) ## Dagster's web page on 127.0.0.1:3000
 	@$(BIN)/lcm ui

@@ -75,9 +75,11 @@ def find_superset(environment: Path, home: Path) -> SupersetHome:
     """Superset in its own environment; raises SupersetUnavailableError where there is none."""
     programs = environment.absolute() / "bin"
     if not (programs / "gunicorn").exists() or not (programs / "superset").exists():
+        lock = dashboards_folder() / "requirements.lock"
         raise SupersetUnavailableError(
-            f"There is no Superset in {environment}: run `make superset`, or name its environment"
-            " with --environment"
+            f"There is no Superset in {environment}: run `make superset` in a checkout, or"
+            f" `python3 -m venv {environment} && {environment}/bin/pip install --require-hashes -r"
+            f" {lock}`, or name its environment with --environment"
         )
     return SupersetHome(programs, home / "superset")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
-from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 _BATCH = 20_000
 _MOST_DIGITS = 38
 _BEHIND = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
-
-
-class ExportError(UsageError):
-    """The mart cannot be written in that form; the message says what to do."""
 
 
 def export_csv(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
@@ -39,12 +35,8 @@ def export_parquet(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
 
     Numbers with a fraction stay decimals, exact, where 38 digits hold them; times are in UTC.
     """
-    try:
+    with requires_extra("parquet", "lcm export --format parquet"):
         import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise ExportError(
-            "Parquet needs the package pyarrow: pip install pyarrow, or export --format csv"
-        ) from error
     with _reading(warehouse, mart) as session:
         schema = _schema_of(session, mart)
         rows = 0

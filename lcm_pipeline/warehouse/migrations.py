@@ -34,6 +34,12 @@ class MigrationError(UserError):
     """The schema cannot be brought up to date; the message names the file and why."""
 
 
+class NewerSchemaError(MigrationError):
+    """The schema is of a newer version of lcm: a rerun does not help, an update does."""
+
+    exit_code = 2
+
+
 def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
     """Apply what is missing; returns the names of what was applied.
 
@@ -91,7 +97,7 @@ def require_current_schema(session: psycopg.Connection, warehouse: Warehouse) ->
     """Raise where a command that only reads would misread the schema; changes nothing.
 
     Raises NothingSyncedError where there is none, WarehouseUnavailableError where it is of an older
-    version, MigrationError where it is of a newer one. A user who may not read the ledger of the
+    version, NewerSchemaError where it is of a newer one. A user who may not read the ledger of the
     migrations is let pass: what is missing shows as it is read.
     """
     if not _find_ledger(session, warehouse) or not _is_behind(session):
@@ -134,8 +140,9 @@ def _is_behind(session: psycopg.Connection) -> bool:
                 f"{path.name} was changed after it was applied: put it back, and add a new file"
             )
     if newer := known.keys() - {path.name for path in files}:
-        raise MigrationError(
-            f"the warehouse was migrated by a newer version ({max(newer)}): update lcm_pipeline"
+        raise NewerSchemaError(
+            f"the warehouse was migrated by a newer version of lcm ({max(newer)}), and nothing was"
+            " changed: update lcm_pipeline"
         )
     return len(known) < len(files)
 

@@ -1,8 +1,13 @@
 """What is installed from the wheel works without the checkout, and holds nothing generated."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
+import tarfile
+import time
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -11,18 +16,75 @@ import pytest
 from lcm_pipeline.superset.bundle import bundle_of
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.architecture.repository import ROOT, repository_files
+from tests.docs.checkout import answers, free_port
+
+# Downloading and unpacking a hundred packages, on a slow network and a busy machine.
+_INSTALLING_SECONDS = 900
+_STARTING_SECONDS = 240
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built without network by the backend that pyproject.toml names."""
-    folder = tmp_path_factory.mktemp("wheel")
+    return _build(ROOT, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+def _build(source: Path, target: str, folder: Path) -> Path:
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=ROOT, check=True, capture_output=True,
+        [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)],
+        cwd=source, check=True, capture_output=True,
     )  # fmt: skip
-    (built,) = folder.glob("*.whl")
+    (built,) = folder.iterdir()
     return built
+
+
+class CleanEnvironment:
+    """An environment of the user's lock and the wheel, called in an empty folder."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self.programs = programs
+        self.folder = folder
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a user has in the environment: nothing of the checkout."""
+        return {"PATH": f"{self.programs}{os.pathsep}/usr/bin:/bin", "HOME": str(self.folder)}
+
+    def lcm(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.programs / "lcm", *words], cwd=self.folder, env=self.variables,
+            capture_output=True, text=True, timeout=_STARTING_SECONDS, check=False,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> CleanEnvironment:
+    """The wheel installed as a user installs it; skips where no package index can be reached."""
+    folder = tmp_path_factory.mktemp("clean")
+    environment = folder / "environment"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True, capture_output=True)
+    pip = [
+        str(environment / "bin" / "python"),
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
+    probe = subprocess.run(
+        [*pip, "download", "--retries", "1", "--no-deps", "--dest", folder / "probe", "iniconfig"],
+        capture_output=True, text=True, timeout=_INSTALLING_SECONDS, check=False,
+    )  # fmt: skip
+    if probe.returncode != 0:
+        pytest.skip(f"no package index can be reached: {probe.stderr.strip().splitlines()[-1]}")
+    lock = ROOT / "requirements.lock"
+    # Not compiled, as few modules are imported below; not resolved, as the lock is complete.
+    for words in (["--require-hashes", "-r", str(lock)], [str(wheel)]):
+        done = subprocess.run(
+            [*pip, "install", "--no-compile", "--no-deps", *words],
+            capture_output=True, text=True, timeout=_INSTALLING_SECONDS, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    return CleanEnvironment(environment / "bin", folder)
 
 
 def test_the_wheel_holds_every_file_that_the_package_reads(wheel: Path) -> None:
@@ -72,3 +134,104 @@ def test_lcm_bundle_of_the_wheel_writes_the_bundle_of_the_checkout(
         if path.is_file()
     }
     assert written == bundle_of(warehouse)
+
+
+def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    archive = _build(ROOT, "sdist", tmp_path / "sdist")
+    with tarfile.open(archive) as files:
+        files.extractall(tmp_path, filter="data")
+    again = _build(tmp_path / archive.name.removesuffix(".tar.gz"), "wheel", tmp_path / "again")
+    with ZipFile(wheel) as first, ZipFile(again) as second:
+        assert {one.filename: one.CRC for one in first.infolist()} == {
+            one.filename: one.CRC for one in second.infolist()
+        }
+
+
+@pytest.mark.timeout(2 * _INSTALLING_SECONDS)
+def test_a_clean_install_has_no_tools_and_runs_the_demo(clean: CleanEnvironment) -> None:
+    version = clean.lcm("--version")
+    assert re.fullmatch(r"lcm \d+\.\d+\.\d+\S*\n", version.stdout), version.stderr
+    packages = {path.name for path in clean.programs.parent.glob("lib/*/site-packages/*")}
+    assert not packages & {"mypy", "playwright", "pytest", "pyarrow", "altair", "vl_convert"}
+    demo = clean.lcm("demo", "--clients", "30", "--days", "2")
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "lcm init" in demo.stdout
+    assert "make" not in demo.stdout
+
+
+@pytest.mark.timeout(2 * _INSTALLING_SECONDS)
+def test_a_clean_install_names_the_extra_that_a_command_lacks(clean: CleanEnvironment) -> None:
+    cases = {
+        "report": "pip install 'lcm_pipeline[report]'",
+        "export program_daily --format parquet": "pip install 'lcm_pipeline[parquet]'",
+    }
+    home = next((clean.folder / ".lcm" / "demo").iterdir())
+    for words, advice in cases.items():
+        assert clean.lcm(*words.split()[:1], "--help").returncode == 0
+        done = subprocess.run(
+            [clean.programs / "lcm", *words.split()], cwd=clean.folder,
+            env={**clean.variables, "LCM_HOME": str(home)},
+            capture_output=True, text=True, timeout=_STARTING_SECONDS, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        assert advice in done.stderr
+        assert "Traceback" not in done.stderr
+    superset = clean.lcm("dashboards")
+    assert superset.returncode == 2
+    (lock,) = re.findall(r"-r (\S+requirements\.lock)", superset.stderr)
+    assert Path(lock).is_file()
+
+
+@pytest.mark.timeout(2 * _INSTALLING_SECONDS)
+def test_a_clean_install_serves_the_page_and_writes_the_bundle(clean: CleanEnvironment) -> None:
+    home = next((clean.folder / ".lcm" / "demo").iterdir())
+    variables = {**clean.variables, "LCM_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    output = clean.folder / "served"
+    with output.open("w") as file:
+        page = subprocess.Popen(
+            [clean.programs / "lcm", "ui", "--port", str(free_port())],
+            cwd=clean.folder, env=variables, stdout=file, stderr=file,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + _STARTING_SECONDS
+        while "?token=" not in output.read_text() and time.monotonic() < deadline:
+            assert page.poll() is None, output.read_text()
+            time.sleep(0.3)
+        (link,) = re.findall(r"http://\S+", output.read_text())
+        assert answers(link)
+        page.send_signal(signal.SIGTERM)
+        assert page.wait(_STARTING_SECONDS) == 0
+    finally:
+        page.kill()
+        page.wait()
+    assert clean.lcm("bundle").returncode == 0
+    assert list((clean.folder / "dist").glob("*.zip"))
+
+
+def test_the_lock_of_all_extras_holds_each_extra_that_users_may_choose() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    (listed,) = re.findall(r"^EXTRAS := (.*)$", makefile, re.MULTILINE)
+    extras = project["optional-dependencies"]
+    assert set(listed.split()) == set(extras) - {"dev"}
+    locks = {
+        name: _pinned(ROOT / f"requirements{name}.lock") for name in ("", "-all", "-dev", "-build")
+    }
+    assert locks["-all"] >= _names([one for name in listed.split() for one in extras[name]])
+    assert locks[""] >= _names(project["dependencies"])
+    assert locks[""] <= locks["-all"] <= locks["-dev"]
+    assert locks["-build"] <= locks["-dev"]
+    assert not locks["-all"] & {"mypy", "playwright", "pytest", "ruff"}
+
+
+def _names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=; ]", one)[0].lower().replace("_", "-") for one in requirements}
+
+
+def _pinned(lock: Path) -> set[str]:
+    """The packages of a lock, each with a version and a hash for every file."""
+    text = lock.read_text("utf-8")
+    assert len(re.findall(r"^[a-z0-9].*\\\n    --hash=sha256:", text, re.MULTILINE)) == len(
+        re.findall(r"^[a-z0-9]", text, re.MULTILINE)
+    )
+    return set(re.findall(r"^([a-z0-9-]+)(?:\[[a-z,0-9-]+\])?==", text, re.MULTILINE))

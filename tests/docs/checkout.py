@@ -19,7 +19,7 @@ from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.docs.commands import ROOT
 
 _FILES = ("Makefile", ".env.example", "dagster.yaml", "workspace.yaml", "pyproject.toml",
-          "requirements.lock")  # fmt: skip
+          "requirements-dev.lock")  # fmt: skip
 _FOLDERS = ("docs", "dashboards")
 _SECONDS = 240
 

@@ -82,12 +82,19 @@ def _own_home(settings: Settings, start: date, clients: int) -> Path:
 
 def _say_what_next(home: Path, seconds: float) -> None:
     lcm, here = _as_typed(Path(sys.argv[0])), _as_typed(home)
+    in_checkout = Path("Makefile").exists() and Path("dashboards").exists()
+    further = (
+        "  make dashboards    the dashboards in Superset, over these rows\n"
+        "  README.md    how to point it at the real API, schedule and backfill"
+        if in_checkout
+        else f"  LCM_HOME={here} {lcm} bundle    the dashboards, for any Superset\n"
+        f"  {lcm} init    asks for the settings of the real API, tries them, and writes .env"
+    )
     console.print(
         f"\nDone in {seconds:.0f} s. The rows stay in {here}. Next:\n"
         f"  LCM_HOME={here} {lcm} status    what the warehouse holds\n"
         f"  LCM_HOME={here} {lcm} ui        assets, runs and checks in Dagster\n"
-        "  make dashboards    the dashboards in Superset, over these rows\n"
-        "  README.md    how to point it at the real API, schedule and backfill",
+        f"{further}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -2,15 +2,19 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from lcm_pipeline.cli.failures import INCOMPLETE, explain
 from lcm_pipeline.cli.options import DayOption, OutputOption, window_of
+from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.model.texts import tame
-from lcm_pipeline.reporting.reports import Report, make_report, save_report
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
+
+if TYPE_CHECKING:
+    from lcm_pipeline.reporting.reports import Report
 
 
 def report(day: DayOption = None, output: OutputOption = None) -> None:
@@ -23,6 +27,9 @@ def report(day: DayOption = None, output: OutputOption = None) -> None:
 
     Example: [bold]lcm report --date 2026-03-01 --output monday.html[/bold]
     """
+    # Imported here, so that the help and the message below need no extra.
+    with requires_extra("report", "lcm report"):
+        from lcm_pipeline.reporting.reports import make_report
     settings = load_settings()
     if day is not None:
         window_of(settings, day, None, None)
@@ -43,8 +50,10 @@ def report(day: DayOption = None, output: OutputOption = None) -> None:
         raise typer.Exit(INCOMPLETE)
 
 
-def _write(made: Report, path: Path) -> None:
+def _write(made: "Report", path: Path) -> None:
     """Write the page to the file, or to standard output for `-`, where nothing else may go."""
+    from lcm_pipeline.reporting.reports import save_report
+
     if str(path) == "-":
         sys.stdout.buffer.write(made.html.encode())
         sys.stdout.buffer.flush()

@@ -1,0 +1,41 @@
+"""A warehouse that a newer version of lcm migrated is refused by this one, and left as it was."""
+
+from pathlib import Path
+
+import pytest
+
+from lcm_pipeline.warehouse.connection import Warehouse
+from tests.integration.test_cli import run
+
+_COMMANDS = (
+    "sync --date 2026-03-01", "verify", "push", "replay", "marts", "migrate", "status",
+    "dbt", "doctor",
+)  # fmt: skip
+_FAILED_CHECK = 1
+
+
+@pytest.fixture
+def newer(warehouse: Warehouse) -> Warehouse:
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "insert into public.lcm_migrations (name, checksum)"
+            " values ('9999_of_tomorrow.sql', 'x')"
+        )
+    return warehouse
+
+
+def test_each_command_ends_with_2_and_says_to_update(tmp_path: Path, newer: Warehouse) -> None:
+    for words in _COMMANDS:
+        done = run(
+            tmp_path, *words.split(), LCM_API_URL="http://127.0.0.1:1/",
+            LCM_DATABASE_URL=newer.url,
+        )  # fmt: skip
+        said = done.stdout + done.stderr
+        # lcm doctor looks on, and ends with 1 for whatever it finds.
+        expected = _FAILED_CHECK if words == "doctor" else 2
+        assert done.returncode == expected, f"lcm {words}: {said}"
+        assert "newer version of lcm (9999_of_tomorrow.sql)" in " ".join(said.split()), said
+        assert "Traceback" not in said
+    with newer.connect() as session:
+        (files,) = session.execute("select max(name) from public.lcm_migrations").fetchall()
+    assert files == ("9999_of_tomorrow.sql",)
