@@ -13,7 +13,7 @@ DBT_INSTALLED := $(DBT)/.installed
 
 .PHONY: help demo test lint lint-python lint-types lint-imports lint-sql hooks lock ui \
   install superset dashboards bundle dbt screenshots soak crash push-crash faults readers \
-  verify-million fuzz life bench clean
+  verify-million fuzz life bench image-test clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -127,6 +127,10 @@ fuzz: $(INSTALLED) ## Mutated responses beside healthy clients; SEED=…, or REP
 DAYS ?= 60
 life: $(INSTALLED) ## Sixty days of random life: each refresh of the marts equals computing all anew
 	$(BIN)/python -m tests.marts.life --days $(DAYS) --seed $(SEED)
+
+IMAGE_BASE ?=
+image-test: $(INSTALLED) ## Build the image with buildah and run it (root; IMAGE_BASE=… names its base)
+	$(if $(IMAGE_BASE),IMAGE_BASE='$(IMAGE_BASE)') $(BIN)/python -m pytest -n 0 tests/deploy/test_image.py
 
 clean: ## Remove the environment (never the data in LCM_HOME)
 	rm -rf $(VENV) $(SUPERSET) $(DBT) .pytest_cache .mypy_cache .ruff_cache .hypothesis

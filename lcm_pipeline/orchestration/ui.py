@@ -1,6 +1,7 @@
-"""Dagster's web page and daemon as two processes, which end together.
+"""Dagster's web page and daemon as two processes, which end together, or one of them alone.
 
-One a home: a lock is held meanwhile. A port that is taken is found before anything is started.
+One of each a home: a lock is held meanwhile. A port that is taken is found before anything is
+started.
 """
 
 import fcntl
@@ -11,8 +12,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import urllib.error
+import urllib.request
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from enum import StrEnum
 from pathlib import Path
 
 from lcm_pipeline.model.errors import UsageError, UserError
@@ -32,6 +36,24 @@ UI_TOKEN = "DAGSTER_UI_TOKEN"  # noqa: S105 - the name of a variable
 _CHECK_SECONDS = 0.5
 _STOP_SECONDS = 60.0
 _LISTENING = "0A"
+# A daemon reports every 30 s; one that starts the code location may be late by minutes.
+_OLDEST_HEARTBEAT_SECONDS = 600.0
+_CHECK_TIMEOUT_SECONDS = 20.0
+
+
+class Program(StrEnum):
+    """The two processes of `lcm ui`."""
+
+    WEB = "web"
+    DAEMON = "daemon"
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return "Dagster's web server" if self is Program.WEB else "Dagster's daemon"
+
+
+BOTH = tuple(Program)
 
 
 class UiEndedError(UserError):
@@ -45,30 +67,77 @@ def serve_ui(
     port: int,
     allowed_hosts: Sequence[str] = (),
     is_read_only: bool = False,
+    programs: Collection[Program] = BOTH,
 ) -> Generator[str, None, None]:
-    """Serve until the process is interrupted; yields the link to open once both have started.
+    """Serve until the process is interrupted; yields the link to open once the page is served.
 
-    Raises UsageError for a port that is taken, a home that is served or an executor that lacks
-    something, UiEndedError when one of the two processes ends by itself.
+    programs: what to run. Without the page nothing is yielded. Raises UsageError for a port that is
+    taken, a home that is served or an executor that lacks something, UiEndedError when one of the
+    processes ends by itself.
     """
     # A SIGTERM ends the two processes too; and a job in the background has its SIGINT ignored.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
     require_executor(settings)
-    with _only_one(settings, f"http://{host}:{port}"):
-        require_free_port(host, port)
-        token = None if is_read_only else _token(settings)
-        commands = _commands(host, port, allowed_hosts)
+    with ExitStack() as stack:
+        for program in programs:
+            stack.enter_context(_only_one(settings, program, f"http://{host}:{port}"))
+        if Program.WEB in programs:
+            require_free_port(host, port)
+        token = _token(settings) if Program.WEB in programs and not is_read_only else None
+        commands = {
+            program.label: words
+            for program, words in _commands(host, port, allowed_hosts).items()
+            if program in programs
+        }
         environment = {**os.environ, **ui_variables(settings)}
         with _running(commands, environment, token) as processes:
-            name = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared
-            while not _takes_connections(name, port):
-                _require_all(processes)
-                time.sleep(_CHECK_SECONDS)
-            yield f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+            if Program.WEB in programs:
+                while not _takes_connections(_reached_at(host), port):
+                    _require_all(processes)
+                    time.sleep(_CHECK_SECONDS)
+                link = f"http://{_reached_at(host)}:{port}/"
+                yield link + (f"?token={token}" if token else "")
             while True:
                 _require_all(processes)
                 time.sleep(_CHECK_SECONDS)
+
+
+def check_ui(
+    settings: Settings, *, host: str, port: int, programs: Collection[Program] = BOTH
+) -> None:
+    """Raise UiEndedError where a program does not work: for health checks of containers.
+
+    The page must answer on this machine; the daemon must have reported to Dagster's storage, from
+    wherever it runs. Starts and changes nothing.
+    """
+    if Program.WEB in programs:
+        page = f"http://{_reached_at(host)}:{port}/server_info"
+        try:
+            # No proxy of the environment stands before a page of this machine.
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            opener.open(page, timeout=_CHECK_TIMEOUT_SECONDS).close()
+        except (urllib.error.URLError, OSError) as error:
+            raise UiEndedError(f"{Program.WEB.label} does not answer at {page}: {error}") from error
+    if Program.DAEMON in programs:
+        oldest = time.time() - _OLDEST_HEARTBEAT_SECONDS
+        with dagster_instance(settings) as instance:
+            heartbeats = instance.get_daemon_heartbeats()
+            late = [
+                kind
+                for kind in sorted(instance.get_required_daemon_types())
+                if kind not in heartbeats or heartbeats[kind].timestamp < oldest
+            ]
+        if late:
+            raise UiEndedError(
+                f"{Program.DAEMON.label} does not run: no report of {', '.join(late)} for"
+                f" {_OLDEST_HEARTBEAT_SECONDS / 60:.0f} minutes"
+            )
+
+
+def _reached_at(host: str) -> str:
+    """The address at which this machine reaches what listens on host."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared
 
 
 def _require_all(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
@@ -128,12 +197,12 @@ def holder_of(port: int) -> str | None:
     return None
 
 
-def _commands(host: str, port: int, allowed_hosts: Sequence[str]) -> dict[str, list[str]]:
+def _commands(host: str, port: int, allowed_hosts: Sequence[str]) -> dict[Program, list[str]]:
     web = [sys.executable, "-m", "lcm_pipeline.orchestration.web", host, str(port), *allowed_hosts]
     daemon = [sys.executable, "-m", "dagster._daemon", "run", "-m", CODE_LOCATION]
     return {
-        "Dagster's web server": [*web, *([host] if host not in allowed_hosts else [])],
-        "Dagster's daemon": [
+        Program.WEB: [*web, *([host] if host not in allowed_hosts else [])],
+        Program.DAEMON: [
             *daemon,
             "--log-level",
             "error",
@@ -169,11 +238,11 @@ def _running(
 
 
 @contextmanager
-def _only_one(settings: Settings, url: str) -> Iterator[None]:
-    """Hold the home: the kernel lets go of it with the process, however that ends."""
+def _only_one(settings: Settings, program: Program, url: str) -> Iterator[None]:
+    """Hold the home for a program: the kernel lets go with the process, however that ends."""
     folder = instance_home(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "ui.lock").open("a+") as lock:
+    with (folder / f"ui-{program}.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

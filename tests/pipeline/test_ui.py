@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -229,6 +230,45 @@ def test_a_busy_port_is_an_error_at_once_that_names_who_holds_it(tmp_path: Path)
     assert f"port {port}" in ended.stderr
     assert "(pid " in ended.stderr
     assert "--port" in ended.stderr
+
+
+def test_a_health_check_passes_while_both_run(served: Served) -> None:
+    port = served.page.rpartition(":")[2]
+    _await_health(served.folder, "--port", port)
+
+
+def test_a_health_check_says_what_does_not_run(tmp_path: Path) -> None:
+    web = run(tmp_path, "ui", "--check", "--only", "web", "--port", str(free_port()))
+    assert web.returncode == 1
+    assert "web server does not answer at http://127.0.0.1:" in web.stderr
+    daemon = run(tmp_path, "ui", "--check", "--only", "daemon")
+    assert daemon.returncode == 1
+    assert "daemon does not run: no report of" in daemon.stderr
+
+
+def test_the_daemon_runs_alone_for_a_page_elsewhere(tmp_path: Path) -> None:
+    with (tmp_path / "said").open("w") as said:
+        daemon = subprocess.Popen(
+            [LCM, "ui", "--only", "daemon"],
+            env=environment(tmp_path), cwd=tmp_path, stdout=said, stderr=said,
+        )  # fmt: skip
+    try:
+        _await_health(tmp_path, "--only", "daemon")
+        second = run(tmp_path, "ui", "--only", "daemon")
+        assert (second.returncode, "serves" in second.stderr) == (2, True)
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(120) == 0, (tmp_path / "said").read_text()
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+
+def _await_health(folder: Path, *words: str) -> None:
+    """Check until it passes, as Docker does while a container starts."""
+    deadline = time.monotonic() + 240
+    while (done := run(folder, "ui", "--check", *words)).returncode != 0:
+        assert time.monotonic() < deadline, done.stderr
+        time.sleep(1)
 
 
 def test_it_ends_with_an_error_when_its_daemon_dies(served: Served) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.orchestration.ui import serve_ui
+from lcm_pipeline.orchestration.ui import BOTH, Program, check_ui, serve_ui
 from lcm_pipeline.settings import load_settings
 
 
@@ -20,21 +20,36 @@ def ui(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Nobody starts or changes anything by the page.")
     ] = False,
+    only: Annotated[
+        Program | None,
+        typer.Option(help="Run one of the two alone; the other one runs elsewhere."),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Run nothing: end with 1 where it does not run, with 0 else."),
+    ] = False,
 ) -> None:
     """Open Dagster's web page: assets, runs, schedules, backfills.
 
     The link that is printed holds a token: a browser that opened it may start runs and turn
     schedules on; others read. Requests of other sites and for other hosts are refused. It ends with
-    1 when Dagster's web server or daemon ends by itself.
+    1 when Dagster's web server or daemon ends by itself. In containers each may run alone: give
+    both one LCM_DAGSTER_DATABASE_URL.
     """
+    settings = load_settings()
+    programs = BOTH if only is None else (only,)
+    if check:
+        check_ui(settings, host=host, port=port, programs=programs)
+        return
     # A service manager's SIGTERM ends it as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     serving = serve_ui(
-        load_settings(),
+        settings,
         host=host,
         port=port,
         allowed_hosts=allow_host or (),
         is_read_only=read_only,
+        programs=programs,
     )
     with closing(serving):
         try:

@@ -1,0 +1,131 @@
+"""What deploy/ holds is what Docker, compose and systemd take, and names what `lcm` has."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lcm_pipeline.cli.lazy_group import load_command
+from lcm_pipeline.settings import Settings
+from tests.architecture.repository import ROOT, repository_files
+
+DEPLOY = ROOT / "deploy"
+UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix)
+_SETTING = re.compile(r"\bLCM_[A-Z_]+\b")
+# Of 10; systemd calls up to 2 "OK", and a service with nothing set has 9.6.
+_MOST_EXPOSURE = 2.0
+
+
+def _compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
+    return loaded
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    if hadolint is None:
+        pytest.skip("hadolint has no build for this machine")
+    done = subprocess.run(
+        [hadolint, DEPLOY / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_image_is_built_of_files_that_are_there_and_of_nothing_else() -> None:
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.M)
+    names = {name for line in copied for name in line.split()}
+    allowed = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.M)
+    assert names == set(allowed)
+    for name in names:
+        assert list(ROOT.glob(name)), name
+    assert ".env" not in {path.name for path in repository_files("deploy")}
+
+
+def test_the_compose_file_is_of_the_compose_specification() -> None:
+    compose_spec = pytest.importorskip("compose_spec")
+    options = compose_spec.PyOptions()
+    options.apply_merge = True
+    options.from_yaml((DEPLOY / "compose.yaml").read_text("utf-8"))
+
+
+def test_each_service_is_checked_waits_for_what_it_needs_and_has_no_rights() -> None:
+    compose = _compose()
+    services = compose["services"]
+    assert set(services) == {"postgres", "migrate", "webserver", "daemon"}
+    for name in ("postgres", "webserver", "daemon"):
+        assert services[name]["healthcheck"]["test"], name
+        mounted = [volume.split(":")[0] for volume in services[name]["volumes"]]
+        assert all(volume in compose["volumes"] or (DEPLOY / volume).exists() for volume in mounted)
+    for name in ("migrate", "webserver", "daemon"):
+        service = services[name]
+        load_command(service["command"][0]).make_context("lcm", service["command"][1:])
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert "no-new-privileges:true" in service["security_opt"]
+        for variable in service["environment"]:
+            assert variable.removeprefix("LCM_").lower() in Settings.model_fields
+    for name in ("webserver", "daemon"):
+        test = services[name]["healthcheck"]["test"]
+        load_command("ui").make_context("ui", test[3:])
+        assert set(services[name]["depends_on"]) == {"migrate"}
+    assert all(one.startswith("127.0.0.1:") for one in services["webserver"]["ports"])
+
+
+def test_the_example_of_the_environment_names_settings_and_no_secret() -> None:
+    text = (DEPLOY / "env.example").read_text("utf-8")
+    names = {name.removeprefix("LCM_").lower() for name in _SETTING.findall(text)}
+    assert names <= set(Settings.model_fields)
+    assert re.search(r"^LCM_TOKEN=$", text, re.M)
+    assert re.search(r"^POSTGRES_PASSWORD=$", text, re.M)
+
+
+@pytest.fixture
+def checked_units(tmp_path: Path) -> list[Path]:
+    """The units with a program that is there, as theirs is installed nowhere here."""
+    for unit in UNITS:
+        text = unit.read_text("utf-8").replace("/opt/lcm/bin/lcm", "/bin/true")
+        (tmp_path / unit.name).write_text(text, encoding="utf-8")
+    return [tmp_path / unit.name for unit in UNITS]
+
+
+def test_systemd_takes_the_units(checked_units: list[Path]) -> None:
+    done = _analyze("verify", *map(str, checked_units))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_services_are_hardened(checked_units: list[Path]) -> None:
+    services = [unit for unit in checked_units if unit.suffix == ".service"]
+    assert len(services) == 2
+    for unit in services:
+        text = unit.read_text("utf-8")
+        for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "User=lcm"):
+            assert line in text.splitlines()
+        done = _analyze("security", "--offline=yes", str(unit))
+        if "unrecognized option" in done.stderr:
+            pytest.skip("this systemd cannot judge a unit that is not installed")
+        (exposure,) = re.findall(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+        assert float(exposure) <= _MOST_EXPOSURE, done.stdout
+
+
+def test_the_units_call_commands_and_set_settings_that_lcm_has() -> None:
+    for unit in UNITS:
+        text = unit.read_text("utf-8")
+        for words in re.findall(r"^ExecStart=/opt/lcm/bin/lcm (.+)$", text, re.M):
+            name, *options = words.split()
+            load_command(name).make_context(name, options)
+        for name in _SETTING.findall(text):
+            assert name.removeprefix("LCM_").lower() in Settings.model_fields
+
+
+def _analyze(*words: str) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd-analyze is not installed")
+    return subprocess.run(
+        [program, *words], capture_output=True, text=True, timeout=120, check=False
+    )
