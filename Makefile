@@ -11,9 +11,12 @@ SUPERSET_INSTALLED := $(SUPERSET)/.installed
 DBT := .venv-dbt
 DBT_INSTALLED := $(DBT)/.installed
 
+DOCS := .venv-docs
+DOCS_INSTALLED := $(DOCS)/.installed
+
 .PHONY: help demo test lint lint-python lint-types lint-imports lint-sql hooks lock ui \
   install superset dashboards bundle dbt screenshots soak crash push-crash faults readers \
-  verify-million fuzz life bench image-test clean
+  verify-million fuzz life bench image-test reference docs-site clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -64,6 +67,7 @@ lock: ## The lock files anew, from pyproject.toml (needs uv): pins that are ther
 	$(UV_LOCK) pyproject.toml --constraint requirements-dev.lock $(EXTRAS:%=--extra %) \
 	  --output-file requirements-all.lock
 	$(UV_LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
+	$(UV_LOCK) --group docs --output-file docs/requirements.lock
 
 ui: $(INSTALLED) ## Dagster's web page on 127.0.0.1:3000
 	@$(BIN)/lcm ui
@@ -87,6 +91,18 @@ dbt: $(DBT_INSTALLED) ## dbt's own environment in .venv-dbt, for the package in 
 $(DBT_INSTALLED): dbt/requirements.lock
 	$(PYTHON) -m venv $(DBT)
 	$(DBT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r dbt/requirements.lock
+	@touch $@
+
+reference: $(INSTALLED) ## docs/reference anew: settings, commands, exit codes
+	$(BIN)/python -m tests.docs.reference
+
+docs-site: $(DOCS_INSTALLED) ## The pages of docs/ as a site, in build/site; a broken one fails
+	@# Material for MkDocs is kept until May 2027; its successor reads the same mkdocs.yml.
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+
+$(DOCS_INSTALLED): docs/requirements.lock
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r docs/requirements.lock
 	@touch $@
 
 screenshots: $(INSTALLED) $(SUPERSET_INSTALLED) ## The pictures in docs/screenshots, of the real thing
@@ -133,4 +149,4 @@ image-test: $(INSTALLED) ## Build the image with buildah and run it (root; IMAGE
 	$(if $(IMAGE_BASE),IMAGE_BASE='$(IMAGE_BASE)') $(BIN)/python -m pytest -n 0 tests/deploy/test_image.py
 
 clean: ## Remove the environment (never the data in LCM_HOME)
-	rm -rf $(VENV) $(SUPERSET) $(DBT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SUPERSET) $(DBT) $(DOCS) .pytest_cache .mypy_cache .ruff_cache .hypothesis

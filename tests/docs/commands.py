@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_FOLDERS = ("docs", "docs/how-to", "docs/explanation", "docs/reference")
+PAGES = [
+    *sorted(ROOT.glob("README*.md")),
+    *(page for folder in _FOLDERS for page in sorted((ROOT / folder).glob("*.md"))),
+]
 
 # Code spans that begin so are commands; others are names, values and formulas.
 _FIRST_WORDS = (
@@ -17,12 +21,14 @@ _FIRST_WORDS = (
     "superset",
     "psql",
     "docker",
+    "systemctl",
+    "uv",
     "git",
     "cp",
 )
 _SQL = ("create role", "alter role", "grant", "alter system", "create database")
 # Fenced blocks without a command, by their first line.
-_DRAWINGS = ("LCManagerPartner API", "lcm_pipeline/", "LCM_")
+_DRAWINGS = ("LCManagerPartner API", "lcm_pipeline/", "LCM_", "rows asked for")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _INDENTED = re.compile(r"(?:^ {4,}\S.*\n)+", re.MULTILINE)
@@ -56,6 +62,9 @@ def commands_of(page: Path, *, root: Path = ROOT) -> list[Command]:
                 found.setdefault(line, Command(name, line, is_fenced=True))
     for span in _SPAN.findall(rest):
         line = " ".join(span.split())
+        # A word alone names the program.
+        if line in _FIRST_WORDS:
+            continue
         if line.split(" ")[0] in _FIRST_WORDS or line.startswith(_SQL):
             found.setdefault(line, Command(name, line, is_fenced=False))
     return list(found.values())

@@ -10,6 +10,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 import psycopg
 import pytest
+import yaml
 
 from lcm_pipeline.cli.commands import HELP_LINES
 from lcm_pipeline.cli.lazy_group import load_command
@@ -142,6 +144,60 @@ def _create_database(checkout: Checkout, text: str) -> None:
         session.execute("drop role etl")
 
 
+def _parse_days_of_now(checkout: Checkout, text: str) -> None:
+    """Let `lcm` read the options, with days in the place of what the shell computes."""
+    _parse(checkout, re.sub(r"\$\(date [^)]*\)|\$FIRST", "2026-03-01", text))
+
+
+def _run_on_warehouse(checkout: Checkout, text: str) -> None:
+    """Run a program of Postgres, of the version of the server, on the checkout's warehouse."""
+    with psycopg.connect(checkout.warehouse) as session:
+        at = session.info
+        variables = {"PGHOST": at.host, "PGPORT": str(at.port), "PGUSER": at.user}
+        programs = session.execute("select setting from pg_config where name = 'BINDIR'").fetchone()
+    assert programs is not None
+    done = checkout.run(
+        f'PATH="{programs[0]}:$PATH"; {text}', LCM_DATABASE_URL=checkout.warehouse, **variables
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _install(_checkout: Checkout, text: str) -> None:
+    """The files that it names are there, and the name is ours."""
+    for name in re.findall(r"requirements\S*\.lock", text):
+        assert (ROOT / name).is_file()
+    for name, extra in re.findall(r"(lcm_pipeline)(?:\[(\w+)\])?", text):
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+        assert project["name"].replace("-", "_") == name
+        assert not extra or extra in project["optional-dependencies"]
+
+
+def _docker(checkout: Checkout, text: str) -> None:
+    """The files and services that it names are there, and `lcm` takes what it passes on."""
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text("utf-8"))
+    for name in re.findall(r"deploy/[\w./]+", text):
+        assert (ROOT / name).is_file() or name == "deploy/.env"
+    called = re.search(r" exec (\S+) (lcm .*)| run .*?lcm_pipeline (.*)", text)
+    if called:
+        assert called[1] is None or called[1] in compose["services"]
+        command = called[2] or f"lcm {called[3]}"
+        _parse(checkout, _PLACEHOLDER.sub(lambda found: _PLACEHOLDERS[found[0]], command))
+    elif shown := re.search(r" logs (\S+)", text):
+        assert shown[1] in compose["services"]
+
+
+def _systemd(_checkout: Checkout, text: str) -> None:
+    """The files and units that it names are there."""
+    for name in re.findall(r"deploy/[\w./-]+", text):
+        assert (ROOT / name).is_file()
+    for name in re.findall(r"\blcm-\w+\.(?:service|timer)", text):
+        assert (ROOT / "deploy" / "systemd" / name).is_file()
+
+
+def _elsewhere(_checkout: Checkout, _text: str) -> None:
+    """Another test runs it, or it is another program's own."""
+
+
 def _parse(_checkout: Checkout, text: str) -> None:
     """Let `lcm` read the options, and go no further."""
     name, *options = text.split()[1:]
@@ -199,7 +255,21 @@ class Rule(NamedTuple):
 
 
 _RULES = [
-    Rule(r"cp \.env\.example \.env", _copy_settings),
+    Rule(r"cp \.env\.example \.env|printf .* > \.env", _copy_settings),
+    Rule(r"mkdir -p north south|printf .* > north/\.env|FIRST=.*", _run),
+    Rule(r"lcm (plan|sync) --from \$FIRST .*", _parse_days_of_now,
+         "days of now; see test_cli_daily.py"),
+    Rule(r"(pg_dump|createdb|pg_restore --no-owner) .*", _run_on_warehouse),
+    Rule(r"(python3 -m venv|pip install|/opt/lcm/bin/pip|uv tool install|pip|uv) ?.*", _install,
+         "installs; see tests/architecture/test_wheel.py"),
+    Rule(r"(cp|chmod 600) .*deploy/.*|docker .*", _docker, "no engine here; see tests/deploy"),
+    Rule(r"(systemctl|journalctl|useradd|install) ?.*", _systemd,
+         "changes the machine; see tests/deploy"),
+    Rule(r"tar .*", _elsewhere, "is tar's own"),
+    Rule(r"create role (etl login createrole|lcm_\w+ nologin).*|create database dagster.*",
+         _elsewhere, "is run in order by test_managed_postgres.py"),
+    Rule(r"grant etl to .*", _elsewhere, "is run in order by test_managed_postgres.py"),
+    Rule(r"lcm --version|lcm marts --all", _run),
     Rule(r"\. \.venv/bin/activate", _run),
     Rule(r"D=.*; lcm sync .*", _mail),
     Rule(r"lcm push --csv names\.csv", _push_number_seven),
@@ -222,13 +292,15 @@ _RULES = [
     Rule(r"lcm worker( --.*)?", _parse, "serves; see tests/pipeline/test_celery.py"),
     Rule(r"pip install .*", lambda _checkout, _text: None, "installs"),
     Rule(r"lcm ui --.*", _parse, "serves; see tests/pipeline/test_ui.py"),
-    Rule(r"lcm simulate", _serve_simulator),
+    Rule(r"lcm simulate.*", _serve_simulator),
     Rule(r"lcm dashboards", _parse, "needs Superset, see tests/browser"),
     Rule(r"dagster asset materialize .*", _backfill),
     Rule(r"(create|alter) role .*", _run_statement),
     Rule(r"create database .*", _create_database),
     Rule(r"grant .*", _run_grant),
     Rule(r"make (test|demo|dashboards|demo dashboards|screenshots|dbt)", _make,
+         "installs an environment; `lcm demo` is run"),
+    Rule(r"make (install|reference|docs-site|image-test|superset)", _make,
          "installs an environment; `lcm demo` is run"),
     Rule(r"make (soak|crash|push-crash|faults|readers|verify-million|fuzz|life)( .*)?", _make,
          "takes an hour; samples are in tests/crash, paging, verification and fuzz"),
@@ -248,6 +320,10 @@ def _rule_of(text: str) -> Rule:
 
 @pytest.mark.parametrize("command", _COMMANDS, ids=str)
 def test_a_command_of_the_documentation_works(checkout: Checkout, command: Command) -> None:
+    if command.page.startswith("docs/reference/") and command.text.startswith("lcm "):
+        # Generated from the help, whose examples tests/integration runs with files of their own.
+        assert command.text.split()[1] in HELP_LINES
+        return
     rule = _rule_of(command.text)
     rule.way(checkout, command.text)
 
