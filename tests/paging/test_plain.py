@@ -1,0 +1,13 @@
+"""The rows that a plain loop over pages loses without a word, and ours does not."""
+
+from tests.paging.plain import count, plain, proven
+
+
+def test_a_plain_loop_loses_rows_that_a_proven_reading_has() -> None:
+    assert count(plain, 2000, 0.05)["lost"] > 10
+    assert count(proven, 500, 0.05)["lost"] == 0
+
+
+def test_a_source_that_stands_still_loses_nothing_either_way() -> None:
+    for read in (plain, proven):
+        assert count(read, 200, 0.0) == {"whole": 200}
