@@ -28,7 +28,6 @@ _MEANING = {
     " differ, updates not sent",
     INTERRUPTED: "stopped with Ctrl-C; the same command goes on",
 }
-_SECRET = "secret"
 
 
 def pages() -> dict[str, str]:
@@ -53,31 +52,32 @@ def _settings() -> str:
         "`lcm init` asks for the first of them, tries them, and writes `.env`.",
         "",
     ]
-    for name, default, text in _blocks((ROOT / ".env.example").read_text("utf-8")):
-        lines += [f"## {name}", "", text, "", f"Default: {default}.", ""]
+    for names, text in _blocks((ROOT / ".env.example").read_text("utf-8")):
+        lines += [f"## {', '.join(names)}", "", text, ""]
+        lines += [f"Default: {default}.\n" for default in dict.fromkeys(names.values())]
     return "\n".join(lines)
 
 
-def _blocks(text: str) -> Iterator[tuple[str, str, str]]:
-    """Name, default and text of each setting; those in a row share the text above them."""
+def _blocks(text: str) -> Iterator[tuple[dict[str, str], str]]:
+    """The settings that stand under one comment, each with its default, and the comment."""
     comments: list[str] = []
-    is_shared = False
-    for line in text.splitlines():
-        setting = re.fullmatch(r"(#?)(LCM_[A-Z_]+)=(.*)", line)
+    names: dict[str, str] = {}
+    for line in [*text.splitlines(), ""]:
+        setting = re.fullmatch(r"#?(LCM_[A-Z_]+)=(.*)", line)
         if setting:
-            yield setting[2], _default(setting[2], setting[3]), " ".join(comments)
-            is_shared = True
-        elif line.startswith("# "):
-            if is_shared:
-                comments, is_shared = [], False
+            names[setting[1]] = _default(setting[1], setting[2])
+            continue
+        if names:
+            yield names, " ".join(comments)
+        if names or not line:
+            comments, names = [], {}
+        if line.startswith("# "):
             comments.append(line.removeprefix("# "))
-        else:
-            comments, is_shared = [], False
 
 
 def _default(name: str, example: str) -> str:
-    field = Settings.model_fields[name.removeprefix("LCM_").lower()]
-    if field.default is None:
+    field = Settings.model_fields.get(name.removeprefix("LCM_").lower())
+    if field is None or field.default is None:
         return f"none, such as `{example}`" if example else "none"
     return f"`{example}`"
 
