@@ -7,6 +7,7 @@ and 2999, a lead and an offer of 1753, each with a partition of its own.
 """
 
 import gzip
+import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -27,10 +28,14 @@ from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.status import read_overview
+from tests.architecture.repository import ROOT
 from tests.oracle import assert_exact, snapshot
 from tests.syncing import sync_everything
+from tests.upgrade.dump import dump, fill
 
 DUMP = Path(__file__).with_name("warehouse_0011.sql.gz")
+# A release adds its own, by tests/upgrade/dump.py.
+WAREHOUSES = {"0.1.0": DUMP}
 FIRST, LAST, NEXT = date(2026, 1, 10), date(2026, 2, 6), date(2026, 2, 7)
 DONE = datetime(2026, 2, 8, 12)
 STORED = [mart.name for mart in marts() if mart.kind != "view"]
@@ -112,6 +117,32 @@ def test_what_is_refreshed_of_an_old_warehouse_is_what_computing_everything_give
         assert len(_clients(old) - others) > 10
         assert_exact(source, old, last=NEXT, without=others)
     _check_a_refresh(old)
+
+
+def test_each_released_version_has_a_warehouse_to_upgrade() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    released = re.findall(r"^## \[(\S+)\] - \d{4}-\d\d-\d\d$", changes, re.M)
+    assert set(WAREHOUSES) == set(released)
+    assert all(path.is_file() for path in WAREHOUSES.values())
+
+
+def test_what_this_version_will_leave_to_the_next_one_loads_and_is_whole(
+    postgres: str, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    fill(warehouse, tmp_path)
+    with psycopg.connect(postgres, autocommit=True) as session:
+        session.execute("create database dumped_warehouse")
+    copy = Warehouse(urlsplit(postgres)._replace(path="/dumped_warehouse").geturl())
+    try:
+        with copy.connect(autocommit=True) as session:
+            session.execute(dump(warehouse.url))
+        assert migrate(copy) == []
+        assert snapshot(copy) == snapshot(warehouse)
+        assert len(_clients(copy)) == 15
+    finally:
+        copy.close()
+        with psycopg.connect(postgres, autocommit=True) as session:
+            session.execute("drop database dumped_warehouse with (force)")
 
 
 def _check_a_refresh(warehouse: Warehouse) -> None:
