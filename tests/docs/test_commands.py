@@ -166,10 +166,10 @@ def _install(_checkout: Checkout, text: str) -> None:
     """The files that it names are there, and the name is ours."""
     for name in re.findall(r"requirements\S*\.lock", text):
         assert (ROOT / name).is_file()
-    for name, extra in re.findall(r"(lcm_pipeline)(?:\[(\w+)\])?", text):
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for name, extras in re.findall(r"(lcm_pipeline)(?:\[([\w,]+)\])?", text):
         assert project["name"].replace("-", "_") == name
-        assert not extra or extra in project["optional-dependencies"]
+        assert set(filter(None, extras.split(","))) <= set(project["optional-dependencies"])
 
 
 def _docker(checkout: Checkout, text: str) -> None:
