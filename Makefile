@@ -97,8 +97,12 @@ reference: $(INSTALLED) ## docs/reference anew: settings, commands, exit codes
 	$(BIN)/python -m tests.docs.reference
 
 docs-site: $(DOCS_INSTALLED) ## The pages of docs/ as a site, in build/site; a broken one fails
-	@# Material for MkDocs is kept until May 2027; its successor reads the same mkdocs.yml.
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	@mkdir -p build
+	@# Material for MkDocs is kept until May 2027; its successor reads the same mkdocs.yml. Not --quiet,
+	@# which silences --strict too.
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict > build/site.log 2>&1 \
+	  || { grep -v '^INFO' build/site.log; exit 1; }
+	@echo "wrote build/site"
 
 $(DOCS_INSTALLED): docs/requirements.lock
 	$(PYTHON) -m venv $(DOCS)
