@@ -189,7 +189,7 @@ def test_a_clean_install_serves_the_page_and_writes_the_bundle(clean: CleanEnvir
     output = clean.folder / "served"
     with output.open("w") as file:
         page = subprocess.Popen(
-            [clean.programs / "lcm", "ui", "--port", str(free_port())],
+            [clean.programs / "lcm", "ui", "--only", "web", "--port", str(free_port())],
             cwd=clean.folder, env=variables, stdout=file, stderr=file,
         )  # fmt: skip
     try:
