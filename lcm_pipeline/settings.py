@@ -25,8 +25,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.proxies import ProxyError, find_proxy
 
+DEFAULT_TIMEZONE = "Europe/Moscow"
 _PREFIX = "LCM_"
 _ENV_FILE = Path(".env")
 _SHORTEST_KEY = 16
@@ -187,7 +189,10 @@ class Settings(BaseSettings):
         None, description="Dagster's own storage in Postgres; without it SQLite in LCM_HOME"
     )
     home: Path = Field(Path(".lcm"), description="Folder of the embedded Postgres and of Dagster")
-    timezone: ZoneName = Field("Europe/Moscow", description="Time zone of the business day")
+    timezone: ZoneName = Field(DEFAULT_TIMEZONE, description="Time zone of the business day")
+    language: Language = Field(
+        DEFAULT_LANGUAGE, description="Language of the dashboards and the report: ru or en"
+    )
     start_date: date | None = Field(
         None, description="First registration day; without it the first day ever asked for"
     )

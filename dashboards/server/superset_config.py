@@ -15,14 +15,21 @@ SECRET_KEY = (_HOME / "secret_key").read_text().strip()
 SQLALCHEMY_DATABASE_URI = f"sqlite:///{_HOME / 'superset.db'}?timeout=30"
 
 APP_NAME = "lcm dashboards"
-# Both languages of the titles; the menu is in the chosen one.
+# Charts are in LCM_LANGUAGE, and so is the menu until another is chosen in it.
+_LANGUAGE = os.environ.get("SUPERSET_LANGUAGE", "ru")
 LANGUAGES = {
     "ru": {"flag": "ru", "name": "Русский"},
     "en": {"flag": "us", "name": "English"},
 }
-BABEL_DEFAULT_LOCALE = "en"
-# 1 234 567.8: read alike by both.
-D3_FORMAT = {"decimal": ".", "thousands": "\u00a0", "grouping": [3], "currency": ["", "\u00a0₽"]}
+BABEL_DEFAULT_LOCALE = _LANGUAGE
+# 1 234 567,8 in Russian, 1,234,567.8 in English.
+_DECIMAL, _THOUSANDS = (",", "\u00a0") if _LANGUAGE == "ru" else (".", ",")
+D3_FORMAT = {
+    "decimal": _DECIMAL,
+    "thousands": _THOUSANDS,
+    "grouping": [3],
+    "currency": ["", "\u00a0₽"],
+}
 
 # The login of the warehouse has a time-out of 60 s; the page waits a little longer.
 SUPERSET_WEBSERVER_TIMEOUT = 75

@@ -123,7 +123,8 @@
         "slots_used_share": "(array_agg(slots_used_share order by day desc))[1]"
     },
     "favourite_goods_monthly": {
-        "clients": "avg(clients)",
+        "clients_a_month": "round(avg(clients))",
+        "months": "count(*)",
         "still_active_share": "sum(still_active_share * clients) / nullif(sum(clients), 0)"
     },
     "leads_daily": {
@@ -138,13 +139,17 @@
         "oldest": "max(age_days)",
         "taken_up_in_time": "count(*) filter (where first_change_sla = 'hit')::numeric / nullif(count(*) filter (where first_change_sla <> 'unknown'), 0)",
         "closed_in_time": "count(*) filter (where closing_sla = 'hit')::numeric / nullif(count(*) filter (where closing_sla <> 'unknown'), 0)",
+        "taken_up_headline": "case when 2 * count(*) filter (where first_change_sla in ('hit', 'missed')) >= count(*) and count(*) > 0 then to_char(100.0 * count(*) filter (where first_change_sla = 'hit') / nullif(count(*) filter (where first_change_sla in ('hit', 'missed')), 0), 'FM990.0') || ' %' else '—' end",
+        "taken_up_known": "case when count(*) = 0 then 'there are no leads' else 'known of ' || count(*) filter (where first_change_sla in ('hit', 'missed')) || ' of ' || count(*) || case when 2 * count(*) filter (where first_change_sla in ('hit', 'missed')) < count(*) then '; under half, hence the dash' else '' end end",
+        "closed_headline": "case when 2 * count(*) filter (where closing_sla in ('hit', 'missed')) >= count(*) and count(*) > 0 then to_char(100.0 * count(*) filter (where closing_sla = 'hit') / nullif(count(*) filter (where closing_sla in ('hit', 'missed')), 0), 'FM990.0') || ' %' else '—' end",
+        "closed_known": "case when count(*) = 0 then 'there are no leads' else 'known of ' || count(*) filter (where closing_sla in ('hit', 'missed')) || ' of ' || count(*) || case when 2 * count(*) filter (where closing_sla in ('hit', 'missed')) < count(*) then '; under half, hence the dash' else '' end end",
         "unknown_share": "count(*) filter (where first_change_sla = 'unknown')::numeric / nullif(count(*), 0)"
     },
     "card_mix": {
         "cards": "sum(cards)"
     },
     "data_completeness": {
-        "complete_through": "coalesce(to_char(max(complete_through), 'YYYY-MM-DD'), '—')",
+        "through": "case when count(*) = count(complete_through) then min(complete_through) end",
         "least_complete": "min(complete_share)",
         "pending_clients": "max(pending_clients)",
         "source_total": "max(source_total)",
@@ -153,15 +158,15 @@
         "missing_total": "max(source_total) - max(loaded_total) - max(quarantined_total)",
         "loaded_rows": "sum(loaded_rows)",
         "restated_rows": "sum(restated_rows)",
-        "roster_from": "coalesce(to_char(max(roster_from), 'YYYY-MM-DD'), '—')",
-        "first_published": "to_char(max(first_published_at) at time zone 'UTC', 'YYYY-MM-DD HH24:MI \"UTC\"')"
+        "members_from": "max(roster_from)",
+        "first_published": "max(first_published_at)"
     },
     "restatements": {
         "rows": "coalesce(sum(rows), 0)",
         "lately": "coalesce(sum(rows) filter (where last_restated_at > now() - interval '7 days'), 0)",
         "amount_change": "sum(amount_change)",
         "points_change": "sum(points_change)",
-        "last_restated": "to_char(max(last_restated_at) at time zone 'UTC', 'YYYY-MM-DD HH24:MI \"UTC\"')"
+        "last_restated": "max(last_restated_at)"
     }
 }) }}
 {% endmacro %}

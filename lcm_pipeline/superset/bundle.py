@@ -10,6 +10,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
 
+from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
+from lcm_pipeline.settings import DEFAULT_TIMEZONE
 from lcm_pipeline.superset.charts import params_of, viz_type
 from lcm_pipeline.superset.datasets import Document, Mart, dataset_of, marts_of
 from lcm_pipeline.superset.definition import (
@@ -32,18 +34,33 @@ _VERSION = "1.0.0"
 _OURS = uuid5(NAMESPACE_URL, "lcm_pipeline/dashboards")
 _METADATA = {"version": _VERSION, "type": "Dashboard", "timestamp": "2026-01-01T00:00:00+00:00"}
 _CSS = """\
-/* Two languages make long titles. */
 .dashboard-component-chart-holder .header-title { font-size: 14px; line-height: 1.3; }
+"""
+# Superset's large numbers are numbers alone: one that may be a dash is a table of one row.
+_HEADLINE_CSS = """\
+[data-test-chart-name="{title}"] th {{ padding: 0 !important; height: 0; border: 0; }}
+[data-test-chart-name="{title}"] th * {{ font-size: 0; line-height: 0; height: 0; }}
+[data-test-chart-name="{title}"] td:first-child {{ font-size: 26px; white-space: nowrap; }}
+[data-test-chart-name="{title}"] td {{ white-space: normal; border: 0; background: none; }}
 """
 
 
-def bundle_of(warehouse: Warehouse) -> dict[str, bytes]:
-    """The files of the bundle by path, from dashboards/definition and the marts of a warehouse."""
-    definition = read_definition(dashboards_folder() / "definition")
-    return build_bundle(definition, marts_of(describe(warehouse)))
+def bundle_of(
+    warehouse: Warehouse,
+    language: Language = DEFAULT_LANGUAGE,
+    timezone: str = DEFAULT_TIMEZONE,
+) -> dict[str, bytes]:
+    """The files of the bundle by path, from dashboards/definition and the marts of a warehouse.
+
+    Texts are in the language, moments in the time zone.
+    """
+    definition = read_definition(dashboards_folder() / "definition", language)
+    return build_bundle(definition, marts_of(describe(warehouse), language), timezone)
 
 
-def build_bundle(definition: Definition, marts: Mapping[str, Mart]) -> dict[str, bytes]:
+def build_bundle(
+    definition: Definition, marts: Mapping[str, Mart], timezone: str = DEFAULT_TIMEZONE
+) -> dict[str, bytes]:
     """The files of the bundle by path. `marts` are those of the database, by name.
 
     Raises DefinitionError when a mart, a column or a metric is named that is not there.
@@ -55,7 +72,7 @@ def build_bundle(definition: Definition, marts: Mapping[str, Mart]) -> dict[str,
     documents: dict[str, Document] = {"metadata.yaml": _METADATA, DATABASE_FILE: _database()}
     for name in used:
         documents[f"datasets/{name}.yaml"] = {
-            **dataset_of(name, definition.marts, marts[name]),
+            **dataset_of(name, definition.marts, marts[name], timezone),
             "uuid": str(uuid_of("dataset", name)),
             "version": _VERSION,
             "database_uuid": str(uuid_of("database", _DATABASE)),
@@ -141,7 +158,13 @@ def _dashboard(
         "dashboard_title": dashboard.title,
         "description": dashboard.about,
         "slug": dashboard.slug,
-        "css": _CSS,
+        "css": _CSS
+        + "".join(
+            _HEADLINE_CSS.format(title=each.chart.title)
+            for row in rows
+            for each in row.charts
+            if each.chart.kind == "headline"
+        ),
         "published": True,
         "uuid": str(uuid_of("dashboard", dashboard.slug)),
         "version": _VERSION,
@@ -156,8 +179,7 @@ def _placed(prefix: str, chart: Chart, numbers: Mapping[str, int]) -> PlacedChar
 
 def _chart_key(prefix: str, chart: Chart) -> str:
     """What names a chart: its dashboard (none for those that all share) and its English title."""
-    title = chart.title.rpartition(" · ")[2].lower()
-    return "/".join(filter(None, (prefix, chart.kind, chart.mart, title)))
+    return "/".join(filter(None, (prefix, chart.kind, chart.mart, chart.name.lower())))
 
 
 def _file_name(key: str) -> str:

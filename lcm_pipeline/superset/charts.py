@@ -7,9 +7,9 @@ A headline over time asks the database for the whole period again
 from collections.abc import Callable, Iterator
 
 from lcm_pipeline.superset.definition import Chart, Marts
-from lcm_pipeline.superset.formats import DAY, GRAINS, MONTH, Params, format_of
-from lcm_pipeline.superset.series import heatmap, series
-from lcm_pipeline.superset.tables import rows, table
+from lcm_pipeline.superset.formats import DAYS, GRAINS, MONTH, Params, format_of
+from lcm_pipeline.superset.series import series
+from lcm_pipeline.superset.tables import heatmap, rows, table
 
 _VIZ_TYPES = {
     "trend": "big_number",
@@ -17,7 +17,8 @@ _VIZ_TYPES = {
     "line": "echarts_timeseries_line",
     "bar": "echarts_timeseries_bar",
     "area": "echarts_area",
-    "heatmap": "heatmap_v2",
+    "headline": "table",
+    "heatmap": "pivot_table_v2",
     "table": "table",
     "rows": "table",
 }
@@ -70,7 +71,7 @@ def _trend(chart: Chart, marts: Marts) -> Params:
         "aggregation": "LAST_VALUE" if chart.of_last_day else "raw",
         "show_trend_line": True,
         "start_y_axis_at_zero": True,
-        "time_format": MONTH if use.is_monthly else DAY,
+        "time_format": MONTH if use.is_monthly else DAYS[marts.language],
         "rolling_type": "None",
     }
 
@@ -81,6 +82,7 @@ _BY_KIND: dict[str, Callable[[Chart, Marts], Params]] = {
     "line": series,
     "bar": series,
     "area": series,
+    "headline": table,
     "heatmap": heatmap,
     "table": table,
     "rows": rows,

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.superset.definition import Marts
-from lcm_pipeline.superset.formats import FORMATS
-from lcm_pipeline.warehouse.dictionary import DescribedColumn
+from lcm_pipeline.superset.formats import FORMATS, sql_of
+from lcm_pipeline.warehouse.dictionary import DescribedColumn, russian_definitions
 
 Document = dict[str, Any]
 
@@ -27,18 +28,26 @@ class Mart(NamedTuple):
     columns: tuple[MartColumn, ...]
 
 
-def marts_of(columns: Iterable[DescribedColumn]) -> dict[str, Mart]:
-    """The marts by name, from the description of the whole warehouse."""
+def marts_of(
+    columns: Iterable[DescribedColumn], language: Language = DEFAULT_LANGUAGE
+) -> dict[str, Mart]:
+    """The marts by name, from the description of the whole warehouse.
+
+    What they are is said in the language; where that is not known, as the database's own comment.
+    """
+    known = russian_definitions() if language == "ru" else {}
     found: dict[str, Mart] = {}
     for column in columns:
         if column.schema == "mart":
-            mart = found.get(column.table, Mart(column.table_comment, ()))
-            added = MartColumn(column.column, column.type, column.comment)
+            about = known.get(column.table, column.table_comment)
+            mart = found.get(column.table, Mart(about, ()))
+            comment = known.get(f"{column.table}.{column.column}", column.comment)
+            added = MartColumn(column.column, column.type, comment)
             found[column.table] = mart._replace(columns=(*mart.columns, added))
     return found
 
 
-def dataset_of(name: str, marts: Marts, mart: Mart) -> Document:
+def dataset_of(name: str, marts: Marts, mart: Mart, timezone: str) -> Document:
     """A dataset without its ids: metrics, columns and what they are called."""
     use = marts.marts[name]
     return {
@@ -54,12 +63,12 @@ def dataset_of(name: str, marts: Marts, mart: Mart) -> Document:
             {
                 "metric_name": key,
                 "verbose_name": metric.title,
-                "expression": metric.sql,
+                "expression": sql_of(metric, marts.language, timezone),
                 "d3format": FORMATS[metric.format] or None,
             }
             for key, metric in use.metrics.items()
         ],
-        "columns": [*_columns(mart, marts), *_calculated(mart, marts)],
+        "columns": [*_columns(mart, marts), *_calculated(mart, marts, timezone)],
     }
 
 
@@ -79,7 +88,7 @@ def _columns(mart: Mart, marts: Marts) -> Iterable[Document]:
         }
 
 
-def _calculated(mart: Mart, marts: Marts) -> Iterable[Document]:
+def _calculated(mart: Mart, marts: Marts, timezone: str) -> Iterable[Document]:
     present = {column.name for column in mart.columns}
     for name, column in marts.calculated.items():
         if column.source in present:
@@ -91,6 +100,6 @@ def _calculated(mart: Mart, marts: Marts) -> Iterable[Document]:
                 "type": "TEXT",
                 "groupby": True,
                 "filterable": True,
-                "expression": column.sql,
+                "expression": column.expression.replace("{timezone}", timezone),
                 "description": f"{column.source}, as charts show it",
             }

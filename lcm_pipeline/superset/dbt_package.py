@@ -50,7 +50,8 @@ def package_of(warehouse: Warehouse) -> dict[str, str]:
     with warehouse.connect(application_name="lcm dbt") as session:
         rows = session.execute(query("table_keys")).fetchall()
     keys = {(key.schema, key.table): key for key in map(TableKey._make, rows)}
-    definition = read_definition(dashboards_folder() / "definition")
+    # Engineers read it, beside comments that are English.
+    definition = read_definition(dashboards_folder() / "definition", "en")
     return {
         "models/sources.yml": _yaml(_sources(describe(warehouse), keys)),
         "models/exposures.yml": _yaml(_exposures(definition)),

@@ -1,25 +1,27 @@
 """What the dashboards show, as written down in dashboards/definition: read and checked.
 
+A text is a pair {ru: …, en: …} in the files, and the one of the chosen language here.
 Nothing of Superset's is known here. The names of marts and columns are held
 against the database by `bundle`, not here, so a definition can be read without one.
 """
 
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 Page = TypeVar("Page")
 Kind = Literal[
-    "trend", "number", "line", "bar", "area", "heatmap", "table", "rows"
+    "trend", "number", "headline", "line", "bar", "area", "heatmap", "table", "rows"
 ]  # fmt: skip
-Grain = Literal["day", "week", "month"]
-Format = Literal["count", "points", "money", "share", "exact", "decimal", "text"]
+Grain = Literal["day", "month"]
+Format = Literal["count", "points", "money", "share", "exact", "decimal", "day", "moment", "text"]
 
 
 class DefinitionError(UsageError):
@@ -27,7 +29,7 @@ class DefinitionError(UsageError):
 
 
 class Metric(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A number of a mart: its title in both languages, how it is shown, its SQL."""
+    """A number of a mart: its title, how it is shown, its SQL."""
 
     title: str
     format: Format
@@ -41,12 +43,32 @@ class Label(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     format: Format = "text"
 
 
-class Calculated(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A column that Superset computes, for every mart that has the column `source`."""
+class Calculated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A column that Superset computes, for every mart that has the column `source`.
+
+    sql: what it is, `source` itself where None; {timezone} in it is the programme's. values: a text
+    for each of its values; otherwise: the text for all others, for an empty text and for null.
+    """
 
     title: str
     source: str
-    sql: str
+    sql: str | None = None
+    values: dict[str, str] = {}
+    otherwise: str | None = None
+
+    @property
+    def expression(self) -> str:
+        """The SQL of the column."""
+        sql = self.sql or self.source
+        if self.values:
+            cases = "".join(
+                f" when {_literal(value)} then {_literal(text)}"
+                for value, text in self.values.items()
+            )
+            return f"case ({sql})::text{cases} else {_literal(self.otherwise or '')} end"
+        if self.otherwise is not None:
+            return f"coalesce(nullif({sql}, ''), {_literal(self.otherwise)})"
+        return sql
 
 
 class MartUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,27 +84,39 @@ class MartUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Marts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that charts may name."""
+    """All that charts may name, in one language."""
 
     labels: dict[str, str | Label]
     calculated: dict[str, Calculated]
     marts: dict[str, MartUse]
+    language: Language = DEFAULT_LANGUAGE
 
     def label(self, column: str) -> Label | None:
         """The label of a column that is read as it is."""
         found = self.labels.get(column)
         return Label(found) if isinstance(found, str) else found
 
+    def title_of(self, column: str) -> str:
+        """What a column that a chart names is called."""
+        if column in self.calculated:
+            return self.calculated[column].title
+        label = self.label(column)
+        return label.title if label else column
+
 
 class Chart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One chart: of one mart, some metrics by some columns. width is of the twelve of a row.
 
+    name: its English title, of which its id is made. note: what stands under a number, or under the
+    chart. A headline is a number that may be a dash, and a text that says why.
     of_last_day: the number is the one of the last day or month, not of the whole time chosen.
     whenever: the filters of time do not narrow it. only: a condition in SQL. order: a metric or
     column, with a minus for the greatest first (rows take several). alarms: a condition per metric.
+    page: how many rows of a table the server sends at a time; 0 sends all, up to the limit.
     """
 
     title: str
+    name: str
     mart: str
     kind: Kind
     width: int
@@ -99,9 +133,15 @@ class Chart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     only: str | None = None
     order: str | None = None
     limit: int = 10_000
+    page: int = 0
     alarms: dict[str, str] = {}
     note: str | None = None
     about: str | None = None
+
+    @property
+    def shows_note(self) -> bool:
+        """Whether its note is a description that stands open; a number's is part of it."""
+        return self.note is not None and self.kind not in ("trend", "number")
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,18 +180,37 @@ def dashboards_folder() -> Path:
     )
 
 
-def read_definition(folder: Path) -> Definition:
+def read_definition(folder: Path, language: Language = DEFAULT_LANGUAGE) -> Definition:
     """Read a folder of YAML files; raises DefinitionError with the file and the field."""
     pages = sorted(folder.glob("[0-9]*.yaml"))
+    marts = _read(folder / "marts.yaml", Marts, language)
     return Definition(
-        _read(folder / "marts.yaml", Marts),
-        _read(folder / "completeness.yaml", tuple[Row, ...]),
-        tuple(_read(page, Dashboard) for page in pages),
+        msgspec.structs.replace(marts, language=language),
+        _read(folder / "completeness.yaml", tuple[Row, ...], language),
+        tuple(_read(page, Dashboard, language) for page in pages),
     )
 
 
-def _read(path: Path, kind: type[Page]) -> Page:
+def _read(path: Path, kind: type[Page], language: Language) -> Page:
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=kind)
+        return msgspec.convert(_in(language, msgspec.yaml.decode(path.read_bytes())), kind)
     except msgspec.MsgspecError as error:
         raise DefinitionError(f"{path.name}: {error}") from None
+
+
+def _in(language: Language, part: Any) -> Any:
+    """The part with each pair of texts replaced by the one of the language."""
+    if isinstance(part, list):
+        return [_in(language, each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if part.keys() == {"ru", "en"}:
+        return part[language]
+    chosen = {key: _in(language, value) for key, value in part.items()}
+    # Ids are made of a chart's English title, so that the other language updates the same chart.
+    return chosen | {"name": _in("en", part["title"])} if "kind" in part else chosen
+
+
+def _literal(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,8 +1,9 @@
-"""How numbers and days are written: d3's words for the formats of the definition."""
+"""How numbers and days are written: d3's and Postgres's words for the formats of the definition."""
 
 from typing import Any
 
-from lcm_pipeline.superset.definition import Chart, Marts
+from lcm_pipeline.model.language import Language
+from lcm_pipeline.superset.definition import Chart, Marts, Metric
 
 Params = dict[str, Any]
 
@@ -13,10 +14,31 @@ FORMATS = {
     "share": ".1%",
     "exact": ".2%",
     "decimal": ",.1f",
+    "day": "",
+    "moment": "",
     "text": "",
 }
-GRAINS = {"day": "P1D", "week": "P1W", "month": "P1M"}
-DAY, MONTH = "%d.%m.%Y", "%Y-%m"
+GRAINS = {"day": "P1D", "month": "P1M"}
+# Labels of an axis that do not overlap may touch: a space on both sides keeps them apart.
+_SPACE = "\u00a0"
+MONTH = "%Y-%m"
+SHORT_MONTH = f"{_SPACE}{MONTH}{_SPACE}"
+DAYS: dict[Language, str] = {"ru": "%d.%m.%Y", "en": "%d %b %Y"}
+# Without the year, under an axis.
+SHORT_DAYS: dict[Language, str] = {
+    "ru": f"{_SPACE}%d.%m{_SPACE}",
+    "en": f"{_SPACE}%d %b{_SPACE}",
+}
+_SQL_DAYS: dict[Language, str] = {"ru": "DD.MM.YYYY", "en": "DD Mon YYYY"}
+
+
+def sql_of(metric: Metric, language: Language, timezone: str) -> str:
+    """The SQL of a metric; a day or a moment (in the time zone) becomes a text."""
+    if metric.format == "day":
+        return f"coalesce(to_char({metric.sql}, '{_SQL_DAYS[language]}'), '—')"
+    if metric.format == "moment":
+        return f"to_char(({metric.sql}) at time zone '{timezone}', '{_SQL_DAYS[language]} HH24:MI')"
+    return metric.sql
 
 
 def format_of(chart: Chart, marts: Marts) -> str:

@@ -9,20 +9,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lcm_pipeline.model.language import Language
 from lcm_pipeline.superset.definition import Chart, Dashboard, Marts
 
 Part = dict[str, Any]
 
-_DAYS = "DATEADD(DATETIME('today'), -90, day) : DATETIME('today')"
-_MONTHS = "DATETRUNC(DATEADD(DATETIME('today'), -12, month), month) : DATETIME('today')"
-_LABEL_COLOURS = {
-    "В срок · Hit": "#5AC189",
-    "Просрочено · Missed": "#E04355",
-    "Неизвестно · Unknown": "#B2B2B2",
-    "Опоздали · Late": "#1FA8C9",
-    "Изменились · Mutated": "#FCC700",
-    "Исчезли · Vanished": "#E04355",
+# From a Monday on: the first week of a chart is whole.
+_DAYS = "DATETRUNC(DATEADD(DATETIME('today'), -90, day), week) : DATETIME('today')"
+# Whole months: the running one is left out.
+_MONTHS = (
+    "DATETRUNC(DATEADD(DATETIME('today'), -12, month), month) : DATETRUNC(DATETIME('today'), month)"
+)
+_FILTER_NAMES: dict[Language, tuple[str, str]] = {
+    "ru": ("Дни", "Месяцы"),
+    "en": ("Days", "Months"),
 }
+# Of the texts of calculated columns, by their value.
+_COLOURS = {
+    "hit": "#5AC189",
+    "missed": "#E04355",
+    "late": "#1FA8C9",
+    "mutated": "#FCC700",
+}
+# In Superset's units of 8 pixels: a note of one line, each line more, what lies between two parts.
+_NOTE_HEIGHT, _LINE_HEIGHT, _GAP = 6, 3, 2
+# What fits into a line of a note, by the width of its chart, on a narrow screen.
+_LETTERS_A_COLUMN = 9
+_UNKNOWN, _VANISHED = "#B2B2B2", "#E04355"
 
 
 @dataclass(frozen=True)
@@ -65,12 +78,23 @@ def page_of(
             "native_filter_configuration": filters,
             "cross_filters_enabled": True,
             "color_scheme": "supersetColors",
-            "label_colors": _LABEL_COLOURS,
+            "label_colors": _label_colours(marts),
             "refresh_frequency": 0,
-            "expanded_slices": {},
+            # The notes of these stand open.
+            "expanded_slices": {str(each.number): True for each in placed if each.chart.shows_note},
             "timed_refresh_immune_slices": [],
         },
     }
+
+
+def _label_colours(marts: Marts) -> dict[str, str]:
+    """The colours of judgements and reasons, by what the language calls them."""
+    colours: dict[str, str] = {}
+    for name, otherwise in (("taken_up", _UNKNOWN), ("why", _VANISHED)):
+        made = marts.calculated[name]
+        colours |= {text: _COLOURS[value] for value, text in made.values.items()}
+        colours[made.otherwise or ""] = otherwise
+    return colours
 
 
 def _position(title: str, rows: Sequence[PlacedRow]) -> Part:
@@ -82,42 +106,64 @@ def _position(title: str, rows: Sequence[PlacedRow]) -> Part:
         "HEADER_ID": {"type": "HEADER", "id": "HEADER_ID", "meta": {"text": title}},
     }
     for name, row in zip(names, rows, strict=True):
+        within = ["ROOT_ID", "GRID_ID"]
+        placed = [part for each in row.charts for part in _chart(each, [*within, name], row.height)]
         parts[name] = {
             "type": "ROW",
             "id": name,
-            "children": [f"CHART-{placed.number}" for placed in row.charts],
-            "parents": ["ROOT_ID", "GRID_ID"],
+            "children": [part["id"] for part in placed if part["parents"][-1] == name],
+            "parents": within,
             "meta": {"background": "BACKGROUND_TRANSPARENT"},
         }
-        for placed in row.charts:
-            parts[f"CHART-{placed.number}"] = _chart(placed, name, row.height)
+        parts |= {part["id"]: part for part in placed}
     return parts
 
 
-def _chart(placed: PlacedChart, row: str, height: int) -> Part:
-    return {
+def _chart(placed: PlacedChart, parents: list[str], height: int) -> list[Part]:
+    """A chart; with a note, a column of the chart and the note, as high as the row."""
+    chart, number = placed.chart, placed.number
+    part: Part = {
         "type": "CHART",
-        "id": f"CHART-{placed.number}",
+        "id": f"CHART-{number}",
         "children": [],
-        "parents": ["ROOT_ID", "GRID_ID", row],
+        "parents": parents,
         "meta": {
-            "chartId": placed.number,
+            "chartId": number,
             "uuid": placed.uuid,
-            "sliceName": placed.chart.title,
-            "width": placed.chart.width,
+            "sliceName": chart.title,
+            "width": chart.width,
             "height": height,
         },
     }
+    if not chart.shows_note:
+        return [part]
+    column: Part = {
+        "type": "COLUMN",
+        "id": f"COLUMN-{number}",
+        "children": [f"CHART-{number}", f"MARKDOWN-{number}"],
+        "parents": parents,
+        "meta": {"width": chart.width, "background": "BACKGROUND_TRANSPARENT"},
+    }
+    within = [*parents, column["id"]]
+    lines = -(-len(chart.note or "") // (_LETTERS_A_COLUMN * chart.width))
+    note_height = _NOTE_HEIGHT + _LINE_HEIGHT * (lines - 1)
+    note = {
+        "type": "MARKDOWN",
+        "id": f"MARKDOWN-{number}",
+        "children": [],
+        "parents": within,
+        "meta": {"code": chart.note, "width": chart.width, "height": note_height},
+    }
+    meta = part["meta"] | {"height": height - note_height - _GAP}
+    return [column, part | {"parents": within, "meta": meta}, note]
 
 
 def _time_filters(
     dashboard: Dashboard, placed: Sequence[PlacedChart], marts: Marts
 ) -> Iterator[Part]:
     governed = {each.number: _period(each.chart, marts) for each in placed}
-    for period, name, default in (
-        ("days", "Дни · Days", _DAYS),
-        ("months", "Месяцы · Months", _MONTHS),
-    ):
+    days, months = _FILTER_NAMES[marts.language]
+    for period, name, default in (("days", days, _DAYS), ("months", months, _MONTHS)):
         if period in governed.values():
             outside = [number for number, found in governed.items() if found != period]
             part = _filter(f"{dashboard.slug}-{period}", name, outside)

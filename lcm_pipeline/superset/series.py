@@ -1,9 +1,17 @@
-"""Lines, bars, areas and heat maps, over time or over categories."""
+"""Lines, bars and areas, over time or over categories."""
 
 from lcm_pipeline.superset.definition import Chart, Marts
-from lcm_pipeline.superset.formats import DAY, FORMATS, GRAINS, MONTH, Params, format_of
+from lcm_pipeline.superset.formats import (
+    DAYS,
+    FORMATS,
+    GRAINS,
+    MONTH,
+    SHORT_DAYS,
+    SHORT_MONTH,
+    Params,
+    format_of,
+)
 
-_LEFT_MARGINS = {"frequency_score": 35, "name": 190}
 _BY_NAME = {"sort_series_type": "name", "sort_series_ascending": True}
 _TO_THE_WHOLE = {"y_axis_bounds": [0, 1], "truncateYAxis": True}
 
@@ -13,9 +21,12 @@ def series(chart: Chart, marts: Marts) -> Params:
     use = marts.marts[chart.mart]
     params = _drawn(chart) | _scaled(chart, format_of(chart, marts)) | _sorted(chart)
     if chart.x == use.time or chart.grain is not None:
-        params |= _over_time(chart, is_monthly=use.is_monthly)
+        params |= _over_time(chart, marts, is_monthly=use.is_monthly)
     else:
         params |= {"xAxisForceCategorical": True, "x_axis_sort": chart.x}
+        if chart.x in ("week", "expiry_week"):
+            # At an angle more of the Mondays find room.
+            params |= {"xAxisLabelRotation": 45}
     if chart.horizontal:
         params |= {"orientation": "horizontal", "show_value": True, "x_axis_sort": chart.metrics[0]}
     return params
@@ -30,7 +41,7 @@ def _drawn(chart: Chart) -> Params:
         "row_limit": chart.limit,
         "color_scheme": "supersetColors",
         "show_legend": len(chart.metrics) > 1 or bool(chart.by),
-        "legendType": "scroll",
+        "legendType": "plain",
         "legendOrientation": "top",
         "rich_tooltip": True,
         "showTooltipTotal": is_stacked,
@@ -58,38 +69,13 @@ def _sorted(chart: Chart) -> Params:
     return {"x_axis_sort_asc": True} | by
 
 
-def _over_time(chart: Chart, *, is_monthly: bool) -> Params:
+def _over_time(chart: Chart, marts: Marts, *, is_monthly: bool) -> Params:
     grain = chart.grain or ("month" if is_monthly else "day")
-    shown = MONTH if grain == "month" else "%d.%m"
+    shown = SHORT_MONTH if grain == "month" else SHORT_DAYS[marts.language]
     return {
         "time_grain_sqla": GRAINS[grain],
         "x_axis_time_format": shown,
-        "tooltipTimeFormat": MONTH if grain == "month" else DAY,
+        "tooltipTimeFormat": MONTH if grain == "month" else DAYS[marts.language],
         "markerEnabled": grain == "month",
         "markerSize": 6,
-    }
-
-
-def heatmap(chart: Chart, marts: Marts) -> Params:
-    """One metric by two columns."""
-    return {
-        "x_axis": chart.x,
-        "groupby": chart.by[0],
-        "metric": chart.metrics[0],
-        "y_axis_format": format_of(chart, marts),
-        "normalize_across": "heatmap",
-        "linear_color_scheme": "schemeBlues",
-        "legend_type": "continuous",
-        "show_legend": False,
-        "show_percentage": False,
-        "show_values": True,
-        "sort_x_axis": "alpha_asc",
-        # The first lies at the bottom: scores grow upwards, months and names are read downwards.
-        "sort_y_axis": "alpha_asc" if chart.by[0].endswith("_score") else "alpha_desc",
-        "left_margin": _LEFT_MARGINS.get(chart.by[0], 75),
-        "bottom_margin": 35,
-        "value_bounds": [None, None],
-        "xscale_interval": -1,
-        "yscale_interval": -1,
-        "row_limit": chart.limit,
     }

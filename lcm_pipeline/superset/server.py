@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.settings import child_environment
+from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
+from lcm_pipeline.settings import DEFAULT_TIMEZONE, child_environment
 from lcm_pipeline.superset.bundle import DATABASE_FILE
 from lcm_pipeline.superset.definition import dashboards_folder
 from lcm_pipeline.warehouse.embedded.account import end_with_parent
@@ -38,10 +39,15 @@ class SupersetUnavailableError(UsageError):
 
 @dataclass(frozen=True)
 class SupersetHome:
-    """Where a Superset lies: its environment's `bin`, and the folder of its own files."""
+    """Where a Superset lies: its environment's `bin`, and the folder of its own files.
+
+    Its menus are in the language, and "today" in its filters is the day of the time zone.
+    """
 
     programs: Path
     folder: Path
+    language: Language = DEFAULT_LANGUAGE
+    timezone: str = DEFAULT_TIMEZONE
 
     @property
     def password_file(self) -> Path:
@@ -66,12 +72,20 @@ class SupersetHome:
         return child_environment() | {
             "SUPERSET_HOME": str(self.folder),
             "SUPERSET_CONFIG_PATH": str(server / "superset_config.py"),
+            "SUPERSET_LANGUAGE": self.language,
+            # Superset computes "today" of a filter by the clock of its process.
+            "TZ": self.timezone,
             "PYTHONWARNINGS": "ignore",
             "PYTHONUNBUFFERED": "1",
         }
 
 
-def find_superset(environment: Path, home: Path) -> SupersetHome:
+def find_superset(
+    environment: Path,
+    home: Path,
+    language: Language = DEFAULT_LANGUAGE,
+    timezone: str = DEFAULT_TIMEZONE,
+) -> SupersetHome:
     """Superset in its own environment; raises SupersetUnavailableError where there is none."""
     programs = environment.absolute() / "bin"
     if not (programs / "gunicorn").exists() or not (programs / "superset").exists():
@@ -81,7 +95,7 @@ def find_superset(environment: Path, home: Path) -> SupersetHome:
             f" `python3 -m venv {environment} && {environment}/bin/pip install --require-hashes -r"
             f" {lock}`, or name its environment with --environment"
         )
-    return SupersetHome(programs, home / "superset")
+    return SupersetHome(programs, home / "superset", language, timezone)
 
 
 def prepare(superset: SupersetHome, bundle: Mapping[str, bytes], uri: str) -> None:

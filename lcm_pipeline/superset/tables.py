@@ -1,25 +1,29 @@
-"""Tables: metrics by columns, or rows as they are, with alarms on what should not be."""
+"""Tables: metrics by columns, rows as they are, heat maps; with alarms on what should not be."""
 
 import json
 
 from lcm_pipeline.superset.definition import Chart, DefinitionError, Marts
-from lcm_pipeline.superset.formats import FORMATS, GRAINS, Params
+from lcm_pipeline.superset.formats import DAYS, FORMATS, GRAINS, Params, format_of
 
-_RED, _AMBER = "#E04355", "#FCC700"
-_TEXT_WIDTH = 190
+_RED, _AMBER, _BLUE = "#E04355", "#FCC700", "#1FA8C9"
+_TEXT_WIDTH = 160
 _ALARMS = {"below": "<", "above": ">", "other than": "≠", "notice": ">"}
 
 
 def table(chart: Chart, marts: Marts) -> Params:
     """Metrics by columns."""
-    params = _any_table(chart) | {
+    params = _any_table(chart, marts) | {
         "query_mode": "aggregate",
         "groupby": list(chart.by),
         "metrics": list(chart.metrics),
         "time_grain_sqla": GRAINS["day"],
         "conditional_formatting": [_alarm(*each) for each in chart.alarms.items()],
         "column_config": {
-            name: {"columnWidth": _TEXT_WIDTH if len(chart.by) == 1 else _TEXT_WIDTH - 30}
+            name: {
+                "columnWidth": _TEXT_WIDTH
+                if len(chart.by) == 1 and len(chart.metrics) < 7
+                else _TEXT_WIDTH - 40
+            }
             for name in chart.by
             if name in marts.calculated
         },
@@ -36,7 +40,7 @@ def table(chart: Chart, marts: Marts) -> Params:
 def rows(chart: Chart, marts: Marts) -> Params:
     """Rows of the mart as they are."""
     orders = (chart.order or "").split()
-    return _any_table(chart) | {
+    return _any_table(chart, marts) | {
         "query_mode": "raw",
         "all_columns": list(chart.columns),
         "order_by_cols": [
@@ -50,13 +54,41 @@ def rows(chart: Chart, marts: Marts) -> Params:
     }
 
 
-def _any_table(chart: Chart) -> Params:
+def heatmap(chart: Chart, marts: Marts) -> Params:
+    """One metric by two columns, as a table of shaded cells.
+
+    Superset's own heat map has no titles of its axes, and prints the labels of years over another.
+    """
+    return {
+        "groupbyRows": [_titled(chart.by[0], marts)],
+        "groupbyColumns": [_titled(chart.x or "", marts)],
+        "metrics": list(chart.metrics),
+        "metricsLayout": "COLUMNS",
+        "aggregateFunction": "Sum",
+        "valueFormat": format_of(chart, marts).replace(".1%", ".0%"),
+        "rowTotals": False,
+        "colTotals": False,
+        # Scores grow upwards; months are read downwards.
+        "rowOrder": "key_z_to_a" if chart.by[0].endswith("_score") else "key_a_to_z",
+        "colOrder": "key_a_to_z",
+        "row_limit": chart.limit,
+        "series_limit": 0,
+        "conditional_formatting": [
+            {"column": chart.metrics[0], "operator": "None", "colorScheme": _BLUE}
+        ],
+    }
+
+
+def _any_table(chart: Chart, marts: Marts) -> Params:
     return {
         "row_limit": chart.limit,
-        "table_timestamp_format": "%Y-%m-%d",
+        "table_timestamp_format": DAYS[marts.language],
         "show_cell_bars": False,
-        "include_search": chart.limit <= 1000,
-        "page_length": 0,
+        "include_search": chart.limit <= 1000 and not chart.page,
+        # A list that is cut by its limit warns that it is partial; one in pages holds all.
+        "page_length": chart.page,
+        "server_pagination": chart.page > 0,
+        "server_page_length": chart.page or 10,
         "allow_rearrange_columns": False,
         "show_totals": False,
         "percent_metrics": [],
@@ -64,10 +96,20 @@ def _any_table(chart: Chart) -> Params:
     }
 
 
+def _titled(column: str, marts: Marts) -> Params:
+    """A column under its title: a pivot table shows the names of the others."""
+    calculated = marts.calculated.get(column)
+    return {
+        "expressionType": "SQL",
+        "label": marts.title_of(column),
+        "sqlExpression": calculated.expression if calculated else column,
+    }
+
+
 def _sorting(column: str, marts: Marts) -> Params:
     """A number or text to order groups by: all rows of a group have the same."""
     calculated = marts.calculated.get(column)
-    expression = f"min({calculated.sql if calculated else column})"
+    expression = f"min({calculated.expression if calculated else column})"
     return {"expressionType": "SQL", "sqlExpression": expression, "label": f"order by {column}"}
 
 

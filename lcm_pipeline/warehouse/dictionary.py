@@ -4,11 +4,14 @@ Partitions are left out: they are their parent. Nothing is written here that
 the database does not say, so a table without a comment shows as one.
 """
 
+from functools import cache
 from itertools import groupby
 from typing import NamedTuple
 
+import msgspec
+
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import query, sql_folder
 
 _HEAD = """# Data dictionary
 
@@ -35,6 +38,13 @@ def describe(warehouse: Warehouse) -> list[DescribedColumn]:
     with warehouse.connect(application_name="lcm docs") as session:
         rows = session.execute(query("dictionary")).fetchall()
     return [DescribedColumn(*row) for row in rows]
+
+
+@cache
+def russian_definitions() -> dict[str, str]:
+    """What marts (by name) and their columns (by `mart.column`) are, in Russian, where known."""
+    text = (sql_folder() / "definitions_ru.yaml").read_bytes()
+    return msgspec.yaml.decode(text, type=dict[str, str])
 
 
 def as_markdown(columns: list[DescribedColumn]) -> str:

@@ -17,10 +17,13 @@ def bundle(
         "dist/lcm_dashboards.zip"
     ),
 ) -> None:
-    """Write the dashboards as a bundle for any Superset, from dashboards/definition."""
+    """Write the dashboards as a bundle for any Superset, from dashboards/definition.
+
+    Its texts are in LCM_LANGUAGE; run that Superset with TZ set to LCM_TIMEZONE.
+    """
     settings = load_settings()
     with warehouse_or_empty(settings) as warehouse:
-        files = bundle_of(warehouse)
+        files = bundle_of(warehouse, settings.language, settings.timezone)
     write_bundle(output, files)
     write_zip(archive, files)
     typer.echo(f"wrote {len(files)} files to {output} and {archive}")

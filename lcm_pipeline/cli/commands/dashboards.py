@@ -39,14 +39,15 @@ def dashboards(
     # A service manager's SIGTERM ends Superset as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = _or_of_the_demo(load_settings())
-    superset = find_superset(environment, settings.home_path)
+    superset = find_superset(environment, settings.home_path, settings.language, settings.timezone)
     check_port(port)
     with existing_warehouse(settings) as warehouse:
         if all(feed.rows == 0 for feed in read_overview(warehouse)):
             typer.echo("The warehouse is empty: `lcm sync` fills it, or try `lcm demo` first.")
         typer.echo(f"Making Superset ready for {warehouse.place}; the first time takes a minute")
         is_new = not superset.password_file.exists()
-        prepare(superset, bundle_of(warehouse), _uri(settings, warehouse, superset))
+        bundle = bundle_of(warehouse, settings.language, settings.timezone)
+        prepare(superset, bundle, _uri(settings, warehouse, superset))
         with serving(superset, port) as server:
             _say_where(superset, port, is_new=is_new)
             _wait_until_stopped(server, superset.log)

@@ -1,0 +1,51 @@
+-- question: which parameters do the numbers rest on, and which of them did nobody confirm?
+-- grain: parameter
+-- formula: the parameters of mart.parameters that a programme has to set for itself. is_default: the
+--   value is the one that is shipped, the default of its column there.
+create or replace view mart.assumptions as
+with shipped (parameter, area, value) as (
+    values
+    ('point_value', 'points', '1'),
+    ('expected_breakage', 'points', '0.2'),
+    ('sla_hours', 'leads', '24'),
+    ('closing_sla_hours', 'leads', '72'),
+    ('new_lead_statuses', 'leads', 'Новое'),
+    ('closed_lead_statuses', 'leads', 'Решено, Закрыто'),
+    ('rfm_days', 'customers', '365'),
+    ('lapse_days', 'customers', '90'),
+    ('first_purchase_days', 'customers', '30')
+),
+
+current_values as (
+    select
+        each.parameter,
+        each.value
+    from mart.parameters
+    cross join
+        lateral (
+            values
+            ('point_value', trim_scale(parameters.point_value)::text),
+            ('expected_breakage', trim_scale(parameters.expected_breakage)::text),
+            ('sla_hours', parameters.sla_hours::text),
+            ('closing_sla_hours', parameters.closing_sla_hours::text),
+            ('new_lead_statuses', array_to_string(parameters.new_lead_statuses, ', ')),
+            ('closed_lead_statuses', array_to_string(parameters.closed_lead_statuses, ', ')),
+            ('rfm_days', parameters.rfm_days::text),
+            ('lapse_days', parameters.lapse_days::text),
+            ('first_purchase_days', parameters.first_purchase_days::text)
+        ) as each (parameter, value)
+)
+
+select
+    shipped.parameter,
+    shipped.area,
+    current_values.value as current_value,
+    current_values.value = shipped.value as is_default
+from shipped
+inner join current_values on current_values.parameter = shipped.parameter;
+
+comment on view mart.assumptions is 'which parameters the numbers rest on, and which of them nobody confirmed. Grain: parameter';
+comment on column mart.assumptions.parameter is 'column of mart.parameters';
+comment on column mart.assumptions.area is 'what rests on it: points, leads or customers';
+comment on column mart.assumptions.current_value is 'its value, as a text';
+comment on column mart.assumptions.is_default is 'the value is the one that is shipped: nobody has said that it is the programme''s';
