@@ -38,13 +38,16 @@ class LazyGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:
-    """Import commands/NAME.py and make its function NAME a command, with all its options."""
+    """Import commands/NAME.py and make its function NAME a command, with all its options.
+
+    A module may name a class of its own for it, as COMMAND.
+    """
     with large_imports():
         module = import_module(f"lcm_pipeline.cli.commands.{name}")
     alone = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
-    alone.command()(getattr(module, name))
+    alone.command(cls=getattr(module, "COMMAND", None))(getattr(module, name))
     return get_command(alone)
 
 

@@ -7,12 +7,14 @@ identifiers that these need would collide with those of the next drawing on the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
 import vl_convert
 from markupsafe import Markup
+
+from lcm_pipeline.model.language import Language
 
 BLUE, ORANGE, GREY = "#4b83e8", "#e08a2e", "#8d97a8"
 GREEN, AMBER, RED = "#3f9d6b", "#e0a52e", "#cf4a3f"
@@ -20,29 +22,31 @@ _WIDTH, _HEIGHT = 400, 130
 _FONT = "system-ui, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 # Vega has no Russian short forms of large numbers.
 _SHORT = (
-    "abs(datum.value) >= 1e6 ? format(datum.value / 1e6, ',.3~f') + ' млн' : "
-    "abs(datum.value) >= 1e4 ? format(datum.value / 1e3, ',.3~f') + ' тыс.' : "
+    "abs(datum.value) >= 1e6 ? format(datum.value / 1e6, ',.3~f') + '{}' : "
+    "abs(datum.value) >= 1e4 ? format(datum.value / 1e3, ',.3~f') + '{}' : "
     "format(datum.value, ',.2~f')"
 )
+_MILLION_THOUSAND: dict[Language, tuple[str, str]] = {"ru": (" млн", " тыс."), "en": ("M", "k")}
+_NUMBERS: dict[Language, Literal["ru-RU", "en-GB"]] = {"ru": "ru-RU", "en": "en-GB"}
+_DAYS: dict[Language, str] = {"ru": "%d.%m", "en": "%d %b"}
 _VERSION = alt.SCHEMA_VERSION.lstrip("v").rpartition(".")[0]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing, its titles, and what it shows in words.
+    """A drawing, its title, and what it shows in words.
 
     key: names and their colours. unsettled: how many of the days it shows have pending clients.
     """
 
-    russian: str
-    english: str
+    title: str
     words: str
     svg: Markup
     key: tuple[tuple[str, str], ...] = ()
     unsettled: int = 0
 
 
-def draw_days(days: pd.DataFrame, colour: str = BLUE) -> Markup:
+def draw_days(days: pd.DataFrame, language: Language, colour: str = BLUE) -> Markup:
     """Bars of `day`, `value`, pale where not `is_settled`, and the mean of seven days as a line.
 
     The mean is drawn only where all seven days are known.
@@ -50,38 +54,41 @@ def draw_days(days: pd.DataFrame, colour: str = BLUE) -> Markup:
     days = _with_moments(days)
     week = days.set_index("day")["value"].asfreq("D").rolling(7).mean()
     days = days.assign(week=days["day"].map(week))
-    base = alt.Chart(days).encode(x=_day_axis())
+    base = alt.Chart(days).encode(x=_day_axis(language))
     bars = base.mark_bar(color=colour, size=3).encode(
-        y=_value_axis("value"),
+        y=_value_axis("value", language),
         opacity=alt.condition(alt.datum.is_settled, alt.value(0.55), alt.value(0.2)),
     )
     line = base.transform_filter("isValid(datum.week)").mark_line(
         color=ORANGE if colour == BLUE else BLUE, strokeWidth=2
     )
-    return _draw(bars + line.encode(y="week:Q"))
+    return _draw(bars + line.encode(y="week:Q"), language)
 
 
-def draw_lines(series: Sequence[tuple[str, pd.DataFrame]]) -> Markup:
+def draw_lines(series: Sequence[tuple[str, pd.DataFrame]], language: Language) -> Markup:
     """Lines of `day`, `value`, each in its colour, broken where a day is not known."""
     rows = pd.concat([_with_gaps(days).assign(colour=colour) for colour, days in series])
     lines = alt.Chart(rows).mark_line(strokeWidth=2, invalid="break-paths-show-domains")
-    return _draw(lines.encode(x=_day_axis(), y=_value_axis("value"), color=_colour()))
+    x, y = _day_axis(language), _value_axis("value", language)
+    return _draw(lines.encode(x=x, y=y, color=_colour()), language)
 
 
-def draw_stack(rows: pd.DataFrame) -> Markup:
+def draw_stack(rows: pd.DataFrame, language: Language) -> Markup:
     """Stacked bars of `label`, `value`, `colour`, in the order of the rows."""
     labels = alt.X("label:N", sort=None, title=None).axis(labelAngle=-40)
     bars = alt.Chart(rows).mark_bar()
-    return _draw(bars.encode(x=labels, y=_value_axis("value"), color=_colour()))
+    encoded = bars.encode(x=labels, y=_value_axis("value", language), color=_colour())
+    return _draw(encoded, language)
 
 
-def draw_states(rows: pd.DataFrame) -> Markup:
+def draw_states(rows: pd.DataFrame, language: Language) -> Markup:
     """A strip of days for each `name`, in its `colour`, in the order of the rows."""
     names = alt.Y("name:N", sort=None, title=None).axis(
         minExtent=130, domain=False, ticks=False, labelLimit=0, labelPadding=10
     )
     strip = alt.Chart(_with_moments(rows)).mark_rect(width=7, height=16)
-    return _draw(strip.encode(x=_day_axis(), y=names, color=_colour()), width=760, height=88)
+    encoded = strip.encode(x=_day_axis(language), y=names, color=_colour())
+    return _draw(encoded, language, width=760, height=88)
 
 
 def _with_moments(days: pd.DataFrame) -> pd.DataFrame:
@@ -99,18 +106,19 @@ def _colour() -> alt.Color:
     return alt.Color("colour:N", scale=None)
 
 
-def _day_axis() -> alt.X:
-    axis = alt.Axis(format="%d.%m", tickCount=6, grid=False)
+def _day_axis(language: Language) -> alt.X:
+    axis = alt.Axis(format=_DAYS[language], tickCount=6, grid=False)
     return alt.X("day:T", title=None, axis=axis)
 
 
-def _value_axis(column: str) -> alt.Y:
-    axis = alt.Axis(labelExpr=_SHORT, tickCount=4, domain=False, ticks=False,
+def _value_axis(column: str, language: Language) -> alt.Y:
+    shown = _SHORT.format(*_MILLION_THOUSAND[language])
+    axis = alt.Axis(labelExpr=shown, tickCount=4, domain=False, ticks=False,
                     minExtent=52)  # fmt: skip
     return alt.Y(f"{column}:Q", title=None, axis=axis)
 
 
-def _draw(chart: Any, *, width: int = _WIDTH, height: int = _HEIGHT) -> Markup:
+def _draw(chart: Any, language: Language, *, width: int = _WIDTH, height: int = _HEIGHT) -> Markup:
     text = {"labelColor": "currentColor", "labelFontSize": 11}
     lines = {"gridColor": "currentColor", "gridOpacity": 0.12, "domainColor": "currentColor",
              "domainOpacity": 0.3, "tickColor": "currentColor", "tickOpacity": 0.3}  # fmt: skip
@@ -120,6 +128,8 @@ def _draw(chart: Any, *, width: int = _WIDTH, height: int = _HEIGHT) -> Markup:
         .configure_view(stroke=None)
         .configure_axis(**text, **lines)
     )
-    drawn = vl_convert.vegalite_to_svg(chart.to_json(), vl_version=_VERSION, format_locale="ru-RU")
+    drawn = vl_convert.vegalite_to_svg(
+        chart.to_json(), vl_version=_VERSION, format_locale=_NUMBERS[language]
+    )
     # It is our own drawing of numbers and of escaped texts.
     return Markup(drawn)  # noqa: S704

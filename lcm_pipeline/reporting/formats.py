@@ -1,110 +1,115 @@
-"""How numbers and days are written: as a Russian reader expects them. None is a dash, never 0."""
+"""How numbers and days are written, in the language of the page. None is a dash, never 0."""
 
 from datetime import date, datetime
 from decimal import ROUND_DOWN, Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime
-from babel.numbers import format_currency, format_decimal, format_percent
+from babel.numbers import format_decimal, format_percent
 
-_RUSSIAN = "ru_RU"
+from lcm_pipeline.model.language import Language
+
 NOTHING = "—"
 Number = Decimal | int
+_LOCALES: dict[Language, str] = {"ru": "ru_RU", "en": "en_GB"}
+_DAYS: dict[Language, str] = {"ru": "dd.MM.yyyy", "en": "d MMM yyyy"}
+_LONG_DAYS: dict[Language, str] = {"ru": "d MMMM yyyy, EEEE", "en": "EEEE, d MMMM yyyy"}
+_MONTH_NUMBERS: dict[Language, str] = {"ru": "MM.yy", "en": "MMM yy"}
+_NEVER: dict[Language, str] = {"ru": "бессрочно", "en": "never"}
+_POINTS: dict[Language, str] = {"ru": "п.п.", "en": "pp"}
 
 
-def count(value: Number | None) -> str:
-    """A whole number: 12 345."""
-    return NOTHING if value is None else format_decimal(value, "#,##0", locale=_RUSSIAN)
+class Formats:
+    """The formats of one language; moments are written in the zone."""
 
+    NAMES = ("count", "points", "money", "share", "proven", "signed", "short_day", "month",
+             "moment")  # fmt: skip
 
-def points(value: Number | None) -> str:
-    """Points: 12 345,60."""
-    return NOTHING if value is None else format_decimal(value, "#,##0.00", locale=_RUSSIAN)
+    def __init__(self, language: Language, zone: ZoneInfo) -> None:
+        self._language, self._locale, self._zone = language, _LOCALES[language], zone
 
+    def count(self, value: Number | None) -> str:
+        """A whole number: 12 345."""
+        return NOTHING if value is None else self._decimal(value, "#,##0")
 
-def money(value: Number | None) -> str:
-    """Money, in roubles: 12 345,60 ₽."""
-    return NOTHING if value is None else str(format_currency(value, "RUB", locale=_RUSSIAN))
+    def decimal(self, value: Number | None) -> str:
+        """A number with one digit: 12 345,6."""
+        return NOTHING if value is None else self._decimal(value, "#,##0.0")
 
+    def points(self, value: Number | None) -> str:
+        """Points: 12 345,60."""
+        return NOTHING if value is None else self._decimal(value, "#,##0.00")
 
-def share(value: Number | None) -> str:
-    """A share of 1 in percent: 12,3 %."""
-    return NOTHING if value is None else format_percent(value, "#,##0.0 %", locale=_RUSSIAN)
+    def money(self, value: Number | None) -> str:
+        """Money, in roubles: 12 345,60 ₽."""
+        return NOTHING if value is None else f"{self._decimal(value, '#,##0.00')}\u00a0₽"
 
+    def share(self, value: Number | None) -> str:
+        """A share of 1 in percent: 12,3 %."""
+        return NOTHING if value is None else self._percent(value, "#,##0.0 %")
 
-def proven(value: Number | None) -> str:
-    """A share in percent that is cut off: 99,99 % is never shown as 100 %."""
-    if value is None:
-        return NOTHING
-    cut = Decimal(value).quantize(Decimal("0.0001"), ROUND_DOWN)
-    return format_percent(cut, "#,##0.## %", locale=_RUSSIAN)
+    def proven(self, value: Number | None) -> str:
+        """A share in percent that is cut off: 99,99 % is never shown as 100 %."""
+        if value is None:
+            return NOTHING
+        return self._percent(Decimal(value).quantize(Decimal("0.0001"), ROUND_DOWN), "#,##0.## %")
 
+    def change(self, now: Number | None, before: Number | None) -> str:
+        """By how much a number grew: +12,3 %; without a base there is nothing to say."""
+        if now is None or before is None or before <= 0:
+            return NOTHING
+        growth = (Decimal(now) / Decimal(before) - 1).quantize(Decimal("0.001"))
+        return self._percent(growth, "+#,##0.0 %;−#,##0.0 %" if growth else "0 %")
 
-def change(now: Number | None, before: Number | None) -> str:
-    """By how much a number grew: +12,3 %; without a base there is nothing to say."""
-    if now is None or before is None or before <= 0:
-        return NOTHING
-    growth = (Decimal(now) / Decimal(before) - 1).quantize(Decimal("0.001"))
-    return format_percent(growth, "+#,##0.0 %;−#,##0.0 %" if growth else "0 %", _RUSSIAN)
+    def share_change(self, now: Number | None, before: Number | None) -> str:
+        """By how many percentage points a share grew: +1,2 п.п."""
+        if now is None or before is None:
+            return NOTHING
+        steps = (100 * (Decimal(now) - Decimal(before))).quantize(Decimal("0.1"))
+        written = self._decimal(steps, "+#,##0.0;−#,##0.0" if steps else "0")
+        return f"{written} {_POINTS[self._language]}"
 
+    def signed(self, value: Number | None) -> str:
+        """A number with its sign: +12,30 or −4,00; 0 has none."""
+        if value is None:
+            return NOTHING
+        return self._decimal(value, "+#,##0.00;−#,##0.00" if value else "0")
 
-def share_change(now: Number | None, before: Number | None) -> str:
-    """By how many percentage points a share grew: +1,2 п.п."""
-    if now is None or before is None:
-        return NOTHING
-    steps = (100 * (Decimal(now) - Decimal(before))).quantize(Decimal("0.1"))
-    shape = "+#,##0.0;−#,##0.0" if steps else "0"
-    return f"{format_decimal(steps, shape, locale=_RUSSIAN)} п.п."
+    def short_day(self, day: date | None) -> str:
+        """31.03.2026, or 31 Mar 2026."""
+        return NOTHING if day is None else self._date(day, _DAYS[self._language])
 
+    def long_day(self, day: date) -> str:
+        """The day with its weekday."""
+        return self._date(day, _LONG_DAYS[self._language])
 
-def signed(value: Number | None) -> str:
-    """A number with its sign: +12,30 or −4,00; 0 has none."""
-    if value is None:
-        return NOTHING
-    return format_decimal(value, "+#,##0.00;−#,##0.00" if value else "0", locale=_RUSSIAN)
+    def month(self, day: date | None) -> str:
+        """март 2026."""
+        return NOTHING if day is None else self._date(day, "LLLL yyyy")
+
+    def month_number(self, day: date | None) -> str:
+        """03.26, or Mar 26; what has no month never ends."""
+        if day is None:
+            return _NEVER[self._language]
+        return self._date(day, _MONTH_NUMBERS[self._language])
+
+    def moment(self, value: datetime | None) -> str:
+        """A moment in the zone: 31.03.2026 06:05."""
+        if value is None:
+            return NOTHING
+        shape = f"{_DAYS[self._language]} HH:mm"
+        return str(format_datetime(value, shape, tzinfo=self._zone, locale=self._locale))
+
+    def _decimal(self, value: Number, shape: str) -> str:
+        return str(format_decimal(value, shape, locale=self._locale))
+
+    def _percent(self, value: Number, shape: str) -> str:
+        return str(format_percent(value, shape, locale=self._locale))
+
+    def _date(self, day: date, shape: str) -> str:
+        return str(format_date(day, shape, locale=self._locale))
 
 
 def exact(value: float) -> Decimal:
     """A number that was drawn, as it is to be written."""
     return Decimal(str(value))
-
-
-def short_day(day: date | None) -> str:
-    """31.03.2026."""
-    return NOTHING if day is None else format_date(day, "dd.MM.yyyy", locale=_RUSSIAN)
-
-
-def month(day: date | None) -> str:
-    """март 2026."""
-    return NOTHING if day is None else format_date(day, "LLLL yyyy", locale=_RUSSIAN)
-
-
-def month_number(day: date | None) -> str:
-    """03.26; what has no month never ends."""
-    return "бессрочно" if day is None else format_date(day, "MM.yy", locale=_RUSSIAN)
-
-
-def long_day(day: date, language: str) -> str:
-    """The day with its weekday, in `ru` or `en`."""
-    shape = "d MMMM yyyy, EEEE" if language == "ru" else "EEEE, d MMMM yyyy"
-    return format_date(day, shape, locale=_RUSSIAN if language == "ru" else "en_GB")
-
-
-def moment(value: datetime | None, zone: ZoneInfo) -> str:
-    """A moment in the programme's time zone: 31.03.2026 06:05."""
-    if value is None:
-        return NOTHING
-    return str(format_datetime(value, "dd.MM.yyyy HH:mm", tzinfo=zone, locale=_RUSSIAN))
-
-
-FILTERS: dict[str, Any] = {
-    "count": count,
-    "points": points,
-    "money": money,
-    "share": share,
-    "proven": proven,
-    "signed": signed,
-    "short_day": short_day,
-    "month": month,
-}

@@ -1,24 +1,27 @@
-"""The numbers of a day beside those of the day before and of the same weekday a week ago.
+"""The numbers of a day beside those of the day before and of the same weekday a week ago; those of
+a week or month beside the one before it.
 
 Each says what it is made of, so that it is marked when one of its tables is not complete. A ratio
 is a sum / a sum; balances are compared, never added up.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from lcm_pipeline.reporting import formats
+from lcm_pipeline.model.language import Language
 from lcm_pipeline.reporting.completeness import State
 from lcm_pipeline.reporting.figures import Figures
-from lcm_pipeline.reporting.formats import Number
+from lcm_pipeline.reporting.formats import NOTHING, Formats, Number
+from lcm_pipeline.reporting.periods import Days
 
 OPERATIONS, REGISTRATIONS = ("operations",), ("registrations",)
 LEADS, FAVOURITES = ("leads",), ("favourite_offers",)
+Shape = Literal["count", "points", "money", "share"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Measure:
     """A column of a daily answer; with `per`, the ratio of two. defined_by: its mart and column.
 
     is_growing: what is counted of a day still grows or shrinks after it, so a younger day cannot be
-    compared with an older one.
+    compared with an older one. over: what a week or month has of it: the sum of its days, the last
+    of them for a balance, the mean where clients are counted once a day.
     """
 
     column: str
@@ -34,9 +38,22 @@ class Measure:
     english: str
     tables: tuple[str, ...]
     defined_by: str
-    write: Callable[[Number | None], str] = formats.count
+    shape: Shape = "count"
     per: str | None = None
     is_growing: bool = False
+    over: Literal["sum", "last", "mean"] = "sum"
+
+    def title(self, language: Language, *, of_period: bool = False) -> str:
+        """What it is called."""
+        title = self.russian if language == "ru" else self.english
+        if of_period and self.over == "mean":
+            return f"{title} в день" if language == "ru" else f"{title} a day"
+        return title
+
+    def write(self, formats: Formats, value: Number | None, *, of_period: bool = False) -> str:
+        """The value as it is written; a mean of counts has a digit more than they."""
+        shape = "decimal" if of_period and self.over == "mean" else self.shape
+        return str(getattr(formats, shape)(value))
 
     def value(self, row: dict[str, Any]) -> Number | None:
         """The number in a row of the answer; None when it is not known."""
@@ -48,29 +65,29 @@ class Measure:
 
 PROGRAMME = (
     Measure("net_sales", "Чистые продажи", "Net sales", OPERATIONS, "program_daily.net_sales",
-            formats.money),
+            "money"),
     Measure("purchases", "Покупки", "Purchases", OPERATIONS, "program_daily.purchases"),
-    Measure("buyers", "Покупатели", "Buyers", OPERATIONS, "program_daily.buyers"),
+    Measure("buyers", "Покупатели", "Buyers", OPERATIONS, "program_daily.buyers", over="mean"),
     Measure("purchase_amount", "Средний чек", "Average cheque", OPERATIONS,
-            "store_daily.average_cheque", formats.money, per="purchases"),
+            "store_daily.average_cheque", "money", per="purchases"),
     Measure("refund_amount", "Доля возвратов", "Refund rate", OPERATIONS,
-            "refunds.refund_rate_by_amount", formats.share, per="purchase_amount"),
+            "refunds.refund_rate_by_amount", "share", per="purchase_amount"),
     Measure("new_members", "Новые участники", "New members", REGISTRATIONS,
             "program_daily.new_members"),
     Measure("members", "Участники всего", "Members so far", REGISTRATIONS,
-            "program_daily.members"),
+            "program_daily.members", over="last"),
     Measure("points_added", "Начислено баллов", "Points added", OPERATIONS,
-            "program_daily.points_added", formats.points),
+            "program_daily.points_added", "points"),
     Measure("points_redeemed", "Списано баллов", "Points redeemed", OPERATIONS,
-            "program_daily.points_redeemed", formats.points),
+            "program_daily.points_redeemed", "points"),
     Measure("points_activated", "Активировано баллов", "Points activated", OPERATIONS,
-            "program_daily.points_activated", formats.points),
+            "program_daily.points_activated", "points"),
     Measure("points_expired", "Сгорело баллов", "Points expired", OPERATIONS,
-            "program_daily.points_expired", formats.points),
+            "program_daily.points_expired", "points"),
     Measure("active_balance", "Активные баллы", "Active balance", OPERATIONS,
-            "program_daily.active_balance", formats.points),
+            "program_daily.active_balance", "points", over="last"),
     Measure("pending_balance", "Ожидающие баллы", "Pending balance", OPERATIONS,
-            "program_daily.pending_balance", formats.points),
+            "program_daily.pending_balance", "points", over="last"),
 )  # fmt: skip
 LEAD_MEASURES = (
     Measure("leads", "Новые обращения", "New leads", LEADS, "leads_daily.leads"),
@@ -83,9 +100,10 @@ FAVOURITE_MEASURES = (
             is_growing=True),
     Measure("missed", "Пропущено", "Missed", FAVOURITES, "favourite_uptake.missed",
             is_growing=True),
-    Measure("active", "Действуют", "In effect", FAVOURITES, "favourite_uptake.active"),
+    Measure("active", "Действуют", "In effect", FAVOURITES, "favourite_uptake.active",
+            over="last"),
     Measure("slots_used", "Занято мест", "Slots used", FAVOURITES,
-            "favourite_uptake.slots_used_share", formats.share, per="slots"),
+            "favourite_uptake.slots_used_share", "share", per="slots", over="last"),
 )  # fmt: skip
 
 
@@ -139,15 +157,83 @@ def _line(figures: Figures, rows: dict[date, dict[str, Any]], measure: Measure) 
         now,
         day_before,
         week_before,
-        _change(measure, now, day_before),
-        _change(measure, now, week_before),
+        _change(figures.formats, measure, now, day_before),
+        _change(figures.formats, measure, now, week_before),
     )
 
 
-def _change(measure: Measure, now: Reading, before: Reading) -> str:
+def compare_periods(
+    figures: Figures, answer: str, measures: tuple[Measure, ...], days: Days
+) -> list["PeriodLine"]:
+    """A line for each measure of a week or month, beside the days that it is compared with."""
+    rows = {row["day"]: row for row in figures[answer].to_dict("records")}
+    return [_period_line(figures, rows, measure, days) for measure in measures]
+
+
+@dataclass(frozen=True)
+class PeriodLine:
+    """A measure of a period and of the one before, with the change in words."""
+
+    measure: Measure
+    definition: str
+    now: Reading
+    before: Reading
+    change: str
+
+
+def _period_line(
+    figures: Figures, rows: dict[date, dict[str, Any]], measure: Measure, days: Days
+) -> PeriodLine:
+    now = _read_days(figures, measure, rows, days.all)
+    before = _read_days(figures, measure, rows, days.all_before)
+    # A period that is not known whole is no base.
+    is_base = before.state is not State.MISSING
+    return PeriodLine(
+        measure,
+        figures.definitions.get(measure.defined_by, ""),
+        now,
+        before,
+        _change(figures.formats, measure, now, before) if is_base else NOTHING,
+    )
+
+
+def _read_days(
+    figures: Figures, measure: Measure, rows: dict[date, dict[str, Any]], days: list[date]
+) -> Reading:
+    """The measure over days; MISSING where one of them is not known: it is of the others then."""
+    state = max(figures.completeness.worst(measure.tables, day) for day in days)
+    known = [
+        rows[day]
+        for day in days
+        if day in rows and figures.completeness.worst(measure.tables, day) is not State.MISSING
+    ]
+    value = _aggregate(measure, known)
+    last = known[-1] if known else {}
+    observed = last.get("balance_observed_date")
+    is_late = "balance" in measure.column and observed is not None and observed > days[-1]
+    text = measure.write(figures.formats, value, of_period=True)
+    return Reading(value, text, state, is_late and value is not None)
+
+
+def _aggregate(measure: Measure, rows: Sequence[dict[str, Any]]) -> Number | None:
+    rows = [row for row in rows if row[measure.column] is not None]
+    if not rows:
+        return None
+    if measure.over == "last":
+        return measure.value(rows[-1])
+    total = sum((Decimal(row[measure.column]) for row in rows), Decimal(0))
+    if measure.over == "mean":
+        return (total / len(rows)).quantize(Decimal("0.1"))
+    if measure.per is None:
+        return total
+    base = sum(Decimal(row[measure.per]) for row in rows)
+    return total / base if base else None
+
+
+def _change(formats: Formats, measure: Measure, now: Reading, before: Reading) -> str:
     if measure.is_growing:
-        return formats.NOTHING
-    if measure.write is formats.share:
+        return NOTHING
+    if measure.shape == "share":
         return formats.share_change(now.value, before.value)
     return formats.change(now.value, before.value)
 
@@ -157,4 +243,5 @@ def _read(figures: Figures, measure: Measure, day: date, row: dict[str, Any] | N
     value = None if row is None or state is State.MISSING else measure.value(row)
     observed = (row or {}).get("balance_observed_date")
     is_late = "balance" in measure.column and observed is not None and observed > day
-    return Reading(value, measure.write(value), state, is_late and value is not None)
+    is_late = is_late and value is not None
+    return Reading(value, measure.write(figures.formats, value), state, is_late)

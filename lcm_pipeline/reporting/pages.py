@@ -1,36 +1,54 @@
 """Fills the templates: figures become one HTML page that needs nothing but itself."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lcm_pipeline.feeds import FEEDS
-from lcm_pipeline.reporting import drawings, formats, measures, sections
+from lcm_pipeline.model.language import Language
+from lcm_pipeline.reporting import drawings, measures, sections
 from lcm_pipeline.reporting.completeness import TABLES, State, TableState
 from lcm_pipeline.reporting.figures import Figures
+from lcm_pipeline.reporting.formats import Formats
+from lcm_pipeline.reporting.periods import Days, Period
 from lcm_pipeline.reporting.restated import find_restated
 
-TABLE_NAMES = {feed.main_table.name: feed.label[0] for feed in FEEDS}
-REASONS = {"late": "пришли позже", "mutated": "изменились", "vanished": "исчезли"}
+_REASONS: dict[Language, dict[str, str]] = {
+    "ru": {"late": "пришли позже", "mutated": "изменились", "vanished": "исчезли"},
+    "en": {"late": "came late", "mutated": "changed", "vanished": "vanished"},
+}
 _TILES = ("net_sales", "purchases", "buyers", "purchase_amount", "new_members", "points_added",
           "points_redeemed", "active_balance")  # fmt: skip
 
 
 def build_page(figures: Figures, built_at: datetime) -> str:
-    """The page as HTML. `built_at` is aware, and is written in the programme's time zone."""
-    environment = Environment(
-        loader=PackageLoader("lcm_pipeline.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    """The page of a day as HTML. `built_at` is aware, and is written in the programme's zone."""
+    day = figures.day
+    context = _trust(figures, [day]) | _programme(figures) | _service(figures)
+    return _render(
+        figures,
+        context,
+        period=None,
+        title=figures.formats.short_day(day),
+        heading=figures.formats.long_day(day),
+        command=f"lcm report --date {day}",
+        built_at=built_at,
     )
-    environment.filters |= formats.FILTERS
-    environment.filters["moment"] = lambda value: formats.moment(value, figures.zone)
-    environment.globals |= {"State": State, "table_names": TABLE_NAMES, "reasons": REASONS}
-    return environment.get_template("report.html").render(
-        _trust(figures) | _programme(figures) | _service(figures), built_at=built_at
+
+
+def build_period_page(figures: Figures, period: Period, built_at: datetime) -> str:
+    """The page of a week or month as HTML, through the last day of it that is known."""
+    days = period.through(figures.day)
+    context = _trust(figures, days.all) | _period(figures, period, days)
+    return _render(
+        figures,
+        context,
+        period=period,
+        title=period.name,
+        heading=_period_heading(figures, period),
+        command=f"lcm report --{period.kind} {period.name}",
+        built_at=built_at,
     )
 
 
@@ -39,27 +57,69 @@ def table_states(figures: Figures) -> list[TableState]:
     return [figures.completeness.of(table, figures.day) for table in TABLES]
 
 
-def _trust(figures: Figures) -> dict[str, Any]:
-    """What is said of the numbers before any is shown."""
-    states = table_states(figures)
+def incomplete_tables(figures: Figures, days: list[date]) -> tuple[str, ...]:
+    """The tables that are not complete on one of the days."""
+    return tuple(
+        table
+        for table in TABLES
+        if not all(figures.completeness.is_complete((table,), day) for day in days)
+    )
+
+
+def _render(figures: Figures, context: dict[str, Any], **page: Any) -> str:
+    environment = Environment(
+        loader=PackageLoader("lcm_pipeline.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {name: getattr(figures.formats, name) for name in Formats.NAMES}
+    # Macros that a template imports see globals alone.
+    environment.globals |= {
+        "State": State,
+        "say": figures.say,
+        "language": figures.language,
+        "change": figures.formats.change,
+        "define": figures.definitions.get,
+        "unconfirmed": figures.unconfirmed,
+        "standing": figures.standing,
+        "table_names": _table_names(figures),
+        "reasons": _REASONS[figures.language],
+        **context,
+    }
+    return environment.get_template("report.html").render(page)
+
+
+def _table_names(figures: Figures) -> dict[str, str]:
+    return {feed.main_table.name: figures.say(*feed.label) for feed in FEEDS}
+
+
+def _trust(figures: Figures, days: list[date]) -> dict[str, Any]:
+    """What is said of the numbers of these days before any is shown."""
+    completeness = figures.completeness
+
+    def trust_of(*tables: str, on: date | None = None) -> tuple[Any, ...]:
+        chosen = days if on is None else [on]
+        shares = [completeness.least_share(tables, day) for day in chosen]
+        known = [share for share in shares if share is not None]
+        return (
+            max(completeness.worst(tables, day) for day in chosen),
+            min(known) if len(known) == len(shares) else None,
+            completeness.quarantined(tables),
+        )
+
     return {
         "day": figures.day,
-        "day_ru": formats.long_day(figures.day, "ru"),
-        "day_en": formats.long_day(figures.day, "en"),
-        "states": states,
-        "overall": max(state.state for state in states),
-        "quarantined": figures.completeness.quarantined(TABLES),
-        "roster_from": figures.completeness.roster_from,
+        "states": table_states(figures),
+        "overall": trust_of(*TABLES)[0],
+        "quarantined": completeness.quarantined(TABLES),
+        "roster_from": completeness.roster_from,
         "week_before": figures.day - timedelta(days=7),
-        "trust_of": lambda *tables, on=figures.day: (
-            figures.completeness.worst(tables, on),
-            figures.completeness.least_share(tables, on),
-            figures.completeness.quarantined(tables),
-        ),
+        "trust_of": trust_of,
         "restated": find_restated(figures),
-        "standing": figures.standing,
-        "health": drawings.draw_health(figures, TABLE_NAMES),
-        "define": figures.definitions.get,
+        "health": drawings.draw_health(figures, _table_names(figures)),
+        "assumed": figures.assumed,
     }
 
 
@@ -91,3 +151,47 @@ def _service(figures: Figures) -> dict[str, Any]:
         "favourite_goods": figures["favourite_goods"].to_dict("records"),
         "favourite_charts": drawings.draw_favourites(figures),
     }
+
+
+def _period(figures: Figures, period: Period, days: Days) -> dict[str, Any]:
+    completeness = figures.completeness
+    known, before = days.all, days.all_before
+    lines = measures.compare_periods(figures, "programme_days", measures.PROGRAMME, days)
+    return {
+        "days": days,
+        # What is news of a day is not news of a month.
+        "restated": None,
+        "complete_days": {
+            table: sum(completeness.is_complete((table,), day) for day in known) for table in TABLES
+        },
+        "has_base": all(
+            completeness.worst(("operations",), day) is not State.MISSING for day in before
+        ),
+        "now_name": _name(figures, period, is_part=days.is_part),
+        "before_name": _name(figures, period.before, is_part=days.is_part),
+        "before_words": figures.say("к", "since") + " " + period.before.name,
+        "lines": lines,
+        "tiles": [line for line in lines if line.measure.column in _TILES],
+        "programme_charts": drawings.draw_programme(figures),
+        "bridge": figures["bridge"].to_dict("records"),
+        "stores": sections.rank_period_stores(figures),
+        "lead_lines": measures.compare_periods(figures, "lead_days", measures.LEAD_MEASURES, days),
+        "lead_charts": drawings.draw_leads(figures),
+        "favourite_lines": measures.compare_periods(
+            figures, "favourite_days", measures.FAVOURITE_MEASURES, days
+        ),
+        "favourite_charts": drawings.draw_favourites(figures),
+    }
+
+
+def _period_heading(figures: Figures, period: Period) -> str:
+    if period.kind == "month":
+        return figures.formats.month(period.first)
+    span = " – ".join(map(figures.formats.short_day, (period.first, period.last)))
+    return figures.say(f"неделя {period.name}, {span}", f"week {period.name}, {span}")
+
+
+def _name(figures: Figures, period: Period, *, is_part: bool) -> str:
+    if is_part:
+        return figures.say(f"{period.name}, часть", f"{period.name}, part")
+    return period.name

@@ -14,6 +14,8 @@ import pandas as pd
 from lcm_pipeline.reporting.figures import Figures
 
 MOST_STORES = 5
+# Below this share of judged cases a share of them says nothing.
+LEAST_KNOWN = Decimal("0.5")
 AGES = ("0-1", "2-3", "4-7", "8-30", "31+")
 Rows = list[dict[str, Any]]
 
@@ -40,10 +42,21 @@ class Answers:
     unknown: int
 
     @property
+    def judged(self) -> int:
+        """Leads of which it is known whether the limit was kept."""
+        return self.hit + self.missed
+
+    @property
+    def total(self) -> int:
+        """All leads."""
+        return self.judged + self.unknown
+
+    @property
     def hit_share(self) -> Decimal | None:
-        """hit / (hit + missed); None when nothing is judged."""
-        judged = self.hit + self.missed
-        return Decimal(self.hit) / judged if judged else None
+        """hit / judged; None when too few of all are judged (LEAST_KNOWN)."""
+        if not self.judged or self.judged < LEAST_KNOWN * self.total:
+            return None
+        return Decimal(self.hit) / self.judged
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,14 @@ def rank_stores(figures: Figures) -> Stores:
     if len(rows) <= 2 * MOST_STORES:
         return Stores(rows, [], len(rows))
     return Stores(rows[:MOST_STORES], rows[: -MOST_STORES - 1 : -1], len(rows))
+
+
+def rank_period_stores(figures: Figures) -> Rows:
+    """The stores that sold in a period or in the one before, by net sales of the period."""
+    return [
+        {**row, "average_cheque": _divide(row["purchase_amount"], row["purchases"])}
+        for row in figures["store_periods"].to_dict("records")
+    ]
 
 
 def share_segments(figures: Figures) -> Rows:
@@ -108,9 +129,9 @@ def judge_answers(figures: Figures, column: str, limit: str) -> Answers:
     """Recent leads by how they kept a limit: `first_change_sla` or `closing_sla`."""
     rows = figures["lead_answers"]
     recent = rows[rows["is_recent"].astype(bool)]
-    counts = {word: int(recent[recent[column] == word]["leads"].sum())
-              for word in ("hit", "missed", "unknown")}  # fmt: skip
-    return Answers(limit_hours=figures.standing[limit], **counts)
+    hit, missed = (int(recent[recent[column] == word]["leads"].sum()) for word in ("hit", "missed"))
+    unknown = int(recent["leads"].sum()) - hit - missed
+    return Answers(figures.standing[limit], hit, missed, unknown)
 
 
 def age_backlog(figures: Figures) -> list[tuple[str, int]]:

@@ -20,13 +20,19 @@ by_hand = marts.by_hand
 @pytest.fixture(scope="session")
 def page_of_chance(by_chance: Synced) -> Page:
     """The page of the last day of three random months."""
+    return Page(make_report(by_chance.warehouse, by_chance.last, "en").html)
+
+
+@pytest.fixture(scope="session")
+def russian_page(by_chance: Synced) -> Page:
+    """The same page, as it is without a setting."""
     return Page(make_report(by_chance.warehouse, by_chance.last).html)
 
 
 @pytest.fixture(scope="session")
 def page_by_hand(by_hand: Synced) -> Page:
     """The page of the last day of the hard edges."""
-    return Page(make_report(by_hand.warehouse).html)
+    return Page(make_report(by_hand.warehouse, language="en").html)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Reads a page as a person does: sections by their English title, rows by what stands first."""
+"""Reads an English page as a person does: sections by id, rows by what stands first."""
 
 from decimal import Decimal
 
@@ -37,8 +37,8 @@ class Page:
 
 
 def number(text: str) -> Decimal | None:
-    """The number in a cell, as written for a Russian reader; None for a dash."""
-    plain = "".join(c for c in text.replace(",", ".").replace("−", "-") if c in "0123456789.-")
+    """The number in a cell of an English page; None for a dash."""
+    plain = "".join(c for c in text.replace("−", "-") if c in "0123456789.-")
     return Decimal(plain) if plain else None
 
 

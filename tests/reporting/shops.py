@@ -56,7 +56,7 @@ class Shop:
 
     def report(self, day: date | None = None) -> tuple[Report, Page]:
         """The report, and its page."""
-        report = make_report(self.warehouse, day)
+        report = make_report(self.warehouse, day, "en")
         return report, Page(report.html)
 
     def _pass(self, day: date) -> None:

@@ -18,7 +18,7 @@ from tests.reporting.shops import START, Shop
 
 
 def _report(tmp_path: Path, warehouse: Warehouse, *words: str) -> subprocess.CompletedProcess[str]:
-    return run(tmp_path, "report", *words, LCM_DATABASE_URL=warehouse.url)
+    return run(tmp_path, "report", *words, LCM_DATABASE_URL=warehouse.url, LCM_LANGUAGE="en")
 
 
 def test_a_complete_day_is_written_beside_and_ends_with_0(tmp_path: Path, by_hand: Synced) -> None:
@@ -52,6 +52,12 @@ def test_an_incomplete_day_is_written_and_ends_with_3(tmp_path: Path, shop: Shop
         (("--date", "2026-02-30"), "is no day"),
         (("--date", "2026-03-11"), "2026-03-11 was never synced; synced are days from 2026-01-01"),
         (("--date", "2030-01-01"), "has not ended"),
+        (("--week", "2026-03"), "is no week: expected one such as 2026-W12"),
+        (("--week", "2026-W54"), "there is no 2026-W54"),
+        (("--month", "2026-3"), "is no month: expected one such as 2026-03"),
+        (("--month", "2026-13"), "there is no 2026-13"),
+        (("--month", "2027-01"), "begins after 2026-03-10"),
+        (("--week", "--month"), "give one of --date, --week and --month"),
         (("--output", "nowhere/page.html"), "no folder that can be written to"),
         (("--output", "."), "is no file"),
         (("--output", "/dev/null"), "is no file"),

@@ -56,7 +56,7 @@ def test_no_phone_and_no_card_is_on_the_page(by_chance: Synced, page_of_chance: 
 
 def test_the_page_can_be_read_by_all(page_of_chance: Page) -> None:
     root = page_of_chance.root
-    assert root.get("lang") == "ru"
+    assert root.get("lang") == "en"
     assert len(root.xpath("//h1")) == 1
     assert root.xpath("//svg")
     for drawing in root.xpath("//svg"):

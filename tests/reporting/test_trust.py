@@ -1,12 +1,16 @@
 """No number without its completeness: the banner, the marks, what was restated, what is unknown."""
 
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
 
+from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.reporting.errors import ReportError
+from lcm_pipeline.reporting.formats import Formats
 from lcm_pipeline.simulator.faults import FaultRule
+from lcm_pipeline.superset.definition import dashboards_folder, read_definition
 from lcm_pipeline.warehouse.frames import open_mart_snapshot
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.status import read_overview
@@ -23,16 +27,16 @@ def test_a_complete_day_says_so_and_marks_nothing(shop: Shop) -> None:
     report, page = shop.report()
     assert (report.day, report.incomplete) == (START, ())
     assert "The day is complete" in _titles(page)
-    assert page.row("trust", "operations")[1:4] == ["100 %", "0", "0"]
+    assert page.row("trust", "Operations")[1:4] == ["100 %", "0", "0"]
     assert number(page.row("programme", "Net sales")[0]) == 200
     assert "*" not in page.words("programme")
-    assert "✓ данные полные" in page.words("points")
+    assert "✓ complete" in page.words("points")
 
 
 def test_the_banner_says_from_when_members_are_known(shop: Shop) -> None:
     """Somebody registered on the first day that was read: nobody knows of the days before."""
     shop.sync(START)
-    assert "Members are known from 2026-03-01 (LCM_START_DATE)" in shop.report()[1].words("trust")
+    assert "Members are known from 1 Mar 2026 (LCM_START_DATE)" in shop.report()[1].words("trust")
     with shop.warehouse.connect(autocommit=True) as session:
         session.execute("insert into sync.registration_days (registration_date, source_total,"
                         " read_at) values ('2026-02-28', 0, now())")  # fmt: skip
@@ -49,9 +53,9 @@ def test_a_pending_client_makes_the_day_incomplete_and_marks_its_numbers(shop: S
     report, page = shop.report()
     assert (report.day, report.incomplete) == (SECOND, ("operations",))
     assert "The day is incomplete" in _titles(page)
-    assert page.row("trust", "operations")[0:3] == ["неполная · incomplete", "50 %", "1"]
-    assert "подтверждено 50 %" in page.words("points")
-    assert page.row("programme", "Net sales")[:2] == ["200,00 ₽*", "200,00 ₽"]
+    assert page.row("trust", "Operations")[0:3] == ["incomplete", "50 %", "1"]
+    assert "incomplete, proven 50 %" in page.words("points")
+    assert page.row("programme", "Net sales")[:2] == ["200.00 ₽*", "200.00 ₽"]
     assert "incomplete days" in page.words("programme")
     # New members come of the roster, which is complete.
     assert page.row("programme", "New members")[0] == "0"
@@ -65,13 +69,39 @@ def test_rows_in_quarantine_are_counted_beside_a_complete_day(shop: Shop) -> Non
     report, page = shop.report()
     assert (report.incomplete, report.quarantined) == ((), 1)
     assert "The day is complete" in _titles(page)
-    assert page.row("trust", "operations")[:4] == ["полная · complete", "100 %", "0", "1"]
-    assert "Rows in quarantine are in no number of this page" in page.words("trust")
+    assert page.row("trust", "Operations")[:4] == ["complete", "100 %", "0", "1"]
+    assert "Rows in quarantine: 1. They are in no number of this page" in page.words("trust")
     assert page.row("programme", "Purchases")[0] == "2"
-    assert "complete в карантине: 1 · rows in quarantine" in page.words("points")
+    assert "complete rows in quarantine: 1" in page.words("points")
     assert "rows in quarantine" not in page.words("leads")
     status = {feed.feed: feed for feed in read_overview(shop.warehouse)}["operations"]
     assert (status.complete_through, status.quarantined) == (START, 1)
+
+
+def test_report_dashboards_and_status_agree_on_the_last_complete_day(shop: Shop) -> None:
+    shop.sync(START)
+    shop.simulator.service.faults.set(
+        [FaultRule(kind="sql_other", endpoint="OperationHistory", client=OTHER)]
+    )
+    shop.sync(SECOND)
+    shop.sync_registrations(THIRD)
+    status = {feed.feed: feed.complete_through for feed in read_overview(shop.warehouse)}
+    assert set(status.values()) == {START, SECOND, THIRD}
+    _, page = shop.report()
+    formats = Formats("en", ZoneInfo("Europe/Moscow"))
+    titles = {feed.name: feed.label[1] for feed in FEEDS}
+    for feed, through in status.items():
+        assert page.row("trust", titles[feed])[-1] == formats.short_day(through)
+    metrics = read_definition(dashboards_folder() / "definition").marts.marts["data_completeness"]
+    sql = metrics.metrics["through"].sql
+    tables = {feed.main_table.name: feed.name for feed in FEEDS}
+    with shop.warehouse.connect() as session:
+        rows = session.execute(
+            f"select table_name, {sql} from mart.data_completeness group by table_name".encode()
+        ).fetchall()
+        whole = session.execute(f"select {sql} from mart.data_completeness".encode()).fetchone()
+    assert {tables[table]: through for table, through in rows} == status
+    assert whole == (START,)
 
 
 def test_a_deferred_client_makes_the_day_incomplete_too(shop: Shop) -> None:
@@ -86,7 +116,7 @@ def test_a_deferred_client_makes_the_day_incomplete_too(shop: Shop) -> None:
     refresh_marts(shop.warehouse)
     report, page = shop.report()
     assert report.incomplete == ("operations",)
-    assert page.row("trust", "operations")[1:3] == ["50 %", "0 + 1 отложено · deferred"]
+    assert page.row("trust", "Operations")[1:3] == ["50 %", "0 + 1 deferred"]
 
 
 def test_a_table_that_was_not_synced_is_unknown_and_not_zero(shop: Shop) -> None:
@@ -95,7 +125,7 @@ def test_a_table_that_was_not_synced_is_unknown_and_not_zero(shop: Shop) -> None
     report, page = shop.report()
     assert (report.day, report.incomplete) == (SECOND, ("leads", "favourite_offers"))
     assert "Part of the day was never loaded" in _titles(page)
-    assert page.row("trust", "leads")[0] == "не загружена · not loaded"
+    assert page.row("trust", "Leads")[0] == "not loaded"
     assert "Leads of this day were never loaded" in page.words("leads")
     assert number(page.row("programme", "Net sales")[0]) == 400
 
@@ -122,11 +152,11 @@ def test_days_that_changed_since_the_day_before_are_listed_with_the_reason(shop:
     report, page = shop.report(THIRD)
     assert report.incomplete == ()
     assert [(title, cells[1], cells[2:5]) for title, cells in page.rows("restated")] == [
-        ("02.03.2026", "исчезли vanished", ["1", "−200,00", "0"]),
-        ("01.03.2026", "изменились mutated", ["1", "+30,00", "0"]),
-        ("01.03.2026", "пришли позже late", ["1", "+5,00", "0"]),
+        ("2 Mar 2026", "vanished", ["1", "−200.00", "0"]),
+        ("1 Mar 2026", "changed", ["1", "+30.00", "0"]),
+        ("1 Mar 2026", "came late", ["1", "+5.00", "0"]),
     ]
-    assert page.row("programme", "Net sales")[1] == "200,00 ₽"
+    assert page.row("programme", "Net sales")[1] == "200.00 ₽"
     # What is told of the first day was restated before the third day was there to report.
     _, first = shop.report(START)
     assert number(first.row("programme", "Net sales")[0]) == 235

@@ -1,53 +1,115 @@
-"""`lcm report`: the page of a day."""
+"""`lcm report`: the page of a day, a week or a month."""
 
 import sys
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from lcm_pipeline.cli.failures import INCOMPLETE, explain
 from lcm_pipeline.cli.options import DayOption, OutputOption, window_of
 from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.model.texts import tame
+from lcm_pipeline.reporting.periods import Kind, Period, parse_period
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
 
 if TYPE_CHECKING:
     from lcm_pipeline.reporting.reports import Report
 
+# What --week and --month have that stand there without a value.
+_LAST = "last"
 
-def report(day: DayOption = None, output: OutputOption = None) -> None:
-    """Write the report of a day: one HTML page to mail or print, that needs no network to open.
 
-    Without --date it is of the last day of operations. It reads the marts alone, all in one
-    snapshot; a user of the database who is a member of lcm_bi may run it. Exit code 3 says that the
-    page was written, but that the day is not complete, or that rows are in quarantine: a banner on
-    the page says what is missing.
+class ReportCommand(TyperCommand):
+    """Typer has no option whose value may be left out: it is put in before the line is parsed."""
 
-    Example: [bold]lcm report --date 2026-03-01 --output monday.html[/bold]
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given: list[str] = []
+        for word, following in pairwise([*args, "--"]):
+            given.append(word)
+            if word in ("--week", "--month") and following.startswith("-"):
+                given.append(_LAST)
+        parsed: list[str] = super().parse_args(ctx, given)
+        return parsed
+
+
+COMMAND = ReportCommand
+
+
+def report(
+    day: DayOption = None,
+    week: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[YYYY-Www]",
+            help="A week, Monday to Sunday; without a value the last one that has ended.",
+        ),
+    ] = None,
+    month: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[YYYY-MM]",
+            help="A month; without a value the last one that has ended.",
+        ),
+    ] = None,
+    output: OutputOption = None,
+) -> None:
+    """Write the report of a day, a week or a month: one HTML page to mail or print.
+
+    Without an option it is of the last day of operations. A week or month is compared with the one
+    before; one that is not over is marked as a part, and compared with as many days. The page needs
+    no network to open, and is in LCM_LANGUAGE. It reads the marts alone, all in one snapshot; a
+    user of the database who is a member of lcm_bi may run it. Exit code 3 says that the page was
+    written, but that its days are not complete, or that rows are in quarantine: a banner on the
+    page says what is missing.
+
+    Examples: [bold]lcm report --date 2026-03-01 --output monday.html[/bold],
+    [bold]lcm report --week[/bold], [bold]lcm report --month 2026-03[/bold]
     """
     # Imported here, so that the help and the message below need no extra.
     with requires_extra("report", "lcm report"):
-        from lcm_pipeline.reporting.reports import make_report
+        from lcm_pipeline.reporting.reports import make_period_report, make_report
     settings = load_settings()
+    if sum(option is not None for option in (day, week, month)) > 1:
+        raise typer.BadParameter("give one of --date, --week and --month")
     if day is not None:
         window_of(settings, day, None, None)
+    kind: Kind = "week" if week is not None else "month"
+    text = week if week is not None else month
+    period = None if text in (None, _LAST) else _parse(kind, str(text))
     with open_warehouse(settings, is_read_only=True) as warehouse:
-        made = make_report(warehouse, day)
-    _write(made, output or Path(f"report-{made.day}.html"))
+        if text is None:
+            made = make_report(warehouse, day, settings.language)
+        else:
+            made = make_period_report(warehouse, kind, period, settings.language)
+    _write(made, output or Path(f"report-{made.name}.html"))
     if made.quarantined:
         explain(
             f"rows in quarantine: {made.quarantined:,} (sync.quarantine says why); they are in no"
             " number of the page"
         )
+    if made.is_part:
+        explain(f"{made.name} is not over: the page shows it through {made.day}, and says so")
     if made.incomplete:
+        again = (
+            f"lcm sync --date {made.day}" if made.name == str(made.day) else "lcm sync --missing"
+        )
         explain(
-            f"{made.day} is not complete in {', '.join(made.incomplete)}, and the page says so:"
-            f" lcm status lists what is missing, lcm sync --date {made.day} reads it again"
+            f"{made.name} is not complete in {', '.join(made.incomplete)}, and the page says so:"
+            f" lcm status lists what is missing, {again} reads it again"
         )
     if made.incomplete or made.quarantined:
         raise typer.Exit(INCOMPLETE)
+
+
+def _parse(kind: Kind, text: str) -> Period:
+    try:
+        return parse_period(kind, text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _write(made: "Report", path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Weeks and months, and which of their days are compared with which of the period before."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+Kind = Literal["week", "month"]
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Days:
+    """Days of a period that are known, and the days before that they are compared with.
+
+    Both are inclusive. is_part: the period has more days than these.
+    """
+
+    first: date
+    last: date
+    before_first: date
+    before_last: date
+    is_part: bool
+
+    @property
+    def all(self) -> list[date]:
+        """Each of the days, in order."""
+        return _between(self.first, self.last)
+
+    @property
+    def all_before(self) -> list[date]:
+        """Each of the days that they are compared with, in order."""
+        return _between(self.before_first, self.before_last)
+
+    @property
+    def count(self) -> int:
+        """How many days there are."""
+        return len(self.all)
+
+
+@dataclass(frozen=True)
+class Period:
+    """An ISO week, Monday to Sunday, or a calendar month; first and last are inclusive."""
+
+    kind: Kind
+    first: date
+    last: date
+
+    @property
+    def name(self) -> str:
+        """As it is written on the command line: 2026-W12, or 2026-03."""
+        if self.kind == "month":
+            return f"{self.first:%Y-%m}"
+        year, week, _ = self.first.isocalendar()
+        return f"{year}-W{week:02}"
+
+    @property
+    def before(self) -> "Period":
+        """The period that ends where this one begins."""
+        return period_of(self.kind, self.first - _DAY)
+
+    def through(self, last: date) -> Days:
+        """Its days through `last`: a part is compared with as many days of the period before."""
+        end = min(self.last, last)
+        before = self.before
+        if end == self.last:
+            return Days(self.first, end, before.first, before.last, is_part=False)
+        before_end = min(before.last, before.first + (end - self.first))
+        return Days(self.first, end, before.first, before_end, is_part=True)
+
+
+def period_of(kind: Kind, day: date) -> Period:
+    """The week or month that a day lies in."""
+    if kind == "week":
+        monday = day - timedelta(days=day.weekday())
+        return Period(kind, monday, monday + timedelta(days=6))
+    first = day.replace(day=1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return Period(kind, first, following - _DAY)
+
+
+def last_whole(kind: Kind, last: date) -> Period:
+    """The newest week or month that has ended by the last day known."""
+    return period_of(kind, last + _DAY).before
+
+
+def parse_period(kind: Kind, text: str) -> Period:
+    """A week such as 2026-W12, or a month such as 2026-03; raises ValueError."""
+    if kind == "week":
+        if (found := re.fullmatch(r"(\d{4})-?W(\d{2})", text)) is None:
+            raise ValueError(f"{text!r} is no week: expected one such as 2026-W12")
+        return period_of(kind, _made(date.fromisocalendar, text, found[1], found[2], "1"))
+    if (found := re.fullmatch(r"(\d{4})-(\d{2})", text)) is None:
+        raise ValueError(f"{text!r} is no month: expected one such as 2026-03")
+    return period_of(kind, _made(date, text, found[1], found[2], "1"))
+
+
+def _made(make: Callable[[int, int, int], date], text: str, *numbers: str) -> date:
+    try:
+        year, number, day = map(int, numbers)
+        return make(year, number, day)
+    except ValueError as error:
+        raise ValueError(f"there is no {text}: {error}") from None
+
+
+def _between(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]

@@ -1,0 +1,159 @@
+"""The page of a week or a month: sums of its days, beside the period before it."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.reporting.periods import last_whole, parse_period, period_of
+from lcm_pipeline.reporting.reports import Report, make_period_report
+from tests.marts.golden import total
+from tests.marts.worlds import Synced
+from tests.reporting.reading_pages import Page, number
+from tests.reporting.shops import START, Shop
+from tests.reporting.test_command import _report
+
+WEEK = parse_period("week", "2026-W12")
+
+
+@pytest.fixture(scope="module")
+def week(by_chance: Synced) -> Page:
+    return Page(make_period_report(by_chance.warehouse, "week", WEEK, "en").html)
+
+
+@pytest.fixture(scope="module")
+def month(by_chance: Synced) -> tuple[Report, Page]:
+    """March, of which the last day is not there yet."""
+    report = make_period_report(
+        by_chance.warehouse, "month", parse_period("month", "2026-03"), "en"
+    )
+    return report, Page(report.html)
+
+
+@pytest.fixture(scope="module")
+def days(by_chance: Synced) -> dict[date, dict[str, Any]]:
+    return {row["day"]: row for row in by_chance.golden.program_daily()}
+
+
+def _sum(days: dict[date, dict[str, Any]], column: str, first: date, count: int) -> Decimal:
+    return sum(
+        (Decimal(str(days[first + timedelta(days=n)][column])) for n in range(count)), Decimal(0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "column"),
+    [
+        ("Net sales", "net_sales"),
+        ("Purchases", "purchases"),
+        ("New members", "new_members"),
+        ("Points added", "points_added"),
+        ("Points redeemed", "points_redeemed"),
+    ],
+)
+def test_a_week_is_the_sum_of_its_days_beside_the_week_before(
+    label: str, column: str, week: Page, days: dict[date, dict[str, Any]]
+) -> None:
+    now, before, change = week.row("programme", label)
+    sums = [_sum(days, column, first, 7) for first in (WEEK.first, WEEK.before.first)]
+    assert [number(now), number(before)] == sums
+    assert number(change) == (100 * (sums[0] / sums[1] - 1)).quantize(Decimal("0.1"))
+
+
+def test_a_balance_of_a_week_is_the_one_of_its_last_day(
+    week: Page, days: dict[date, dict[str, Any]]
+) -> None:
+    now, before, _ = week.row("programme", "Active balance")
+    shown = [number(text.rstrip("°* ")) for text in (now, before)]
+    ends = [WEEK.last, WEEK.before.last]
+    assert shown == [Decimal(str(days[day]["active_balance"])) for day in ends]
+
+
+def test_buyers_of_a_week_are_a_mean_of_its_days(
+    week: Page, days: dict[date, dict[str, Any]]
+) -> None:
+    mean = _sum(days, "buyers", WEEK.first, 7) / 7
+    shown = number(week.row("programme", "Buyers a day")[0])
+    assert shown is not None
+    assert abs(shown - mean) < Decimal("0.06")
+
+
+def test_a_ratio_of_a_week_is_a_sum_by_a_sum(week: Page, by_chance: Synced) -> None:
+    bought = by_chance.golden.purchases
+    bought = bought[(bought["day"] >= WEEK.first) & (bought["day"] <= WEEK.last)]
+    average = (total(bought["amount"]) / len(bought)).quantize(Decimal("0.01"))
+    assert number(week.row("programme", "Average cheque")[0]) == average
+
+
+def test_each_tile_says_the_change_since_the_period_before(week: Page) -> None:
+    tiles = week.section("programme").xpath(".//div[@class='tile']")
+    changes = [" ".join(tile.xpath("./dd")[1].text_content().split()) for tile in tiles]
+    assert len(changes) == 8
+    assert all(text.startswith("since 2026-W11 ") for text in changes)
+    assert any("%" in text for text in changes)
+
+
+def test_a_month_that_is_not_over_is_a_part_beside_as_many_days(
+    month: tuple[Report, Page], days: dict[date, dict[str, Any]]
+) -> None:
+    report, page = month
+    assert (report.day, report.is_part, report.name) == (date(2026, 3, 30), True, "2026-03")
+    assert "The period is not over" in page.words("trust")
+    assert "through 30 Mar 2026 (30 of 31)" in page.words("trust")
+    assert "2026-03, part" in page.words("programme")
+    now, before, _ = page.row("programme", "Net sales")
+    assert number(now) == _sum(days, "net_sales", date(2026, 3, 1), 30)
+    # February has 28 days.
+    assert number(before) == _sum(days, "net_sales", date(2026, 2, 1), 28)
+    assert "through 30 Mar 2026" in page.words("points")
+
+
+def test_stores_of_a_week_sum_up_to_the_programme(week: Page) -> None:
+    stores = [number(cells[0]) for _, cells in week.rows("stores")]
+    assert sum(filter(None, stores)) == number(week.row("programme", "Net sales")[0])
+
+
+def test_a_period_without_the_one_before_has_no_change(by_chance: Synced) -> None:
+    """The programme's first days are in the middle of its first week: they are no base."""
+    second = period_of("week", by_chance.first + timedelta(days=7))
+    assert second.before.first < by_chance.first
+    page = Page(make_period_report(by_chance.warehouse, "week", second, "en").html)
+    now, _, change = page.row("programme", "Net sales")
+    assert number(now)
+    assert change == "—"
+
+
+def test_a_week_with_an_unknown_day_is_incomplete(shop: Shop) -> None:
+    shop.sync(START)
+    report = make_period_report(shop.warehouse, "week", period_of("week", START), "en")
+    page = Page(report.html)
+    assert set(report.incomplete) == {
+        "registrations", "operations", "leads", "favourite_offers"
+    }  # fmt: skip
+    assert "Part of the period was never loaded" in page.words("trust")
+    assert page.row("trust", "Operations")[0] == "1 of 7"
+    assert page.row("programme", "Net sales")[0] == "200.00 ₽*"
+
+
+def test_without_a_value_it_is_the_last_period_that_has_ended(
+    tmp_path: Path, by_chance: Synced
+) -> None:
+    for word, name in (("--week", "2026-W13"), ("--month", "2026-02")):
+        ended = _report(tmp_path, by_chance.warehouse, word, "--output", "page.html")
+        assert ended.returncode == 0, ended.stderr
+        assert f"lcm report {word} {name}" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    ended = _report(tmp_path, by_chance.warehouse, "--month", "2026-03")
+    assert "2026-03 is not over: the page shows it through 2026-03-30" in ended.stderr
+    assert (tmp_path / "report-2026-03.html").exists()
+
+
+def test_weeks_begin_on_monday_and_months_end_where_they_end() -> None:
+    assert (WEEK.first, WEEK.last) == (date(2026, 3, 16), date(2026, 3, 22))
+    assert period_of("week", date(2027, 1, 2)).name == "2026-W53"
+    december = period_of("month", date(2026, 12, 15))
+    assert (december.last, december.before.name) == (date(2026, 12, 31), "2026-11")
+    assert last_whole("week", date(2026, 3, 22)) == WEEK
+    assert last_whole("week", date(2026, 3, 28)) == WEEK
+    assert last_whole("month", date(2026, 2, 28)).name == "2026-02"
