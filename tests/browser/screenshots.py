@@ -1,16 +1,21 @@
-"""`make screenshots`: the pictures of docs/screenshots, taken of the real thing.
+"""`make screenshots`: the pictures of docs/screenshots, taken of the real thing in both languages.
 
-Of a made-up programme in an embedded Postgres that is thrown away after.
+Of a year of a made-up programme, in an embedded Postgres that is thrown away after.
 """
 
 import sys
 import tempfile
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
+from playwright.sync_api import Browser
+
+from lcm_pipeline.model.language import Language
+from lcm_pipeline.reporting.reports import make_period_report, make_report
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.superset.definition import dashboards_folder, read_definition
-from lcm_pipeline.warehouse.connection import open_warehouse
+from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 from tests.browser.looking import WIDTH, logged_in, look_at
 from tests.browser.serving import ROOT, missing, open_browser, serving_dashboards
@@ -18,32 +23,54 @@ from tests.browser.worlds import fill_with_a_past
 
 FOLDER = ROOT / "docs" / "screenshots"
 _TALLEST = 1150
+_REPORT_WIDTH, _REPORT_HEIGHT = 1040, 1500
 
 
 def main() -> int:
-    """Take one picture of each dashboard; returns the exit code."""
+    """Take one picture of each dashboard and report in each language; returns the exit code."""
     if reason := missing():
         print(reason, file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(prefix="lcm-screenshots-") as folder:
         home = Path(folder)
         settings = load_settings(home=home, database_url=None)
-        with open_warehouse(settings) as warehouse:
+        with open_warehouse(settings) as warehouse, open_browser() as browser:
             migrate(warehouse)
-            fill_with_a_past(warehouse, home, today=date.today(), clients=150)
-            with serving_dashboards(None, home) as starting:
-                served = starting.ready()
-                with open_browser() as browser, logged_in(browser, served) as page:
-                    for dashboard in read_definition(dashboards_folder() / "definition").dashboards:
-                        look_at(page, dashboard.slug)
-                        page.screenshot(
-                            path=FOLDER / f"{dashboard.slug.removeprefix('lcm-')}.png",
-                            clip={"x": 0, "y": 0, "width": WIDTH, "height": _TALLEST},
-                        )
-                        print(f"took {dashboard.slug}")
+            fill_with_a_past(warehouse, home, today=date.today(), days=400, clients=100)
+            for language in get_args(Language):
+                place = FOLDER / language
+                place.mkdir(parents=True, exist_ok=True)
+                _take_reports(browser, warehouse, language, place)
+                _take_dashboards(browser, home, language, place)
     return 0
 
 
+def _take_dashboards(browser: Browser, home: Path, language: Language, place: Path) -> None:
+    definition = read_definition(dashboards_folder() / "definition", language)
+    with serving_dashboards(None, home, language) as starting:
+        served = starting.ready()
+        with logged_in(browser, served) as page:
+            for dashboard in definition.dashboards:
+                look = look_at(page, dashboard.slug)
+                page.screenshot(
+                    path=place / f"{dashboard.slug.removeprefix('lcm-')}.png",
+                    clip={"x": 0, "y": 0, "width": WIDTH, "height": _TALLEST},
+                )
+                print(f"took {dashboard.slug} in {language}; over one another: {look.overprinted}")
+
+
+def _take_reports(browser: Browser, warehouse: Warehouse, language: Language, place: Path) -> None:
+    reports = {
+        "report": make_report(warehouse, language=language),
+        "report-month": make_period_report(warehouse, "month", language=language),
+    }
+    page = browser.new_page(viewport={"width": _REPORT_WIDTH, "height": _REPORT_HEIGHT})
+    for name, report in reports.items():
+        page.set_content(report.html)
+        page.screenshot(path=place / f"{name}.png")
+        print(f"took {name} in {language}")
+    page.close()
+
+
 if __name__ == "__main__":
-    FOLDER.mkdir(parents=True, exist_ok=True)
     sys.exit(main())

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
+
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / ".venv-superset"
 _READY = "Superset: http://"
@@ -50,13 +52,16 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def serving_dashboards(database_url: str | None, home: Path) -> Iterator["Starting"]:
+def serving_dashboards(
+    database_url: str | None, home: Path, language: Language = DEFAULT_LANGUAGE
+) -> Iterator["Starting"]:
     """Start the command; it ends with the context."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     variables = {name: text for name, text in os.environ.items() if not name.startswith("LCM_")}
     variables["LCM_HOME"] = str(home)
+    variables["LCM_LANGUAGE"] = language
     if database_url is not None:
         variables["LCM_DATABASE_URL"] = database_url
     command = [str(Path(sys.executable).parent / "lcm"), "dashboards", "--port", str(port)]

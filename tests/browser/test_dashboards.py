@@ -1,6 +1,7 @@
 """A person starts the dashboards, logs in and opens each: every chart shows something."""
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -25,7 +26,8 @@ from tests.browser.serving import ENVIRONMENT, Served, missing, open_browser, se
 from tests.browser.worlds import fill_with_a_past
 from tests.conftest import _address_of
 
-DEFINITION = read_definition(dashboards_folder() / "definition")
+_CYRILLIC = re.compile("[А-Яа-яё]")
+DEFINITION = read_definition(dashboards_folder() / "definition", "en")
 
 if reason := missing():
     pytest.skip(reason, allow_module_level=True)
@@ -48,7 +50,7 @@ def filled(postgres: str, template: str) -> Iterator[Warehouse]:
 @pytest.fixture(scope="module")
 def served(filled: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("dashboards")
-    with serving_dashboards(filled.url, home) as starting:
+    with serving_dashboards(filled.url, home, "en") as starting:
         starting.wait_for("Making Superset ready")
         fill_with_a_past(filled, tmp_path_factory.mktemp("programme"), today=date.today())
         yield starting.ready()
@@ -60,13 +62,19 @@ def page(served: Served) -> Iterator[Page]:
         yield page
 
 
+@pytest.mark.parametrize("width", [1280, 1920])
 @pytest.mark.parametrize("dashboard", DEFINITION.dashboards, ids=lambda page: page.slug)
-def test_every_chart_of_a_dashboard_shows_something(dashboard: Dashboard, page: Page) -> None:
-    look = look_at(page, dashboard.slug)
+def test_every_chart_of_a_dashboard_shows_something(
+    dashboard: Dashboard, width: int, page: Page
+) -> None:
+    look = look_at(page, dashboard.slug, width)
     rows = (*DEFINITION.strip, *dashboard.rows)
     assert look.titles == [chart.title for row in rows for chart in row.charts]
     assert look.failures == []
     assert look.empty == []
+    assert look.overprinted == []
+    # One language at a time: the menus too.
+    assert [title for title in look.titles if _CYRILLIC.search(title)] == []
     _check_times(dashboard, look)
 
 

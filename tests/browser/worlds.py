@@ -34,16 +34,17 @@ def fill_with_a_past(
     clients: those who had registered by the first of these; as many a day come after.
     """
     start = today - timedelta(days=days)
+    opening = min(_OPENING, days - 1)
     config = build_config(
-        start=start, now=datetime.combine(today - timedelta(days=_OPENING - 1), time(1)),
+        start=start, now=datetime.combine(today - timedelta(days=opening - 1), time(1)),
         clients=clients, seed=5,
         habits=("bad_rows=0.001", "visits_daily=0.08"),
     )  # fmt: skip
     chance = random.Random(5)
     with start_in_thread(config) as simulator:
-        for back in (_OPENING, 14, 4, 3, 2, 1):
+        for back in (opening, *(back for back in (14, 4, 3, 2, 1) if back < opening)):
             last = today - timedelta(days=back)
-            if back < _OPENING:
+            if back < opening:
                 _rewrite_the_past(simulator, chance)
             if back == 1:
                 _lose_a_client(simulator, warehouse)
