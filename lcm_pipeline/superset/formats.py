@@ -29,7 +29,7 @@ SHORT_DAYS: dict[Language, str] = {
     "ru": f"{_SPACE}%d.%m{_SPACE}",
     "en": f"{_SPACE}%d %b{_SPACE}",
 }
-_SQL_DAYS: dict[Language, str] = {"ru": "DD.MM.YYYY", "en": "DD Mon YYYY"}
+_SQL_DAYS: dict[Language, str] = {"ru": "DD.MM.YYYY", "en": f"DD{_SPACE}Mon{_SPACE}YYYY"}
 
 
 def sql_of(metric: Metric, language: Language, timezone: str) -> str:

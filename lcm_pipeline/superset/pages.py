@@ -16,10 +16,8 @@ Part = dict[str, Any]
 
 # From a Monday on: the first week of a chart is whole.
 _DAYS = "DATETRUNC(DATEADD(DATETIME('today'), -90, day), week) : DATETIME('today')"
-# Whole months: the running one is left out.
-_MONTHS = (
-    "DATETRUNC(DATEADD(DATETIME('today'), -12, month), month) : DATETRUNC(DATETIME('today'), month)"
-)
+# Twelve whole months, and the running one, which charts mark.
+_MONTHS = "DATETRUNC(DATEADD(DATETIME('today'), -12, month), month) : DATETIME('today')"
 _FILTER_NAMES: dict[Language, tuple[str, str]] = {
     "ru": ("Дни", "Месяцы"),
     "en": ("Days", "Months"),
