@@ -54,13 +54,11 @@ def bundle_of(
 
     Texts are in the language, moments in the time zone.
     """
-    definition = read_definition(dashboards_folder() / "definition", language)
-    return build_bundle(definition, marts_of(describe(warehouse), language), timezone)
+    definition = read_definition(dashboards_folder() / "definition", language, timezone)
+    return build_bundle(definition, marts_of(describe(warehouse), language))
 
 
-def build_bundle(
-    definition: Definition, marts: Mapping[str, Mart], timezone: str = DEFAULT_TIMEZONE
-) -> dict[str, bytes]:
+def build_bundle(definition: Definition, marts: Mapping[str, Mart]) -> dict[str, bytes]:
     """The files of the bundle by path. `marts` are those of the database, by name.
 
     Raises DefinitionError when a mart, a column or a metric is named that is not there.
@@ -72,7 +70,7 @@ def build_bundle(
     documents: dict[str, Document] = {"metadata.yaml": _METADATA, DATABASE_FILE: _database()}
     for name in used:
         documents[f"datasets/{name}.yaml"] = {
-            **dataset_of(name, definition.marts, marts[name], timezone),
+            **dataset_of(name, definition.marts, marts[name]),
             "uuid": str(uuid_of("dataset", name)),
             "version": _VERSION,
             "database_uuid": str(uuid_of("database", _DATABASE)),

@@ -47,7 +47,7 @@ def marts_of(
     return found
 
 
-def dataset_of(name: str, marts: Marts, mart: Mart, timezone: str) -> Document:
+def dataset_of(name: str, marts: Marts, mart: Mart) -> Document:
     """A dataset without its ids: metrics, columns and what they are called."""
     use = marts.marts[name]
     return {
@@ -63,12 +63,12 @@ def dataset_of(name: str, marts: Marts, mart: Mart, timezone: str) -> Document:
             {
                 "metric_name": key,
                 "verbose_name": metric.title,
-                "expression": sql_of(metric, marts.language, timezone),
+                "expression": sql_of(metric, marts),
                 "d3format": FORMATS[metric.format] or None,
             }
             for key, metric in use.metrics.items()
         ],
-        "columns": [*_columns(mart, marts), *_calculated(mart, marts, timezone)],
+        "columns": [*_columns(mart, marts), *_calculated(mart, marts)],
     }
 
 
@@ -88,7 +88,7 @@ def _columns(mart: Mart, marts: Marts) -> Iterable[Document]:
         }
 
 
-def _calculated(mart: Mart, marts: Marts, timezone: str) -> Iterable[Document]:
+def _calculated(mart: Mart, marts: Marts) -> Iterable[Document]:
     present = {column.name for column in mart.columns}
     for name, column in marts.calculated.items():
         if column.source in present:
@@ -100,6 +100,6 @@ def _calculated(mart: Mart, marts: Marts, timezone: str) -> Iterable[Document]:
                 "type": "TEXT",
                 "groupby": True,
                 "filterable": True,
-                "expression": column.expression.replace("{timezone}", timezone),
+                "expression": column.expression,
                 "description": f"{column.source}, as charts show it",
             }

@@ -13,6 +13,7 @@ import msgspec
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
+from lcm_pipeline.settings import DEFAULT_TIMEZONE
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -46,8 +47,8 @@ class Label(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 class Calculated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A column that Superset computes, for every mart that has the column `source`.
 
-    sql: what it is, `source` itself where None; {timezone} in it is the programme's. values: a text
-    for each of its values; otherwise: the text for all others, for an empty text and for null.
+    sql: what it is, `source` itself where None. values: a text for each of its values; otherwise:
+    the text for all others, for an empty text and for null.
     """
 
     title: str
@@ -90,6 +91,7 @@ class Marts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calculated: dict[str, Calculated]
     marts: dict[str, MartUse]
     language: Language = DEFAULT_LANGUAGE
+    timezone: str = DEFAULT_TIMEZONE
 
     def label(self, column: str) -> Label | None:
         """The label of a column that is read as it is."""
@@ -180,35 +182,44 @@ def dashboards_folder() -> Path:
     )
 
 
-def read_definition(folder: Path, language: Language = DEFAULT_LANGUAGE) -> Definition:
-    """Read a folder of YAML files; raises DefinitionError with the file and the field."""
+def read_definition(
+    folder: Path, language: Language = DEFAULT_LANGUAGE, timezone: str = DEFAULT_TIMEZONE
+) -> Definition:
+    """Read a folder of YAML files; raises DefinitionError with the file and the field.
+
+    Texts are of the language, and {timezone} in SQL is the time zone.
+    """
     pages = sorted(folder.glob("[0-9]*.yaml"))
-    marts = _read(folder / "marts.yaml", Marts, language)
+    chosen = (language, timezone)
+    marts = _read(folder / "marts.yaml", Marts, *chosen)
     return Definition(
-        msgspec.structs.replace(marts, language=language),
-        _read(folder / "completeness.yaml", tuple[Row, ...], language),
-        tuple(_read(page, Dashboard, language) for page in pages),
+        msgspec.structs.replace(marts, language=language, timezone=timezone),
+        _read(folder / "completeness.yaml", tuple[Row, ...], *chosen),
+        tuple(_read(page, Dashboard, *chosen) for page in pages),
     )
 
 
-def _read(path: Path, kind: type[Page], language: Language) -> Page:
+def _read(path: Path, kind: type[Page], language: Language, timezone: str) -> Page:
     try:
-        return msgspec.convert(_in(language, msgspec.yaml.decode(path.read_bytes())), kind)
+        part = _in(language, timezone, msgspec.yaml.decode(path.read_bytes()))
+        return msgspec.convert(part, kind)
     except msgspec.MsgspecError as error:
         raise DefinitionError(f"{path.name}: {error}") from None
 
 
-def _in(language: Language, part: Any) -> Any:
+def _in(language: Language, timezone: str, part: Any) -> Any:
     """The part with each pair of texts replaced by the one of the language."""
     if isinstance(part, list):
-        return [_in(language, each) for each in part]
+        return [_in(language, timezone, each) for each in part]
+    if isinstance(part, str):
+        return part.replace("{timezone}", timezone)
     if not isinstance(part, dict):
         return part
     if part.keys() == {"ru", "en"}:
-        return part[language]
-    chosen = {key: _in(language, value) for key, value in part.items()}
+        return _in(language, timezone, part[language])
+    chosen = {key: _in(language, timezone, value) for key, value in part.items()}
     # Ids are made of a chart's English title, so that the other language updates the same chart.
-    return chosen | {"name": _in("en", part["title"])} if "kind" in part else chosen
+    return chosen | {"name": _in("en", timezone, part["title"])} if "kind" in part else chosen
 
 
 def _literal(text: str) -> str:

@@ -32,12 +32,13 @@ SHORT_DAYS: dict[Language, str] = {
 _SQL_DAYS: dict[Language, str] = {"ru": "DD.MM.YYYY", "en": f"DD{_SPACE}Mon{_SPACE}YYYY"}
 
 
-def sql_of(metric: Metric, language: Language, timezone: str) -> str:
-    """The SQL of a metric; a day or a moment (in the time zone) becomes a text."""
+def sql_of(metric: Metric, marts: Marts) -> str:
+    """The SQL of a metric; a day or a moment (in the programme's zone) becomes a text."""
+    shape = _SQL_DAYS[marts.language]
     if metric.format == "day":
-        return f"coalesce(to_char({metric.sql}, '{_SQL_DAYS[language]}'), '—')"
+        return f"coalesce(to_char({metric.sql}, '{shape}'), '—')"
     if metric.format == "moment":
-        return f"to_char(({metric.sql}) at time zone '{timezone}', '{_SQL_DAYS[language]} HH24:MI')"
+        return f"to_char(({metric.sql}) at time zone '{marts.timezone}', '{shape} HH24:MI')"
     return metric.sql
 
 

@@ -29,7 +29,7 @@ def test_every_dashboard_is_an_exposure_and_every_metric_an_expression(
     warehouse: Warehouse,
 ) -> None:
     files = package_of(warehouse)
-    definition = read_definition(dashboards_folder() / "definition")
+    definition = read_definition(dashboards_folder() / "definition", "en")
     for dashboard in definition.dashboards:
         assert f"label: {dashboard.title}" in files["models/exposures.yml"]
     for use in definition.marts.marts.values():
