@@ -14,6 +14,9 @@ from lcm_pipeline.reporting.formats import Formats
 from lcm_pipeline.reporting.periods import Days, Period
 from lcm_pipeline.reporting.restated import find_restated
 
+# What the page calls the tables, in Russian and in English.
+TABLE_NAMES = {feed.main_table.name: feed.label[0] for feed in FEEDS}
+ENGLISH_TABLE_NAMES = {feed.main_table.name: feed.label[1] for feed in FEEDS}
 _REASONS: dict[Language, dict[str, str]] = {
     "ru": {"late": "пришли позже", "mutated": "изменились", "vanished": "исчезли"},
     "en": {"late": "came late", "mutated": "changed", "vanished": "vanished"},
@@ -92,7 +95,7 @@ def _render(figures: Figures, context: dict[str, Any], **page: Any) -> str:
 
 
 def _table_names(figures: Figures) -> dict[str, str]:
-    return {feed.main_table.name: figures.say(*feed.label) for feed in FEEDS}
+    return TABLE_NAMES if figures.language == "ru" else ENGLISH_TABLE_NAMES
 
 
 def _trust(figures: Figures, days: list[date]) -> dict[str, Any]:

@@ -34,14 +34,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="lcm-screenshots-") as folder:
         home = Path(folder)
         settings = load_settings(home=home, database_url=None)
-        with open_warehouse(settings) as warehouse, open_browser() as browser:
+        with open_warehouse(settings) as warehouse:
             migrate(warehouse)
             fill_with_a_past(warehouse, home, today=date.today(), days=400, clients=100)
-            for language in get_args(Language):
-                place = FOLDER / language
-                place.mkdir(parents=True, exist_ok=True)
-                _take_reports(browser, warehouse, language, place)
-                _take_dashboards(browser, home, language, place)
+            # A browser keeps an event loop, and so does a sync: one after the other.
+            with open_browser() as browser:
+                for language in get_args(Language):
+                    place = FOLDER if language == "en" else FOLDER / language
+                    place.mkdir(parents=True, exist_ok=True)
+                    _take_reports(browser, warehouse, language, place)
+                    _take_dashboards(browser, home, language, place)
     return 0
 
 
