@@ -26,8 +26,8 @@ SHORT_MONTH = f"{_SPACE}{MONTH}{_SPACE}"
 DAYS: dict[Language, str] = {"ru": "%d.%m.%Y", "en": "%d %b %Y"}
 # Without the year, under an axis.
 SHORT_DAYS: dict[Language, str] = {
-    "ru": f"{_SPACE}%d.%m{_SPACE}",
-    "en": f"{_SPACE}%d %b{_SPACE}",
+    "ru": f"{2 * _SPACE}%d.%m{2 * _SPACE}",
+    "en": f"{2 * _SPACE}%d %b{2 * _SPACE}",
 }
 _SQL_DAYS: dict[Language, str] = {"ru": "DD.MM.YYYY", "en": f"DD{_SPACE}Mon{_SPACE}YYYY"}
 
