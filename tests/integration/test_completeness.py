@@ -98,7 +98,7 @@ def test_a_registration_day_without_a_proven_poll_keeps_the_days_after_it_incomp
     for feed in CLIENT_FEEDS:
         known = _registered_by(warehouse, _march(5))
         assert completeness(warehouse, feed, _window(5)) == (known + 1, 1, 0)
-    report = make_report(warehouse, _march(6))
+    report = make_report(warehouse, _march(6), "en")
     assert report.incomplete == ("operations", "leads", "favourite_offers")
     assert "Registration days that could not be read" in report.html
     sync_everything(settings, warehouse, _window(7))
