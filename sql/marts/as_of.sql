@@ -47,7 +47,18 @@ select
     as_of.operations_day as through_day,
     as_of.operations_loaded_day as newest_day,
     -- Without any run, all counts as read at once: see mart.readings.
-    parameters::text || exists (select from sync.runs where status = 'published') as parameters,
+    concat(
+        parameters::text,
+        exists (select from sync.runs where status = 'published'),
+        (
+            select string_agg(history::text, '' order by history.valid_from)
+            from mart.parameter_history as history
+        ),
+        (
+            select string_agg(sources::text, '' order by sources.bonus_source, sources.valid_from)
+            from mart.source_breakage as sources
+        )
+    ) as parameters,
     jsonb_build_object(
         'points_of_sale',
         (

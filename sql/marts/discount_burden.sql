@@ -1,7 +1,7 @@
 -- question: how much of what was bought did the programme pay for?
 -- grain: day x store
--- formula: of purchases (refunds apart): (discount + points redeemed x point_value + certificates) /
---   amount. Coupon uses are purchases with a coupon number.
+-- formula: of purchases (refunds apart): (discount + points redeemed x point_value of the day +
+--   certificates) / amount. Coupon uses are purchases with a coupon number.
 -- incremental: day
 create materialized view mart.discount_burden as
 select
@@ -23,7 +23,8 @@ select
     ) as burden,
     sum(sales.coupon_uses)::bigint as coupon_uses
 from mart.sales_daily as sales
-cross join mart.parameters
+inner join mart.dated_parameters as parameters
+    on sales.day between parameters.first_day and parameters.last_day
 left join core.points_of_sale on points_of_sale.pos_id = sales.pos_id
 where sales.purchases > 0 and sales.day <= (select operations_day from mart.as_of)
 group by sales.day, sales.pos_id, points_of_sale.name, parameters.point_value;

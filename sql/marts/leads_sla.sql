@@ -8,7 +8,8 @@
 --   closed_lead_statuses after the last other state. hit: the whole interval lies within the limit;
 --   missed: beyond it, or the lead was still waiting beyond it; else unknown; null while no lead was ever
 --   seen in a status of new_lead_statuses (or closed_lead_statuses): the programme's own names have to be
---   put there. A past day is judged by what its reading knew.
+--   put there. A past day is judged by what its reading knew; the limits are those of the day on which
+--   the lead was made (mart.dated_parameters).
 create or replace function mart.leads_sla_on(asked_day date)
 returns table (
     as_of_date date,
@@ -235,7 +236,8 @@ select
 from intervals
 cross join reading
 cross join mapped
-cross join mart.parameters;
+inner join mart.dated_parameters as parameters
+    on intervals.lead_date between parameters.first_day and parameters.last_day;
 end;
 
 comment on function mart.leads_sla_on(date) is 'mart.leads_sla as of the end of a past business day, by what its reading knew; null asks for the last day known';

@@ -4,7 +4,8 @@
 --   from the row's own day on, whenever it was read. A lot is gone at the end of its expiry day. It is
 --   pending while its start lies after the day, or the source says that it is not active; else it is
 --   active. Points without a lot are on the rows without a source and an expiry month. Money is points
---   x point_value; after breakage both are taken x (1 - expected_breakage). observed_date is the last
+--   x point_value; after breakage both are taken x (1 - expected_breakage), that of the bonus source
+--   where mart.source_breakage has one; of both what holds on the day. observed_date is the last
 --   day of the reading that told: where it is later than the day, method says that the balance was
 --   rolled back from it by the movements, with the allocation that these rest on. As each reading saw
 --   it: mart.points_liability_as_known_then.
@@ -82,16 +83,24 @@ select
     by_day.pending as pending_points,
     by_day.points as outstanding_points,
     round(by_day.points * parameters.point_value, 2) as outstanding_value,
-    round(by_day.points * (1 - parameters.expected_breakage), 2) as expected_points,
-    round(by_day.points * (1 - parameters.expected_breakage) * parameters.point_value, 2)
-        as expected_value,
+    round(
+        by_day.points * (1 - coalesce(own.expected_breakage, parameters.expected_breakage)), 2
+    ) as expected_points,
+    round(
+        by_day.points * (1 - coalesce(own.expected_breakage, parameters.expected_breakage))
+        * parameters.point_value,
+        2
+    ) as expected_value,
     readings.last_day as observed_date,
     case when readings.last_day = by_day.day then 'read' else 'rolled back' end as method
 from by_day
 inner join mart.readings
     on readings.feed = 'operations' and by_day.day between readings.first_day and readings.last_day
 left join core.bonus_sources on bonus_sources.bonus_source = by_day.bonus_source
-cross join mart.parameters;
+inner join mart.dated_parameters as parameters
+    on by_day.day between parameters.first_day and parameters.last_day
+left join refresh.source_breakage as own
+    on own.bonus_source = by_day.bonus_source and by_day.day between own.first_day and own.last_day;
 
 create unique index on mart.points_liability_daily (day, bonus_source, expiry_month);
 

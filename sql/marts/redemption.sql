@@ -51,8 +51,10 @@ select
     coalesce(sold.redeemers, 0) as redeemers,
     round(sold.redeemers::numeric / nullif(sold.buyers, 0), 4) as redeemer_rate,
     coalesce(firsts.first_redeemers, 0) as first_redeemers,
-    firsts.days_to_first_redemption
+    firsts.days_to_first_redemption,
+    (stores.month + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month
 from stores
+cross join mart.as_of
 left join mart.sales_monthly as sold
     on sold.month = stores.month and coalesce(sold.pos_id, -1) = coalesce(stores.pos_id, -1)
 left join given
@@ -75,3 +77,4 @@ comment on column mart.redemption.redeemers is 'of them, clients who redeemed po
 comment on column mart.redemption.redeemer_rate is 'redeemers / buyers';
 comment on column mart.redemption.first_redeemers is 'clients who redeemed for the first time ever';
 comment on column mart.redemption.days_to_first_redemption is 'their average days from registration to it';
+comment on column mart.redemption.is_whole_month is 'the month has ended';

@@ -159,6 +159,14 @@ begin
             ('lcm_loader', 'grant insert, update, delete on table mart.rfm_segments to lcm_loader'),
             (
                 'lcm_loader',
+                'grant insert, update, delete on table mart.parameter_history, mart.source_breakage to lcm_loader'
+            ),
+            (
+                'lcm_loader',
+                'grant insert on table mart.published_days, mart.published_months, mart.restated_answers to lcm_loader'
+            ),
+            (
+                'lcm_loader',
                 'alter default privileges in schema core, history, sync, outbox, staging grant select, insert, update, delete on tables to lcm_loader'
             ),
             ('lcm_loader', 'alter default privileges in schema sync, outbox grant usage on sequences to lcm_loader'),

@@ -127,6 +127,15 @@ def _run_statement(checkout: Checkout, text: str) -> None:
         session.rollback()
 
 
+def _edit_parameters(checkout: Checkout, text: str) -> None:
+    """Run SQL, and take it back; it holds from its day on."""
+    with psycopg.connect(checkout.warehouse) as session:
+        session.execute(text.encode())
+        counted = session.execute("select count(*) from mart.dated_parameters").fetchone()
+        session.rollback()
+    assert counted == (2,)
+
+
 def _run_grant(checkout: Checkout, text: str) -> None:
     """Grant it in the checkout's own warehouse, and take it back."""
     with psycopg.connect(checkout.warehouse) as session:
@@ -298,6 +307,7 @@ _RULES = [
     Rule(r"(create|alter) role .*", _run_statement),
     Rule(r"create database .*", _create_database),
     Rule(r"grant .*", _run_grant),
+    Rule(r"update mart\.parameters .*", _edit_parameters),
     Rule(r"make (test|demo|dashboards|demo dashboards|screenshots|dbt)", _make,
          "installs an environment; `lcm demo` is run"),
     Rule(r"make (install|reference|docs-site|image-test|superset)", _make,

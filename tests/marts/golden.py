@@ -336,6 +336,7 @@ class Golden:
                     "redeemer_rate": share(redeemers, buyers),
                     "first_redeemers": len(firsts),
                     "days_to_first_redemption": share(sum(firsts), len(firsts), 2),
+                    "is_whole_month": month_end(month) <= self.last,
                 }
             )
         return rows

@@ -135,6 +135,23 @@ def test_a_lot_of_which_only_the_remain_changed_touches_no_day(
     assert _versions(warehouse, "store_daily") == before
 
 
+def test_points_that_expire_soon_are_not_written_anew_as_a_day_passes(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """A day later they have a day less, which is computed as they are read."""
+    _sync(lively, warehouse, tmp_path, FIRST)
+    before, shown = (
+        _versions(warehouse, "expiring_lots"),
+        _rows(warehouse, "mart", "points_expiring"),
+    )
+    _sync(lively, warehouse, tmp_path, FIRST + timedelta(days=1))
+    after = _versions(warehouse, "expiring_lots")
+    alike = before.keys() & after.keys()
+    assert len(alike) > len(before) / 2
+    assert all(after[row] == before[row] for row in alike)
+    assert not shown.keys() & _rows(warehouse, "mart", "points_expiring").keys()
+
+
 def test_a_store_that_is_renamed_has_its_new_name_on_every_day(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:

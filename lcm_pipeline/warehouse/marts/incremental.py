@@ -31,7 +31,7 @@ _MANY_ROWS = 10_000
 # Marts that follow passing days by more than expiry, each with the query of its further clients.
 _PASSED_CLIENTS = {"client_totals": "scope_passed_totals"}
 # What passing days change, and what is compared by days_passed.sql: parameters, and these names.
-_OF_RUNS = {"as_of", "readings", "parameters"}
+_OF_RUNS = {"as_of", "readings", "parameters", "dated_parameters"}
 _NAMES = {"points_of_sale", "bonus_sources", "goods"}
 # Publishes note the days of these.
 _NOTED = "operations"

@@ -377,7 +377,7 @@ select
             ),
             (select string_agg(coalesce(run_id, 0)::text, ',' order by run_id) from mart.readings),
             (select as_of::text from mart.as_of),
-            (select parameters::text from mart.parameters),
+            (select parameters from refresh.present),
             (
                 select string_agg(rfm_segments::text, ',' order by priority)
                 from mart.rfm_segments

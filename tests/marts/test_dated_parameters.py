@@ -1,0 +1,129 @@
+"""Parameters hold from a date on: an edit changes no day before it."""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.simulator.configuration import build_config
+from lcm_pipeline.simulator.server import start_in_thread
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from tests.marts.comparing import read_mart
+from tests.marts.golden import rounded
+from tests.marts.life import assert_as_if_computed_anew
+from tests.marts.worlds import sync
+
+FIRST, LAST, CHANGED = date(2026, 1, 10), date(2026, 3, 10), date(2026, 2, 15)
+# Every mart with a day, and the month marts that are in money.
+BY_DAY = (
+    "points_liability_daily", "discount_burden", "program_daily", "store_daily", "leads_sla",
+    "leads_daily", "earn_mix", "refunds", "sales_daily", "enrolment_daily", "favourite_uptake",
+    "points_owed",
+)  # fmt: skip
+
+
+@pytest.fixture
+def filled(warehouse: Warehouse, tmp_path: Path) -> Iterator[Warehouse]:
+    """Two months of some clients."""
+    config = build_config(
+        start=FIRST, now=datetime(2026, 3, 11), clients=40, seed=5, habits=("leads_daily=0.05",)
+    )
+    with start_in_thread(config) as simulator:
+        sync(simulator, warehouse, tmp_path, FIRST, LAST)
+    yield warehouse
+
+
+def _edit(warehouse: Warehouse, *statements: str) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        for statement in statements:
+            session.execute(statement.encode())
+    refresh_marts(warehouse)
+
+
+def _before(warehouse: Warehouse, name: str) -> list[str]:
+    """The rows of the days before the change, as text."""
+    with warehouse.connect() as session:
+        rows = session.execute(
+            SQL("select shown::text from {} as shown where day < %s order by 1").format(
+                Identifier("mart", name)
+            ),
+            (CHANGED,),
+        )
+        return [str(text) for (text,) in rows.fetchall()]
+
+
+def _liability(warehouse: Warehouse, day: date) -> list[dict[str, Any]]:
+    rows = read_mart(warehouse, "points_liability_daily")
+    return [row for row in rows if row["day"] == day]
+
+
+def test_an_edit_with_a_date_changes_no_day_before_it(filled: Warehouse) -> None:
+    before = {name: _before(filled, name) for name in BY_DAY}
+    assert all(before.values())
+    _edit(
+        filled,
+        "update mart.parameters set point_value = 2.5, expected_breakage = 0.5, sla_hours = 1,"
+        f" closing_sla_hours = 2, valid_from = '{CHANGED}'",
+        f"insert into mart.source_breakage values (1, '{CHANGED}', 0.1)",
+    )
+    assert {name: _before(filled, name) for name in BY_DAY} == before
+    own, others = 0, 0
+    for row in _liability(filled, LAST):
+        breakage = Decimal("0.1") if row["bonus_source"] == 1 else Decimal("0.5")
+        own, others = own + (row["bonus_source"] == 1), others + (row["bonus_source"] != 1)
+        assert row["outstanding_value"] == rounded(row["outstanding_points"] * Decimal("2.5"), 2)
+        expected = row["outstanding_points"] * (1 - breakage) * Decimal("2.5")
+        assert abs(row["expected_value"] - expected) <= Decimal("0.005")
+    assert own and others
+    assert_as_if_computed_anew(filled, "after an edit with a date")
+
+
+def test_an_edit_without_a_date_corrects_what_holds_since_the_last_one(filled: Warehouse) -> None:
+    _edit(filled, f"update mart.parameters set point_value = 2, valid_from = '{CHANGED}'")
+    before = _before(filled, "points_liability_daily")
+    _edit(filled, "update mart.parameters set point_value = 3")
+    assert _before(filled, "points_liability_daily") == before
+    assert {row["outstanding_value"] for row in _liability(filled, LAST)} == {
+        row["outstanding_points"] * 3 for row in _liability(filled, LAST)
+    }
+    periods = read_mart(filled, "dated_parameters")
+    assert [(row["first_day"], row["last_day"], row["point_value"]) for row in periods] == [
+        (date(1, 1, 1), date(2026, 2, 14), 1),
+        (CHANGED, date(9999, 12, 31), 3),
+    ]
+
+
+def test_an_edit_that_holds_from_an_earlier_day_on_replaces_what_held_since(
+    warehouse: Warehouse,
+) -> None:
+    for day, value in (("2026-02-01", 2), ("2026-03-01", 3), ("2026-02-15", 4)):
+        with warehouse.connect(autocommit=True) as session:
+            session.execute(
+                "update mart.parameters set point_value = %s, valid_from = %s", (value, day)
+            )
+    periods = read_mart(warehouse, "dated_parameters")
+    assert [(str(row["first_day"]), row["point_value"]) for row in periods] == [
+        ("0001-01-01", 1),
+        ("2026-02-01", 2),
+        ("2026-02-15", 4),
+    ]
+
+
+def test_leads_are_judged_by_the_limit_of_the_day_on_which_they_were_made(
+    filled: Warehouse,
+) -> None:
+    before = {row["lead_id"]: row for row in read_mart(filled, "leads_sla")}
+    _edit(filled, f"update mart.parameters set sla_hours = 8760, valid_from = '{CHANGED}'")
+    after = {row["lead_id"]: row for row in read_mart(filled, "leads_sla")}
+    differing = {
+        after[lead]["day"] for lead in after
+        if after[lead]["first_change_sla"] != before[lead]["first_change_sla"]
+    }  # fmt: skip
+    assert differing and min(differing) >= CHANGED
+    later = [row["first_change_sla"] for row in after.values() if row["day"] >= CHANGED]
+    assert "missed" not in later
