@@ -1,4 +1,4 @@
-"""Asset checks: up to five questions to each feed after a run, six to the marts, one to the outbox.
+"""Asset checks: five questions to each feed after a run, eight to the marts, one to the outbox.
 
 The questions themselves live in `sync.reconcile`. Totals that do not agree stop what is built on
 the facts, but never the facts of everyone else: on the roster that check does not block.
@@ -172,6 +172,14 @@ _MART_CHECKS = {
     "residual_is_small": (
         "points_bridge_monthly",
         "What no row explains is a small share of the points of its month (residual_limit).",
+    ),
+    "rollforward_adds_up": (
+        "points_rollforward_monthly",
+        "Opening, flows and re-estimates in money make the closing, but for cents of rounding.",
+    ),
+    "closed_months_stay": (
+        "points_bridge_monthly",
+        "The newest refresh changed no figure of a month that had ended (mart.restated_answers).",
     ),
     "no_negative_balances": ("points_movements", "No client owes points to the programme."),
     "points_have_lots": ("points_movements", "All points that are owed are on a lot."),

@@ -208,7 +208,8 @@ def test_checks_of_the_marts_say_what_is_doubtful(warehouse: Warehouse, tmp_path
         found = {name: count for name, count, _ in session.execute(query("mart_checks"))}
         said = {name: text for name, _, text in session.execute(query("mart_checks"))}
     assert found == {
-        "residual_is_small": 1, "no_negative_balances": 0, "points_have_lots": 0,
+        "residual_is_small": 1, "rollforward_adds_up": 0, "closed_months_stay": 0,
+        "no_negative_balances": 0, "points_have_lots": 0,
         "no_doubtful_refunds": 1, "spending_order_is_known": 1, "lead_statuses_are_mapped": 1,
     }  # fmt: skip
     assert said["lead_statuses_are_mapped"].endswith(": Открыто")

@@ -153,6 +153,8 @@ def test_only_the_totals_of_facts_block_what_is_built_on_them() -> None:
         "share_complete",
         "no_update_is_stuck",
         "residual_is_small",
+        "rollforward_adds_up",
+        "closed_months_stay",
         "no_negative_balances",
         "points_have_lots",
         "spending_order_is_known",

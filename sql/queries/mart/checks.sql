@@ -16,6 +16,54 @@ left join lateral (
 ) as months on true
 group by parameters.residual_limit
 union all
+-- A closing sums up rows that are rounded to cents each, half a cent off at most; so does the opening.
+select
+    'rollforward_adds_up' as check_name,
+    count(*) filter (where abs(rounding) > rounded_rows * 0.005 + 0.05) as found,
+    'months whose roll-forward in money is off by more than cents, the most is '
+    || coalesce(max(abs(rounding)), 0) as description
+from (
+    select
+        months.rounding,
+        (
+            select count(*)
+            from mart.points_liability_daily as liability
+            where liability.day in (months.month - 1, months.last_day)
+        ) as rounded_rows
+    from (
+        select
+            money.month,
+            money.rounding,
+            least((money.month + interval '1 month')::date - 1, as_of.operations_day) as last_day
+        from mart.points_rollforward_monthly as money
+        cross join mart.as_of
+    ) as months
+) as rolled
+union all
+select
+    'closed_months_stay' as check_name,
+    count(*) as found,
+    case
+        when count(*) = 0 then 'the newest refresh changed no month that had ended'
+        else
+            'figures that the newest refresh changed of months that had ended: '
+            || string_agg(
+                to_char(answers.month, 'YYYY-MM') || ' ' || answers.measure || ' '
+                || answers.value_before || ' to ' || coalesce(answers.value_after::text, 'nothing')
+                || ' (' || answers.reason || ')',
+                ', ' order by answers.month, answers.measure
+            ) filter (where answers.place <= 10)
+            || case when count(*) > 10 then ' and more' else '' end
+    end as description
+from (
+    select
+        restated.*,
+        row_number() over (order by restated.month, restated.measure) as place
+    from mart.restated_answers as restated
+    inner join refresh.marts
+        on marts.name = 'points_bridge_monthly' and marts.refreshed_at = restated.restated_at
+) as answers
+union all
 select
     'no_negative_balances' as check_name,
     count(*) as found,
