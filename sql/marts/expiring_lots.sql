@@ -6,7 +6,7 @@ create materialized view mart.expiring_lots as
 select
     lots.client_id,
     lots.expiry_date,
-    sum(lots.remain) as points
+    sum(lots.remain)::numeric(19, 2) as points
 from mart.lots
 cross join mart.as_of
 where

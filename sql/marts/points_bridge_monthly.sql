@@ -47,10 +47,19 @@ select
     coalesce(movements.corrections, 0) as corrections,
     coalesce(movements.residual, 0) as residual,
     coalesce(sum(movements.change) over (order by months.month), 0) as closing,
-    (months.month + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month
+    (months.month + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month,
+    readings.last_day as observed_date,
+    case when readings.last_day = ends.last_day then 'read' else 'rolled back' end as method
 from months
 left join movements on movements.month = months.month
-cross join mart.as_of;
+cross join mart.as_of
+cross join lateral (
+    select least((months.month + interval '1 month')::date - 1, as_of.operations_day) as last_day
+) as ends
+left join mart.readings
+    on
+        readings.feed = 'operations'
+        and ends.last_day between readings.first_day and readings.last_day;
 
 create unique index on mart.points_bridge_monthly (month);
 
@@ -65,3 +74,5 @@ comment on column mart.points_bridge_monthly.corrections is 'deductions by rows,
 comment on column mart.points_bridge_monthly.residual is 'what no row explains, in the month in which a reading saw it; 0 where the source adds up';
 comment on column mart.points_bridge_monthly.closing is 'points outstanding at the end of the month, or of the last day that is known';
 comment on column mart.points_bridge_monthly.is_whole_month is 'the month has ended';
+comment on column mart.points_bridge_monthly.observed_date is 'last day of the reading that told closing';
+comment on column mart.points_bridge_monthly.method is 'read: that reading was of the last day; rolled back: of a later one, and what rows say of the days between is undone. As known when the month ended: mart.points_bridge_as_known_then';

@@ -65,9 +65,15 @@ select
     coalesce(moved.points_redeemed, 0) as points_redeemed,
     coalesce(activated.points_activated, 0) as points_activated,
     coalesce(moved.points_expired, 0) as points_expired,
-    coalesce(balances.active_balance, 0) as active_balance,
-    coalesce(balances.pending_balance, 0) as pending_balance,
+    case when readings.last_day is not null then coalesce(balances.active_balance, 0) end
+        as active_balance,
+    case when readings.last_day is not null then coalesce(balances.pending_balance, 0) end
+        as pending_balance,
     readings.last_day as balance_observed_date,
+    case
+        when readings.last_day = days.day then 'read'
+        when readings.last_day is not null then 'rolled back'
+    end as balance_method,
     coalesce(sold.purchases, 0) as purchases,
     coalesce(sold.net_sales, 0) as net_sales,
     coalesce(buyers_daily.buyers, 0) as buyers
@@ -95,7 +101,8 @@ comment on column mart.program_daily.points_activated is 'points that became usa
 comment on column mart.program_daily.points_expired is 'points expired, with and without a row that says so';
 comment on column mart.program_daily.active_balance is 'points that could be redeemed at the end of the day';
 comment on column mart.program_daily.pending_balance is 'points not usable yet, or blocked, at the end of the day';
-comment on column mart.program_daily.balance_observed_date is 'last day of the reading that told the balances; when later than the day, points spent in between are off already';
+comment on column mart.program_daily.balance_observed_date is 'last day of the reading that told the balances; null where none did';
+comment on column mart.program_daily.balance_method is 'read: that reading was of this day; rolled back: of a later one, and what rows say of the days between is undone; null where no reading tells of the day';
 comment on column mart.program_daily.purchases is 'cheques that are no refund';
 comment on column mart.program_daily.net_sales is 'purchases less refunds, in money';
 comment on column mart.program_daily.buyers is 'clients with a purchase';

@@ -121,9 +121,9 @@ comment on column refresh.answers.value is 'points, or money';
 create table mart.restated_answers (
     month date not null,
     measure text not null,
-    value_before numeric not null,
-    value_after numeric,
-    change numeric generated always as (coalesce(value_after, 0) - value_before) stored,
+    value_before numeric(19, 2) not null,
+    value_after numeric(19, 2),
+    change numeric(19, 2) generated always as (coalesce(value_after, 0) - value_before) stored,
     restated_at timestamptz not null default now(),
     reason text not null,
     primary key (month, measure, restated_at)
@@ -135,7 +135,7 @@ comment on column mart.restated_answers.value_before is 'what the refresh before
 comment on column mart.restated_answers.value_after is 'what this refresh said; null where the month is no longer there';
 comment on column mart.restated_answers.change is 'value_after - value_before';
 comment on column mart.restated_answers.restated_at is 'when the refresh was made';
-comment on column mart.restated_answers.reason is 'what had changed: parameters, formulas (an upgrade), or how many rows of which days came late, changed or vanished';
+comment on column mart.restated_answers.reason is 'what had changed: edited parameters, or rows of which months came late, changed or vanished; else formulas (an upgrade) or rows of later months';
 
 do $$
 begin

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.marts.comparing import assert_answer, read_mart
+from tests.marts.golden import month_end
 from tests.marts.worlds import Synced
 
 KEYS = {
@@ -31,6 +32,23 @@ KEYS = {
 @pytest.mark.parametrize("name", KEYS)
 def test_a_mart_gives_the_golden_answer(name: str, synced: Synced) -> None:
     assert_answer(synced.warehouse, name, getattr(synced.golden, name)(), KEYS[name])
+
+
+def test_liability_bridge_and_programme_agree_on_what_is_owed(synced: Synced) -> None:
+    owed = {row["day"]: row["as_known_now"] for row in read_mart(synced.warehouse, "points_owed")}
+    liability = dict.fromkeys(owed, 0)
+    for row in read_mart(synced.warehouse, "points_liability_daily"):
+        liability[row["day"]] += row["outstanding_points"]
+    programme = {
+        row["day"]: row["active_balance"] + row["pending_balance"]
+        for row in read_mart(synced.warehouse, "program_daily")
+        if row["day"] in owed
+    }
+    assert owed == liability == programme
+    for month in read_mart(synced.warehouse, "points_bridge_monthly"):
+        last = min(month_end(month["month"]), synced.last)
+        assert month["closing"] == owed.get(last, 0)
+        assert month["method"] == ("read" if last == synced.last else "rolled back")
 
 
 def test_the_points_bridge_closes_in_a_world_of_chance(by_chance: Synced) -> None:

@@ -315,6 +315,91 @@ def test_a_client_that_was_not_proven_is_pending_from_its_last_proof_on(story: S
     assert days[date(2026, 3, 6)] == days[SECOND] == (2, 1, Decimal("0.5"))
 
 
+def test_a_late_row_of_a_month_that_has_ended_restates_its_closing_and_says_so(
+    story: Story,
+) -> None:
+    march, last = date(2026, 3, 1), date(2026, 3, 31)
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    story.author.lot(client, 1, "2026-03-10T10:00:00", "100.00", starts="2026-04-20T00:00:00")
+    story.sync_day(last)
+    story.sync_day(date(2026, 4, 1))
+    assert read_mart(story.warehouse, "restated_answers") == []
+    story.author.lot(client, 2, "2026-03-20T10:00:00", "30.00")
+    story.sync_day(date(2026, 4, 2))
+    lines = read_mart(story.warehouse, "restated_answers")
+    assert {
+        row["measure"]: (row["month"], row["value_before"], row["value_after"], row["change"])
+        for row in lines
+    } == {
+        "points_added": (march, 100, 130, 30),
+        "points_closing": (march, 100, 130, 30),
+        "value_issued": (march, 80, 104, 24),
+        "value_closing": (march, 80, 104, 24),
+        "value_outstanding": (march, 100, 130, 30),
+    }
+    assert {row["reason"] for row in lines} == {"late rows of 2026-03 (1 since it was read)"}
+
+    # One answer, as known now and as known then, wherever it is looked up.
+    (bridge, _) = sorted(read_mart(story.warehouse, "points_bridge_monthly"), key=_month)
+    (then, april) = sorted(read_mart(story.warehouse, "points_bridge_as_known_then"), key=_month)
+    assert (bridge["closing"], bridge["method"]) == (130, "read")
+    assert (then["added"], then["closing"], then["residual"]) == (100, 100, 0)
+    assert (then["closing_as_known_now"], then["method"]) == (130, "read")
+    assert (april["opening"], april["closing"], april["is_whole_month"]) == (None, 130, False)
+    assert _owed(story.warehouse)[last] == (130, 100, "read")
+    days = {row["day"]: row for row in read_mart(story.warehouse, "program_daily")}
+    days_then = {
+        row["day"]: row for row in read_mart(story.warehouse, "program_daily_as_known_then")
+    }
+    assert (days[last]["active_balance"], days[last]["pending_balance"]) == (30, 100)
+    assert (days_then[last]["active_balance"], days_then[last]["pending_balance"]) == (0, 100)
+    assert (days[last]["balance_method"], days_then[last]["method"]) == ("read", "read")
+    assert days_then[last]["points_added"] == 0
+    before = days_then[date(2026, 3, 20)]
+    assert (before["active_balance"], before["points_added"], before["method"]) == (
+        None, None, "not read",
+    )  # fmt: skip
+    assert days[date(2026, 3, 20)]["balance_method"] == "rolled back"
+
+    story.sync_day(date(2026, 4, 3))
+    assert len(read_mart(story.warehouse, "restated_answers")) == len(lines)
+
+
+def test_a_month_whose_last_day_was_never_read_is_not_known_then(story: Story) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    story.author.lot(client, 1, "2026-03-10T10:00:00", "100.00")
+    story.sync_day(date(2026, 3, 30))
+    story.sync_day(date(2026, 4, 1))
+    (march, _) = sorted(read_mart(story.warehouse, "points_bridge_as_known_then"), key=_month)
+    assert (march["closing"], march["added"], march["method"]) == (None, None, "not read")
+    (now, _) = sorted(read_mart(story.warehouse, "points_bridge_monthly"), key=_month)
+    assert (now["closing"], now["method"], now["observed_date"]) == (
+        100, "rolled back", date(2026, 4, 1),
+    )  # fmt: skip
+
+
+def test_an_edit_of_a_parameter_is_named_where_it_restates_a_month(story: Story) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    story.author.lot(client, 1, "2026-03-10T10:00:00", "100.00")
+    story.sync_day(date(2026, 4, 1))
+    for edit, restated in (("valid_from = '2026-04-01', point_value = 3", False),
+                           ("valid_from = '2026-03-15', point_value = 2", True)):  # fmt: skip
+        with story.warehouse.connect(autocommit=True) as session:
+            session.execute(f"update mart.parameters set {edit}".encode())
+        refresh_marts(story.warehouse)
+        lines = read_mart(story.warehouse, "restated_answers")
+        assert bool(lines) is restated
+    assert {row["measure"]: row["change"] for row in lines} == {
+        "value_closing": 80, "value_outstanding": 100, "value_re_estimated": 80,
+    }  # fmt: skip
+    assert {row["reason"] for row in lines} == {"parameters edited"}
+
+
+def _month(row: dict[str, Any]) -> date:
+    month: date = row["month"]
+    return month
+
+
 def _balances(warehouse: Warehouse) -> dict[date, tuple[Decimal, Decimal]]:
     rows: dict[date, tuple[Decimal, Decimal]] = {}
     for row in read_mart(warehouse, "points_liability_daily"):

@@ -114,7 +114,7 @@ def test_no_index_of_a_mart_or_of_what_a_sync_keeps_holds_a_text_of_the_source(
         "leads_daily": ["type_name", "source_name", "form_name"],
         "store_daily": ["partner_name"],
     }
-    ours = {"endpoint", "feed", "name", "table_name", "reason", "context", "convention"}
+    ours = {"endpoint", "feed", "name", "table_name", "reason", "context", "convention", "measure"}
     assert all(ours.issuperset(columns) for name, columns in found if name not in shown)
 
 

@@ -91,12 +91,26 @@ def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) 
     refreshed += [_refresh_one(session, mart, keeper, is_known=mart.name in known) for mart in rest]
     if keeper is not None:
         keeper.close()
+        _record_answers(session, {mart.name for mart in wanted})
         session.execute(query("settle_refresh"))
     session.execute(
         query("remember_refreshes"),
         {"signature": signature, "names": [mart.name for mart in wanted]},
     )
     return refreshed
+
+
+def _record_answers(session: psycopg.Connection, refreshed: set[str]) -> None:
+    """Write down what is said of new days and months, and what is said otherwise of past months.
+
+    A mart that was left out, as it is blocked, says nothing new.
+    """
+    if "program_daily" in refreshed:
+        session.execute(query("publish_days"))
+    if "points_bridge_monthly" in refreshed:
+        session.execute(query("publish_months"))
+    if {"points_bridge_monthly", "points_rollforward_monthly"} <= refreshed:
+        session.execute(query("record_restated_answers"))
 
 
 def _split(wanted: list[Mart]) -> tuple[list[Mart], list[Mart]]:
