@@ -156,6 +156,9 @@ def print_status(
             f"retired: {status.retired_count:,}, whom the source no longer knows"
             " (lcm status --retired lists them)"
         )
+    if status.unmapped_lead_statuses:
+        names = shown_names(status.unmapped_lead_statuses)
+        say_whole(f"lead statuses neither new nor closed: {names}")
     if status.pending is not None:
         _print_pending(status.pending)
     if status.quarantine is not None:

@@ -132,11 +132,14 @@ class WarehouseStatus:
     """What `lcm status` reports, all of one moment. Lists are None where nobody asked for them.
 
     retired_count: clients whom the source no longer knows; no day waits for them.
+    unmapped_lead_statuses: statuses of leads that are in neither list of mart.parameters, as of the
+    newest refresh of the marts; None where the user may not read them.
     """
 
     feeds: list[FeedOverview]
     last_runs: list[RunSummary]
     retired_count: int = 0
+    unmapped_lead_statuses: list[str] | None = None
     pending: list[PendingTask] | None = None
     quarantine: list[QuarantinedRow] | None = None
     retired: list[RetiredClient] | None = None
@@ -186,6 +189,7 @@ def read_status(
             _read_overview(session),
             _read_runs(session, most_of_feed=1, most=1_000),
             _count_retired(session),
+            _read_unmapped_lead_statuses(session),
             _read_pending(session) if lists_pending else None,
             _read_quarantine(session) if lists_quarantine else None,
             _read_retired(session) if lists_retired else None,
@@ -288,6 +292,13 @@ def _read_runs(session: Session, *, most_of_feed: int, most: int) -> list[RunSum
     values = {"lock_class": locks.RUN_CLASS, "most_of_feed": most_of_feed, "most": most}
     with session.cursor(row_factory=class_row(RunSummary)) as cursor:
         return cursor.execute(query("newest_runs"), values).fetchall()
+
+
+def _read_unmapped_lead_statuses(session: Session) -> list[str] | None:
+    # A login for monitoring has no way into schema mart.
+    if session.execute(query("may_read_lead_statuses")).fetchone() != (True,):
+        return None
+    return [name for (name,) in session.execute(query("unmapped_lead_statuses")).fetchall()]
 
 
 def _read_pending(session: Session) -> list[PendingTask]:

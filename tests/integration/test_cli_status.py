@@ -53,6 +53,8 @@ def test_monitoring_learns_how_far_behind_who_is_pending_and_what_is_in_quaranti
     assert [(one["feed"], one["client_id"]) for one in told["pending"]] == [("operations", ill)]
     assert "Object reference" in told["pending"][0]["reason"]
     assert told["pending"][0]["since"]
+    # Taken up and open: neither new nor closed. A programme with other names sees them all here.
+    assert set(told["unmapped_lead_statuses"]) == {"В работе", "Ожидает клиента"}
     assert len(told["quarantine"]) == sum(feed["quarantined"] for feed in told["feeds"]) > 0
     with warehouse.connect() as session:
         raw = [row[0] for row in session.execute("select raw from sync.quarantine").fetchall()]
@@ -62,6 +64,7 @@ def test_monitoring_learns_how_far_behind_who_is_pending_and_what_is_in_quaranti
     assert f"client {ill}  operations  since " in shown.stdout
     assert str(tmp_path / ".env") in shown.stdout
     assert f"{feeds['leads']['days_behind']:,} days" in shown.stdout
+    assert "lead statuses neither new nor closed: В работе, Ожидает клиента\n" in shown.stdout
     for row in raw:
         assert row not in shown.stdout + json.dumps(told)
     # The table fits a terminal of 80 columns, also in a pipe.

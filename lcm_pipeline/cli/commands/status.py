@@ -43,7 +43,8 @@ def status(
     """Show, for each feed, the last complete day, its rows, and what is pending.
 
     Also which warehouse and which settings file that is about, how many days it is behind yesterday
-    (in LCM_TIMEZONE), and how the last run ended. It changes nothing, makes nothing and asks the
+    (in LCM_TIMEZONE), how the last run ended, and which statuses of leads mart.parameters takes
+    for neither new nor closed. It changes nothing, makes nothing and asks the
     API nothing, so it works for a login that may only read, and on a standby.
 
     With --exit-code: 0 every feed is complete through yesterday, 1 the newest run of a feed failed,
@@ -116,6 +117,7 @@ def _as_json(
             }
             for feed in found.feeds
         ],
+        "unmapped_lead_statuses": found.unmapped_lead_statuses,
     }
     if found.pending is not None:
         report["pending"] = found.pending
