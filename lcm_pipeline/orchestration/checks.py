@@ -1,4 +1,4 @@
-"""Asset checks: five questions to each feed after a run, eight to the marts, one to the outbox.
+"""Asset checks: five questions to each feed after a run, twelve to the marts, one to the outbox.
 
 The questions themselves live in `sync.reconcile`. Totals that do not agree stop what is built on
 the facts, but never the facts of everyone else: on the roster that check does not block.
@@ -186,6 +186,22 @@ _MART_CHECKS = {
     "spending_order_is_known": (
         "points_movements",
         "The order in which lots are redeemed is set, or the data shows it (mart.conventions).",
+    ),
+    "burns_are_known": (
+        "points_movements",
+        "Rows of the burnt bonus source hold no points, as burns do (burnt_bonus_source).",
+    ),
+    "cheque_points_are_known": (
+        "lots",
+        "Says how many points only cheques tell (cheque_points_count).",
+    ),
+    "refund_points_are_known": (
+        "points_movements",
+        "The purchase of every refund is known; says how refunds tell points (refunds_give_back).",
+    ),
+    "bonus_redemptions_are_known": (
+        "points_movements",
+        "Says how many redemptions are told by bonus rows (bonus_redemptions_count).",
     ),
     "no_doubtful_refunds": ("cheques", "Every negative amount is called a refund by the source."),
     "lead_statuses_are_mapped": (

@@ -5,7 +5,7 @@
 --   A cheque counts once over all clients: where rows of several name it, for the one with the cheque
 --   itself, newest first seen. A bonus for the purchase of somebody else (friend_bonus_source) names
 --   a cheque of theirs and makes none. A cheque is a refund when is_refund is true, and when its
---   amount is negative (then it is doubtful); null counts as no refund. Signs follow that, whatever
+--   amount is negative (then it is doubtful; not with negative_is_refund off); null counts as no refund. Signs follow that, whatever
 --   was sent: net_amount is the amount of a purchase, and minus the absolute amount of a refund;
 --   redeemed is positive on a purchase, and negative on a refund, which gave points back; added is
 --   positive on a purchase, and negative on a refund, which took points back. Where the cheque itself
@@ -20,7 +20,11 @@ with claims as (
         coalesce(operations.bonus_id, 0) <> 0 as is_bonus,
         coalesce(operations.bonus_id, 0) <> 0
         and not coalesce(operations.bonus_source = parameters.burnt_bonus_source, false)
-            as is_telling
+            as is_telling,
+        parameters.negative_is_refund,
+        parameters.refunds_give_back,
+        parameters.bonus_redemptions_count,
+        parameters.cheque_points_count
     from refresh.scope
     inner join core.operations on operations.client_id = scope.client_id
     cross join mart.parameters
@@ -43,7 +47,8 @@ tellers as (
         claims.pos_id,
         claims.partner_name,
         claims.is_bonus,
-        claims.is_refund is true or coalesce(claims.amount, 0) < 0 as is_refund,
+        claims.is_refund is true
+        or (coalesce(claims.amount, 0) < 0 and claims.negative_is_refund) as is_refund,
         claims.is_refund is not true and coalesce(claims.amount, 0) < 0 as is_doubtful,
         claims.amount,
         case when claims.is_bonus then 0 else coalesce(claims.redeemed, 0) end as redeemed,
@@ -53,8 +58,13 @@ tellers as (
         claims.coupon_number,
         claims.parent_id,
         claims.first_seen_at,
+        claims.refunds_give_back,
+        claims.cheque_points_count,
         sum(claims.redeemed) filter (
-            where claims.is_telling and coalesce(claims.added, 0) <= 0
+            where
+            claims.is_telling
+            and coalesce(claims.added, 0) <= 0
+            and claims.bonus_redemptions_count
         ) over cheque_rows as redeemed_by_bonuses,
         sum(claims.added) filter (
             where claims.is_telling and claims.added > 0 and claims.is_refund is not true
@@ -138,7 +148,11 @@ select
         when is_refund then -abs(coalesce(amount, 0))
         else coalesce(amount, 0)
     end as net_amount,
-    case when is_refund then -abs(told_redeemed) else told_redeemed end as redeemed,
+    case
+        when not is_refund then told_redeemed
+        when refunds_give_back then -abs(told_redeemed)
+        else 0
+    end as redeemed,
     coalesce(discount, 0) as discount,
     coalesce(certificate_redeemed, 0) as certificate_redeemed,
     coalesce(coupon_number, '') <> '' as has_coupon,
@@ -153,8 +167,11 @@ select
         end
     ) as parent_id,
     case when is_refund then -told_added else told_added end as added,
-    not is_refund and not is_bonus and added > 0 and coalesce(given_by_bonuses, 0) = 0
-        as is_only_teller,
+    not is_refund
+    and not is_bonus
+    and added > 0
+    and coalesce(given_by_bonuses, 0) = 0
+    and cheque_points_count as is_only_teller,
     is_doubtful,
     component_type,
     operation_id,
@@ -183,7 +200,7 @@ comment on column mart.cheques.has_coupon is 'a coupon was used';
 comment on column mart.cheques.parent_id is 'cheque that a refund gives back, as far as known: told, or the newest purchase before it of the same amount';
 comment on column mart.cheques.added is 'points given for it; negative on a refund: points that it took back';
 comment on column mart.cheques.is_only_teller is 'no bonus row tells of the points that were given: the cheque itself is the lot';
-comment on column mart.cheques.is_doubtful is 'taken for a refund since its amount is negative, though the source does not say so';
+comment on column mart.cheques.is_doubtful is 'its amount is negative, though the source does not call it a refund; taken for one while negative_is_refund is on';
 comment on column mart.cheques.component_type is 'kind of operation of the row that tells it; part of the key';
 comment on column mart.cheques.operation_id is 'number of that row';
 comment on column mart.cheques.first_seen_at is 'when that row was first published';

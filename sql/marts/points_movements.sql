@@ -349,7 +349,11 @@ where
         operations.bonus_source = parameters.burnt_bonus_source
         or operations.added < 0
         or (operations.is_refund and operations.added <> 0)
-        or (operations.redeemed <> 0 and coalesce(operations.added, 0) = 0)
+        or (
+            operations.redeemed <> 0
+            and coalesce(operations.added, 0) = 0
+            and parameters.bonus_redemptions_count
+        )
     );
 $$;
 

@@ -7,6 +7,17 @@ alter table mart.parameters
 comment on table mart.parameters is 'what the marts are parameterized by: one row, to be edited in place. point_value, expected_breakage, sla_hours and closing_sla_hours hold from valid_from on: an edit that moves it changes no day before';
 comment on column mart.parameters.valid_from is 'first business day on which point_value, expected_breakage, sla_hours and closing_sla_hours hold; 2000-01-01: since ever. Set to a later day, it leaves what held before to mart.parameter_history; an edit without it corrects what holds since then';
 
+-- What rows mean where the data may show otherwise; the checks of the marts say what it shows.
+alter table mart.parameters
+    add column cheque_points_count boolean not null default true,
+    add column bonus_redemptions_count boolean not null default true,
+    add column refunds_give_back boolean not null default true,
+    add column negative_is_refund boolean not null default true;
+comment on column mart.parameters.cheque_points_count is 'points of a cheque that no bonus row names are points given; false: they are left out';
+comment on column mart.parameters.bonus_redemptions_count is 'points in Redeemed of a bonus row are a redemption where no cheque tells it; false: they are left out';
+comment on column mart.parameters.refunds_give_back is 'points in Redeemed of a refund were given back to the client; false: they repeat those of the purchase';
+comment on column mart.parameters.negative_is_refund is 'a cheque of a negative amount is a refund, whatever the flag says; false: only the flag does';
+
 create table mart.parameter_history (
     valid_from date not null,
     point_value numeric(19, 4) not null check (point_value >= 0),

@@ -209,9 +209,61 @@ def test_checks_of_the_marts_say_what_is_doubtful(warehouse: Warehouse, tmp_path
         said = {name: text for name, _, text in session.execute(query("mart_checks"))}
     assert found == {
         "residual_is_small": 1, "rollforward_adds_up": 0, "closed_months_stay": 0,
-        "no_negative_balances": 0, "points_have_lots": 0,
-        "no_doubtful_refunds": 1, "spending_order_is_known": 1, "lead_statuses_are_mapped": 1,
+        "no_negative_balances": 0, "points_have_lots": 0, "burns_are_known": 0,
+        "cheque_points_are_known": 0, "refund_points_are_known": 1,
+        "bonus_redemptions_are_known": 0, "no_doubtful_refunds": 1, "spending_order_is_known": 1,
+        "lead_statuses_are_mapped": 1,
     }  # fmt: skip
     assert said["lead_statuses_are_mapped"].endswith(": Открыто")
+    assert said["refund_points_are_known"].endswith("Refunds of an unknown purchase: 1")
     (lead,) = read_mart(warehouse, "leads_sla")
     assert (lead["first_change_sla"], lead["closing_sla"]) == (None, None)
+
+
+def test_a_parameter_overrules_what_rows_are_taken_for(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with empty_world(START, datetime(2026, 3, 11)) as simulator:
+        author = Author(simulator)
+        client = author.client(1, "2026-03-01T01:00:00", [{"Card": 1}])
+        author.lot(client, 2, "2026-03-02T10:00:00", "100.00", Remain=Decimal(92))
+        author.cheque(client, 501, "2026-03-03T10:00:00", "90.00", Added=Decimal(9))
+        author.cheque(client, 502, "2026-03-04T10:00:00", "50.00", Redeemed=Decimal(20))
+        author.cheque(client, 503, "2026-03-05T10:00:00", "50.00", Refund=True, Parent=502,
+                      Redeemed=Decimal(15))  # fmt: skip
+        author.lot(client, 504, "2026-03-06T10:00:00", "0.00", Redeemed=Decimal(3), BonusSource=2)
+        author.cheque(client, 505, "2026-03-07T10:00:00", "-30.00", Refund=None)
+        sync(simulator, warehouse, tmp_path, START, date(2026, 3, 10))
+
+    def _figures() -> tuple[Decimal, ...]:
+        (month,) = read_mart(warehouse, "points_bridge_monthly")
+        cheques = read_mart(warehouse, "cheques")
+        alone = [
+            row["points"]
+            for row in read_mart(warehouse, "points_movements")
+            if (row["kind"], row["movement_date"]) == ("redeemed", date(2026, 3, 6))
+        ]
+        return (
+            month["added"],
+            sum(cheque["redeemed"] for cheque in cheques),
+            sum(alone),
+            sum(cheque["is_refund"] for cheque in cheques),
+        )
+
+    assert _figures() == (109, 5, -3, 2)
+    with warehouse.connect() as session:
+        said = {name: text for name, _, text in session.execute(query("mart_checks"))}
+    shown = said["cheque_points_are_known"]
+    assert "of 109.00 points given, 9.00 are told by cheques alone" in shown
+    assert "1 how many they gave back" in said["refund_points_are_known"]
+    assert said["bonus_redemptions_are_known"].startswith("1 bonus rows")
+    for name, figures in (
+        ("cheque_points_count", (100, 5, -3, 2)),
+        ("refunds_give_back", (100, 20, -3, 2)),
+        ("bonus_redemptions_count", (100, 20, 0, 2)),
+        ("negative_is_refund", (100, 20, 0, 1)),
+    ):
+        with warehouse.connect(autocommit=True) as session:
+            session.execute(f"update mart.parameters set {name} = false".encode())
+        refresh_marts(warehouse)
+        assert _figures() == figures, name

@@ -158,6 +158,10 @@ def test_only_the_totals_of_facts_block_what_is_built_on_them() -> None:
         "no_negative_balances",
         "points_have_lots",
         "spending_order_is_known",
+        "burns_are_known",
+        "cheque_points_are_known",
+        "refund_points_are_known",
+        "bonus_redemptions_are_known",
         "no_doubtful_refunds",
         "lead_statuses_are_mapped",
     }

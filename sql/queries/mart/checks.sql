@@ -119,6 +119,77 @@ select
 from mart.parameters
 left join mart.conventions on conventions.convention = 'spending_order'
 union all
+-- The next four say what the rows of the last 92 days show, and which parameter takes them otherwise.
+select
+    'burns_are_known' as check_name,
+    count(*) filter (where operations.remain > 0) as found,
+    'of the rows of bonus source ' || parameters.burnt_bonus_source || ', '
+    || count(*) filter (where operations.added < 0) || ' tell points below 0 in Added, '
+    || count(*) filter (where operations.added > 0) || ' above 0, '
+    || count(*) filter (where operations.redeemed <> 0) || ' in Redeemed; all are taken for expiry'
+    || ' (burnt_bonus_source). Rows that still hold points, and so look like lots: '
+    || count(*) filter (where operations.remain > 0) as description
+from mart.parameters
+cross join mart.as_of
+left join core.operations
+    on
+        operations.bonus_source = parameters.burnt_bonus_source
+        and operations.deleted_at is null
+        and operations.operation_date
+        between as_of.operations_day - 91 and as_of.operations_day
+group by parameters.burnt_bonus_source
+union all
+select
+    'cheque_points_are_known' as check_name,
+    0 as found,
+    'of ' || coalesce(sum(lots.added), 0) || ' points given, '
+    || coalesce(sum(lots.added) filter (where lots.is_told_by_cheque), 0)
+    || ' are told by cheques alone; such points are '
+    || case when parameters.cheque_points_count then 'points given' else 'left out' end
+    || ' (cheque_points_count)' as description
+from mart.parameters
+cross join mart.as_of
+left join mart.lots on lots.issue_date between as_of.operations_day - 91 and as_of.operations_day
+group by parameters.cheque_points_count
+union all
+select
+    'refund_points_are_known' as check_name,
+    count(*) filter (where cheques.parent_id is null and cheques.cheque_id is not null) as found,
+    'of ' || count(cheques.cheque_id) || ' refunds, '
+    || count(*) filter (where cheques.added <> 0) || ' say how many points they took back, '
+    || count(*) filter (where cheques.redeemed <> 0) || ' how many they gave back ('
+    || case when parameters.refunds_give_back then '' else 'not counted, ' end
+    || 'refunds_give_back); of the others the ledger goes by what lots lost. Refunds of an unknown'
+    || ' purchase: '
+    || count(*) filter (where cheques.parent_id is null and cheques.cheque_id is not null)
+        as description
+from mart.parameters
+cross join mart.as_of
+left join mart.cheques
+    on
+        cheques.is_refund
+        and cheques.day between as_of.operations_day - 91 and as_of.operations_day
+group by parameters.refunds_give_back
+union all
+select
+    'bonus_redemptions_are_known' as check_name,
+    0 as found,
+    count(operations.operation_id) || ' bonus rows tell points in Redeemed; where no cheque tells'
+    || ' them, they are '
+    || case when parameters.bonus_redemptions_count then 'redemptions' else 'left out' end
+    || ' (bonus_redemptions_count)' as description
+from mart.parameters
+cross join mart.as_of
+left join core.operations
+    on
+        operations.bonus_id <> 0
+        and operations.redeemed <> 0
+        and operations.bonus_source is distinct from parameters.burnt_bonus_source
+        and operations.deleted_at is null
+        and operations.operation_date
+        between as_of.operations_day - 91 and as_of.operations_day
+group by parameters.bonus_redemptions_count
+union all
 select
     'lead_statuses_are_mapped' as check_name,
     (
