@@ -29,7 +29,7 @@ select
     then_known.closing,
     bridge.closing as closing_as_known_now,
     readings.known_at,
-    case when readings.last_day = months.last_day then 'read' else 'not read' end as method,
+    case when readings.last_day = months.last_day then 'read' else 'rolled back' end as method,
     bridge.is_whole_month
 from mart.points_bridge_monthly as bridge
 cross join mart.as_of
@@ -59,5 +59,5 @@ comment on column mart.points_bridge_as_known_then.residual is 'the rest to clos
 comment on column mart.points_bridge_as_known_then.closing is 'points outstanding at the end of the month as its reading saw it; null without a reading of that day';
 comment on column mart.points_bridge_as_known_then.closing_as_known_now is 'closing of mart.points_bridge_monthly';
 comment on column mart.points_bridge_as_known_then.known_at is 'when that reading was published';
-comment on column mart.points_bridge_as_known_then.method is 'read: the last day has a reading of its own; not read: it has none, so nobody knew then';
+comment on column mart.points_bridge_as_known_then.method is 'how closing_as_known_now is known: read on the last day, or rolled back from a later reading, so that nobody knew then';
 comment on column mart.points_bridge_as_known_then.is_whole_month is 'the month has ended';

@@ -1,7 +1,7 @@
 -- question: how did the points outstanding at the start of a month become those at its end?
 -- grain: month
 -- formula: opening + added - redeemed - expired - clawed_back + corrections + residual = closing,
---   all of them sums of mart.points_movements, as known today: late and vanished rows restate their
+--   all of them sums of mart.points_movements (by mart.points_sums), as known today: late and vanished rows restate their
 --   own month, and nothing else does. residual is what no row explains: lots that lost more or less
 --   than all rows say, on the day between two readings on which it was seen; 0 where the source adds
 --   up. closing is what mart.points_liability_daily says is owed on the last day of the month.
@@ -10,14 +10,14 @@ create materialized view mart.points_bridge_monthly as
 with movements as (
     select
         date_trunc('month', movement_date)::date as month,
-        sum(points) filter (where kind = 'added') as added,
-        -sum(points) filter (where kind = 'redeemed') as redeemed,
-        -sum(points) filter (where kind = 'expired') as expired,
-        -sum(points) filter (where kind = 'clawed_back') as clawed_back,
-        sum(points) filter (where kind = 'corrected') as corrections,
-        sum(points) filter (where kind = 'unexplained') as residual,
-        sum(points) as change
-    from mart.points_movements
+        sum(added) as added,
+        sum(redeemed) as redeemed,
+        sum(expired) as expired,
+        sum(clawed_back) as clawed_back,
+        sum(corrections) as corrections,
+        sum(residual) as residual,
+        sum(added - redeemed - expired - clawed_back + corrections + residual) as change
+    from mart.points_sums
     where movement_date <= (select operations_day from mart.as_of)
     group by date_trunc('month', movement_date)::date
 ),
@@ -47,19 +47,10 @@ select
     coalesce(movements.corrections, 0) as corrections,
     coalesce(movements.residual, 0) as residual,
     coalesce(sum(movements.change) over (order by months.month), 0) as closing,
-    (months.month + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month,
-    readings.last_day as observed_date,
-    case when readings.last_day = ends.last_day then 'read' else 'rolled back' end as method
+    (months.month + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month
 from months
 left join movements on movements.month = months.month
-cross join mart.as_of
-cross join lateral (
-    select least((months.month + interval '1 month')::date - 1, as_of.operations_day) as last_day
-) as ends
-left join mart.readings
-    on
-        readings.feed = 'operations'
-        and ends.last_day between readings.first_day and readings.last_day;
+cross join mart.as_of;
 
 create unique index on mart.points_bridge_monthly (month);
 
@@ -74,5 +65,3 @@ comment on column mart.points_bridge_monthly.corrections is 'deductions by rows,
 comment on column mart.points_bridge_monthly.residual is 'what no row explains, in the month in which a reading saw it; 0 where the source adds up';
 comment on column mart.points_bridge_monthly.closing is 'points outstanding at the end of the month, or of the last day that is known';
 comment on column mart.points_bridge_monthly.is_whole_month is 'the month has ended';
-comment on column mart.points_bridge_monthly.observed_date is 'last day of the reading that told closing';
-comment on column mart.points_bridge_monthly.method is 'read: that reading was of the last day; rolled back: of a later one, and what rows say of the days between is undone. As known when the month ended: mart.points_bridge_as_known_then';

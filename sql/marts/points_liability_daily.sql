@@ -1,6 +1,6 @@
 -- question: how many points, and how much money, does the programme owe at the end of a day?
 -- grain: day x bonus source x expiry month
--- formula: the sum of mart.points_movements through the day, as known today: what a row says counts
+-- formula: the sum of mart.points_movements (by mart.liability_sums) through the day, as known today: what a row says counts
 --   from the row's own day on, whenever it was read. A lot is gone at the end of its expiry day. It is
 --   pending while its start lies after the day, or the source says that it is not active; else it is
 --   active. Points without a lot are on the rows without a source and an expiry month. Money is points
@@ -11,35 +11,9 @@
 --   it: mart.points_liability_as_known_then.
 create materialized view mart.points_liability_daily as
 with events as (
-    select
-        bonus_source,
-        expiry_month,
-        day,
-        sum(points) as points,
-        sum(pending) as pending,
-        sum(lots) as lots
-    from (
-        select
-            bonus_source,
-            date_trunc('month', expiry_date)::date as expiry_month,
-            movement_date as day,
-            points,
-            case when pending_until > movement_date then points else 0 end as pending,
-            lots_change as lots
-        from mart.points_movements
-        union all
-        select
-            bonus_source,
-            date_trunc('month', expiry_date)::date as expiry_month,
-            pending_until as day,
-            0 as points,
-            -points as pending,
-            0 as lots
-        from mart.points_movements
-        where pending_until > movement_date and pending_until < '9999-12-31'
-    ) as together
+    select *
+    from mart.liability_sums
     where day <= (select operations_day from mart.as_of)
-    group by bonus_source, expiry_month, day
 ),
 
 balances as (

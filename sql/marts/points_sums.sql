@@ -75,6 +75,12 @@ select
     coalesce(-sum(movements.points) filter (where movements.kind = 'expired'), 0)::numeric(19, 2)
         as expired,
     coalesce(
+        -sum(movements.points) filter (
+            where movements.kind = 'expired' and movements.expiry_date is not null
+        ),
+        0
+    )::numeric(19, 2) as matured_expired,
+    coalesce(
         -sum(movements.points) filter (where movements.kind = 'clawed_back'), 0
     )::numeric(19, 2) as clawed_back,
     coalesce(sum(movements.points) filter (where movements.kind = 'corrected'), 0)::numeric(19, 2)
@@ -138,6 +144,7 @@ comment on column mart.points_sums.issue_month is 'first day of the month in whi
 comment on column mart.points_sums.added is 'points given';
 comment on column mart.points_sums.redeemed is 'points redeemed, less points that refunds gave back';
 comment on column mart.points_sums.expired is 'points expired';
+comment on column mart.points_sums.matured_expired is 'of them, points of lots with an expiry day';
 comment on column mart.points_sums.clawed_back is 'points taken back for refunded cheques';
 comment on column mart.points_sums.corrections is 'deductions by rows, and rows that vanished';
 comment on column mart.points_sums.residual is 'what no row explains';

@@ -1,14 +1,15 @@
 -- question: what became of the points given in a month, as they aged?
 -- grain: issue month x age in whole months, 0 being the issue month itself
 -- formula: at the end of the month that is so much later (or of the last day known), by the movements
---   of the lots given in the issue month (mart.points_movements, as known today): open is their sum;
---   expired and clawed back are theirs; redeemed is the rest of what was issued. matured are the lots
---   whose expiry day has come; breakage_rate is the expired share of what they were issued with. Which
---   lots a redemption took from is an allocation. Lots that vanished are left out at every age.
+--   of the lots given in the issue month (mart.points_movements by mart.points_sums, as known today):
+--   open is their sum; expired and clawed back are theirs; redeemed is the rest of what was issued.
+--   matured are the lots whose expiry day has come; breakage_rate is the expired share of what they
+--   were issued with. Which lots a redemption took from is an allocation. Lots that vanished are left
+--   out at every age.
 create materialized view mart.points_vintage as
 with cohorts as (
     select date_trunc('month', issue_date)::date as issue_month, sum(added) as issued
-    from mart.lots
+    from mart.lot_sums
     where issue_date <= (select operations_day from mart.as_of)
     group by date_trunc('month', issue_date)::date
 ),
@@ -27,19 +28,17 @@ grid as (
         ) with ordinality as month (day, position)
 ),
 
--- There are few days and many movements.
 moved as (
     select
-        date_trunc('month', issue_date)::date as issue_month,
+        issue_month,
         movement_date,
-        sum(points) as points,
-        -sum(points) filter (where kind = 'expired') as expired,
-        -sum(points) filter (where kind = 'clawed_back') as clawed_back,
-        -sum(points) filter (where kind = 'expired' and expiry_date is not null)
-            as matured_expired
-    from mart.points_movements
-    where issue_date is not null
-    group by date_trunc('month', issue_date)::date, movement_date
+        sum(added - redeemed - expired - clawed_back + corrections + residual) as points,
+        sum(expired) as expired,
+        sum(clawed_back) as clawed_back,
+        sum(matured_expired) as matured_expired
+    from mart.points_sums
+    where issue_month is not null
+    group by issue_month, movement_date
 ),
 
 lost as (
@@ -60,7 +59,7 @@ maturing as (
         date_trunc('month', issue_date)::date as issue_month,
         expiry_date,
         sum(added) as points
-    from mart.lots
+    from mart.lot_sums
     where expiry_date is not null
     group by date_trunc('month', issue_date)::date, expiry_date
 ),

@@ -18,10 +18,10 @@ registered as (
 moved as (
     select
         movement_date as day,
-        sum(points) filter (where kind = 'added') as points_added,
-        -sum(points) filter (where kind = 'redeemed') as points_redeemed,
-        -sum(points) filter (where kind = 'expired') as points_expired
-    from mart.points_movements
+        sum(added) as points_added,
+        sum(redeemed) as points_redeemed,
+        sum(expired) as points_expired
+    from mart.points_sums
     group by movement_date
 ),
 

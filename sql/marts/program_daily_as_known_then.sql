@@ -24,7 +24,7 @@ select
     case when readings.last_day is not null then coalesce(balances.pending_points, 0) end
         as pending_balance,
     readings.known_at,
-    case when readings.last_day is not null then 'read' else 'not read' end as method
+    case when readings.last_day is not null then 'read' else 'rolled back' end as method
 from mart.program_daily as days
 left join mart.readings on readings.feed = 'operations' and readings.last_day = days.day
 left join balances on balances.day = days.day
@@ -40,4 +40,4 @@ comment on column mart.program_daily_as_known_then.points_expired is 'points exp
 comment on column mart.program_daily_as_known_then.active_balance is 'points that could be redeemed at the end of the day; null without a reading of its own';
 comment on column mart.program_daily_as_known_then.pending_balance is 'points not usable yet, or blocked; null without a reading of its own';
 comment on column mart.program_daily_as_known_then.known_at is 'when that reading was published';
-comment on column mart.program_daily_as_known_then.method is 'read: the day has a reading of its own; not read: it has none, so nobody knew then';
+comment on column mart.program_daily_as_known_then.method is 'how mart.program_daily knows the balances: read on the day, or rolled back from a later reading, so that nobody knew then';
