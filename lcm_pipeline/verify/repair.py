@@ -5,14 +5,16 @@ run of a day that nobody else was read for would pass for the reading of that da
 that is known already, rows are put right and no day becomes more complete than it is.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lcm_pipeline.feeds import CLIENT_FEEDS
+from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.verify.verify import Verification, verify_these
-from lcm_pipeline.warehouse.ingest.state import newest_day
+from lcm_pipeline.warehouse.ingest.state import missing_clients, newest_day
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,36 @@ def repair_clients(engine: SyncEngine, found: Verification) -> Repair:
     for feed in CLIENT_FEEDS:
         tables = {table.name for table in feed.tables}
         clients = sorted({d.client_id for d in found.differences if d.table in tables})
-        with engine.warehouse.connect(application_name="lcm verify") as session:
-            day = newest_day(session, feed.name)
-        # A feed that was never synced is not repaired by a part of it.
-        if clients and day is not None:
-            reports.append(engine.read_again(feed, Window(day, day), clients))
+        reports += _read_again(engine, feed, clients)
     everyone = sorted({d.client_id for d in found.differences})
     left = verify_these(engine.settings, engine.warehouse, everyone, engine.progress)
     return Repair(tuple(reports), left)
+
+
+def read_clients_again(
+    engine: SyncEngine, feeds: Sequence[Feed], client_ids: Sequence[int]
+) -> list[SyncReport]:
+    """Read some clients of the roster again in full, and publish them; the marts stay as they are.
+
+    Raises UsageError where one is not in the roster, SyncError when a run stopped.
+    """
+    with engine.warehouse.connect(application_name="lcm sync") as session:
+        unknown = missing_clients(session, client_ids)
+    if unknown:
+        raise UsageError(
+            f"not in the roster: {', '.join(map(str, unknown))}. A sync of the day on which"
+            " a client registered brings it there; lcm retire --undo brings back who is retired"
+        )
+    return [report for feed in feeds for report in _read_again(engine, feed, client_ids)]
+
+
+def _read_again(engine: SyncEngine, feed: Feed, client_ids: Sequence[int]) -> list[SyncReport]:
+    """Read clients again for the newest day of a feed; no report of one that was never synced.
+
+    Such a one is not repaired by a part of it.
+    """
+    with engine.warehouse.connect(application_name="lcm sync") as session:
+        day = newest_day(session, feed.name)
+    if not client_ids or day is None:
+        return []
+    return [engine.read_again(feed, Window(day, day), client_ids)]

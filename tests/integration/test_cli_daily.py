@@ -225,3 +225,60 @@ def test_facts_go_on_where_a_view_of_somebody_reads_an_old_mart(
         found = session.execute("select count(*) from mart.card_mix where cards > 0").fetchone()
     assert found is not None
     assert found[0] > 0
+
+
+def test_one_client_or_a_feed_is_read_in_full_again(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    start = day_before_today(3)
+    source = programme(start=start, now=moscow_now(), clients=6)
+    variables = {
+        "LCM_API_URL": source.url,
+        "LCM_DATABASE_URL": warehouse.url,
+        "LCM_AUDIT_SHARE": "0",
+        "LCM_LOOKBACK_DAYS": "0",
+    }
+    assert run(tmp_path, "sync", "--yesterday", **variables).returncode == 0
+    with warehouse.connect(autocommit=True) as session:
+        row = session.execute(
+            "select client_id from core.operations group by 1 order by count(*) desc limit 1"
+        ).fetchone()
+        assert row is not None
+        client = str(row[0])
+
+        def damage() -> None:
+            session.execute("delete from core.operations where client_id = %s", row)
+
+        def held() -> int:
+            found = session.execute(
+                "select count(*) from core.operations where client_id = %s", row
+            ).fetchone()
+            return int(found[0]) if found else 0
+
+        rows = held()
+        damage()
+        again = run(tmp_path, "sync", "--client", client, **variables)
+        assert again.returncode == 0, again.stderr
+        assert (held(), "lcm marts" in again.stdout) == (rows, True)
+        for words in (("--client", client), ("--feed", "operations")):
+            damage()
+            assert run(tmp_path, "reset", *words, **variables).returncode == 1
+            assert run(tmp_path, "reset", "--yes", *words, **variables).returncode == 0
+            assert held() == 0
+            assert run(tmp_path, "sync", "--yesterday", **variables).returncode == 0
+            assert held() == rows
+        days = "select count(*) from sync.registration_days where fingerprint is null"
+        assert (
+            run(tmp_path, "reset", "--yes", "--feed", "registrations", **variables).returncode == 0
+        )
+        assert session.execute(days).fetchone() != (0,)
+        assert run(tmp_path, "sync", "--yesterday", **variables).returncode == 0
+        assert session.execute(days).fetchone() == (0,)
+    for wrong in (
+        ("sync", "--client", "42"),
+        ("sync", "--client", client, "--yesterday"),
+        ("reset",),
+        ("reset", "--feed", "lead"),
+    ):
+        refused = run(tmp_path, *wrong, **variables)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (2, False), wrong

@@ -120,6 +120,7 @@ def test_a_proxy_that_makes_no_sense_names_its_variable(
         return
     monkeypatch.setenv(variable, value)
     load_settings()  # without a service there is nothing to reach through it
+    monkeypatch.setenv("LCM_ALLOW_HTTP", "1")
     monkeypatch.setenv("LCM_API_URL", HOSTS["name"])
     with pytest.raises(SettingsError, match=variable):
         load_settings()

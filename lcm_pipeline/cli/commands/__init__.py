@@ -28,6 +28,7 @@ HELP_LINES = {
     "serve": "Keep the embedded warehouse up, and print an address for BI tools.",
     "adopt": "Say that the programme of this warehouse has moved to the address of the settings.",
     "retire": "Retire clients whom the source no longer knows: no day waits for them any more.",
+    "reset": "Let the next sync read feeds or clients in full, whatever is known of them.",
     "forget": "Erase one person from every schema, and keep any sync from bringing it back.",
     "marts": "Refresh the stored marts now; each sync does it once its facts are checked.",
     "migrate": (

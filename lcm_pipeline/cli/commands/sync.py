@@ -14,12 +14,14 @@ from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import print_reports
 from lcm_pipeline.cli.sync_log import LogFormat, log, sync_progress
 from lcm_pipeline.cli.warehouse import programme_warehouse
-from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.report import SyncReport
+from lcm_pipeline.verify.repair import read_clients_again
 from lcm_pipeline.warehouse.rights import require_new_months
 from lcm_pipeline.warehouse.status import missing_window
 
@@ -51,6 +53,14 @@ def sync(
             "--feed", metavar="FEED", help=f"One of {', '.join(_FEED_NAMES)}; repeatable."
         ),
     ] = None,
+    clients: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--client",
+            metavar="ID",
+            help="Read this client alone, in full; repeatable.",
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Lines with times, details too.")
     ] = False,
@@ -66,6 +76,9 @@ def sync(
     Stopped or killed, the same command goes on where it was. Exit code 3 says that some clients
     could not be proven complete: they stay pending and are read first next time.
 
+    --client reads clients again in full, whatever is known of them, for the newest day that was
+    synced: no day becomes complete by it.
+
     Progress goes to standard error: bars on a terminal, lines with times elsewhere.
 
     Examples: [bold]lcm sync --yesterday[/bold], [bold]lcm sync --date 2026-03-01[/bold],
@@ -75,10 +88,12 @@ def sync(
     last_ended = datetime.now(settings.zone).date() - timedelta(days=1)
     chosen = _known_feeds(feeds)
     window: Window | None = None
-    if not missing:
+    if clients and (missing or yesterday or day or first or last):
+        raise typer.BadParameter("--client reads whole histories: give no days")
+    if not missing and not clients:
         only = _only_day(day, first, last, last_ended, yesterday)
         window = window_of(settings, only, first, last)
-    elif yesterday or day or first or last:
+    elif missing and (yesterday or day or first or last):
         raise typer.BadParameter("--missing finds the days itself: give no other days")
     settings.required_api_url()
     with (
@@ -86,8 +101,11 @@ def sync(
         explained_identity(),
     ):
         # Said before Dagster is imported, which takes more than a second.
-        log.info("lcm sync of %s", window or "what is missing")
-        outcome = _sync(settings, window, chosen, progress, last_ended)
+        log.info("lcm sync of %s", window or ("some clients" if clients else "what is missing"))
+        if clients:
+            outcome: _Outcome | None = _sync_clients(settings, clients, chosen, progress)
+        else:
+            outcome = _sync(settings, window, chosen, progress, last_ended)
     if outcome is None:
         if not quiet:
             typer.echo(f"every day through {last_ended} is complete: nothing to sync")
@@ -98,7 +116,7 @@ def sync(
         if missing:
             typer.echo(f"missing were {outcome.window}")
         print_reports(outcome.reports)
-        if chosen is not None:
+        if chosen is not None or clients:
             typer.echo("the marts are as they were: lcm marts brings them up to date")
     if outcome.failed is not None:
         raise outcome.failed
@@ -108,9 +126,12 @@ def sync(
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What a sync did. failed: the warehouse does not add up, though the days are synced."""
+    """What a sync did. failed: the warehouse does not add up, though the days are synced.
 
-    window: Window
+    window: of a sync of clients, None.
+    """
+
+    window: Window | None
     reports: Sequence[SyncReport]
     failed: UserError | None = None
 
@@ -135,6 +156,16 @@ def _sync(
             )
         except (launch.ChecksFailedError, launch.OldMartsError) as failed:
             return _Outcome(window, failed.reports, failed)
+
+
+def _sync_clients(
+    settings: Settings, client_ids: list[int], feeds: list[str] | None, progress: Progress
+) -> _Outcome:
+    """Read some clients again; raises UsageError where the roster does not know one."""
+    with programme_warehouse(settings) as warehouse:
+        engine = SyncEngine(settings, warehouse, progress)
+        chosen = [feed for feed in CLIENT_FEEDS if feeds is None or feed.name in feeds]
+        return _Outcome(None, read_clients_again(engine, chosen, client_ids))
 
 
 def _only_day(

@@ -1,5 +1,6 @@
 """What the warehouse knows of registration days and paging: read before a run, stored after it."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import psycopg
@@ -39,6 +40,27 @@ def load_forgotten(session: psycopg.Connection, key: bytes | None) -> Forgotten:
         return Forgotten()
     made = [bytes(row[0]) for row in session.execute(query("forget_key")).fetchall()]
     return forgotten_by(made if key is None else [key, *made], rows)
+
+
+def missing_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> list[int]:
+    """Those of some clients whom the roster does not know, or who are retired."""
+    rows = session.execute(query("missing_clients"), {"clients": list(client_ids)})
+    return [row[0] for row in rows.fetchall()]
+
+
+def reset_clients(
+    session: psycopg.Connection, feeds: Sequence[str], client_ids: Sequence[int] | None
+) -> int:
+    """Forget that clients are up to date in some feeds, all of them for None; returns how many."""
+    values = {"feeds": list(feeds), "clients": list(client_ids) if client_ids else None}
+    row = session.execute(query("reset_clients"), values).fetchone()
+    return int(row[0]) if row else 0
+
+
+def reset_days(session: psycopg.Connection) -> int:
+    """Forget that registration days are up to date; returns how many."""
+    row = session.execute(query("reset_days")).fetchone()
+    return int(row[0]) if row else 0
 
 
 def newest_day(session: psycopg.Connection, feed: str) -> date | None:

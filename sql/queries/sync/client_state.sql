@@ -268,3 +268,28 @@ limit %(most)s;
 -- parameters: clients
 update scheduled
 set is_due = client_id = any(%(clients)s), is_whole = true;
+
+-- name: missing_clients
+-- purpose: those of some clients whom the roster does not know, or who are retired
+-- parameters: clients
+select wanted.client_id
+from unnest(%(clients)s::bigint[]) as wanted (client_id)
+left join core.clients on clients.client_id = wanted.client_id
+left join sync.retired_clients as retired
+    on retired.client_id = wanted.client_id and retired.retired_at is not null
+where clients.client_id is null or retired.client_id is not null
+order by wanted.client_id;
+
+-- name: reset_clients
+-- purpose: forget that clients are up to date, so that the next sync reads them in full; returns how many
+-- parameters: feeds, clients (null for all)
+with reset as (
+    update sync.client_state
+    set fingerprint = null, head = null, header_digest = null, version = version + 1
+    where
+        feed = any(%(feeds)s)
+        and (%(clients)s::bigint[] is null or client_id = any(%(clients)s::bigint[]))
+    returning client_id
+)
+
+select count(distinct client_id) as clients from reset;

@@ -99,7 +99,9 @@ from (
 update core.registrations
 set card_number = card_numbers.stand_in, out_number = null, extra = null
 from card_numbers
-where registrations.client_id = %(client_id)s and registrations.card_number = card_numbers.card_number;
+where
+    registrations.client_id = %(client_id)s
+    and registrations.card_number = card_numbers.card_number;
 
 -- name: erase_cards
 -- purpose: leave nothing personal in the cards of a client

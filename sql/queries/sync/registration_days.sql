@@ -53,11 +53,13 @@ where registration_date between %(first)s and %(last)s and read_at is not null;
 -- name: pending_days
 -- purpose: the registration days of a range to poll again
 -- parameters: first, last
--- Their last poll came to nothing, or a client who registered on one was retired since: whether the
--- source still lists it is worth a look.
+-- Their last poll came to nothing or was forgotten, or a client who registered on one was retired
+-- since: whether the source still lists it is worth a look.
 select registration_date
 from sync.registration_days
-where registration_date between %(first)s and %(last)s and pending_since is not null
+where
+    registration_date between %(first)s and %(last)s
+    and (pending_since is not null or fingerprint is null)
 union
 select registrations.registration_date
 from sync.retired_clients as retired
@@ -79,3 +81,13 @@ where exists (
         quarantine.day = registration_days.registration_date
         and quarantine.resolved_at is null
 );
+
+-- name: reset_days
+-- purpose: forget that registration days are up to date, so that the next sync polls them; returns how many
+with reset as (
+    update sync.registration_days
+    set fingerprint = null, version = version + 1
+    returning registration_date
+)
+
+select count(*) as days from reset;

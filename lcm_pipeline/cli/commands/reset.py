@@ -1,0 +1,52 @@
+"""`lcm reset`: the next sync reads in full what it believes to be up to date."""
+
+from typing import Annotated
+
+import typer
+
+from lcm_pipeline.cli.warehouse import existing_warehouse
+from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.ingest.state import reset_clients, reset_days
+
+_NAMES = [feed.name for feed in FEEDS]
+
+
+def reset(
+    feeds: Annotated[
+        list[str] | None,
+        typer.Option("--feed", metavar="FEED", help=f"One of {', '.join(_NAMES)}; repeatable."),
+    ] = None,
+    clients: Annotated[
+        list[int] | None,
+        typer.Option("--client", metavar="ID", help="This client alone, in all feeds; repeatable."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Let the next sync read feeds or clients in full, whatever is known of them.
+
+    No row is deleted and no day becomes incomplete: what is there stays until that sync has read it
+    anew. A whole feed costs a request for each page of each client; lcm plan tells how many.
+
+    Examples: [bold]lcm reset --feed leads[/bold], [bold]lcm reset --client 1000001[/bold]
+    """
+    if not feeds and not clients:
+        raise typer.BadParameter("say what: --feed FEED, or --client ID")
+    if feeds and (unknown := sorted(set(feeds) - set(_NAMES))):
+        raise typer.BadParameter(f"{unknown[0]!r} is no feed: expected one of {', '.join(_NAMES)}")
+    chosen = [feed for feed in FEEDS if not feeds or feed.name in feeds]
+    of_clients = [feed.name for feed in chosen if not feed.is_by_day]
+    # Registrations are read by the day: a client alone has none to forget.
+    resets_days = not clients and any(feed.is_by_day for feed in chosen)
+    with existing_warehouse(load_settings()) as warehouse:
+        if not yes:
+            who = f"{len(clients)} of its clients" if clients else "all its clients"
+            typer.confirm(
+                f"Read {', '.join(feed.name for feed in chosen)} of {warehouse.place} in full again"
+                f" ({who})?",
+                abort=True,
+            )
+        with warehouse.connect(application_name="lcm reset") as session:
+            count = reset_clients(session, of_clients, clients)
+            days = reset_days(session) if resets_days else 0
+    typer.echo(f"the next sync reads in full: {count:,} clients, {days:,} registration days")
