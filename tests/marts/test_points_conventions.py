@@ -105,6 +105,38 @@ def test_partial_refunds_that_give_points_back_are_within_half_a_percent(
     assert sum(abs(month["residual"]) for month in months) <= added * Decimal("0.005")
 
 
+def test_a_world_of_merges_cancels_and_blocked_lots_closes_within_half_a_percent(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Cheques that came and were cancelled between two readings, no row tells."""
+    config = build_config(
+        start=FIRST, now=datetime(2026, 1, 24), clients=70, seed=5,
+        habits=("cancelled=0.03", "merged_daily=0.003", "late=0", "refunded=0.15",
+                "conventions.blocked=0.05", "conventions.partial_refunds=0.4",
+                "conventions.refund_points=negative"),
+    )  # fmt: skip
+    with start_in_thread(config) as simulator:
+        for last in (
+            date(2026, 1, 23),
+            date(2026, 1, 31),
+            date(2026, 2, 15),
+            date(2026, 2, 28),
+            LAST,
+        ):
+            simulator.world.advance(datetime(last.year, last.month, last.day) + timedelta(days=1))
+            sync(simulator, warehouse, tmp_path, FIRST, last)
+        _set_spending_order(warehouse, "oldest_first")
+        truth = Golden(simulator.world.truth(), LAST, simulator.world.programme.flows).points()
+    balance = Decimal(0)
+    for month in sorted(read_mart(warehouse, "points_bridge_monthly"), key=lambda m: m["month"]):
+        first, limit = month["month"], month["added"] * Decimal("0.005")
+        balance += sum(points for (there, _), points in truth.items() if there == first)
+        assert month["added"] == truth[first, "added"]
+        assert abs(month["expired"] + truth.get((first, "expired"), Decimal(0))) <= limit
+        assert abs(month["residual"]) <= limit
+        assert abs(month["closing"] - balance) <= limit
+
+
 def test_a_programme_shows_its_spending_order(warehouse: Warehouse, tmp_path: Path) -> None:
     config = build_config(
         start=FIRST, now=datetime(2026, 3, 11), clients=160, seed=11,
