@@ -38,6 +38,10 @@ BUILDING_BLOCKS = {
     "operations_daily", "points_liability_as_known_then", "points_movements", "points_owed",
     "purchase_months", "purchases_monthly", "readings",
     "refreshes", "restated_operations", "rfm_scores", "sales_daily", "sales_monthly",
+    "dated_parameters", "dim_lead_statuses", "expiring_lots", "liability_sums", "lot_sums",
+    "points_sums", "points_bridge_as_known_then", "program_daily_as_known_then",
+    # Of finance, who export them.
+    "points_breakage", "points_rollforward_monthly",
 }  # fmt: skip
 _CYRILLIC = re.compile("[А-Яа-яё]")
 
