@@ -1,7 +1,8 @@
 -- question: which parameters do the numbers rest on, and which of them did nobody confirm?
 -- grain: parameter
 -- formula: the parameters of mart.parameters that a programme has to set for itself. is_default: the
---   value is the one that is shipped, the default of its column there.
+--   value is the one that is shipped, the default of its column there, and mart.parameters.confirmed
+--   does not name it.
 create or replace view mart.assumptions as
 with shipped (parameter, area, value) as (
     values
@@ -40,9 +41,12 @@ select
     shipped.parameter,
     shipped.area,
     current_values.value as current_value,
-    current_values.value = shipped.value as is_default
+    (
+        current_values.value = shipped.value and not shipped.parameter = any(parameters.confirmed)
+    ) as is_default
 from shipped
-inner join current_values on current_values.parameter = shipped.parameter;
+inner join current_values on current_values.parameter = shipped.parameter
+cross join mart.parameters;
 
 comment on view mart.assumptions is 'which parameters the numbers rest on, and which of them nobody confirmed. Grain: parameter';
 comment on column mart.assumptions.parameter is 'column of mart.parameters';

@@ -110,6 +110,9 @@ def test_a_default_is_marked_until_it_is_set(shop: Shop) -> None:
         session.execute("update mart.parameters set point_value = 0.5")
         rows = session.execute("select parameter from mart.assumptions where not is_default")
         assert [row[0] for row in rows] == ["point_value"]
+        session.execute("update mart.parameters set confirmed = '{expected_breakage}'")
+        rows = session.execute("select parameter from mart.assumptions where not is_default")
+        assert {row[0] for row in rows} == {"point_value", "expected_breakage"}
 
 
 def test_points_and_statuses_name_their_defaults(page_of_chance: Page, by_chance: Synced) -> None:
