@@ -40,8 +40,8 @@ BUILDING_BLOCKS = {
     "refreshes", "restated_operations", "rfm_scores", "sales_daily", "sales_monthly",
     "dated_parameters", "dim_lead_statuses", "expiring_lots", "liability_sums", "lot_sums",
     "points_sums", "points_bridge_as_known_then", "program_daily_as_known_then",
-    # Of finance, who export them.
-    "points_breakage", "points_rollforward_monthly",
+    # Of finance, who export it.
+    "points_breakage",
 }  # fmt: skip
 _CYRILLIC = re.compile("[А-Яа-яё]")
 
