@@ -245,29 +245,30 @@ where state.feed = held.feed and state.client_id = held.client_id;
 -- The first time after a client was retired, all its rows are compared with those of others; from then
 -- on those that come are compared with its rows.
 create temp table {moved} on commit drop as
+with kept as materialized (
+    select
+        {key},
+        %(feed)s = any(retired.settled_feeds) as is_settled
+    from sync.retired_clients as retired
+    inner join {core} as stored on stored.client_id = retired.client_id
+    where
+        retired.retired_at is not null
+        and stored.deleted_at is null
+        and not exists (select gone.client_id from {gone} as gone where {is_gone})
+)
+
 select {key}
-from sync.retired_clients as retired
-inner join {core} as stored on stored.client_id = retired.client_id
+from kept as stored
+inner join {changed} as changed on {is_changed}
+where changed.client_id <> stored.client_id
+union
+select {key}
+from kept as stored
+inner join {core} as present on {is_same}
+left join sync.retired_clients as others
+    on others.client_id = present.client_id and others.retired_at is not null
 where
-    retired.retired_at is not null
-    and stored.deleted_at is null
-    and not exists (select gone.client_id from {gone} as gone where {is_gone})
-    and (
-        exists (
-            select from {changed} as changed
-            where {is_changed} and changed.client_id <> stored.client_id
-        )
-        or (
-            not %(feed)s = any(retired.settled_feeds)
-            and exists (
-                select from {core} as present
-                left join sync.retired_clients as others
-                    on others.client_id = present.client_id and others.retired_at is not null
-                where
-                    {is_same}
-                    and present.client_id <> stored.client_id
-                    and present.deleted_at is null
-                    and others.client_id is null
-            )
-        )
-    );
+    not stored.is_settled
+    and present.client_id <> stored.client_id
+    and present.deleted_at is null
+    and others.client_id is null;
