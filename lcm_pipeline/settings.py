@@ -90,6 +90,10 @@ def _broker_url(value: SecretStr) -> SecretStr:
         raise ValueError(expected) from None
     if parts.scheme not in ("redis", "rediss", "amqp", "amqps") or not host:
         raise ValueError(expected)
+    number = parts.path.strip("/") if parts.scheme.startswith("redis") else ""
+    has_blanks = re.search(r"\s", value.get_secret_value().strip()) is not None
+    if has_blanks or (number and not number.isdigit()):
+        raise ValueError(expected)
     return SecretStr(value.get_secret_value().strip())
 
 

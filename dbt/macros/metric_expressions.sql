@@ -30,6 +30,18 @@
         "residual": "sum(residual)",
         "closing": "(array_agg(closing order by month desc))[1]"
     },
+    "points_rollforward_monthly": {
+        "opening": "(array_agg(opening order by month))[1]",
+        "issued": "sum(issued)",
+        "redeemed": "-sum(redeemed)",
+        "expired": "-sum(expired)",
+        "clawed_back": "-sum(clawed_back)",
+        "others": "sum(corrections + residual + rounding)",
+        "re_estimated": "sum(re_estimated)",
+        "closing": "(array_agg(closing order by month desc))[1]",
+        "deferred_closing": "(array_agg(deferred_closing order by month desc))[1]",
+        "revenue_recognised": "sum(revenue_recognised)"
+    },
     "points_expiring": {
         "points": "sum(points)",
         "points_value": "sum(points_value)",

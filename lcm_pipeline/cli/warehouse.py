@@ -8,6 +8,7 @@ from pathlib import Path
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse, require_existing
 from lcm_pipeline.warehouse.errors import NothingSyncedError
+from lcm_pipeline.warehouse.ingest.state import load_forgotten
 from lcm_pipeline.warehouse.migrations import migrate, require_some_schema
 from lcm_pipeline.warehouse.source import require_source
 
@@ -27,10 +28,13 @@ def migrated_warehouse(settings: Settings) -> Iterator[Warehouse]:
 def programme_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """The same, for commands that talk to the API: that of the programme that it holds.
 
-    Raises SourceMismatchError where the settings name another one.
+    Raises SourceMismatchError where the settings name another one, ForgottenKeyError without the
+    key that keeps erased persons from coming back.
     """
     with migrated_warehouse(settings) as warehouse:
         require_source(warehouse, settings)
+        with warehouse.connect(application_name="lcm forgotten") as session:
+            load_forgotten(session, settings.pseudonym_key_bytes)
         yield warehouse
 
 

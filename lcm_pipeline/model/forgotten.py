@@ -44,8 +44,8 @@ def forgotten_by(keys: Iterable[bytes], rows: Iterable[tuple[bytes, bytes]]) -> 
     missing = sum(digest not in known for _, digest in listed)
     if missing:
         raise ForgottenKeyError(
-            f"{missing:,} persons were erased with another LCM_PSEUDONYM_KEY than the one that is"
-            " set, so a sync could bring them back. Set that key again"
+            f"{missing:,} of those who were erased need another LCM_PSEUDONYM_KEY than the one that"
+            " is set, or a sync could bring them back. Set that key again"
         )
     return Forgotten(tuple(known.values()), frozenset(hashed for hashed, _ in listed))
 

@@ -60,8 +60,6 @@ class ChecksFailedError(UserError):
 class OldMartsError(UserError):
     """The days are synced, and the marts are not: views of others read them. reports: as above."""
 
-    exit_code = 3
-
     def __init__(self, reports: list[SyncReport]) -> None:
         super().__init__(
             "the facts are synced; the marts are those of an older version and were left as they"

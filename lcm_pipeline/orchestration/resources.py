@@ -6,7 +6,7 @@ configure in Dagster. Every setting comes from LCM_*, and none of them reaches t
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,7 +18,7 @@ from lcm_pipeline.orchestration.planned_feeds import Plan
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.concurrency import ConcurrentSync
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.sync.report import SyncReport
+from lcm_pipeline.sync.report import ReaderReport, SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.migrations import migrate
@@ -66,6 +66,21 @@ class SyncSession:
             self._begin(plan.together, window, command)
         return report
 
+    def start_feed(self, feed: Feed, window: Window, plan: Plan) -> None:
+        """The first of three steps of a feed that several readers read."""
+        with self._remembering_errors():
+            self.engine.start(feed, window, command_id=self.command_id(plan, window))
+
+    def read_feed(self, feed: Feed, window: Window) -> ReaderReport:
+        """The second one: one reader of several."""
+        with self._remembering_errors():
+            return self.engine.read(feed, window)
+
+    def publish_feed(self, feed: Feed, window: Window, plan: Plan) -> SyncReport:
+        """The third one: publish what the readers have proven."""
+        command = self.command_id(plan, window)
+        return self._remember(lambda: self.engine.publish(feed, window, command_id=command))
+
     def command_id(self, plan: Plan, window: Window) -> int:
         """The command that the run belongs to: an unfinished one of the same feeds and window."""
         if window not in self._commands:
@@ -94,13 +109,18 @@ class SyncSession:
         return preview(self.warehouse, table, window)
 
     def _remember(self, sync: Callable[[], SyncReport]) -> SyncReport:
-        try:
+        with self._remembering_errors():
             report = sync()
+        self.reports.append(report)
+        return report
+
+    @contextmanager
+    def _remembering_errors(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException as error:
             self.errors.append(error)
             raise
-        self.reports.append(report)
-        return report
 
 
 @dg.resource(description="The sync engine with an open, migrated warehouse, for one run.")

@@ -69,7 +69,12 @@ def forget(warehouse: Warehouse, client_id: int, key: bytes | None) -> Receipt:
     UsageError where nobody is known by that number, BusyError, ForgottenKeyError.
     """
     with warehouse.connect(autocommit=True, application_name="lcm forget") as session:
-        load_forgotten(session, key)
+        forgotten = load_forgotten(session, key)
+        if client_id in forgotten:
+            hashes = [client_hash(client_id, each) for each in forgotten.keys]
+            row = session.execute(query("forgotten_at"), {"client_hashes": hashes}).fetchone()
+            when = f"{row[0]:%Y-%m-%d %H:%M} UTC" if row else "before"
+            raise UsageError(f"client {client_id} was erased already, on {when}")
         with _alone(session), session.transaction():
             row = session.execute(query("knows_client"), {"client_id": client_id}).fetchone()
             if row is None or not row[0]:

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.feeds import FEEDS
-from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import described_env_file
 from lcm_pipeline.warehouse import locks, rights
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -34,10 +34,8 @@ class MigrationError(UserError):
     """The schema cannot be brought up to date; the message names the file and why."""
 
 
-class NewerSchemaError(MigrationError):
+class NewerSchemaError(UsageError):
     """The schema is of a newer version of lcm: a rerun does not help, an update does."""
-
-    exit_code = 2
 
 
 def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:

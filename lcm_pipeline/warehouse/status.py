@@ -114,7 +114,7 @@ class QuarantinedRow:
 
 @dataclass(frozen=True)
 class RetiredClient:
-    """A client whom the source no longer knows. reason: refused, merged, manual or forgotten.
+    """A client whom the source no longer knows. reason: refused, merged or manual.
 
     current_client_id: who has its cards now, where registrations tell. since: aware, in UTC.
     last_error: what the service said of it last.

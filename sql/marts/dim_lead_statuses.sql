@@ -1,5 +1,5 @@
 -- question: which statuses do leads have, and what does the programme take them for?
--- grain: status name that a live lead has
+-- grain: status name that a live lead of a plausible day has
 -- formula: role is new or closed where mart.parameters lists the name in new_lead_statuses or
 --   closed_lead_statuses, or where it is empty (new); null where neither list has it: such a lead was
 --   taken up and is open. A name that should be in a list and is in none makes mart.leads_sla wrong.
@@ -15,7 +15,9 @@ select
     max(leads.lead_date) as last_day
 from core.leads
 cross join mart.parameters
-where leads.deleted_at is null
+where
+    leads.deleted_at is null
+    and leads.lead_date between mart.first_plausible_day() and mart.last_plausible_day()
 group by leads.status_name, parameters.new_lead_statuses, parameters.closed_lead_statuses;
 
 create unique index on mart.dim_lead_statuses (status_name);

@@ -264,6 +264,7 @@ class Rule(NamedTuple):
 
 
 _RULES = [
+    Rule(r"lcm sync --client .*", _parse, "see tests/integration/test_cli_daily.py"),
     Rule(r"cp \.env\.example \.env|printf .* > \.env", _copy_settings),
     Rule(r"mkdir -p north south|printf .* > north/\.env|FIRST=.*", _run),
     Rule(r"lcm (plan|sync) --from \$FIRST .*", _parse_days_of_now,

@@ -265,18 +265,23 @@ def test_one_client_or_a_feed_is_read_in_full_again(
             assert run(tmp_path, "reset", *words, **variables).returncode == 1
             assert run(tmp_path, "reset", "--yes", *words, **variables).returncode == 0
             assert held() == 0
-            assert run(tmp_path, "sync", "--yesterday", **variables).returncode == 0
+            missing = run(tmp_path, "sync", "--missing", **variables)
+            assert (missing.returncode, "nothing to sync" in missing.stdout) == (0, False)
             assert held() == rows
         days = "select count(*) from sync.registration_days where fingerprint is null"
         assert (
             run(tmp_path, "reset", "--yes", "--feed", "registrations", **variables).returncode == 0
         )
         assert session.execute(days).fetchone() != (0,)
-        assert run(tmp_path, "sync", "--yesterday", **variables).returncode == 0
+        assert run(tmp_path, "sync", "--missing", **variables).returncode == 0
         assert session.execute(days).fetchone() == (0,)
+        assert "nothing to sync" in run(tmp_path, "sync", "--missing", **variables).stdout
     for wrong in (
         ("sync", "--client", "42"),
         ("sync", "--client", client, "--yesterday"),
+        ("sync", "--client", client, "--feed", "registrations"),
+        ("sync", "--client", "99999999999999999999"),
+        ("reset", "--yes", "--client", "42"),
         ("reset",),
         ("reset", "--feed", "lead"),
     ):

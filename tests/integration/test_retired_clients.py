@@ -11,13 +11,14 @@ import pytest
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.retries import RetryPolicy
 from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.retirement import retire, take_back
-from lcm_pipeline.warehouse.status import read_status
+from lcm_pipeline.warehouse.status import missing_window, read_status
 from tests.unit.api_service import Answer, Asked, Service, running_in_thread
 
 JOINED = date(2026, 3, 1)
@@ -284,14 +285,24 @@ def test_by_hand_a_client_is_retired_and_taken_back(daily: Daily) -> None:
     daily.sync()
     daily.programme.refuses = {1001: NOT_FOUND}
     daily.sync()
-    assert retire(daily.warehouse, [1001, 42]) == [1001]
-    assert retire(daily.warehouse, [1001]) == []
+    with pytest.raises(UsageError, match="client 42 is not in the roster"):
+        retire(daily.warehouse, [1001, 42])
+    assert daily.retired() == {}
+    retire(daily.warehouse, [1001])
+    with pytest.raises(UsageError, match="retired by hand already"):
+        retire(daily.warehouse, [1001])
     assert daily.complete_through() == [daily.day - timedelta(days=1)] * len(FEEDS)
     daily.programme.refuses = {}
     daily.programme.asked.clear()
     assert daily.sync(audit_share=1.0) == 0
     assert 1001 not in {client for _, client in daily.programme.asked}
     daily.programme.rows[1001].append(88)
-    assert take_back(daily.warehouse, [1001, 1002]) == [1001]
+    with pytest.raises(UsageError, match="client 1002 is not retired"):
+        take_back(daily.warehouse, [1001, 1002])
+    assert daily.retired() == {1001: "manual"}
+    take_back(daily.warehouse, [1001])
+    # A day that was complete without the client waits for it again.
+    assert missing_window(daily.warehouse, None, daily.day - timedelta(days=1)) is not None
     assert daily.sync() == 0
+    assert missing_window(daily.warehouse, None, daily.day - timedelta(days=1)) is None
     assert daily.live()[88] == 1001

@@ -223,6 +223,8 @@ def _end_of(process: int) -> int:
     [
         ({}, "LCM_CELERY_BROKER is not set"),
         ({"LCM_CELERY_BROKER": "http://127.0.0.1/"}, "expected redis://"),
+        ({"LCM_CELERY_BROKER": "redis://127.0.0.1:1/notanumber"}, "expected redis://"),
+        ({"LCM_CELERY_BROKER": "redis://127.0.0.1:1/0\nx"}, "expected redis://"),
         ({"LCM_CELERY_BROKER": "redis://127.0.0.1:1/0"}, "redis://127.0.0.1:1 cannot be reached"),
         ({"LCM_CELERY_BROKER": "amqp://u:hush@127.0.0.1:1//"}, "amqp://127.0.0.1:1 cannot be"),
         ({"LCM_CELERY_BROKER": "redis://10.1.2.3/0"}, "LCM_DATABASE_URL is not set"),

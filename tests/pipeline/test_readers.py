@@ -8,6 +8,7 @@ from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
 from lcm_pipeline.orchestration.assets.feeds import feed_assets
 from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import Programme
 from tests.integration.test_cli import run
@@ -63,3 +64,24 @@ def test_readers_in_processes_of_their_own_bring_what_the_source_has(
             for asset in feed.assets:
                 days = instance.get_materialized_partitions(dg.AssetKey(asset))
                 assert len(days) == len(MARCH), asset
+
+
+def test_readers_in_one_process_report_what_they_did_and_what_is_pending(
+    programme: Programme, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    source = programme(clients=6)
+    ill = min(source.world.programme.customers)
+    source.service.faults.set(
+        [FaultRule(kind="sql_other", endpoint="OperationHistory", client=ill)]
+    )
+    ended = run(
+        tmp_path,
+        "sync", "--from", str(MARCH.first), "--to", str(MARCH.last),
+        LCM_API_URL=source.url,
+        LCM_DATABASE_URL=warehouse.url,
+        LCM_READERS="2",
+        timeout=900,
+    )  # fmt: skip
+    assert ended.returncode == 3, ended.stderr
+    for feed in FEEDS:
+        assert feed.name in ended.stdout

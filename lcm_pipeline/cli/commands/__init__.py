@@ -10,9 +10,7 @@ HELP_LINES = {
     "init": "Ask for the settings, try them on the API and the database, and write .env.",
     "plan": "Estimate what a sync will cost: requests, time at the set rate, likely rows.",
     "sync": "Bring days into the warehouse, through Dagster, in this process.",
-    "report": (
-        "Write the report of a day: one HTML page to mail or print, that needs no network to open."
-    ),
+    "report": "Write the report of a day, a week or a month: one HTML page to mail or print.",
     "verify": "Read clients from the API again and report which differ, and in which rows.",
     "replay": "Publish quarantined rows that fit now, after the payload definition was corrected.",
     "push": (

@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
+from lcm_pipeline.cli.options import LARGEST_ID
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.ingest.state import reset_clients, reset_days
+from lcm_pipeline.warehouse.ingest.state import missing_clients, reset_clients, reset_days
 
 _NAMES = [feed.name for feed in FEEDS]
 
@@ -19,7 +21,13 @@ def reset(
     ] = None,
     clients: Annotated[
         list[int] | None,
-        typer.Option("--client", metavar="ID", help="This client alone, in all feeds; repeatable."),
+        typer.Option(
+            "--client",
+            min=1,
+            max=LARGEST_ID,
+            metavar="ID",
+            help="This client alone, in all feeds; repeatable.",
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
@@ -39,6 +47,10 @@ def reset(
     # Registrations are read by the day: a client alone has none to forget.
     resets_days = not clients and any(feed.is_by_day for feed in chosen)
     with existing_warehouse(load_settings()) as warehouse:
+        with warehouse.connect(application_name="lcm reset") as session:
+            missing = missing_clients(session, clients or ())
+        if missing:
+            raise UsageError(f"not in the roster: {', '.join(map(str, missing))}")
         if not yes:
             who = f"{len(clients)} of its clients" if clients else "all its clients"
             typer.confirm(

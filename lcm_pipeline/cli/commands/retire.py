@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.warehouse import existing_warehouse
-from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.ingest.retirement import retire as retire_clients
 from lcm_pipeline.warehouse.ingest.retirement import take_back
@@ -28,26 +27,17 @@ def retire(
     wanted = sorted(set(clients))
     with existing_warehouse(load_settings()) as warehouse:
         if undo:
-            done = take_back(warehouse, wanted)
-            _print(done, "taken back, to be read by the next sync")
-            left = "was not retired"
+            take_back(warehouse, wanted)
         else:
             if not yes:
                 typer.confirm(
                     f"Retire {_named(wanted)}? They are not read any more until --undo.", abort=True
                 )
-            done = retire_clients(warehouse, wanted)
-            _print(done, "retired")
-            left = "is not in the roster, or is retired by hand already"
-    if others := [client for client in wanted if client not in done]:
-        raise UsageError("\n".join(f"client {client} {left}" for client in others))
+            retire_clients(warehouse, wanted)
+    done = "taken back, to be read by the next sync" if undo else "retired"
+    typer.echo(f"{_named(wanted)}: {done}")
 
 
 def _named(clients: list[int]) -> str:
     word = "client" if len(clients) == 1 else "clients"
     return f"{word} {', '.join(map(str, clients))}"
-
-
-def _print(clients: list[int], done: str) -> None:
-    if clients:
-        typer.echo(f"{_named(clients)}: {done}")

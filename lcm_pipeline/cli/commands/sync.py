@@ -7,28 +7,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity
+from lcm_pipeline.cli.failures import INCOMPLETE, explain, explained_identity
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
-from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
+from lcm_pipeline.cli.options import LARGEST_ID, DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import print_reports
 from lcm_pipeline.cli.sync_log import LogFormat, log, sync_progress
 from lcm_pipeline.cli.warehouse import programme_warehouse
-from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
+from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS, REGISTRATIONS
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
-from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.report import SyncReport
-from lcm_pipeline.verify.repair import read_clients_again
 from lcm_pipeline.warehouse.rights import require_new_months
 from lcm_pipeline.warehouse.status import missing_window
 
 if TYPE_CHECKING:
     from lcm_pipeline.orchestration import launch
+    from lcm_pipeline.sync import engine
+    from lcm_pipeline.verify import repair
 else:
     launch = lazy_import("lcm_pipeline.orchestration.launch")
+    engine = lazy_import("lcm_pipeline.sync.engine")
+    repair = lazy_import("lcm_pipeline.verify.repair")
 
 _FEED_NAMES = [feed.name for feed in FEEDS]
 
@@ -57,6 +59,8 @@ def sync(
         list[int] | None,
         typer.Option(
             "--client",
+            min=1,
+            max=LARGEST_ID,
             metavar="ID",
             help="Read this client alone, in full; repeatable.",
         ),
@@ -90,6 +94,8 @@ def sync(
     window: Window | None = None
     if clients and (missing or yesterday or day or first or last):
         raise typer.BadParameter("--client reads whole histories: give no days")
+    if clients and chosen == [REGISTRATIONS.name]:
+        raise typer.BadParameter("registrations are read by the day: --client has none to read")
     if not missing and not clients:
         only = _only_day(day, first, last, last_ended, yesterday)
         window = window_of(settings, only, first, last)
@@ -118,6 +124,9 @@ def sync(
         print_reports(outcome.reports)
         if chosen is not None or clients:
             typer.echo("the marts are as they were: lcm marts brings them up to date")
+    if isinstance(outcome.failed, launch.OldMartsError):
+        explain(str(outcome.failed))
+        raise typer.Exit(INCOMPLETE)
     if outcome.failed is not None:
         raise outcome.failed
     if not all(report.is_complete for report in outcome.reports):
@@ -163,9 +172,9 @@ def _sync_clients(
 ) -> _Outcome:
     """Read some clients again; raises UsageError where the roster does not know one."""
     with programme_warehouse(settings) as warehouse:
-        engine = SyncEngine(settings, warehouse, progress)
         chosen = [feed for feed in CLIENT_FEEDS if feeds is None or feed.name in feeds]
-        return _Outcome(None, read_clients_again(engine, chosen, client_ids))
+        reading = engine.SyncEngine(settings, warehouse, progress)
+        return _Outcome(None, repair.read_clients_again(reading, chosen, client_ids))
 
 
 def _only_day(

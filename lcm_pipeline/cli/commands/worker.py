@@ -24,7 +24,7 @@ def worker(
     name: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Name in Dagster and the log.", show_default="lcm and the process"
+            metavar="NAME", help="Name in Dagster and the log.", show_default="from the process id"
         ),
     ] = None,
 ) -> None:

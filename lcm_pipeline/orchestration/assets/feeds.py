@@ -91,8 +91,7 @@ def _build_graph(feed: Feed, readers: int) -> dg.AssetsDefinition:
         description="Puts the clients to read on the ledger, and learns how the endpoint pages.",
     )
     def start(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
-        window = window_of(context)
-        sync.engine.start(feed, window, command_id=sync.command_id(plan_of(context), window))
+        sync.start_feed(feed, window_of(context), plan_of(context))
 
     def build_reader(name: str) -> dg.OpDefinition:
         @dg.op(
@@ -104,7 +103,7 @@ def _build_graph(feed: Feed, readers: int) -> dg.AssetsDefinition:
             description="Reads clients that no other reader has, and stages their rows.",
         )
         def read(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
-            report = sync.engine.read(feed, window_of(context))
+            report = sync.read_feed(feed, window_of(context))
             context.add_output_metadata(read_metadata(report))
 
         return read
@@ -120,9 +119,7 @@ def _build_graph(feed: Feed, readers: int) -> dg.AssetsDefinition:
     def publish(
         context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]
     ) -> Iterator[dg.Output[None]]:
-        window = window_of(context)
-        command_id = sync.command_id(plan_of(context), window)
-        report = sync.engine.publish(feed, window, command_id=command_id)
+        report = sync.publish_feed(feed, window_of(context), plan_of(context))
         for asset in feed.assets:
             yield dg.Output(None, asset, metadata=described(sync, report, asset))
 

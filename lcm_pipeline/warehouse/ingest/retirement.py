@@ -2,21 +2,35 @@
 
 from collections.abc import Sequence
 
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query
 
 
-def retire(warehouse: Warehouse, client_ids: Sequence[int]) -> list[int]:
-    """Retire clients; returns those that the roster knows and that were not retired by hand."""
+def retire(warehouse: Warehouse, client_ids: Sequence[int]) -> None:
+    """Retire clients, all or none.
+
+    Raises UsageError where one is not in the roster, or is retired by hand already.
+    """
     with warehouse.connect(application_name="lcm retire") as session, session.transaction():
         rows = session.execute(query("retire_by_hand"), {"clients": list(client_ids)}).fetchall()
+        _require_all(client_ids, rows, "is not in the roster, or is retired by hand already")
         session.execute(query("resolve_retired_quarantine"))
         session.execute(query("settle_retired_state"))
-    return sorted(row[0] for row in rows)
 
 
-def take_back(warehouse: Warehouse, client_ids: Sequence[int]) -> list[int]:
-    """Take retired clients back, to be read in full by the next sync; returns those that were."""
-    with warehouse.connect(application_name="lcm retire") as session:
+def take_back(warehouse: Warehouse, client_ids: Sequence[int]) -> None:
+    """Take retired clients back, all or none, to be read in full by the next sync.
+
+    Raises UsageError where one is not retired.
+    """
+    with warehouse.connect(application_name="lcm retire") as session, session.transaction():
         rows = session.execute(query("take_back_by_hand"), {"clients": list(client_ids)}).fetchall()
-    return sorted(row[0] for row in rows)
+        _require_all(client_ids, rows, "is not retired")
+
+
+def _require_all(client_ids: Sequence[int], done: Sequence[tuple[int]], problem: str) -> None:
+    missing = sorted(set(client_ids) - {row[0] for row in done})
+    if missing:
+        listed = "\n".join(f"client {client_id} {problem}" for client_id in missing)
+        raise UsageError(f"{listed}\nNothing was changed")

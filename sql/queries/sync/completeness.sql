@@ -186,13 +186,48 @@ order by position, since, day, client_id;
 
 -- name: incomplete_days
 -- purpose: for each feed, which days are told, and the first and last of them that wait for something
--- Clients that are not due yet are no reason to sync a day again.
+-- Clients that are not due yet are no reason to sync a day again. Those whose state was reset, or who were
+-- taken back into the roster, are one to sync the newest day, and days that were reset to sync those.
+with reset as (
+    select
+        state.feed,
+        null::date as day
+    from sync.client_state as state
+    left join sync.retired_clients as retired
+        on retired.client_id = state.client_id and retired.retired_at is not null
+    where
+        state.fingerprint is null
+        and state.read_at is not null
+        and state.pending_since is null
+        and retired.client_id is null
+    group by state.feed
+    union all
+    select
+        feeds.feed,
+        polled.registration_date as day
+    from sync.feeds
+    cross join sync.registration_days as polled
+    where feeds.is_by_day and polled.fingerprint is null and polled.read_at is not null
+),
+
+waiting as (
+    select
+        days.feed,
+        days.day,
+        days.pending > 0 or reset.feed is not null as is_waiting
+    from (
+        select *, max(day) over (partition by feed) as newest_day from sync.day_completeness
+    ) as days
+    left join reset
+        on reset.feed = days.feed and coalesce(reset.day, days.newest_day) = days.day
+)
+
 select
     feeds.feed,
-    min(days.day) as first_day,
-    max(days.day) as last_day,
-    min(days.day) filter (where days.pending > 0) as first_incomplete,
-    max(days.day) filter (where days.pending > 0) as last_incomplete
+    min(waiting.day) as first_day,
+    max(waiting.day) as last_day,
+    min(waiting.day) filter (where waiting.is_waiting) as first_incomplete,
+    max(waiting.day) filter (where waiting.is_waiting) as last_incomplete
 from sync.feeds
-left join sync.day_completeness as days on days.feed = feeds.feed
+left join waiting on waiting.feed = feeds.feed
 group by feeds.feed;

@@ -32,6 +32,13 @@ insert into sync.forgotten_clients (client_hash, key_digest)
 values (%(client_hash)s, %(key_digest)s)
 on conflict do nothing;
 
+-- name: forgotten_at
+-- purpose: when a person was erased; no row where it was not
+-- parameters: client_hashes
+select forgotten_at
+from sync.forgotten_clients
+where client_hash = any(%(client_hashes)s);
+
 -- name: knows_client
 -- purpose: whether any row of the roster, of the outbox or of the quarantine is of a client
 -- parameters: client_id
@@ -83,11 +90,13 @@ update {table} set {client_column} = %(stand_in)s where {client_column} = %(clie
 -- name: number_cards
 -- purpose: numbers that stand for the cards of a client
 -- parameters: client_id
+-- In the order of the cards: of two that are as old, the marts take the lower number for the first.
 create temp table card_numbers on commit drop as
 select
-    card_number,
-    -1 - (random() * 9e17)::bigint as stand_in
-from (
+    cards.card_number,
+    chance.beginning + row_number() over (order by cards.card_number) as stand_in
+from (select -1000000 - (random() * 9e17)::bigint as beginning) as chance
+cross join (
     select card_number from core.registrations where client_id = %(client_id)s
     union
     select card_number from core.cards where client_id = %(client_id)s

@@ -201,14 +201,14 @@ select
     reason,
     last_error
 from sync.retired_clients
-where retired_at is not null
+where retired_at is not null and reason <> 'forgotten'
 order by retired_at, client_id;
 
 -- name: count_retired
--- purpose: how many clients are retired
+-- purpose: how many clients the source no longer knows; those who were erased stand for nobody
 select count(*) as retired
 from sync.retired_clients
-where retired_at is not null;
+where retired_at is not null and reason <> 'forgotten';
 
 -- name: resolve_retired_quarantine
 -- purpose: rows in quarantine of clients who are retired will never be read again
