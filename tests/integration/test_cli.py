@@ -122,11 +122,11 @@ def test_a_day_that_has_not_ended_is_refused(tmp_path: Path) -> None:
 def test_a_sync_is_exact_and_complete_and_status_says_so(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
-    source = programme(token="424242")
+    source = programme(token="4242424242")
     variables = {
         "LCM_API_URL": source.url,
         "LCM_DATABASE_URL": warehouse.url,
-        "LCM_TOKEN": "424242",
+        "LCM_TOKEN": "4242424242",
         "LCM_START_DATE": "2026-03-01",
     }
     synced = run(tmp_path, "sync", *MARCH, **variables)
@@ -140,7 +140,7 @@ def test_a_sync_is_exact_and_complete_and_status_says_so(
     assert verified.returncode == 0
     assert "0 differ" in verified.stdout
     event_log = b"".join(p.read_bytes() for p in (tmp_path / "home").rglob("*") if p.is_file())
-    assert b"424242" not in event_log
+    assert b"4242424242" not in event_log
 
 
 def test_status_waits_for_no_large_library(tmp_path: Path, warehouse: Warehouse) -> None:
@@ -174,7 +174,7 @@ def test_rows_that_do_not_fit_end_with_3(
 def test_a_refused_token_ends_with_2_and_names_the_setting(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
-    source = programme(token="424242")
+    source = programme(token="4242424242")
     ended = run(
         tmp_path,
         "sync",
