@@ -10,9 +10,6 @@ import typer
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 
-# Ids are 64-bit.
-LARGEST_ID = 2**63 - 1
-
 
 def parse_day(text: str) -> date:
     """A day in ISO 8601, such as 2026-03-01."""

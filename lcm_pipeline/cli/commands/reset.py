@@ -4,31 +4,17 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.options import LARGEST_ID
+from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.ingest.state import missing_clients, reset_clients, reset_days
 
-_NAMES = [feed.name for feed in FEEDS]
-
 
 def reset(
-    feeds: Annotated[
-        list[str] | None,
-        typer.Option("--feed", metavar="FEED", help=f"One of {', '.join(_NAMES)}; repeatable."),
-    ] = None,
-    clients: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--client",
-            min=1,
-            max=LARGEST_ID,
-            metavar="ID",
-            help="This client alone, in all feeds; repeatable.",
-        ),
-    ] = None,
+    feeds: FeedOption = None,
+    clients: ClientOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Let the next sync read feeds or clients in full, whatever is known of them.
@@ -40,9 +26,8 @@ def reset(
     """
     if not feeds and not clients:
         raise typer.BadParameter("say what: --feed FEED, or --client ID")
-    if feeds and (unknown := sorted(set(feeds) - set(_NAMES))):
-        raise typer.BadParameter(f"{unknown[0]!r} is no feed: expected one of {', '.join(_NAMES)}")
-    chosen = [feed for feed in FEEDS if not feeds or feed.name in feeds]
+    names = known_feeds(feeds)
+    chosen = [feed for feed in FEEDS if names is None or feed.name in names]
     of_clients = [feed.name for feed in chosen if not feed.is_by_day]
     # Registrations are read by the day: a client alone has none to forget.
     resets_days = not clients and any(feed.is_by_day for feed in chosen)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lcm_pipeline.cli.failures import INCOMPLETE, explain, explained_identity
+from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
-from lcm_pipeline.cli.options import LARGEST_ID, DayOption, FromOption, ToOption, window_of
+from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import print_reports
 from lcm_pipeline.cli.sync_log import LogFormat, log, sync_progress
 from lcm_pipeline.cli.warehouse import programme_warehouse
-from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS, REGISTRATIONS
+from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
@@ -32,8 +33,6 @@ else:
     engine = lazy_import("lcm_pipeline.sync.engine")
     repair = lazy_import("lcm_pipeline.verify.repair")
 
-_FEED_NAMES = [feed.name for feed in FEEDS]
-
 
 def sync(
     day: DayOption = None,
@@ -49,22 +48,8 @@ def sync(
             help="From the first day that is not complete to the last, since the start.",
         ),
     ] = False,
-    feeds: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--feed", metavar="FEED", help=f"One of {', '.join(_FEED_NAMES)}; repeatable."
-        ),
-    ] = None,
-    clients: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--client",
-            min=1,
-            max=LARGEST_ID,
-            metavar="ID",
-            help="Read this client alone, in full; repeatable.",
-        ),
-    ] = None,
+    feeds: FeedOption = None,
+    clients: ClientOption = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Lines with times, details too.")
     ] = False,
@@ -90,7 +75,7 @@ def sync(
     """
     settings = load_settings()
     last_ended = datetime.now(settings.zone).date() - timedelta(days=1)
-    chosen = _known_feeds(feeds)
+    chosen = known_feeds(feeds)
     window: Window | None = None
     if clients and (missing or yesterday or day or first or last):
         raise typer.BadParameter("--client reads whole histories: give no days")
@@ -185,14 +170,3 @@ def _only_day(
     if day or first or last:
         raise typer.BadParameter("--yesterday is a day of its own: give no other days")
     return last_ended
-
-
-def _known_feeds(names: list[str] | None) -> list[str] | None:
-    """The feeds in the order of their reading; None for all."""
-    if not names:
-        return None
-    if unknown := set(names) - set(_FEED_NAMES):
-        raise typer.BadParameter(
-            f"{min(unknown)!r} is no feed: expected one of {', '.join(_FEED_NAMES)}"
-        )
-    return [name for name in _FEED_NAMES if name in names]

@@ -1,0 +1,37 @@
+"""Options that name feeds and clients; apart, as importing the registry of feeds takes time."""
+
+from typing import Annotated
+
+import typer
+
+from lcm_pipeline.feeds import FEEDS
+
+# Ids are 64-bit.
+_LARGEST_ID = 2**63 - 1
+_NAMES = [feed.name for feed in FEEDS]
+
+FeedOption = Annotated[
+    list[str] | None,
+    typer.Option("--feed", metavar="FEED", help=f"One of {', '.join(_NAMES)}; repeatable."),
+]
+ClientOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--client",
+        min=1,
+        max=_LARGEST_ID,
+        metavar="ID",
+        help="This client alone, in full; repeatable.",
+    ),
+]
+
+
+def known_feeds(names: list[str] | None) -> list[str] | None:
+    """The feeds in the order of their reading; None for all. Raises BadParameter."""
+    if not names:
+        return None
+    if unknown := set(names) - set(_NAMES):
+        raise typer.BadParameter(
+            f"{min(unknown)!r} is no feed: expected one of {', '.join(_NAMES)}"
+        )
+    return [name for name in _NAMES if name in names]
