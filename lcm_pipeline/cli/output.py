@@ -95,7 +95,7 @@ def print_plan(plan: "Plan") -> None:
     console.print(
         f"{plan.window}: about {plan.requests:,} requests, {plan.seconds:,.0f} s at the set rate"
         f" and concurrency, with {plan.latency * 1000:.0f} ms a call as seen now"
-        f" (planning asked {plan.asked} times)"
+        f" (planning sent {plan.sampled} requests)"
     )
 
 

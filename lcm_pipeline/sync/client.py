@@ -21,9 +21,9 @@ from lcm_pipeline.transform.headers import holds_any
 from lcm_pipeline.transform.rows import READ_ERRORS
 from lcm_pipeline.transform.values import latest_day
 
-# An offer is for a person to choose from: dozens of goods. An answer that never ends is bounded.
+# A person chooses among dozens of goods. The limit bounds a response that never ends.
 _MOST_GOODS = 10_000
-# Enough to hide the latency of a client with many offers, few enough to leave room for others.
+# Enough to hide the latency of a client with many offers, few enough to leave slots to others.
 _GOODS_AT_ONCE = 8
 
 
@@ -36,7 +36,7 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
     details = await _read_details(source, client_id, task, reading) if feed.details else {}
     header = reading.header
     if header is not None and not holds_any(header, feed.header_members):
-        # It tells nothing that is kept, so what is known of an earlier one stays.
+        # It holds nothing that is stored, so what is known from an earlier header stays.
         header = None
     digest = _digest(header)
     has_header = digest is not None and digest != task.header_digest
@@ -52,7 +52,7 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
         )
     )
     if reading.kind == "delta" and (landing.bad_rows or task.has_bad_rows):
-        # A row may have gone bad, or have been mended: only a whole reading tells what it replaces.
+        # A row may have become bad, or been fixed: only a full reading shows what it replaces.
         return await read_client_task(source, feed, replace(task, is_whole=True))
     return Outcome(
         task,
@@ -93,35 +93,33 @@ def _known(task: Task) -> Known | None:
 async def _read_details(
     source: Source, client_id: int, task: Task, reading: Reading
 ) -> dict[int, tuple[SourceRow, ...]]:
-    """Read the goods of each offer that is new or changed, or of all when the audit asks."""
+    """Read the goods of each new or changed offer, or of all offers in an audit."""
     before = {entry.digest for entry in unpack_head(task.head)}
     fresh = [row for row in reading.rows if task.is_whole or row.digest not in before]
     ids = [key for row in fresh if isinstance(key := _offer_id(row), int)]
-    told = _goods_told(reading)
-    to_ask = [favourite_id for favourite_id in ids if favourite_id not in told]
+    included = _included_goods(reading)
+    missing = [favourite_id for favourite_id in ids if favourite_id not in included]
 
     async def read_goods(favourite_id: int) -> tuple[SourceRow, ...]:
         return await _read_goods(source, client_id, favourite_id)
 
-    read = await fetch_together(to_ask, read_goods, at_once=_GOODS_AT_ONCE)
-    asked = dict(zip(to_ask, read, strict=True))
-    return {one: told[one] if one in told else asked[one] for one in ids}
+    read = await fetch_together(missing, read_goods, at_once=_GOODS_AT_ONCE)
+    goods = included | dict(zip(missing, read, strict=True))
+    return {favourite_id: goods[favourite_id] for favourite_id in ids}
 
 
 async def _read_goods(source: Source, client_id: int, favourite_id: int) -> tuple[SourceRow, ...]:
-    """Read the goods of one offer; that it has none needs a second look that agrees."""
-    goods = await _look_at_goods(source, client_id, favourite_id)
-    if not goods and await _look_at_goods(source, client_id, favourite_id):
+    """Read the goods of one offer; an empty result needs a second reading that agrees."""
+    goods = await _fetch_goods(source, client_id, favourite_id)
+    if not goods and await _fetch_goods(source, client_id, favourite_id):
         raise UnprovenReadingError(
-            f"the goods of offer {favourite_id} differ from one look to the next"
+            f"the goods of offer {favourite_id} differ from one reading to the next"
         )
     return goods
 
 
-async def _look_at_goods(
-    source: Source, client_id: int, favourite_id: int
-) -> tuple[SourceRow, ...]:
-    """Read the goods of one offer to the end; they come without a total."""
+async def _fetch_goods(source: Source, client_id: int, favourite_id: int) -> tuple[SourceRow, ...]:
+    """Read the goods of one offer to the end; there is no total to compare with."""
     ask = Ask(source.habits.base, source.page_length)
     full_page = min(source.page_length, source.habits.largest_of_many or source.page_length)
     rows: dict[object, SourceRow] = {}
@@ -148,14 +146,14 @@ async def _look_at_goods(
 def _of_offer(
     rows: tuple[SourceRow, ...], favourite_id: int, offer_ids: frozenset[int]
 ) -> tuple[SourceRow, ...]:
-    """The goods of this offer, where the server answered for several though one was asked."""
+    """The goods of this offer alone, where the server returned those of several."""
     owners = {row.digest: _owner(row) for row in rows}
     if offer_ids <= {favourite_id} or not set(owners.values()) <= offer_ids:
         return rows
     return tuple(row for row in rows if owners[row.digest] == favourite_id)
 
 
-def _goods_told(reading: Reading) -> dict[int, tuple[SourceRow, ...]]:
+def _included_goods(reading: Reading) -> dict[int, tuple[SourceRow, ...]]:
     """Goods that came without being asked for, when their Id clearly names offers."""
     if not reading.single_page or not reading.header:
         return {}

@@ -1,8 +1,8 @@
-"""Several feeds synced at once, in a thread of their own, each waited for when it is wanted.
+"""Several feeds synced concurrently in a background thread, each with a report to wait for.
 
-So a caller that takes the feeds one by one, as Dagster's steps do, notes the first one's days and
-refreshes the marts on it while the others are still being read. A feed fails
-for whoever waits for it, and for nobody else.
+A caller that takes the feeds one by one, as Dagster's steps do, records the days of the first feed
+and refreshes its marts while the others are still being read. An error of a feed is raised to the
+caller that waits for that feed.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.report import SyncReport
 
-Settle = Callable[[Feed, Awaitable[SyncReport]], Awaitable[None]]
-SyncAll = Callable[[Settle], Awaitable[None]]
+Complete = Callable[[Feed, Awaitable[SyncReport]], Awaitable[None]]
+SyncAll = Callable[[Complete], Awaitable[None]]
 
 
 class ConcurrentSync:
-    """Feeds that are being synced. Close it: what is still being read is broken off then."""
+    """Feeds that are being synced. `close` cancels those that are still being read."""
 
     def __init__(self, feeds: Sequence[Feed], window: Window, sync_all: SyncAll) -> None:
         self._window = window
@@ -33,16 +33,16 @@ class ConcurrentSync:
         self._thread.start()
 
     def takes(self, feed: Feed, window: Window) -> bool:
-        """Whether the feed is synced here for that window, and its report was not asked for yet."""
+        """Whether the feed is synced here for that window, and its report was not taken yet."""
         return window == self._window and feed.name in self._untaken
 
     def report(self, feed: Feed) -> SyncReport:
-        """Wait until the feed is published; raises what stood in its way."""
+        """Wait until the feed is published; raises the error that stopped it."""
         self._untaken.discard(feed.name)
         return self._reports[feed.name].result()
 
     def close(self) -> None:
-        """Break off what is under way, and return when nothing is."""
+        """Cancel what is still running, and return when the thread has finished."""
         self._has_begun.wait()
         if self._running is not None:
             loop, task = self._running
@@ -63,19 +63,19 @@ class ConcurrentSync:
         self._running = asyncio.get_running_loop(), task
         self._has_begun.set()
         try:
-            await self._sync_all(self._settle)
+            await self._sync_all(self._complete)
         except BaseException as error:
-            self._fail_the_rest(error)
+            self._fail_unfinished(error)
             if not isinstance(error, Exception):
                 raise
 
-    async def _settle(self, feed: Feed, syncing: Awaitable[SyncReport]) -> None:
+    async def _complete(self, feed: Feed, syncing: Awaitable[SyncReport]) -> None:
         try:
             self._reports[feed.name].set_result(await syncing)
-        except Exception as error:  # noqa: BLE001 - whoever waits for the feed raises it
+        except Exception as error:  # noqa: BLE001 - `report` raises it
             self._reports[feed.name].set_exception(error)
 
-    def _fail_the_rest(self, error: BaseException) -> None:
+    def _fail_unfinished(self, error: BaseException) -> None:
         for report in self._reports.values():
             if not report.done():
                 report.set_exception(error)

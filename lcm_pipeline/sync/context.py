@@ -1,8 +1,8 @@
-"""What feeds share that are read at the same time: connections, limits, slots, and the order.
+"""What feeds that are read concurrently share: connections, limits, slots, and an order.
 
-They do not compete. A feed hands out all that it has to read before the next
-one begins to; what overlaps is the end of one, its last answers, its proofs and its publish, with
-the beginning of the next.
+Feeds do not compete for slots. A feed dispatches all of its tasks before the next feed begins to.
+Only the end of one (its last responses, its proofs and its publish) overlaps with the start of the
+next.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ OpenApi = Callable[[Settings], LoyaltyApi]
 
 @dataclass(frozen=True)
 class RunContext:
-    """What one feed uses together with others.
+    """What one feed shares with the others.
 
-    slots: taken by a reading until its rows are saved. after: set once the feed before has handed
-    out its last reading; None for the first. all_dispatched: the same of this one.
+    slots: held by a reading until its rows are saved. after: set once the previous feed has
+    dispatched its last task; None for the first feed. all_dispatched: the same event of this feed.
     """
 
     api: LoyaltyApi
@@ -33,15 +33,15 @@ class RunContext:
     all_dispatched: asyncio.Event = field(default_factory=asyncio.Event)
 
     def for_next_feed(self) -> Self:
-        """The same for the feed that comes next."""
+        """The context of the next feed."""
         return type(self)(self.api, self.slots, self.all_dispatched)
 
     def unordered(self) -> Self:
-        """The same for a feed that stands in no order with the others."""
+        """The context of a feed that does not wait for the others."""
         return type(self)(self.api, self.slots)
 
     async def wait_for_previous_feed(self) -> None:
-        """Wait until the feed before has handed out its last reading."""
+        """Wait until the previous feed has dispatched its last task."""
         if self.after is not None:
             await self.after.wait()
 
@@ -50,9 +50,9 @@ class RunContext:
 async def open_run_context(
     settings: Settings, open_api: OpenApi, warehouse: Warehouse, priority: Priority
 ) -> AsyncIterator[RunContext]:
-    """The connections and slots of the settings, for the feed that is first.
+    """Open the connections and slots that the settings describe, for the first feed.
 
-    Limits of all processes hold: see `sync.shared_limits`.
+    The limits over all processes apply: see `sync.shared_limits`.
     """
     async with (
         open_api(settings) as api,

@@ -1,7 +1,7 @@
-"""The engine: brings feeds of one window from the API into the warehouse, exactly.
+"""The engine: syncs feeds for a window from the API into the warehouse.
 
-It decides what a run has to read: the roster's clients, or registration days; `run` does the rest.
-A run can be synced in one go, or by its three verbs, each in a process of its own.
+It decides what a run has to read, the clients of the roster or registration days, and `sync.run`
+executes it: in one call, or as start, read and publish in separate processes.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from lcm_pipeline.feeds import REGISTRATIONS, Feed
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync import roster
-from lcm_pipeline.sync.concurrency import ConcurrentSync, Settle
+from lcm_pipeline.sync.concurrency import Complete, ConcurrentSync
 from lcm_pipeline.sync.context import OpenApi, RunContext, open_run_context
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
@@ -37,30 +37,30 @@ ResultT = TypeVar("ResultT")
 class SyncEngine:
     """Syncs feeds of one programme. Calls block until their window is published.
 
-    They raise SyncError when the run stopped, psycopg.Error when the warehouse failed for good.
-    open_api: makes the client of the API; another one may wait less between attempts.
+    Raises SyncError when a run stopped, psycopg.Error when the warehouse failed for good.
+    open_api: builds the API client; tests pass one that waits less between attempts.
 
-    command_id, of any call: the command that it is a part of, see `begin_command`. What an
-    unfinished command has published is not read again; the call returns what was done then.
+    command_id, of any call: the command that the call belongs to, see `begin_command`. A feed that
+    an unfinished command has published is not read again; the call returns the report of that run.
     """
 
     settings: Settings
     warehouse: Warehouse
     progress: Progress = field(default_factory=LoggedProgress)
     open_api: OpenApi = LoyaltyApi.from_settings
-    # Days that this engine has polled: those that came to nothing are left to the next one.
+    # Days that this engine has polled. Those that failed are left to the next sync.
     _polled: set[date] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def begin_command(self, feeds: Sequence[Feed], window: Window) -> int:
-        """Go on with the unfinished command of these feeds and this window, or begin one."""
+        """Resume the unfinished command of these feeds and window, or begin one; returns its id."""
         names = [feed.name for feed in feeds]
         with ReconnectingSession(self.warehouse, "lcm sync") as reconnecting:
             return reconnecting.run(lambda s: runs.begin_command(s, names, window))
 
     def reports(self, command_id: int, window: Window, *, since: datetime) -> list[SyncReport]:
-        """What a command has done, feed by feed, as the warehouse knows it.
+        """The reports of a command, one per feed, from the warehouse.
 
-        since: when this call of the command began (aware); the seconds of its runs count from then.
+        since: when this call of the command began (aware); the seconds of its runs start there.
         """
         with ReconnectingSession(self.warehouse, "lcm sync") as reconnecting:
             found = reconnecting.run(lambda s: runs.runs_of_command(s, command_id, window))
@@ -74,9 +74,9 @@ class SyncEngine:
             ]
 
     def progress_of(self, command_id: int) -> list[tuple[str, int, int]]:
-        """How far the runs of a command are: feed, tasks, tasks that are read.
+        """The progress of a command's runs: feed, tasks, tasks that were read.
 
-        Nothing while the warehouse cannot be asked: the runs themselves say so, if it lasts.
+        Empty while the warehouse is unreachable: the runs report that themselves, if it lasts.
         """
         return runs.progress_of_command(self.warehouse, command_id)
 
@@ -93,25 +93,25 @@ class SyncEngine:
     def begin(
         self, feeds: Sequence[Feed], window: Window, *, command_id: int | None = None
     ) -> ConcurrentSync:
-        """Begin to sync feeds of clients, each as above, all in the slots of one; in a thread."""
+        """Begin to sync client feeds concurrently, in a thread; they share one set of slots."""
 
-        async def sync_all(settle: Settle) -> None:
+        async def sync_all(complete: Complete) -> None:
             async with self._open_context(window) as shared:
                 await self._poll_missing(window, shared, command_id)
                 syncing = []
                 for feed in feeds:
                     report = self._sync_registered(feed, window, shared, command_id)
-                    syncing.append(asyncio.ensure_future(settle(feed, report)))
+                    syncing.append(asyncio.ensure_future(complete(feed, report)))
                     shared = shared.for_next_feed()
-                # Else the first that is cancelled would end it, and the others lose their loop.
+                # Without return_exceptions the first error would end the loop under the others.
                 await asyncio.gather(*syncing, return_exceptions=True)
 
         return ConcurrentSync(feeds, window, sync_all)
 
     def start(self, feed: Feed, window: Window, *, command_id: int | None = None) -> None:
-        """The first verb: begin a run of a feed of clients, with its tasks, and leave it.
+        """The first verb: begin a run of a client feed, add its tasks, and leave the run.
 
-        Nothing is begun where the command has published the feed already.
+        Does nothing when the command has already published the feed.
         """
 
         async def start(shared: RunContext) -> None:
@@ -127,7 +127,7 @@ class SyncEngine:
         self._alone(window, start)
 
     def read(self, feed: Feed, window: Window) -> ReaderReport:
-        """The second verb, for any number of processes: read what nobody else reads.
+        """The second verb, for any number of processes: claim tasks and read them.
 
         Returns when no task of the run is left, its own or another reader's.
         """
@@ -151,7 +151,7 @@ class SyncEngine:
         return self._alone(window, read)
 
     def publish(self, feed: Feed, window: Window, *, command_id: int | None = None) -> SyncReport:
-        """The third verb: publish what was read, and read what is left of it."""
+        """The third verb: read the tasks that are left, then publish the run."""
 
         async def publish(shared: RunContext) -> SyncReport:
             with self._session_for(feed) as reconnecting:
@@ -160,7 +160,7 @@ class SyncEngine:
                     report = self._find_published(reconnecting, feed, window, command_id)
                     if report is None:
                         raise SyncError(
-                            f"{feed.name}: nothing was begun for {window}, or another process has"
+                            f"{feed.name}: no run was begun for {window}, or another process has"
                             " published it: run the same command again"
                         )
                     return report
@@ -173,7 +173,7 @@ class SyncEngine:
         return self._alone(window, publish)
 
     def read_again(self, feed: Feed, window: Window, client_ids: Sequence[int]) -> SyncReport:
-        """Read some clients of a feed in full, whatever is known of them, and nobody else."""
+        """Read the given clients of a feed in full, whatever is known of them, and no others."""
 
         def add_tasks(session: Session, run: Run) -> None:
             tasks.add_tasks_again(session, run, client_ids)
@@ -208,7 +208,7 @@ class SyncEngine:
     async def _poll_missing(
         self, window: Window, shared: RunContext, command_id: int | None
     ) -> None:
-        """Poll the days that were never polled; those that come to nothing stay pending."""
+        """Poll the days that were never polled; those that fail stay pending."""
         missing = await run_in_thread(partial(self._missing_days, window, command_id))
         if missing:
             await self._poll(window, shared, days=missing)
@@ -229,7 +229,7 @@ class SyncEngine:
         days: Sequence[date] | None = None,
         command_id: int | None = None,
     ) -> SyncReport:
-        """Poll some days; those that a sync of the roster polls, when they are not given."""
+        """Poll the given days, or by default those that a sync of the roster polls."""
         if days is None:
             days = await run_in_thread(partial(self._days_to_poll, window))
 
@@ -287,7 +287,7 @@ class SyncEngine:
         window: Window,
         command_id: int | None,
     ) -> SyncReport | None:
-        """What the command has published of the feed, as a report; None where it has not."""
+        """The report of the run in which the command published the feed; None if it has not."""
         if command_id is None:
             return None
         fresh_from = window.fresh_from(datetime.now(UTC), self.settings.zone)
@@ -304,7 +304,7 @@ class SyncEngine:
 
 @asynccontextmanager
 async def _recording_failure(reconnecting: ReconnectingSession, run: Run) -> AsyncIterator[None]:
-    """Note on a run why this process gave up; a run that others have ended raises SyncError."""
+    """Record why this process stopped; SyncError when another process has ended the run."""
     try:
         yield
     except RunLostError as lost:

@@ -1,4 +1,4 @@
-"""What ends a sync before it is done.
+"""The error that ends a sync early.
 
 A client that fails does not end a sync: it stays pending, and the report counts it.
 """
@@ -7,4 +7,4 @@ from lcm_pipeline.model.errors import UserError
 
 
 class SyncError(UserError):
-    """The run stopped; what it proved is kept. The message says what happened and what to do."""
+    """The run stopped; what it proved is stored. The message states the cause and the next step."""

@@ -1,12 +1,12 @@
-"""The fan-out: many readings in flight, each saved before its place is given to the next.
+"""The fan-out: many tasks read concurrently, each saved before its slot is released.
 
-A reading holds its place until its rows are committed, so a killed process has to ask again for
-at most LCM_CONCURRENCY readings, of all feeds that share the places. Memory holds those and one
-chunk of assignments per feed, whatever the size of the roster.
+A task holds its slot until its rows are committed. So a killed process repeats at most
+LCM_CONCURRENCY readings, over all feeds that share the slots, and memory holds only those readings
+and one chunk of tasks per feed, whatever the size of the roster.
 
-Whatever one answer holds, and whatever exception it raises, it costs that client (or day) and
-nobody else: `_read_one` is the one boundary. What looks like an outage is told from clients that
-are refused for good by asking for others before the feed stops, see `_check_service`.
+An error while reading a task fails that task alone: `_read_one` is the boundary. Before a series of
+failures stops the feed, `_check_service` requests other tasks, to distinguish an outage from a
+group of clients that the service rejects.
 """
 
 import asyncio
@@ -32,38 +32,39 @@ from lcm_pipeline.sync.pages import any_true
 from lcm_pipeline.sync.threads import run_in_thread
 
 Read = Callable[[Task], Awaitable[Outcome]]
-# Returns the outcomes that could not be stored, as the failures that stand in their place.
+# Returns the outcomes that could not be stored, each replaced by a failure.
 Record = Callable[[Sequence[Outcome]], Sequence[Outcome]]
 Chunks = Iterator[Sequence[Task]]
 FindOthers = Callable[[], Awaitable[Sequence[Task]]]
 
 logger = logging.getLogger(__name__)
 
-# Long enough to gather outcomes that arrive together, short against the latency of a call.
+# Long enough to batch outcomes that arrive together, short compared with the latency of a call.
 _LINGER_SECONDS = 0.004
-_WORTH_A_SAVE = 16
-# So many failures in a row look like an outage, or as many as are in flight when it begins.
-_FEWEST_FAILURES = 8
-# So many refusals look like a wrong token or address, while nothing was answered yet.
-_FEWEST_REFUSALS = 3
+_MIN_BATCH = 16
+# Consecutive failures that suggest an outage. With a higher concurrency, that many: when an outage
+# begins, every request in flight fails.
+_OUTAGE_FAILURES = 8
+# Consecutive rejections that suggest a wrong token or address, while nothing has succeeded yet.
+_OUTAGE_REJECTIONS = 3
 
 
-class _Finished(NamedTuple):
+class _FinishedTask(NamedTuple):
     outcome: Outcome
     is_saved: asyncio.Future[None]
 
 
 @dataclass
 class FanOut:
-    """Reads assignments, at most `width` in flight, and records their outcomes in batches.
+    """Reads tasks, at most `concurrency` at a time, and records their outcomes in batches.
 
-    places: shared with others; None for `width` of its own.
-    has_succeeded: the service answered this run before, so what it refuses is about one client.
-    on_all_dispatched: called when nothing is left to begin with.
-    find_others: names a few that the service should answer for, to be asked before the feed stops.
-    answers_elsewhere: whether the service answers for something else, so that this feed is to be
-    left as it is: what was not asked yet counts as failed. None where that is no reason to go on.
-    advice: what to do when the service gives no answer, for the message of SyncError.
+    slots: shared with other feeds; None for slots of its own.
+    has_succeeded: an earlier request of the run succeeded, so a rejection concerns one client.
+    on_all_dispatched: called once no task is left to begin.
+    find_others: returns a few tasks that should succeed, to try before the feed stops.
+    responds_elsewhere: returns whether the service responds for other feeds; then this feed is
+    abandoned: its remaining tasks fail without a request, and the run goes on. None: never.
+    advice: the next step, for the message of SyncError.
     """
 
     read: Read
@@ -73,20 +74,20 @@ class FanOut:
     has_succeeded: bool = False
     on_all_dispatched: Callable[[], None] = lambda: None
     find_others: FindOthers | None = None
-    answers_elsewhere: Callable[[], Awaitable[bool]] | None = None
+    responds_elsewhere: Callable[[], Awaitable[bool]] | None = None
     advice: str = "What was read is kept: run the same command again to go on"
-    _failures_in_a_row: int = field(default=0, init=False)
-    _has_failed_in_passing: bool = field(default=False, init=False)
-    _refused_in_a_row: int = field(default=0, init=False)
+    _consecutive_failures: int = field(default=0, init=False)
+    _has_transient_failure: bool = field(default=False, init=False)
+    _consecutive_refused: int = field(default=0, init=False)
     _last_failure: str = field(default="", init=False)
-    _left_as_it_is: str = field(default="", init=False)
-    _answered: tuple[int, Task] | None = field(default=None, init=False)
+    _abandoned: str = field(default="", init=False)
+    _cheapest: tuple[int, Task] | None = field(default=None, init=False)
     _traced: set[str] = field(default_factory=set, init=False)
     _checking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def run(self, chunks: Chunks) -> None:
-        """Read everything; raises SyncError when going on makes no sense."""
-        finished: asyncio.Queue[_Finished] = asyncio.Queue()
+        """Read all tasks. Raises SyncError when the service or the warehouse fails throughout."""
+        finished: asyncio.Queue[_FinishedTask] = asyncio.Queue()
         supply = _Supply(chunks)
         writer = asyncio.create_task(self._write(finished))
         slots = self.slots or asyncio.Semaphore(self.concurrency)
@@ -103,11 +104,11 @@ class FanOut:
             await everything
         finally:
             await _stop([*readers, writer, everything])
-        if self._failures_in_a_row and not self.has_succeeded:
+        if self._consecutive_failures and not self.has_succeeded:
             await self._check_service(most=1)
 
     async def _work(
-        self, supply: "_Supply", slots: asyncio.Semaphore, finished: asyncio.Queue[_Finished]
+        self, supply: "_Supply", slots: asyncio.Semaphore, finished: asyncio.Queue[_FinishedTask]
     ) -> None:
         while True:
             async with slots:
@@ -117,36 +118,36 @@ class FanOut:
                     return
                 outcome = await self._read_one(task)
                 is_saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                finished.put_nowait(_Finished(outcome, is_saved))
+                finished.put_nowait(_FinishedTask(outcome, is_saved))
                 await is_saved
 
     async def _read_one(self, task: Task) -> Outcome:
-        """Read one; whatever is raised becomes its outcome, with the reason.
+        """Read one task; an exception becomes a failed outcome with its reason.
 
-        Raises SyncError when the service answers nobody.
+        Raises SyncError when the service does not respond for any task.
         """
-        if self._left_as_it_is:
-            return _unsuccessful(task, "failed", self._left_as_it_is)
+        if self._abandoned:
+            return _unsuccessful(task, "failed", self._abandoned)
         try:
             outcome = await self.read(task)
         except UnprovenReadingError as verdict:
-            self._failures_in_a_row, self.has_succeeded = 0, True
+            self._consecutive_failures, self.has_succeeded = 0, True
             return _unsuccessful(task, "unproven", str(verdict))
-        except Exception as error:  # noqa: BLE001 - one odd answer must not stop the others
+        except Exception as error:  # noqa: BLE001 - one odd response must not stop the others
             reason = self._explain(task, error)
             await self._count_failure(error, reason)
             is_refused = isinstance(error, RejectedError) and error.is_definite
             return _unsuccessful(task, "failed", reason, is_refused=is_refused)
-        self._failures_in_a_row, self.has_succeeded = 0, True
+        self._consecutive_failures, self.has_succeeded = 0, True
         self._remember(outcome)
         return outcome
 
     def _explain(self, task: Task, error: Exception) -> str:
-        """Say why a reading failed; what nobody foresaw is logged with where it was raised."""
+        """Describe why a reading failed; an unexpected error is logged with its traceback."""
         if isinstance(error, LoyaltyApiError):
             return str(error)
         frames = "".join(traceback.format_tb(error.__traceback__))
-        # The text of the error may quote the answer, and so personal data: its name has to do.
+        # The text of the error may quote personal data from the response: log its class only.
         name = type(error).__name__
         if frames not in self._traced:
             self._traced.add(frames)
@@ -154,67 +155,67 @@ class FanOut:
         return f"unexpected error: {name}; see the log"
 
     async def _count_failure(self, error: Exception, reason: str) -> None:
-        """Count a failure, and stop the feed when so many make an outage."""
-        self._failures_in_a_row += 1
+        """Count a failure, and check the service once the failures look like an outage."""
+        self._consecutive_failures += 1
         self._last_failure = reason
         if isinstance(error, IdentityError) and error.call_name.startswith(LOGIN_PATH):
             raise SyncError(self._advise(reason)) from error
         if isinstance(error, TransientError) or not isinstance(error, LoyaltyApiError):
-            self._has_failed_in_passing = True
-        if self.has_succeeded or self._has_failed_in_passing:
-            most = max(_FEWEST_FAILURES, self.concurrency)
+            self._has_transient_failure = True
+        if self.has_succeeded or self._has_transient_failure:
+            most = max(_OUTAGE_FAILURES, self.concurrency)
         else:
-            most = _FEWEST_REFUSALS
-        if self._failures_in_a_row >= most:
+            most = _OUTAGE_REJECTIONS
+        if self._consecutive_failures >= most:
             await self._check_service(most, error)
 
     async def _check_service(self, most: int, error: Exception | None = None) -> None:
-        """Ask for others before so many failures stop the feed; raises SyncError.
+        """Request other tasks before a series of failures stops the feed; raises SyncError.
 
-        Those that were pending are read first: many who are refused for good look like an outage.
+        Pending clients are read first. Many that are rejected for good look like an outage.
         """
         async with self._checking:
-            if self._failures_in_a_row < most or self._left_as_it_is:
+            if self._consecutive_failures < most or self._abandoned:
                 return
-            if await self._answers_others():
-                self._failures_in_a_row, self.has_succeeded = 0, True
-            elif self._failures_in_a_row < most:
-                pass  # one of those in flight was answered meanwhile
-            elif self.answers_elsewhere is not None and await self.answers_elsewhere():
-                self._left_as_it_is = f"not asked, as others came to nothing: {self._last_failure}"
+            if await self._responds_for_others():
+                self._consecutive_failures, self.has_succeeded = 0, True
+            elif self._consecutive_failures < most:
+                pass  # a request in flight has succeeded in the meantime
+            elif self.responds_elsewhere is not None and await self.responds_elsewhere():
+                self._abandoned = f"not requested, as others failed: {self._last_failure}"
             else:
                 raise SyncError(self._advise(self._last_failure)) from error
 
-    async def _answers_others(self) -> bool:
-        """Whether the service answers for one that was answered before, or for a few others."""
-        if self._answered is not None and await self._is_answered(self._answered[1]):
+    async def _responds_for_others(self) -> bool:
+        """Whether the service responds for a task that succeeded before, or for a few others."""
+        if self._cheapest is not None and await self._succeeds(self._cheapest[1]):
             return True
         others = await self.find_others() if self.find_others else ()
-        return await any_true(self._is_answered(other) for other in others)
+        return await any_true(self._succeeds(other) for other in others)
 
-    async def _is_answered(self, task: Task) -> bool:
+    async def _succeeds(self, task: Task) -> bool:
         try:
             self._remember(await self.read(task))
         except UnprovenReadingError:
             return True
-        except Exception:  # noqa: BLE001 - any failure says that there is no answer
+        except Exception:  # noqa: BLE001 - any failure means no response
             return False
         return True
 
     def _remember(self, outcome: Outcome) -> None:
-        """Keep the one that is the cheapest to ask for again: with the fewest rows."""
+        """Remember the task with the fewest rows: the cheapest to request again."""
         rows = outcome.source_total or 0
-        if self._answered is None or rows < self._answered[0]:
-            self._answered = rows, outcome.task
+        if self._cheapest is None or rows < self._cheapest[0]:
+            self._cheapest = rows, outcome.task
 
     def _advise(self, reason: str) -> str:
         return f"the service gives no usable response: {reason}. {self.advice}"
 
-    async def _write(self, finished: asyncio.Queue[_Finished]) -> None:
-        # One save takes half of the places, so that the others are asking meanwhile: were it all of
-        # them, the wire would be idle while they are saved, and the processor while they all ask.
+    async def _write(self, finished: asyncio.Queue[_FinishedTask]) -> None:
+        # A batch takes half of the slots at most, so that the other half sends requests meanwhile.
+        # Batches of all slots alternate between an idle network and an idle processor.
         half = self.concurrency // 2
-        most = max(_WORTH_A_SAVE, half)
+        most = max(_MIN_BATCH, half)
         while True:
             batch = [await finished.get()]
             if len(batch) + finished.qsize() < half:
@@ -223,21 +224,22 @@ class FanOut:
                 batch.append(finished.get_nowait())
             await run_in_thread(partial(self._save, batch, asyncio.get_running_loop()))
 
-    def _save(self, batch: Sequence[_Finished], loop: asyncio.AbstractEventLoop) -> None:
+    def _save(self, batch: Sequence[_FinishedTask], loop: asyncio.AbstractEventLoop) -> None:
         outcomes = [item.outcome for item in batch]
         refused = self.record(outcomes)
         stored = sum(outcome.status == "done" for outcome in outcomes) - len(refused)
-        self._refused_in_a_row = 0 if stored > 0 else self._refused_in_a_row + len(refused)
-        if self._refused_in_a_row >= max(_FEWEST_FAILURES, self.concurrency):
+        self._consecutive_refused = 0 if stored > 0 else self._consecutive_refused + len(refused)
+        if self._consecutive_refused >= max(_OUTAGE_FAILURES, self.concurrency):
             raise SyncError(
-                f"the warehouse stores nothing that is read: {refused[-1].error}. {self.advice}"
+                f"the warehouse rejects all that was read: {refused[-1].error}. {self.advice}"
             )
-        # From here: they go on two turns of the loop before the writer does.
-        loop.call_soon_threadsafe(_give_back, batch)
+        # Release the slots from this thread: waiting for the writer task to resume first would cost
+        # the readers two iterations of the event loop.
+        loop.call_soon_threadsafe(_release, batch)
 
 
 class _Supply:
-    """The assignments of all chunks, one by one; a chunk is fetched while calls go on."""
+    """The tasks of all chunks, one by one; chunks are fetched in a thread while requests go on."""
 
     def __init__(self, chunks: Chunks) -> None:
         self._chunks = chunks
@@ -254,7 +256,7 @@ class _Supply:
         return task
 
 
-def _give_back(batch: Sequence[_Finished]) -> None:
+def _release(batch: Sequence[_FinishedTask]) -> None:
     for item in batch:
         if not item.is_saved.done():
             item.is_saved.set_result(None)

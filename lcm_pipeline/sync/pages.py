@@ -1,4 +1,4 @@
-"""Drives a reading: sends the requests that it wants, several at once, and hands it the pages."""
+"""Drives a reading: sends the requests that it yields, and passes the pages back to it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ Fetch = Callable[[Ask], Awaitable[Page]]
 
 
 async def drive(requests: Requests, fetch: Fetch) -> Reading:
-    """Run a reading to its end; raises what the reading or a request raises."""
+    """Run a reading to completion; raises what the reading or a request raises."""
     asks = next(requests)
     while True:
         pages = await fetch_together(asks, fetch, at_once=len(asks))
@@ -29,7 +29,7 @@ async def drive(requests: Requests, fetch: Fetch) -> Reading:
 async def fetch_together(
     items: Sequence[ItemT], fetch: Callable[[ItemT], Awaitable[ResultT]], *, at_once: int
 ) -> list[ResultT]:
-    """Await `fetch` for each item, some at once, and return the results in order.
+    """Await `fetch` for each item, at most `at_once` at a time; returns the results in order.
 
     The first failure cancels the others and is raised.
     """
@@ -52,7 +52,7 @@ async def fetch_together(
 
 
 async def any_true(calls: Iterable[Awaitable[bool]]) -> bool:
-    """Await some calls at once, until one returns True; the others are cancelled then."""
+    """Await some calls concurrently until one returns True, then cancel the others."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         for task in asyncio.as_completed(tasks):

@@ -1,8 +1,8 @@
-"""Says beforehand what a window will cost: requests, time at the set rate, rows.
+"""Estimates what syncing a window will cost: requests, time at the set rate, rows.
 
-Clients that were read before are counted from the warehouse. For days that were never polled, and
-clients never read, a few are asked of the API and the rest is taken to be like them. Writes
-nothing.
+The cost of clients that were read before comes from the warehouse. For days never polled and
+clients never read, a few are requested as a sample, and the rest is assumed to be like them.
+Writes nothing.
 """
 
 import asyncio
@@ -36,15 +36,15 @@ ResultT = TypeVar("ResultT")
 
 _SAMPLED_DAYS = 6
 _SAMPLED_CLIENTS = 20
-# The first of a sample that may come to nothing before the service counts as down.
+# The sample stops after so many failures at its beginning: the service is down.
 _MOST_FAILURES = 3
 
 
 @dataclass(frozen=True)
 class FeedPlan:
-    """One feed: clients (days, for registrations) to read, requests and rows, the latter likely.
+    """One feed: clients (days, for registrations) to read, requests, and expected rows.
 
-    deferred: clients that are not due, and are not asked.
+    deferred: clients that are not due, and are not read.
     """
 
     feed: str
@@ -56,16 +56,16 @@ class FeedPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A window's cost. seconds: at the set rate and concurrency, with the latency that was seen.
+    """A window's cost. seconds: at the set rate and concurrency, with the measured latency.
 
-    asked: requests that the plan itself sent.
+    sampled: requests that the plan itself sent.
     """
 
     window: Window
     feeds: tuple[FeedPlan, ...]
     seconds: float
     latency: float
-    asked: int
+    sampled: int
 
     @property
     def requests(self) -> int:
@@ -81,11 +81,11 @@ class _Sample:
     pages: dict[str, float] = field(default_factory=dict)
     rows: dict[str, float] = field(default_factory=dict)
     latency: float = 0.0
-    asked: int = 0
+    sampled: int = 0
 
 
 def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Plan:
-    """Plan the sync of a window. Raises SyncError when the API does not answer."""
+    """Plan the sync of a window. Raises SyncError when the API does not respond."""
     with warehouse.connect(autocommit=True, application_name="lcm plan") as session:
         begins = roster.first_day(settings, window, first_polled_day(session))
         polled = polled_days(session, begins, window.last)
@@ -111,7 +111,7 @@ def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Pla
     seconds = requests * sample.latency / settings.concurrency
     if settings.max_rps:
         seconds = max(seconds, requests / settings.max_rps)
-    return Plan(window, tuple(feeds), seconds, sample.latency, sample.asked)
+    return Plan(window, tuple(feeds), seconds, sample.latency, sample.sampled)
 
 
 def _plan_feed(feed: Feed, cost: KnownCost, sample: _Sample, coming: int) -> FeedPlan:
@@ -124,7 +124,7 @@ def _plan_feed(feed: Feed, cost: KnownCost, sample: _Sample, coming: int) -> Fee
 async def _take_sample(
     settings: Settings, warehouse: Warehouse, window: Window, days: Sequence[date]
 ) -> _Sample:
-    """Poll a few days, spread over those given, and look at a few clients who registered then."""
+    """Poll a few of the days, evenly spread, and request a few clients who registered then."""
     sample = _Sample()
     async with (
         LoyaltyApi.from_settings(settings) as api,
@@ -134,8 +134,8 @@ async def _take_sample(
         started = time.monotonic()
         clients = await _sample_days(source, _spread(days, _SAMPLED_DAYS), sample)
         await _sample_clients(source, _spread(clients, _SAMPLED_CLIENTS), sample)
-        sample.asked = api.counts.requests
-        sample.latency = (time.monotonic() - started) / max(1, sample.asked)
+        sample.sampled = api.counts.requests
+        sample.latency = (time.monotonic() - started) / max(1, sample.sampled)
     return sample
 
 
@@ -144,7 +144,7 @@ async def _sample_days(source: Source, days: Sequence[date], sample: _Sample) ->
         outcome = await read_registration_day(source, REGISTRATIONS, Task(day=day))
         return {int(str(r[0])) for r in outcome.landing.records.get("clients", ())}
 
-    seen = await _ask_each(days, read)
+    seen = await _read_each(days, read)
     sample.registrations_per_day = sum(map(len, seen)) / max(1, len(seen))
     return [client_id for clients in seen for client_id in clients]
 
@@ -159,29 +159,29 @@ async def _sample_clients(source: Source, clients: Sequence[int], sample: _Sampl
             size = min(len(page.rows), source.page_length) or source.page_length
             return max(1, ceil(total / size)) + (total if feed.details else 0), total
 
-        costs = await _ask_each(clients, read)
+        costs = await _read_each(clients, read)
         sample.pages[feed.name] = sum(pages for pages, _ in costs) / len(costs)
         sample.rows[feed.name] = sum(rows for _, rows in costs) / len(costs)
 
 
-async def _ask_each(
+async def _read_each(
     items: Sequence[ItemT], read: Callable[[ItemT], Awaitable[ResultT]]
 ) -> list[ResultT]:
-    """Read some days or clients, and leave out those that come to nothing, unless all do."""
+    """Read some days or clients, skipping those that fail; raises SyncError if all do."""
     results: list[ResultT] = []
     failures: list[Exception] = []
     for item in items:
         try:
             results.append(await read(item))
-        except Exception as error:  # noqa: BLE001 - one odd answer must not cost the plan
+        except Exception as error:  # noqa: BLE001 - one odd response must not cost the plan
             failures.append(error)
             if not results and len(failures) == _MOST_FAILURES:
                 break
     if failures and not results:
         last = failures[-1]
         known = isinstance(last, LoyaltyApiError | UnprovenReadingError)
-        told = str(last) if known else f"unexpected error: {type(last).__name__}"
-        raise SyncError(f"no plan without the service: {told}") from last
+        cause = str(last) if known else f"unexpected error: {type(last).__name__}"
+        raise SyncError(f"no plan without the service: {cause}") from last
     return results
 
 

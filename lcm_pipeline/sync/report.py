@@ -1,4 +1,4 @@
-"""What a sync of one feed did, and one reader of it: for metadata, the command line, exit codes."""
+"""What a sync of one feed, or one of its readers, did: for metadata, the CLI, exit codes."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from lcm_pipeline.model.windows import Window
 class SyncReport:
     """One feed over one window.
 
-    clients: clients to read (days, for registrations); pending: of them not proven.
-    deferred: clients that were not due, and not asked.
+    clients: clients to read (days, for registrations); pending: those of them not proven.
+    deferred: clients that were not due, and not read.
     rows_read: records staged; rows_written: rows of core that are new or changed.
-    quarantined: rows of the feed that lie in quarantine now. seconds: wall time of this process.
+    quarantined: rows of the feed that are in quarantine now. seconds: wall time of this process.
     requests, retries: over all processes that worked on the run.
     """
 
@@ -33,12 +33,12 @@ class SyncReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is pending and nothing is quarantined; deferred clients are no fault."""
+        """Whether nothing is pending or quarantined; deferred clients do not count."""
         return self.pending == 0 and self.quarantined == 0
 
     @property
     def share_complete(self) -> float:
-        """The share of clients that is proven; 1.0 of nobody."""
+        """The share of clients that is proven; 1.0 when there are none."""
         return 1.0 - self.pending / self.clients if self.clients else 1.0
 
 
@@ -46,8 +46,8 @@ class SyncReport:
 class ReaderReport:
     """What one process has read of a run.
 
-    tasks: clients, or days. rows: records staged. waited_seconds: spent on waiting for tasks that
-    other readers had.
+    tasks: clients, or days. rows: records staged. waited_seconds: spent waiting for tasks of other
+    readers.
     """
 
     feed: str

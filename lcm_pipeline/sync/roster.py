@@ -1,7 +1,8 @@
-"""Which registration days a run polls, and by which schedule clients: a roster with holes is none.
+"""Which registration days a run polls, and on which schedule it reads clients.
 
-Never polled days come first, from LCM_START_DATE on; then the look-back, since registrations turn
-up late and cards change; then the audit's share of older days.
+The roster must not have gaps, so days that were never polled are always included, from
+LCM_START_DATE on. Then the look-back, since registrations turn up late and cards change, and the
+audit's share of older days.
 """
 
 from collections.abc import Set as AbstractSet
@@ -13,12 +14,12 @@ from lcm_pipeline.warehouse.ingest.schedule import Schedule
 
 
 def schedule_of(settings: Settings) -> Schedule:
-    """How often the clients are asked."""
+    """How often clients are read."""
     return Schedule(settings.audit_share, settings.max_staleness_days)
 
 
 def first_day(settings: Settings, window: Window, first_polled: date | None) -> date:
-    """The first registration day of the roster: LCM_START_DATE, or the first day ever asked for."""
+    """The first registration day of the roster: LCM_START_DATE, or the first day ever polled."""
     candidates = [settings.start_date or first_polled or window.first, window.first]
     return min(candidates)
 
@@ -32,17 +33,17 @@ def days_to_poll(
     begins: date, window: Window, polled: AbstractSet[date], settings: Settings
 ) -> list[date]:
     """The days that a run of the window polls, in order."""
-    looked_back = max(begins, window.first - timedelta(days=settings.lookback_days))
+    look_back_from = max(begins, window.first - timedelta(days=settings.lookback_days))
     return [
         day
         for day in Window(begins, window.last).days()
-        if day >= looked_back or day not in polled or _is_audited(day, window, settings)
+        if day >= look_back_from or day not in polled or _is_audited(day, window, settings)
     ]
 
 
 def _is_audited(day: date, window: Window, settings: Settings) -> bool:
-    """Whether the audit meets an old day on some day of the window: each day has its turn."""
+    """Whether the audit polls an old day within the window: it takes all days in rotation."""
     if settings.audit_share <= 0:
         return False
-    turns = max(1, round(1 / settings.audit_share))
-    return (window.last.toordinal() - day.toordinal()) % turns < len(window)
+    rotation = max(1, round(1 / settings.audit_share))
+    return (window.last.toordinal() - day.toordinal()) % rotation < len(window)

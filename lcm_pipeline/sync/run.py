@@ -1,9 +1,9 @@
 """One run of a feed in three verbs: start, read, publish.
 
-Each verb finds all that it needs in the warehouse, so each may be run by another process, and any
-number of processes may read at once: tasks are claimed, see `warehouse.ingest.tasks`. What is
-decided once for a run (how the endpoint pages, whether its pages can be trusted, the fuses) is
-decided when it starts or when it is published.
+Each verb finds its state in the warehouse, so each may run in another process, and any number of
+processes may read concurrently: tasks are claimed, see `warehouse.ingest.tasks`. Decisions that a
+run takes once (how the endpoint pages, whether its pages can be trusted, the fuses) are taken when
+it starts or when it is published.
 """
 
 import asyncio
@@ -46,24 +46,24 @@ AddTasks = Callable[[Session, Run], None]
 
 logger = logging.getLogger(__name__)
 
-# Tasks that are claimed at once: enough to spare the warehouse, whose answer takes milliseconds.
+# Tasks per claim: a claim costs the warehouse milliseconds, so it should cover many readings.
 _CHUNK = 1_000
 _MOST_ROUNDS = 5
-# Clients tried to learn how an endpoint pages, and to check the largest page of a run.
+# Clients tried to probe how an endpoint pages, and to verify the largest page of a run.
 _MOST_PROBES, _MOST_CHECKS = 3, 3
-# A day comes in one response, however many registered on it: few at once keep memory flat.
+# A day is one response, however many clients registered on it: few at a time bound the memory.
 _DAYS_AT_ONCE = 4
-# How often a reader looks whether one that still reads has let go of its tasks.
+# How often a reader checks whether another one has finished or lost its tasks.
 _WATCH_SECONDS = 0.5
-_FIRST_WAIT_SAID = 5.0
+_LOG_WAIT_AFTER_SECONDS = 5.0
 
 
 @dataclass
 class SyncRun:
-    """A run, and the session of this process that is a member of it.
+    """A run, and this process's session that is a member of it.
 
-    requests, rows, tasks_read: of this process. waited_seconds: spent on waiting for tasks that
-    others read.
+    requests, rows, tasks_read: of this process. waited_seconds: time spent waiting for tasks that
+    other readers had claimed.
     """
 
     settings: Settings
@@ -80,9 +80,9 @@ class SyncRun:
     _began: float = field(default_factory=time.monotonic, init=False)
 
     async def start(self, add_tasks: AddTasks) -> None:
-        """Put on the ledger what is to be read, and learn how the endpoint pages.
+        """Add the tasks to the ledger, and probe how the endpoint pages.
 
-        add_tasks: adds the tasks; called again for a run that is resumed, it adds none twice.
+        add_tasks: adds the tasks. It is called again when a run is resumed, and adds none twice.
         """
         await self._do(lambda session: tasks.make_staging(session, self.run, self.feed.tables))
         await self._do(lambda session: add_tasks(session, self.run))
@@ -95,20 +95,20 @@ class SyncRun:
             await self._probe_paging(source)
 
     async def read(self) -> None:
-        """Claim tasks, read and stage them until none is left, those of lost readers included."""
+        """Claim, read and stage tasks until none is left, including those of lost readers."""
         await self._wait_for_running_push()
         async with self._open_source() as source:
             await self._fan_out(source)
             began = time.monotonic()
-            is_said = False
+            has_logged_wait = False
             while await self._do(lambda s: tasks.count_pending(s, self.run)):
                 other = await self._do(lambda s: tasks.pending_elsewhere(s, self.run))
                 if other is None:
-                    # Their claims were lost with a session, or their readers have just ended.
+                    # The claims were lost with a session, or their readers have just ended.
                     await self._fan_out(source)
                     continue
-                if not is_said and time.monotonic() - began > _FIRST_WAIT_SAID:
-                    is_said = True
+                if not has_logged_wait and time.monotonic() - began > _LOG_WAIT_AFTER_SECONDS:
+                    has_logged_wait = True
                     logger.info(
                         "%s: waiting for %s %ss that another reader has (server process %s)",
                         self.feed.name, other.tasks, self.feed.unit, other.pid,
@@ -119,7 +119,7 @@ class SyncRun:
         self.shared.all_dispatched.set()
 
     async def publish(self, command_id: int | None = None) -> None:
-        """Publish what was proven, and read again what has to be, until nothing is left of that."""
+        """Publish the proven readings; read again those that the publish reopens, in a few rounds."""
         for round_number in range(1, _MOST_ROUNDS + 1):
             async with self._open_source() as source:
                 if await self._verify_largest_page(source):
@@ -131,7 +131,7 @@ class SyncRun:
         self.progress.finish(self.feed.name)
 
     def reader_report(self) -> ReaderReport:
-        """What this process has read."""
+        """What this process has read of the run."""
         return ReaderReport(
             self.feed.name,
             self.run.window,
@@ -142,13 +142,13 @@ class SyncRun:
         )
 
     async def report(self) -> SyncReport:
-        """What the run did; its seconds are those since it had its turn in this process."""
+        """What the run did; its seconds count from when this process began to read it."""
         seconds = time.monotonic() - self._began
         counts = await self._do(lambda session: read_counts(session, self.run))
         return report_of(self.run, counts, seconds)
 
     async def _do(self, work: Callable[[Session], ResultT]) -> ResultT:
-        """Do some work in the session of the run, beside the readings of others."""
+        """Run some work in the session of the run, in a thread, so that reading goes on."""
         return await run_in_thread(
             partial(self.reconnecting.run, work), cancel_session=self.reconnecting
         )
@@ -161,10 +161,10 @@ class SyncRun:
 
     @asynccontextmanager
     async def _open_source(self) -> AsyncIterator[Source]:
-        """The API as this run sees it; what was sent is counted, and what was learned is stored."""
+        """The API as this run sees it; counts its requests, and stores how it numbers rows."""
         base = await self._do(lambda session: state.read_base(session, self.feed.name))
         if base is not None:
-            # Trust in single pages is earned anew in each run: the source may have begun to cap.
+            # Single pages are verified again in each run: the source may have begun to cap them.
             self._habits.base, self._habits.is_base_proven = base, True
         key = self.settings.pseudonym_key_bytes
         forgotten = await self._do(lambda session: state.load_forgotten(session, key))
@@ -189,17 +189,17 @@ class SyncRun:
                 await self._do(lambda s: state.store_base(s, self.feed.name, self._habits.base))
 
     async def _wait_for_running_push(self) -> None:
-        """A push sends no more once this run has begun, but for what it is about to send.
+        """Wait for the last request of a push, which yields to a sync that has begun.
 
-        That takes it a moment, and another until what it sent is no more of our rate.
+        One pause lets it send what it was about to send; another takes that out of our rate.
         """
         quiet = quiet_seconds(self.settings.max_rps)
         if quiet is not None and await self._do(lambda session: was_pushing(session, quiet)):
             await asyncio.sleep(2 * quiet)
 
     async def _fan_out(self, source: Source) -> None:
-        # Nothing is in flight here: what is claimed still was claimed by a statement whose result
-        # was lost with its session.
+        # Nothing is in flight here. A claim that this process still holds was made by a statement
+        # whose result was lost with its session.
         await self._do(lambda session: tasks.drop_claims(session, self.run))
         concurrency = self.settings.concurrency
         if self.feed.is_by_day:
@@ -211,10 +211,10 @@ class SyncRun:
             self.shared.slots,
             has_succeeded=await self._do(lambda session: tasks.has_read(session, self.run)),
             on_all_dispatched=self.shared.all_dispatched.set,
-            find_others=self._find_others,
+            find_others=lambda: self._do(lambda session: tasks.other_tasks(session, self.run)),
         )
         if self.feed.is_by_day:
-            fan_out.answers_elsewhere = partial(self._answers_for_clients, source)
+            fan_out.responds_elsewhere = partial(self._responds_for_clients, source)
         if not self.shared.all_dispatched.is_set():
             await self.shared.wait_for_previous_feed()
             self._began = time.monotonic()
@@ -224,28 +224,25 @@ class SyncRun:
         read = read_registration_day if self.feed.is_by_day else read_client_task
         return await read(source, self.feed, task)
 
-    async def _find_others(self) -> Sequence[Task]:
-        return await self._do(lambda session: tasks.other_tasks(session, self.run))
-
-    async def _answers_for_clients(self, source: Source) -> bool:
-        """Whether the service answers for a client who is known, whatever it says of the days."""
+    async def _responds_for_clients(self, source: Source) -> bool:
+        """Whether the service responds for a known client, even if every registration day fails."""
         api = source.api.with_attempts(2)
 
-        async def is_answered(feed_name: str, client_id: int) -> bool:
-            # Whatever is raised says that this one got no answer.
+        async def responds(feed_name: str, client_id: int) -> bool:
+            # Any error means that there was no response for this client.
             with suppress(Exception):
                 await read_page(api, feed_named(feed_name).endpoint, client_id, Ask(1, 1))
                 return True
             return False
 
         known = await self._do(state.known_clients)
-        return await any_true(is_answered(feed_name, client_id) for feed_name, client_id in known)
+        return await any_true(responds(feed_name, client_id) for feed_name, client_id in known)
 
     async def _probe_paging(self, source: Source) -> None:
-        """Read one client alone and trust nothing, to learn how the endpoint counts its rows.
+        """Read one client with full scrutiny, to learn how the endpoint numbers its rows.
 
-        Once per endpoint: without it, each of the first readings would have to find out. One that
-        cannot be read tells nothing, so a few are tried.
+        Once per endpoint: without it, each of the first readings would have to find out. A client
+        that cannot be read shows nothing, so a few are tried.
         """
         if self.feed.is_by_day or source.habits.is_base_proven:
             return
@@ -264,11 +261,11 @@ class SyncRun:
         await self._do(lambda session: tasks.drop_claims(session, self.run))
 
     async def _verify_largest_page(self, source: Source) -> bool:
-        """Hold the largest single page against its end; True when some have to be read again.
+        """Verify the end of the largest single page; returns whether tasks were reopened.
 
-        A source that caps Length and claims the cap as the total looks complete on every page.
-        One page shown to end where its total says vouches for all that are not larger. A client
-        that cannot be read any more is left pending, and the next largest page is taken.
+        A source that caps Length and reports the cap as the total looks complete on every page.
+        When the largest page is shown to end where its total says, all smaller pages are proven. A
+        client that can no longer be read is left pending, and the next largest page is used.
         """
         if self.feed.is_by_day:
             return False
@@ -289,9 +286,10 @@ class SyncRun:
             except UnprovenReadingError:
                 holds = False
             except Exception as error:  # noqa: BLE001 - it costs this client alone
-                told = str(error) if isinstance(error, LoyaltyApiError) else type(error).__name__
-                reason = f"its page could not be held against its end: {told}"
-                await self._do(partial(self._fail_client, client_id, reason))
+                cause = str(error) if isinstance(error, LoyaltyApiError) else type(error).__name__
+                reason = f"the end of its page could not be verified: {cause}"
+                fail = partial(tasks.fail_client, run=self.run, client_id=client_id, error=reason)
+                await self._do(fail)
                 continue
             if holds:
                 source.distrusts = False
@@ -300,17 +298,14 @@ class SyncRun:
             await self._do(partial(tasks.reopen_pages, run=self.run, from_page=floor))
             return True
         raise SyncError(
-            f"the largest pages could not be held against their ends: {reason}. What was read is"
+            f"the ends of the largest pages could not be verified: {reason}. What was read is"
             " kept: run the same command again to go on"
         )
 
-    def _fail_client(self, client_id: int, reason: str, session: Session) -> None:
-        tasks.fail_client(session, self.run, client_id, reason)
-
     def _chunks(self) -> Iterator[Sequence[Task]]:
-        """What is left to read and nobody else reads: in order, then what has become free."""
+        """The tasks that no other reader has: in order, then those that were released since."""
         after: Task | None = None
-        # With several readers, the last chunk of one is what the others wait for.
+        # With several readers, the others wait for the last chunk of the slowest: keep it small.
         most = _CHUNK if self.settings.readers == 1 else self.settings.concurrency
         while True:
             chunk = self._claim(after, most)
@@ -328,7 +323,7 @@ class SyncRun:
         )
 
     def _record(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        """Store outcomes; returns those whose values the warehouse refused."""
+        """Store outcomes; returns those whose values the warehouse rejected."""
         tables = self.feed.tables
         refused = self.reconnecting.run(
             lambda session: tasks.record_outcomes(session, self.run, tables, outcomes)
@@ -357,7 +352,7 @@ class SyncRun:
 
 
 def report_of(run: Run, counts: dict[str, Any], seconds: float) -> SyncReport:
-    """The report of a run, from the counts of the warehouse."""
+    """The report of a run, from the counts in the warehouse."""
     return SyncReport(
         feed=run.feed,
         window=run.window,

@@ -1,7 +1,7 @@
-"""What a programme of any size costs: the arithmetic of docs/scaling.md. Nothing is asked or read.
+"""What a programme of any size costs: the arithmetic of docs/scaling.md, without any request.
 
-The model counts what the engine does, with the sizes below, which were measured; a test holds it
-against a run.
+The model counts what the engine does, with the measured sizes below; a test compares it with a
+run.
 """
 
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from lcm_pipeline.settings import Settings
 
 # Requests a second that one process sends at best, against an ordinary server on the same machine.
 _PROCESS_RPS = 800.0
-# Requests with which an endpoint's first run proves how it pages, with a client of one page.
+# Requests in which the first run of an endpoint probes how it pages, on a client of one page.
 _PROBES = 7
-# Rows of a client beside the operations: client, registration, card; lead; the head of the
+# Rows of a client besides the operations: client, registration, card; lead; the head of the
 # favourites, an offer and its two goods.
 _ROWS_ONCE = 3 + 1 + 1 + 1 + 2
-# Bytes on disk with their indexes, in Postgres 18: of an operation in core, of all else of a client
-# in core and sync, and of the stored marts by operation and by client.
+# Bytes on disk including indexes, in Postgres 18: of an operation in core, of the other rows of a
+# client in core and sync, and of the stored marts per operation and per client.
 _OPERATION_BYTES = 300
 _CLIENT_BYTES = 2_700
 _MART_OPERATION_BYTES = 440
 _MART_CLIENT_BYTES = 550
-# The ledger of a run, which is forgotten a week later.
+# A task in the ledger of a run, which is deleted a week later.
 _TASK_BYTES = 475
 
 
@@ -55,7 +55,7 @@ class SyncCost:
 
 @dataclass(frozen=True)
 class ScalePlan:
-    """A programme at a rate. readers: to reach the rate with LCM_CONCURRENCY readings in flight."""
+    """A programme at a rate. readers: needed for that rate at LCM_CONCURRENCY readings each."""
 
     first: SyncCost
     daily: SyncCost
@@ -64,9 +64,9 @@ class ScalePlan:
 
 
 def plan_scale(programme: Programme, rps: float, settings: Settings) -> ScalePlan:
-    """Work out the first load and a quiet day's sync at so many requests a second.
+    """Compute the first load and a quiet day's sync at `rps` requests a second.
 
-    Without LCM_MAX_STALENESS_DAYS, which saves much of the daily sync.
+    Assumes no LCM_MAX_STALENESS_DAYS, which saves much of the daily sync.
     """
     clients = programme.clients
     pages = max(1, ceil(programme.operations / settings.page_length))

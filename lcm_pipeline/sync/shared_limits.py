@@ -1,7 +1,7 @@
-"""The limits that hold over all readers, commands and machines of a warehouse, and who goes first.
+"""Limits over all readers, commands and machines of a warehouse, and their priorities.
 
-LCM_MAX_RPS spaces requests out, LCM_MAX_IN_FLIGHT bounds those in flight. Without either nothing is
-asked of the warehouse.
+LCM_MAX_RPS spaces requests out, LCM_MAX_IN_FLIGHT bounds those in flight. Without either, requests
+cost the warehouse nothing.
 """
 
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 
 class Priority(IntEnum):
-    """Who goes first where requests wait for a limit."""
+    """Which requests go first when they wait for a limit: the lower value."""
 
     DAILY = 0
     BACKFILL = 1
@@ -29,7 +29,7 @@ class Priority(IntEnum):
 
 
 def priority_of(window: Window, settings: Settings) -> Priority:
-    """DAILY for a sync of one day that has just ended or goes on; BACKFILL for any other."""
+    """DAILY for a sync of yesterday or today alone; BACKFILL for any other window."""
     yesterday = datetime.now(UTC).astimezone(settings.zone).date() - timedelta(days=1)
     is_daily = window.first == window.last and window.last >= yesterday
     return Priority.DAILY if is_daily else Priority.BACKFILL
@@ -39,7 +39,7 @@ def priority_of(window: Window, settings: Settings) -> Priority:
 async def sharing_limits(
     settings: Settings, warehouse: Warehouse, api: LoyaltyApi, priority: Priority
 ) -> AsyncIterator[None]:
-    """Let the requests of a client of the API keep the limits of all processes, meanwhile."""
+    """Apply the limits over all processes to an API client while the context is open."""
     async with AsyncExitStack() as stack:
         if settings.max_rps is not None:
             pacing = stack.enter_context(ReconnectingSession(warehouse, "lcm pace"))

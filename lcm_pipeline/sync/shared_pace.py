@@ -1,11 +1,10 @@
-"""LCM_MAX_RPS over all processes: each request leaves at a moment that nobody else has.
+"""LCM_MAX_RPS over all processes: each request leaves at a moment reserved for it alone.
 
-Moments are reserved in the warehouse, a few at a time and only for requests that wait. So a process
-that has nothing to send takes nothing from the others, and what is lost with one that dies is a
-fraction of a second.
-The gate of each process still holds its own requests under the cap, see `api.rate_limit`.
-No kept library does this: those that are strict over processes (pyrate-limiter) ask their store for
-each request, and none knows who goes first.
+Moments are reserved in the warehouse, a few at a time and only for waiting requests. So an idle
+process takes nothing from the others, and a process that dies wastes a fraction of a second.
+The gate of each process still keeps its own requests under the cap, see `api.rate_limit`.
+No maintained library does this: those that are strict over processes (pyrate-limiter) query their
+store for each request, and none has priorities.
 """
 
 import asyncio
@@ -20,19 +19,20 @@ from lcm_pipeline.api.retries import Clock
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.request_pace import Reservation
 
-# Reserved at once, in seconds of the cap: little is lost with a process, and the warehouse is asked
-# a few times a second. Whoever goes later takes less, as it is in the way of who goes first.
+# Reserved at once, in seconds of the cap, by priority: a process that dies wastes little, and the
+# warehouse is queried a few times a second. A lower priority reserves less at once, since a higher
+# one has to wait for what is already reserved.
 _RESERVED_SECONDS = (0.2, 0.1, 0.05)
-# Requests of several processes reach the server with varying delay: a second of them that are each
-# up to so late holds no more than the cap.
+# Requests reach the server with a varying delay. With this margin, a second in which each of them
+# is late by up to the given time still holds no more than the cap.
 _PACE_SHARE = 0.95
 _MOST_LATE_SECONDS = 0.03
-# How long others may go first before they are looked at again.
-_LOOK_SECONDS = 0.1
+# How often a lower priority checks whether a higher one still waits.
+_CHECK_SECONDS = 0.1
 # Clocks drift by some ten microseconds a second.
 _CLOCK_SECONDS = 30.0
 
-# Given the seconds between two, how many, and whether more wait.
+# Arguments: seconds between two requests, how many, and whether more are waiting.
 Reserve = Callable[[float, int, bool], Reservation]
 
 
@@ -40,8 +40,8 @@ Reserve = Callable[[float, int, bool], Reservation]
 class SharedPace:
     """Lets requests of this process leave at reserved moments.
 
-    per_second: the cap. priority: 0 goes first. A moment that has passed, as the process was held
-    up, is not used: its request would leave together with those of others.
+    per_second: the cap. priority: 0 goes first. A moment that has passed because the process was
+    delayed is not used: its request would leave together with those of others.
     """
 
     reserve: Reserve
@@ -51,7 +51,7 @@ class SharedPace:
     _moments: deque[float] = field(default_factory=deque, init=False)
     _waiting: int = field(default=0, init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
-    # What the server's clock is ahead of ours; how well that is known; when it was found.
+    # How far the server's clock is ahead of ours; the uncertainty of that; when it was measured.
     _ahead: tuple[float, float, float] = field(default=(0.0, math.inf, 0.0), init=False)
 
     async def wait(self) -> None:
@@ -84,16 +84,16 @@ class SharedPace:
         ended = self.clock.monotonic()
         self._compare_clocks(reserved.now_at, began, ended)
         if reserved.first_at is None:
-            await self.clock.sleep(_LOOK_SECONDS)
+            await self.clock.sleep(_CHECK_SECONDS)
             return
         first = reserved.first_at - self._ahead[0]
         self._moments.extend(first + number * spacing for number in range(count))
 
     def _compare_clocks(self, now_at: float, began: float, ended: float) -> None:
-        """Learn the server's clock from the quickest response of late.
+        """Estimate the server's clock from the quickest recent response.
 
-        The server read it between the two moments. A slow response would tell little, and would
-        shift the moments of this process against those of others.
+        The server read its clock between the two moments. A slow response is imprecise, and would
+        shift the moments of this process relative to those of others.
         """
         _, doubt, found = self._ahead
         if ended - began <= doubt or ended - found > _CLOCK_SECONDS:

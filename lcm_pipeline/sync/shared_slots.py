@@ -1,8 +1,8 @@
 """LCM_MAX_IN_FLIGHT over all processes: a request takes a slot that this process holds.
 
-The slots are shared out in the warehouse, a few times a second while somebody wants more than it
-holds, and for as long as the session of this process lives; see `warehouse.request_slots`. Between
-two of these talks a request costs the warehouse nothing.
+The slots are distributed in the warehouse, a few times a second while a process wants more than it
+holds, and belong to it for as long as its session lives; see `warehouse.request_slots`. In between,
+a request costs the warehouse nothing.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ Share = Callable[[int, int], int]
 class SharedSlots:
     """The slots of this process.
 
-    share: tells the warehouse what is wanted and in flight; returns how many may be in flight from
-    then on. Where that is fewer than are, none begins before enough of them have ended.
+    share: reports the slots wanted and in flight to the warehouse, and returns how many requests
+    may be in flight from then on. If more are, none begins until enough of them have ended.
     """
 
     share: Share
     _allowed: int = field(default=0, init=False)
-    # What the warehouse counts as ours: no less than was in flight when it was told.
+    # What the warehouse counts as ours: no less than was in flight when that was reported.
     _held: int = field(default=0, init=False)
     _in_flight: int = field(default=0, init=False)
     _most_wanted: int = field(default=0, init=False)
@@ -42,7 +42,7 @@ class SharedSlots:
     @asynccontextmanager
     async def sharing(self) -> AsyncIterator[None]:
         """Share slots with other processes while the context is open."""
-        task = asyncio.ensure_future(self._share_again_and_again())
+        task = asyncio.ensure_future(self._share_periodically())
         try:
             yield
         finally:
@@ -51,8 +51,8 @@ class SharedSlots:
                 await task
 
     async def acquire(self) -> None:
-        """Return when a request may be sent; raises what the warehouse failed with for good."""
-        self._note_wanted(1)
+        """Return when a request may be sent; raises psycopg.Error when the warehouse is lost."""
+        self._record_wanted(1)
         while self._in_flight >= self._allowed:
             if self._error is not None:
                 raise self._error
@@ -74,7 +74,7 @@ class SharedSlots:
         self._in_flight -= 1
         self._wake()
 
-    def _note_wanted(self, more: int) -> None:
+    def _record_wanted(self, more: int) -> None:
         wanted = self._in_flight + len(self._waiting) + more
         self._most_wanted = max(self._most_wanted, wanted)
 
@@ -86,7 +86,7 @@ class SharedSlots:
                 turn.set_result(None)
                 free -= 1
 
-    async def _share_again_and_again(self) -> None:
+    async def _share_periodically(self) -> None:
         try:
             while True:
                 await self._share_once()
@@ -96,9 +96,9 @@ class SharedSlots:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_EVERY_SECONDS if self._held else None):
                         await self._has_waiting.wait()
-                        # Those who begin to wait in the same moment are counted together.
+                        # Count requests that begin to wait at the same moment together.
                         await asyncio.sleep(_SOON_SECONDS)
-        except Exception as error:  # noqa: BLE001 - whoever waits for a slot raises it
+        except Exception as error:  # noqa: BLE001 - `acquire` raises it
             self._error = error
             for turn in self._waiting:
                 if not turn.done():
@@ -106,13 +106,13 @@ class SharedSlots:
             self._waiting.clear()
 
     async def _share_once(self) -> None:
-        self._note_wanted(0)
+        self._record_wanted(0)
         wanted, self._most_wanted = self._most_wanted, 0
         self._has_waiting.clear()
         if wanted == 0 and self._held == 0:
             return
-        # What is in flight now is all that may be until the warehouse has answered: others take
-        # the rest meanwhile.
+        # Until the warehouse responds, no more than what is in flight now: other processes may be
+        # given the rest meanwhile.
         self._allowed = min(self._allowed, self._in_flight)
         in_flight = self._in_flight
         self._allowed = await run_in_thread(partial(self.share, wanted, in_flight))

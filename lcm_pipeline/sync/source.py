@@ -1,4 +1,4 @@
-"""What a reading needs of the world: the API, how it pages, and the window that is read for."""
+"""What a reading depends on: the API, how it pages, and the window that is read for."""
 
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
@@ -13,8 +13,8 @@ from lcm_pipeline.reading.proof import PagingHabits
 class Source:
     """The API as one run sees it.
 
-    distrusts: believe no total that a single page satisfies. forgotten: persons who were erased,
-    and are not taken in again.
+    distrusts: do not believe a total that a single page satisfies. forgotten: erased persons, whose
+    rows are dropped.
     """
 
     api: LoyaltyApi

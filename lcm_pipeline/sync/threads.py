@@ -1,7 +1,7 @@
-"""Blocking work beside the event loop, which is never left behind at work when the loop ends.
+"""Blocking work in a thread that never outlives its caller.
 
-A cancelled `asyncio.to_thread` returns at once, and its thread goes on with a
-session that is closed under it. Here a cancelled caller waits until the thread is done.
+A cancelled `asyncio.to_thread` returns at once, while its thread goes on with a session that is
+closed in the meantime. Here a cancelled caller waits until the thread has finished.
 """
 
 import asyncio
@@ -19,12 +19,13 @@ _AGAIN_SECONDS = 0.2
 async def run_in_thread(
     work: Callable[[], ResultT], *, cancel_session: ReconnectingSession | None = None
 ) -> ResultT:
-    """Do blocking work in a thread; a cancelled caller waits for its end.
+    """Run blocking work in a thread; a cancelled caller waits for it to finish.
 
-    cancel_session: the session whose statements are cancelled on the server then; None for brief
-    work, which runs to its end.
+    cancel_session: the session whose statement is cancelled on the server in that case; None for
+    brief work, which runs to completion.
     """
-    # A future and no task: what ends the loop cancels all tasks, and would not wait for the thread.
+    # A future, not a task: asyncio.run cancels all tasks at its end and would not wait for the
+    # thread.
     task = asyncio.get_running_loop().run_in_executor(None, work)
     try:
         return await asyncio.shield(task)
@@ -32,7 +33,7 @@ async def run_in_thread(
         while not task.done():
             if cancel_session is not None:
                 cancel_session.cancel()
-            # Who is cancelled with a group of tasks may be so twice.
+            # A caller in a group of tasks may be cancelled a second time.
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task], timeout=_AGAIN_SECONDS)
         if not task.cancelled():

@@ -1,4 +1,4 @@
-"""Payloads to landing records: pure functions that ask nobody and keep nothing.
+"""Payloads to landing records: pure functions without I/O or state.
 
-A row lands or is set aside with its reason; none makes a function here raise.
+A row becomes a record or is set aside with a reason; no row makes a function here raise.
 """

@@ -1,7 +1,7 @@
-"""What comes beside a client's offers: twelve numbers and the goods chosen.
+"""The header of a client's offers: twelve numbers and the groups of goods chosen.
 
-The averages come with any number of decimals and are rounded; the sums are
-money, and more than two decimals of theirs are a fault.
+Averages have any number of decimals and are rounded. Sums are money: more than two decimals are a
+fault.
 """
 
 from collections.abc import Callable
@@ -28,10 +28,10 @@ class FavouriteGroupRecord(NamedTuple):
 
 
 class FavouriteStatsRecord(NamedTuple):
-    """The twelve numbers beside a client's offers, as of the day they were read.
+    """The twelve numbers in the header of a client's offers, as of the day they were read.
 
-    told: the columns whose numbers the response has; the others are None, and stay as they are.
-    tells_groups: the response lists the goods chosen, though it may be none.
+    told: the columns whose numbers the response contains; the others are None, and stored values
+    stay. tells_groups: the response contains the list of groups, which may be empty.
     """
 
     snapshot_date: date
@@ -56,9 +56,9 @@ class FavouriteStatsRecord(NamedTuple):
 def land_favourite_header(
     draft: LandingDraft, client_id: int, header: bytes, snapshot_date: date
 ) -> None:
-    """Land the numbers and the goods chosen; what does not fit is set aside, the rest stays.
+    """Land the numbers and the groups; a member that does not fit is set aside.
 
-    A member that is absent, or does not fit, is left out: what is stored of it stays.
+    A member that is absent, or does not fit, is left out: the stored value stays.
     """
     reader = HeaderReader(header)
     groups = [to_source_row(bytes(raw)) for raw in reader.read(GROUPS, ROWS) or ()]

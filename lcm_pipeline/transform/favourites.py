@@ -1,7 +1,7 @@
 """The favourite product: the offers and the goods of each.
 
-Goods come by requests of their own, offer by offer. An offer whose goods were
-not read says so by `goods_read`, or the publish would take its goods for gone.
+Goods are requested offer by offer. `goods_read` is false for an offer whose goods were not read;
+otherwise the publish would treat its goods as deleted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class FavouriteOfferRecord(NamedTuple):
 
 
 class FavouriteGoodRecord(NamedTuple):
-    """One of the goods of an offer; code, name and image feed the table of goods."""
+    """One of the goods of an offer; code, name and image fill the table of goods."""
 
     client_id: int
     favourite_id: int
@@ -49,7 +49,7 @@ class FavouriteGoodRecord(NamedTuple):
 
 
 def land_favourites(client: ClientRows) -> Landing:
-    """Land one client's offers, the goods read by offer and, when to be staged, the header."""
+    """Land one client's offers, their goods and, if there is one to stage, the header."""
     client_id, goods = client.client_id, client.details
     draft = LandingDraft(client_id)
     to_offer = partial(_to_offer, client_id, client.zone, client.latest, goods)

@@ -1,7 +1,7 @@
-"""What comes beside the rows of a response, read value by value.
+"""The members of a response other than its rows, read value by value.
 
-One value that does not fit costs that value alone: its fault is noted and None is read. All the
-faults of a header make one entry in quarantine.
+A value that does not fit is read as None, and its fault is recorded; the other values are not
+affected. All faults of a header make one entry in quarantine.
 """
 
 from collections.abc import Callable, Container
@@ -39,14 +39,14 @@ def holds_any(header: bytes, names: Container[str]) -> bool:
 
 
 def to_source_row(raw: bytes) -> SourceRow:
-    """Return bytes that were no row of a page in the form of one."""
+    """Return bytes that are not a row of a page in the form of one."""
     return SourceRow((), None, blake2b(raw, digest_size=16).digest(), raw)
 
 
 class HeaderReader:
-    """Reads the members of a header and gathers what is wrong with them.
+    """Reads the members of a header and collects their faults.
 
-    told: the members read so far that are there, null included, and fit.
+    told: the members read so far that are present, null included, and fit.
     """
 
     def __init__(self, header: bytes) -> None:

@@ -1,8 +1,8 @@
-"""A landing under way: rows read one by one, each kept once or set aside with its reason.
+"""A landing in progress: rows read one by one, each stored once or set aside with a reason.
 
-Here is what all feeds share; which field goes to which column is in the modules of the feeds.
-Rows are distinguished by the identity of their table, without the day, so a row
-that comes twice with different moments is a conflict, and the later one is set aside.
+This is what all feeds share; the modules of the feeds map fields to columns. Rows are identified by
+the identity of their table, without the day: a row that appears twice with different times is a
+conflict, and the later one is set aside.
 """
 
 from collections.abc import Callable, Iterable
@@ -44,14 +44,14 @@ class LandingDraft:
         context: str = "",
         owner: Callable[[SourceRow], int | None] | None = None,
     ) -> None:
-        """Turn rows into records of a table; `owner` finds the client of a row set aside."""
-        kept = self._records.setdefault(table.name, {})
+        """Turn rows into records of a table. owner: finds the client of a row that is set aside."""
+        stored = self._records.setdefault(table.name, {})
         identity_of = _identity_getter(table)
         for row in rows:
             try:
                 payload, extra = read_row(row.raw, row_type)
                 record = to_record(payload, extra.text if extra else None)
-                _keep(kept, identity_of(record), record)
+                _store_once(stored, identity_of(record), record)
             except UnfitValueError as error:
                 client_id = owner(row) if owner else self._client_id
                 self.set_aside(table, row, str(error), context=context, client_id=client_id)
@@ -61,11 +61,11 @@ class LandingDraft:
                     self._unknown_fields.update(sorted(extra.names)[:room])
 
     def add(self, table: CoreTable, record: Record) -> None:
-        """Keep a record that is made of no row of its own; a later one takes its place."""
+        """Add a record that has no row of its own; a later one replaces it."""
         self._records.setdefault(table.name, {})[_identity_getter(table)(record)] = record
 
     def leave(self, *tables: CoreTable) -> None:
-        """Record that the response left some tables out."""
+        """Record that the response contains nothing about some tables."""
         self._untold.update(table.name for table in tables)
 
     def set_aside(
@@ -77,26 +77,26 @@ class LandingDraft:
         context: str = "",
         client_id: int | None = None,
     ) -> None:
-        """Put a row into quarantine, once however often it came."""
+        """Put a row into quarantine, once however often it occurs."""
         client = self._client_id if client_id is None else client_id
-        # Postgres holds no NUL, and bytes that are no UTF-8 must stay readable.
+        # Postgres stores no NUL, and bytes that are not UTF-8 must stay readable.
         raw = row.raw.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
         bad_row = BadRow(table.name, client, row.digest, reason, raw, context, self._day)
         self._bad_rows.setdefault((table.name, client, row.digest, context), bad_row)
 
     def finish(self) -> Landing:
-        """Return what was gathered, without the tables that got nothing."""
+        """Return the landing, without empty tables."""
         return Landing(
-            {name: list(kept.values()) for name, kept in self._records.items() if kept},
+            {name: list(stored.values()) for name, stored in self._records.items() if stored},
             list(self._bad_rows.values()),
             frozenset(self._unknown_fields),
             frozenset(self._untold),
         )
 
 
-def _keep(kept: dict[object, Record], identity: object, record: Record) -> None:
-    same = kept.setdefault(identity, record)
-    if same is not record and same != record:
+def _store_once(stored: dict[object, Record], identity: object, record: Record) -> None:
+    earlier = stored.setdefault(identity, record)
+    if earlier is not record and earlier != record:
         raise UnfitValueError("the row: its key came before in this reading, with other content")
 
 

@@ -1,6 +1,6 @@
 """Operations: OperationHistory rows to records of `operations`, its header to a phone.
 
-The phone comes beside the rows, so a client without operations has one too.
+The phone is in the header, so a client without operations has one too.
 """
 
 from datetime import date, datetime
@@ -27,7 +27,7 @@ HEADER_MEMBERS = frozenset({"Phone"})
 
 
 class OperationRecord(NamedTuple):
-    """One operation; pos_name and bonus_source_name feed the tables of names."""
+    """One operation; pos_name and bonus_source_name fill the tables of names."""
 
     operation_date: date
     client_id: int
@@ -106,9 +106,9 @@ def _to_record(
 
 
 def _land_phone(draft: LandingDraft, client_id: int, header: bytes) -> None:
-    """Keep the phone: null and 0 mean none. A header without one leaves it as it is.
+    """Store the phone; null and 0 mean that there is none.
 
-    Nor does a header that does not fit: what is stored stays.
+    A header without a phone, or with one that does not fit, leaves the stored phone as it is.
     """
     reader = HeaderReader(header)
     phone = reader.read("Phone", INT64)

@@ -1,6 +1,6 @@
-"""Texts of a profile: what is stripped from them, and which of them nobody can have meant.
+"""Texts of a profile: what is stripped from them, and which of them are accidents.
 
-A reason says what is wrong and never quotes the text.
+A reason describes the fault and never quotes the text.
 """
 
 import re
@@ -52,7 +52,7 @@ def stands_for_no_value(text: str) -> bool:
 
 
 def reason_against_any_text(text: str) -> str | None:
-    """Say why a stripped text can be no value of any field; None when it can."""
+    """Return why a stripped text is not a valid value of any field; None if it is."""
     if stands_for_no_value(text):
         return NO_VALUE
     if any(mark in text for mark in _LOST_LETTERS) or _is_only_question_marks(text):

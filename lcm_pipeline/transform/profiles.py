@@ -1,8 +1,8 @@
-"""An update of a profile and what is known of it, to the values to send or the objections to it.
+"""From a profile update, and what is known of the profile, to the values to send or objections.
 
-The server cuts and ignores in silence, so everything is looked at before. A reason names the field
-and never its value. Gender 0 means "leave it as it is" to the vendor, so it
-is never sent, and an update that sets nothing else has nothing to say.
+The server truncates and ignores values silently, so every value is checked first. A reason names
+the field and never its value. Gender 0 means "leave it as it is" to the vendor, so it is never
+sent, and an update that sets nothing else is rejected.
 """
 
 import re
@@ -34,9 +34,9 @@ _EMAIL = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\".]+(\.[^\s@,;<>\".]+)+")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of an update: objections, or values to send; none of either is nothing to do.
+    """The result for an update: objections, or values to send; neither means nothing to do.
 
-    before: what was known of the values to send. unchanged: fields equal to those last sent.
+    before: the known values of the fields to send. unchanged: fields equal to those last sent.
     """
 
     objections: tuple[Objection, ...] = ()
@@ -46,18 +46,18 @@ class Verdict:
 
 
 def judge(update: ProfileUpdate, known: KnownProfile, today: date) -> Verdict:
-    """Decide what of an update is sent; `today` is a day in the programme's time zone."""
+    """Decide which values of an update to send; `today` is a day in the programme's time zone."""
     if objections := tuple(_objections(update, today)):
         return Verdict(objections)
-    asked = _asked(update.values)
-    # What was sent with spaces round it, when they were not stripped yet, is the same.
+    wanted = _to_send(update.values)
+    # Older versions sent texts without stripping them: compare with the stripped ones.
     last_sent = {column: _stripped(value) for column, value in known.last_sent.items()}
     unchanged = tuple(
         column
-        for column, value in asked.items()
+        for column, value in wanted.items()
         if column != POS_CODE and last_sent.get(column) == value
     )
-    values = {column: value for column, value in asked.items() if column not in unchanged}
+    values = {column: value for column, value in wanted.items() if column not in unchanged}
     if values.keys() <= {POS_CODE}:
         return Verdict(unchanged=unchanged)
     before = {column: known.before[column] for column in values if column in known.before}
@@ -70,13 +70,13 @@ def to_request(client_id: int, values: Values) -> SetClientUpdateRequest:
     return SetClientUpdateRequest(Client=client_id, **fields)  # type: ignore[arg-type]
 
 
-def _asked(values: Values) -> dict[str, Value]:
+def _to_send(values: Values) -> dict[str, Value]:
     """The values as they are sent, without those that mean "leave it as it is"."""
     return {c: _stripped(v) for c, v in values.items() if not (c == "gender" and v == 0)}
 
 
 def _stripped(value: Value) -> Value:
-    """A text without the spaces round it, of whatever kind; any other value as it is."""
+    """A text without leading and trailing white space; any other value as it is."""
     return value.strip() if isinstance(value, str) else value
 
 
@@ -84,7 +84,7 @@ def _objections(update: ProfileUpdate, today: date) -> Iterator[Objection]:
     if not update.is_known_client:
         yield Objection("the warehouse does not know the client")
     yield from update.unread
-    if not update.unread and not _asked(update.values).keys() - {POS_CODE}:
+    if not update.unread and not _to_send(update.values).keys() - {POS_CODE}:
         yield Objection("no field of the profile is set (gender 0 and pos_code alone set none)")
     for one in PROFILE_FIELDS:
         if one.column not in update.values:
@@ -111,7 +111,7 @@ def _reason_against(one: ProfileField, value: Value, today: date) -> str | None:
 
 def _reason_against_text(one: ProfileField, value: str) -> str | None:
     if not value:
-        return "an empty text asks to clear it, which the API cannot"
+        return "an empty text would clear it, which the API cannot do"
     if reason := reason_against_any_text(value):
         return reason
     # The server counts as .NET does, where a rare character is two.

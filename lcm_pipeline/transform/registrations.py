@@ -1,7 +1,7 @@
 """Clients who registered: ClientInfoPeriod rows to records of `registrations` and `clients`.
 
-A row that is set aside, for want of a card say, still brings its client to
-the roster, or none of that client's operations would ever be asked for.
+A row that is set aside, for lack of a card for example, still adds its client to the roster:
+otherwise none of that client's operations would ever be requested.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from lcm_pipeline.transform.values import (
 
 
 class RegistrationRecord(NamedTuple):
-    """One card of a client who registered; pos_name feeds the points of sale."""
+    """One card of a client who registered; pos_name fills the points of sale."""
 
     registration_date: date
     client_id: int
@@ -69,7 +69,7 @@ def client_of(row: SourceRow) -> int | None:
 def land_registrations(
     day: date, rows: Sequence[SourceRow], zone: ZoneInfo, latest: date = LAST_DAY
 ) -> Landing:
-    """Land the rows of one registration day; those of other days are the caller's to drop.
+    """Land the rows of one registration day; the caller drops those of other days.
 
     latest: the last plausible day; rows of later ones are set aside.
     """

@@ -1,8 +1,8 @@
-"""One row's bytes read into its payload and its `extra`.
+"""Reads the bytes of one row into its payload and its `extra`; independent of tables.
 
-No table is known here. What Postgres could not hold is refused before anything is decoded: NUL,
-lone surrogates. A row is decoded once, by a type that forbids unknown
-fields; only a row that this type refuses is looked at again.
+Text that Postgres cannot store, NUL and lone surrogates, is rejected before decoding. A row is
+decoded once, by a type that forbids unknown fields; only a row that this type rejects is decoded
+again.
 """
 
 import json
@@ -23,13 +23,13 @@ from lcm_pipeline.transform.values import UnfitValueError
 RowT = TypeVar("RowT", bound=msgspec.Struct)
 
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
-# Read from the left, escape by escape: the `\\` of `\\u0000` is consumed as an escape of its own.
+# Matches escape by escape from the left: in `\\u0000`, `\\` is consumed as an escape of its own.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(?P<nul>u0000)|(?P<lone>u[dD][89a-fA-F])|.)", re.DOTALL
 )
 _FAULTS = {"nul": "holds a NUL character", "lone": "holds half a surrogate pair"}
 
-# What numeric holds, and so a number in jsonb.
+# Limits of numeric, and so of a number in jsonb.
 _DIGITS_BEFORE_POINT = 131_072
 _DIGITS_AFTER_POINT = 16_383
 _SHORT_NUMBER = 100
@@ -45,7 +45,7 @@ class Extra(NamedTuple):
 
 
 def read_row(raw: bytes, row_type: type[RowT]) -> tuple[RowT, Extra | None]:
-    """Read a row whole, or raise UnfitValueError with the field and its fault."""
+    """Read a whole row; raises UnfitValueError with the field and its fault."""
     if b"\\u" in raw and (fault := _text_fault(raw)):
         field = _first_field(raw, lambda _, value: _text_fault(value) is not None)
         raise UnfitValueError(f"{field or 'the row'}: {fault}")
@@ -62,7 +62,7 @@ def read_row(raw: bytes, row_type: type[RowT]) -> tuple[RowT, Extra | None]:
 
 
 def read_fields(raw: bytes, row_type: type[RowT], names: tuple[str, ...]) -> RowT:
-    """Read the named fields of a row that may not be readable whole; the others stay None."""
+    """Read the named fields of a row that may not be readable as a whole; the others stay None."""
     fields = {}
     for name in names:
         decode = _field_decoder(row_type, name).decode
@@ -101,7 +101,7 @@ def _text_fault(raw: bytes) -> str | None:
 
 
 def _refuse(raw: bytes, row_type: type[msgspec.Struct], error: Exception) -> NoReturn:
-    """Raise what is wrong; where the decoder does not name the field, find it."""
+    """Raise the fault of a row, with its field: if the decoder does not name it, find it."""
     if isinstance(error, msgspec.ValidationError):
         raise UnfitValueError(str(error)) from error
     if isinstance(error, RecursionError):
@@ -123,12 +123,12 @@ def _is_unreadable(row_type: type[msgspec.Struct], name: str, value: bytes) -> b
 
 
 def _has_control_character(name: str, value: bytes) -> bool:
-    """Whether a text holds one as it is, which JSON allows in escapes alone."""
+    """Whether a text contains a raw one; JSON allows them only as escapes."""
     return value.startswith(b'"') and _CONTROL.search(value) is not None
 
 
 def _first_field(raw: bytes, is_bad: Callable[[str, bytes], bool]) -> str | None:
-    """Name the first field whose value is bad; a name that is no word stays untold."""
+    """Name the first field with a bad value; a name that is not an identifier is not quoted."""
     for name, value in _split(raw).items():
         if is_bad(name, value):
             return name if name.isidentifier() and len(name) <= 80 else "a field of an odd name"
@@ -136,7 +136,7 @@ def _first_field(raw: bytes, is_bad: Callable[[str, bytes], bool]) -> str | None
 
 
 def _split(raw: bytes) -> dict[str, bytes]:
-    """The fields of a row that may hold what no decoder takes; none when it is no object."""
+    """The fields of a row that a decoder rejects; none if it is not an object."""
     try:
         return split_object(raw)
     except SplitError:
@@ -144,7 +144,7 @@ def _split(raw: bytes) -> dict[str, bytes]:
 
 
 def _read_extra(unknown: dict[str, msgspec.Raw]) -> Extra:
-    """Write the unknown fields as they came, once it is sure that jsonb can hold them."""
+    """Return the unknown fields as they are, after checking that jsonb can store them."""
     try:
         members = [
             f"{json.dumps(name, ensure_ascii=False)}:{bytes(unknown[name]).decode()}"
@@ -155,7 +155,7 @@ def _read_extra(unknown: dict[str, msgspec.Raw]) -> Extra:
     except UnfitValueError:
         raise
     except (ValueError, RecursionError) as error:
-        raise UnfitValueError("an unknown field: not what jsonb can hold") from error
+        raise UnfitValueError("an unknown field: jsonb cannot store it") from error
     return Extra(text, frozenset(unknown))
 
 

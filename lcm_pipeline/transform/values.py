@@ -2,7 +2,7 @@
 
 The only place that parses a time or rounds money. A value that does not fit raises
 UnfitValueError, whose text names the field and the fault, never the value.
-An hour that Moscow's clocks went through twice (before 2014) is read as the first of the two.
+An hour that occurred twice in Moscow (clock changes before 2014) is read as the first of the two.
 """
 
 import re
@@ -16,10 +16,10 @@ from lcm_pipeline.model.payloads import SERVICE_ZONE
 
 ValueT = TypeVar("ValueT")
 
-# Rows of earlier days are the zero dates of a database (1753, 1900), not what anybody did: the
-# service is younger. Each of them would add its year to the partitions and to the daily marts.
+# Earlier days are the zero dates of a database (1753, 1900): the service is younger than that. Each
+# such row would add its year to the partitions and to the daily marts.
 EARLIEST_DAY = date(2000, 1, 1)
-# How far ahead of its reading a row may be dated: clocks differ, and some things are planned.
+# How far after its reading a row may be dated: clocks differ, and some events are planned.
 DAYS_AHEAD = 366
 # The last day that a partition can hold.
 LAST_DAY = date(9998, 12, 31)
@@ -27,7 +27,7 @@ LAST_DAY = date(9998, 12, 31)
 _MOMENT = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII
 )
-# Moscow has kept one offset since 2014-10-26, which saves reading the zone's history.
+# Moscow has had a fixed offset since 2014-10-26, which saves a lookup in the zone's history.
 _MOSCOW_SINCE = "2014-10-27"
 _MOSCOW_NOW = timezone(timedelta(hours=3))
 
@@ -39,11 +39,11 @@ _ARITHMETIC = Context(prec=40, rounding=ROUND_HALF_UP)
 
 
 class UnfitValueError(ValueError):
-    """A value that its column cannot hold, or one that is missing from a key."""
+    """A value that its column cannot store, or a missing value of a key."""
 
 
 def require(value: ValueT | None, field: str) -> ValueT:
-    """Return a value that the row cannot do without."""
+    """Return a required value; raises UnfitValueError if it is None."""
     if value is None:
         raise UnfitValueError(f"{field}: missing")
     return value
@@ -118,7 +118,7 @@ def to_money(value: Decimal | None, field: str) -> Decimal | None:
     if value is None:
         return None
     if value.same_quantum(_CENT) and value.adjusted() < _DIGITS_BEFORE_POINT:
-        return value or _ZERO  # as most come: two decimals, and nothing to round
+        return value or _ZERO  # the usual case: two decimals, nothing to round
     amount = _round_to_cents(value, field)
     if amount != value and abs(_ARITHMETIC.subtract(value, amount)) >= _FLOAT_NOISE:
         raise UnfitValueError(f"{field}: more than two decimals")
@@ -126,7 +126,7 @@ def to_money(value: Decimal | None, field: str) -> Decimal | None:
 
 
 def to_average(value: Decimal | None, field: str) -> Decimal | None:
-    """Return an average rounded half up to two decimals, however many it came with."""
+    """Return an average rounded half up to two decimals, however many it has."""
     return None if value is None else _round_to_cents(value, field)
 
 

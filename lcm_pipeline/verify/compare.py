@@ -1,6 +1,6 @@
-"""Holds rows that were just read against the rows of core, column by column.
+"""Compares rows that were just read with the rows of core, column by column.
 
-Only names of columns leave this module, never their values: they may be personal.
+Only names of columns leave this module, never their values: they may be personal data.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Difference:
-    """One row that is not alike: `missing` in the warehouse, `surplus` there, or `different`."""
+    """One row that differs. kind: `missing` or `surplus` in the warehouse, or `different`."""
 
     table: str
     client_id: int
@@ -29,7 +29,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """rows: that the source has. differences: rows that are not alike on both sides."""
+    """rows: those of the source. differences: rows that are not equal on both sides."""
 
     rows: int
     differences: list[Difference]
@@ -38,42 +38,44 @@ class Comparison:
 def compare_clients(session: Session, table: CoreTable, outcomes: Sequence[Outcome]) -> Comparison:
     """Compare one table for the clients of some proven readings, as far as these cover it."""
     columns = _compared_columns(table)
-    telling = [outcome for outcome in outcomes if table.name not in outcome.landing.untold]
-    records = [row for o in telling for row in o.landing.records.get(table.name, ())]
-    theirs = _index(table, table.landing_columns, columns, records)
-    client_ids = [o.task.client_id for o in telling if o.task.client_id is not None]
-    ours = _index(table, table.columns, columns, live_rows(session, table, client_ids))
+    covering = [outcome for outcome in outcomes if table.name not in outcome.landing.untold]
+    records = [row for o in covering for row in o.landing.records.get(table.name, ())]
+    source_rows = _index(table, table.landing_columns, columns, records)
+    client_ids = [o.task.client_id for o in covering if o.task.client_id is not None]
+    warehouse_rows = _index(table, table.columns, columns, live_rows(session, table, client_ids))
     if "told" in table.landing_columns:
-        _take_over_untold(table, columns, records, theirs, ours)
+        _fill_omitted(table, columns, records, source_rows, warehouse_rows)
     differences = [
-        _difference(table, columns, key, theirs.get(key), ours.get(key))
-        for key in theirs.keys() | ours.keys()
-        if theirs.get(key) != ours.get(key)
+        _difference(table, columns, key, source_rows.get(key), warehouse_rows.get(key))
+        for key in source_rows.keys() | warehouse_rows.keys()
+        if source_rows.get(key) != warehouse_rows.get(key)
     ]
-    return Comparison(len(theirs), differences)
+    return Comparison(len(source_rows), differences)
 
 
-def _take_over_untold(
+def _fill_omitted(
     table: CoreTable,
     columns: Sequence[str],
     records: Iterable[Row],
-    theirs: dict[Key, Row],
-    ours: dict[Key, Row],
+    source_rows: dict[Key, Row],
+    warehouse_rows: dict[Key, Row],
 ) -> None:
-    """Replace a number that a response left out by the one that is stored."""
+    """Replace a number that a response omits by the stored one: an absent value stays as it is."""
     keys = [name for name in table.key if name in columns]
     told_at = table.landing_columns.index("told")
     for record in records:
         key = tuple(record[table.landing_columns.index(name)] for name in keys)
-        if key in ours:
-            theirs[key] = tuple(
+        if key in warehouse_rows:
+            source_rows[key] = tuple(
                 there if name in record[told_at] or name in keys else here
-                for name, there, here in zip(columns, theirs[key], ours[key], strict=True)
+                for name, there, here in zip(
+                    columns, source_rows[key], warehouse_rows[key], strict=True
+                )
             )
 
 
 def _compared_columns(table: CoreTable) -> tuple[str, ...]:
-    """The columns that are compared: not unknown fields, nor the day of the statistics."""
+    """The columns to compare: without unknown fields and the day of the statistics."""
     left_out = {"extra"} | ({"snapshot_date"} if table.name == LATEST_ONLY else set())
     return tuple(name for name in table.columns if name not in left_out)
 
@@ -82,10 +84,11 @@ def _index(
     table: CoreTable, given: Sequence[str], columns: Sequence[str], rows: Iterable[Row]
 ) -> dict[Key, Row]:
     """The compared columns of rows, by key."""
-    places = [given.index(name) for name in columns]
-    key_places = [given.index(name) for name in table.key if name in columns]
+    positions = [given.index(name) for name in columns]
+    key_positions = [given.index(name) for name in table.key if name in columns]
     return {
-        tuple([row[at] for at in key_places]): tuple([row[at] for at in places]) for row in rows
+        tuple([row[at] for at in key_positions]): tuple([row[at] for at in positions])
+        for row in rows
     }
 
 

@@ -1,7 +1,7 @@
-"""Holds the warehouse against what the source claimed, and against itself.
+"""Checks the warehouse against the totals of the source, and for consistency.
 
-These are the questions of the asset checks, of `lcm status` and of `lcm verify`; they only read.
-Totals: what a proven reading found = live rows + open quarantine, client by client.
+The asset checks, `lcm status` and `lcm verify` use these queries; they only read.
+Totals: rows of a proven reading = live rows + open quarantine, client by client.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ MOST_LISTED = 20
 
 
 class TotalDifference(NamedTuple):
-    """A client (or registration day) whose rows do not add up to what the source has."""
+    """A client (or registration day) whose rows do not add up to the total of the source."""
 
     subject: str
     source_total: int
@@ -24,7 +24,7 @@ class TotalDifference(NamedTuple):
 
 
 class TotalDifferences(NamedTuple):
-    """How many differ, and the first of them."""
+    """How many differ, and the first `MOST_LISTED` of them."""
 
     total: int
     listed: list[TotalDifference]
@@ -33,9 +33,9 @@ class TotalDifferences(NamedTuple):
 class Completeness(NamedTuple):
     """Clients registered by the end of a window, and those of them not read since it ended.
 
-    pending: as the reading failed, or none was made; deferred: as they were not due yet. A
-    registration day that was never read counts as one client that is pending. For registrations
-    all are days of the window.
+    pending: the reading failed, or was never made; deferred: not due yet. A registration day that
+    was never polled counts as one pending client. For registrations, all counts are days of the
+    window.
     """
 
     clients: int
@@ -55,7 +55,7 @@ def totals_differing(warehouse: Warehouse, feed_name: str) -> TotalDifferences:
 
 
 def duplicate_keys(warehouse: Warehouse, feed_name: str) -> int:
-    """Rows that are live twice: equal but for their business day."""
+    """Number of rows that are live twice: with equal keys, apart from the business day."""
     with warehouse.connect() as session:
         counts = []
         for table in feed_named(feed_name).tables:
@@ -72,8 +72,9 @@ def duplicate_keys(warehouse: Warehouse, feed_name: str) -> int:
 
 
 def shared_keys(warehouse: Warehouse, feed_name: str) -> int:
-    """Rows that are live under two clients at once, where a merge of cards moves them: a merge of
-    which the source has told one half.
+    """Number of rows that are live under two clients at once.
+
+    A merge of cards moves rows to another client; the source may have reported half of one.
     """
     with warehouse.connect() as session:
         count = 0
@@ -91,7 +92,7 @@ def shared_keys(warehouse: Warehouse, feed_name: str) -> int:
 
 
 def orphans(warehouse: Warehouse, feed_name: str) -> int:
-    """Live rows whose client the roster does not know."""
+    """Number of live rows whose client is not in the roster."""
     table = feed_named(feed_name).main_table
     text = (
         f"select count(*) from core.{table.name} as facts where facts.deleted_at is null"  # noqa: S608 - our own names
@@ -103,7 +104,7 @@ def orphans(warehouse: Warehouse, feed_name: str) -> int:
 
 
 def completeness(warehouse: Warehouse, feed_name: str, window: Window) -> Completeness:
-    """How many clients the last day of the window has, and how many of them it waits for."""
+    """How many clients the last day of the window has, and how many of them are missing."""
     values = {"feed": feed_name, "first": window.first, "last": window.last}
     with warehouse.connect() as session:
         row = session.execute(query("completeness"), values).fetchone()

@@ -1,8 +1,8 @@
-"""Reads clients that differ from the source again, in full, publishes them, and verifies again.
+"""Reads clients that differ from the source again in full, publishes and verifies them.
 
-They are read in a run of the newest day that was synced, not of yesterday. A
-run of a day that nobody else was read for would pass for the reading of that day; in one of a day
-that is known already, rows are put right and no day becomes more complete than it is.
+The run is one of the newest day that was synced, not of yesterday: a run of a day for which no
+other client was read would look like a reading of that day. A run of a synced day corrects rows
+without making any day more complete than it is.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from lcm_pipeline.warehouse.ingest.state import missing_clients, newest_day
 
 @dataclass(frozen=True)
 class Repair:
-    """reports: the runs that read the clients again. left: what differs after them."""
+    """reports: the runs that read the clients again. left: what still differs."""
 
     reports: tuple[SyncReport, ...]
     left: Verification
@@ -28,8 +28,8 @@ class Repair:
 def repair_clients(engine: SyncEngine, found: Verification) -> Repair:
     """Repair the clients that a verification found to differ, under the usual fuse and proofs.
 
-    Raises SyncError when a run stopped. Stopped half-way, by whatever, the next sync reads in full
-    who was not repaired.
+    Raises SyncError when a run stopped. After that, or a kill, the next sync reads the remaining
+    clients in full.
     """
     reports = []
     for feed in CLIENT_FEEDS:
@@ -44,7 +44,7 @@ def repair_clients(engine: SyncEngine, found: Verification) -> Repair:
 def read_clients_again(
     engine: SyncEngine, feeds: Sequence[Feed], client_ids: Sequence[int]
 ) -> list[SyncReport]:
-    """Read some clients of the roster again in full, and publish them; the marts stay as they are.
+    """Read some clients of the roster again in full, and publish them; marts are not refreshed.
 
     Raises UsageError where one is not in the roster, SyncError when a run stopped.
     """
@@ -53,15 +53,15 @@ def read_clients_again(
     if unknown:
         raise UsageError(
             f"not in the roster: {', '.join(map(str, unknown))}. A sync of the day on which"
-            " a client registered brings it there; lcm retire --undo brings back who is retired"
+            " a client registered adds it; lcm retire --undo brings back a retired client"
         )
     return [report for feed in feeds for report in _read_again(engine, feed, client_ids)]
 
 
 def _read_again(engine: SyncEngine, feed: Feed, client_ids: Sequence[int]) -> list[SyncReport]:
-    """Read clients again for the newest day of a feed; no report of one that was never synced.
+    """Read clients again for the newest day of a feed; no report if the feed was never synced.
 
-    Such a one is not repaired by a part of it.
+    A few clients would not repair such a feed: it needs a sync.
     """
     with engine.warehouse.connect(application_name="lcm sync") as session:
         day = newest_day(session, feed.name)

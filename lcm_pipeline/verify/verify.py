@@ -1,8 +1,8 @@
-"""Reads clients from the API again and reports which differ from the warehouse, and in which rows.
+"""Reads clients from the API again and reports which rows differ from the warehouse.
 
-Reads both sides and writes to neither: `repair` does. A row that changed since it was synced
-differs too: verify right after a sync to judge the sync, at any time to see how old the warehouse
-has become. Registrations are not compared, as each sync polls them anew.
+Reads both sides and writes to neither; `repair` writes. A row that changed since it was synced
+differs too: verify right after a sync to check the sync, or later to see how stale the warehouse
+is. Registrations are not compared, as each sync polls them again.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _ADVICE = "Nothing was changed: run the same command again when the service resp
 
 @dataclass
 class Verification:
-    """What was compared. unproven: readings that could not be compared. requests: sent for it."""
+    """What was compared. unproven: readings that could not be compared. requests: sent in total."""
 
     clients: int = 0
     rows: int = 0
@@ -65,7 +65,7 @@ def verify_clients(
 ) -> Verification:
     """Compare a random sample of the roster, or all of it when `sample` is None.
 
-    Raises SyncError when the service gives no answer that can be used.
+    Raises SyncError when the service gives no usable response.
     """
     with warehouse.connect(application_name="lcm verify") as session:
         drawn = draw_clients(session, sample)
@@ -80,9 +80,9 @@ def verify_these(
 ) -> Verification:
     """Compare some clients, feed by feed; memory holds what is in flight. Raises SyncError."""
     verification = Verification(clients=len(client_ids))
-    telling = progress or LoggedProgress()
+    progress = progress or LoggedProgress()
     with ReconnectingSession(warehouse, "lcm verify") as reconnecting:
-        asyncio.run(_verify(settings, warehouse, reconnecting, client_ids, telling, verification))
+        asyncio.run(_verify(settings, warehouse, reconnecting, client_ids, progress, verification))
     return verification
 
 
@@ -110,7 +110,7 @@ async def _verify(
 
 @dataclass(frozen=True)
 class _Verifier:
-    """Reads clients of one feed in full, and compares what came instead of staging it."""
+    """Reads clients of one feed in full, and compares their rows instead of staging them."""
 
     feed: Feed
     source: Source
@@ -131,7 +131,7 @@ class _Verifier:
         return ()
 
     def _compare(self, session: Session, outcomes: Sequence[Outcome]) -> list[Comparison]:
-        # Clients are made of registrations; here they bring a phone alone.
+        # Clients come from registrations; these feeds only add a phone.
         tables = [table for table in self.feed.tables if table.name != "clients"]
         return [compare_clients(session, table, outcomes) for table in tables]
 
