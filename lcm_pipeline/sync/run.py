@@ -119,7 +119,7 @@ class SyncRun:
         self.shared.all_dispatched.set()
 
     async def publish(self, command_id: int | None = None) -> None:
-        """Publish the proven readings; read again those that the publish reopens, in a few rounds."""
+        """Publish the proven readings; read those that a publish reopens again, a few times."""
         for round_number in range(1, _MOST_ROUNDS + 1):
             async with self._open_source() as source:
                 if await self._verify_largest_page(source):
