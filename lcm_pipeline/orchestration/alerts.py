@@ -1,7 +1,7 @@
-"""Owns apprise: alerts to mail, Slack, Telegram, a webhook (LCM_ALERT_URLS), and when there is one.
+"""Alerts to mail, Slack, Telegram or a webhook (LCM_ALERT_URLS), and when to send them.
 
-An alert says what happened and where to look. It holds counts, days and names of feeds, jobs and
-fields; no client, no row, and no text of others.
+The only module that uses apprise. An alert states what happened and where to look. It contains
+counts, days, and names of feeds, jobs and fields; no client, no row, and no text of the service.
 """
 
 import json
@@ -16,9 +16,9 @@ from lcm_pipeline.model.texts import shown_names
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.status import WarehouseStatus
 
-# Yesterday is there by nine: the schedule starts at six.
+# The schedule starts at six, so yesterday should be complete by nine.
 _STALE_AFTER_HOUR = 9
-_LITTLE_SPACE = 2_000_000_000
+_LOW_DISK_BYTES = 2_000_000_000
 
 
 class AlertError(UserError):
@@ -26,8 +26,8 @@ class AlertError(UserError):
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What was last seen of the warehouse, so that an alert is sent once, when it gets worse.
+class Snapshot:
+    """The state at the last evaluation, so that an alert is sent once, when the state gets worse.
 
     stale_day: the day that was reported as not complete, in ISO 8601. stopped_run: the newest run
     that a fuse stopped. fields: names that the contract does not know.
@@ -41,19 +41,19 @@ class Watched:
     is_disk_low: bool = False
 
     @classmethod
-    def from_cursor(cls, cursor: str | None) -> "Watched | None":
-        """What a sensor kept; None before its first look, or what another version wrote."""
+    def from_cursor(cls, cursor: str | None) -> "Snapshot | None":
+        """Read a sensor's cursor; None before its first evaluation, or from another version."""
         try:
-            kept = json.loads(cursor or "null")
+            stored = json.loads(cursor or "null")
         except ValueError:
             return None
         names = {field.name for field in fields(cls)}
-        if not isinstance(kept, dict) or not kept.keys() <= names:
+        if not isinstance(stored, dict) or not stored.keys() <= names:
             return None
-        return cls(**{**kept, "fields": tuple(kept.get("fields", ()))})
+        return cls(**{**stored, "fields": tuple(stored.get("fields", ()))})
 
     def as_cursor(self) -> str:
-        """The text that a sensor keeps."""
+        """The text that a sensor stores as its cursor."""
         return json.dumps(asdict(self))
 
 
@@ -65,11 +65,11 @@ class Alert:
     body: str
 
 
-def look(
-    settings: Settings, status: WarehouseStatus, unknown: frozenset[str], before: Watched,
+def take_snapshot(
+    settings: Settings, status: WarehouseStatus, unknown: frozenset[str], before: Snapshot,
     now: datetime,
-) -> Watched:  # fmt: skip
-    """What there is to watch now. now: aware; unknown: FEED.FIELD that the contract lacks."""
+) -> Snapshot:  # fmt: skip
+    """The current state. now: aware; unknown: FEED.FIELD that the payload definition lacks."""
     local = now.astimezone(settings.zone)
     yesterday = local.date() - timedelta(days=1)
     is_due = local.hour >= _STALE_AFTER_HOUR
@@ -81,23 +81,23 @@ def look(
     home = settings.home_path
     there = next(folder for folder in (home, *home.parents) if folder.exists())
     stopped = [run.run_id for run in status.last_runs if run.state == "stopped"]
-    return Watched(
+    return Snapshot(
         pending=sum(feed.pending for feed in status.feeds),
         quarantined=sum(feed.quarantined for feed in status.feeds),
         stale_day=str(yesterday) if is_stale else before.stale_day,
         stopped_run=max([before.stopped_run, *stopped]),
         fields=tuple(sorted(unknown)),
-        is_disk_low=shutil.disk_usage(there).free < _LITTLE_SPACE,
+        is_disk_low=shutil.disk_usage(there).free < _LOW_DISK_BYTES,
     )
 
 
-def compare(before: Watched, now: Watched) -> Iterator[Alert]:
-    """The alerts of what got worse since the last look."""
+def compare(before: Snapshot, now: Snapshot) -> Iterator[Alert]:
+    """The alerts for what got worse since the last snapshot."""
     if now.stale_day != before.stale_day:
         yield Alert(
             f"{now.stale_day} is not complete",
-            "The day has ended and is not complete in every feed: lcm status says why, and lcm sync"
-            " --missing reads what is missing.",
+            "The day has ended and is not complete in every feed: lcm status shows why, and"
+            " lcm sync --missing reads what is missing.",
         )
     if now.pending > before.pending:
         yield Alert(
@@ -108,7 +108,7 @@ def compare(before: Watched, now: Watched) -> Iterator[Alert]:
     if now.quarantined > before.quarantined:
         yield Alert(
             f"rows in quarantine grew from {before.quarantined:,} to {now.quarantined:,}",
-            "They do not fit the contract: lcm status --quarantine says which field.",
+            "They do not fit the payload definition: lcm status --quarantine shows which field.",
         )
     if new := set(now.fields) - set(before.fields):
         yield Alert(
@@ -119,8 +119,8 @@ def compare(before: Watched, now: Watched) -> Iterator[Alert]:
     if now.stopped_run != before.stopped_run:
         yield Alert(
             f"a fuse stopped run {now.stopped_run}",
-            "The publish would have deleted or added too much, and nothing of it was stored: lcm"
-            " runs says what. Check the source.",
+            "The publish would have deleted or added too much, so nothing of it was stored: lcm"
+            " runs shows what. Check the source.",
         )
     if now.is_disk_low and not before.is_disk_low:
         yield Alert("the disk is nearly full", "Free some space, or move LCM_HOME: lcm doctor.")
@@ -129,13 +129,13 @@ def compare(before: Watched, now: Watched) -> Iterator[Alert]:
 def send(settings: Settings, alert: Alert) -> None:
     """Send the alert to each address of LCM_ALERT_URLS; raises AlertError when one fails.
 
-    All are tried, so that one that is gone does not silence the others.
+    All addresses are tried, so that one that fails does not silence the others.
     """
-    # Imported here: it takes longer than all else, and most processes of Dagster send nothing.
+    # Imported here: it takes longer than all other imports, and most processes send no alert.
     import apprise
 
     addresses = settings.alert_addresses()
-    # What it logs may quote an address, which holds a password.
+    # Its log messages may quote an address, which contains a password.
     logging.getLogger("apprise").setLevel(logging.CRITICAL)
     failed = []
     for address in addresses:

@@ -1,9 +1,9 @@
 """Dagster's Celery executor, and the worker that runs its steps.
 
-A step goes to the broker as one message, and its worker acknowledges it when the step has ended.
-So the step of a lost worker goes to another one: RabbitMQ sees the connection end, and Redis gives
-the message out again once its worker has not renewed it for half a minute. Steps may run twice at
-once: what they do is claimed in the warehouse, task by task, and published once.
+A step is one message to the broker, and its worker acknowledges it when the step has ended. So the
+step of a lost worker is redelivered to another one: RabbitMQ notices that the connection closed,
+and Redis redelivers a message that its worker has not renewed for half a minute. A step may
+therefore run twice at once: its work is claimed in the warehouse, task by task, and published once.
 """
 
 import logging
@@ -28,16 +28,16 @@ from kombu.exceptions import OperationalError
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings
 
-# Dagster's executor defines the task anew for each step that it hands over.
+# Dagster's executor registers the task again for each step that it submits.
 warnings.filterwarnings("ignore", message="Task name 'execute_plan' is already registered")
 
 CODE_LOCATION = "lcm_pipeline.definitions"
-# The shortest that does not take a machine under load for a dead one.
+# The shortest time that does not mistake a machine under load for a dead one.
 _LOST_AFTER_SECONDS = 30
 _CONNECT_SECONDS = 5.0
 _PING_SECONDS = 2.0
 _LOOPBACK = ("localhost", "::1")
-# Our own entry in the configuration of Celery, which workers tell.
+# Our own entry in the configuration of Celery, which workers report.
 _READERS_KEY = "lcm_readers"
 
 
@@ -46,12 +46,12 @@ class CeleryUsageError(UsageError):
 
 
 def executor_of_celery(settings: Settings) -> dg.ExecutorDefinition:
-    """The executor that hands steps to the workers. Raises CeleryUsageError."""
-    return _breaking_off.configured(_executor_config(settings), name="celery")
+    """The executor that submits steps to the workers. Raises CeleryUsageError."""
+    return _terminating_executor.configured(_executor_config(settings), name="celery")
 
 
 def require_broker(settings: Settings) -> None:
-    """Raise CeleryUsageError unless the settings suffice and the broker can be reached."""
+    """Raise CeleryUsageError unless the settings suffice and the broker is reachable."""
     require_settings(settings)
     broker = _broker_of(settings)
     connection = _build_app(settings).connection_for_write(connect_timeout=_CONNECT_SECONDS)
@@ -59,7 +59,7 @@ def require_broker(settings: Settings) -> None:
         with connection:
             connection.ensure_connection(max_retries=1, timeout=_CONNECT_SECONDS)
             if broker.startswith("redis"):
-                # Redis is connected to by the first command.
+                # The client of Redis connects with its first command.
                 connection.default_channel.client.ping()
     except (OperationalError, OSError, *connection.connection_errors) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -70,25 +70,28 @@ def require_broker(settings: Settings) -> None:
 
 
 def require_settings(settings: Settings) -> None:
-    """Raise CeleryUsageError where workers on other machines could not reach what they share."""
+    """Raise CeleryUsageError if workers on other machines could not reach the shared state."""
     host = urlsplit(_broker_of(settings)).hostname or ""
     if host in _LOOPBACK or host.startswith("127."):
         return
-    for name, value, kept in (
+    for name, value, fallback in (
         ("LCM_DATABASE_URL", settings.database_url, "the embedded warehouse"),
         ("LCM_DAGSTER_DATABASE_URL", settings.dagster_database_url, "Dagster's own storage"),
     ):
         if value is None:
             raise CeleryUsageError(
-                f"{name} is not set: {kept} would be in LCM_HOME, which workers on other machines"
-                f" cannot reach, and the broker is on {host}. Set it to the same Postgres for the"
-                " command and all workers (a broker on localhost needs none)"
+                f"{name} is not set: {fallback} would be in LCM_HOME, which workers on other"
+                f" machines cannot reach, and the broker is on {host}. Set it to the same Postgres"
+                " for the command and all workers (a broker on localhost needs none)"
             )
 
 
 def require_same_readers(settings: Settings) -> int:
-    """Ask the workers; returns how many respond. Raises CeleryUsageError for one whose LCM_READERS
-    differs: it has other steps, and would fail those that it is given."""
+    """Query the workers; returns how many respond.
+
+    Raises CeleryUsageError for a worker whose LCM_READERS differs: its code location has other
+    steps, and it would fail those that it is given.
+    """
     found = _build_app(settings).control.inspect(timeout=_PING_SECONDS).conf() or {}
     for worker, config in sorted(found.items()):
         readers = config.get(_READERS_KEY)
@@ -101,32 +104,32 @@ def require_same_readers(settings: Settings) -> int:
 
 
 def run_worker(settings: Settings, name: str, slots: int) -> int:
-    """Run steps until the process is told to stop; returns the exit code."""
+    """Run steps until the process is stopped; returns the exit code."""
     app = _build_app(settings)
-    # Its result is the events of the step, which are in Dagster's storage: none into the log.
+    # The result is the events of the step, which are in Dagster's storage: do not log them.
     create_task(app, resultrepr_maxsize=0)
-    # It says at each opening of Dagster's storage which database that is.
+    # alembic logs the database each time that Dagster's storage is opened.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     app.steps["consumer"].add(RenewDeliveries)
-    words = [
+    arguments = [
         "worker",
         f"--hostname={name}@{socket.gethostname()}",
         f"--concurrency={slots}",
         "--queues=dagster",
         "--loglevel=INFO",
-        # Workers need not know each other.
+        # Workers need not know about each other.
         "--without-gossip",
         "--without-mingle",
     ]
     try:
-        app.worker_main(words)
+        app.worker_main(arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     return 0
 
 
 class _Step:
-    """The result of a step that a worker runs; revoked, it is broken off where it has begun."""
+    """The result of a step on a worker; `revoke` also terminates a step that has begun."""
 
     def __init__(self, result: Any) -> None:
         self._result = result
@@ -146,16 +149,17 @@ class _Step:
     config_schema=celery_executor.config_schema.as_field(),
     requirements=dg.multiple_process_executor_requirements(),
 )
-def _breaking_off(context: dg.InitExecutorContext) -> dg.Executor:
-    """Dagster's executor, which else waits for steps that have begun when a run is stopped.
+def _terminating_executor(context: dg.InitExecutorContext) -> dg.Executor:
+    """Dagster's executor, made to terminate running steps when a run is stopped.
 
-    A step that reads takes hours, and loses nothing when it is broken off.
+    Dagster's own waits for them. A step that reads may take hours, and loses nothing when it is
+    terminated.
     """
     create: Any = celery_executor.executor_creation_fn
     executor: Any = create(context)
 
-    def submit(*words: Any) -> _Step:
-        return _Step(_submit_task(*words))
+    def submit(*arguments: Any) -> _Step:
+        return _Step(_submit_task(*arguments))
 
     executor.execute = partial(core_celery_execution_loop, step_execution_fn=submit)
     created: dg.Executor = executor
@@ -163,10 +167,10 @@ def _breaking_off(context: dg.InitExecutorContext) -> dg.Executor:
 
 
 class RenewDeliveries(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
-    """Tells Redis again and again which messages this worker still has.
+    """Renews the messages that this worker holds in Redis, periodically.
 
-    Kombu gives a message out again after its visibility time-out, however alive its worker is. A
-    step of hours would need a time-out of hours, and that of a dead worker would wait as long.
+    Kombu redelivers a message after its visibility time-out, even if its worker is alive. A step of
+    hours would need a time-out of hours, and the step of a dead worker would wait as long.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -184,7 +188,7 @@ class RenewDeliveries(bootsteps.StartStopStep):  # type: ignore[misc] # Celery h
             )
 
     def stop(self, consumer: Any) -> None:
-        """Stop with the connection; the next one starts anew."""
+        """Stop with the connection; the next connection starts again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -196,7 +200,7 @@ def _renew(channel: Any) -> None:
     tags = [request.message.delivery_tag for request in tuple(worker_state.reserved_requests)]
     if tags:
         with channel.conn_or_acquire() as client:
-            # Only those that are there still: another step may have ended meanwhile.
+            # Only those that still exist: a step may have ended in the meantime.
             client.zadd(channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True)
 
 
@@ -209,9 +213,9 @@ def _executor_config(settings: Settings) -> dict[str, Any]:
     broker = _broker_of(settings)
     return {
         "broker": broker,
-        # RabbitMQ sends results back to who waits for them; Redis keeps them.
+        # RabbitMQ sends results back to the waiting process; Redis stores them.
         "backend": broker if broker.startswith("redis") else "rpc://",
-        # A worker imports it before it forks: each process of its pool has it then.
+        # A worker imports it before it forks, so each process of its pool has it.
         "include": [CODE_LOCATION],
         "config_source": _app_config(settings, broker),
     }
@@ -220,7 +224,7 @@ def _executor_config(settings: Settings) -> dict[str, Any]:
 def _app_config(settings: Settings, broker: str) -> dict[str, Any]:
     config: dict[str, Any] = {
         "broker_connection_retry_on_startup": True,
-        # One message for each slot: what waits is free for the other workers.
+        # One message per slot: messages that wait are left to other workers.
         "worker_prefetch_multiplier": 1,
         "worker_redirect_stdouts": False,
         "task_acks_late": True,
@@ -233,7 +237,7 @@ def _app_config(settings: Settings, broker: str) -> dict[str, Any]:
             "visibility_timeout": _LOST_AFTER_SECONDS,
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
-            # A worker that dies while it looks for lost messages keeps the others from it so long.
+            # A worker that dies while it restores lost messages blocks the others for this long.
             "unacked_mutex_expire": 10,
         }
     return config

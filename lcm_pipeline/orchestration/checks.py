@@ -1,7 +1,7 @@
-"""Asset checks: five questions to each feed after a run, twelve to the marts, one to the outbox.
+"""Asset checks of the feeds after a run, of the marts, and of the outbox.
 
-The questions themselves live in `sync.reconcile`. Totals that do not agree stop what is built on
-the facts, but never the facts of everyone else: on the roster that check does not block.
+The queries are in `verify.reconcile`. Totals that do not agree block what is built on the feed. On
+the roster that check does not block, as the facts of the other clients do not depend on it.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,12 +20,12 @@ from lcm_pipeline.warehouse.queries import query
 
 
 @dataclass(frozen=True)
-class _Question:
-    """What is asked of a feed after a run. is_blocking: a failure stops what is built on it."""
+class _FeedCheck:
+    """One check of a feed. is_blocking: a failure blocks what is built on the feed."""
 
     name: str
     description: str
-    ask: Callable[[SyncSession, str, Window], dg.AssetCheckResult]
+    evaluate: Callable[[SyncSession, str, Window], dg.AssetCheckResult]
     is_blocking: bool = False
 
 
@@ -73,54 +73,54 @@ def _share_complete(sync: SyncSession, feed: str, window: Window) -> dg.AssetChe
     )
 
 
-_TOTALS_AGREE = _Question(
+_TOTALS_AGREE = _FeedCheck(
     "totals_agree",
     "Rows of the source = live rows + rows in quarantine, client by client.",
     _totals_agree,
     is_blocking=True,
 )
-_KEYS_ARE_UNIQUE = _Question(
+_KEYS_ARE_UNIQUE = _FeedCheck(
     "keys_are_unique", "No row is live twice, on two days.", _keys_are_unique
 )
-_ONE_CLIENT_HAS_EACH_ROW = _Question(
+_ONE_CLIENT_HAS_EACH_ROW = _FeedCheck(
     "one_client_has_each_row",
     "No row is live under two clients.\n\nCards that are merged move rows to another client; they "
-    "count twice until the source tells so of the old one too, or `lcm retire` does.",
+    "count twice until the source reports that for the old client too, or `lcm retire` does.",
     _one_client_has_each_row,
 )
-_NO_ORPHANS = _Question("no_orphans", "The roster knows the client of every row.", _no_orphans)
-_SHARE_COMPLETE = _Question(
+_NO_ORPHANS = _FeedCheck("no_orphans", "The client of every row is in the roster.", _no_orphans)
+_SHARE_COMPLETE = _FeedCheck(
     "share_complete",
     "Every client registered by the end of the last day was read, and the reading proven.\n\n"
-    "Clients that are not due yet (LCM_MAX_STALENESS_DAYS) are named, and are no fault.",
+    "Clients that are not due yet (LCM_MAX_STALENESS_DAYS) are counted, and do not fail the check.",
     _share_complete,
 )
 
 
-def _questions(feed: Feed) -> tuple[_Question, ...]:
+def _checks_of(feed: Feed) -> tuple[_FeedCheck, ...]:
     """The checks of a feed. Totals of the roster do not block: the facts do not depend on them."""
     if feed.is_by_day:
         return (replace(_TOTALS_AGREE, is_blocking=False), _KEYS_ARE_UNIQUE, _SHARE_COMPLETE)
-    questions = (_TOTALS_AGREE, _KEYS_ARE_UNIQUE, _NO_ORPHANS, _SHARE_COMPLETE)
+    checks = (_TOTALS_AGREE, _KEYS_ARE_UNIQUE, _NO_ORPHANS, _SHARE_COMPLETE)
     moves = any(table.moves_between_clients for table in feed.tables)
-    return (*questions, _ONE_CLIENT_HAS_EACH_ROW) if moves else questions
+    return (*checks, _ONE_CLIENT_HAS_EACH_ROW) if moves else checks
 
 
 def _checked(feed: Feed) -> dg.AssetChecksDefinition:
-    """The questions to one feed, in one step: a step costs more than its questions."""
+    """The checks of one feed, in one step: a step costs more than its checks."""
     asset = dg.AssetKey(feed.checked_asset)
-    questions = {question.name: question for question in _questions(feed)}
+    checks = {check.name: check for check in _checks_of(feed)}
 
     @dg.multi_asset_check(
         name=f"checked_{feed.name}",
         specs=[
             dg.AssetCheckSpec(
-                question.name,
+                check.name,
                 asset=asset,
-                description=question.description,
-                blocking=question.is_blocking,
+                description=check.description,
+                blocking=check.is_blocking,
             )
-            for question in questions.values()
+            for check in checks.values()
         ],
         can_subset=True,
     )
@@ -129,42 +129,40 @@ def _checked(feed: Feed) -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         window = window_of(context)
         for name in sorted(key.name for key in context.selected_asset_check_keys):
-            answer = questions[name].ask(sync, feed.name, window)
-            yield answer._replace(asset_key=asset, check_name=name)
+            result = checks[name].evaluate(sync, feed.name, window)
+            yield result._replace(asset_key=asset, check_name=name)
 
     return checked
 
 
 def completeness_sentence(feed: str, day: str, total: int, pending: int, deferred: int = 0) -> str:
-    """How complete a day is, never rounded up to a whole that it is not."""
-    thing = feed_named(feed).unit
+    """Describe how complete a day is; the share is rounded down, so 100 % means complete."""
+    unit = feed_named(feed).unit
     waiting = pending + deferred
     if not waiting:
-        return f"{day} is complete, {_counted(total, thing)} read"
+        return f"{day} is complete, {_counted(total, unit)} read"
     share = int(10_000 * (total - waiting) / total) / 100 if total else 0.0
     reasons = {"pending": pending, "deferred": deferred}
-    reasons_given = ", ".join(
-        f"{_counted(n, thing)} {reason}" for reason, n in reasons.items() if n
-    )
+    reasons_given = ", ".join(f"{_counted(n, unit)} {reason}" for reason, n in reasons.items() if n)
     return f"{day} is {share:.2f} % complete, {reasons_given}"
 
 
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
 @dg.asset_check(asset=OUTBOX, name=STUCK_CHECK)
 def no_update_is_stuck(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResult:
-    """No update waits in `sending` while nobody pushes."""
+    """No update is in `sending` while no push runs."""
     state = read_outbox(sync.warehouse)
     if state is None:
         return dg.AssetCheckResult(passed=True, description="the outbox is not migrated yet")
-    answer = updates_stuck(state)
+    result = updates_stuck(state)
     return dg.AssetCheckResult(
-        passed=answer.passed,
-        severity=answer.severity,
-        description=answer.description,
-        metadata=answer.metadata,
+        passed=result.passed,
+        severity=result.severity,
+        description=result.description,
+        metadata=result.metadata,
     )
 
 
@@ -222,7 +220,7 @@ _MART_CHECKS = {
 def checked_marts(
     context: dg.AssetCheckExecutionContext, sync: dg.ResourceParam[SyncSession]
 ) -> Iterator[dg.AssetCheckResult]:
-    """What the marts themselves show to be wrong or doubtful; it warns, and blocks nothing."""
+    """What the marts themselves show to be wrong or doubtful; warns, and blocks nothing."""
     with sync.warehouse.connect(application_name="lcm checks") as session:
         rows = session.execute(query("mart_checks")).fetchall()
     selected = {key.name for key in context.selected_asset_check_keys}

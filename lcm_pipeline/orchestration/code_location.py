@@ -23,9 +23,9 @@ from lcm_pipeline.settings import load_settings
 def build_definitions(
     sync: SyncSession | dg.ResourceDefinition = sync_session,
 ) -> dg.Definitions:
-    """The code location. With one process per run a step costs 0.2 s, and 9 s outside of it.
+    """The code location.
 
-    sync: a session that is open already, for a run in the process of its owner.
+    sync: an open session, for a run in the calling process.
     """
     return dg.Definitions(
         assets=[*FEED_ASSETS, *MARTS, profile_updates],

@@ -1,9 +1,9 @@
-"""All that is used of Dagster beside its public API, for which it has no public way.
+"""Everything that is used of Dagster's private API, where it has no public one.
 
-The storage classes and tables are needed to store a range of days at once (event_log.py), to forget
-old runs and keep what they materialized (retention.py), and to let a bare `dagster` command record
+The storage classes and tables are needed to store a range of days at once (event_log.py), to delete
+old runs but not what they materialized (retention.py), and to let a bare `dagster` command record
 where `lcm` does (home_storage.py); the workspace to serve Dagster's page behind a guard (web.py).
-No other module imports from `dagster._…`; a test says what a new Dagster has moved.
+No other module imports from `dagster._…`; a test names what a new Dagster version has moved.
 """
 
 from dagster._config.config_schema import UserConfigSchema

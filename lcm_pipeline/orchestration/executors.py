@@ -1,4 +1,4 @@
-"""What runs the steps of a run: this process, other processes, workers of Celery, or pods."""
+"""Where the steps of a run execute: this process, child processes, Celery workers, or pods."""
 
 import os
 from types import ModuleType
@@ -14,14 +14,14 @@ MULTIPROCESS = "multiprocess"
 CELERY = "celery"
 K8S = "k8s"
 # The Secret with LCM_* variables, see deploy/kubernetes/secret.example.yaml.
-K8S_SECRET = "lcm-pipeline"  # noqa: S105 - its name
+K8S_SECRET = "lcm-pipeline"  # noqa: S105 - the name of a Secret
 # Set by Kubernetes in every pod, and by Dagster's Helm chart in that of a code location.
 _POD_VARIABLE = "KUBERNETES_SERVICE_HOST"
 _IMAGE_VARIABLE = "DAGSTER_CURRENT_IMAGE"
 
 
 class ExtraMissingError(UsageError):
-    """What an executor needs is not installed; the message names the extra."""
+    """A package that an executor needs is not installed; the message names the extra."""
 
 
 def executor_of(settings: Settings) -> dg.ExecutorDefinition:
@@ -38,9 +38,9 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
         return _k8s_executor(settings)
     return dg.multiprocess_executor.configured(
         {
-            # The readers of a feed at once, and one for what waits for none of them.
+            # All readers of a feed in parallel, and one step that does not wait for them.
             "max_concurrent": settings.readers + 1,
-            # A fresh process imports for seconds; one that is forked from a loaded one does not.
+            # A new process needs seconds to import; one forked from a loaded process does not.
             "start_method": {"forkserver": {"preload_modules": ["lcm_pipeline.definitions"]}},
         },
         name=settings.executor,
@@ -48,22 +48,23 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
 
 
 def require_executor(settings: Settings) -> None:
-    """Raise a UsageError when the executor of the settings lacks something; it does not wait."""
+    """Raise a UsageError when the configured executor cannot run; fails fast, without waiting."""
     if settings.executor == CELERY:
         celery_app().require_broker(settings)
     if settings.executor == K8S:
         _k8s_executor(settings)
         if _POD_VARIABLE not in os.environ:
             raise UsageError(
-                "LCM_EXECUTOR=k8s runs each step in a pod, and this process is in none: start the"
-                " sync in Dagster on the cluster, or in a pod of its image; see docs/scaling.md"
+                "LCM_EXECUTOR=k8s runs each step in a pod, and this process is not in one: start"
+                " the sync in Dagster on the cluster, or in a pod of its image; see"
+                " docs/scaling.md"
             )
 
 
 def k8s_config(settings: Settings) -> dict[str, Any]:
     """The configuration of Dagster's executor for Kubernetes.
 
-    What the code location's deployment sets, the pods of steps get too. This is what they need
+    The pods of steps also get what the code location's deployment sets. This is what they need
     wherever the run was started.
     """
     config: dict[str, Any] = {
@@ -77,7 +78,7 @@ def k8s_config(settings: Settings) -> dict[str, Any]:
         },
     }
     if image := os.environ.get(_IMAGE_VARIABLE):
-        # A run of `lcm sync` comes from no code location that would name one.
+        # A run of `lcm sync` has no code location from which to take the image.
         config["job_image"] = image
     return config
 

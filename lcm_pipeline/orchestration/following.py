@@ -1,4 +1,4 @@
-"""The progress of a run whose steps are in other processes, as the ledger shows it."""
+"""Shows the progress of a run whose steps are in other processes, from the ledger."""
 
 import threading
 from collections.abc import Iterator

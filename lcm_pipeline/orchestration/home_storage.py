@@ -1,7 +1,7 @@
-"""Where a bare `dagster …` command in the checkout records its runs: where `lcm` does.
+"""Lets a bare `dagster …` command in the checkout record its runs where `lcm` does.
 
-Without DAGSTER_HOME such a command reads the checkout's dagster.yaml and would record into a folder
-that is removed when it ends. The storage named there is this one: it reads the settings.
+Without DAGSTER_HOME such a command reads the checkout's dagster.yaml, and would record into a
+temporary folder. That file names this storage, which reads the settings.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from lcm_pipeline.settings import load_settings
 
 
 class HomeStorage(DagsterSqliteStorage):
-    """The storage in LCM_HOME, or LCM_DAGSTER_DATABASE_URL; there is nothing to configure."""
+    """The storage in LCM_HOME or LCM_DAGSTER_DATABASE_URL; it has no configuration of its own."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
@@ -29,14 +29,14 @@ class HomeStorage(DagsterSqliteStorage):
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
-        """Nothing: the settings say everything."""
+        """Empty: everything comes from the settings."""
         return {}
 
     @classmethod
     def from_config_value(  # type: ignore[override]
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> DagsterStorage:
-        """Dagster's way to make it: in the folder or the database of the settings."""
+        """Called by Dagster; opens the folder or the database of the settings."""
         settings = load_settings()
         url = postgres_url(settings)
         if url is not None:

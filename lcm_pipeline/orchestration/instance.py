@@ -1,8 +1,8 @@
 """Dagster's own home and storage: a folder in LCM_HOME with SQLite, or Postgres.
 
-The home's `dagster.yaml` is the project's own with the storage added; it is made by whoever comes
-first, under a lock, since SQLite's tables can't be made by two processes at once. An address with
-a password goes through the environment, never into the file.
+The home's `dagster.yaml` is the project's own with the storage added. The first process creates it
+under a lock, since two processes cannot create SQLite's tables at once. An address with a password
+is passed in the environment, never written to the file.
 """
 
 import fcntl
@@ -18,21 +18,21 @@ import sqlalchemy as sa
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings
 
-# Not LCM_*: that it would be a setting, and is none.
+# Not named LCM_*, which would make it a setting.
 _URL_VARIABLE = "DAGSTER_STORAGE_URL"
-# What Dagster relies on, whatever its role or its database sets: it writes, and reads times as UTC.
+# What Dagster relies on, whatever its role or database sets: it writes, and reads times as UTC.
 _SESSION_OPTIONS = (
     "-c default_transaction_read_only=off -c statement_timeout=0 -c idle_session_timeout=0"
     " -c timezone=UTC -c standard_conforming_strings=on -c jit=off"
 )
 _REFUSED_OPTIONS = "unsupported startup parameter"
-# From here on the template says where a `dagster` command without DAGSTER_HOME records.
+# The rest of the template is for a `dagster` command without DAGSTER_HOME.
 _STORAGE_MARK = "# --- storage"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class DagsterStorageError(UsageError):
-    """Dagster has nowhere to note its runs; the message says where, what happened, what to do."""
+    """Dagster cannot record its runs; the message says where, why, and what to do."""
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
             instance = _open(settings)
         except (OSError, sa.exc.SQLAlchemyError) as error:
             raise DagsterStorageError(
-                f"Dagster cannot keep its runs in {instance_home(settings)} "
+                f"Dagster cannot record its runs in {instance_home(settings)} "
                 f"({str(error).splitlines()[0]}): set LCM_HOME to a folder that you may write to"
             ) from error
         with instance:
@@ -70,7 +70,7 @@ def instance_variables(settings: Settings) -> dict[str, str]:
 
 
 def postgres_url(settings: Settings) -> str | None:
-    """LCM_DAGSTER_DATABASE_URL as Dagster takes it, proven to work; None without it.
+    """LCM_DAGSTER_DATABASE_URL in the form that Dagster takes, tested by connecting; or None.
 
     Raises SQLAlchemyError or ValueError when it does not work.
     """
@@ -86,13 +86,13 @@ def postgres_url(settings: Settings) -> str | None:
     except sa.exc.OperationalError as error:
         if _REFUSED_OPTIONS not in str(error):
             raise
-    # A pooler takes no options.
+    # Connection poolers reject the options.
     return _tried(given.difference_update_query(["options"]))
 
 
 @contextmanager
 def opening(settings: Settings) -> Iterator[Path]:
-    """DAGSTER_HOME, made and locked: two processes at once cannot make SQLite's tables."""
+    """Create and lock DAGSTER_HOME: two processes cannot create SQLite's tables at once."""
     _make_private(instance_home(settings))
     with (instance_home(settings) / ".opening").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -100,14 +100,14 @@ def opening(settings: Settings) -> Iterator[Path]:
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder that its owner alone may enter, as logs and dagster.yaml are nobody else's."""
+    """Create a folder with mode 0700: logs and dagster.yaml are for its owner only."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid == os.geteuid():
         folder.chmod(0o700)
 
 
 def prepare_home(settings: Settings) -> Path:
-    """Make DAGSTER_HOME and its dagster.yaml as the settings want them."""
+    """Create DAGSTER_HOME and its dagster.yaml according to the settings."""
     home = instance_home(settings)
     _make_private(home)
     shared, _, _ = _template().read_text(encoding="utf-8").partition(_STORAGE_MARK)
@@ -126,7 +126,7 @@ def _open(settings: Settings) -> dg.DagsterInstance:
 
 
 def _template() -> Path:
-    """The dagster.yaml beside the package in a checkout, or inside it in a wheel."""
+    """The dagster.yaml next to the package in a checkout, or inside it in a wheel."""
     inside = _PACKAGE / "dagster.yaml"
     return inside if inside.exists() else _PACKAGE.parent / "dagster.yaml"
 
@@ -155,16 +155,16 @@ def _check_postgres(settings: Settings) -> None:
     try:
         postgres_url(settings)
     except (sa.exc.SQLAlchemyError, ValueError) as error:
-        reason = str(getattr(error, "orig", None) or "it is no address").strip()
+        reason = str(getattr(error, "orig", None) or "not a valid address").strip()
         raise DagsterStorageError(
             f"Dagster's own database cannot be used: {reason}. Check LCM_DAGSTER_DATABASE_URL, or "
-            "leave it out: then Dagster keeps its runs in LCM_HOME"
+            "leave it out: then Dagster records its runs in LCM_HOME"
         ) from None
 
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Dagster takes these from the process' environment alone."""
+    """Set variables for the context: Dagster reads them from the environment only."""
     earlier = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

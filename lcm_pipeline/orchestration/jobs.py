@@ -1,4 +1,4 @@
-"""The jobs: what can be started as a whole, by hand, by a schedule or by the command line."""
+"""The jobs that can be launched by hand, by a schedule or by the command line."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
 
 _SENSOR_TAG = "dagster/sensor_name"
-_Told = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
+_PushEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
 
 sync_days = dg.define_asset_job(
     "sync_days",
@@ -29,7 +29,7 @@ sync_days = dg.define_asset_job(
 sync_clients_only = dg.define_asset_job(
     "sync_clients_only",
     selection=dg.AssetSelection.assets(*REGISTRATIONS.assets),
-    description="Poll who registered, without reading what they did. Cheap: one request a day.",
+    description="Poll registrations only, without reading the clients. Cheap: one request a day.",
 )
 
 sync_operations_and_leads = dg.define_asset_job(
@@ -41,15 +41,15 @@ sync_operations_and_leads = dg.define_asset_job(
 
 @dg.op
 def tidy_up(context: dg.OpExecutionContext) -> None:
-    """Mark runs of killed commands as failed, then forget what is old and has ended."""
+    """Mark runs of killed commands as failed, then delete old runs that have ended."""
     dead = local_runs.fail_dead_runs(context.instance, instance_home(load_settings()))
     forgotten = retention.forget_old_runs(context.instance, now=datetime.now(UTC))
-    context.log.info(f"{dead} dead runs marked as failed, {forgotten} old runs forgotten")
+    context.log.info(f"{dead} dead runs marked as failed, {forgotten} old runs deleted")
 
 
 @dg.job(
-    description=f"Forget runs older than {retention.KEPT_DAYS} days: Dagster keeps every event for "
-    "ever otherwise. Which days were synced, and when, stays known.",
+    description=f"Delete runs older than {retention.KEPT_DAYS} days: Dagster stores every event"
+    " for ever otherwise. When each day was last synced is preserved.",
     executor_def=dg.in_process_executor,
 )
 def forget_old_runs() -> None:
@@ -58,16 +58,16 @@ def forget_old_runs() -> None:
 
 
 class PushNotConfirmedError(UserError):
-    """The run was started without a person's word for it; the message says what to give."""
+    """The run was started without a confirmation; the message says what to give."""
 
 
 class PushConfirmation(dg.Config):
-    """What a person gives who starts a push by hand, and a link or a stray click does not know."""
+    """The confirmation for a push started by hand; a link or a stray click cannot know it."""
 
     confirm: int = Field(
         0,
-        description="Id of the newest update that waits in outbox.profile_updates: it says that you"
-        " know what is sent. The error of a run without it names the id.",
+        description="Id of the newest pending update in outbox.profile_updates: it confirms that"
+        " you know what will be sent. The error of a run without it names the id.",
     )
 
 
@@ -76,8 +76,8 @@ def send_profile_updates(
     context: dg.OpExecutionContext,
     config: PushConfirmation,
     sync: dg.ResourceParam[SyncSession],
-) -> Iterator[_Told]:
-    """Send what is pending; report what became of it, and whether a response was lost."""
+) -> Iterator[_PushEvent]:
+    """Send the pending updates; report the results, and whether a response was lost."""
     _require_confirmation(context, config, read_outbox(sync.warehouse))
     try:
         report = WriteBack(sync.engine.settings, sync.warehouse).push()
@@ -94,9 +94,9 @@ def send_profile_updates(
 def _require_confirmation(
     context: dg.OpExecutionContext, config: PushConfirmation, state: OutboxState | None
 ) -> None:
-    """Raise PushNotConfirmedError unless the run names the newest update that waits.
+    """Raise PushNotConfirmedError unless the run names the newest pending update.
 
-    A sensor's run names one that waited when it asked; newer ones may have come meanwhile.
+    A run of the sensor names the newest update at its evaluation; newer ones may have been added.
     """
     newest = state.newest_id if state is not None else 0
     is_of_sensor = _SENSOR_TAG in context.run.tags

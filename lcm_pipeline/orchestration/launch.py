@@ -1,4 +1,4 @@
-"""How the command line runs Dagster: a range of days, in this process."""
+"""Runs Dagster for the command line: a range of days, in this process or through an executor."""
 
 import logging
 import warnings
@@ -41,12 +41,12 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-# The terminal belongs to the command; everything is in the event log.
+# The command prints to the terminal; Dagster's messages are in the event log.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class RunFailedError(UserError):
-    """The run failed outside the sync itself; the message says in which step."""
+    """The run failed outside the sync itself; the message names the step."""
 
 
 class ChecksFailedError(UserError):
@@ -58,12 +58,12 @@ class ChecksFailedError(UserError):
 
 
 class OldMartsError(UserError):
-    """The days are synced, and the marts are not: views of others read them. reports: as above."""
+    """The days are synced, and the marts are not: views of users read them. reports: as above."""
 
     def __init__(self, reports: list[SyncReport]) -> None:
         super().__init__(
             "the facts are synced; the marts are those of an older version and were left as they"
-            " are. lcm migrate says which views stand in the way"
+            " are. lcm migrate names the views that depend on them"
         )
         self.reports = reports
 
@@ -78,7 +78,7 @@ def materialize_window(
     """Sync days through Dagster: one run, all feeds or some, then the checks and the marts.
 
     Raises the engine's own error, WindowError, DagsterStorageError, ChecksFailedError,
-    OldMartsError or RunFailedError. A feed that fails does not keep the other ones from being read.
+    OldMartsError or RunFailedError. A feed that fails does not prevent the others from being read.
     """
     if feeds is None and have_old_marts(warehouse):
         every = [feed.name for feed in FEEDS]
@@ -105,7 +105,7 @@ def run_in_process(
     run_id: str | None = None,
     feeds: Sequence[str] | None = None,
 ) -> None:
-    """One run of the job sync_days with this session, then housekeeping; raises what failed."""
+    """One run of the job sync_days with this session, then housekeeping; raises its error."""
     job = build_definitions(session).resolve_job_def("sync_days")
     try:
         with _expected_warnings():
@@ -120,7 +120,7 @@ def run_in_process(
     except dg.DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
     forget_old_runs(instance, now=datetime.now(UTC))
-    _raise_what_failed(result, session.reports, session.errors)
+    _raise_failure(result, session.reports, session.errors)
 
 
 def run_with_executor(
@@ -131,15 +131,15 @@ def run_with_executor(
     process: str,
     feeds: Sequence[str] | None = None,
 ) -> list[SyncReport]:
-    """One run of the job sync_days whose steps run in other processes; raises what failed.
+    """One run of the job sync_days whose steps run in other processes; raises its error.
 
-    process: names the process of this command on the run, see `local_runs`. What the run did is
-    taken from the warehouse.
+    process: the id of this command's process on the run, see `local_runs`. The reports come from
+    the warehouse.
     """
     if engine.settings.executor == CELERY and not celery_app().require_same_readers(
         engine.settings
     ):
-        logger.warning("no worker answers: the steps wait until one is started with lcm worker")
+        logger.warning("no worker responds: the steps wait until one is started with lcm worker")
     began = datetime.now(UTC)
     synced = [feed for feed in FEEDS if feeds is None or feed.name in feeds]
     command_id = engine.begin_command(synced, window)
@@ -156,7 +156,7 @@ def run_with_executor(
         raise KeyboardInterrupt from None
     forget_old_runs(instance, now=datetime.now(UTC))
     reports = engine.reports(command_id, window, since=began)
-    _raise_what_failed(result, reports, ())
+    _raise_failure(result, reports, ())
     return reports
 
 
@@ -169,12 +169,12 @@ def _selection(feeds: Sequence[str] | None) -> list[dg.AssetKey] | None:
 @contextmanager
 def _expected_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
-        # Dagster's, when it notes the result of a check on Python 3.12 and newer.
+        # Raised by Dagster when it records the result of a check on Python 3.12 and newer.
         warnings.filterwarnings("ignore", message=r"datetime\.datetime\.utcfromtimestamp")
         yield
 
 
-def _raise_what_failed(
+def _raise_failure(
     result: dg.ExecuteInProcessResult | dg.JobExecutionResult,
     reports: list[SyncReport],
     errors: Sequence[BaseException],
@@ -190,22 +190,24 @@ def _raise_what_failed(
             first.add_note(f"also failed: {other}")
         raise first
     wrong = [
-        answer.description or f"{answer.asset_key.to_user_string()}: {answer.check_name}"
-        for answer in result.get_asset_check_evaluations()
-        if not answer.passed and answer.severity == dg.AssetCheckSeverity.ERROR
+        check.description or f"{check.asset_key.to_user_string()}: {check.check_name}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
     ]
     if wrong:
         raise ChecksFailedError("The warehouse does not add up: " + "; ".join(wrong), reports)
     if not result.success:
         failures = [event for event in result.all_events if event.is_step_failure]
-        reason = "; ".join(_told(event) for event in failures) or (failed[1] if failed else "")
+        reason = "; ".join(_failure_text(event) for event in failures) or (
+            failed[1] if failed else ""
+        )
         raise RunFailedError(reason or "The Dagster run failed")
 
 
 def _failure_of_run(
     result: dg.ExecuteInProcessResult | dg.JobExecutionResult,
 ) -> tuple[str, str] | None:
-    """The class and the message of what failed a run as a whole; None where a step did."""
+    """The class and message of an error of the run as a whole; None if a step failed."""
     for event in result.all_events:
         if event.event_type is dg.DagsterEventType.RUN_FAILURE:
             error = event.job_failure_data.error
@@ -213,7 +215,7 @@ def _failure_of_run(
     return None
 
 
-def _told(event: dg.DagsterEvent) -> str:
+def _failure_text(event: dg.DagsterEvent) -> str:
     error = event.step_failure_data.error
     while error is not None and error.cause is not None:
         error = error.cause

@@ -1,8 +1,8 @@
-"""The runs that live in a command's own process, and what becomes of them when it is killed.
+"""Runs that execute in a command's own process, and their fate when it is killed.
 
-Dagster watches the runs that it starts itself. One that a command runs in its process would stay
-"started" for ever after a `kill -9`, so each holds a lock on a file named after it; the kernel lets
-go of it with the process, and the next command marks the run as failed.
+Dagster monitors the runs that it launches itself. A run in the process of a command would stay
+"started" for ever after a `kill -9`. So each holds a lock on a file named after it; the kernel
+releases the lock with the process, and the next command marks the run as failed.
 """
 
 import fcntl
@@ -13,14 +13,14 @@ from uuid import uuid4
 
 import dagster as dg
 
-# On a run whose steps are in other processes: the id under which its own process holds a lock.
+# The id under which the command holds a lock, on a run whose steps are in other processes.
 PROCESS_TAG = "lcm/process"
 _FOLDER = "running"
 
 
 @contextmanager
 def local_run_id(home: Path) -> Iterator[str]:
-    """The id of a run that lives in this process, for the length of the context."""
+    """The id of a run in this process, locked while the context is open."""
     folder = home / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / str(uuid4())
@@ -33,7 +33,7 @@ def local_run_id(home: Path) -> Iterator[str]:
 
 
 def fail_dead_runs(instance: dg.DagsterInstance, home: Path) -> int:
-    """Mark as failed the runs whose process is gone; returns how many."""
+    """Mark runs whose process is gone as failed; returns how many."""
     dead = 0
     for path in (home / _FOLDER).glob("*"):
         with path.open("a") as lock:

@@ -1,4 +1,4 @@
-"""What a run says about itself in the UI. Counts and a preview; no personal data, no secret."""
+"""The metadata of a run in the UI: counts and a preview, without personal data or secrets."""
 
 import re
 from typing import Any
@@ -22,7 +22,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]()#!|<>&~])")
 def described(
     session: SyncSession, report: SyncReport, asset: str
 ) -> dict[str, dg.MetadataValue[Any]]:
-    """The metadata of an asset of a feed: what was done, and a few rows of the window's days."""
+    """The metadata of an asset of a feed: counts, and a few rows of the window's days."""
     feed = feed_named(report.feed)
     columns, rows = session.preview(feed.table_of(asset), report.window)
     cells = [[_as_cell(value) for value in row] for row in rows]
@@ -31,7 +31,7 @@ def described(
 
 
 def read_metadata(report: ReaderReport) -> dict[str, dg.MetadataValue[Any]]:
-    """What one reader of a run has done."""
+    """The metadata of one reader of a run."""
     unit = feed_named(report.feed).unit
     return {
         f"{unit}s": dg.MetadataValue.int(report.tasks),
@@ -42,7 +42,7 @@ def read_metadata(report: ReaderReport) -> dict[str, dg.MetadataValue[Any]]:
 
 
 def pushed(report: PushReport) -> dg.AssetMaterialization:
-    """What became of the updates of a push: counts by status, no value and no name."""
+    """The results of a push: counts by status, without values or names."""
     counts = {
         "push": report.push_id,
         "sent": report.sent,
@@ -66,7 +66,7 @@ def pushed(report: PushReport) -> dg.AssetMaterialization:
 
 
 def updates_stuck(state: OutboxState) -> dg.AssetCheckEvaluation:
-    """Whether an update is in `sending` though nobody pushes."""
+    """Whether an update is in `sending` while no push runs."""
     updates = "1 update" if state.stuck == 1 else f"{state.stuck} updates"
     lost = (
         f"{updates} in sending, whose response was lost: the next push sends them again, and the"
@@ -105,5 +105,5 @@ def _counts(report: SyncReport, unit: str) -> dict[str, dg.MetadataValue[Any]]:
 
 
 def _as_cell(value: Any) -> Any:
-    """A text of the source as a cell of Markdown: tame, cut, and never taken for markup."""
+    """A value of the source as a Markdown cell: texts are shortened and escaped."""
     return _MARKUP.sub(r"\\\1", shown(value)) if isinstance(value, str) else value

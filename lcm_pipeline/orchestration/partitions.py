@@ -1,7 +1,7 @@
-"""Business days as Dagster partitions, and which of them a run is for.
+"""Business days as Dagster partitions, and the days of a run.
 
-The days and their time zone are read from the settings when this module is imported, as Dagster
-needs them to know its assets; nothing else of the settings is read before a run.
+The first day and the time zone are read from the settings when this module is imported, as Dagster
+needs them to define the assets; nothing else of the settings is read before a run.
 """
 
 from datetime import date, timedelta
@@ -19,7 +19,7 @@ _LAST_TAG = "dagster/asset_partition_range_end"
 
 
 class WindowError(UsageError):
-    """The days asked for cannot be synced; the message says why."""
+    """The requested days cannot be synced; the message says why."""
 
 
 def days_of(settings: Settings) -> dg.DailyPartitionsDefinition:
@@ -34,7 +34,7 @@ DAYS = days_of(load_settings())
 # A range of days is one run and one reading.
 ONE_RUN = dg.BackfillPolicy.single_run()
 
-# Yesterday is there by nine: the schedule starts at six.
+# The schedule starts at six, so yesterday should be complete by nine.
 FRESH_BY_MORNING = dg.FreshnessPolicy.cron(
     deadline_cron="0 9 * * *", lower_bound_delta=timedelta(hours=9), timezone=DAYS.timezone
 )
@@ -52,7 +52,7 @@ def window_of(
 
 
 def tags_for(window: Window) -> dict[str, str]:
-    """The tags that make a run one for the days of the window; raises WindowError."""
+    """The tags of a run for the days of the window; raises WindowError."""
     earliest, latest = DAYS.get_first_partition_key(), DAYS.get_last_partition_key()
     if latest is None or str(window.last) > latest:
         raise WindowError(
@@ -61,7 +61,7 @@ def tags_for(window: Window) -> dict[str, str]:
         )
     if earliest is None or str(window.first) < earliest:
         raise WindowError(
-            f"{window.first} lies before {earliest}, the first day there is: set LCM_START_DATE "
+            f"{window.first} is before {earliest}, the first partition: set LCM_START_DATE "
             "to an earlier day"
         )
     if len(window) == 1:

@@ -1,8 +1,8 @@
-"""What a Dagster run is going to do: which feeds have a step in it, and where the steps run.
+"""The plan of a Dagster run: which feeds have a step in it, and where the steps execute.
 
-Feeds of clients whose steps run in one process are read together, see `sync.concurrency`. Where
-each step runs in a process of its own, none may begin what another one will do, so there each reads
-its feed alone.
+Client feeds whose steps execute in one process are read concurrently, see `sync.concurrency`. Where
+each step has a process of its own, a step must not begin the work of another one, so each reads its
+feed alone.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Plan:
     is_in_one_process: bool
 
     @property
-    def together(self) -> list[Feed]:
-        """The feeds of clients that this process begins with at once."""
+    def concurrent(self) -> list[Feed]:
+        """The client feeds that this process reads concurrently."""
         return [feed for feed in self.feeds if not feed.is_by_day] if self.is_in_one_process else []
 
 

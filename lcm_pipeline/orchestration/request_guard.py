@@ -1,10 +1,10 @@
-"""What stands before Dagster's web page, which itself takes every request from everywhere.
+"""ASGI middleware that protects Dagster's web page, which itself accepts any request.
 
-Dagster's GraphQL runs mutations by GET and by forms, for any Host and any Origin: a page on the
-internet, or another user of the machine, could start the write-back. Here a request must name a
-host that is ours, must not come from another site, and may change something only with the token
-that `lcm ui` prints: it is in a link once, and in a cookie of the browser from then on. Without it
-the pages can be read, and nothing more.
+Dagster's GraphQL executes mutations sent by GET and by forms, for any Host and any Origin: a page
+on the internet, or another user of the machine, could start the write-back. The guard accepts
+requests for a known host only, none from another site, and mutations only with the token that `lcm
+ui` prints. The token is in the printed link, and then in a cookie of the browser. Without it the
+pages are read-only.
 """
 
 import json
@@ -30,10 +30,10 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class RequestGuard:
-    """An ASGI application that passes on to another one what it may take.
+    """An ASGI application that passes acceptable requests on to another one.
 
-    hosts: names that the Host header may have, without a port, beside those of loopback. token:
-    what lets a request change something; None where nobody may.
+    hosts: allowed names in the Host header, without a port, besides those of loopback. token:
+    allows a request to change something; None makes the page read-only.
     """
 
     def __init__(self, app: Asgi, *, hosts: frozenset[str], token: str | None) -> None:
@@ -42,7 +42,7 @@ class RequestGuard:
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it with 403 and the reason."""
+        """Pass the request on, or respond with 403 and the reason."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -50,10 +50,10 @@ class RequestGuard:
         if reason := self._foreign(scope, headers):
             await _refuse(scope, receive, send, reason)
         elif scope["type"] == "websocket":
-            # Subscriptions alone: Dagster runs no mutation on a socket.
+            # Dagster executes subscriptions on a socket, and no mutation.
             await self._app(scope, receive, send)
         elif (target := self._link_target(scope)) is not None:
-            await self._keep_token(send, target)
+            await self._set_cookie(send, target)
         else:
             await self._pass_on(scope, receive, send, may_change=self._has_token(headers))
 
@@ -61,7 +61,7 @@ class RequestGuard:
         """Why the request does not come from our own page; None when it does."""
         host = headers.get("host", "")
         if _without_port(host) not in self._hosts:
-            return f"the host {host[:80]!r} is not ours: lcm ui --allow-host NAME names one"
+            return f"the host {host[:80]!r} is not allowed: lcm ui --allow-host NAME allows it"
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
             return "the request comes from another site"
@@ -71,7 +71,7 @@ class RequestGuard:
             and (headers.get("sec-fetch-mode") == "navigate" and scope["path"] != "/graphql")
         )
         site = headers.get("sec-fetch-site", "none")
-        # A link on another page may open ours; what it embeds may not reach it.
+        # A link on another page may open this one; embedded content may not request it.
         return None if is_page or site in _OUR_SITE else "the request comes from another site"
 
     def _has_token(self, headers: Mapping[str, str]) -> bool:
@@ -88,7 +88,7 @@ class RequestGuard:
         )
 
     def _link_target(self, scope: Scope) -> str | None:
-        """Where the printed link leads once its token is taken out; None for other requests."""
+        """The target of the printed link without its token; None for other requests."""
         pairs = parse_qsl(scope["query_string"].decode("latin-1"))
         given = dict(pairs).get("token")
         if self._token is None or given is None or scope["method"] != "GET":
@@ -96,11 +96,11 @@ class RequestGuard:
         if not compare_digest(given.encode(), self._token.encode()):
             return None
         rest = urlencode([pair for pair in pairs if pair[0] != "token"])
-        # Never another site: a path that begins with two slashes would be one.
+        # A path that begins with two slashes would redirect to another site.
         path = "/" + scope["path"].lstrip("/")
         return f"{path}?{rest}" if rest else path
 
-    async def _keep_token(self, send: Send, target: str) -> None:
+    async def _set_cookie(self, send: Send, target: str) -> None:
         cookie = f"{COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Strict"
         headers = [
             (b"location", target.encode("latin-1", "replace")),
@@ -117,7 +117,7 @@ class RequestGuard:
         if scope["method"] in _SAFE_METHODS:
             query = scope["query_string"].decode("latin-1")
             if is_graphql and _is_change("".join(parse_qs(query).get("query", []))):
-                # Not even with the token: a link, an image or a prefetch is no decision.
+                # Not even with the token: the browser also sends GET for images and prefetches.
                 await _refuse(scope, receive, send, "a GET changes nothing")
                 return
             await self._app(scope, receive, send)
@@ -149,7 +149,7 @@ def _without_port(host: str) -> str:
 
 
 def _holds_change(body: bytes, content_type: str) -> bool:
-    """Whether a GraphQL request is anything but queries; what cannot be read counts as a change."""
+    """Whether a GraphQL request is more than queries; an unreadable one counts as a change."""
     if not content_type.startswith("application/json"):
         return True
     try:
@@ -175,7 +175,7 @@ def _is_change(document: str) -> bool:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """The whole body; None when it is larger than any query, or the client is gone."""
+    """The whole body; None if it is larger than any query, or the client disconnected."""
     body = b""
     while True:
         message = await receive()
@@ -189,17 +189,17 @@ async def _read_body(receive: Receive) -> bytes | None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A body that was read, given once more; then what the client does next."""
-    is_given = False
+    """A receive function that returns a body that was already read, then further messages."""
+    is_replayed = False
 
-    async def give() -> Message:
-        nonlocal is_given
-        if is_given:
+    async def replay() -> Message:
+        nonlocal is_replayed
+        if is_replayed:
             return await receive()
-        is_given = True
+        is_replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return give
+    return replay
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, reason: str) -> None:

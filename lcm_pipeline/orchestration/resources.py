@@ -1,8 +1,8 @@
-"""How a run reaches the sync engine: settings, an open warehouse and the engine, for its length.
+"""The resource of a run: the sync engine with an open warehouse.
 
-Nothing is read or opened before a run begins, so the definitions load on a machine that has no
-settings yet. This is no ConfigurableResource, because there is nothing to
-configure in Dagster. Every setting comes from LCM_*, and none of them reaches the event log.
+Nothing is read or opened before a run begins, so the definitions load on a machine without
+settings. It is not a ConfigurableResource, because there is nothing to configure in Dagster: every
+setting comes from LCM_*, and none of them reaches the event log.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,15 +26,15 @@ from lcm_pipeline.warehouse.preview import Preview, preview
 from lcm_pipeline.warehouse.rights import require_new_months
 from lcm_pipeline.warehouse.source import require_source
 
-# Runs that take from this pool wait for each other, see dagster.yaml.
+# Steps in this pool wait for each other, see dagster.yaml.
 POOL = "loyalty_api"
 
 
 @dataclass(frozen=True)
 class SyncSession:
-    """The engine during one run. It remembers the reports and the errors for who started the run.
+    """The engine during one run; collects reports and errors for the caller of the run.
 
-    The errors are kept because Dagster hands back only their text.
+    The errors are collected because Dagster returns only their text.
     """
 
     engine: SyncEngine
@@ -45,39 +45,39 @@ class SyncSession:
 
     @property
     def warehouse(self) -> Warehouse:
-        """What the checks read."""
+        """The open warehouse."""
         return self.engine.warehouse
 
     @cached_property
     def described(self) -> list[DescribedColumn]:
-        """What the database says of its columns, asked once in a run."""
+        """The columns of the database with their comments, queried once in a run."""
         return describe(self.warehouse)
 
     def sync_feed(self, feed: Feed, window: Window, plan: Plan) -> SyncReport:
-        """Sync a feed, and begin with the feeds of clients that this process will sync.
+        """Sync a feed. The roster also begins the client feeds that this process will sync.
 
-        Their own steps then only wait for what is left, and do so in any order.
+        The steps of those feeds then only wait for their reports, in any order.
         """
         command = self.command_id(plan, window)
         if not feed.is_by_day:
             return self._remember(lambda: self._take(feed, window, plan, command))
         report = self._remember(lambda: self.engine.sync(feed, window, command_id=command))
-        if plan.together:
-            self._begin(plan.together, window, command)
+        if plan.concurrent:
+            self._begin(plan.concurrent, window, command)
         return report
 
     def start_feed(self, feed: Feed, window: Window, plan: Plan) -> None:
-        """The first of three steps of a feed that several readers read."""
+        """The first of three steps of a feed with several readers."""
         with self._remembering_errors():
             self.engine.start(feed, window, command_id=self.command_id(plan, window))
 
     def read_feed(self, feed: Feed, window: Window) -> ReaderReport:
-        """The second one: one reader of several."""
+        """The second step: one of several readers."""
         with self._remembering_errors():
             return self.engine.read(feed, window)
 
     def publish_feed(self, feed: Feed, window: Window, plan: Plan) -> SyncReport:
-        """The third one: publish what the readers have proven."""
+        """The third step: publish what the readers have proven."""
         command = self.command_id(plan, window)
         return self._remember(lambda: self.engine.publish(feed, window, command_id=command))
 
@@ -88,7 +88,7 @@ class SyncSession:
         return self._commands[window]
 
     def close(self) -> None:
-        """Break off what no step has waited for."""
+        """Cancel the feeds that no step has waited for."""
         while self._begun:
             self._begun.pop().close()
 
@@ -96,7 +96,7 @@ class SyncSession:
         for together in self._begun:
             if together.takes(feed, window):
                 return together.report(feed)
-        others = [other for other in plan.together if other is not feed]
+        others = [other for other in plan.concurrent if other is not feed]
         return self._begin([feed, *others], window, command_id).report(feed)
 
     def _begin(self, feeds: Sequence[Feed], window: Window, command_id: int) -> ConcurrentSync:

@@ -1,11 +1,11 @@
-"""Forgets old runs, as Dagster by itself keeps every event of every run for ever.
+"""Deletes old runs; Dagster itself stores every event of every run for ever.
 
-What stays of a forgotten run: that its days were materialized, when, and with which metadata (the
-newest time of each day and asset), and the last answer of each check. Everything else goes: the
-run, its log, planned events, materializations and check answers that newer ones replaced.
+Preserved of a deleted run: the newest materialization of each day and asset, with its metadata, and
+the last result of each check. Everything else is deleted: the run, its log, planned events, and
+materializations and check results that newer ones replaced.
 
-`instance.delete_run` would also take the materializations, and the days
-would look as if they had never been synced. So this knows Dagster's tables.
+`instance.delete_run` would also delete the materializations, and the days would look as if they had
+never been synced. So this module uses Dagster's tables.
 """
 
 from datetime import datetime, timedelta
@@ -27,13 +27,13 @@ _MOST_AT_ONCE = 500
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 _events = SqlEventLogStorageTable.c
-_answers = AssetCheckExecutionsTable.c
+_check_results = AssetCheckExecutionsTable.c
 
 
 def forget_old_runs(
     instance: dg.DagsterInstance, *, now: datetime, most: int = _MOST_AT_ONCE
 ) -> int:
-    """Forget runs that were made more than KEPT_DAYS ago and have ended; returns how many."""
+    """Delete runs that were created more than KEPT_DAYS ago and have ended; returns how many."""
     long_ago = dg.RunsFilter(statuses=_ENDED, created_before=now - timedelta(days=KEPT_DAYS))
     records = instance.get_run_records(long_ago, limit=most, ascending=True)
     for record in records:
@@ -50,7 +50,7 @@ def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
     if isinstance(log, SqliteEventLogStorage):
         for suffix in ("", "-wal", "-shm"):
             Path(log.path_for_shard(run_id) + suffix).unlink(missing_ok=True)
-    # Last, so that what is broken off here is begun again.
+    # Last: if this is interrupted, the run is still found and deleted next time.
     instance.run_storage.delete_run(run_id)
 
 
@@ -66,17 +66,17 @@ def _deletes(run_id: str) -> tuple[sa.Delete, ...]:
     is_superfluous = sa.or_(
         _events.dagster_event_type.is_(None), _events.dagster_event_type != kind, is_replaced
     )
-    going = (_events.run_id == run_id, is_superfluous)
+    deleted = (_events.run_id == run_id, is_superfluous)
     later = AssetCheckExecutionsTable.alias().c
-    is_answered_again = sa.exists().where(
-        later.asset_key == _answers.asset_key,
-        later.check_name == _answers.check_name,
-        later.id > _answers.id,
+    is_repeated = sa.exists().where(
+        later.asset_key == _check_results.asset_key,
+        later.check_name == _check_results.check_name,
+        later.id > _check_results.id,
     )
     return (
         sa.delete(AssetEventTagsTable).where(
-            AssetEventTagsTable.c.event_id.in_(sa.select(_events.id).where(*going))
+            AssetEventTagsTable.c.event_id.in_(sa.select(_events.id).where(*deleted))
         ),
-        sa.delete(SqlEventLogStorageTable).where(*going),
-        sa.delete(AssetCheckExecutionsTable).where(_answers.run_id == run_id, is_answered_again),
+        sa.delete(SqlEventLogStorageTable).where(*deleted),
+        sa.delete(AssetCheckExecutionsTable).where(_check_results.run_id == run_id, is_repeated),
     )

@@ -1,4 +1,4 @@
-"""The log of a run, as Dagster kept it: what the sync said, and where the run failed."""
+"""The log of a run in Dagster's storage: the messages of the sync, and where the run failed."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from lcm_pipeline.settings import Settings
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One line. timestamp: seconds since 1970. level: as the module logging counts them."""
+    """One line. timestamp: Unix time in seconds. level: a level of the module logging."""
 
     timestamp: float
     level: int
@@ -57,13 +57,13 @@ def _find(instance: dg.DagsterInstance, run_id: str | None) -> dg.DagsterRun:
         runs = [run] if run is not None else []
         runs = runs or [one for one in instance.get_runs() if one.run_id.startswith(run_id)]
     if not runs:
-        told = "No run was recorded yet" if run_id is None else f"There is no run {run_id}"
-        raise UsageError(f"{told} in Dagster's storage: see lcm runs, or lcm ui")
+        problem = "No run was recorded yet" if run_id is None else f"There is no run {run_id}"
+        raise UsageError(f"{problem} in Dagster's storage: see lcm runs, or lcm ui")
     return runs[0]
 
 
 def _text(record: dg.EventLogEntry) -> str:
-    """What was said, and the cause of a failure; never a traceback, which lcm ui shows."""
+    """The message, and the cause of a failure; without a traceback, which lcm ui shows."""
     text = record.user_message or record.message
     event = record.dagster_event
     if event is not None and event.is_step_failure:

@@ -1,7 +1,7 @@
-"""What runs by itself, once a Dagster daemon is there: yesterday's sync, and housekeeping.
+"""The schedules: yesterday's sync, and housekeeping. They need a running Dagster daemon.
 
-The sync is off until someone turns it on: a fresh checkout must not start to call a loyalty
-programme's API just because its UI was opened.
+The sync is off until somebody turns it on: a fresh checkout must not start to call the API of a
+loyalty programme just because its UI was opened.
 """
 
 from datetime import timedelta
@@ -12,9 +12,9 @@ import dagster as dg
 from lcm_pipeline.orchestration.jobs import forget_old_runs, sync_days
 from lcm_pipeline.orchestration.partitions import DAYS
 
-# A run that failed with an error goes on where it stopped, twice: nobody is there at six to do it.
-# Whole, as its feeds are read together; what is published is not read again.
-_TRIED_AGAIN = {
+# A failed run is retried twice, as nobody is there at six to do it. All steps are retried, because
+# the feeds are read concurrently; feeds that were published are not read again.
+_RETRIED = {
     "dagster/max_retries": "2",
     "dagster/retry_on_asset_or_op_failure": "true",
     "dagster/retry_strategy": "ALL_STEPS",
@@ -29,9 +29,9 @@ _TRIED_AGAIN = {
     description=f"Every day at 06:00 {DAYS.timezone}: sync the day that has just ended.",
 )
 def sync_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """The day before the tick, also when the tick is late."""
+    """Sync the day before the tick, also when the tick is late."""
     tick = context.scheduled_execution_time.astimezone(ZoneInfo(DAYS.timezone))
-    return dg.RunRequest(partition_key=str(tick.date() - timedelta(days=1)), tags=_TRIED_AGAIN)
+    return dg.RunRequest(partition_key=str(tick.date() - timedelta(days=1)), tags=_RETRIED)
 
 
 forget_nightly = dg.ScheduleDefinition(
@@ -40,7 +40,7 @@ forget_nightly = dg.ScheduleDefinition(
     cron_schedule="30 4 * * *",
     execution_timezone=DAYS.timezone,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every night: forget old runs, so that Dagster's storage does not grow for ever.",
+    description="Every night: delete old runs, so that Dagster's storage stays bounded.",
 )
 
 SCHEDULES = [sync_yesterday, forget_nightly]

@@ -1,9 +1,8 @@
-"""The sensors: of alerts, on where LCM_ALERT_URLS is set, and of the write-back.
+"""The sensors: alerts, running where LCM_ALERT_URLS is set, and the write-back.
 
-The one of the write-back is off until someone turns it on, as it writes to a live service.
-
-It never works against the brake: after a push that was stopped it waits for a person. What a push
-left behind is tried again a quarter of an hour later, new updates at once.
+The sensor of the write-back is off until somebody turns it on, as it writes to a live service.
+After a push that was stopped it waits for a person. Updates that a push left pending are retried a
+quarter of an hour later, new updates at once.
 """
 
 import time
@@ -11,7 +10,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from lcm_pipeline.orchestration.alerts import Alert, Watched, compare, look, send
+from lcm_pipeline.orchestration.alerts import Alert, Snapshot, compare, send, take_snapshot
 from lcm_pipeline.orchestration.jobs import push_profiles
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
@@ -20,7 +19,7 @@ from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
 from lcm_pipeline.warehouse.status import read_status, read_unknown_fields
 
 _AGAIN_SECONDS = 900
-# Whoever says where alerts go wants them; as the days, it is read when this module is imported.
+# Setting LCM_ALERT_URLS turns the alerts on. Read at import, like the partitions.
 _ALERTING = (
     dg.DefaultSensorStatus.RUNNING
     if load_settings().alert_urls is not None
@@ -29,35 +28,35 @@ _ALERTING = (
 
 
 @dg.sensor(
-    # By its name: given the job, Dagster makes the sensor anew and warns of a beta parameter.
+    # By name: given the job itself, Dagster rebuilds the sensor and warns of a beta parameter.
     job_name=push_profiles.name,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.STOPPED,
     description="Push profile updates when some are pending; waits for a person after a stop.",
 )
 def profile_updates_pending(_context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a push, or say why not."""
+    """Request a push, or skip with the reason."""
     with open_warehouse(load_settings()) as warehouse:
         state = read_outbox(warehouse)
     if state is None:
         return dg.SkipReason("the warehouse has no outbox of this version yet: run lcm migrate")
     if reason := reason_to_wait(state):
         return dg.SkipReason(reason)
-    # A run that was asked for and has not begun is not asked for again within a while.
-    turn = int(time.time() // _AGAIN_SECONDS)
+    # Within this period, a run that was requested and has not begun is not requested again.
+    period = int(time.time() // _AGAIN_SECONDS)
     confirmation = {"send_profile_updates": {"config": {"confirm": state.newest_id}}}
     return dg.RunRequest(
-        run_key=f"{state.newest_id}-{state.last_push_id or 0}-{turn}",
+        run_key=f"{state.newest_id}-{state.last_push_id or 0}-{period}",
         run_config={"ops": confirmation},
     )
 
 
 def reason_to_wait(state: OutboxState) -> str | None:
-    """Why no push is to be started now; None when one is."""
+    """Why no push should start now; None if one should."""
     if not state.waiting:
         return "nothing is pending"
     if state.is_pushing:
-        return "a push is at work"
+        return "a push is running"
     if state.last_status == "stopped":
         return (
             f"push {state.last_push_id} was stopped: see outbox.pushes and outbox.attempts,"
@@ -65,7 +64,7 @@ def reason_to_wait(state: OutboxState) -> str | None:
         )
     has_new = state.newest_id > state.last_update_id
     if not has_new and state.seconds_since is not None and state.seconds_since < _AGAIN_SECONDS:
-        return f"{state.waiting} updates wait to be tried again"
+        return f"{state.waiting} updates wait for their next attempt"
     return None
 
 
@@ -75,7 +74,7 @@ def reason_to_wait(state: OutboxState) -> str | None:
     description="Alert (LCM_ALERT_URLS) when a run of a sync or a push failed.",
 )
 def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
-    """Name the job, the step and the run; the reason is in the log, which stays here."""
+    """Name the job, the step and the run. The reason stays in the log: it may be confidential."""
     run = context.dagster_run
     steps = [event.step_key for event in context.get_step_failure_events() if event.step_key]
     days = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end")
@@ -84,7 +83,7 @@ def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
         Alert(
             f"{run.job_name} failed" + (f" for {days}" if days else ""),
             f"Run {run.run_id}, in {', '.join(steps) or 'no step'}. What was read is kept. lcm logs"
-            f" {run.run_id[:8]} says why; the same sync goes on.",
+            f" {run.run_id[:8]} shows why; the same sync resumes the run.",
         ),
     )
 
@@ -98,7 +97,7 @@ def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
     " nearly full.",
 )
 def alert_on_state(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Compare with the last look, send what got worse, and remember."""
+    """Compare with the last send, take_snapshot what got worse, and remember."""
     settings = load_settings()
     try:
         with open_warehouse(settings, is_read_only=True) as warehouse:
@@ -106,12 +105,12 @@ def alert_on_state(context: dg.SensorEvaluationContext) -> dg.SkipReason:
             unknown = read_unknown_fields(warehouse)
     except NothingSyncedError as nothing:
         return dg.SkipReason(str(nothing).splitlines()[0])
-    before = Watched.from_cursor(context.cursor) or Watched()
-    now = look(settings, status, unknown, before, datetime.now(UTC))
+    before = Snapshot.from_cursor(context.cursor) or Snapshot()
+    now = take_snapshot(settings, status, unknown, before, datetime.now(UTC))
     alerts = list(compare(before, now))
     for alert in alerts:
         send(settings, alert)
-    # Only once all were sent: what could not be is tried again.
+    # Stored only once all alerts were sent, so that a failed one is sent again.
     context.update_cursor(now.as_cursor())
     return dg.SkipReason(f"sent {len(alerts)} alerts" if alerts else "nothing got worse")
 

@@ -1,7 +1,7 @@
-"""Dagster's web page and daemon as two processes, which end together, or one of them alone.
+"""Runs Dagster's web server and daemon as two processes that end together, or one of them.
 
-One of each a home: a lock is held meanwhile. A port that is taken is found before anything is
-started.
+Each may run once per home; a lock ensures that. A port that is in use is reported before anything
+starts.
 """
 
 import fcntl
@@ -31,7 +31,7 @@ from lcm_pipeline.orchestration.resources import POOL
 from lcm_pipeline.settings import Settings
 
 CODE_LOCATION = "lcm_pipeline.definitions"
-# Not LCM_*: that it would be a setting, and is none.
+# Not named LCM_*, which would make it a setting.
 UI_TOKEN = "DAGSTER_UI_TOKEN"  # noqa: S105 - the name of a variable
 _CHECK_SECONDS = 0.5
 _STOP_SECONDS = 60.0
@@ -49,7 +49,7 @@ class Program(StrEnum):
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """Its name in messages."""
         return "Dagster's web server" if self is Program.WEB else "Dagster's daemon"
 
 
@@ -71,11 +71,12 @@ def serve_ui(
 ) -> Generator[str, None, None]:
     """Serve until the process is interrupted; yields the link to open once the page is served.
 
-    programs: what to run. Without the page nothing is yielded. Raises UsageError for a port that is
-    taken, a home that is served or an executor that lacks something, UiEndedError when one of the
-    processes ends by itself.
+    programs: what to run. Without the web server nothing is yielded. Raises UsageError for a port
+    in use, a home that is already served or an executor that cannot run, UiEndedError when one of
+    the processes ends by itself.
     """
-    # A SIGTERM ends the two processes too; and a job in the background has its SIGINT ignored.
+    # SIGTERM must stop the two processes too. SIGINT is ignored in background jobs of a shell, so
+    # its handler is set explicitly.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
     require_executor(settings)
@@ -106,19 +107,21 @@ def serve_ui(
 def check_ui(
     settings: Settings, *, host: str, port: int, programs: Collection[Program] = BOTH
 ) -> None:
-    """Raise UiEndedError where a program does not work: for health checks of containers.
+    """Raise UiEndedError if a program does not work: for health checks of containers.
 
-    The page must answer on this machine; the daemon must have reported to Dagster's storage, from
-    wherever it runs. Starts and changes nothing.
+    The web server must respond on this machine; the daemon must have reported to Dagster's storage,
+    from wherever it runs. Starts and changes nothing.
     """
     if Program.WEB in programs:
         page = f"http://{_reached_at(host)}:{port}/server_info"
         try:
-            # No proxy of the environment stands before a page of this machine.
+            # A proxy of the environment must not be used for this machine.
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             opener.open(page, timeout=_CHECK_TIMEOUT_SECONDS).close()
         except (urllib.error.URLError, OSError) as error:
-            raise UiEndedError(f"{Program.WEB.label} does not answer at {page}: {error}") from error
+            raise UiEndedError(
+                f"{Program.WEB.label} does not respond at {page}: {error}"
+            ) from error
     if Program.DAEMON in programs:
         oldest = time.time() - _OLDEST_HEARTBEAT_SECONDS
         with dagster_instance(settings) as instance:
@@ -136,7 +139,7 @@ def check_ui(
 
 
 def _reached_at(host: str) -> str:
-    """The address at which this machine reaches what listens on host."""
+    """The address at which this machine reaches a server that listens on `host`."""
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared
 
 
@@ -146,7 +149,7 @@ def _require_all(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
         if process.poll() is not None:
             raise UiEndedError(
                 f"{program} ended by itself (exit code {process.returncode}), so lcm ui ends too:"
-                " its last words are above"
+                " its last messages are above"
             )
 
 
@@ -157,7 +160,7 @@ def _takes_connections(host: str, port: int) -> bool:
 
 
 def ui_variables(settings: Settings) -> dict[str, str]:
-    """What the environment of Dagster's processes adds. Dagster's storage is made ready first."""
+    """Variables to add to the environment of Dagster's processes. Prepares Dagster's storage."""
     with dagster_instance(settings) as instance:
         fail_dead_runs(instance, instance_home(settings))
         if POOL not in {pool.name for pool in instance.event_log_storage.get_pool_limits()}:
@@ -166,7 +169,7 @@ def ui_variables(settings: Settings) -> dict[str, str]:
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Raise UsageError where something listens on the port, and say what."""
+    """Raise UsageError if the port is in use; the message names the process."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -176,13 +179,13 @@ def require_free_port(host: str, port: int) -> None:
             holder = holder_of(port)
             by = f", by {holder}" if holder else ""
             raise UsageError(
-                f"port {port} of {host} cannot be served on ({error.strerror}{by}): choose another"
+                f"port {port} of {host} cannot be used ({error.strerror}{by}): choose another"
                 " with --port"
             ) from error
 
 
 def holder_of(port: int) -> str | None:
-    """The process that listens on a TCP port, as `NAME (pid N)`; None where it cannot be told."""
+    """The process that listens on a TCP port, as `NAME (pid N)`; None if unknown."""
     sockets = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         with suppress(OSError):
@@ -239,7 +242,7 @@ def _running(
 
 @contextmanager
 def _only_one(settings: Settings, program: Program, url: str) -> Iterator[None]:
-    """Hold the home for a program: the kernel lets go with the process, however that ends."""
+    """Lock the home for a program; the kernel releases the lock with the process."""
     folder = instance_home(settings)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"ui-{program}.lock").open("a+") as lock:
@@ -258,7 +261,7 @@ def _only_one(settings: Settings, program: Program, url: str) -> Iterator[None]:
 
 
 def _token(settings: Settings) -> str:
-    """The token of this home, made once, readable by its owner alone."""
+    """The token of this home, created once, with mode 0600."""
     path = instance_home(settings) / "ui_token"
     with suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,8 +1,8 @@
 """Dagster's web page behind the guard: `python -m lcm_pipeline.orchestration.web HOST PORT …`.
 
-Dagster's own program has no place for a middleware, so this one makes the same application and
-serves it. The token comes by the environment, as other users see the words of a process. The
-modules of Dagster that this needs are private: tests/pipeline/test_ui.py fails where they changed.
+Dagster's own program cannot add a middleware, so this one builds the same application and serves
+it. The token is passed in the environment, as other users can see the arguments of a process. The
+modules of Dagster that this needs are private: tests/pipeline/test_ui.py fails if they change.
 """
 
 import os
@@ -20,9 +20,9 @@ from lcm_pipeline.orchestration.ui import CODE_LOCATION, UI_TOKEN
 _POLL_MILLISECONDS = 2000
 
 
-def main(words: list[str]) -> None:
-    """Serve until stopped: host, port, and the further names that requests may be for."""
-    host, port, *names = words
+def main(arguments: list[str]) -> None:
+    """Serve until stopped. arguments: host, port, and further allowed host names."""
+    host, port, *names = arguments
     token = os.environ.pop(UI_TOKEN, None)
     with (
         dg.DagsterInstance.get() as instance,
@@ -41,6 +41,6 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    # Ctrl-C, and the signal by which lcm ui ends it: uvicorn has stopped by then.
+    # Raised for Ctrl-C and when lcm ui stops the server; uvicorn has already shut down.
     with suppress(KeyboardInterrupt):
         main(sys.argv[1:])

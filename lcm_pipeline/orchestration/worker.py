@@ -1,4 +1,4 @@
-"""A worker: a process of Celery that has all that a step of Dagster needs."""
+"""A Celery worker that has everything that a step of Dagster needs."""
 
 import os
 import warnings
@@ -19,12 +19,12 @@ def serve_steps(settings: Settings, name: str, slots: int) -> int:
     celery = celery_app()
     celery.require_broker(settings)
     settings.required_api_url()
-    # Steps load the code location, whose assets depend on it.
+    # Steps load the code location, whose assets depend on the executor.
     os.environ["LCM_EXECUTOR"] = CELERY
-    # Dagster's home is made, or its database tried, before a step needs it.
+    # Create Dagster's home, or test its database, before a step needs it.
     with dagster_instance(settings):
         pass
     os.environ.update(instance_variables(settings))
-    # Dagster's words about classes that it calls preview, once for each process of the worker.
+    # Dagster warns of preview classes, once for each process of the worker.
     warnings.simplefilter("ignore")
     return int(celery.run_worker(settings, name, slots))

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from lcm_pipeline.definitions import defs
-from lcm_pipeline.orchestration.alerts import Alert, AlertError, Watched, send
+from lcm_pipeline.orchestration.alerts import Alert, AlertError, Snapshot, send
 from lcm_pipeline.orchestration.sensors import alert_on_failed_run
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -118,7 +118,7 @@ def test_a_sensor_reports_what_got_worse_once_and_no_personal_data(
     monkeypatch.setenv("LCM_DATABASE_URL", warehouse.url)
     monkeypatch.setenv("LCM_ALERT_URLS", webhook[0])
     sensor = defs.resolve_sensor_def("alert_on_state")
-    cursor: str | None = Watched(stale_day="2026-03-01").as_cursor()
+    cursor: str | None = Snapshot(stale_day="2026-03-01").as_cursor()
 
     def titles() -> list[str]:
         nonlocal cursor

@@ -152,5 +152,5 @@ def test_the_environment_and_the_secret_are_settings(
 def test_outside_of_a_cluster_it_says_so(tmp_path: Path) -> None:
     ended = run(tmp_path, "ui", LCM_EXECUTOR="k8s")
     assert ended.returncode == 2, ended.stderr
-    assert "this process is in none" in ended.stderr
+    assert "this process is not in one" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -240,7 +240,7 @@ def test_a_health_check_passes_while_both_run(served: Served) -> None:
 def test_a_health_check_says_what_does_not_run(tmp_path: Path) -> None:
     web = run(tmp_path, "ui", "--check", "--only", "web", "--port", str(free_port()))
     assert web.returncode == 1
-    assert "web server does not answer at http://127.0.0.1:" in web.stderr
+    assert "web server does not respond at http://127.0.0.1:" in web.stderr
     daemon = run(tmp_path, "ui", "--check", "--only", "daemon")
     assert daemon.returncode == 1
     assert "daemon does not run: no report of" in daemon.stderr

@@ -1,8 +1,7 @@
 """The assets of the feeds, made from the registry in `lcm_pipeline.feeds`.
 
-With one reader a feed is one step. With several, a feed of clients is a graph of steps: start, all
-readers at once, publish. The steps pass nothing to each other, only their order: all state
-is in the warehouse.
+With one reader a feed is one step. With several, a client feed is a graph of steps: start, the
+readers in parallel, publish. The steps pass no data to each other: all state is in the warehouse.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ _ROSTER = [dg.AssetKey(name) for name in REGISTRATIONS.assets]
 
 
 def feed_assets(readers: int) -> list[dg.AssetsDefinition]:
-    """The assets of all feeds, for runs with so many readers."""
+    """The assets of all feeds, for runs with `readers` readers."""
     build = _build_graph if readers > 1 else _build_step
     return [
         _build_step(feed, readers) if feed.is_by_day else build(feed, readers) for feed in FEEDS
@@ -88,7 +87,7 @@ def _build_graph(feed: Feed, readers: int) -> dg.AssetsDefinition:
         out=dg.Out(dg.Nothing),
         pool=POOL,
         tags=_op_tags(feed),
-        description="Puts the clients to read on the ledger, and learns how the endpoint pages.",
+        description="Adds the clients to read to the ledger, and probes how the endpoint pages.",
     )
     def start(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
         sync.start_feed(feed, window_of(context), plan_of(context))
@@ -149,7 +148,7 @@ def _build_graph(feed: Feed, readers: int) -> dg.AssetsDefinition:
 
 
 def _replacing(specs: dict[dg.AssetKey, dg.AssetSpec]) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
-    """What a graph does not take from a spec is set afterwards."""
+    """Set the attributes that a graph does not take from a spec."""
     return lambda spec: spec.replace_attributes(
         description=specs[spec.key].description,
         group_name=specs[spec.key].group_name,

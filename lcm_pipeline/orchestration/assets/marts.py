@@ -1,9 +1,9 @@
-"""The marts: stored answers for BI, built on the facts.
+"""The marts: tables and views for BI, built on the facts.
 
-What a mart says is in sql/marts: its header is the description here, and what it reads its
-lineage. Marts that read the same facts are one step, so that a total which does not add up blocks
-those built on it and no others. A mart that is blocked keeps its rows of
-the last time, and `mart.data_completeness` is blocked with it, so the two agree.
+A mart is defined in sql/marts: its header becomes the description, and what it reads its lineage.
+Marts that read the same facts form one step, so that totals that do not add up block the marts
+built on them and no others. A blocked mart keeps its previous rows, and `mart.data_completeness` is
+blocked with it, so that the two agree.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _FACTS = {
 # The view of the rows of all feeds.
 _ALL_FEEDS = "feed_rows"
 _FEED_OF = {asset: feed for feed in FEEDS for asset in feed.assets}
-# Which days are known, from the runs: they read the facts only for a warehouse without a run.
+# They show which days are known, from the runs; only without a run do they read the facts.
 _OF_RUNS = {"readings", "as_of"}
 
 
@@ -74,13 +74,13 @@ def _schemas(sync: SyncSession) -> dict[str, dg.TableSchema]:
     }
 
 
-# Dagster takes the days of a run for those of the asset that comes last by the name of its step; a
-# fact there would have it note each day of a range for each mart, which has no days.
+# Dagster takes the partitions of a run from the asset whose step name sorts last. If that were a
+# feed, Dagster would record each day of a range for each mart, although marts have no partitions.
 _STEP_NAME = "refreshed_marts_of_{}"
 
 
-def _told(refreshed: Refreshed | None) -> dict[str, dg.MetadataValue]:
-    """What a refresh did; nothing of a plain view, and little of what was up to date."""
+def _refresh_metadata(refreshed: Refreshed | None) -> dict[str, dg.MetadataValue]:
+    """The metadata of a refresh; empty for a plain view."""
     if refreshed is None:
         return {}
     return {
@@ -98,11 +98,11 @@ def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> d
         # with this policy.
         backfill_policy=ONE_RUN,
     )
-    def _checked(sync: dg.ResourceParam[SyncSession]) -> Iterator[dg.MaterializeResult[None]]:
+    def refresh(sync: dg.ResourceParam[SyncSession]) -> Iterator[dg.MaterializeResult[None]]:
         if have_old_marts(sync.warehouse):
             raise dg.Failure(
                 "The marts are those of an older version and were left as they are: lcm migrate"
-                " says which views stand in the way",
+                " names the views that depend on them",
                 allow_retries=False,
             )
         store_time_zone(sync.warehouse, sync.engine.settings.timezone)
@@ -114,11 +114,11 @@ def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> d
                 asset_key=_key(mart.name),
                 metadata={
                     "dagster/column_schema": schemas[mart.name],
-                    **_told(work.get(mart.name)),
+                    **_refresh_metadata(work.get(mart.name)),
                 },
             )
 
-    return _checked
+    return refresh
 
 
 def _steps() -> list[dg.AssetsDefinition]:

@@ -1,6 +1,6 @@
 """The outbox as Dagster shows it: what analysts fill and `push_profiles` sends.
 
-Not to be materialized: whoever materializes everything must never write to the API by that.
+A spec, not a materializable asset: materializing all assets must never write to the API.
 """
 
 import dagster as dg
