@@ -16,7 +16,7 @@ _PARTS = (
     ("imports", ("<frozen importlib",)),
     ("saving: COPY into staging, ledger", ("record_outcomes",)),
     ("publishing", ("publish (lcm_pipeline/warehouse/publish",)),
-    ("landing: payloads to table rows", ("lcm_pipeline/transform/",)),
+    ("transform: payloads to table rows", ("lcm_pipeline/transform/",)),
     ("HTTP: httpx, aiohttp, sockets", ("(lcm_pipeline/api/wire", "/aiohttp/", "(aiohttp/")),
     ("the rest of the API's client", ("lcm_pipeline/api/",)),
     ("proving the readings", ("read_client_task",)),

@@ -64,7 +64,7 @@ def roster(arena: Arena, sizes: Sequence[int] = (1_000, 10_000, 100_000)) -> Tab
     """
     table = Table(
         "roster",
-        ("clients", "", "rows of the source", "requests", "per client", "of the least",
+        ("clients", "", "rows of the source", "requests", "per client", "of the minimum",
          "peak memory", "wall", "CPU"),
         is_single=True,
     )  # fmt: skip
@@ -103,7 +103,7 @@ def heavy_client(arena: Arena, operations: int = 50_000) -> Table:
     table = Table(
         "heavy-client",
         ("latency", "in flight", "pages", "pages x latency / in flight", "pages on the wire",
-         "of that", "wall without start-up", "most in flight"),
+         "ratio", "wall without start-up", "most in flight"),
     )  # fmt: skip
     world = World(clients=1, heavy=operations, days=1)
     for latency in (0.02, 0.2, 1.0):
