@@ -1,6 +1,6 @@
 """Calls turned into pages of rows.
 
-One call of these functions is one page; which page to ask for next, and whether a reading is
+One call of these functions is one page; which page to request for next, and whether a reading is
 complete, is the sync engine's to decide. `Start` counts from 1 by the
 vendor's text, a server may read 0 as 1, and a page may hold one row more than was asked.
 """
@@ -23,7 +23,7 @@ from lcm_pipeline.model.endpoints import (
     FAVOURITE_GOODS,
     Endpoint,
 )
-from lcm_pipeline.model.pages import Ask, Page
+from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import READ_ERRORS, Response
 
 _HEADER_ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -43,10 +43,14 @@ class FavouriteGoodsPage(NamedTuple):
 
 
 async def read_page(
-    api: LoyaltyApi, endpoint: Endpoint[Any, Any], client_id: int, ask: Ask, **filters: Any
+    api: LoyaltyApi,
+    endpoint: Endpoint[Any, Any],
+    client_id: int,
+    request: PageRequest,
+    **filters: Any,
 ) -> Page:
-    """Read one page of a client; `filters` are fields of the request, moments may be datetimes."""
-    fields = {"Client": client_id, "Start": ask.start, "Length": ask.length, **filters}
+    """Read one page of a client; `filters` are more fields of the request, times as datetimes."""
+    fields = {"Client": client_id, "Start": request.start, "Length": request.length, **filters}
     return await _read(api, endpoint, fields)
 
 
@@ -57,23 +61,23 @@ async def read_registrations(api: LoyaltyApi, beg: datetime, end: datetime) -> P
 
 
 async def read_favourite_goods(
-    api: LoyaltyApi, client_id: int, favourite_id: int, ask: Ask
+    api: LoyaltyApi, client_id: int, favourite_id: int, request: PageRequest
 ) -> FavouriteGoodsPage:
     """Read one page of the goods of one offer; they come only when the offer's id is asked."""
-    request = build_request(
+    call = build_request(
         FAVOURITE_GOODS,
         {
             "Client": client_id,
             "ClientFavoriteId": favourite_id,
-            "Start": ask.start,
-            "Length": ask.length,
+            "Start": request.start,
+            "Length": request.length,
         },
     )
     offer_ids: frozenset[int] = frozenset()
 
     async def check() -> MessageCheck:
         nonlocal offer_ids
-        answer = await api.call(FAVOURITE_GOODS, request)
+        answer = await api.call(FAVOURITE_GOODS, call)
         offer_ids = _offer_ids(answer.ClientFavorites)
         return _to_look(FAVOURITE_GOODS, answer)
 

@@ -1,1 +1,1 @@
-"""The vocabulary: what the API sends and takes, what the warehouse holds; imports none of ours."""
+"""Shared types: API payloads and endpoints, warehouse tables. Imports no other package of ours."""

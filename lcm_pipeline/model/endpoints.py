@@ -1,8 +1,8 @@
 """The endpoints as declarations: paths, types, keys, totals, filters.
 
-Adding an endpoint means adding one declaration here. No call is made and no row is read in this
-module. OperationHistory has no date filter at all, and the goods of a
-favourite offer have no endpoint of their own: they are a second list of ClientFavoriteDataInfo.
+Adding an endpoint means adding one declaration here; this module makes no calls and reads no rows.
+OperationHistory has no date filter at all. The goods of a favourite offer have no endpoint of their
+own: they are a second list in the response of ClientFavoriteDataInfo.
 """
 
 from dataclasses import dataclass
@@ -24,16 +24,18 @@ ResponseT = TypeVar("ResponseT", bound=payloads.Response)
 class Endpoint(Generic[RequestT, ResponseT]):
     """One endpoint; field names are the vendor's.
 
-    rows_field: the list of the answer that holds the rows; None when there are none.
+    rows_field: the list of the response that contains the rows; None when it has no rows.
     total_field: the number of rows that the server claims to have; a response without it, or
     without the list of rows, proves nothing, not even that there are no rows.
-    rows_may_be_null: a null list is an empty one, though no total confirms it.
-    client_field: names the client whose rows these are; 0 and null name nobody.
-    key_fields: what makes a row this row within its client.
-    header_fields: what the response has beside its rows; the page's header, where present.
-    optional_header_fields: lists that are kept only when filled.
-    required: the request's fields without which a call would ask for or change the wrong thing.
-    repeatable: asking twice changes nothing, so a call of unknown outcome may be sent again.
+    rows_may_be_null: null means an empty list, even without a total that confirms it.
+    client_field: the client whose rows these are; 0 and null name no client.
+    key_fields: identify a row within its client.
+    moment_field: the time that the service orders the rows by.
+    header_fields: members next to the rows; the page's header, where present.
+    optional_header_fields: lists that are part of the header only when they are not empty.
+    required: request fields without which a call would read or change the wrong data.
+    repeatable: sending the call twice changes nothing, so it may be retried when its outcome is
+    unknown.
     contract: the XML namespace of the request.
     transient_codes: ErrorCodes that carry raw server text, which may be a time-out.
     """
@@ -58,7 +60,7 @@ class Endpoint(Generic[RequestT, ResponseT]):
 
     @cached_property
     def field_types(self) -> dict[str, Any]:
-        """The types of the response's members that are read beside ErrorCode and Message."""
+        """The types of the response's members other than ErrorCode and Message."""
         read = {self.rows_field, self.total_field, *self.header_fields}
         read.update(self.optional_header_fields)
         return {
@@ -75,7 +77,9 @@ CLIENT_INFO_PERIOD = Endpoint(
     response_type=payloads.ClientInfoPeriodResponse,
     rows_field="Clients",
     row_type=payloads.Registration,
+    # The service sends null, not [], for a period without registrations.
     rows_may_be_null=True,
+    # A row is a card: a client who registers with two cards has two rows.
     key_fields=("Client", "Card"),
     moment_field="RegDate",
 )
@@ -88,6 +92,7 @@ OPERATION_HISTORY = Endpoint(
     required=("Client", "Start", "Length"),
     rows_field="Operations",
     row_type=payloads.Operation,
+    # Bonuses, cheques and orders have ids of their own series, which overlap.
     key_fields=("ComponentType", "Id"),
     moment_field="Proctime",
     total_field="Rows",
@@ -137,7 +142,7 @@ CLIENT_FAVORITE_DATA_INFO = Endpoint(
     optional_header_fields=("ListFavorites",),
 )
 
-# The goods of one offer, asked for by ClientFavoriteId; TotalRows counts the offers, not these.
+# The goods of one offer, selected by ClientFavoriteId. No total_field: TotalRows counts the offers.
 FAVOURITE_GOODS = Endpoint(
     name="ClientFavoriteDataInfo",
     path="api/client/ClientFavoriteDataInfo",
@@ -156,6 +161,7 @@ CLIENT_UPDATE = Endpoint(
     request_type=payloads.SetClientUpdateRequest,
     response_type=payloads.SetClientUpdateResponse,
     required=("Client",),
+    # A late copy of a lost request could overwrite a newer update: the push decides when to resend.
     repeatable=False,
     contract=MODELS_CONTRACT,
 )

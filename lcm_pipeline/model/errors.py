@@ -1,20 +1,19 @@
-"""Errors whose message is for the user, and the code that the process ends with."""
+"""Errors whose message is for the user, and the exit code of the process."""
 
 from typing import ClassVar
 
 
 class UserError(Exception):
-    """An error that the user can act on: the message says what was tried, what came back, what
-    to do next.
+    """An error that the user can act on.
 
-    `lcm` prints the message and ends with exit_code. An exception of another kind is a defect and
-    shows its traceback.
+    The message says what was tried, what came back and what to do next. `lcm` prints it and exits
+    with exit_code. Any other exception is a defect and shows its traceback.
     """
 
     exit_code: ClassVar[int] = 1
 
 
 class UsageError(UserError):
-    """A setting, an option, a file or a database that cannot be used as it is."""
+    """A setting, an option, a file or a database cannot be used as it is."""
 
     exit_code: ClassVar[int] = 2

@@ -1,4 +1,4 @@
-"""Parts of the program that not everybody installs: the extras of pyproject.toml."""
+"""Optional dependencies: the extras of pyproject.toml."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ class MissingExtraError(UsageError):
 
 @contextmanager
 def requires_extra(name: str, purpose: str) -> Iterator[None]:
-    """Import within this context what an extra installs.
+    """Context for imports of libraries that an extra installs.
 
-    name: as in pyproject.toml; purpose: what needs it, the subject of the message. Raises
-    MissingExtraError where a library is missing; a missing module of our own is a defect.
+    name: as in pyproject.toml. purpose: what needs it, the subject of the message. Raises
+    MissingExtraError when a library is missing; a missing module of our own is a defect.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Persons who were erased: known by keyed hashes alone, so that nobody can tell who they were."""
+"""Erased clients, stored as keyed hashes only, so that they cannot be identified."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from lcm_pipeline.model.errors import UsageError
 
 
 class ForgottenKeyError(UsageError):
-    """The key that persons were erased with is missing, so they might come back."""
+    """The key that clients were erased with is missing, so a sync could bring them back."""
 
 
 @dataclass(frozen=True, repr=False)
 class Forgotten:
-    """Who was erased. keys: secrets; hashes: of the clients, with any of the keys."""
+    """The erased clients. keys: secrets. hashes: of the clients, each with one of the keys."""
 
     keys: tuple[bytes, ...] = ()
     hashes: frozenset[bytes] = field(default=frozenset())
@@ -29,16 +29,16 @@ class Forgotten:
 
 def client_hash(client_id: int, key: bytes) -> bytes:
     """The keyed hash of a client: 32 bytes of BLAKE2b over its number in decimal digits."""
-    return blake2b(str(client_id).encode(), key=_of_fit_length(key), digest_size=32).digest()
+    return blake2b(str(client_id).encode(), key=_shorten_key(key), digest_size=32).digest()
 
 
 def key_digest(key: bytes) -> bytes:
-    """Which key it is, without saying it."""
-    return blake2b(_of_fit_length(key), digest_size=8, person=b"lcm-key").digest()
+    """Identify a key without revealing it: 8 bytes of BLAKE2b."""
+    return blake2b(_shorten_key(key), digest_size=8, person=b"lcm-key").digest()
 
 
 def forgotten_by(keys: Iterable[bytes], rows: Iterable[tuple[bytes, bytes]]) -> Forgotten:
-    """Those whose hash and key digest are given; raises ForgottenKeyError without their key."""
+    """Build it from stored rows of hash and key digest; raises ForgottenKeyError without a key."""
     known = {key_digest(key): key for key in keys}
     listed = [(bytes(hashed), bytes(digest)) for hashed, digest in rows]
     missing = sum(digest not in known for _, digest in listed)
@@ -50,6 +50,6 @@ def forgotten_by(keys: Iterable[bytes], rows: Iterable[tuple[bytes, bytes]]) -> 
     return Forgotten(tuple(known.values()), frozenset(hashed for hashed, _ in listed))
 
 
-def _of_fit_length(key: bytes) -> bytes:
-    """BLAKE2b takes keys of 64 bytes at most."""
+def _shorten_key(key: bytes) -> bytes:
+    # BLAKE2b takes keys of at most 64 bytes.
     return key if len(key) <= 64 else blake2b(key).digest()

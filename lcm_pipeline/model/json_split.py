@@ -1,15 +1,15 @@
-"""JSON split into its members and items without being decoded.
+"""Splits JSON into its members and items without decoding them.
 
-A decoder refuses a whole document for one bad character. Here only quotes, brackets, commas and
-colons count, so a value that cannot be read costs itself alone. What is cut off, does not balance
-or has a value too few is no document: nothing is guessed and nothing is closed.
+A decoder rejects a whole document for one bad character. Here only quotes, brackets, commas and
+colons count, so a value that cannot be decoded costs only itself. Text that is cut off, unbalanced
+or lacks a value is rejected: nothing is guessed or repaired.
 """
 
 import re
 
 import msgspec
 
-# All quantifiers are possessive: the time is linear in the bytes, whatever they hold.
+# All quantifiers are possessive, so the time is linear in the size whatever a server sends.
 _STRING = rb'"(?:[^"\\]++|\\(?s:.))*+"'
 _FLAT_ITEM = rb'(?:[^{}\[\]"]++|' + _STRING + rb")*+"
 _FLAT = rb"\{" + _FLAT_ITEM + rb"\}|\[" + _FLAT_ITEM + rb"\]"
@@ -23,24 +23,24 @@ _CLOSING = {ord("{"): ord("}"), ord("["): ord("]")}
 
 
 class SplitError(ValueError):
-    """The bytes are cut off, or not balanced, or no object or array at all."""
+    """The bytes are cut off or unbalanced, or are not an object or array."""
 
 
 def split_object(text: bytes) -> dict[str, bytes]:
-    """Return the values of an object by name, as they came; the last of a name counts.
+    """Return the undecoded values of an object by name; the last one wins when a name repeats.
 
     Raises SplitError.
     """
     members: dict[str, bytes] = {}
-    at = _opened(text, b"{")
-    if (end := _closed_at_once(text, at, b"}")) is None:
+    at = _after_opening(text, b"{")
+    if (end := _end_if_empty(text, at, b"}")) is None:
         while True:
             name = _NAME.match(text, at)
             if name is None:
                 raise SplitError("a name was expected")
             end = _end_of_value(text, name.end())
-            members[_read_name(name[1])] = text[name.end() : end]
-            at, is_last = _separated(text, end, b"}")
+            members[_decode_name(name[1])] = text[name.end() : end]
+            at, is_last = _after_separator(text, end, b"}")
             if is_last:
                 end = at
                 break
@@ -49,15 +49,15 @@ def split_object(text: bytes) -> dict[str, bytes]:
 
 
 def split_array(text: bytes) -> list[bytes]:
-    """Return the items of an array as they came; raises SplitError."""
+    """Return the undecoded items of an array; raises SplitError."""
     items: list[bytes] = []
-    at = _opened(text, b"[")
-    if (end := _closed_at_once(text, at, b"]")) is None:
+    at = _after_opening(text, b"[")
+    if (end := _end_if_empty(text, at, b"]")) is None:
         while True:
             begin = _skip_space(text, at)
             end = _end_of_value(text, begin)
             items.append(text[begin:end])
-            at, is_last = _separated(text, end, b"]")
+            at, is_last = _after_separator(text, end, b"]")
             if is_last:
                 end = at
                 break
@@ -65,20 +65,20 @@ def split_array(text: bytes) -> list[bytes]:
     return items
 
 
-def _opened(text: bytes, bracket: bytes) -> int:
+def _after_opening(text: bytes, bracket: bytes) -> int:
     at = _skip_space(text, 0)
     if text[at : at + 1] != bracket:
         raise SplitError("another bracket was expected")
     return at + 1
 
 
-def _closed_at_once(text: bytes, at: int, bracket: bytes) -> int | None:
+def _end_if_empty(text: bytes, at: int, bracket: bytes) -> int | None:
     at = _skip_space(text, at)
     return at + 1 if text[at : at + 1] == bracket else None
 
 
-def _separated(text: bytes, at: int, bracket: bytes) -> tuple[int, bool]:
-    """Where the next value begins, or where the closing bracket ends, and which it is."""
+def _after_separator(text: bytes, at: int, bracket: bytes) -> tuple[int, bool]:
+    """Return the offset behind the separator, and whether it was the closing bracket."""
     separator = _SEPARATOR.match(text, at)
     if separator is None or separator[1] not in (b",", bracket):
         raise SplitError("a comma or the closing bracket was expected")
@@ -86,6 +86,7 @@ def _separated(text: bytes, at: int, bracket: bytes) -> tuple[int, bool]:
 
 
 def _end_of_value(text: bytes, at: int) -> int:
+    """Return the offset behind the value at `at`, without recursion: nesting may be hostile."""
     simple = _SIMPLE_VALUE.match(text, at)
     if simple is not None:
         return simple.end()
@@ -104,7 +105,7 @@ def _end_of_value(text: bytes, at: int) -> int:
     raise SplitError("the text is cut off")
 
 
-def _read_name(name: bytes) -> str:
+def _decode_name(name: bytes) -> str:
     try:
         return msgspec.json.decode(name, type=str)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,8 +1,8 @@
-"""The languages of what people read, the dashboards and the report: one at a time, LCM_LANGUAGE.
+"""Language of the dashboards and the report (LCM_LANGUAGE), one at a time.
 
 Russian is the default: the programmes are Russian, and so are the names of their stores, statuses
-and goods, their money and the marts' own words for segments; a page in English is the exception.
-What the machinery says (commands, logs, comments of the database) is English in either case.
+and goods, their currency and the segment names in the marts. Commands, logs and database comments
+are always English.
 """
 
 from typing import Literal

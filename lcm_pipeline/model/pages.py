@@ -1,27 +1,27 @@
-"""What one request of a paged reading asks for and what it brings back.
+"""A request for a page, and the page that it returns.
 
-The sync engine reasons about these alone: it never sees a payload, a header or a socket.
-A row is kept as the bytes the server sent; only its key and its moment are read at once,
-and the rest is decoded when the row turns out to be new or changed.
+`reading` and `sync` work with these types only: they never see a payload, a header or a socket. A
+row stays the bytes that the server sent. Only its key and moment are decoded at once, the rest when
+the row turns out to be new or changed: most rows of most readings are neither.
 """
 
 from collections.abc import Hashable
 from typing import NamedTuple
 
 
-class Ask(NamedTuple):
-    """One request: `length` rows from position `start`, in the server's own counting."""
+class PageRequest(NamedTuple):
+    """Request `length` rows from position `start`, as the server counts (from 0 or from 1)."""
 
     start: int
     length: int
 
 
 class SourceRow(NamedTuple):
-    """One row as it came.
+    """One row as the server sent it.
 
-    key: what makes the row this row within its client; rows that lack one get their digest as key.
-    moment: the text of the time that the service orders by, naive Moscow time; None where absent.
-    digest: 16 bytes of BLAKE2b over the row's bytes, so equal bytes are equal digests.
+    key: identifies the row within its client; a row without one has its digest as key.
+    moment: the text of the time that the service orders by, naive Moscow time; None when absent.
+    digest: 16 bytes of BLAKE2b over `raw`.
     raw: the row as JSON bytes.
     """
 
@@ -32,12 +32,12 @@ class SourceRow(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One answer: its rows in the order sent and the total that the server claims.
+    """One response: its rows in the order sent and the total that the server claims.
 
-    header: the JSON bytes of everything in the answer beside the rows, the total and the error
-    fields; None where the endpoint has nothing of that kind.
-    suspicious: the answer had ErrorCode 0 and a Message that was not seen to be harmless.
-    is_null: null stood in the place of the list of rows, which is less than an empty list.
+    header: JSON bytes of the other members of the response, without rows, total and error fields;
+    None when the endpoint has no such members.
+    suspicious: the response had ErrorCode 0 and a Message that is not known to be harmless.
+    is_null: the list of rows was null, which proves less than an empty list.
     """
 
     rows: tuple[SourceRow, ...]

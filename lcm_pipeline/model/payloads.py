@@ -1,9 +1,8 @@
-"""What the loyalty API takes and sends, field by field, in the vendor's own spelling.
+"""Requests, responses and rows of the loyalty API, in the vendor's own spelling.
 
-Here live the requests, the answers and the rows inside them. No table name and no rule of ours
-belongs here. Rows inside an answer stay bytes (`msgspec.Raw`), so one bad
-row never spoils its page; `decode_row` reads one of them, and reads "12" and 12.0 as 12, for the
-XML answers carry text alone and servers differ.
+No table names and no rules of ours belong here. Rows inside a response stay bytes (`msgspec.Raw`),
+so one bad row does not cost its page. `decode_row` decodes one of them, and takes "12" and 12.0 as
+12: XML responses have only text, and servers differ.
 """
 
 from collections.abc import Callable
@@ -32,14 +31,14 @@ _MONEY_LIMIT = Decimal(10) ** 17
 
 
 class Request(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The members that every request has; unset ones are left out on the wire."""
+    """Members that every request has; unset ones are not sent."""
 
     Operator: Int64 | None = None
     Token: Int64 | None = None
     SiteCode: str | None = None
 
     def __repr__(self) -> str:
-        """Name the request without its fields: they hold tokens and personal data."""
+        """The type only: the fields contain tokens and personal data."""
         return f"<{type(self).__name__}>"
 
 
@@ -53,7 +52,7 @@ class ClientInfoPeriodReg(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ClientInfoPeriodRequest(Request):
-    """Who registered in a period; there is no paging."""
+    """Registrations of a period; there is no paging."""
 
     BegDate: str | None = None
     EndDate: str | None = None
@@ -118,9 +117,9 @@ class SetClientUpdateRequest(Request):
 
 
 class Response(msgspec.Struct, kw_only=True):
-    """The members that every answer has; an answer without ErrorCode is none.
+    """Members that every response has; one without ErrorCode is invalid.
 
-    A member that a response did not carry is UNSET, which is not null: null is a value.
+    A member that the response lacks is UNSET. That is not null: null is a value.
     """
 
     ErrorCode: Int32
@@ -134,7 +133,7 @@ class ClientInfoPeriodResponse(Response):
 
 
 class OperationHistoryResponse(Response):
-    """A page of operations; Rows is how many there are."""
+    """A page of operations; Rows is their total number."""
 
     Client: Int64 | UnsetType | None = UNSET
     Phone: Int64 | UnsetType | None = UNSET
@@ -152,7 +151,7 @@ class ClientLeadsPagingInfoResponse(Response):
 
 
 class ClientFavoriteDataInfoResponse(Response):
-    """A page of offers, the goods of the offer asked for, the goods chosen, and twelve numbers."""
+    """A page of offers, the goods of the requested offer, the chosen groups, and twelve numbers."""
 
     TotalRows: Int32 | UnsetType | None = UNSET
     TotalRowsSelect: Int32 | UnsetType | None = UNSET
@@ -174,7 +173,7 @@ class ClientFavoriteDataInfoResponse(Response):
 
 
 class SetClientUpdateResponse(Response):
-    """What became of a profile update; a Message beside ErrorCode 0 means a part was refused."""
+    """Result of a profile update; a Message with ErrorCode 0 means that a part was rejected."""
 
 
 class Registration(msgspec.Struct, kw_only=True):
@@ -236,7 +235,7 @@ class Lead(msgspec.Struct, kw_only=True):
 
 
 class FavouriteOffer(msgspec.Struct, kw_only=True):
-    """One time that a client was offered a favourite product (ClientFavoritesRow)."""
+    """One offer of a favourite product to a client (ClientFavoritesRow)."""
 
     Id: Int64 | None = None
     ProcTime: str | None = None
@@ -259,7 +258,7 @@ class FavouriteGood(msgspec.Struct, kw_only=True):
 
 
 class FavouriteGroup(msgspec.Struct, kw_only=True):
-    """Goods chosen as favourite, and how often (GroupFavoritesRow)."""
+    """Goods that were chosen as favourite, and how often (GroupFavoritesRow)."""
 
     Id: Int64 | None = None
     Name: str | None = None
@@ -268,26 +267,27 @@ class FavouriteGroup(msgspec.Struct, kw_only=True):
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
 
-# Everything that decoding hostile bytes may raise: huge exponents and deep nesting too.
+# Everything that msgspec may raise on hostile bytes. A number with a huge exponent raises
+# ArithmeticError, deep nesting RecursionError.
 READ_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError, RecursionError)
 
 
 def decode_row(raw: bytes, row_type: type[RowT]) -> RowT:
-    """Read one row; raises msgspec.DecodeError (ValidationError) when a value does not fit."""
+    """Decode one row; raises msgspec.DecodeError (ValidationError) when a value does not fit."""
     try:
         row: RowT = _row_decoder(row_type).decode(raw)
     except UnicodeDecodeError as error:
         raise msgspec.DecodeError("JSON is malformed: a text is not UTF-8") from error
     names, amounts = _money_fields(row_type)
-    for place, value in enumerate(amounts(row)):
-        # Written so that NaN, which compares false, is refused too.
+    for index, value in enumerate(amounts(row)):
+        # Written so that NaN, for which every comparison is false, is rejected too.
         if value is not None and not (value.is_finite() and abs(value) < _MONEY_LIMIT):
-            raise msgspec.ValidationError(f"Expected `numeric(19,2)` - at `$.{names[place]}`")
+            raise msgspec.ValidationError(f"Expected `numeric(19,2)` - at `$.{names[index]}`")
     return row
 
 
 def unknown_fields(raw: bytes, row_type: type[msgspec.Struct]) -> dict[str, Raw] | None:
-    """Return the fields of a row that its type does not know, or None when it knows them all."""
+    """Return the fields of a row that its type does not have, or None when it has them all."""
     known = _known_fields(row_type)
     fields = _FIELDS_DECODER.decode(raw)
     if fields.keys() <= known:
@@ -312,7 +312,7 @@ def _known_fields(row_type: type[msgspec.Struct]) -> frozenset[str]:
 def _money_fields(
     row_type: type[Any],
 ) -> tuple[tuple[str, ...], Callable[[Any], tuple[Decimal | None, ...]]]:
-    """The names of the fields that hold money, and what reads all of them from a row."""
+    """Return the names of the money fields, and a function that reads them all from a row."""
     fields = msgspec.structs.fields(row_type)
     names = tuple(field.name for field in fields if field.type == Decimal | None)
     if len(names) > 1:

@@ -1,7 +1,7 @@
-"""A profile as the write-back knows it: its fields, an update of it, what is known and what came.
+"""Types of the write-back: profile fields, updates, known values, and results of attempts.
 
-`pos_code` is sent like a field of the profile, but is none. It says which
-point of sale asks for the change, so it travels with other fields, never alone.
+`pos_code` is sent like a profile field but is not one. It names the point of sale that requests the
+change, so it is sent together with other fields, never alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ AttemptOutcome = Literal["sent", "partial", "failed", "unknown", "not sent"]
 
 @dataclass(frozen=True)
 class ProfileField:
-    """One field: its column in the outbox, the vendor's name, and the most characters it keeps."""
+    """One field: its column in the outbox, the vendor's name, its maximum length in characters."""
 
     column: str
     vendor: str
@@ -46,7 +46,7 @@ REQUESTED_BY = "requested_by"
 
 @dataclass(frozen=True)
 class Objection:
-    """Why an update is not sent: a reason, and the field that it is about, if one."""
+    """Why an update is not sent: the reason, and the field that it concerns, if any."""
 
     reason: str
     column: str | None = None
@@ -60,8 +60,8 @@ class ProfileUpdate:
     """One row of the outbox. values: the fields that it sets, a birthdate as text.
 
     is_known_client: the roster has the client. overtaken: fields that a newer update of the client
-    has set already, which happens when this one was committed late. unread: cells of a file that
-    could not be read, so that the update is never sent.
+    has already set, which happens when this one was committed late. unreadable: cells of a file
+    that could not be read; such an update is never sent.
     """
 
     update_id: int
@@ -69,15 +69,15 @@ class ProfileUpdate:
     values: Values
     is_known_client: bool = True
     overtaken: frozenset[str] = frozenset()
-    unread: tuple[Objection, ...] = ()
+    unreadable: tuple[Objection, ...] = ()
 
 
 @dataclass(frozen=True)
 class KnownProfile:
     """What is known of a client's profile, by field.
 
-    last_sent: what we sent last and the API took whole. before: the same, and what the source
-    showed since. A field that is in neither is not known, as after a partial update.
+    last_sent: what was sent last and accepted in full. before: the same, updated with what the
+    source has shown since. A field in neither is unknown, as after a partial update.
     """
 
     last_sent: Values = field(default_factory=dict)
@@ -88,7 +88,7 @@ class KnownProfile:
 class FileRow:
     """One row of a file, its cells in the order of the file's columns.
 
-    line: the physical line it starts on, from 1. objections: cells that cannot be read; each of
+    line: the physical line where it starts, from 1. objections: cells that cannot be read; each of
     them is None in `cells`.
     """
 
@@ -99,7 +99,7 @@ class FileRow:
 
 @dataclass(frozen=True)
 class UpdateFile:
-    """Updates from a file, its cells read as their columns' types. digest: SHA-256 of its bytes."""
+    """Updates from a file, cells parsed by column type. digest: SHA-256 of the file's bytes."""
 
     columns: tuple[str, ...]
     rows: Sequence[FileRow]
@@ -107,11 +107,11 @@ class UpdateFile:
 
     @property
     def rejected_rows(self) -> list[FileRow]:
-        """The rows with a cell that cannot be read; they are never sent."""
+        """Rows with a cell that cannot be read; they are never sent."""
         return [row for row in self.rows if row.objections]
 
     def client_of(self, row: FileRow) -> int | None:
-        """The client of a row; None when that cell cannot be read, so the row is not stored."""
+        """The client of a row; None when that cell cannot be read, and the row is not stored."""
         client_id: int | None = row.cells[self.columns.index(CLIENT_ID)]
         return client_id
 

@@ -1,4 +1,4 @@
-"""What passes between the reading of a client and the warehouse: task, rows, outcome."""
+"""Types between reading and warehouse: tasks, proven rows, staged records, outcomes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from lcm_pipeline.model.pages import SourceRow
 
-# Of one reading, and stored of one feed: who sends more names sends no contract.
+# Per reading, and stored per feed. A source with more names than this sends data as field names.
 MOST_UNKNOWN_FIELDS = 1_000
 
 TaskStatus = Literal["done", "unproven", "failed"]
@@ -16,12 +16,12 @@ TaskStatus = Literal["done", "unproven", "failed"]
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to read in a run: a client, or a registration day; the other one is None.
+    """One unit of work of a run: a client or a registration day; the other one is None.
 
-    task_id: its row of the ledger; 0 for a reading that is on none. is_whole: read everything,
-    though it may look unchanged. source_total and the digests are the last proven state, None
-    before the first reading; version counts its published changes. has_bad_rows: rows of the
-    client lie in quarantine.
+    task_id: its row in the ledger; 0 for a reading outside a run. is_whole: read everything, even
+    if it seems unchanged. source_total and the digests are the last proven state, None before the
+    first reading; version counts its published changes. has_bad_rows: the client has rows in
+    quarantine.
     """
 
     client_id: int | None = None
@@ -41,12 +41,12 @@ class Task:
 
 @dataclass(frozen=True)
 class ClientRows:
-    """The proven rows of one client, on their way to records.
+    """The proven rows of one client, before they are transformed.
 
-    rows: new and changed ones, or all. header: what comes beside the rows, as JSON; None when it
-    is known already or says nothing. details: what was asked for row by row, such as the goods of
-    an offer, by the row's id. zone: of the business day. snapshot_date: the last day of the window.
-    latest: the last plausible business day; rows of later ones are set aside.
+    rows: new and changed ones, or all. header: the rest of the response, as JSON; None when it is
+    already known or empty. details: what was fetched row by row, such as the goods of an offer, by
+    the row's id. zone: of the business day. snapshot_date: the last day of the window. latest: the
+    last plausible business day; later rows go to quarantine.
     """
 
     client_id: int
@@ -60,9 +60,9 @@ class ClientRows:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that does not fit: kept as it came, for sync.quarantine.
+    """A row that does not fit its payload definition, as it was sent, for sync.quarantine.
 
-    client_id: None where the row names no client. day: the registration day that was polled; None
+    client_id: None when the row names no client. day: the registration day that was polled; None
     for a feed that is read by client. context: what else the row belongs to: an offer, the header.
     """
 
@@ -77,16 +77,16 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Landing:
-    """What a reading puts into staging: records by table, in the order of its landing columns.
+    """What a reading stages: records by table, in the order of the table's landing columns.
 
-    untold: tables that the response left out, which is not the same as no rows.
-    unknown_fields: names as they came, MOST_UNKNOWN_FIELDS at most.
+    omitted_tables: tables for which the response had no member, which is not the same as no rows.
+    unknown_fields: names as they were sent, at most MOST_UNKNOWN_FIELDS.
     """
 
     records: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)
     bad_rows: list[BadRow] = field(default_factory=list)
     unknown_fields: frozenset[str] = frozenset()
-    untold: frozenset[str] = frozenset()
+    omitted_tables: frozenset[str] = frozenset()
 
     @property
     def staged(self) -> int:
@@ -96,9 +96,9 @@ class Landing:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one task ended. For `done`, the state to remember once it is published.
+    """How one task ended. For `done`, with the state to store when it is published.
 
-    is_refused: the service refused this client for good, as it does one that it does not know.
+    is_refused: the service refused this client for good, as it does with unknown clients.
     """
 
     task: Task

@@ -1,23 +1,23 @@
-"""What the warehouse holds: the core tables that a sync fills, their keys and their landing form.
+"""The core tables that a sync fills: columns, keys, and their form in staging.
 
-The migrations make the tables; a test holds the two against each other. A column that is
-`landing_only` exists in staging alone: it feeds a dimension or steers the publish. `covered_by`
-names what a reading must have covered before a row that it did not bring may be marked as deleted.
+The migrations create the tables; a test compares the two. A `landing_only` column exists only in
+staging, where it feeds a dimension or controls the publish. `covered_by` names what a reading must
+have covered before a row that it lacks may be marked as deleted.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-# The types that columns land with, by the names that binary COPY knows them by. JSON lands as text:
-# it is checked before, and cast once in the publish.
+# Column types in staging, by the names that binary COPY needs. JSON is staged as text: it is
+# checked before, and cast once in the publish.
 _ID, _INTEGER, _SMALL, _MONEY = "int8", "int4", "int2", "numeric"
 _MOMENT, _DATE, _FLAG, _TEXT, _TEXTS = "timestamptz", "date", "bool", "text", "text[]"
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """The scope of a proven reading: a relation of the publish and the columns that join it."""
+    """What a proven reading covers: a relation of the publish, and the columns to join it by."""
 
     relation: str
     columns: tuple[str, ...]
@@ -33,15 +33,14 @@ WHOLE_OFFERS = Coverage("covered_offers", ("client_id", "favourite_id"))
 class CoreTable:
     """One table of `core` that a publish fills from staging; it has the same name in all schemas.
 
-    types: the columns of core that a row brings, with their types; `extra`, which holds the fields
-    that the contract does not know, is one of them without being named. landing_only: the columns
-    of staging alone.
-    date_column: the business day it is partitioned by, None for a table without partitions.
+    types: the columns of core that come from the source, with their types; `extra`, for fields that
+    the payload definition does not have, is always added. landing_only: columns of staging only.
+    date_column: the business day it is partitioned by; None for a table without partitions.
     identity: the key without the date; a row whose day changed is the same row elsewhere.
-    has_history: earlier versions of its rows are kept in `history`.
-    moves_between_clients: cards that are merged take its rows to another client, under the same
-    key, as its ids are unique over all clients.
-    publish_query: the statement that publishes it, where the general upsert does not do.
+    has_history: earlier versions of its rows are stored in `history`.
+    moves_between_clients: merging cards moves its rows to another client under the same key, as
+    its ids are unique over all clients.
+    publish_query: the statement that publishes it, where the generic upsert is not enough.
     follow_up_queries: statements that run after it, in order.
     """
 
@@ -58,17 +57,17 @@ class CoreTable:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """The key columns that identify the row within its programme, without its day."""
+        """The key columns that identify a row within its programme, without its day."""
         return tuple(name for name in self.key if name != self.date_column)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The columns of core that a row brings."""
+        """The columns of core that come from the source."""
         return (*self.types, "extra")
 
     @cached_property
     def landing_columns(self) -> tuple[str, ...]:
-        """The columns of staging that a record brings, in the order of the record."""
+        """The columns of staging, in the order of a record's values."""
         return (*self.types, *self.landing_only, "extra")
 
     @cached_property
@@ -78,11 +77,11 @@ class CoreTable:
 
 
 @dataclass(frozen=True)
-class NamedThing:
-    """A small table of names, fed from a landing table: the newest row with a name wins.
+class NameDimension:
+    """A dimension of ids and names, filled from a staging table: the newest row with a name wins.
 
-    source: the landing table. columns: column here to column there. moment: the column that dates
-    a name.
+    source: the staging table. columns: our column to its column. moment: the column that dates a
+    name.
     """
 
     name: str
@@ -226,7 +225,7 @@ favourite_stats = CoreTable(
         "avg_favourite": _MONEY,
         "avg_all": _MONEY,
     },
-    # What a header leaves out stays as it is stored.
+    # `told` lists the members that the header had: the others keep their stored values.
     landing_only={"told": _TEXTS, "tells_groups": _FLAG},
     key=("snapshot_date", "client_id"),
     covered_by=None,
@@ -234,7 +233,8 @@ favourite_stats = CoreTable(
     publish_query="publish_favourite_stats",
 )
 
-# Seen in registrations (when and where) and in operations (the phone): each fills its part.
+# Filled by two feeds, each with its own columns: registrations (when and where) and operations
+# (the phone).
 clients = CoreTable(
     name="clients",
     types={
@@ -261,22 +261,22 @@ CORE_TABLES = (
     clients,
 )
 
-NAMED_THINGS = (
-    NamedThing(
+NAME_DIMENSIONS = (
+    NameDimension(
         "points_of_sale",
         "pos_id",
         source="registrations",
         columns={"pos_id": "pos_id", "name": "pos_name"},
         moment="registered_at",
     ),
-    NamedThing(
+    NameDimension(
         "points_of_sale",
         "pos_id",
         source="operations",
         columns={"pos_id": "pos_id", "name": "pos_name"},
         moment="processed_at",
     ),
-    NamedThing(
+    NameDimension(
         "bonus_sources",
         "bonus_source",
         source="operations",

@@ -1,4 +1,4 @@
-"""A window: the business days, both ends included, that one run is for."""
+"""A window: the business days of a run, both ends included."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,9 +32,10 @@ class Window:
         return now >= datetime.combine(self.last + timedelta(days=1), time(), zone)
 
     def fresh_from(self, now: datetime, zone: ZoneInfo) -> datetime:
-        """The moment from which on a reading tells enough of the window, as of `now` (aware).
+        """The earliest moment at which a reading covers the window, as of `now` (both aware).
 
-        That is the end of the last day; while that is to come, or is today, the beginning of today.
+        That is the end of the last day. If that is still to come, it is the beginning of today: a
+        window that is not over can only be read as of today.
         """
         ended = datetime.combine(self.last + timedelta(days=1), time(), zone)
         return min(ended, datetime.combine(now.astimezone(zone).date(), time(), zone))

@@ -140,7 +140,7 @@ def preview_push(
         for chunk in _chunks(session, file):
             foresight.learn(session, [one.update.client_id for one in chunk])
             for one in chunk:
-                if one.update.unread or preview.to_send != most:
+                if one.update.unreadable or preview.to_send != most:
                     preview.note(one, foresight.judge(one))
             if preview.to_send == most and not (file and file.rejected_rows):
                 break
@@ -196,7 +196,7 @@ def _candidates(session: Session, file: UpdateFile, rows: Sequence[FileRow]) -> 
             if value is not None and column not in (CLIENT_ID, REQUESTED_BY)
         }
         is_known = client_id is None or client_id in known
-        update = ProfileUpdate(0, client_id or 0, values, is_known, unread=row.objections)
+        update = ProfileUpdate(0, client_id or 0, values, is_known, unreadable=row.objections)
         candidates.append(Candidate(update, client_id, row.line))
     return candidates
 

@@ -7,14 +7,14 @@ rows that we know follow each other as before. Anything else is no proof, and ev
 from collections.abc import Generator, Sequence
 from itertools import pairwise
 
-from lcm_pipeline.model.pages import Ask, Page, SourceRow
+from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
 from lcm_pipeline.reading.fingerprint import Known, Reading, adjusted_fingerprint, head_entry
 from lcm_pipeline.reading.seams import link_offset, seam_holds
 
 # A head grows with each reading that goes on from it; a longer one is made anew.
 LONGEST_HEAD = 3_000
 
-Growth = Generator[list[Ask], list[Page], Reading | None]
+Growth = Generator[list[PageRequest], list[Page], Reading | None]
 
 
 def read_growth(first: Page, known: Known, *, length: int, base: int) -> Growth:
@@ -29,7 +29,7 @@ def read_growth(first: Page, known: Known, *, length: int, base: int) -> Growth:
     while (met := _meets_known(tuple(rows.values()), known, grown)) is None:
         offset = link_offset(page.rows)
         at, tail = at + offset, page.rows[offset:]
-        (page,) = yield [Ask(base + at, length)]
+        (page,) = yield [PageRequest(base + at, length)]
         joined = seam_holds(tail, page.rows) and len(page.rows) > len(tail)
         if not joined or page.total != first.total or page.suspicious:
             return None

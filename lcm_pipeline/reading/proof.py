@@ -5,13 +5,13 @@ claims rows. What a scan cannot settle by itself (no total, a page without an an
 answer) is settled by a second scan that agrees. Whatever moves under a scan costs a new scan,
 a few times; then the reading is unproven, and the caller leaves the client pending.
 
-Generators, driven by whoever owns the requests: they yield lists of `Ask` and are sent `Page`s.
+Generators without I/O: they yield lists of `PageRequest`, and the caller sends the `Page`s.
 """
 
 from collections.abc import Generator, Hashable, Iterable
 from dataclasses import dataclass
 
-from lcm_pipeline.model.pages import Ask, Page
+from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.reading.errors import SourceChangedError, UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import (
     HeadEntry,
@@ -26,7 +26,7 @@ from lcm_pipeline.reading.scan import MOST_ROWS, PageScan, scan_pages
 
 MAX_SCANS = 6
 
-Requests = Generator[list[Ask], list[Page], Reading]
+Requests = Generator[list[PageRequest], list[Page], Reading]
 
 
 @dataclass
@@ -62,7 +62,7 @@ def prove_reading(
     trusting: believe a total that one page satisfies, whatever the page's size; the caller checks
     the largest such page by a reading that is not trusting.
     """
-    (first,) = yield [Ask(habits.base, length)]
+    (first,) = yield [PageRequest(habits.base, length)]
     if (first.total or 0) > MOST_ROWS:
         raise UnprovenReadingError(
             f"the source claims {first.total:,} rows; at most {MOST_ROWS:,} are read of a client"
@@ -91,7 +91,7 @@ def _unchanged(first: Page, known: Known) -> Reading | None:
 
 def _prove_scan(
     first: Page, length: int, habits: PagingHabits, *, check_end: bool, had_rows: bool
-) -> Generator[list[Ask], list[Page], PageScan]:
+) -> Generator[list[PageRequest], list[Page], PageScan]:
     """Scan until a scan is proven, by its total or by a second one that agrees."""
     proof = _Proof(habits.base, had_rows=had_rows)
     page: Page | None = first
@@ -109,7 +109,7 @@ def _prove_scan(
             page = None
         doubted = check_end or (scan.pages > 1 and not habits.is_base_proven)
         if proof.base == 1 and (doubted or _falls_short(scan)):
-            (before,) = yield [Ask(0, length)]
+            (before,) = yield [PageRequest(0, length)]
             if not _opens(before, scan):
                 proof.witness((*scan.rows, *(row.key for row in before.rows)), scan.total)
                 proof.reject("the rows begin elsewhere when Start is 0", base=0)

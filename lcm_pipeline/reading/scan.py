@@ -10,11 +10,11 @@ from bisect import bisect_right, insort
 from collections.abc import Generator, Hashable
 from typing import NamedTuple
 
-from lcm_pipeline.model.pages import Ask, Page, SourceRow
+from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
 from lcm_pipeline.reading.errors import SourceChangedError, UnprovenReadingError
 from lcm_pipeline.reading.seams import is_anchored, link_offset, seam_holds
 
-ScanRequests = Generator[list[Ask], list[Page], "PageScan"]
+ScanRequests = Generator[list[PageRequest], list[Page], "PageScan"]
 
 # Pages of a scan that may be asked beyond what the total calls for, before it counts as endless.
 _SPARE_PAGES = 50
@@ -56,7 +56,7 @@ def scan_pages(
     check_end: ask beyond a single page too, though the total says that it holds everything.
     """
     if first is None:
-        (first,) = yield [Ask(base, length)]
+        (first,) = yield [PageRequest(base, length)]
     state = _ScanState(first, check_end=check_end)
     at_once = _FIRST_AHEAD if len(first.rows) >= length else 1
     try:
@@ -64,7 +64,7 @@ def scan_pages(
             wanted = state.advance()
             if wanted is not None:
                 ahead = state.starts_ahead(wanted)[:at_once]
-                pages = yield [Ask(base + at, length) for at in ahead]
+                pages = yield [PageRequest(base + at, length) for at in ahead]
                 state.take(dict(zip(ahead, pages, strict=True)))
                 at_once = min(2 * at_once, _MOST_AHEAD)
         return state.scan()

@@ -9,7 +9,7 @@ import msgspec
 from lcm_pipeline.api.paging import read_favourite_goods, read_page, source_row
 from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.endpoints import FAVOURITE_GOODS
-from lcm_pipeline.model.pages import Ask, Page, SourceRow
+from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
 from lcm_pipeline.model.payloads import FavouriteGood, decode_row
 from lcm_pipeline.model.readings import ClientRows, Outcome, Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
@@ -70,8 +70,8 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
 
 
 async def _read(source: Source, feed: Feed, client_id: int, task: Task) -> Reading:
-    async def fetch(ask: Ask) -> Page:
-        return await read_page(source.api, feed.endpoint, client_id, ask)
+    async def fetch(request: PageRequest) -> Page:
+        return await read_page(source.api, feed.endpoint, client_id, request)
 
     requests = prove_reading(
         length=source.page_length,
@@ -120,12 +120,12 @@ async def _read_goods(source: Source, client_id: int, favourite_id: int) -> tupl
 
 async def _fetch_goods(source: Source, client_id: int, favourite_id: int) -> tuple[SourceRow, ...]:
     """Read the goods of one offer to the end; there is no total to compare with."""
-    ask = Ask(source.habits.base, source.page_length)
+    request = PageRequest(source.habits.base, source.page_length)
     full_page = min(source.page_length, source.habits.largest_of_many or source.page_length)
     rows: dict[object, SourceRow] = {}
     received = 0
     while True:
-        answer = await read_favourite_goods(source.api, client_id, favourite_id, ask)
+        answer = await read_favourite_goods(source.api, client_id, favourite_id, request)
         if answer.page.suspicious:
             raise UnprovenReadingError(
                 f"the goods of offer {favourite_id} came with a message each time"
@@ -140,7 +140,7 @@ async def _fetch_goods(source: Source, client_id: int, favourite_id: int) -> tup
                 f"the goods of offer {favourite_id} do not end: {received:,} rows came, and at most"
                 f" {_MOST_GOODS:,} are read"
             )
-        ask = ask._replace(start=ask.start + len(answer.page.rows))
+        request = request._replace(start=request.start + len(answer.page.rows))
 
 
 def _of_offer(
@@ -158,7 +158,7 @@ def _included_goods(reading: Reading) -> dict[int, tuple[SourceRow, ...]]:
     if not reading.single_page or not reading.header:
         return {}
     try:
-        raws = msgspec.json.decode(reading.header, type=_Told).ListFavorites
+        raws = msgspec.json.decode(reading.header, type=_GoodsPayload).ListFavorites
     except READ_ERRORS:
         # Whatever it is, it is no list of goods: they are asked for.
         return {}
@@ -173,7 +173,7 @@ def _included_goods(reading: Reading) -> dict[int, tuple[SourceRow, ...]]:
     return {owner: tuple(found) for owner, found in goods.items()}
 
 
-class _Told(msgspec.Struct):
+class _GoodsPayload(msgspec.Struct):
     ListFavorites: list[msgspec.Raw] | None = None
 
 

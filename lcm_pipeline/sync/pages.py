@@ -4,23 +4,23 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
-from lcm_pipeline.model.pages import Ask, Page
+from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.reading.fingerprint import Reading
 from lcm_pipeline.reading.proof import Requests
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
-Fetch = Callable[[Ask], Awaitable[Page]]
+Fetch = Callable[[PageRequest], Awaitable[Page]]
 
 
 async def drive(requests: Requests, fetch: Fetch) -> Reading:
     """Run a reading to completion; raises what the reading or a request raises."""
-    asks = next(requests)
+    batch = next(requests)
     while True:
-        pages = await fetch_together(asks, fetch, at_once=len(asks))
+        pages = await fetch_together(batch, fetch, at_once=len(batch))
         try:
-            asks = requests.send(pages)
+            batch = requests.send(pages)
         except StopIteration as stop:
             reading: Reading = stop.value
             return reading

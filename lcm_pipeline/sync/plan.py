@@ -17,7 +17,7 @@ from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import LoyaltyApiError
 from lcm_pipeline.api.paging import read_page
 from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS, Feed
-from lcm_pipeline.model.pages import Ask
+from lcm_pipeline.model.pages import PageRequest
 from lcm_pipeline.model.readings import Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.reading.errors import UnprovenReadingError
@@ -150,11 +150,11 @@ async def _sample_days(source: Source, days: Sequence[date], sample: _Sample) ->
 
 
 async def _sample_clients(source: Source, clients: Sequence[int], sample: _Sample) -> None:
-    ask = Ask(source.habits.base, source.page_length)
+    request = PageRequest(source.habits.base, source.page_length)
     for feed in CLIENT_FEEDS if clients else ():
 
         async def read(client_id: int, feed: Feed = feed) -> tuple[int, int]:
-            page = await read_page(source.api, feed.endpoint, client_id, ask)
+            page = await read_page(source.api, feed.endpoint, client_id, request)
             total = page.total if page.total is not None else len(page.rows)
             size = min(len(page.rows), source.page_length) or source.page_length
             return max(1, ceil(total / size)) + (total if feed.details else 0), total

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from lcm_pipeline.api.errors import LoyaltyApiError, TransientError
 from lcm_pipeline.api.paging import read_page
 from lcm_pipeline.feeds import Feed, feed_named
-from lcm_pipeline.model.pages import Ask
+from lcm_pipeline.model.pages import PageRequest
 from lcm_pipeline.model.readings import Outcome, Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.proof import PagingHabits
@@ -231,7 +231,7 @@ class SyncRun:
         async def responds(feed_name: str, client_id: int) -> bool:
             # Any error means that there was no response for this client.
             with suppress(Exception):
-                await read_page(api, feed_named(feed_name).endpoint, client_id, Ask(1, 1))
+                await read_page(api, feed_named(feed_name).endpoint, client_id, PageRequest(1, 1))
                 return True
             return False
 

@@ -32,7 +32,7 @@ class LandingDraft:
         self._records: dict[str, dict[object, Record]] = {}
         self._bad_rows: dict[tuple[str, int | None, bytes, str], BadRow] = {}
         self._unknown_fields: set[str] = set()
-        self._untold: set[str] = set()
+        self._omitted_tables: set[str] = set()
 
     def land(
         self,
@@ -66,7 +66,7 @@ class LandingDraft:
 
     def leave(self, *tables: CoreTable) -> None:
         """Record that the response contains nothing about some tables."""
-        self._untold.update(table.name for table in tables)
+        self._omitted_tables.update(table.name for table in tables)
 
     def set_aside(
         self,
@@ -90,7 +90,7 @@ class LandingDraft:
             {name: list(stored.values()) for name, stored in self._records.items() if stored},
             list(self._bad_rows.values()),
             frozenset(self._unknown_fields),
-            frozenset(self._untold),
+            frozenset(self._omitted_tables),
         )
 
 

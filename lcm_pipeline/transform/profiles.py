@@ -83,8 +83,8 @@ def _stripped(value: Value) -> Value:
 def _objections(update: ProfileUpdate, today: date) -> Iterator[Objection]:
     if not update.is_known_client:
         yield Objection("the warehouse does not know the client")
-    yield from update.unread
-    if not update.unread and not _to_send(update.values).keys() - {POS_CODE}:
+    yield from update.unreadable
+    if not update.unreadable and not _to_send(update.values).keys() - {POS_CODE}:
         yield Objection("no field of the profile is set (gender 0 and pos_code alone set none)")
     for one in PROFILE_FIELDS:
         if one.column not in update.values:

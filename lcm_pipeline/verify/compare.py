@@ -38,7 +38,7 @@ class Comparison:
 def compare_clients(session: Session, table: CoreTable, outcomes: Sequence[Outcome]) -> Comparison:
     """Compare one table for the clients of some proven readings, as far as these cover it."""
     columns = _compared_columns(table)
-    covering = [outcome for outcome in outcomes if table.name not in outcome.landing.untold]
+    covering = [outcome for outcome in outcomes if table.name not in outcome.landing.omitted_tables]
     records = [row for o in covering for row in o.landing.records.get(table.name, ())]
     source_rows = _index(table, table.landing_columns, columns, records)
     client_ids = [o.task.client_id for o in covering if o.task.client_id is not None]

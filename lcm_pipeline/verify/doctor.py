@@ -22,7 +22,7 @@ from lcm_pipeline.api.paging import read_page, read_registrations
 from lcm_pipeline.api.probe import UnreachableError, probe_service
 from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
 from lcm_pipeline.model.errors import UserError
-from lcm_pipeline.model.pages import Ask, Page
+from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
 from lcm_pipeline.settings import Settings, env_file
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
@@ -271,14 +271,14 @@ async def _measure(
     fullest: tuple[int, Page] | None = None
     try:
         for client_id in clients:
-            page = await read_page(api, feed.endpoint, client_id, Ask(1, length))
+            page = await read_page(api, feed.endpoint, client_id, PageRequest(1, length))
             if fullest is None or len(page.rows) > len(fullest[1].rows):
                 fullest = client_id, page
         if fullest is None or len(fullest[1].rows) < 2:
             return Finding(name, State.OK, "too few rows to measure; each sync measures it")
         client_id, page = fullest
-        short = await read_page(api, feed.endpoint, client_id, Ask(1, 1))
-        from_zero = await read_page(api, feed.endpoint, client_id, Ask(0, 1))
+        short = await read_page(api, feed.endpoint, client_id, PageRequest(1, 1))
+        from_zero = await read_page(api, feed.endpoint, client_id, PageRequest(0, 1))
     except LoyaltyApiError as error:
         return Finding(name, State.FAIL, str(error), "lcm doctor again; then ask the vendor")
     first = [row.digest for row in page.rows[:2]]

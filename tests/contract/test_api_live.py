@@ -17,7 +17,7 @@ from lcm_pipeline.model.endpoints import (
     LEADS_PAGING_INFO,
     OPERATION_HISTORY,
 )
-from lcm_pipeline.model.pages import Ask, Page
+from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import (
     FavouriteGroup,
     FavouriteOffer,
@@ -79,7 +79,7 @@ async def read_everything(api: LoyaltyApi) -> list[tuple[type[msgspec.Struct], P
     clients = sorted({decode_row(row.raw, Registration).Client or 0 for row in registrations.rows})
     for client in clients:
         for endpoint, row_type in READS:
-            pages.append((row_type, await read_page(api, endpoint, client, Ask(1, 500))))
+            pages.append((row_type, await read_page(api, endpoint, client, PageRequest(1, 500))))
     return pages
 
 
@@ -116,10 +116,12 @@ def test_the_goods_come_with_the_offer_that_is_asked_for(
     async def act(api: LoyaltyApi) -> int:
         goods = 0
         for client in simulator.world.programme.customers:
-            offers = await read_page(api, CLIENT_FAVORITE_DATA_INFO, client, Ask(1, 500))
+            offers = await read_page(api, CLIENT_FAVORITE_DATA_INFO, client, PageRequest(1, 500))
             for offer in offers.rows[:1]:
                 favourite = decode_row(offer.raw, FavouriteOffer).Id or 0
-                page, offer_ids = await read_favourite_goods(api, client, favourite, Ask(1, 500))
+                page, offer_ids = await read_favourite_goods(
+                    api, client, favourite, PageRequest(1, 500)
+                )
                 assert favourite in offer_ids
                 assert all(row.key[0] != "?" for row in page.rows)  # type: ignore[index]
                 goods += len(page.rows)

@@ -34,11 +34,11 @@ def drive(
     reader = prove_reading(
         length=length, habits=PagingHabits(), known=known, whole=whole, trusting=trusting
     )
-    asks = next(reader)
+    requests = next(reader)
     while True:
-        pages: list[Page] = [source.answer(ask) for ask in asks]
+        pages: list[Page] = [source.answer(request) for request in requests]
         try:
-            asks = reader.send(pages)
+            requests = reader.send(pages)
         except StopIteration as stop:
             return stop.value
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from random import Random
 
-from lcm_pipeline.model.pages import Ask
+from lcm_pipeline.model.pages import PageRequest
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from tests.paging.histories import drive
 from tests.paging.source import Manners, Source
@@ -30,7 +30,7 @@ def plain(source: Source) -> set[int]:
     keys: set[int] = set()
     start = source.manners.base
     while True:
-        page = source.answer(Ask(start, _LENGTH))
+        page = source.answer(PageRequest(start, _LENGTH))
         keys |= {int(str(row.key[0])) for row in page.rows if isinstance(row.key, tuple)}
         if len(page.rows) < _LENGTH:
             return keys

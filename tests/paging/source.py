@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from random import Random
 
-from lcm_pipeline.model.pages import Ask, Page, SourceRow
+from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
 
 _VERSIONS = 1_000_003
 # A source that is asked for long would grow, and slow the long run down without a gain.
@@ -47,13 +47,13 @@ class Source:
         for _ in range(count):
             self.insert(self.rng.randrange(moments))
 
-    def answer(self, ask: Ask) -> Page:
+    def answer(self, request: PageRequest) -> Page:
         moved = bool(self.states) and self._maybe_change()
         self.states.append(dict(self.rows))
         self.moved.append(moved)
         if self._last is not None and self.rng.random() < self.manners.repeats:
             return self._last
-        self._last = Page(tuple(self._slice(ask)), self._total())
+        self._last = Page(tuple(self._slice(request)), self._total())
         return self._last
 
     def change(self) -> None:
@@ -95,10 +95,10 @@ class Source:
             self.change()
         return True
 
-    def _slice(self, ask: Ask) -> list[SourceRow]:
+    def _slice(self, request: PageRequest) -> list[SourceRow]:
         ordered = sorted(self.rows.items(), key=self._order, reverse=not self.manners.oldest_first)
-        start = 0 if self.manners.ignores_start else max(0, ask.start - self.manners.base)
-        length = min(ask.length, self.manners.cap) + self.manners.one_too_many
+        start = 0 if self.manners.ignores_start else max(0, request.start - self.manners.base)
+        length = min(request.length, self.manners.cap) + self.manners.one_too_many
         return [source_row(key, *row) for key, row in ordered[start : start + length]]
 
     def _order(self, item: tuple[int, tuple[int, int]]) -> tuple[int, float]:

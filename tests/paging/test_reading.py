@@ -122,13 +122,13 @@ def _count_requests(
 ) -> tuple[int, int, bool]:
     """Read to the end: the most requests at once, all requests, and whether it was proven."""
     reader = prove_reading(length=length, habits=PagingHabits(), known=known)
-    asks = next(reader)
+    requests = next(reader)
     most = total = 0
     while True:
-        most, total = max(most, len(asks)), total + len(asks)
+        most, total = max(most, len(requests)), total + len(requests)
         assert total < 10_000
         try:
-            asks = reader.send([source.answer(ask) for ask in asks])
+            requests = reader.send([source.answer(request) for request in requests])
         except StopIteration:
             return most, total, True
         except UnprovenReadingError:

@@ -20,7 +20,7 @@ from lcm_pipeline.model.endpoints import (
     LEADS_PAGING_INFO,
     OPERATION_HISTORY,
 )
-from lcm_pipeline.model.pages import Ask
+from lcm_pipeline.model.pages import PageRequest
 from tests.unit.api_service import Answer, Service, connected
 
 Read = Callable[[Any], Any]
@@ -32,21 +32,25 @@ READS: dict[str, tuple[Read, str, str | None]] = {
         None,
     ),
     "operations": (
-        lambda api: read_page(api, OPERATION_HISTORY, 7, Ask(1, 50)),
+        lambda api: read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 50)),
         "Operations",
         "Rows",
     ),
     "leads": (
-        lambda api: read_page(api, LEADS_PAGING_INFO, 7, Ask(1, 50)),
+        lambda api: read_page(api, LEADS_PAGING_INFO, 7, PageRequest(1, 50)),
         "LeadsClients",
         "TotalRows",
     ),
     "favourites": (
-        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 50)),
+        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 50)),
         "ClientFavorites",
         "TotalRows",
     ),
-    "goods": (lambda api: read_favourite_goods(api, 7, 4, Ask(1, 50)), "ListFavorites", None),
+    "goods": (
+        lambda api: read_favourite_goods(api, 7, 4, PageRequest(1, 50)),
+        "ListFavorites",
+        None,
+    ),
 }
 every_read = pytest.mark.parametrize(("read", "rows", "total"), READS.values(), ids=READS)
 read_history = READS["operations"][0]

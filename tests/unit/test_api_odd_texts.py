@@ -16,7 +16,7 @@ from lcm_pipeline.model.endpoints import (
     OPERATION_HISTORY,
 )
 from lcm_pipeline.model.json_split import SplitError, split_array, split_object
-from lcm_pipeline.model.pages import Ask, Page
+from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
 from lcm_pipeline.model.readings import Landing
 from lcm_pipeline.transform.favourites import land_favourites
@@ -86,7 +86,7 @@ FEEDS = {
         "registrations",
     ),
     "operations": Feed(
-        lambda api: read_page(api, OPERATION_HISTORY, 7, Ask(1, 50)),
+        lambda api: read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 50)),
         lambda page: land_operations(client_rows(page.rows, header=page.header)),
         '{"Client":7,"Phone":9000000007,"Rows":3,"Operations":[%s],"ErrorCode":0}',
         '{"Id":%s,"ChequeId":%s,"ComponentType":2,"Proctime":"2026-03-01T12:00:00"}',
@@ -94,7 +94,7 @@ FEEDS = {
         "operations",
     ),
     "leads": Feed(
-        lambda api: read_page(api, LEADS_PAGING_INFO, 7, Ask(1, 50)),
+        lambda api: read_page(api, LEADS_PAGING_INFO, 7, PageRequest(1, 50)),
         lambda page: land_leads(client_rows(page.rows)),
         '{"TotalRows":3,"LeadsClients":[%s],"ErrorCode":0}',
         '{"Leads":%s,"Id":%s,"ProcTime":"2026-03-01T12:00:00"}',
@@ -102,7 +102,7 @@ FEEDS = {
         "leads",
     ),
     "favourites": Feed(
-        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 50)),
+        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 50)),
         lambda page: land_favourites(client_rows(page.rows, snapshot_date=DAY)),
         '{"TotalRows":3,"ClientFavorites":[%s],"ErrorCode":0}',
         '{"Id":%s,"X":%s,"ProcTime":"2026-03-01T12:00:00"}',
@@ -122,7 +122,7 @@ every_feed = pytest.mark.parametrize("feed", FEEDS.values(), ids=FEEDS)
 
 
 async def _read_goods(api: Any) -> Page:
-    return (await read_favourite_goods(api, 7, 4, Ask(1, 50))).page
+    return (await read_favourite_goods(api, 7, 4, PageRequest(1, 50))).page
 
 
 def run(service: Service, act: Any) -> Any:
@@ -134,7 +134,7 @@ def run(service: Service, act: Any) -> Any:
 
 
 def read_history(api: Any) -> Any:
-    return read_page(api, OPERATION_HISTORY, 7, Ask(1, 50))
+    return read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 50))
 
 
 def three_rows(feed: Feed, text: bytes) -> bytes:
@@ -243,7 +243,7 @@ def test_a_text_of_the_header_that_cannot_be_read_costs_itself_alone(text: bytes
     body = json.dumps(HEADER).encode().replace(b"@", text)
     page = run(
         Service(Answer(body)),
-        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5)),
+        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     landing = land_favourites(client_rows((), header=page.header, snapshot_date=DAY))
     assert len(landing.records["favourite_stats"]) == 1
@@ -263,7 +263,7 @@ def test_an_odd_number_of_the_header_never_costs_more_than_itself(
     body = b'{"ErrorCode":0,"TotalRows":0,"ClientFavorites":[],%s"SumGain":%s,"CountOffer":3}'
     page = run(
         Service(Answer(body % (listed, value))),
-        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5)),
+        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     header = json.loads(page.header)
     assert header["CountOffer"] == 3
@@ -278,7 +278,9 @@ def test_an_odd_number_beside_the_goods_of_an_offer_costs_nothing() -> None:
         b'{"ErrorCode":0,"TotalRows":1,"SumGain":"","ClientFavorites":[{"Id":4},{"Id":5,"X":"\x0b"}],'
         b'"ListFavorites":[{"Id":4,"ListDataId":8}]}'
     )
-    goods = run(Service(Answer(body)), lambda api: read_favourite_goods(api, 7, 4, Ask(1, 50)))
+    goods = run(
+        Service(Answer(body)), lambda api: read_favourite_goods(api, 7, 4, PageRequest(1, 50))
+    )
     assert [row.key for row in goods.page.rows] == [(8,)]
     assert goods.offer_ids == {4, 5}
 
@@ -286,7 +288,9 @@ def test_an_odd_number_beside_the_goods_of_an_offer_costs_nothing() -> None:
 @pytest.mark.parametrize("offers", [b"null", b"5", b'"x"', b"{}", b'"\x0b"', b"[1,]"])
 def test_odd_offers_beside_the_goods_of_one_name_nobody(offers: bytes) -> None:
     body = b'{"ErrorCode":0,"ClientFavorites":%s,"ListFavorites":[{"ListDataId":8}]}' % offers
-    goods = run(Service(Answer(body)), lambda api: read_favourite_goods(api, 7, 4, Ask(1, 50)))
+    goods = run(
+        Service(Answer(body)), lambda api: read_favourite_goods(api, 7, 4, PageRequest(1, 50))
+    )
     assert [row.key for row in goods.page.rows] == [(8,)]
     assert goods.offer_ids == frozenset()
 
@@ -298,7 +302,7 @@ def test_an_odd_number_in_xml_costs_itself_alone() -> None:
     )
     page = run(
         Service(Answer(body, content_type=XML)),
-        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5)),
+        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     assert json.loads(page.header) == {"SumGain": "", "CountOffer": 3}
 

@@ -16,7 +16,7 @@ from lcm_pipeline.model.endpoints import (
     LEADS_PAGING_INFO,
     OPERATION_HISTORY,
 )
-from lcm_pipeline.model.pages import Ask
+from lcm_pipeline.model.pages import PageRequest
 from tests.unit.api_service import Answer, Service, connected
 
 NUMBERS = (
@@ -45,7 +45,7 @@ def operations(*ids: int, total: int | None = None, **fields: Any) -> dict[str, 
 
 
 def read_operations(api: Any) -> Any:
-    return read_page(api, OPERATION_HISTORY, 7, Ask(1, 50))
+    return read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 50))
 
 
 def test_a_page_is_its_rows_its_total_and_its_header() -> None:
@@ -60,7 +60,7 @@ def test_a_page_is_its_rows_its_total_and_its_header() -> None:
 
 def test_more_rows_than_asked_and_none_at_all_are_pages_too() -> None:
     async def act(api: Any) -> Any:
-        return [await read_page(api, OPERATION_HISTORY, 7, Ask(1, 1)) for _ in range(2)]
+        return [await read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 1)) for _ in range(2)]
 
     none = {"Rows": 0, "Operations": None, "ErrorCode": 0}
     pages = run(Service(Answer(operations(2, 1)), Answer(none)), act)
@@ -76,7 +76,8 @@ def test_the_header_of_favourites_is_the_twelve_numbers_and_the_groups() -> None
         "ListFavorites": [],
     }  # fmt: skip
     page = run(
-        Service(Answer(answer)), lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5))
+        Service(Answer(answer)),
+        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     expected = numbers | {"SumGain": 1.5, "GroupFavorites": [{"Id": 1, "Name": "a"}]}
     assert json.loads(page.header) == expected
@@ -86,7 +87,8 @@ def test_the_header_of_favourites_is_the_twelve_numbers_and_the_groups() -> None
 def test_goods_beside_the_offers_are_part_of_the_header() -> None:
     answer = NO_OFFERS | {"ListFavorites": [{"Id": 4, "ListDataId": 8}]}
     page = run(
-        Service(Answer(answer)), lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5))
+        Service(Answer(answer)),
+        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     assert json.loads(page.header)["ListFavorites"] == [{"Id": 4, "ListDataId": 8}]
 
@@ -101,7 +103,9 @@ def test_equal_headers_are_equal_bytes_whatever_the_spelling() -> None:
     rest = b'"TotalRows":0,"ClientFavorites":[]'
 
     async def act(api: Any) -> Any:
-        return [await read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5)) for _ in spellings]
+        return [
+            await read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)) for _ in spellings
+        ]
 
     pages = run(Service(*(Answer(body % rest) for body in spellings)), act)
     assert len({page.header for page in pages}) == 1
@@ -110,7 +114,8 @@ def test_equal_headers_are_equal_bytes_whatever_the_spelling() -> None:
 def test_a_header_holds_the_members_that_came_and_no_others() -> None:
     answer = NO_OFFERS | {"SumGain": None, "AvgAll": 0, "ListFavorites": None}
     page = run(
-        Service(Answer(answer)), lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, Ask(1, 5))
+        Service(Answer(answer)),
+        lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     assert json.loads(page.header) == {"SumGain": None, "AvgAll": 0}
 
@@ -123,7 +128,7 @@ def test_leads_have_no_header_and_take_the_dates_of_the_service() -> None:
             api,
             LEADS_PAGING_INFO,
             7,
-            Ask(1, 5),
+            PageRequest(1, 5),
             BegDate=datetime(2026, 2, 28, 21, tzinfo=UTC),
             EndDate="2026-03-02T00:00:00",
         ),
@@ -136,7 +141,10 @@ def test_leads_have_no_header_and_take_the_dates_of_the_service() -> None:
 def test_a_filter_that_the_endpoint_does_not_have_is_an_error() -> None:
     service = Service()
     with pytest.raises(RequestError, match="BegDate"):
-        run(service, lambda api: read_page(api, OPERATION_HISTORY, 7, Ask(1, 5), BegDate="x"))
+        run(
+            service,
+            lambda api: read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 5), BegDate="x"),
+        )
     assert service.asked == []
 
 
@@ -161,7 +169,7 @@ def test_goods_of_an_offer_are_keyed_by_their_list_id_and_tell_the_offers_seen()
         "ListFavorites": [{"Id": 4, "ListDataId": 8}, {"Id": 4, "ListDataId": 9}],
     }
     service = Service(Answer(answer))
-    goods = run(service, lambda api: read_favourite_goods(api, 7, 4, Ask(1, 50)))
+    goods = run(service, lambda api: read_favourite_goods(api, 7, 4, PageRequest(1, 50)))
     assert service.asked[0].json == {"Client": 7, "ClientFavoriteId": 4, "Start": 1, "Length": 50}
     assert [row.key for row in goods.page.rows] == [(8,), (9,)]
     assert goods.offer_ids == {4}
@@ -195,7 +203,7 @@ def test_a_text_learned_from_one_endpoint_says_nothing_of_another() -> None:
 
     async def act(api: Any) -> None:
         await read_operations(api)
-        await read_page(api, LEADS_PAGING_INFO, 7, Ask(1, 5))
+        await read_page(api, LEADS_PAGING_INFO, 7, PageRequest(1, 5))
 
     run(service, act)
     assert len(service.asked) == 4

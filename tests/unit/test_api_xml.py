@@ -15,7 +15,7 @@ from lcm_pipeline.model.endpoints import (
     CLIENT_UPDATE,
     OPERATION_HISTORY,
 )
-from lcm_pipeline.model.pages import Ask
+from lcm_pipeline.model.pages import PageRequest
 from lcm_pipeline.model.payloads import (
     ClientInfoPeriodReg,
     ClientInfoPeriodRequest,
@@ -149,7 +149,7 @@ def run(service: Service, act: Any) -> Any:
 
 
 async def read(api: LoyaltyApi) -> Any:
-    return await read_page(api, OPERATION_HISTORY, 7, Ask(1, 5))
+    return await read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 5))
 
 
 def test_a_page_over_xml_is_a_page_over_json() -> None:

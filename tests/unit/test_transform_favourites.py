@@ -124,7 +124,7 @@ def test_a_number_that_is_null_is_told_and_one_that_is_absent_is_not() -> None:
     assert record[:2] == (SNAPSHOT, 7)
     assert (record.count_offer, record.sum_gain) == (None, 0)
     assert (record.told, record.tells_groups) == (["count_offer", "sum_gain"], False)
-    assert landing.untold == {"favourite_groups"}
+    assert landing.omitted_tables == {"favourite_groups"}
 
 
 def test_goods_chosen_alone_tell_nothing_of_the_numbers() -> None:
@@ -133,7 +133,7 @@ def test_goods_chosen_alone_tell_nothing_of_the_numbers() -> None:
     (record,) = landing.records["favourite_stats"]
     assert isinstance(record, FavouriteStatsRecord)
     assert (record.told, record.tells_groups) == ([], True)
-    assert landing.untold == {"favourite_stats"}
+    assert landing.omitted_tables == {"favourite_stats"}
 
 
 @pytest.mark.parametrize("header", [{}, {"ListFavorites": []}, None])
@@ -142,7 +142,7 @@ def test_a_header_that_tells_nothing_that_is_kept_lands_nothing(
 ) -> None:
     landing = _land(header=header)
     assert landing.records == {}
-    assert landing.untold == {"favourite_groups", "favourite_stats"}
+    assert landing.omitted_tables == {"favourite_groups", "favourite_stats"}
 
 
 def test_a_header_that_is_not_to_be_staged_lands_nothing() -> None:

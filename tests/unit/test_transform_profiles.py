@@ -167,13 +167,13 @@ def test_spaces_round_a_text_are_no_change() -> None:
 
 
 def test_a_row_with_a_cell_that_cannot_be_read_is_not_sent_and_all_else_is_told() -> None:
-    unread = (Objection("expected a phone", "phone"),)
-    update = ProfileUpdate(1, 7, {"name": "Я" * 21, "surname": "Ким"}, unread=unread)
+    unreadable = (Objection("expected a phone", "phone"),)
+    update = ProfileUpdate(1, 7, {"name": "Я" * 21, "surname": "Ким"}, unreadable=unreadable)
     found = judge(update, KnownProfile(), TODAY)
     assert not found.values
     assert [one.column for one in found.objections] == ["phone", "name"]
-    alone = judge(ProfileUpdate(1, 7, {}, unread=unread), KnownProfile(), TODAY)
-    assert alone.objections == unread
+    alone = judge(ProfileUpdate(1, 7, {}, unreadable=unreadable), KnownProfile(), TODAY)
+    assert alone.objections == unreadable
 
 
 def test_every_objection_is_told() -> None:

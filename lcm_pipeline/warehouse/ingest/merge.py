@@ -10,7 +10,7 @@ from datetime import date
 from psycopg import sql
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from lcm_pipeline.model.tables import WHOLE_CLIENTS, CoreTable, NamedThing
+from lcm_pipeline.model.tables import WHOLE_CLIENTS, CoreTable, NameDimension
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.tasks import staging_of
 from lcm_pipeline.warehouse.queries import composed
@@ -208,7 +208,7 @@ def mark_gone(table: CoreTable) -> Composed:
     )
 
 
-def store_names(thing: NamedThing) -> Composed:
+def store_names(thing: NameDimension) -> Composed:
     """Take over names from incoming rows, the newest; parameter: the run."""
     return SQL(
         "insert into core.{name} as stored"

@@ -22,7 +22,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.model.tables import NAMED_THINGS, WHOLE_OFFERS, CoreTable
+from lcm_pipeline.model.tables import NAME_DIMENSIONS, WHOLE_OFFERS, CoreTable
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.ingest import merge
 from lcm_pipeline.warehouse.ingest.runs import Run
@@ -298,7 +298,7 @@ def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable
     for table in tables:
         if table.publish_query is not None:
             written += session.execute(query(table.publish_query), values).rowcount
-    for thing in NAMED_THINGS:
+    for thing in NAME_DIMENSIONS:
         if thing.source in names:
             session.execute(merge.store_names(thing), values)
     for name in (name for table in tables for name in table.follow_up_queries):
