@@ -1,18 +1,24 @@
-"""The client of the loyalty API: owns httpx, knows identity, formats, retries and limits.
+"""Client of the loyalty API: authentication, formats, retries and limits.
 
-client.py       one call, from request to checked response
-requests.py     a request, checked and completed before it is sent
-responses.py    a response, opened: status, content type, ErrorCode, and what it must hold
-messages.py     whether a Message with ErrorCode 0 is an error
-paging.py       calls turned into pages of rows
-rows.py         a row's key, moment and digest
-formats.py      the two formats on the wire; xml_format.py is the second of them, with
-                xml_characters.py for what XML cannot carry
-charsets.py     the text of a response as UTF-8, whatever its headers say
-identity.py     logging in and renewing; credentials.py is what comes of it
-retries.py      what is retried, and when
-rate_limit.py   calls in flight and per second
-transport.py    bytes over HTTP, within their time and size
-compression.py  a compressed body opened, never beyond that size
-errors.py       the tree of errors
+Only this package imports httpx and aiohttp.
+
+client.py          one call, from request to checked response
+requests.py        building and checking a request before it is sent
+responses.py       parsing a response: status, content type, ErrorCode, required members
+messages.py        whether a Message with ErrorCode 0 is an error
+paging.py          calls as pages of rows
+rows.py            a row's key, moment and digest
+formats.py         the wire formats JSON and XML
+xml_format.py      encoding and decoding XML
+xml_characters.py  characters that XML does not allow
+charsets.py        decoding a response to UTF-8, whatever its headers say
+identity.py        logging in and renewing tokens
+credentials.py     what a request carries, and parsing the response of a login
+retries.py         what is retried, how often, and when
+rate_limit.py      limits of requests in flight and per second
+transport.py       HTTP, with limits of time and size
+compression.py     decompression up to a maximum size
+scrubbing.py       removing personal data from the vendor's texts
+probe.py           reachability, TLS and clock of the service
+errors.py          the tree of errors
 """

@@ -1,8 +1,8 @@
-"""The text of a response as UTF-8, whatever its headers say.
+"""Decodes responses to UTF-8, whatever their headers say.
 
-Servers and proxies name charsets that their bytes are not in. Valid UTF-8 is therefore UTF-8, and
-the charset that is named counts only for bytes that are not. A byte that fits neither stays as it
-came: it costs the row that holds it, not the response.
+Servers and proxies declare charsets that their bytes are not in. So bytes that are valid UTF-8 are
+taken as UTF-8, and the declared charset is used only for bytes that are not. A byte that fits
+neither is kept: it costs the row that contains it, not the response.
 """
 
 import codecs
@@ -12,7 +12,8 @@ from functools import lru_cache
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s;,"']+)""", re.IGNORECASE)
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
-# UTF-32 first: its mark begins with that of UTF-16. A markup sign beside a NUL is UTF-16 as well.
+# UTF-32 first: its byte order mark begins with that of UTF-16. A brace or "<" next to a NUL is
+# UTF-16 without a mark.
 _WIDE = (
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
@@ -23,12 +24,13 @@ _WIDE = (
     (b"\x00{", "utf-16-be"),
     (b"\x00<", "utf-16-be"),
 )
-# Others that Python knows are no charsets (hex, rot13), or take quadratic time (idna, punycode).
+# A list of allowed codecs, as some of Python's are not charsets (hex, rot13) and others take
+# quadratic time on hostile bytes (idna, punycode).
 _SINGLE_BYTE = ("cp", "iso8859", "koi8", "mac-", "ascii", "kz1048", "ptcp154", "tis-620")
 
 
 class CharsetError(ValueError):
-    """The text is neither UTF-8 nor in the charset that the response names."""
+    """The text is neither UTF-8 nor in the charset that the response declares."""
 
 
 def to_utf8(body: bytes, content_type: str) -> bytes:
@@ -36,18 +38,18 @@ def to_utf8(body: bytes, content_type: str) -> bytes:
     if body.startswith(_BYTE_ORDER_MARK):
         return body[len(_BYTE_ORDER_MARK) :]
     if wide := next((name for sign, name in _WIDE if body.startswith(sign)), None):
-        return _from_wide(body, wide)
-    codec = _codec(_named(content_type) or "utf-8")
+        return _decode_wide(body, wide)
+    codec = _codec_of(_charset_in_header(content_type) or "utf-8")
     if codec == "utf-8":
-        codec = _codec(_declared(body))
+        codec = _codec_of(_charset_in_declaration(body))
     if codec == "utf-8" or _is_utf8(body):
         return body
     if codec is None:
-        raise CharsetError("the text is neither UTF-8 nor in the charset that it names")
+        raise CharsetError("the text is neither UTF-8 nor in the charset that it declares")
     return body.decode(codec, "surrogateescape").encode("utf-8", "surrogateescape")
 
 
-def _from_wide(body: bytes, codec: str) -> bytes:
+def _decode_wide(body: bytes, codec: str) -> bytes:
     try:
         text = body.decode(codec, "surrogatepass")
     except UnicodeError as error:
@@ -56,7 +58,10 @@ def _from_wide(body: bytes, codec: str) -> bytes:
 
 
 def _is_utf8(body: bytes) -> bool:
-    """Whether the text is UTF-8, a few damaged bytes aside."""
+    """Whether the text is UTF-8, apart from a few damaged bytes.
+
+    One damaged text must not turn the whole response into another charset.
+    """
     try:
         body.decode()
     except UnicodeDecodeError:
@@ -67,19 +72,19 @@ def _is_utf8(body: bytes) -> bool:
 
 
 @lru_cache(64)
-def _named(content_type: str) -> str | None:
+def _charset_in_header(content_type: str) -> str | None:
     found = _CHARSET.search(content_type)
     return found[1].lower() if found else None
 
 
-def _declared(body: bytes) -> str:
+def _charset_in_declaration(body: bytes) -> str:
     found = _DECLARED.match(body[:300])
     return found[1].decode() if found else "utf-8"
 
 
 @lru_cache(64)
-def _codec(charset: str) -> str | None:
-    """The codec of a charset: utf-8, one of single bytes, or None for any other."""
+def _codec_of(charset: str) -> str | None:
+    """Return "utf-8", the name of a single-byte codec, or None for any other charset."""
     try:
         name = codecs.lookup(charset).name
     except (LookupError, ValueError):

@@ -1,11 +1,11 @@
-"""One call from a request to a checked answer.
+"""One call, from a request to a checked response.
 
-The parts are elsewhere: identity, format, limits, retries, the wire. Here they are put together
-in the one order that works: the login outside of the places in flight (or a full house would wait
-for itself), the decoding after the place is given back.
+Combines identity, format, limits, retries and transport in the only order that works: a login is
+done before the call takes a slot (if calls held all slots, the login's own request would wait for
+ever), and a response is decoded after its slot is released.
 
-`_exchange` is the one boundary of a response, a login's too: what leaves it is what the response
-says or a LoyaltyApiError, whatever the HTTP library, a codec or a decoder raised on its bytes.
+`_exchange` is the boundary for every response, including a login's: it returns the parsed response
+or raises LoyaltyApiError, whatever the HTTP library, a codec or a decoder raised on the bytes.
 """
 
 import logging
@@ -30,9 +30,9 @@ from lcm_pipeline.api.errors import (
 )
 from lcm_pipeline.api.formats import FORMATS, WireFormat
 from lcm_pipeline.api.identity import LOGIN_PATH, Identity, SendLogin
-from lcm_pipeline.api.rate_limit import RequestGate, SlotsOfAll
+from lcm_pipeline.api.rate_limit import RequestGate, SharedSlots
 from lcm_pipeline.api.requests import check_request, describe
-from lcm_pipeline.api.responses import open_response
+from lcm_pipeline.api.responses import parse_response
 from lcm_pipeline.api.retries import Clock, RequestCounts, Retrier, RetryPolicy
 from lcm_pipeline.api.transport import MEGABYTE, HttpResponse, Transport, open_transport
 from lcm_pipeline.model.endpoints import Endpoint
@@ -41,19 +41,20 @@ from lcm_pipeline.settings import Settings
 
 RequestT = TypeVar("RequestT", bound=Request)
 ResponseT = TypeVar("ResponseT", bound=Response)
-OpenedT = TypeVar("OpenedT")
+ParsedT = TypeVar("ParsedT")
 
 SYSTEM_CLOCK = Clock()
 DEFAULT_POLICY = RetryPolicy()
 
-# A request that timed out is sent once more; a lost packet or connection needs no third time.
+# A call may spend this many time-outs: one retry makes up for a lost packet or connection, and a
+# third time-out would only keep the slot busy.
 _TIMEOUTS_PER_CALL = 2
 
 logger = logging.getLogger(__name__)
 
 
 class LoyaltyApi:
-    """The service at one address, as one user. Use it as an async context manager."""
+    """Client of the service at one address, for one user. Use it as an async context manager."""
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class LoyaltyApi:
         policy: RetryPolicy = DEFAULT_POLICY,
         clock: Clock = SYSTEM_CLOCK,
     ) -> Self:
-        """Build the client that the settings describe; `transport` replaces the network."""
+        """Create a client from the settings; `transport` replaces the network in tests."""
         base_url = settings.required_api_url()
         gate = RequestGate(settings.concurrency, settings.max_rps, clock)
         if transport is None:
@@ -119,9 +120,9 @@ class LoyaltyApi:
         await self.aclose()
 
     def sibling(self) -> Self:
-        """Another client over the same connections, within the same limits.
+        """Return a client with the same connections and limits, but its own counts and login.
 
-        It has counts and a login of its own, and leaves the connections open when it is closed.
+        Closing it leaves the connections open.
         """
         other = copy(self)
         other._retrier = replace(self._retrier, counts=RequestCounts())
@@ -131,7 +132,7 @@ class LoyaltyApi:
         return other
 
     def with_attempts(self, attempts: int) -> Self:
-        """The same client, with the same counts and login, that tries each call so many times."""
+        """Return the client, with the same counts and login, with another number of attempts."""
         other = copy(self)
         policy = replace(self._retrier.policy, attempts=attempts)
         other._retrier = replace(self._retrier, policy=policy)
@@ -143,40 +144,47 @@ class LoyaltyApi:
         if not self._is_sibling:
             await self._wire.aclose()
 
-    def before_each(self, before_request: Callable[[], Awaitable[None]]) -> None:
-        """Await this before each request leaves, logins and retries too; it may wait, or raise."""
-        self._gate.before_each(before_request)
+    def before_each_request(self, before_request: Callable[[], Awaitable[None]]) -> None:
+        """Register what to await before each request, also logins and retries; it may raise."""
+        self._gate.before_each_request(before_request)
 
     def share_pace(self, wait: Callable[[], Awaitable[None]]) -> None:
-        """Await this before each request leaves: the pace of all processes."""
+        """Register what to await before each request: the pace shared by all processes."""
         self._gate.share_pace(wait)
 
-    def share_slots(self, slots: SlotsOfAll) -> None:
-        """Take one of these slots for each request: those of all processes."""
+    def share_slots(self, slots: SharedSlots) -> None:
+        """Take one of these slots for each request: those shared by all processes."""
         self._gate.share_slots(slots)
 
     async def call(self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT) -> ResponseT:
-        """Retry until a response has ErrorCode 0; raises the last error otherwise."""
+        """Call the endpoint, with retries, and return a complete response with ErrorCode 0.
+
+        Raises LoyaltyApiError: the last one, when the attempts are used up.
+        """
         check_request(endpoint, request)
         call_name = describe(endpoint, request)
         return await self._retrier.run(
-            lambda: self._ask(endpoint, request, call_name), repeatable=endpoint.repeatable
+            lambda: self._call_with_login(endpoint, request, call_name),
+            repeatable=endpoint.repeatable,
         )
 
-    async def _ask(
+    async def _call_with_login(
         self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT, call_name: str
     ) -> ResponseT:
-        """Ask once, and once more with a new login when the server answers 401."""
+        """Send the request once, and once more with a new login after HTTP 401.
+
+        A token may be revoked before it expires; the second 401 is an error.
+        """
         credentials = await self._identity.current()
         try:
-            return await self._request(endpoint, request, credentials, call_name)
+            return await self._send(endpoint, request, credentials, call_name)
         except IdentityError:
-            self._identity.refuse(credentials)
+            self._identity.invalidate(credentials)
             self.counts.retries += 1
         credentials = await self._identity.current()
-        return await self._request(endpoint, request, credentials, call_name)
+        return await self._send(endpoint, request, credentials, call_name)
 
-    async def _request(
+    async def _send(
         self,
         endpoint: Endpoint[RequestT, ResponseT],
         request: RequestT,
@@ -187,70 +195,71 @@ class LoyaltyApi:
         headers = self._headers_for(credentials.authorization)
         post = partial(self._wire.post, endpoint.path, headers, body, call_name)
 
-        def open_reply(reply: HttpResponse) -> ResponseT:
+        def parse(reply: HttpResponse) -> ResponseT:
             now = self._retrier.clock.wall()
-            reply = reply._replace(body=credentials.own_secrets.cut_from_body(reply.body))
-            return open_response(endpoint, request, reply, call_name=call_name, now=now)
+            reply = reply._replace(body=credentials.redactor.redact_body(reply.body))
+            return parse_response(endpoint, request, reply, call_name=call_name, now=now)
 
         try:
-            return await self._exchange(endpoint.name, post, open_reply, call_name)
+            return await self._exchange(endpoint.name, post, parse, call_name)
         except LoyaltyApiError as error:
-            error.answered = credentials.own_secrets.cut_from_text(error.answered)
-            error.args = (call_name, error.answered)
+            error.reason = credentials.redactor.redact_text(error.reason)
+            error.args = (call_name, error.reason)
             raise
 
     async def _send_login(
         self,
         headers: httpx.Headers,
         body: bytes,
-        open_reply: Callable[[HttpResponse], Credentials],
+        parse: Callable[[HttpResponse], Credentials],
         call_name: str,
     ) -> Credentials:
         post = partial(self._wire.post, LOGIN_PATH, headers, body, call_name)
-        return await self._exchange(LOGIN_PATH, post, open_reply, call_name)
+        return await self._exchange(LOGIN_PATH, post, parse, call_name)
 
     async def _exchange(
         self,
         name: str,
         post: Callable[[], Awaitable[HttpResponse]],
-        open_reply: Callable[[HttpResponse], OpenedT],
+        parse: Callable[[HttpResponse], ParsedT],
         call_name: str,
-    ) -> OpenedT:
-        """Send one request and open its response; for either it raises LoyaltyApiErrors alone."""
+    ) -> ParsedT:
+        """Send one request and parse its response; raises nothing but LoyaltyApiError."""
         seconds = 0.0
         try:
             async with self._gate:
                 self.counts.add(name)
                 began = self._retrier.clock.monotonic()
                 try:
-                    with self._foreign_errors_as(TransportError, call_name):
+                    with self._wrap_unexpected_errors(TransportError, call_name):
                         reply = await post()
                 finally:
                     seconds = self._retrier.clock.monotonic() - began
+            # The slot is free now, and decoding takes long: let the next request leave first.
             await self._gate.yield_to_waiting()
-            with self._foreign_errors_as(MalformedError, call_name):
-                return open_reply(reply)
+            with self._wrap_unexpected_errors(MalformedError, call_name):
+                return parse(reply)
         except TransientError as error:
             error.seconds = seconds
             raise
 
     @contextmanager
-    def _foreign_errors_as(
+    def _wrap_unexpected_errors(
         self, kind: type[TransportError | MalformedError], call_name: str
     ) -> Iterator[None]:
-        """Turn what nobody foresaw into an error of this call, which costs this call alone.
+        """Turn an unexpected exception into an error of this call, so that only this call fails.
 
-        The log gets the traceback without the texts of the exceptions: they may quote the response.
+        The log gets the traceback without the exceptions' messages: they may quote the response.
         """
         try:
             yield
         except LoyaltyApiError:
             raise
-        except Exception as error:  # noqa: BLE001 - bytes of others may raise anything
+        except Exception as error:  # noqa: BLE001 - hostile bytes may raise anything
             name = type(error).__name__
             frames = traceback.extract_tb(error.__traceback__)
             where = (name, frames[-1].filename, frames[-1].lineno)
-            # Once for each defect: a service may send the same thing for every client.
+            # A warning only once per defect: a service may send the same bytes for every client.
             level = logging.DEBUG if where in self._logged else logging.WARNING
             self._logged.add(where)
             logger.log(

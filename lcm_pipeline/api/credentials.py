@@ -1,6 +1,6 @@
-"""What a request carries to say who asks, and how a login's answer becomes that.
+"""Credentials of a request, and how the response of a login is parsed into them.
 
-Nothing here is shown by repr: these are secrets.
+All of it is secret: no repr shows a value.
 """
 
 import re
@@ -20,19 +20,19 @@ from lcm_pipeline.model.payloads import READ_ERRORS, Int64, Request
 
 ValueT = TypeVar("ValueT")
 
-# A bearer is renewed this long before it ends, or at a fifth of a short life.
+# Seconds before its expiry at which a token is renewed, or a fifth of a short lifetime.
 RENEWAL_MARGIN = 60.0
-UNKNOWN_LIFE = 300.0
-# What is shorter may be a code, a count or a word of its own.
+DEFAULT_LIFETIME = 300.0
+# Shorter values may be a code, a count or an ordinary word of the text.
 _SHORTEST_IN_TEXT, _SHORTEST_IN_BODY = 4, 8
 
-# What a header can carry: a line break in it would begin another header.
+# Characters allowed in a header value: a line break would start another header.
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class BodyIdentity(NamedTuple):
-    """The members that say in a body who asks."""
+    """The members of a request body that identify the caller."""
 
     operator: int | None = None
     token: int | None = None
@@ -43,8 +43,8 @@ class BodyIdentity(NamedTuple):
         return "<BodyIdentity>"
 
 
-class OwnSecrets:
-    """Finds secrets of ours that a response sends back, before they are stored or shown."""
+class SecretRedactor:
+    """Removes our own secrets from responses that echo them, before they are stored or shown."""
 
     def __init__(self, values: Iterable[str]) -> None:
         listed = sorted({value for value in values if value}, key=len, reverse=True)
@@ -53,7 +53,7 @@ class OwnSecrets:
             for value in listed
             if len(value) >= _SHORTEST_IN_TEXT
         ]
-        # A number, or a short word, may be a value of a row.
+        # A number or a short word may be the value of a row, which must not change.
         self._in_bodies = [
             value.encode()
             for value in listed
@@ -62,16 +62,16 @@ class OwnSecrets:
 
     def __repr__(self) -> str:
         """Show nothing: these are secrets."""
-        return "<OwnSecrets>"
+        return "<SecretRedactor>"
 
-    def cut_from_text(self, text: str) -> str:
-        """The text of a message without them."""
+    def redact_text(self, text: str) -> str:
+        """Return the text of a message without the secrets."""
         for pattern in self._in_texts:
             text = pattern.sub("[secret]", text)
         return text
 
-    def cut_from_body(self, body: bytes) -> bytes:
-        """The body of a response without them; numbers stay, as a row may hold the same."""
+    def redact_body(self, body: bytes) -> bytes:
+        """Return a response body without the secrets; numbers stay, as a row may hold the same."""
         for value in self._in_bodies:
             if value in body:
                 body = body.replace(value, b"[secret]")
@@ -80,7 +80,10 @@ class OwnSecrets:
 
 @dataclass(frozen=True, repr=False)
 class Credentials:
-    """What one request carries; `authorization` is None without a login."""
+    """What one request carries.
+
+    authorization: the header's value, None without a login. renew_at: by the monotonic clock.
+    """
 
     body: BodyIdentity
     authorization: str | None = None
@@ -88,14 +91,14 @@ class Credentials:
     refresh_token: str | None = None
 
     @cached_property
-    def own_secrets(self) -> OwnSecrets:
-        """What a response must not send back into the warehouse or a message."""
+    def redactor(self) -> SecretRedactor:
+        """Removes these credentials from a response."""
         bearer = (self.authorization or "").removeprefix("Bearer ")
         token = "" if self.body.token is None else str(self.body.token)
-        return OwnSecrets((bearer, self.refresh_token or "", self.body.site_code or "", token))
+        return SecretRedactor((bearer, self.refresh_token or "", self.body.site_code or "", token))
 
     def sign(self, request: Request) -> Request:
-        """Return the request with the identity in the members that it left unset."""
+        """Return the request with the identity in those members that are not set."""
         body = self.body
         return msgspec.structs.replace(
             request,
@@ -116,38 +119,38 @@ class Login:
 def read_login(
     body: BodyIdentity, reply: HttpResponse, *, call_name: str, clock: Clock
 ) -> Credentials:
-    """Turn the answer of a login into credentials; raises MalformedError.
+    """Parse the response of a login; raises MalformedError.
 
-    Only the access_token has to fit: what cannot be read of the rest says nothing.
+    Only the access_token is required. Any other member that cannot be read is ignored.
     """
     try:
         login = _MEMBERS.decode(to_utf8(reply.body, reply.content_type))
     except (*READ_ERRORS, CharsetError):
         raise MalformedError(call_name, "the login returned something other than JSON") from None
-    token = _read(login, "access_token", str)
+    token = _read_member(login, "access_token", str)
     if not token:
         raise MalformedError(call_name, "the login returned no access_token")
     if not _SENDABLE.fullmatch(token):
         raise MalformedError(call_name, "the access_token of the login cannot be sent in a header")
     claims = _read_claims(token)
     if body.token is None:
-        body = body._replace(token=_read(claims, "token", Int64))
-    life = _useful_life(
-        _read(login, "expires_in", float), _read(claims, "exp", float), clock.wall()
+        body = body._replace(token=_read_member(claims, "token", Int64))
+    life = _seconds_until_renewal(
+        _read_member(login, "expires_in", float), _read_member(claims, "exp", float), clock.wall()
     )
-    refresh_token = _read(login, "refresh_token", str)
+    refresh_token = _read_member(login, "refresh_token", str)
     return Credentials(body, f"Bearer {token}", clock.monotonic() + life, refresh_token)
 
 
-def _useful_life(expires_in: float | None, ends_at: float | None, now: float) -> float:
-    """Seconds until the renewal. An end in the past says nothing: the two clocks differ."""
+def _seconds_until_renewal(expires_in: float | None, ends_at: float | None, now: float) -> float:
+    """Seconds until the token is renewed. An expiry in the past is ignored: the clocks differ."""
     lives = [expires_in, None if ends_at is None else ends_at - now]
-    life = min((life for life in lives if life is not None and life > 0), default=UNKNOWN_LIFE)
+    life = min((life for life in lives if life is not None and life > 0), default=DEFAULT_LIFETIME)
     return life - min(RENEWAL_MARGIN, life / 5)
 
 
 def _read_claims(token: str) -> dict[str, msgspec.Raw]:
-    """Read a JWT's claims, unverified; a token that is none has no claims."""
+    """Read a JWT's claims without verifying it; an opaque token has no claims."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}
@@ -158,8 +161,8 @@ def _read_claims(token: str) -> dict[str, msgspec.Raw]:
         return {}
 
 
-def _read(members: dict[str, msgspec.Raw], name: str, kind: type[ValueT]) -> ValueT | None:
-    """Read a member as its type; None where it is absent or does not fit."""
+def _read_member(members: dict[str, msgspec.Raw], name: str, kind: type[ValueT]) -> ValueT | None:
+    """Decode a member as a type; None when it is absent or does not fit."""
     try:
         return msgspec.json.decode(members[name], type=kind, strict=False)
     except (KeyError, *READ_ERRORS):

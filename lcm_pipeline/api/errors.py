@@ -1,23 +1,23 @@
-"""What can go wrong with a call, sorted by what recovers from it.
+"""Errors of a call, grouped by how to recover from them.
 
     LoyaltyApiError
-    ├── RequestError          our request is wrong: fix the caller; nothing was sent
-    ├── TransientError        asking again may help: retried, and then a rerun may help
-    │   ├── TransportError      no whole response: time-out, reset, unknown host, cut-off body
-    │   │   └── CertificateError    the server's certificate is not trusted: not asked again
+    ├── RequestError          our request is invalid: fix the caller; nothing was sent
+    ├── TransientError        retried; when the attempts are used up, a rerun may help
+    │   ├── TransportError      no complete response: time-out, reset, unknown host, cut-off body
+    │   │   └── CertificateError    the server's certificate is not trusted: not retried
     │   ├── UnavailableError    HTTP 408, 429 or 5xx
-    │   ├── MalformedError      an answer that is none: HTML, broken JSON or XML, no ErrorCode
+    │   ├── MalformedError      an invalid response: HTML, broken JSON or XML, no ErrorCode
     │   ├── IncompleteError     a response without its list of rows or its total
-    │   ├── WrongClientError    a response that names another client
-    │   └── OverloadedError     an ErrorCode whose text is a time-out or a deadlock
-    ├── TooLargeError         a response beyond LCM_MAX_ANSWER_MB: asked once
+    │   ├── WrongClientError    a response for another client
+    │   └── OverloadedError     an ErrorCode whose text reports a time-out or a deadlock
+    ├── TooLargeError         a response larger than LCM_MAX_ANSWER_MB: not retried
     ├── IdentityError         HTTP 401, or the login was refused: fix the credentials
     └── RejectedError         final for this request
         ├── ForbiddenError      HTTP 403 and other statuses: fix the rights or the address
         └── BusinessError       any other ErrorCode, known or not
 
-A message says what was tried, what came back and whether a rerun helps. The vendor's text in it
-is scrubbed: it may quote a phone, a card, an e-mail or a name.
+A message says what was tried, what came back and whether a rerun helps. Text of the vendor in it is
+scrubbed: it may quote a phone, a card, an e-mail or a name.
 """
 
 import re
@@ -25,26 +25,30 @@ import re
 from lcm_pipeline.model.errors import UserError
 
 _DEFINITE_STATUSES = frozenset({400, 403, 404, 410})
-# ErrorCodes whose Message is the raw .NET or SQL text of a failure inside the service.
+# ErrorCodes for which the service puts the raw .NET or SQL error into Message.
 _RAW_TEXT_CODES = frozenset({3, 10, 25, 500})
 _NOT_KNOWN = re.compile("(?i)не найден|не существует|не зарегистрирован|удал[её]н|not found")
 
 
 class LoyaltyApiError(UserError):
-    """A call failed. `asked` is what was tried, `answered` what came back."""
+    """A call failed.
+
+    call_name: what was tried. reason: what came back. attempts: how often it was tried. exhausted:
+    the attempts are used up, so that no outer retry loop starts over. advice: what to do next.
+    """
 
     advice = ""
-    exhausted = False  # set once the retries are used up, so that no outer loop starts anew
+    exhausted = False
 
-    def __init__(self, call_name: str, answered: str) -> None:
-        super().__init__(call_name, answered)
+    def __init__(self, call_name: str, reason: str) -> None:
+        super().__init__(call_name, reason)
         self.call_name = call_name
-        self.answered = answered
+        self.reason = reason
         self.attempts = 1
 
     def __str__(self) -> str:
         tries = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
-        return f"{self.call_name}: {self.answered}{tries}; {self.advice}"
+        return f"{self.call_name}: {self.reason}{tries}; {self.advice}"
 
     @property
     def rerun_helps(self) -> bool:
@@ -53,18 +57,18 @@ class LoyaltyApiError(UserError):
 
 
 class RequestError(LoyaltyApiError, ValueError):
-    """The request does not fit the contract; it was not sent."""
+    """The request does not match the endpoint's definition; it was not sent."""
 
     advice = "nothing was sent, and a rerun does not help"
 
 
 class TransientError(LoyaltyApiError):
-    """Asking again may help.
+    """The same request may succeed later.
 
-    never_sent: the server cannot have seen the request, so even a write may be sent again.
-    retry_after: seconds that the server asked to wait; None when it did not say.
+    never_sent: the server cannot have received the request, so even a write may be retried.
+    retry_after: seconds to wait as requested by the server; None when it did not say.
     seconds: how long the request took until it failed.
-    is_worth_retrying: whether this very call should be asked again, and not only a later one.
+    is_worth_retrying: whether to retry this call now, not only in a later run.
     """
 
     advice = "a rerun may help"
@@ -75,10 +79,10 @@ class TransientError(LoyaltyApiError):
 
 
 class TransportError(TransientError):
-    """No whole response came."""
+    """No complete response was received."""
 
-    def __init__(self, call_name: str, answered: str, *, never_sent: bool = False) -> None:
-        super().__init__(call_name, answered)
+    def __init__(self, call_name: str, reason: str, *, never_sent: bool = False) -> None:
+        super().__init__(call_name, reason)
         self.never_sent = never_sent
 
 
@@ -91,55 +95,55 @@ class CertificateError(TransportError):
     )
     is_worth_retrying = False
 
-    def __init__(self, call_name: str, answered: str, advice: str | None = None) -> None:
-        super().__init__(call_name, answered, never_sent=True)
+    def __init__(self, call_name: str, reason: str, advice: str | None = None) -> None:
+        super().__init__(call_name, reason, never_sent=True)
         self.advice = advice or self.advice
 
 
 class UnavailableError(TransientError):
-    """The server answered HTTP 408, 429 or 5xx."""
+    """The response has HTTP status 408, 429 or 5xx."""
 
     def __init__(
-        self, call_name: str, answered: str, *, status: int, retry_after: float | None = None
+        self, call_name: str, reason: str, *, status: int, retry_after: float | None = None
     ) -> None:
-        super().__init__(call_name, answered)
+        super().__init__(call_name, reason)
         self.status = status
         self.retry_after = retry_after
 
     @property
     def throttled(self) -> bool:
-        """Whether the server asked for fewer requests."""
+        """Whether the server requests a lower rate (HTTP 429)."""
         return self.status == 429
 
 
 class MalformedError(TransientError):
-    """The answer is not what the contract says: HTML, broken JSON, no ErrorCode, wrong types."""
+    """The response is invalid: HTML, broken JSON or XML, no ErrorCode, wrong types."""
 
     advice = "a rerun may help; if it does not, the address or the contract is wrong"
 
 
 class IncompleteError(TransientError):
-    """The response lacks what would prove it: the list of its rows, or their total."""
+    """The response lacks the list of rows or the total, which are needed to prove it."""
 
     advice = "nothing of it was taken, and a rerun may help"
 
 
 class WrongClientError(TransientError):
-    """The response names another client than the one that was asked for."""
+    """The response is for another client than the requested one."""
 
     advice = "nothing of it was taken, and a rerun may help"
 
 
 class OverloadedError(TransientError):
-    """An ErrorCode came with the text of a time-out or a deadlock."""
+    """The response has an ErrorCode, and its text reports a time-out or a deadlock."""
 
-    def __init__(self, call_name: str, answered: str, *, code: int) -> None:
-        super().__init__(call_name, answered)
+    def __init__(self, call_name: str, reason: str, *, code: int) -> None:
+        super().__init__(call_name, reason)
         self.code = code
 
 
 class TooLargeError(LoyaltyApiError):
-    """The response is larger than a response may be. It was not read to its end."""
+    """The response is larger than LCM_MAX_ANSWER_MB. It was not read to its end."""
 
     advice = (
         "raise LCM_MAX_ANSWER_MB if responses of that size are genuine, or lower LCM_PAGE_LENGTH;"
@@ -148,45 +152,48 @@ class TooLargeError(LoyaltyApiError):
 
 
 class IdentityError(LoyaltyApiError):
-    """The server does not accept who we are."""
+    """The server does not accept our credentials."""
 
     advice = "check LCM_USERNAME, LCM_PASSWORD and LCM_TOKEN; a rerun alone does not help"
 
 
 class RejectedError(LoyaltyApiError):
-    """The server refused this request for good."""
+    """The server refused this request, and would refuse it again."""
 
     advice = "a rerun does not help"
 
     @property
     def is_definite(self) -> bool:
-        """Whether it may mean that the client is not known, and no bug or pause of the service."""
+        """Whether it may mean that the client is unknown, rather than a failure of the service."""
         return False
 
 
 class ForbiddenError(RejectedError):
-    """The server answered an HTTP status that no repetition changes."""
+    """The response has an HTTP status that a retry does not change."""
 
     advice = "check the rights of the user and LCM_API_URL; a rerun alone does not help"
 
-    def __init__(self, call_name: str, answered: str, *, status: int) -> None:
-        super().__init__(call_name, answered)
+    def __init__(self, call_name: str, reason: str, *, status: int) -> None:
+        super().__init__(call_name, reason)
         self.status = status
 
     @property
     def is_definite(self) -> bool:
-        """A status that tells of what was asked for, not of a redirect, a lock or a conflict."""
+        """Whether the status concerns the request: not a redirect, a lock or a conflict."""
         return self.status in _DEFINITE_STATUSES
 
 
 class BusinessError(RejectedError):
-    """The server answered an ErrorCode that is not known to pass."""
+    """The response has an ErrorCode that is not known to be transient."""
 
-    def __init__(self, call_name: str, answered: str, *, code: int) -> None:
-        super().__init__(call_name, answered)
+    def __init__(self, call_name: str, reason: str, *, code: int) -> None:
+        super().__init__(call_name, reason)
         self.code = code
 
     @property
     def is_definite(self) -> bool:
-        """Codes that carry the raw text of a failure inside tell nothing, unless the text does."""
-        return self.code not in _RAW_TEXT_CODES or bool(_NOT_KNOWN.search(self.answered))
+        """Whether the code or its text is about the request.
+
+        A code for failures inside the service says nothing about the client, unless its text does.
+        """
+        return self.code not in _RAW_TEXT_CODES or bool(_NOT_KNOWN.search(self.reason))

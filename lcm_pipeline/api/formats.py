@@ -1,7 +1,7 @@
-"""The formats on the wire: what is sent, and every answer turned into JSON bytes.
+"""The wire formats: encodes requests, and converts every response to JSON bytes.
 
-An answer is read by what it is, not by what was asked for: a proxy may answer HTML with any
-status and any Content-Type. After this module there is only JSON.
+The format of a response is detected from its content, not from the request: a proxy may return HTML
+with any status and any Content-Type. Other modules handle JSON only.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ _ENCODER = msgspec.json.Encoder()
 
 
 class NotAResponseError(ValueError):
-    """The body is in neither format; the text says what it looks like."""
+    """The body is in neither format; the message says what it looks like."""
 
 
 @dataclass(frozen=True)
 class WireFormat:
-    """How requests are written and which answers are asked for."""
+    """How requests are encoded, and which format of responses they accept."""
 
     content_type: str
     accept: str
@@ -43,14 +43,14 @@ FORMATS = {"json": JSON, "xml": XML}
 def response_as_json(endpoint: Endpoint[Any, Any], content_type: str, body: bytes) -> bytes:
     """Return the body as JSON bytes; raises NotAResponseError when it is neither JSON nor XML.
 
-    The JSON is that of the server: whether it can be decoded is not looked at.
+    JSON is returned as the server sent it, without checking whether it can be decoded.
     """
     try:
         body = to_utf8(body, content_type)
     except CharsetError as error:
         raise NotAResponseError(str(error)) from error
     first = body.lstrip()[:1]
-    # No page of HTML starts so: a server that only mislabels its JSON is understood.
+    # Before the check of the Content-Type, as some servers label their JSON as text/html.
     if first == b"{":
         return body
     if "html" in content_type.lower().partition(";")[0]:

@@ -1,9 +1,9 @@
-"""Who we are to the service: the members in every body, and the bearer of ManagerLogin.
+"""Authentication: the identity in every request body, and the bearer token of ManagerLogin.
 
-Two identities exist and may be needed together: an integer Token in the body, and a JWT in the
-header. The JWT carries a claim `token`, which is the body's Token when none
-is configured; and a refresh token works once and not after a server restart, so the password is
-always the second try. A refused password is not tried again: that would lock the account.
+There are two identities, and both may be needed: an integer Token in the body, and a JWT in the
+header. The JWT has a claim `token`, which becomes the body's Token when none is configured. A
+refresh token works once and not after a server restart, so a failed refresh is followed by a login
+with the password. A refused password is not tried again: that would lock the account.
 """
 
 import asyncio
@@ -32,14 +32,14 @@ _LOGIN_HEADERS = httpx.Headers(
     }
 )
 
-# Headers, body, what the reply is opened with, and the name of the call in an error.
+# Arguments: headers, body, the parser of the response, and the name of the call in errors.
 SendLogin = Callable[
     [httpx.Headers, bytes, Callable[[HttpResponse], Credentials], str], Awaitable[Credentials]
 ]
 
 
 class Identity:
-    """Keeps valid credentials; one login serves everyone who waits for it."""
+    """Holds valid credentials; concurrent callers share one login."""
 
     def __init__(
         self, body: BodyIdentity, login: Login | None, *, send: SendLogin, retrier: Retrier
@@ -49,33 +49,34 @@ class Identity:
         self._send = send
         self._retrier = retrier
         self._clock = retrier.clock
-        self._refused: IdentityError | None = None
+        self._rejection: IdentityError | None = None
         self._renewal: asyncio.Task[Credentials] | None = None
         self._credentials = Credentials(body)
         self._is_valid = login is None
 
     def __repr__(self) -> str:
-        """How we identify, without the credentials."""
+        """Whether there is a login, without the credentials."""
         return f"<Identity {'with' if self._login else 'without'} login>"
 
     async def current(self) -> Credentials:
-        """Return valid credentials, after a login where it is needed."""
+        """Return valid credentials, after a login if needed; raises LoyaltyApiError."""
         if self._is_valid and self._clock.monotonic() < self._credentials.renew_at:
             return self._credentials
-        if self._refused is not None:
-            raise IdentityError(self._refused.call_name, self._refused.answered)
+        if self._rejection is not None:
+            raise IdentityError(self._rejection.call_name, self._rejection.reason)
         if self._renewal is None:
             self._renewal = asyncio.create_task(self._renew())
             self._renewal.add_done_callback(self._renewal_done)
+        # A cancelled caller must not cancel the login that others wait for.
         return await asyncio.shield(self._renewal)
 
-    def refuse(self, credentials: Credentials) -> None:
-        """Forget credentials that the server answered 401 to, unless they are replaced already."""
+    def invalidate(self, credentials: Credentials) -> None:
+        """Discard credentials that got HTTP 401, unless they have already been replaced."""
         if self._login is not None and credentials is self._credentials:
             self._is_valid = False
 
     async def aclose(self) -> None:
-        """Stop a login under way."""
+        """Cancel a login in progress."""
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.wait([self._renewal])
@@ -83,7 +84,7 @@ class Identity:
     def _renewal_done(self, task: asyncio.Task[Credentials]) -> None:
         self._renewal = None
         if not task.cancelled():
-            task.exception()  # marked as seen: those who waited for it have raised it
+            task.exception()  # marks it as retrieved: the callers that awaited it raised it
 
     async def _renew(self) -> Credentials:
         refresh_token = self._credentials.refresh_token
@@ -92,18 +93,20 @@ class Identity:
             try:
                 credentials = await self._log_in_with_password()
             except IdentityError as error:
-                self._refused = error
+                self._rejection = error
                 raise
         self._credentials, self._is_valid = credentials, True
         return credentials
 
     async def _refresh(self, refresh_token: str) -> Credentials | None:
-        """Use up the refresh token; None means that the password is needed."""
-        # Whatever comes of it, it is spent: it must not be tried a second time.
+        """Log in with the refresh token, which works once; None when the password is needed."""
+        # Discard it first: it is spent even when the response is lost.
         self._credentials = Credentials(self._body)
         self._is_valid = False
         try:
-            return await self._ask({"grant_type": "refresh_token", "refresh_token": refresh_token})
+            return await self._request_token(
+                {"grant_type": "refresh_token", "refresh_token": refresh_token}
+            )
         except (IdentityError, TransientError):
             return None
 
@@ -111,20 +114,20 @@ class Identity:
         form = {"grant_type": "password"}
         if self._login is not None:
             form |= {"username": self._login.username, "password": self._login.password}
-        return await self._retrier.run(lambda: self._ask(form))
+        return await self._retrier.run(lambda: self._request_token(form))
 
-    async def _ask(self, form: dict[str, str]) -> Credentials:
+    async def _request_token(self, form: dict[str, str]) -> Credentials:
         call_name = f"{LOGIN_PATH} ({form['grant_type']})"
 
-        def open_reply(reply: HttpResponse) -> Credentials:
+        def parse(reply: HttpResponse) -> Credentials:
             check_status(reply, call_name, self._clock.wall())
             return read_login(self._body, reply, call_name=call_name, clock=self._clock)
 
         try:
-            return await self._send(_LOGIN_HEADERS, urlencode(form).encode(), open_reply, call_name)
+            return await self._send(_LOGIN_HEADERS, urlencode(form).encode(), parse, call_name)
         except TransientError as error:
-            # The call that waits for this login has not gone out.
+            # The call that waits for this login was not sent, so even a write may be retried.
             error.never_sent = True
             raise
         except LoyaltyApiError as error:
-            raise IdentityError(call_name, error.answered) from None
+            raise IdentityError(call_name, error.reason) from None

@@ -1,10 +1,10 @@
-"""What to think of an answer with ErrorCode 0 and a Message.
+"""Decides whether a response with ErrorCode 0 and a Message can be trusted.
 
-The service sends this for information and for exceptions that it swallowed, and nothing tells them
-apart. So such a read is looked at again: a clean answer wins; the same text with the same rows
-twice is taken as information. An answer without rows proves nothing, for a
-swallowed exception looks just so; its text is never learned, and a text that tells of a time-out
-or a deadlock is never believed.
+The service sends such a Message both as information and for exceptions that it swallowed, and the
+two look the same. So the page is fetched again: a response without Message is accepted, and the
+same Message with the same rows twice is taken as information. The Message of an empty response is
+never remembered as harmless, as a swallowed exception looks the same. One that reports a time-out
+or a deadlock is never accepted.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,12 +15,12 @@ from lcm_pipeline.model.endpoints import Endpoint
 from lcm_pipeline.model.pages import Page
 
 MAX_CONFIRMATIONS = 2
-# A service that puts a number or a name into each of its texts has no end of them.
+# A bound for services whose every Message has another number or name in it.
 _MOST_LEARNED = 1_000
 
 
-class MessageCheck(NamedTuple):
-    """One answer as a page, and the Message that came with it."""
+class PageWithMessage(NamedTuple):
+    """The page of one response, and the response's Message."""
 
     page: Page
     message: str
@@ -29,25 +29,32 @@ class MessageCheck(NamedTuple):
 async def confirm_message(
     endpoint: Endpoint[Any, Any],
     harmless: set[tuple[str, str]],
-    check: Callable[[], Awaitable[MessageCheck]],
+    fetch: Callable[[], Awaitable[PageWithMessage]],
 ) -> Page:
-    """Read until a page is clean or confirmed; else the last one is marked suspicious."""
-    earlier: list[MessageCheck] = []
+    """Fetch until a page has no Message or its Message is confirmed as information.
+
+    harmless: confirmed pairs of endpoint and Message, which this extends. A page that is not
+    confirmed after MAX_CONFIRMATIONS is returned as suspicious.
+    """
+    earlier: list[PageWithMessage] = []
     for _ in range(1 + MAX_CONFIRMATIONS):
-        seen = await check()
-        if not seen.message or (endpoint.name, seen.message) in harmless:
-            return seen.page
-        if not reports_overload(seen.message) and any(_agree(seen, one) for one in earlier):
-            # With a total to compare the rows with, a lost row would show.
-            has_total = endpoint.total_field is not None and seen.page.total and seen.page.rows
+        current = await fetch()
+        if not current.message or (endpoint.name, current.message) in harmless:
+            return current.page
+        if not reports_overload(current.message) and any(_is_same(current, one) for one in earlier):
+            # Remember it only when there are rows and a total to check them against: with these a
+            # page that lost rows would have been noticed.
+            has_total = (
+                endpoint.total_field is not None and current.page.total and current.page.rows
+            )
             if has_total and len(harmless) < _MOST_LEARNED:
-                harmless.add((endpoint.name, seen.message))
-            return seen.page
-        earlier.append(seen)
-    return seen.page._replace(suspicious=True)
+                harmless.add((endpoint.name, current.message))
+            return current.page
+        earlier.append(current)
+    return current.page._replace(suspicious=True)
 
 
-def _agree(one: MessageCheck, other: MessageCheck) -> bool:
+def _is_same(one: PageWithMessage, other: PageWithMessage) -> bool:
     return (
         one.message == other.message
         and one.page.total == other.page.total

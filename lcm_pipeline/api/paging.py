@@ -1,8 +1,8 @@
-"""Calls turned into pages of rows.
+"""Reads pages of rows: each function makes one call and returns one page.
 
-One call of these functions is one page; which page to request for next, and whether a reading is
-complete, is the sync engine's to decide. `Start` counts from 1 by the
-vendor's text, a server may read 0 as 1, and a page may hold one row more than was asked.
+Which page to request next, and whether a reading is complete, is decided in `reading`. `Start`
+counts from 1 according to the vendor's documentation; a server may treat 0 as 1, and a page may
+have one row more than requested.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from lcm_pipeline.api.client import LoyaltyApi
-from lcm_pipeline.api.messages import MessageCheck, confirm_message
+from lcm_pipeline.api.messages import PageWithMessage, confirm_message
 from lcm_pipeline.api.requests import build_request, to_service_time
 from lcm_pipeline.api.rows import source_row, source_rows
 from lcm_pipeline.model.endpoints import (
@@ -28,12 +28,12 @@ from lcm_pipeline.model.payloads import READ_ERRORS, Response
 
 _HEADER_ENCODER = msgspec.json.Encoder(decimal_format="number")
 _LONGEST_DECIMAL = 40
-# Characters by which messages are distinguished.
+# Messages are compared by their first characters.
 _LONGEST_MESSAGE = 2_000
 
 
 class FavouriteGoodsPage(NamedTuple):
-    """The goods of one offer, and the ids of the offers that the same answer named.
+    """The goods of one offer, and the ids of the offers in the same response.
 
     page.total is None: the server's total counts offers, not goods.
     """
@@ -51,19 +51,19 @@ async def read_page(
 ) -> Page:
     """Read one page of a client; `filters` are more fields of the request, times as datetimes."""
     fields = {"Client": client_id, "Start": request.start, "Length": request.length, **filters}
-    return await _read(api, endpoint, fields)
+    return await _read_confirmed(api, endpoint, fields)
 
 
 async def read_registrations(api: LoyaltyApi, beg: datetime, end: datetime) -> Page:
-    """Read who registered between two moments of the service's clock; there is no total."""
+    """Read the registrations between two times of the service's clock; there is no total."""
     fields = {"BegDate": beg, "EndDate": end, "Registration": True}
-    return await _read(api, CLIENT_INFO_PERIOD, fields)
+    return await _read_confirmed(api, CLIENT_INFO_PERIOD, fields)
 
 
 async def read_favourite_goods(
     api: LoyaltyApi, client_id: int, favourite_id: int, request: PageRequest
 ) -> FavouriteGoodsPage:
-    """Read one page of the goods of one offer; they come only when the offer's id is asked."""
+    """Read one page of the goods of one offer; only requests for one offer return goods."""
     call = build_request(
         FAVOURITE_GOODS,
         {
@@ -75,47 +75,52 @@ async def read_favourite_goods(
     )
     offer_ids: frozenset[int] = frozenset()
 
-    async def check() -> MessageCheck:
+    async def fetch() -> PageWithMessage:
         nonlocal offer_ids
-        answer = await api.call(FAVOURITE_GOODS, call)
-        offer_ids = _offer_ids(answer.ClientFavorites)
-        return _to_look(FAVOURITE_GOODS, answer)
+        response = await api.call(FAVOURITE_GOODS, call)
+        offer_ids = _offer_ids(response.ClientFavorites)
+        return _to_page(FAVOURITE_GOODS, response)
 
-    page = await confirm_message(FAVOURITE_GOODS, api.harmless_messages, check)
+    page = await confirm_message(FAVOURITE_GOODS, api.harmless_messages, fetch)
     return FavouriteGoodsPage(page, offer_ids)
 
 
-async def _read(api: LoyaltyApi, endpoint: Endpoint[Any, Any], fields: Mapping[str, Any]) -> Page:
+async def _read_confirmed(
+    api: LoyaltyApi, endpoint: Endpoint[Any, Any], fields: Mapping[str, Any]
+) -> Page:
     request = build_request(
         endpoint, {name: _service_time(value) for name, value in fields.items()}
     )
 
-    async def check() -> MessageCheck:
-        return _to_look(endpoint, await api.call(endpoint, request))
+    async def fetch() -> PageWithMessage:
+        return _to_page(endpoint, await api.call(endpoint, request))
 
-    return await confirm_message(endpoint, api.harmless_messages, check)
+    return await confirm_message(endpoint, api.harmless_messages, fetch)
 
 
-def _to_look(endpoint: Endpoint[Any, Any], answer: Response) -> MessageCheck:
-    rows = getattr(answer, endpoint.rows_field or "")
-    total = getattr(answer, endpoint.total_field) if endpoint.total_field else None
-    header = _read_header(endpoint, answer)
+def _to_page(endpoint: Endpoint[Any, Any], response: Response) -> PageWithMessage:
+    rows = getattr(response, endpoint.rows_field or "")
+    total = getattr(response, endpoint.total_field) if endpoint.total_field else None
+    header = _read_header(endpoint, response)
     page = Page(source_rows(endpoint, rows or []), total, header, is_null=rows is None)
-    return MessageCheck(page, (answer.Message or "")[:_LONGEST_MESSAGE].strip())
+    return PageWithMessage(page, (response.Message or "")[:_LONGEST_MESSAGE].strip())
 
 
-def _read_header(endpoint: Endpoint[Any, Any], answer: Response) -> bytes | None:
-    """Write the header so that equal values are equal bytes, 1.0 and 1.00 too."""
+def _read_header(endpoint: Endpoint[Any, Any], response: Response) -> bytes | None:
+    """Encode the header so that equal values have equal bytes, 1.0 and 1.00 too.
+
+    An unchanged header is recognised by its digest.
+    """
     if not endpoint.header_fields:
         return None
-    # A member that the response did not carry is left out: it says nothing, where null is a value.
+    # A member that the response lacks is left out, as unlike null it is not a value.
     header = {
-        name: _plain(value)
+        name: _normalize(value)
         for name in endpoint.header_fields
-        if (value := getattr(answer, name)) is not UNSET
+        if (value := getattr(response, name)) is not UNSET
     }
     for name in endpoint.optional_header_fields:
-        value = getattr(answer, name)
+        value = getattr(response, name)
         if isinstance(value, list) and value:
             header[name] = value
     try:
@@ -126,7 +131,7 @@ def _read_header(endpoint: Endpoint[Any, Any], answer: Response) -> bytes | None
 
 
 def _as_json(value: Any) -> Any:
-    """Return a value of a header, where it is no JSON as a text of it: so the others are read."""
+    """Return a header value, or its text when it is not valid JSON, so that others can be read."""
     if isinstance(value, list):
         return [_as_json(item) for item in value]
     if not isinstance(value, msgspec.Raw):
@@ -138,7 +143,7 @@ def _as_json(value: Any) -> Any:
     return value
 
 
-def _plain(value: Any) -> Any:
+def _normalize(value: Any) -> Any:
     if not isinstance(value, Decimal):
         return value
     if not value.is_finite() or abs(value.adjusted()) > _LONGEST_DECIMAL:
@@ -147,7 +152,7 @@ def _plain(value: Any) -> Any:
 
 
 def _offer_ids(offers: Any) -> frozenset[int]:
-    """The ids of the offers that a response names; none where that member is no list."""
+    """The ids of the offers in a response; none when that member is not a list."""
     rows = source_rows(CLIENT_FAVORITE_DATA_INFO, offers if isinstance(offers, list) else ())
     ids = (row.key[0] for row in rows if isinstance(row.key, tuple))
     return frozenset(offer_id for offer_id in ids if isinstance(offer_id, int))

@@ -1,6 +1,6 @@
-"""One look at the service from outside of a call: is it there, how encrypted, at what time.
+"""Probes the service for `lcm doctor`: reachability, TLS and clock.
 
-It sends no identity and reads no answer, so it works before a token is right.
+It sends no credentials and does not parse the response, so it works before a token is configured.
 """
 
 import http.client
@@ -20,7 +20,7 @@ _LONGEST_REASON = 200
 
 
 class UnreachableError(Exception):
-    """No answer came; the message says what came back. is_certificate: TLS was refused by us."""
+    """No response; the message says why. is_certificate: the certificate is not trusted."""
 
     def __init__(self, reason: str, *, is_certificate: bool = False) -> None:
         super().__init__(reason)
@@ -29,12 +29,12 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True)
 class ServiceProbe:
-    """What a look at the service told.
+    """The result of a probe.
 
     seconds: how long it took. tls: the protocol, such as TLSv1.3; None for plain HTTP.
     certificate_ends: when the server's certificate expires, aware; None for plain HTTP.
-    clock_ahead: seconds by which the server's clock is ahead of ours, to about a second; None where
-    its answer carries no time.
+    clock_ahead: seconds by which the server's clock is ahead of ours, accurate to about a second;
+    None when the response has no Date header.
     """
 
     status: int
@@ -47,9 +47,9 @@ class ServiceProbe:
 def probe_service(
     url: str, *, proxy: str | None, ca_file: Path | None, timeout: float
 ) -> ServiceProbe:
-    """Ask for the address itself, once, and follow nothing; raises UnreachableError.
+    """Send one GET to the address, without following redirects; raises UnreachableError.
 
-    timeout: seconds for each step. Any HTTP status is an answer.
+    timeout: seconds for each step. A response of any HTTP status is a success.
     """
     connection = _connection(url, proxy, ca_file, timeout)
     parts = urlsplit(url)
@@ -82,9 +82,9 @@ def _connection(
     url: str, proxy: str | None, ca_file: Path | None, timeout: float
 ) -> http.client.HTTPConnection:
     parts = urlsplit(url)
-    way = urlsplit(proxy) if proxy else parts
-    port = way.port or (443 if way.scheme == "https" else 80)
-    host = way.hostname or ""
+    address = urlsplit(proxy) if proxy else parts
+    port = address.port or (443 if address.scheme == "https" else 80)
+    host = address.hostname or ""
     if parts.scheme == "http":
         return http.client.HTTPConnection(host, port, timeout=timeout)
     secure = http.client.HTTPSConnection(

@@ -1,10 +1,9 @@
-"""How many requests are in flight, and how many are sent in a second.
+"""Limits the requests in flight and the requests per second.
 
-Every request passes the one `RequestGate` of its client, logins and retries too. A
-token bucket lets a full bucket through at once and so exceeds the cap within its first second;
-here the requests are spaced out, and a count of the last second's departures guards the cap when
-the spacing had to catch up after a late wake-up. A request that first had to connect departs when
-it is connected.
+Every request passes the `RequestGate` of its client, also logins and retries. A token bucket would
+let a full bucket through at once and exceed the limit within the first second. Here requests are
+evenly spaced, and a count of the departures of the last second enforces the limit when the spacing
+catches up after a late wake-up. A request on a new connection departs when it is connected.
 """
 
 import asyncio
@@ -23,7 +22,9 @@ _own_departure: ContextVar[float | None] = ContextVar("own_departure", default=N
 class Pacer:
     """Spaces requests evenly, strictly below a number per second.
 
-    Requests reach the server with varying delay, so the pace stays a little under the cap.
+    pace_share: of the limit that is used, as requests reach the server with varying delay.
+    window_margin: seconds added to the counted second, for the same reason.
+    catch_up: seconds of lateness that the spacing makes up for; the rest is lost.
     """
 
     pace_share = 0.965
@@ -37,12 +38,12 @@ class Pacer:
         self._window = self._most / per_second + self.window_margin
         self._departures: list[float] = []  # of the last window, sorted
         self._next = 0.0
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def wait(self) -> None:
         """Return when the next request may be sent."""
-        async with self._turn:
-            while (remaining := self._earliest() - self._clock.monotonic()) > 0:
+        async with self._lock:
+            while (remaining := self._next_departure() - self._clock.monotonic()) > 0:
                 await self._clock.sleep(remaining)
             now = self._clock.monotonic()
             self._next = max(self._next, now - self.catch_up) + self._spacing
@@ -51,35 +52,38 @@ class Pacer:
             _own_departure.set(now)
 
     def record_connected(self) -> None:
-        """Count the request of the current task as departing only now."""
-        noted = _own_departure.get()
-        if noted is None:
+        """Move the departure of the current task's request to now."""
+        departure = _own_departure.get()
+        if departure is None:
             return
-        index = bisect_left(self._departures, noted)
-        if index < len(self._departures) and self._departures[index] == noted:
+        index = bisect_left(self._departures, departure)
+        if index < len(self._departures) and self._departures[index] == departure:
             del self._departures[index]
         now = self._clock.monotonic()
         insort(self._departures, now)
         _own_departure.set(now)
 
-    def _earliest(self) -> float:
+    def _next_departure(self) -> float:
         if len(self._departures) < self._most:
             return self._next
         return max(self._next, self._departures[-self._most] + self._window)
 
 
-class SlotsOfAll(Protocol):
-    """Slots that requests of several processes take, see `sync.shared_slots`."""
+class SharedSlots(Protocol):
+    """Slots for requests of several processes, see `sync.shared_slots`."""
 
     async def acquire(self) -> None:
         """Return when a request may be sent."""
 
     def release(self) -> None:
-        """The request has ended."""
+        """Return the slot: the request has ended."""
 
 
 class RequestGate:
-    """Lets a request through when a place in flight, the pace and the server's wishes allow it."""
+    """Lets a request through when a slot is free, the pace allows it and no Retry-After is pending.
+
+    Use it as an async context manager around each request.
+    """
 
     def __init__(self, in_flight: int, per_second: float | None, clock: Clock) -> None:
         self._clock = clock
@@ -87,23 +91,23 @@ class RequestGate:
         self._pacer = Pacer(per_second, clock) if per_second is not None else None
         self._closed_until = float("-inf")
         self._before_request: Callable[[], Awaitable[None]] | None = None
-        self._wait_for_all: Callable[[], Awaitable[None]] | None = None
-        self._slots_of_all: SlotsOfAll | None = None
+        self._wait_for_shared_pace: Callable[[], Awaitable[None]] | None = None
+        self._shared_slots: SharedSlots | None = None
 
-    def before_each(self, before_request: Callable[[], Awaitable[None]]) -> None:
-        """Await this before each request, right before its pacing; it may wait, or raise."""
+    def before_each_request(self, before_request: Callable[[], Awaitable[None]]) -> None:
+        """Register what to await right before the pacing of each request; it may raise."""
         self._before_request = before_request
 
     def share_pace(self, wait: Callable[[], Awaitable[None]]) -> None:
-        """Await this before each request: it waits for a moment that no other process has."""
-        self._wait_for_all = wait
+        """Register a wait for a departure time that no other process uses."""
+        self._wait_for_shared_pace = wait
 
-    def share_slots(self, slots: SlotsOfAll) -> None:
-        """Take one of these for each request, besides the own ones."""
-        self._slots_of_all = slots
+    def share_slots(self, slots: SharedSlots) -> None:
+        """Take one of these slots for each request, in addition to our own."""
+        self._shared_slots = slots
 
     def cool_down(self, seconds: float) -> None:
-        """Let nothing through for so long: the server asked everyone to wait."""
+        """Let no request through for `seconds`, as requested by the server."""
         self._closed_until = max(self._closed_until, self._clock.monotonic() + seconds)
 
     def record_connected(self) -> None:
@@ -112,10 +116,10 @@ class RequestGate:
             self._pacer.record_connected()
 
     async def yield_to_waiting(self) -> None:
-        """Let those who wait for a place send their requests before this task goes on.
+        """Let tasks that wait for a slot send their requests before this one continues.
 
-        For who gave its place back just now and has much to do: it is not free only where somebody
-        waits. They send in the first of the two turns.
+        Call it after releasing a slot and before long work. The first pass of the event loop wakes
+        the waiting task, the second lets it send.
         """
         if self._slots.locked():
             await asyncio.sleep(0)
@@ -123,16 +127,16 @@ class RequestGate:
 
     async def __aenter__(self) -> None:
         await self._slots.acquire()
-        has_slot_of_all = False
+        has_shared_slot = False
         try:
-            if self._slots_of_all is not None:
-                await self._slots_of_all.acquire()
-                has_slot_of_all = True
+            if self._shared_slots is not None:
+                await self._shared_slots.acquire()
+                has_shared_slot = True
             await self._wait_for_turn()
         except BaseException:
             self._slots.release()
-            if has_slot_of_all and self._slots_of_all is not None:
-                self._slots_of_all.release()
+            if has_shared_slot and self._shared_slots is not None:
+                self._shared_slots.release()
             raise
 
     async def __aexit__(
@@ -142,33 +146,30 @@ class RequestGate:
         trace: TracebackType | None,
     ) -> None:
         self._slots.release()
-        if self._slots_of_all is not None:
-            self._slots_of_all.release()
+        if self._shared_slots is not None:
+            self._shared_slots.release()
 
     async def _wait_for_turn(self) -> None:
         while True:
-            await self._wait_until_open()
-            # Before the pacing, so that those who waited here together are spaced out.
+            while (remaining := self._closed_until - self._clock.monotonic()) > 0:
+                await self._clock.sleep(remaining)
+            # Before the pacing, so that requests released here at the same time are spaced out.
             if self._before_request is not None:
                 await self._before_request()
-            if self._wait_for_all is not None and not await self._has_moment():
+            if self._wait_for_shared_pace is not None and not await self._reserve_moment():
                 continue
             if self._pacer is not None:
                 await self._pacer.wait()
             if self._closed_until <= self._clock.monotonic():
                 return
 
-    async def _has_moment(self) -> bool:
-        """Wait for a moment that no other process has; False when it passed meanwhile."""
-        assert self._wait_for_all is not None  # noqa: S101 - the caller has looked
-        await self._wait_for_all()
+    async def _reserve_moment(self) -> bool:
+        """Wait for a departure time that no other process has; False when it was missed."""
+        assert self._wait_for_shared_pace is not None  # noqa: S101 - checked by the caller
+        await self._wait_for_shared_pace()
         if self._before_request is None:
             return True
-        # What it allowed may have changed while the request waited for its moment.
+        # The wait may have taken long, so check again whether the request may still leave.
         reached = self._clock.monotonic()
         await self._before_request()
         return self._clock.monotonic() - reached <= Pacer.catch_up
-
-    async def _wait_until_open(self) -> None:
-        while (remaining := self._closed_until - self._clock.monotonic()) > 0:
-            await self._clock.sleep(remaining)

@@ -1,12 +1,13 @@
-"""A request checked and dressed before it is sent.
+"""Builds and checks requests before they are sent.
 
-The server drops a field of the wrong type in silence and then answers unfiltered, so a request
-that does not fit its contract never leaves. Dates go without an offset: the service reads a date
-with `Z` three hours wrong.
+The server silently ignores a field of the wrong type and returns unfiltered data, so a request that
+does not match its definition is never sent. Dates are sent without an offset: the service misreads
+a date with `Z` by three hours.
 """
 
 import re
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,19 +21,19 @@ RequestT = TypeVar("RequestT", bound=Request)
 _NAIVE_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,7})?)?")
 _DATE_FIELDS = ("BegDate", "EndDate", "Birthdate")
 
-# Characters that XML cannot carry; JSON could, but the server keeps its texts as XML too.
+# Characters that XML does not allow. JSON does, but the server also serves its texts as XML.
 _UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def to_service_time(moment: datetime) -> str:
-    """Write an aware moment as the service's clock shows it, without an offset."""
+    """Format an aware datetime in the service's time zone, without an offset."""
     if moment.tzinfo is None:
-        raise ValueError("expected a moment with a time zone")
+        raise ValueError("expected a datetime with a time zone")
     return moment.astimezone(SERVICE_ZONE).replace(tzinfo=None).isoformat()
 
 
 def build_request(endpoint: Endpoint[RequestT, Any], fields: dict[str, Any]) -> RequestT:
-    """Make the endpoint's request; a field that it does not have is an error, not a lost filter."""
+    """Build a request; raises RequestError for an unknown field, as it would be a lost filter."""
     try:
         return endpoint.request_type(**fields)
     except TypeError as error:
@@ -42,9 +43,12 @@ def build_request(endpoint: Endpoint[RequestT, Any], fields: dict[str, Any]) -> 
 def check_request(endpoint: Endpoint[Any, Any], request: Request) -> None:
     """Raise RequestError unless every field fits its type and range."""
     if type(request) is not endpoint.request_type:
-        raise RequestError(endpoint.name, f"a {type(request).__name__} is not its request")
+        raise RequestError(
+            endpoint.name, f"{type(request).__name__} is the request of another endpoint"
+        )
+    # msgspec checks types and ranges only when it decodes, so encode the request and decode it.
     try:
-        _decoder(endpoint).decode(_ENCODER.encode(request))
+        _decoder(endpoint.request_type).decode(_ENCODER.encode(request))
     except (msgspec.MsgspecError, TypeError, UnicodeError) as error:
         raise RequestError(describe(endpoint, request), f"the request does not fit: {error}") from (
             None
@@ -54,20 +58,17 @@ def check_request(endpoint: Endpoint[Any, Any], request: Request) -> None:
             raise RequestError(describe(endpoint, request), f"{name} is missing")
     for name in request.__struct_fields__:
         value = getattr(request, name)
-        if isinstance(value, str):
-            _check_text(endpoint, request, name, value)
-
-
-def _check_text(endpoint: Endpoint[Any, Any], request: Request, name: str, value: str) -> None:
-    if name in _DATE_FIELDS and not _NAIVE_TIME.fullmatch(value):
-        answered = f"{name} must be a date or a time without an offset, such as 2026-03-01T00:00:00"
-        raise RequestError(describe(endpoint, request), answered)
-    if _UNSENDABLE.search(value):
-        raise RequestError(describe(endpoint, request), f"{name} holds a control character")
+        if not isinstance(value, str):
+            continue
+        if name in _DATE_FIELDS and not _NAIVE_TIME.fullmatch(value):
+            reason = f"{name} must be a date or time without an offset, such as 2026-03-01T00:00:00"
+            raise RequestError(describe(endpoint, request), reason)
+        if _UNSENDABLE.search(value):
+            raise RequestError(describe(endpoint, request), f"{name} contains a control character")
 
 
 def describe(endpoint: Endpoint[Any, Any], request: Request) -> str:
-    """Say what is asked for, for people and logs, without personal data."""
+    """Describe a request for messages and logs, without personal data."""
     parts = [endpoint.name]
     client = getattr(request, "Client", None)
     if isinstance(client, int):
@@ -85,11 +86,8 @@ def describe(endpoint: Endpoint[Any, Any], request: Request) -> str:
 
 
 _ENCODER = msgspec.json.Encoder()
-_DECODERS: dict[type[Request], msgspec.json.Decoder[Request]] = {}
 
 
-def _decoder(endpoint: Endpoint[Any, Any]) -> msgspec.json.Decoder[Request]:
-    kind = endpoint.request_type
-    if kind not in _DECODERS:
-        _DECODERS[kind] = msgspec.json.Decoder(kind)
-    return _DECODERS[kind]
+@cache
+def _decoder(request_type: type[Request]) -> msgspec.json.Decoder[Request]:
+    return msgspec.json.Decoder(request_type)

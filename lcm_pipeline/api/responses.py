@@ -1,12 +1,11 @@
-"""An answer opened: HTTP status, then format, then ErrorCode; what is left can be believed.
+"""Parses and checks responses: HTTP status, format, ErrorCode, required members, in this order.
 
-An answer without ErrorCode is none, whatever its status. With an ErrorCode other than 0 the rows
-are thrown away: some may be there already. Codes are local to an endpoint, so only the endpoint,
-the code and the text together say whether it may pass. What `check_complete` refuses proves
-nothing.
+A response without ErrorCode is invalid, whatever its status. With an ErrorCode other than 0 its
+rows are discarded, as they may be incomplete. Codes are local to an endpoint, so whether an error
+is transient depends on endpoint, code and text together.
 
-One value that cannot be read, a bad character in one text or an empty phone, must not cost the
-rows beside it: `_read_tolerantly` takes such a response apart without decoding it whole.
+One value that cannot be decoded (a bad character in one text, an empty phone) must not cost the
+other rows: `_read_tolerantly` splits such a response without decoding it as a whole.
 """
 
 import json
@@ -38,7 +37,7 @@ from lcm_pipeline.model.payloads import READ_ERRORS, Int32, Request, Response
 
 ResponseT = TypeVar("ResponseT", bound=Response)
 
-# Bounded quantifiers: the text may be as long as a response.
+# The quantifiers are bounded, as the text may be as long as a response.
 _PASSING_TEXT = re.compile(
     r"time-?\s?out|timed out|deadlock|transport-level error|try again|"
     r"тайм-?\s?аут|время ожидания|превышен\w{0,8} врем|взаимоблокировк|"
@@ -47,18 +46,18 @@ _PASSING_TEXT = re.compile(
 )
 _MOST_TEXT_READ = 10_000
 
-# Small responses are never checked for it: a few bytes a value are no burden there.
+# Only larger responses are checked for tiny values, which would exhaust memory when decoded.
 _LARGE = 4 * 2**20
-_FEWEST_BYTES_PER_VALUE = 5
-_FEWEST_BYTES_PER_ROW = 32
+_MIN_BYTES_PER_VALUE = 5
+_MIN_BYTES_PER_ROW = 32
 
 
 def reports_overload(text: str | None) -> bool:
-    """Whether the vendor's text is a time-out or a deadlock, in Russian or English."""
+    """Whether the vendor's text reports a time-out or a deadlock, in Russian or English."""
     return text is not None and _PASSING_TEXT.search(text[:_MOST_TEXT_READ]) is not None
 
 
-def open_response(
+def parse_response(
     endpoint: Endpoint[Any, ResponseT],
     request: Request,
     reply: HttpResponse,
@@ -66,7 +65,10 @@ def open_response(
     call_name: str,
     now: float,
 ) -> ResponseT:
-    """Return the answer to the request, or raise the error that it is."""
+    """Return the response to a request, or raise the LoyaltyApiError that it stands for.
+
+    now: Unix time, for a Retry-After that is a date.
+    """
     if reply.status != 200:
         check_status(reply, call_name, now)
     _check_density(reply.body, call_name)
@@ -75,78 +77,76 @@ def open_response(
     except NotAResponseError as error:
         raise MalformedError(call_name, f"HTTP {reply.status}: {error}") from error
     try:
-        answer: ResponseT = _typed(endpoint.response_type).decode(body)
+        response: ResponseT = _decoder(endpoint.response_type).decode(body)
     except READ_ERRORS:
-        answer = _read_tolerantly(endpoint, body, call_name)
-    if answer.ErrorCode != 0:
-        raise _business_error(endpoint, answer, call_name)
-    check_complete(endpoint, request, answer, call_name)
-    _check_density(reply.body, call_name, rows=getattr(answer, endpoint.rows_field or "", None))
-    return answer
+        response = _read_tolerantly(endpoint, body, call_name)
+    if response.ErrorCode != 0:
+        raise _business_error(endpoint, response, call_name)
+    check_complete(endpoint, request, response, call_name)
+    _check_density(reply.body, call_name, rows=getattr(response, endpoint.rows_field or "", None))
+    return response
 
 
 def check_status(reply: HttpResponse, call_name: str, now: float) -> None:
-    """Raise the error that an HTTP status is; 2xx passes."""
+    """Raise the error for an HTTP status other than 2xx."""
     status = reply.status
     if 200 <= status < 300:
         return
-    answered = f"HTTP {status}"
+    reason = f"HTTP {status}"
     if status in (408, 429) or status >= 500:
         retry_after = parse_retry_after(reply.retry_after, now)
-        raise UnavailableError(call_name, answered, status=status, retry_after=retry_after)
+        raise UnavailableError(call_name, reason, status=status, retry_after=retry_after)
     if status == 401:
-        raise IdentityError(call_name, answered)
+        raise IdentityError(call_name, reason)
     if reply.location:
-        answered += f", which points to {reply.location}"
-    raise ForbiddenError(call_name, answered, status=status)
+        reason += f", which points to {reply.location}"
+    raise ForbiddenError(call_name, reason, status=status)
 
 
 def check_complete(
-    endpoint: Endpoint[Any, Any], request: Request, answer: Response, call_name: str
+    endpoint: Endpoint[Any, Any], request: Request, response: Response, call_name: str
 ) -> None:
-    """Raise unless the answer holds what an answer must hold before its rows are believed.
+    """Raise IncompleteError or WrongClientError unless the response can be trusted to be complete.
 
-    The one rule: the list of rows is there, and the total where the endpoint has one; a null list
-    is empty only where the total says 0; and where the answer names its client, it is the one that
-    was asked for.
+    It must have the list of rows and, where the endpoint has one, the total. A null list counts as
+    empty only when the total is 0. When the response names a client, it must be the requested one.
     """
     if endpoint.rows_field is None:
         return
-    rows = getattr(answer, endpoint.rows_field)
-    total = getattr(answer, endpoint.total_field) if endpoint.total_field else 0
+    rows = getattr(response, endpoint.rows_field)
+    total = getattr(response, endpoint.total_field) if endpoint.total_field else 0
     for name, value in ((endpoint.rows_field, rows), (endpoint.total_field, total)):
         if value is UNSET:
             raise IncompleteError(call_name, f"the response lacks {name}")
     if rows is None and not (endpoint.rows_may_be_null or (endpoint.total_field and total == 0)):
-        beside = "" if endpoint.total_field is None else f", and {endpoint.total_field} is not 0"
-        raise IncompleteError(call_name, f"{endpoint.rows_field} is null in the response{beside}")
+        detail = "" if endpoint.total_field is None else f", and {endpoint.total_field} is not 0"
+        raise IncompleteError(call_name, f"{endpoint.rows_field} is null in the response{detail}")
     if endpoint.client_field is None:
         return
-    named, wanted = getattr(answer, endpoint.client_field), getattr(request, "Client", None)
+    named, wanted = getattr(response, endpoint.client_field), getattr(request, "Client", None)
     if isinstance(named, int) and named not in (0, wanted):
         raise WrongClientError(call_name, f"the response is about client {named}")
 
 
 def _check_density(body: bytes, call_name: str, rows: list[Raw] | None = None) -> None:
-    """Refuse a large response of tiny values or rows: in memory it would grow a hundredfold."""
+    """Raise for a large response of tiny values or rows, which would take 100 times its size."""
     if len(body) <= _LARGE:
         return
     if rows is None:
         values = max(body.count(b",") + body.count(b"[") + body.count(b"{"), body.count(b"<"))
-        is_real = values * _FEWEST_BYTES_PER_VALUE <= len(body)
+        is_real = values * _MIN_BYTES_PER_VALUE <= len(body)
     else:
-        is_real = len(rows) * _FEWEST_BYTES_PER_ROW <= len(body)
+        is_real = len(rows) * _MIN_BYTES_PER_ROW <= len(body)
     if not is_real:
         raise MalformedError(
-            call_name, f"{len(body)} bytes hold more values than any real response"
+            call_name, f"{len(body)} bytes contain more values than any real response"
         )
 
 
 def _read_tolerantly(endpoint: Endpoint[Any, Any], body: bytes, call_name: str) -> Any:
-    """Read an answer with something that cannot be read: each row and each header value alone.
+    """Read a response that cannot be decoded: each row and each header value on its own.
 
-    What does not fit its type stays the bytes that came, for whoever reads the row or the header to
-    refuse.
+    A value that does not fit its type stays bytes, to be rejected when the row or header is read.
     """
     try:
         members = split_object(body)
@@ -155,22 +155,22 @@ def _read_tolerantly(endpoint: Endpoint[Any, Any], body: bytes, call_name: str) 
     code = _read(members.get("ErrorCode", b""), Int32)
     if code is UNSET:
         raise MalformedError(call_name, "the response has no valid ErrorCode")
-    fields = {"ErrorCode": code, "Message": _lenient_text(members.get("Message", b"null"))}
+    fields = {"ErrorCode": code, "Message": _read_text(members.get("Message", b"null"))}
     if code != 0:
         return endpoint.response_type(**fields)
     for name in members.keys() & endpoint.field_types.keys():
         if name == endpoint.rows_field:
-            fields[name] = _rows_of(name, members[name], call_name)
+            fields[name] = _split_rows(name, members[name], call_name)
         elif name == endpoint.total_field:
             fields[name] = _read(members[name], Int32 | None)
             if fields[name] is UNSET:
                 raise MalformedError(call_name, f"{name} is not a number of rows")
         else:
-            fields[name] = _header_value(members[name], endpoint.field_types[name])
+            fields[name] = _read_header_value(members[name], endpoint.field_types[name])
     return endpoint.response_type(**fields)
 
 
-def _rows_of(name: str, value: bytes, call_name: str) -> list[Raw] | None:
+def _split_rows(name: str, value: bytes, call_name: str) -> list[Raw] | None:
     if value == b"null":
         return None
     try:
@@ -179,7 +179,7 @@ def _rows_of(name: str, value: bytes, call_name: str) -> list[Raw] | None:
         raise MalformedError(call_name, f"{name} is not a list") from error
 
 
-def _header_value(value: bytes, kind: Any) -> Any:
+def _read_header_value(value: bytes, kind: Any) -> Any:
     read = _read(value, kind)
     if read is not UNSET:
         return read
@@ -189,8 +189,8 @@ def _header_value(value: bytes, kind: Any) -> Any:
         return Raw(value)
 
 
-def _lenient_text(value: bytes) -> str | None:
-    """Read a text with whatever can be read of it, or another value as the text that it is."""
+def _read_text(value: bytes) -> str | None:
+    """Decode what can be decoded of a string, or return another value as its JSON text."""
     read: str | UnsetType | None = _read(value, str | None)
     if read is not UNSET:
         return read
@@ -202,25 +202,25 @@ def _lenient_text(value: bytes) -> str | None:
 
 
 def _read(value: bytes, kind: Any) -> Any:
-    """Read one value as its type; UNSET where it does not fit."""
+    """Decode one value as a type; UNSET when it does not fit."""
     try:
-        return _typed(kind).decode(value)
+        return _decoder(kind).decode(value)
     except READ_ERRORS:
         return UNSET
 
 
 def _business_error(
-    endpoint: Endpoint[Any, Any], answer: Response, call_name: str
+    endpoint: Endpoint[Any, Any], response: Response, call_name: str
 ) -> OverloadedError | BusinessError:
-    code = answer.ErrorCode
-    answered = f"ErrorCode {code}"
-    if answer.Message:
-        answered += f" «{scrub(answer.Message)}»"
-    if code in endpoint.transient_codes and reports_overload(answer.Message):
-        return OverloadedError(call_name, answered, code=code)
-    return BusinessError(call_name, answered, code=code)
+    code = response.ErrorCode
+    reason = f"ErrorCode {code}"
+    if response.Message:
+        reason += f" «{scrub(response.Message)}»"
+    if code in endpoint.transient_codes and reports_overload(response.Message):
+        return OverloadedError(call_name, reason, code=code)
+    return BusinessError(call_name, reason, code=code)
 
 
 @cache
-def _typed(kind: Any) -> msgspec.json.Decoder[Any]:
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, strict=False)

@@ -1,9 +1,8 @@
-"""What is asked again, how often, and how long to wait before.
+"""Retries: which requests, how often, and after how long.
 
-Reads may be asked again freely. A write is asked again only when the server cannot have acted on
-it. Being throttled (HTTP 429) says nothing against the request, so many more
-attempts are allowed for it than for a failure. Waiting goes through a `Clock`, so that a test
-never sleeps.
+Reads may always be retried, a write only when the server cannot have received it. Throttling (HTTP
+429) is not a fault of the request, so many more attempts are allowed for it than for failures.
+Waiting goes through a `Clock`, so tests do not sleep.
 """
 
 import asyncio
@@ -20,15 +19,15 @@ from lcm_pipeline.api.errors import TransientError, UnavailableError
 
 logger = logging.getLogger(__name__)
 
-# Characters; longer than any date.
+# Longer than any HTTP date.
 _LONGEST_RETRY_AFTER = 64
 
-AnswerT = TypeVar("AnswerT")
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Time and waiting; tests pass their own."""
+    """Clock and sleep; tests pass their own, so that they do not wait."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -37,7 +36,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Exponential back-off with jitter, within bounds. Times are seconds."""
+    """Exponential back-off with jitter. Times are in seconds.
+
+    attempts: for failures. throttled_attempts: for HTTP 429.
+    """
 
     attempts: int = 6
     throttled_attempts: int = 20
@@ -46,7 +48,7 @@ class RetryPolicy:
     longest_retry_after: float = 60.0
 
     def wait_after(self, error: TransientError, attempt: int) -> float:
-        """Return how long to wait after the attempt of that number, counted from 1."""
+        """Seconds to wait after an attempt, counted from 1."""
         if error.retry_after is not None:
             return min(error.retry_after, self.longest_retry_after)
         ceiling = min(self.longest_wait, self.first_wait * 2.0 ** min(attempt - 1, 20))
@@ -55,7 +57,7 @@ class RetryPolicy:
 
 @dataclass
 class RequestCounts:
-    """Requests sent so far, by endpoint too; retries are those asked again."""
+    """Numbers of requests sent, also by endpoint, and of retries among them."""
 
     requests: int = 0
     retries: int = 0
@@ -69,10 +71,10 @@ class RequestCounts:
 
 @dataclass
 class Retrier:
-    """Asks until an answer comes, the error is final, or the attempts are used up.
+    """Sends a request until it succeeds, the error is final, or the attempts are used up.
 
-    budget: seconds that the failed requests of one call may take together. Without it a server
-    that never finishes a response would hold a call for as many time-outs as there are attempts.
+    budget: seconds that the failed requests of one call may take in total. Without it a server that
+    never completes a response would block a call for as many time-outs as there are attempts.
     """
 
     policy: RetryPolicy
@@ -82,25 +84,28 @@ class Retrier:
     budget: float = float("inf")
 
     async def run(
-        self, ask: Callable[[], Awaitable[AnswerT]], *, repeatable: bool = True
-    ) -> AnswerT:
-        """Await `ask` as often as the policy allows; the last error is raised."""
+        self, send: Callable[[], Awaitable[ResultT]], *, repeatable: bool = True
+    ) -> ResultT:
+        """Await `send` as often as the policy allows; raises the last error.
+
+        repeatable: the request may be sent again even if the server has received it.
+        """
         tally = _Tally()
         while True:
             try:
-                return await ask()
+                return await send()
             except TransientError as error:
-                # An inner loop, such as the login's, has used up its attempts already.
+                # An inner retry loop, such as the login's, has already used up its attempts.
                 if error.exhausted:
                     raise
                 tally.add(error)
                 error.attempts = tally.failures + tally.throttled
-                if not self._may_ask_again(error, tally, repeatable=repeatable):
+                if not self._may_retry(error, tally, repeatable=repeatable):
                     error.exhausted = True
                     raise
-                await self._wait_after(error)
+                await self._wait_before_retry(error)
 
-    def _may_ask_again(self, error: TransientError, tally: "_Tally", *, repeatable: bool) -> bool:
+    def _may_retry(self, error: TransientError, tally: "_Tally", *, repeatable: bool) -> bool:
         if not (repeatable or error.never_sent or _is_throttled(error)):
             return False
         return (
@@ -110,14 +115,14 @@ class Retrier:
             and tally.seconds < self.budget
         )
 
-    async def _wait_after(self, error: TransientError) -> None:
+    async def _wait_before_retry(self, error: TransientError) -> None:
         self.counts.retries += 1
         wait = self.policy.wait_after(error, error.attempts)
         most = self.policy.throttled_attempts if _is_throttled(error) else self.policy.attempts
         logger.info(
             "%s: %s, attempt %d of %d, next in %.1f s",
             error.call_name,
-            error.answered,
+            error.reason,
             error.attempts,
             most,
             wait,
@@ -130,7 +135,7 @@ class Retrier:
 
 @dataclass
 class _Tally:
-    """Attempts of one call that came to nothing."""
+    """Failed attempts of one call."""
 
     failures: int = 0
     throttled: int = 0
@@ -138,7 +143,8 @@ class _Tally:
 
     def add(self, error: TransientError) -> None:
         self.seconds += error.seconds
-        # Retry-After: 0 invites an endless repetition at once: it counts as a failure.
+        # A server that sends Retry-After: 0 would be called 20 times without a pause: count it as a
+        # failure, of which fewer are allowed.
         if _is_throttled(error) and error.retry_after != 0:
             self.throttled += 1
         else:
@@ -150,7 +156,7 @@ def _is_throttled(error: TransientError) -> bool:
 
 
 def parse_retry_after(text: str | None, now: float) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date, as seconds from `now`."""
+    """Parse a Retry-After header (seconds or an HTTP date) to seconds from `now`."""
     if text is None:
         return None
     text = text.strip()[:_LONGEST_RETRY_AFTER]

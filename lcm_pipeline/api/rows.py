@@ -1,8 +1,8 @@
-"""A row of an answer reduced to what paging needs: key, moment, digest, bytes.
+"""Reduces a row of a response to what paging needs: key, moment, digest, bytes.
 
-Only the key and the moment are decoded here, by a Struct of those fields alone: the rest of a row
-is read when the row turns out to be new. A row whose key cannot be read is still a row: its digest
-replaces the key, so that it is counted and can be set aside.
+Only key and moment are decoded here, with a Struct of just these fields; the rest of a row is
+decoded when the row turns out to be new. A row whose key cannot be read is still a row: its digest
+replaces the key, so that it is counted and can go to quarantine.
 """
 
 from collections.abc import Callable, Hashable
@@ -21,14 +21,14 @@ KeyReader = Callable[[bytes], tuple[Hashable, str | None]]
 
 
 def source_row(endpoint: Endpoint[Any, Any], raw: bytes) -> SourceRow:
-    """Read the key and the moment of one row; a row without a key gets ("?", digest)."""
+    """Read the key and moment of one row; a row without a key gets ("?", digest) as its key."""
     return source_rows(endpoint, (raw,))[0]
 
 
 def source_rows(
     endpoint: Endpoint[Any, Any], raws: tuple[bytes | msgspec.Raw, ...] | list[msgspec.Raw]
 ) -> tuple[SourceRow, ...]:
-    """Read the rows of one answer, in the order sent."""
+    """Read the rows of one response, in the order sent."""
     decode = _key_decoder(endpoint.row_type, endpoint.key_fields, endpoint.moment_field).decode
     key_length = len(endpoint.key_fields)
     rows = []
@@ -47,7 +47,7 @@ def source_rows(
 
 
 def _fields_one_by_one(endpoint: Endpoint[Any, Any], raw: bytes) -> tuple[Any, ...]:
-    """Read what can be read of a row that cannot be read whole; the rest is None."""
+    """Decode each field alone, for a row that cannot be decoded as a whole; None on failure."""
     try:
         members = split_object(raw)
     except SplitError:
@@ -67,8 +67,8 @@ def _fields_one_by_one(endpoint: Endpoint[Any, Any], raw: bytes) -> tuple[Any, .
 def _key_decoder(
     row_type: type[msgspec.Struct], key_fields: tuple[str, ...], moment_field: str | None
 ) -> msgspec.json.Decoder[Any]:
-    """Build the decoder of a Struct with the key fields and, last, the moment."""
-    known = {field.name: field.type for field in msgspec.structs.fields(row_type)}
-    fields: list[tuple[str, Any, Any]] = [(name, known[name], None) for name in key_fields]
-    fields.append((moment_field or "_", known.get(moment_field or "_", str | None), None))
+    """Build the decoder of a Struct with the key fields and the moment as the last field."""
+    types = {field.name: field.type for field in msgspec.structs.fields(row_type)}
+    fields: list[tuple[str, Any, Any]] = [(name, types[name], None) for name in key_fields]
+    fields.append((moment_field or "_", types.get(moment_field or "_", str | None), None))
     return msgspec.json.Decoder(msgspec.defstruct("RowKey", fields), strict=False)

@@ -1,16 +1,16 @@
-"""Taking out of the vendor's texts what may be a phone, a card, a token, an e-mail or a name.
+"""Removes from the vendor's texts whatever may be a phone, card, token, e-mail or name.
 
-A text is made for people, so nothing is certain: what looks like a name is taken for one, unless it
-is a word of the service, of .NET, of SQL Server or of a proxy.
+These texts have no fixed format, so this is a heuristic: what looks like a name is removed, unless
+it is a word of the service, .NET, SQL Server or a proxy.
 """
 
 import re
 from collections.abc import Callable
 
-# The quantifiers are possessive or bounded: these expressions see whatever a server sends.
+# All quantifiers are possessive or bounded, as these expressions run on whatever a server sends.
 _NAME = r"[А-ЯЁ](?:[а-яё]++(?:-[А-ЯЁ][а-яё]++)?|[А-ЯЁ]{3,}+)"
 _LATIN = r"[A-Z][a-z]{1,30}+"
-# What a person is called; what follows is a name, but for words that say what became of the person.
+# Words for a person. What follows them is a name, unless it is one of _NO_NAMES ("not found" ...).
 _PERSON = (
     r"(?:клиент|участник|держател|пользовател|покупател|владел)[а-яё]{0,3}+|фамили[а-яё]{1,2}+"
     r"|отчеств[а-яё]{1,2}+|имя|имени|ф\.?и\.?о\.?"
@@ -27,7 +27,7 @@ _NO_NAMES = (
     r"error|api|info"
 )
 _WORD = rf"(?!(?:{_NO_NAMES})\b)[^\W\d_][\w.-]{{1,40}}+"
-# Words of .NET, SQL Server, HTTP and proxies, which come in pairs with capitals as names do.
+# Words of .NET, SQL Server, HTTP and proxies that occur in capitalised pairs, as names do.
 _TECHNICAL = (
     r"Internal|Server|Error|Bad|Gateway|Service|Unavailable|Request|Response|Not|"
     r"Found|Access|Denied|Forbidden|Process|Timeout|Object|Reference|Null|Index|Out|"
@@ -54,7 +54,7 @@ _PERSONAL: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         "[token]",
     ),
     (re.compile(r"\+?\d(?:[\W_]{0,3}\d){5,}"), "[number]"),
-    # In Russian a capitalised word that follows another word is a name, and so is its forerunner.
+    # In Russian a capitalised word within a sentence is a name, and so is one right before a name.
     (re.compile(rf"(?<=[\w,«\"'(] ){_NAME}"), "[name]"),
     (
         re.compile(rf"\b(?!Клиент|Участни|Пользоват|Покупат|Карт|Телефон|Почт){_NAME} (?=\[name)"),
@@ -63,12 +63,12 @@ _PERSONAL: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(rf"(?<=[«\"'(]){_NAME}"), "[name]"),
     (re.compile(r"\b[А-ЯЁ]\.\s?[А-ЯЁ]\."), "[name]"),
     (re.compile(rf"\b{_LATIN_NAME}(?:[ -]{_LATIN_NAME})+"), lambda found: _mask_words(found[0])),
-    # After the word for a person, whatever the alphabet and the case of the letters.
+    # After a word for a person, in any alphabet and case.
     (
         re.compile(rf"(?i)\b((?:{_PERSON})\s*+[:=«\"'(]*+\s*+)({_WORD}(?:\s{_WORD}){{0,2}})"),
         lambda found: found[1] + _mask_words(found[2]),
     ),
-    # What would steer a terminal, or cannot be printed at all.
+    # Characters that control a terminal or cannot be printed.
     (
         re.compile(
             "[\\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]++"
@@ -81,8 +81,10 @@ _MOST_TEXT_READ = 2_000
 
 
 def scrub(text: str) -> str:
-    """Return the vendor's text without what may be a phone, a card, a token, an e-mail, a name."""
-    # A very long text is cut before the expressions see it.
+    """Return the vendor's text without what may be a phone, card, token, e-mail or name.
+
+    It is cut to 160 characters.
+    """
     text = text[:_MOST_TEXT_READ]
     for pattern, replacement in _PERSONAL:
         text = pattern.sub(replacement, text)

@@ -1,9 +1,9 @@
-"""Bytes over HTTP: one POST, one whole response within its time and size, or a TransportError.
+"""HTTP: one POST, and one complete response within limits of time and size, or a TransportError.
 
-Here alone httpx and aiohttp are called. The transport is used without httpx's client around it,
-which costs nearly as much again as the request and adds nothing that this service needs (no
-cookies, no redirects). httpx-aiohttp reports a dropped connection as ConnectTimeout, so only the
-cause below says whether a request was sent.
+Only this module calls httpx and aiohttp. It uses the transport without httpx's client, which costs
+nearly as much as the request itself and adds nothing that this service needs (no cookies, no
+redirects). httpx-aiohttp reports a dropped connection as ConnectTimeout, so whether a request was
+sent is derived from the exception's cause.
 """
 
 import asyncio
@@ -33,22 +33,23 @@ from lcm_pipeline.api.scrubbing import scrub
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
-# A connection idle for longer may have been dropped by the server without our noticing.
+# Seconds. A connection that is idle for longer may have been dropped by the server unnoticed.
 KEEP_ALIVE_SECONDS = 15.0
 CONNECT_SECONDS = 20.0
 MEGABYTE = 2**20
 LARGEST_RESPONSE = 64 * MEGABYTE
 
-# Headers as long as these are a proxy's or a session's; more of them is no response.
+# Proxies and sessions add long headers: aiohttp's default of 8 KB is too small for some.
 _LONGEST_HEADER = 256 * 1024
 _MOST_HEADERS = 1_000
 
-# The body of an error is not read, but a short one is fetched so that the connection can be kept.
+# The body of an error response is not used, but a short one is read, so that the connection can be
+# reused.
 _DRAINED_BYTES = 64 * 1024
 _DRAINED_SECONDS = 2.0
 _LONGEST_LOCATION = 200
 
-# By the numbers of OpenSSL (X509_V_ERR_…): not yet valid, expired, another host, another address.
+# Keys are OpenSSL's X509_V_ERR_…: not yet valid, expired, host name mismatch, IP address mismatch.
 _CLOCK_ADVICE = "the server's certificate has to be renewed, or this machine's clock is wrong"
 _HOST_ADVICE = "check the host in LCM_API_URL: the certificate is for another one"
 _CERTIFICATE_ADVICE = {9: _CLOCK_ADVICE, 10: _CLOCK_ADVICE, 62: _HOST_ADVICE, 64: _HOST_ADVICE}
@@ -64,10 +65,10 @@ _NEVER_SENT = (
 
 
 class HttpResponse(NamedTuple):
-    """One HTTP response, read to its end; header names are lower case.
+    """One complete HTTP response.
 
-    body: without its content codings; empty where the status is that of an error.
-    location: where a redirect points to, fit for a message.
+    body: without its content codings; empty unless the status is 2xx.
+    retry_after: the header as sent. location: the target of a redirect, scrubbed for messages.
     """
 
     status: int
@@ -77,15 +78,15 @@ class HttpResponse(NamedTuple):
     location: str | None = None
 
     def __repr__(self) -> str:
-        """Name the answer without its body, which holds personal data and tokens."""
-        return f"<Reply {self.status} {self.content_type} {len(self.body)} bytes>"
+        """Without the body, which contains personal data and tokens."""
+        return f"<HttpResponse {self.status} {self.content_type} {len(self.body)} bytes>"
 
 
 class Transport:
-    """Sends requests below one base address, whose path prefix is kept.
+    """Sends requests to paths below one base address, which may have a path prefix.
 
-    timeout: seconds for a whole response, from the request on. largest: bytes of its body, both
-    as sent and without its compression.
+    timeout: seconds for a complete response, starting with the request. largest: maximum size of
+    the body in bytes, both compressed and decompressed.
     """
 
     def __init__(
@@ -107,8 +108,11 @@ class Transport:
     async def post(
         self, path: str, headers: httpx.Headers, body: bytes, call_name: str
     ) -> HttpResponse:
-        """Post the body below the base address; `asked` names the call in an error."""
-        request = self._request(path, headers, body)
+        """Post the body to a path below the base address; `call_name` is for error messages.
+
+        Returns a response of any status. Raises TransportError or TooLargeError.
+        """
+        request = self._build_request(path, headers, body)
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._transport.handle_async_request(request)
@@ -124,13 +128,13 @@ class Transport:
             content = decompress(content, head.content_encoding, self._largest)
         except SizeError:
             megabytes = self._largest / MEGABYTE
-            answered = f"the response is larger than {megabytes:g} MB (LCM_MAX_ANSWER_MB)"
-            raise TooLargeError(call_name, answered) from None
+            reason = f"the response is larger than {megabytes:g} MB (LCM_MAX_ANSWER_MB)"
+            raise TooLargeError(call_name, reason) from None
         except CompressionError as error:
             raise TransportError(call_name, str(error)) from error
         except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._transport_error(call_name, error) from error
-        location = self._location(head) if 300 <= response.status_code < 400 else None
+        location = self._redirect_target(head) if 300 <= response.status_code < 400 else None
         return HttpResponse(
             response.status_code, head.content_type, head.retry_after, content, location
         )
@@ -148,8 +152,8 @@ class Transport:
             parts.append(part)
         return b"".join(parts)
 
-    def _location(self, head: "_Head") -> str | None:
-        """Return a redirect's target without credentials, query and whatever looks personal."""
+    def _redirect_target(self, head: "_Head") -> str | None:
+        """Return a redirect's target without credentials, query and personal data."""
         if head.location is None:
             return None
         try:
@@ -167,10 +171,10 @@ class Transport:
         if isinstance(cause, aiohttp.ClientConnectorCertificateError):
             return _certificate_error(call_name, cause.certificate_error)
         never_sent = isinstance(cause, _NEVER_SENT)
-        return TransportError(call_name, self._what_broke(cause), never_sent=never_sent)
+        return TransportError(call_name, self._describe_failure(cause), never_sent=never_sent)
 
-    def _what_broke(self, cause: BaseException) -> str:
-        """Say what broke without the library's own text, which may quote the request."""
+    def _describe_failure(self, cause: BaseException) -> str:
+        """Describe the failure without the library's own message, which may quote the request."""
         match cause:
             case aiohttp.ClientConnectorDNSError():
                 return "the host name is not known"
@@ -179,19 +183,19 @@ class Transport:
             case aiohttp.ClientHttpProxyError():
                 return f"the proxy refused to connect (HTTP {cause.status})"
             case aiohttp.ClientConnectorSSLError():
-                return "no TLS connection: is the address one of https?"
+                return "no TLS connection: does this address serve https?"
             case aiohttp.ConnectionTimeoutError() | httpx.PoolTimeout():
                 seconds = self._extensions["timeout"]["connect"]
                 return f"no connection within {seconds:g} s"
             case TimeoutError() | httpx.TimeoutException():
-                return f"no whole response within {self._timeout:g} s (LCM_TIMEOUT)"
+                return f"no complete response within {self._timeout:g} s (LCM_TIMEOUT)"
             case _ if isinstance(cause, _NEVER_SENT):
                 return "no connection"
-            # The parser's own error lies below one that says no more than "bad message".
+            # The cause has the details: the outer error is only a "bad message".
             case HttpProcessingError() if isinstance(cause.__cause__ or cause, LineTooLong):
                 return f"a header of the response is longer than {_LONGEST_HEADER // 1024} KB"
             case HttpProcessingError() | aiohttp.ClientResponseError():
-                return "what came is not an HTTP response"
+                return "the response is not HTTP"
             case aiohttp.ClientPayloadError() | httpx.DecodingError():
                 return "the response was cut off"
             case _:
@@ -201,14 +205,14 @@ class Transport:
         """Close the connections."""
         await self._transport.aclose()
 
-    def _request(self, path: str, headers: httpx.Headers, body: bytes) -> httpx.Request:
-        """The request of that path and those headers with another body.
+    def _build_request(self, path: str, headers: httpx.Headers, body: bytes) -> httpx.Request:
+        """Return a request, copied from the last one for the path and headers when there is one.
 
-        Only the first is built: httpx spends as long on building one as on sending it.
+        Building a request takes httpx as long as sending it.
         """
         known = self._requests.get(path)
         if known is None or known[0] is not headers:
-            # With a stream httpx adds no header: Host and Content-Length are aiohttp's to add.
+            # Given a stream, httpx adds no headers: aiohttp adds Host and Content-Length.
             empty = httpx.ByteStream(b"")
             built = httpx.Request("POST", self._base_url + path, headers=headers, stream=empty)
             known = self._requests[path] = (headers, built)
@@ -220,7 +224,7 @@ class Transport:
 
 
 class _Head(NamedTuple):
-    """The headers of a response that are looked at."""
+    """The headers of a response that are used."""
 
     content_type: str = ""
     content_encoding: str = ""
@@ -230,14 +234,14 @@ class _Head(NamedTuple):
 
 
 def _read_head(response: httpx.Response) -> _Head:
-    """Read them in one pass, where each look-up of httpx makes several."""
+    """Read the headers in one pass: each look-up in httpx.Headers makes a pass of its own."""
     found: dict[bytes, str] = {}
     for name, value in response.headers.raw:
         lower = name.lower()
         if lower not in _HEADERS:
             continue
         text = value.decode("utf-8", "replace")
-        # Codings may come in headers of their own, one after another.
+        # Content-Encoding may be repeated, with one coding in each.
         is_further = lower == b"content-encoding" and lower in found
         found[lower] = f"{found[lower]},{text}" if is_further else text
     length = found.get(b"content-length", "")
@@ -256,7 +260,7 @@ _HEADERS = frozenset(
 
 
 async def _drain(response: httpx.Response) -> None:
-    """Fetch a short body that nobody reads; whatever is wrong with it, the status counts."""
+    """Read and discard a short body, ignoring errors: only the status matters."""
     size = 0
     with suppress(httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError):
         async with asyncio.timeout(_DRAINED_SECONDS):
@@ -267,7 +271,7 @@ async def _drain(response: httpx.Response) -> None:
 
 
 def _stream(response: httpx.Response) -> AsyncIterable[bytes]:
-    """The body as it is sent: httpx's own reading would decompress it without a limit."""
+    """Return the body as sent: httpx's own methods would decompress it without a limit."""
     stream = response.stream
     if not isinstance(stream, httpx.AsyncByteStream):
         raise TypeError("the transport must stream")
@@ -275,7 +279,7 @@ def _stream(response: httpx.Response) -> AsyncIterable[bytes]:
 
 
 class _Response(aiohttp.ClientResponse):
-    """A response whose reason phrase can be written as UTF-8: httpx-aiohttp insists on that."""
+    """A response whose reason phrase can be encoded as UTF-8, as httpx-aiohttp requires."""
 
     async def start(self, connection: "Connection") -> aiohttp.ClientResponse:
         started = await super().start(connection)
@@ -291,18 +295,26 @@ def open_transport(
     proxy: str | None = None,
     ca_file: Path | None = None,
 ) -> httpx.AsyncBaseTransport:
-    """Make the transport with a keep-alive pool of that size.
+    """Create a transport with a keep-alive pool of `connections`.
 
-    on_connected: called in the requesting task each time that a new connection is open.
-    proxy: the address of the proxy to go through. ca_file: a PEM bundle to trust as well.
+    on_connected: called in the requesting task for each new connection.
+    proxy: URL of the proxy. ca_file: a PEM bundle to trust in addition to the system's.
     """
     tls = create_tls_context(ca_file)
+    trace_configs: list[aiohttp.TraceConfig] = []
+    if on_connected is not None:
+
+        async def on_end(session: aiohttp.ClientSession, context: object, params: object) -> None:
+            on_connected()
+
+        trace_configs = [aiohttp.TraceConfig()]
+        trace_configs[0].on_connection_create_end.append(on_end)
 
     def open_session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             limit=connections, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=tls
         )
-        # A shared session cookie would make ASP.NET answer our requests one after another.
+        # No cookies: ASP.NET serves requests that share a session cookie one after another.
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -310,7 +322,7 @@ def open_transport(
             max_line_size=_LONGEST_HEADER,
             max_field_size=_LONGEST_HEADER,
             max_headers=_MOST_HEADERS,
-            trace_configs=None if on_connected is None else [_tracing(on_connected)],
+            trace_configs=trace_configs,
         )
 
     through = None if proxy is None else httpx.Proxy(proxy)
@@ -319,25 +331,15 @@ def open_transport(
 
 @cache
 def create_tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """The context of all connections of the process: each costs a reading of all certificates."""
+    """Return the TLS context, one per process: creating it parses all trusted certificates."""
     context = httpx.create_ssl_context()
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     return context
 
 
-def _tracing(on_connected: Callable[[], None]) -> aiohttp.TraceConfig:
-    tracing = aiohttp.TraceConfig()
-
-    async def tell(session: aiohttp.ClientSession, context: object, parameters: object) -> None:
-        on_connected()
-
-    tracing.on_connection_create_end.append(tell)
-    return tracing
-
-
 def _certificate_error(call_name: str, error: Exception) -> CertificateError:
     why = scrub(str(getattr(error, "verify_message", ""))) or "no reason given"
-    answered = f"the server's certificate is not trusted ({why})"
+    reason = f"the server's certificate is not trusted ({why})"
     advice = _CERTIFICATE_ADVICE.get(getattr(error, "verify_code", 0), CertificateError.advice)
-    return CertificateError(call_name, answered, advice)
+    return CertificateError(call_name, reason, advice)

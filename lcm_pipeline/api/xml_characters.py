@@ -1,21 +1,22 @@
-"""Characters that XML 1.0 does not allow, carried past a parser that refuses the whole document.
+"""Carries characters that XML 1.0 does not allow past a parser that would reject the document.
 
-A .NET server writes a control character of a text as `&#x1F;`, and half a surrogate pair as
-`&#xD83D;`. Each is replaced by a mark, a private character of plane 16, before the parsing, and by
-what it stands for once the response is JSON: the raw character, or the escape of the half pair.
+A .NET server writes a control character of a text as `&#x1F;`, and a lone surrogate as `&#xD83D;`.
+Before parsing, each is replaced by a mark: a private-use character of plane 16. When the response
+is JSON, each mark is replaced by the raw character, or by the escape of the surrogate.
 """
 
 import re
 from itertools import count
 
-# References and forbidden characters that are looked at in one response.
+# References and forbidden characters in one response; beyond that the document is rejected.
 _MOST_FAULTS = 100_000
 
 _SURROGATES = range(0xD800, 0xE000)
-# What stands for a code point that does not exist at all.
+# Replaces references beyond the last code point.
 _SUBSTITUTE = 0x1A
 
-# Marks: first the control characters and bytes that are no UTF-8, by number, then the others.
+# Ranges of marks: control characters and bytes that are not UTF-8, by number; lone surrogates;
+# U+FFFE and U+FFFF.
 _MARKS = 0x100000
 _BYTES = _MARKS + 0x100
 _HALF_PAIRS = _MARKS + 0x1000
@@ -24,8 +25,8 @@ _LAST_MARK = _MARKS + 0x2001
 
 _MARK = re.compile(f"[{chr(_MARKS)}-{chr(_LAST_MARK)}]")
 _FORBIDDEN = "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
-# A reference within CDATA or a comment is text. One that is not closed goes to the end: looking
-# for the closing sign anew from each opening one would take quadratic time.
+# References within CDATA or a comment are text. An unclosed section extends to the end: searching
+# for its end again from each "<![CDATA[" would take quadratic time.
 _FAULT = re.compile(
     r"(?P<literal><!\[CDATA\[(?s:.*?)(?:\]\]>|\Z)|<!--(?s:.*?)(?:-->|\Z))"
     rf"|&\#(?:x(?P<hex>[0-9A-Fa-f]++)|(?P<decimal>[0-9]++));|(?P<raw>{_FORBIDDEN})"
@@ -34,11 +35,14 @@ _RAW_FAULT = re.compile(_FORBIDDEN)
 
 
 class _UnmarkableError(ValueError):
-    """The text holds a character that is used as a mark, or more faults than a few bad texts."""
+    """The text contains a character that is used as a mark, or too many forbidden characters."""
 
 
 def mark_forbidden(body: bytes) -> bytes | None:
-    """Return the document with marks for its forbidden characters; None when there are none."""
+    """Return the document with marks for forbidden characters.
+
+    None when it has none, too many, or characters that are used as marks.
+    """
     text = body.decode("utf-8", "surrogateescape")
     if _MARK.search(text):
         return None
@@ -57,7 +61,7 @@ def mark_forbidden(body: bytes) -> bytes | None:
 
 
 def unmark_forbidden(document: bytes) -> bytes:
-    """Return JSON with what the marks stand for; it is no valid JSON where there was one."""
+    """Replace the marks in JSON by their characters; JSON is invalid at each of these places."""
     text = _MARK.sub(_restore, document.decode())
     return text.encode("utf-8", "surrogateescape")
 
@@ -68,7 +72,7 @@ def _replace(found: re.Match[str]) -> str:
     if found["raw"]:
         return _mark_of_raw(found["raw"])
     digits = found["hex"] or found["decimal"]
-    # Longer ones are beyond the last code point, and costly to read.
+    # Longer numbers are beyond the last code point, and int() of very long ones is slow.
     number = int(digits, 16 if found["hex"] else 10) if len(digits.lstrip("0")) <= 8 else 0x110000
     if _MARKS <= number <= _LAST_MARK:
         raise _UnmarkableError
@@ -82,7 +86,7 @@ def _replace(found: re.Match[str]) -> str:
 
 def _mark_of_raw(character: str) -> str:
     number = ord(character)
-    if number in _SURROGATES:  # the escape of a byte that is no UTF-8
+    if number in _SURROGATES:  # from surrogateescape: a byte that is not UTF-8
         return chr(_BYTES + number - 0xDC00)
     if number >= 0xFFFE:
         return chr(_NO_CHARACTERS + number - 0xFFFE)

@@ -50,7 +50,7 @@ async def ask(api: LoyaltyApi, claim: Claim, logged: set[str]) -> AttemptResult:
     except LoyaltyApiError as error:
         is_about_us = isinstance(error, IdentityError)
         is_no_entry = _is_no_entry(error)
-        text = error.answered
+        text = error.reason
         if is_about_us or is_no_entry:
             text = f"{text}; {error.advice}"
         return AttemptResult(

@@ -88,7 +88,7 @@ class PushRun:
 
     async def send_everything(self, api: LoyaltyApi) -> None:
         """Send what waits; what came to nothing is tried again, a few times."""
-        api.before_each(self._before_request)
+        api.before_each_request(self._before_request)
         waiting = await self._run(lambda session: count_waiting(session, self.push))
         self.progress.start(FEED, min(waiting, self.most or waiting), 0)
         for _ in range(_ROUNDS):

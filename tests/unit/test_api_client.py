@@ -225,7 +225,7 @@ def test_a_byte_order_mark_is_skipped() -> None:
 def test_a_silent_server_is_a_time_out() -> None:
     error = failing(Service(otherwise=lambda asked: Answer(delay=1.0)), timeout=0.05)
     assert isinstance(error, TransportError)
-    assert "no whole response within" in str(error)
+    assert "no complete response within" in str(error)
     assert "LCM_TIMEOUT" in str(error)
 
 
@@ -244,7 +244,7 @@ def test_a_server_that_drips_its_answer_is_a_time_out_too() -> None:
     service.serve = drip  # type: ignore[method-assign]
     error = failing(service, update, timeout=0.1)
     assert isinstance(error, TransportError)
-    assert "no whole response within" in str(error)
+    assert "no complete response within" in str(error)
     assert "LCM_TIMEOUT" in str(error)
 
 
@@ -454,7 +454,7 @@ def test_leave_is_asked_before_each_request_and_retry() -> None:
         async def before_request() -> None:
             asked.append(api.counts.requests)
 
-        api.before_each(before_request)
+        api.before_each_request(before_request)
         await history(api)
 
     run(Service(Answer(status=503), Answer()), act)
@@ -468,7 +468,7 @@ def test_a_request_whose_leave_is_refused_never_leaves() -> None:
         async def refuse() -> None:
             raise RuntimeError("no more")
 
-        api.before_each(refuse)
+        api.before_each_request(refuse)
         await history(api)
 
     with pytest.raises(RuntimeError, match="no more"):

@@ -149,7 +149,7 @@ def test_an_exception_that_nobody_foresaw_is_an_error_of_that_call(
     def defect(*_: Any, **__: Any) -> Any:
         raise ValueError(personal)
 
-    monkeypatch.setattr("lcm_pipeline.api.client.open_response", defect)
+    monkeypatch.setattr("lcm_pipeline.api.client.parse_response", defect)
     service = always(Answer())
     error = failing(service)
     assert isinstance(error, MalformedError)
@@ -232,15 +232,15 @@ def test_a_redirect_says_where_it_points_to_without_secrets(
 ) -> None:
     error = failing(always(Answer(status=status, headers={"Location": location})))
     assert isinstance(error, ForbiddenError)
-    assert f"HTTP {status}, which points to " in error.answered
-    assert shown in error.answered
-    assert len(error.answered) < 300
+    assert f"HTTP {status}, which points to " in error.reason
+    assert shown in error.reason
+    assert len(error.reason) < 300
     for secret in ("secret", "sesame", "anna", "AB12CD", "9001234567", "eyJ", "\x1b"):
         assert secret not in str(error)
 
 
 def test_a_redirect_without_a_location_is_named_by_its_status() -> None:
-    assert failing(always(Answer(status=302))).answered == "HTTP 302"
+    assert failing(always(Answer(status=302))).reason == "HTTP 302"
 
 
 @pytest.mark.parametrize("status", [301, 400, 403, 404, 409, 423])
@@ -414,7 +414,7 @@ def test_a_response_that_never_ends_holds_a_call_for_two_time_outs(pieces: list[
     service, began = slow(pieces, pause=0.05)
     error = failing(service, time=HastyTime(), timeout=0.5)
     assert isinstance(error, TransportError)
-    assert "no whole response within 0.5 s (LCM_TIMEOUT)" in str(error)
+    assert "no complete response within 0.5 s (LCM_TIMEOUT)" in str(error)
     assert len(began) == 2
     assert error.attempts == 2
 

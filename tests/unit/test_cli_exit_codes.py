@@ -21,7 +21,7 @@ def test_an_error_for_the_user_carries_its_exit_code_whatever_its_class_is_calle
         pass
 
     assert exit_code_of(RenamedError("advice")) == 2
-    assert exit_code_of(UnavailableError("asked", "answered", status=503)) == 1
+    assert exit_code_of(UnavailableError("call", "reason", status=503)) == 1
     assert exit_code_of(psycopg.OperationalError("gone")) == 1
     assert exit_code_of(PermissionError("no")) == 1
 
