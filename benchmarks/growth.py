@@ -77,7 +77,7 @@ def as_markdown(costs: list[Cost]) -> str:
     """The page: one table of the sizes, one of the slowest charts and marts of the largest."""
     lines = [
         "| operations | clients | database | a quiet day: rows | published in |"
-        " marts refreshed in | all marts anew in | a chart, median | a chart, slowest |",
+        " marts refreshed in | all marts recomputed in | a chart, median | a chart, slowest |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for cost in costs:
@@ -94,7 +94,7 @@ def as_markdown(costs: list[Cost]) -> str:
     lines += [f"- {1000 * seconds:.0f} ms: {chart}" for chart, seconds in slowest]
     for what, refresh in (
         ("The marts that take longest after a quiet day there", largest.refresh),
-        ("And computed anew", largest.recompute),
+        ("When all are recomputed", largest.recompute),
     ):
         lines += ["", f"{what}:", ""]
         lines += [f"- {m.seconds:.1f} s: `mart.{m.name}`" for m in refresh.slowest]
