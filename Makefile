@@ -21,18 +21,18 @@ DOCS_INSTALLED := $(DOCS)/.installed
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-install: $(INSTALLED) ## Make the environment in .venv, from the lock file
+install: $(INSTALLED) ## Create the environment in .venv, from the lock file
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	@# Built by the pinned tools of the lock, not by the newest that pip would fetch.
+	@# Built with the pinned tools of the lock file, not with the newest that pip would fetch.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(INSTALLED) ## A simulated programme, an embedded Postgres, 14 days synced, an answer
+demo: $(INSTALLED) ## Sync 14 days of a simulated programme into an embedded Postgres
 	@$(BIN)/lcm demo
 
 test: $(INSTALLED) lint ## Linters, types, import contracts and all tests (about eight minutes)
@@ -51,17 +51,17 @@ lint-imports: $(INSTALLED)
 	$(BIN)/lint-imports --no-cache
 
 lint-sql: $(INSTALLED)
-	@# Its pool of processes leaves semaphores behind, and Python warns of them.
+	@# Its process pool leaves semaphores behind, and Python warns about them.
 	PYTHONWARNINGS=ignore::UserWarning $(BIN)/sqlfluff lint sql
 
 hooks: $(INSTALLED) ## Run the linters before each commit, through pre-commit
 	$(BIN)/pre-commit install
 
-# What users may choose: all extras of pyproject.toml but `dev`.
+# Extras for users: all of pyproject.toml except `dev`.
 EXTRAS := report parquet celery k8s
 UV_LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras \
   --no-header --quiet
-lock: ## The lock files anew, from pyproject.toml (needs uv): pins that are there stay
+lock: ## Update the lock files from pyproject.toml (needs uv); existing pins stay
 	$(UV_LOCK) pyproject.toml --all-extras --output-file requirements-dev.lock
 	$(UV_LOCK) pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
 	$(UV_LOCK) pyproject.toml --constraint requirements-dev.lock $(EXTRAS:%=--extra %) \
@@ -69,10 +69,10 @@ lock: ## The lock files anew, from pyproject.toml (needs uv): pins that are ther
 	$(UV_LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	$(UV_LOCK) --group docs --output-file docs/requirements.lock
 
-ui: $(INSTALLED) ## Dagster's web page on 127.0.0.1:3000
+ui: $(INSTALLED) ## Dagster's web interface on 127.0.0.1:3000
 	@$(BIN)/lcm ui
 
-superset: $(SUPERSET_INSTALLED) ## Superset's own environment in .venv-superset (it cannot share ours)
+superset: $(SUPERSET_INSTALLED) ## Install Superset in .venv-superset (it cannot share .venv)
 
 $(SUPERSET_INSTALLED): dashboards/requirements.lock
 	$(PYTHON) -m venv $(SUPERSET)
@@ -80,26 +80,26 @@ $(SUPERSET_INSTALLED): dashboards/requirements.lock
 	@touch $@
 
 PORT ?= 8088
-dashboards: $(INSTALLED) $(SUPERSET_INSTALLED) ## The dashboards in Superset on 127.0.0.1:8088 (PORT=…)
+dashboards: $(INSTALLED) $(SUPERSET_INSTALLED) ## Open the dashboards in Superset on 127.0.0.1:8088 (PORT=…)
 	@$(BIN)/lcm dashboards --port $(PORT)
 
-bundle: $(INSTALLED) ## The bundle for any Superset, in dist/ and build/dashboards
+bundle: $(INSTALLED) ## Write the bundle for any Superset, to dist/ and build/dashboards
 	@$(BIN)/lcm bundle
 
-dbt: $(DBT_INSTALLED) ## dbt's own environment in .venv-dbt, for the package in dbt/
+dbt: $(DBT_INSTALLED) ## Install dbt in .venv-dbt, for the package in dbt/
 
 $(DBT_INSTALLED): dbt/requirements.lock
 	$(PYTHON) -m venv $(DBT)
 	$(DBT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r dbt/requirements.lock
 	@touch $@
 
-reference: $(INSTALLED) ## docs/reference anew: settings, commands, exit codes
+reference: $(INSTALLED) ## Regenerate docs/reference: settings, commands, exit codes
 	$(BIN)/python -m tests.docs.reference
 
-docs-site: $(DOCS_INSTALLED) ## The pages of docs/ as a site, in build/site; a broken one fails
+docs-site: $(DOCS_INSTALLED) ## Build the site from docs/ in build/site; warnings are errors
 	@mkdir -p build
-	@# Material for MkDocs is kept until May 2027; its successor reads the same mkdocs.yml. Not --quiet,
-	@# which silences --strict too.
+	@# Material for MkDocs is maintained until May 2027; its successor reads the same mkdocs.yml. Not --quiet,
+	@# which would silence --strict too.
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict > build/site.log 2>&1 \
 	  || { grep -v '^INFO' build/site.log; exit 1; }
 	@echo "wrote build/site"
@@ -109,30 +109,30 @@ $(DOCS_INSTALLED): docs/requirements.lock
 	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r docs/requirements.lock
 	@touch $@
 
-screenshots: $(INSTALLED) $(SUPERSET_INSTALLED) ## The pictures in docs/screenshots, of the real thing
+screenshots: $(INSTALLED) $(SUPERSET_INSTALLED) ## Take the screenshots in docs/screenshots
 	$(BIN)/python -m tests.browser.screenshots
 
 RUNS ?= 3
 WITH ?=
-bench: $(INSTALLED) ## How fast, beside a hand-written floor and dlt; WITH=airbyte,singer for more
+bench: $(INSTALLED) ## Benchmark against a hand-written floor and dlt; WITH=airbyte,singer for more
 	$(BIN)/python -m benchmarks --runs $(RUNS) --with '$(WITH)'
 
 HISTORIES ?= 1000000
-soak: $(INSTALLED) ## A million random histories, read while they change
+soak: $(INSTALLED) ## Read a million random histories while they change
 	$(BIN)/python -m tests.paging.histories --histories $(HISTORIES)
 
 KILLS ?= 1000
-crash: $(INSTALLED) ## A thousand kills at every commit point, of the process, a backend, the server
+crash: $(INSTALLED) ## Kill a sync a thousand times at every commit point: process, backend or server
 	$(BIN)/python -m tests.crash.kills --kills $(KILLS)
 
-push-crash: $(INSTALLED) ## A thousand kills of lcm push: claim, send, answer, commit
+push-crash: $(INSTALLED) ## Kill lcm push a thousand times: claim, send, response, commit
 	$(BIN)/python -m tests.crash.push_kills --kills $(KILLS)
 
-faults: $(INSTALLED) ## Fail each HTTP call and each SQL statement of a run, in every way
+faults: $(INSTALLED) ## Fail each HTTP call and each SQL statement of a sync, in every way
 	$(BIN)/python -m tests.crash.faults
 
 PUBLISHES ?= 1000
-readers: $(INSTALLED) ## A reader at repeatable read during a thousand publishes
+readers: $(INSTALLED) ## Read at repeatable read during a thousand publishes
 	$(BIN)/python -m tests.crash.readers --publishes $(PUBLISHES)
 
 verify-million: $(INSTALLED) ## Change one of a million rows, find it with `lcm verify`, repair it
@@ -141,15 +141,15 @@ verify-million: $(INSTALLED) ## Change one of a million rows, find it with `lcm 
 MUTANTS ?= 100000
 SEED ?= 1
 REPLAY ?=
-fuzz: $(INSTALLED) ## Mutated responses beside healthy clients; SEED=…, or REPLAY=FILE of a failure
+fuzz: $(INSTALLED) ## Sync mutated responses with healthy clients; SEED=…, or REPLAY=FILE of a failure
 	$(BIN)/python -m tests.fuzz.run --mutants $(MUTANTS) --seed $(SEED) $(if $(REPLAY),--replay '$(REPLAY)')
 
 DAYS ?= 60
-life: $(INSTALLED) ## Sixty days of random life: each refresh of the marts equals computing all anew
+life: $(INSTALLED) ## Sixty random days: each refresh of the marts equals a full recomputation
 	$(BIN)/python -m tests.marts.life --days $(DAYS) --seed $(SEED)
 
 IMAGE_BASE ?=
-image-test: $(INSTALLED) ## Build the image with buildah and run it (root; IMAGE_BASE=… names its base)
+image-test: $(INSTALLED) ## Build the image with buildah and run it (as root; IMAGE_BASE=… sets its base)
 	$(if $(IMAGE_BASE),IMAGE_BASE='$(IMAGE_BASE)') $(BIN)/python -m pytest -n 0 tests/deploy/test_image.py
 
 clean: ## Remove the environment (never the data in LCM_HOME)

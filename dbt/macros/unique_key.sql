@@ -1,4 +1,4 @@
-{# No two rows have the same key; two nulls are the same. #}
+{# No two rows have the same key; nulls compare as equal. #}
 {% test unique_key(model, columns) %}
 select {{ columns | join(', ') }}
 from {{ model }}

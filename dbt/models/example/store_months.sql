@@ -1,4 +1,4 @@
--- What each store sells in a month, and on each of its working days.
+-- Net sales of each store by month, and per working day of the month.
 with working_days as (
     select month, count(*) filter (where is_working_day) as working_days
     from {{ source('mart', 'dim_calendar') }}
