@@ -1,1 +1,4 @@
-"""The proof of one client's history: pages scanned, joined and counted. Pure: no I/O, no clock."""
+"""Proves that a client's rows were read completely, by scanning, joining and counting pages.
+
+Pure functions and generators: no I/O and no clock.
+"""

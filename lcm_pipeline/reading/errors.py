@@ -1,16 +1,16 @@
-"""Verdicts on what a source sent while one client was read; neither is a defect."""
+"""Errors about what a source sent while one client was read; neither is a defect of ours."""
 
 from collections.abc import Hashable
 
 
 class UnprovenReadingError(Exception):
-    """The responses could not be shown to be complete; the message says what did not add up."""
+    """The responses could not be proven complete; the message says why."""
 
 
 class SourceChangedError(Exception):
-    """The source changed while it was scanned, or does not page as it should: scan again.
+    """The source changed during a scan, or does not page as it should; the scan is repeated.
 
-    seen: keys that were served until then. total: what the source claimed at first.
+    seen: keys of the rows received until then. total: what the source claimed at first.
     """
 
     seen: tuple[Hashable, ...] = ()

@@ -1,7 +1,8 @@
-"""What a proven reading is, and what is remembered of it to show later that nothing changed.
+"""Proven readings, and the state that is stored of one to detect changes later.
 
-A fingerprint is a sum of row digests: equal rows in any order have equal fingerprints, so ties
-that swap do not look like a change. A head is the newest rows, in order, key and content apart.
+A fingerprint is a sum of row digests: equal rows in any order have equal fingerprints, so ties in
+another order do not look like a change. A head is the newest rows in order, as digests of their
+keys and contents.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,18 +18,18 @@ ReadingKind = Literal["unchanged", "delta", "full"]
 
 
 class HeadEntry(NamedTuple):
-    """One remembered row: 8 bytes that stand for the key, and its 16-byte digest."""
+    """One row of a head: an 8-byte digest of its key, and the 16-byte digest of its content."""
 
     key: bytes
     digest: bytes
 
 
-class Known(NamedTuple):
+class ProvenState(NamedTuple):
     """A client's history as of its last proven reading.
 
-    total: rows that the source had. fingerprint: 16 bytes over all of them.
-    head: the newest rows, in the order sent; empty where one page held everything and the
-    endpoint has no details to ask for.
+    total: number of rows. fingerprint: 16 bytes over all of them.
+    head: the newest rows, in the order sent; empty when one page contained everything and the
+    endpoint has no details to fetch.
     """
 
     total: int
@@ -39,20 +40,20 @@ class Known(NamedTuple):
 class Reading(NamedTuple):
     """A proven reading.
 
-    kind: `unchanged` has no rows, `delta` the new and changed ones, `full` every row there is.
-    known: what to remember of it. header: the rest of the first answer.
-    single_page: rows in the one page that held everything; 0 where it took several.
+    kind: `unchanged` has no rows, `delta` the new and changed ones, `full` all rows.
+    known: the state to store. header: the other members of the first response.
+    single_page: rows in the one page that contained everything; 0 when there were several.
     """
 
     kind: ReadingKind
     rows: tuple[SourceRow, ...]
-    known: Known
+    known: ProvenState
     header: bytes | None
     single_page: int = 0
 
 
 def whole_groups(rows: Sequence[SourceRow], most: int) -> Sequence[SourceRow]:
-    """The first rows, at most so many, without a group of equal moments that would be cut."""
+    """Return at most `most` first rows, without splitting a group of rows of equal moment."""
     if len(rows) <= most:
         return rows
     end = most
@@ -62,26 +63,26 @@ def whole_groups(rows: Sequence[SourceRow], most: int) -> Sequence[SourceRow]:
 
 
 def head_entry(row: SourceRow) -> HeadEntry:
-    """The remembered form of a row."""
+    """Return the head entry of a row."""
     key = blake2b(repr(row.key).encode(), digest_size=8).digest()
     return HeadEntry(key, row.digest)
 
 
 def fingerprint(rows: Iterable[SourceRow]) -> bytes:
-    """The order-free fingerprint of some rows: the sum of their digests modulo 2**128."""
+    """Return the fingerprint of rows: the sum of their digests modulo 2**128, in any order."""
     return _to_bytes(sum(int.from_bytes(row.digest) for row in rows))
 
 
 def adjusted_fingerprint(
     before: bytes, added: Iterable[SourceRow], removed: Iterable[bytes]
 ) -> bytes:
-    """The fingerprint after some rows came and some digests went."""
+    """Return the fingerprint after adding rows and removing digests."""
     value = int.from_bytes(before) + sum(int.from_bytes(row.digest) for row in added)
     return _to_bytes(value - sum(int.from_bytes(digest) for digest in removed))
 
 
 def pack_head(head: Sequence[HeadEntry]) -> bytes | None:
-    """A head as bytes for the warehouse; None when empty."""
+    """Encode a head for the warehouse; None when it is empty."""
     return b"".join(entry.key + entry.digest for entry in head) or None
 
 

@@ -1,32 +1,33 @@
-"""Reading only what came on top of a long history that is known.
+"""Reads only the new rows of a long history whose earlier rows are known.
 
-Holds where the source is newest first: the total grew by as many rows as are new to us, and the
-rows that we know follow each other as before. Anything else is no proof, and everything is read.
+This works when the source sends the newest rows first. It is a proof when the total grew by as many
+rows as are new to us and the known rows follow in the same order as before. Otherwise everything is
+read.
 """
 
 from collections.abc import Generator, Sequence
 from itertools import pairwise
 
 from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
-from lcm_pipeline.reading.fingerprint import Known, Reading, adjusted_fingerprint, head_entry
+from lcm_pipeline.reading.fingerprint import ProvenState, Reading, adjusted_fingerprint, head_entry
 from lcm_pipeline.reading.seams import link_offset, seam_holds
 
-# A head grows with each reading that goes on from it; a longer one is made anew.
-LONGEST_HEAD = 3_000
+# A head grows with each delta. When it is longer than this, a full reading makes a new one.
+MAX_HEAD_ROWS = 3_000
 
-Growth = Generator[list[PageRequest], list[Page], Reading | None]
+GrowthRequests = Generator[list[PageRequest], list[Page], Reading | None]
 
 
-def read_growth(first: Page, known: Known, *, length: int, base: int) -> Growth:
-    """Read down from the newest row until known rows are met; None when that proves nothing."""
+def read_growth(first: Page, known: ProvenState, *, length: int, base: int) -> GrowthRequests:
+    """Read from the newest row down to the known rows; returns None when that proves nothing."""
     if first.total is None or not len(first.rows) < first.total or not _newest_first(first.rows):
         return None
     grown = first.total - known.total
-    if not 0 < len(known.head) <= LONGEST_HEAD or grown < 0:
+    if not 0 < len(known.head) <= MAX_HEAD_ROWS or grown < 0:
         return None
     rows = {row.key: row for row in first.rows}
     page, at = first, 0
-    while (met := _meets_known(tuple(rows.values()), known, grown)) is None:
+    while (matched := _matches_known(tuple(rows.values()), known, grown)) is None:
         offset = link_offset(page.rows)
         at, tail = at + offset, page.rows[offset:]
         (page,) = yield [PageRequest(base + at, length)]
@@ -34,7 +35,7 @@ def read_growth(first: Page, known: Known, *, length: int, base: int) -> Growth:
         if not joined or page.total != first.total or page.suspicious:
             return None
         rows.update((row.key, row) for row in page.rows)
-    return _delta(first.header, tuple(rows.values()), known) if met else None
+    return _delta_reading(first.header, tuple(rows.values()), known) if matched else None
 
 
 def _newest_first(rows: Sequence[SourceRow]) -> bool:
@@ -42,12 +43,12 @@ def _newest_first(rows: Sequence[SourceRow]) -> bool:
     return all(later >= earlier for later, earlier in pairwise(moments))
 
 
-def _meets_known(rows: Sequence[SourceRow], known: Known, grown: int) -> bool | None:
-    """Whether `rows` are `grown` new ones and then the head as it was; None: read further down.
+def _matches_known(rows: Sequence[SourceRow], known: ProvenState, grown: int) -> bool | None:
+    """Whether `rows` are `grown` new ones followed by the known head; None to read further down.
 
-    A row that is unknown counts as new only with a known one below it: further down it may be
-    older than the head. Rows of the last moment may be a part of their ties, so they only have to
-    be known.
+    An unknown row counts as new only when a known one follows it: below the last known row it may
+    be older than the head. Of the rows of the last moment some ties may be on the next page, so
+    their order is not compared.
     """
     keys = {entry.key for entry in known.head}
     seen = [(at, key) for at, row in enumerate(rows) if (key := head_entry(row).key) in keys]
@@ -55,14 +56,16 @@ def _meets_known(rows: Sequence[SourceRow], known: Known, grown: int) -> bool | 
     added = deepest + 1 - len(seen)
     if added > grown or len(rows) > grown + len(keys) or len(seen) == len(keys):
         return False
-    firm = {key for at, key in seen if rows[at].moment != rows[-1].moment}
-    if added < grown or deepest + 1 < len(rows) or not firm:
+    comparable = {key for at, key in seen if rows[at].moment != rows[-1].moment}
+    if added < grown or deepest + 1 < len(rows) or not comparable:
         return None
-    return firm == {entry.key for entry in known.head[: len(firm)]}
+    return comparable == {entry.key for entry in known.head[: len(comparable)]}
 
 
-def _delta(header: bytes | None, rows: tuple[SourceRow, ...], known: Known) -> Reading:
-    """The new and changed rows, and what is known with them."""
+def _delta_reading(
+    header: bytes | None, rows: tuple[SourceRow, ...], known: ProvenState
+) -> Reading:
+    """Return the new and changed rows, and the state that includes them."""
     before = {entry.key: entry.digest for entry in known.head}
     entries = [head_entry(row) for row in rows]
     differing = [
@@ -74,7 +77,7 @@ def _delta(header: bytes | None, rows: tuple[SourceRow, ...], known: Known) -> R
     total = known.total + sum(1 for _, digest in differing if digest is None)
     replaced = [digest for _, digest in differing if digest is not None]
     after = adjusted_fingerprint(known.fingerprint, changed, replaced)
-    met = {entry.key for entry in entries}
-    head = [*entries, *(entry for entry in known.head if entry.key not in met)]
-    state = Known(total, after, tuple(head))
+    matched = {entry.key for entry in entries}
+    head = [*entries, *(entry for entry in known.head if entry.key not in matched)]
+    state = ProvenState(total, after, tuple(head))
     return Reading("delta" if changed else "unchanged", changed, state, header)

@@ -1,11 +1,11 @@
-"""Reading one client, proved and not trusted: a result is exact, or it is not a result.
+"""Reads one client's rows and proves that they are complete and exact, or fails.
 
-A reading is *proven* when a clean scan (see `scan`) has as many distinct keys as the source
-claims rows. What a scan cannot settle by itself (no total, a page without an anchor, a suspicious
-answer) is settled by a second scan that agrees. Whatever moves under a scan costs a new scan,
-a few times; then the reading is unproven, and the caller leaves the client pending.
+A reading is *proven* when a clean scan (see `scan`) has as many distinct keys as the source claims
+rows. When a scan is not enough (no total, a page without an anchor, a suspicious response), a
+second one must agree with it. When the source changes during a scan, the scan is repeated, up to
+MAX_SCANS times; then the reading is unproven, and the caller leaves the client pending.
 
-Generators without I/O: they yield lists of `PageRequest`, and the caller sends the `Page`s.
+The generators do no I/O: they yield lists of `PageRequest`, and the caller sends the `Page`s.
 """
 
 from collections.abc import Generator, Hashable, Iterable
@@ -15,28 +15,30 @@ from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.reading.errors import SourceChangedError, UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import (
     HeadEntry,
-    Known,
+    ProvenState,
     Reading,
     fingerprint,
     head_entry,
     whole_groups,
 )
 from lcm_pipeline.reading.growth import read_growth
-from lcm_pipeline.reading.scan import MOST_ROWS, PageScan, scan_pages
+from lcm_pipeline.reading.scan import MAX_ROWS, PageScan, scan_pages
 
 MAX_SCANS = 6
 
-Requests = Generator[list[PageRequest], list[Page], Reading]
+ReadingRequests = Generator[list[PageRequest], list[Page], Reading]
 
 
 @dataclass
 class PagingHabits:
-    """What was learned of how an endpoint pages, shared by all readings of it.
+    """How an endpoint pages, as observed; shared by all its readings.
 
-    base: the server's number for the first row, 1 as documented, 0 as seen.
-    is_base_proven: a reading has shown that no row lies before the base.
-    trusted_page: pages of up to this many rows were seen to end where the total says; -1: none yet.
-    largest_of_many: rows in the largest page of a history of several pages, which may be a cap.
+    base: the server's number for the first row: 1 as documented, 0 on some servers.
+    is_base_proven: a reading has shown that there is no row before the base.
+    trusted_page: a single page of up to this many rows has been shown to end where the total says;
+    -1 when none has.
+    largest_of_many: rows in the largest page of a history of several pages, which may be the
+    server's maximum.
     """
 
     base: int = 1
@@ -49,39 +51,39 @@ def prove_reading(
     *,
     length: int,
     habits: PagingHabits,
-    known: Known | None = None,
+    known: ProvenState | None = None,
     whole: bool = False,
     keep_head: bool = False,
-    trusting: bool = False,
-) -> Requests:
-    """Read one client's rows of one endpoint; raises Unproven.
+    trust_total: bool = False,
+) -> ReadingRequests:
+    """Read one client's rows of one endpoint; raises UnprovenReadingError.
 
-    length: rows to ask for per page. known: the last proven state, None at the first reading.
-    whole: read every page though the first seems unchanged. keep_head: the rows have details, so
-    remember the head of short histories too, and let `whole` bring all rows.
-    trusting: believe a total that one page satisfies, whatever the page's size; the caller checks
-    the largest such page by a reading that is not trusting.
+    length: rows to request per page. known: the last proven state, None for the first reading.
+    whole: read every page even if the first one seems unchanged. keep_head: the rows have details,
+    so store a head for short histories too, and return all rows with `whole`.
+    trust_total: accept a total that a single page reaches, whatever the page's size. The caller
+    then checks the largest such page by a reading without trust_total.
     """
     (first,) = yield [PageRequest(habits.base, length)]
-    if (first.total or 0) > MOST_ROWS:
+    if (first.total or 0) > MAX_ROWS:
         raise UnprovenReadingError(
-            f"the source claims {first.total:,} rows; at most {MOST_ROWS:,} are read of a client"
+            f"the source claims {first.total:,} rows; at most {MAX_ROWS:,} are read per client"
         )
     if known is not None and not first.suspicious:
-        shortcut = None if whole and keep_head else _unchanged(first, known)
+        shortcut = None if whole and keep_head else _unchanged_reading(first, known)
         if shortcut is None and not whole:
             shortcut = yield from read_growth(first, known, length=length, base=habits.base)
         if shortcut is not None:
             return shortcut
-    trusted = trusting or len(first.rows) <= habits.trusted_page
+    trusted = trust_total or len(first.rows) <= habits.trusted_page
     scan = yield from _prove_scan(
         first, length, habits, check_end=not trusted, had_rows=bool(known and known.total)
     )
-    return _full(scan, keep_head=keep_head)
+    return _full_reading(scan, keep_head=keep_head)
 
 
-def _unchanged(first: Page, known: Known) -> Reading | None:
-    """Whether one page that holds everything shows the very rows that are known."""
+def _unchanged_reading(first: Page, known: ProvenState) -> Reading | None:
+    """Return a reading when a single page with all rows has exactly the known ones, else None."""
     if not first.total == known.total == len(first.rows):
         return None
     if fingerprint(first.rows) != known.fingerprint:
@@ -92,32 +94,35 @@ def _unchanged(first: Page, known: Known) -> Reading | None:
 def _prove_scan(
     first: Page, length: int, habits: PagingHabits, *, check_end: bool, had_rows: bool
 ) -> Generator[list[PageRequest], list[Page], PageScan]:
-    """Scan until a scan is proven, by its total or by a second one that agrees."""
+    """Scan until a scan is proven, by its total or by a second scan that agrees."""
     proof = _Proof(habits.base, had_rows=had_rows)
     page: Page | None = first
     for attempt in range(MAX_SCANS):
-        asked = _elsewhere(length, attempt)
+        scan_length = _shifted_length(length, attempt)
         try:
             scan = yield from scan_pages(
-                length=asked, base=proof.base, first=page, check_end=check_end
+                length=scan_length, base=proof.base, first=page, check_end=check_end
             )
-        except SourceChangedError as moved:
-            proof.witness(moved.seen, moved.total)
-            proof.reject(str(moved), base=1 if attempt else proof.base)
+        except SourceChangedError as error:
+            proof.record_seen(error.seen, error.total)
+            # A base of 0 that fails twice may have been wrong: go back to the documented one.
+            proof.reject(str(error), base=1 if attempt else proof.base)
             continue
         finally:
             page = None
-        doubted = check_end or (scan.pages > 1 and not habits.is_base_proven)
-        if proof.base == 1 and (doubted or _falls_short(scan)):
+        checks_base = check_end or (scan.pages > 1 and not habits.is_base_proven)
+        falls_short = scan.total is None or len(scan.rows) < scan.total
+        if proof.base == 1 and (checks_base or falls_short):
+            # A server that counts from 0 would hide its first row from a scan that begins at 1.
             (before,) = yield [PageRequest(0, length)]
-            if not _opens(before, scan):
-                proof.witness((*scan.rows, *(row.key for row in before.rows)), scan.total)
-                proof.reject("the rows begin elsewhere when Start is 0", base=0)
+            if not _begins_like(before, scan):
+                proof.record_seen((*scan.rows, *(row.key for row in before.rows)), scan.total)
+                proof.reject("Start 0 returns other rows than Start 1", base=0)
                 continue
         if proof.accepts(scan):
-            _learn(habits, scan, proof.base, check_end=check_end)
+            _update_habits(habits, scan, proof.base, check_end=check_end)
             return scan
-        if proof.is_vain:
+        if proof.is_hopeless:
             break
     raise UnprovenReadingError(proof.reason)
 
@@ -125,49 +130,49 @@ def _prove_scan(
 class _Proof:
     """What the scans of one reading have shown so far.
 
-    is_vain: looking again would show the same. had_rows: the client is known to have had rows.
+    is_hopeless: another scan would show the same. had_rows: the last reading had rows.
     """
 
     def __init__(self, base: int, *, had_rows: bool) -> None:
         self.base = base
         self.reason = ""
-        self.is_vain = False
+        self.is_hopeless = False
         self._had_rows = had_rows
         self._previous: PageScan | None = None
-        self._witnessed: set[Hashable] = set()
+        self._seen: set[Hashable] = set()
         self._most_claimed = 0
 
-    def witness(self, keys: Iterable[Hashable], total: int | None) -> None:
-        """Remember rows that were there: a scan without them needs a second that agrees."""
-        self._witnessed.update(keys)
+    def record_seen(self, keys: Iterable[Hashable], total: int | None) -> None:
+        """Record rows that were received: a scan that lacks one needs a second that agrees."""
+        self._seen.update(keys)
         self._most_claimed = max(self._most_claimed, total or 0)
 
     def reject(self, reason: str, *, base: int) -> None:
-        """Count nothing of the last scan, and go on with this base."""
+        """Discard the last scan, and continue with this base."""
         self.reason, self.base, self._previous = reason, base, None
 
     def accepts(self, scan: PageScan) -> bool:
-        """Whether this scan, with those before it, proves that its rows are all rows."""
-        agreed = _agree(scan, self._previous)
-        complete = self._witnessed <= scan.rows.keys()
-        self.witness(scan.rows, scan.total)
+        """Whether this scan, with the earlier ones, proves that its rows are complete."""
+        agreed = _has_same_rows(scan, self._previous)
+        complete = self._seen <= scan.rows.keys()
+        self.record_seen(scan.rows, scan.total)
         self._previous = scan
-        self.reason = f"{len(scan.rows)} distinct rows were seen, the source claims {scan.total}"
+        self.reason = f"{len(scan.rows)} distinct rows were read, the source claims {scan.total}"
         if not scan.rows and self._had_rows and not agreed:
-            # A history that is gone from one day to the next may be an answer that failed.
+            # A history that has suddenly vanished may be a failure of the source.
             return False
-        # Two scans alike that fall short of the total: a third would not find what they did not.
-        self.is_vain = agreed and scan.total is not None and len(scan.rows) < scan.total
+        # When two equal scans fall short of the total, a third would not find more.
+        self.is_hopeless = agreed and scan.total is not None and len(scan.rows) < scan.total
         if scan.total is None:
             return agreed and (scan.anchored or complete)
-        # More rows were served than were ever claimed: the totals prove nothing.
-        if len(self._witnessed) > self._most_claimed:
+        # More distinct rows were received than the source ever claimed: totals prove nothing.
+        if len(self._seen) > self._most_claimed:
             return False
         return len(scan.rows) == scan.total and (agreed or (scan.anchored and complete))
 
 
-def _learn(habits: PagingHabits, scan: PageScan, base: int, *, check_end: bool) -> None:
-    """Remember how the endpoint pages, once that is proven."""
+def _update_habits(habits: PagingHabits, scan: PageScan, base: int, *, check_end: bool) -> None:
+    """Record how the endpoint pages, as proven by this scan."""
     habits.base = base
     habits.is_base_proven = habits.is_base_proven or scan.pages > 1
     if scan.pages > 1 and not check_end:
@@ -176,18 +181,16 @@ def _learn(habits: PagingHabits, scan: PageScan, base: int, *, check_end: bool) 
         habits.trusted_page = max(habits.trusted_page, scan.largest_page)
 
 
-def _elsewhere(length: int, attempt: int) -> int:
-    """A page length whose seams fall elsewhere at each attempt; a ninth less, at least 3."""
+def _shifted_length(length: int, attempt: int) -> int:
+    """Return a page length that moves the seams with each attempt: a ninth less, at least 3.
+
+    A group of ties, or a fault of the source, at one seam is then within a page.
+    """
     return max(min(3, length), length - attempt * max(1, length // 9))
 
 
-def _falls_short(scan: PageScan) -> bool:
-    """Whether rows are missing, of which one may lie before the first; or no total tells."""
-    return scan.total is None or len(scan.rows) < scan.total
-
-
-def _opens(before: Page, scan: PageScan) -> bool:
-    """Whether Start=0 begins as the scan does, with its first row or a tie of it, and adds none."""
+def _begins_like(before: Page, scan: PageScan) -> bool:
+    """Whether the page at Start 0 begins with the scan's first row or a tie, and adds no row."""
     first = next(iter(scan.rows.values()), None)
     if first is None or not before.rows:
         return first is None and not before.rows
@@ -197,7 +200,7 @@ def _opens(before: Page, scan: PageScan) -> bool:
     return begins.key == first.key or begins.moment == first.moment is not None
 
 
-def _agree(scan: PageScan, previous: PageScan | None) -> bool:
+def _has_same_rows(scan: PageScan, previous: PageScan | None) -> bool:
     return (
         previous is not None
         and scan.total == previous.total
@@ -205,11 +208,11 @@ def _agree(scan: PageScan, previous: PageScan | None) -> bool:
     )
 
 
-def _full(scan: PageScan, *, keep_head: bool) -> Reading:
+def _full_reading(scan: PageScan, *, keep_head: bool) -> Reading:
     rows = tuple(scan.rows.values())
     head: Iterable[HeadEntry] = ()
     if keep_head or scan.pages > 1:
         head = map(head_entry, whole_groups(rows, 2 * scan.largest_page))
-    known = Known(len(rows), fingerprint(rows), tuple(head))
+    known = ProvenState(len(rows), fingerprint(rows), tuple(head))
     single = scan.largest_page if scan.pages == 1 else 0
     return Reading("full", rows, known, scan.header, single)

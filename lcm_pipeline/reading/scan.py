@@ -1,9 +1,8 @@
-"""One scan over a client's rows: pages that cover them from the first to the last, joined by seams.
+"""Scans a client's rows: reads pages from the first row to the last, and joins them by their seams.
 
-A scan is clean when every seam holds, the source claimed one total throughout, and the end was
-seen. It says nothing yet of whether the rows are all of them: `reading` decides that.
-Generators here yield the requests they want (several where they can be asked at once) and are
-sent the pages, in the same order: no socket, no clock, no waiting.
+A scan is clean when every seam holds, the source claimed the same total throughout, and the end was
+seen. Whether its rows are complete is decided in `proof`. The generators yield page requests
+(several when they can be sent at once) and are sent the pages in the same order.
 """
 
 from bisect import bisect_right, insort
@@ -16,27 +15,28 @@ from lcm_pipeline.reading.seams import is_anchored, link_offset, seam_holds
 
 ScanRequests = Generator[list[PageRequest], list[Page], "PageScan"]
 
-# Pages of a scan that may be asked beyond what the total calls for, before it counts as endless.
+# Pages that a scan may request beyond what the total requires, before it counts as endless.
 _SPARE_PAGES = 50
-# A heavy client has a million operations. More rows than this are no client: they fill the memory.
-MOST_ROWS = 2_000_000
-# Without a total nothing tells how long a history is, and several may be read at once: a source
-# without an end is noticed here, at some 200 MB.
-_MOST_ROWS_UNTOLD = 250_000
-# Pages one after the other, at 20 ms each: half an hour for one client.
-_MOST_PAGES = 100_000
-# Pages asked at once: twice as many each time that the last ones brought rows, as a total may lie.
-# The first page vouches for the first few where it was as long as asked for.
-_FIRST_AHEAD, _MOST_AHEAD = 4, 64
+# A heavy client has a million operations. More rows than this are a fault of the source, and would
+# fill the memory.
+MAX_ROWS = 2_000_000
+# Without a total the length of a history is unknown, and several clients are read at once: an
+# endless source is detected at about 200 MB.
+_MAX_ROWS_WITHOUT_TOTAL = 250_000
+# One after the other, at 20 ms each, these take half an hour for one client.
+_MAX_PAGES = 100_000
+# Pages requested at once. A total may be wrong, so start with a few and double the number each time
+# that the last ones had rows. A first page of less than the requested length starts with one.
+_FIRST_BATCH, _MAX_BATCH = 4, 64
 
 
 class PageScan(NamedTuple):
     """A clean scan.
 
-    rows: distinct rows in the order seen. total: what the source claimed, None when it never did.
-    anchored: every seam saw its anchor and no page was suspicious; a scan that is not must be
-    confirmed by a second that agrees.
-    pages: pages it took. largest_page: rows in the largest of them.
+    rows: distinct rows by key, in the order received. total: what the source claimed, None when it
+    never did. anchored: every seam had its anchor and no page was suspicious; otherwise the scan
+    must be confirmed by a second that agrees.
+    pages: number of pages. largest_page: rows in the largest of them.
     """
 
     rows: dict[Hashable, SourceRow]
@@ -50,23 +50,24 @@ class PageScan(NamedTuple):
 def scan_pages(
     *, length: int, base: int, first: Page | None = None, check_end: bool = False
 ) -> ScanRequests:
-    """Read from the first row to the last; raises SourceChangedError when the pages do not join.
+    """Read from the first row to the last.
 
-    base: the server's number for the first row. first: the first page, when it is at hand.
-    check_end: ask beyond a single page too, though the total says that it holds everything.
+    base: the server's number for the first row. first: the first page, when it has been read.
+    check_end: request the page after a single page too, although the total says that it is all.
+    Raises SourceChangedError when the pages do not join, UnprovenReadingError when they do not end.
     """
     if first is None:
         (first,) = yield [PageRequest(base, length)]
     state = _ScanState(first, check_end=check_end)
-    at_once = _FIRST_AHEAD if len(first.rows) >= length else 1
+    batch_size = _FIRST_BATCH if len(first.rows) >= length else 1
     try:
         while not state.finished:
             wanted = state.advance()
             if wanted is not None:
-                ahead = state.starts_ahead(wanted)[:at_once]
+                ahead = state.starts_ahead(wanted)[:batch_size]
                 pages = yield [PageRequest(base + at, length) for at in ahead]
-                state.take(dict(zip(ahead, pages, strict=True)))
-                at_once = min(2 * at_once, _MOST_AHEAD)
+                state.add(dict(zip(ahead, pages, strict=True)))
+                batch_size = min(2 * batch_size, _MAX_BATCH)
         return state.scan()
     except SourceChangedError as moved:
         moved.seen, moved.total = state.seen(), first.total
@@ -74,7 +75,7 @@ def scan_pages(
 
 
 class _ScanState:
-    """The state of one scan: the pages at hand by index, and how far they are joined."""
+    """The state of one scan: the received pages by index, and how far they are joined."""
 
     def __init__(self, first: Page, *, check_end: bool) -> None:
         self.pages: dict[int, Page] = {0: first}
@@ -85,19 +86,19 @@ class _ScanState:
         self._at = 0
         self._rows = {row.key: row for row in first.rows}
         self._anchored = True
-        self._settle()
+        self._detect_end()
 
-    def take(self, pages: dict[int, Page]) -> None:
-        """Keep pages by the index at which they begin."""
+    def add(self, pages: dict[int, Page]) -> None:
+        """Add pages by the index of their first row."""
         self.pages.update(pages)
         for at in pages:
             insort(self._starts, at)
 
     def starts_ahead(self, wanted: int) -> range:
-        """Where the pages that can be asked at once begin, the wanted one first.
+        """The indexes of pages that can be requested at once, the wanted one first.
 
-        Known from the first page's size. Where a page further down is at hand already, the wanted
-        one only has to join it.
+        They are predicted from the size of the first page. When a page further down has already
+        been received, only the wanted one is requested, to join it.
         """
         size, total = len(self._first.rows), self._first.total
         if total is None or size < 3 or total <= wanted or self._starts[-1] > wanted:
@@ -105,28 +106,30 @@ class _ScanState:
         return range(wanted, total, max(1, min(link_offset(self._first.rows), size - 2)))
 
     def advance(self) -> int | None:
-        """Join the next page, or return the index at which a page is needed for that."""
+        """Join the next page, or return the index of the page that is needed for that."""
         page = self.pages[self._at]
         end = self._at + len(page.rows)
         link = self._at + link_offset(page.rows)
         following = self._starts[bisect_right(self._starts, link) - 1]
-        if following <= self._at or (following < link and not self._joins(page, following, end)):
-            self._guard()
+        if following <= self._at or (
+            following < link and not self._can_join_early(page, following, end)
+        ):
+            self._check_limits()
             return link
         self._join(page, following)
         return None
 
-    def _joins(self, page: Page, following: int, end: int) -> bool:
-        """Whether a page that was asked ahead, and begins above the link, serves as well."""
+    def _can_join_early(self, page: Page, following: int, end: int) -> bool:
+        """Whether a page requested ahead, which begins before the link, can be joined as well."""
         tail = page.rows[following - self._at :]
-        return self._reach(following) > end and seam_holds(tail, self.pages[following].rows)
+        return self._end_of(following) > end and seam_holds(tail, self.pages[following].rows)
 
     def seen(self) -> tuple[Hashable, ...]:
-        """The keys of all pages at hand."""
+        """The keys of all received rows."""
         return tuple({row.key for page in self.pages.values() for row in page.rows})
 
     def scan(self) -> PageScan:
-        """The finished scan; raises SourceChangedError when the totals of its pages differ."""
+        """Return the finished scan; raises SourceChangedError when the pages' totals differ."""
         totals = {page.total for page in self.pages.values() if page.total is not None}
         if len(totals) > 1:
             raise SourceChangedError("the total changed while the pages were read")
@@ -139,20 +142,20 @@ class _ScanState:
         offset = following - self._at
         fresh = self.pages[following]
         if not seam_holds(page.rows[offset:], fresh.rows):
-            self._end_in_ties(page, fresh, offset)
+            self._end_at_ties(page, fresh, offset)
             return
-        if self._reach(following) <= self._at + len(page.rows):
+        if self._end_of(following) <= self._at + len(page.rows):
             self.finished = True
             return
         if all(row.key in self._rows for row in fresh.rows):
-            raise SourceChangedError("a page brought nothing but rows that were seen")
+            raise SourceChangedError("a page has only rows of earlier pages")
         self._anchored = self._anchored and is_anchored(page.rows, offset)
         self._rows.update((row.key, row) for row in fresh.rows)
         self._at = following
-        self._settle()
+        self._detect_end()
 
-    def _end_in_ties(self, page: Page, fresh: Page, offset: int) -> None:
-        """Take swapped ties without an anchor for the end, to be confirmed; else it moved."""
+    def _end_at_ties(self, page: Page, fresh: Page, offset: int) -> None:
+        """Accept reordered ties as the end, to be confirmed by a second scan; raise otherwise."""
         tail = page.rows[offset:]
         moments = {row.moment for row in (*tail, *fresh.rows)}
         seen = all(row.key in self._rows for row in fresh.rows)
@@ -160,8 +163,11 @@ class _ScanState:
             raise SourceChangedError("the rows shifted between two pages")
         self._anchored, self.finished = False, True
 
-    def _settle(self) -> None:
-        """Notice that the end was seen: the total is reached, on a page that is not a full one."""
+    def _detect_end(self) -> None:
+        """Set `finished` when the total is reached on a page that is not a full one.
+
+        More rows may follow a full page, whatever the total says.
+        """
         size, total = len(self.pages[self._at].rows), self._first.total
         if size == 0:
             self.finished = True
@@ -170,18 +176,18 @@ class _ScanState:
             shorter = size < max(len(page.rows) for page in self.pages.values())
             self.finished = not self._check_end if single else shorter
 
-    def _reach(self, at: int) -> int:
+    def _end_of(self, at: int) -> int:
         return at + len(self.pages[at].rows)
 
-    def _guard(self) -> None:
-        """Raise where the source goes on and on."""
+    def _check_limits(self) -> None:
+        """Raise when the source does not end."""
         total, pages, rows = self._first.total, len(self.pages), len(self._rows)
-        if rows >= (_MOST_ROWS_UNTOLD if total is None else MOST_ROWS) or pages >= _MOST_PAGES:
+        if rows >= (_MAX_ROWS_WITHOUT_TOTAL if total is None else MAX_ROWS) or pages >= _MAX_PAGES:
             claimed = "without a total" if total is None else f"and the source claims {total:,}"
             raise UnprovenReadingError(
-                f"the rows do not end: {rows:,} came in {pages:,} pages, {claimed}"
+                f"the rows do not end: got {rows:,} in {pages:,} pages, {claimed}"
             )
         if total is not None:
             expected = total // max(1, len(self._first.rows) - 2)
             if pages > 3 * expected + _SPARE_PAGES:
-                raise SourceChangedError("more pages came than the total calls for")
+                raise SourceChangedError("there are more pages than the total requires")

@@ -1,9 +1,9 @@
-"""How two pages that overlap are shown to join without a gap.
+"""Shows that two overlapping pages join without a gap.
 
-The service orders by time with no tiebreak, so rows of equal moment may swap between two
-requests, and rows may come or go in between. A page is therefore continued from its *link*: the
-row before the last group of equal moments (the anchor). The next page then holds the whole group
-in one answer, whatever its order, and the anchor in its place shows that nothing shifted.
+The service orders by time without a tiebreaker, so rows of equal moment may swap between two
+requests, and rows may be added or removed in between. The next page therefore begins at the *link*:
+the row before the last group of equal moments (the anchor). It then contains the whole group in one
+response, in whatever order, and the anchor in its place shows that nothing shifted.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from lcm_pipeline.model.pages import SourceRow
 
 
 def link_offset(rows: Sequence[SourceRow]) -> int:
-    """Where in `rows` the next page should begin: at the anchor, or as near as progress allows.
+    """Return the index in `rows` where the next page should begin: the anchor, if possible.
 
-    Always at least 1, so that the next page begins further down; equal to len(rows) only for a
-    page of one row, which cannot overlap.
+    It is at least 1, so that the next page begins further down. It is len(rows) only for a page of
+    one row, which cannot overlap.
     """
     if len(rows) < 2:
         return len(rows)
@@ -24,14 +24,14 @@ def link_offset(rows: Sequence[SourceRow]) -> int:
 
 
 def is_anchored(rows: Sequence[SourceRow], offset: int) -> bool:
-    """Whether a continuation from `offset` sees the anchor, and so settles swapped ties."""
+    """Whether a page from `offset` on has the anchor, which makes reordered ties harmless."""
     return 1 <= offset <= _anchor(rows)
 
 
 def seam_holds(tail: Sequence[SourceRow], following: Sequence[SourceRow]) -> bool:
-    """Whether `following`, asked from where `tail` begins, shows that nothing shifted or was lost.
+    """Whether `following` shows that no row was shifted or lost since the page before it.
 
-    tail: the end of the page before, from the position at which `following` was asked.
+    tail: the end of the page before, from the position where `following` begins.
     """
     if len(following) < len(tail):
         return False
@@ -41,20 +41,20 @@ def seam_holds(tail: Sequence[SourceRow], following: Sequence[SourceRow]) -> boo
 
 
 def _ties_swapped(tail: Sequence[SourceRow], following: Sequence[SourceRow]) -> bool:
-    """Whether the two differ only in the order of rows of equal moment behind a steady anchor."""
+    """Whether the two differ only in the order of ties, with the anchor in the same place."""
     moment = tail[-1].moment
     anchor = _anchor(tail)
     if moment is None or anchor < 0:
         return False
-    steady = (
+    is_anchor_in_place = (
         following[anchor].moment == tail[anchor].moment and following[anchor + 1].moment == moment
     )
     group = {row.key for row in following[anchor + 1 :] if row.moment == moment}
-    return steady and all(row.key in group for row in tail[anchor + 1 :])
+    return is_anchor_in_place and all(row.key in group for row in tail[anchor + 1 :])
 
 
 def _anchor(rows: Sequence[SourceRow]) -> int:
-    """The index of the last row that is not of the last row's moment; -1 where there is none."""
+    """The index of the last row with another moment than the last row; -1 when there is none."""
     moment = rows[-1].moment
     if moment is None:
         return len(rows) - 2

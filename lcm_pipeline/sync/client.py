@@ -13,7 +13,7 @@ from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
 from lcm_pipeline.model.payloads import FavouriteGood, decode_row
 from lcm_pipeline.model.readings import ClientRows, Outcome, Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
-from lcm_pipeline.reading.fingerprint import Known, Reading, pack_head, unpack_head
+from lcm_pipeline.reading.fingerprint import ProvenState, Reading, pack_head, unpack_head
 from lcm_pipeline.reading.proof import prove_reading
 from lcm_pipeline.sync.pages import drive, fetch_together
 from lcm_pipeline.sync.source import Source
@@ -79,15 +79,15 @@ async def _read(source: Source, feed: Feed, client_id: int, task: Task) -> Readi
         known=_known(task),
         whole=task.is_whole,
         keep_head=feed.details is not None,
-        trusting=not source.distrusts,
+        trust_total=not source.distrusts,
     )
     return await drive(requests, fetch)
 
 
-def _known(task: Task) -> Known | None:
+def _known(task: Task) -> ProvenState | None:
     if task.source_total is None or task.fingerprint is None:
         return None
-    return Known(task.source_total, task.fingerprint, unpack_head(task.head))
+    return ProvenState(task.source_total, task.fingerprint, unpack_head(task.head))
 
 
 async def _read_details(

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.reading.fingerprint import Reading
-from lcm_pipeline.reading.proof import Requests
+from lcm_pipeline.reading.proof import ReadingRequests
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -14,7 +14,7 @@ ResultT = TypeVar("ResultT")
 Fetch = Callable[[PageRequest], Awaitable[Page]]
 
 
-async def drive(requests: Requests, fetch: Fetch) -> Reading:
+async def drive(requests: ReadingRequests, fetch: Fetch) -> Reading:
     """Run a reading to completion; raises what the reading or a request raises."""
     batch = next(requests)
     while True:

@@ -13,7 +13,7 @@ from random import Random
 
 from lcm_pipeline.model.pages import Page
 from lcm_pipeline.reading.errors import UnprovenReadingError
-from lcm_pipeline.reading.fingerprint import Known, Reading
+from lcm_pipeline.reading.fingerprint import ProvenState, Reading
 from lcm_pipeline.reading.proof import PagingHabits, prove_reading
 from tests.paging.source import Manners, Source, version_of
 
@@ -25,14 +25,14 @@ class SilentlyWrongError(AssertionError):
 def drive(
     source: Source,
     length: int,
-    known: Known | None = None,
+    known: ProvenState | None = None,
     *,
     whole: bool = False,
-    trusting: bool = False,
+    trust_total: bool = False,
 ) -> Reading:
-    """Read `source` to the end with fresh habits; `trusting` as a run reads most of its clients."""
+    """Read `source` to the end with new habits; a sync reads most clients with `trust_total`."""
     reader = prove_reading(
-        length=length, habits=PagingHabits(), known=known, whole=whole, trusting=trusting
+        length=length, habits=PagingHabits(), known=known, whole=whole, trust_total=trust_total
     )
     requests = next(reader)
     while True:
@@ -74,9 +74,9 @@ def run_history(seed: int) -> str:
     length = rng.choice([3, 4, 5, 8, 12, 50])
     # A run trusts a total that one page satisfies once the largest such page was checked, which
     # a source that lies does not survive.
-    trusting = is_honest(source.manners) and rng.random() < 0.5
+    trust_total = is_honest(source.manners) and rng.random() < 0.5
     try:
-        reading = drive(source, length, trusting=trusting)
+        reading = drive(source, length, trust_total=trust_total)
     except UnprovenReadingError:
         if is_plain(source, length):
             raise SilentlyWrongError(f"seed {seed}: a stable source was flagged") from None
@@ -96,7 +96,7 @@ def read_on_another_day(source: Source, before: Reading, length: int, seed: int)
     for _ in range(source.rng.randint(1, 4)):
         source.change_of_kind(kind)
     try:
-        after = drive(source, length, before.known, trusting=True)
+        after = drive(source, length, before.known, trust_total=True)
     except UnprovenReadingError:
         return
     keys = {row.key[0] for row in after.rows}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lcm_pipeline.reading.errors import UnprovenReadingError
-from lcm_pipeline.reading.fingerprint import Known, Reading
+from lcm_pipeline.reading.fingerprint import ProvenState, Reading
 from lcm_pipeline.reading.proof import PagingHabits, prove_reading
 from tests.paging.histories import drive, judge, run_history
 from tests.paging.source import Manners, Source
@@ -111,14 +111,14 @@ def test_a_sample_of_the_long_run_is_never_silently_wrong(first: int) -> None:
 
 def test_an_unchanged_history_costs_one_request() -> None:
     source = make_source(1, 300, 40, Manners(shuffles_ties=True))
-    known: Known = drive(source, 50).known
+    known: ProvenState = drive(source, 50).known
     asked = len(source.states)
     assert drive(source, 50, known).kind == "unchanged"
     assert len(source.states) - asked == 1
 
 
 def _count_requests(
-    source: Source, length: int, known: Known | None = None
+    source: Source, length: int, known: ProvenState | None = None
 ) -> tuple[int, int, bool]:
     """Read to the end: the most requests at once, all requests, and whether it was proven."""
     reader = prove_reading(length=length, habits=PagingHabits(), known=known)
