@@ -1,8 +1,8 @@
-"""Makes Superset ready: its own tables, its roles, one administrator, and the bundle.
+"""Prepares Superset: its own tables, its roles, one administrator, and the bundle.
 
-Runs in Superset's environment, in one process, as each start of Superset takes seconds. Reads from
-standard input one JSON object, so that no secret is seen in a list of processes: `bundle` (text of
-each file by path), `database_file`, `uri`, `user`, `password`. Every step may be repeated.
+Runs in Superset's environment, in one process, because each start of Superset takes seconds. Reads
+one JSON object from standard input, so that no secret appears in the process list: `bundle` (text
+of each file by path), `database_file`, `uri`, `user`, `password`. Every step can be repeated.
 """
 
 import json
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def administrator(manager, task):
-    """The administrator; a password that was changed by hand is left alone."""
+    """Return the administrator, created if there is none; an existing password is not changed."""
     user = manager.find_user(task["user"])
     if user is None:
         role = manager.find_role("Admin")
@@ -40,7 +40,7 @@ def administrator(manager, task):
 
 
 def import_bundle(task, user) -> None:
-    """Bring in database, datasets, charts and dashboards, over those of an earlier import."""
+    """Import database, datasets, charts and dashboards, replacing those of an earlier import."""
     from superset.commands.importers.v1.assets import ImportAssetsCommand
     from superset.utils.core import override_user
 

@@ -1,6 +1,7 @@
 """Settings of the Superset that `lcm dashboards` starts: one machine, loopback, SQLite.
 
-Read by Superset itself (SUPERSET_CONFIG_PATH); its files lie in SUPERSET_HOME, closed to others.
+Read by Superset itself (SUPERSET_CONFIG_PATH); its files are in SUPERSET_HOME, readable only by
+their owner.
 """
 
 import copy
@@ -31,9 +32,9 @@ D3_FORMAT = {
     "currency": ["", "\u00a0₽"],
 }
 
-# The login of the warehouse has a time-out of 60 s; the page waits a little longer.
+# The warehouse login has a statement timeout of 60 s; the page waits a little longer.
 SUPERSET_WEBSERVER_TIMEOUT = 75
 SESSION_COOKIE_NAME = "lcm_superset"
-# Nothing is asked of other machines: the pictures by which Superset counts its users are blocked.
+# No request leaves this machine: the pictures by which Superset counts its users are blocked.
 TALISMAN_CONFIG = copy.deepcopy(TALISMAN_CONFIG)
 TALISMAN_CONFIG["content_security_policy"]["img-src"] = ["'self'", "blob:", "data:"]

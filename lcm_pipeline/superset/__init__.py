@@ -1,4 +1,4 @@
-"""Owns Superset: the bundle of dashboards that is made for it, and a server of our own to try it.
+"""Superset: builds the bundle of dashboards that it imports, and runs a local server to try them.
 
-Superset runs in an environment of its own, as a program: nothing of it is imported here.
+Superset runs as a separate program in its own virtual environment; nothing here imports it.
 """

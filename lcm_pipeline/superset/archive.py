@@ -1,4 +1,4 @@
-"""The bundle as files: a folder to read, and a zip to import."""
+"""Writes the bundle: as a folder to read, or as a zip to import."""
 
 import shutil
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ _ROOT = "lcm_dashboards"
 
 
 class BundleFolderError(UsageError):
-    """The folder holds something else than a bundle, which writing one would delete."""
+    """The folder holds something other than a bundle, which would be deleted."""
 
 
 def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make the folder anew with these files, over an earlier bundle.
+    """Write the files into the folder, replacing an earlier bundle.
 
-    Raises BundleFolderError where the folder holds anything else; nothing is deleted then.
+    Raises BundleFolderError, before anything is deleted, if the folder holds anything else.
     """
     if folder.exists():
         if not folder.is_dir() or (any(folder.iterdir()) and not (folder / DATABASE_FILE).exists()):
             raise BundleFolderError(
-                f"{folder} holds something else than a bundle (there is no {DATABASE_FILE} in it),"
-                " and a bundle written there would replace it: name an empty or a new folder with"
+                f"{folder} holds something other than a bundle (there is no {DATABASE_FILE} in it),"
+                " and writing a bundle there would delete it: name an empty or a new folder with"
                 " --output"
             )
         shutil.rmtree(folder)
@@ -35,7 +35,7 @@ def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write the zip; equal files make an equal zip."""
+    """Write the zip; equal files give an identical zip."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
         for name, text in sorted(files.items()):

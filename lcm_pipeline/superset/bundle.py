@@ -1,8 +1,8 @@
 """The bundle that Superset imports: one YAML document per database, dataset, chart and dashboard.
 
-Made from the definition and the columns of the marts, and always the same for the same ones: ids
-are derived from names, so that an import over an earlier one updates it. It is not kept under
-version control: whoever needs it builds it, from the warehouse that it is to show.
+It is built from the definition and the columns of the marts, and is reproducible: ids are derived
+from names, so that importing it again updates the earlier one. It is not under version control;
+build it from the warehouse that it is to show.
 """
 
 from collections.abc import Mapping
@@ -31,12 +31,12 @@ DATABASE_FILE = "databases/loyalty_warehouse.yaml"
 _DATABASE = "Loyalty warehouse"
 _PLACEHOLDER = "postgresql+psycopg2://superset:XXXXXXXXXX@localhost:5432/loyalty"
 _VERSION = "1.0.0"
-_OURS = uuid5(NAMESPACE_URL, "lcm_pipeline/dashboards")
+_NAMESPACE = uuid5(NAMESPACE_URL, "lcm_pipeline/dashboards")
 _METADATA = {"version": _VERSION, "type": "Dashboard", "timestamp": "2026-01-01T00:00:00+00:00"}
 _CSS = """\
 .dashboard-component-chart-holder .header-title { font-size: 14px; line-height: 1.3; }
 """
-# Superset's large numbers are numbers alone: one that may be a dash is a table of one row.
+# Superset's "big number" cannot show a dash, so a headline is a table of one row without a header.
 _HEADLINE_CSS = """\
 [data-test-chart-name="{title}"] th {{ padding: 0 !important; height: 0; border: 0; }}
 [data-test-chart-name="{title}"] th * {{ font-size: 0; line-height: 0; height: 0; }}
@@ -50,22 +50,22 @@ def bundle_of(
     language: Language = DEFAULT_LANGUAGE,
     timezone: str = DEFAULT_TIMEZONE,
 ) -> dict[str, bytes]:
-    """The files of the bundle by path, from dashboards/definition and the marts of a warehouse.
+    """Build the files of the bundle by path, from dashboards/definition and a warehouse's marts.
 
-    Texts are in the language, moments in the time zone.
+    Texts are in `language`, timestamps in `timezone`.
     """
     definition = read_definition(dashboards_folder() / "definition", language, timezone)
     return build_bundle(definition, marts_of(describe(warehouse), language))
 
 
 def build_bundle(definition: Definition, marts: Mapping[str, Mart]) -> dict[str, bytes]:
-    """The files of the bundle by path. `marts` are those of the database, by name.
+    """Build the files of the bundle by path. `marts` are those of the database, by name.
 
-    Raises DefinitionError when a mart, a column or a metric is named that is not there.
+    Raises DefinitionError when a chart names a mart, a column or a metric that does not exist.
     """
-    charts = _charts(definition)
+    charts = _charts_by_key(definition)
     for key, chart in charts.items():
-        _check(key, chart, definition.marts, marts)
+        _check_names(key, chart, definition.marts, marts)
     used = sorted({chart.mart for chart in charts.values()})
     documents: dict[str, Document] = {"metadata.yaml": _METADATA, DATABASE_FILE: _database()}
     for name in used:
@@ -92,8 +92,8 @@ def build_bundle(definition: Definition, marts: Mapping[str, Mart]) -> dict[str,
     return {path: msgspec.yaml.encode(document) for path, document in documents.items()}
 
 
-def _charts(definition: Definition) -> dict[str, Chart]:
-    """Every chart by its key; raises DefinitionError when two would have the same."""
+def _charts_by_key(definition: Definition) -> dict[str, Chart]:
+    """Every chart by its key; raises DefinitionError if two have the same key."""
     pages = [("", definition.strip), *((each.slug, each.rows) for each in definition.dashboards)]
     charts: dict[str, Chart] = {}
     for slug, rows in pages:
@@ -106,8 +106,8 @@ def _charts(definition: Definition) -> dict[str, Chart]:
 
 
 def uuid_of(kind: str, name: str) -> UUID:
-    """The id of a thing of ours, the same on every machine."""
-    return uuid5(_OURS, f"{kind}/{name}")
+    """The id of a database, dataset, chart or dashboard: the same on every machine."""
+    return uuid5(_NAMESPACE, f"{kind}/{name}")
 
 
 def _database() -> Document:
@@ -148,7 +148,7 @@ def _dashboard(
     datasets: Mapping[str, Dataset],
 ) -> Document:
     rows = [
-        PlacedRow(row.height, tuple(_placed(prefix, chart, numbers) for chart in row.charts))
+        PlacedRow(row.height, tuple(_place(prefix, chart, numbers) for chart in row.charts))
         for prefix, some in (("", definition.strip), (dashboard.slug, dashboard.rows))
         for row in some
     ]
@@ -170,13 +170,13 @@ def _dashboard(
     }
 
 
-def _placed(prefix: str, chart: Chart, numbers: Mapping[str, int]) -> PlacedChart:
+def _place(prefix: str, chart: Chart, numbers: Mapping[str, int]) -> PlacedChart:
     key = _chart_key(prefix, chart)
     return PlacedChart(chart, numbers[key], str(uuid_of("chart", key)))
 
 
 def _chart_key(prefix: str, chart: Chart) -> str:
-    """What names a chart: its dashboard (none for those that all share) and its English title."""
+    """The key of a chart: dashboard (none for the shared strip), kind, mart and English title."""
     return "/".join(filter(None, (prefix, chart.kind, chart.mart, chart.name.lower())))
 
 
@@ -185,8 +185,8 @@ def _file_name(key: str) -> str:
     return "_".join(words.split())
 
 
-def _check(key: str, chart: Chart, marts: Marts, found: Mapping[str, Mart]) -> None:
-    """Every name that a chart uses is one that the definition or the mart has."""
+def _check_names(key: str, chart: Chart, marts: Marts, found: Mapping[str, Mart]) -> None:
+    """Raise DefinitionError if the definition or the mart lacks a name that the chart uses."""
     if chart.mart not in found or chart.mart not in marts.marts:
         raise DefinitionError(f"{key}: there is no mart {chart.mart}, or marts.yaml has none")
     use, columns = marts.marts[chart.mart], {column.name for column in found[chart.mart].columns}

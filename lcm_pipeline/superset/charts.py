@@ -1,7 +1,7 @@
-"""A chart of the definition as Superset's parameters, one function per kind.
+"""Translates a chart of the definition into Superset's parameters, one function per kind.
 
-A headline over time asks the database for the whole period again
-(`aggregation: raw`), so a ratio or an average is never summed up from its days.
+The number above a trend is computed by a query over the whole period (`aggregation: raw`), so that
+a ratio or an average is never summed up from its days.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,16 +30,16 @@ def viz_type(chart: Chart) -> str:
 
 
 def params_of(chart: Chart, marts: Marts) -> Params:
-    """All that Superset keeps of a chart, but its title and its dataset."""
+    """The parameters that Superset stores of a chart, except its title and its dataset."""
     params: Params = {
         "viz_type": viz_type(chart),
-        "adhoc_filters": list(_conditions(chart, marts)),
+        "adhoc_filters": list(_filters(chart, marts)),
         "extra_form_data": {},
     }
     return params | _BY_KIND[chart.kind](chart, marts)
 
 
-def _conditions(chart: Chart, marts: Marts) -> Iterator[Params]:
+def _filters(chart: Chart, marts: Marts) -> Iterator[Params]:
     time = marts.marts[chart.mart].time
     if time is not None and not chart.whenever:
         yield {

@@ -1,4 +1,4 @@
-"""A mart as a dataset of Superset: its columns, those that Superset computes, its metrics."""
+"""A mart as a Superset dataset: its columns, its calculated columns and its metrics."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ def marts_of(
 ) -> dict[str, Mart]:
     """The marts by name, from the description of the whole warehouse.
 
-    What they are is said in the language; where that is not known, as the database's own comment.
+    Descriptions are in the language, or else the comment in the database.
     """
     known = russian_definitions() if language == "ru" else {}
     found: dict[str, Mart] = {}
@@ -48,7 +48,7 @@ def marts_of(
 
 
 def dataset_of(name: str, marts: Marts, mart: Mart) -> Document:
-    """A dataset without its ids: metrics, columns and what they are called."""
+    """A dataset without its ids: its metrics and columns, with their titles."""
     use = marts.marts[name]
     return {
         "table_name": name,
@@ -68,7 +68,7 @@ def dataset_of(name: str, marts: Marts, mart: Mart) -> Document:
             }
             for key, metric in use.metrics.items()
         ],
-        "columns": [*_columns(mart, marts), *_calculated(mart, marts)],
+        "columns": [*_columns(mart, marts), *_calculated_columns(mart, marts)],
     }
 
 
@@ -88,7 +88,7 @@ def _columns(mart: Mart, marts: Marts) -> Iterable[Document]:
         }
 
 
-def _calculated(mart: Mart, marts: Marts) -> Iterable[Document]:
+def _calculated_columns(mart: Mart, marts: Marts) -> Iterable[Document]:
     present = {column.name for column in mart.columns}
     for name, column in marts.calculated.items():
         if column.source in present:

@@ -1,8 +1,8 @@
-"""The dbt package in `dbt/`: sources, metrics and exposures, from facts written elsewhere.
+"""Generates the sources, metrics and exposures of the dbt package in `dbt/`.
 
-Sources are what the database says of itself: tables, columns, comments, keys. Metrics and exposures
-are those of the dashboards' definition. What is written by hand in `dbt/` (the project, the macros,
-the example) repeats none of these.
+Sources come from the database: tables, columns, comments, keys. Metrics and exposures come from the
+definition of the dashboards. The files that are written by hand in `dbt/` (the project, the macros,
+the example) repeat none of these.
 """
 
 import re
@@ -22,9 +22,10 @@ Document = dict[str, Any]
 
 _SCHEMAS = ("core", "core_live", "history", "mart")
 _HEAD = (
-    "# Made by `lcm dbt`: edit the comments in sql/ or dashboards/definition, and make it anew.\n"
+    "# Made by `lcm dbt`: edit the comments in sql/ or dashboards/definition, then run it again.\n"
 )
-# Rows are written when they change; a day on which nothing does is rare, three in a row are not.
+# Only changed rows are written. A day without any change is unusual; three in a row suggest
+# that nothing was synced.
 _CORE_FRESHNESS = {"warn_after": {"count": 3, "period": "day"}}
 _MART_FRESHNESS = {
     "warn_after": {"count": 36, "period": "hour"},
@@ -37,7 +38,7 @@ _AGGREGATIONS = {"sum": "sum", "avg": "average", "min": "min", "max": "max"}
 
 
 class TableKey(NamedTuple):
-    """What tells the rows of a table apart, and which columns are never null."""
+    """The key columns of a table, and its columns that are not null."""
 
     schema: str
     table: str
@@ -46,27 +47,27 @@ class TableKey(NamedTuple):
 
 
 def package_of(warehouse: Warehouse) -> dict[str, str]:
-    """The generated files of the package by path, from a migrated warehouse and the definition."""
+    """Generate the files of the package by path, from a migrated warehouse and the definition."""
     with warehouse.connect(application_name="lcm dbt") as session:
         rows = session.execute(query("table_keys")).fetchall()
     keys = {(key.schema, key.table): key for key in map(TableKey._make, rows)}
-    # Engineers read it, beside comments that are English.
+    # The package is in English, as are the comments in the database.
     definition = read_definition(dashboards_folder() / "definition", "en")
     return {
         "models/sources.yml": _yaml(_sources(describe(warehouse), keys)),
         "models/exposures.yml": _yaml(_exposures(definition)),
         "models/metrics/metrics.yml": _yaml(_metrics(definition)),
-        "macros/metric_expressions.sql": _expressions(definition),
+        "macros/metric_expressions.sql": _expressions_macro(definition),
         **{
             f"models/metrics/{name}.sql": "{# Made by `lcm dbt`: metrics need a model. #}\n"
             f"select * from {{{{ source('mart', '{name}') }}}}\n"
-            for name, _ in _timed(definition)
+            for name, _ in _marts_with_time(definition)
         },
     }
 
 
 def write_package(folder: Path, files: Mapping[str, str]) -> None:
-    """Write the files, and remove generated models that are no longer made."""
+    """Write the files, and remove generated models that no longer exist."""
     for path in (folder / "models" / "metrics").glob("*.sql"):
         if f"models/metrics/{path.name}" not in files:
             path.unlink()
@@ -113,7 +114,7 @@ def _freshness(table: DescribedColumn, columns: set[str]) -> Document:
         return {"loaded_at_field": "synced_at", "config": {"freshness": _CORE_FRESHNESS}}
     if table.schema == "mart" and table.kind == "materialized view":
         return {
-            # SQL for dbt to run; the name is one of the database's own.
+            # dbt runs this SQL; the name comes from the catalogue of the database.
             "loaded_at_field": "(select max(refreshed_at) from mart.refreshes"  # noqa: S608
             f" where mart_name = '{table.table}')",
             "config": {"freshness": _MART_FRESHNESS},
@@ -140,8 +141,8 @@ def _exposures(definition: Definition) -> Document:
     return {"version": 2, "exposures": exposures}
 
 
-def _timed(definition: Definition) -> list[tuple[str, str]]:
-    """The marts whose metrics have a time, with its column."""
+def _marts_with_time(definition: Definition) -> list[tuple[str, str]]:
+    """The marts that have metrics and a column of time, with that column."""
     return [
         (name, use.time)
         for name, use in definition.marts.marts.items()
@@ -150,13 +151,13 @@ def _timed(definition: Definition) -> list[tuple[str, str]]:
 
 
 def _metrics(definition: Definition) -> Document:
-    """Semantic models and metrics, of expressions that MetricFlow can state.
+    """Semantic models and metrics, of the expressions that MetricFlow supports.
 
-    All others are expressions of the macro `metric` alone.
+    All other metrics exist only as expressions of the macro `metric`.
     """
     models: list[Document] = []
     metrics: list[Document] = []
-    for mart, time in _timed(definition):
+    for mart, time in _marts_with_time(definition):
         measures: dict[str, Document] = {}
         for name, metric in definition.marts.marts[mart].metrics.items():
             metrics += _metric(mart, name, metric, time, measures)
@@ -165,7 +166,7 @@ def _metrics(definition: Definition) -> Document:
                 {
                     "name": mart,
                     "model": f"ref('{mart}')",
-                    # MetricFlow keeps `day` and `month` for itself.
+                    # `day` and `month` are reserved words of MetricFlow.
                     "defaults": {"agg_time_dimension": f"of_{time}"},
                     "primary_entity": f"{mart}_row",
                     "dimensions": [
@@ -191,19 +192,19 @@ def _metrics(definition: Definition) -> Document:
 def _metric(
     mart: str, key: str, metric: Metric, time: str, measures: dict[str, Document]
 ) -> list[Document]:
-    """The metric, after those of its parts where it is a ratio; none where it cannot be stated."""
-    # Names and labels are of the whole project.
+    """The metric, preceded by its parts if it is a ratio; empty if MetricFlow cannot express it."""
+    # Names and labels have to be unique in the whole project.
     name, title = f"{mart}_{key}", f"{metric.title} ({mart}.{key})"
     parts = metric.sql.split(" / ")
     found = [_measure(part, time) for part in parts]
-    stated = [measure for measure in found if measure is not None]
-    if len(stated) != len(found) or len(found) > 2:
+    supported = [measure for measure in found if measure is not None]
+    if len(supported) != len(found) or len(found) > 2:
         return []
-    if len(stated) == 1:
-        measures[name] = {"name": name, **stated[0]}
-        return [_simple(name, title)]
+    if len(supported) == 1:
+        measures[name] = {"name": name, **supported[0]}
+        return [_simple_metric(name, title)]
     names = [f"{name}_numerator", f"{name}_denominator"]
-    for each, measure in zip(names, stated, strict=True):
+    for each, measure in zip(names, supported, strict=True):
         measures[each] = {"name": each, **measure}
     ratio = {
         "name": name,
@@ -212,10 +213,10 @@ def _metric(
         "type": "ratio",
         "type_params": {"numerator": names[0], "denominator": names[1]},
     }
-    return [*(_simple(each, f"{title}: {each}") for each in names), ratio]
+    return [*(_simple_metric(each, f"{title}: {each}") for each in names), ratio]
 
 
-def _simple(name: str, title: str) -> Document:
+def _simple_metric(name: str, title: str) -> Document:
     return {
         "name": name,
         "label": title,
@@ -226,8 +227,8 @@ def _simple(name: str, title: str) -> Document:
 
 
 def _measure(sql: str, time: str) -> Document | None:
-    """One aggregate as MetricFlow states it; a balance is the one of the last day."""
-    text = nulled[1] if (nulled := _NULLIF.fullmatch(sql)) else sql
+    """An aggregate as a MetricFlow measure; None if it has none. A balance is of the last day."""
+    text = divisor[1] if (divisor := _NULLIF.fullmatch(sql)) else sql
     if text == "count(*)":
         return {"agg": "sum", "expr": "1"}
     if (latest := _LATEST.fullmatch(text)) and latest[2] == time:
@@ -242,7 +243,7 @@ def _measure(sql: str, time: str) -> Document | None:
     return {"agg": _AGGREGATIONS[aggregate[1]], "expr": aggregate[2]}
 
 
-def _expressions(definition: Definition) -> str:
+def _expressions_macro(definition: Definition) -> str:
     """A macro that returns the SQL of every metric, by mart and name."""
     expressions = {
         mart: {name: metric.sql for name, metric in use.metrics.items()}

@@ -1,8 +1,8 @@
-"""What the dashboards show, as written down in dashboards/definition: read and checked.
+"""The definition of the dashboards: reads and checks the files of dashboards/definition.
 
-A text is a pair {ru: …, en: …} in the files, and the one of the chosen language here.
-Nothing of Superset's is known here. The names of marts and columns are held
-against the database by `bundle`, not here, so a definition can be read without one.
+A text is a pair {ru: …, en: …} in the files, and the text of the chosen language here. This module
+does not depend on Superset. `bundle` checks the names of marts and columns against the database,
+so that a definition can be read without one.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ from lcm_pipeline.settings import DEFAULT_TIMEZONE
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
-Page = TypeVar("Page")
+Content = TypeVar("Content")
 Kind = Literal[
     "trend", "number", "headline", "line", "bar", "area", "heatmap", "table", "rows"
 ]  # fmt: skip
@@ -26,11 +26,11 @@ Format = Literal["count", "points", "money", "share", "exact", "decimal", "day",
 
 
 class DefinitionError(UsageError):
-    """The definition of the dashboards does not hold together; the message says where."""
+    """The definition of the dashboards is invalid; the message says where."""
 
 
 class Metric(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A number of a mart: its title, how it is shown, its SQL."""
+    """A metric of a mart: its title, its format and its SQL."""
 
     title: str
     format: Format
@@ -38,7 +38,7 @@ class Metric(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 
 class Label(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a column is called and how it is shown."""
+    """The title and the format of a column."""
 
     title: str
     format: Format = "text"
@@ -47,8 +47,8 @@ class Label(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 class Calculated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A column that Superset computes, for every mart that has the column `source`.
 
-    sql: what it is, `source` itself where None. values: a text for each of its values; otherwise:
-    the text for all others, for an empty text and for null.
+    sql: its expression; None means `source` itself. values: a text for each value; otherwise: the
+    text for all other values, the empty text and null.
     """
 
     title: str
@@ -63,29 +63,29 @@ class Calculated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         sql = self.sql or self.source
         if self.values:
             cases = "".join(
-                f" when {_literal(value)} then {_literal(text)}"
+                f" when {_sql_literal(value)} then {_sql_literal(text)}"
                 for value, text in self.values.items()
             )
-            return f"case ({sql})::text{cases} else {_literal(self.otherwise or '')} end"
+            return f"case ({sql})::text{cases} else {_sql_literal(self.otherwise or '')} end"
         if self.otherwise is not None:
-            return f"coalesce(nullif({sql}, ''), {_literal(self.otherwise)})"
+            return f"coalesce(nullif({sql}, ''), {_sql_literal(self.otherwise)})"
         return sql
 
 
 class MartUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a mart gives to charts; time is the column that the filters narrow, if it has one."""
+    """The metrics of a mart. time: the column that time filters apply to, None if there is none."""
 
     metrics: dict[str, Metric]
     time: str | None = None
 
     @property
     def is_monthly(self) -> bool:
-        """Whether the filter of months governs it, and not the one of days."""
+        """Whether the filter of months applies to it, rather than the filter of days."""
         return self.time is not None and self.time.endswith("month")
 
 
 class Marts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that charts may name, in one language."""
+    """The labels, calculated columns and marts that charts may name, in one language."""
 
     labels: dict[str, str | Label]
     calculated: dict[str, Calculated]
@@ -94,12 +94,12 @@ class Marts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timezone: str = DEFAULT_TIMEZONE
 
     def label(self, column: str) -> Label | None:
-        """The label of a column that is read as it is."""
+        """The label of a column that is not calculated; None if it has none."""
         found = self.labels.get(column)
         return Label(found) if isinstance(found, str) else found
 
     def title_of(self, column: str) -> str:
-        """What a column that a chart names is called."""
+        """The title of a column that a chart names."""
         if column in self.calculated:
             return self.calculated[column].title
         label = self.label(column)
@@ -107,14 +107,14 @@ class Marts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Chart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One chart: of one mart, some metrics by some columns. width is of the twelve of a row.
+    """A chart: metrics of one mart by columns. width: in twelfths of a row.
 
-    name: its English title, of which its id is made. note: what stands under a number, or under the
-    chart. A headline is a number that may be a dash, and a text that says why.
-    of_last_day: the number is the one of the last day or month, not of the whole time chosen.
-    whenever: the filters of time do not narrow it. only: a condition in SQL. order: a metric or
-    column, with a minus for the greatest first (rows take several). alarms: a condition per metric.
-    page: how many rows of a table the server sends at a time; 0 sends all, up to the limit.
+    name: the English title, from which the id is derived. note: a text under the number or the
+    chart. A headline is a number that may be a dash, with a text that explains the dash.
+    of_last_day: the number is that of the last day or month, not of the whole chosen period.
+    whenever: time filters do not apply. only: a condition in SQL. order: a metric or column, with a
+    minus for descending order (rows take several). alarms: a condition per metric. page: rows of a
+    table that the server sends at a time; 0 sends all, up to the limit.
     """
 
     title: str
@@ -142,7 +142,7 @@ class Chart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def shows_note(self) -> bool:
-        """Whether its note is a description that stands open; a number's is part of it."""
+        """Whether the note is a text below the chart; the note of a number is its subtitle."""
         return self.note is not None and self.kind not in ("trend", "number")
 
 
@@ -154,7 +154,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Dashboard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A page: rows of charts under the strip of completeness. filters: columns to choose by."""
+    """A page: rows of charts below the completeness strip. filters: columns to filter by value."""
 
     title: str
     slug: str
@@ -164,7 +164,7 @@ class Dashboard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Definition(msgspec.Struct, frozen=True):
-    """All dashboards, and the rows that each begins with."""
+    """All dashboards. strip: the rows that each of them begins with."""
 
     marts: Marts
     strip: tuple[Row, ...]
@@ -173,7 +173,7 @@ class Definition(msgspec.Struct, frozen=True):
 
 @cache
 def dashboards_folder() -> Path:
-    """The folder `dashboards`: beside the package in a checkout, inside the package in a wheel."""
+    """The folder `dashboards`: next to the package in a checkout, inside it in a wheel."""
     for candidate in (_PACKAGE / "dashboards", _PACKAGE.parent / "dashboards"):
         if (candidate / "definition").is_dir():
             return candidate
@@ -187,41 +187,44 @@ def read_definition(
 ) -> Definition:
     """Read a folder of YAML files; raises DefinitionError with the file and the field.
 
-    Texts are of the language, and {timezone} in SQL is the time zone.
+    Texts are those of `language`; {timezone} in SQL is replaced by `timezone`.
     """
     pages = sorted(folder.glob("[0-9]*.yaml"))
     chosen = (language, timezone)
-    marts = _read(folder / "marts.yaml", Marts, *chosen)
+    marts = _read_file(folder / "marts.yaml", Marts, *chosen)
     return Definition(
         msgspec.structs.replace(marts, language=language, timezone=timezone),
-        _read(folder / "completeness.yaml", tuple[Row, ...], *chosen),
-        tuple(_read(page, Dashboard, *chosen) for page in pages),
+        _read_file(folder / "completeness.yaml", tuple[Row, ...], *chosen),
+        tuple(_read_file(page, Dashboard, *chosen) for page in pages),
     )
 
 
-def _read(path: Path, kind: type[Page], language: Language, timezone: str) -> Page:
+def _read_file(path: Path, kind: type[Content], language: Language, timezone: str) -> Content:
     try:
-        part = _in(language, timezone, msgspec.yaml.decode(path.read_bytes()))
-        return msgspec.convert(part, kind)
+        content = _translate(language, timezone, msgspec.yaml.decode(path.read_bytes()))
+        return msgspec.convert(content, kind)
     except msgspec.MsgspecError as error:
         raise DefinitionError(f"{path.name}: {error}") from None
 
 
-def _in(language: Language, timezone: str, part: Any) -> Any:
-    """The part with each pair of texts replaced by the one of the language."""
+def _translate(language: Language, timezone: str, part: Any) -> Any:
+    """The part of a document with each pair of texts replaced by the one of the language."""
     if isinstance(part, list):
-        return [_in(language, timezone, each) for each in part]
+        return [_translate(language, timezone, each) for each in part]
     if isinstance(part, str):
         return part.replace("{timezone}", timezone)
     if not isinstance(part, dict):
         return part
     if part.keys() == {"ru", "en"}:
-        return _in(language, timezone, part[language])
-    chosen = {key: _in(language, timezone, value) for key, value in part.items()}
-    # Ids are made of a chart's English title, so that the other language updates the same chart.
-    return chosen | {"name": _in("en", timezone, part["title"])} if "kind" in part else chosen
+        return _translate(language, timezone, part[language])
+    chosen = {key: _translate(language, timezone, value) for key, value in part.items()}
+    if "kind" in part:
+        # The id of a chart is derived from its English title, so that importing the bundle in the
+        # other language updates the same chart.
+        chosen["name"] = _translate("en", timezone, part["title"])
+    return chosen
 
 
-def _literal(text: str) -> str:
-    """A text as SQL writes it."""
+def _sql_literal(text: str) -> str:
+    """The text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"

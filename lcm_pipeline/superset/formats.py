@@ -1,4 +1,4 @@
-"""How numbers and days are written: d3's and Postgres's words for the formats of the definition."""
+"""The formats of the definition in the syntax of d3 and of Postgres."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ FORMATS = {
     "text": "",
 }
 GRAINS = {"day": "P1D", "month": "P1M"}
-# Labels of an axis that do not overlap may touch: a space on both sides keeps them apart.
+# Superset lets axis labels touch as long as they do not overlap; the spaces separate them.
 _SPACE = "\u00a0"
 MONTH = "%Y-%m"
 SHORT_MONTH = f"{_SPACE}{MONTH}{_SPACE}"
 DAYS: dict[Language, str] = {"ru": "%d.%m.%Y", "en": "%d %b %Y"}
-# Without the year, under an axis.
+# Without the year, for axis labels.
 SHORT_DAYS: dict[Language, str] = {
     "ru": f"{2 * _SPACE}%d.%m{2 * _SPACE}",
     "en": f"{2 * _SPACE}%d %b{2 * _SPACE}",
@@ -33,7 +33,7 @@ _SQL_DAYS: dict[Language, str] = {"ru": "DD.MM.YYYY", "en": f"DD{_SPACE}Mon{_SPA
 
 
 def sql_of(metric: Metric, marts: Marts) -> str:
-    """The SQL of a metric; a day or a moment (in the programme's zone) becomes a text."""
+    """The SQL of a metric; days and timestamps (in the programme's time zone) become texts."""
     shape = _SQL_DAYS[marts.language]
     if metric.format == "day":
         return f"coalesce(to_char({metric.sql}, '{shape}'), '—')"

@@ -1,8 +1,8 @@
-"""A dashboard's page: where its charts lie, and the filters beside them with what they govern.
+"""The layout of a dashboard, and its filters with their scopes.
 
-A chart without a column of time, or that is set to ignore it, is out of the scope of the filters
-of time: it shows the last day known. Monthly marts have a filter of months of their own, or the
-first days of a chosen period would drop a whole month.
+A chart without a column of time, or one that ignores it, is out of the scope of the time filters
+and shows the last known day. Monthly marts have a filter of their own: with the filter of days, a
+period that begins within a month would drop the whole month.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,31 +14,31 @@ from lcm_pipeline.superset.definition import Chart, Dashboard, Marts
 
 Part = dict[str, Any]
 
-# From a Monday on: the first week of a chart is whole.
+# The range begins on a Monday, so that the first week of a chart is whole.
 _DAYS = "DATETRUNC(DATEADD(DATETIME('today'), -90, day), week) : DATETIME('today')"
-# Twelve whole months, and the running one, which charts mark.
+# Twelve whole months and the current one, which charts mark as incomplete.
 _MONTHS = "DATETRUNC(DATEADD(DATETIME('today'), -12, month), month) : DATETIME('today')"
 _FILTER_NAMES: dict[Language, tuple[str, str]] = {
     "ru": ("Дни", "Месяцы"),
     "en": ("Days", "Months"),
 }
-# Of the texts of calculated columns, by their value.
+# The colours of the texts of calculated columns, by their value.
 _COLOURS = {
     "hit": "#5AC189",
     "missed": "#E04355",
     "late": "#1FA8C9",
     "mutated": "#FCC700",
 }
-# In Superset's units of 8 pixels: a note of one line, each line more, what lies between two parts.
+# In Superset's units of 8 pixels: a note of one line, each further line, the gap between parts.
 _NOTE_HEIGHT, _LINE_HEIGHT, _GAP = 6, 3, 2
-# What fits into a line of a note, by the width of its chart, on a narrow screen.
+# How many letters of a note fit into a line on a narrow screen, per unit of the chart's width.
 _LETTERS_A_COLUMN = 9
 _UNKNOWN, _VANISHED = "#B2B2B2", "#E04355"
 
 
 @dataclass(frozen=True)
 class PlacedChart:
-    """A chart on a page. number: its id within the bundle; Superset gives it another."""
+    """A chart on a page. number: its id within the bundle; Superset assigns its own on import."""
 
     chart: Chart
     number: int
@@ -55,7 +55,7 @@ class PlacedRow:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a filter has to know of a mart."""
+    """The id and the columns of the dataset of a mart, as far as filters need them."""
 
     uuid: str
     columns: frozenset[str]
@@ -64,11 +64,11 @@ class Dataset:
 def page_of(
     dashboard: Dashboard, rows: Sequence[PlacedRow], marts: Marts, datasets: Mapping[str, Dataset]
 ) -> Part:
-    """The parts `position` and `metadata` of a dashboard. `datasets` are by name of mart."""
+    """The keys `position` and `metadata` of a dashboard. `datasets`: by the name of their mart."""
     placed = [chart for row in rows for chart in row.charts]
     filters = [
         *_time_filters(dashboard, placed, marts),
-        *_choices(dashboard, placed, marts, datasets),
+        *_value_filters(dashboard, placed, marts, datasets),
     ]
     return {
         "position": _position(dashboard.title, rows),
@@ -78,7 +78,7 @@ def page_of(
             "color_scheme": "supersetColors",
             "label_colors": _label_colours(marts),
             "refresh_frequency": 0,
-            # The notes of these stand open.
+            # Superset shows the description of these charts unfolded.
             "expanded_slices": {str(each.number): True for each in placed if each.chart.shows_note},
             "timed_refresh_immune_slices": [],
         },
@@ -86,12 +86,12 @@ def page_of(
 
 
 def _label_colours(marts: Marts) -> dict[str, str]:
-    """The colours of judgements and reasons, by what the language calls them."""
+    """The colours of service levels and restatement reasons, by their texts in the language."""
     colours: dict[str, str] = {}
     for name, otherwise in (("taken_up", _UNKNOWN), ("why", _VANISHED)):
-        made = marts.calculated[name]
-        colours |= {text: _COLOURS[value] for value, text in made.values.items()}
-        colours[made.otherwise or ""] = otherwise
+        column = marts.calculated[name]
+        colours |= {text: _COLOURS[value] for value, text in column.values.items()}
+        colours[column.otherwise or ""] = otherwise
     return colours
 
 
@@ -118,7 +118,7 @@ def _position(title: str, rows: Sequence[PlacedRow]) -> Part:
 
 
 def _chart(placed: PlacedChart, parents: list[str], height: int) -> list[Part]:
-    """A chart; with a note, a column of the chart and the note, as high as the row."""
+    """The parts of a chart; with a note, a column of chart and note, as high as the row."""
     chart, number = placed.chart, placed.number
     part: Part = {
         "type": "CHART",
@@ -159,11 +159,11 @@ def _chart(placed: PlacedChart, parents: list[str], height: int) -> list[Part]:
 def _time_filters(
     dashboard: Dashboard, placed: Sequence[PlacedChart], marts: Marts
 ) -> Iterator[Part]:
-    governed = {each.number: _period(each.chart, marts) for each in placed}
+    scopes = {each.number: _time_filter_of(each.chart, marts) for each in placed}
     days, months = _FILTER_NAMES[marts.language]
     for period, name, default in (("days", days, _DAYS), ("months", months, _MONTHS)):
-        if period in governed.values():
-            outside = [number for number, found in governed.items() if found != period]
+        if period in scopes.values():
+            outside = [number for number, scope in scopes.items() if scope != period]
             part = _filter(f"{dashboard.slug}-{period}", name, outside)
             yield part | {
                 "filterType": "filter_time",
@@ -176,27 +176,27 @@ def _time_filters(
             }
 
 
-def _period(chart: Chart, marts: Marts) -> str | None:
+def _time_filter_of(chart: Chart, marts: Marts) -> str | None:
     use = marts.marts[chart.mart]
     if use.time is None or chart.whenever:
         return None
     return "months" if use.is_monthly else "days"
 
 
-def _choices(
+def _value_filters(
     dashboard: Dashboard,
     placed: Sequence[PlacedChart],
     marts: Marts,
     datasets: Mapping[str, Dataset],
 ) -> Iterator[Part]:
-    """Filters by values; each offers what the ones before it leave."""
+    """Filters by value; each offers the values that the filters before it leave."""
     earlier: list[str] = []
     for column in dashboard.filters:
-        made = marts.calculated[column]
-        inside = [each for each in placed if made.source in datasets[each.chart.mart].columns]
+        calculated = marts.calculated[column]
+        inside = [each for each in placed if calculated.source in datasets[each.chart.mart].columns]
         outside = [each.number for each in placed if each not in inside]
         dataset = datasets[inside[0].chart.mart]
-        part = _filter(f"{dashboard.slug}-{column}", made.title, outside)
+        part = _filter(f"{dashboard.slug}-{column}", calculated.title, outside)
         yield part | {
             "filterType": "filter_select",
             "targets": [{"datasetUuid": dataset.uuid, "column": {"name": column}}],

@@ -1,4 +1,4 @@
-"""Lines, bars and areas, over time or over categories."""
+"""Line, bar and area charts, over time or over categories."""
 
 from lcm_pipeline.superset.definition import Chart, Marts
 from lcm_pipeline.superset.formats import (
@@ -17,22 +17,22 @@ _TO_THE_WHOLE = {"y_axis_bounds": [0, 1], "truncateYAxis": True}
 
 
 def series(chart: Chart, marts: Marts) -> Params:
-    """A line, bar or area chart of each metric, or of one metric by a column."""
+    """The parameters of a line, bar or area chart: a series per metric or per value of a column."""
     use = marts.marts[chart.mart]
-    params = _drawn(chart) | _scaled(chart, format_of(chart, marts)) | _sorted(chart)
+    params = _style(chart) | _value_axis(chart, format_of(chart, marts)) | _series_order(chart)
     if chart.x == use.time or chart.grain is not None:
-        params |= _over_time(chart, marts, is_monthly=use.is_monthly)
+        params |= _time_axis(chart, marts, is_monthly=use.is_monthly)
     else:
         params |= {"xAxisForceCategorical": True, "x_axis_sort": chart.x}
         if chart.x in ("week", "expiry_week"):
-            # At an angle more of the Mondays find room.
+            # Slanted labels leave room for more of the Mondays.
             params |= {"xAxisLabelRotation": 45}
     if chart.horizontal:
         params |= {"orientation": "horizontal", "show_value": True, "x_axis_sort": chart.metrics[0]}
     return params
 
 
-def _drawn(chart: Chart) -> Params:
+def _style(chart: Chart) -> Params:
     is_stacked = chart.stacked or chart.kind == "area"
     params: Params = {
         "x_axis": chart.x,
@@ -52,8 +52,8 @@ def _drawn(chart: Chart) -> Params:
     return params | ({"opacity": 0.5} if chart.kind == "area" else {})
 
 
-def _scaled(chart: Chart, written: str) -> Params:
-    """The axis of the numbers; shares of a whole end at 100 %."""
+def _value_axis(chart: Chart, written: str) -> Params:
+    """The axis of the values; shares of a whole end at 100 %."""
     if chart.share:
         return {"contributionMode": "row", "y_axis_format": ".0%"} | _TO_THE_WHOLE
     if chart.stacked and written == FORMATS["share"]:
@@ -63,13 +63,13 @@ def _scaled(chart: Chart, written: str) -> Params:
     return {"y_axis_format": written, "truncateXAxis": True}
 
 
-def _sorted(chart: Chart) -> Params:
-    """The series: the greatest first, or by name where an order is given."""
+def _series_order(chart: Chart) -> Params:
+    """The order of the series: the greatest first, or by name if the chart has an order."""
     by = {"sort_series_type": "sum"} if chart.order is None else _BY_NAME
     return {"x_axis_sort_asc": True} | by
 
 
-def _over_time(chart: Chart, marts: Marts, *, is_monthly: bool) -> Params:
+def _time_axis(chart: Chart, marts: Marts, *, is_monthly: bool) -> Params:
     grain = chart.grain or ("month" if is_monthly else "day")
     shown = SHORT_MONTH if grain == "month" else SHORT_DAYS[marts.language]
     return {

@@ -1,9 +1,9 @@
-"""Superset on this machine: made ready, served on loopback until it is stopped.
+"""Prepares a local Superset and serves it on loopback until it is stopped.
 
-All that it keeps lies in `superset` in LCM_HOME, closed to others: its own SQLite database, the
-key of its sessions, the password of its administrator, the password of its login in the warehouse.
-The process that calls this has to live as long as the server, since it
-holds the embedded Postgres up; the server ends with it, however it ends.
+Its files are in `superset` in LCM_HOME, readable only by the owner: its SQLite database, its
+session key, the password of its administrator, the password of its warehouse login. The calling
+process has to outlive the server, because it holds the lease on the embedded Postgres; the server
+is terminated when that process ends, even if it is killed.
 """
 
 import http.client
@@ -34,14 +34,14 @@ _TAIL_LINES = 15
 
 
 class SupersetUnavailableError(UsageError):
-    """Superset cannot be started; the message says why and what to do."""
+    """Superset cannot be started; the message says why and what to do next."""
 
 
 @dataclass(frozen=True)
 class SupersetHome:
-    """Where a Superset lies: its environment's `bin`, and the folder of its own files.
+    """A Superset on this machine. programs: `bin` of its environment. folder: its own files.
 
-    Its menus are in the language, and "today" in its filters is the day of the time zone.
+    Its menus are in `language`; "today" in its filters is the current day in `timezone`.
     """
 
     programs: Path
@@ -58,7 +58,7 @@ class SupersetHome:
         return self.folder / "superset.log"
 
     def secret(self, name: str) -> str:
-        """A secret kept in a file of its own, made when there is none."""
+        """The secret stored in the file of that name; generated if the file does not exist."""
         path = self.folder / name
         if not path.exists():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -67,13 +67,13 @@ class SupersetHome:
         return path.read_text().strip()
 
     def environment(self) -> dict[str, str]:
-        """What Superset's processes are to see: nothing of LCM_*, with its secrets."""
+        """The environment of Superset's processes, without LCM_*, which hold our secrets."""
         server = dashboards_folder() / "server"
         return child_environment() | {
             "SUPERSET_HOME": str(self.folder),
             "SUPERSET_CONFIG_PATH": str(server / "superset_config.py"),
             "SUPERSET_LANGUAGE": self.language,
-            # Superset computes "today" of a filter by the clock of its process.
+            # Superset computes "today" in filters from the local time of its process.
             "TZ": self.timezone,
             "PYTHONWARNINGS": "ignore",
             "PYTHONUNBUFFERED": "1",
@@ -86,7 +86,7 @@ def find_superset(
     language: Language = DEFAULT_LANGUAGE,
     timezone: str = DEFAULT_TIMEZONE,
 ) -> SupersetHome:
-    """Superset in its own environment; raises SupersetUnavailableError where there is none."""
+    """Find Superset in its own environment; raises SupersetUnavailableError if it is not there."""
     programs = environment.absolute() / "bin"
     if not (programs / "gunicorn").exists() or not (programs / "superset").exists():
         lock = dashboards_folder() / "requirements.lock"
@@ -99,7 +99,10 @@ def find_superset(
 
 
 def prepare(superset: SupersetHome, bundle: Mapping[str, bytes], uri: str) -> None:
-    """Bring Superset's tables, roles, administrator and our bundle up to date."""
+    """Bring Superset's tables, roles, administrator and the bundle up to date.
+
+    Raises SupersetUnavailableError, with the end of the log, if that fails.
+    """
     superset.secret("secret_key")
     task = {
         "bundle": {name: text.decode() for name, text in bundle.items()},
@@ -121,12 +124,12 @@ def prepare(superset: SupersetHome, bundle: Mapping[str, bytes], uri: str) -> No
                 f"Superset was not ready in {_PREPARING_SECONDS:.0f} s; see {superset.log}"
             ) from error
     if done.returncode != 0:
-        raise SupersetUnavailableError(f"Superset could not be made ready:\n{_tail(superset.log)}")
+        raise SupersetUnavailableError(f"Superset could not be prepared:\n{_tail(superset.log)}")
 
 
 @contextmanager
 def serving(superset: SupersetHome, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Superset on loopback for the length of the context, answering by the time it begins."""
+    """Serve Superset on loopback within the context, which is entered once it responds."""
     check_port(port)
     command = [
         str(superset.programs / "gunicorn"), "superset.app:create_app()",
@@ -140,14 +143,14 @@ def serving(superset: SupersetHome, port: int) -> Iterator[subprocess.Popen[byte
             start_new_session=True,
         )  # fmt: skip
         try:
-            _await_answer(server, port, superset.log)
+            _await_health(server, port, superset.log)
             yield server
         finally:
             _stop(server)
 
 
 def check_port(port: int) -> None:
-    """Raise SupersetUnavailableError when something else listens there."""
+    """Raise SupersetUnavailableError if another process listens on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -158,7 +161,7 @@ def check_port(port: int) -> None:
             ) from error
 
 
-def _await_answer(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _await_health(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + _STARTING_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)

@@ -1,4 +1,4 @@
-"""Tables: metrics by columns, rows as they are, heat maps; with alarms on what should not be."""
+"""Tables of metrics, tables of rows and heat maps, with alarms on values that should not occur."""
 
 import json
 
@@ -11,13 +11,13 @@ _ALARMS = {"below": "<", "above": ">", "other than": "≠", "notice": ">"}
 
 
 def table(chart: Chart, marts: Marts) -> Params:
-    """Metrics by columns."""
+    """The parameters of a table of metrics by columns."""
     params = _any_table(chart, marts) | {
         "query_mode": "aggregate",
         "groupby": list(chart.by),
         "metrics": list(chart.metrics),
         "time_grain_sqla": GRAINS["day"],
-        "conditional_formatting": [_alarm(*each) for each in chart.alarms.items()],
+        "conditional_formatting": [_alarm_format(*each) for each in chart.alarms.items()],
         "column_config": {
             name: {
                 "columnWidth": _TEXT_WIDTH
@@ -31,14 +31,16 @@ def table(chart: Chart, marts: Marts) -> Params:
     if chart.order is not None:
         name = chart.order.removeprefix("-")
         params |= {
-            "timeseries_limit_metric": name if name in chart.metrics else _sorting(name, marts),
+            "timeseries_limit_metric": name
+            if name in chart.metrics
+            else _order_metric(name, marts),
             "order_desc": chart.order.startswith("-"),
         }
     return params
 
 
 def rows(chart: Chart, marts: Marts) -> Params:
-    """Rows of the mart as they are."""
+    """The parameters of a table of the mart's rows."""
     orders = (chart.order or "").split()
     return _any_table(chart, marts) | {
         "query_mode": "raw",
@@ -55,20 +57,20 @@ def rows(chart: Chart, marts: Marts) -> Params:
 
 
 def heatmap(chart: Chart, marts: Marts) -> Params:
-    """One metric by two columns, as a table of shaded cells.
+    """The parameters of a pivot table with shaded cells: one metric by two columns.
 
-    Superset's own heat map has no titles of its axes, and prints the labels of years over another.
+    Superset's own heat map has no axis titles, and its labels of years overlap.
     """
     return {
-        "groupbyRows": [_titled(chart.by[0], marts)],
-        "groupbyColumns": [_titled(chart.x or "", marts)],
+        "groupbyRows": [_titled_column(chart.by[0], marts)],
+        "groupbyColumns": [_titled_column(chart.x or "", marts)],
         "metrics": list(chart.metrics),
         "metricsLayout": "COLUMNS",
         "aggregateFunction": "Sum",
         "valueFormat": format_of(chart, marts).replace(".1%", ".0%"),
         "rowTotals": False,
         "colTotals": False,
-        # Scores grow upwards; months are read downwards.
+        # The best score is at the top, the first month too.
         "rowOrder": "key_z_to_a" if chart.by[0].endswith("_score") else "key_a_to_z",
         "colOrder": "key_a_to_z",
         "row_limit": chart.limit,
@@ -85,7 +87,7 @@ def _any_table(chart: Chart, marts: Marts) -> Params:
         "table_timestamp_format": DAYS[marts.language],
         "show_cell_bars": False,
         "include_search": chart.limit <= 1000 and not chart.page,
-        # A list that is cut by its limit warns that it is partial; one in pages holds all.
+        # Superset warns when the row limit cuts a table; one with pages holds all rows.
         "page_length": chart.page,
         "server_pagination": chart.page > 0,
         "server_page_length": chart.page or 10,
@@ -96,8 +98,8 @@ def _any_table(chart: Chart, marts: Marts) -> Params:
     }
 
 
-def _titled(column: str, marts: Marts) -> Params:
-    """A column under its title: a pivot table shows the names of the others."""
+def _titled_column(column: str, marts: Marts) -> Params:
+    """A column as an expression with a title: pivot tables show plain columns by their names."""
     calculated = marts.calculated.get(column)
     return {
         "expressionType": "SQL",
@@ -106,17 +108,19 @@ def _titled(column: str, marts: Marts) -> Params:
     }
 
 
-def _sorting(column: str, marts: Marts) -> Params:
-    """A number or text to order groups by: all rows of a group have the same."""
+def _order_metric(column: str, marts: Marts) -> Params:
+    """A metric to order groups by: min(), as all rows of a group have the same value."""
     calculated = marts.calculated.get(column)
     expression = f"min({calculated.expression if calculated else column})"
     return {"expressionType": "SQL", "sqlExpression": expression, "label": f"order by {column}"}
 
 
-def _alarm(metric: str, condition: str) -> Params:
+def _alarm_format(metric: str, condition: str) -> Params:
     words, _, limit = condition.rpartition(" ")
     if words not in _ALARMS:
-        raise DefinitionError(f"{condition!r} is no alarm: expected one of {', '.join(_ALARMS)}")
+        raise DefinitionError(
+            f"{condition!r} is not an alarm: expected one of {', '.join(_ALARMS)}"
+        )
     return {
         "column": metric,
         "operator": _ALARMS[words],

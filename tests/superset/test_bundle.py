@@ -376,7 +376,7 @@ def test_nothing_but_ids_of_clients_is_named(
         ({"mart": "no_such_mart"}, "no mart no_such_mart"),
         ({"metrics": ("no_such_metric",)}, "no such metric"),
         ({"by": ("no_such_column",)}, "no such column"),
-        ({"alarms": {"rows": "around 3"}}, "'around 3' is no alarm"),
+        ({"alarms": {"rows": "around 3"}}, "'around 3' is not an alarm"),
     ],
 )
 def test_a_wrong_definition_is_refused_by_name(
@@ -433,5 +433,5 @@ def test_lcm_bundle_refuses_such_a_folder_in_one_line(warehouse: Warehouse, tmp_
     (tmp_path / "thesis.txt").write_text("not a bundle")
     done = _lcm_bundle(warehouse, tmp_path, "--output", str(tmp_path))
     assert done.returncode == 2, done.stderr
-    assert "holds something else than a bundle" in done.stderr
+    assert "holds something other than a bundle" in done.stderr
     assert "Traceback" not in done.stderr
