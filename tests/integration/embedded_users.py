@@ -71,7 +71,7 @@ def started(home: Path) -> User:
     return user
 
 
-def keeper_pids(home: Path) -> list[int]:
+def supervisor_pids(home: Path) -> list[int]:
     return _pids(home, "embedded.supervisor")
 
 
@@ -84,8 +84,8 @@ def postmaster_pid(home: Path) -> int:
 
 
 def server_processes(home: Path) -> list[int]:
-    """Keepers, guards, postmasters and backends of a home."""
-    found = {*keeper_pids(home), *guard_pids(home)}
+    """Supervisors, guards, postmasters and backends of a home."""
+    found = {*supervisor_pids(home), *guard_pids(home)}
     for process in Path("/proc").iterdir():
         try:
             if process.name.isdigit() and (process / "cwd").readlink().is_relative_to(home):

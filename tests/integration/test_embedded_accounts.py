@@ -19,11 +19,11 @@ from tests.integration.embedded_users import (
     answers,
     eventually,
     guard_pids,
-    keeper_pids,
     kill_processes,
     postmaster_pid,
     server_processes,
     started,
+    supervisor_pids,
 )
 
 NOBODY = 65534
@@ -180,7 +180,7 @@ def test_a_server_below_a_private_folder_ends_with_its_watchers(home: Path) -> N
     user.await_url()
     server = postmaster_pid(home)
     user.kill()
-    kill_processes([*keeper_pids(home), *guard_pids(home)])
+    kill_processes([*supervisor_pids(home), *guard_pids(home)])
     assert eventually(lambda: not Path(f"/proc/{server}").exists())
 
 

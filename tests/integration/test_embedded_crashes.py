@@ -14,11 +14,11 @@ from tests.integration.embedded_users import (
     answers,
     eventually,
     guard_pids,
-    keeper_pids,
     kill_processes,
     postmaster_pid,
     server_processes,
     started,
+    supervisor_pids,
 )
 
 
@@ -43,12 +43,12 @@ def test_a_killed_command_takes_the_server_along(home: Path, user: User) -> None
     assert eventually(lambda: not server_processes(home), within=3)
 
 
-def test_sessions_go_on_when_the_keeper_is_killed(home: Path, user: User) -> None:
+def test_sessions_go_on_when_the_supervisor_is_killed(home: Path, user: User) -> None:
     with psycopg.connect(user.url, autocommit=True) as session:
         for _ in range(3):
-            (keeper,) = keeper_pids(home)
-            kill_processes([keeper])
-            assert eventually(lambda: keeper_pids(home) not in ([], [keeper]))  # noqa: B023
+            (supervisor,) = supervisor_pids(home)
+            kill_processes([supervisor])
+            assert eventually(lambda: supervisor_pids(home) not in ([], [supervisor]))  # noqa: B023
             assert session.execute("select 1").fetchone() == (1,)
             assert answers(user.url)
     assert user.leave() == 0
@@ -61,9 +61,9 @@ def test_a_killed_guard_is_replaced_with_a_new_server(home: Path, user: User) ->
     assert user.leave() == 0
 
 
-def test_a_live_command_brings_keeper_and_guard_back(home: Path, user: User) -> None:
-    kill_processes([*keeper_pids(home), *guard_pids(home)])
-    assert eventually(lambda: len(keeper_pids(home)) == 1 and answers(user.url))
+def test_a_live_command_restarts_supervisor_and_guard(home: Path, user: User) -> None:
+    kill_processes([*supervisor_pids(home), *guard_pids(home)])
+    assert eventually(lambda: len(supervisor_pids(home)) == 1 and answers(user.url))
     assert user.leave() == 0
 
 
@@ -80,7 +80,7 @@ def test_a_killed_postmaster_is_started_again_for_its_users(home: Path, user: Us
 
 def test_no_server_outlives_all_who_watch_it(home: Path, user: User) -> None:
     with psycopg.connect(user.url):
-        kill_processes([user.process.pid, *keeper_pids(home), *guard_pids(home)])
+        kill_processes([user.process.pid, *supervisor_pids(home), *guard_pids(home)])
         user.process.communicate(timeout=5)
     assert eventually(lambda: not server_processes(home), within=5)
 

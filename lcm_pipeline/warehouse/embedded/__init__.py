@@ -1,10 +1,12 @@
-"""The inside of the embedded Postgres: who starts it, who watches it, as whom it runs.
+"""The embedded Postgres: its programs, its data folder, and the processes that run and watch it.
 
-`folder` where things lie, the locks and the announced state; `binaries` which programs;
-`account` as whom they run; `cluster` the data folder; `postmaster` start, adopt, stop;
-`supervisor` the process that owns the server; `guard` the postmaster's parent;
-`loopback` a TCP port for one login, while `lcm serve` runs.
+`server` is the entry point of commands; `watch` waits for the server and relaunches its supervisor.
+`supervisor` is the process that owns the server, `guard` the parent of the postmaster, `launch`
+starts both. `folder` has the paths, the locks and the announced state, `binaries` finds the
+programs, `account` chooses the account that they run as, `cluster` creates the data folder,
+`postmaster` finds and stops the server, `sockets` makes the folder of its socket. `loopback` is a
+TCP port for one login, while `lcm serve` runs.
 
-The supervisor and the guard are started for every command, so nothing here imports psycopg,
-SQLAlchemy, pydantic or the settings.
+The supervisor and the guard are started for every command, so the modules that they import use
+neither psycopg, SQLAlchemy, pydantic nor the settings.
 """

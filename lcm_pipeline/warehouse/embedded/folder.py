@@ -1,8 +1,9 @@
-"""Where an embedded server lies, the two locks that govern it, and what its keeper announces.
+"""The files of an embedded server, its two locks, and the state that its supervisor announces.
 
-`users.lock` is held shared by each process that uses the server and exclusively by a keeper that
-stops it; `keeper.lock` is held exclusively by the one keeper, and its text is what that keeper
-announced last. flock is dropped by the kernel with its last holder, so kill -9 leaves nothing.
+`users.lock` is held shared by each process that uses the server, and exclusively by a supervisor
+that stops it. `keeper.lock` is held exclusively by the one supervisor; its text is the state that
+the supervisor announced last. The kernel releases a flock when its last holder ends, so that
+kill -9 leaves no stale lock.
 """
 
 import errno
@@ -22,11 +23,11 @@ _RECORD_BYTES = 4096
 
 
 class EmbeddedPostgresError(Exception):
-    """The embedded Postgres cannot run; the message says why and what to do."""
+    """The embedded Postgres cannot run; the message says why and what to do next."""
 
 
 class State(StrEnum):
-    """What a keeper announces; the words after it are the socket folder or the failure."""
+    """The state that a supervisor announces, followed by the socket folder or the failure."""
 
     STARTING = "starting"
     READY = "ready"
@@ -58,7 +59,7 @@ class ServerFolder:
 
     @property
     def supervisor_log(self) -> Path:
-        return self.root / "keeper.log"
+        return self.root / "keeper.log"  # the name of earlier releases, see supervisor_lock
 
     @property
     def users_lock(self) -> Path:
@@ -66,43 +67,45 @@ class ServerFolder:
 
     @property
     def supervisor_lock(self) -> Path:
+        # Earlier releases called the supervisor a keeper. The file keeps its name, so that commands
+        # of both releases, used at the same time, share one lock.
         return self.root / "keeper.lock"
 
     def create(self) -> None:
-        """Make the folder, closed to others."""
+        """Create the folder, accessible to its owner only."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.root.mkdir(mode=0o700, exist_ok=True)
 
     def supervisor_is_gone(self) -> bool:
-        """Whether no keeper lives. Asks for a shared lock, so askers never hinder each other."""
+        """Whether no supervisor is alive. The lock is shared: callers do not block each other."""
         with opened_lock(self.supervisor_lock) as lock:
             return try_lock(lock, fcntl.LOCK_SH)
 
     def is_supervised_by(self, lock: int) -> bool:
-        """Whether a keeper's lock is still the file in the folder: someone may remove a home."""
+        """Whether a supervisor's lock is still the file in the folder; the home may be removed."""
         try:
             return os.path.samestat(os.fstat(lock), self.supervisor_lock.stat())
         except FileNotFoundError:
             return False
 
     def is_in_use(self) -> bool:
-        """Whether a user, or a keeper that stops the server, holds the users' lock."""
+        """Whether a user, or a supervisor that stops the server, holds the users' lock."""
         with opened_lock(self.users_lock) as lock:
             return not try_lock(lock, fcntl.LOCK_EX)
 
     def announced(self) -> tuple[State | None, str]:
-        """What the keeper announced last; nothing when none did."""
+        """The state and text that the supervisor announced last; (None, "") if there is none."""
         word, _, text = self.supervisor_lock.read_text("utf-8", "replace").strip().partition(" ")
         return (State(word) if word in set(State) else None), text
 
     def forget_announcement(self) -> None:
-        """Clear what a dead keeper left, so that it is not taken for its successor's word."""
+        """Clear the announcement of a dead supervisor, which its successor has not made."""
         with opened_lock(self.supervisor_lock) as lock:
             if try_lock(lock, fcntl.LOCK_SH):
                 _write_record(lock, "")
 
     def log_tail(self, most: int = TAIL_LINES) -> str:
-        """The last lines that the server wrote, at most so many."""
+        """The last lines of the logs of the supervisor and the server, at most `most` of them."""
         logs = sorted(self.log_folder.glob("*.log"))[-1:] if self.log_folder.is_dir() else []
         lines = [
             line
@@ -113,17 +116,17 @@ class ServerFolder:
 
 
 def announce(supervisor_lock: int, state: State, text: str = "") -> None:
-    """Write the state into the lock that this keeper holds."""
+    """Write the state into the lock that this supervisor holds."""
     _write_record(supervisor_lock, f"{state} {text}")
 
 
 def _write_record(lock: int, text: str) -> None:
-    """Always the same length in the same place, so that a full disk cannot refuse it."""
+    """Overwrite the record, always with the same length, so that it works on a full disk."""
     os.pwrite(lock, text.encode("utf-8", "replace")[:_RECORD_BYTES].ljust(_RECORD_BYTES), 0)
 
 
 def open_lock(path: Path) -> int:
-    """Open a lock file, making it for whoever owns the folder. Closed on exec."""
+    """Open a lock file, created for the owner of the folder. The descriptor is closed on exec."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     owner = path.parent.stat()
     if os.geteuid() == 0 and os.fstat(lock).st_uid != owner.st_uid:
@@ -133,7 +136,7 @@ def open_lock(path: Path) -> int:
 
 @contextmanager
 def opened_lock(path: Path) -> Iterator[int]:
-    """A lock file for a short question."""
+    """Open a lock file for the length of the context."""
     lock = open_lock(path)
     try:
         yield lock
@@ -142,7 +145,7 @@ def opened_lock(path: Path) -> Iterator[int]:
 
 
 def try_lock(lock: int, operation: int, *, patience: float = 0.0) -> bool:
-    """Take the lock, asking again for `patience` seconds; False when others still hold it."""
+    """Take the lock, retrying for `patience` seconds; False if others still hold it."""
     deadline = time.monotonic() + patience
     while True:
         try:

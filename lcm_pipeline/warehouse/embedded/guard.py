@@ -1,11 +1,11 @@
-"""The postmaster's parent: starts it, brings the keeper back, takes it along in death.
+"""The parent of the postmaster: starts it and relaunches the supervisor.
 
 Run as `python -m lcm_pipeline.warehouse.embedded.guard HOME BINARIES SOCKETS ACCOUNT`.
 
-A keeper that is killed is missed here and started again while the server works on. A guard that
-is killed takes the server with it by a smart shutdown, which lets open sessions end; a keeper that
-lives starts it again. So either may die without harm, and when all watchers die at once, the
-kernel itself ends the server: whatever is killed, none is left over.
+If the supervisor is killed, the guard starts another one while the server continues. If the guard
+is killed, the kernel sends the server a smart shutdown, which lets open sessions end, and the
+supervisor starts it again. So either can die without harm; if both die at once, the kernel ends
+the server, and no process is left over.
 """
 
 import os
@@ -31,13 +31,13 @@ def start_guard(
 ) -> subprocess.Popen[bytes]:
     """Start a guard, and with it the server; both write to the start log."""
     owner = f"{account.uid}:{account.gid}:{int(account.is_renamed)}:{account.capability}"
-    words = (str(folder.home), str(binaries), str(sockets), owner)
-    return start_module("guard", *words, log=folder.start_log)
+    arguments = (str(folder.home), str(binaries), str(sockets), owner)
+    return start_module("guard", *arguments, log=folder.start_log)
 
 
-def main(words: list[str]) -> None:
-    """Keep watch until the server has ended."""
-    home, binaries, sockets, owner = words
+def main(arguments: list[str]) -> None:
+    """Start the postmaster, and watch the supervisor until the server has ended."""
+    home, binaries, sockets, owner = arguments
     uid, gid, is_renamed, capability = (int(part) for part in owner.split(":"))
     folder = ServerFolder(Path(home))
     account = Account(uid, gid, is_renamed=bool(is_renamed), capability=capability)
@@ -45,7 +45,7 @@ def main(words: list[str]) -> None:
     while server.poll() is None:
         time.sleep(_INTERVAL_SECONDS)
         if not folder.supervisor_lock.exists():
-            # Someone removed the home: there is nothing left to serve.
+            # The home was removed: there is no data left to serve.
             server.send_signal(signal.SIGQUIT)
             server.wait()
             remove_socket_folder(Path(sockets))
@@ -66,12 +66,14 @@ def _start_postmaster(
         "unix_socket_permissions": "0700",
     }
     command = [str(binaries / "postgres"), "-D", str(folder.data_folder)]
-    command += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-    tie = end_with_parent(os.getpid())
+    for name, value in options.items():
+        command += ["-c", f"{name}={value}"]
+    tie_to_parent = end_with_parent(os.getpid())
 
     def prepare() -> None:
+        # In this order: the kernel clears the parent-death signal when credentials change.
         account.enter()
-        tie()
+        tie_to_parent()
 
     return subprocess.Popen(command, preexec_fn=prepare, env=ENVIRONMENT)  # noqa: S603 - our own
 

@@ -1,7 +1,7 @@
-"""How a keeper or a guard is started: its own session, no terminal, nothing inherited.
+"""Starts a supervisor or a guard: in a session of its own, without a terminal or inherited files.
 
-`-S` and `-P` leave out site-packages and the working directory: the programs need neither, start
-in a few hundredths of a second and cannot pick up a stranger's module.
+`-S` and `-P` leave site-packages and the working directory out of sys.path. The programs need
+neither, start in a few hundredths of a second, and cannot import a module from elsewhere.
 """
 
 import os
@@ -16,7 +16,7 @@ _LAUNCH_SECONDS = 60
 
 
 def launch_supervisor(folder: ServerFolder, binaries: Path) -> None:
-    """Start a keeper and return when it holds its lock, or another does, or it was killed."""
+    """Start a supervisor; return once it or another one holds the lock, or it was killed."""
     folder.forget_announcement()
     launcher = start_module(
         "supervisor", str(folder.home), str(binaries), log=folder.supervisor_log
@@ -28,11 +28,11 @@ def launch_supervisor(folder: ServerFolder, binaries: Path) -> None:
         launcher.wait()
 
 
-def start_module(name: str, *words: str, log: Path) -> subprocess.Popen[bytes]:
-    """Start a module of this folder as a program that writes into `log`."""
+def start_module(name: str, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+    """Start a module of this package as a program that writes to `log`. Raises OSError."""
     sources = Path(lcm_pipeline.__file__).resolve().parent.parent
-    command = [sys.executable, "-S", "-P", "-m", f"{__package__}.{name}", *words]
-    # Anew each time: root may have written it for a folder that is an ordinary user's.
+    command = [sys.executable, "-S", "-P", "-m", f"{__package__}.{name}", *arguments]
+    # The log is recreated: root may have left one that the owner of the folder cannot write to.
     log.unlink(missing_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
     try:

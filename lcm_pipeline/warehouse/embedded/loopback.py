@@ -1,8 +1,8 @@
-"""The embedded server on a TCP port of this machine, for programs that know no Unix sockets.
+"""Serves the embedded server on a loopback TCP port, for programs that know no Unix sockets.
 
-The server itself listens on a socket that only its owner reaches, and trusts whoever does. So the
-port is ours: connections are passed on for one login alone, and the server asks that one for its
-password, by a line that is put at the head of pg_hba.conf.
+The server listens on a socket that only its owner can reach, and trusts every connection to it. So
+this proxy relays connections of one login only, and a line at the head of pg_hba.conf makes the
+server request the password of that login.
 """
 
 import asyncio
@@ -20,7 +20,10 @@ _CHUNK = 65_536
 
 
 def require_password_of(folder: ServerFolder, login: str) -> bool:
-    """Let the server ask the login for its password; returns whether it has to be reloaded."""
+    """Make the server request the password of the login.
+
+    Returns whether the server has to reload its configuration. Raises OSError.
+    """
     path = folder.data_folder / "pg_hba.conf"
     line = f"local all {login} scram-sha-256\n"
     text = path.read_text("utf-8")
@@ -29,7 +32,7 @@ def require_password_of(folder: ServerFolder, login: str) -> bool:
     owner = path.stat()
     draft = path.with_name(f".pg_hba.conf.{os.getpid()}")
     draft.touch(mode=0o600)
-    # The first line that fits counts, and those below trust everybody.
+    # The first matching line counts, and the lines below trust every login.
     draft.write_text(line + text, "utf-8")
     os.chown(draft, owner.st_uid, owner.st_gid)
     draft.replace(path)
@@ -39,15 +42,15 @@ def require_password_of(folder: ServerFolder, login: str) -> bool:
 async def serve_login(
     socket_path: str, *, login: str, port: int, on_ready: Callable[[int], None]
 ) -> None:
-    """Pass connections of one login on, from a loopback port, until cancelled; raises OSError.
+    """Relay connections of one login from a loopback port until cancelled. Raises OSError.
 
-    port: 0 takes a free one. on_ready: called with the port, once it takes connections.
+    port: 0 picks a free one. on_ready: called with the port once it accepts connections.
     """
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # What a client or the server breaks off ends this connection, and no other.
+        # An error of a client or the server ends this connection only.
         with suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
-            await _pass_on(reader, writer, socket_path, login)
+            await _relay(reader, writer, socket_path, login)
         writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", port)
@@ -56,7 +59,7 @@ async def serve_login(
         await server.serve_forever()
 
 
-async def _pass_on(
+async def _relay(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, socket_path: str, login: str
 ) -> None:
     packet, code = await asyncio.wait_for(_read_startup(reader, writer), _STARTUP_SECONDS)
@@ -79,12 +82,12 @@ async def _pass_on(
 async def _read_startup(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> tuple[bytes, int]:
-    """The packet that a connection begins with; encryption is declined, as nothing leaves here."""
+    """Read the startup packet and its code. Encryption is declined: loopback needs none."""
     while True:
         head = await reader.readexactly(8)
         length, code = struct.unpack("!II", head)
         if not 8 <= length <= _LONGEST_STARTUP:
-            raise ConnectionAbortedError("no packet of Postgres")
+            raise ConnectionAbortedError("not a startup packet of Postgres")
         packet = head + await reader.readexactly(length - 8)
         if code not in (_SSL_REQUEST, _GSS_REQUEST):
             return packet, code

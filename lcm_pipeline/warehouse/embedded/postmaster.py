@@ -1,9 +1,9 @@
-"""The postmaster of one data folder: seen, started, adopted, stopped.
+"""Finds and stops the postmaster of a data folder, and cleans up after one that crashed.
 
-Only the keeper calls this, under its lock, so nobody else starts a server in the folder.
-Postgres takes any live process with the number in a stale
-`postmaster.pid` for its predecessor; a number that belongs to someone else by now is taken out,
-and the rest of the file stays, because Postgres finds leftover backends by it.
+Only the supervisor calls this, under its lock, so that no other process starts a server in the
+folder. Postgres takes any live process with the pid in a stale `postmaster.pid` for its predecessor
+and refuses to start. A pid that now belongs to another program is therefore replaced; the rest of
+the file stays, because Postgres finds leftover backends by it.
 """
 
 import os
@@ -13,12 +13,13 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-_NO_SUCH_PROCESS = 2**31 - 1
+# Above the greatest pid of Linux, so never that of a live process.
+_UNUSED_PID = 2**31 - 1
 _PROC = Path("/proc")
 
 
 class Postmaster(NamedTuple):
-    """A live postmaster: its process, the folder of its socket, its own word on its state."""
+    """A live postmaster: its pid, the folder of its socket, and its status in postmaster.pid."""
 
     pid: int
     socket_folder: str
@@ -34,51 +35,56 @@ class Postmaster(NamedTuple):
 
 
 def find_postmaster(data_folder: Path) -> Postmaster | None:
-    """The live postmaster of a data folder, None when its pid file is stale or missing."""
+    """The live postmaster of a data folder; None if its pid file is stale or missing."""
     lines = _pid_file_lines(data_folder)
     if not lines or not lines[0].strip().isdigit():
         return None
     pid = int(lines[0])
     if not _is_postmaster_of(pid, data_folder):
         return None
+    # A postmaster that is starting has not written all lines yet.
     lines += [""] * 8
     return Postmaster(pid, lines[4].strip(), lines[7].strip())
 
 
 def stop_postmaster(data_folder: Path, *, patience: float, grace: float = 0.0) -> None:
-    """Fast shutdown after `grace` seconds, an immediate one when that takes over `patience`."""
+    """Stop the postmaster: fast shutdown after `grace` seconds, then immediate, then SIGKILL.
+
+    patience: seconds that each step gets before the next one.
+    """
     postmaster = find_postmaster(data_folder)
-    if postmaster is None or _has_ended(postmaster.pid, data_folder, grace):
+    if postmaster is None or _wait_for_end(postmaster.pid, data_folder, grace):
         return
-    for stop in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-        _signal(postmaster.pid, stop)
-        if _has_ended(postmaster.pid, data_folder, patience):
+    for step in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        _signal(postmaster.pid, step)
+        if _wait_for_end(postmaster.pid, data_folder, patience):
             return
 
 
 def clear_leftovers(data_folder: Path, socket_folder: Path) -> None:
-    """After a crash: end backends without a postmaster, disown a pid that was given away."""
+    """Clean up after a crash: backends without a postmaster, old sockets, a reused pid."""
     for pid in _leftover_backends(data_folder):
         _signal(pid, signal.SIGQUIT)
     for leftover in socket_folder.glob(".s.PGSQL.*"):
         leftover.unlink(missing_ok=True)
     lines = _pid_file_lines(data_folder)
     if not lines or not lines[0].strip().isdigit():
-        # Killed while it wrote the file: Postgres would refuse to start for good.
+        # The postmaster was killed while it wrote the file; Postgres would refuse to start.
         _pid_file(data_folder).unlink(missing_ok=True)
     elif _exists(int(lines[0])):
-        rewritten = "\n".join([str(_NO_SUCH_PROCESS), *lines[1:]]) + "\n"
+        rewritten = "\n".join([str(_UNUSED_PID), *lines[1:]]) + "\n"
         _pid_file(data_folder).write_text(rewritten, "utf-8", "surrogateescape")
 
 
 def _leftover_backends(data_folder: Path) -> list[int]:
     if not _PROC.is_dir():
         return []
-    return [int(p.name) for p in _PROC.iterdir() if p.name.isdigit() and _serves(p, data_folder)]
+    processes = [process for process in _PROC.iterdir() if process.name.isdigit()]
+    return [int(process.name) for process in processes if _is_backend_of(process, data_folder)]
 
 
-def _serves(process: Path, data_folder: Path) -> bool:
-    """A backend works in its data folder and shows a title in place of a command line."""
+def _is_backend_of(process: Path, data_folder: Path) -> bool:
+    """A backend runs in its data folder and has a title in place of its command line."""
     try:
         title = (process / "cmdline").read_bytes()
         return title.startswith(b"postgres:") and (process / "cwd").readlink() == data_folder
@@ -98,7 +104,7 @@ def _pid_file_lines(data_folder: Path) -> list[str]:
 
 
 def _is_postmaster_of(pid: int, data_folder: Path) -> bool:
-    """Read the command line: a backend shows a title there, a zombie nothing."""
+    """Check the command line: that of a backend is a title, that of a zombie is empty."""
     if _PROC.is_dir():
         try:
             words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
@@ -110,7 +116,8 @@ def _is_postmaster_of(pid: int, data_folder: Path) -> bool:
     return "postgres" in listed and str(data_folder) in listed
 
 
-def _has_ended(pid: int, data_folder: Path, patience: float) -> bool:
+def _wait_for_end(pid: int, data_folder: Path, patience: float) -> bool:
+    """Whether the postmaster ends within `patience` seconds."""
     deadline = time.monotonic() + patience
     while _is_postmaster_of(pid, data_folder):
         if time.monotonic() >= deadline:

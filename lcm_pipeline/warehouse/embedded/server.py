@@ -1,12 +1,13 @@
-"""A Postgres of our own: runs from the home folder while any command uses it.
+"""The embedded Postgres: runs from the home folder while at least one command uses it.
 
-A command holds a shared lock for as long as it uses the server, and the kernel drops that lock
-however the command ends. A detached keeper owns the server and stops it when no lock is left; a
-guard, the postmaster's parent, watches the keeper, and each command does too. One of them may be
-killed and commands work on; when all are killed at once the kernel ends the server (on Linux).
+A command holds a shared lock for as long as it uses the server, and the kernel releases that lock
+however the command ends. A detached supervisor owns the server and stops it when no lock is left.
+The guard, which is the postmaster's parent, watches the supervisor, and so does each command. One
+of them may be killed without harm to commands; if all are killed at once, the kernel ends the
+server (on Linux).
 
-A forked child does not count as a user, its copy of the lock is closed at
-once. A child that may outlive its parent enters `embedded_postgres` itself.
+A forked child does not count as a user: its copy of the lock is closed at once. A child that may
+outlive its parent enters `embedded_postgres` itself.
 """
 
 import fcntl
@@ -36,7 +37,7 @@ _STOPPING_SECONDS = 200.0
 
 
 class _Lease:
-    """This process' use of one server, shared by all its threads."""
+    """The use of one server by this process, shared by all its threads."""
 
     def __init__(self, folder: ServerFolder) -> None:
         self.folder = folder
@@ -47,7 +48,10 @@ class _Lease:
         self.url = ""
 
     def start(self) -> None:
-        """Wait for a server that is just stopping, then see to it that one runs."""
+        """Wait for a server that is stopping, then make sure that one runs.
+
+        Raises EmbeddedPostgresError, OSError.
+        """
         if not try_lock(self._lock, fcntl.LOCK_SH, patience=_STOPPING_SECONDS):
             raise EmbeddedPostgresError(
                 f"The server in {self.folder.root} has been stopping for {_STOPPING_SECONDS:.0f} s;"
@@ -57,13 +61,15 @@ class _Lease:
         self.url = (
             f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(sockets, safe='')}&port={PORT}"
         )
-        words = (self.folder, self._binaries, self._is_ending)
         threading.Thread(
-            target=watch_supervisor, args=words, name="lcm-keeper", daemon=True
+            target=watch_supervisor,
+            args=(self.folder, self._binaries, self._is_ending),
+            name="lcm-supervisor-watch",
+            daemon=True,
         ).start()
 
     def end(self) -> None:
-        """Give the lock back; the last user waits until the server has stopped."""
+        """Release the lock; the last user waits until the server has stopped."""
         self._is_ending.set()
         is_last = try_lock(self._lock, fcntl.LOCK_EX)
         self.close()
@@ -71,30 +77,31 @@ class _Lease:
             await_stop(self.folder, self._binaries)
 
     def close(self) -> None:
-        """Drop the lock's descriptor; in a forked child the parent keeps its lock."""
+        """Close the descriptor of the lock; in a forked child the lock of the parent stays held."""
         os.close(self._lock)
 
 
 class _Leases:
-    """The leases of this process, one a home."""
+    """The leases of this process, by home."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._by_home: dict[Path, _Lease] = {}
 
-    def take(self, folder: ServerFolder) -> _Lease:
-        """One more holder of the home's lease; the first starts it."""
+    def acquire(self, folder: ServerFolder) -> _Lease:
+        """Add a holder to the lease of the home; the first holder starts the lease."""
         with self._mutex:
             lease = self._by_home.get(folder.home)
             if lease is None:
-                lease = self._begin(folder)
+                lease = self._start(folder)
                 self._by_home[folder.home] = lease
             lease.holders += 1
             return lease
 
-    def give_back(self, lease: _Lease) -> None:
-        """One holder fewer; the last ends it. A lease from before a fork is the parent's."""
+    def release(self, lease: _Lease) -> None:
+        """Remove a holder; the last holder ends the lease."""
         with self._mutex:
+            # A lease from before a fork belongs to the parent.
             if self._by_home.get(lease.folder.home) is not lease:
                 return
             lease.holders -= 1
@@ -103,14 +110,15 @@ class _Leases:
                 lease.end()
 
     def forget(self) -> None:
-        """In a forked child: close what was inherited and begin with nothing."""
+        """In a forked child: close the inherited leases and start with none."""
         inherited = list(self._by_home.values())
+        # Another thread of the parent may have held the mutex at the fork.
         self._mutex = threading.Lock()
         self._by_home = {}
         for lease in inherited:
             lease.close()
 
-    def _begin(self, folder: ServerFolder) -> _Lease:
+    def _start(self, folder: ServerFolder) -> _Lease:
         try:
             folder.create()
             lease = _Lease(folder)
@@ -133,17 +141,20 @@ os.register_at_fork(after_in_child=_LEASES.forget)
 
 @contextmanager
 def embedded_postgres(home: Path) -> Iterator[str]:
-    """Run a Postgres from `home` for the length of the context and yield its libpq URL."""
-    lease = _LEASES.take(ServerFolder(Path(os.path.realpath(home.expanduser()))))
+    """Run a Postgres from `home` for the length of the context and yield its libpq URL.
+
+    Raises EmbeddedPostgresError if it cannot run.
+    """
+    lease = _LEASES.acquire(ServerFolder(Path(os.path.realpath(home.expanduser()))))
     try:
         yield lease.url
     finally:
-        _LEASES.give_back(lease)
+        _LEASES.release(lease)
 
 
 def _unusable(folder: ServerFolder, error: OSError) -> EmbeddedPostgresError:
     reason = str(error.strerror)
     return EmbeddedPostgresError(
-        f"Cannot keep a Postgres in {folder.root} ({reason}){explanation(reason)}: "
+        f"Cannot run a Postgres in {folder.root} ({reason}){explanation(reason)}: "
         f"set LCM_HOME to a folder that you may write to, {OWN_DATABASE}"
     )

@@ -1,6 +1,7 @@
-"""Where the server's socket lies: beside the data, or in the temp folder when that is too long.
+"""The folder of the server's socket: next to the data folder, or else in the temp folder.
 
-A socket's whole path must fit in about a hundred bytes, and libpq splits hosts at commas.
+The temp folder is used if the path is not a usable one: the whole path of a socket has to fit into
+about a hundred bytes, and libpq splits hosts at commas.
 """
 
 import hashlib
@@ -21,32 +22,37 @@ _LONGEST = 99 - len(f"/.s.PGSQL.{PORT}.lock")
 
 
 def make_socket_folder(folder: ServerFolder, account: Account) -> Path:
-    """Make the folder of the socket, closed to all but the server's account."""
-    beside = folder.root / "socket"
-    place = beside if _fits(beside) else _in_temp_folder(folder, account)
-    place.mkdir(mode=0o700, exist_ok=True)
-    found = place.lstat()
+    """Create the folder of the socket, accessible only to the server's account.
+
+    Raises EmbeddedPostgresError if another user owns it.
+    """
+    path = folder.root / "socket"
+    if not _is_usable(path):
+        path = _in_temp_folder(folder, account)
+    path.mkdir(mode=0o700, exist_ok=True)
+    # The temp folder is shared: another user may have created the folder, or a link, before.
+    found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), account.uid):
         raise EmbeddedPostgresError(
-            f"{place} should be a folder for the server's socket, but someone else owns it: "
+            f"{path} should be a folder for the server's socket, but another user owns it: "
             f"remove it, use a shorter LCM_HOME, {OWN_DATABASE}"
         )
-    place.chmod(0o700)
-    account.own(place)
-    return place
+    path.chmod(0o700)
+    account.own(path)
+    return path
 
 
-def remove_socket_folder(place: Path) -> None:
-    """Leave nothing in the temp folder once the server has ended."""
-    if place.name == "socket" or not place.is_dir():
+def remove_socket_folder(path: Path) -> None:
+    """Remove a folder in the temp folder once the server has ended."""
+    if path.name == "socket" or not path.is_dir():
         return
-    for leftover in place.glob(".s.PGSQL.*"):
+    for leftover in path.glob(".s.PGSQL.*"):
         leftover.unlink(missing_ok=True)
-    place.rmdir()
+    path.rmdir()
 
 
-def _fits(place: Path) -> bool:
-    text = str(place)
+def _is_usable(path: Path) -> bool:
+    text = str(path)
     return len(text) <= _LONGEST and text.isascii() and "," not in text
 
 

@@ -1,9 +1,10 @@
-"""The process that owns the embedded server while anyone uses it.
+"""The process that owns the embedded server while at least one command uses it.
 
-Run as `python -m lcm_pipeline.warehouse.embedded.supervisor HOME BINARIES`; it lets its
-starter go as soon as it holds the keeper's lock, and ends when it gets the users' lock for itself:
-then no user is left, also none that was killed. It holds that lock while the server stops, so a
-command that comes meanwhile waits and starts the server anew.
+Run as `python -m lcm_pipeline.warehouse.embedded.supervisor HOME BINARIES`. The process that was
+started exits as soon as it holds the supervisor's lock; a forked child goes on. It stops the server
+when it gets the users' lock exclusively: then no user is left, and none was missed because it was
+killed. It holds that lock while the server stops, so that a command that starts meanwhile waits and
+then starts the server again.
 """
 
 import fcntl
@@ -38,16 +39,17 @@ _LOCK_PATIENCE_SECONDS = 2.0
 _RETRY_SECONDS = 15.0
 _START_SECONDS = 300.0
 _STOP_SECONDS = 60.0
-# Sessions that outlive their dying server get this long to end on their own.
+# Sessions of a server that is shutting down get this long to end on their own.
 _GRACE_SECONDS = 3.0
-_KEPT_LOGS = 5
-_TIDYING_SECONDS = 60.0
+_RETAINED_LOGS = 5
+_CLEANUP_SECONDS = 60.0
+# Parts of log lines of a start that fails because processes of a crashed server have not ended yet.
 _TRANSIENT = ("still in use", "lock file", "Is another")
 
 
-def main(words: list[str]) -> None:
-    """Take the keeper's lock and go on as a detached process; step back when another has it."""
-    folder, binaries = ServerFolder(Path(words[0])), Path(words[1])
+def main(arguments: list[str]) -> None:
+    """Take the supervisor's lock and continue as a detached process; return if another has it."""
+    folder, binaries = ServerFolder(Path(arguments[0])), Path(arguments[1])
     lock = open_lock(folder.supervisor_lock)
     if not try_lock(lock, fcntl.LOCK_EX, patience=_LOCK_PATIENCE_SECONDS):
         return
@@ -56,60 +58,64 @@ def main(words: list[str]) -> None:
         return
     users = open_lock(folder.users_lock)
     try:
-        Supervisor(folder, binaries, lock).keep_until_alone(users)
+        Supervisor(folder, binaries, lock).run_until_unused(users)
     except EmbeddedPostgresError as error:
         announce(lock, State.FAILED, str(error))
     except OSError as error:
         announce(lock, State.FAILED, _describe(error, folder))
-    # The kernel drops the locks after the process is gone: who finds them free sees no process.
+    # The locks are left to the kernel, which releases them after the process has ended: a process
+    # that finds them free can be sure that this one is gone.
     os._exit(0)
 
 
 class Supervisor:
-    """Starts the server, starts it again when it dies, stops it with its last user."""
+    """Starts the server, restarts it when it dies, and stops it after its last user."""
 
     def __init__(self, folder: ServerFolder, binaries: Path, lock: int) -> None:
         self._folder = folder
         self._binaries = binaries
         self._lock = lock
         self._guard: subprocess.Popen[bytes] | None = None
-        self._next_tidying = 0.0
+        self._next_cleanup = 0.0
 
-    def keep_until_alone(self, users: int) -> None:
-        """Hold the server up until the users' lock can be had alone, then stop it.
+    def run_until_unused(self, users: int) -> None:
+        """Keep the server running until no process holds the users' lock, then stop it.
 
-        Without its home the guard ends the server; in a new home a new keeper has the say.
+        users: the descriptor of the users' lock. Raises EmbeddedPostgresError, OSError.
         """
         known: Postmaster | None = None
         while not try_lock(users, fcntl.LOCK_EX):
             if not self._folder.is_supervised_by(self._lock):
+                # The home was removed: the guard ends the server, and a home that is created again
+                # gets another supervisor.
                 return
             current = find_postmaster(self._folder.data_folder)
             if current is None or current != known or not current.is_ready:
                 announce(self._lock, State.STARTING)
-                known = self._bring_up()
+                known = self._ensure_running()
                 announce(self._lock, State.READY, known.socket_folder)
             self._remove_old_logs()
             time.sleep(_INTERVAL_SECONDS)
         announce(self._lock, State.STOPPING)
         self._stop()
 
-    def _bring_up(self) -> Postmaster:
-        """Adopt the server that runs, or start one, again for a while after a crash."""
+    def _ensure_running(self) -> Postmaster:
+        """Adopt a running server or start one; retried for a while after a crash."""
         deadline = time.monotonic() + _RETRY_SECONDS
         while True:
-            started = self._adopt() or self._start()
+            started = self._adopt_running() or self._start()
             if started is not None:
                 return started
             log = self._folder.log_tail()
             if time.monotonic() >= deadline or not any(words in log for words in _TRANSIENT):
                 raise EmbeddedPostgresError(
                     f"Postgres did not start in {self._folder.data_folder}{explanation(log)}; "
-                    f"fix that and run the command again, {OWN_DATABASE}. Its last words:\n{log}"
+                    "fix that and run the command again, "
+                    f"{OWN_DATABASE}. The end of its log:\n{log}"
                 )
             time.sleep(0.2)
 
-    def _adopt(self) -> Postmaster | None:
+    def _adopt_running(self) -> Postmaster | None:
         running = find_postmaster(self._folder.data_folder)
         if running is not None and running.is_stopping:
             stop_postmaster(self._folder.data_folder, patience=_STOP_SECONDS, grace=_GRACE_SECONDS)
@@ -126,7 +132,7 @@ class Supervisor:
         return self._await_ready()
 
     def _await_ready(self) -> Postmaster | None:
-        """The server once it takes connections; None when it ended before."""
+        """The server once it accepts connections; None if it ended before."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             running = find_postmaster(self._folder.data_folder)
@@ -138,7 +144,7 @@ class Supervisor:
         self._stop()
         raise EmbeddedPostgresError(
             f"Postgres was not ready after {_START_SECONDS:.0f} s in {self._folder.data_folder}; "
-            f"rerun, {OWN_DATABASE}. Its last words:\n{self._folder.log_tail()}"
+            f"rerun, {OWN_DATABASE}. The end of its log:\n{self._folder.log_tail()}"
         )
 
     def _stop(self) -> None:
@@ -154,11 +160,11 @@ class Supervisor:
             self._guard = None
 
     def _remove_old_logs(self) -> None:
-        if time.monotonic() < self._next_tidying:
+        if time.monotonic() < self._next_cleanup:
             return
-        self._next_tidying = time.monotonic() + _TIDYING_SECONDS
+        self._next_cleanup = time.monotonic() + _CLEANUP_SECONDS
         logs = sorted(self._folder.log_folder.glob("*.log"))
-        for log in logs[:-_KEPT_LOGS]:
+        for log in logs[:-_RETAINED_LOGS]:
             log.unlink(missing_ok=True)
 
 
