@@ -24,7 +24,7 @@ from lcm_pipeline.api.scrubbing import scrub
 from lcm_pipeline.model.endpoints import CLIENT_UPDATE
 from lcm_pipeline.model.profiles import AttemptOutcome, AttemptResult, Values
 from lcm_pipeline.transform.profiles import to_request
-from lcm_pipeline.warehouse.outbox.push_lock import LEAVE_ERRORS
+from lcm_pipeline.warehouse.outbox.push_lock import SEND_CHECK_ERRORS
 from lcm_pipeline.warehouse.outbox.updates import Claim
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ async def ask(api: LoyaltyApi, claim: Claim, logged: set[str]) -> AttemptResult:
             is_about_us=is_about_us,
             is_ambiguous=is_no_entry or _is_hopeless(error, claim),
         )
-    except LEAVE_ERRORS:
+    except SEND_CHECK_ERRORS:
         raise
     except Exception as error:  # noqa: BLE001 - one answer must not end the push of all
         log_unexpected(claim.update_id, error, logged)

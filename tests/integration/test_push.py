@@ -346,7 +346,7 @@ def test_two_pushes_at_once_are_refused(
     file = read_updates(f"client_id,name\n{clients[0]},Анна\n".encode())
     with ReconnectingSession(warehouse, "the first") as reconnecting:
         push_lock.acquire_push_lock(reconnecting)
-        with pytest.raises(PushRunningError, match="another lcm push is at work"):
+        with pytest.raises(PushRunningError, match="another lcm push is running"):
             back.push(file=file)
     assert outbox(warehouse) == []
 

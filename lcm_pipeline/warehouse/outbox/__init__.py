@@ -1,1 +1,1 @@
-"""Profile updates on their way to the API: waiting, claimed, finished, undone."""
+"""The outbox of profile updates: loading, claiming, finishing and undoing them."""

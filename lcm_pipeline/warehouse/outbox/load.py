@@ -1,8 +1,8 @@
-"""Puts the rows of a file into the outbox, all of them or none.
+"""Loads the rows of a file into the outbox, all of them or none.
 
-A file whose rows are still waiting is not loaded a second time: the same command again after a
-kill goes on. Once all its rows are settled the same file is a new wish. A row with a cell that
-cannot be read is stored as rejected, and counts for the push that begins next; one without its
+A file whose rows are still waiting is not loaded a second time, so that the same command resumes
+after a kill. Once all its rows are finished, the same file can be loaded again. A row with an
+unreadable cell is stored as rejected, and counts for the push that begins next; a row without a
 client cannot be stored.
 """
 
@@ -29,7 +29,7 @@ _TYPES = {
 
 
 def load_file(session: psycopg.Connection, file: UpdateFile) -> int:
-    """Put a file into the outbox in one transaction; returns how many rows, 0 when it is there."""
+    """Load a file in one transaction; returns how many rows, 0 if it is loaded already."""
     rows = [row for row in file.rows if file.client_of(row) is not None]
     with redact_rows("the file"), session.transaction():
         if is_loaded(session, file):
@@ -55,12 +55,12 @@ def _copy(session: psycopg.Connection, file: UpdateFile, rows: Sequence[FileRow]
         for row in rows:
             error = "; ".join(map(str, row.objections)) or None
             status = "rejected" if error else "pending"
-            cells = _with_somebody(session, file, row) if error else row.cells
+            cells = _with_requester(session, file, row) if error else row.cells
             copy.write_row((*cells, file.digest, status, error))
 
 
-def _with_somebody(session: psycopg.Connection, file: UpdateFile, row: FileRow) -> tuple[Any, ...]:
-    """The cells of a rejected row, with the column's default where nobody can be read to ask."""
+def _with_requester(session: psycopg.Connection, file: UpdateFile, row: FileRow) -> tuple[Any, ...]:
+    """The cells of a rejected row, with the column's default if the requester is unreadable."""
     return tuple(
         session.info.user if name == REQUESTED_BY and cell is None else cell
         for name, cell in zip(file.columns, row.cells, strict=True)

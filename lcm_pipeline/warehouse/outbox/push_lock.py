@@ -1,8 +1,8 @@
-"""Whose turn it is: one push at a time, and the sync before the push where both share a rate.
+"""The push lock: one push at a time, and a sync first if both share a request rate.
 
-The owner of a push holds a session-level advisory lock, so Postgres knows whether the owner is
-alive. An update found in `sending` by the owner was left by a push that ended. No request leaves a
-process that lost the lock: before each one it asks through the session that holds it.
+The owner of a push holds a session-level advisory lock, so that Postgres knows whether the owner is
+alive. An update that the owner finds in `sending` was left by a push that ended. A process that
+lost the lock sends no request: it checks before each one, in the session that holds the lock.
 """
 
 import time
@@ -15,18 +15,18 @@ from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
-# A dying owner's session may take a moment to end; a living one never lets go.
+# The session of an owner that was killed may take a moment to end; a live owner keeps the lock.
 _PATIENCE_SECONDS = 2.0
 _INTERVAL_SECONDS = 0.05
 
 
 class PushRunningError(UserError):
-    """Another push is at work."""
+    """Another push is running."""
 
     def __init__(self) -> None:
         super().__init__(
-            "another lcm push is at work in this warehouse: one at a time, or updates of a client"
-            " could overtake each other. Wait until it is done"
+            "another lcm push is running in this warehouse: only one may run at a time, or updates"
+            " of a client could overtake each other. Wait until it has ended"
         )
 
 
@@ -36,40 +36,45 @@ class PushLostError(Exception):
     def __init__(self, push_id: int) -> None:
         super().__init__(
             f"push {push_id}: the connection to the warehouse was lost, and meanwhile another push"
-            " began. It goes on with what this one left: nothing is lost"
+            " began. That push continues with the updates that this one left: nothing is lost"
         )
 
 
-# What the asking for leave raises, between the answers of the API: it ends the push.
-LEAVE_ERRORS: tuple[type[Exception], ...] = (PushLostError, psycopg.Error)
+# The errors of may_send: they come from the warehouse, not from the API, and end the push.
+SEND_CHECK_ERRORS: tuple[type[Exception], ...] = (PushLostError, psycopg.Error)
 
 
 def acquire_push_lock(reconnecting: ReconnectingSession) -> None:
-    """Become the only one who pushes; raises PushRunningError."""
+    """Take the push lock; raises PushRunningError if another process holds it."""
     if not reconnecting.run(lambda session: _lock_patiently(session, lambda: None)):
         raise PushRunningError
     keep_push_lock(reconnecting, 0)
 
 
 def keep_push_lock(reconnecting: ReconnectingSession, push_id: int) -> None:
-    """Get the lock again on each session that follows a lost one; the work raises PushLostError."""
-    reconnecting.on_reconnect(_lock_again(push_id))
+    """Take the lock again on each new session that replaces a lost one.
+
+    The caller's next statement raises PushLostError if another push has begun meanwhile.
+    """
+    reconnecting.on_reconnect(_relock(push_id))
 
 
 def quiet_seconds(max_rps: float | None) -> float | None:
-    """How long nobody sends when a sync and a push take turns at one rate; None without a rate.
+    """The pause in seconds between a sync and a push that share a rate; None without a rate.
 
-    As long as the rate is counted over: then requests of both never count together.
+    It is the interval over which the rate is counted, so that requests of both never add up.
     """
     return None if max_rps is None else max(1.0, 1.0 / max_rps)
 
 
 def may_send(session: psycopg.Connection, quiet: float | None) -> bool:
-    """Whether a request may leave now. Call it in the session that has the lock.
+    """Whether a request may be sent now. Call it in the session that holds the lock.
 
-    quiet: seconds since a sync must have ended, as both share a rate; None when they do not.
+    quiet: a sync must have ended at least so many seconds ago; None if sync and push do not share a
+    rate. Raises PushLostError, psycopg.Error.
     """
     if quiet is None:
+        # The round trip fails if the session, and with it the lock, is lost.
         session.execute("select")
         return True
     values = {"lock_class": locks.RUN_CLASS, "quiet": quiet}
@@ -78,14 +83,14 @@ def may_send(session: psycopg.Connection, quiet: float | None) -> bool:
 
 
 def was_pushing(session: psycopg.Connection, quiet: float) -> bool:
-    """Whether a push may have sent something within so many seconds."""
+    """Whether a push may have sent a request within the last `quiet` seconds."""
     values = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1], "quiet": quiet}
     row = session.execute(query("was_pushing"), values).fetchone()
     return bool(row and row[0])
 
 
-def _lock_again(push_id: int) -> Callable[[psycopg.Connection, int], None]:
-    """What to do on a session that follows a lost one, whose backend may linger."""
+def _relock(push_id: int) -> Callable[[psycopg.Connection, int], None]:
+    """The callback for a new session after a lost one, whose backend may still hold the lock."""
 
     def lock(session: psycopg.Connection, lost: int) -> None:
         holder = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1], "lost": lost}
@@ -98,11 +103,11 @@ def _lock_again(push_id: int) -> Callable[[psycopg.Connection, int], None]:
     return lock
 
 
-def _lock_patiently(session: psycopg.Connection, between: Callable[[], object]) -> bool:
+def _lock_patiently(session: psycopg.Connection, between_attempts: Callable[[], object]) -> bool:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     statement = "select pg_try_advisory_lock(%s, %s)"
     while session.execute(statement, locks.PUSH).fetchone() != (True,):
-        between()
+        between_attempts()
         if time.monotonic() > deadline:
             return False
         time.sleep(_INTERVAL_SECONDS)

@@ -1,6 +1,7 @@
-"""Pushes: one run of the write-back, from its beginning to its counts; who may push is in `turns`.
+"""Pushes: beginning and ending one run of the write-back, with its counts. See also `push_lock`.
 
-A push takes the updates that were there when it began. One that was killed is closed by the next.
+A push takes the updates that were in the outbox when it began. A push that was killed is closed by
+the next one.
 """
 
 import getpass
@@ -25,9 +26,9 @@ class Push:
 
 @dataclass(frozen=True)
 class PushReport:
-    """What a push did: updates by what became of them, see the columns of outbox.pushes.
+    """The result of a push: counts of updates by status, see the columns of outbox.pushes.
 
-    status: done, stopped (by the brake) or failed; error says why. seconds: wall time.
+    status: done, stopped (by the push fuse) or failed; error says why. seconds: wall time.
     """
 
     push_id: int
@@ -53,7 +54,7 @@ class PushReport:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why some updates of a push ended as they did, and the first of them."""
+    """A reason for which updates of a push have their status, and the first of these updates."""
 
     status: str
     reason: str
@@ -62,7 +63,7 @@ class Reason:
 
 
 def begin_push(reconnecting: ReconnectingSession, undo_of: int | None = None) -> Push:
-    """Begin a push under the lock; pushes of dead processes are closed."""
+    """Begin a push under the push lock, and close the pushes of dead processes."""
     push = reconnecting.run(lambda session: _begin(session, undo_of))
     keep_push_lock(reconnecting, push.push_id)
     return push
@@ -76,7 +77,7 @@ def end_push(
     requests: int,
     error: str | None = None,
 ) -> PushReport:
-    """Close a push and count what became of its updates."""
+    """Close a push and count its updates by status; raises PushLostError if another began."""
     values = {"push_id": push.push_id, "status": status, "error": error, "requests": requests}
 
     def close(session: psycopg.Connection) -> PushReport | None:
@@ -104,7 +105,7 @@ def put_back_refused(session: psycopg.Connection, push: Push) -> None:
 def _begin(session: psycopg.Connection, undo_of: int | None) -> Push:
     with session.transaction():
         session.execute(query("close_dead_pushes"))
-        values = {"requested_by": _who(), "undo_of": undo_of}
+        values = {"requested_by": _user_name(), "undo_of": undo_of}
         row = session.execute(query("begin_push"), values).fetchone()
         assert row is not None  # noqa: S101 - `returning` returns one row
         if undo_of is None:
@@ -112,7 +113,7 @@ def _begin(session: psycopg.Connection, undo_of: int | None) -> Push:
     return Push(row[0], row[1], undo_of)
 
 
-def _who() -> str:
+def _user_name() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a user without a name, as in some containers

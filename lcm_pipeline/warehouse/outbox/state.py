@@ -1,4 +1,4 @@
-"""The state of the outbox, for sensor and check: what waits, and how the last push ended."""
+"""The state of the outbox, for sensors and checks."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,10 @@ from lcm_pipeline.warehouse.queries import query
 
 @dataclass(frozen=True)
 class OutboxState:
-    """What waits, and how the last push ended; last_push_id is None before the first.
+    """The waiting updates, and how the last push ended; last_push_id is None before the first.
 
-    sending: of those that wait. newest_id: the newest that waits. seconds_since: its end.
+    sending: how many of the waiting updates may have been sent. newest_id: the newest waiting
+    update. seconds_since: since the last push ended.
     """
 
     waiting: int
@@ -27,12 +28,12 @@ class OutboxState:
 
     @property
     def stuck(self) -> int:
-        """Updates whose answer was lost, and nobody is at work to send them again."""
+        """Updates whose response was lost, while no push is running that would send them again."""
         return 0 if self.is_pushing else self.sending
 
 
 def read_outbox(warehouse: Warehouse) -> OutboxState | None:
-    """The state of the outbox; None before the migration that made pushes."""
+    """Read the state of the outbox; None before the migration that creates outbox.pushes."""
     values = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1]}
     with (
         warehouse.connect(autocommit=True, application_name="lcm outbox") as session,

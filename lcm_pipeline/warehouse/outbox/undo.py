@@ -1,7 +1,7 @@
-"""Taking a push back: which fields can be put back, and the updates that do it.
+"""Undoes a push: finds the fields that can be restored, and stores the updates that restore them.
 
-A field is put back when its value before the push is known and nobody has changed it since
-through us. The undo of an undo is an ordinary undo.
+A field is restored if its value before the push is known and no later push has changed it. The undo
+of an undo is an ordinary undo.
 """
 
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ from lcm_pipeline.warehouse.redaction import redact_rows
 
 
 class UndoError(UsageError):
-    """There is nothing that could be taken back; the message says why."""
+    """The push cannot be undone; the message says why."""
 
 
 @dataclass(frozen=True)
 class Obstacle:
-    """A field that stays as it is, and why."""
+    """A field that is not restored, and the reason."""
 
     client_id: int
     column: str
@@ -30,7 +30,10 @@ class Obstacle:
 
 @dataclass
 class Undo:
-    """What an undo puts back, by client, and what it cannot. is_waiting: updates are to be sent."""
+    """The values that an undo restores, by client, and the fields that it cannot restore.
+
+    is_resumed: the updates of an earlier, interrupted undo are still waiting.
+    """
 
     push_id: int
     values: dict[int, dict[str, Value]] = field(default_factory=dict, repr=False)
@@ -44,7 +47,7 @@ class Undo:
 
 
 def find_undo(session: psycopg.Connection, push_id: int) -> Undo:
-    """What an undo of a push comes to; raises UndoError for a push that was never made."""
+    """Find what the undo of a push would restore; raises UndoError if there is no such push."""
     values = {"push_id": push_id}
     if session.execute(query("push_status"), values).fetchone() is None:
         raise UndoError(f"there is no push {push_id}: see outbox.pushes")
@@ -60,7 +63,7 @@ def find_undo(session: psycopg.Connection, push_id: int) -> Undo:
 
 
 def store_undo(session: psycopg.Connection, push_id: int) -> Undo:
-    """Put the opposite updates into the outbox; those of an undo that was cut off are there."""
+    """Store the updates of an undo in the outbox, unless those of an interrupted undo are there."""
     with redact_rows(f"the undo of push {push_id}"), session.transaction():
         undo = find_undo(session, push_id)
         values = {

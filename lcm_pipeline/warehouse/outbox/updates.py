@@ -1,8 +1,8 @@
-"""The outbox: updates are claimed before a request leaves, and settled after its answer came.
+"""Claims an update before its request is sent, and finishes it after the response.
 
-What is sent is written down with the claim. So an update whose answer was lost goes out again with
-the very same values, whatever became of its row meanwhile. What an update says is decided by a
-callback: this module knows no rule about profiles.
+The values to be sent are stored with the claim. So an update whose response was lost is sent again
+with the same values, even if its row has changed meanwhile. A callback decides what an update
+sends: this module has no rules about profiles.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,13 +19,13 @@ from lcm_pipeline.warehouse.outbox.waiting import as_update, known_profiles
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.redaction import redact_rows
 
-# Whoever edits an update is not waited for.
+# An update that another session edits is skipped, not waited for.
 _LOCKED = b" for update of updates skip locked"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """An update that is marked as sending: its request may leave. is_again: it may have before."""
+    """An update that is marked as sending. is_again: an earlier request may have been sent."""
 
     update_id: int
     client_id: int
@@ -35,19 +35,19 @@ class Claim:
 
 
 class Decision(Protocol):
-    """What is to become of an update; see transform.profile_updates.Verdict."""
+    """The decision about an update; see transform.profile_updates.Verdict."""
 
     @property
     def objections(self) -> Sequence[object]:
-        """Why it is not sent."""
+        """The reasons not to send it; empty if it may be sent."""
 
     @property
     def values(self) -> Values:
-        """What is to be sent."""
+        """The values to send; empty if nothing would change."""
 
     @property
     def before(self) -> Values:
-        """What was known of it."""
+        """The values that were known before."""
 
 
 Judge = Callable[[ProfileUpdate, KnownProfile], Decision]
@@ -57,10 +57,10 @@ UpdateStatus = str
 def claim_update(
     session: psycopg.Connection, push: Push, update_id: int, judge: Judge
 ) -> Claim | UpdateStatus | None:
-    """Claim an update, or settle one that needs no request, in one transaction.
+    """Claim an update, or finish one that needs no request, in one transaction.
 
-    Returns the claim, or the status that the update ended with, or None when it is not to be had:
-    gone, withdrawn, or locked by somebody who edits it.
+    Returns the claim, or the status of an update that was finished, or None if the update is not
+    available: deleted, withdrawn, or locked by a session that edits it.
     """
     with (
         redact_rows(f"update {update_id}"),
@@ -78,22 +78,20 @@ def claim_update(
         decision = judge(as_update(row), known)
         if decision.objections:
             error = "; ".join(map(str, decision.objections))
-            return _settle(cursor, push, update_id, "rejected", error)
+            return _finish_unsent(cursor, push, update_id, "rejected", error)
         if not decision.values:
-            return _settle(cursor, push, update_id, "sent")
+            return _finish_unsent(cursor, push, update_id, "sent")
         return _claim(cursor, push, row, decision.values, decision.before)
 
 
-def finish_update(
-    session: psycopg.Connection, claim: Claim, answered: AttemptResult
-) -> UpdateStatus:
-    """Note what came of an attempt; returns the status that the update has then."""
-    status = _status_after(claim, answered)
+def finish_update(session: psycopg.Connection, claim: Claim, result: AttemptResult) -> UpdateStatus:
+    """Record the result of an attempt; returns the new status of the update."""
+    status = _status_after(claim, result)
     values = {
         "update_id": claim.update_id,
         "attempt_number": claim.attempt_number,
         "status": status,
-        **vars(answered),
+        **vars(result),
     }
     with redact_rows(f"update {claim.update_id}"):
         session.execute(query("finish_update"), values)
@@ -109,10 +107,11 @@ def reject_update(
     return str(row[0]) if row else None
 
 
-def _status_after(claim: Claim, answered: AttemptResult) -> UpdateStatus:
-    if answered.outcome == "unknown" or (answered.outcome == "not sent" and claim.is_again):
+def _status_after(claim: Claim, result: AttemptResult) -> UpdateStatus:
+    if result.outcome == "unknown" or (result.outcome == "not sent" and claim.is_again):
+        # This request, or an earlier one, may have reached the API: the same values go out again.
         return "sending"
-    return "pending" if answered.outcome == "not sent" else answered.outcome
+    return "pending" if result.outcome == "not sent" else result.outcome
 
 
 def _claim(
@@ -122,7 +121,7 @@ def _claim(
     values: Values,
     before: Values | None,
 ) -> Claim:
-    """Mark as sending. The values known before are those of the first claim."""
+    """Mark an update as sending. before: None if claimed again, which keeps the first values."""
     is_again = before is None
     claimed = {
         "update_id": row["update_id"],
@@ -136,9 +135,10 @@ def _claim(
     return Claim(row["update_id"], row["client_id"], row["attempts"] + 1, values, is_again)
 
 
-def _settle(
+def _finish_unsent(
     cursor: psycopg.Cursor[Any], push: Push, update_id: int, status: UpdateStatus, error: str = ""
 ) -> UpdateStatus:
+    """Finish an update without a request: rejected, or sent because nothing would change."""
     statement = query("reject_update" if status == "rejected" else "close_unchanged_update")
     cursor.execute(
         statement, {"push_id": push.push_id, "update_id": update_id, "error": error or None}

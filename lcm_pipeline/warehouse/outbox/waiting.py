@@ -1,4 +1,4 @@
-"""Updates that wait in the outbox, and what is known of their clients: read, never locked."""
+"""Reads the waiting updates and what is known of their clients, without locks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,17 +16,21 @@ _NO_LIMIT = 2**63 - 1
 
 @dataclass(frozen=True)
 class WaitingUpdate:
-    """An update that is to be taken. seconds_since: since its lost request can have left."""
+    """An update that a push may take.
+
+    is_sending: its last request may have been sent without a response. seconds_since: since that
+    request can have been sent; None if there is none.
+    """
 
     update_id: int
     client_id: int
-    is_unsettled: bool = False
+    is_sending: bool = False
     seconds_since: float | None = None
 
 
 @dataclass(frozen=True)
 class StuckUpdate:
-    """An update that waits to be tried again. behind: later updates of its client."""
+    """An update that waits for another attempt. behind: later updates of the same client."""
 
     update_id: int
     client_id: int
@@ -39,7 +43,7 @@ class StuckUpdate:
 def next_updates(
     session: psycopg.Connection, push: Push, *, after: int, most: int
 ) -> list[WaitingUpdate]:
-    """The next updates that the push may take, oldest first."""
+    """The next updates that the push may take, oldest first, with ids above `after`."""
     values = {**vars(push), "after": after, "most": most}
     with session.cursor(row_factory=class_row(WaitingUpdate)) as cursor:
         return cursor.execute(query("next_updates"), values).fetchall()
@@ -54,10 +58,7 @@ def count_waiting(session: psycopg.Connection, push: Push) -> int:
 def read_waiting(
     session: psycopg.Connection, *, after: int, most: int
 ) -> list[tuple[ProfileUpdate, Values | None]]:
-    """Waiting updates as they are, not locked, oldest first.
-
-    With each the values that went out already, when its outcome is not known.
-    """
+    """Waiting updates, oldest first, each with the values of a request whose outcome is unknown."""
     everything = Push(0, _NO_LIMIT)
     waiting = next_updates(session, everything, after=after, most=most)
     with session.cursor(row_factory=dict_row) as cursor:
@@ -67,13 +68,13 @@ def read_waiting(
 
 
 def known_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> set[int]:
-    """Those of the clients that the roster has."""
+    """Those of the clients that are in the roster."""
     rows = session.execute(query("find_clients"), {"client_ids": list(client_ids)}).fetchall()
     return {row[0] for row in rows}
 
 
 def stuck_updates(session: psycopg.Connection, push: PushReport, most: int) -> list[StuckUpdate]:
-    """Updates that a push left to be tried again, and how many each holds back."""
+    """Updates that a push left for another attempt, and how many later ones each holds back."""
     values = {"undo_of": push.undo_of, "most": most}
     with session.cursor(row_factory=class_row(StuckUpdate)) as cursor:
         return cursor.execute(query("stuck_updates"), values).fetchall()
@@ -82,7 +83,7 @@ def stuck_updates(session: psycopg.Connection, push: PushReport, most: int) -> l
 def known_profiles(
     session: psycopg.Connection, client_ids: Sequence[int]
 ) -> dict[int, KnownProfile]:
-    """What is known of some clients' profiles."""
+    """What is known of the profiles of some clients, by client."""
     last_sent: dict[int, dict[str, Value]] = {}
     before: dict[int, dict[str, Value]] = {}
     rows = session.execute(query("known_values"), {"client_ids": list(client_ids)}).fetchall()
@@ -94,11 +95,11 @@ def known_profiles(
 
 
 def as_update(row: dict[str, Any]) -> ProfileUpdate:
-    """A row of the statement read_updates."""
+    """Convert a row of the query read_updates."""
     return ProfileUpdate(
         row["update_id"],
         row["client_id"],
-        row["asked_values"],
+        row["requested_values"],
         row["is_known_client"],
         frozenset(row["overtaken"]),
     )

@@ -3,11 +3,11 @@
 -- name: next_updates
 -- purpose: the next updates to send, oldest first, and from when on one of unknown outcome may go again
 -- parameters: after, last_update_id, undo_of (null for all), most
--- A request whose answer was lost left before its attempt or its push ended, whatever is known.
+-- A request whose response was lost was sent, at the latest, when its attempt or its push ended.
 select
     updates.update_id,
     updates.client_id,
-    updates.status = 'sending' as is_unsettled,
+    updates.status = 'sending' as is_sending,
     case when updates.status = 'sending'
         then extract(epoch from now() - coalesce(
             pushes.finished_at,
@@ -30,7 +30,7 @@ order by updates.update_id
 limit %(most)s;
 
 -- name: read_updates
--- purpose: waiting updates as they stand, with what a push has to know to judge them
+-- purpose: waiting updates, with what a push needs to decide about them
 -- parameters: update_ids
 -- The birthdate is text, as the column may hold a day that no calendar of ours has.
 select
@@ -55,7 +55,7 @@ select
         'pos_code', updates.pos_code,
         'allow_email_online_cheque', updates.allow_email_online_cheque,
         'contragent_id', updates.contragent_id
-    )) as asked_values,
+    )) as requested_values,
     exists (
         select from core.clients where clients.client_id = updates.client_id
     ) as is_known_client,
