@@ -1,7 +1,7 @@
-"""What the service answers to each request.
+"""The responses of the service to requests.
 
-A Desk answers from a world through the quirks of the moment. A refusal is HTTP 200 with an
-ErrorCode and a Russian Message; the same code means other things at other endpoints.
+A Desk responds from a world, with the current quirks. A refusal is HTTP 200 with an ErrorCode and a
+Russian Message; the same code has different meanings at different endpoints.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ _POS_NAMES = {point.code: point.name for point in POINTS_OF_SALE}
 
 
 class RefusedError(Exception):
-    """The service says no: an ErrorCode and a Message."""
+    """The service refuses a request with an ErrorCode and a Message."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -35,17 +35,17 @@ class RefusedError(Exception):
 
 @dataclass
 class Desk:
-    """Answers requests. The quirks may be replaced at any time."""
+    """Responds to requests. The quirks may be replaced at any time."""
 
     world: World
     quirks: Quirks
     chance: Random = field(default_factory=lambda: Random(0))
 
     def answer(self, endpoint: Endpoint, request: Request) -> Fields:
-        """Answer one request, refusals included."""
-        answer = _ANSWERS.get(endpoint.name, Desk.rows)
+        """The response to one request; a refusal is a response too."""
+        respond = _HANDLERS.get(endpoint.name, Desk.rows)
         try:
-            fields = answer_of(endpoint, answer(self, endpoint, request))
+            fields = answer_of(endpoint, respond(self, endpoint, request))
         except RefusedError as refusal:
             return answer_of(endpoint, {"ErrorCode": refusal.code, "Message": refusal.message})
         if self.quirks.informational_message and fields["Message"] is None:
@@ -97,7 +97,7 @@ class Desk:
         }
 
     def rows(self, endpoint: Endpoint, request: Request) -> Fields:
-        """A page of the shelf, of a period: what an endpoint answers that has no way of its own."""
+        """A page of the shelf within a period, for endpoints without a handler of their own."""
         customer = self._customer(endpoint, request)
         within = period_of(request, self.quirks)
         shelf = customer.shelves[endpoint.shelf or ""]
@@ -135,13 +135,13 @@ class Desk:
 
     def update(self, endpoint: Endpoint, request: Request) -> Fields:
         customer = self._customer(endpoint, {"Client": request.get("Client")})
-        asked = {name: request[name] for name in endpoint.fields if name in request}
-        code, message = self.world.profiles.update(customer, asked)
+        requested = {name: request[name] for name in endpoint.fields if name in request}
+        code, message = self.world.profiles.update(customer, requested)
         return {"ErrorCode": code, "Message": message}
 
 
 def _operation_filters(request: Request) -> list[Callable[[Row], bool]]:
-    """The filters that a request carries; each is one `and` of the procedure."""
+    """The filters of a request; a row has to match all of them."""
     filters: list[Callable[[Row], bool]] = []
     if request.get("Bonus"):
         filters.append(lambda row: _type(row) == BONUS and row.get("BonusSource") != PURCHASE)
@@ -155,8 +155,8 @@ def _operation_filters(request: Request) -> list[Callable[[Row], bool]]:
         name = _POS_NAMES.get(request["PosCode"], request["PosCode"])
         filters.append(lambda row: row.get("PosName") == name)
     if "Partner" in request:
-        places = {point.id for point in POINTS_OF_SALE if point.partner == request["Partner"]}
-        filters.append(lambda row: row.get("Pos") in places)
+        points = {point.id for point in POINTS_OF_SALE if point.partner == request["Partner"]}
+        filters.append(lambda row: row.get("Pos") in points)
     return filters
 
 
@@ -164,7 +164,7 @@ def _type(row: Row) -> object:
     return row.get("ComponentType")
 
 
-_ANSWERS: dict[str, Callable[[Desk, Endpoint, Request], Fields]] = {
+_HANDLERS: dict[str, Callable[[Desk, Endpoint, Request], Fields]] = {
     "ClientInfoPeriod": Desk.registrations,
     "OperationHistory": Desk.operations,
     "ClientFavoriteDataInfo": Desk.favourites,

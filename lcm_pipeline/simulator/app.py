@@ -1,7 +1,7 @@
-"""The HTTP face of the service: routes, formats, identity headers, faults of the connection.
+"""The ASGI application: routes, formats, authorization headers, faults of the connection.
 
-A bare ASGI application, as routing is all it needs. To break a connection it must reach the
-transport below ASGI, so the server hands it the open ones by the peer's address.
+It needs no framework, because it only routes. To break a connection it needs the transport, which
+ASGI does not expose, so the server passes it the open transports by the address of their peer.
 """
 
 import asyncio
@@ -44,37 +44,37 @@ class SimulatorApp:
         path, method = scope["path"], scope["method"]
         body = await _read_body(receive)
         if path.startswith(control.PATH):
-            reply: Reply | None = self._controlled(scope, body)
+            reply: Reply | None = self._handle_control(scope, body)
         elif path.lower() == f"{self._base}managerlogin".lower():
-            reply = await self._logged_in(scope, receive, body)
+            reply = await self._handle_login(scope, receive, body)
         elif (endpoint := self._routes.get(path.lower())) is None:
             reply = message_reply(404, f"No HTTP resource was found that matches {path}")
         elif method != "POST":
             reply = message_reply(405, f"The resource does not support http method '{method}'.")
         else:
-            reply = await self._called(endpoint, scope, receive, body)
+            reply = await self._handle_call(endpoint, scope, receive, body)
         if reply is not None:
             await _send_reply(send, reply)
 
-    def _controlled(self, scope: Scope, body: bytes) -> Reply:
+    def _handle_control(self, scope: Scope, body: bytes) -> Reply:
         if not scope["client"] or scope["client"][0] not in _LOOPBACK:
             return message_reply(403, "The control API answers this machine alone.")
         return control.control(self._service, scope["method"], scope["path"], body)
 
-    async def _logged_in(self, scope: Scope, receive: Receive, body: bytes) -> Reply | None:
+    async def _handle_login(self, scope: Scope, receive: Receive, body: bytes) -> Reply | None:
         if scope["method"] != "POST":
             return message_reply(405, "The resource supports POST alone.")
         with self._service.traffic.request(LOGIN, None):
             fault = self._service.faults.next(LOGIN, None)
-            if fault is not None and not await self._goes_on(fault, scope, receive):
+            if fault is not None and not await self._connection_survives(fault, scope, receive):
                 return None
             instead = reply_instead(fault) if fault is not None else None
             return instead or self._service.identity.log_in(body)
 
-    async def _called(
+    async def _handle_call(
         self, endpoint: Endpoint, scope: Scope, receive: Receive, body: bytes
     ) -> Reply | None:
-        """Answer a call of an endpoint; None when the connection was broken."""
+        """The reply to a call of an endpoint; None if a fault broke the connection."""
         call = _read_call(endpoint, dict(scope["headers"]), body)
         if call is None:
             return message_reply(415, "The request entity's media type is not supported.")
@@ -86,12 +86,12 @@ class SimulatorApp:
             if fault is None:
                 return service.reply(call, None)
             applied = service.reply(call, fault) if fault.applied else None
-            if not await self._goes_on(fault, scope, receive):
+            if not await self._connection_survives(fault, scope, receive):
                 return None
             return reply_instead(fault) or applied or service.reply(call, fault)
 
-    async def _goes_on(self, fault: FaultRule, scope: Scope, receive: Receive) -> bool:
-        """Let a fault of the connection strike; False when nobody waits for an answer now."""
+    async def _connection_survives(self, fault: FaultRule, scope: Scope, receive: Receive) -> bool:
+        """Apply a fault of the connection; False if no client waits for the response afterwards."""
         if fault.kind == "timeout":
             return not await _gone_within(receive, fault.seconds)
         if fault.kind not in ON_CONNECTION:
@@ -99,6 +99,7 @@ class SimulatorApp:
         transport = self._transports.get(tuple(scope["client"] or ()))
         if transport is not None:
             if fault.kind == "reset":
+                # Without lingering, closing the socket sends RST instead of FIN.
                 peer = transport.get_extra_info("socket")
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
             transport.abort()
@@ -107,7 +108,7 @@ class SimulatorApp:
 
 
 async def _gone_within(receive: Receive, seconds: float) -> bool:
-    """Wait; True when the caller went away meanwhile."""
+    """Wait so many seconds; True if the client disconnects meanwhile."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":
@@ -126,7 +127,7 @@ async def _read_body(receive: Receive) -> bytes:
 
 
 def _is_xml(header: bytes) -> bool | None:
-    """Whether a header names XML first or JSON first; None when it names neither."""
+    """Whether a header names XML before JSON; None if it names neither."""
     for media in header.lower().split(b","):
         kind = media.split(b";")[0].strip()
         if kind in (b"application/xml", b"text/xml"):
@@ -137,7 +138,7 @@ def _is_xml(header: bytes) -> bool | None:
 
 
 def _read_call(endpoint: Endpoint, headers: dict[bytes, bytes], body: bytes) -> Call | None:
-    """Read a call; None when its media type is neither JSON nor XML."""
+    """Parse a call; None if its media type is neither JSON nor XML."""
     sent_xml = _is_xml(headers.get(b"content-type", b""))
     if sent_xml is None:
         return None

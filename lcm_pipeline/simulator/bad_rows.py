@@ -1,6 +1,6 @@
-"""Rows that no contract fits, for quarantines to be tested on; off unless a habit asks for them.
+"""Rows that do not fit the contract, for testing the quarantine; off unless a habit enables them.
 
-A spoilt row is one more row, counted in every total. A row with an unknown field is not bad.
+A spoilt row is an additional row, and counts in every total. A row with an unknown field is valid.
 """
 
 from lcm_pipeline.simulator.customers import Entry, Shelf
@@ -9,7 +9,7 @@ from lcm_pipeline.simulator.programme import Programme, kopecks
 
 
 def spoil_sometimes(programme: Programme, shelf: Shelf, model: Entry) -> None:
-    """Now and then put a spoilt likeness of an operation beside it."""
+    """Sometimes add a spoilt copy of an operation."""
     if not programme.habits.bad_rows or not programme.happens(programme.habits.bad_rows):
         return
     row: Row = dict(model.row)

@@ -48,7 +48,7 @@ _BLANK: Row = dict.fromkeys(OPERATION_FIELDS)
 
 
 def operation_row(**known: Value) -> Row:
-    """An operation in the vendor's order; what is not known is null."""
+    """An operation in the vendor's order; fields that are not given are null."""
     return {**_BLANK, **known}
 
 
@@ -60,7 +60,7 @@ def grant(
     source: int,
     cheque: Row | None = None,
 ) -> Entry:
-    """Give a lot of points, for a cheque or as a gift, and plan when it starts and ends."""
+    """Grant a lot of points, for a cheque or as a gift, and plan its activation and expiry."""
     chance = programme.chance
     wait = int(chance.random() * 14) * DAY if programme.happens(0.6) else 0
     starts = moment + wait
@@ -83,7 +83,7 @@ def grant(
 
 
 def grant_unseen(programme: Programme, customer: Customer, moment: int, cheque: Row) -> Entry:
-    """Give points that no bonus row tells; they start at once and never end."""
+    """Grant a lot without a bonus row; its points are active at once and never expire."""
     row = _lot_row(programme, moment, source=PURCHASE, cheque=cheque)
     row["Active"] = True
     lot = programme.place(Shelf(), row, moment)
@@ -93,7 +93,7 @@ def grant_unseen(programme: Programme, customer: Customer, moment: int, cheque: 
 
 
 def _lot_row(programme: Programme, moment: int, *, source: int, cheque: Row | None) -> Row:
-    """A lot's row, without an end; many lots of purchases carry the number of their cheque."""
+    """The row of a lot, without its expiry; many lots of purchases have the Id of their cheque."""
     origin: Row = cheque or {"Id": None, "Pos": None, "PartnerName": None, "PosName": ""}
     collides = source == PURCHASE and programme.happens(0.6)
     number = origin["Id"] if collides else next(programme.ids["others"])
@@ -136,20 +136,20 @@ def _activate(lot: Entry) -> None:
 
 
 def _block(lot: Entry) -> None:
-    """Keep what is left of a lot from being spent; it is owed until it expires."""
+    """Block the rest of a lot: it cannot be spent, but is owed until it expires."""
     if lot.shelf is not None:
         lot.row["Active"] = False
 
 
 def _expire(programme: Programme, lot: Entry, moment: int) -> None:
-    """Close a lot; what was left of it burns, half the time as a row of its own."""
+    """Expire a lot; by default, about half of the burns have a row of their own."""
     left = lot.row["Remain"]
     if lot.shelf is None or not isinstance(left, Decimal):
         return
     lot.row["Active"] = False
     lot.row["Remain"] = kopecks(0)
     programme.move_points("expired", moment, -left, lot)
-    if left > 0 and _is_burn_told(programme):
+    if left > 0 and _has_burn_row(programme):
         number = next(programme.ids["others"])
         way = programme.habits.conventions.burns
         row = operation_row(
@@ -166,7 +166,7 @@ def _expire(programme: Programme, lot: Entry, moment: int) -> None:
         programme.place(lot.shelf, row, moment)
 
 
-def _is_burn_told(programme: Programme) -> bool:
+def _has_burn_row(programme: Programme) -> bool:
     way = programme.habits.conventions.burns
     return programme.happens(0.5) if way == "sometimes" else way != "never"
 
@@ -174,9 +174,9 @@ def _is_burn_told(programme: Programme) -> bool:
 def spend(
     programme: Programme, customer: Customer, wish: Decimal, moment: int, cheque: Value
 ) -> Decimal:
-    """Take points from active lots in the programme's order; returns how many were taken."""
+    """Spend up to `wish` points of active lots, in the programme's order; returns how many."""
     taken = kopecks(0)
-    for lot in _in_order(programme, customer.lots):
+    for lot in _spending_order(programme, customer.lots):
         left = lot.row["Remain"]
         if taken >= wish:
             break
@@ -188,22 +188,22 @@ def spend(
     return taken
 
 
-def _in_order(programme: Programme, lots: list[Entry]) -> list[Entry]:
+def _spending_order(programme: Programme, lots: list[Entry]) -> list[Entry]:
     match programme.habits.conventions.spending:
         case "newest_first":
             return lots[::-1]
         case "soonest_first":
-            return sorted(lots, key=_end_of)
+            return sorted(lots, key=_expiry_of)
     return lots
 
 
-def _end_of(lot: Entry) -> str:
+def _expiry_of(lot: Entry) -> str:
     ends = lot.row["ExpiryDate"]
     return ends if isinstance(ends, str) and ends != UNSET else "9999"
 
 
 def give_back(programme: Programme, cheque: Value, share: Decimal, moment: int) -> Decimal:
-    """Return to its lots a share of what a cheque redeemed, while they live; returns how much."""
+    """Give a share of the points that a cheque redeemed back to active lots; returns how many."""
     returned = kopecks(0)
     for flow in [f for f in programme.flows if f.cheque == cheque and f.kind == "redeemed"]:
         left, part = flow.lot.row["Remain"], (-flow.points * share).quantize(Decimal("0.01"))
@@ -215,12 +215,12 @@ def give_back(programme: Programme, cheque: Value, share: Decimal, moment: int) 
 
 
 def welcome(programme: Programme, customer: Customer, moment: int) -> None:
-    """Greet a new client with points."""
+    """Grant a new client the welcome points."""
     grant(programme, customer, moment, source=WELCOME)
 
 
 def give_promotions(programme: Programme, moment: int) -> None:
-    """Give gifts to many clients at one and the same moment, to some of them twice."""
+    """Grant gifts to many clients at one moment, to some of them twice."""
     for drawn in programme.some_of(programme.habits.promotions_daily):
         for _ in range(2 if programme.happens(0.3) else 1):
             source = programme.chance.choice(GIFT_SOURCES)

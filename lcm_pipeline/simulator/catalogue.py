@@ -1,6 +1,6 @@
-"""What the programme is made of: partners, points of sale, goods, bonus sources, lead words.
+"""The fixed lists of the programme: partners, points of sale, goods, bonus sources, lead texts.
 
-Fixed lists, the same for every seed. Some names carry quotes, `&` and `<` on purpose.
+They are the same for every seed. Some names contain quotes, `&` and `<` on purpose.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class PointOfSale(NamedTuple):
 
 
 class Good(NamedTuple):
-    """One thing that can become a client's favourite."""
+    """A product that can become a client's favourite."""
 
     list_data: int
     code: str

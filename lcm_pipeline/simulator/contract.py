@@ -1,7 +1,7 @@
-"""The endpoints that are served: fields, types and XML names as the vendor's pages have them.
+"""The served endpoints: fields, types and XML names as in the vendor's documentation.
 
-JSON answers keep the order written here; XML sorts by name after the base members. An endpoint also
-names the shelf of its rows, and what brings and changes them.
+JSON responses have the order of the fields here; XML sorts by name after the base members. An
+endpoint also names the shelf of its rows, and the functions that add and change them.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,11 +33,11 @@ REG_FIELDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint. `rows` is its paged collection, `totals` what counts it, `items` XML names.
+    """One endpoint. rows: its paged collection. totals: the fields that count it. items: XML names.
 
-    shelf: where a customer has the rows, for an endpoint that is read client by client. table: what
-    World.truth() calls them, if not by the shelf. insert: adds a row of that moment to a client.
-    change: changes a row in place. each_day: plans what a day brings, from its midnight.
+    shelf: the customer's shelf of its rows, for an endpoint that is read client by client. table:
+    their name in World.truth(), if it is not that of the shelf. insert: adds a row of a moment to a
+    client. change: changes a row in place. each_day: plans the events of a day, from its midnight.
     unknown_client: the ErrorCode for a client that does not exist.
     """
 
@@ -210,7 +210,7 @@ SHELVES: Mapping[str, Endpoint] = {
 
 
 def answer_of(endpoint: Endpoint, known: Fields) -> Fields:
-    """Lay out an answer in the vendor's order; what is not known is null, or an empty list."""
+    """A response in the vendor's order; missing fields are null, or an empty list."""
     fields: Fields = {
         name: known.get(name, [] if name in endpoint.items else None) for name in endpoint.answer
     }

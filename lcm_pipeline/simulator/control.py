@@ -1,6 +1,7 @@
-"""The control API under /_control/: what a test asks of and does to a running simulator.
+"""The control API under /_control/, with which tests inspect and change a running simulator.
 
-JSON in and out; only for callers on this machine. The vendor has nothing like it.
+Requests and responses are JSON; only clients on this machine may use it. The vendor's API has
+nothing like it.
 """
 
 from collections.abc import Callable
@@ -43,7 +44,7 @@ class Merge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def control(service: Service, method: str, path: str, body: bytes) -> Reply:
-    """Answer one request of the control API."""
+    """The reply to one request of the control API."""
     route = _ROUTES.get((method, path.removeprefix(PATH)))
     if route is None:
         return message_reply(404, f"no such control: {method} {path}")

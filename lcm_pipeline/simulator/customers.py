@@ -1,7 +1,7 @@
-"""A client of the programme and the shelves its rows stand on.
+"""A client of the programme, and the shelves that hold its rows.
 
-An Entry is one row together with the moment that the service orders by; the row is changed in
-place, so an answer always shows it as it is now.
+An Entry is one row together with the moment that the service sorts by. The row is changed in place,
+so that a response always contains its current state.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lcm_pipeline.simulator.people import Profile
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A row, its moment in ticks, its place in the order of arrival, and the shelf it is on."""
+    """A row, its moment in ticks, its number in order of arrival, and the shelf that holds it."""
 
     row: Row
     moment: int
@@ -26,14 +26,14 @@ class Entry:
 
 
 class Shelf:
-    """Entries of one kind of one client, newest first on demand."""
+    """The entries of one kind of one client, sorted on demand."""
 
     def __init__(self) -> None:
         self._entries: dict[Entry, None] = {}
         self._sorted: list[Entry] | None = None
 
     def add(self, entry: Entry) -> None:
-        """Put an entry here, off the shelf it was on."""
+        """Add an entry, and remove it from the shelf that held it."""
         if entry.shelf is not None:
             entry.shelf.remove(entry)
         entry.shelf = self
@@ -41,13 +41,13 @@ class Shelf:
         self._sorted = None
 
     def remove(self, entry: Entry) -> None:
-        """Take an entry away; it stands nowhere then."""
+        """Remove an entry; no shelf holds it then."""
         del self._entries[entry]
         entry.shelf = None
         self._sorted = None
 
     def newest_first(self) -> list[Entry]:
-        """All entries by moment, ties by arrival, both descending. Not to be changed."""
+        """All entries by moment, ties by arrival, both descending. Do not modify the list."""
         if self._sorted is None:
             self._sorted = sorted(
                 self._entries, key=lambda entry: (entry.moment, entry.arrival), reverse=True
@@ -63,7 +63,7 @@ class Shelf:
 
 @dataclass(slots=True, eq=False)
 class Offer:
-    """An offer of favourites: its entry, its goods, and the window in which it works."""
+    """An offer of favourites: its entry, its goods, and the interval in which it is in effect."""
 
     entry: Entry
     goods: list[Row]
@@ -73,7 +73,7 @@ class Offer:
 
 @dataclass(slots=True, eq=False)
 class Customer:
-    """One client. `heir` is the client that its history was merged into."""
+    """One client. heir: the client that its history was merged into."""
 
     id: int
     registered: int
@@ -89,11 +89,11 @@ class Customer:
 
     @property
     def operations(self) -> Shelf:
-        """The shelf that most of a client's life goes to."""
+        """The shelf of the operations, which most of the modules use."""
         return self.shelves["operations"]
 
     def present(self) -> Customer:
-        """The client that this one's purchases count for today."""
+        """The client that this one is now: itself, or the last client that it was merged into."""
         customer = self
         while customer.heir is not None:
             customer = customer.heir

@@ -1,8 +1,8 @@
-"""Failures on request: which call fails, and how.
+"""Injected failures: which call fails, and how.
 
-A rule counts the calls that it could meet (of its endpoint and client) from when it was set. The
-first rule that is due wins. Kinds are told apart by where they strike: on the connection, instead
-of the answer, on the rows of the answer, or on its bytes.
+A rule counts the calls of its endpoint and client since it was set. The first rule that is due
+applies. A kind of fault affects the connection, replaces the response, or changes the rows or the
+bytes of the response.
 """
 
 from collections import Counter
@@ -52,7 +52,7 @@ _PARTLY = "Не удалось получить часть записей"
 class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fail the `nth` call, each `every`-th, or any with `probability`; at most `times` times.
 
-    With `applied` the request is carried out before it fails, as when only its answer is lost.
+    With `applied` the request is carried out before it fails, as if only its response were lost.
     """
 
     kind: FaultKind
@@ -73,21 +73,21 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class FaultPlan:
-    """The rules in force and how far each has counted."""
+    """The active rules, and the calls that each has counted."""
 
     def __init__(self, rules: tuple[FaultRule, ...] = ()) -> None:
         self.struck: Counter[str] = Counter()
         self.set(rules)
 
     def set(self, rules: tuple[FaultRule, ...]) -> None:
-        """Put other rules in force; all of them count from nothing."""
+        """Replace the rules; all of them start counting at zero."""
         self.rules = rules
         self._calls = [0] * len(rules)
         self._strikes = [0] * len(rules)
         self._chances = [Random(f"fault {rule.seed}") for rule in rules]
 
     def next(self, endpoint: str, client: int | None) -> FaultRule | None:
-        """Count one call against every rule and say which one strikes, if any."""
+        """Count one call for every matching rule; returns the rule that applies to it, or None."""
         striking: int | None = None
         for number, rule in enumerate(self.rules):
             if rule.endpoint not in (None, endpoint) or rule.client not in (None, client):
@@ -113,7 +113,7 @@ class FaultPlan:
 
 
 def reply_instead(rule: FaultRule) -> Reply | None:
-    """The reply of a fault that gives none of the answer; None for faults of other places."""
+    """The reply of a fault that replaces the whole response; None for other faults."""
     match rule.kind:
         case "too_many_requests":
             waits = () if rule.retry_after is None else (("Retry-After", str(rule.retry_after)),)
@@ -137,7 +137,7 @@ def reply_instead(rule: FaultRule) -> Reply | None:
 
 
 def spoil_rows(rule: FaultRule, endpoint: Endpoint, fields: Fields) -> Fields:
-    """Fail within the answer: an ErrorCode or a Message, half the rows or none."""
+    """Apply a fault of the rows: an ErrorCode or a Message, with half of the rows or none."""
     match rule.kind:
         case "sql_timeout_half_rows":
             return {**_halved(endpoint, fields), "ErrorCode": 10, "Message": _TIMEOUT[:100]}
@@ -170,7 +170,7 @@ def _emptied(fields: Fields) -> Fields:
 
 
 def spoil_bytes(rule: FaultRule, reply: Reply) -> Reply:
-    """Fail in the bytes: the body stops two thirds of the way."""
+    """Apply a fault of the bytes: the body ends after two thirds."""
     if rule.kind != "truncated_json":
         return reply
     cut = reply.body[: len(reply.body) * 2 // 3]

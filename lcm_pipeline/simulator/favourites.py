@@ -1,7 +1,7 @@
-"""Favourite products: offers, their goods, the goods chosen, and the numbers above them.
+"""Favourite products: offers, their goods, the chosen goods, and the statistics of a client.
 
-An offer is made at ProcTime, may be confirmed until ConfirmDateEnd, and works until
-ActionDateEnd. Purchases while a confirmed offer works count as purchases of the favourite.
+An offer is made at ProcTime, can be confirmed until ConfirmDateEnd, and is in effect until
+ActionDateEnd. Purchases while a confirmed offer is in effect count as purchases of the favourite.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def offer_some(programme: Programme, day: int) -> None:
 
 
 def offer(programme: Programme, customer: Customer, moment: int) -> Offer:
-    """Offer goods to a client and plan what becomes of it."""
+    """Offer goods to a client, and plan whether the offer is confirmed."""
     chance = programme.chance
     until = moment - moment % DAY + chance.randint(2, 7) * DAY
     row: Row = {
@@ -67,7 +67,7 @@ def _good_row(programme: Programme, good: Good) -> Row:
 
 
 def confirm(programme: Programme, customer: Customer, made: Offer) -> None:
-    """Let a client confirm an offer and choose goods from it."""
+    """Confirm an offer, and choose goods from it."""
     if made.entry.shelf is None:
         return
     made.confirmed = programme.agenda.now
@@ -91,18 +91,18 @@ def toggle_active(row: Row) -> None:
 
 
 def close(made: Offer) -> None:
-    """End an offer: not confirmed in time, or its action is over."""
+    """End an offer that was not confirmed in time, or whose effect is over."""
     made.entry.row["NoActive"] = True
     for good in made.goods[::2]:
         good["NoActive"] = True
 
 
 def statistics(customer: Customer, within: Callable[[int], bool] | None = None) -> Row:
-    """The twelve numbers above a client's favourites, of a period or of all time."""
+    """The twelve statistics of a client's favourites, within a period or (None) of all time."""
     offers = [made for made in customer.offer_of.values() if made.entry.shelf is not None]
     working = sum(not made.entry.row["NoActive"] and made.confirmed is not None for made in offers)
-    asked = [made for made in offers if within is None or within(made.entry.moment)]
-    spent, favourite = _sums(customer, offers, within)
+    counted = [made for made in offers if within is None or within(made.entry.moment)]
+    spent, favourite = _purchase_amounts(customer, offers, within)
     participates = bool(offers)
     linked = min(_MOST_GOODS, working)
     return {
@@ -112,8 +112,8 @@ def statistics(customer: Customer, within: Callable[[int], bool] | None = None) 
         "RemainCountPurchases": max(0, _PURCHASES_NEEDED - len(spent)),
         "RemainGain": max(kopecks(0), _GAIN_NEEDED - sum(spent, kopecks(0))),
         "RemainEveryGain": kopecks(30_000) if participates else None,
-        "CountOffer": len(asked),
-        "CountConfirm": sum(made.confirmed is not None for made in asked),
+        "CountOffer": len(counted),
+        "CountConfirm": sum(made.confirmed is not None for made in counted),
         "CountPurchases": len(favourite),
         "SumGain": sum(favourite, kopecks(0)),
         "AvgFavorite": _average(favourite),
@@ -121,10 +121,10 @@ def statistics(customer: Customer, within: Callable[[int], bool] | None = None) 
     }
 
 
-def _sums(
+def _purchase_amounts(
     customer: Customer, offers: list[Offer], within: Callable[[int], bool] | None
 ) -> tuple[list[Decimal], list[Decimal]]:
-    """The sums of all purchases, and of those made while a confirmed offer worked."""
+    """The amounts of all purchases, and of those made while a confirmed offer was in effect."""
     windows = [(made.confirmed, made.ends) for made in offers if made.confirmed and made.ends]
     spent: list[Decimal] = []
     favourite: list[Decimal] = []
@@ -142,7 +142,7 @@ def _sums(
     return spent, favourite
 
 
-def _average(sums: list[Decimal]) -> Decimal | None:
-    if not sums:
+def _average(amounts: list[Decimal]) -> Decimal | None:
+    if not amounts:
         return None
-    return (sum(sums, kopecks(0)) / len(sums)).quantize(Decimal("0.01"))
+    return (sum(amounts, kopecks(0)) / len(amounts)).quantize(Decimal("0.01"))

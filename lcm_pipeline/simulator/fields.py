@@ -1,4 +1,4 @@
-"""What requests, rows and responses are made of."""
+"""The types of values, rows and responses."""
 
 from decimal import Decimal
 

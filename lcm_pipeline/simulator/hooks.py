@@ -1,7 +1,7 @@
-"""Changes to a client's rows between one request and the next, by plan.
+"""Planned changes to a client's rows between two requests.
 
-A hook fires after the `after`-th request to its client at its endpoint (counted per client, from
-when the hook was set), once, or on every later request too.
+A hook fires after the `after`-th request for its client at its endpoint, counted per client since
+the hook was set: once, or after every later request too.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ _KINDS = {endpoint.name: shelf for shelf, endpoint in SHELVES.items()}
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to change after which request; without a client, it holds for each of them."""
+    """What to change after which request. client: None applies the hook to every client."""
 
     action: Action
     after: int = 1
@@ -32,18 +32,18 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class HookPlan:
-    """The hooks in force and the requests that they have counted."""
+    """The active hooks, and the requests that they have counted."""
 
     def __init__(self) -> None:
         self.set(())
 
     def set(self, hooks: tuple[Hook, ...]) -> None:
-        """Put other hooks in force; all of them count from nothing."""
+        """Replace the hooks; all of them start counting at zero."""
         self._hooks = hooks
         self._seen: Counter[tuple[int, int]] = Counter()
 
     def after_request(self, world: World, endpoint: str, client: int | None) -> None:
-        """Count a request that was answered and change what is due."""
+        """Count a completed request, and apply the changes that are due."""
         if client is None or not self._hooks:
             return
         for number, hook in enumerate(self._hooks):

@@ -1,6 +1,7 @@
-"""Who may ask: the body's Token and Operator, and the bearer that ManagerLogin gives out.
+"""Authentication: the Token and Operator of the body, and the bearer token of ManagerLogin.
 
-Refresh tokens work once. `forget` is a server restart: every token given out is gone.
+A refresh token works once. `forget` does what a restart of the server does: every issued token
+becomes invalid.
 """
 
 import base64
@@ -20,7 +21,7 @@ _BAD_OPERATOR = (9, "Оператор не найден")
 
 
 class Identity:
-    """The tokens that are good now."""
+    """The tokens that are valid now."""
 
     def __init__(self, config: SimulatorConfig) -> None:
         self._config = config
@@ -31,37 +32,37 @@ class Identity:
 
     @property
     def body_token(self) -> int | None:
-        """The Token that a body must carry; None when any will do."""
+        """The Token that a body has to contain; None if it is not checked."""
         if self._config.token is None and self._config.username is not None:
             return _CLAIMED_TOKEN
         return self._config.token
 
     def forget(self) -> None:
-        """Lose every bearer and refresh token."""
+        """Invalidate every bearer and refresh token."""
         self._access.clear()
         self._refresh.clear()
 
     def log_in(self, body: bytes) -> Reply:
-        """Answer ManagerLogin."""
+        """The reply to a request of ManagerLogin."""
         form = {
             name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()
         }
         grant = form.get("grant_type", "")
         if grant == "refresh_token" and form.get("refresh_token") in self._refresh:
             self._refresh.discard(form["refresh_token"])
-        elif grant != "password" or not self._knows(form):
+        elif grant != "password" or not self._has_credentials(form):
             self.logins["refused"] += 1
-            return Reply(400, json_format.write_json(_refused(grant)))
+            return Reply(400, json_format.write_json(_login_error(grant)))
         self.logins[grant] += 1
-        return Reply(200, json_format.write_json(self._issue()))
+        return Reply(200, json_format.write_json(self._issue_tokens()))
 
-    def _knows(self, form: Mapping[str, str]) -> bool:
+    def _has_credentials(self, form: Mapping[str, str]) -> bool:
         config = self._config
         if config.username is None:
             return True
         return (form.get("username"), form.get("password")) == (config.username, config.password)
 
-    def _issue(self) -> dict[str, Value]:
+    def _issue_tokens(self) -> dict[str, Value]:
         self._issued += 1
         expires = int(time.time()) + self._config.token_seconds
         claims = {"token": str(self.body_token or _CLAIMED_TOKEN), "exp": expires}
@@ -80,14 +81,14 @@ class Identity:
         }
 
     def admits(self, authorization: str) -> bool:
-        """Whether a request's bearer is good, where one is required."""
+        """Whether the bearer token of a request is valid, or none is required."""
         if self._config.username is None:
             return True
         scheme, _, access = authorization.partition(" ")
         return scheme.lower() == "bearer" and self._access.get(access, 0) > time.time()
 
     def refusal(self, request: Request) -> tuple[int, str] | None:
-        """The ErrorCode and Message for a body that carries the wrong identity."""
+        """The ErrorCode and Message for a body with a wrong identity; None if it is right."""
         config, expected = self._config, self.body_token
         if config.site_code is not None and request.get("SiteCode") == config.site_code:
             return None
@@ -102,7 +103,7 @@ def _base64(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
-def _refused(grant: str) -> dict[str, Value]:
+def _login_error(grant: str) -> dict[str, Value]:
     if grant not in ("password", "refresh_token"):
         return {"error": "unsupported_grant_type"}
     return {"error": "invalid_grant", "error_description": "Неверное имя или пароль"}

@@ -1,4 +1,4 @@
-"""Answers as JSON: nulls written out, money as exact numbers, never through a float."""
+"""Encodes responses as JSON: nulls are written, and money is an exact number, never a float."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def write_json(content: Any) -> bytes:
-    """Write any content of ints, Decimals, texts, lists and dicts."""
+    """Encode ints, Decimals, texts, lists and dicts."""
     return _ENCODER.encode(content)

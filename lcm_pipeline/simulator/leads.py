@@ -1,4 +1,4 @@
-"""What clients write to the programme. `Leads` is unique, `Id` is not, and all fields change."""
+"""Leads: what clients write to the programme. `Leads` is unique, `Id` is not; all fields change."""
 
 from lcm_pipeline.simulator.catalogue import (
     LEAD_FORMS,
@@ -15,7 +15,7 @@ from lcm_pipeline.simulator.programme import Programme
 
 
 def receive_some(programme: Programme, day: int) -> None:
-    """Plan the leads of a day; some come twice at one moment, some are seen a day later."""
+    """Plan the leads of a day; some are doubled at one moment, some become visible a day later."""
     wanted = programme.some_of(programme.habits.leads_daily)
     wanted += [customer for customer in programme.customers.values() if customer.heavy] * 5
     for customer in wanted:
@@ -28,7 +28,7 @@ def receive_some(programme: Programme, day: int) -> None:
 
 
 def receive(programme: Programme, customer: Customer, moment: int) -> Entry:
-    """Take one lead in and plan what becomes of it."""
+    """Add a lead and plan its further statuses."""
     chance = programme.chance
     kind = chance.randrange(len(LEAD_TYPES))
     row: Row = {
@@ -49,7 +49,7 @@ def receive(programme: Programme, customer: Customer, moment: int) -> Entry:
 
 
 def change_status(row: Row) -> None:
-    """Change a lead in place: one status on, from the last one to the first."""
+    """Change a lead in place to its next status; the first follows the last."""
     step = LEAD_STATUSES.index(str(row["LeadStatusName"]))
     row["LeadStatusName"] = LEAD_STATUSES[(step + 1) % len(LEAD_STATUSES)]
 
@@ -60,7 +60,7 @@ def _plan_next(programme: Programme, lead: Entry, step: int) -> None:
 
 
 def advance_lead(programme: Programme, lead: Entry, step: int) -> None:
-    """Move a lead one status on; few are deleted as spam, solved ones get a mark."""
+    """Move a lead to its next status; a few are deleted as spam, closed ones get a mark."""
     if lead.shelf is None:
         return
     if programme.happens(0.02):

@@ -1,4 +1,4 @@
-"""Changes made on purpose, between two requests: rows inserted, deleted, changed, merged.
+"""Deliberate changes between two requests: inserts, deletes and updates of rows, merged clients.
 
 Actions are `insert_top`, `insert_middle` (a tie with the row there), `insert_tail`,
 `delete_newest`, `delete_oldest`, `delete_random`, `delete_all` and `change`.
@@ -25,7 +25,10 @@ Action = Literal[
 
 
 def mutate(programme: Programme, action: str, client: int, *, kind: str) -> bool:
-    """Carry an action out on one shelf of a client; `kind` is its name."""
+    """Apply an action to one shelf of a client; `kind` is the name of the shelf.
+
+    Returns whether there was something to change. Raises ValueError for an unknown action or kind.
+    """
     endpoint = SHELVES.get(kind)
     if action not in get_args(Action) or endpoint is None:
         raise ValueError(f"no such change: {action} of {kind}")
@@ -35,9 +38,9 @@ def mutate(programme: Programme, action: str, client: int, *, kind: str) -> bool
     shelf = customer.shelves[kind]
     if action.startswith("insert_"):
         if endpoint.insert is not None:
-            endpoint.insert(programme, customer, _moment_for(programme, shelf, action))
+            endpoint.insert(programme, customer, _insert_moment(programme, shelf, action))
         return endpoint.insert is not None
-    chosen = _chosen(programme, shelf, action)
+    chosen = _choose_entries(programme, shelf, action)
     for entry in chosen:
         if action != "change":
             shelf.remove(entry)
@@ -46,7 +49,7 @@ def mutate(programme: Programme, action: str, client: int, *, kind: str) -> bool
     return bool(chosen)
 
 
-def _moment_for(programme: Programme, shelf: Shelf, action: str) -> int:
+def _insert_moment(programme: Programme, shelf: Shelf, action: str) -> int:
     rows = shelf.newest_first()
     if not rows:
         return programme.agenda.now
@@ -55,7 +58,7 @@ def _moment_for(programme: Programme, shelf: Shelf, action: str) -> int:
     return rows[len(rows) // 2].moment if action == "insert_middle" else rows[-1].moment - SECOND
 
 
-def _chosen(programme: Programme, shelf: Shelf, action: str) -> list[Entry]:
+def _choose_entries(programme: Programme, shelf: Shelf, action: str) -> list[Entry]:
     rows = list(shelf.newest_first())
     if not rows or action == "delete_all":
         return rows
@@ -65,7 +68,7 @@ def _chosen(programme: Programme, shelf: Shelf, action: str) -> list[Entry]:
 
 
 def merge_clients(programme: Programme, source: int, target: int) -> None:
-    """Merge two clients by number; ValueError when that makes no sense."""
+    """Merge two clients by number; raises ValueError if they cannot be merged."""
     old, new = programme.customers.get(source), programme.customers.get(target)
     if old is None or new is None or old is new or old.heir is not None or new.present() is old:
         raise ValueError(f"client {source} cannot be merged into {target}")

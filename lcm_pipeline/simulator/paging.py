@@ -1,7 +1,7 @@
-"""Which rows one request gets: order, position, length and the total that is claimed.
+"""Selects the rows of one response: order, position, length and the claimed total.
 
-The honest way is newest first, `Start` counted from 1 with 0 read as 1, `Length` rows. Every
-quirk of paging is here and nowhere else.
+Without quirks, rows are newest first, `Start` counts from 1 (0 means 1), and there are up to
+`Length` of them. All quirks of paging are in this module.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from lcm_pipeline.simulator.quirks import Quirks
 
 
 class Slice(NamedTuple):
-    """The rows of one answer, with the total as claimed and the count of these rows."""
+    """The rows of one response, with the total that it claims and the count of these rows."""
 
     entries: Sequence[Entry]
     total: int | None
@@ -26,7 +26,7 @@ class Slice(NamedTuple):
 
 
 def ordered(entries: Sequence[Entry], quirks: Quirks, chance: Random) -> Sequence[Entry]:
-    """Put newest-first entries into the order that this request sees."""
+    """Sort newest-first entries into the order of this response."""
     if quirks.tie_order == "shuffled":
         entries = sorted(entries, key=lambda entry: (-entry.moment, chance.random()))
     return entries[::-1] if quirks.oldest_first else entries
@@ -40,7 +40,7 @@ def cut(
     quirks: Quirks,
     chance: Random,
 ) -> Slice:
-    """Take one page out of all the entries that a request's filters leave."""
+    """Cut one page out of the entries that match the filters of a request."""
     base = 0 if quirks.zero_based else 1
     first = 0 if quirks.ignore_start else max(start or base, base) - base
     size = length if length is not None and length > 0 else quirks.default_length

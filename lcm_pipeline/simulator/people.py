@@ -1,6 +1,6 @@
 """The people of the programme: names, phones, card numbers and profiles, drawn from a seed.
 
-Every person is invented. Phones are 10 digits on 9; card numbers have up to 18 digits.
+Every person is invented. Phones have 10 digits and start with 9; cards have 8 to 18 digits.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _CARD_DIGITS = (8, 13, 16, 16, 17, 18, 18)
 
 @dataclass(slots=True)
 class Profile:
-    """What ClientUpdate changes. The fields carry the vendor's names."""
+    """The fields that ClientUpdate changes, by the vendor's names."""
 
     Client: int
     Name: str | None
@@ -33,7 +33,7 @@ class Profile:
 
 
 def invent_profile(chance: Random, client: int, phone: int | None) -> Profile:
-    """Invent a person; the e-mail carries the client's number and so is nobody else's."""
+    """Invent a person; the e-mail contains the client's number and is therefore unique."""
     woman = chance.random() < 0.55
     ending = "а" if woman else ""
     birthdate = (

@@ -1,6 +1,6 @@
-"""Date filters: what BegDate and EndDate hold, and which registrations a request asks for.
+"""Date filters: the period of BegDate and EndDate, and the registrations that match a request.
 
-Whether EndDate itself, its whole day or nothing of it belongs to a period is a quirk.
+A quirk decides whether EndDate itself, its whole day, or neither belongs to the period.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from lcm_pipeline.simulator.requests import Request
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """From `first` to just before `after`, in ticks; None is no bound."""
+    """From `first`, included, to `after`, excluded, in ticks; None is no bound."""
 
     first: int | None
     after: int | None
@@ -39,7 +39,7 @@ class Period:
 
 
 def period_of(request: Request, quirks: Quirks) -> Period:
-    """The period that a request asks for."""
+    """The period of a request."""
     end = request.get("EndDate")
     if end is not None and quirks.end_date == "inclusive":
         end += 1
@@ -49,23 +49,25 @@ def period_of(request: Request, quirks: Quirks) -> Period:
 
 
 def registered_as_asked(programme: Programme, request: Request, quirks: Quirks) -> Sequence[Entry]:
-    """The (Client, Card) rows that ClientInfoPeriod answers with.
+    """The (Client, Card) rows that match a request of ClientInfoPeriod.
 
-    Without `Registration` the action is any action: clients with an operation in the period too.
+    Without `Registration` any action counts, so clients with an operation in the period match too.
     """
     period = period_of(request, quirks)
     everyone = programme.registrations.newest_first()
     reg = {name: value for name, value in request.get("Reg", {}).items() if value is not False}
     if request.get("Registration") or reg:
-        entries = [entry for entry in period.of(everyone) if _by_day(programme, entry, reg)]
+        entries = [entry for entry in period.of(everyone) if _matches_reg(programme, entry, reg)]
     else:
-        entries = [e for e in everyone if period.holds(e.moment) or _acted(programme, e, period)]
+        entries = [
+            e for e in everyone if period.holds(e.moment) or _has_operation(programme, e, period)
+        ]
     if (pos := request.get("RegPosList")) is not None:
         entries = [entry for entry in entries if entry.row["RegPos"] == pos]
     return entries
 
 
-def _by_day(programme: Programme, entry: Entry, reg: Row) -> bool:
+def _matches_reg(programme: Programme, entry: Entry, reg: Row) -> bool:
     today, day = date_of(programme.agenda.now), date_of(entry.moment)
     if "Today" in reg and day != today:
         return False
@@ -79,6 +81,6 @@ def _by_day(programme: Programme, entry: Entry, reg: Row) -> bool:
     )
 
 
-def _acted(programme: Programme, entry: Entry, period: Period) -> bool:
+def _has_operation(programme: Programme, entry: Entry, period: Period) -> bool:
     customer = programme.customers[int(str(entry.row["Client"]))]
     return any(period.holds(operation.moment) for operation in customer.operations)

@@ -1,7 +1,7 @@
-"""ClientUpdate: what it changes in a profile, what it cuts in silence, and the log of it all.
+"""ClientUpdate: applies an update to a profile, silently truncates long values, and logs it.
 
-Omitted, null, "" and Gender 0 leave a field as it is. An e-mail of somebody else stays out,
-with ErrorCode 0 and a Message.
+Omitted, null, "" and Gender 0 leave a field unchanged. An e-mail that belongs to another client is
+not applied; the response then has ErrorCode 0 and a Message.
 """
 
 from dataclasses import asdict
@@ -22,22 +22,24 @@ PHONE_MALFORMED = "Некорректный номер телефона"
 
 
 class Profiles:
-    """The profiles of all clients and every update that was asked for, in order."""
+    """The profiles of all clients, and every requested update in order."""
 
     def __init__(self, programme: Programme) -> None:
         self._programme = programme
         self.updates: list[dict[str, Any]] = []
 
     def rows(self) -> list[dict[str, Any]]:
-        """All profiles as they are now."""
+        """The current profiles of all clients."""
         return [asdict(customer.profile) for customer in self._programme.customers.values()]
 
-    def update(self, customer: Customer, asked: dict[str, Any]) -> tuple[int, str | None]:
+    def update(self, customer: Customer, requested: dict[str, Any]) -> tuple[int, str | None]:
         """Apply one update; returns its ErrorCode and Message."""
-        code, message = self._check_phone(customer, asked.get("Phone"))
+        code, message = self._check_phone(customer, requested.get("Phone"))
         if code == 0:
-            message = self._apply(customer, asked)
-        self.updates.append({"Client": customer.id, "ErrorCode": code, "Message": message, **asked})
+            message = self._apply(customer, requested)
+        self.updates.append(
+            {"Client": customer.id, "ErrorCode": code, "Message": message, **requested}
+        )
         return code, message
 
     def _check_phone(self, customer: Customer, phone: Value) -> tuple[int, str | None]:
@@ -49,25 +51,25 @@ class Profiles:
             return 8, PHONE_TAKEN
         return 0, None
 
-    def _apply(self, customer: Customer, asked: dict[str, Any]) -> str | None:
+    def _apply(self, customer: Customer, requested: dict[str, Any]) -> str | None:
         profile = customer.profile
         for name in _NAMES:
-            if asked.get(name):
-                setattr(profile, name, asked[name][:_NAME_LENGTH])
+            if requested.get(name):
+                setattr(profile, name, requested[name][:_NAME_LENGTH])
         for name in _AS_SENT:
-            if asked.get(name) is not None:
-                setattr(profile, name, asked[name])
-        if asked.get("Gender"):
-            profile.Gender = asked["Gender"]
-        if asked.get("ContragentId"):
-            profile.ContragentId = asked["ContragentId"]
-        if asked.get("Birthdate") is not None:
-            profile.Birthdate = text_of(asked["Birthdate"])[:10]
-        if asked.get("Phone"):
+            if requested.get(name) is not None:
+                setattr(profile, name, requested[name])
+        if requested.get("Gender"):
+            profile.Gender = requested["Gender"]
+        if requested.get("ContragentId"):
+            profile.ContragentId = requested["ContragentId"]
+        if requested.get("Birthdate") is not None:
+            profile.Birthdate = text_of(requested["Birthdate"])[:10]
+        if requested.get("Phone"):
             self._programme.by_phone.pop(profile.Phone or 0, None)
-            profile.Phone = asked["Phone"]
-            self._programme.by_phone[asked["Phone"]] = customer
-        return self._apply_email(customer, asked.get("Email"))
+            profile.Phone = requested["Phone"]
+            self._programme.by_phone[requested["Phone"]] = customer
+        return self._apply_email(customer, requested.get("Email"))
 
     def _apply_email(self, customer: Customer, email: str | None) -> str | None:
         if not email:

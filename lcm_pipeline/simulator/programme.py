@@ -1,7 +1,7 @@
-"""The state of the programme: who is in it, what numbers come next, what is due.
+"""The state of the programme: its clients, its number sequences and its agenda.
 
-No life is decided here: the modules of events (registrations, purchases, bonuses, contacts,
-favourites, days) change this state, and the answers read it.
+Nothing happens in this module by itself: the modules of events (registrations, purchases, bonuses,
+leads, favourites, days) change the state, and the responses read it.
 """
 
 from collections import defaultdict
@@ -19,9 +19,9 @@ from lcm_pipeline.simulator.quirks import Habits
 
 @dataclass(slots=True)
 class Flow:
-    """Points that moved, as it really was: given positive, taken negative.
+    """A true movement of points, whatever the rows show: added is positive, taken is negative.
 
-    cheque: the number of the cheque that redeemed or gave back points.
+    cheque: the number of the cheque that redeemed the points.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class Programme:
         self.by_email: dict[str, Customer] = {}
         self.registrations = Shelf()
         self.flows: list[Flow] = []
-        # The numbers of each kind of row count from 1, or from where these begin.
+        # The ids of each kind of row count from 1, unless a start is given here.
         self.ids = defaultdict(
             lambda: count(1),
             cheques=count(700_001),
@@ -56,56 +56,56 @@ class Programme:
         self._arrivals = count(1)
 
     def next_client(self) -> int:
-        """A new client's number: rising, with gaps."""
+        """The number of a new client: ascending, with gaps."""
         self._client += 1 + int(self.chance.random() * 9)
         return self._client
 
     def free_card(self) -> int:
-        """A card number that nobody has."""
+        """A card number that is not in use."""
         while (card := draw_card(self.chance)) in self.by_card:
             continue
         return card
 
     def free_phone(self) -> int:
-        """A phone number that nobody has."""
+        """A phone number that is not in use."""
         while (phone := draw_phone(self.chance)) in self.by_phone:
             continue
         return phone
 
     def place(self, shelf: Shelf, row: Row, moment: int) -> Entry:
-        """Put a new row on a shelf."""
+        """Add a new row to a shelf."""
         entry = Entry(row, moment, next(self._arrivals))
         shelf.add(entry)
         return entry
 
     def money(self, least: int, most: int) -> Decimal:
-        """A sum of money with kopecks, drawn between two whole sums."""
+        """Draw an amount of money with kopecks, between two amounts in roubles."""
         return kopecks(least * 100 + int(self.chance.random() * (most - least) * 100))
 
     def move_points(
         self, kind: str, moment: int, points: Decimal, lot: Entry, cheque: Value = None
     ) -> None:
-        """Record what really happened to a lot, whatever rows say of it."""
+        """Record a true movement of points of a lot, whatever the rows show."""
         if points:
             self.flows.append(Flow(kind, moment, points, lot, cheque))
 
     def does(self, share: float) -> bool:
-        """Whether a convention applies now; nothing is drawn for one that is not in use."""
+        """Whether a convention applies now; nothing is drawn for a share of 0."""
         return share > 0 and self.happens(share)
 
     def happens(self, share: float) -> bool:
-        """Whether something of this share happens now."""
+        """Draw whether something with this probability happens."""
         return self.chance.random() < share
 
     def some_of(self, share: float) -> list[Customer]:
-        """Draw about that share of all clients; the fraction left over is drawn too."""
+        """Draw about that share of all clients; whether the fraction is rounded up is drawn too."""
         everyone = list(self.customers.values())
         wanted = share * len(everyone)
         exactly = int(wanted) + (1 if self.happens(wanted % 1) else 0)
         return self.chance.sample(everyone, min(exactly, len(everyone)))
 
     def perhaps(self, value: Value) -> Value:
-        """The value, or now and then null; a text is now and then empty."""
+        """The value, or sometimes null; a text is sometimes empty."""
         draw = self.chance.random()
         if draw >= self.habits.nulls:
             return value

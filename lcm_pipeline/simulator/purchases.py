@@ -1,7 +1,7 @@
 """Visits: a cheque, its points, sometimes an order; later perhaps a refund or a cancellation.
 
-A cancelled cheque vanishes with its bonuses. A refund is a cheque of its own, with either sign.
-A late visit becomes visible a day or two after its own Proctime.
+A cancelled cheque is deleted together with its bonuses. A refund is a separate cheque, with either
+sign. A late visit becomes visible a day or two after its Proctime.
 """
 
 from decimal import Decimal
@@ -32,11 +32,11 @@ class Purchase(NamedTuple):
 
 
 def plan_visits(programme: Programme, customer: Customer, until: int) -> None:
-    """Plan a new client's visits until a moment: mostly 5 to 30 rows, few clients have many."""
+    """Plan the visits of a new client until a moment: mostly 5 to 30 rows, many for a few."""
     span = until - customer.registered
     if span <= 0:
         return
-    visits = int(_rows_wanted(programme, heavy=customer.heavy) / _ROWS_PER_VISIT + 0.5)
+    visits = int(_draw_row_count(programme, heavy=customer.heavy) / _ROWS_PER_VISIT + 0.5)
     earlier = customer.registered
     for _ in range(visits):
         if not programme.happens(programme.habits.tied):
@@ -46,7 +46,7 @@ def plan_visits(programme: Programme, customer: Customer, until: int) -> None:
         plan_visit(programme, customer, moment)
 
 
-def _rows_wanted(programme: Programme, *, heavy: bool) -> int:
+def _draw_row_count(programme: Programme, *, heavy: bool) -> int:
     chance = programme.chance
     draw = chance.random()
     if heavy:
@@ -59,18 +59,18 @@ def _rows_wanted(programme: Programme, *, heavy: bool) -> int:
 
 
 def plan_visit(programme: Programme, customer: Customer, moment: int) -> None:
-    """Plan one visit; a late one is seen a day or two after it happened."""
+    """Plan one visit; a late one becomes visible a day or two after it happened."""
     late = programme.happens(programme.habits.late)
     seen = moment + DAY + int(programme.chance.random() * DAY) if late else moment
     programme.agenda.at(seen, make_purchase, programme, customer, moment)
 
 
 def make_purchase(programme: Programme, customer: Customer, moment: int) -> Purchase:
-    """Carry out a visit: the rows of a cheque, its order and its bonuses."""
+    """Carry out a visit: add the rows of its cheque, its order and its bonuses."""
     customer = customer.present()
     point = programme.chance.choice(POINTS_OF_SALE)
     cheque = _cheque_row(programme, customer, point, moment)
-    told_by_bonus = _tell_redemption_by_bonus(programme, customer, cheque, moment)
+    redemption_rows = _move_redemption_to_bonus(programme, customer, cheque, moment)
     if programme.happens(0.15):
         _add_order(programme, customer, cheque, moment)
     entry = programme.place(customer.operations, cheque, moment)
@@ -80,12 +80,12 @@ def make_purchase(programme: Programme, customer: Customer, moment: int) -> Purc
     else:
         given = tuple(_add_bonuses(programme, customer, entry))
     cheque["Added"] = sum((bonuses.points_of(lot) for lot in given), kopecks(0))
-    purchase = Purchase(entry, (*given, *told_by_bonus))
+    purchase = Purchase(entry, (*given, *redemption_rows))
     if programme.does(programme.habits.conventions.friend_bonuses):
         friend = programme.chance.choice(list(programme.customers.values())).present()
         if friend is not customer:
             bonuses.grant(programme, friend, moment, source=FRIENDS_PURCHASE, cheque=cheque)
-    _plan_undoing(programme, customer, purchase)
+    _plan_reversal(programme, customer, purchase)
     spoil_sometimes(programme, customer.operations, entry)
     return purchase
 
@@ -121,10 +121,10 @@ def _cheque_row(programme: Programme, customer: Customer, point: PointOfSale, mo
     )
 
 
-def _tell_redemption_by_bonus(
+def _move_redemption_to_bonus(
     programme: Programme, customer: Customer, cheque: Row, moment: int
 ) -> list[Entry]:
-    """Sometimes let a bonus row tell what was redeemed, and the cheque nothing."""
+    """Sometimes move the redeemed points from the cheque to a bonus row, which is returned."""
     redeemed = cheque["Redeemed"]
     share = programme.habits.conventions.bonus_redemptions
     if not redeemed or not programme.does(share):
@@ -166,7 +166,7 @@ def _add_bonuses(programme: Programme, customer: Customer, cheque: Entry) -> lis
     ]
 
 
-def _plan_undoing(programme: Programme, customer: Customer, purchase: Purchase) -> None:
+def _plan_reversal(programme: Programme, customer: Customer, purchase: Purchase) -> None:
     habits = programme.habits
     later = programme.agenda.now + int((0.2 + 5 * programme.chance.random()) * DAY)
     if programme.happens(habits.cancelled):
@@ -176,15 +176,15 @@ def _plan_undoing(programme: Programme, customer: Customer, purchase: Purchase) 
 
 
 def cancel(programme: Programme, purchase: Purchase) -> None:
-    """Delete a cheque and its bonuses without a trace."""
+    """Delete a cheque and its bonuses."""
     for entry in (purchase.cheque, *purchase.bonuses):
         if entry.shelf is not None:
             entry.shelf.remove(entry)
-    _restate(programme, purchase)
+    _correct_flows(programme, purchase)
 
 
-def _restate(programme: Programme, purchase: Purchase) -> None:
-    """What no row tells any longer has not happened; what it left behind is a correction."""
+def _correct_flows(programme: Programme, purchase: Purchase) -> None:
+    """Turn movements whose rows were deleted into corrections, of what they left behind."""
     gone = set(purchase.bonuses)
     for flow in list(programme.flows):
         if flow.kind == "redeemed" and flow.cheque == purchase.cheque.row["Id"]:
@@ -196,7 +196,7 @@ def _restate(programme: Programme, purchase: Purchase) -> None:
 
 
 def insert_cheque(programme: Programme, customer: Customer, moment: int) -> Entry:
-    """Add a cheque without points, of which nothing becomes."""
+    """Add a cheque without points that is never refunded or cancelled."""
     number = next(programme.ids["cheques"])
     point = programme.chance.choice(POINTS_OF_SALE)
     row = operation_row(
@@ -219,7 +219,7 @@ def toggle_active(row: Row) -> None:
 
 
 def refund(programme: Programme, customer: Customer, purchase: Purchase, moment: int) -> None:
-    """Give money back by a cheque of its own and take the points from the lots."""
+    """Refund a purchase by a separate cheque, and take the points back from its lots."""
     original = purchase.cheque
     amount = original.row["Amount"]
     if original.shelf is None or not isinstance(amount, Decimal):

@@ -1,7 +1,7 @@
-"""How clients come in: their cards, the ClientInfoPeriod rows, and how card statuses change.
+"""Registrations: the cards of clients, the rows of ClientInfoPeriod, and changes of card statuses.
 
-One row per (Client, Card), all with the client's own RegDate. A second card may come a day or
-two later and then appears in a day that was already read, and so may a whole registration.
+There is one row per (Client, Card), all with the RegDate of the client. A second card, or a whole
+registration, may become visible a day or two later, in a day that was read already.
 """
 
 from lcm_pipeline.simulator import bonuses, purchases
@@ -13,7 +13,7 @@ from lcm_pipeline.simulator.programme import Programme
 
 
 def plan_registration(programme: Programme, moment: int, until: int, *, heavy: bool) -> None:
-    """Let a client register at a moment and shop until another; few are seen days later."""
+    """Plan a client who registers at a moment and shops until another; a few are visible later."""
     late = not heavy and programme.happens(programme.habits.late_registrations)
     seen = moment + int(programme.chance.random() * DAY) + DAY if late else moment
     programme.agenda.at(seen, _register, programme, moment, until, heavy)
@@ -39,7 +39,7 @@ def _register(programme: Programme, moment: int, until: int, heavy: bool) -> Non
 
 
 def issue_card(programme: Programme, customer: Customer) -> None:
-    """Give a client a card, and so a row in the registrations."""
+    """Give a client a card, which adds a row to the registrations."""
     card = programme.free_card()
     programme.by_card[card] = customer
     customer.cards.append(card)
@@ -61,14 +61,14 @@ def issue_card(programme: Programme, customer: Customer) -> None:
 
 
 def change_some_cards(programme: Programme) -> None:
-    """Change the status of some clients' cards, in rows of any age."""
+    """Change the card status of some clients, in rows of any age."""
     for customer in programme.some_of(programme.habits.card_changes_daily):
         for entry in customer.registrations:
             entry.row["Card_Status"] = programme.chance.choice(CARD_STATUSES)
 
 
 def merge_some(programme: Programme) -> None:
-    """Move the whole history of some clients to others; the old ones keep no operation."""
+    """Merge some clients into others; the merged ones have no operations afterwards."""
     for source in programme.some_of(programme.habits.merged_daily):
         target = programme.chance.choice(list(programme.customers.values())).present()
         if not source.heavy and source.heir is None and target is not source:

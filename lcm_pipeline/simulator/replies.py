@@ -1,4 +1,4 @@
-"""What goes back over HTTP, before any server knows of it."""
+"""HTTP responses, independent of the server that sends them."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from lcm_pipeline.simulator import json_format
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A status, a body and its type."""
+    """An HTTP response: status, body, content type and further headers."""
 
     status: int
     body: bytes
@@ -16,7 +16,7 @@ class Reply:
 
 
 def message_reply(status: int, text: str) -> Reply:
-    """The service's way to fail without an ErrorCode: an object with a Message alone."""
+    """An error without an ErrorCode, as the service sends it: an object with only a Message."""
     return Reply(status, json_format.write_json({"Message": text}))
 
 

@@ -1,7 +1,7 @@
-"""A request as the service understands it: only known fields, only those of the right type.
+"""Parses a request as the service does: only known fields, and only those of the right type.
 
-A field of the wrong type is dropped in silence and its filter with it. Text that is no request
-at all leaves the service without a model, which it answers with HTTP 500.
+A field of the wrong type is silently dropped, and its filter with it. To a body that is not a
+request at all the service responds with HTTP 500.
 """
 
 from collections.abc import Mapping
@@ -26,21 +26,21 @@ _PARSER_OPTIONS = {"resolve_entities": False, "no_network": True, "remove_commen
 
 
 class UnreadableError(ValueError):
-    """The body is not a request of this endpoint."""
+    """The body is not a request of the endpoint."""
 
 
 def read_json(endpoint: Endpoint, body: bytes) -> Request:
-    """Read a JSON body."""
+    """Parse a JSON body; raises UnreadableError."""
     try:
         sent = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreadableError(f"not JSON: {error}") from error
     if not isinstance(sent, dict):
         raise UnreadableError("not a JSON object")
-    return _typed(sent, {**BASE_FIELDS, **endpoint.fields})
+    return _keep_typed(sent, {**BASE_FIELDS, **endpoint.fields})
 
 
-def _typed(sent: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Request:
+def _keep_typed(sent: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Request:
     request: Request = {}
     for name, kind in kinds.items():
         value = sent.get(name)
@@ -50,21 +50,21 @@ def _typed(sent: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Request:
 
 
 def _fitting(value: Any, kind: Kind) -> Any:
-    """The value if it is of the kind; a date as ticks; otherwise None."""
+    """The value if it is of the kind, with a date in ticks; otherwise None."""
     if kind == "integer":
         fits = isinstance(value, int) and not isinstance(value, bool)
         return value if fits and -_LONGEST <= value < _LONGEST else None
     if kind == "boolean":
         return value if isinstance(value, bool) else None
     if kind == "reg":
-        return _typed(value, REG_FIELDS) if isinstance(value, dict) else None
+        return _keep_typed(value, REG_FIELDS) if isinstance(value, dict) else None
     if not isinstance(value, str):
         return None
     return read_moment(value) if kind == "date" else value
 
 
 def read_xml(endpoint: Endpoint, body: bytes) -> Request:
-    """Read an XML body by the rules of DataContractSerializer."""
+    """Parse an XML body by the rules of DataContractSerializer; raises UnreadableError."""
     try:
         root = etree.fromstring(body, etree.XMLParser(**_PARSER_OPTIONS))
     except etree.XMLSyntaxError as error:
@@ -81,25 +81,25 @@ def read_xml(endpoint: Endpoint, body: bytes) -> Request:
 def _read_members(
     parent: Any, expected: list[tuple[str, str]], kinds: Mapping[str, Kind]
 ) -> Request:
-    """Read the children that come in the expected order; a misplaced one is ignored."""
+    """Parse the children that are in the expected order; a misplaced one is ignored."""
     request: Request = {}
-    place = 0
+    position = 0
     tags = [tag for tag, _ in expected]
     for element in parent:
-        if element.tag not in tags[place:]:
+        if element.tag not in tags[position:]:
             continue
-        place = tags.index(element.tag, place)
-        name = expected[place][1]
-        place += 1
+        position = tags.index(element.tag, position)
+        name = expected[position][1]
+        position += 1
         if element.get(f"{{{INSTANCE}}}nil") in ("true", "1"):
             continue
-        fitting = _member(element, kinds[name])
+        fitting = _read_member(element, kinds[name])
         if fitting is not None:
             request[name] = fitting
     return request
 
 
-def _member(element: Any, kind: Kind) -> Any:
+def _read_member(element: Any, kind: Kind) -> Any:
     text = element.text or ""
     if kind == "reg":
         namespace = str(element.tag).rpartition("}")[0] + "}"

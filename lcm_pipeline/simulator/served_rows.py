@@ -1,6 +1,6 @@
-"""The last touch on an answer: offsets on dates and fields that nobody announced.
+"""Applies the quirks of rows to a response: offsets on dates, and undocumented fields.
 
-Rows are copied only when a quirk touches them; the world's own rows stay as they are.
+Rows are copied only if a quirk changes them; the world's own rows are never modified.
 """
 
 from lcm_pipeline.simulator.fields import Fields, Row
@@ -21,11 +21,11 @@ _DATES = frozenset(
         "ActionDateEnd",
     )
 )
-_UNANNOUNCED: Row = {"LoyaltyLevel": "Золотой", "PointsForecast": kopecks(1234), "SegmentId": 7}
+_UNDOCUMENTED: Row = {"LoyaltyLevel": "Золотой", "PointsForecast": kopecks(1234), "SegmentId": 7}
 
 
 def as_served(fields: Fields, quirks: Quirks) -> Fields:
-    """Apply the quirks that touch the content of rows."""
+    """The response with the quirks applied that change the content of rows."""
     if quirks.offset_dates == "none" and not quirks.extra_fields:
         return fields
     return {
@@ -40,4 +40,4 @@ def _served(row: Row, quirks: Quirks) -> Row:
         zone = quirks.offset_dates
         dates = {n: value for n, value in row.items() if n in _DATES and isinstance(value, str)}
         served |= {name: with_offset(value, zone) for name, value in dates.items()}
-    return {**served, **_UNANNOUNCED} if quirks.extra_fields else served
+    return {**served, **_UNDOCUMENTED} if quirks.extra_fields else served

@@ -1,6 +1,6 @@
-"""One running programme with everything that decides its answers, free of any server.
+"""A running programme with everything that decides its responses, independent of the server.
 
-The app asks it for replies, the control API turns its knobs.
+The app requests replies from it; the control API changes its settings.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from lcm_pipeline.simulator.world import World
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of an endpoint; without a request when its body could not be read."""
+    """One call of an endpoint. request: None if the body could not be read."""
 
     endpoint: Endpoint
     request: Request | None
@@ -35,7 +35,7 @@ class Call:
 
 @dataclass
 class Service:
-    """The world, the desk that answers from it, and the plans of what goes wrong."""
+    """The world, the desk that responds from it, and the plans of faults and hooks."""
 
     config: SimulatorConfig
     world: World
@@ -46,7 +46,7 @@ class Service:
     traffic: Traffic = field(default_factory=Traffic)
 
     def reply(self, call: Call, fault: FaultRule | None) -> Reply:
-        """Answer one call, with the fault that strikes it."""
+        """The reply to one call, with a fault applied to it."""
         if not self.identity.admits(call.authorization):
             return DENIED
         if call.request is None:
@@ -55,7 +55,7 @@ class Service:
             fields = self._fields(call.endpoint, call.request)
             if fault is not None:
                 fields = spoil_rows(fault, call.endpoint, fields)
-            reply = _written(call.endpoint, fields, as_xml=call.as_xml)
+            reply = _encode(call.endpoint, fields, as_xml=call.as_xml)
             self.hooks.after_request(self.world, call.endpoint.name, call.client)
         return reply if fault is None else spoil_bytes(fault, reply)
 
@@ -67,14 +67,14 @@ class Service:
         return self.desk.answer(endpoint, request)
 
 
-def _written(endpoint: Endpoint, fields: Fields, *, as_xml: bool) -> Reply:
+def _encode(endpoint: Endpoint, fields: Fields, *, as_xml: bool) -> Reply:
     if as_xml:
         return Reply(200, xml_format.write_xml(endpoint, fields), xml_format.CONTENT_TYPE)
     return Reply(200, json_format.write_json(fields))
 
 
 def build_service(config: SimulatorConfig) -> Service:
-    """Make the world of a configuration and what serves it."""
+    """Build the world of a configuration and the service around it."""
     world = World(
         config.seed, config.clients, start=config.start, now=config.now, habits=config.habits
     )

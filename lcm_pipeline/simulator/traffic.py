@@ -1,4 +1,4 @@
-"""What was asked of the service: counts, peaks, and the last requests one by one."""
+"""Statistics of the requests: counts, peaks, and the last requests one by one."""
 
 import time
 from collections import Counter, defaultdict, deque
@@ -20,7 +20,7 @@ class Traffic:
         self.reset()
 
     def reset(self) -> None:
-        """Begin to count anew; what is in flight stays in flight."""
+        """Reset the counters; requests in flight are still counted as such."""
         self._by_endpoint: Counter[str] = Counter()
         self._by_client: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._recent: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED)
@@ -31,9 +31,9 @@ class Traffic:
 
     @contextmanager
     def request(self, endpoint: str, request: Request | None) -> Iterator[None]:
-        """Count a request while it is answered."""
+        """Count a request; it is in flight for the length of the context."""
         client = (request or {}).get("Client")
-        self._arrive(endpoint, request, client)
+        self._count_arrival(endpoint, request, client)
         updated = client if endpoint == "ClientUpdate" else None
         if updated is not None:
             self._overlapping_updates += self._updating[updated] > 0
@@ -45,7 +45,7 @@ class Traffic:
             if updated is not None:
                 self._updating[updated] -= 1
 
-    def _arrive(self, endpoint: str, request: Request | None, client: int | None) -> None:
+    def _count_arrival(self, endpoint: str, request: Request | None, client: int | None) -> None:
         self._in_flight += 1
         self._most_in_flight = max(self._most_in_flight, self._in_flight)
         self._by_endpoint[endpoint] += 1
@@ -78,5 +78,5 @@ class Traffic:
         }
 
     def recent(self) -> list[dict[str, Any]]:
-        """The last requests in order, dates as ticks."""
+        """The last requests in order, with dates as ticks."""
         return list(self._recent)

@@ -1,7 +1,7 @@
-"""Answers as XML by the rules of DataContractSerializer.
+"""Encodes responses as XML by the rules of DataContractSerializer.
 
-Base members first in their own namespace, then everything by name; null is `i:nil`. ClientUpdate
-has its own ErrorCode and Message, in the namespace of models.
+Base members come first, in their own namespace, then all others by name; null is `i:nil`. The
+ErrorCode and Message of ClientUpdate are its own members, in the namespace of models.
 """
 
 from lcm_pipeline.simulator.contract import ABSTRACTIONS, INSTANCE, Endpoint
@@ -13,7 +13,7 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def write_xml(endpoint: Endpoint, fields: Fields) -> bytes:
-    """Write one answer."""
+    """Encode one response."""
     space = f' xmlns="{endpoint.response_namespace}"'
     parts = [f'<{endpoint.response} xmlns:i="{INSTANCE}"{space}>']
     names = sorted(fields)
