@@ -91,7 +91,11 @@ def choose_account(folder: ServerFolder, binaries: Path) -> Account:
             if folder.root.stat().st_uid != account.uid:
                 account.own_all(folder.root)
             return account
-    names = ", ".join(dict.fromkeys(_name_of(account) for account in tried))
+    names = ", ".join(
+        dict.fromkeys(
+            "a user namespace" if account.is_renamed else f"uid {account.uid}" for account in tried
+        )
+    )
     raise EmbeddedPostgresError(
         f"Postgres does not run as root, and none of these could enter {folder.home} and run "
         f"{binaries / 'postgres'}: {names}. Run as an ordinary user, put LCM_HOME and the Python "
@@ -127,10 +131,6 @@ def _candidates(folder: ServerFolder) -> Iterator[Account]:
     yield nobody
     for capability in _available_capabilities():
         yield replace(nobody, capability=capability)
-
-
-def _name_of(account: Account) -> str:
-    return "a user namespace" if account.is_renamed else f"uid {account.uid}"
 
 
 def _available_capabilities() -> list[int]:

@@ -56,7 +56,17 @@ def keep_push_lock(reconnecting: ReconnectingSession, push_id: int) -> None:
 
     The caller's next statement raises PushLostError if another push has begun meanwhile.
     """
-    reconnecting.on_reconnect(_relock(push_id))
+
+    def relock(session: psycopg.Connection, lost: int) -> None:
+        # The backend of the lost session may still hold the lock: it is ended between attempts.
+        holder = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1], "lost": lost}
+        if not _lock_patiently(session, lambda: session.execute(query("end_lost_backend"), holder)):
+            raise PushLostError(push_id)
+        row = session.execute(query("push_status"), {"push_id": push_id}).fetchone()
+        if row is not None and row[0] == "died":
+            raise PushLostError(push_id)
+
+    reconnecting.on_reconnect(relock)
 
 
 def quiet_seconds(max_rps: float | None) -> float | None:
@@ -87,20 +97,6 @@ def was_pushing(session: psycopg.Connection, quiet: float) -> bool:
     values = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1], "quiet": quiet}
     row = session.execute(query("was_pushing"), values).fetchone()
     return bool(row and row[0])
-
-
-def _relock(push_id: int) -> Callable[[psycopg.Connection, int], None]:
-    """The callback for a new session after a lost one, whose backend may still hold the lock."""
-
-    def lock(session: psycopg.Connection, lost: int) -> None:
-        holder = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1], "lost": lost}
-        if not _lock_patiently(session, lambda: session.execute(query("end_lost_backend"), holder)):
-            raise PushLostError(push_id)
-        row = session.execute(query("push_status"), {"push_id": push_id}).fetchone()
-        if row is not None and row[0] == "died":
-            raise PushLostError(push_id)
-
-    return lock
 
 
 def _lock_patiently(session: psycopg.Connection, between_attempts: Callable[[], object]) -> bool:
