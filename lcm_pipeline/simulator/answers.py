@@ -77,6 +77,7 @@ class Desk:
     def registrations(self, endpoint: Endpoint, request: Request) -> Fields:
         entries = registered_as_asked(self.world.programme, request, self.quirks)
         everything = Quirks(tie_order=self.quirks.tie_order, oldest_first=self.quirks.oldest_first)
+        # ClientInfoPeriod has no pages: every row is returned, in the order of the quirks.
         page = cut(entries, start=1, length=len(entries) + 1, quirks=everything, chance=self.chance)
         return {"Clients": page.rows}
 
@@ -122,6 +123,7 @@ class Desk:
                 if any(row["ListDataId"] == good for row in customer.offer_of[entry].goods)
             ]
         page = self._page(entries, request)
+        # The service lists the goods only if the request names one offer.
         goods_of = page.entries if one is not None or self.quirks.list_favourites_always else ()
         numbers = favourites.statistics(customer, within.holds if within.bounded else None)
         return {

@@ -58,12 +58,12 @@ class SimulatorApp:
 
     def _handle_control(self, scope: Scope, body: bytes) -> Reply:
         if not scope["client"] or scope["client"][0] not in _LOOPBACK:
-            return message_reply(403, "The control API answers this machine alone.")
+            return message_reply(403, "The control API is for clients on this machine only.")
         return control.control(self._service, scope["method"], scope["path"], body)
 
     async def _handle_login(self, scope: Scope, receive: Receive, body: bytes) -> Reply | None:
         if scope["method"] != "POST":
-            return message_reply(405, "The resource supports POST alone.")
+            return message_reply(405, "The resource supports only POST.")
         with self._service.traffic.request(LOGIN, None):
             fault = self._service.faults.next(LOGIN, None)
             if fault is not None and not await self._connection_survives(fault, scope, receive):

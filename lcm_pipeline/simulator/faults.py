@@ -84,6 +84,7 @@ class FaultPlan:
         self.rules = rules
         self._calls = [0] * len(rules)
         self._strikes = [0] * len(rules)
+        # Each rule draws from its own source, so that rules do not change each other's draws.
         self._chances = [Random(f"fault {rule.seed}") for rule in rules]
 
     def next(self, endpoint: str, client: int | None) -> FaultRule | None:

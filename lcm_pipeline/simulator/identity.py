@@ -15,6 +15,7 @@ from lcm_pipeline.simulator.fields import Value
 from lcm_pipeline.simulator.replies import Reply
 from lcm_pipeline.simulator.requests import Request
 
+# The `token` claim of a bearer token if no Token is configured.
 _CLAIMED_TOKEN = 777_001
 _BAD_TOKEN = (2, "Токен не найден или устарел")
 _BAD_OPERATOR = (9, "Оператор не найден")

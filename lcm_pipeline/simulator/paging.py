@@ -46,6 +46,7 @@ def cut(
     size = length if length is not None and length > 0 else quirks.default_length
     if quirks.max_length is not None:
         size = min(size, quirks.max_length)
+    # A service that counts the length inclusively returns one row too many.
     last = first + size + (1 if quirks.one_row_too_many else 0)
     page = ordered(entries, quirks, chance)[first:last]
     honest = len(page) if quirks.totals == "page" else len(entries)

@@ -12,6 +12,7 @@ from lcm_pipeline.simulator.fields import Value
 from lcm_pipeline.simulator.moments import text_of
 from lcm_pipeline.simulator.programme import Programme
 
+# The service cuts longer values silently, without an ErrorCode.
 _NAME_LENGTH = 20
 _EMAIL_LENGTH = 50
 _NAMES = ("Name", "Surname", "Patronymic")

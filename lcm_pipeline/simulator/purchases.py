@@ -21,6 +21,7 @@ from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.moments import DAY, MINUTE, UNSET, moment_within, text_of
 from lcm_pipeline.simulator.programme import Programme, kopecks
 
+# The mean of a visit: a cheque, its bonuses, sometimes an order.
 _ROWS_PER_VISIT = 2.1
 
 
@@ -67,6 +68,7 @@ def plan_visit(programme: Programme, customer: Customer, moment: int) -> None:
 
 def make_purchase(programme: Programme, customer: Customer, moment: int) -> Purchase:
     """Carry out a visit: add the rows of its cheque, its order and its bonuses."""
+    # The client may have been merged into another one since the visit was planned.
     customer = customer.present()
     point = programme.chance.choice(POINTS_OF_SALE)
     cheque = _cheque_row(programme, customer, point, moment)

@@ -16,6 +16,7 @@ def plan_registration(programme: Programme, moment: int, until: int, *, heavy: b
     """Plan a client who registers at a moment and shops until another; a few are visible later."""
     late = not heavy and programme.happens(programme.habits.late_registrations)
     seen = moment + int(programme.chance.random() * DAY) + DAY if late else moment
+    # RegDate stays the earlier moment: the row appears in a day that may have been read already.
     programme.agenda.at(seen, _register, programme, moment, until, heavy)
 
 

@@ -21,7 +21,8 @@ from lcm_pipeline.simulator.contract import (
 from lcm_pipeline.simulator.moments import read_moment
 
 Request = dict[str, Any]
-_LONGEST = 2**63
+# The service has 64-bit integers.
+_INTEGER_LIMIT = 2**63
 _PARSER_OPTIONS = {"resolve_entities": False, "no_network": True, "remove_comments": True}
 
 
@@ -52,8 +53,9 @@ def _keep_typed(sent: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Request:
 def _fitting(value: Any, kind: Kind) -> Any:
     """The value if it is of the kind, with a date in ticks; otherwise None."""
     if kind == "integer":
+        # A JSON boolean is not an integer, although bool is a subclass of int.
         fits = isinstance(value, int) and not isinstance(value, bool)
-        return value if fits and -_LONGEST <= value < _LONGEST else None
+        return value if fits and -_INTEGER_LIMIT <= value < _INTEGER_LIMIT else None
     if kind == "boolean":
         return value if isinstance(value, bool) else None
     if kind == "reg":

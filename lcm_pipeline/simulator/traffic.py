@@ -54,6 +54,7 @@ class Traffic:
         self._recent.append({"Endpoint": endpoint, **(request or {})})
         moment = time.monotonic()
         self._second.append(moment)
+        # Only the requests of the last second count for the peak.
         while self._second[0] <= moment - 1:
             self._second.popleft()
         self._most_per_second = max(self._most_per_second, len(self._second))

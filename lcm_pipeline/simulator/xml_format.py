@@ -44,6 +44,7 @@ def _collection(name: str, item: str, rows: list[Row]) -> str:
 def _element(name: str, value: Value | list[Row], space: str = "") -> str:
     if value is None:
         return f'<{name} i:nil="true"{space}/>'
+    # str(True) would be "True"; XML has true and false.
     if isinstance(value, bool):
         return f"<{name}{space}>{'true' if value else 'false'}</{name}>"
     return f"<{name}{space}>{str(value).translate(_ESCAPES)}</{name}>"

@@ -39,4 +39,5 @@ def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
         for name, text in sorted(files.items()):
+            # ZipInfo without a time stamp, so that equal files give an identical zip.
             archive.writestr(ZipInfo(f"{_ROOT}/{name}"), text, compress_type=ZIP_DEFLATED)
