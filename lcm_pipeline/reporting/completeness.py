@@ -1,7 +1,7 @@
-"""How complete a day is, table by table: what every number of the page is marked by.
+"""How complete a day is, by table. Every number of the page is marked accordingly.
 
-What makes a day complete is defined in the database (sync.day_completeness), and read here as
-mart.data_completeness has it. Rows in quarantine belong to no day: they are counted beside it.
+The database defines when a day is complete (sync.day_completeness); it is read here from
+mart.data_completeness. Rows in quarantine belong to no day, so they are counted separately.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ TABLES = tuple(feed.main_table.name for feed in FEEDS if feed.has_marts)
 
 
 class State(IntEnum):
-    """How far a number can be trusted, the worst last."""
+    """How far a number can be trusted; the worst state has the greatest value."""
 
     COMPLETE = 0
     PARTIAL = 1
@@ -28,12 +28,12 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class TableState:
-    """One table on one day. share: of its clients that are proven, cut off, never rounded up.
+    """One table on one day. share: the share of proven clients, rounded down.
 
-    pending: clients that the day waits for, as they failed or were never read; unread_days: of
-    them, registration days that were never read. deferred: clients that were not due yet.
-    source_total, loaded_total and quarantined are rows of the whole table; a table that no reading
-    brought has no totals. Registrations wait for the day itself, not for clients.
+    pending: clients that the day waits for, because they failed or were never read; for
+    registrations, the day itself. unread_days: registration days that were never read. deferred:
+    clients that were not due yet. source_total, loaded_total and quarantined count rows of the
+    whole table; a table that was never read has no totals.
     """
 
     table: str
@@ -53,7 +53,7 @@ class TableState:
 
 
 class Completeness:
-    """What mart.data_completeness says of all days."""
+    """The rows of mart.data_completeness: every day of every table."""
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self._rows: dict[tuple[str, date], dict[str, Any]] = {
@@ -63,11 +63,11 @@ class Completeness:
 
     @property
     def roster_from(self) -> date | None:
-        """The first registration day that was read; None where nobody can have joined before it."""
+        """The first registration day that was read; None if no client can have joined earlier."""
         return next((row["roster_from"] for row in self._newest.values()), None)
 
     def days(self, tables: Iterable[str] = TABLES) -> list[date]:
-        """Every day that one of the tables has, in order."""
+        """Every day that at least one of the tables has, in order."""
         wanted = set(tables)
         return sorted({day for table, day in self._rows if table in wanted})
 
@@ -76,14 +76,14 @@ class Completeness:
         row, newest = self._rows.get((table, day)), self._newest.get(table)
         if newest is None:
             return TableState(table, State.MISSING)
-        whole = {
+        of_table = {
             "source_total": int(newest["source_total"]),
             "loaded_total": int(newest["loaded_total"]),
             "quarantined": int(newest["quarantined_total"]),
             "complete_through": newest["complete_through"],
         }
         if row is None:
-            return TableState(table, State.MISSING, **whole)
+            return TableState(table, State.MISSING, **of_table)
         return TableState(
             table,
             State.COMPLETE if row["is_complete"] else State.PARTIAL,
@@ -95,20 +95,20 @@ class Completeness:
             unread_days=int(row["unread_registration_days"]),
             restated_rows=int(row["restated_rows"]),
             first_published_at=row["first_published_at"],
-            **whole,
+            **of_table,
         )
 
     def worst(self, tables: Iterable[str], day: date) -> State:
-        """The state of a number that is made of several tables."""
+        """The state of a number that is computed from several tables."""
         return max(self.of(table, day).state for table in tables)
 
     def least_share(self, tables: Iterable[str], day: date) -> Decimal | None:
-        """The share of the least complete of several tables; None when one has none."""
+        """The share of the least complete of several tables; None if one of them has no share."""
         shares = [self.of(table, day).share for table in tables]
         return None if None in shares else min(share for share in shares if share is not None)
 
     def quarantined(self, tables: Iterable[str]) -> int:
-        """The rows in quarantine of several tables, whatever their day."""
+        """How many rows of several tables are in open quarantine, of all days together."""
         return sum(
             int(newest["quarantined_total"])
             for table in set(tables)
@@ -116,5 +116,5 @@ class Completeness:
         )
 
     def is_complete(self, tables: Iterable[str], day: date) -> bool:
-        """Whether the day is complete in all of several tables: how charts mark days."""
+        """Whether the day is complete in every one of several tables."""
         return self.worst(tables, day) is State.COMPLETE

@@ -1,4 +1,4 @@
-"""Which drawings a page has, and what each says in words."""
+"""The charts of a page, each with its description in words."""
 
 from datetime import date, timedelta
 
@@ -25,24 +25,26 @@ from lcm_pipeline.reporting.measures import (
     LEAD_MEASURES,
     PROGRAMME,
     Measure,
-    days_of,
+    known_days,
 )
 from lcm_pipeline.reporting.sections import stack_liability
 
-# Days that a trend shows: the day of the report and those before it.
+# A trend shows the day of the report and the days before it.
 TREND_DAYS = 90
 _STATES = {
     State.COMPLETE: ("все клиенты подтверждены", "all clients proven", GREEN),
     State.PARTIAL: ("часть клиентов ожидает", "clients pending", AMBER),
     State.MISSING: ("не загружено", "not loaded", RED),
 }
-_OF = {measure.column: measure for measure in (*PROGRAMME, *LEAD_MEASURES, *FAVOURITE_MEASURES)}
+_MEASURES = {
+    measure.column: measure for measure in (*PROGRAMME, *LEAD_MEASURES, *FAVOURITE_MEASURES)
+}
 
 
 def draw_programme(figures: Figures) -> list[Chart]:
-    """Sales, buyers, new members and points, day by day."""
+    """Sales, buyers, new members and points by day."""
     bars = [
-        _bars(figures, "programme_days", _OF[column], colour)
+        _bars(figures, "programme_days", _MEASURES[column], colour)
         for column, colour in (("net_sales", BLUE), ("buyers", BLUE), ("new_members", ORANGE))
     ]
     points = _lines(
@@ -55,31 +57,31 @@ def draw_programme(figures: Figures) -> list[Chart]:
 
 
 def draw_points(figures: Figures) -> list[Chart]:
-    """What is owed, day by day and by month of expiry."""
+    """Points outstanding by day and by month of expiry."""
     balances = _lines(
         figures,
         "programme_days",
         ("active_balance", "pending_balance"),
         figures.say("Остаток баллов на конец дня", "Points outstanding by day"),
     )
-    return [chart for chart in (balances, _expiry(figures)) if chart]
+    return [chart for chart in (balances, _expiries(figures)) if chart]
 
 
 def draw_leads(figures: Figures) -> list[Chart]:
-    """Leads, day by day."""
-    chart = _bars(figures, "lead_days", _OF["leads"], ORANGE)
+    """Leads by day."""
+    chart = _bars(figures, "lead_days", _MEASURES["leads"], ORANGE)
     return [chart] if chart else []
 
 
 def draw_favourites(figures: Figures) -> list[Chart]:
-    """Offers of favourite products, day by day."""
+    """Offers of favourite products by day."""
     chart = _lines(figures, "favourite_days", ("offered", "confirmed"),
                     figures.say("Предложено и подтверждено", "Offered and confirmed"))  # fmt: skip
     return [chart] if chart else []
 
 
 def draw_health(figures: Figures, table_names: dict[str, str]) -> Chart:
-    """Which days of which table are complete, from the first day that any table has."""
+    """Which days of each table are complete, starting with the first day that any table has."""
     first = max(figures.completeness.days()[0], figures.day - timedelta(days=TREND_DAYS - 1))
     days = [first + timedelta(days=number) for number in range((figures.day - first).days + 1)]
     states = {
@@ -89,73 +91,74 @@ def draw_health(figures: Figures, table_names: dict[str, str]) -> Chart:
         [(table_names[t], day, _STATES[state][2]) for (t, day), state in states.items()],
         columns=["name", "day", "colour"],
     )
-    wrong = sum(state is not State.COMPLETE for state in states.values())
+    incomplete = sum(state is not State.COMPLETE for state in states.values())
     counted = figures.say(
-        f"не полностью загружено дней по таблицам: {wrong} из {len(states)}",
-        f"days of tables that are not complete: {wrong} of {len(states)}",
+        f"не полностью загружено дней по таблицам: {incomplete} из {len(states)}",
+        f"days of tables that are not complete: {incomplete} of {len(states)}",
     )
-    key = tuple(
+    legend = tuple(
         (figures.say(russian, english), colour) for russian, english, colour in _STATES.values()
     )
     title = figures.say("Полнота по дням", "Completeness by day")
     return Chart(
-        title, f"{_span(figures, days)}: {counted}", draw_states(rows, figures.language), key
+        title, f"{_span(figures, days)}: {counted}", draw_states(rows, figures.language), legend
     )
 
 
-def _bars(figures: Figures, answer: str, measure: Measure, colour: str) -> Chart | None:
-    days = _trend(figures, answer, measure)
+def _bars(figures: Figures, query: str, measure: Measure, colour: str) -> Chart | None:
+    days = _trend(figures, query, measure)
     if days.empty:
         return None
     return Chart(
         measure.title(figures.language),
-        _in_words(figures, measure, days),
+        _describe(figures, measure, days),
         draw_days(days, figures.language, colour),
-        unsettled=_count_unsettled(days),
+        incomplete_days=_count_incomplete(days),
     )
 
 
-def _lines(figures: Figures, answer: str, columns: tuple[str, str], title: str) -> Chart | None:
-    measures = [_OF[column] for column in columns]
-    trends = [_trend(figures, answer, measure) for measure in measures]
+def _lines(figures: Figures, query: str, columns: tuple[str, str], title: str) -> Chart | None:
+    measures = [_MEASURES[column] for column in columns]
+    trends = [_trend(figures, query, measure) for measure in measures]
     if any(days.empty for days in trends):
         return None
-    words = "; ".join(
-        _in_words(figures, measure, days) for measure, days in zip(measures, trends, strict=True)
+    description = "; ".join(
+        _describe(figures, measure, days) for measure, days in zip(measures, trends, strict=True)
     )
     colours = (BLUE, ORANGE)
-    key = tuple(zip((each.title(figures.language) for each in measures), colours, strict=True))
+    names = [measure.title(figures.language) for measure in measures]
+    legend = tuple(zip(names, colours, strict=True))
     svg = draw_lines(list(zip(colours, trends, strict=True)), figures.language)
-    return Chart(title, words, svg, key, max(map(_count_unsettled, trends)))
+    return Chart(title, description, svg, legend, max(map(_count_incomplete, trends)))
 
 
-def _expiry(figures: Figures) -> Chart | None:
+def _expiries(figures: Figures) -> Chart | None:
     rows = figures["liability"]
     if rows.empty:
         return None
     labels = [figures.formats.month_number(month) for month in rows["expiry_month"]]
     colours = (BLUE, GREY)
     names = (figures.say("Активные", "Active"), figures.say("Ожидающие", "Pending"))
-    key = tuple(zip(names, colours, strict=True))
+    legend = tuple(zip(names, colours, strict=True))
     svg = draw_stack(stack_liability(rows, labels, colours), figures.language)
-    words = ", ".join(
+    description = ", ".join(
         f"{label}: {figures.formats.points(points)}"
         for label, points in zip(labels, rows["outstanding_points"], strict=True)
     )
     title = figures.say("Остаток баллов по месяцу сгорания", "Points by month of expiry")
-    return Chart(title, words, svg, key)
+    return Chart(title, description, svg, legend)
 
 
-def _trend(figures: Figures, answer: str, measure: Measure) -> pd.DataFrame:
-    days = days_of(figures, answer, measure)
+def _trend(figures: Figures, query: str, measure: Measure) -> pd.DataFrame:
+    days = known_days(figures, query, measure)
     return days[days["day"] > figures.day - timedelta(days=TREND_DAYS)]
 
 
-def _count_unsettled(days: pd.DataFrame) -> int:
-    return int((~days["is_settled"].astype(bool)).sum())
+def _count_incomplete(days: pd.DataFrame) -> int:
+    return int((~days["is_complete"].astype(bool)).sum())
 
 
-def _in_words(figures: Figures, measure: Measure, days: pd.DataFrame) -> str:
+def _describe(figures: Figures, measure: Measure, days: pd.DataFrame) -> str:
     least, greatest, last = (
         measure.write(figures.formats, exact(number))
         for number in (days["value"].min(), days["value"].max(), days["value"].iloc[-1])

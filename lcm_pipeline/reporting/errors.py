@@ -1,7 +1,7 @@
-"""What can be wrong with the wish for a report."""
+"""Errors of the reports."""
 
 from lcm_pipeline.model.errors import UsageError
 
 
 class ReportError(UsageError):
-    """There is no such day to report; the message says which days there are and what to do."""
+    """There is no data for the report; the message says which days exist and what to do next."""

@@ -1,4 +1,4 @@
-"""How numbers and days are written, in the language of the page. None is a dash, never 0."""
+"""Formats numbers and days in the language of the page. None is written as a dash, never as 0."""
 
 from datetime import date, datetime
 from decimal import ROUND_DOWN, Decimal
@@ -20,7 +20,7 @@ _POINTS: dict[Language, str] = {"ru": "п.п.", "en": "pp"}
 
 
 class Formats:
-    """The formats of one language; moments are written in the zone."""
+    """The formats of one language. Timestamps are shown in `zone`; they have to be aware."""
 
     NAMES = ("count", "points", "money", "share", "proven", "signed", "short_day", "month",
              "moment")  # fmt: skip
@@ -33,7 +33,7 @@ class Formats:
         return NOTHING if value is None else self._decimal(value, "#,##0")
 
     def decimal(self, value: Number | None) -> str:
-        """A number with one digit: 12 345,6."""
+        """A number with one decimal: 12 345,6."""
         return NOTHING if value is None else self._decimal(value, "#,##0.0")
 
     def points(self, value: Number | None) -> str:
@@ -45,17 +45,17 @@ class Formats:
         return NOTHING if value is None else f"{self._decimal(value, '#,##0.00')}\u00a0₽"
 
     def share(self, value: Number | None) -> str:
-        """A share of 1 in percent: 12,3 %."""
+        """A share (0 to 1) in percent: 12,3 %."""
         return NOTHING if value is None else self._percent(value, "#,##0.0 %")
 
     def proven(self, value: Number | None) -> str:
-        """A share in percent that is cut off: 99,99 % is never shown as 100 %."""
+        """A share (0 to 1) in percent, rounded down: 99,999 % is never shown as 100 %."""
         if value is None:
             return NOTHING
         return self._percent(Decimal(value).quantize(Decimal("0.0001"), ROUND_DOWN), "#,##0.## %")
 
     def change(self, now: Number | None, before: Number | None) -> str:
-        """By how much a number grew: +12,3 %; without a base there is nothing to say."""
+        """By how much a number grew: +12,3 %; a dash if there is no positive base."""
         if now is None or before is None or before <= 0:
             return NOTHING
         growth = (Decimal(now) / Decimal(before) - 1).quantize(Decimal("0.001"))
@@ -88,13 +88,13 @@ class Formats:
         return NOTHING if day is None else self._date(day, "LLLL yyyy")
 
     def month_number(self, day: date | None) -> str:
-        """03.26, or Mar 26; what has no month never ends."""
+        """03.26, or Mar 26; None is a month of expiry that never comes."""
         if day is None:
             return _NEVER[self._language]
         return self._date(day, _MONTH_NUMBERS[self._language])
 
     def moment(self, value: datetime | None) -> str:
-        """A moment in the zone: 31.03.2026 06:05."""
+        """A timestamp in the zone: 31.03.2026 06:05."""
         if value is None:
             return NOTHING
         shape = f"{_DAYS[self._language]} HH:mm"
@@ -111,5 +111,5 @@ class Formats:
 
 
 def exact(value: float) -> Decimal:
-    """A number that was drawn, as it is to be written."""
+    """A float of a chart as a Decimal, without the digits that binary floats add."""
     return Decimal(str(value))

@@ -1,8 +1,8 @@
-"""The numbers of a day beside those of the day before and of the same weekday a week ago; those of
-a week or month beside the one before it.
+"""Compares a day with the day before and the same weekday a week ago, and a period with the one
+before it.
 
-Each says what it is made of, so that it is marked when one of its tables is not complete. A ratio
-is a sum / a sum; balances are compared, never added up.
+Each measure names its tables, so that its number is marked when one of them is not complete. A
+ratio is a sum divided by a sum; balances are compared, never added up.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ Shape = Literal["count", "points", "money", "share"]
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of a daily answer; with `per`, the ratio of two. defined_by: its mart and column.
+    """A column of a daily query; with `per`, the ratio of two. defined_by: its mart and column.
 
-    is_growing: what is counted of a day still grows or shrinks after it, so a younger day cannot be
-    compared with an older one. over: what a week or month has of it: the sum of its days, the last
-    of them for a balance, the mean where clients are counted once a day.
+    is_growing: the count of a day still changes afterwards, so days of different ages cannot be
+    compared. over: how the days of a week or month are aggregated: summed; the last day for a
+    balance; the mean where clients are counted once a day.
     """
 
     column: str
@@ -44,19 +44,19 @@ class Measure:
     over: Literal["sum", "last", "mean"] = "sum"
 
     def title(self, language: Language, *, of_period: bool = False) -> str:
-        """What it is called."""
+        """The title in the language."""
         title = self.russian if language == "ru" else self.english
         if of_period and self.over == "mean":
             return f"{title} в день" if language == "ru" else f"{title} a day"
         return title
 
     def write(self, formats: Formats, value: Number | None, *, of_period: bool = False) -> str:
-        """The value as it is written; a mean of counts has a digit more than they."""
+        """The formatted value; a mean of counts has one decimal."""
         shape = "decimal" if of_period and self.over == "mean" else self.shape
         return str(getattr(formats, shape)(value))
 
     def value(self, row: dict[str, Any]) -> Number | None:
-        """The number in a row of the answer; None when it is not known."""
+        """The number in a row of the query; None if it is not known or the divisor is 0."""
         number: Number | None = row[self.column]
         if self.per is None or number is None:
             return number
@@ -108,8 +108,11 @@ FAVOURITE_MEASURES = (
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A number of one day, and how far it can be trusted. is_late: a balance, read later."""
+class MeasuredValue:
+    """A number of a day or a period, and how far it can be trusted.
+
+    is_late: a balance that was read after the day and rolled back to it.
+    """
 
     value: Number | None
     text: str
@@ -119,38 +122,38 @@ class Reading:
 
 @dataclass(frozen=True)
 class Line:
-    """A measure on the day, the day before, and a week before, with the changes in words."""
+    """A measure on the day, the day before and a week before, with the formatted changes."""
 
     measure: Measure
     definition: str
-    now: Reading
-    day_before: Reading
-    week_before: Reading
+    now: MeasuredValue
+    day_before: MeasuredValue
+    week_before: MeasuredValue
     since_day_before: str
     since_week_before: str
 
 
-def compare(figures: Figures, answer: str, measures: tuple[Measure, ...]) -> list[Line]:
-    """A line for each measure, from the rows of a daily answer."""
-    rows = {row["day"]: row for row in figures[answer].to_dict("records")}
+def compare_days(figures: Figures, query: str, measures: tuple[Measure, ...]) -> list[Line]:
+    """Compare the day of the report with earlier days: a line per measure, from a daily query."""
+    rows = {row["day"]: row for row in figures[query].to_dict("records")}
     return [_line(figures, rows, measure) for measure in measures]
 
 
-def days_of(figures: Figures, answer: str, measure: Measure) -> pd.DataFrame:
-    """The days of a result that are known, as `day`, `value` (a float) and `is_settled`."""
-    rows = figures[answer].to_dict("records")
-    read = [(row["day"], _read(figures, measure, row["day"], row).value) for row in rows]
-    told = [
+def known_days(figures: Figures, query: str, measure: Measure) -> pd.DataFrame:
+    """The days with a known value, as `day`, `value` (a float) and `is_complete`."""
+    rows = figures[query].to_dict("records")
+    read = [(row["day"], _read_day(figures, measure, row["day"], row).value) for row in rows]
+    known = [
         (day, float(value), figures.completeness.is_complete(measure.tables, day))
         for day, value in read
         if value is not None
     ]
-    return pd.DataFrame(told, columns=["day", "value", "is_settled"])
+    return pd.DataFrame(known, columns=["day", "value", "is_complete"])
 
 
 def _line(figures: Figures, rows: dict[date, dict[str, Any]], measure: Measure) -> Line:
     days = [figures.day - timedelta(days=back) for back in (0, 1, 7)]
-    now, day_before, week_before = (_read(figures, measure, day, rows.get(day)) for day in days)
+    now, day_before, week_before = (_read_day(figures, measure, day, rows.get(day)) for day in days)
     return Line(
         measure,
         figures.definitions.get(measure.defined_by, ""),
@@ -163,21 +166,21 @@ def _line(figures: Figures, rows: dict[date, dict[str, Any]], measure: Measure) 
 
 
 def compare_periods(
-    figures: Figures, answer: str, measures: tuple[Measure, ...], days: Days
+    figures: Figures, query: str, measures: tuple[Measure, ...], days: Days
 ) -> list["PeriodLine"]:
-    """A line for each measure of a week or month, beside the days that it is compared with."""
-    rows = {row["day"]: row for row in figures[answer].to_dict("records")}
+    """Compare the days of a period with those before: a line per measure, from a daily query."""
+    rows = {row["day"]: row for row in figures[query].to_dict("records")}
     return [_period_line(figures, rows, measure, days) for measure in measures]
 
 
 @dataclass(frozen=True)
 class PeriodLine:
-    """A measure of a period and of the one before, with the change in words."""
+    """A measure of a period and of the one before, with the formatted change."""
 
     measure: Measure
     definition: str
-    now: Reading
-    before: Reading
+    now: MeasuredValue
+    before: MeasuredValue
     change: str
 
 
@@ -186,7 +189,7 @@ def _period_line(
 ) -> PeriodLine:
     now = _read_days(figures, measure, rows, days.all)
     before = _read_days(figures, measure, rows, days.all_before)
-    # A period that is not known whole is no base.
+    # A sum over fewer days than the period has would make the change look like growth.
     is_base = before.state is not State.MISSING
     return PeriodLine(
         measure,
@@ -199,8 +202,8 @@ def _period_line(
 
 def _read_days(
     figures: Figures, measure: Measure, rows: dict[date, dict[str, Any]], days: list[date]
-) -> Reading:
-    """The measure over days; MISSING where one of them is not known: it is of the others then."""
+) -> MeasuredValue:
+    """The measure over the known days; the state is MISSING if one of the days is not known."""
     state = max(figures.completeness.worst(measure.tables, day) for day in days)
     known = [
         rows[day]
@@ -212,7 +215,7 @@ def _read_days(
     observed = last.get("balance_observed_date")
     is_late = "balance" in measure.column and observed is not None and observed > days[-1]
     text = measure.write(figures.formats, value, of_period=True)
-    return Reading(value, text, state, is_late and value is not None)
+    return MeasuredValue(value, text, state, is_late and value is not None)
 
 
 def _aggregate(measure: Measure, rows: Sequence[dict[str, Any]]) -> Number | None:
@@ -230,7 +233,7 @@ def _aggregate(measure: Measure, rows: Sequence[dict[str, Any]]) -> Number | Non
     return total / base if base else None
 
 
-def _change(formats: Formats, measure: Measure, now: Reading, before: Reading) -> str:
+def _change(formats: Formats, measure: Measure, now: MeasuredValue, before: MeasuredValue) -> str:
     if measure.is_growing:
         return NOTHING
     if measure.shape == "share":
@@ -238,10 +241,12 @@ def _change(formats: Formats, measure: Measure, now: Reading, before: Reading) -
     return formats.change(now.value, before.value)
 
 
-def _read(figures: Figures, measure: Measure, day: date, row: dict[str, Any] | None) -> Reading:
+def _read_day(
+    figures: Figures, measure: Measure, day: date, row: dict[str, Any] | None
+) -> MeasuredValue:
     state = figures.completeness.worst(measure.tables, day)
     value = None if row is None or state is State.MISSING else measure.value(row)
     observed = (row or {}).get("balance_observed_date")
     is_late = "balance" in measure.column and observed is not None and observed > day
     is_late = is_late and value is not None
-    return Reading(value, measure.write(figures.formats, value), state, is_late)
+    return MeasuredValue(value, measure.write(figures.formats, value), state, is_late)

@@ -1,4 +1,4 @@
-"""Fills the templates: figures become one HTML page that needs nothing but itself."""
+"""Fills the templates: renders figures as one self-contained HTML page."""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from lcm_pipeline.reporting.formats import Formats
 from lcm_pipeline.reporting.periods import Days, Period
 from lcm_pipeline.reporting.restated import find_restated
 
-# What the page calls the tables, in Russian and in English.
+# The titles of the tables, in Russian and in English.
 TABLE_NAMES = {feed.main_table.name: feed.label[0] for feed in FEEDS}
 ENGLISH_TABLE_NAMES = {feed.main_table.name: feed.label[1] for feed in FEEDS}
 _REASONS: dict[Language, dict[str, str]] = {
@@ -26,9 +26,9 @@ _TILES = ("net_sales", "purchases", "buyers", "purchase_amount", "new_members", 
 
 
 def build_page(figures: Figures, built_at: datetime) -> str:
-    """The page of a day as HTML. `built_at` is aware, and is written in the programme's zone."""
+    """The page of a day as HTML. `built_at` is aware; it is shown in the programme's time zone."""
     day = figures.day
-    context = _trust(figures, [day]) | _programme(figures) | _service(figures)
+    context = _trust(figures, [day]) | _programme(figures) | _leads_and_favourites(figures)
     return _render(
         figures,
         context,
@@ -41,7 +41,7 @@ def build_page(figures: Figures, built_at: datetime) -> str:
 
 
 def build_period_page(figures: Figures, period: Period, built_at: datetime) -> str:
-    """The page of a week or month as HTML, through the last day of it that is known."""
+    """The page of a week or month as HTML, through the last of its days that is known."""
     days = period.through(figures.day)
     context = _trust(figures, days.all) | _period(figures, period, days)
     return _render(
@@ -61,7 +61,7 @@ def table_states(figures: Figures) -> list[TableState]:
 
 
 def incomplete_tables(figures: Figures, days: list[date]) -> tuple[str, ...]:
-    """The tables that are not complete on one of the days."""
+    """The tables that are not complete on at least one of the days."""
     return tuple(
         table
         for table in TABLES
@@ -78,7 +78,7 @@ def _render(figures: Figures, context: dict[str, Any], **page: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {name: getattr(figures.formats, name) for name in Formats.NAMES}
-    # Macros that a template imports see globals alone.
+    # Imported macros see only the globals of the environment, not the context of the template.
     environment.globals |= {
         "State": State,
         "say": figures.say,
@@ -99,7 +99,7 @@ def _table_names(figures: Figures) -> dict[str, str]:
 
 
 def _trust(figures: Figures, days: list[date]) -> dict[str, Any]:
-    """What is said of the numbers of these days before any is shown."""
+    """How far the numbers of these days can be trusted; the page shows it first."""
     completeness = figures.completeness
 
     def trust_of(*tables: str, on: date | None = None) -> tuple[Any, ...]:
@@ -127,7 +127,7 @@ def _trust(figures: Figures, days: list[date]) -> dict[str, Any]:
 
 
 def _programme(figures: Figures) -> dict[str, Any]:
-    lines = measures.compare(figures, "programme_days", measures.PROGRAMME)
+    lines = measures.compare_days(figures, "programme_days", measures.PROGRAMME)
     return {
         "lines": lines,
         "tiles": [line for line in lines if line.measure.column in _TILES],
@@ -142,15 +142,17 @@ def _programme(figures: Figures) -> dict[str, Any]:
     }
 
 
-def _service(figures: Figures) -> dict[str, Any]:
+def _leads_and_favourites(figures: Figures) -> dict[str, Any]:
     return {
-        "lead_lines": measures.compare(figures, "lead_days", measures.LEAD_MEASURES),
+        "lead_lines": measures.compare_days(figures, "lead_days", measures.LEAD_MEASURES),
         "lead_types": figures["lead_types"].to_dict("records"),
         "lead_charts": drawings.draw_leads(figures),
-        "first_answers": sections.judge_answers(figures, "first_change_sla", "sla_hours"),
-        "closings": sections.judge_answers(figures, "closing_sla", "closing_sla_hours"),
+        "first_responses": sections.count_response_times(figures, "first_change_sla", "sla_hours"),
+        "closings": sections.count_response_times(figures, "closing_sla", "closing_sla_hours"),
         "backlog": sections.age_backlog(figures),
-        "favourite_lines": measures.compare(figures, "favourite_days", measures.FAVOURITE_MEASURES),
+        "favourite_lines": measures.compare_days(
+            figures, "favourite_days", measures.FAVOURITE_MEASURES
+        ),
         "favourite_goods": figures["favourite_goods"].to_dict("records"),
         "favourite_charts": drawings.draw_favourites(figures),
     }
@@ -162,7 +164,7 @@ def _period(figures: Figures, period: Period, days: Days) -> dict[str, Any]:
     lines = measures.compare_periods(figures, "programme_days", measures.PROGRAMME, days)
     return {
         "days": days,
-        # What is news of a day is not news of a month.
+        # "Restated since yesterday" has no meaning for a week or a month.
         "restated": None,
         "complete_days": {
             table: sum(completeness.is_complete((table,), day) for day in known) for table in TABLES
@@ -170,8 +172,8 @@ def _period(figures: Figures, period: Period, days: Days) -> dict[str, Any]:
         "has_base": all(
             completeness.worst(("operations",), day) is not State.MISSING for day in before
         ),
-        "now_name": _name(figures, period, is_part=days.is_part),
-        "before_name": _name(figures, period.before, is_part=days.is_part),
+        "now_name": _period_name(figures, period, is_part=days.is_part),
+        "before_name": _period_name(figures, period.before, is_part=days.is_part),
         "before_words": figures.say("к", "since") + " " + period.before.name,
         "lines": lines,
         "tiles": [line for line in lines if line.measure.column in _TILES],
@@ -194,7 +196,7 @@ def _period_heading(figures: Figures, period: Period) -> str:
     return figures.say(f"неделя {period.name}, {span}", f"week {period.name}, {span}")
 
 
-def _name(figures: Figures, period: Period, *, is_part: bool) -> str:
+def _period_name(figures: Figures, period: Period, *, is_part: bool) -> str:
     if is_part:
         return figures.say(f"{period.name}, часть", f"{period.name}, part")
     return period.name

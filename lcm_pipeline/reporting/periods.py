@@ -1,4 +1,4 @@
-"""Weeks and months, and which of their days are compared with which of the period before."""
+"""Weeks and months, and the days of the period before that they are compared with."""
 
 import re
 from collections.abc import Callable
@@ -12,9 +12,9 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Days:
-    """Days of a period that are known, and the days before that they are compared with.
+    """The known days of a period, and the earlier days that they are compared with.
 
-    Both are inclusive. is_part: the period has more days than these.
+    Both ranges are inclusive. is_part: the period has more days than these.
     """
 
     first: date
@@ -25,12 +25,12 @@ class Days:
 
     @property
     def all(self) -> list[date]:
-        """Each of the days, in order."""
+        """The days, in order."""
         return _between(self.first, self.last)
 
     @property
     def all_before(self) -> list[date]:
-        """Each of the days that they are compared with, in order."""
+        """The days that they are compared with, in order."""
         return _between(self.before_first, self.before_last)
 
     @property
@@ -49,7 +49,7 @@ class Period:
 
     @property
     def name(self) -> str:
-        """As it is written on the command line: 2026-W12, or 2026-03."""
+        """The name on the command line: 2026-W12, or 2026-03."""
         if self.kind == "month":
             return f"{self.first:%Y-%m}"
         year, week, _ = self.first.isocalendar()
@@ -57,11 +57,11 @@ class Period:
 
     @property
     def before(self) -> "Period":
-        """The period that ends where this one begins."""
+        """The period that ends on the day before this one begins."""
         return period_of(self.kind, self.first - _DAY)
 
     def through(self, last: date) -> Days:
-        """Its days through `last`: a part is compared with as many days of the period before."""
+        """Its days through `last`; a part is compared with as many days of the period before."""
         end = min(self.last, last)
         before = self.before
         if end == self.last:
@@ -76,12 +76,12 @@ def period_of(kind: Kind, day: date) -> Period:
         monday = day - timedelta(days=day.weekday())
         return Period(kind, monday, monday + timedelta(days=6))
     first = day.replace(day=1)
-    following = (first + timedelta(days=31)).replace(day=1)
-    return Period(kind, first, following - _DAY)
+    next_month = (first + timedelta(days=31)).replace(day=1)
+    return Period(kind, first, next_month - _DAY)
 
 
-def last_whole(kind: Kind, last: date) -> Period:
-    """The newest week or month that has ended by the last day known."""
+def last_ended_period(kind: Kind, last: date) -> Period:
+    """The newest week or month that has ended by `last`, the last known day."""
     return period_of(kind, last + _DAY).before
 
 
@@ -89,17 +89,17 @@ def parse_period(kind: Kind, text: str) -> Period:
     """A week such as 2026-W12, or a month such as 2026-03; raises ValueError."""
     if kind == "week":
         if (found := re.fullmatch(r"(\d{4})-?W(\d{2})", text)) is None:
-            raise ValueError(f"{text!r} is no week: expected one such as 2026-W12")
-        return period_of(kind, _made(date.fromisocalendar, text, found[1], found[2], "1"))
+            raise ValueError(f"{text!r} is not a week: expected one such as 2026-W12")
+        return period_of(kind, _build_date(date.fromisocalendar, text, found[1], found[2], "1"))
     if (found := re.fullmatch(r"(\d{4})-(\d{2})", text)) is None:
-        raise ValueError(f"{text!r} is no month: expected one such as 2026-03")
-    return period_of(kind, _made(date, text, found[1], found[2], "1"))
+        raise ValueError(f"{text!r} is not a month: expected one such as 2026-03")
+    return period_of(kind, _build_date(date, text, found[1], found[2], "1"))
 
 
-def _made(make: Callable[[int, int, int], date], text: str, *numbers: str) -> date:
+def _build_date(build: Callable[[int, int, int], date], text: str, *numbers: str) -> date:
     try:
         year, number, day = map(int, numbers)
-        return make(year, number, day)
+        return build(year, number, day)
     except ValueError as error:
         raise ValueError(f"there is no {text}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Writes the report of a day, a week or a month, whole or not at all."""
+"""Builds the report of a day, a week or a month, and writes it atomically."""
 
 import os
 from dataclasses import dataclass
@@ -11,17 +11,16 @@ from lcm_pipeline.reporting.completeness import TABLES
 from lcm_pipeline.reporting.errors import ReportError
 from lcm_pipeline.reporting.figures import last_day, read_figures
 from lcm_pipeline.reporting.pages import build_page, build_period_page, incomplete_tables
-from lcm_pipeline.reporting.periods import Kind, Period, last_whole
+from lcm_pipeline.reporting.periods import Kind, Period, last_ended_period
 from lcm_pipeline.warehouse.connection import Warehouse
 
 
 @dataclass(frozen=True)
 class Report:
-    """The page of a day, a week or a month. incomplete: the tables that are not complete for it.
+    """The page of a day, a week or a month. incomplete: the tables that are not complete.
 
-    day: the day, or the last one that is known of the period. name: what it is of, as the command
-    line names it. is_part: the period is not over. quarantined: rows in open quarantine, of
-    whatever day.
+    day: the day, or the last known day of the period. name: the day or period as the command line
+    names it. is_part: the period is not over. quarantined: rows in open quarantine, of all days.
     """
 
     day: date
@@ -35,10 +34,10 @@ class Report:
 def make_report(
     warehouse: Warehouse, day: date | None = None, language: Language = DEFAULT_LANGUAGE
 ) -> Report:
-    """The report of a business day, or of the last day of operations.
+    """Build the report of a business day, by default of the last day of operations.
 
-    Raises ReportError when no table was ever synced for the day, WarehouseUnavailableError without
-    marts.
+    Raises ReportError when no table was ever synced for the day, WarehouseUnavailableError when
+    there are no marts.
     """
     figures = read_figures(warehouse, day, language)
     return Report(
@@ -56,13 +55,14 @@ def make_period_report(
     period: Period | None = None,
     language: Language = DEFAULT_LANGUAGE,
 ) -> Report:
-    """The report of a week or month, or of the last one that has ended by the last day known.
+    """Build the report of a week or month, by default of the last one that has ended.
 
-    A period that is not over is shown through the last day known, and marked as a part. Raises
-    ReportError when none of its days was ever synced, WarehouseUnavailableError without marts.
+    A period that is not over is shown through the last known day and marked as a part. Raises
+    ReportError when none of its days was ever synced, WarehouseUnavailableError when there are no
+    marts.
     """
     last = last_day(warehouse)
-    period = period or last_whole(kind, last)
+    period = period or last_ended_period(kind, last)
     if period.first > last:
         raise ReportError(
             f"{period.name} begins after {last}, the last day that was synced: run lcm sync first"
@@ -79,25 +79,26 @@ def make_period_report(
     )
 
 
-def save_report(report: Report, place: Path) -> None:
-    """Write the page in one step: who opens the file sees the old page or the new one."""
-    place = place.resolve()
+def save_report(report: Report, path: Path) -> None:
+    """Write the page atomically: a reader sees the old file or the new one. Raises OSError."""
+    path = path.resolve()
     with NamedTemporaryFile(
-        "w", encoding="utf-8", dir=place.parent, prefix=f".{place.name}.", delete=False
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
     ) as file:
         draft = Path(file.name)
         try:
             file.write(report.html)
             file.close()
-            # A temporary file is private; the page is as readable as other new files are.
+            # A temporary file is private; the page gets the mode of any other new file.
             draft.chmod(0o666 & ~_umask())
-            draft.replace(place)
+            draft.replace(path)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
 
 
 def _umask() -> int:
+    # The umask can only be read by setting it.
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

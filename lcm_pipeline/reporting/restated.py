@@ -1,8 +1,7 @@
-"""What changed of past days since the day before was published: the news about old numbers.
+"""Which past days changed since the day before the report was published.
 
-The mart counts the rows of a day since that day was first published, and
-says when the newest of them changed. So a line here says that something is new, and
-all that changed.
+The mart counts the restated rows of a day since that day was first published, with the time of the
+newest one. So a day is listed when something of it is new, but its counts hold all of its changes.
 """
 
 from dataclasses import dataclass
@@ -22,10 +21,11 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Restated:
-    """since: when the day before was published first, None when it never was.
+    """The changes of past days.
 
-    notable: days whose money or points given changed, the greatest change first. hidden: how many
-    of those are not listed. summary: all changed days, by table and reason.
+    since: when the day before was first published, None if it never was. notable: days whose
+    amounts or added points changed, the greatest change first. hidden: how many of those are not
+    listed. summary: all changed days, by table and reason.
     """
 
     since: datetime | None
@@ -35,7 +35,7 @@ class Restated:
 
 
 def find_restated(figures: Figures) -> Restated:
-    """The changes of the days through the day of the report."""
+    """Find the changes of the days through the day of the report."""
     before = figures.day - timedelta(days=1)
     published = {t: figures.completeness.of(t, before).first_published_at for t in TABLES}
     known = {table: moment for table, moment in published.items() if moment is not None}
@@ -54,7 +54,7 @@ def find_restated(figures: Figures) -> Restated:
 
 
 def _weight(row: dict[str, Any]) -> tuple[Any, ...]:
-    """Money before points; nothing at all for a row that changed neither."""
+    """The sort key of a row: money, then points; empty, and so false, if neither changed."""
     amounts = abs(row["amount_change"]), abs(row["points_change"])
     return (*amounts, row["day"]) if any(amounts) else ()
 

@@ -1,6 +1,6 @@
-"""The tables of a page that are no daily measure: points, stores, segments, cohorts, leads, goods.
+"""The tables of a page that are not daily measures: points, stores, segments, cohorts, leads.
 
-They only sort, count and divide what the marts answered; what a number means is said by the marts.
+They only sort, count and divide the rows of the marts; the marts define what a number means.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ import pandas as pd
 from lcm_pipeline.reporting.figures import Figures
 
 MOST_STORES = 5
-# Below this share of judged cases a share of them says nothing.
+# With fewer judged leads than this share of all, the share of hits means nothing.
 LEAST_KNOWN = Decimal("0.5")
 AGES = ("0-1", "2-3", "4-7", "8-30", "31+")
 Rows = list[dict[str, Any]]
@@ -22,9 +22,9 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Stores:
-    """top: stores by net sales of the day; flop: the last of them, the weakest first.
+    """Stores by net sales of the day: the best in top, the worst in flop, the weakest first.
 
-    With few stores all are in top.
+    If there are only a few stores, all of them are in top.
     """
 
     top: Rows
@@ -33,8 +33,8 @@ class Stores:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Leads against a limit in hours. hit_share: of those that are judged; unknown are apart."""
+class ResponseTimes:
+    """Leads that met a limit in hours, missed it, or whose response time is not known."""
 
     limit_hours: int
     hit: int
@@ -43,7 +43,7 @@ class Answers:
 
     @property
     def judged(self) -> int:
-        """Leads of which it is known whether the limit was kept."""
+        """Leads that are known to have met or missed the limit."""
         return self.hit + self.missed
 
     @property
@@ -61,7 +61,10 @@ class Answers:
 
 @dataclass(frozen=True)
 class Cohort:
-    """A month of registration. cells: (retention, whether that month has ended) by months since."""
+    """The members who registered in a month.
+
+    cells: for each month since then, the retention (0 to 1) and whether that month has ended.
+    """
 
     month: date
     members: int
@@ -69,7 +72,7 @@ class Cohort:
 
 
 def sum_liability(figures: Figures) -> dict[str, Any] | None:
-    """Points and money owed at the end of the day; None when the day has no lots."""
+    """Points and money owed at the end of the day; None if the day has no lots."""
     rows = figures["liability"]
     if rows.empty:
         return None
@@ -97,7 +100,7 @@ def rank_period_stores(figures: Figures) -> Rows:
 
 
 def share_segments(figures: Figures) -> Rows:
-    """RFM segments, each with its share of the clients and of the net sales."""
+    """RFM segments, each with its share of the clients and of the net sales (0 to 1)."""
     rows = figures["segments"].to_dict("records")
     clients = sum(row["clients"] for row in rows)
     sales = sum(row["net_sales"] for row in rows)
@@ -118,20 +121,23 @@ def lay_out_cohorts(figures: Figures) -> list[Cohort]:
         Cohort(
             month,
             int(group["members"].iloc[0]),
-            [(row["retention"], _has_ended(month, row["month_number"], last))
+            [(row["retention"], _has_month_ended(month, row["month_number"], last))
              for row in group.sort_values("month_number").to_dict("records")],
         )
         for month, group in figures["cohorts"].groupby("cohort_month", sort=True)
     ]  # fmt: skip
 
 
-def judge_answers(figures: Figures, column: str, limit: str) -> Answers:
-    """Recent leads by how they kept a limit: `first_change_sla` or `closing_sla`."""
+def count_response_times(figures: Figures, column: str, limit: str) -> ResponseTimes:
+    """Count recent leads by whether they met a limit.
+
+    column: `first_change_sla` or `closing_sla`. limit: the parameter that holds its hours.
+    """
     rows = figures["lead_answers"]
     recent = rows[rows["is_recent"].astype(bool)]
     hit, missed = (int(recent[recent[column] == word]["leads"].sum()) for word in ("hit", "missed"))
     unknown = int(recent["leads"].sum()) - hit - missed
-    return Answers(figures.standing[limit], hit, missed, unknown)
+    return ResponseTimes(figures.standing[limit], hit, missed, unknown)
 
 
 def age_backlog(figures: Figures) -> list[tuple[str, int]]:
@@ -154,7 +160,7 @@ def stack_liability(
     return pd.DataFrame(stacked, columns=["label", "colour", "value"])
 
 
-def _has_ended(month: date, months_since: int, last: date) -> bool:
+def _has_month_ended(month: date, months_since: int, last: date) -> bool:
     months = (last.year - month.year) * 12 + last.month - month.month
     is_last_day = (last + timedelta(days=1)).day == 1
     return months_since < months or (months_since == months and is_last_day)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lcm_pipeline.reporting.periods import last_whole, parse_period, period_of
+from lcm_pipeline.reporting.periods import last_ended_period, parse_period, period_of
 from lcm_pipeline.reporting.reports import Report, make_period_report
 from tests.marts.golden import total
 from tests.marts.worlds import Synced
@@ -154,6 +154,6 @@ def test_weeks_begin_on_monday_and_months_end_where_they_end() -> None:
     assert period_of("week", date(2027, 1, 2)).name == "2026-W53"
     december = period_of("month", date(2026, 12, 15))
     assert (december.last, december.before.name) == (date(2026, 12, 31), "2026-11")
-    assert last_whole("week", date(2026, 3, 22)) == WEEK
-    assert last_whole("week", date(2026, 3, 28)) == WEEK
-    assert last_whole("month", date(2026, 2, 28)).name == "2026-02"
+    assert last_ended_period("week", date(2026, 3, 22)) == WEEK
+    assert last_ended_period("week", date(2026, 3, 28)) == WEEK
+    assert last_ended_period("month", date(2026, 2, 28)).name == "2026-02"
