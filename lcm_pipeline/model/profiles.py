@@ -118,15 +118,15 @@ class UpdateFile:
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """What came of an attempt. error: what is recorded of it, without personal data.
+    """The result of an attempt. error: the text to record, without personal data.
 
-    is_about_us: no update at all would have been let in. is_ambiguous: it may be about this update
-    alone or about all of them, which only the answers to others tell.
+    is_credentials_error: every update would have been refused. is_ambiguous: the error may concern
+    only this update or all of them; the responses to other updates decide.
     """
 
     outcome: AttemptOutcome
     error_code: int | None = None
     error_class: str | None = None
     error: str | None = None
-    is_about_us: bool = False
+    is_credentials_error: bool = False
     is_ambiguous: bool = False

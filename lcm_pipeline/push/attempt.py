@@ -1,8 +1,8 @@
-"""One update to the API and what came of it: taken, refused, never carried out, or nobody knows.
+"""Sends one update to the API and classifies the result: accepted, refused, not sent, or unknown.
 
-A response may quote whom it is about. So what is recorded of it has lost the
-values that were sent, and then whatever else looks like personal data. Whatever an answer holds,
-it costs its own update alone: an exception that nobody foresaw is an outcome too.
+A response may quote the client's data. So the sent values are removed from the recorded text first,
+then whatever else looks like personal data. A bad response costs only its own update: an unexpected
+exception is an outcome too.
 """
 
 import logging
@@ -31,63 +31,68 @@ logger = logging.getLogger(__name__)
 
 _LONG_VALUE = 4
 _TEXT_LIMIT = 2_000
-_MOST_FRAMES = 20
-# Several pushes, as each tries an update a few times: a page of maintenance is over by then.
-_MOST_UNREADABLE = 10
-# With other statuses the service says something of what was sent. A firewall in front of it
-# answers these to one update alone, for an apostrophe in a name.
-_NO_ENTRY = (403, 404, 405, 407)
+_MAX_FRAMES = 20
+# Attempts after which an update without a readable response fails. That is several pushes, as each
+# tries an update a few times: by then the maintenance page of a proxy is gone.
+_MAX_UNREADABLE = 10
+# Statuses that do not come from the service itself. A firewall in front of it may return them for
+# one update only, because of an apostrophe in a name.
+_ACCESS_STATUSES = (403, 404, 405, 407)
 
 
-async def ask(api: LoyaltyApi, claim: Claim, logged: set[str]) -> AttemptResult:
-    """Send a claimed update; never raises what the API answers, nor what its answer brings about.
+async def send_update(api: LoyaltyApi, claim: Claim, logged: set[str]) -> AttemptResult:
+    """Send a claimed update; API errors and unexpected errors become results.
 
-    logged: the unexpected errors that the log has already. Raises the errors of the warehouse,
-    which is asked for leave before each request.
+    logged: tracebacks that were already logged in this push. Raises SEND_CHECK_ERRORS, from the
+    check before each request whether this process may still send.
     """
     try:
-        answer = await api.call(CLIENT_UPDATE, to_request(claim.client_id, claim.values))
+        response = await api.call(CLIENT_UPDATE, to_request(claim.client_id, claim.values))
     except LoyaltyApiError as error:
-        is_about_us = isinstance(error, IdentityError)
-        is_no_entry = _is_no_entry(error)
+        is_credentials_error = isinstance(error, IdentityError)
+        is_access_denied = _is_access_denied(error)
+        # The response to this update could not be read for so long that it may never be.
+        is_unreadable = (
+            isinstance(error, MalformedError) and claim.attempt_number >= _MAX_UNREADABLE
+        )
         text = error.reason
-        if is_about_us or is_no_entry:
+        if is_credentials_error or is_access_denied:
             text = f"{text}; {error.advice}"
         return AttemptResult(
             _outcome_of(error),
             error_code=getattr(error, "code", None),
             error_class=type(error).__name__,
             error=without_values(text, claim.values),
-            is_about_us=is_about_us,
-            is_ambiguous=is_no_entry or _is_hopeless(error, claim),
+            is_credentials_error=is_credentials_error,
+            is_ambiguous=is_access_denied or is_unreadable,
         )
     except SEND_CHECK_ERRORS:
         raise
-    except Exception as error:  # noqa: BLE001 - one answer must not end the push of all
+    except Exception as error:  # noqa: BLE001 - one response must not stop the others
         log_unexpected(claim.update_id, error, logged)
         name = type(error).__name__
         return AttemptResult(
-            "unknown", error_class=name, error=unexpected(error), is_ambiguous=True
+            "unknown", error_class=name, error=describe_unexpected(error), is_ambiguous=True
         )
-    if answer.Message:
-        return AttemptResult("partial", 0, error=without_values(answer.Message, claim.values))
+    if response.Message:
+        return AttemptResult("partial", 0, error=without_values(response.Message, claim.values))
     return AttemptResult("sent", 0)
 
 
-def unexpected(error: Exception) -> str:
-    """What is recorded of an unexpected error; its own text may quote a value."""
+def describe_unexpected(error: Exception) -> str:
+    """Describe an unexpected error for the outbox, without its message: that may quote a value."""
     return f"an unexpected {type(error).__name__}: the log says where"
 
 
 def log_unexpected(update_id: int, error: Exception, logged: set[str]) -> None:
-    """Log where an error came from, once in a push: frames and names of classes, no texts."""
+    """Log where an error was raised, once per push: frames and class names, no messages."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
     frames = "".join(
-        f"{''.join(traceback.format_tb(one.__traceback__, -_MOST_FRAMES))}{type(one).__name__}\n"
+        f"{''.join(traceback.format_tb(one.__traceback__, -_MAX_FRAMES))}{type(one).__name__}\n"
         for one in reversed(causes)
     )
     if frames not in logged:
@@ -96,30 +101,25 @@ def log_unexpected(update_id: int, error: Exception, logged: set[str]) -> None:
 
 
 def without_values(text: str, values: Values) -> str:
-    """The vendor's text without personal data: neither what was sent, nor what looks like it."""
+    """Remove the sent values from the vendor's text, then whatever looks like personal data."""
     for value in sorted((v for v in values.values() if isinstance(v, str)), key=len, reverse=True):
         wanted = re.escape(value.strip())
-        # A short value may be a piece of an ordinary word.
+        # A short value may be part of an ordinary word, so match it only as a whole word.
         pattern = wanted if len(value) >= _LONG_VALUE else rf"(?<!\w){wanted}(?!\w)"
         text = re.sub(pattern, "[value]", text[:_TEXT_LIMIT], flags=re.IGNORECASE)
     return scrub(text)
 
 
-def _is_no_entry(error: LoyaltyApiError) -> bool:
-    """Whether the update was turned away at the door, by a status that says nothing of it."""
+def _is_access_denied(error: LoyaltyApiError) -> bool:
+    """Whether the update was refused before the service saw it, such as by a firewall."""
     return isinstance(error, ForbiddenError) and (
-        300 <= error.status < 400 or error.status in _NO_ENTRY
+        300 <= error.status < 400 or error.status in _ACCESS_STATUSES
     )
 
 
-def _is_hopeless(error: LoyaltyApiError, claim: Claim) -> bool:
-    """Whether no answer to an update could be read for so long that it may never be."""
-    return isinstance(error, MalformedError) and claim.attempt_number >= _MOST_UNREADABLE
-
-
 def _outcome_of(error: LoyaltyApiError) -> AttemptOutcome:
-    """What a failure says of the update: refused, never carried out, or nobody knows."""
-    if isinstance(error, IdentityError) or _is_no_entry(error):
+    """Classify an error: the update was refused, it was not sent, or the outcome is unknown."""
+    if isinstance(error, IdentityError) or _is_access_denied(error):
         return "not sent"
     if isinstance(error, RejectedError | RequestError):
         return "failed"

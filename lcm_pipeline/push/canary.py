@@ -1,99 +1,97 @@
-"""The brake of a push: a trial with the first updates, and a limit to failures in a row.
+"""Stops a push that fails: a trial with the first updates, then a limit on failures in a row.
 
-A failure is any end but `sent`: a refusal, an update taken with a Message, no answer. Rejected
-updates never reach the API and do not count. After the trial a share says
-nothing, as some e-mails of somebody else are ordinary; only a row of failures stops a push then.
+A failure is any outcome but `sent`: a refusal, an update accepted with a Message, no response.
+Rejected updates are never sent and do not count. After the trial no share is checked, as a few
+refusals are normal (an e-mail that another client has): only failures in a row stop the push then.
 """
 
 from dataclasses import dataclass, field
 
 from lcm_pipeline.model.profiles import AttemptResult
 
-_FEWEST_IN_A_ROW = 8
-_FEWEST_REFUSED = 3
+_MIN_IN_A_ROW = 8
+_MIN_REFUSED = 3
 
 
 @dataclass
 class Canary:
-    """Counts how each attempt ended. canary: attempts in the trial; fuse: the share that may fail.
+    """Counts the outcomes of attempts.
 
-    width: attempts in flight; so many may fail together when a service goes down.
+    canary: attempts in the trial. fuse: the share of them that may fail. concurrency: attempts in
+    flight, all of which may fail at once when a service goes down.
     """
 
     canary: int
     fuse: float
     concurrency: int
     _tried: int = 0
-    _taken: int = 0
-    _answered: int = 0
+    _accepted: int = 0
+    _responses: int = 0
     _failed_in_trial: int = 0
     _in_a_row: int = 0
     _refusals: list[int | None] = field(default_factory=list)
     _not_sent: int = 0
-    _last_silence: AttemptResult | None = None
+    _last_without_response: AttemptResult | None = None
 
     @property
-    def left_of_trial(self) -> int:
-        """How many attempts the trial still wants; nothing else is sent before it is over."""
+    def trial_left(self) -> int:
+        """Attempts that are left in the trial; nothing else is sent before it is over."""
         return max(0, self.canary - self._tried)
 
-    def note(self, answered: AttemptResult) -> None:
-        """Count one attempt."""
+    def record(self, result: AttemptResult) -> None:
+        """Record the result of one attempt."""
         self._tried += 1
-        is_success = answered.outcome == "sent"
+        is_success = result.outcome == "sent"
         self._in_a_row = 0 if is_success else self._in_a_row + 1
         if not is_success and self._tried <= self.canary:
             self._failed_in_trial += 1
-        if answered.outcome in ("sent", "partial", "failed") and not answered.is_ambiguous:
-            self._answered += 1
-        if answered.outcome in ("sent", "partial"):
-            self._taken += 1
-        elif answered.outcome == "failed":
-            self._refusals.append(answered.error_code)
+        if result.outcome in ("sent", "partial", "failed") and not result.is_ambiguous:
+            self._responses += 1
+        if result.outcome in ("sent", "partial"):
+            self._accepted += 1
+        elif result.outcome == "failed":
+            self._refusals.append(result.error_code)
         else:
-            self._last_silence = answered
-            self._not_sent += answered.outcome == "not sent"
+            self._last_without_response = result
+            self._not_sent += result.outcome == "not sent"
 
     @property
-    def answered(self) -> int:
-        """How many updates the service took or refused by an ErrorCode: it lets us in."""
-        return self._answered
+    def responses(self) -> int:
+        """Updates that the service accepted or refused by ErrorCode, so our access works."""
+        return self._responses
 
     @property
-    def is_about_us(self) -> bool:
-        """Whether everything was refused alike: a wrong token looks so, not a wrong update."""
+    def refuses_everything(self) -> bool:
+        """Whether all were refused with the same ErrorCode, which points to the credentials."""
         return (
-            not self._taken
-            and len(self._refusals) >= _FEWEST_REFUSED
+            not self._accepted
+            and len(self._refusals) >= _MIN_REFUSED
             and len(set(self._refusals)) == 1
         )
 
     def reason_to_stop(self) -> str | None:
-        """Why the push must not go on, for the user; None when it may."""
-        if self.canary and not self.left_of_trial and self._fails_trial:
+        """Return why the push must stop, for the user; None when it may continue."""
+        has_failed_trial = self._failed_in_trial > self.fuse * self.canary
+        if self.canary and not self.trial_left and has_failed_trial:
             reason = (
                 f"{self._failed_in_trial} of the first {self.canary} updates failed, more than"
                 f" LCM_PUSH_FUSE ({self.fuse:g}) allows"
             )
-        # During the trial its own limit counts; an outage shows in a longer row.
-        elif self._in_a_row >= max(_FEWEST_IN_A_ROW, self.concurrency, self.canary):
+        # The row is longer than the trial, so that during the trial only the fuse stops the push.
+        elif self._in_a_row >= max(_MIN_IN_A_ROW, self.concurrency, self.canary):
             reason = f"{self._in_a_row} updates failed in a row"
         else:
             return None
-        silence = self.reason_for_silence()
-        return f"{reason}; {silence}" if silence else reason
+        no_response = self.no_response_reason()
+        return f"{reason}; {no_response}" if no_response else reason
 
-    def reason_for_silence(self) -> str | None:
-        """What to say when not one answer came that can be used; None when one did."""
-        if self._answered or self._last_silence is None:
+    def no_response_reason(self) -> str | None:
+        """Return a reason when there was no usable response at all; None when there was one."""
+        if self._responses or self._last_without_response is None:
             return None
-        return f"the service gives no usable response: {self._last_silence.error}"
+        return f"the service gives no usable response: {self._last_without_response.error}"
 
     @property
     def is_unreachable(self) -> bool:
-        """Whether not one request got through: each was tried several times already."""
+        """Whether no request could be sent. Each was retried, so another round is useless."""
         return self._tried == self._not_sent
-
-    @property
-    def _fails_trial(self) -> bool:
-        return self._failed_in_trial > self.fuse * self.canary

@@ -1,6 +1,6 @@
-"""Cells of a CSV file to values: what spreadsheets, databases and people write for one thing.
+"""Parses cells of a CSV file: the various forms that spreadsheets, databases and people write.
 
-A form that could mean two things is refused. Whether a value may be sent is judged later.
+An ambiguous form is rejected. Whether a value may be sent is checked later.
 """
 
 import re
@@ -16,7 +16,7 @@ from lcm_pipeline.transform.profile_texts import (
     strip_format_characters,
 )
 
-# Excel writes ="0071" to keep a text a text; CSV doubles the quotation marks within.
+# Excel writes ="0071" to mark a cell as text; CSV doubles quotation marks within it.
 _FORMULA_TEXT = re.compile(r'=\s*"(.*)"', re.DOTALL)
 _TEXT_OF_DIGITS = re.compile(r"'(\d+)", re.ASCII)
 _SCIENTIFIC = re.compile(r"[+-]?\d+([.,]\d*)?e[+-]?\d+", re.ASCII | re.IGNORECASE)
@@ -26,7 +26,7 @@ _WHOLE = re.compile(
     re.ASCII,
 )
 _MOST_DIGITS = 19
-# With a fraction the number was a float once, and a longer one has lost its last digits.
+# A number with a fraction was a float once, so digits beyond these are lost.
 _EXACT_DIGITS = 15
 _ZERO_FRACTION = re.compile(r"[.,]0+$")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+", re.ASCII)
@@ -51,12 +51,12 @@ _GENDERS = {
 }
 
 
-class UnfitCellError(ValueError):
-    """A cell cannot be read as its column; the message says what it should be, not what it is."""
+class UnreadableCellError(ValueError):
+    """A cell cannot be parsed; the message says what was expected and never quotes the cell."""
 
 
 def read_cell(column: str, cell: str) -> Any:
-    """Read a cell as its column's type; an empty one is None. Raises UnfitCellError."""
+    """Parse a cell by the type of its column; an empty one is None. Raises UnreadableCellError."""
     return _READERS[column](_unwrap(cell))
 
 
@@ -70,16 +70,16 @@ def _unwrap(cell: str) -> str:
 
 
 def _read_text(text: str) -> str | None:
-    # The outbox can hold every other text, and judges it row by row.
+    # Postgres stores any other text. Whether it can be sent is checked row by row.
     if "\0" in text:
-        raise UnfitCellError("expected a text without NUL characters")
+        raise UnreadableCellError("expected a text without NUL characters")
     return text or None
 
 
-def _typed(expected: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Make a reader of cells that hold no free text: `read` returns None for what it cannot read.
+def _typed_reader(expected: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Make a parser for cells that are not free text.
 
-    expected: what the cell should have been.
+    expected: the message for cells for which `read` returns None.
     """
 
     def read_typed(text: str) -> Any:
@@ -87,30 +87,30 @@ def _typed(expected: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
         if not text:
             return None
         if stands_for_no_value(text):
-            raise UnfitCellError(NO_VALUE)
+            raise UnreadableCellError(NO_VALUE)
         value = read(text)
         if value is None:
-            raise UnfitCellError(expected)
+            raise UnreadableCellError(expected)
         return value
 
     return read_typed
 
 
-def _flag(text: str) -> bool | None:
+def _parse_flag(text: str) -> bool | None:
     return _FLAGS.get(_ZERO_FRACTION.sub("", text.lower()))
 
 
-def _gender(text: str) -> int | None:
+def _parse_gender(text: str) -> int | None:
     word = text.lower().removesuffix(".")
-    return _GENDERS[word] if word in _GENDERS else _whole_number(text, bits=16)
+    return _GENDERS[word] if word in _GENDERS else _parse_whole_number(text, bits=16)
 
 
-def _day(text: str) -> date | None:
+def _parse_day(text: str) -> date | None:
     found = _DAY.fullmatch(text)
     if found is None:
         return None
     if found["time"] and not _MIDNIGHT.fullmatch(found["time"]):
-        raise UnfitCellError("expected a day alone, and the cell holds a time of day")
+        raise UnreadableCellError("expected a day only, but the cell has a time of day")
     parts = (found[name] or found[f"{name}2"] for name in ("year", "month", "day"))
     try:
         return date(*map(int, parts))
@@ -118,17 +118,17 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _phone(text: str) -> int | None:
-    """Read 10 digits, alone or behind +7, 7 or 8; other numbers stay for the judge to name."""
+def _parse_phone(text: str) -> int | None:
+    """Parse 10 digits, alone or after +7, 7 or 8; other numbers are rejected later, by a rule."""
     _refuse_scientific(text)
     whole = _ZERO_FRACTION.sub("", text)
-    # 8.900.123.45.00 ends in digits of its own, 9001234567.00 in a fraction.
+    # The ".00" of 9001234567.00 is a fraction, that of 8.900.123.45.00 is part of the number.
     if sum(map(str.isdigit, whole)) >= _PHONE_DIGITS:
         text = whole
     if _THOUSANDS.fullmatch(text):
         text = text.replace(",", "")
     digits = _PHONE_SEPARATORS.sub("", text.lower().removeprefix("tel:"))
-    # One dot is a fraction, several separate groups of digits.
+    # A single dot is a fraction; several dots separate groups of digits.
     if digits.count(".") > 1:
         digits = digits.replace(".", "")
     has_plus = digits.startswith("+")
@@ -140,7 +140,7 @@ def _phone(text: str) -> int | None:
     return None if has_plus else int(digits)
 
 
-def _whole_number(text: str, *, bits: int) -> int | None:
+def _parse_whole_number(text: str, *, bits: int) -> int | None:
     _refuse_scientific(text)
     found = _WHOLE.fullmatch(text.replace("\u2212", "-"))
     if found is None:
@@ -154,36 +154,40 @@ def _whole_number(text: str, *, bits: int) -> int | None:
 
 def _refuse_scientific(text: str) -> None:
     if _SCIENTIFIC.fullmatch(text):
-        raise UnfitCellError(
+        raise UnreadableCellError(
             "a number with an exponent: its digits are gone, so format the column as text and"
             " export it again"
         )
 
 
 def _read_client(text: str) -> int:
-    number = _whole_number(strip_format_characters(text).removeprefix("'").strip(), bits=64)
+    number = _parse_whole_number(strip_format_characters(text).removeprefix("'").strip(), bits=64)
     if number is None:
-        raise UnfitCellError("expected the number of a client")
+        raise UnreadableCellError("expected the number of a client")
     return number
 
 
-def _read_who(text: str) -> str:
+def _read_requester(text: str) -> str:
     if not text:
-        raise UnfitCellError("expected who asks; or leave the column out")
+        raise UnreadableCellError("expected who requests the update; or leave the column out")
     if reason := reason_against_any_text(text):
-        raise UnfitCellError(reason)
+        raise UnreadableCellError(reason)
     return text
 
 
 _KINDS: dict[FieldKind, Callable[[str], Any]] = {
     "text": _read_text,
-    "flag": _typed("expected true or false (or 1, 0, yes, no, да, нет, ИСТИНА, ЛОЖЬ)", _flag),
-    "date": _typed("expected a day such as 1990-05-31 or 31.05.1990", _day),
-    "phone": _typed("expected a phone of 10 digits, alone or after +7, 7 or 8", _phone),
-    "gender": _typed("expected 1 or М, -1 or Ж (or male, female), or 0", _gender),
+    "flag": _typed_reader(
+        "expected true or false (or 1, 0, yes, no, да, нет, ИСТИНА, ЛОЖЬ)", _parse_flag
+    ),
+    "date": _typed_reader("expected a day such as 1990-05-31 or 31.05.1990", _parse_day),
+    "phone": _typed_reader(
+        "expected a phone of 10 digits, alone or after +7, 7 or 8", _parse_phone
+    ),
+    "gender": _typed_reader("expected 1 or М, -1 or Ж (or male, female), or 0", _parse_gender),
 }
 _READERS: dict[str, Callable[[str], Any]] = {
     CLIENT_ID: _read_client,
     **{one.column: _KINDS[one.kind] for one in PROFILE_FIELDS},
-    REQUESTED_BY: _read_who,
+    REQUESTED_BY: _read_requester,
 }

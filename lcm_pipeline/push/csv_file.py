@@ -1,8 +1,8 @@
-"""A CSV file to updates of profiles: a broken file is refused, a broken cell rejects its row.
+"""Reads profile updates from a CSV file.
 
-A file whose rows do not line up with its header may have any value in any column, so nothing of
-it is loaded. A cell that cannot be read costs its own row alone. Lines are physical lines of the
-file, and no message quotes a cell.
+When rows do not match the header, any value may be in any column, so nothing of the file is loaded.
+A cell that cannot be parsed rejects only its row. Line numbers are physical lines of the file, and
+no message quotes a cell.
 """
 
 import codecs
@@ -23,17 +23,17 @@ from lcm_pipeline.model.profiles import (
     Objection,
     UpdateFile,
 )
-from lcm_pipeline.push.csv_cells import UnfitCellError, read_cell
+from lcm_pipeline.push.csv_cells import UnreadableCellError, read_cell
 from lcm_pipeline.transform.profile_texts import strip_format_characters
 
 _SEPARATORS = (",", ";", "\t")
 _ALLOWED = (CLIENT_ID, *COLUMNS, REQUESTED_BY)
 _BLANK_LINE = re.compile(r'[\s,;"]*')
-# Excel's own hint, which it honours and never shows.
+# A first line `sep=;` names the separator for Excel, which does not show the line.
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[\s,;]*', re.IGNORECASE)
 _LINE_BREAK = re.compile(r"[\r\n]")
 
-# A line that it starts on, and its cells.
+# The number of the record's first line, and its cells.
 _Record = tuple[int, list[str]]
 
 
@@ -42,20 +42,21 @@ class UpdateFileError(UsageError):
 
 
 def read_updates(content: bytes) -> UpdateFile:
-    """Read a CSV file: a header, then one update in a line; an empty cell is None.
+    """Read a CSV file with a header and one update per line; an empty cell is None.
 
-    UTF-8 with or without a mark, or UTF-16 with one; comma, semicolon, tab, or what a line `sep=`
-    names. Raises UpdateFileError when the file is no such file or its rows do not line up.
+    Encoding: UTF-8, or UTF-16 with a byte order mark. Separator: comma, semicolon, tab, or the one
+    in a first line `sep=`. Raises UpdateFileError when the file cannot be read or its rows do not
+    match the header.
     """
     records = _records(_decode(content))
     header_line, header = next(records, (1, []))
     if not header:
         raise UpdateFileError("the file is empty: expected a header and rows")
-    columns = _columns(header_line, header)
+    columns = _parse_header(header_line, header)
     rows = [
-        _row(line, columns, cells)
+        _parse_row(line, columns, cells)
         for line, cells in records
-        if _lines_up(line, cells, columns=columns)
+        if _is_row(line, cells, columns=columns)
     ]
     if not rows:
         raise UpdateFileError("the file has a header and no rows")
@@ -78,7 +79,7 @@ def _decode(content: bytes) -> str:
 
 
 def _records(text: str) -> Iterator[_Record]:
-    """Yield the records from the header on, each with the line that it starts on."""
+    """Yield the records from the header on, each with the number of its first line."""
     lines: Iterator[str] = io.StringIO(text, newline="")
     separator, before = None, 0
     for line in lines:
@@ -90,7 +91,7 @@ def _records(text: str) -> Iterator[_Record]:
             lines = chain([line], lines)
             break
         before += 1
-    # Strict, so that a quotation mark that is out of place is an error and not a guess.
+    # Strict, so that a misplaced quotation mark is an error: csv would guess and join rows.
     reader = csv.reader(lines, delimiter=separator or ",", strict=True, skipinitialspace=True)
     while True:
         start = before + reader.line_num + 1
@@ -99,27 +100,27 @@ def _records(text: str) -> Iterator[_Record]:
         except StopIteration:
             return
         except csv.Error:
-            _refuse_quotation_mark(start)
+            _raise_quotation_error(start)
         if any(_LINE_BREAK.search(cell.strip()) for cell in cells):
-            _refuse_quotation_mark(start)
+            _raise_quotation_error(start)
         yield start, cells
 
 
-def _refuse_quotation_mark(line: int) -> NoReturn:
+def _raise_quotation_error(line: int) -> NoReturn:
     raise UpdateFileError(
-        f"line {line}: a quotation mark is opened there and not closed on the same line, or stands"
-        " within a cell: it would swallow other cells or rows"
+        f"line {line}: a quotation mark is not closed on the same line, or is inside a cell: it"
+        " would join other cells or rows to this one"
     )
 
 
-def _columns(line: int, header: Sequence[str]) -> dict[int, str]:
-    """Return the names of the columns by their position; those without a name are left out."""
-    columns = {at: _plain_name(name) for at, name in enumerate(header) if _plain_name(name)}
+def _parse_header(line: int, header: Sequence[str]) -> dict[int, str]:
+    """Return the column names by position, without columns that have no name."""
+    columns = {at: _normalize_name(name) for at, name in enumerate(header) if _normalize_name(name)}
     names = list(columns.values())
     unknown = [header[at].strip() for at, name in columns.items() if name not in _ALLOWED]
     doubled = sorted({name for name in names if names.count(name) > 1 and name in _ALLOWED})
     if len(unknown) == len(names):
-        # Without a header these would be somebody's name and phone.
+        # Do not quote the line: in a file without a header it contains a name and a phone.
         raise UpdateFileError(
             f"line {line} is no header: it may name {', '.join(_ALLOWED)}, separated by comma,"
             " semicolon or tab"
@@ -138,38 +139,38 @@ def _columns(line: int, header: Sequence[str]) -> dict[int, str]:
     return columns
 
 
-def _plain_name(name: str) -> str:
-    """Return a column's name without differences of case, spaces and invisible characters."""
+def _normalize_name(name: str) -> str:
+    """Return a column name in lower case, with underscores, without invisible characters."""
     words = strip_format_characters(name).casefold().split()
     return "_".join(words)
 
 
-def _lines_up(line: int, cells: Sequence[str], *, columns: dict[int, str]) -> bool:
-    """Whether a record is a row; a blank one is none. Refuses the file when it does not line up."""
+def _is_row(line: int, cells: Sequence[str], *, columns: dict[int, str]) -> bool:
+    """Whether a record is not blank; raises UpdateFileError if it contradicts the header."""
     filled = [at for at, cell in enumerate(cells) if cell.strip()]
     if not filled:
         return False
     width = max(columns) + 1
     if len(cells) < width:
         raise UpdateFileError(
-            f"line {line}: the header has {width} cells and this row {len(cells)}: a row is cut off"
-            " or a separator is missing"
+            f"line {line}: the header has {width} cells and this row {len(cells)}: the row is cut"
+            " off or a separator is missing"
         )
     if nameless := [at for at in filled if at not in columns]:
         raise UpdateFileError(
-            f"line {line}: cell {nameless[0] + 1} stands under no name of the header: a separator"
-            " too many, or a cell that should be in quotation marks"
+            f"line {line}: cell {nameless[0] + 1} has no column name in the header: there is a"
+            " separator too many, or the cell should be in quotation marks"
         )
     return True
 
 
-def _row(line: int, columns: dict[int, str], cells: Sequence[str]) -> FileRow:
+def _parse_row(line: int, columns: dict[int, str], cells: Sequence[str]) -> FileRow:
     values: list[Any] = []
     objections = []
     for at, column in columns.items():
         try:
             values.append(read_cell(column, cells[at]))
-        except UnfitCellError as error:
+        except UnreadableCellError as error:
             values.append(None)
             objections.append(Objection(str(error), column))
     return FileRow(line, tuple(values), tuple(objections))

@@ -1,7 +1,7 @@
-"""A push before it is made: per field, what would be sent, what not and why. Stores nothing.
+"""Previews a push: per field, what would be sent, what would not, and why. Stores nothing.
 
-Judged in order with what earlier updates would have made known, so the counts are those of a push
-to which the API says yes. No value is kept but those that somebody asked to see.
+Updates are checked in order, with the values that earlier ones would have set, so the counts are
+those of a push that the API accepts. Values are retained only when requested.
 """
 
 from collections import Counter
@@ -32,10 +32,10 @@ _MOST_LISTED = 30
 
 @dataclass(frozen=True)
 class Candidate:
-    """An update that waits, or a row of a file.
+    """A pending update, or a row of a file.
 
-    client_id: None where it cannot be read. line: of the file, None for an update of the outbox.
-    sent_values: what went out already, when its outcome is not known.
+    client_id: None when it cannot be read. line: of the file, None for an update of the outbox.
+    sent_values: what has already been sent, with an unknown outcome.
     """
 
     update: ProfileUpdate
@@ -51,9 +51,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PlannedUpdate:
-    """One update. name: of the update, or of the file's line; reasons: why it would be rejected.
+    """One update of a preview.
 
-    values: what would be sent, where somebody asked to see it.
+    name: the update, or the line of the file. reasons: why it would be rejected. values: what would
+    be sent, when requested.
     """
 
     name: str
@@ -65,23 +66,24 @@ class PlannedUpdate:
 
 @dataclass
 class Rejects:
-    """Those that would be rejected for one reason: updates by their ids, rows by their lines."""
+    """What would be rejected for one reason: ids of updates, and lines of the file."""
 
     updates: list[int] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
 
     @property
     def count(self) -> int:
-        """How many they are."""
+        """Number of updates and lines."""
         return len(self.updates) + len(self.lines)
 
 
 @dataclass
 class Preview:
-    """What a push would do. to_send, unchanged, rejected: updates by what would become of them.
+    """What a push would do.
 
-    sent_fields, unchanged_fields, rejected_fields: by column. listed: the first of each kind.
-    reasons: everything that would be rejected, by reason. keeps_values: of those listed to send.
+    to_send, unchanged, rejected: numbers of updates. sent_fields, unchanged_fields,
+    rejected_fields: numbers by column. listed_...: the first updates of each kind. reasons:
+    everything that would be rejected, by reason. keeps_values: whether listed_to_send has values.
     """
 
     keeps_values: bool = False
@@ -95,11 +97,11 @@ class Preview:
     listed_to_send: list[PlannedUpdate] = field(default_factory=list)
     listed_rejected: list[PlannedUpdate] = field(default_factory=list)
 
-    def note(self, one: Candidate, verdict: Verdict) -> None:
-        """Count one update."""
+    def record(self, one: Candidate, verdict: Verdict) -> None:
+        """Record the verdict on one update."""
         self.unchanged_fields.update(verdict.unchanged)
         if verdict.objections:
-            self._note_rejected(one, verdict.objections)
+            self._record_rejected(one, verdict.objections)
         elif verdict.values:
             self.to_send += 1
             self.sent_fields.update(verdict.values.keys())
@@ -109,7 +111,7 @@ class Preview:
         else:
             self.unchanged += 1
 
-    def _note_rejected(self, one: Candidate, objections: Sequence[Objection]) -> None:
+    def _record_rejected(self, one: Candidate, objections: Sequence[Objection]) -> None:
         self.rejected += 1
         reasons = tuple(map(str, objections))
         self.rejected_fields.update({one.column for one in objections if one.column})
@@ -130,25 +132,26 @@ def preview_push(
     file: UpdateFile | None = None,
     keeps_values: bool = False,
 ) -> Preview:
-    """Judge what is pending, and the rows of a file after it, as a push would.
+    """Check the pending updates, and the rows of a file after them, as a push would.
 
-    Rows with a cell that cannot be read are all noted, whatever `most`: a push stores them too.
+    most: stop after this many updates to send. Rows with a cell that cannot be read are all
+    recorded nevertheless: a push stores them too.
     """
     preview = Preview(keeps_values)
-    foresight = _Simulator(datetime.now(settings.zone).date())
+    simulator = _Simulator(datetime.now(settings.zone).date())
     with warehouse.connect(autocommit=True, application_name="lcm push") as session:
         for chunk in _chunks(session, file):
-            foresight.learn(session, [one.update.client_id for one in chunk])
+            simulator.learn(session, [one.update.client_id for one in chunk])
             for one in chunk:
                 if one.update.unreadable or preview.to_send != most:
-                    preview.note(one, foresight.judge(one))
+                    preview.record(one, simulator.judge(one))
             if preview.to_send == most and not (file and file.rejected_rows):
                 break
     return preview
 
 
 class _Simulator:
-    """What would be known of each client after the updates that were looked at."""
+    """The known values of each client as they would be after the updates checked so far."""
 
     def __init__(self, today: date) -> None:
         self._today = today
@@ -161,7 +164,7 @@ class _Simulator:
 
     def judge(self, one: Candidate) -> Verdict:
         known = self._known[one.update.client_id]
-        # What went out already goes out again as it was.
+        # An update with an unknown outcome is sent again with the same values.
         if one.sent_values:
             verdict = Verdict(values=one.sent_values)
         else:

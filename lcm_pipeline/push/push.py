@@ -1,8 +1,7 @@
-"""The write-back: pushes what waits in the outbox to the API, takes a push back, or previews one.
+"""The write-back: pushes pending updates to the API, undoes a push, previews an undo.
 
-It decides what a push is for; `sending` does the rest. Blocking, like the engine of the sync.
-A push for an undo takes its own updates alone, so that what an accident left
-pending stays where it is.
+Decides what a push sends; `send` sends it. Blocking, like a sync. The push of an undo sends only
+its own updates, so that updates which an accident left pending are not sent by it.
 """
 
 import asyncio
@@ -25,28 +24,30 @@ from lcm_pipeline.warehouse.outbox.pushes import PushReport, begin_push, end_pus
 from lcm_pipeline.warehouse.outbox.undo import Undo, find_undo, store_undo
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
-# The service ends a call after this long; a lost request cannot change a profile later.
+# Seconds. The service aborts a call after less than this, so a lost request cannot change a profile
+# later.
 SETTLE_SECONDS = 35.0
 
 
 class PushStoppedError(SyncError):
-    """The push ended before its end. report: what it did until then."""
+    """The push stopped early. report: what it did until then."""
 
     def __init__(self, report: PushReport) -> None:
         super().__init__(
             f"push {report.push_id} stopped: {report.error}. What was sent is recorded, the rest"
-            " is pending: see outbox.attempts, then run lcm push again, or take this one back"
-            f" with lcm push --undo {report.push_id}"
+            " is pending: see outbox.attempts, then run lcm push again, or undo this one with"
+            f" lcm push --undo {report.push_id}"
         )
         self.report = report
 
 
 @dataclass(frozen=True)
 class WriteBack:
-    """Pushes of one programme. settle_seconds: after which a lost request cannot run any more.
+    """Pushes to one programme.
 
-    Calls raise PushRunningError when another process pushes, PushStoppedError, or psycopg.Error
-    when the warehouse failed for good.
+    settle_seconds: after which the service cannot be executing a lost request any more.
+    Methods raise PushRunningError when another process pushes, PushStoppedError, or psycopg.Error
+    when the warehouse fails permanently.
     """
 
     settings: Settings
@@ -56,37 +57,37 @@ class WriteBack:
     settle_seconds: float = SETTLE_SECONDS
 
     def push(self, *, most: int | None = None, file: UpdateFile | None = None) -> PushReport:
-        """Send what is pending, at most so many; a file is put into the outbox before."""
-        with self._owning() as reconnecting:
+        """Send pending updates, at most `most`; rows of a file are added to the outbox first."""
+        with self._hold_push_lock() as reconnecting:
             if file is not None:
                 reconnecting.run(lambda session: load_file(session, file))
             return self._send(reconnecting, most=most)
 
     def undo(self, push_id: int, *, most: int | None = None) -> tuple[Undo, PushReport | None]:
-        """Put back the values that were known before a push, as a push of its own.
+        """Restore the values that were known before a push, with a new push.
 
-        Returns what could be put back and what not, and no report when there was nothing to send.
+        Returns what could be restored and what not; the report is None when nothing was to be sent.
         Raises UndoError when there is no such push.
         """
-        with self._owning() as reconnecting:
+        with self._hold_push_lock() as reconnecting:
             undo = reconnecting.run(lambda session: store_undo(session, push_id))
             if not undo.is_waiting:
                 return undo, None
             return undo, self._send(reconnecting, undo_of=push_id, most=most)
 
     def preview_undo(self, push_id: int) -> Undo:
-        """What an undo would do; stores and sends nothing."""
+        """Return what an undo would do; stores and sends nothing."""
         with self.warehouse.connect(application_name="lcm push") as session:
             return find_undo(session, push_id)
 
     @contextmanager
-    def _owning(self) -> Iterator[ReconnectingSession]:
+    def _hold_push_lock(self) -> Iterator[ReconnectingSession]:
         with ReconnectingSession(self.warehouse, "lcm push") as reconnecting:
             acquire_push_lock(reconnecting)
             try:
                 yield reconnecting
-            except PushLostError as taken:
-                raise SyncError(str(taken)) from taken
+            except PushLostError as error:
+                raise SyncError(str(error)) from error
 
     def _send(
         self,
@@ -96,28 +97,24 @@ class WriteBack:
         most: int | None = None,
     ) -> PushReport:
         push = begin_push(reconnecting, undo_of)
-        sending = PushRun(
-            self.settings, reconnecting, push, self.progress, most, self.settle_seconds
-        )
+        run = PushRun(self.settings, reconnecting, push, self.progress, most, self.settle_seconds)
         try:
-            asyncio.run(self._run(sending))
+            asyncio.run(self._run(run))
         except KeyboardInterrupt:
-            end_push(reconnecting, push, "interrupted", requests=sending.requests)
+            end_push(reconnecting, push, "interrupted", requests=run.requests)
             raise
-        status = "stopped" if sending.halted else "done"
-        report = end_push(
-            reconnecting, push, status, requests=sending.requests, error=sending.halted
-        )
-        if sending.halted:
+        status = "stopped" if run.halted else "done"
+        report = end_push(reconnecting, push, status, requests=run.requests, error=run.halted)
+        if run.halted:
             raise PushStoppedError(report)
         return report
 
-    async def _run(self, sending: PushRun) -> None:
+    async def _run(self, run: PushRun) -> None:
         async with (
             self.open_api(self.settings) as api,
             sharing_limits(self.settings, self.warehouse, api, Priority.PUSH),
         ):
             try:
-                await sending.send_everything(api)
+                await run.send_everything(api)
             finally:
-                sending.requests = api.counts.requests
+                run.requests = api.counts.requests

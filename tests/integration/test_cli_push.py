@@ -201,7 +201,7 @@ def test_a_row_that_cannot_be_read_is_rejected_and_the_others_are_sent(
     rows = outbox(warehouse)
     assert "phone: a number with an exponent" in rows[3]["last_error"]
     assert "allow_sms: expected true or false" in rows[3]["last_error"]
-    assert "requested_by: expected who asks" in rows[3]["last_error"]
+    assert "requested_by: expected who requests" in rows[3]["last_error"]
     assert {row["push_id"] for row in rows} == {1}
     assert outbox(warehouse, "pushes")[0]["rejected_count"] == 3
     said = (

@@ -1,4 +1,4 @@
-"""When a push stops, and what the vendor's words come to."""
+"""When a push stops, and how the vendor's texts are scrubbed."""
 
 import pytest
 
@@ -7,43 +7,43 @@ from lcm_pipeline.push.attempt import without_values
 from lcm_pipeline.push.canary import Canary
 
 
-def told(brake: Canary, *outcomes: AttemptOutcome, code: int | None = 8) -> Canary:
+def recorded(brake: Canary, *outcomes: AttemptOutcome, code: int | None = 8) -> Canary:
     for outcome in outcomes:
-        brake.note(AttemptResult(outcome, code, None, "what came back"))
+        brake.record(AttemptResult(outcome, code, None, "what came back"))
     return brake
 
 
 def test_the_trial_stops_when_more_than_its_share_failed() -> None:
-    brake = told(Canary(5, 0.2, 4), "sent", "partial", "sent", "failed")
-    assert (brake.left_of_trial, brake.reason_to_stop()) == (1, None)
-    reason = told(brake, "sent").reason_to_stop()
+    brake = recorded(Canary(5, 0.2, 4), "sent", "partial", "sent", "failed")
+    assert (brake.trial_left, brake.reason_to_stop()) == (1, None)
+    reason = recorded(brake, "sent").reason_to_stop()
     assert reason == "2 of the first 5 updates failed, more than LCM_PUSH_FUSE (0.2) allows"
 
 
 def test_exactly_the_share_may_fail() -> None:
-    assert told(
+    assert recorded(
         Canary(5, 0.4, 4), "unknown", "sent", "failed", "sent", "sent"
     ).reason_to_stop() is (None)
 
 
 def test_a_trial_of_nothing_tries_nothing() -> None:
-    brake = told(Canary(0, 0.0, 4), *["failed"] * 7)
-    assert (brake.left_of_trial, brake.reason_to_stop()) == (0, None)
+    brake = recorded(Canary(0, 0.0, 4), *["failed"] * 7)
+    assert (brake.trial_left, brake.reason_to_stop()) == (0, None)
 
 
 def test_after_the_trial_only_a_row_of_failures_stops() -> None:
-    brake = told(Canary(2, 0.0, 4), "sent", "sent", *["partial", "sent"] * 50)
+    brake = recorded(Canary(2, 0.0, 4), "sent", "sent", *["partial", "sent"] * 50)
     assert brake.reason_to_stop() is None
-    assert told(brake, *["unknown"] * 8).reason_to_stop() == "8 updates failed in a row"
+    assert recorded(brake, *["unknown"] * 8).reason_to_stop() == "8 updates failed in a row"
 
 
 def test_as_many_as_are_in_flight_may_fail_together() -> None:
-    brake = told(Canary(0, 0.0, 16), "sent", *["unknown"] * 15)
+    brake = recorded(Canary(0, 0.0, 16), "sent", *["unknown"] * 15)
     assert brake.reason_to_stop() is None
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "codes", "is_about_us"),
+    ("outcomes", "codes", "refuses_everything"),
     [
         (["failed"] * 3, [2, 2, 2], True),
         (["failed"] * 2, [2, 2], False),
@@ -51,40 +51,42 @@ def test_as_many_as_are_in_flight_may_fail_together() -> None:
         (["failed", "failed", "failed", "partial"], [2, 2, 2, 0], False),
     ],
 )
-def test_refusals_alike_and_nothing_taken_are_about_us(
-    outcomes: list[AttemptOutcome], codes: list[int], is_about_us: bool
+def test_equal_refusals_and_nothing_accepted_are_a_refusal_of_everything(
+    outcomes: list[AttemptOutcome], codes: list[int], refuses_everything: bool
 ) -> None:
     brake = Canary(20, 0.2, 4)
     for outcome, code in zip(outcomes, codes, strict=True):
-        told(brake, outcome, code=code)
-    assert brake.is_about_us is is_about_us
+        recorded(brake, outcome, code=code)
+    assert brake.refuses_everything is refuses_everything
 
 
-def test_silence_is_told_from_refusal() -> None:
-    assert "what came back" in (told(Canary(5, 0.2, 4), "unknown").reason_for_silence() or "")
-    assert told(Canary(5, 0.2, 4), "unknown", "failed").reason_for_silence() is None
-    assert told(Canary(5, 0.2, 4), "not sent", "not sent").is_unreachable
-    assert not told(Canary(5, 0.2, 4), "not sent", "unknown").is_unreachable
+def test_no_response_is_not_a_refusal() -> None:
+    assert "what came back" in (recorded(Canary(5, 0.2, 4), "unknown").no_response_reason() or "")
+    assert recorded(Canary(5, 0.2, 4), "unknown", "failed").no_response_reason() is None
+    assert recorded(Canary(5, 0.2, 4), "not sent", "not sent").is_unreachable
+    assert not recorded(Canary(5, 0.2, 4), "not sent", "unknown").is_unreachable
 
 
-def test_an_ambiguous_answer_does_not_prove_that_the_service_answers() -> None:
-    brake = told(Canary(5, 0.2, 4), "sent", "failed")
-    assert brake.answered == 2
-    brake.note(AttemptResult("failed", error="what came back", is_ambiguous=True))
-    brake.note(AttemptResult("not sent", error="what came back", is_ambiguous=True))
-    assert brake.answered == 2
+def test_an_ambiguous_response_does_not_prove_that_the_service_responds() -> None:
+    brake = recorded(Canary(5, 0.2, 4), "sent", "failed")
+    assert brake.responses == 2
+    brake.record(AttemptResult("failed", error="what came back", is_ambiguous=True))
+    brake.record(AttemptResult("not sent", error="what came back", is_ambiguous=True))
+    assert brake.responses == 2
 
 
-def test_a_push_that_nobody_answered_says_what_came_instead() -> None:
+def test_a_push_without_any_response_says_what_came_instead() -> None:
     brake = Canary(2, 0.2, 4)
     for _ in range(2):
-        brake.note(AttemptResult("not sent", error="HTTP 403; check the rights", is_ambiguous=True))
+        brake.record(
+            AttemptResult("not sent", error="HTTP 403; check the rights", is_ambiguous=True)
+        )
     reason = brake.reason_to_stop() or ""
     assert reason.startswith("2 of the first 2 updates failed")
     assert reason.endswith("HTTP 403; check the rights")
 
 
-def test_what_is_told_can_be_stored() -> None:
+def test_a_scrubbed_text_can_be_stored() -> None:
     assert without_values("занято \ud800\0", {}).encode() == "занято".encode()
 
 
@@ -97,12 +99,12 @@ def test_what_is_told_can_be_stored() -> None:
         "тел. 9031112233 занят, +7 (903) 111-22-33",
     ],
 )
-def test_what_was_sent_is_not_in_what_is_told(text: str) -> None:
+def test_what_was_sent_is_not_in_the_scrubbed_text(text: str) -> None:
     values = {"name": "Анна-Мария", "surname": "Ян", "email": "анна.к@example.org",
               "phone": 9031112233}  # fmt: skip
-    told = without_values(text, values).lower()
-    assert not [one for one in ("анна", "9031112233", "111-22", "example") if one in told]
-    assert " ян" not in told
+    recorded = without_values(text, values).lower()
+    assert not [one for one in ("анна", "9031112233", "111-22", "example") if one in recorded]
+    assert " ян" not in recorded
 
 
 def test_the_vendors_words_stay_otherwise() -> None:

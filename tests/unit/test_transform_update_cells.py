@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from lcm_pipeline.push.csv_cells import UnfitCellError, read_cell
+from lcm_pipeline.push.csv_cells import UnreadableCellError, read_cell
 
 
 def unfit(column: str, cell: str) -> str:
-    with pytest.raises(UnfitCellError) as caught:
+    with pytest.raises(UnreadableCellError) as caught:
         read_cell(column, cell)
     assert cell not in str(caught.value) or cell in ("x", "")
     return str(caught.value)
