@@ -26,6 +26,9 @@ from tests.fuzz.verdicts import Verdict, judge
 Key = tuple[str, Any, bool]
 LOGIN: Key = ("ManagerLogin", 0, False)
 _RESET = struct.pack("ii", 1, 0)
+# A mutant whose rows never end is read up to MAX_ROWS, in pages of a few rows: that is minutes of
+# the same response. After so many, the service fails for that call.
+_MOST_SERVED = 500
 _ROUTES = {f"api/client/{name}".lower(): endpoint for name, endpoint in ENDPOINTS.items()}
 
 
@@ -118,6 +121,8 @@ class MutantServer:
             served = self.orders.served.setdefault(key, [])
             if served and mutant.when == "first":
                 response = _healthy(endpoint, fields, as_xml=is_xml)
+            elif len(served) >= _MOST_SERVED:
+                response = Response(b"", b"", b"text/plain", status=503)
             else:
                 response = mutate(mutant, fields, client=client, day=day, other=other)
             served.append(judge(endpoint.name, response, fields, client, goods=key[2]))
