@@ -155,7 +155,8 @@ def test_a_total_far_beyond_what_is_there_costs_what_is_there(
 
 
 @settings(max_examples=100, deadline=None)
-@given(seed=st.integers(0, 2**32), rows=st.integers(0, 800), length=st.integers(6, 40))
+# From 8 rows a page on: on shorter ones, rows of equal times can take most of the overlap.
+@given(seed=st.integers(0, 2**32), rows=st.integers(0, 800), length=st.integers(8, 40))
 def test_an_honest_source_is_asked_in_windows_and_hardly_more_often_than_it_has_pages(
     seed: int, rows: int, length: int
 ) -> None:
