@@ -218,6 +218,9 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Stop a publish when a day brings more than so many times the known clients",
     )
+    publish_batch_rows: int = Field(
+        1_000_000, ge=1, le=1_000_000_000, description="Rows of a first load published at once"
+    )
     push_canary: int = Field(
         20, ge=0, le=10_000, description="Profile updates sent first, before the rest of a push"
     )

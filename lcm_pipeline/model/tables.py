@@ -41,7 +41,8 @@ class CoreTable:
     moves_between_clients: merging cards moves its rows to another client under the same key, as
     its ids are unique over all clients.
     publish_query: the statement that publishes it, where the generic upsert is not enough.
-    follow_up_queries: statements that run after it, in order.
+    follow_up_queries: statements that run after it, in order. change_notes: those that record what
+    changed for the marts; after a first load in batches the marts compute everything instead.
     """
 
     name: str
@@ -54,6 +55,7 @@ class CoreTable:
     moves_between_clients: bool = False
     publish_query: str | None = None
     follow_up_queries: tuple[str, ...] = ()
+    change_notes: tuple[str, ...] = ()
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -145,7 +147,7 @@ operations = CoreTable(
     date_column="operation_date",
     has_history=True,
     moves_between_clients=True,
-    follow_up_queries=("note_changed_clients", "note_changed_days"),
+    change_notes=("note_changed_clients", "note_changed_days"),
 )
 
 leads = CoreTable(

@@ -23,22 +23,24 @@ OpenApi = Callable[[Settings], LoyaltyApi]
 class RunContext:
     """What one feed shares with the others.
 
-    slots: held by a reading until its rows are saved. after: set once the previous feed has
-    dispatched its last task; None for the first feed. all_dispatched: the same event of this feed.
+    warehouse: for work in another session. slots: held by a reading until its rows are saved.
+    after: set once the previous feed has dispatched its last task; None for the first feed.
+    all_dispatched: the same event of this feed.
     """
 
     api: LoyaltyApi
+    warehouse: Warehouse
     slots: asyncio.Semaphore
     after: asyncio.Event | None = None
     all_dispatched: asyncio.Event = field(default_factory=asyncio.Event)
 
     def for_next_feed(self) -> Self:
         """The context of the next feed."""
-        return type(self)(self.api, self.slots, self.all_dispatched)
+        return type(self)(self.api, self.warehouse, self.slots, self.all_dispatched)
 
     def unordered(self) -> Self:
         """The context of a feed that does not wait for the others."""
-        return type(self)(self.api, self.slots)
+        return type(self)(self.api, self.warehouse, self.slots)
 
     async def wait_for_previous_feed(self) -> None:
         """Wait until the previous feed has dispatched its last task."""
@@ -58,4 +60,4 @@ async def open_run_context(
         open_api(settings) as api,
         sharing_limits(settings, warehouse, api, priority),
     ):
-        yield RunContext(api, asyncio.Semaphore(settings.concurrency))
+        yield RunContext(api, warehouse, asyncio.Semaphore(settings.concurrency))

@@ -36,8 +36,9 @@ from lcm_pipeline.sync.source import Source
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest import state, tasks
-from lcm_pipeline.warehouse.ingest.publish import PublishRefused, publish
+from lcm_pipeline.warehouse.ingest.publish import PublishRefused, begin_batches, publish
 from lcm_pipeline.warehouse.ingest.runs import Run, count_requests, end_run, read_counts
+from lcm_pipeline.warehouse.marts.refresh import refresh_completeness
 from lcm_pipeline.warehouse.outbox.push_lock import quiet_seconds, was_pushing
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
@@ -334,6 +335,10 @@ class SyncRun:
         return refused
 
     async def _publish(self, *, partly: bool) -> int:
+        batch_rows = self.settings.publish_batch_rows
+        if await self._do(lambda session: begin_batches(session, self.run, batch_rows)):
+            # Before the first batch: whoever reads its rows is told that they are not all.
+            await run_in_thread(partial(refresh_completeness, self.shared.warehouse))
         try:
             published = await self._do(
                 lambda session: publish(
@@ -343,6 +348,7 @@ class SyncRun:
                     delete_fuse=self.settings.delete_fuse,
                     growth_fuse=self.settings.growth_fuse,
                     partly=partly,
+                    batch_rows=batch_rows,
                 )
             )
         except PublishRefused as refused:

@@ -4,7 +4,8 @@
 --   by the first published run whose window ends on it or later. Runs that repeat days that are
 --   known already restate them; they are no reading of their own here. The first reading tells of all
 --   days since the roster or the rows begin, but of none before mart.first_plausible_day(). Without
---   any run (a warehouse filled by hand) everything counts as read at once.
+--   any run (a warehouse filled by hand) everything counts as read at once. Of a feed whose first load
+--   is published in batches, nothing is told before it ends.
 create or replace view mart.readings as
 with feeds as (
     select
@@ -60,7 +61,11 @@ select
 from feeds
 where
     feeds.first_row is not null
-    and not exists (select from published where published.feed = feeds.feed);
+    and not exists (select from published where published.feed = feeds.feed)
+    and not exists (
+        select from sync.runs
+        where runs.feed = feeds.feed and runs.publishing_since is not null
+    );
 
 comment on view mart.readings is 'the published runs that carried a feed on to later days: which reading tells of which past days. Grain: feed, run';
 comment on column mart.readings.feed is 'the feed';

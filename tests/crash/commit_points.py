@@ -16,6 +16,7 @@ LEDGER_CLOSED = "ledger closed"
 PUBLISH_BEGUN = "publish begun"
 PUBLISH_UNDER_WAY = "publish under way"
 STATE_UPDATED = "state updated"
+BATCH_PUBLISHED = "batch published"
 PUBLISH_COMMITTED = "publish committed"
 RUN_CLOSING = "run closing"
 RUN_CLOSED = "run closed"
@@ -47,6 +48,7 @@ POINTS = (
     PUBLISH_BEGUN,
     PUBLISH_UNDER_WAY,
     STATE_UPDATED,
+    BATCH_PUBLISHED,
     PUBLISH_COMMITTED,
     RUN_CLOSING,
     RUN_CLOSED,
@@ -90,6 +92,7 @@ _STATEMENTS = {
 _COMMITS = {
     "tasks-added": ENLISTED,
     "outcomes-recorded": LEDGER_CLOSED,
+    "batch-published": BATCH_PUBLISHED,
     "state-updated": PUBLISH_COMMITTED,
     "run-closed": RUN_CLOSED,
     "file-loaded": FILE_LOADED,

@@ -132,6 +132,8 @@ def open_scene(url: str, home: Path, *, seed: int, clients: int = 10) -> Iterato
         "page_length": chance.choice((6, 40, 500)),
         "concurrency": chance.choice((1, 4, 8)),
         "audit_share": 1.0,
+        # A first load of the scene's few rows: in many batches, in some, in one transaction.
+        "publish_batch_rows": Random(f"batches {seed}").choice((6, 40, 100_000)),
     }
     config = build_config(start=START, now=STOP, clients=clients, seed=seed)
     with start_in_thread(config) as simulator:

@@ -16,16 +16,35 @@ from lcm_pipeline.warehouse.ingest.tasks import staging_of
 from lcm_pipeline.warehouse.queries import composed
 
 
-def incoming_view(run: Run, table: CoreTable) -> Composed:
-    """The staged rows of the tasks that this publish takes; the view goes with `publishing`."""
+def incoming_view(run: Run, table: CoreTable, among: tuple[int, int]) -> Composed:
+    """The staged rows of the tasks that this publish takes; the view goes with `publishing`.
+
+    among: the first and the last of these tasks, which `index_staged` finds the rows by.
+    """
     return SQL(
         "create or replace temp view {} as select {}, publishing.read_at, publishing.reading"
         " from {} as staged join publishing on publishing.task_id = staged.task_id"
+        " where staged.task_id between {} and {}"
     ).format(
         _incoming(table),
         _names([c for c in table.landing_columns if c != "extra"], "staged")
         + SQL(", staged.extra::jsonb as extra"),
         staging_of(run, table),
+        *map(Literal, among),
+    )
+
+
+def count_staged(run: Run, table: CoreTable, among: tuple[int, int]) -> Composed:
+    """Count the staged rows of each task of a range."""
+    return SQL(
+        "select task_id, count(*) as staged from {} where task_id between {} and {} group by 1"
+    ).format(staging_of(run, table), *map(Literal, among))
+
+
+def index_staged(run: Run, table: CoreTable) -> Composed:
+    """Index the staged rows by their task, where they are not. They lie nearly in its order."""
+    return SQL("create index if not exists {} on {} using brin (task_id)").format(
+        Identifier(f"{table.name}_r{run.run_id}_task"), staging_of(run, table)
     )
 
 
@@ -73,6 +92,31 @@ def collect_changed(table: CoreTable, days: tuple[date, date] | None) -> Compose
         theirs=_names(_values(table), "stored"),
         ours=_names(_values(table), "incoming"),
     )
+
+
+def views_of_new(table: CoreTable) -> Composed:
+    """Where nothing of the tasks is stored: `changed` is all that comes, and nothing is gone."""
+    return SQL(
+        "create temp view {changed} as select {columns}, true as is_new, false as was_deleted"
+        " from {incoming}; create temp view {gone} as select {key} from {incoming} where false"
+    ).format(
+        changed=_changed(table),
+        gone=_gone(table),
+        columns=_names(table.columns),
+        key=_names(table.key),
+        incoming=_incoming(table),
+    )
+
+
+def insert_new(table: CoreTable) -> Composed:
+    """Insert all incoming rows, as none of them is stored; parameter: the run.
+
+    They come in the order in which they were staged, client by client.
+    """
+    return SQL(
+        "insert into core.{name} ({columns}, sync_run_id, first_seen_at, synced_at)"
+        " select {columns}, %(run_id)s, now(), now() from {incoming}"
+    ).format(name=Identifier(table.name), columns=_names(table.columns), incoming=_incoming(table))
 
 
 def collect_doubtful(table: CoreTable) -> Composed:

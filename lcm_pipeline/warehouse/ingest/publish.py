@@ -1,5 +1,11 @@
 """Publishing a run: everything that it proved flips in one transaction, or nothing does.
 
+A first load is the exception: nothing of its feed is visible yet, and one transaction of all its
+rows would need as much disk again for what it compares and sorts. It is published in batches of
+tasks, each in a transaction of its own; `sync.day_completeness` says of all days of the feed that
+they are not complete until the transaction that ends the publish, which is the usual one. A batch
+only adds rows. What could replace or delete something is left to that last transaction.
+
 A task is taken when its staged records are all there and nobody published the same client since
 it was read; otherwise it is read again, or counts as superseded by a newer reading. While some
 have to be read again nothing is published, or a reader would see a part of the day. One advisory
@@ -12,9 +18,10 @@ Three fuses hold what is about to be written against what is stored, since a sou
 answer like one that is right: rows that vanish, phones that vanish, a roster that grows suddenly.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from math import ceil
 
@@ -32,6 +39,10 @@ from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.redaction import redact_rows
 from lcm_pipeline.warehouse.sessions import grant_memory
 
+logger = logging.getLogger(__name__)
+
+# All tasks of a run.
+_ANY_TASK = (0, 2**63 - 1)
 # So many rows may vanish whatever their share, unless they are more than half: in a programme of
 # a dozen leads, one that is deleted as spam would stop each sync from then on.
 _FEW_ROWS = 10
@@ -65,13 +76,15 @@ def publish(
     delete_fuse: float,
     growth_fuse: float = 0,
     partly: bool = False,
+    batch_rows: int = 1_000_000,
 ) -> Published:
     """Publish what the run has proven, unless some has to be read again before.
 
     delete_fuse: share of the covered rows, and of the covered phones, that may vanish. growth_fuse:
     how many times the known clients may register on a day; 0 is no limit. partly: publish what
-    there is even then. An autocommit session. Raises PublishRefused. A run that another process
-    has published meanwhile is left as it is.
+    there is even then. batch_rows: rows of one batch, where `begin_batches` has said that the run
+    is published in batches. An autocommit session. Raises PublishRefused. A run that another
+    process has published meanwhile is left as it is.
     """
     with session.transaction():
         if _is_published(session, run):
@@ -79,7 +92,32 @@ def publish(
         months = {table.name: _staged_months(session, run, table) for table in tables}
     for table in tables:
         _prepare_partitions(session, run, table, months[table.name])
-    with redact_rows(f"{run.feed}: the publish"), _alone(session), session.transaction():
+    with redact_rows(f"{run.feed}: the publish"), _alone(session):
+        in_batches = _publish_batches(session, run, tables, batch_rows, growth_fuse, partly=partly)
+        published = _publish_rest(session, run, tables, delete_fuse, growth_fuse, partly=partly)
+    return replace(published, written=published.written + in_batches)
+
+
+def begin_batches(session: psycopg.Connection, run: Run, batch_rows: int) -> bool:
+    """Whether the run is a first load of more than so many rows, to be published in batches.
+
+    From then on, and until the run is published, no day of its feed is complete.
+    """
+    values = {"run_id": run.run_id, "batch_rows": batch_rows}
+    return session.execute(query("begin_batches"), values).fetchone() is not None
+
+
+def _publish_rest(
+    session: psycopg.Connection,
+    run: Run,
+    tables: Sequence[CoreTable],
+    delete_fuse: float,
+    growth_fuse: float,
+    *,
+    partly: bool,
+) -> Published:
+    """Publish all that no batch has published, and end the publish, in one transaction."""
+    with session.transaction():
         if _is_published(session, run):
             return Published(0, 0, 0)
         grant_memory(session)
@@ -101,8 +139,92 @@ def publish(
         written = sum(_write(session, run, table) for table in general)
         deleted = sum(_delete(session, run, table) for table in general)
         written += _follow_up(session, run, tables)
+        _note_changes(session, run, tables)
+        _record_proven(session, run)
         _record_published(session, run, written, deleted)
     return Published(written, deleted, again)
+
+
+def _publish_batches(
+    session: psycopg.Connection,
+    run: Run,
+    tables: Sequence[CoreTable],
+    batch_rows: int,
+    growth_fuse: float,
+    *,
+    partly: bool,
+) -> int:
+    """Publish in batches what nothing is visible of; returns the rows written.
+
+    Nothing is done for a run that is no first load, or while tasks have to be read again.
+    """
+    values = {"run_id": run.run_id}
+    with session.transaction():
+        if session.execute(query("is_in_batches"), values).fetchone() != (True,):
+            return 0
+        for table in tables:
+            session.execute(merge.analyze_staged(run, table))
+        _judge_tasks(session, run, tables, _ANY_TASK)
+        again = session.execute(query("count_tasks_to_repeat")).fetchone()
+        if again != (0,) and not partly:
+            return 0
+        session.execute(query("select_new_tasks"))
+        for table in tables:
+            if table.name == "clients":
+                session.execute("analyze publishing")
+                session.execute(merge.incoming_view(run, table, _ANY_TASK))
+                _check_growth(session, run, growth_fuse)
+        batches = session.execute(query("plan_batches"), {"batch_rows": batch_rows}).fetchall()
+        for table in tables:
+            # Each batch finds its rows without reading those of the others.
+            session.execute(merge.index_staged(run, table))
+    written = 0
+    for number, batch in enumerate(batches, start=1):
+        done = None
+        try:
+            with session.transaction():
+                done = _publish_batch(session, run, tables, batch)
+        except psycopg.errors.UniqueViolation:
+            done = None
+        if done is None:
+            logger.warning(
+                "%s: rows of clients that were never read are stored; all that is left is"
+                " published in one transaction", run.feed,
+            )  # fmt: skip
+            break
+        written += done
+        logger.info("%s: batch %s of %s is published", run.feed, number, len(batches))
+    return written
+
+
+def _publish_batch(
+    session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], batch: tuple[int, int]
+) -> int | None:
+    """Publish the new tasks of a range of the ledger; None, and nothing done, where rows are in
+    the way. The caller's transaction.
+    """
+    if _is_published(session, run):
+        return 0
+    grant_memory(session)
+    _judge_tasks(session, run, tables, batch)
+    session.execute(query("select_new_tasks"))
+    session.execute("analyze publishing")
+    for table in tables:
+        session.execute(merge.incoming_view(run, table, batch))
+    if any(table.name == "clients" for table in tables):
+        vanished = session.execute(query("count_vanished_phones")).fetchone()
+        if vanished and vanished[0]:
+            raise psycopg.Rollback
+    session.execute(query("take_back_answered"))
+    written = 0
+    for table in tables:
+        if table.publish_query is None:
+            session.execute(merge.views_of_new(table))
+            written += session.execute(merge.insert_new(table), {"run_id": run.run_id}).rowcount
+    written += _follow_up(session, run, tables)
+    _record_proven(session, run)
+    session.execute(query("count_batch"), {"run_id": run.run_id, "written": written})
+    return written
 
 
 @contextmanager
@@ -160,18 +282,8 @@ def _select_tasks(session: psycopg.Connection, run: Run, tables: Sequence[CoreTa
     """Make `publishing`, the tasks to take; returns how many have to be read again."""
     for table in tables:
         session.execute(merge.analyze_staged(run, table))
-    counts = SQL(" union all ").join(
-        SQL("select task_id, count(*) as staged from {} group by 1").format(staging_of(run, table))
-        for table in tables
-    )
-    session.execute(
-        SQL(
-            "/* tag: publish-begun */ create temp table staged_counts on commit drop as"
-            " select task_id, sum(staged)::int as staged from ({}) as counted group by 1"
-        ).format(counts)
-    )
-    values = {"run_id": run.run_id, "feed": run.feed}
-    session.execute(query("judge_tasks"), values)
+    _judge_tasks(session, run, tables, _ANY_TASK)
+    values = {"run_id": run.run_id}
     session.execute(query("record_verdicts"), values)
     row = session.execute(query("count_pending_tasks"), values).fetchone()
     session.execute(query("select_tasks"))
@@ -179,9 +291,24 @@ def _select_tasks(session: psycopg.Connection, run: Run, tables: Sequence[CoreTa
     return int(row[0]) if row else 0
 
 
+def _judge_tasks(
+    session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], among: tuple[int, int]
+) -> None:
+    """Make `judged`: for each task that was read, of a range of them, whether it may be taken."""
+    counts = SQL(" union all ").join(merge.count_staged(run, table, among) for table in tables)
+    session.execute(
+        SQL(
+            "/* tag: publish-begun */ create temp table staged_counts on commit drop as"
+            " select task_id, sum(staged)::int as staged from ({}) as counted group by 1"
+        ).format(counts)
+    )
+    values = {"run_id": run.run_id, "feed": run.feed, "first": among[0], "last": among[1]}
+    session.execute(query("judge_tasks"), values)
+
+
 def _open_views(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
     for table in tables:
-        session.execute(merge.incoming_view(run, table))
+        session.execute(merge.incoming_view(run, table, _ANY_TASK))
     session.execute(query("cover"))
     if any(table.covered_by is WHOLE_OFFERS for table in tables):
         session.execute(query("cover_offers"))
@@ -267,7 +394,7 @@ def _check_growth(session: psycopg.Connection, run: Run, growth_fuse: float) -> 
     if found is None or found[1] <= _FEW_CLIENTS:
         return
     day, new = found
-    row = session.execute(query("count_clients")).fetchone()
+    row = session.execute(query("count_other_clients"), {"run_id": run.run_id}).fetchone()
     known = int(row[0]) if row else 0
     if known and new > growth_fuse * known:
         raise PublishRefused(
@@ -306,8 +433,22 @@ def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable
     return written
 
 
+def _note_changes(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
+    """Note for the marts what changed; after batches they compute everything."""
+    for name in (name for table in tables for name in table.change_notes):
+        session.execute(query(name))
+    session.execute(query("forget_horizons"), {"run_id": run.run_id})
+
+
+def _record_proven(session: psycopg.Connection, run: Run) -> None:
+    """Remember the proven state of the tasks that are taken, and close them."""
+    values = {"run_id": run.run_id, "feed": run.feed, "last": run.window.last}
+    for name in ("resolve_quarantine", "remember_clients", "remember_days", "publish_tasks"):
+        session.execute(query(name), values)
+
+
 def _record_published(session: psycopg.Connection, run: Run, written: int, deleted: int) -> None:
-    """Remember the proven state, close the tasks, and note the days as published."""
+    """Count what was done, and note the days as published."""
     values = {
         "run_id": run.run_id,
         "feed": run.feed,
@@ -316,13 +457,5 @@ def _record_published(session: psycopg.Connection, run: Run, written: int, delet
         "written": written,
         "deleted": deleted,
     }
-    for name in (
-        "resolve_quarantine",
-        "remember_clients",
-        "remember_days",
-        "leave_pending_days",
-        "publish_tasks",
-        "count_published",
-        "publish_window_days",
-    ):
+    for name in ("leave_pending_days", "count_published", "publish_window_days"):
         session.execute(query(name), values)

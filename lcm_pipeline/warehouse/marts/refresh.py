@@ -6,6 +6,7 @@ materialized view is computed whole, and the rows that differ are written. The
 state that a mart tells of is remembered as a digest, and an equal state is not computed again.
 """
 
+import logging
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from lcm_pipeline.warehouse.marts.definitions import Mart, marts
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
+
+logger = logging.getLogger(__name__)
 
 # What is pending, in quarantine, or seen again unchanged is told by runs that write no row.
 _ALWAYS = frozenset({"data_completeness", "leads_sla", "restatements"})
@@ -53,6 +56,20 @@ def refresh_marts(
     wanted = [mart for mart in wanted if mart.kind != "view"]
     with ReconnectingSession(warehouse, "lcm marts") as reconnecting:
         return reconnecting.run(lambda session: _refresh_alone(session, wanted, everything))
+
+
+def refresh_completeness(warehouse: Warehouse) -> None:
+    """Let mart.data_completeness tell how complete the facts are now, though other marts do not.
+
+    The facts do not depend on it: where it cannot be done, that is logged.
+    """
+    try:
+        refresh_marts(warehouse, {"data_completeness"})
+    except psycopg.Error as error:
+        logger.warning(
+            "mart.data_completeness is as it was (%s): the next refresh of the marts brings it up"
+            " to date", type(error).__name__,
+        )  # fmt: skip
 
 
 def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:

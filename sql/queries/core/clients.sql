@@ -166,7 +166,12 @@ select client_id
 from core.clients
 where client_id = any(%(client_ids)s);
 
--- name: count_clients
--- purpose: how many clients the warehouse knows
+-- name: count_other_clients
+-- purpose: how many clients the warehouse knows, without those whom batches of a run brought
+-- parameters: run_id
 select count(*)
-from core.clients;
+from core.clients
+cross join sync.runs
+where
+    runs.run_id = %(run_id)s
+    and (runs.publishing_since is null or clients.first_seen_at < runs.publishing_since);

@@ -344,6 +344,14 @@ from mart.cheques
 where day > %(after_day)s and day <= %(last_day)s
 on conflict do nothing;
 
+-- name: forget_horizons
+-- purpose: have the next refresh compute everything, after a run that was published in batches
+-- parameters: run_id
+-- A refresh between two batches saw a part of the rows, and days that no reading tells of.
+delete from refresh.horizons
+using sync.runs
+where runs.run_id = %(run_id)s and runs.publishing_since is not null;
+
 -- name: settle_refresh
 -- purpose: remember up to which days, and by which parameters, the tables of mart were computed
 insert into refresh.horizons (through_day, newest_day, parameters, names)

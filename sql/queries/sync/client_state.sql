@@ -202,7 +202,13 @@ with found as (
         (
             is_refused
             and status = 'failed'
-            and exists (select from judged)
+            and (
+                exists (select from judged)
+                or exists (
+                    select from sync.fetches as answered
+                    where answered.run_id = %(run_id)s and answered.status = 'published'
+                )
+            )
         )::integer as refused
     from sync.fetches
     where

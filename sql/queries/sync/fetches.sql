@@ -31,11 +31,15 @@ on conflict do nothing;
 -- name: reopen_tasks
 -- purpose: let a run read again what came to nothing, or what was read before its days had ended
 -- parameters: run_id, fresh_from
+-- Of a run that is not published, those are published that a batch of a first load took.
 update sync.fetches
 set status = 'pending', claimed_by = null
 where
     run_id = %(run_id)s
-    and (status in ('unproven', 'failed') or (status = 'done' and read_at < %(fresh_from)s));
+    and (
+        status in ('unproven', 'failed')
+        or (status in ('done', 'published') and read_at < %(fresh_from)s)
+    );
 
 -- name: reopen_clients
 -- purpose: let a run read some clients again, in full
@@ -294,7 +298,7 @@ union all
 
 -- name: judge_tasks
 -- purpose: decide for each task that a run has read whether the publish may take it
--- parameters: run_id, feed
+-- parameters: run_id, feed; first, last (of the tasks that are decided on)
 -- `again`: staging lost its records, the state moved on and this reading builds on the old one, or
 -- somebody published a newer reading that says otherwise: which is right, a third one tells.
 -- `superseded`: somebody published a newer reading that says the same.
@@ -310,7 +314,10 @@ with known as (
     left join sync.client_state as client
         on client.feed = %(feed)s and client.client_id = fetches.client_id
     left join sync.registration_days as polled on polled.registration_date = fetches.day
-    where fetches.run_id = %(run_id)s and fetches.status = 'done'
+    where
+        fetches.run_id = %(run_id)s
+        and fetches.status = 'done'
+        and fetches.task_id between %(first)s and %(last)s
 )
 
 select
@@ -349,6 +356,32 @@ where
 create temp table publishing on commit drop as
 select * from judged
 where verdict = 'take';
+
+-- name: select_new_tasks
+-- purpose: of the tasks that a publish takes, those of clients and days of which nothing is stored
+create temp table publishing on commit drop as
+select * from judged
+where verdict = 'take' and known_at is null;
+
+-- name: count_tasks_to_repeat
+-- purpose: how many tasks have to be read again before they can be published
+select count(*) as tasks from judged
+where verdict = 'again';
+
+-- name: plan_batches
+-- purpose: the first and the last task of each batch that the tasks of a publish are divided into
+-- parameters: batch_rows (of one batch; the last task of one may have more)
+select
+    min(task_id) as first_task,
+    max(task_id) as last_task
+from (
+    select
+        task_id,
+        (sum(staged) over (order by task_id) - staged) / %(batch_rows)s::bigint as batch
+    from publishing
+) as numbered
+group by batch
+order by first_task;
 
 -- name: publish_tasks
 -- purpose: close the tasks that a publish took

@@ -179,6 +179,50 @@ from (
 ) as counted
 where runs.run_id = %(run_id)s;
 
+-- name: begin_batches
+-- purpose: let a run be published in batches from now on, where it may; no row where it may not
+-- parameters: run_id, batch_rows
+-- It may as long as no run of the feed was ever published, if it has more rows than one batch.
+update sync.runs
+set publishing_since = coalesce(publishing_since, now())
+where
+    run_id = %(run_id)s
+    and status = 'reading'
+    and not exists (
+        select from sync.runs as others
+        where others.feed = runs.feed and others.status = 'published'
+    )
+    and (
+        publishing_since is not null
+        or (
+            select sum(fetches.staged) from sync.fetches
+            where fetches.run_id = runs.run_id and fetches.status = 'done'
+        ) > %(batch_rows)s
+    )
+returning run_id;
+
+-- name: is_in_batches
+-- purpose: whether a run is published in batches, as no run of its feed was published meanwhile
+-- parameters: run_id
+select
+    status = 'reading'
+    and publishing_since is not null
+    and not exists (
+        select from sync.runs as others
+        where others.feed = runs.feed and others.status = 'published'
+    ) as is_in_batches
+from sync.runs
+where run_id = %(run_id)s
+for update;
+
+-- name: count_batch
+-- purpose: count on the run what a batch wrote
+-- parameters: run_id, written
+-- tag: batch-published
+update sync.runs
+set rows_written = rows_written + %(written)s
+where run_id = %(run_id)s;
+
 -- name: report_run
 -- purpose: what a run did, as its report tells it
 -- parameters: run_id
