@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 _PROGRAM = shutil.which("redis-server")
@@ -14,13 +15,21 @@ WHY_MISSING = "no redis-server on this machine: apt-get install redis-server"
 
 
 @contextmanager
-def redis_broker() -> Iterator[str]:
-    """The address of a Redis that keeps nothing."""
+def redis_broker(certificate: Path | None = None) -> Iterator[str]:
+    """The address of a Redis that keeps nothing.
+
+    certificate: PEM file of a certificate and its key; with it the Redis speaks TLS alone.
+    """
     assert _PROGRAM is not None
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
     with TemporaryDirectory(prefix="lcm-redis-") as folder:
-        words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+        words = ["--port", str(port)]
+        if certificate is not None:
+            words = ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"]
+            words += ["--tls-cert-file", str(certificate), "--tls-key-file", str(certificate)]
+            words += ["--tls-ca-cert-file", str(certificate)]
+        words += ["--bind", "127.0.0.1", "--save", "", "--dir", folder]
         process = subprocess.Popen([_PROGRAM, *words], stdout=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + 60
@@ -31,7 +40,8 @@ def redis_broker() -> Iterator[str]:
                 assert process.poll() is None, "redis-server ended"
                 assert time.monotonic() < deadline, "redis-server does not listen"
                 time.sleep(0.05)
-            yield f"redis://127.0.0.1:{port}/0"
+            scheme = "redis" if certificate is None else "rediss"
+            yield f"{scheme}://127.0.0.1:{port}/0"
         finally:
             process.kill()
             process.wait()

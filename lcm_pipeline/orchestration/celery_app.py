@@ -10,9 +10,10 @@ import logging
 import socket
 import time
 import warnings
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import dagster as dg
 from celery import bootsteps
@@ -39,6 +40,14 @@ _PING_SECONDS = 2.0
 _LOOPBACK = ("localhost", "::1")
 # Our own entry in the configuration of Celery, which workers report.
 _READERS_KEY = "lcm_readers"
+
+
+@dataclass(frozen=True)
+class WorkerSummary:
+    """A worker that responds. readers: its LCM_READERS; None for one that is not of `lcm`."""
+
+    name: str
+    readers: int | None
 
 
 class CeleryUsageError(UsageError):
@@ -92,15 +101,26 @@ def require_same_readers(settings: Settings) -> int:
     Raises CeleryUsageError for a worker whose LCM_READERS differs: its code location has other
     steps, and it would fail those that it is given.
     """
-    found = _build_app(settings).control.inspect(timeout=_PING_SECONDS).conf() or {}
-    for worker, config in sorted(found.items()):
-        readers = config.get(_READERS_KEY)
-        if readers != settings.readers:
+    found = responding_workers(settings)
+    for worker in found:
+        if worker.readers != settings.readers:
             raise CeleryUsageError(
-                f"the worker {worker} has LCM_READERS={readers}, and this process"
+                f"the worker {worker.name} has LCM_READERS={worker.readers}, and this process"
                 f" {settings.readers}: give all the same, and start the worker again"
             )
     return len(found)
+
+
+def shown_broker(settings: Settings) -> str:
+    """The address of the broker without its user and password."""
+    return _shown(_broker_of(settings))
+
+
+def responding_workers(settings: Settings) -> list[WorkerSummary]:
+    """The workers that respond within two seconds, by name."""
+    inspect = _build_app(settings).control.inspect(timeout=_PING_SECONDS)
+    found = inspect.conf() or {}
+    return [WorkerSummary(name, config.get(_READERS_KEY)) for name, config in sorted(found.items())]
 
 
 def run_worker(settings: Settings, name: str, slots: int) -> int:
@@ -249,7 +269,13 @@ def _broker_of(settings: Settings) -> str:
             "LCM_CELERY_BROKER is not set: LCM_EXECUTOR=celery and lcm worker need the address of a"
             " broker, such as LCM_CELERY_BROKER=redis://localhost:6379/0"
         )
-    return settings.celery_broker.get_secret_value()
+    broker = settings.celery_broker.get_secret_value()
+    parts = urlsplit(broker)
+    if parts.scheme == "rediss" and "ssl_cert_reqs" not in parse_qs(parts.query):
+        # Without it Celery checks no certificate, or refuses the address.
+        query = "&".join(filter(None, (parts.query, "ssl_cert_reqs=required")))
+        return parts._replace(query=query).geturl()
+    return broker
 
 
 def _shown(broker: str) -> str:

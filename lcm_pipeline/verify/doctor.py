@@ -64,6 +64,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _look_at_disk(settings)
     yield from _look_at_warehouse(settings)
     yield from _look_at_dagster(settings)
+    yield _look_at_executor(settings)
     yield from _look_at_service(settings)
 
 
@@ -171,6 +172,15 @@ def _look_at_dagster(settings: Settings) -> Iterator[Finding]:
     else:
         advice = "check LCM_DAGSTER_DATABASE_URL"
         yield Finding("Dagster's storage", State.FAIL, f"{storage.place}: {reason}", advice)
+
+
+def _look_at_executor(settings: Settings) -> Finding:
+    """What the executor itself needs is looked at by `orchestration.diagnosis`."""
+    told = f"{settings.executor}, {settings.readers} readers of a feed"
+    if settings.readers > 1 and settings.executor == "in_process":
+        advice = "set LCM_EXECUTOR to multiprocess or celery, or leave LCM_READERS at 1"
+        return Finding("executor", State.WARN, f"{told}, one after the other", advice)
+    return Finding("executor", State.OK, told if settings.readers > 1 else settings.executor)
 
 
 def _look_at_service(settings: Settings) -> Iterator[Finding]:

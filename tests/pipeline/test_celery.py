@@ -1,5 +1,6 @@
 """A sync whose steps Celery's workers run: real workers, a real broker, and what is killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from benchmarks import redis_broker
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
+from lcm_pipeline.orchestration.celery_app import require_broker
 from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
@@ -25,18 +27,28 @@ from tests.conftest import MakeSettings, Programme
 from tests.crash.asking import Asked, asked_since
 from tests.integration.test_cli import LCM, environment, run
 from tests.oracle import assert_exact
+from tests.pipeline import rabbitmq_broker
 from tests.syncing import MARCH
 
 _READERS, _SLOTS, _CONCURRENCY = 4, 2, 4
 _SYNC = ("sync", "--from", str(MARCH.first), "--to", str(MARCH.last))
 _PATIENCE = 240.0
+_CERTIFICATES = Path(__file__).parents[1] / "unit" / "certificates"
 
 needs_redis = pytest.mark.skipif(redis_broker.MISSING, reason=redis_broker.WHY_MISSING)
+needs_rabbitmq = pytest.mark.skipif(rabbitmq_broker.MISSING, reason=rabbitmq_broker.WHY_MISSING)
+_BROKERS = {"redis": redis_broker.redis_broker, "rabbitmq": rabbitmq_broker.rabbitmq_broker}
 
 
-@pytest.fixture(scope="module")
-def broker() -> Iterator[str]:
-    with redis_broker.redis_broker() as url:
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("redis", marks=needs_redis),
+        pytest.param("rabbitmq", marks=needs_rabbitmq),
+    ],
+)
+def broker(request: pytest.FixtureRequest) -> Iterator[str]:
+    with _BROKERS[request.param]() as url:
         yield url
 
 
@@ -148,7 +160,6 @@ def _workers_by_step(instance: dg.DagsterInstance, run_id: str) -> dict[str, lis
     return begun
 
 
-@needs_redis
 @pytest.mark.timeout(1_200)
 def test_a_worker_that_is_killed_leaves_its_steps_and_its_clients_to_the_other(
     source: RunningSimulator,
@@ -161,6 +172,7 @@ def test_a_worker_that_is_killed_leaves_its_steps_and_its_clients_to_the_other(
         other = run(tmp_path, *_SYNC, timeout=_PATIENCE, **{**settings_of_all, "LCM_READERS": "2"})
         assert other.returncode == 2, other.stderr
         assert f"has LCM_READERS={_READERS}, and this process 2" in other.stderr
+        _assert_doctor_names(tmp_path, settings_of_all)
         with started(tmp_path, "sync.log", *_SYNC, **settings_of_all) as command:
             _wait_for(lambda: _is_in_the_middle(source))
             _kill(workers[0])
@@ -178,7 +190,55 @@ def test_a_worker_that_is_killed_leaves_its_steps_and_its_clients_to_the_other(
     assert ["one", "two"] in workers_of.values()
 
 
+def _assert_doctor_names(tmp_path: Path, variables: dict[str, str]) -> None:
+    """`lcm doctor` says that the broker can be reached, and which workers respond."""
+    lines = _doctor(tmp_path, variables)
+    assert lines["executor"] == ("ok", f"celery, {_READERS} readers of a feed", "")
+    assert lines["broker"][0] == "ok"
+    assert "guest" not in lines["broker"][1]
+    state, told, _ = lines["workers"]
+    assert (state, told[:10]) == ("ok", "2 respond:")
+    assert "one@" in told
+    assert "two@" in told
+    state, told, advice = _doctor(tmp_path, {**variables, "LCM_READERS": "2"})["workers"]
+    assert (state, advice[:15]) == ("fail", "give all the sa")
+
+
+def _doctor(tmp_path: Path, variables: dict[str, str]) -> dict[str, tuple[str, str, str]]:
+    ended = run(tmp_path, "doctor", "--json", timeout=_PATIENCE, **variables)
+    findings = json.loads(ended.stdout)["findings"]
+    return {one["name"]: (one["state"], one["found"], one["advice"]) for one in findings}
+
+
 @needs_redis
+def test_doctor_says_what_the_executor_lacks(tmp_path: Path) -> None:
+    celery = {"LCM_EXECUTOR": "celery", "LCM_CELERY_BROKER": "redis://127.0.0.1:1/0"}
+    state, told, _ = _doctor(tmp_path, celery)["broker"]
+    assert (state, "redis://127.0.0.1:1 cannot be reached" in told) == ("fail", True)
+    with redis_broker.redis_broker() as url:
+        lines = _doctor(tmp_path, {**celery, "LCM_CELERY_BROKER": url})
+    assert lines["broker"][0] == "ok"
+    state, _, advice = lines["workers"]
+    assert (state, "lcm worker" in advice) == ("warn", True)
+    state, told, advice = _doctor(tmp_path, {"LCM_READERS": "4"})["executor"]
+    assert (state, "LCM_EXECUTOR" in advice) == ("warn", True)
+    assert _doctor(tmp_path, {"LCM_EXECUTOR": "k8s"})["cluster"][0] == "warn"
+
+
+@needs_redis
+def test_the_certificate_of_a_broker_is_verified_unless_the_address_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    with redis_broker.redis_broker(_CERTIFICATES / "localhost.with_key.pem") as url:
+        ended = run(tmp_path, "worker", LCM_CELERY_BROKER=url)
+        assert ended.returncode == 2, ended.stderr
+        assert "CERTIFICATE_VERIFY_FAILED" in ended.stderr
+        authority = _CERTIFICATES / "localhost.pem"
+        for address in (f"{url}?ssl_ca_certs={authority}", f"{url}?ssl_cert_reqs=none"):
+            settings = load_settings(home=tmp_path / "home", celery_broker=address)
+            require_broker(settings)
+
+
 @pytest.mark.timeout(1_200)
 def test_a_command_that_is_stopped_or_killed_goes_on_when_it_is_called_again(
     source: RunningSimulator,

@@ -1,14 +1,21 @@
 """`lcm doctor`: what could keep the daily load from working."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lcm_pipeline.cli.failures import FAILED
 from lcm_pipeline.cli.json_output import print_json
+from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.output import say
-from lcm_pipeline.settings import load_settings
+from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.verify.doctor import Finding, State, examine
+
+if TYPE_CHECKING:
+    from lcm_pipeline.orchestration import diagnosis
+else:
+    diagnosis = lazy_import("lcm_pipeline.orchestration.diagnosis")
 
 _LONGEST_NAME = 24
 
@@ -20,12 +27,13 @@ def doctor(
 ) -> None:
     """Look at all that a sync needs, and say what to do where something is wrong.
 
-    Settings, disk, the warehouse (reachable, version, rights, clock, zone, schema), the service
-    (reachable, TLS, clock, identity, paging as measured on live clients). It changes nothing and
-    reads a few clients of the API. Exit code 1 when a line says fail; warnings end with 0.
+    Settings, disk, the warehouse (reachable, version, rights, clock, zone, schema), the executor
+    (its broker, the workers that respond), the service (reachable, TLS, clock, identity, paging as
+    measured on live clients). It changes nothing and reads a few clients of the API. Exit code 1
+    when a line says fail; warnings end with 0.
     """
     findings = []
-    for finding in examine(load_settings()):
+    for finding in _examine(load_settings()):
         findings.append(finding)
         if not as_json:
             _print(finding)
@@ -34,6 +42,13 @@ def doctor(
         print_json({"ok": not failed, "failed": failed, "findings": findings})
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _examine(settings: Settings) -> Iterator[Finding]:
+    yield from examine(settings)
+    # Dagster, which takes a second to import, is needed for steps that run elsewhere alone.
+    if settings.executor in ("celery", "k8s"):
+        yield from diagnosis.examine_executor(settings)
 
 
 def _print(finding: Finding) -> None:

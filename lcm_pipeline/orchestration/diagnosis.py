@@ -1,0 +1,49 @@
+"""What the executor of the settings needs, looked at for `lcm doctor`; changes nothing."""
+
+from collections.abc import Iterator
+
+from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.orchestration.executors import CELERY, K8S, celery_app, require_executor
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.verify.doctor import Finding, State
+
+
+def examine_executor(settings: Settings) -> Iterator[Finding]:
+    """Look at what runs steps elsewhere: the broker of Celery and its workers, or the cluster.
+
+    None of the looks raises, nor shows a secret.
+    """
+    if settings.executor == CELERY:
+        yield from _look_at_celery(settings)
+    if settings.executor == K8S:
+        try:
+            require_executor(settings)
+        except UsageError as error:
+            yield Finding("cluster", State.WARN, str(error), "ask lcm doctor in a pod of the image")
+        else:
+            yield Finding("cluster", State.OK, "this process runs in a pod")
+
+
+def _look_at_celery(settings: Settings) -> Iterator[Finding]:
+    try:
+        celery = celery_app()
+        celery.require_broker(settings)
+    except UsageError as error:
+        yield Finding("broker", State.FAIL, str(error), "see the message")
+        return
+    yield Finding("broker", State.OK, f"{celery.shown_broker(settings)} can be reached")
+    workers = celery.responding_workers(settings)
+    if not workers:
+        told = "no worker responds: the steps of a sync wait until one does"
+        yield Finding("workers", State.WARN, told, "start one on each machine: lcm worker")
+        return
+    others = [worker for worker in workers if worker.readers != settings.readers]
+    if others:
+        listed = ", ".join(f"{worker.name} has {worker.readers}" for worker in others)
+        yield Finding(
+            "workers", State.FAIL, f"LCM_READERS is {settings.readers} here, and {listed}",
+            "give all the same LCM_READERS, and start these workers again",
+        )  # fmt: skip
+    else:
+        names = ", ".join(worker.name for worker in workers)
+        yield Finding("workers", State.OK, f"{len(workers)} respond: {names}")

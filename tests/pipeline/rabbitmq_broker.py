@@ -1,0 +1,72 @@
+"""A real RabbitMQ on a free port of loopback, where one is installed."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+# Not the wrapper that packages put into the path: it changes user and folder.
+_PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+MISSING = not (_PROGRAM.exists() and shutil.which("erl") and shutil.which("epmd"))
+WHY_MISSING = "no rabbitmq-server on this machine: apt-get install rabbitmq-server"
+_PATIENCE = 120.0
+
+
+def _free_ports(count: int) -> list[int]:
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(listener.getsockname()[1]) for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
+
+
+@contextmanager
+def rabbitmq_broker() -> Iterator[str]:
+    """The address of a RabbitMQ with its user `guest`, gone with the context."""
+    port, distribution, names = _free_ports(3)
+    with TemporaryDirectory(prefix="lcm-rabbitmq-") as folder:
+        variables = {
+            **os.environ,
+            "HOME": folder,
+            # Erlang's directory of names, which outlives whoever starts it: one of our own.
+            "ERL_EPMD_PORT": str(names),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": "lcm@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_DIST_PORT": str(distribution),
+            "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
+            "RABBITMQ_LOG_BASE": f"{folder}/log",
+            "RABBITMQ_PID_FILE": f"{folder}/pid",
+            "RABBITMQ_CONFIG_FILE": f"{folder}/none",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
+        }
+        with (Path(folder) / "output").open("wb") as output:
+            process = subprocess.Popen(
+                [_PROGRAM], env=variables, cwd=folder, stdout=output, stderr=output,
+                start_new_session=True,
+            )  # fmt: skip
+        try:
+            deadline = time.monotonic() + _PATIENCE
+            while True:
+                with socket.socket() as client:
+                    if client.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                said = (Path(folder) / "output").read_text(errors="replace")[-2_000:]
+                assert process.poll() is None, f"rabbitmq-server ended: {said}"
+                assert time.monotonic() < deadline, f"rabbitmq-server does not listen: {said}"
+                time.sleep(0.2)
+            yield f"amqp://guest:guest@127.0.0.1:{port}//"
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            subprocess.run(["epmd", "-kill"], env=variables, capture_output=True, check=False)
