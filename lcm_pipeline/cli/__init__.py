@@ -1,13 +1,13 @@
-"""The `lcm` command: parses, calls, prints, and turns what went wrong into a line and an exit code.
+"""The `lcm` command: parses options, calls the package, prints, and maps errors to exit codes.
 
-main.py          the app, and what ends the process
-lazy_group.py    imports the module of the command that is called, and no other
-commands/        one file a command, named after it
-options.py       options that commands share
+main.py          the Typer app and the entry point
+lazy_group.py    imports the module of the called command only
+commands/        one file per command, named after it
+options.py       options that commands share;  feed_options.py  those that need the feeds
 warehouse.py     how commands open the warehouse
-output.py        tables for the terminal;  json_output.py  for machines
-sync_log.py      lines with times;  progress_bar.py  bars on a terminal
-failures.py      exit codes
+output.py        tables for the terminal;  json_output.py  output for machines
+sync_log.py      log lines with times;  progress_bar.py  bars on a terminal
+failures.py      exit codes and error messages
 """
 
 from lcm_pipeline.cli.main import app, main

@@ -1,4 +1,4 @@
-"""Which errors are the user's to read, and the code that the process ends with."""
+"""The exit code and the message of each error that the user can act on."""
 
 import re
 import sys
@@ -12,21 +12,21 @@ DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def exit_code_of(error: BaseException) -> int | None:
-    """The exit code of an error that has a message for the user; None for a defect."""
+    """Return the exit code of an error with a message for the user; None for a bug in lcm."""
     if isinstance(error, UserError):
         return error.exit_code
-    # The driver is looked up, not imported: help and wrong words need none, and an error of the
-    # driver's can only come from one that is loaded.
+    # psycopg is looked up, not imported: an error of psycopg can only occur once it is loaded, and
+    # the help and usage errors must not pay for its import.
     driver = sys.modules.get("psycopg")
     if driver is not None and isinstance(error, driver.Error):
-        # The role lacks a right, or may only read: a rerun does not help.
+        # The role lacks a privilege or may only read: running the command again does not help.
         denied = (driver.errors.InsufficientPrivilege, driver.errors.ReadOnlySqlTransaction)
         return USAGE if isinstance(error, denied) else FAILED
     return FAILED if isinstance(error, OSError) else None
 
 
 def message_of(error: BaseException) -> str:
-    """What to print of an error; of the driver's without what may quote a value of a row."""
+    """Return the text to print, without the parts of psycopg's messages that may quote rows."""
     driver = sys.modules.get("psycopg")
     if driver is None or not isinstance(error, driver.Error):
         return str(error).strip()
@@ -37,37 +37,37 @@ def message_of(error: BaseException) -> str:
 
 
 class IdentityRefusedError(UsageError):
-    """The service does not know who we are; the message names the settings."""
+    """The service refuses our identity; the message names the setting to correct."""
 
 
 @contextmanager
 def explained_identity() -> Iterator[None]:
-    """Raise IdentityRefusedError in place of a UserError that a refused identity caused.
+    """Raise IdentityRefusedError instead of a UserError that a refused identity caused.
 
-    The vendor has no ErrorCode of its own for it, so its words tell. A rerun does not help,
-    whatever the error of the run says.
+    The vendor has no separate ErrorCode for it, so it is recognized by the words of the message.
+    A rerun does not help, whatever the original error advises.
     """
     try:
         yield
     except UserError as error:
-        # Such as: ErrorCode 2 «Токен не найден или устарел».
-        if refused := _REFUSED.search(str(error)):
-            for words, setting in _REFUSALS:
-                if words.search(refused[0]):
+        # For example: ErrorCode 2 «Токен не найден или устарел».
+        if refusal := _REFUSAL.search(str(error)):
+            for words, setting in _SETTINGS_BY_WORDS:
+                if words.search(refusal[0]):
                     raise IdentityRefusedError(
-                        f"the service refuses {setting}: {refused[0]}. Correct it in .env or the"
-                        " environment; what was read before is kept"
+                        f"the service refuses {setting}: {refusal[0]}. Correct it in .env or the"
+                        " environment; data that was read before is kept"
                     ) from error
         raise
 
 
-_REFUSED = re.compile(r"ErrorCode \d+ «[^»]*»")
-_REFUSALS = (
+_REFUSAL = re.compile(r"ErrorCode \d+ «[^»]*»")
+_SETTINGS_BY_WORDS = (
     (re.compile(r"токен|\btoken", re.IGNORECASE), "LCM_TOKEN"),
     (re.compile(r"оператор|\boperator", re.IGNORECASE), "LCM_OPERATOR"),
 )
 
 
 def explain(message: str) -> None:
-    """Print on standard error what went wrong."""
+    """Print a message for the user on standard error."""
     print(f"lcm: {tame(message)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Options that name feeds and clients; apart, as importing the registry of feeds takes time."""
+"""Options that name feeds and clients; a separate module, as importing the feeds takes time."""
 
 from typing import Annotated
 
@@ -21,17 +21,20 @@ ClientOption = Annotated[
         min=1,
         max=_LARGEST_ID,
         metavar="ID",
-        help="This client alone, in full; repeatable.",
+        help="Only this client, in full; repeatable.",
     ),
 ]
 
 
 def known_feeds(names: list[str] | None) -> list[str] | None:
-    """The feeds in the order of their reading; None for all. Raises BadParameter."""
+    """Return the feeds in the order in which a sync reads them; None for all.
+
+    Raises BadParameter for an unknown name.
+    """
     if not names:
         return None
     if unknown := set(names) - set(_NAMES):
         raise typer.BadParameter(
-            f"{min(unknown)!r} is no feed: expected one of {', '.join(_NAMES)}"
+            f"{min(unknown)!r} is not a feed: expected one of {', '.join(_NAMES)}"
         )
     return [name for name in _NAMES if name in names]

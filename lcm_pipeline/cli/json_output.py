@@ -11,7 +11,7 @@ from typing import Any
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Print a value with its dataclasses, days, times and paths; times are written in UTC."""
+    """Print a value that may hold dataclasses, dates, aware times and paths; times become UTC."""
     json.dump(value, sys.stdout, default=_as_json, ensure_ascii=False, indent=2)
     sys.stdout.write("\n")
 
@@ -25,4 +25,4 @@ def _as_json(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Path | Decimal):
         return str(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

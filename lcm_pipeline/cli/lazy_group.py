@@ -1,7 +1,7 @@
-"""Loads the one command that is called: help and the other commands do not wait for its libraries.
+"""Imports only the called command, so that help and other commands do not wait for its libraries.
 
 `lcm sync` imports Dagster, which takes more than a second; `lcm --help` imports no command at all,
-and `lcm sync --help` or a wrong day need no Dagster either.
+and `lcm sync --help` or an invalid date do not import Dagster either.
 """
 
 import gc
@@ -20,39 +20,40 @@ from typer.main import get_command
 
 from lcm_pipeline.cli.commands import HELP_LINES
 
-# Objects made before a collection, and collections before one of the older objects.
-_RARELY = (20_000, 20, 20)
+# For gc.set_threshold: allocations before a collection, then collections of one generation before
+# one of the next older.
+_GC_THRESHOLDS = (20_000, 20, 20)
 
 
 class LazyGroup(TyperGroup):
-    """Lists each command by its help line, and imports the module of the one that is called."""
+    """Lists all commands by their help lines, and imports the module of the called one."""
 
     def __init__(self, **attributes: Any) -> None:
         listed = {name: TyperCommand(name, help=line) for name, line in HELP_LINES.items()}
         super().__init__(**{**attributes, "commands": listed})
 
-    # Typer vendors Click and exports neither Context nor Command: hence Any.
+    # Typed as Any, because Typer vendors Click and exports neither Context nor Command.
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, _, rest = super().resolve_command(ctx, args)
         return name, None if name is None else load_command(name), rest
 
 
 def load_command(name: str) -> Any:
-    """Import commands/NAME.py and make its function NAME a command, with all its options.
+    """Import commands/NAME.py and make its function NAME a command with all its options.
 
-    A module may name a class of its own for it, as COMMAND.
+    A module may set COMMAND to the command class to use.
     """
     with large_imports():
         module = import_module(f"lcm_pipeline.cli.commands.{name}")
-    alone = typer.Typer(
+    single = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
-    alone.command(cls=getattr(module, "COMMAND", None))(getattr(module, name))
-    return get_command(alone)
+    single.command(cls=getattr(module, "COMMAND", None))(getattr(module, name))
+    return get_command(single)
 
 
 def lazy_import(name: str) -> Any:
-    """A module that is imported when something in it is first used; for what takes long."""
+    """Return a module that is executed on its first attribute access; for slow imports."""
     if name in sys.modules:
         return sys.modules[name]
     spec = find_spec(name)
@@ -75,18 +76,18 @@ class _LargeModuleLoader(SourceFileLoader):
 
 @contextmanager
 def large_imports() -> Iterator[None]:
-    """Import within this context what a command needs.
+    """Turn off the garbage collector while a command's modules are imported.
 
-    The garbage collector looks through all objects again and again while a library makes them, and
-    what a library makes at its import is never garbage: with Dagster that is a third of the time.
-    What was made is then set aside, so that no later collection looks at it either; and collections
-    become rarer, as thousands of requests in flight make many objects and hardly any garbage in
-    circles: they took a tenth of a sync's time.
+    The collector scans all objects again and again while a library creates them, although objects
+    created at import are never garbage: with Dagster that takes a third of the import time.
+    Afterwards these objects are frozen, so that no later collection scans them, and collections
+    become rarer: thousands of requests in flight create many objects but hardly any reference
+    cycles, and collections took a tenth of a sync's time.
     """
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.set_threshold(*_RARELY)
+        gc.set_threshold(*_GC_THRESHOLDS)
         gc.enable()

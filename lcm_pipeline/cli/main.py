@@ -1,8 +1,8 @@
-"""The app of `lcm`, and the line and the exit code that a process ends with.
+"""The Typer app of `lcm` and its entry point.
 
 Exit codes: 0 done, 1 failed, 2 usage (a wrong option or setting, a database that cannot be used),
-3 finished, but with clients pending, rows in quarantine or that differ, or updates not sent, 130
-interrupted.
+3 finished, but clients are pending, rows are in quarantine or differ, or updates were not sent,
+130 interrupted.
 """
 
 import io
@@ -25,17 +25,17 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
-        "Brings a loyalty programme (LCManagerPartner API) into Postgres, day by day, exactly."
+        "Syncs a loyalty programme (LCManagerPartner API) into Postgres, day by day, exactly."
         "\n\nSettings are LCM_* variables, in the environment or in a file .env: see .env.example."
-        "\n\nExit codes: 0 done, 1 failed, 2 usage, 3 finished but with clients pending, rows in"
-        " quarantine or rows that differ, or updates that were not sent or not taken."
+        "\n\nExit codes: 0 done, 1 failed, 2 usage, 3 finished but clients are pending, rows are in"
+        " quarantine or differ, or updates were not sent or not accepted."
     ),
 )
 
 
 def _print_version(is_requested: bool) -> None:
     if is_requested:
-        # Imported here: no command needs it, and it costs each of them 15 ms.
+        # Imported here because it takes 15 ms and no command needs it.
         from importlib.metadata import version
 
         typer.echo(f"lcm {version('lcm-pipeline')}")
@@ -43,7 +43,7 @@ def _print_version(is_requested: bool) -> None:
 
 
 @app.callback()
-def _options_of_all_commands(
+def _global_options(
     _version: Annotated[
         bool,
         typer.Option(
@@ -58,13 +58,13 @@ def main() -> None:
     """Run the command line; ends the process."""
     _log_warnings()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the terminal's encoding does not have must not end a finished sync.
+        # A name that the terminal's encoding cannot represent must not fail a finished sync.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            explain("Interrupted. What was done is kept: run the same command again to go on.")
+            explain("Interrupted. Completed work is kept: run the same command again to continue.")
         raise
     except Exception as error:
         code = exit_code_of(error)
@@ -75,16 +75,16 @@ def main() -> None:
 
 
 class _TameFormatter(logging.Formatter):
-    """Writes log lines to a terminal, which must not obey a text of the source in them."""
+    """Escapes control sequences that texts of the source may contain."""
 
     def format(self, record: logging.LogRecord) -> str:
         return tame(super().format(record))
 
 
 def _log_warnings() -> None:
-    """Log to standard error, warnings and worse."""
+    """Log warnings and errors to standard error."""
     logging.basicConfig()
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_TameFormatter("%(levelname)s %(message)s"))
-        # Loggers that others set to INFO reach this handler whatever the root's own level.
+        # A library's logger that is set to INFO bypasses the level of the root logger.
         handler.setLevel(logging.WARNING)

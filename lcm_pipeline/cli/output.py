@@ -33,29 +33,26 @@ if TYPE_CHECKING:
         WarehouseStatus,
     )
 
-# A terminal breaks lines at its own width; in a pipe or a file no line is broken.
+# Lines are wrapped at the width of a terminal, but at a fixed one in a pipe or a file.
 console = Console(width=None if sys.stdout.isatty() else 200)
 
-_MOST_RANGES = 40
+_MAX_RANGES = 40
+_MAX_CELL_LENGTH = 200
+_MAX_REASON_LENGTH = 500
 
 
-# A column of a table of pandas, and a reason.
-_LONGEST_CELL = 200
-_LONGEST_REASON = 500
-
-
-def say(line: str) -> None:
-    """Print a line that may hold texts of others: nothing in it is markup."""
+def print_line(line: str) -> None:
+    """Print a line that may contain texts of the source; nothing in it is read as markup."""
     console.print(tame(line), markup=False, emoji=False)
 
 
-def say_whole(line: str) -> None:
-    """Print a line that is not broken, however long: a pipe gets it in one piece."""
+def print_unwrapped(line: str) -> None:
+    """Print a line without wrapping it, so that it stays one line in a pipe."""
     console.print(tame(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def print_reports(reports: Sequence["SyncReport"]) -> None:
-    """What a sync did, feed by feed, in 80 columns; below it what is not the same every day."""
+    """Print the result of a sync per feed, in 80 columns, and below it what needs attention."""
     table = _table("", "clients\nor days", "pending", "rows\nread", "rows\nwritten", "requests",
                    "seconds")  # fmt: skip
     for report in reports:
@@ -70,18 +67,18 @@ def print_reports(reports: Sequence["SyncReport"]) -> None:
         )
     console.print(table)
     for report in reports:
-        beside = {
+        counts = {
             "clients deferred": report.deferred,
             "rows deleted": report.rows_deleted,
             "requests sent again": report.retries,
         }
-        if told := ", ".join(f"{count:,} {what}" for what, count in beside.items() if count):
-            say(f"{report.feed}: {told}")
-        _print_concerns(report)
+        if extra := ", ".join(f"{count:,} {what}" for what, count in counts.items() if count):
+            print_line(f"{report.feed}: {extra}")
+        _print_warnings(report)
 
 
 def print_plan(plan: "Plan") -> None:
-    """What a window will cost."""
+    """Print the estimated cost of a window."""
     table = _table("", "clients", "deferred", "requests", "rows, about")
     for feed in plan.feeds:
         table.add_row(
@@ -93,8 +90,8 @@ def print_plan(plan: "Plan") -> None:
         )
     console.print(table)
     console.print(
-        f"{plan.window}: about {plan.requests:,} requests, {plan.seconds:,.0f} s at the set rate"
-        f" and concurrency, with {plan.latency * 1000:.0f} ms a call as seen now"
+        f"{plan.window}: about {plan.requests:,} requests, {plan.seconds:,.0f} s at the configured"
+        f" rate and concurrency, with {plan.latency * 1000:.0f} ms per call as measured now"
         f" (planning sent {plan.sampled} requests)"
     )
 
@@ -102,7 +99,7 @@ def print_plan(plan: "Plan") -> None:
 def print_scale(
     programme: "Programme", plan: "ScalePlan", rate: float, settings: "Settings"
 ) -> None:
-    """What a programme of some size costs."""
+    """Print the estimated cost of a programme of a given size."""
     table = _table("", "requests", "hours", "rows", "GB")
     for name, cost in (("first load", plan.first), ("daily sync", plan.daily)):
         hours = cost.time.total_seconds() / 3600
@@ -121,10 +118,10 @@ def print_scale(
 def print_status(
     status: "WarehouseStatus", yesterday: date, *, warehouse: str, settings: str
 ) -> None:
-    """What the warehouse holds, feed by feed, and the lists that were asked for."""
-    say(f"warehouse  {warehouse}")
-    say(f"settings   {settings}")
-    say(f"last run   {_last_run_sentence(status.last_run)}")
+    """Print what the warehouse contains, feed by feed, and the requested lists."""
+    print_line(f"warehouse  {warehouse}")
+    print_line(f"settings   {settings}")
+    print_line(f"last run   {_last_run_sentence(status.last_run)}")
     console.print()
     has_deferred = any(feed.deferred for feed in status.feeds)
     deferred = ["deferred"] if has_deferred else []
@@ -152,13 +149,13 @@ def print_status(
     console.print(table)
     console.print(f"behind: days through yesterday, {yesterday}. Times are UTC.", highlight=False)
     if status.retired_count and status.retired is None:
-        say(
+        print_line(
             f"retired: {status.retired_count:,}, whom the source no longer knows"
             " (lcm status --retired lists them)"
         )
     if status.unmapped_lead_statuses:
         names = shown_names(status.unmapped_lead_statuses)
-        say_whole(f"lead statuses neither new nor closed: {names}")
+        print_unwrapped(f"lead statuses neither new nor closed: {names}")
     if status.pending is not None:
         _print_pending(status.pending)
     if status.quarantine is not None:
@@ -168,7 +165,7 @@ def print_status(
 
 
 def print_runs(runs: "Sequence[RunSummary]") -> None:
-    """Runs, newest first, and below them why some failed."""
+    """Print runs, newest first, and below them the errors of those that failed."""
     table = _table("run", "feed", "days", "state", "began", "took", "rows\nread", "pending")
     for run in runs:
         days = str(run.first_day)
@@ -188,7 +185,7 @@ def print_runs(runs: "Sequence[RunSummary]") -> None:
     console.print(table)
     for run in runs:
         if run.error:
-            say_whole(f"run {run.run_id}, {run.feed}: {shown(run.error, _LONGEST_REASON)}")
+            print_unwrapped(f"run {run.run_id}, {run.feed}: {shown(run.error, _MAX_REASON_LENGTH)}")
 
 
 def _last_run_sentence(run: "RunSummary | None") -> str:
@@ -201,10 +198,10 @@ def _last_run_sentence(run: "RunSummary | None") -> str:
     )
     at = run.finished_at or run.started_at
     began = "" if run.finished_at else "begun "
-    told = f"{run.state}: {run.feed} of {days}, {began}{at:%Y-%m-%d %H:%M} UTC"
+    sentence = f"{run.state}: {run.feed} of {days}, {began}{at:%Y-%m-%d %H:%M} UTC"
     if run.state == "interrupted":
-        return f"{told}; its process is gone, and the same lcm sync goes on"
-    return f"{told}: {shown(run.error, _LONGEST_REASON)}" if run.error else told
+        return f"{sentence}; its process is gone, and the same lcm sync continues it"
+    return f"{sentence}: {shown(run.error, _MAX_REASON_LENGTH)}" if run.error else sentence
 
 
 def _age(days: int | None) -> str:
@@ -214,37 +211,39 @@ def _age(days: int | None) -> str:
 
 
 def _print_pending(pending: "Sequence[PendingTask]") -> None:
-    """One line for each, to be searched and cut: who, feed, since when, why."""
+    """Print one line per task, for grep and cut: client or day, feed, since when, why."""
     console.print(f"\npending: {len(pending):,}", highlight=False)
     for one in pending:
         who = f"day {one.day}" if one.client_id is None else f"client {one.client_id}"
         since = f"{one.since:%Y-%m-%d %H:%M} UTC" if one.since else "ever"
-        say_whole(f"  {who}  {one.feed}  since {since}: {shown(one.reason, _LONGEST_REASON)}")
+        print_unwrapped(
+            f"  {who}  {one.feed}  since {since}: {shown(one.reason, _MAX_REASON_LENGTH)}"
+        )
 
 
 def _print_quarantine(rows: "Sequence[QuarantinedRow]") -> None:
-    """One line for each: whose row, feed, since when, which field does not fit."""
+    """Print one line per row: client or day, feed, since when, which field does not fit."""
     console.print(f"\nin quarantine: {len(rows):,}", highlight=False)
     for row in rows:
         who = f"day {row.day}" if row.day else "client unknown"
         who = who if row.client_id is None else f"client {row.client_id}"
         of = f" ({shown(row.context)})" if row.context else ""
         where = f"{row.feed}  {row.table_name}{of}  since {row.since:%Y-%m-%d %H:%M} UTC"
-        say_whole(f"  {who}  {where}: {shown(row.reason, _LONGEST_REASON)}")
+        print_unwrapped(f"  {who}  {where}: {shown(row.reason, _MAX_REASON_LENGTH)}")
 
 
 def _print_retired(clients: "Sequence[RetiredClient]") -> None:
-    """One line for each: who, since when, by which rule, and what the service said last."""
+    """Print one line per client: the rule, since when, and the last error of the service."""
     console.print(f"\nretired: {len(clients):,}", highlight=False)
     for one in clients:
         heir = f", its cards are client {one.current_client_id}'s" if one.current_client_id else ""
-        said = f": {shown(one.last_error, _LONGEST_REASON)}" if one.last_error else ""
+        error = f": {shown(one.last_error, _MAX_REASON_LENGTH)}" if one.last_error else ""
         since = f"since {one.since:%Y-%m-%d %H:%M} UTC"
-        say_whole(f"  client {one.client_id}  {one.reason}  {since}{heir}{said}")
+        print_unwrapped(f"  client {one.client_id}  {one.reason}  {since}{heir}{error}")
 
 
 def print_refreshed(marts: Sequence["Refreshed"]) -> None:
-    """What became of each mart."""
+    """Print the rows and seconds of each mart, or that it was up to date."""
     table = _table("", "rows", "seconds")
     for mart in marts:
         if mart.is_skipped:
@@ -255,14 +254,14 @@ def print_refreshed(marts: Sequence["Refreshed"]) -> None:
 
 
 def print_verification(verification: "Verification") -> None:
-    """Which clients differ from the source, and by which rows."""
+    """Print which clients differ from the source, and in which rows."""
     console.print(
-        f"asked the API again for {verification.clients:,} clients,"
+        f"read {verification.clients:,} clients from the API again,"
         f" compared {verification.rows:,} rows: {len(verification.differences):,} differ"
         f" ({verification.requests:,} requests)"
     )
     if verification.unproven:
-        console.print(f"{verification.unproven:,} could not be read to the end: not compared")
+        console.print(f"{verification.unproven:,} could not be read completely: not compared")
     if verification.differences:
         print_frame(verification.frame())
 
@@ -270,30 +269,30 @@ def print_verification(verification: "Verification") -> None:
 def print_push(
     report: "PushReport", reasons: "Sequence[Reason]", stuck: "Sequence[StuckUpdate]"
 ) -> None:
-    """What became of the updates of a push, and why."""
+    """Print the outcomes of the updates of a push, with their reasons."""
     table = _table("push", "sent", "nothing\nto send", "partial", "rejected", "failed",
-                   "no\nanswer", "held\nback", "left", "re-\nquests", "seconds")  # fmt: skip
+                   "no\nreply", "held\nback", "left", "re-\nquests", "seconds")  # fmt: skip
     counts = (report.push_id, report.sent, report.unchanged, report.partial, report.rejected,
               report.failed, report.unknown, report.held_back, report.left_over,
               report.requests)  # fmt: skip
     table.add_row(*(f"{count:,}" for count in counts), f"{report.seconds:.1f}")
     console.print(table)
     for reason in reasons:
-        say(
-            f"{reason.updates:,} x {reason.status}: {shown(reason.reason, _LONGEST_REASON)}"
+        print_line(
+            f"{reason.updates:,} x {reason.status}: {shown(reason.reason, _MAX_REASON_LENGTH)}"
             f" (update {reason.first_update_id} is the first)"
         )
     for one in stuck:
-        why = shown(one.last_error or "its response was lost", _LONGEST_REASON)
-        say(
+        why = shown(one.last_error or "its response was lost", _MAX_REASON_LENGTH)
+        print_line(
             f"update {one.update_id} of client {one.client_id} is {one.status} after"
-            f" {one.attempts} attempts and holds back {one.behind:,} of its client:"
+            f" {one.attempts} attempts and holds back {one.behind:,} of the same client:"
             f" {why}. The next lcm push sends it first"
         )
 
 
 def print_preview(preview: "Preview") -> None:
-    """What a push would send, and what not."""
+    """Print what a push would send, and what it would reject."""
     table = _table("field", "would be sent", "as last sent", "rejected")
     names = {*preview.sent_fields, *preview.unchanged_fields, *preview.rejected_fields}
     for name in sorted(names):
@@ -304,16 +303,16 @@ def print_preview(preview: "Preview") -> None:
         f"updates: {preview.to_send:,} would be sent, {preview.unchanged:,} have nothing to send,"
         f" {preview.rejected:,} would be rejected"
     )
-    _print_foreseen("would be sent", preview.to_send, preview.listed_to_send)
+    _print_planned("would be sent", preview.to_send, preview.listed_to_send)
     for reason, rejects in sorted(preview.reasons.items(), key=lambda one: -one[1].count):
         where = _ranges("update", rejects.updates) + _ranges("line", rejects.lines)
-        text = f"{rejects.count:,} x {shown(reason, _LONGEST_REASON)} ({'; '.join(where)})"
+        text = f"{rejects.count:,} x {shown(reason, _MAX_REASON_LENGTH)} ({'; '.join(where)})"
         console.print(tame(text), markup=False, emoji=False, soft_wrap=True)
-    _print_foreseen("would be rejected", preview.rejected, preview.listed_rejected)
+    _print_planned("would be rejected", preview.rejected, preview.listed_rejected)
 
 
 def print_values(listed: "Sequence[PlannedUpdate]", count: int) -> None:
-    """The values of the first updates that would be sent. For the user's own terminal alone."""
+    """Print the values of the first updates that would be sent; only for the user's terminal."""
     columns = list(dict.fromkeys(column for one in listed for column in one.columns))
     table = _table("", "client", *columns)
     for one in listed:
@@ -324,8 +323,8 @@ def print_values(listed: "Sequence[PlannedUpdate]", count: int) -> None:
         console.print(f"… and {count - len(listed):,} more")
 
 
-def print_unread(file: "UpdateFile") -> None:
-    """The rows of a file that could not be read, all of them, by reason."""
+def print_rejected_rows(file: "UpdateFile") -> None:
+    """Print all rows of a file that could not be read, grouped by reason."""
     for is_stored in (True, False):
         lines: dict[str, list[int]] = {}
         for row in file.rejected_rows:
@@ -341,37 +340,39 @@ def print_unread(file: "UpdateFile") -> None:
 
 
 def print_undo(undo: "Undo", most: int = 30) -> None:
-    """What an undo puts back, and what it cannot."""
+    """Print what an undo restores, and what it cannot restore."""
     if undo.is_resumed:
-        console.print(f"the undo of push {undo.push_id} was begun: what of it waits goes on")
+        console.print(f"the undo of push {undo.push_id} was already started: this command continues it")
     elif undo.values:
         fields = sum(len(values) for values in undo.values.values())
         console.print(
             f"push {undo.push_id}: fields to put back: {fields:,}, of clients: {len(undo.values):,}"
         )
     elif not undo.obstacles:
-        console.print(f"push {undo.push_id} changed nothing that could be put back")
+        console.print(f"push {undo.push_id} changed nothing that can be restored")
     if undo.obstacles:
-        console.print(f"fields that stay as they are: {len(undo.obstacles):,}")
+        console.print(f"fields that cannot be restored: {len(undo.obstacles):,}")
         for one in undo.obstacles[:most]:
-            say(f"  client {one.client_id}, {one.column}: {shown(one.reason, _LONGEST_REASON)}")
+            print_line(
+                f"  client {one.client_id}, {one.column}: {shown(one.reason, _MAX_REASON_LENGTH)}"
+            )
         if len(undo.obstacles) > most:
             console.print(f"  … and {len(undo.obstacles) - most:,} more")
 
 
-def _print_foreseen(what: str, count: int, listed: "Sequence[PlannedUpdate]") -> None:
+def _print_planned(what: str, count: int, listed: "Sequence[PlannedUpdate]") -> None:
     for one in listed:
         text = "; ".join(one.reasons) or ", ".join(one.columns)
         whose = "" if one.client_id is None else f", client {one.client_id}"
-        say(f"  {one.name}{whose}: {what}: {text}")
+        print_line(f"  {one.name}{whose}: {what}: {text}")
     if count > len(listed):
         console.print(f"  … and {count - len(listed):,} more {what}")
 
 
 def _ranges(what: str, numbers: "Sequence[int]") -> list[str]:
-    """Numbers in order, as in `line 3` or `lines 3, 5-7`; nothing when there are none.
+    """Format ascending numbers as `line 3` or `lines 3, 5-7`; an empty list if there are none.
 
-    A terminal gets the first of them, a file or a pipe all.
+    On a terminal only the first ranges are listed, in a file or a pipe all.
     """
     runs: list[list[int]] = []
     for number in numbers:
@@ -379,7 +380,7 @@ def _ranges(what: str, numbers: "Sequence[int]") -> list[str]:
             runs[-1][1] = number
         else:
             runs.append([number, number])
-    most = _MOST_RANGES if console.is_terminal else len(runs)
+    most = _MAX_RANGES if console.is_terminal else len(runs)
     shown_runs = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:most]]
     if len(runs) > most:
         shown_runs.append(f"… and {len(runs) - most:,} more: send the output to a file to see all")
@@ -388,29 +389,29 @@ def _ranges(what: str, numbers: "Sequence[int]") -> list[str]:
 
 
 def print_frame(frame: "pd.DataFrame", most: int = 30) -> None:
-    """A table of pandas, its first rows."""
+    """Print the first rows of a DataFrame."""
     table = _table(*map(str, frame.columns))
     for row in frame.head(most).itertuples(index=False):
-        table.add_row(*(Text(shown(str(value), _LONGEST_CELL)) for value in row))
+        table.add_row(*(Text(shown(str(value), _MAX_CELL_LENGTH)) for value in row))
     console.print(table)
     if len(frame) > most:
         console.print(f"… and {len(frame) - most:,} more")
 
 
-def _print_concerns(report: "SyncReport") -> None:
+def _print_warnings(report: "SyncReport") -> None:
     if report.pending:
         console.print(
             f"{report.feed}: {report.share_complete:.2%} complete, {report.pending:,} pending;"
-            " they are read first next time (lcm status --pending says why)"
+            " they are read first next time (lcm status --pending shows why)"
         )
     if report.quarantined:
         console.print(
-            f"{report.feed}: {report.quarantined:,} rows in sync.quarantine do not fit the contract"
-            " (lcm status --quarantine says why)"
+            f"{report.feed}: {report.quarantined:,} rows in sync.quarantine do not fit the payload"
+            " definition (lcm status --quarantine shows why)"
         )
     if report.unknown_fields:
         names = shown_names(report.unknown_fields)
-        say(f"{report.feed}: fields that the contract does not know: {names}")
+        print_line(f"{report.feed}: fields that the payload definition does not know: {names}")
 
 
 def _table(first: str, *others: str) -> Table:

@@ -1,4 +1,4 @@
-"""The progress of a sync as bars on a terminal, one for each feed."""
+"""Progress bars on a terminal, one per feed."""
 
 from types import TracebackType
 from typing import Self
@@ -16,7 +16,7 @@ from rich.progress import (
 
 
 class ProgressBar:
-    """Draws on standard error, so that output can be piped."""
+    """Draws on standard error, so that standard output can be piped."""
 
     def __init__(self) -> None:
         self._bars: dict[str, TaskID] = {}
@@ -41,20 +41,20 @@ class ProgressBar:
     ) -> None:
         self._progress.stop()
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line above the bars."""
         self._progress.console.print(line, markup=False, highlight=False, emoji=False)
 
     def start(self, feed: str, total: int, done: int) -> None:
-        """Begin a bar, where an earlier process left it."""
+        """Add a bar. done: tasks that an earlier process has finished."""
         self._bars[feed] = self._progress.add_task(feed, total=total, completed=done)
 
     def advance(self, feed: str, count: int) -> None:
-        """Move a bar on."""
+        """Advance the bar of a feed."""
         self._progress.advance(self._bars[feed], count)
 
     def finish(self, feed: str) -> None:
-        """Fill a bar."""
+        """Fill the bar of a feed."""
         bar = self._bars[feed]
         total = next(task.total for task in self._progress.tasks if task.id == bar)
         self._progress.update(bar, completed=total)

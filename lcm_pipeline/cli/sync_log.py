@@ -1,4 +1,4 @@
-"""What `lcm sync` says meanwhile: bars on a terminal, lines with times in a file or a pipe."""
+"""The progress of `lcm sync`: bars on a terminal, log lines with times in a file or a pipe."""
 
 import json
 import logging
@@ -13,29 +13,29 @@ from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.model.texts import tame
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
 
-_OURS = "lcm_pipeline"
-# Its lines come by the thousand when the server is away.
+_PACKAGE = "lcm_pipeline"
+# Logs thousands of lines while the server is unreachable.
 _RETRIES = "lcm_pipeline.api.retries"
 
 log = logging.getLogger("lcm_pipeline.cli.sync")
 
 
-class _AboveBars(logging.Handler):
-    """Prints lines where they do not break the bars."""
+class _AboveBarsHandler(logging.Handler):
+    """Prints lines above the bars, so that they do not break them."""
 
     def __init__(self, bars: ProgressBar) -> None:
         super().__init__(logging.INFO)
         self._bars = bars
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._bars.say(tame(record.getMessage()))
+        self._bars.print_line(tame(record.getMessage()))
 
 
 @contextmanager
-def _retries_above(bars: ProgressBar) -> Iterator[None]:
-    """What is done now, and that a call waits to be tried again: a bar that rests says nothing."""
-    handler = _AboveBars(bars)
-    handler.addFilter(_OursOnly())
+def _logging_above(bars: ProgressBar) -> Iterator[None]:
+    """Print steps and waiting retries above the bars, which do not say why they rest."""
+    handler = _AboveBarsHandler(bars)
+    handler.addFilter(_PackageFilter())
     watched = [logging.getLogger(name) for name in (_RETRIES, log.name)]
     for logger in watched:
         logger.addHandler(handler)
@@ -48,73 +48,73 @@ def _retries_above(bars: ProgressBar) -> Iterator[None]:
 
 
 class LogFormat(StrEnum):
-    """How a line is written."""
+    """The format of log lines."""
 
     TEXT = "text"
     JSON = "json"
 
 
 class _TextFormatter(logging.Formatter):
-    """Local time with its offset, level, message; nothing that a terminal would obey."""
+    """Writes local time with UTC offset, level and message, with control sequences escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).astimezone()
-        # The inherited one adds the traceback, where there is one.
+        # The inherited method appends a traceback if there is one.
         return tame(f"{at:%Y-%m-%d %H:%M:%S%z} {record.levelname:<7} {super().format(record)}")
 
 
 class _JsonFormatter(logging.Formatter):
-    """One object a line; the time is in UTC."""
+    """Writes one JSON object per line; the time is in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {
+        entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False)
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
 
 
-class _OursOnly(logging.Filter):
-    """Lets warnings of everybody pass, and of lesser lines those of this project.
+class _PackageFilter(logging.Filter):
+    """Passes warnings of all loggers, and lower levels only of this package.
 
-    Of retries one line a second.
+    Retries are limited to one line per second.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._said = float("-inf")
+        self._last_retry_line = float("-inf")
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno >= logging.WARNING:
             return True
         if record.name == _RETRIES:
             now = time.monotonic()
-            if now - self._said < 1.0:
+            if now - self._last_retry_line < 1.0:
                 return False
-            self._said = now
-        return record.name.startswith(_OURS)
+            self._last_retry_line = now
+        return record.name.startswith(_PACKAGE)
 
 
 @contextmanager
 def sync_progress(
     *, is_verbose: bool, is_quiet: bool, form: LogFormat | None
 ) -> Iterator[Progress]:
-    """How a sync tells its progress on standard error; the logging of the process is set for it.
+    """Report the progress of a sync on standard error; configures the logging of the process.
 
-    form: None for bars on a terminal, and for text elsewhere.
+    form: None means bars on a terminal and text elsewhere.
     """
     if form is None and sys.stderr.isatty() and not (is_verbose or is_quiet):
-        with ProgressBar() as bars, _retries_above(bars):
+        with ProgressBar() as bars, _logging_above(bars):
             yield bars
         return
     level = logging.DEBUG if is_verbose else logging.WARNING if is_quiet else logging.INFO
-    logging.getLogger(_OURS).setLevel(level)
+    logging.getLogger(_PACKAGE).setLevel(level)
     for handler in logging.getLogger().handlers:
         handler.setLevel(level)
         handler.setFormatter(_JsonFormatter() if form is LogFormat.JSON else _TextFormatter())
-        handler.addFilter(_OursOnly())
+        handler.addFilter(_PackageFilter())
     yield LoggedProgress()

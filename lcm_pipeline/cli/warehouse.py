@@ -15,9 +15,9 @@ from lcm_pipeline.warehouse.source import require_source
 
 @contextmanager
 def migrated_warehouse(settings: Settings) -> Iterator[Warehouse]:
-    """The warehouse of the settings, made where there is none, with its schema up to date.
+    """Open the warehouse of the settings with its schema up to date; creates it if needed.
 
-    Marts that views of others read may stay those of an older version.
+    Marts on which other users' views depend may keep the definition of an older version.
     """
     with open_warehouse(settings) as warehouse:
         migrate(warehouse, marts_may_wait=True)
@@ -26,10 +26,10 @@ def migrated_warehouse(settings: Settings) -> Iterator[Warehouse]:
 
 @contextmanager
 def programme_warehouse(settings: Settings) -> Iterator[Warehouse]:
-    """The same, for commands that talk to the API: that of the programme that it holds.
+    """Open the migrated warehouse for a command that calls the API.
 
-    Raises SourceMismatchError where the settings name another one, ForgottenKeyError without the
-    key that keeps erased persons from coming back.
+    Raises SourceMismatchError if it holds another programme than the settings name, and
+    ForgottenKeyError without the key that keeps erased persons from being loaded again.
     """
     with migrated_warehouse(settings) as warehouse:
         require_source(warehouse, settings)
@@ -40,9 +40,9 @@ def programme_warehouse(settings: Settings) -> Iterator[Warehouse]:
 
 @contextmanager
 def existing_warehouse(settings: Settings) -> Iterator[Warehouse]:
-    """The warehouse of the settings with its schema up to date, for commands that read it.
+    """Open the warehouse of the settings with its schema up to date, for commands that read it.
 
-    Raises NothingSyncedError where there is none: a command in the wrong folder makes no new one.
+    Raises NothingSyncedError if there is none, so that a command in the wrong folder creates none.
     """
     require_existing(settings)
     with open_warehouse(settings) as warehouse:
@@ -53,10 +53,10 @@ def existing_warehouse(settings: Settings) -> Iterator[Warehouse]:
 
 @contextmanager
 def warehouse_or_empty(settings: Settings) -> Iterator[Warehouse]:
-    """The warehouse of the settings; before the first sync an empty one that is removed again.
+    """Open the warehouse of the settings; before the first sync, a temporary empty one.
 
-    For what one asks for before anything is there, and must leave nothing behind: a plan, and what
-    is made of the schema alone.
+    For commands that work before the first sync and must leave nothing behind: a plan, and files
+    that are generated from the schema only.
     """
     with ExitStack() as stack:
         try:

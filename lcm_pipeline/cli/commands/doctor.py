@@ -8,7 +8,7 @@ import typer
 from lcm_pipeline.cli.failures import FAILED
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
-from lcm_pipeline.cli.output import say
+from lcm_pipeline.cli.output import print_line
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.verify.doctor import Finding, State, examine
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     diagnosis = lazy_import("lcm_pipeline.orchestration.diagnosis")
 
-_LONGEST_NAME = 24
+_NAME_WIDTH = 24
 
 
 def doctor(
@@ -25,7 +25,7 @@ def doctor(
         bool, typer.Option("--json", help="Print one JSON object, for monitoring.")
     ] = False,
 ) -> None:
-    """Look at all that a sync needs, and say what to do where something is wrong.
+    """Look at all that a sync needs, and print_line what to do where something is wrong.
 
     Settings, disk, the warehouse (reachable, version, rights, clock, zone, schema), the executor
     (its broker, the workers that respond), the service (reachable, TLS, clock, identity, paging as
@@ -53,8 +53,8 @@ def _examine(settings: Settings) -> Iterator[Finding]:
 
 def _print(finding: Finding) -> None:
     lines = finding.found.splitlines()
-    say(f"{finding.state:<5} {finding.name + ':':<{_LONGEST_NAME}} {lines[0]}")
+    print_line(f"{finding.state:<5} {finding.name + ':':<{_NAME_WIDTH}} {lines[0]}")
     for line in lines[1:]:
-        say(f"      {line}")
+        print_line(f"      {line}")
     if finding.advice:
-        say(f"      -> {finding.advice}")
+        print_line(f"      -> {finding.advice}")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lcm_pipeline.cli.failures import FAILED
-from lcm_pipeline.cli.output import say
+from lcm_pipeline.cli.output import print_line
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings, SettingsError, load_settings
 from lcm_pipeline.verify.doctor import State, examine
@@ -91,16 +91,16 @@ def _ask_for(
         if not answer and is_optional:
             return None
         if not answer:
-            say("  an answer is needed")
+            print_line("  an answer is needed")
             continue
         try:
             if name == "start_date":
                 date.fromisoformat(answer)
             load_settings(**{name: answer}, **_partners(name))
         except SettingsError as error:
-            say(f"  {error}")
+            print_line(f"  {error}")
         except ValueError:
-            say("  expected a day such as 2024-01-31")
+            print_line("  expected a day such as 2024-01-31")
         else:
             return answer
 
@@ -124,9 +124,9 @@ def _try(settings: Settings) -> bool:
     has_failed = False
     for finding in examine(settings):
         if finding.name not in ("settings", "settings file", "size"):
-            say(f"  {finding.state:<5} {finding.name}: {finding.found}")
+            print_line(f"  {finding.state:<5} {finding.name}: {finding.found}")
             if finding.advice:
-                say(f"        -> {finding.advice}")
+                print_line(f"        -> {finding.advice}")
         has_failed |= finding.state is State.FAIL
     return has_failed
 

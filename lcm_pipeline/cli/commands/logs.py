@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.output import say_whole
+from lcm_pipeline.cli.output import print_unwrapped
 from lcm_pipeline.orchestration.run_logs import read_run_log
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
@@ -29,11 +29,13 @@ def logs(
     settings = load_settings()
     if server:
         for line in ServerFolder(settings.home_path).log_tail(lines).splitlines():
-            say_whole(line)
+            print_unwrapped(line)
         return
     level = logging.DEBUG if verbose else logging.INFO
     log = read_run_log(settings, run, level)
-    say_whole(f"run {log.run_id} ({log.job_name}): {log.status}")
+    print_unwrapped(f"run {log.run_id} ({log.job_name}): {log.status}")
     for entry in log.entries[-lines:]:
         at = datetime.fromtimestamp(entry.timestamp, UTC)
-        say_whole(f"{at:%Y-%m-%d %H:%M:%S} {logging.getLevelName(entry.level):<8} {entry.text}")
+        print_unwrapped(
+            f"{at:%Y-%m-%d %H:%M:%S} {logging.getLevelName(entry.level):<8} {entry.text}"
+        )

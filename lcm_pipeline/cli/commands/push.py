@@ -12,8 +12,8 @@ from lcm_pipeline.cli.output import (
     console,
     print_preview,
     print_push,
+    print_rejected_rows,
     print_undo,
-    print_unread,
     print_values,
 )
 from lcm_pipeline.cli.progress_bar import ProgressBar
@@ -172,7 +172,7 @@ def _print(
         reasons = reasons_of(session, report.push_id, most=_MOST_LISTED)
         print_push(report, reasons, stuck_updates(session, report, most=_MOST_LISTED))
     if file is not None:
-        print_unread(file)
+        print_rejected_rows(file)
     is_short = bool(report.left_over) and not is_limited
     is_unread = file is not None and bool(file.rejected_rows)
     return INCOMPLETE if report.concerns or is_short or is_unread else DONE
