@@ -342,7 +342,7 @@ def print_rejected_rows(file: "UpdateFile") -> None:
 def print_undo(undo: "Undo", most: int = 30) -> None:
     """Print what an undo restores, and what it cannot restore."""
     if undo.is_resumed:
-        console.print(f"the undo of push {undo.push_id} was already started: this command continues it")
+        console.print(f"the undo of push {undo.push_id} was already started and continues")
     elif undo.values:
         fields = sum(len(values) for values in undo.values.values())
         console.print(

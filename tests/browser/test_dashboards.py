@@ -51,7 +51,7 @@ def filled(postgres: str, template: str) -> Iterator[Warehouse]:
 def served(filled: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("dashboards")
     with serving_dashboards(filled.url, home, "en") as starting:
-        starting.wait_for("Making Superset ready")
+        starting.wait_for("Preparing Superset")
         fill_with_a_past(filled, tmp_path_factory.mktemp("programme"), today=date.today())
         yield starting.ready()
 

@@ -145,7 +145,7 @@ def test_a_dead_service_ends_with_1_and_leaves_everything_pending(
         (("--csv", "FILE"), 'client_id,name\n7,"Евлампия\n8,"Оля"\n', "line 2: a quotation mark"),
         (("--csv", "FILE", "--show-values"), "client_id,name\n7,Евлампия\n", "with --dry-run"),
         (("--csv", "FILE", "--dry-run", "--show-values"), "client_id,name\n7,Евлампия\n",
-         "works on a terminal alone"),
+         "works only on a terminal"),
         (("--csv", "missing.csv"), "", "cannot be read: No such file"),
         (("--csv", "."), "", "cannot be read"),
         (("--csv", "FILE", "--undo", "1"), "", "either --csv or --undo"),

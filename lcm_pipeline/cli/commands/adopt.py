@@ -1,4 +1,4 @@
-"""`lcm adopt`: the same programme at another address."""
+"""`lcm adopt`: accept another address of the same programme."""
 
 from typing import Annotated
 
@@ -12,21 +12,23 @@ from lcm_pipeline.warehouse.source import adopt_source, held_source, source_of
 def adopt(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Say that the programme of this warehouse has moved to the address of the settings.
+    """Record that this warehouse's programme has moved to the address in the settings.
 
-    The first sync notes the programme that it reads, by LCM_API_URL and LCM_OPERATOR, and syncs and
-    pushes of another one are refused: rows of two programmes could not be told apart again. Adopt
-    only where it is the same programme.
+    The first sync records which programme it reads, by LCM_API_URL and LCM_OPERATOR. Later syncs
+    and pushes with another address or operator are refused, because the rows of two programmes
+    could not be separated again. Adopt an address only if it serves the same programme.
     """
     settings = load_settings()
     wanted = source_of(settings)
     with existing_warehouse(settings) as warehouse:
         held = held_source(warehouse)
         if held == wanted:
-            typer.echo(f"the warehouse {warehouse.place} holds the programme of {held} already")
+            typer.echo(f"the warehouse {warehouse.place} already holds the programme of {held}")
             return
-        typer.echo(f"the warehouse {warehouse.place} holds the programme of {held or 'nobody yet'}")
+        typer.echo(f"the warehouse {warehouse.place} holds the programme of {held or 'no API yet'}")
         if not yes:
-            typer.confirm(f"From now on it is that of {wanted}. Is it the same one?", abort=True)
+            typer.confirm(
+                f"Read it from {wanted} from now on. Is it the same programme?", abort=True
+            )
         adopt_source(warehouse, wanted)
     typer.echo(f"from now on it is read from {wanted}")

@@ -1,4 +1,4 @@
-"""`lcm bundle`: the dashboards as Superset imports them."""
+"""`lcm bundle`: the dashboards in the import format of Superset."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +13,13 @@ from lcm_pipeline.superset.bundle import bundle_of
 
 def bundle(
     output: Annotated[Path, typer.Option(help="Folder to write.")] = Path("build/dashboards"),
-    archive: Annotated[Path, typer.Option(help="Zip to write, as Superset imports it.")] = Path(
+    archive: Annotated[Path, typer.Option(help="Zip file to write, for Superset's import.")] = Path(
         "dist/lcm_dashboards.zip"
     ),
 ) -> None:
     """Write the dashboards as a bundle for any Superset, from dashboards/definition.
 
-    Its texts are in LCM_LANGUAGE; run that Superset with TZ set to LCM_TIMEZONE.
+    The texts are in LCM_LANGUAGE. Run that Superset with TZ set to LCM_TIMEZONE.
     """
     settings = load_settings()
     with warehouse_or_empty(settings) as warehouse:

@@ -1,4 +1,4 @@
-"""`lcm dashboards`: Superset over the warehouse."""
+"""`lcm dashboards`: Superset with the dashboards of the warehouse."""
 
 import signal
 import subprocess
@@ -27,34 +27,34 @@ from lcm_pipeline.warehouse.status import read_overview
 def dashboards(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web page.")] = 8088,
     environment: Annotated[
-        Path, typer.Option(help="Superset's own environment, as `make superset` makes it.")
+        Path, typer.Option(help="Virtual environment of Superset, as `make superset` creates it.")
     ] = Path(".venv-superset"),
 ) -> None:
-    """Open the dashboards in Superset, over the warehouse, on this machine alone.
+    """Run Superset with the dashboards of the warehouse, on this machine only.
 
-    Superset logs in to the warehouse as a member of lcm_bi, which reads the marts and nothing
-    else: LCM_BI_DATABASE_URL, or a login that is made for it. Without a warehouse of your own it
-    shows the demo's.
+    Superset logs in to the warehouse as a member of lcm_bi, which may read only the marts: with
+    LCM_BI_DATABASE_URL, or with a login that is created for it. Without a warehouse of your own,
+    the dashboards show the demo's.
     """
-    # A service manager's SIGTERM ends Superset as Ctrl-C does.
+    # SIGTERM of a service manager stops Superset like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    settings = _or_of_the_demo(load_settings())
+    settings = _with_demo_fallback(load_settings())
     superset = find_superset(environment, settings.home_path, settings.language, settings.timezone)
     check_port(port)
     with existing_warehouse(settings) as warehouse:
         if all(feed.rows == 0 for feed in read_overview(warehouse)):
             typer.echo("The warehouse is empty: `lcm sync` fills it, or try `lcm demo` first.")
-        typer.echo(f"Making Superset ready for {warehouse.place}; the first time takes a minute")
+        typer.echo(f"Preparing Superset for {warehouse.place}; the first time takes a minute")
         is_new = not superset.password_file.exists()
         bundle = bundle_of(warehouse, settings.language, settings.timezone)
         prepare(superset, bundle, _uri(settings, warehouse, superset))
         with serving(superset, port) as server:
-            _say_where(superset, port, is_new=is_new)
+            _print_address(superset, port, is_new=is_new)
             _wait_until_stopped(server, superset.log)
 
 
-def _or_of_the_demo(settings: Settings) -> Settings:
-    """The demo's warehouse where there is no other: neither an address nor a server in LCM_HOME."""
+def _with_demo_fallback(settings: Settings) -> Settings:
+    """Select the newest demo's warehouse if neither LCM_DATABASE_URL nor LCM_HOME has one."""
     demos = sorted(settings.home_path.glob("demo/*/postgres/data"), key=lambda p: p.stat().st_mtime)
     if settings.database_url is not None or (settings.home_path / "postgres").exists() or not demos:
         return settings
@@ -70,12 +70,12 @@ def _uri(settings: Settings, warehouse: Warehouse, superset: SupersetHome) -> st
     return ensure_bi_login(warehouse, name=name, password=superset.secret("login_password"))
 
 
-def _say_where(superset: SupersetHome, port: int, *, is_new: bool) -> None:
+def _print_address(superset: SupersetHome, port: int, *, is_new: bool) -> None:
     password = superset.password_file
-    said = f"password {password.read_text().strip()}, " if is_new else "password "
+    shown = f"password {password.read_text().strip()}, " if is_new else "password "
     typer.echo(
         f"Superset: http://127.0.0.1:{port}/dashboard/list/  (stop with Ctrl-C)\n"
-        f"  user {ADMINISTRATOR}, {said}kept in {password}"
+        f"  user {ADMINISTRATOR}, {shown}stored in {password}"
     )
 
 
@@ -85,4 +85,4 @@ def _wait_until_stopped(server: subprocess.Popen[bytes], log: Path) -> None:
     except KeyboardInterrupt:
         typer.echo("Stopping Superset")
     else:
-        raise SupersetUnavailableError(f"Superset ended by itself: see {log}")
+        raise SupersetUnavailableError(f"Superset stopped unexpectedly: see {log}")

@@ -13,7 +13,7 @@ from lcm_pipeline.warehouse.dictionary import as_markdown, describe
 def docs(
     output: Annotated[Path, typer.Option(help="File to write.")] = Path("docs/data_dictionary.md"),
 ) -> None:
-    """Write the data dictionary: every table, view and column, from the database's own comments."""
+    """Write the data dictionary: every table, view and column, with its comment."""
     with warehouse_or_empty(load_settings()) as warehouse:
         page = as_markdown(describe(warehouse))
     output.parent.mkdir(parents=True, exist_ok=True)

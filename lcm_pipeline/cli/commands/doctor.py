@@ -1,4 +1,4 @@
-"""`lcm doctor`: what could keep the daily load from working."""
+"""`lcm doctor`: check everything that the daily load depends on."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -25,12 +25,12 @@ def doctor(
         bool, typer.Option("--json", help="Print one JSON object, for monitoring.")
     ] = False,
 ) -> None:
-    """Look at all that a sync needs, and print_line what to do where something is wrong.
+    """Check everything that a sync needs, and print how to fix what is wrong.
 
-    Settings, disk, the warehouse (reachable, version, rights, clock, zone, schema), the executor
-    (its broker, the workers that respond), the service (reachable, TLS, clock, identity, paging as
-    measured on live clients). It changes nothing and reads a few clients of the API. Exit code 1
-    when a line says fail; warnings end with 0.
+    Checks the settings, the disk, the warehouse (reachability, version, privileges, clock, time
+    zone, schema), the executor (its broker and workers) and the service (reachability, TLS, clock,
+    identity, and paging as measured on a few live clients). Changes nothing. Exit code 1: a check
+    failed; warnings exit with 0.
     """
     findings = []
     for finding in _examine(load_settings()):

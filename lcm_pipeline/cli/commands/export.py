@@ -1,4 +1,4 @@
-"""`lcm export`: a mart as a file."""
+"""`lcm export`: write a mart to a file."""
 
 import sys
 from difflib import get_close_matches
@@ -17,15 +17,15 @@ from lcm_pipeline.warehouse.marts.definitions import marts
 
 
 class Format(StrEnum):
-    """What the file is."""
+    """The format of the file."""
 
     CSV = "csv"
     PARQUET = "parquet"
 
 
 def export(
-    mart: Annotated[str, typer.Argument(metavar="MART", help="Such as program_daily.")],
-    file_format: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CSV,
+    mart: Annotated[str, typer.Argument(metavar="MART", help="A mart, such as program_daily.")],
+    file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.CSV,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -38,20 +38,20 @@ def export(
 ) -> None:
     """Write a mart to a file: CSV, or Parquet with its types.
 
-    All rows of one moment. Marts hold no personal data; a user of the database who is a member of
-    lcm_bi may run it. lcm docs writes what each mart and column means.
+    All rows come from one snapshot. Marts contain no personal data, so membership in lcm_bi is
+    enough to run it. The data dictionary (lcm docs) describes each mart and column.
 
     Example: [bold]lcm export program_daily --format parquet[/bold]
     """
     settings = load_settings()
-    name = _known(mart)
+    name = _known_name(mart)
     with open_warehouse(settings, is_read_only=True) as warehouse:
         path = output or Path(f"{name}.{file_format}")
         if str(path) == "-":
             rows = _write(warehouse, name, file_format, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         else:
-            # Replaced in one step: who reads it finds the old rows or all the new ones.
+            # The file is replaced atomically, so that a reader sees either the old rows or the new.
             draft = path.with_name(f".{path.name}.new")
             try:
                 with draft.open("wb") as file:
@@ -67,12 +67,12 @@ def _write(warehouse: Warehouse, mart: str, file_format: Format, file: BinaryIO)
     return write(warehouse, mart, file)
 
 
-def _known(given: str) -> str:
-    """The name of the mart, without its schema; raises BadParameter for none of ours."""
+def _known_name(given: str) -> str:
+    """Return the name of the mart without its schema; raises BadParameter for an unknown mart."""
     names = {mart.name for mart in marts()}
     name = given.removeprefix("mart.")
     if name in names:
         return name
     nearest = get_close_matches(name, names, n=1)
-    advice = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(sorted(names))}"
-    raise typer.BadParameter(f"{given!r} is no mart: {advice}")
+    advice = f"did you mean {nearest[0]}?" if nearest else f"marts are {', '.join(sorted(names))}"
+    raise typer.BadParameter(f"{given!r} is not a mart: {advice}")

@@ -1,4 +1,4 @@
-"""`lcm forget`: the right to be forgotten, for one person."""
+"""`lcm forget`: erase one person."""
 
 from typing import Annotated
 
@@ -15,15 +15,16 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. It cannot be undone.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON.")] = False,
 ) -> None:
-    """Erase one person from every schema, and keep any sync from bringing it back.
+    """Erase one person from every schema, and keep syncs from loading their data again.
 
-    Phone, cards, numbers of cheques and coupons, texts of leads, and what is in the outbox or in
-    quarantine go. What was bought stays as rows of a number that stands for nobody, so that sums by
-    day, shop and month are what they were. Who it was is known by a keyed hash alone
-    (LCM_PSEUDONYM_KEY). It prints how many rows were touched, signed with that key.
+    Phone, cards, cheque and coupon numbers, texts of leads, and rows in the outbox and in
+    quarantine are deleted. Purchases stay under a number that identifies no one, so that sums by
+    day, shop and month do not change. Only a keyed hash of the person is stored
+    (LCM_PSEUDONYM_KEY). The command prints how many rows were changed, in a receipt that is signed
+    with that key.
 
-    The service itself still knows the person: erase it there too. Backups and Dagster's log have a
-    life of their own, see docs/privacy.md. It waits for no sync: one under way ends it with 1.
+    The service still has the data: erase the person there too. Backups and Dagster's log are not
+    erased, see docs/privacy.md. While a sync or a push runs, the command fails with exit code 1.
     """
     settings = load_settings()
     with existing_warehouse(settings) as warehouse:

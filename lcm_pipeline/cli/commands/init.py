@@ -1,4 +1,4 @@
-"""`lcm init`: asks for the settings, tries them, and writes .env."""
+"""`lcm init`: ask for the settings, test them, and write .env."""
 
 import os
 import sys
@@ -15,45 +15,45 @@ from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings, SettingsError, load_settings
 from lcm_pipeline.verify.doctor import State, examine
 
-_FILE, _KEPT = Path(".env"), Path(".env.bak")
+_FILE, _BACKUP = Path(".env"), Path(".env.bak")
 
 
 def init(
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a .env that is there; it is kept as .env.bak.")
+        bool, typer.Option("--force", help="Replace an existing .env, which is kept as .env.bak.")
     ] = False,
     unchecked: Annotated[
-        bool, typer.Option("--unchecked", help="Write .env though the API cannot be reached now.")
+        bool, typer.Option("--unchecked", help="Write .env even if a check fails.")
     ] = False,
 ) -> None:
-    """Ask for the settings, try them on the API and the database, and write .env.
+    """Ask for the settings, test them against the API and the database, and write .env.
 
-    Nothing is written while a check fails: the answers can be given again. Secrets are not shown.
-    All other settings have defaults: see .env.example.
+    Nothing is written if a check fails. Secrets are not shown. All other settings have defaults:
+    see .env.example.
     """
     if _FILE.exists() and not force:
         raise UsageError(
-            f"{_FILE.absolute()} is there already: edit it, or replace it with lcm init --force"
+            f"{_FILE.absolute()} already exists: edit it, or replace it with lcm init --force"
         )
     is_replaced = _FILE.exists()
     if is_replaced:
-        # Aside first, as its settings must not mix with the answers.
-        _FILE.replace(_KEPT)
+        # Moved away first, so that its settings do not mix with the answers.
+        _FILE.replace(_BACKUP)
     try:
         answers = _ask()
-        typer.echo("\nTrying them:")
-        if _try(load_settings(**answers)) and not unchecked:
+        typer.echo("\nTesting them:")
+        if _has_failures(load_settings(**answers)) and not unchecked:
             typer.echo("\nNothing was written: run lcm init again, or with --unchecked")
             raise typer.Exit(FAILED)
         _write(answers)
     finally:
         if is_replaced and not _FILE.exists():
-            _KEPT.replace(_FILE)
+            _BACKUP.replace(_FILE)
     typer.echo(f"\nwrote {_FILE.absolute()}. Next: lcm plan --from DAY --to DAY, then lcm sync")
 
 
 def _ask() -> dict[str, Any]:
-    """The answers by the names of the settings; what was left empty is not in them."""
+    """Return the answers by setting name, without those that were left empty."""
     answers: dict[str, Any] = {}
     answers["api_url"] = _ask_for("api_url", "Address of the service, with the tenant's path")
     answers["operator"] = _ask_for("operator", "Operator id (empty: none)", is_optional=True)
@@ -85,18 +85,20 @@ def _ask_for(
     is_optional: bool = False,
     is_secret: bool = False,
 ) -> str | None:
-    """Ask until the answer is one that the settings take; None for an empty one."""
+    """Ask until the answer is a valid value of the setting; None if it is empty."""
     while True:
         answer = _text(question, default=default, is_secret=is_secret)
         if not answer and is_optional:
             return None
         if not answer:
-            print_line("  an answer is needed")
+            print_line("  a value is required")
             continue
         try:
             if name == "start_date":
                 date.fromisoformat(answer)
-            load_settings(**{name: answer}, **_partners(name))
+            # A user without a password is not valid.
+            others = {"password": "-"} if name == "username" else {}
+            load_settings(**{name: answer}, **others)
         except SettingsError as error:
             print_line(f"  {error}")
         except ValueError:
@@ -105,13 +107,8 @@ def _ask_for(
             return answer
 
 
-def _partners(name: str) -> Mapping[str, str]:
-    """Settings that are checked together with this one."""
-    return {"password": "-"} if name == "username" else {}
-
-
 def _text(question: str, *, default: str = "", is_secret: bool = False) -> str:
-    # Without a terminal the answers come from a file or a pipe, which nobody sees.
+    # Without a terminal the answers come from a file or a pipe, which has no echo to hide.
     is_hidden = is_secret and sys.stdin.isatty()
     answer = typer.prompt(
         question, default=default, show_default=bool(default), hide_input=is_hidden
@@ -119,8 +116,8 @@ def _text(question: str, *, default: str = "", is_secret: bool = False) -> str:
     return str(answer).strip()
 
 
-def _try(settings: Settings) -> bool:
-    """Look at everything with these settings; returns whether something failed."""
+def _has_failures(settings: Settings) -> bool:
+    """Run the checks of `lcm doctor` with these settings; returns whether one failed."""
     has_failed = False
     for finding in examine(settings):
         if finding.name not in ("settings", "settings file", "size"):
@@ -132,7 +129,7 @@ def _try(settings: Settings) -> bool:
 
 
 def _write(answers: Mapping[str, Any]) -> None:
-    """Write the file, readable by nobody else from the first moment."""
+    """Create the file with mode 600, so that the secrets are never readable by others."""
     lines = ["# Written by lcm init. All settings: .env.example\n"]
     for name, value in answers.items():
         quoted = str(value).replace("\\", "\\\\").replace("'", "\\'")

@@ -1,4 +1,4 @@
-"""`lcm logs`: what Dagster kept of a run, and what the embedded server wrote."""
+"""`lcm logs`: the log of a Dagster run, or of the embedded server."""
 
 import logging
 from datetime import UTC, datetime
@@ -14,17 +14,20 @@ from lcm_pipeline.warehouse.embedded.folder import ServerFolder
 
 def logs(
     run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="Id of a Dagster run, or how it begins.")
+        str | None, typer.Argument(metavar="RUN", help="Id of a Dagster run, or the start of one.")
     ] = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="So many of the last.")] = 200,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Debug lines too.")] = False,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=1, help="Print the last N lines.")
+    ] = 200,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Include debug lines.")] = False,
     server: Annotated[
-        bool, typer.Option("--server", help="Of the embedded Postgres instead.")
+        bool, typer.Option("--server", help="Print the log of the embedded Postgres instead.")
     ] = False,
 ) -> None:
-    """Print the log of the newest run in Dagster, or of the one that is named.
+    """Print the log of a run in Dagster, by default of the newest.
 
-    Runs of lcm sync and of schedules alike; times are UTC. See lcm runs for what became of each.
+    Includes runs of lcm sync and of schedules; times are in UTC. lcm runs lists the state of each
+    run.
     """
     settings = load_settings()
     if server:

@@ -1,4 +1,4 @@
-"""`lcm marts`: the stored marts computed now."""
+"""`lcm marts`: refresh the stored marts now."""
 
 from typing import Annotated
 
@@ -13,13 +13,13 @@ from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 
 def marts(
     everything: Annotated[
-        bool, typer.Option("--all", help="Compute all anew, also what looks up to date.")
+        bool, typer.Option("--all", help="Recompute all marts, even those that look up to date.")
     ] = False,
 ) -> None:
-    """Refresh the stored marts now; each sync does it once its facts are checked.
+    """Refresh the stored marts now; each sync does so after its checks.
 
-    Of use after a change in mart.parameters or mart.rfm_segments, and with --all after rows of core
-    were repaired by hand. Readers see the old answers until all the new ones are there.
+    Run it after a change in mart.parameters or mart.rfm_segments, and with --all after rows of core
+    were repaired by hand. Queries see the old rows until all marts are refreshed.
     """
     settings = load_settings()
     with existing_warehouse(settings) as warehouse:

@@ -22,9 +22,9 @@ from lcm_pipeline.warehouse.status import FeedOverview, WarehouseStatus, read_st
 
 
 class WarehouseCollector(Collector):
-    """Reads the warehouse at each scrape; where it cannot be read, lcm_up is 0 and all else absent.
+    """Reads the warehouse at each scrape; if that fails, lcm_up is 0 and nothing else is exported.
 
-    Labels are names of feeds: no client, no text of an error.
+    Labels contain only names of feeds, no client ids and no error texts.
     """
 
     def __init__(self, settings: Settings, warehouse: Warehouse) -> None:
@@ -32,7 +32,7 @@ class WarehouseCollector(Collector):
         self._warehouse = warehouse
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics of this moment."""
+        """Yield the current metrics."""
         try:
             status = read_status(self._warehouse)
         except UserError:
@@ -64,8 +64,8 @@ def metrics(
 ) -> None:
     """Print the state of the warehouse as OpenMetrics, write it to a file, or serve it.
 
-    It reads what lcm status reads: days behind, rows, pending, quarantine and the last run of each
-    feed; no client and no text. A login that may only read will do.
+    The metrics are those of lcm status: days behind, rows, pending, quarantine and the last run of
+    each feed, without client ids and error texts. A login that may only read is enough.
 
     Examples: [bold]lcm metrics --output /var/lib/node_exporter/lcm.prom[/bold],
     [bold]lcm metrics --port 9108[/bold]
@@ -79,7 +79,7 @@ def metrics(
         elif output is None or str(output) == "-":
             sys.stdout.write(_exposed(registry).decode())
         else:
-            # Replaced in one step: the collector may read at any moment.
+            # Replaced atomically, as the collector may read the file at any moment.
             draft = output.with_name(f".{output.name}.new")
             draft.write_bytes(_exposed(registry))
             draft.replace(output)
@@ -95,7 +95,7 @@ def _serve(registry: CollectorRegistry, host: str, port: int) -> None:
         server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as error:
         raise UsageError(
-            f"port {port} of {host} cannot be served on ({error.strerror}): choose another --port"
+            f"cannot listen on port {port} of {host} ({error.strerror}): choose another --port"
         ) from error
     print(f"http://{host}:{port}/metrics  (stop with Ctrl-C)", flush=True)
     is_stopped = threading.Event()

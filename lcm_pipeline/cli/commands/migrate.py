@@ -1,4 +1,4 @@
-"""`lcm migrate`: the schema of the warehouse."""
+"""`lcm migrate`: upgrade the schema of the warehouse."""
 
 import typer
 
@@ -8,10 +8,10 @@ from lcm_pipeline.warehouse.connection import open_warehouse
 
 
 def migrate() -> None:
-    """Bring the schema of the warehouse up to date, and grant the group roles what they lack.
+    """Upgrade the schema of the warehouse, and grant the group roles any missing privileges.
 
-    Roles that were made after the migration, and warehouses restored from a dump without its
-    privileges, get their rights here. Does nothing when nothing is missing.
+    Privileges can be missing if a role was created after the migration, or if the warehouse was
+    restored from a dump without privileges. Does nothing if nothing is missing.
     """
     with open_warehouse(load_settings()) as warehouse:
         applied = migrations.migrate(warehouse)

@@ -1,4 +1,4 @@
-"""`lcm plan`: what a sync will cost, or what a programme of any size would."""
+"""`lcm plan`: estimate the cost of a sync, or of a programme of any size."""
 
 from typing import Annotated
 
@@ -20,25 +20,27 @@ def plan(
     clients: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1_000_000_000, metavar="N", help="Plan a programme of so many clients."
+            min=1, max=1_000_000_000, metavar="N", help="Estimate a programme with N clients."
         ),
     ] = None,
     rps: Annotated[
         float | None,
-        typer.Option(min=0.01, metavar="R", help="Requests a second.", show_default="LCM_MAX_RPS"),
+        typer.Option(
+            min=0.01, metavar="R", help="Requests per second.", show_default="LCM_MAX_RPS"
+        ),
     ] = None,
     operations: Annotated[
-        float, typer.Option(min=0.0, metavar="N", help="Operations of a client, with --clients.")
+        float, typer.Option(min=0.0, metavar="N", help="Operations per client, with --clients.")
     ] = 15.0,
     latency: Annotated[
-        float, typer.Option(min=1.0, metavar="MS", help="Of the API, with --clients.")
+        float, typer.Option(min=1.0, metavar="MS", help="Latency of the API, with --clients.")
     ] = 200.0,
 ) -> None:
-    """Estimate what a sync will cost: requests, time at the set rate, likely rows.
+    """Estimate the cost of a sync: requests, time at the configured rate, expected rows.
 
-    Asks the API for a few days and clients where the warehouse does not know them yet; writes
-    nothing. With --clients and --rps it asks nothing at all: it works out the first load and the
-    daily sync of a programme of that size.
+    Reads a sample of days and clients from the API if the warehouse does not have them yet; writes
+    nothing. With --clients it makes no request, and estimates the first load and the daily sync of
+    a programme of that size.
 
     Examples: [bold]lcm plan --date 2026-03-01[/bold],
     [bold]lcm plan --clients 1000000 --rps 500[/bold]
@@ -46,7 +48,7 @@ def plan(
     settings = load_settings()
     if clients is not None:
         if day or first or last:
-            raise typer.BadParameter("--clients plans a programme of any size: give no days")
+            raise typer.BadParameter("--clients estimates a programme of any size: give no days")
         rate = rps or settings.max_rps
         if rate is None:
             raise typer.BadParameter("--clients needs a rate: give --rps, or set LCM_MAX_RPS")
@@ -54,7 +56,7 @@ def plan(
         print_scale(programme, plan_scale(programme, rate, settings), rate, settings)
         return
     if rps is not None:
-        raise typer.BadParameter("--rps goes with --clients; LCM_MAX_RPS is the rate of a sync")
+        raise typer.BadParameter("--rps needs --clients; LCM_MAX_RPS is the rate of a sync")
     window = window_of(settings, day, first, last)
     settings.required_api_url()
     with explained_identity(), warehouse_or_empty(settings) as warehouse:

@@ -1,4 +1,4 @@
-"""`lcm push`: profile updates to the API, from the outbox or a file; and a push taken back."""
+"""`lcm push`: send profile updates from the outbox or a file to the API, or undo a push."""
 
 import sys
 from pathlib import Path
@@ -31,40 +31,40 @@ if TYPE_CHECKING:
 else:
     write_back = lazy_import("lcm_pipeline.push.push")
 
-_MOST_LISTED = 10
+_MAX_LISTED = 10
 
 
 def push(
     csv: Annotated[
         Path | None,
-        typer.Option(help="Put this file into the outbox first: client_id and profile fields."),
+        typer.Option(help="First load this file into the outbox: client_id and profile fields."),
     ] = None,
     undo: Annotated[
-        int | None, typer.Option(min=1, help="Take back the push of that number instead.")
+        int | None, typer.Option(min=1, help="Undo the push with this number instead.")
     ] = None,
     most: Annotated[
-        int | None, typer.Option("--max", min=1, help="Send at most so many updates.")
+        int | None, typer.Option("--max", min=1, help="Send at most N updates.")
     ] = None,
     is_dry: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be sent; send and store nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be sent; send and store nothing.")
     ] = False,
     shows_values: Annotated[
         bool,
         typer.Option(
             "--show-values",
-            help="With --dry-run: show the first values that would be sent, on a terminal alone.",
+            help="With --dry-run: show the first values that would be sent; only on a terminal.",
         ),
     ] = False,
 ) -> None:
-    """Send what waits in outbox.profile_updates to the API, one update of a client at a time.
+    """Send pending updates of outbox.profile_updates to the API, in order for each client.
 
-    The first LCM_PUSH_CANARY updates are a trial: when too many of them fail, the rest stays where
-    it is (exit code 1). Updates that break a rule are rejected and never sent, fields equal to
-    those last sent are left out. Exit code 3 says that some updates were not sent, or not taken
-    whole. Stopped or killed, the same command goes on, and nothing overtakes.
+    The first LCM_PUSH_CANARY updates are a trial: if too many of them fail, the others stay pending
+    (exit code 1). Updates that break a rule are rejected and never sent; fields equal to those last
+    sent are omitted. Exit code 3 means that some updates were not sent, or only partly accepted.
+    After an interruption the same command continues; updates of a client keep their order.
 
-    A file that is broken is refused (exit code 2). A row whose cell cannot be read is rejected and
-    costs no other row; [bold]--dry-run[/bold] lists all of them with their lines.
+    A malformed file is refused (exit code 2). A row with an invalid cell is rejected without
+    affecting other rows; [bold]--dry-run[/bold] lists all rejected rows with their line numbers.
 
     Examples: [bold]lcm push --csv names.csv --dry-run[/bold], [bold]lcm push --max 100[/bold],
     [bold]lcm push --undo 7[/bold]
@@ -87,17 +87,17 @@ def push(
 
 def _check_terminal(*, is_dry: bool) -> None:
     if not is_dry:
-        raise typer.BadParameter("--show-values goes with --dry-run")
-    # Not what rich takes for a terminal: the environment can force that for a file or a log.
+        raise typer.BadParameter("--show-values works only with --dry-run")
+    # Rich's own detection is not used: environment variables can force it on for a file or a log.
     if not sys.stdout.isatty():
         raise typer.BadParameter(
-            "--show-values shows names and phones, so it works on a terminal alone: not in a pipe,"
-            " a file or a log. Run lcm push --dry-run without it there"
+            "--show-values shows names and phones, so it works only on a terminal, not in a pipe, a"
+            " file or a log. Run lcm push --dry-run without it there"
         )
 
 
 def _send(settings: Settings, csv: Path | None, most: int | None) -> int:
-    """Send what is pending, and the rows of a file; return the exit code."""
+    """Send the pending updates and the rows of the file; return the exit code."""
     file = _read(csv)
     with programme_warehouse(settings) as warehouse, ProgressBar() as progress:
         pushing = write_back.WriteBack(settings, warehouse, progress)
@@ -110,7 +110,7 @@ def _send(settings: Settings, csv: Path | None, most: int | None) -> int:
 
 
 def _undo(settings: Settings, push_id: int, most: int | None) -> int:
-    """Take a push back; return the exit code."""
+    """Undo a push; return the exit code."""
     with programme_warehouse(settings) as warehouse, ProgressBar() as progress:
         pushing = write_back.WriteBack(settings, warehouse, progress)
         try:
@@ -124,7 +124,7 @@ def _undo(settings: Settings, push_id: int, most: int | None) -> int:
 
 
 def _preview(settings: Settings, csv: Path | None, most: int | None, *, shows_values: bool) -> int:
-    """Say what a push would do, and with which values where that is asked; return the exit code."""
+    """Print what a push would do, with values if requested; return the exit code."""
     file = _read(csv)
     with existing_warehouse(settings) as warehouse:
         preview = preview_push(settings, warehouse, most=most, file=file, keeps_values=shows_values)
@@ -136,14 +136,14 @@ def _preview(settings: Settings, csv: Path | None, most: int | None, *, shows_va
 
 
 def _preview_undo(settings: Settings, push_id: int, *, shows_values: bool) -> int:
-    """Say what an undo would do; return the exit code."""
+    """Print what an undo would do; return the exit code."""
     with existing_warehouse(settings) as warehouse:
         undone = write_back.WriteBack(settings, warehouse).preview_undo(push_id)
     print_undo(undone)
     if shows_values:
         listed = [
             PlannedUpdate(f"client {client_id}", client_id, tuple(values), values=values)
-            for client_id, values in list(undone.values.items())[:_MOST_LISTED]
+            for client_id, values in list(undone.values.items())[:_MAX_LISTED]
         ]
         print_values(listed, len(undone.values))
     console.print("nothing was sent and nothing stored")
@@ -157,8 +157,8 @@ def _read(csv: Path | None) -> UpdateFile | None:
         return read_updates(csv.read_bytes())
     except OSError as error:
         raise UpdateFileError(f"{csv} cannot be read: {error.strerror}") from None
-    except UpdateFileError as refused:
-        raise UpdateFileError(f"{csv}: {refused}. Nothing was loaded") from None
+    except UpdateFileError as error:
+        raise UpdateFileError(f"{csv}: {error}. Nothing was loaded") from None
 
 
 def _print(
@@ -169,8 +169,8 @@ def _print(
     file: UpdateFile | None = None,
 ) -> int:
     with warehouse.connect(autocommit=True, application_name="lcm push") as session:
-        reasons = reasons_of(session, report.push_id, most=_MOST_LISTED)
-        print_push(report, reasons, stuck_updates(session, report, most=_MOST_LISTED))
+        reasons = reasons_of(session, report.push_id, most=_MAX_LISTED)
+        print_push(report, reasons, stuck_updates(session, report, most=_MAX_LISTED))
     if file is not None:
         print_rejected_rows(file)
     is_short = bool(report.left_over) and not is_limited

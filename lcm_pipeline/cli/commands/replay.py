@@ -1,4 +1,4 @@
-"""`lcm replay`: rows in quarantine, once the contract fits them."""
+"""`lcm replay`: publish quarantined rows, once the payload definition is fixed."""
 
 import typer
 
@@ -8,10 +8,10 @@ from lcm_pipeline.warehouse.ingest.replay import forget_quarantined
 
 
 def replay() -> None:
-    """Publish quarantined rows that fit now, after the payload definition was corrected.
+    """Let the next sync publish quarantined rows, once the payload definition is fixed.
 
-    Clients and days with open rows in quarantine forget that they are up to date, so the next sync
-    reads them in full; nothing is asked of the API here.
+    Marks the clients and days with open rows in quarantine as out of date, so that the next sync
+    reads them in full. This command itself makes no request to the API.
     """
     with existing_warehouse(load_settings()) as warehouse:
         forgotten = forget_quarantined(warehouse)

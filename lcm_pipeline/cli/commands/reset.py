@@ -1,4 +1,4 @@
-"""`lcm reset`: the next sync reads in full what it believes to be up to date."""
+"""`lcm reset`: make the next sync read feeds or clients in full."""
 
 from typing import Annotated
 
@@ -17,19 +17,19 @@ def reset(
     clients: ClientOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Let the next sync read feeds or clients in full, whatever is known of them.
+    """Make the next sync read feeds or clients in full, even if they are up to date.
 
-    No row is deleted and no day becomes incomplete: what is there stays until that sync has read it
-    anew. A whole feed costs a request for each page of each client; lcm plan tells how many.
+    No row is deleted and no day becomes incomplete: the current rows stay until the sync has read
+    them again. A whole feed costs one request per page of each client; lcm plan estimates how many.
 
     Examples: [bold]lcm reset --feed leads[/bold], [bold]lcm reset --client 1000001[/bold]
     """
     if not feeds and not clients:
-        raise typer.BadParameter("say what: --feed FEED, or --client ID")
+        raise typer.BadParameter("give --feed FEED or --client ID")
     names = known_feeds(feeds)
     chosen = [feed for feed in FEEDS if names is None or feed.name in names]
     of_clients = [feed.name for feed in chosen if not feed.is_by_day]
-    # Registrations are read by the day: a client alone has none to forget.
+    # Registrations are read by day, so a client has no state of its own to reset there.
     resets_days = not clients and any(feed.is_by_day for feed in chosen)
     with existing_warehouse(load_settings()) as warehouse:
         with warehouse.connect(application_name="lcm reset") as session:

@@ -1,4 +1,4 @@
-"""`lcm retire`: no day waits for these clients any more."""
+"""`lcm retire`: stop reading clients that the source no longer knows."""
 
 from typing import Annotated
 
@@ -13,16 +13,16 @@ from lcm_pipeline.warehouse.ingest.retirement import take_back
 def retire(
     clients: Annotated[list[int], typer.Argument(metavar="CLIENT...", help="Client ids.")],
     undo: Annotated[
-        bool, typer.Option("--undo", help="Take them back: the next sync reads them in full.")
+        bool, typer.Option("--undo", help="Undo it: the next sync reads the clients in full.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Retire clients whom the source no longer knows: no day waits for them any more.
+    """Retire clients that the source no longer knows, so that no day waits for them.
 
-    What they did stays in the warehouse. A sync retires clients by itself: who was refused for good
-    in three runs in a row, while others were answered, and whose cards are another client's and who
-    has no rows left. Those come back when the source tells of them again; who was retired by hand
-    comes back by --undo alone. lcm status --retired lists them all.
+    Their rows stay in the warehouse. A sync also retires clients automatically: those refused for
+    good in three runs in a row while other clients were read, and those whose cards belong to
+    another client now and who have no rows left. They return as soon as the source reports them
+    again; clients retired by hand return only with --undo. lcm status --retired lists all of them.
     """
     wanted = sorted(set(clients))
     with existing_warehouse(load_settings()) as warehouse:
@@ -31,11 +31,11 @@ def retire(
         else:
             if not yes:
                 typer.confirm(
-                    f"Retire {_named(wanted)}? They are not read any more until --undo.", abort=True
+                    f"Retire {_named(wanted)}? They are not read again until --undo.", abort=True
                 )
             retire_clients(warehouse, wanted)
-    done = "taken back, to be read by the next sync" if undo else "retired"
-    typer.echo(f"{_named(wanted)}: {done}")
+    outcome = "no longer retired, the next sync reads them in full" if undo else "retired"
+    typer.echo(f"{_named(wanted)}: {outcome}")
 
 
 def _named(clients: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""`lcm runs`: what was synced when, and what became of it."""
+"""`lcm runs`: the newest runs and their states."""
 
 from typing import Annotated
 
@@ -12,12 +12,12 @@ from lcm_pipeline.warehouse.status import read_runs
 
 
 def runs(
-    most: Annotated[int, typer.Option("--last", min=1, help="So many of the newest runs.")] = 20,
+    most: Annotated[int, typer.Option("--last", min=1, help="Number of runs to list.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List the newest runs: feed, days, what became of each, and why it failed.
+    """List the newest runs: feed, days, state, and the error of those that failed.
 
-    A run is one reading of one feed for a window of days. Times are UTC. Nothing is changed.
+    A run reads one feed for a window of days. Times are in UTC. The command changes nothing.
     """
     with open_warehouse(load_settings(), is_read_only=True) as warehouse:
         found = read_runs(warehouse, most)

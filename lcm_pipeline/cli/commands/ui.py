@@ -1,4 +1,4 @@
-"""`lcm ui`: Dagster's web page and daemon, guarded, for as long as it runs."""
+"""`lcm ui`: run Dagster's web server and daemon, with access control."""
 
 import signal
 from contextlib import closing
@@ -15,33 +15,38 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Host name of a proxy before it; repeatable."),
+        typer.Option(
+            metavar="NAME", help="Host name of a reverse proxy in front of it; repeatable."
+        ),
     ] = None,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Nobody starts or changes anything by the page.")
+        bool,
+        typer.Option("--read-only", help="Allow no one to start or change anything on the page."),
     ] = False,
     only: Annotated[
         Program | None,
-        typer.Option(help="Run one of the two alone; the other one runs elsewhere."),
+        typer.Option(help="Run only one of the two programs; the other runs elsewhere."),
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Run nothing: end with 1 where it does not run, with 0 else."),
+        typer.Option(
+            "--check", help="Only check whether it runs: exit with 0 if it does, else with 1."
+        ),
     ] = False,
 ) -> None:
     """Open Dagster's web page: assets, runs, schedules, backfills.
 
-    The link that is printed holds a token: a browser that opened it may start runs and turn
-    schedules on; others read. Requests of other sites and for other hosts are refused. It ends with
-    1 when Dagster's web server or daemon ends by itself. In containers each may run alone: give
-    both one LCM_DAGSTER_DATABASE_URL.
+    The printed link contains a token: a browser that opened it may start runs and turn schedules
+    on; others may only read. Requests from other sites or for other hosts are refused. If Dagster's
+    web server or daemon exits, the command exits with 1. In containers, run each with --only, and
+    give both the same LCM_DAGSTER_DATABASE_URL.
     """
     settings = load_settings()
     programs = BOTH if only is None else (only,)
     if check:
         check_ui(settings, host=host, port=port, programs=programs)
         return
-    # A service manager's SIGTERM ends it as Ctrl-C does.
+    # SIGTERM of a service manager stops it like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     serving = serve_ui(
         settings,

@@ -1,4 +1,4 @@
-"""`lcm verify`: the warehouse held against the source, and what differs read again."""
+"""`lcm verify`: compare the warehouse with the source, and repair what differs."""
 
 from typing import Annotated
 
@@ -19,18 +19,19 @@ from lcm_pipeline.warehouse.source import require_source
 
 def verify(
     sample: Annotated[
-        int, typer.Option(min=1, help="Clients to ask the API for again, drawn at random.")
+        int, typer.Option(min=1, help="Number of clients to compare, drawn at random.")
     ] = 100,
-    everyone: Annotated[bool, typer.Option("--all", help="Ask for every client.")] = False,
+    everyone: Annotated[bool, typer.Option("--all", help="Compare every client.")] = False,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Read the clients that differ again, and publish them.")
+        bool,
+        typer.Option("--fix", help="Read the clients that differ again in full, and publish them."),
     ] = False,
 ) -> None:
     """Read clients from the API again and report which differ, and in which rows.
 
-    Without --fix nothing is written to the warehouse. With it the clients that differ are read in
-    full and published, under the usual proofs and the delete fuse, and then compared again. Exit
-    code 3 when something differs in the end, or could not be compared.
+    Without --fix nothing is written to the warehouse. With it, clients that differ are read in
+    full, published under the usual proofs and the delete fuse, and compared again. Exit code 3 if
+    something still differs, or could not be compared.
     """
     settings = load_settings()
     settings.required_api_url()
@@ -47,12 +48,12 @@ def verify(
 
 
 def _repair(settings: Settings, warehouse: Warehouse, found: Verification) -> bool:
-    """Read what differs again; return whether nothing differs after that."""
+    """Read the clients that differ again; return whether nothing differs after that."""
     console.print("\nReading the clients that differ again:")
     with ProgressBar() as progress:
         repair = repair_clients(SyncEngine(settings, warehouse, progress), found)
     print_reports(repair.reports)
     refresh_marts(warehouse)
-    console.print("\nHeld against the source once more:")
+    console.print("\nCompared with the source once more:")
     print_verification(repair.left)
     return repair.left.is_clean

@@ -1,4 +1,4 @@
-"""`lcm worker`: runs steps of syncs that other processes start, through Celery."""
+"""`lcm worker`: run steps of syncs that other processes start, through Celery."""
 
 import os
 from typing import Annotated
@@ -17,7 +17,7 @@ def worker(
             "-c",
             min=1,
             max=64,
-            help="Steps at once, each in a process of its own.",
+            help="Steps to run at once, each in its own process.",
             show_default="number of cores",
         ),
     ] = None,
@@ -28,15 +28,15 @@ def worker(
         ),
     ] = None,
 ) -> None:
-    """Run steps of syncs with LCM_EXECUTOR=celery, until it is stopped.
+    """Run steps of syncs with LCM_EXECUTOR=celery, until stopped.
 
-    Needs lcm_pipeline[celery] and LCM_CELERY_BROKER, and the settings of the command whose steps it
-    runs: LCM_READERS, LCM_API_URL and its identity, LCM_DATABASE_URL, LCM_DAGSTER_DATABASE_URL.
-    Start any number, on any machine that reaches the broker, the API and both databases.
+    Needs lcm_pipeline[celery], LCM_CELERY_BROKER, and the same settings as the command whose steps
+    it runs: LCM_READERS, LCM_API_URL and its identity, LCM_DATABASE_URL, LCM_DAGSTER_DATABASE_URL.
+    Start any number of workers, on any machine that reaches the broker, the API and both databases.
 
-    Ctrl-C or SIGTERM once: it takes no more steps, and ends when those it has are done. Twice: it
-    breaks them off. What a lost worker had goes to the others: the clients that it was reading at
-    once, its steps within a minute.
+    Ctrl-C or SIGTERM once: the worker accepts no more steps, and exits when its current steps are
+    done. Twice: it cancels them. The work of a lost worker goes to the others: the clients that it
+    was reading at once, its steps within a minute.
 
     Examples: [bold]lcm worker[/bold], [bold]lcm worker --slots 4 --name reader-1[/bold]
     """
