@@ -1,4 +1,4 @@
-"""Tables for the terminal."""
+"""Tables and messages for the terminal."""
 
 import sys
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lcm_pipeline.model.texts import shown, shown_names, tame
 
+# Only for annotations: each command imports what it prints, and no more.
 if TYPE_CHECKING:
     import pandas as pd
 

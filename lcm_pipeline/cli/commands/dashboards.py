@@ -47,7 +47,7 @@ def dashboards(
         typer.echo(f"Preparing Superset for {warehouse.place}; the first time takes a minute")
         is_new = not superset.password_file.exists()
         bundle = bundle_of(warehouse, settings.language, settings.timezone)
-        prepare(superset, bundle, _uri(settings, warehouse, superset))
+        prepare(superset, bundle, _bi_uri(settings, warehouse, superset))
         with serving(superset, port) as server:
             _print_address(superset, port, is_new=is_new)
             _wait_until_stopped(server, superset.log)
@@ -63,7 +63,7 @@ def _with_demo_fallback(settings: Settings) -> Settings:
     return settings.model_copy(update={"home": home})
 
 
-def _uri(settings: Settings, warehouse: Warehouse, superset: SupersetHome) -> str:
+def _bi_uri(settings: Settings, warehouse: Warehouse, superset: SupersetHome) -> str:
     if settings.bi_database_url is not None:
         return sqlalchemy_uri(settings.bi_database_url.get_secret_value())
     name = f"lcm_superset_{superset.secret('login_suffix')[:8].lower().replace('-', '_')}"

@@ -26,6 +26,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.outbox.pushes import PushReport, reasons_of
 from lcm_pipeline.warehouse.outbox.waiting import stuck_updates
 
+# Imported on first use: --help, --dry-run and invalid options need no HTTP client.
 if TYPE_CHECKING:
     from lcm_pipeline.push import push as write_back
 else:
