@@ -45,11 +45,11 @@ def load_command(name: str) -> Any:
     """
     with large_imports():
         module = import_module(f"lcm_pipeline.cli.commands.{name}")
-    single = typer.Typer(
+    alone = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
-    single.command(cls=getattr(module, "COMMAND", None))(getattr(module, name))
-    return get_command(single)
+    alone.command(cls=getattr(module, "COMMAND", None))(getattr(module, name))
+    return get_command(alone)
 
 
 def lazy_import(name: str) -> Any:

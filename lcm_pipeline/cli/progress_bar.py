@@ -46,7 +46,7 @@ class ProgressBar:
         self._progress.console.print(line, markup=False, highlight=False, emoji=False)
 
     def start(self, feed: str, total: int, done: int) -> None:
-        """Add a bar. done: tasks that an earlier process has finished."""
+        """Begin a bar, where an earlier process left it."""
         self._bars[feed] = self._progress.add_task(feed, total=total, completed=done)
 
     def advance(self, feed: str, count: int) -> None:
@@ -54,7 +54,7 @@ class ProgressBar:
         self._progress.advance(self._bars[feed], count)
 
     def finish(self, feed: str) -> None:
-        """Fill the bar of a feed."""
+        """Fill a bar."""
         bar = self._bars[feed]
         total = next(task.total for task in self._progress.tasks if task.id == bar)
         self._progress.update(bar, completed=total)

@@ -35,7 +35,7 @@ class _AboveBarsHandler(logging.Handler):
 def _logging_above(bars: ProgressBar) -> Iterator[None]:
     """Print steps and waiting retries above the bars, which do not say why they rest."""
     handler = _AboveBarsHandler(bars)
-    handler.addFilter(_PackageFilter())
+    handler.addFilter(_OursOnly())
     watched = [logging.getLogger(name) for name in (_RETRIES, log.name)]
     for logger in watched:
         logger.addHandler(handler)
@@ -78,7 +78,7 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-class _PackageFilter(logging.Filter):
+class _OursOnly(logging.Filter):
     """Passes warnings of all loggers, and lower levels only of this package.
 
     Retries are limited to one line per second.
@@ -116,5 +116,5 @@ def sync_progress(
     for handler in logging.getLogger().handlers:
         handler.setLevel(level)
         handler.setFormatter(_JsonFormatter() if form is LogFormat.JSON else _TextFormatter())
-        handler.addFilter(_PackageFilter())
+        handler.addFilter(_OursOnly())
     yield LoggedProgress()

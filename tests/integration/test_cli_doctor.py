@@ -38,10 +38,10 @@ def live(programme: Programme) -> RunningSimulator:
 def _examine(tmp_path: Path, **variables: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
     ended = run(tmp_path, "doctor", "--json", **variables)
     assert ended.stdout, ended.stderr
-    told = json.loads(ended.stdout)
-    assert told["ok"] is (ended.returncode == 0)
+    report = json.loads(ended.stdout)
+    assert report["ok"] is (ended.returncode == 0)
     lines: dict[str, list[dict[str, Any]]] = {}
-    for finding in told["findings"]:
+    for finding in report["findings"]:
         lines.setdefault(finding["name"], []).append(finding)
     return ended.returncode, lines
 

@@ -42,11 +42,11 @@ def test_a_file_is_looked_at_then_sent_then_taken_back(
     tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
 ) -> None:
     first = write(tmp_path, f"client_id;name;email\n{clients[0]};{NAME};\n{clients[1]};;{EMAIL}\n")
-    looked = lcm("--csv", first, "--dry-run")
-    assert (looked.returncode, looked.stderr) == (0, "")
-    assert "2 would be sent" in looked.stdout
-    assert f"line 2, client {clients[0]}: would be sent: name" in looked.stdout
-    assert "nothing was sent and nothing stored" in looked.stdout
+    preview = lcm("--csv", first, "--dry-run")
+    assert (preview.returncode, preview.stderr) == (0, "")
+    assert "2 would be sent" in preview.stdout
+    assert f"line 2, client {clients[0]}: would be sent: name" in preview.stdout
+    assert "nothing was sent and nothing stored" in preview.stdout
     assert outbox(warehouse) == []
     assert lcm("--csv", first).returncode == 0
     assert profile(source, clients[0])["Name"] == NAME
@@ -76,15 +76,15 @@ def test_rejected_and_partial_updates_end_with_3_and_tell_no_personal_data(
         f"client_id,name,email,phone\n{clients[0]},{NAME},{EMAIL},{PHONE}\n"
         f"{clients[1]},{NAME * 4},{EMAIL}@,8{PHONE}\n77,{NAME},,\n",
     )
-    looked = lcm("--csv", file, "--dry-run")
-    assert looked.returncode == 3
-    assert "2 would be rejected" in looked.stdout
-    assert f"line 3, client {clients[1]}: would be rejected: name: longer" in looked.stdout
+    preview = lcm("--csv", file, "--dry-run")
+    assert preview.returncode == 3
+    assert "2 would be rejected" in preview.stdout
+    assert f"line 3, client {clients[1]}: would be rejected: name: longer" in preview.stdout
     pushed = lcm("--csv", file)
     assert pushed.returncode == 3, pushed.stderr
     assert statuses(warehouse) == ["partial", "rejected", "rejected"]
     assert "1 x rejected: the warehouse does not know the client (update 3 is" in pushed.stdout
-    said = looked.stdout + looked.stderr + pushed.stdout + pushed.stderr
+    said = preview.stdout + preview.stderr + pushed.stdout + pushed.stderr
     assert not [planted for planted in (NAME, EMAIL, str(PHONE)) if planted in said]
 
 
@@ -179,13 +179,13 @@ def test_a_row_that_cannot_be_read_is_rejected_and_the_others_are_sent(
         f";;;;;;;;\r\nИтого;{NAME};;;;;;;\r\n"
         f'{clients[4]};"  {NAME}";="89031112244";0;;FALSE;crm;;\r\n',
     )
-    looked = lcm("--csv", file, "--dry-run")
-    assert looked.returncode == 3, looked.stderr
-    assert "2 would be sent" in looked.stdout
-    assert "4 would be rejected" in looked.stdout
-    assert "2 x phone: a number with an exponent: its digits are gone" in looked.stdout
+    preview = lcm("--csv", file, "--dry-run")
+    assert preview.returncode == 3, preview.stderr
+    assert "2 would be sent" in preview.stdout
+    assert "4 would be rejected" in preview.stdout
+    assert "2 x phone: a number with an exponent: its digits are gone" in preview.stdout
     for said in ("(lines 5, 7)", "1 x allow_sms: expected", "(line 7)", "(line 6)", "(line 9)"):
-        assert said in looked.stdout
+        assert said in preview.stdout
     assert outbox(warehouse) == []
     pushed = lcm("--csv", file)
     assert pushed.returncode == 3, pushed.stderr
@@ -205,8 +205,8 @@ def test_a_row_that_cannot_be_read_is_rejected_and_the_others_are_sent(
     assert {row["push_id"] for row in rows} == {1}
     assert outbox(warehouse, "pushes")[0]["rejected_count"] == 3
     said = (
-        looked.stdout
-        + looked.stderr
+        preview.stdout
+        + preview.stderr
         + pushed.stdout
         + pushed.stderr
         + str([row["last_error"] for row in rows])
@@ -234,9 +234,9 @@ def test_every_line_that_would_be_rejected_is_listed_however_many(
     lines = "".join(
         f"{clients[0]},{'maybe' if n in set(numbers) else 'да'}\n" for n in range(2, 4000)
     )
-    looked = lcm("--csv", write(tmp_path, f"client_id,allow_sms\n{lines}"), "--dry-run")
-    (told,) = [line for line in looked.stdout.splitlines() if "x allow_sms: expected" in line]
-    listed = told[told.index("(lines ") + len("(lines ") : -1]
+    preview = lcm("--csv", write(tmp_path, f"client_id,allow_sms\n{lines}"), "--dry-run")
+    (counted,) = [line for line in preview.stdout.splitlines() if "x allow_sms: expected" in line]
+    listed = counted[counted.index("(lines ") + len("(lines ") : -1]
     assert listed.split(", ") == [str(n) for n in numbers]
 
 

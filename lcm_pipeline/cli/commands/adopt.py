@@ -27,8 +27,6 @@ def adopt(
             return
         typer.echo(f"the warehouse {warehouse.place} holds the programme of {held or 'no API yet'}")
         if not yes:
-            typer.confirm(
-                f"Read it from {wanted} from now on. Is it the same programme?", abort=True
-            )
+            typer.confirm(f"From now on it is that of {wanted}. Is it the same one?", abort=True)
         adopt_source(warehouse, wanted)
     typer.echo(f"from now on it is read from {wanted}")

@@ -31,7 +31,7 @@ def retire(
         else:
             if not yes:
                 typer.confirm(
-                    f"Retire {_named(wanted)}? They are not read again until --undo.", abort=True
+                    f"Retire {_named(wanted)}? They are not read any more until --undo.", abort=True
                 )
             retire_clients(warehouse, wanted)
     outcome = "no longer retired, the next sync reads them in full" if undo else "retired"
