@@ -248,7 +248,12 @@ def _unfounded(one: Difference, believable: Sequence[Verdict]) -> str | None:
     """Why a difference cannot come from what was sent; None when it can."""
     key = tuple(str(part) for part in one.key[1:])
     if one.kind == "surplus":
-        is_told = any(part in verdict.text for verdict in believable for part in key[-1:])
+        # A key may be written otherwise than its digits: 1e3 for 1000.
+        is_told = any(
+            any(part in verdict.text for part in key[-1:])
+            or any(found[-1:] == key[-1:] for found in verdict.keys)
+            for verdict in believable
+        )
         return None if is_told or not key else "a row from nowhere"
     if one.table not in _MAIN_TABLES:
         return None

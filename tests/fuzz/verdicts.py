@@ -5,8 +5,10 @@ count, be they fewer than before. "unsure": a careful reader may take it or leav
 """
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from lxml import etree
@@ -22,6 +24,10 @@ _KEYS = {
     "Clients": ("Client", "Card"),
 }
 _LONGEST = 4_000_000
+_FRACTION_OR_EXPONENT = re.compile(
+    r"-?(?:0|[1-9]\d*)(?:\.\d+(?:[eE][+-]?\d{1,3})?|[eE][+-]?\d{1,3})"
+)
+_MOST_DIGITS = 30
 
 
 class _Doubled(dict[str, Any]):
@@ -153,7 +159,16 @@ def _note_rows(verdict: Verdict, listed: str, rows: list[Any], true: list[Any]) 
 
 
 def _key(row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_text(row.get(name)) for name in names)
+    return tuple(_whole(_text(row.get(name))) for name in names)
+
+
+def _whole(text: str) -> str:
+    """A whole number as its digits, in whichever of JSON's notations it is written: 1e3, 1000.0."""
+    if _FRACTION_OR_EXPONENT.fullmatch(text) is None:
+        return text
+    number = Decimal(text)
+    is_whole = number.adjusted() < _MOST_DIGITS and number == number.to_integral_value()
+    return str(int(number)) if is_whole else text
 
 
 def _text(value: Any) -> str:
