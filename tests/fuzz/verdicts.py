@@ -251,6 +251,7 @@ def _local(element: Any) -> str:
 
 def _may_be_read_otherwise(entity: bytes) -> bool:
     """Whether another charset, or a more patient reader, might make sense of it."""
+    entity = entity.removeprefix(b"\xef\xbb\xbf")
     if entity.lstrip()[:1] == b"<":
         is_odd = any(byte < 32 and byte not in b"\t\n\r" for byte in entity)
         # U+FFFE and U+FFFF, which XML does not allow either.
