@@ -1,1 +1,1 @@
-"""Owns psycopg and the SQLAlchemy engine: sessions, migrations, staging, publish, outbox."""
+"""All access to Postgres: sessions, migrations, staging, publish, marts, outbox."""

@@ -1,7 +1,7 @@
 """A login for dashboards: a member of lcm_bi, which reads the schema mart and nothing else.
 
-Settings of a group do not reach its members, so they are the login's own. They win over those of
-the database, which may be such that emoji or dates cannot be read.
+Members of a group role do not inherit its settings, so they are set on the login itself. There they
+override the settings of the database, with which a BI tool might misread emoji or dates.
 """
 
 import psycopg
@@ -27,15 +27,15 @@ _SETTINGS = {
 
 
 class BiLoginError(UsageError):
-    """The user of the warehouse may not make the login; the message says how to have it made."""
+    """The user of the warehouse may not create the login; the message contains the statements."""
 
 
 def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str, group: str = _GROUP) -> str:
-    """Make the login, or set its password; returns its address, as SQLAlchemy writes it.
+    """Create the login, or set its password; returns its SQLAlchemy URL.
 
-    group: the group role that it is a member of, which says what it reads.
+    group: the group role that the login joins, which decides what it may read.
 
-    Raises BiLoginError when LCM_DATABASE_URL's user may not.
+    Raises BiLoginError when the user of LCM_DATABASE_URL may not create it.
     """
     role = Identifier(name)
     with warehouse.connect(application_name="lcm dashboards") as session:
@@ -43,7 +43,7 @@ def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str, group: st
             known = session.execute(query("role_exists"), {"name": name}).fetchone()
             if known == (False,):
                 session.execute(SQL("create role {}").format(role))
-            # A verifier: the password itself would lie in the log of a server that logs statements.
+            # Send a SCRAM verifier: a server that logs statements would log the password itself.
             verifier = session.pgconn.encrypt_password(
                 password.encode(), name.encode(), b"scram-sha-256"
             ).decode()
@@ -63,15 +63,16 @@ def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str, group: st
 
 
 def sqlalchemy_uri(url: str, *, user: str | None = None, password: str | None = None) -> str:
-    """An address of Postgres as SQLAlchemy's psycopg2 reads it, with another user if one is given.
+    """The SQLAlchemy URL (psycopg2 dialect) of a Postgres address, with another user if given.
 
-    A socket folder and all other parameters of libpq go into the query.
+    A socket folder and all other libpq parameters go into its query.
     """
     parts = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
     if user is not None:
         parts |= {"user": user, "password": password or ""}
-        for tied in ("passfile", "service", "sslcert", "sslkey"):
-            parts.pop(tied, None)
+        # These identify the user of the original address.
+        for name in ("passfile", "service", "sslcert", "sslkey"):
+            parts.pop(name, None)
     return sqlalchemy.URL.create(
         "postgresql+psycopg2",
         username=parts.pop("user", None),
@@ -83,8 +84,8 @@ def sqlalchemy_uri(url: str, *, user: str | None = None, password: str | None = 
 
 def _advice(warehouse: Warehouse, reason: str) -> str:
     return (
-        f"The user of LCM_DATABASE_URL may not make a login for dashboards on {warehouse.place}"
-        f" ({reason.splitlines()[0]}). Have one made:\n"
+        f"The user of LCM_DATABASE_URL may not create a login for dashboards on {warehouse.place}"
+        f" ({reason.splitlines()[0]}). Have one created:\n"
         f"  create role superset login password '…' in role {_GROUP};\n"
         f"  alter role superset set statement_timeout = '{_TIMEOUT}';\n"
         "and set LCM_BI_DATABASE_URL to its address"

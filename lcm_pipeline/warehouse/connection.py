@@ -1,9 +1,9 @@
-"""How the warehouse is reached: LCM_DATABASE_URL, or the embedded Postgres without it.
+"""Connections to the warehouse: LCM_DATABASE_URL, or the embedded Postgres without it.
 
-Every session is alike, whoever opens it (`session_settings`), and none goes through a pooler that
-hands sessions on (`poolers`). Text of a libpq error carries no password, but a wrongly written
-address can carry pieces of one, so an address that libpq would misread is refused before it is
-used.
+Every session has the same settings (`session_settings`), and none goes through a pooler that shares
+sessions between clients (`poolers`). Errors of libpq never contain the password, but they quote the
+host and database of the address. A malformed address can have parts of the password there, so it is
+refused before libpq sees it.
 """
 
 import threading
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "Warehouse", "WarehouseUnavailableError", "is_transient", "open_warehouse"]
 
-# A session, as functions of the warehouse take it and callers hand it on.
+# The type of a session in signatures, so that callers need not import psycopg.
 Session = psycopg.Connection[TupleRow]
 
 OLDEST_MAJOR = 15
@@ -47,7 +47,7 @@ _KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-# Nothing of libpq's environment (PGHOSTADDR, PGREQUIREAUTH …) is meant for the embedded server.
+# Variables of libpq (PGHOSTADDR, PGREQUIREAUTH …) must not affect sessions of the embedded server.
 _EMBEDDED = {
     "hostaddr": "",
     "sslmode": "disable",
@@ -68,9 +68,9 @@ _MALFORMED = (
 
 @dataclass(frozen=True)
 class Warehouse:
-    """A database that sessions can be opened in. Shows its place, never its password.
+    """A database that sessions can be opened in. Its repr never contains the password.
 
-    is_read_only: its sessions write nothing, whatever the user may.
+    is_read_only: its sessions are read-only, whatever rights the user has.
     """
 
     url: str = field(repr=False)
@@ -92,7 +92,7 @@ class Warehouse:
     def connect(
         self, *, autocommit: bool = False, application_name: str = "lcm"
     ) -> psycopg.Connection[TupleRow]:
-        """Open a session. Tried once: retrying is the caller's decision."""
+        """Open a session. Does not retry: that is the caller's decision."""
         session = self.connect_as_is(application_name)
         try:
             apply_settings(session, self._options)
@@ -105,7 +105,7 @@ class Warehouse:
         return session
 
     def connect_as_is(self, application_name: str = "lcm") -> psycopg.Connection[TupleRow]:
-        """Open an autocommit session and set nothing in it by SQL; for `connect` and the checks."""
+        """Open an autocommit session without running any SQL in it; for `connect` and checks."""
         parts = {**self._session_parts, "application_name": application_name}
         if not self._refuses_options.is_set():
             try:
@@ -113,13 +113,13 @@ class Warehouse:
             except psycopg.OperationalError as error:
                 if _REFUSED_OPTIONS not in str(error):
                     raise
-        # A pooler takes no options. Given empty, or libpq would send those of PGOPTIONS.
+        # PgBouncer refuses start-up options. Without the empty value libpq would send PGOPTIONS.
         session = psycopg.connect(make_conninfo("", **{**parts, "options": ""}), autocommit=True)
         self._refuses_options.set()
         return session
 
     def libpq_parts(self, options: str = "") -> dict[str, str | int]:
-        """The address in parts, as a program of Postgres takes it; holds the password.
+        """The libpq parameters of a session, including the password.
 
         options: start-up options to add, such as `-c role=lcm_bi`.
         """
@@ -127,17 +127,17 @@ class Warehouse:
         return {**parts, "options": f"{parts['options']} {options}".strip()}
 
     def engine(self) -> "sqlalchemy.Engine":
-        """The pool for pandas and table metadata, one per Warehouse."""
+        """The SQLAlchemy engine for pandas, one per Warehouse."""
         return self._engine
 
     def close(self) -> None:
-        """Close the pooled sessions, when there was a pool."""
+        """Close the sessions of the engine's pool, if there is one."""
         if "_engine" in self.__dict__:
             self._engine.dispose()
 
     @cached_property
     def _engine(self) -> "sqlalchemy.Engine":
-        # Imported where it is needed: it takes longer than all else that `lcm status` does.
+        # Imported here: the import takes longer than everything else in `lcm status`.
         import sqlalchemy
 
         return sqlalchemy.create_engine(
@@ -146,7 +146,7 @@ class Warehouse:
 
     @cached_property
     def _refuses_options(self) -> threading.Event:
-        """Set once a pooler was found that refuses start-up options."""
+        """Set once a pooler has refused start-up options."""
         return threading.Event()
 
     @property
@@ -160,7 +160,7 @@ class Warehouse:
             known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
             given |= {name: value for name, value in _EMBEDDED.items() if name in known}
         elif str(given.get("host", "")).startswith("/"):
-            # PGHOSTADDR would lead away from the socket.
+            # With PGHOSTADDR set, libpq would connect over TCP instead of the socket.
             given.setdefault("hostaddr", "")
         return {
             "connect_timeout": _CONNECT_SECONDS,
@@ -177,10 +177,10 @@ class Warehouse:
 
 @contextmanager
 def open_warehouse(settings: Settings, *, is_read_only: bool = False) -> Iterator[Warehouse]:
-    """The warehouse of the settings, reachable and fit; an embedded server runs meanwhile.
+    """Open the warehouse of the settings and check it; starts the embedded server if needed.
 
-    is_read_only: for commands that only read. A standby will do, and no new embedded database is
-    made: raises NothingSyncedError where there is none.
+    is_read_only: for commands that only read. They accept a standby and do not create an embedded
+    database. Raises NothingSyncedError where there is none, and WarehouseUnavailableError.
     """
     if is_read_only:
         require_existing(settings)
@@ -200,9 +200,9 @@ def open_warehouse(settings: Settings, *, is_read_only: bool = False) -> Iterato
 
 
 def require_existing(settings: Settings) -> None:
-    """Raise NothingSyncedError where LCM_HOME holds no database, and none is configured.
+    """Raise NothingSyncedError if LCM_HOME has no database and LCM_DATABASE_URL is not set.
 
-    A command in the wrong folder must not leave an empty warehouse behind, and then report on it.
+    A command that runs in the wrong folder must not create an empty warehouse and report on it.
     """
     if settings.database_url is not None or _has_data(settings.home_path):
         return
@@ -219,8 +219,8 @@ def _has_data(home: Path) -> bool:
 
 
 def _check(warehouse: Warehouse) -> None:
-    """Refuse a server that will not do, before anything is set or written in it."""
-    with closing(_connect_patiently(warehouse)) as session:
+    """Refuse a server that lacks what the pipeline needs, before anything is set or written."""
+    with closing(_connect_with_retries(warehouse)) as session:
         version = session.info.server_version // 10_000
         encoding = session.info.parameter_status("server_encoding")
         if version < OLDEST_MAJOR:
@@ -251,14 +251,14 @@ def _refuse_pooler(warehouse: Warehouse, session: Session) -> None:
         raise WarehouseUnavailableError(_unreachable(warehouse, error)) from error
 
 
-def _connect_patiently(warehouse: Warehouse) -> Session:
+def _connect_with_retries(warehouse: Warehouse) -> Session:
     began, pause = time.monotonic(), 0.1
     while True:
         try:
             return warehouse.connect_as_is()
         except psycopg.Error as error:
-            patience = _START_UP_SECONDS if is_starting_up(error) else _RETRY_SECONDS
-            if not is_transient(error) or time.monotonic() + pause > began + patience:
+            timeout = _START_UP_SECONDS if is_starting_up(error) else _RETRY_SECONDS
+            if not is_transient(error) or time.monotonic() + pause > began + timeout:
                 raise WarehouseUnavailableError(_unreachable(warehouse, error)) from error
         time.sleep(pause)
         pause = min(2 * pause, 2.0)
@@ -271,8 +271,8 @@ def _unreachable(warehouse: Warehouse, error: psycopg.Error) -> str:
     )
     if variables := libpq_variables():
         message += (
-            f". The environment changes how it is reached: {', '.join(variables)}; unset what is"
-            " not meant for it"
+            f". Variables of the environment change the connection: {', '.join(variables)}; unset"
+            " those that are not meant for it"
         )
     return message
 
@@ -283,7 +283,8 @@ def _parse(url: str) -> dict[str, str | int]:
     except psycopg.ProgrammingError:
         raise WarehouseUnavailableError(_MALFORMED) from None
     ports = [port for port in str(parts.get("port", "")).split(",") if port]
-    readable = f"{parts.get('host', '')}{parts.get('dbname', '')}"
-    if "@" in readable or not all(port.isdigit() for port in ports):
+    # An unencoded @ or / of the password moves a part of it to the host, the port or the database.
+    quoted_in_errors = f"{parts.get('host', '')}{parts.get('dbname', '')}"
+    if "@" in quoted_in_errors or not all(port.isdigit() for port in ports):
         raise WarehouseUnavailableError(_MALFORMED)
     return parts

@@ -1,4 +1,4 @@
-"""What `lcm doctor` asks of a database: facts about the server, the user and the schema."""
+"""What `lcm doctor` reads from a database: facts about the server, the user and the schema."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,9 +15,9 @@ from lcm_pipeline.warehouse.queries import query
 class WarehouseFacts:
     """Facts about a database that can be reached.
 
-    clock_ahead: seconds by which its clock is ahead of ours. timezone: the one its marts are made
-    in; None before the first migration, or where the user may not read it. size: bytes of the
-    database. missing_rights: statements that give the user what the sync needs.
+    clock_ahead: seconds by which its clock is ahead of ours. timezone: the time zone of the marts;
+    None before the first migration, or where the user may not read it. size: bytes of the
+    database. missing_rights: statements that grant what the sync lacks.
     """
 
     version: str
@@ -30,7 +30,7 @@ class WarehouseFacts:
 
 
 def read_facts(warehouse: Warehouse) -> WarehouseFacts:
-    """Read the facts; writes nothing, and needs no right but to connect."""
+    """Read the facts; writes nothing, and needs only the right to connect."""
     with warehouse.connect(autocommit=True, application_name="lcm doctor") as session:
         row = session.execute(query("facts_of_server")).fetchone()
         now = datetime.now(UTC)
@@ -58,7 +58,7 @@ def read_facts(warehouse: Warehouse) -> WarehouseFacts:
 
 
 def is_reachable(database: Warehouse) -> str | None:
-    """Why a session cannot be opened; None when it can."""
+    """Return why a session cannot be opened; None if it can."""
     try:
         database.connect_as_is("lcm doctor").close()
     except psycopg.Error as error:

@@ -1,7 +1,7 @@
-"""The data dictionary: what the database's own comments say, as Markdown.
+"""The data dictionary: the comments of tables and columns in the database, as Markdown.
 
-Partitions are left out: they are their parent. Nothing is written here that
-the database does not say, so a table without a comment shows as one.
+Partitions are left out, since the parent describes them. Nothing is added to the comments, so a
+table without one shows up without a description.
 """
 
 from functools import cache
@@ -21,7 +21,7 @@ Made by `lcm docs` from the comments in the database: edit those, in `sql/migrat
 
 
 class DescribedColumn(NamedTuple):
-    """One column, with what the database says of it and of what it lies in."""
+    """One column with its comment, and the comments of its table and schema."""
 
     schema: str
     schema_comment: str
@@ -42,7 +42,7 @@ def describe(warehouse: Warehouse) -> list[DescribedColumn]:
 
 @cache
 def russian_definitions() -> dict[str, str]:
-    """What marts (by name) and their columns (by `mart.column`) are, in Russian, where known."""
+    """Russian descriptions of marts (by name) and of their columns (by `mart.column`)."""
     text = (sql_folder() / "definitions_ru.yaml").read_bytes()
     return msgspec.yaml.decode(text, type=dict[str, str])
 

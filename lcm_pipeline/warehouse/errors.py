@@ -4,29 +4,29 @@ from lcm_pipeline.model.errors import UsageError, UserError
 
 
 class WarehouseUnavailableError(UsageError):
-    """The warehouse cannot be used; the message names the place, what happened and what to do."""
+    """The warehouse cannot be used; the message names it, what failed and what to do."""
 
 
 class WarehouseLockedError(UserError):
-    """A lock was not to be had; the message names who holds it."""
+    """A lock was not granted in time; the message names the session that holds it."""
 
     def __init__(self, waiter: str, blockers: str) -> None:
         super().__init__(
-            f"{waiter} waited in vain for a lock in the warehouse that is held by {blockers}."
+            f"{waiter} timed out waiting for a lock in the warehouse that is held by {blockers}."
             " Nothing is lost: end that transaction, then run the same command again"
         )
 
 
 class NothingSyncedError(WarehouseUnavailableError):
-    """There is no warehouse to read where the settings point.
+    """The settings point to no warehouse.
 
-    looked: where it was looked for. settings: which settings file was read. hint: another warehouse
+    reason: what is missing where. settings: which settings file was read. hint: another warehouse
     that may be meant.
     """
 
-    def __init__(self, looked: str, *, settings: str, hint: str = "") -> None:
+    def __init__(self, reason: str, *, settings: str, hint: str = "") -> None:
         super().__init__(
-            f"Nothing was ever synced here: {looked}. {settings}.\n"
+            f"Nothing was ever synced here: {reason}. {settings}.\n"
             "To read another warehouse, run the command in the folder of its .env, or set LCM_HOME"
             " (an embedded one) or LCM_DATABASE_URL. To fill this one: lcm sync; to try it on"
             f" made-up data: lcm demo{hint}"

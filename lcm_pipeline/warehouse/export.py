@@ -1,4 +1,4 @@
-"""A mart as a file: CSV straight from the server, or Parquet in batches; memory stays flat."""
+"""Export of a mart: CSV streamed from the server, or Parquet in batches, in constant memory."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BATCH = 20_000
+# The precision of Arrow's decimal128.
 _MOST_DIGITS = 38
 _BEHIND = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 
 
 def export_csv(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
-    """Write the mart as CSV in UTF-8 with a header; returns the rows written."""
+    """Write the mart as CSV in UTF-8 with a header; returns the number of rows."""
     statement = SQL("copy ({}) to stdout (format csv, header)").format(_rows_of(mart))
     with _reading(warehouse, mart) as session, session.cursor() as cursor:
         with cursor.copy(statement) as copy:
@@ -31,9 +32,9 @@ def export_csv(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
 
 
 def export_parquet(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
-    """Write the mart as Parquet; returns the rows written.
+    """Write the mart as Parquet; returns the number of rows.
 
-    Numbers with a fraction stay decimals, exact, where 38 digits hold them; times are in UTC.
+    Numeric columns become exact decimals where 38 digits suffice, else doubles. Times are in UTC.
     """
     with requires_extra("parquet", "lcm export --format parquet"):
         import pyarrow.parquet as parquet
@@ -49,7 +50,7 @@ def export_parquet(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
 
 @contextmanager
 def _reading(warehouse: Warehouse, mart: str) -> Iterator[Session]:
-    """A session in one snapshot; raises WarehouseUnavailableError where the mart is not there."""
+    """Open a session with one snapshot; raises WarehouseUnavailableError if the mart is missing."""
     try:
         with warehouse.connect(application_name="lcm export") as session:
             session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -70,7 +71,7 @@ def _rows_of(mart: str) -> Composed:
 
 
 def _schema_of(session: Session, mart: str) -> "pa.Schema":
-    """The columns as Arrow has them, by their types in Postgres."""
+    """The Arrow schema of the mart, from the Postgres types of its columns."""
     import pyarrow as pa
 
     plain = {
@@ -95,7 +96,7 @@ def _schema_of(session: Session, mart: str) -> "pa.Schema":
 
 
 def _decimal(session: Session, mart: str, column: str) -> "pa.DataType":
-    """A decimal that holds every value of the column; float64 where none does."""
+    """The decimal type that holds every value of the column; float64 if none does."""
     import pyarrow as pa
 
     measure = SQL("select max(scale({0})), max(trunc(abs({0}))) from {1}").format(
@@ -104,7 +105,7 @@ def _decimal(session: Session, mart: str, column: str) -> "pa.DataType":
     scale, largest = session.execute(measure).fetchone() or (None, None)
     if scale is None or largest is None:
         return pa.decimal128(_MOST_DIGITS, 2)
-    # Whole digits, and those after the point. NaN and infinity have none.
+    # Digits before and after the point together. NaN and infinity do not fit a decimal.
     if not Decimal(largest).is_finite() or len(str(int(largest))) + scale > _MOST_DIGITS:
         return pa.float64()
     return pa.decimal128(_MOST_DIGITS, scale)

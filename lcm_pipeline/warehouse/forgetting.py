@@ -1,8 +1,8 @@
-"""Erasing one person from every schema, and remembering it so that no sync brings it back.
+"""Erasure of one person from every schema; a hash of the id keeps later syncs from restoring it.
 
-What was bought stays, as rows of a number that stands for nobody: sums by day, shop and month are
-what they were. What tells who it was goes: phone, cards, numbers of cheques and coupons, texts of
-leads, fields that the contract does not know, the outbox, the quarantine and the ledger.
+Purchases stay, under a random negative id that belongs to no client, so sums by day, shop and month
+do not change. Everything that identifies the person is erased: phone, cards, numbers of cheques and
+coupons, texts of leads, unknown fields, and the rows of the outbox, the quarantine and the ledger.
 """
 
 import hmac
@@ -24,7 +24,7 @@ from lcm_pipeline.warehouse.ingest.state import load_forgotten
 from lcm_pipeline.warehouse.marts.refresh import forget_refreshes, refresh_marts
 from lcm_pipeline.warehouse.queries import composed, query
 
-# Rows that tell nothing without their person.
+# Rows that are of no use without the person; they are deleted, not kept under another id.
 _DELETED = frozenset({("sync", "fetches"), ("sync", "quarantine"), ("sync", "retired_clients"),
                       ("outbox", "profile_updates")})  # fmt: skip
 _ERASED = {
@@ -43,9 +43,10 @@ class BusyError(UserError):
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of the rows of one person. client_hash: hexadecimal; at: ISO 8601, UTC.
+    """What was erased of one person. client_hash: hexadecimal; at: ISO 8601, UTC.
 
-    signature: HMAC-SHA-256, hexadecimal, of the JSON of all the others with sorted keys.
+    kept_without_person, deleted: rows by `schema.table`. signature: HMAC-SHA-256, hexadecimal, of
+    the JSON of all other fields with sorted keys.
     """
 
     client_hash: str
@@ -55,7 +56,7 @@ class Receipt:
     signature: str = ""
 
     def signed(self, key: bytes) -> "Receipt":
-        """The same with its signature."""
+        """Return a copy with the signature."""
         fields = {name: value for name, value in vars(self).items() if name != "signature"}
         text = msgspec.json.encode(fields, order="sorted")
         signature = hmac.digest(key, text, "sha256").hex()
@@ -78,7 +79,7 @@ def forget(warehouse: Warehouse, client_id: int, key: bytes | None) -> Receipt:
         with _alone(session), session.transaction():
             row = session.execute(query("knows_client"), {"client_id": client_id}).fetchone()
             if row is None or not row[0]:
-                raise UsageError(f"client {client_id}: nobody is known by that number")
+                raise UsageError(f"client {client_id} is not known")
             if key is None:
                 made = session.execute(
                     query("store_forget_key"), {"key": token_bytes(32)}
@@ -104,7 +105,7 @@ def _alone(session: Session) -> Iterator[None]:
             "A sync or a push is under way, and might bring back who is erased. Nothing was"
             " changed: run the command again once it has ended"
         )
-    # The session ends after the erasure, and its locks with it.
+    # The locks are released with the session, which the caller closes after the erasure.
     yield
 
 

@@ -1,4 +1,4 @@
-"""Query results as pandas tables, where people look at them."""
+"""Query results as pandas data frames, for output and reports."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,29 +17,29 @@ _BEHIND = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable,
 
 
 def read_frame(warehouse: Warehouse, query_name: str, **values: Any) -> pd.DataFrame:
-    """The result of a statement of sql/queries; its parameters are written %(name)s."""
+    """Run a statement of sql/queries; `values` are its %(name)s parameters."""
     with warehouse.engine().connect() as connection:
         cursor = connection.exec_driver_sql(query(query_name).decode(), values)
         return pd.DataFrame(cursor.fetchall(), columns=list(cursor.keys()))
 
 
 class MartSnapshot:
-    """The marts as they were at one moment, however long one reads in them."""
+    """The marts in one snapshot of the database, however long it is read."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def read(self, query_name: str, **values: Any) -> pd.DataFrame:
-        """The answer of sql/reports/<query_name>.sql, as Postgres types: counts stay whole."""
+        """Run sql/reports/<query_name>.sql; values keep their types, so counts stay integers."""
         cursor = self._connection.exec_driver_sql(report_query(query_name), values)
         return pd.DataFrame(cursor.fetchall(), columns=list(cursor.keys()), dtype=object)
 
 
 @contextmanager
 def open_mart_snapshot(warehouse: Warehouse) -> Iterator[MartSnapshot]:
-    """One read-only transaction over the marts: all that is read in it belongs together.
+    """Open a read-only transaction over the marts, so that all results are consistent.
 
-    Raises WarehouseUnavailableError where there are no marts to read, else psycopg.Error.
+    Raises WarehouseUnavailableError if the marts are missing or not readable, else psycopg.Error.
     """
     engine = warehouse.engine().execution_options(
         isolation_level="REPEATABLE READ", postgresql_readonly=True

@@ -1,4 +1,4 @@
-"""Says for whom a statement waits, when it waits for a lock."""
+"""Reports which sessions block a statement that waits for a lock."""
 
 import logging
 import threading
@@ -14,13 +14,13 @@ from lcm_pipeline.warehouse.queries import query
 
 logger = logging.getLogger(__name__)
 
-# A statement that takes longer may be at work; whether it waits is asked then.
-_LOOK_AFTER_SECONDS = 5.0
+# A statement may take longer than this without waiting for a lock, so only then it is checked.
+_CHECK_AFTER_SECONDS = 5.0
 _LONGEST_NAME = 60
 
 
 class Blockers(NamedTuple):
-    """Who holds what a session waits for, as people read it; empty for nobody."""
+    """The sessions that hold the lock a session waits for, as text; empty for none."""
 
     text: str = ""
 
@@ -29,26 +29,27 @@ class Blockers(NamedTuple):
 def watching_for_locks(
     connect: Callable[[], psycopg.Connection], backend: Callable[[], int], waiter: str
 ) -> Iterator[list[Blockers]]:
-    """Log for whom a session waits that has been at one thing for some seconds.
+    """Log which sessions block a session whose statement has run for some seconds.
 
-    connect: opens another session. backend: the server process of the session that may wait.
-    waiter: its name in the log. Yields a list that then holds the blockers that were found.
+    connect: opens another session. backend: returns the server process of the session that may
+    wait. waiter: its name in the log. Yields a list, to which the blockers are added once found.
     """
     found: list[Blockers] = []
 
-    def look() -> None:
-        # What cannot be found out is not worth an error of its own.
+    def check() -> None:
+        # This only explains a wait, so its own failure must not fail the statement.
         with suppress(psycopg.Error, WarehouseUnavailableError), closing(connect()) as session:
             blockers = find_blockers(session, backend())
             if blockers.text:
                 found.append(blockers)
                 logger.warning(
-                    "%s waits for a lock that is held by %s. It goes on when that transaction ends",
+                    "%s waits for a lock that is held by %s. It continues when that transaction"
+                    " ends",
                     waiter,
                     blockers.text,
                 )
 
-    timer = threading.Timer(_LOOK_AFTER_SECONDS, look)
+    timer = threading.Timer(_CHECK_AFTER_SECONDS, check)
     timer.daemon = True
     timer.start()
     try:
@@ -58,14 +59,14 @@ def watching_for_locks(
 
 
 def find_blockers(session: psycopg.Connection, backend: int) -> Blockers:
-    """Who holds what a server process waits for: process, user, application, since when (UTC)."""
+    """The sessions that block a server process: process, user, application, since when (UTC)."""
     rows = session.execute(query("blockers_of"), {"pid": backend}).fetchall()
-    told = []
+    blockers = []
     for pid, user, application, since in rows:
         name = shown(application, _LONGEST_NAME) or "without a name"
         moment = f"{since:%Y-%m-%d %H:%M:%S} UTC" if since else "an unknown time"
-        told.append(
+        blockers.append(
             f"server process {pid} (user {shown(str(user), _LONGEST_NAME)}, application {name},"
             f" since {moment})"
         )
-    return Blockers("; ".join(told))
+    return Blockers("; ".join(blockers))

@@ -1,10 +1,10 @@
-"""Brings the schema up to date: plain SQL files, each in one transaction, forward only; then marts.
+"""Schema migrations: plain SQL files, each applied in one transaction, forward only; then marts.
 
-The registry of feeds (`lcm_pipeline.feeds`) goes to `sync.feeds`, and the views that have a branch
-for each feed are made from it, before the marts that join them.
+The registry of feeds (`lcm_pipeline.feeds`) is copied to `sync.feeds`, and the views with a branch
+per feed are generated from it, before the marts that join them are installed.
 
-A file that was applied and has changed since is an error, never applied again. Processes that
-migrate at once wait for each other.
+A file that changed after it was applied is an error; it is never applied again. Concurrent
+migrations wait for each other.
 """
 
 import logging
@@ -31,23 +31,23 @@ _SCHEMAS = ("core_live", "core", "history", "mart", "outbox", "refresh", "stagin
 
 
 class MigrationError(UserError):
-    """The schema cannot be brought up to date; the message names the file and why."""
+    """A migration or a mart failed; the message names it and the reason."""
 
 
 class NewerSchemaError(UsageError):
-    """The schema is of a newer version of lcm: a rerun does not help, an update does."""
+    """The schema is of a newer version of lcm; only an update of lcm helps."""
 
 
 def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
-    """Apply what is missing; returns the names of what was applied.
+    """Apply missing migrations and install changed marts; returns the names of both.
 
-    marts_may_wait: where views of others stand in the way of new marts, warn and leave the marts as
-    they are: facts can be published without them, see `have_old_marts`. Raises MigrationError, or
-    WarehouseUnavailableError where the user may not.
+    marts_may_wait: where views of other users block new marts, warn and leave the old marts: facts
+    can be published without them, see `have_old_marts`. Raises MigrationError, NewerSchemaError, or
+    WarehouseUnavailableError if the user lacks rights.
     """
     applied: list[str] = []
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
-        session.add_notice_handler(_pass_on)
+        session.add_notice_handler(_log_warning)
         rights.require_use(session)
         if not _is_behind(session) and _has_feeds(session) and not are_behind(session):
             return applied
@@ -55,52 +55,52 @@ def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
         rights.hand_over_to_loader(session)
         session.execute("select pg_advisory_lock(%s)", (locks.MIGRATE,))
         session.execute(query("create_migrations"))
-        known = _known(session)
+        known = _applied(session)
         for path in migration_files():
             if path.name not in known:
                 _apply(session, path)
                 applied.append(path.name)
         if applied or not _has_feeds(session):
             _write_feeds(session)
-        applied += _bring_marts(session, may_wait=marts_may_wait)
+        applied += _install_marts(session, may_wait=marts_may_wait)
         session.execute(query("identify_replicas"))
         rights.grant_rights(session)
         return applied
 
 
 def have_old_marts(warehouse: Warehouse) -> bool:
-    """Whether the marts are those of an older version, as views of others read them."""
+    """Whether the marts are of an older version, because views of other users depend on them."""
     with warehouse.connect() as session:
         return are_behind(session)
 
 
 def grant_missing_rights(warehouse: Warehouse) -> dict[str, int]:
-    """Grant the group roles what they lack in a migrated warehouse; returns how many rights each.
+    """Grant the group roles missing rights in a migrated warehouse; returns the number by role.
 
-    A role that cannot be made, and a right that the user may not give, is a warning.
+    Logs a warning for a role that cannot be created and a right that the user may not grant.
     """
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
-        session.add_notice_handler(_pass_on)
+        session.add_notice_handler(_log_warning)
         session.execute("select pg_advisory_lock(%s)", (locks.MIGRATE,))
         return rights.grant_rights(session)
 
 
 def require_some_schema(warehouse: Warehouse) -> None:
-    """Raise NothingSyncedError where the database holds no warehouse; changes nothing."""
+    """Raise NothingSyncedError if the database holds no warehouse; changes nothing."""
     with warehouse.connect() as session:
         _find_ledger(session, warehouse)
 
 
 def require_current_schema(session: psycopg.Connection, warehouse: Warehouse) -> None:
-    """Raise where a command that only reads would misread the schema; changes nothing.
+    """Check that a command that only reads can use the schema; changes nothing.
 
-    Raises NothingSyncedError where there is none, WarehouseUnavailableError where it is of an older
-    version, NewerSchemaError where it is of a newer one. A user who may not read the ledger of the
-    migrations is let pass: what is missing shows as it is read.
+    Raises NothingSyncedError if there is none, WarehouseUnavailableError if it is of an older
+    version, NewerSchemaError if it is of a newer one. Skips the check for a user who may not read
+    the ledger of migrations: a missing table then fails the query that reads it.
     """
     if not _find_ledger(session, warehouse) or not _is_behind(session):
         return
-    known = _known(session)
+    known = _applied(session)
     missing = [path.name for path in migration_files() if path.name not in known]
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     raise WarehouseUnavailableError(
@@ -110,7 +110,7 @@ def require_current_schema(session: psycopg.Connection, warehouse: Warehouse) ->
 
 
 def _find_ledger(session: psycopg.Connection, warehouse: Warehouse) -> bool:
-    """Whether the user may read the ledger of migrations; raises NothingSyncedError without one."""
+    """Whether the user may read the ledger of migrations; NothingSyncedError if there is none."""
     ledger = session.execute(query("ledger_of_migrations")).fetchone()
     if ledger is None:
         raise NothingSyncedError(
@@ -120,32 +120,33 @@ def _find_ledger(session: psycopg.Connection, warehouse: Warehouse) -> bool:
 
 
 def drop_everything(warehouse: Warehouse) -> None:
-    """Drop everything that migrations made, data included. For throw-away warehouses."""
-    with warehouse.connect(application_name="lcm start afresh") as session:
+    """Drop everything that migrations created, including the data. For throw-away warehouses."""
+    with warehouse.connect(application_name="lcm reset") as session:
         for schema in _SCHEMAS:
             session.execute(SQL("drop schema if exists {} cascade").format(Identifier(schema)))
         session.execute("drop table if exists public.lcm_migrations, public.lcm_marts")
 
 
 def _is_behind(session: psycopg.Connection) -> bool:
-    """Whether a file is missing; raises when one was changed after it was applied."""
+    """Whether a migration is missing; raises if one was changed after it was applied."""
     row = session.execute(query("has_migrations")).fetchone()
-    known = _known(session) if row and row[0] else {}
+    known = _applied(session) if row and row[0] else {}
     files = migration_files()
     for path in files:
         if path.name in known and known[path.name] != _checksum(path):
             raise MigrationError(
-                f"{path.name} was changed after it was applied: put it back, and add a new file"
+                f"{path.name} was changed after it was applied: restore it, and add a new file"
             )
     if newer := known.keys() - {path.name for path in files}:
         raise NewerSchemaError(
-            f"the warehouse was migrated by a newer version of lcm ({max(newer)}), and nothing was"
+            f"the warehouse was migrated by a newer version of lcm ({max(newer)}). Nothing was"
             " changed: update lcm_pipeline"
         )
     return len(known) < len(files)
 
 
-def _known(session: psycopg.Connection) -> dict[str, str]:
+def _applied(session: psycopg.Connection) -> dict[str, str]:
+    """The checksums of the applied migrations, by file name."""
     rows = session.execute(query("applied_migrations")).fetchall()
     return {str(name): str(checksum) for name, checksum in rows}
 
@@ -162,6 +163,7 @@ def _apply(session: psycopg.Connection, path: Path) -> None:
 
 
 def _feeds() -> list[dict[str, Any]]:
+    """The registry as rows of sync.feeds."""
     return [
         {
             "feed": feed.name,
@@ -175,7 +177,7 @@ def _feeds() -> list[dict[str, Any]]:
 
 
 def _has_feeds(session: psycopg.Connection) -> bool:
-    """Whether sync.feeds holds the facts of this version, and its views are made."""
+    """Whether sync.feeds holds the registry of this version; its views are created with it."""
     with session.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query("stored_feeds")).fetchall() == _feeds()
 
@@ -187,20 +189,20 @@ def _write_feeds(session: psycopg.Connection) -> None:
         session.execute(query("make_feed_views"))
 
 
-def _bring_marts(session: psycopg.Connection, *, may_wait: bool) -> list[str]:
+def _install_marts(session: psycopg.Connection, *, may_wait: bool) -> list[str]:
     try:
         return [f"mart.{name}" for name in install_marts(session)]
     except MartInUseError as error:
         if not may_wait:
             raise MigrationError(str(error)) from error
-        _log.warning("the marts stay those of an older version: %s", error)
+        _log.warning("the marts of the older version remain: %s", error)
         return []
     except psycopg.Error as error:
         raise MigrationError(f"the marts failed: {str(error).strip()}") from error
 
 
-def _pass_on(notice: psycopg.errors.Diagnostic) -> None:
-    """What a migration could not do, such as make a role, reaches whoever migrates."""
+def _log_warning(notice: psycopg.errors.Diagnostic) -> None:
+    """Log a warning of a migration, such as that it could not create a role."""
     if notice.severity_nonlocalized == "WARNING":
         _log.warning("%s", notice.message_primary)
 

@@ -1,4 +1,4 @@
-"""A few rows of a table for people to look at, without personal data."""
+"""Sample rows of a table for the Dagster UI, without personal data."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
 
-# Never shown where people look at samples.
+# Columns that a sample never shows: they identify a person, or may.
 _PERSONAL = frozenset(
     {"phone", "card_number", "out_number", "cheque_number", "coupon_number", "subject", "extra"}
 )
@@ -22,7 +22,7 @@ class Preview(NamedTuple):
 
 
 def preview(warehouse: Warehouse, table_name: str, window: Window, most: int = 5) -> Preview:
-    """A few rows of a table of core for the window's days, newest first."""
+    """Up to `most` rows of a table of core for the window's days, newest first."""
     table = next(table for table in CORE_TABLES if table.name == table_name)
     columns = [name for name in table.columns if name not in _PERSONAL]
     statement = SQL("select {} from {}").format(

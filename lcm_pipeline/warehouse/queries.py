@@ -1,8 +1,8 @@
-"""The SQL of the project: migrations in order, statements and questions of reports by name.
+"""The SQL of the project: migrations in order, statements and report queries by name.
 
-It lies in `sql/` beside the package in a checkout, and inside the package in a wheel. The
-statements of a table are in one file, `sql/queries/<schema>/<table>.sql`, each under a line
-`-- name: <name>`; a name is unique over all files.
+It is in `sql/`, next to the package in a checkout and inside the package in a wheel. The statements
+of a table are in one file, `sql/queries/<schema>/<table>.sql`, each under a line `-- name: <name>`.
+Names are unique across all files.
 """
 
 import re
@@ -33,28 +33,28 @@ def queries() -> dict[str, str]:
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             if name in found:
                 raise ValueError(f"two statements are named {name}; one is in {path}")
-            # Without its end, as a statement may be composed with more.
+            # No semicolon, so that a statement can be part of a larger one.
             found[name] = text.strip().removesuffix(";")
     return found
 
 
 @cache
 def query(name: str) -> bytes:
-    """The statement of that name; KeyError where there is none."""
+    """The statement of that name; raises KeyError if there is none."""
     return queries()[name].encode()
 
 
 def composed(name: str, **parts: Composable) -> Composed:
-    """The statement of that name, with the tables and columns that its {names} stand for."""
+    """The statement of that name, with its {placeholders} replaced by tables and columns."""
     return SQL(queries()[name]).format(**parts)
 
 
 @cache
 def report_query(name: str) -> str:
-    """The text of sql/reports/<name>.sql, which reads schema mart alone."""
+    """The text of sql/reports/<name>.sql, which reads only the schema mart."""
     return (sql_folder() / "reports" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def migration_files() -> list[Path]:
-    """The migrations in the order in which they are applied."""
+    """The migrations, in the order in which they are applied."""
     return sorted((sql_folder() / "migrations").glob("[0-9][0-9][0-9][0-9]_*.sql"))

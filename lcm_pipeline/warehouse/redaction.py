@@ -1,7 +1,7 @@
-"""Errors of the database without the rows that they quote.
+"""Database errors without the rows that they quote.
 
-Postgres shows the values of a row that breaks a constraint or does not fit its type. Where rows
-are personal data, such an error must not reach a terminal, a log or Dagster's event log.
+Postgres quotes the values of a row that violates a constraint or does not fit its type. Rows are
+personal data here, so such an error must not reach a terminal, a log or Dagster's event log.
 """
 
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ class RowRefusedError(UserError):
 
 @contextmanager
 def redact_rows(action: str) -> Iterator[None]:
-    """Raise RowRefusedError in place of an error that may quote a row. action: what was tried."""
+    """Raise RowRefusedError instead of an error that may quote a row. action: what was tried."""
     try:
         yield
     except (psycopg.errors.DataError, psycopg.errors.IntegrityError) as error:
         rule = error.diag.constraint_name or error.diag.column_name or "its type"
         raise RowRefusedError(
-            f"{action}: the warehouse refused a row by {rule} (SQLSTATE {error.sqlstate});"
+            f"{action}: the warehouse refused a row because of {rule} (SQLSTATE {error.sqlstate});"
             " nothing of this step was stored"
-        ) from None
+        ) from None  # The original error quotes the row.

@@ -1,4 +1,4 @@
-"""The moments at which requests may leave, shared out over all processes with LCM_MAX_RPS."""
+"""Reservation of send times, so that all processes together stay below LCM_MAX_RPS."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from lcm_pipeline.warehouse.queries import query
 
 
 class Reservation(NamedTuple):
-    """Moments of the server's clock, in seconds. first_at: None when others go first."""
+    """Times of the server's clock, in seconds. first_at: None while others have priority."""
 
     first_at: float | None
     now_at: float
@@ -22,14 +22,14 @@ def reserve_requests(
     priority: int = 0,
     is_more: bool = False,
 ) -> Reservation:
-    """Reserve moments for some requests, `spacing` seconds apart.
+    """Reserve send times for `count` requests, `spacing` seconds apart.
 
-    priority: 0 goes first; others reserve nothing while it has requests that wait. is_more: more
-    requests wait than are reserved for.
+    priority: 0 comes first; others get no reservation while requests of priority 0 wait. is_more:
+    more requests wait than are reserved here.
     """
     values = {"spacing": spacing, "count": count, "priority": priority, "is_more": is_more}
     with session.transaction():
-        # What a crash of the server forgets has passed by then.
+        # Reservations that a crash of the server loses are past by the time it is up again.
         session.execute("set local synchronous_commit = off")
         row = session.execute(query("reserve_requests"), values).fetchone()
     assert row is not None  # noqa: S101 - `returning` returns one row

@@ -1,8 +1,8 @@
 """The slots of LCM_MAX_IN_FLIGHT: how many requests each process may have in flight.
 
-Each process has a session that holds a lock, and a row that says what it wants and holds. The rows
-of sessions that have ended count no more, so the slots of a lost process are free at once. A
-process takes what nobody holds, up to its share, and gives back what it does not use.
+Each process has a session that holds a lock, and a row with the slots that it wants and holds. Rows
+of ended sessions no longer count, so the slots of a lost process are free at once. A process takes
+free slots up to its share, and returns those that it does not use.
 """
 
 from collections.abc import Sequence
@@ -24,20 +24,21 @@ class Sharer(NamedTuple):
 
 
 def join_slots(session: psycopg.Connection) -> None:
-    """Let the row of this session count for as long as the session lives."""
+    """Take the lock that makes the row of this session count until the session ends."""
     session.execute("select pg_advisory_lock(%s, pg_backend_pid())", (locks.REQUEST_SLOTS_CLASS,))
 
 
 def share_slots(
     session: psycopg.Connection, cap: int, *, priority: int, wanted: int, in_flight: int
 ) -> int:
-    """Say what this process wants and uses; returns how many requests it may have in flight.
+    """Report the slots that this process wants and uses; returns how many it may use.
 
-    Never more than the cap leaves beside what others hold. Where that is fewer than are in flight,
-    their slots are held until they have ended, and no others may begin.
+    Returns at most what the cap leaves after the slots that others hold. If that is less than
+    `in_flight`, the process keeps the slots of those requests until they end, and must not start
+    others.
     """
     with session.transaction():
-        # What a crash of the server forgets, its sessions have lost.
+        # Rows that a crash of the server loses belong to sessions that the crash has ended too.
         session.execute("set local synchronous_commit = off")
         session.execute("select pg_advisory_xact_lock(%s)", (locks.REQUEST_SLOTS,))
         session.execute(query("forget_lost_slots"), {"lock_class": locks.REQUEST_SLOTS_CLASS})
@@ -57,20 +58,21 @@ def share_slots(
 
 
 def shares(sharers: Sequence[Sharer], cap: int, second: int) -> list[int]:
-    """Share the cap out: by priority, then evenly, and to nobody more than it wants.
+    """Distribute the cap by priority, then evenly; no process gets more than it wants.
 
-    second: of the clock. Where a slot cannot be split, the turn moves on with it.
+    second: of the server's clock. Slots that cannot be divided evenly go to another process each
+    second.
     """
-    given = [0] * len(sharers)
+    granted = [0] * len(sharers)
     left = cap
     for priority in sorted({sharer.priority for sharer in sharers}):
         members = [n for n, sharer in enumerate(sharers) if sharer.priority == priority]
         turn = second % len(members)
         members = members[turn:] + members[:turn]
-        while left and (hungry := [n for n in members if given[n] < sharers[n].wanted]):
-            each = max(1, left // len(hungry))
-            for number in hungry:
-                more = min(each, left, sharers[number].wanted - given[number])
-                given[number] += more
+        while left and (short := [n for n in members if granted[n] < sharers[n].wanted]):
+            each = max(1, left // len(short))
+            for number in short:
+                more = min(each, left, sharers[number].wanted - granted[number])
+                granted[number] += more
                 left -= more
-    return given
+    return granted

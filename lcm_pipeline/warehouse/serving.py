@@ -1,4 +1,4 @@
-"""The embedded warehouse for BI tools: a login that reads, its password, and a port on loopback."""
+"""Access of BI tools to the embedded warehouse: a read-only login and a port on loopback."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ _RELOAD_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class ServedLogin:
-    """A login that reads, and where its password is kept. Shows no password."""
+    """A read-only login, and the file with its password. Its repr contains no password."""
 
     name: str
     password_file: Path
@@ -37,34 +37,40 @@ class ServedLogin:
 
 
 def prepare_login(warehouse: Warehouse, home: Path, *, group: str) -> ServedLogin:
-    """Make the login of an embedded warehouse that reads as the group; keeps its password.
+    """Create the read-only login of an embedded warehouse, a member of the group.
 
-    Raises WarehouseUnavailableError where the server lets it in without its password.
+    Its password is generated once and stored in LCM_HOME. Raises WarehouseUnavailableError if the
+    server accepts the login without its password.
     """
     name = f"{group}_reader"
     folder = ServerFolder(Path(os.path.realpath(home)))
-    kept = home / "serve" / name
-    if not kept.exists():
-        kept.parent.mkdir(mode=0o700, exist_ok=True)
-        with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    password_file = home / "serve" / name
+    if not password_file.exists():
+        password_file.parent.mkdir(mode=0o700, exist_ok=True)
+        # Created with its mode, so that no other user can open it before a chmod.
+        created = os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(created, "w") as file:
             file.write(secrets.token_urlsafe(18))
-    ensure_bi_login(warehouse, name=name, password=kept.read_text("utf-8"), group=group)
+    ensure_bi_login(warehouse, name=name, password=password_file.read_text("utf-8"), group=group)
     parts = conninfo_to_dict(warehouse.url)
     if require_password_of(folder, name):
         with warehouse.connect(autocommit=True) as session:
             session.execute("select pg_reload_conf()")
-    _await_guard(make_conninfo("", **{**parts, "user": name, "password": "wrong"}))
-    return ServedLogin(name, kept, str(parts["dbname"]), str(parts["host"]))
+    _wait_for_password_check(make_conninfo("", **{**parts, "user": name, "password": "wrong"}))
+    return ServedLogin(name, password_file, str(parts["dbname"]), str(parts["host"]))
 
 
 def serve(login: ServedLogin, port: int, on_ready: Callable[[int], None]) -> None:
-    """Serve the login on a loopback port until interrupted; raises OSError for a busy port."""
+    """Serve the login on a loopback port until interrupted; raises OSError if the port is in use.
+
+    on_ready: called with the port once it accepts connections.
+    """
     socket_path = f"{login.socket_folder}/.s.PGSQL.5432"
     asyncio.run(serve_login(socket_path, login=login.name, port=port, on_ready=on_ready))
 
 
-def _await_guard(address: str) -> None:
-    """Wait until the server refuses a wrong password: a reload takes it a moment."""
+def _wait_for_password_check(address: str) -> None:
+    """Wait until the server refuses a wrong password: it reloads pg_hba.conf asynchronously."""
     deadline = time.monotonic() + _RELOAD_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -74,6 +80,6 @@ def _await_guard(address: str) -> None:
                 return
         time.sleep(0.05)
     raise WarehouseUnavailableError(
-        "The embedded server lets the login in without its password, so nothing is served: look at"
+        "The embedded server accepts the login without its password, so nothing is served: check"
         " pg_hba.conf in its data folder"
     )

@@ -1,8 +1,8 @@
-"""What every session relies on, whatever its role, its database or the environment would set.
+"""The settings of every session, whatever its role, database or environment sets.
 
-A default of the role (`alter role … set`), of the database or of libpq (PGDATESTYLE, PGTZ …) is
-undone by SQL right after connecting. Start-up options alone would not do: poolers refuse them,
-and PGDATESTYLE and PGTZ win over them.
+Defaults of the role (`alter role … set`), the database and libpq (PGDATESTYLE, PGTZ …) are
+overridden by SQL right after connecting. Start-up options do not suffice: poolers refuse them, and
+PGDATESTYLE and PGTZ take precedence over them.
 """
 
 import re
@@ -12,11 +12,11 @@ import psycopg
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 from lcm_pipeline.warehouse.queries import query
 
-# A time-out of the role must not cut off the statement that sets the rest, and libpq looks at the
-# other one for target_session_attrs=read-write.
+# These two are needed before the SQL runs: a short timeout of the role would cancel it, and libpq
+# checks the other one for target_session_attrs=read-write.
 STARTUP_OPTIONS = "-c statement_timeout=0 -c default_transaction_read_only=off"
 
-# Rows would be read or written otherwise; options in the address do not change these.
+# With other values rows would be misread or miswritten; options in the address cannot set them.
 _REQUIRED = {
     "client_encoding": "UTF8",
     "timezone": "UTC",
@@ -38,18 +38,18 @@ _REQUIRED = {
     "exit_on_error": "off",
     "client_min_messages": "notice",
 }
-# Options in the address win over these.
+# Options in the address take precedence over these.
 _ADJUSTABLE = {
     "statement_timeout": "0",
     "lock_timeout": "5min",
     "idle_in_transaction_session_timeout": "30min",
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
-    # Compiling costs seconds in each refresh of the marts, and gains nothing.
+    # JIT compilation costs seconds in each refresh of the marts, and gains nothing.
     "jit": "off",
-    # A push must not forget in a crash what it is sending.
+    # After a crash a push must still know which updates it was sending.
     "synchronous_commit": "on",
-    # The server notices dead machines too, and lets go of their locks: else after two hours.
+    # Without these the server would hold the locks of a dead client machine for two hours.
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
@@ -59,9 +59,9 @@ _OPTION = re.compile(r"(?:-c\s*|--)([\w.-]+)\s*=")
 
 
 def apply_settings(session: psycopg.Connection, options: str = "") -> None:
-    """Set what the session relies on; options: those of the address. An autocommit session.
+    """Apply the settings to an autocommit session. options: the `options` of the address.
 
-    Raises WarehouseUnavailableError where the user may not, with the statements to run.
+    Raises WarehouseUnavailableError, with the statements to run, if the user may not change one.
     """
     given = {name.replace("-", "_").lower() for name in _OPTION.findall(options)}
     adjustable = {name: value for name, value in _ADJUSTABLE.items() if name not in given}
@@ -90,7 +90,7 @@ def _refusal(session: psycopg.Connection, wanted: dict[str, str]) -> str:
         for name in refused
     ]
     return (
-        f"The user {user} of LCM_DATABASE_URL has a setting that nothing here can work with, and"
-        f" may not change it itself ({', '.join(refused)}). Have a superuser run:"
+        f"The user {user} of LCM_DATABASE_URL has a setting that lcm cannot work with, and may not"
+        f" change it ({', '.join(refused)}). Have a superuser run:"
         f"{''.join(statements)}"
     )

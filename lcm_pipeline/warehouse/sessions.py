@@ -1,7 +1,7 @@
-"""A session that is opened again when it is lost, for work that may be done twice.
+"""A session that reconnects when it is lost, for idempotent work.
 
-What is passed to `run` must be whole in itself: a transaction that, done again after a lost
-answer, leaves the same rows.
+The work passed to `run` must be complete in itself: it may run again after its commit, when the
+response of the server was lost, and must then leave the same rows.
 """
 
 import threading
@@ -18,7 +18,7 @@ from lcm_pipeline.warehouse.errors import WarehouseLockedError
 from lcm_pipeline.warehouse.lock_waits import watching_for_locks
 
 ResultT = TypeVar("ResultT")
-# Given the new session and the backend of the lost one, whose end the server may not have noticed.
+# Takes the new session and the backend of the lost one, which may still be running on the server.
 Renew = Callable[[psycopg.Connection, int], None]
 
 _PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
@@ -26,27 +26,27 @@ _CANCEL_SECONDS = 5.0
 
 
 def grant_memory(session: psycopg.Connection) -> None:
-    """Let sorts and hashes of the open transaction stay in memory, where the server's bound is low.
+    """Raise work_mem for the open transaction, so that large sorts and hashes stay in memory.
 
-    For the few transactions that work on millions of rows; readers keep the server's own bound.
+    For the few transactions that process millions of rows; readers keep the server's default.
     """
     session.execute("set local work_mem = '128MB'")
 
 
 def _end_with_client(session: psycopg.Connection) -> None:
-    """Let the server notice within a statement that its client is gone, where it can."""
+    """Let the server cancel a statement whose client is gone, where the platform supports it."""
     with suppress(psycopg.errors.InvalidParameterValue):
         session.execute("set client_connection_check_interval = '500ms'")
 
 
 def _backend_of(session: psycopg.Connection) -> int:
-    """The server process behind a session. A pooler gives the client a number of its own."""
+    """The server process of a session. Behind a pooler, `info.backend_pid` is another number."""
     row = session.execute("select pg_backend_pid()").fetchone()
     return int(row[0]) if row else 0
 
 
 class ReconnectingSession:
-    """One autocommit session; threads that share it take turns."""
+    """One autocommit session, which threads may share: their work runs one at a time."""
 
     def __init__(self, warehouse: Warehouse, application_name: str) -> None:
         self._warehouse = warehouse
@@ -54,7 +54,7 @@ class ReconnectingSession:
         self._session: psycopg.Connection | None = None
         self._backend = 0
         self._renew: Renew | None = None
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._is_cancelled = threading.Event()
 
     def __enter__(self) -> Self:
@@ -69,11 +69,11 @@ class ReconnectingSession:
         self._close()
 
     def on_reconnect(self, renew: Renew | None) -> None:
-        """Do this first on each session that follows a lost one; what it raises ends the work."""
+        """Call `renew` first on each session that replaces a lost one; `run` raises its errors."""
         self._renew = renew
 
     def cancel(self) -> None:
-        """Break off what another thread does here: its statement fails, and is not tried again."""
+        """Cancel the work of another thread: its statement fails, and is not retried."""
         self._is_cancelled.set()
         session = self._session
         if session is not None and not session.closed:
@@ -81,9 +81,12 @@ class ReconnectingSession:
                 session.cancel_safe(timeout=_CANCEL_SECONDS)
 
     def run(self, work: Callable[[psycopg.Connection], ResultT]) -> ResultT:
-        """Do some work, and again on a new session when a failure may pass."""
+        """Run the work and return its result; retries it on a new session after transient errors.
+
+        Raises WarehouseLockedError for a lock timeout whose blockers are known, else psycopg.Error.
+        """
         pauses = iter(_PAUSES)
-        with self._turn:
+        with self._lock:
             while True:
                 with watching_for_locks(self._watch, lambda: self._backend, self._name) as blockers:
                     try:
@@ -118,7 +121,7 @@ class ReconnectingSession:
         return session
 
     def _close_if_busy(self) -> None:
-        """An interrupt may leave a statement under way: the next one would fail on it."""
+        """Close a session that an interrupt left within a statement: the next one would fail."""
         session = self._session
         if session is not None and session.info.transaction_status is not TransactionStatus.IDLE:
             self._close()

@@ -1,6 +1,6 @@
-"""Statements that a person types: through psql where there is one, else one by one from here.
+"""Interactive SQL for `lcm sql`: through psql if it is installed, else statement by statement.
 
-They run as the group role lcm_analyst, unless the owner is asked for, so that a slip of the hand
+Statements run as the group role lcm_analyst, unless the caller wants the owner, so that a mistake
 changes nothing. A user who may not act as that role gets read-only transactions instead.
 """
 
@@ -29,8 +29,8 @@ class StatementError(UserError):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a statement returned: its rows, or its status alone, such as `INSERT 0 1`."""
+class StatementResult:
+    """The rows of a statement, or only its status, such as `INSERT 0 1`."""
 
     status: str
     columns: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Answer:
 
 
 def find_psql() -> Path | None:
-    """psql of the system, else the one beside the embedded server; None where there is none."""
+    """psql on the PATH, else the one of the embedded server; None if there is none."""
     found = shutil.which("psql")
     if found is not None:
         return Path(found)
@@ -50,7 +50,7 @@ def find_psql() -> Path | None:
 
 
 def role_settings(warehouse: Warehouse, *, as_owner: bool) -> dict[str, str]:
-    """The settings of a session as whom the statements run; none for the user itself."""
+    """The settings that make a session run statements as lcm_analyst; empty for the owner."""
     if as_owner:
         return {}
     with warehouse.connect(autocommit=True, application_name="lcm sql") as session:
@@ -64,23 +64,24 @@ def role_settings(warehouse: Warehouse, *, as_owner: bool) -> dict[str, str]:
 def psql_command(
     psql: Path, warehouse: Warehouse, settings: dict[str, str], options: Sequence[str]
 ) -> tuple[list[str], dict[str, str]]:
-    """The words that start psql, and its environment, where the password is: other users of the
-    machine see the words of a process, and not its environment.
+    """The command line of psql, and its environment, which carries the password.
+
+    Other users of the machine can see the arguments of a process, but not its environment.
     """
     given = " ".join(f"-c {name}={value}" for name, value in settings.items())
     parts = {**warehouse.libpq_parts(given), "application_name": "lcm sql"}
     environment = child_environment()
     password = parts.pop("password", None)
     if warehouse.is_embedded:
-        # Newer than some libpq that is installed, and of no use on a Unix socket.
+        # An older libpq does not know these, and they have no effect on a Unix socket.
         for name in ("sslnegotiation", "require_auth"):
             parts.pop(name, None)
-    # It would be asked for, as psql has no variable for it.
+    # The command line would show it, and libpq has no variable for it: psql prompts instead.
     parts.pop("sslpassword", None)
     if password is not None:
         environment["PGPASSWORD"] = str(password)
-    words = [str(psql), "--dbname", make_conninfo("", **parts), "--set", "ON_ERROR_STOP=1"]
-    return [*words, *options], environment
+    command = [str(psql), "--dbname", make_conninfo("", **parts), "--set", "ON_ERROR_STOP=1"]
+    return [*command, *options], environment
 
 
 def open_shell(warehouse: Warehouse, settings: dict[str, str]) -> Session:
@@ -91,13 +92,13 @@ def open_shell(warehouse: Warehouse, settings: dict[str, str]) -> Session:
     return session
 
 
-def execute(session: Session, statement: str) -> Answer:
+def execute(session: Session, statement: str) -> StatementResult:
     """Run one statement; raises StatementError."""
     try:
         cursor = session.execute(statement.encode())
     except psycopg.Error as error:
         raise StatementError(str(error).strip()) from error
     if cursor.description is None:
-        return Answer(cursor.statusmessage or "done")
+        return StatementResult(cursor.statusmessage or "done")
     columns = tuple(column.name for column in cursor.description)
-    return Answer(cursor.statusmessage or "", columns, cursor.fetchall())
+    return StatementResult(cursor.statusmessage or "", columns, cursor.fetchall())

@@ -1,6 +1,7 @@
-"""The programme that a warehouse holds: the address of its API, and its operator.
+"""The programme whose data a warehouse holds: the address of its API, and its operator.
 
-Two programmes in one warehouse cannot be told apart again, so another one is refused.
+Rows do not record their programme, so two programmes in one warehouse could never be separated
+again. A second one is refused.
 """
 
 from typing import NamedTuple
@@ -15,11 +16,11 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class SourceMismatchError(UsageError):
-    """The settings name another programme than the one that the warehouse holds."""
+    """The settings name a different programme from the one in the warehouse."""
 
 
 class Source(NamedTuple):
-    """A programme. url: without user, password, query, default port and closing slash."""
+    """A programme. url: without user, password, query, default port and trailing slash."""
 
     url: str
     operator: int | None
@@ -29,7 +30,7 @@ class Source(NamedTuple):
 
 
 def source_of(settings: Settings) -> Source:
-    """The programme that the settings name; raises SettingsError without LCM_API_URL."""
+    """The programme of the settings; raises SettingsError without LCM_API_URL."""
     parts = urlsplit(settings.required_api_url())
     host = (parts.hostname or "").rstrip(".")
     host = f"[{host}]" if ":" in host else host
@@ -39,17 +40,20 @@ def source_of(settings: Settings) -> Source:
 
 
 def require_source(warehouse: Warehouse, settings: Settings) -> None:
-    """Raise SourceMismatchError where another programme is held; note this one where none is."""
+    """Record the programme of the settings if there is none yet.
+
+    Raises SourceMismatchError if the warehouse holds another one.
+    """
     wanted = source_of(settings)
     with warehouse.connect(autocommit=True, application_name="lcm source") as session:
         row = session.execute(query("claim_source"), wanted._asdict()).fetchone()
-    held = Source(*row) if row else wanted
-    if held != wanted:
+    stored = Source(*row) if row else wanted
+    if stored != wanted:
         raise SourceMismatchError(
-            f"The warehouse {warehouse.place} holds the programme of {held}, and the settings name"
-            f" {wanted}. Nothing was read or written. Set LCM_API_URL and LCM_OPERATOR right, or"
-            " LCM_DATABASE_URL or LCM_HOME to the warehouse of that programme. If it is the same"
-            " programme at another address: lcm adopt"
+            f"The warehouse {warehouse.place} holds the programme of {stored}, and the settings"
+            f" name {wanted}. Nothing was read or written. Correct LCM_API_URL and LCM_OPERATOR, or"
+            " set LCM_DATABASE_URL or LCM_HOME to the warehouse of that programme. If it is the"
+            " same programme at another address: lcm adopt"
         )
 
 
@@ -61,6 +65,6 @@ def held_source(warehouse: Warehouse) -> Source | None:
 
 
 def adopt_source(warehouse: Warehouse, source: Source) -> None:
-    """Let the warehouse hold that programme from now on."""
+    """Replace the programme of the warehouse; for one whose address has changed."""
     with warehouse.connect(autocommit=True, application_name="lcm source") as session:
         session.execute(query("replace_source"), source._asdict())

@@ -1,12 +1,12 @@
-"""Which failures of the database pass on their own, so that trying again is right.
+"""Classifies database errors as transient, so that a retry can succeed, or permanent.
 
-A refusal while connecting carries no SQLSTATE, only the server's words.
+An error while connecting carries no SQLSTATE, so it is recognized by the server's message.
 """
 
 import psycopg
 from psycopg import errors
 
-_PASSING = (
+_TRANSIENT = (
     errors.SerializationFailure,
     errors.DeadlockDetected,
     errors.LockNotAvailable,
@@ -31,7 +31,7 @@ _FULL = (
 )
 
 
-# A pooler gives all its own failures the code of a protocol violation.
+# PgBouncer reports all its own failures with the code of a protocol violation.
 _POOLER = (
     "server conn crashed",
     "server connection crashed",
@@ -44,26 +44,26 @@ _POOLER = (
 
 
 def is_transient(error: psycopg.Error) -> bool:
-    """Whether the same statement or connection may succeed soon. A full disk does not."""
-    if isinstance(error, _PASSING):
+    """Whether the same statement or connection may soon succeed; false for a full disk."""
+    if isinstance(error, _TRANSIENT):
         return True
     if isinstance(error, errors.ProtocolViolation):
-        return _says(error, _POOLER)
+        return _contains(error, _POOLER)
     if error.sqlstate is not None:
         return error.sqlstate.startswith(_CONNECTION_LOST)
     return isinstance(error, psycopg.OperationalError) and not _is_refusal(error)
 
 
 def is_starting_up(error: psycopg.Error) -> bool:
-    """Whether a server answered that it will take connections later."""
-    return isinstance(error, errors.CannotConnectNow) or _says(error, _STARTING_UP)
+    """Whether the server reported that it will accept connections later."""
+    return isinstance(error, errors.CannotConnectNow) or _contains(error, _STARTING_UP)
 
 
 def _is_refusal(error: psycopg.Error) -> bool:
-    """A server's answer to a connection, other than that it is busy for now."""
-    return "FATAL:" in str(error) and not _says(error, (*_STARTING_UP, *_FULL, *_POOLER))
+    """Whether a server refused the connection for another reason than being busy."""
+    return "FATAL:" in str(error) and not _contains(error, (*_STARTING_UP, *_FULL, *_POOLER))
 
 
-def _says(error: psycopg.Error, phrases: tuple[str, ...]) -> bool:
+def _contains(error: psycopg.Error, phrases: tuple[str, ...]) -> bool:
     text = str(error)
     return any(phrase in text for phrase in phrases)

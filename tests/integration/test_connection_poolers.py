@@ -164,7 +164,7 @@ def test_a_lasting_session_knows_the_server_process_that_a_pooler_hides(
 def test_a_pool_that_is_too_small_for_a_sync_is_refused_with_what_to_raise(
     postgres: str, house: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(poolers, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(poolers, "_TIMEOUT_SECONDS", 0.5)
     with (
         _pooled(postgres, house, "session", "default_pool_size = 3") as url,
         pytest.raises(WarehouseUnavailableError, match="default_pool_size") as refused,

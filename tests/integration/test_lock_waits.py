@@ -15,7 +15,7 @@ _WAIT = "lock table core.leads in access exclusive mode"
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock_waits, "_LOOK_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr(lock_waits, "_CHECK_AFTER_SECONDS", 0.2)
     monkeypatch.setattr(sessions, "_PAUSES", (0.1,))
 
 
