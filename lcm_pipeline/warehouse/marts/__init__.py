@@ -1,1 +1,1 @@
-"""The marts: installed from sql/marts and refreshed with what changed."""
+"""The marts: installed from sql/marts, and refreshed incrementally."""

@@ -1,10 +1,10 @@
-"""The marts as their files say: sql/marts, one file each, with question, grain and formula.
+"""The definitions of the marts: sql/marts, one file each, with question, grain and formula.
 
-Most are materialized views, computed anew by a refresh. One whose head has the line
+Most are materialized views, recomputed by a refresh. One whose head has the line
 
     -- incremental: day
 
-(or month) is stored as a table, of which a refresh computes the days that were touched: its formula
+(or month) is stored as a table, of which a refresh computes only the affected days: its formula
 becomes a view in the schema `refresh`. It has a column `day` (or `month`) that its formula groups
 by, so that Postgres applies the days to what the formula reads. Which days those are, see
 `incremental.py`; a row of what it reads must count only on days that are dates of that row.
@@ -12,11 +12,11 @@ With the line
 
     -- incremental: sums by KEY, KEY
 
-all other columns are sums over clients, of whom the formula reads those in `refresh.scope`: a
-refresh subtracts what the clients that changed added before, and adds what they add now.
-A file may also make the table itself, from a formula in `refresh` of the clients in
-`refresh.scope`, the days in `refresh.days` or their months in `refresh.months` alone.
-What a refresh starts from (the readings, the last day known) are plain views, always of now.
+all other columns are sums over clients, and the formula reads only the clients in `refresh.scope`:
+a refresh subtracts what the changed clients contributed before, and adds what they contribute now.
+A file may also create the table itself, from a formula in `refresh` that reads only the clients in
+`refresh.scope`, the days in `refresh.days` or their months in `refresh.months`.
+The inputs of a refresh (the readings, the last day known) are plain views, so always current.
 """
 
 import re
@@ -44,7 +44,7 @@ _MAKES = re.compile(r"^create (?:or replace )?(view|materialized view|table) mar
 class Mart:
     """One file of sql/marts.
 
-    It is built on the marts that it reads, and on tables and views of core, history and sync.
+    reads: the other marts that it reads. tables: tables and views of core, history and sync.
     """
 
     name: str
@@ -57,12 +57,12 @@ class Mart:
 
     @property
     def checksum(self) -> str:
-        """Changes when the file does."""
+        """SHA-256 of the file; a mart is installed again when it changes."""
         return sha256(self.text.encode()).hexdigest()
 
     @cached_property
     def statements(self) -> str:
-        """The SQL that makes it: the file, or what its line `-- incremental` stands for."""
+        """The SQL that creates it: the file, expanded if it has a line `-- incremental`."""
         if _INCREMENTAL.search(self.text) is None:
             return self.text
         head, made, rest = self.text.partition(f"create materialized view mart.{self.name} as\n")
@@ -75,7 +75,7 @@ class Mart:
 
     @cached_property
     def kind(self) -> Kind:
-        """What it is in the database; a table is incremental."""
+        """Its kind of relation in the database; tables are the incremental marts."""
         if _INCREMENTAL.search(self.text):
             return "table"
         kinds: dict[str, Kind] = {name: kind for kind, name in _MAKES.findall(self.text)}
@@ -83,14 +83,14 @@ class Mart:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The columns that sums over clients are by; none of a mart that is something else."""
+        """The columns that sums over clients are grouped by; empty for other marts."""
         declared = _INCREMENTAL.search(self.text)
         named = declared["keys"] if declared else None
         return tuple(named.split(", ")) if named else ()
 
     @property
     def refreshed_by(self) -> Incremental | None:
-        """What a refresh computes a table for; None for what is no table."""
+        """The unit by which a refresh computes a table; None for views."""
         if self.kind != "table":
             return None
         if declared := _INCREMENTAL.search(self.text):
@@ -103,7 +103,7 @@ class Mart:
 
 
 def marts() -> list[Mart]:
-    """Every mart, each after those that it reads."""
+    """All marts, each after those that it reads."""
     paths = sorted((sql_folder() / "marts").glob("*.sql"))
     found = {path.stem: _read(path, path.stat().st_mtime_ns) for path in paths}
     known = {name: set(mart.reads) & found.keys() for name, mart in found.items()}
@@ -111,14 +111,14 @@ def marts() -> list[Mart]:
 
 
 def store_time_zone(warehouse: Warehouse, timezone: str) -> None:
-    """Let the marts cut days where the sync cuts them."""
+    """Store the time zone of the business day, so that marts and sync use the same days."""
     with warehouse.connect(autocommit=True, application_name="lcm marts") as session:
         session.execute(query("store_time_zone"), {"zone": timezone})
 
 
 @lru_cache(maxsize=256)
 def _read(path: Path, _changed_at: int) -> Mart:
-    """The file as it is since then; each step of a run asks for all of them."""
+    """Parse the file; cached by its modification time, as each step of a run needs all of them."""
     text = path.read_text()
     header = {name: re.sub(r"\n--\s+", " ", said).strip() for name, said in _HEADER.findall(text)}
     reads = {name for pair in _READS.findall(text) for name in pair if name} - {path.stem}

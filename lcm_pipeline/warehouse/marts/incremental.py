@@ -1,16 +1,16 @@
-"""Marts that are stored as tables: a refresh computes the clients and the days that changed, alone.
+"""Marts that are stored as tables: a refresh computes only the clients and days that changed.
 
-The clients are those whose operations a publish changed; for a mart that shows what passing days
-do, those to whom something happened by them as well. The days are those that have come, and those
-on which a row of what the mart reads differs: of the rows that were written to the table that it
-reads, all dates in columns that its formula reads, where they differ in such a column. So a lot of
-which only the remain changed touches no day of a mart that sums up what was given.
+The clients are those whose operations a publish changed. For a mart whose values change as days
+pass (points expire), clients affected by that are added. The days are those that passed since the
+last refresh, and those of changed rows: for each row written to a table that the mart reads, all
+dates in the columns that its formula reads, if the row differs in such a column. So a lot of which
+only the remainder changed affects no day of a mart that sums up the points granted.
 
-Sums over clients change by the clients in scope: what they added before is taken while the tables
-that the sums read are as they were, what they add now once these are written.
+Sums over clients change by the clients in scope: their former contribution is read before the
+tables that the sums read are written, their new contribution afterwards.
 
-Rows are compared before they are written, and those that are as before are left alone. A mart that
-shows names (of stores, of bonus sources) is computed whole when a name has changed.
+Rows are compared before they are written, and equal rows are not touched. A mart that shows names
+(of stores, of bonus sources) is computed in full when a name has changed.
 """
 
 from collections import defaultdict
@@ -26,11 +26,11 @@ from psycopg.sql import SQL, Composed, Identifier
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts
 from lcm_pipeline.warehouse.queries import query
 
-# After so many rows, what reads them in the same transaction needs fresh statistics.
+# After so many written rows, later statements of the transaction need fresh statistics.
 _MANY_ROWS = 10_000
-# Marts that follow passing days by more than expiry, each with the query of its further clients.
+# Marts that change with passing days by more than expiry, with the query of the clients to add.
 _PASSED_CLIENTS = {"client_totals": "scope_passed_totals"}
-# What passing days change, and what is compared by days_passed.sql: parameters, and these names.
+# Marts that change as days pass, and inputs whose changes the query days_passed detects.
 _OF_RUNS = {"as_of", "readings", "parameters", "dated_parameters"}
 _NAMES = {"points_of_sale", "bonus_sources", "goods"}
 # Publishes note the days of these.
@@ -39,8 +39,8 @@ _NOTED = "operations"
 _LEDGER = "points_movements"
 _DEFAULT_ORDER = "soonest_to_expire"
 
-# The rows to write (sign above 0) and to delete (below), where each row may be there several times.
-# `group by` takes two nulls for equal, and sorts or hashes: one client may have a hundred thousand.
+# The rows to insert (sign above 0) and to delete (below 0); equal rows may occur several times.
+# `group by` treats nulls as equal, and sorts or hashes: one client may have 100,000 rows.
 _COMPARE = """
 create temp table differing on commit drop as
 select {columns}, sum(refresh_sign)::integer as refresh_sign,
@@ -64,7 +64,7 @@ insert into {kept} ({columns})
 select {columns} from differing cross join generate_series(1, refresh_sign)
 where refresh_sign > 0
 """
-# A row of which all sums are 0 is not there: it may have come of clients who left, or of none.
+# A row whose sums are all 0 is left out: its clients may have left it, or it never had any.
 _SUM_UP = """
 create temp table sums on commit drop as
 select * from (
@@ -84,10 +84,10 @@ where touched.day is not null
 
 @dataclass(frozen=True)
 class Elapsed:
-    """What came since the last refresh: days after the one through the other, new parameters.
+    """What changed since the last refresh besides rows: days, parameters and names.
 
-    renamed: the tables of core in which a name changed. has_month_ended: so all clients count in a
-    month in which none did before.
+    The days are those after `after_day`, through `last_day`. renamed: the tables of core in which a
+    name changed. has_month_ended: a month was completed, in which all clients count from now on.
     """
 
     is_everyone: bool
@@ -99,7 +99,7 @@ class Elapsed:
 
     @property
     def days(self) -> set[date]:
-        """The days that have come."""
+        """The days that passed."""
         if not self.has_moved or self.after_day is None or self.last_day is None:
             return set()
         count = (self.last_day - self.after_day).days
@@ -108,9 +108,10 @@ class Elapsed:
 
 @dataclass
 class IncrementalRefresher:
-    """Brings tables up to date within one transaction, each after those that it reads.
+    """Refreshes tables within one transaction; the caller passes each after those that it reads.
 
-    is_everyone: compute all of them. passed: None where no days can have passed.
+    is_everyone: compute the tables for all clients and days. passed: None if no days can have
+    passed.
     """
 
     session: psycopg.Connection
@@ -134,7 +135,7 @@ class IncrementalRefresher:
 
     @classmethod
     def of_changes(cls, session: psycopg.Connection, *, is_everyone: bool) -> Self:
-        """For what changed since the last refresh; is_everyone: or for all, changed or not."""
+        """For the changes since the last refresh; is_everyone: for all clients and days instead."""
         with session.cursor(row_factory=class_row(Elapsed)) as cursor:
             passed = cursor.execute(query("days_passed")).fetchone()
         is_everyone = is_everyone or passed is None or passed.is_everyone
@@ -155,13 +156,13 @@ class IncrementalRefresher:
 
     @classmethod
     def of_everyone(cls, session: psycopg.Connection) -> Self:
-        """For tables that were just made. What publishes recorded stays, for the other tables."""
+        """For new tables. The changes that publishes recorded stay, for the other tables."""
         refresher = cls(session, is_everyone=True)
         refresher._scope_everyone()
         return refresher
 
     def replace(self, mart: Mart) -> int:
-        """Compute what changed of a table; returns the rows written."""
+        """Compute the part of a table that changed; returns the number of rows written."""
         self._subtract_before(mart)
         if mart.name == _LEDGER:
             self._detect_conventions()
@@ -176,7 +177,7 @@ class IncrementalRefresher:
         return rows
 
     def close(self) -> None:
-        """Leave the scopes empty."""
+        """Empty the scopes; their formulas return no rows from then on."""
         self.session.execute(query("clear_scope"))
         self.session.execute(query("clear_days"))
 
@@ -204,7 +205,7 @@ class IncrementalRefresher:
 
     def _replace_everyone(self, mart: Mart) -> int:
         self.session.execute(SQL("delete from {}").format(_kept(mart)))
-        # A client's rows lie together then, on few pages of the table and of its index.
+        # The order puts a client's rows on few pages of the table and of its index.
         return self.session.execute(
             SQL("insert into {} select * from {} order by client_id").format(
                 _kept(mart), _formula(mart)
@@ -231,13 +232,13 @@ class IncrementalRefresher:
         return rows
 
     def _widen(self) -> None:
-        """Add the clients to whom something happened by the passing of days."""
+        """Add the clients for whom something changed because days passed."""
         if self.passed is not None and self.passed.has_moved and not self._is_widened:
             self._scope("scope_passed_clients", **self._passed_days())
             self._is_widened = True
 
     def _subtract_before(self, mart: Mart) -> None:
-        """Before a table is written, take what the clients in scope add to the sums over it."""
+        """Store what the clients in scope contribute to sums over a table, before it is written."""
         for sums in marts():
             is_due = sums.refreshed_by == "sums" and mart.name in sums.reads
             if not is_due or sums.name in self._subtracted or self._is_whole_sum(sums):
@@ -302,27 +303,27 @@ class IncrementalRefresher:
         return {"after_day": self.passed.after_day, "last_day": self.passed.last_day}
 
     def _replace_days(self, mart: Mart) -> int:
-        """Write what differs of the touched days, or their months."""
+        """Write the rows of the affected days, or of their months, that differ."""
         days = None if self._is_whole(mart) else self._touched[mart.name]
         if days is not None and not days:
             return 0
         self._fill_days(days)
         if days is None:
             return self._write_differing(mart, _formula(mart), SQL(""), SQL(""))
-        # Formulas that read refresh.days are of these alone; others get them by the condition.
+        # Formulas that read refresh.days return only these days; for others this condition does it.
         if mart.refreshed_by == "month":
             days = {day.replace(day=1) for day in days}
         scope = SQL("where {} = any({})").format(Identifier(mart.refreshed_by or ""), sorted(days))
         return self._write_differing(mart, _formula(mart), scope, scope)
 
     def _is_whole(self, mart: Mart) -> bool:
-        """Whether something may have changed of which no rows tell the days."""
+        """Whether something may have changed whose days cannot be derived from rows."""
         renamed = set(self.passed.renamed) if self.passed else set()
         is_followed = set(mart.reads) <= self._followed and set(mart.tables) <= {*_NAMES, _NOTED}
         return self.is_everyone or not is_followed or not renamed.isdisjoint(mart.tables)
 
     def _fill_days(self, days: Iterable[date] | None) -> None:
-        """For formulas that read refresh.days; None: every day with an operation."""
+        """Fill refresh.days, for formulas that read it; None: every day with an operation."""
         self.session.execute(query("clear_days"))
         if days is None:
             self.session.execute(query("scope_every_day"))
@@ -331,7 +332,7 @@ class IncrementalRefresher:
         self.session.execute("analyze refresh.days")
 
     def _columns(self, mart: Mart) -> list[tuple[str, str]]:
-        """The columns of a table, with their types."""
+        """The columns of a table and their types."""
         found = self.session.execute(
             query("columns_of_mart"), {"mart": f"mart.{mart.name}"}
         ).fetchall()
@@ -344,13 +345,13 @@ class IncrementalRefresher:
         fresh_scope: Composed | SQL,
         kept_scope: Composed | SQL,
     ) -> int:
-        """Delete and insert what differs from the fresh rows; returns the rows inserted."""
+        """Delete and insert the rows that differ from `fresh`; returns the number inserted."""
         names = [Identifier(name) for name, _ in self._columns(mart)]
         columns = SQL(", ").join(names)
         self.session.execute(
             SQL(_COMPARE).format(
                 columns=columns,
-                # A bare client_id could be that of the scope as well.
+                # Qualified, since the joined scope has a client_id too.
                 kept_columns=SQL(", ").join(SQL("kept.{}").format(name) for name in names),
                 kept=_kept(mart),
                 fresh=fresh,
@@ -367,7 +368,7 @@ class IncrementalRefresher:
         return rows
 
     def _touch(self, reader: Mart, mart: Mart) -> None:
-        """Let a reader compute the days of the rows that differ in what it reads of them."""
+        """Mark days of a reader for computing: those of rows that differ in columns it reads."""
         read = self.session.execute(
             query("columns_read"),
             {"reader": f"refresh.{reader.name}", "mart": f"mart.{mart.name}"},

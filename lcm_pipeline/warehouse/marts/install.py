@@ -1,9 +1,9 @@
-"""Installs the marts: what the files of sql/marts make, in the order in which they read.
+"""Installs the marts of sql/marts, each after those that it reads.
 
-A file that is installed and has not changed since is left alone. A mart that
-is stored cannot be replaced, so it and those that read it are dropped, made again and filled in
-one transaction; readers of these wait meanwhile, and whoever could read them can read them after.
-Views of others that read them are made again from their definitions.
+A mart whose file has not changed since it was installed is left as it is. A stored mart cannot be
+replaced, so it and the marts that read it are dropped, created and filled in one transaction; their
+readers wait meanwhile. Grants on them are restored, and views of other users that read them are
+created again from their definitions.
 """
 
 import psycopg
@@ -17,16 +17,16 @@ from lcm_pipeline.warehouse.sessions import grant_memory
 
 
 class MartInUseError(Exception):
-    """A mart cannot be made anew, as something of others is built on it; nothing was changed."""
+    """Views of other users depend on a mart and do not fit the new one; nothing was changed."""
 
 
 def are_behind(session: psycopg.Connection) -> bool:
-    """Whether a mart is missing, has changed, or is there no longer."""
+    """Whether a mart is missing, has changed, or no longer has a file."""
     return _installed(session) != {mart.name: mart.checksum for mart in marts()}
 
 
 def install_marts(session: psycopg.Connection) -> list[str]:
-    """Bring the marts up to date in one transaction; returns the names of those that changed.
+    """Install new and changed marts in one transaction; returns their names.
 
     Raises MartInUseError or psycopg.Error; then nothing has changed.
     """
@@ -36,7 +36,7 @@ def install_marts(session: psycopg.Connection) -> list[str]:
         changed = [mart for mart in wanted if installed.get(mart.name) != mart.checksum]
         surplus = installed.keys() - {mart.name for mart in wanted}
         if surplus or not _replace(session, changed):
-            _make_anew(session, _with_readers(wanted, changed), surplus)
+            _recreate(session, _with_readers(wanted, changed), surplus)
         for mart in wanted:
             session.execute(query("record_mart"), {"name": mart.name, "checksum": mart.checksum})
         session.execute(query("forget_marts"), {"names": list(surplus)})
@@ -49,7 +49,10 @@ def _installed(session: psycopg.Connection) -> dict[str, str]:
 
 
 def _replace(session: psycopg.Connection, changed: list[Mart]) -> bool:
-    """Replace views in place; False, and nothing done, when they are stored or have new columns."""
+    """Replace views in place; changes nothing and returns False if that is not possible.
+
+    Stored marts, and views whose columns change, have to be recreated.
+    """
     if any(mart.kind != "view" for mart in changed):
         return False
     try:
@@ -62,7 +65,7 @@ def _replace(session: psycopg.Connection, changed: list[Mart]) -> bool:
 
 
 def _with_readers(wanted: list[Mart], changed: list[Mart]) -> list[Mart]:
-    """The changed marts and all that read them, in order."""
+    """The changed marts and all marts that read them, in the order of creation."""
     affected = {mart.name for mart in changed}
     for mart in wanted:
         if affected.intersection(mart.reads):
@@ -70,29 +73,30 @@ def _with_readers(wanted: list[Mart], changed: list[Mart]) -> list[Mart]:
     return [mart for mart in wanted if mart.name in affected]
 
 
-def _make_anew(session: psycopg.Connection, anew: list[Mart], surplus: set[str]) -> None:
-    """Drop some marts and make them again, and the views of others that read them."""
+def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[str]) -> None:
+    """Drop and create the affected marts, and the views of other users that read them."""
     grants = session.execute(query("mart_grants")).fetchall()
-    lost = _drop(session, [*surplus, *(mart.name for mart in anew)])
+    dropped = _drop(session, [*surplus, *(mart.name for mart in affected)])
     grant_memory(session)
-    has_tables = any(mart.kind == "table" for mart in anew)
-    keeper = IncrementalRefresher.of_everyone(session) if has_tables else None
+    has_tables = any(mart.kind == "table" for mart in affected)
+    refresher = IncrementalRefresher.of_everyone(session) if has_tables else None
     owner_is_loader = session.execute(query("may_give_to_loader")).fetchone() == (True,)
-    for mart in anew:
+    for mart in affected:
         session.execute(mart.statements.encode())
-        if keeper is not None and mart.kind == "table":
-            keeper.replace(mart)
+        if refresher is not None and mart.kind == "table":
+            refresher.replace(mart)
+        # Only the owner of a materialized view may refresh it, and the sync may run as lcm_loader.
         if mart.kind != "view" and owner_is_loader:
             session.execute(
                 SQL("alter table {} owner to lcm_loader").format(Identifier("mart", mart.name))
             )
-    if keeper is not None:
-        keeper.close()
-    forget_refreshes(session, [mart.name for mart in anew])
-    _make_others(session, lost)
-    present = {mart.name for mart in anew}
+    if refresher is not None:
+        refresher.close()
+    forget_refreshes(session, [mart.name for mart in affected])
+    _recreate_other_views(session, dropped)
+    recreated = {mart.name for mart in affected}
     for name, role, privilege in grants:
-        if name in present:
+        if name in recreated:
             session.execute(
                 SQL("grant {} on {} to {}").format(
                     SQL(privilege),
@@ -103,31 +107,32 @@ def _make_anew(session: psycopg.Connection, anew: list[Mart], surplus: set[str])
 
 
 def _drop(session: psycopg.Connection, names: list[str]) -> dict[str, list[str]]:
-    """Drop marts; returns the views of others that went with them, and what makes each again."""
-    others = _others(session)
+    """Drop marts; returns the views of other users dropped with them, and their definitions."""
+    others = _other_views(session)
     for name, kind in session.execute(query("present_marts"), {"names": names}).fetchall():
-        # A mart may be gone by now, with one that it read.
+        # The cascade of an earlier mart may have dropped this one already.
         session.execute(
             SQL("drop {} if exists {} cascade").format(SQL(kind), Identifier("mart", name))
         )
     for name in names:
         session.execute(SQL("drop view if exists {} cascade").format(Identifier("refresh", name)))
-    left = _others(session)
+    left = _other_views(session)
     return {name: statements for name, statements in others.items() if name not in left}
 
 
-def _others(session: psycopg.Connection) -> dict[str, list[str]]:
+def _other_views(session: psycopg.Connection) -> dict[str, list[str]]:
+    """The views of other users that read our marts, with the statements that create each."""
     ours = list(_installed(session))
     return dict(session.execute(query("views_of_others"), {"names": ours}).fetchall())
 
 
-def _make_others(session: psycopg.Connection, lost: dict[str, list[str]]) -> None:
-    """Make the views of others again that read our marts, where they still fit.
+def _recreate_other_views(session: psycopg.Connection, dropped: dict[str, list[str]]) -> None:
+    """Create the dropped views of other users again.
 
-    Raises MartInUseError, which names all that do not and why.
+    Raises MartInUseError, which lists the views that no longer fit, and why.
     """
     problems: dict[str, str] = {}
-    for name, statements in lost.items():
+    for name, statements in dropped.items():
         try:
             with session.transaction():
                 for statement in statements:
@@ -137,6 +142,6 @@ def _make_others(session: psycopg.Connection, lost: dict[str, list[str]]) -> Non
     if problems:
         listed = "\n".join(f"  {name}: {reason}" for name, reason in problems.items())
         raise MartInUseError(
-            "views of yours read marts that have to be made anew, and do not fit the new ones;"
-            f" nothing was changed. Drop them, run this again, and make them anew:\n{listed}"
+            "views of yours read marts that have to be recreated, and do not fit the new ones;"
+            f" nothing was changed. Drop them, run this again, and create them again:\n{listed}"
         )

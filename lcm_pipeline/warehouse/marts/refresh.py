@@ -1,9 +1,9 @@
-"""Brings the stored marts up to date: all of a call tell of one state of the warehouse.
+"""Refresh of the stored marts: one call shows one state of the warehouse in all of them.
 
-One transaction at repeatable read: readers see the old answers until they see the new ones, and
-are never locked out. Tables compute the clients and days that changed (`incremental`); a
-materialized view is computed whole, and the rows that differ are written. The
-state that a mart tells of is remembered as a digest, and an equal state is not computed again.
+It is one transaction at repeatable read: readers see the old rows until the commit, and are never
+locked out. Tables compute only the clients and days that changed (`incremental`); a materialized
+view is computed in full, and only rows that differ are written. A digest of the state is stored
+with each mart, and a mart that has this digest already is skipped.
 """
 
 import logging
@@ -25,15 +25,16 @@ from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
 
 logger = logging.getLogger(__name__)
 
-# What is pending, in quarantine, or seen again unchanged is told by runs that write no row.
+# These show pending tasks, the quarantine and the time of the last reading. A run changes those
+# without writing a row, so the digest does not cover them.
 _ALWAYS = frozenset({"data_completeness", "leads_sla", "restatements"})
 
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What became of one mart. rows: that it has, or, of a table, that were written anew.
+    """The result of one mart. rows: its number of rows; for a table, the rows written.
 
-    is_skipped: it told of the present state already.
+    is_skipped: it was up to date already.
     """
 
     name: str
@@ -45,13 +46,14 @@ class Refreshed:
 def refresh_marts(
     warehouse: Warehouse, names: Collection[str] | None = None, *, everything: bool = False
 ) -> list[Refreshed]:
-    """Refresh some marts, or all; returns what was done, each mart after those that it reads.
+    """Refresh the named marts, or all; returns a result for each, after those that it reads.
 
-    everything: compute also what looks up to date. Raises psycopg.Error; then nothing has changed.
+    everything: compute marts that are up to date too, in full. Raises psycopg.Error; then nothing
+    has changed.
     """
     wanted = [mart for mart in marts() if names is None or mart.name in names]
     if any(mart.kind == "table" for mart in wanted):
-        # A client that changed is noted once for all tables.
+        # The clients that changed are recorded once for all tables, so these refresh together.
         wanted = [mart for mart in marts() if mart in wanted or mart.kind == "table"]
     wanted = [mart for mart in wanted if mart.kind != "view"]
     with ReconnectingSession(warehouse, "lcm marts") as reconnecting:
@@ -73,14 +75,17 @@ def refresh_completeness(warehouse: Warehouse) -> None:
 
 
 def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
-    """Let the next refresh compute these marts, whatever it thinks of the state."""
+    """Forget the digests of these marts, so that the next refresh computes them."""
     session.execute(query("forget_refreshes"), {"names": list(names)})
 
 
 def _refresh_alone(
     session: psycopg.Connection, wanted: list[Mart], everything: bool
 ) -> list[Refreshed]:
-    """The lock is taken before the transaction, or that would tell of the time before the wait."""
+    """Refresh under the lock, which is taken before the transaction.
+
+    A transaction that began earlier would show the state from before the wait.
+    """
     session.execute("select pg_advisory_lock(%s)", (locks.REFRESH,))
     session.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
@@ -88,7 +93,7 @@ def _refresh_alone(
             grant_memory(session)
             return _refresh(session, wanted, everything)
     finally:
-        # A session that is lost is closed, and that unlocks too.
+        # A session that is not idle is lost or will be closed, which releases the lock too.
         if session.info.transaction_status is TransactionStatus.IDLE:
             session.isolation_level = None
             session.execute("select pg_advisory_unlock(%s)", (locks.REFRESH,))
@@ -101,14 +106,17 @@ def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) 
     tables = {mart.name for mart in wanted if mart.kind == "table"}
     first, rest = _split(wanted)
     refreshed = [_refresh_one(session, mart, None, is_known=mart.name in known) for mart in first]
-    keeper = None
+    refresher = None
     if tables - known:
+        # All tables, since the record of changed clients and days is cleared afterwards.
         known -= tables
-        keeper = IncrementalRefresher.of_changes(session, is_everyone=everything)
-    refreshed += [_refresh_one(session, mart, keeper, is_known=mart.name in known) for mart in rest]
-    if keeper is not None:
-        keeper.close()
-        _record_answers(session, {mart.name for mart in wanted})
+        refresher = IncrementalRefresher.of_changes(session, is_everyone=everything)
+    refreshed += [
+        _refresh_one(session, mart, refresher, is_known=mart.name in known) for mart in rest
+    ]
+    if refresher is not None:
+        refresher.close()
+        _record_published_figures(session, {mart.name for mart in wanted})
         session.execute(query("settle_refresh"))
     session.execute(
         query("remember_refreshes"),
@@ -117,10 +125,10 @@ def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) 
     return refreshed
 
 
-def _record_answers(session: psycopg.Connection, refreshed: set[str]) -> None:
-    """Write down what is said of new days and months, and what is said otherwise of past months.
+def _record_published_figures(session: psycopg.Connection, refreshed: set[str]) -> None:
+    """Record the first figures of new days and months, and figures of past months that changed.
 
-    A mart that was left out, as it is blocked, says nothing new.
+    Skips marts that were not refreshed, because a failed check blocks them.
     """
     if "program_daily" in refreshed:
         session.execute(query("publish_days"))
@@ -131,7 +139,10 @@ def _record_answers(session: psycopg.Connection, refreshed: set[str]) -> None:
 
 
 def _split(wanted: list[Mart]) -> tuple[list[Mart], list[Mart]]:
-    """First the materialized views that tables by client read: they widen the scope of these."""
+    """Split off the materialized views that tables by client read; they are refreshed first.
+
+    Their changes add clients to the scope of the tables.
+    """
     read = {
         name for mart in marts() if mart.refreshed_by in ("client", "sums") for name in mart.reads
     }
@@ -140,32 +151,36 @@ def _split(wanted: list[Mart]) -> tuple[list[Mart], list[Mart]]:
 
 
 def _known(session: psycopg.Connection, signature: str) -> set[str]:
-    """The marts that tell of this state already."""
+    """The marts that show this state already."""
     rows = session.execute(query("refreshed_marts"), {"signature": signature})
     return {name for (name,) in rows.fetchall()} - _ALWAYS
 
 
 def _refresh_one(
-    session: psycopg.Connection, mart: Mart, keeper: IncrementalRefresher | None, *, is_known: bool
+    session: psycopg.Connection,
+    mart: Mart,
+    refresher: IncrementalRefresher | None,
+    *,
+    is_known: bool,
 ) -> Refreshed:
     if is_known:
         return Refreshed(mart.name, 0, 0.0, is_skipped=True)
     began = time.monotonic()
-    if keeper is not None and mart.kind == "table":
-        rows = keeper.replace(mart)
+    if refresher is not None and mart.kind == "table":
+        rows = refresher.replace(mart)
     else:
         rows = _recompute(session, mart.name)
     return Refreshed(mart.name, rows, time.monotonic() - began)
 
 
 def _recompute(session: psycopg.Connection, name: str) -> int:
-    """Compute a materialized view whole; returns its rows.
+    """Recompute a materialized view; returns its number of rows.
 
-    The first time there is nothing to compare with, and nothing to lock readers out of.
+    The first time not concurrently: there are no rows to compare with, and no readers to lock out.
     """
-    place = Identifier("mart", name)
+    view = Identifier("mart", name)
     row = session.execute(query("was_refreshed"), {"name": name}).fetchone()
     how = SQL("concurrently") if row and row[0] else SQL("")
-    session.execute(SQL("refresh materialized view {} {}").format(how, place))
-    counted = session.execute(SQL("select count(*) from {}").format(place)).fetchone()
+    session.execute(SQL("refresh materialized view {} {}").format(how, view))
+    counted = session.execute(SQL("select count(*) from {}").format(view)).fetchone()
     return int(counted[0]) if counted else 0
