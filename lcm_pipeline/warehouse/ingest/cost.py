@@ -1,4 +1,4 @@
-"""What the warehouse can say of the cost of a window before it is read."""
+"""Estimates the cost of a window from earlier readings."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,11 @@ from lcm_pipeline.warehouse.queries import query
 
 @dataclass(frozen=True)
 class KnownCost:
-    """Clients read before, clients never read, clients not due, rows and requests of the first."""
+    """The cost of a window for known clients.
+
+    known: clients that were read before. unknown: clients that were never read. deferred: clients
+    that are not due. rows, requests: those of the known clients.
+    """
 
     known: int
     unknown: int
@@ -30,7 +34,11 @@ def cost_of_known_clients(
     page_length: int,
     has_details: bool,
 ) -> KnownCost:
-    """The cost of a window for the clients on the roster; an autocommit session."""
+    """Estimate the cost of a window for the clients on the roster.
+
+    session: an autocommit session. page_length: rows per page. has_details: whether each row takes
+    another request.
+    """
     values = {"page_length": page_length, "has_details": has_details}
     with session.transaction(), session.cursor(row_factory=class_row(KnownCost)) as cursor:
         schedule_clients(session, feed, window, schedule)

@@ -1,4 +1,4 @@
-"""Rows of core as they stand, for holding them against the source again."""
+"""Live rows of core, for comparing them with the source."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.warehouse.queries import query
 
-# Kept for each day on which they changed; the source tells only how they are now.
+# Has a row for each day on which it changed; the source returns only the current state.
 LATEST_ONLY = "favourite_stats"
 
 
 def draw_clients(session: psycopg.Connection, most: int | None) -> list[int]:
-    """Clients that were read before, in random order; all of them when `most` is None."""
+    """Up to `most` clients that were read before, in random order; None for all of them."""
     rows = session.execute(query("draw_clients"), {"most": most})
     return [row[0] for row in rows.fetchall()]
 
@@ -21,7 +21,7 @@ def draw_clients(session: psycopg.Connection, most: int | None) -> list[int]:
 def live_rows(
     session: psycopg.Connection, table: CoreTable, client_ids: list[int]
 ) -> list[tuple[Any, ...]]:
-    """The live rows of some clients, in the order of the table's columns."""
+    """The live rows of the clients, with the columns in the order of the table."""
     is_latest = table.name == LATEST_ONLY
     statement = SQL(
         "select {} {} from core.{} where client_id = any(%s) and deleted_at is null {}"

@@ -1,8 +1,7 @@
-"""The statements of a publish, composed from what `model.tables` says of a table.
+"""The statements of a publish, composed from the definition of a table in `model.tables`.
 
-They run inside one transaction, over a view `incoming_<table>` of the staged rows that may be
-published. Rows are compared before they are written, so a row that did not
-change is not even locked.
+They run inside one transaction, over a view `incoming_<table>` of the staged rows to publish. Rows
+are compared before they are written, so a row that did not change is not even locked.
 """
 
 from datetime import date
@@ -49,27 +48,27 @@ def index_staged(run: Run, table: CoreTable) -> Composed:
 
 
 def analyze_staged(run: Run, table: CoreTable) -> Composed:
-    """Tell the planner of the staged rows; of what they are joined by alone, which is cheaper."""
+    """Analyze the staged rows; only the columns of joins, which is cheaper."""
     return SQL("analyze {} (task_id, {})").format(staging_of(run, table), _names(table.key))
 
 
 def analyze_changed(table: CoreTable) -> Composed:
-    """The same of the rows that `collect_changed` has gathered."""
+    """Analyze the rows that `collect_changed` has collected; only the columns of joins."""
     return SQL("analyze {} ({}, is_new, was_deleted)").format(_changed(table), _names(table.key))
 
 
 def incoming_days(table: CoreTable) -> Composed:
-    """Ask for the first and the last day of the incoming rows of a table with days."""
+    """Select the first and the last day of the incoming rows of a table with days."""
     return SQL("select min({day}), max({day}) from {incoming}").format(
         day=Identifier(table.date_column or ""), incoming=_incoming(table)
     )
 
 
 def collect_changed(table: CoreTable, days: tuple[date, date] | None) -> Composed:
-    """Gather the incoming rows that are new, different, or were deleted.
+    """Collect the incoming rows that are new, different, or were deleted.
 
-    days: the first and the last of the incoming rows. Written out, they spare the planner the
-    months that a day's rows cannot meet; None where rows have no day.
+    days: the first and the last of the incoming rows, None if rows have no day. As constants they
+    let the planner prune the partitions of other months.
     """
     within: SQL | Composed = SQL("")
     if days is not None:
@@ -120,13 +119,13 @@ def insert_new(table: CoreTable) -> Composed:
 
 
 def collect_doubtful(table: CoreTable) -> Composed:
-    """Gather the clients of whose rows one may have moved here from another day.
+    """Collect the clients that may have a row which moved here from another day.
 
-    A full reading needs none: the row of the old day is one that it did not bring. A delta brings
-    some rows of a client and the new total. A row that moved is new on its day, and was in the
-    total before: so is one that was in quarantine, and one that vanished took from the total. Thus
-    rows that are new here are never fewer than those that came on top, unless the source sent new
-    ones that went into quarantine; where they are as many, none has moved.
+    A full reading does not need this: it shows that the row of the old day is gone. A delta returns
+    only some rows of a client, and the new total. A moved row is new on its day, but was in the
+    former total already; so was a row that was in quarantine, and a vanished row lowers the total.
+    So the number of new rows is never below the growth of the total, unless new rows went into
+    quarantine. If the two are equal, no row has moved.
     """
     return SQL(
         "create temp table {doubtful} on commit drop as select publishing.client_id"
@@ -140,11 +139,11 @@ def collect_doubtful(table: CoreTable) -> Composed:
 
 
 def collect_gone(table: CoreTable) -> Composed:
-    """Gather the keys of live rows that a covering reading did not bring, or brought elsewhere."""
+    """Collect the keys of live rows that a covering reading did not return, or on another day."""
     gone = SQL(
         "create temp table {gone} on commit drop as select {key} from core.{name} as stored"
         " join {covered} as covered on {in_scope} where stored.deleted_at is null"
-        # The source knows nothing of the numbers that stand for erased persons.
+        # Negative ids are rows of erased persons, which the source never returns.
         " and stored.client_id > 0"
         " and not exists (select from {incoming} as incoming where {same})"
     ).format(
@@ -160,7 +159,7 @@ def collect_gone(table: CoreTable) -> Composed:
 
 
 def collect_moved(table: CoreTable) -> Composed:
-    """Gather live rows of retired clients that live on with others; parameter: the feed."""
+    """Collect live rows of retired clients that other clients have now; parameter: the feed."""
     same = tuple(name for name in table.key if name != "client_id")
     return composed(
         "collect_moved_rows",
@@ -176,21 +175,21 @@ def collect_moved(table: CoreTable) -> Composed:
 
 
 def add_moved_to_gone(table: CoreTable) -> Composed:
-    """Let the rows go that `collect_moved` has gathered."""
+    """Add the rows that `collect_moved` has collected to the rows to delete."""
     return SQL("insert into {gone} select * from {moved}").format(
         gone=_gone(table), moved=_moved(table)
     )
 
 
 def lower_totals(table: CoreTable) -> Composed:
-    """Take them from the totals of their clients; parameter: the feed."""
+    """Subtract the moved rows from the totals of their former clients; parameter: the feed."""
     return composed("lower_totals_of_retired", moved=_moved(table))
 
 
 def count_lost(table: CoreTable) -> Composed:
-    """Count the gone rows that did not turn up on another day, or with another client.
+    """Count the gone rows that did not reappear on another day or with another client.
 
-    Cards that are merged move a history to another client; it is not lost.
+    Merging cards moves a history to another client; it is not lost.
     """
     elsewhere = tuple(name for name in table.identity if name != "client_id")
     return SQL(
@@ -204,7 +203,7 @@ def count_lost(table: CoreTable) -> Composed:
 
 
 def store_history(table: CoreTable) -> Composed:
-    """Copy the versions that are about to be replaced or deleted into history."""
+    """Copy the rows that are about to be updated or deleted into history."""
     columns = (*table.columns, "sync_run_id", "first_seen_at", "synced_at", "deleted_at")
     return SQL(
         "insert into history.{name} ({columns}, valid_from, valid_to)"
@@ -225,7 +224,7 @@ def store_history(table: CoreTable) -> Composed:
 def write_changed(table: CoreTable) -> Composed:
     """Insert or update the changed rows; parameter: the run.
 
-    Client by client: a join leaves them in no order, and each would go to another index page.
+    Sorted by client: in the order of the join, each row would go to another index page.
     """
     return SQL(
         "insert into core.{name} ({columns}, sync_run_id, first_seen_at, synced_at)"
@@ -253,7 +252,7 @@ def mark_gone(table: CoreTable) -> Composed:
 
 
 def store_names(thing: NameDimension) -> Composed:
-    """Take over names from incoming rows, the newest; parameter: the run."""
+    """Store the newest names from incoming rows; parameter: the run."""
     return SQL(
         "insert into core.{name} as stored"
         " ({columns}, named_at, sync_run_id, first_seen_at, synced_at)"
@@ -277,13 +276,13 @@ def store_names(thing: NameDimension) -> Composed:
 
 
 def moves_within_clients(table: CoreTable) -> bool:
-    """Whether the total of a client tells that none of its rows moved to another day."""
+    """Whether the total of a client can show that none of its rows moved to another day."""
     return table.date_column is not None and table.covered_by is WHOLE_CLIENTS
 
 
 def _moved_to_another_day(table: CoreTable) -> Composed:
-    assert table.date_column is not None  # noqa: S101 - asked by collect_gone
-    # Each row is looked up in all months: for those who came to a thousand rows, a long time.
+    assert table.date_column is not None  # noqa: S101 - checked by collect_gone
+    # A lookup searches the partitions of all months, so only doubtful clients are looked up.
     among: SQL | Composed = SQL("")
     if moves_within_clients(table):
         among = SQL(

@@ -11,11 +11,11 @@ it was read; otherwise it is read again, or counts as superseded by a newer read
 have to be read again nothing is published, or a reader would see a part of the day. One advisory
 lock lets publishes follow each other; readers are never locked out.
 
-Clients whom the source no longer knows are retired here, in the same transaction as the rows; the
-rule stands in sql/migrations/0022_retire_clients.sql.
+Clients that the source no longer knows are retired in the same transaction as the rows; the rule is
+in sql/migrations/0022_retire_clients.sql.
 
-Three fuses hold what is about to be written against what is stored, since a source that fails may
-answer like one that is right: rows that vanish, phones that vanish, a roster that grows suddenly.
+A failing source may return responses that look valid. So three fuses compare what is about to be
+written with what is stored: rows that vanish, phones that vanish, a roster that grows suddenly.
 """
 
 import logging
@@ -46,9 +46,10 @@ _ANY_TASK = (0, 2**63 - 1)
 # So many rows may vanish whatever their share, unless they are more than half: in a programme of
 # a dozen leads, one that is deleted as spam would stop each sync from then on.
 _FEW_ROWS = 10
-# Runs in a row that have to be refused a client, while others are answered, before it is retired.
+# A client is retired after this many consecutive runs in which the source refused it, while it
+# returned data for other clients.
 _MOST_REFUSALS = 3
-# So many clients may always register on a day: the opening of a programme is no failure.
+# This many clients may always register on a day: the start of a programme is not a failure.
 _FEW_CLIENTS = 10_000
 
 
@@ -229,20 +230,21 @@ def _publish_batch(
 
 @contextmanager
 def _alone(session: psycopg.Connection) -> Iterator[None]:
-    """Hold the publish lock, from before the transaction: now() of one that had to wait would lie
-    before what the other one wrote.
+    """Hold the publish lock, taken before the transaction begins.
+
+    Otherwise the now() of a transaction that waits would be before the writes of the other one.
     """
     session.execute("select pg_advisory_lock(%s)", (locks.PUBLISH,))
     try:
         yield
     finally:
-        # A session that is lost, or that an interrupt left busy, is closed, and that unlocks too.
+        # A lost session, or one that an interrupt left busy, is closed, which releases the lock.
         if session.info.transaction_status is TransactionStatus.IDLE:
             session.execute("select pg_advisory_unlock(%s)", (locks.PUBLISH,))
 
 
 def _is_published(session: psycopg.Connection, run: Run) -> bool:
-    """Whether another process has published the run; else nobody ends it before the commit."""
+    """Whether another process has published the run; if not, locks it until the commit."""
     row = session.execute(query("lock_run"), {"run_id": run.run_id}).fetchone()
     status = row[0] if row else "missing"
     if status not in ("reading", "published"):
@@ -271,10 +273,10 @@ def _prepare_partitions(
     try:
         ensure_partitions(session, "core", table.name, [*months, *months_ahead()])
     except MonthsRefused as refused:
-        # The transform sets such rows aside; these were staged before it did.
+        # The transform quarantines such rows; these were staged by an older version.
         raise PublishRefused(
             f"{run.feed}: {refused}. Nothing was published. Run the same command again: it reads"
-            " them anew, and puts them into quarantine"
+            " these rows again and puts them into quarantine"
         ) from refused
 
 
@@ -329,7 +331,7 @@ def _collect(session: psycopg.Connection, table: CoreTable) -> None:
 
 
 def _retire_clients(session: psycopg.Connection, run: Run) -> None:
-    """Leave those pending who were not proven, and retire those whom the source no longer knows."""
+    """Mark clients without a proven reading as pending, and retire those the source has lost."""
     values = {"run_id": run.run_id, "feed": run.feed, "most_refusals": _MOST_REFUSALS}
     session.execute(query("leave_pending_clients"), values)
     session.execute(query("take_back_answered"))
@@ -339,7 +341,10 @@ def _retire_clients(session: psycopg.Connection, run: Run) -> None:
 
 
 def _collect_moved(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
-    """Let rows of retired clients go that live on with others; after the fuse, as none is lost."""
+    """Delete rows of retired clients that other clients have now.
+
+    They are added after the fuse was checked, since they are not lost.
+    """
     values = {"feed": run.feed}
     session.execute(merge.collect_moved(table), values)
     session.execute(merge.add_moved_to_gone(table))
@@ -361,7 +366,7 @@ def _check_vanished_rows(
 
 
 def _check_vanished_phones(session: psycopg.Connection, run: Run, delete_fuse: float) -> None:
-    """A phone that an answer leaves out stays; this is about answers that say there is none."""
+    """Count phones that the source reports as empty; a phone missing in a response stays."""
     row = session.execute(query("count_vanished_phones")).fetchone()
     lost, covered = (int(row[0]), int(row[1])) if row else (0, 0)
     if _is_too_much(lost, covered, delete_fuse):
@@ -385,10 +390,10 @@ def _advise_delete_fuse(lost: int, covered: int, delete_fuse: float) -> str:
 
 
 def _check_growth(session: psycopg.Connection, run: Run, growth_fuse: float) -> None:
-    """Each new client costs requests from now on, in each feed and each run.
+    """Check the number of new clients, since each one costs requests in every feed and run.
 
-    A day that was never polled stands alone, so that years may be filled in at once; days that were
-    polled before are one, since few should turn up on them.
+    Each day that was never polled is checked by itself, so that years can be loaded at once. Days
+    that were polled before are checked together, since few clients should appear on them.
     """
     found = session.execute(query("count_new_clients")).fetchone() if growth_fuse else None
     if found is None or found[1] <= _FEW_CLIENTS:
@@ -399,9 +404,9 @@ def _check_growth(session: psycopg.Connection, run: Run, growth_fuse: float) -> 
     if known and new > growth_fuse * known:
         raise PublishRefused(
             f"{run.feed}: {new:,} new clients registered on"
-            f" {day or 'days that were polled before'}, beside {known:,} that are known, which is"
-            f" more than LCM_GROWTH_FUSE allows ({growth_fuse:g} times as many;"
-            f" {_FEW_CLIENTS:,} may always come). Nothing was published. If the source is right,"
+            f" {day or 'days that were polled before'}, in addition to {known:,} known ones, which"
+            f" is more than LCM_GROWTH_FUSE allows ({growth_fuse:g} times as many;"
+            f" {_FEW_CLIENTS:,} are always allowed). Nothing was published. If the source is right,"
             f" run again with a larger LCM_GROWTH_FUSE, such as {ceil(new / known)}, or with 0 for"
             " no limit"
         )
@@ -418,7 +423,7 @@ def _delete(session: psycopg.Connection, run: Run, table: CoreTable) -> int:
 
 
 def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
-    """Publish the tables that have a query of their own, and what follows from the rows."""
+    """Publish the tables with a query of their own, and run follow-up statements."""
     names = {table.name for table in tables}
     values = {"run_id": run.run_id, "last": run.window.last}
     written = 0

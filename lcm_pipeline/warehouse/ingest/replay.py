@@ -1,13 +1,13 @@
-"""Lets quarantined rows have another try: their clients and days are read in full again."""
+"""Replays quarantined rows: the next sync reads their clients and days in full again."""
 
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query
 
 
 def forget_quarantined(warehouse: Warehouse) -> int:
-    """Forget that clients and days with open quarantine are up to date; returns how many.
+    """Mark clients and days with open quarantine as not up to date; returns their number.
 
-    An unfinished command is given up, or the feeds that it has published would not be read again.
+    Abandons an unfinished command: resumed, it would not read again the feeds it has published.
     """
     with warehouse.connect(application_name="lcm replay") as session:
         session.execute(query("abandon_commands"))

@@ -1,4 +1,4 @@
-"""Retiring clients by hand, and taking them back: see sync.retired_clients."""
+"""Retiring clients by hand, and reinstating them; see the table sync.retired_clients."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from lcm_pipeline.warehouse.queries import query
 def retire(warehouse: Warehouse, client_ids: Sequence[int]) -> None:
     """Retire clients, all or none.
 
-    Raises UsageError where one is not in the roster, or is retired by hand already.
+    Raises UsageError if one is not in the roster, or was retired by hand already.
     """
     with warehouse.connect(application_name="lcm retire") as session, session.transaction():
         rows = session.execute(query("retire_by_hand"), {"clients": list(client_ids)}).fetchall()
@@ -20,9 +20,9 @@ def retire(warehouse: Warehouse, client_ids: Sequence[int]) -> None:
 
 
 def take_back(warehouse: Warehouse, client_ids: Sequence[int]) -> None:
-    """Take retired clients back, all or none, to be read in full by the next sync.
+    """Reinstate retired clients, all or none; the next sync reads them in full.
 
-    Raises UsageError where one is not retired.
+    Raises UsageError if one is not retired.
     """
     with warehouse.connect(application_name="lcm retire") as session, session.transaction():
         rows = session.execute(query("take_back_by_hand"), {"clients": list(client_ids)}).fetchall()

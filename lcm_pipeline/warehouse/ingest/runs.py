@@ -1,12 +1,12 @@
-"""Commands and runs: what was called for, and one reading of a feed for a window of days.
+"""Commands and runs. A run reads one feed for a window of days; a command is a set of feeds.
 
-A run is found by its feed and window, whichever process began it. Who finds it unfinished joins it:
-its tasks are claimed one chunk at a time, so any number of processes can read them. Each holds a
-shared advisory lock on the run, so the kernel and Postgres tell the living from the dead: nothing
-is inferred from clocks or process ids. The session that holds the lock is the one that works.
+A run is identified by its feed and window, whichever process began it. A process that finds it
+unfinished joins it: tasks are claimed in chunks, so any number of processes can read them. Each
+process holds a shared advisory lock on the run in the session that it works in. Postgres releases
+the lock when the process dies, so nothing has to be inferred from clocks or process ids.
 
-A command is some feeds for a window. It is unfinished until each of its feeds is published, and the
-same command then goes on with it: what it has published is not read again.
+A command is unfinished until each of its feeds is published. The same command, called again,
+resumes it and does not read again what it has published.
 """
 
 import time
@@ -27,14 +27,14 @@ from lcm_pipeline.warehouse.connection import Warehouse, is_transient
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
-# The server may not have noticed yet that a lost session has ended.
-_PATIENCE_SECONDS = 2.0
+# How long to wait for the server to end a lost session.
+_END_SECONDS = 2.0
 _INTERVAL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Run:
-    """An unfinished run that this process works on. is_resumed: another process began it."""
+    """A run that this process works on. is_resumed: another process began it."""
 
     run_id: int
     feed: str
@@ -43,13 +43,13 @@ class Run:
 
 
 class RunLostError(Exception):
-    """The run has ended under this process. status: how it ended."""
+    """Another process ended the run while this one was working on it. status: how it ended."""
 
     def __init__(self, run: Run, status: str) -> None:
         super().__init__(
             f"{run.feed}: the connection to the warehouse was lost, and meanwhile another process"
-            f" ended the run (it is {status}). What was read is kept: run the same command again"
-            " when that one is done"
+            f" ended the run (it is {status}). What was read is stored: run the same command again"
+            " when that process has finished"
         )
         self.status = status
 
@@ -57,13 +57,13 @@ class RunLostError(Exception):
 def begin_command(session: psycopg.Connection, feeds: Sequence[str], window: Window) -> int:
     """Find the unfinished command of these feeds and this window, or begin one; returns its id.
 
-    One whose days a later command has covered since is abandoned: it would be resumed in vain.
+    Commands whose days a later command has covered are abandoned, as resuming them is useless.
     """
     values = {"feeds": list(feeds), "first": window.first, "last": window.last}
     while True:
         session.execute(query("abandon_outdated_commands"))
         session.execute(query("begin_command"), values)
-        # Another process may have finished it in between.
+        # Retry if another process has finished the command between the two statements.
         if row := session.execute(query("find_command"), values).fetchone():
             return int(row[0])
 
@@ -71,7 +71,7 @@ def begin_command(session: psycopg.Connection, feeds: Sequence[str], window: Win
 def find_published_run(
     session: psycopg.Connection, command_id: int, feed: str, window: Window, fresh_from: datetime
 ) -> Run | None:
-    """The run of a feed that a command has published, begun at `fresh_from` or later."""
+    """The run of a feed that a command has published, begun at `fresh_from` or later; or None."""
     values = {"command_id": command_id, "feed": feed, "fresh_from": fresh_from}
     row = session.execute(query("find_published_run"), values).fetchone()
     return None if row is None else Run(int(row[0]), feed, window, is_resumed=True)
@@ -80,7 +80,7 @@ def find_published_run(
 def runs_of_command(
     session: psycopg.Connection, command_id: int, window: Window
 ) -> list[tuple[Run, datetime, datetime]]:
-    """The last run of each feed that a command has published: when it began, and when it ended."""
+    """The last run of each feed that a command has published, with the times of begin and end."""
     rows = session.execute(query("runs_of_command"), {"command_id": command_id}).fetchall()
     return [(Run(run_id, feed, window), began, ended) for run_id, feed, began, ended in rows]
 
@@ -88,7 +88,7 @@ def runs_of_command(
 def progress_of_command(warehouse: Warehouse, command_id: int) -> list[tuple[str, int, int]]:
     """How far each run of a command is: its feed, its tasks, and those that are read.
 
-    Nothing while the warehouse cannot be asked.
+    Empty while the warehouse is unreachable.
     """
     with (
         suppress(psycopg.Error),
@@ -102,7 +102,7 @@ def progress_of_command(warehouse: Warehouse, command_id: int) -> list[tuple[str
 def begin_run(
     reconnecting: ReconnectingSession, feed: str, window: Window, command_id: int | None = None
 ) -> Run:
-    """Join the unfinished run of a feed and window, or begin one."""
+    """Join the unfinished run of a feed and window, or begin one and join it."""
     values = {"feed": feed, "first": window.first, "last": window.last}
 
     def begin(session: psycopg.Connection) -> bool:
@@ -112,7 +112,7 @@ def begin_run(
 
     while True:
         is_new = reconnecting.run(begin)
-        # Another process may have finished it in between.
+        # Retry if another process has finished the run in between.
         if run := join_run(reconnecting, feed, window, is_resumed=not is_new):
             assigned = {"run_id": run.run_id, "command_id": command_id}
             reconnecting.run(partial(_assign, assigned))
@@ -122,10 +122,10 @@ def begin_run(
 def join_run(
     reconnecting: ReconnectingSession, feed: str, window: Window, *, is_resumed: bool = True
 ) -> Run | None:
-    """Join the unfinished run of a feed and window; None where there is none.
+    """Join the unfinished run of a feed and window; returns None if there is none.
 
-    From then on the session holds a lock on the run, and gets it again when it is lost: work in it
-    raises RunLostError once the run has ended.
+    From then on the session holds a lock on the run, also after it reconnects. Work in it raises
+    RunLostError if another process ended the run meanwhile.
     """
     values = {"feed": feed, "first": window.first, "last": window.last}
 
@@ -138,7 +138,7 @@ def join_run(
         if _status_of(session, run) != "reading":
             _unlock(session, run)
             return None
-        # The number of this server process may have been that of a reader that ended.
+        # Claims carry the pid of a server process, and a dead reader may have had the same pid.
         session.execute(query("drop_claims"), {"run_id": run.run_id})
         return run
 
@@ -150,7 +150,7 @@ def join_run(
 
 
 def leave_run(reconnecting: ReconnectingSession, run: Run) -> None:
-    """Give up the claims and the lock of a run that goes on without this process."""
+    """Release the claims and the lock of a run that continues without this process."""
     reconnecting.on_reconnect(None)
 
     def leave(session: psycopg.Connection) -> None:
@@ -167,14 +167,17 @@ def end_run(
     error: str | None = None,
     command_id: int | None = None,
 ) -> None:
-    """Close a run; the command is finished with it when each of its feeds is published."""
+    """Close a run, and finish the command if all its feeds are published.
+
+    Raises RunLostError if another process ended the run with a different status.
+    """
 
     try:
         reconnecting.run(
             partial(close_run, run=run, status=status, error=error, command_id=command_id)
         )
     except RunLostError as lost:
-        # The session may have been lost between the commit and its response.
+        # The session may have been lost after the commit: then this process ended the run itself.
         if lost.status != status:
             raise
     reconnecting.on_reconnect(None)
@@ -187,7 +190,7 @@ def close_run(
     error: str | None = None,
     command_id: int | None = None,
 ) -> None:
-    """Mark a run, and the command whose last one it is, as ended; drop the staging tables."""
+    """Mark a run, and the command if this was its last run, as ended; drop the staging tables."""
     with session.transaction():
         values = {"run_id": run.run_id, "status": status, "error": error}
         session.execute(query("close_run"), values)
@@ -196,25 +199,25 @@ def close_run(
 
 
 def record_failure(reconnecting: ReconnectingSession, run: Run, error: Exception) -> None:
-    """Keep on the run why its process gave up, for `lcm status`; the run itself can be resumed.
+    """Store on the run why its process stopped, for `lcm status`; the run can be resumed.
 
-    A database's own error may quote a row, so its kind alone is kept.
+    The message of a database error may quote a row, so only its type is stored.
     """
     if isinstance(error, psycopg.Error):
         if is_transient(error):
-            # It was tried again for long enough: the warehouse is not there to write to.
+            # Retries have failed already, so the warehouse is not available to store the reason.
             return
         reason = f"the warehouse failed: {type(error).__name__} (SQLSTATE {error.sqlstate})"
     else:
         reason = str(error) if isinstance(error, UserError) else type(error).__name__
     values = {"run_id": run.run_id, "error": reason}
-    # The error itself is raised by the caller, whatever becomes of this.
+    # The caller raises the error itself, even if it cannot be stored.
     with suppress(psycopg.Error, RunLostError):
         reconnecting.run(lambda session: session.execute(query("record_failure"), values))
 
 
 def read_counts(session: psycopg.Connection, run: Run) -> dict[str, Any]:
-    """What the run did so far, by the names of the report's fields."""
+    """The counts of the run so far, by the names of the report's fields."""
     with session.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query("report_run"), {"run_id": run.run_id}).fetchone() or {}
 
@@ -226,12 +229,13 @@ def count_requests(session: psycopg.Connection, run: Run, requests: int, retries
 
 
 def _join_again(session: psycopg.Connection, run: Run, lost: int) -> None:
-    """Lock the run on a new session, and take over the claims of the lost one.
+    """Lock the run in a new session, and take over the claims of the lost one.
 
-    Its server process may hold on to them, as it has not noticed that its client is gone.
+    The server process of the lost session may not have noticed that its client is gone, so it is
+    ended first.
     """
     holder = {"lock_class": locks.RUN_CLASS, "lock_id": run.run_id, "lost": lost}
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _END_SECONDS
     while session.execute(query("end_lost_backend"), holder).fetchall():
         if time.monotonic() > deadline:
             break
@@ -244,7 +248,7 @@ def _join_again(session: psycopg.Connection, run: Run, lost: int) -> None:
 
 
 def _abandon_outdated(session: psycopg.Connection) -> None:
-    """Close unfinished runs of dead processes whose days a later run has covered."""
+    """Abandon unfinished runs without a live process whose days a later run has covered."""
     with session.transaction():
         values = {"lock_class": locks.RUN_CLASS}
         for (run_id,) in session.execute(query("abandon_outdated_runs"), values).fetchall():

@@ -1,7 +1,7 @@
-"""Which clients of the roster a run asks: everyone, or with a promised staleness those who are due.
+"""Which clients of the roster a run reads: all of them, or with a maximum staleness those due.
 
-The decision itself is the statement schedule_clients, and hangs on business days alone: neither
-the hour of a run nor the clock of a machine changes who is due.
+The statement schedule_clients decides. It depends only on business days: neither the hour of a run
+nor the clock of a machine changes which clients are due.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ import psycopg
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.queries import query
 
-# A client that has been quiet for so many days may be asked one day less often, and so on: see
+# For each such period without a change, a client is read one day less often. See
 # docs/adaptive_schedule.md for what other values would save and cost.
 QUIET_DAYS = 7
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How often clients are asked. audit_share: of the roster, read in full each day.
+    """How often clients are read. audit_share: the share of the roster read in full each day.
 
-    max_staleness: days after which a change is seen at the latest, when one sync a day runs; with
-    0 or 1 everyone is due in each run. quiet_days: days of quiet for each day that a client waits.
+    max_staleness: days after which a change is seen at the latest, with one sync a day; with 0 or 1
+    all clients are due in each run. quiet_days: days without a change per day that a client waits.
     """
 
     audit_share: float
@@ -32,7 +32,7 @@ class Schedule:
 def schedule_clients(
     session: psycopg.Connection, feed: str, window: Window, schedule: Schedule
 ) -> None:
-    """Make the temporary table `scheduled`; it goes with the transaction that it is made in."""
+    """Create the temporary table `scheduled`, which is dropped at the end of the transaction."""
     values = {
         "feed": feed,
         "first": window.first,

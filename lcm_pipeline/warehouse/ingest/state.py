@@ -1,4 +1,4 @@
-"""What the warehouse knows of registration days and paging: read before a run, stored after it."""
+"""The sync state of clients, registration days and paging, read before a run and stored after."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -10,7 +10,7 @@ from lcm_pipeline.warehouse.queries import query
 
 
 def first_polled_day(session: psycopg.Connection) -> date | None:
-    """The earliest registration day that was ever polled."""
+    """The earliest registration day that was ever polled; None before the first poll."""
     row = session.execute(query("first_polled_day")).fetchone()
     return row[0] if row else None
 
@@ -22,13 +22,13 @@ def polled_days(session: psycopg.Connection, first: date, last: date) -> set[dat
 
 
 def pending_days(session: psycopg.Connection, first: date, last: date) -> set[date]:
-    """The registration days in a range whose last poll came to nothing."""
+    """The registration days in a range whose last poll failed."""
     rows = session.execute(query("pending_days"), {"first": first, "last": last})
     return {row[0] for row in rows.fetchall()}
 
 
 def known_clients(session: psycopg.Connection) -> list[tuple[str, int]]:
-    """A few clients, with a feed to ask the service for: those that were read before come first."""
+    """A few clients, each with a feed to request for it; clients that were read come first."""
     rows = session.execute(query("known_clients"))
     return [(row[0], row[1]) for row in rows.fetchall()]
 
@@ -43,7 +43,7 @@ def load_forgotten(session: psycopg.Connection, key: bytes | None) -> Forgotten:
 
 
 def missing_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> list[int]:
-    """Those of some clients whom the roster does not know, or who are retired."""
+    """Those of the clients that are not in the roster, or are retired."""
     rows = session.execute(query("missing_clients"), {"clients": list(client_ids)})
     return [row[0] for row in rows.fetchall()]
 
@@ -51,14 +51,14 @@ def missing_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> l
 def reset_clients(
     session: psycopg.Connection, feeds: Sequence[str], client_ids: Sequence[int] | None
 ) -> int:
-    """Forget that clients are up to date in some feeds, all of them for None; returns how many."""
+    """Mark clients as not up to date in the feeds, None for all clients; returns their number."""
     values = {"feeds": list(feeds), "clients": list(client_ids) if client_ids else None}
     row = session.execute(query("reset_clients"), values).fetchone()
     return int(row[0]) if row else 0
 
 
 def reset_days(session: psycopg.Connection) -> int:
-    """Forget that registration days are up to date; returns how many."""
+    """Mark all registration days as not up to date; returns their number."""
     row = session.execute(query("reset_days")).fetchone()
     return int(row[0]) if row else 0
 
@@ -70,11 +70,11 @@ def newest_day(session: psycopg.Connection, feed: str) -> date | None:
 
 
 def read_base(session: psycopg.Connection, feed: str) -> int | None:
-    """The number that the endpoint of a feed gives its first row; None while it is not known."""
+    """The number of the first row in the paging of a feed's endpoint, 0 or 1; None if unknown."""
     row = session.execute(query("read_base"), {"feed": feed}).fetchone()
     return int(row[0]) if row else None
 
 
 def store_base(session: psycopg.Connection, feed: str, base: int) -> None:
-    """Remember the number that the endpoint of a feed gives its first row."""
+    """Store the number of the first row in the paging of a feed's endpoint."""
     session.execute(query("store_base"), {"feed": feed, "base": base})

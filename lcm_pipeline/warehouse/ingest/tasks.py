@@ -1,7 +1,8 @@
-"""The ledger: the tasks of a run, who reads them, and what became of each.
+"""The ledger: the tasks of a run, which session reads them, and the outcome of each.
 
-Rows land in staging in the same transaction as their ledger row, so a killed run goes on where it
-stopped. Staging is unlogged and empty after a crash of the server: the publish counts again.
+Rows are staged in the same transaction as their ledger row, so a killed run continues where it
+stopped. Staging tables are unlogged, so they are empty after a crash of the server; the publish
+counts their rows and has missing ones read again.
 """
 
 import logging
@@ -26,8 +27,8 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_FIELD = 200
 
-# What a value may be refused with: by the server, or by the driver before it is sent. Whatever else
-# fails is no value's fault.
+# Errors that a bad value causes: from the server, or from the driver before the value is sent.
+# Other errors have other causes, and fail the run.
 _REFUSED = (
     psycopg.DataError,
     psycopg.IntegrityError,
@@ -40,14 +41,17 @@ _REFUSED = (
 
 
 class TaskCounts(NamedTuple):
-    """The tasks of a run, and those of them that are left to read."""
+    """The number of tasks of a run, and the number of those not read yet."""
 
     tasks: int
     pending: int
 
 
 class OtherReader(NamedTuple):
-    """A session of another process that reads tasks of a run. since: when it began, aware."""
+    """A session of another process that reads tasks of a run.
+
+    tasks: the pending tasks that it has claimed. since: when it began, with time zone.
+    """
 
     tasks: int
     pid: int
@@ -56,7 +60,7 @@ class OtherReader(NamedTuple):
 
 
 def add_client_tasks(session: psycopg.Connection, run: Run, schedule: Schedule) -> None:
-    """Put those of the window's roster who are due on the ledger, once."""
+    """Add a task for each due client of the window's roster; existing tasks stay as they are."""
     values = {"run_id": run.run_id}
     with session.transaction():
         schedule_clients(session, run.feed, run.window, schedule)
@@ -65,7 +69,7 @@ def add_client_tasks(session: psycopg.Connection, run: Run, schedule: Schedule) 
 
 
 def add_tasks_again(session: psycopg.Connection, run: Run, client_ids: Sequence[int]) -> None:
-    """Forget that some clients are up to date, and put them on the ledger to be read in full.
+    """Add tasks that read some clients in full, up to date or not.
 
     A run that was joined keeps its other tasks.
     """
@@ -80,23 +84,23 @@ def add_tasks_again(session: psycopg.Connection, run: Run, client_ids: Sequence[
 
 
 def add_day_tasks(session: psycopg.Connection, run: Run, days: Iterable[date]) -> None:
-    """Put registration days on the ledger, once."""
+    """Add a task for each registration day; existing tasks stay as they are."""
     session.execute(query("add_day_tasks"), {"run_id": run.run_id, "days": list(days)})
 
 
 def reopen_tasks(session: psycopg.Connection, run: Run, fresh_from: datetime) -> None:
-    """Let a run that is resumed read again what came to nothing, or was read before a moment."""
+    """Reopen tasks of a resumed run that failed, or were read before `fresh_from`."""
     values = {"run_id": run.run_id, "fresh_from": fresh_from}
     session.execute(query("reopen_tasks"), values)
 
 
 def reopen_pages(session: psycopg.Connection, run: Run, from_page: int) -> None:
-    """Let a run read again whose history came in one page of so many rows or more; 0 for all."""
+    """Reopen tasks whose history came in a single page of `from_page` rows or more; 0 for all."""
     session.execute(query("reopen_pages"), {"run_id": run.run_id, "from_page": from_page})
 
 
 def count_tasks(session: psycopg.Connection, run: Run) -> TaskCounts:
-    """Note on the run how many tasks it has."""
+    """Store the number of tasks on the run, and return the counts."""
     row = session.execute(query("count_tasks"), {"run_id": run.run_id}).fetchone()
     return TaskCounts(*row) if row else TaskCounts(0, 0)
 
@@ -104,7 +108,7 @@ def count_tasks(session: psycopg.Connection, run: Run) -> TaskCounts:
 def claim_tasks(
     session: psycopg.Connection, run: Run, *, after: Task | None, most: int
 ) -> list[Task]:
-    """Claim the next tasks that nobody reads, in the order of the ledger, for this session."""
+    """Claim up to `most` unclaimed tasks for this session, in ledger order after the one given."""
     values = {
         "run_id": run.run_id,
         "feed": run.feed,
@@ -117,44 +121,44 @@ def claim_tasks(
 
 
 def drop_claims(session: psycopg.Connection, run: Run) -> None:
-    """Give back what this session has claimed and not read."""
+    """Release the tasks that this session has claimed and not read."""
     session.execute(query("drop_claims"), {"run_id": run.run_id})
 
 
 def count_pending(session: psycopg.Connection, run: Run) -> int:
-    """How many tasks of the run are left to read, whoever has claimed them."""
+    """The number of tasks of the run not read yet, whichever session has claimed them."""
     row = session.execute(query("count_pending_tasks"), {"run_id": run.run_id}).fetchone()
     return int(row[0]) if row else 0
 
 
 def pending_elsewhere(session: psycopg.Connection, run: Run) -> OtherReader | None:
-    """Who else reads tasks of the run that are pending; None for nobody."""
+    """Another session that has claimed pending tasks of the run; None if there is none."""
     values = {"run_id": run.run_id, "lock_class": locks.RUN_CLASS}
     row = session.execute(query("pending_elsewhere"), values).fetchone()
     return OtherReader(*row) if row and row[0] else None
 
 
 def other_tasks(session: psycopg.Connection, run: Run) -> list[Task]:
-    """A few clients or days that the service should answer for, to be read before a run stops."""
+    """A few tasks that the service should succeed for, tried before a run stops on failures."""
     values = {"run_id": run.run_id, "feed": run.feed}
     with session.cursor(row_factory=class_row(Task)) as cursor:
         return cursor.execute(query("other_tasks"), values).fetchall()
 
 
 def has_read(session: psycopg.Connection, run: Run) -> bool:
-    """Whether the run has read something: here, in another process, or before a kill."""
+    """Whether any process has read a task of the run, including one that was killed since."""
     row = session.execute(query("has_read"), {"run_id": run.run_id}).fetchone()
     return bool(row and row[0])
 
 
 def largest_single_page(session: psycopg.Connection, run: Run) -> tuple[int, int] | None:
-    """The client whose whole history came in the largest single page, and that page's rows."""
+    """The client with the largest history that came in a single page, and its number of rows."""
     row = session.execute(query("largest_single_page"), {"run_id": run.run_id}).fetchone()
     return (row[0], row[1]) if row else None
 
 
 def fail_client(session: psycopg.Connection, run: Run, client_id: int, error: str) -> None:
-    """Record that a client that was read cannot be read any more; what it staged is not taken."""
+    """Mark a client's tasks as failed after it was read; its staged rows are not published."""
     values = {"run_id": run.run_id, "client_id": client_id, "error": error}
     with session.transaction():
         failed = [row[0] for row in session.execute(query("fail_client"), values).fetchall()]
@@ -162,13 +166,13 @@ def fail_client(session: psycopg.Connection, run: Run, client_id: int, error: st
 
 
 def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
-    """Make the run's landing tables where they are missing.
+    """Create the missing staging tables of the run.
 
-    One that an older version of the program left with other columns is made anew: the publish
-    notices that its rows are gone, and has them read again.
+    A table that an older version of lcm left with other columns is dropped and created again: the
+    publish notices that its rows are gone, and has them read again.
     """
     with session.transaction():
-        # Two that join at once would both find the table missing.
+        # Two processes that join at the same time would otherwise both create the table.
         session.execute(query("lock_run"), {"run_id": run.run_id})
         for table in tables:
             wanted = ["task_id", *table.landing_columns]
@@ -187,7 +191,7 @@ def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTab
 
 
 def staging_of(run: Run, table: CoreTable) -> sql.Identifier:
-    """The run's landing table for a core table."""
+    """The run's staging table for a core table."""
     return sql.Identifier("staging", f"{table.name}_r{run.run_id}")
 
 
@@ -196,8 +200,8 @@ def record_outcomes(
 ) -> list[Outcome]:
     """Stage the records of some outcomes and close their tasks, in one transaction.
 
-    Where the database refuses a value of one of them, that one is stored as failed, and the others
-    in transactions of their own. Returns those that failed so.
+    If the database refuses a value, the outcomes are halved until the one with the value is found:
+    that one is stored as failed, the others in smaller transactions. Returns the failed outcomes.
     """
     try:
         _record(session, run, tables, outcomes)
@@ -224,8 +228,8 @@ def _record(
             tasks = [outcome.task.task_id for outcome in again]
             values = {"run_id": run.run_id, "tasks": tasks}
             session.execute(query("withdraw_quarantine"), values)
-        # A reading that is done again replaces what it staged before. What a failure leaves in
-        # staging is not published.
+        # A repeated reading replaces the rows that it staged before. Rows of a failed reading may
+        # stay in staging, as they are not published.
         if staged := [o.task.task_id for o in again if o.landing.staged or o.status == "done"]:
             for table in tables:
                 forget = sql.SQL("delete from {} where task_id = any(%(tasks)s)")
@@ -239,15 +243,15 @@ def _refused(outcome: Outcome, error: Exception) -> Outcome:
     """The outcome as a failure; the reason names the rule, never the value that broke it."""
     rule = type(error).__name__
     if isinstance(error, psycopg.Error) and error.sqlstate:
-        told = (error.diag.table_name, error.diag.constraint_name, error.diag.column_name)
-        rule = " ".join([f"SQLSTATE {error.sqlstate}", *(name for name in told if name)])
+        names = (error.diag.table_name, error.diag.constraint_name, error.diag.column_name)
+        rule = " ".join([f"SQLSTATE {error.sqlstate}", *(name for name in names if name)])
     reason = f"the warehouse refused a value of the response ({rule})"
     logger.error("%s: %s", outcome.task, reason)
     return Outcome(outcome.task, "failed", outcome.read_at, error=reason)
 
 
 def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -> dict[int, int]:
-    """Close the tasks that this session still has; returns the attempts of each, by its id."""
+    """Close the tasks that this session still holds; returns the attempts by task id."""
     columns = {
         "task_id": [outcome.task.task_id for outcome in outcomes],
         "status": [outcome.status for outcome in outcomes],
@@ -293,9 +297,10 @@ def _quarantine(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcom
             query("quarantine_row"),
             [{"feed": run.feed, "run_id": run.run_id, **vars(row)} for row in bad],
         )
-    # Cut, or a long name would not fit into the index; tame, as people read the table.
-    met = frozenset[str]().union(*(outcome.landing.unknown_fields for outcome in outcomes))
-    names = {shown(name, _LONGEST_FIELD) for name in met}
+    # Truncated, since a long name does not fit into the index; without control characters, since
+    # people print the table.
+    unknown = frozenset[str]().union(*(outcome.landing.unknown_fields for outcome in outcomes))
+    names = {shown(name, _LONGEST_FIELD) for name in unknown}
     if names:
         session.execute(
             query("note_unknown_fields"),
