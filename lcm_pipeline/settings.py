@@ -1,7 +1,7 @@
-"""Every LCM_* variable: its default, its check, and whether it is secret.
+"""The LCM_* variables: their defaults, checks, and which of them are secret.
 
-The environment (and a `.env` file in the working directory) is read here and nowhere else. A new
-setting is a Field of Settings and a line in .env.example.
+Only this module reads the environment and the `.env` file in the working directory. A new setting
+is a Field of Settings and a line in .env.example.
 """
 
 import codecs
@@ -51,7 +51,7 @@ class SettingsError(UsageError):
 
 
 def _share(value: Any) -> float:
-    """Accept 0.05, 1/7 or 0: a share between 0 and 1."""
+    """Parse a share between 0 and 1, such as 0.05, 1/7 or 0."""
     try:
         share = float(Fraction(str(value).strip()))
     except (ValueError, ZeroDivisionError):
@@ -65,7 +65,7 @@ def _url_with_host(value: str) -> str:
     try:
         parts = urlsplit(value.strip())
         host = parts.hostname
-        _ = parts.port
+        _ = parts.port  # Raises ValueError for a port that is not a number.
     except ValueError:
         raise ValueError("expected an address such as https://host/prefix/") from None
     if parts.scheme not in ("http", "https") or not host:
@@ -261,12 +261,12 @@ class Settings(BaseSettings):
 
     @property
     def pseudonym_key_bytes(self) -> bytes | None:
-        """LCM_PSEUDONYM_KEY, without blanks around it; None when it is not set."""
+        """LCM_PSEUDONYM_KEY without surrounding whitespace; None if it is not set."""
         key = self.pseudonym_key
         return None if key is None else key.get_secret_value().strip().encode()
 
     def required_api_url(self) -> str:
-        """The service's address, or a SettingsError that says how to set it."""
+        """The address of the service; raises SettingsError if LCM_API_URL is not set."""
         if self.api_url is None:
             raise SettingsError(
                 "LCM_API_URL is not set: give the service's base address, such as "
@@ -275,13 +275,13 @@ class Settings(BaseSettings):
         return self.api_url
 
     def alert_addresses(self) -> list[str]:
-        """The addresses of LCM_ALERT_URLS; they hold passwords and tokens."""
-        given = self.alert_urls.get_secret_value() if self.alert_urls is not None else ""
-        # A comma may belong to an address; one before the next address does not.
-        return [one for one in re.split(r",\s*(?=[a-zA-Z][\w+.-]*://)|\s+", given) if one]
+        """The addresses of LCM_ALERT_URLS; they contain passwords and tokens."""
+        text = self.alert_urls.get_secret_value() if self.alert_urls is not None else ""
+        # Addresses may contain commas, so only a comma before another scheme separates them.
+        return [url for url in re.split(r",\s*(?=[a-zA-Z][\w+.-]*://)|\s+", text) if url]
 
     def proxy(self) -> str | None:
-        """The proxy to reach the service through, or None; raises SettingsError."""
+        """The address of the proxy for the service, or None; raises SettingsError."""
         try:
             return find_proxy(self.required_api_url(), os.environ)
         except ProxyError as error:
@@ -289,9 +289,10 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the environment and .env, and check them. The environment wins over .env.
+    """Read and check the settings. The environment takes precedence over .env.
 
-    Raises SettingsError with a line for each unknown name and each bad value.
+    overrides: values of fields, which take precedence over both. Raises SettingsError with a line
+    for each unknown name and each invalid value.
     """
     problems = _unknown_settings()
     try:
@@ -304,8 +305,8 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError("\n".join(problems))
     if settings.api_url is not None and not (settings.allow_http or _is_private(settings.api_url)):
         raise SettingsError(
-            "LCM_API_URL: plain http shows the login and personal data to all on the way; give an"
-            " https address, or set LCM_ALLOW_HTTP=1 where the network is yours"
+            "LCM_API_URL: plain http sends the login and personal data unencrypted; give an https"
+            " address, or set LCM_ALLOW_HTTP=1 if you control the network"
         )
     if settings.token is not None and not settings.token.get_secret_value().strip().isdigit():
         raise SettingsError("LCM_TOKEN: expected an integer")
@@ -317,9 +318,9 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _secrets_in_files(settings: Settings) -> dict[str, str]:
-    """What the files of LCM_*_FILE hold, by setting, without the line break at the end.
+    """The contents of the LCM_*_FILE files, by setting, without a trailing line break.
 
-    Raises SettingsError; no message quotes what a file holds.
+    Raises SettingsError; no message quotes the contents of a file.
     """
     held: dict[str, str] = {}
     problems: list[str] = []
@@ -347,7 +348,7 @@ def _secrets_in_files(settings: Settings) -> dict[str, str]:
 
 
 def _is_private(url: str) -> bool:
-    """Whether nobody can listen on the way: https, or a service on this machine."""
+    """Whether nobody can read the traffic: the address is https, or on this machine."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".").lower()
     if parts.scheme == "https" or host == "localhost" or host.endswith(".localhost"):
@@ -359,40 +360,43 @@ def _is_private(url: str) -> bool:
 
 
 def env_file() -> Path | None:
-    """The settings file that is read, .env in the working directory; None without one."""
+    """The path of .env in the working directory; None if there is none."""
     return _ENV_FILE.absolute() if _ENV_FILE.exists() else None
 
 
 def described_env_file() -> str:
-    """Which settings file is read, as a sentence without its full stop."""
+    """Where the settings come from, as a sentence without its full stop."""
     path = env_file()
     if path is None:
-        return f"Settings are of the environment alone, as there is no .env in {Path.cwd()}"
-    return f"Settings are of {path} and the environment"
+        return f"Settings come only from the environment, as there is no .env in {Path.cwd()}"
+    return f"Settings come from {path} and the environment"
 
 
 def postgres_binaries_override() -> Path | None:
-    """PG_BINDIR, where the programs of a Postgres to run embedded lie; None when not set."""
+    """PG_BINDIR, the folder of the programs for the embedded Postgres; None if not set."""
     value = os.environ.get("PG_BINDIR", "").strip()
     return Path(value) if value else None
 
 
 def libpq_variables() -> list[str]:
-    """The names of the variables that change how libpq connects, such as PGSERVICE and PGTZ."""
+    """The names of set variables that change how libpq connects, such as PGSERVICE and PGTZ."""
     ours = {"PG_BINDIR", "PGDATA"}
     return sorted(name for name in os.environ if name.startswith("PG") and name not in ours)
 
 
 def child_environment() -> dict[str, str]:
-    """The environment for a program that is not ours: without LCM_*, whose secrets are not its."""
+    """The environment for programs of others, without LCM_* and its secrets.
+
+    Variables of Python and Superset are left out too: they would change other Python programs.
+    """
     hidden = ("LCM_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SUPERSET_", "FLASK_")
     return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
 
 
 def _unknown_settings() -> list[str]:
-    """A line for each LCM_* name in .env or the environment that is no setting.
+    """A line for each LCM_* name in .env or the environment that is not a setting.
 
-    Case does not matter, as pydantic-settings has it. A name that is in both is listed once.
+    Names are case-insensitive, as in pydantic-settings. A name that is in both is listed once.
     """
     problems: dict[str, str] = {}
     for name, where in [*_names_in_env_file(), *((name, "") for name in os.environ)]:
@@ -406,14 +410,14 @@ def _unknown_settings() -> list[str]:
 
 
 def _names_in_env_file() -> Iterator[tuple[str, str]]:
-    """Each name in .env, with `FILE, line N: `; raises SettingsError where it cannot be read.
+    """Yield each name in .env with `FILE, line N: `; raises SettingsError if it is malformed.
 
-    pydantic-settings skips a line that it cannot parse, and a .env that is no file. No message
-    quotes a line: it may hold a secret.
+    pydantic-settings would silently skip lines that it cannot parse, and a .env that is not a file.
+    No message quotes a line, since it may contain a secret.
     """
     path = _ENV_FILE.absolute()
     try:
-        # A pipe gives its text once: that is for pydantic-settings.
+        # A pipe can be read only once, and pydantic-settings has to read it.
         content = b"" if path.is_fifo() else path.read_bytes()
     except FileNotFoundError:
         return
@@ -427,7 +431,7 @@ def _names_in_env_file() -> Iterator[tuple[str, str]]:
         raise SettingsError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
     malformed = []
     for binding in parse_stream(StringIO(text, newline=None)):
-        # The parser counts blank lines before a statement as its own.
+        # The parser counts blank lines before a statement as a part of it.
         text = binding.original.string
         blank_lines = text.count("\n", 0, len(text) - len(text.lstrip()))
         where = f"{path}, line {binding.original.line + blank_lines}: "
