@@ -1,7 +1,7 @@
--- the catalogue of Postgres: comments and rights
+-- the catalog of Postgres: comments, rights, roles and views
 
 -- name: dictionary
--- purpose: every column of the documented schemas, with the comments on it, its table, its schema
+-- purpose: every column of the documented schemas, with the comments of column, table and schema
 with described as (
     select
         namespaces.nspname as schema_name,
@@ -43,9 +43,9 @@ from described
 order by schema_name, table_name, attnum;
 
 -- name: rights_of_user
--- purpose: what the user may do in this database, to say at the start what is missing
--- One row, whatever is missing. Names are looked up in the catalogue, as to_regclass raises where the
--- user may not use a schema.
+-- purpose: what the user may do in this database, to report missing rights at the start
+-- Always one row. Names are looked up in the catalog, as to_regclass raises an error if the user may
+-- not use a schema.
 select
     quote_ident(current_user) as user_name,
     quote_ident(current_database()) as database,
@@ -82,7 +82,7 @@ left join pg_class as facts
 left join pg_roles as loader on loader.rolname = 'lcm_loader';
 
 -- name: end_lost_backend
--- purpose: end the server process of a lost session, where it has not noticed and still holds a lock
+-- purpose: end the server process of a lost session, if it still holds a lock
 -- parameters: lock_class, lock_id, lost
 select pg_terminate_backend(pid)
 from pg_locks
@@ -95,7 +95,7 @@ where
     and database = (select oid from pg_database where datname = current_database());
 
 -- name: blockers_of
--- purpose: who holds what a server process waits for
+-- purpose: the sessions that block a server process
 -- parameters: pid
 select
     activity.pid,
@@ -107,7 +107,7 @@ inner join pg_stat_activity as activity on activity.pid = blocker.pid
 order by since;
 
 -- name: ledger_of_migrations
--- purpose: whether the ledger of migrations is there (no row where not), and may be read by the user
+-- purpose: whether the user may read the ledger of migrations; no row if it does not exist
 select
     has_schema_privilege(pg_class.relnamespace, 'usage')
     and has_table_privilege(pg_class.oid, 'select') as is_readable
@@ -116,9 +116,9 @@ inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
 where pg_namespace.nspname = 'public' and pg_class.relname = 'lcm_migrations';
 
 -- name: grant_rights
--- purpose: give the group roles what they lack: roles made after the migrations, or after a restore
--- Repeats the grants of the migrations, so it may run as often as one likes. What the user may not give
--- is a warning. An owner is changed where it differs alone, as that locks the table.
+-- purpose: grant the group roles missing rights: of roles created after the migrations or a restore
+-- Repeats the grants of the migrations, so it is idempotent. A right that the user may not grant
+-- raises a warning. An owner is changed only if it differs, as the change locks the table.
 do $$
 declare
     group_role text;
@@ -138,7 +138,7 @@ begin
         end if;
     end loop;
 
-    -- Profiles are personal data: whatever a database grants by default, readers have no way in.
+    -- Profiles are personal data: readers must not see them, whatever the database grants by default.
     revoke all on schema outbox from public;
     revoke all on all tables in schema outbox from public;
 
@@ -180,7 +180,7 @@ begin
             ('lcm_bi', 'grant select on all tables in schema mart to lcm_bi'),
             ('lcm_bi', 'alter default privileges in schema mart grant select on tables to lcm_bi'),
             ('lcm_bi', 'alter default privileges in schema mart grant execute on functions to lcm_bi'),
-            -- What monitoring reads is no personal data: not the rows in quarantine, not a phone.
+            -- Monitoring must not see personal data: neither rows in quarantine nor phones.
             ('lcm_monitor', 'grant usage on schema public, core, sync, outbox to lcm_monitor'),
             ('lcm_monitor', 'grant select on table public.lcm_migrations, public.lcm_marts to lcm_monitor'),
             ('lcm_monitor', 'grant select (client_id, registration_date, first_seen_at) on table core.clients to lcm_monitor'),
@@ -213,7 +213,7 @@ begin
         end;
     end loop;
 
-    -- Partitions are attached, and materialized views refreshed, by their owner alone.
+    -- Only the owner may attach partitions and refresh materialized views.
     for wanted in
         select
             pg_class.oid::regclass as relation,
@@ -244,7 +244,7 @@ end;
 $$;
 
 -- name: rights_of_roles
--- purpose: how many rights each group role has in the warehouse, to say what a grant added
+-- purpose: the number of rights of each group role, to report what a grant added
 with schemas as (
     select
         oid,
@@ -282,7 +282,7 @@ where pg_roles.rolname in ('lcm_loader', 'lcm_analyst', 'lcm_bi', 'lcm_monitor')
 group by pg_roles.rolname;
 
 -- name: facts_of_server
--- purpose: what lcm doctor says of the server; needs no right but to connect
+-- purpose: facts about the server for lcm doctor; needs only the right to connect
 select
     quote_ident(current_user) as user_name,
     pg_is_in_recovery() as is_standby,
@@ -304,7 +304,7 @@ select
     ) as has_parameters;
 
 -- name: present_marts
--- purpose: what some marts are in the database
+-- purpose: the kind of relation of some marts in the database
 -- parameters: names
 select
     relname,
@@ -316,7 +316,7 @@ where
     and relname = any(%(names)s);
 
 -- name: mart_grants
--- purpose: who else may do what with each mart; role is null for public
+-- purpose: the grants on each mart to other roles; role is null for public
 select
     classes.relname,
     pg_get_userbyid(nullif(granted.grantee, 0)) as role,
@@ -326,9 +326,9 @@ cross join aclexplode(classes.relacl) as granted
 where classes.relnamespace = 'mart'::regnamespace and granted.grantee <> classes.relowner;
 
 -- name: views_of_others
--- purpose: views that are no marts of ours, and the statements that make each of them again
+-- purpose: views of other users that read our marts, and the statements that create each again
 -- parameters: names (of our marts)
--- The identifier of a view is no smaller than those of what it read when it was made.
+-- A view has a larger oid than the relations that it read when it was created.
 select
     classes.oid::regclass::text as name,
     array[
@@ -392,7 +392,7 @@ where
 order by classes.oid;
 
 -- name: identify_replicas
--- purpose: let a publication for all tables take updates of tables that have no primary key
+-- purpose: allow updates of tables without a primary key in a publication for all tables
 do $$
 declare
     found record;
@@ -418,14 +418,14 @@ end;
 $$;
 
 -- name: may_give_to_loader
--- purpose: whether the user may give tables to lcm_loader
+-- purpose: whether the user may make lcm_loader the owner of tables
 select exists (
     select from pg_roles
     where rolname = 'lcm_loader' and pg_has_role(current_user, oid, 'member')
 ) as may_give;
 
 -- name: loader_without_set
--- purpose: the user, quoted, where it is a member of lcm_loader and may not act as it; else no row
+-- purpose: the user, quoted, if it is a member of lcm_loader but may not act as it; else no row
 select quote_ident(current_user) as user_name
 from pg_roles
 where
@@ -442,10 +442,10 @@ inner join pg_class as child on child.oid = pg_inherits.inhrelid
 where pg_inherits.inhparent = %(table_name)s::regclass;
 
 -- name: apply_settings
--- purpose: set what a session relies on, where it is not so
+-- purpose: change the settings of a session that differ from the wanted values
 -- parameters: names, wanted (in the same order)
--- A setting that this version of Postgres does not have is left out. Of synchronous_commit, only
--- `off` is less than what is relied on.
+-- Settings that this version of Postgres does not have are skipped. For synchronous_commit, only
+-- `off` is changed, as other values are at least as safe.
 select set_config(name, wanted, false)
 from unnest(%(names)s::text[], %(wanted)s::text[]) as settings (name, wanted)
 where
@@ -464,8 +464,8 @@ select
 select exists (select from pg_roles where rolname = %(name)s) as role_exists;
 
 -- name: table_keys
--- purpose: the columns that tell the rows of each described table apart, and those that are never null
--- The primary key, or else the unique index over the fewest columns; of a partition, nothing.
+-- purpose: the key columns of each described table, and the columns that are never null
+-- The key is the primary key, or else the unique index with the fewest columns. Without partitions.
 with keys as (
     select distinct on (indrelid)
         indrelid,

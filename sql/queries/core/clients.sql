@@ -3,9 +3,9 @@
 -- name: publish_clients
 -- purpose: the roster: first registration of each client, and its newest known phone
 -- parameters: run_id
--- A row without a registration comes from the operations, which alone tell the phone: null is none.
--- The version that is replaced goes to history; but a first version that only lacked its phone, which
--- the next feed tells, is completed, or each client would begin with a version that says nothing.
+-- Only operations report the phone; their rows have no registration, and a null phone means none. The
+-- replaced version goes to history. A first version that lacked only its phone is completed instead:
+-- the next feed reports it, and otherwise each client would start with a version without a phone.
 with seen as (
     select
         client_id,
@@ -81,7 +81,7 @@ on conflict (client_id) do update set
     synced_at = excluded.synced_at;
 
 -- name: publish_cards
--- purpose: one row per card, as its newest live registration tells
+-- purpose: one row per card, with the data of its newest live registration
 -- parameters: run_id
 with touched as (
     select card_number from changed_registrations
@@ -120,8 +120,8 @@ where
         excluded.card_status);
 
 -- name: count_new_clients
--- purpose: the registration day that brings most clients that are not known, and how many
--- Days that were polled before are taken together, and told by null.
+-- purpose: the registration day with the most new clients, and their number
+-- Days that were polled before count together, as null.
 select
     case when polled.read_at is null then incoming.registration_date end as day,
     count(distinct incoming.client_id) as clients
@@ -135,7 +135,7 @@ order by 2 desc
 limit 1;
 
 -- name: count_vanished_phones
--- purpose: clients of a publish whose phone the source no longer has, and those who have one stored
+-- purpose: the number of clients of a publish whose phone the source no longer has, and of all with a phone
 with told as (
     select distinct on (client_id)
         client_id,
@@ -160,7 +160,7 @@ select
     ) as covered;
 
 -- name: find_clients
--- purpose: those of some clients that the roster has
+-- purpose: those of some clients that are in the roster
 -- parameters: client_ids
 select client_id
 from core.clients

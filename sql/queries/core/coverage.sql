@@ -1,7 +1,7 @@
--- temporary views of a publish: what its readings cover wholly
+-- temporary views of a publish: what its readings cover completely
 
 -- name: cover
--- purpose: what the readings of a publish cover wholly, so that rows they lack are gone
+-- purpose: what the readings of a publish cover completely, so that rows they lack are gone
 create or replace temp view covered_clients as
 select client_id from publishing where reading = 'full' and client_id is not null;
 
@@ -9,9 +9,9 @@ create or replace temp view covered_days as
 select day as registration_date from publishing where reading = 'full' and day is not null;
 
 -- name: cover_offers
--- purpose: what readings of favourites cover wholly beside the offers: goods of offers, goods chosen
--- Goods that an offer lacks are gone where its goods were read; goods chosen are, where the header
--- told them, though it told none.
+-- purpose: what readings of favourites cover completely besides offers: goods of offers, goods chosen
+-- Goods missing from an offer are gone if the goods of the offer were read. Chosen goods are gone if
+-- the header contained the list, even an empty one.
 create or replace temp view covered_offers as
 select client_id, favourite_id from incoming_favourite_offers where goods_read;
 

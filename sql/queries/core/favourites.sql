@@ -1,10 +1,10 @@
 -- core.favourite_*: what the general upsert does not publish
 
 -- name: publish_favourite_stats
--- purpose: the twelve numbers of a client, a row only on a day they changed
+-- purpose: the twelve numbers of a client, with a row only for days on which they changed
 -- parameters: run_id, last (last day of the window)
--- The numbers are of the time of reading: where a later day is known, they belong to that day. A
--- number that the answer did not tell stays as it is known.
+-- The numbers are those at the time of reading: if a later day is known, they belong to that day. A
+-- number missing in the response keeps its stored value.
 with newest as (
     select distinct on (stored.client_id) stored.*
     from core.favourite_stats as stored
@@ -126,10 +126,10 @@ on conflict (snapshot_date, client_id) do update set
     synced_at = excluded.synced_at;
 
 -- name: publish_goods
--- purpose: goods of the favourite product mechanic, as the newest offer that tells names them
+-- purpose: goods of the favourite product mechanic, named as in the newest offer that has a name
 -- parameters: run_id
--- A text that is null or empty tells nothing. Offers are read in any order and again and again:
--- dating a name by its offer makes each order end in the same names.
+-- Null and empty names are ignored. Offers are read repeatedly and in any order; dating a name by its
+-- offer gives the same result for every order.
 with told as (
     select
         goods.list_data_id,
@@ -181,7 +181,7 @@ where
     (excluded.code, excluded.name, excluded.image_url, excluded.named_at);
 
 -- name: delete_goods_of_deleted_offers
--- purpose: goods go with the offer that they belong to
+-- purpose: delete the goods of offers that are deleted
 -- parameters: run_id
 update core.favourite_goods as goods
 set deleted_at = now(), synced_at = now(), sync_run_id = %(run_id)s

@@ -1,4 +1,4 @@
--- mart.*: what the marts show to be wrong, or doubtful
+-- mart.*: inconsistencies and doubtful figures in the marts
 
 -- name: mart_checks
 -- purpose: of each check of the marts, how much it found and what it says

@@ -1,8 +1,8 @@
 -- what `lcm demo` shows
 
 -- name: demo_answer
--- purpose: what each store sold and gave in points, newest days of the demo
--- A cheque counts once, however many bonus rows name it; refunds are taken off, whatever their sign.
+-- purpose: sales and points granted by each store, on the newest days of the demo
+-- A cheque counts once, however many bonus rows name it; refunds are subtracted, whatever their sign.
 with cheques as (
     select distinct on (client_id, cheque_id)
         client_id,

@@ -1,7 +1,7 @@
--- mart.dim_lead_statuses: which statuses leads have, and which of them no list names
+-- mart.dim_lead_statuses: the statuses of leads, and which of them are in no list
 
 -- name: may_read_lead_statuses
--- purpose: whether the user may read mart.dim_lead_statuses, and it is there and filled
+-- purpose: whether mart.dim_lead_statuses exists, is filled, and the user may read it
 select exists (
     select from pg_class
     where

@@ -1,7 +1,7 @@
--- outbox.profile_updates and outbox.attempts: updates and what came of them
+-- outbox.profile_updates and outbox.attempts: updates and their outcomes
 
 -- name: next_updates
--- purpose: the next updates to send, oldest first, and from when on one of unknown outcome may go again
+-- purpose: the next updates to send, oldest first, and when one of unknown outcome may be sent again
 -- parameters: after, last_update_id, undo_of (null for all), most
 -- A request whose response was lost was sent, at the latest, when its attempt or its push ended.
 select
@@ -32,7 +32,7 @@ limit %(most)s;
 -- name: read_updates
 -- purpose: waiting updates, with what a push needs to decide about them
 -- parameters: update_ids
--- The birthdate is text, as the column may hold a day that no calendar of ours has.
+-- The birthdate is text, as the column may hold a date that Python cannot represent.
 select
     updates.status,
     updates.attempts,
@@ -72,10 +72,10 @@ where updates.update_id = any(%(update_ids)s::bigint[]) and updates.status in ('
 order by updates.update_id;
 
 -- name: known_values
--- purpose: what is known of the profiles of some clients: the value of each field, and whose it is
+-- purpose: the known profiles of some clients: the value of each field, and its origin
 -- parameters: client_ids
--- Known is what we sent last and the API took whole; for the phone, what the source showed when a
--- reading began later than that. After any other end of an update its fields are not known.
+-- A field is known from the last update that the API accepted completely; the phone also from a
+-- reading that began later. After any other outcome of an update its fields are unknown.
 with touched as (
     select distinct on (updates.client_id, sent.column_name)
         updates.client_id,
@@ -125,7 +125,7 @@ from joined
 where is_shown_later or is_taken;
 
 -- name: claim_update
--- purpose: mark an update as sending, with the values that go out
+-- purpose: mark an update as sending, with the values that are sent
 -- parameters: update_id, push_id, values, before
 -- tag: update-claimed
 update outbox.profile_updates
@@ -140,7 +140,7 @@ set
 where update_id = %(update_id)s;
 
 -- name: record_attempt
--- purpose: record an attempt to send an update, by the names of its fields
+-- purpose: record an attempt to send an update, with the names of its fields
 -- parameters: update_id, push_id, field_names
 insert into outbox.attempts (update_id, attempt_number, push_id, field_names)
 select update_id, attempts, %(push_id)s, %(field_names)s
@@ -148,7 +148,7 @@ from outbox.profile_updates
 where update_id = %(update_id)s;
 
 -- name: finish_update
--- purpose: record what came of an attempt, on the attempt and on its update
+-- purpose: record the outcome of an attempt, on the attempt and on its update
 -- parameters: update_id, attempt_number, status, outcome, error_code, error_class, error
 -- tag: update-finished
 with noted as (
@@ -172,7 +172,7 @@ set
 where update_id = %(update_id)s and status = 'sending';
 
 -- name: close_unchanged_update
--- purpose: close an update whose fields are all as they were sent last
+-- purpose: close an update whose fields are all equal to the values sent last
 -- parameters: update_id, push_id
 update outbox.profile_updates
 set
@@ -192,7 +192,7 @@ set status = 'rejected', push_id = %(push_id)s, last_error = %(error)s
 where update_id = %(update_id)s;
 
 -- name: set_update_aside
--- purpose: reject an update that cannot be judged, or leave it as it is while it may be on its way
+-- purpose: reject an update that cannot be checked, or leave it if an earlier request may be in flight
 -- parameters: update_id, push_id, error
 update outbox.profile_updates
 set
@@ -210,14 +210,14 @@ set status = 'pending', sent_values = null, known_before = null
 where push_id = %(push_id)s and status = 'failed';
 
 -- name: take_rejected_rows
--- purpose: give rows that the loading of a file rejected to the push that it was loaded for
+-- purpose: assign the rejected rows of a loaded file to the push that it was loaded for
 -- parameters: push_id
 update outbox.profile_updates
 set push_id = %(push_id)s
 where push_id is null and status = 'rejected' and load_digest is not null;
 
 -- name: stuck_updates
--- purpose: updates that were tried and wait to be tried again, and how many each holds back
+-- purpose: updates that wait for another attempt, and the number of updates that each holds back
 -- parameters: undo_of (null for all), most
 select
     updates.update_id,
@@ -242,7 +242,7 @@ order by updates.update_id
 limit %(most)s;
 
 -- name: outbox_state
--- purpose: what waits in the outbox, whether a push is at work, and how the last one ended
+-- purpose: what waits in the outbox, whether a push is running, and how the last one ended
 -- parameters: lock_class, lock_id
 with waiting as (
     select
@@ -286,7 +286,7 @@ from waiting
 left join last_push on true;
 
 -- name: count_waiting
--- purpose: how many updates a push may still take
+-- purpose: the number of updates that a push may still send
 -- parameters: last_update_id, undo_of
 select count(*)
 from outbox.profile_updates
@@ -296,9 +296,9 @@ where
     and (%(undo_of)s::bigint is null or undo_of = %(undo_of)s);
 
 -- name: is_load_waiting
--- purpose: whether rows of a file are waiting already
+-- purpose: whether rows of a file are already waiting
 -- parameters: digest
--- A rejected row waits too until a push has taken it, so that a kill does not load it twice.
+-- A rejected row waits too, until a push is assigned, so that a killed load is not loaded twice.
 select
     exists (
         select from outbox.profile_updates
@@ -309,7 +309,7 @@ select
     ) as is_waiting;
 
 -- name: is_undo_waiting
--- purpose: whether updates that take a push back are waiting
+-- purpose: whether updates that undo a push are waiting
 -- parameters: push_id
 select exists (
     select from outbox.profile_updates

@@ -1,7 +1,7 @@
 -- outbox.pushes: pushes of one process each, and their undo
 
 -- name: begin_push
--- purpose: begin a push; it takes the updates that are there by now
+-- purpose: begin a push; it sends the updates that exist now
 -- parameters: requested_by, undo_of
 -- tag: push-begun
 insert into outbox.pushes (requested_by, undo_of, last_update_id)
@@ -10,7 +10,7 @@ from outbox.profile_updates
 returning push_id, last_update_id;
 
 -- name: close_push
--- purpose: end a push and count what became of its updates
+-- purpose: end a push and count its updates by outcome
 -- parameters: push_id, status, error, requests
 -- tag: push-closed
 with counted as (
@@ -86,7 +86,7 @@ set status = 'died', finished_at = now(), error = 'its process ended'
 where status = 'running';
 
 -- name: was_pushing
--- purpose: whether a push is at work, or has ended just now
+-- purpose: whether a push is running, or has just ended
 -- parameters: lock_class, lock_id, quiet (seconds)
 select
     exists (
@@ -104,7 +104,7 @@ select
     ) as was_pushing;
 
 -- name: reasons_of_push
--- purpose: why updates of a push were rejected, partial or failed, the most frequent first
+-- purpose: the reasons why updates of a push were rejected, partial or failed, most frequent first
 -- parameters: push_id, most
 select
     status,
@@ -118,7 +118,7 @@ order by updates desc, first_update_id
 limit %(most)s;
 
 -- name: find_undo
--- purpose: the fields that a push sent: the value known before it, or why it cannot be put back
+-- purpose: the fields that a push sent: the value before it, or why it cannot be restored
 -- parameters: push_id
 -- A field counts once for a client, with the value before the push's first update of it.
 with pushed as (
@@ -133,7 +133,7 @@ with pushed as (
         updates.push_id = %(push_id)s
         and (
             updates.status in ('sent', 'partial', 'sending')
-            -- One that failed after a lost answer may have been applied by the lost request.
+            -- A lost request before the failed one may have applied the update.
             or updates.status = 'failed' and exists (
                 select from outbox.attempts as tried
                 where tried.update_id = updates.update_id and tried.outcome = 'unknown'
@@ -181,7 +181,7 @@ from followed
 order by update_id desc, column_name;
 
 -- name: store_undo
--- purpose: put opposite updates into the outbox, one for each client, the last of a push first
+-- purpose: add updates that undo a push to the outbox, one per client, in reverse order
 -- parameters: push_id, requested_by, client_ids, values (an object of columns for each client)
 insert into outbox.profile_updates (
     client_id, name, surname, patronymic, allow_sms, allow_email, birthdate, phone, email, gender,
@@ -213,7 +213,7 @@ order by opposite.position;
 select to_regclass('outbox.pushes') is not null as has_pushes;
 
 -- name: push_status
--- purpose: the status of a push; no row where there is none
+-- purpose: the status of a push; no row if there is none
 -- parameters: push_id
 select status
 from outbox.pushes

@@ -8,7 +8,7 @@ select
 from public.lcm_marts;
 
 -- name: record_mart
--- purpose: record that a mart is installed as its file says
+-- purpose: record that a mart is installed, with the checksum of its file
 -- parameters: name, checksum
 insert into public.lcm_marts (name, checksum)
 values (%(name)s, %(checksum)s)
@@ -17,7 +17,7 @@ on conflict (name) do update set
     installed_at = now();
 
 -- name: forget_marts
--- purpose: forget marts that have no file any longer
+-- purpose: forget marts that no longer have a file
 -- parameters: names
 delete from public.lcm_marts
 where name = any(%(names)s);

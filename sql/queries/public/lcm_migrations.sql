@@ -1,7 +1,7 @@
 -- public.lcm_migrations: which migrations were applied
 
 -- name: create_migrations
--- purpose: make the table of migrations, in a new warehouse
+-- purpose: create the table of migrations, in a new warehouse
 create table if not exists public.lcm_migrations (
     name text primary key,
     checksum text not null,

@@ -1,7 +1,7 @@
--- What the marts said of days and months, and each time that they said otherwise of a month that had ended
+-- The figures that the marts showed for days and months, and changes to figures of ended months
 
 -- name: publish_days
--- purpose: write down what mart.program_daily says of the newest day, after the reading of that day
+-- purpose: store the figures of mart.program_daily for the newest day, after it was read
 insert into mart.published_days (
     day, points_added, points_redeemed, points_activated, points_expired
 )
@@ -21,7 +21,7 @@ inner join mart.readings
 on conflict (day) do nothing;
 
 -- name: publish_months
--- purpose: write down what mart.points_bridge_monthly says of a month, after the reading of its last day
+-- purpose: store the figures of mart.points_bridge_monthly for a month, after its last day was read
 insert into mart.published_months (
     month, opening, added, redeemed, expired, clawed_back, corrections, residual, closing
 )
@@ -47,8 +47,8 @@ on conflict (month) do nothing;
 
 -- name: record_restated_answers
 -- purpose: record which figures of months that have ended differ from those of the last refresh, and why
--- Why is told by rows of mart.restated_operations that are new since, of the month and of those before
--- it. They are compared by number and newest change: clocks of publishes and refreshes overlap.
+-- The reasons are rows of mart.restated_operations that are new since then, of the month and earlier
+-- months. They are compared by number and newest change, as publishes and refreshes overlap in time.
 with said as (
     select
         bridge.month,

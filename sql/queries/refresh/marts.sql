@@ -1,14 +1,14 @@
--- refresh.marts: which state of the warehouse each mart tells of
+-- refresh.marts: which state of the warehouse each mart shows
 
 -- name: forget_refreshes
--- purpose: let the next refresh compute some marts, whatever their state
+-- purpose: forget the digests of some marts, so that the next refresh computes them
 -- parameters: names
 update refresh.marts
 set signature = 'forgotten'
 where name = any(%(names)s);
 
 -- name: remember_refreshes
--- purpose: record which state of the warehouse some marts tell of, and when they were refreshed
+-- purpose: record which state of the warehouse some marts show, and when they were refreshed
 -- parameters: signature, names
 insert into refresh.marts (name, signature, refreshed_at, operations_day)
 select
@@ -24,7 +24,7 @@ on conflict (name) do update set
     operations_day = excluded.operations_day;
 
 -- name: refreshed_marts
--- purpose: the marts that tell of a state of the warehouse already
+-- purpose: the marts that show a state of the warehouse already
 -- parameters: signature
 select name
 from refresh.marts

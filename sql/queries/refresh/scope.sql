@@ -1,9 +1,9 @@
 -- refresh.*: what an incremental refresh of the marts computes again
 
 -- name: note_changed_clients
--- purpose: note whose operations a publish changed, for the marts that are kept by client
--- A row that vanished tells another thing once it lives on with another client, or no longer does:
--- then the client that it vanished from is noted too.
+-- purpose: record the clients whose operations a publish changed, for marts stored by client
+-- A vanished row counts differently once another client has it, or has it no longer. So the client
+-- that it vanished from is recorded too.
 with moved as (
     select
         component_type,
@@ -33,8 +33,8 @@ inner join moved
 where vanished.deleted_at is not null and moved.client_id <> vanished.client_id;
 
 -- name: days_passed
--- purpose: which days have come since the tables of mart were computed, and what else is new
--- is_everyone: the parameters are not those of the last time, so everyone has to be computed anew.
+-- purpose: the days that passed since the tables of mart were computed, and other changes
+-- is_everyone: the parameters have changed, so all clients have to be computed again.
 select
     (horizons.parameters is distinct from present.parameters) as is_everyone,
     (
@@ -56,7 +56,7 @@ from refresh.present
 left join refresh.horizons on true;
 
 -- name: scope_changed_clients
--- purpose: put into the scope of a refresh the clients whose operations publishes changed
+-- purpose: add the clients whose operations publishes changed to the scope of a refresh
 with noted as (
     delete from refresh.changed_clients returning client_id
 )
@@ -65,15 +65,15 @@ insert into refresh.scope (client_id)
 select distinct client_id from noted;
 
 -- name: scope_everyone
--- purpose: put every client into the scope of a refresh
+-- purpose: add every client to the scope of a refresh
 insert into refresh.scope (client_id)
 select client_id from core.operations
 union
 select client_id from core.registrations;
 
 -- name: note_shared_cheques
--- purpose: note the cheques that rows of several clients name, of all clients
--- A bonus for the purchase of somebody else names a cheque of theirs, and shares none.
+-- purpose: record the cheques that rows of several clients name, for all clients
+-- A bonus for a purchase of another client names that client's cheque, but does not share it.
 with cheques as (
     select operations.cheque_id
     from core.operations
@@ -99,10 +99,10 @@ where
 on conflict do nothing;
 
 -- name: scope_sharing_clients
--- purpose: put into the scope of a refresh those who share cheques or lots with clients in it
--- Of the clients in scope, what came or vanished since the last refresh is looked at: its cheques may
--- be another client's too, and its lots may live on with one. A day of margin covers publishes that
--- began before that refresh and ended after it.
+-- purpose: add clients who share cheques or lots with clients in scope to the scope of a refresh
+-- Checks the rows of clients in scope that are new or vanished since the last refresh: their cheques
+-- may belong to another client too, and their lots may have moved to one. A margin of a day covers
+-- publishes that began before that refresh and ended after it.
 with changed as materialized (
     select
         operations.client_id,
@@ -316,8 +316,8 @@ where
     is distinct from (excluded.finding, excluded.votes, excluded.share, excluded.is_decided);
 
 -- name: scope_every_day
--- purpose: put every day with an operation into the scope of a refresh
--- From first to last: no mart can be asked, as all of them may be about to be made.
+-- purpose: add every day with an operation to the scope of a refresh
+-- All days from the first to the last, as no mart that lists the days may exist yet.
 insert into refresh.days (day)
 select series::date
 from sync.row_days
@@ -331,9 +331,9 @@ where row_days.feed = 'operations'
 on conflict do nothing;
 
 -- name: scope_passed_clients
--- purpose: put into the scope of a refresh the clients of whom more is to be told as days have passed
+-- purpose: add clients affected by the days that passed to the scope of a refresh
 -- parameters: after_day, last_day (days that have come lie after the one, through the other)
--- Lots of theirs reached their expiry day, or cheques that were loaded before count by now.
+-- Their lots reached the expiry day, or cheques that were loaded ahead of their day count by now.
 insert into refresh.scope (client_id)
 select client_id
 from mart.lots
@@ -353,7 +353,7 @@ using sync.runs
 where runs.run_id = %(run_id)s and runs.publishing_since is not null;
 
 -- name: settle_refresh
--- purpose: remember up to which days, and by which parameters, the tables of mart were computed
+-- purpose: store through which days, and with which parameters, the tables of mart were computed
 insert into refresh.horizons (through_day, newest_day, parameters, names)
 select
     through_day,
@@ -368,8 +368,8 @@ on conflict (is_only) do update set
     names = excluded.names;
 
 -- name: mart_signature
--- purpose: a digest of all that the marts are computed from; as long as it stays, so do they
--- Facts change by published runs alone. Names and parameters change by themselves.
+-- purpose: a digest of all inputs of the marts; while it is the same, the marts are up to date
+-- Facts change only with published runs. Names and parameters change independently.
 select
     md5(
         concat_ws(
@@ -397,15 +397,15 @@ select
     ) as signature;
 
 -- name: clear_changed_clients
--- purpose: forget whose operations publishes changed, when everyone is computed anew
+-- purpose: forget the clients whose operations publishes changed, when all are computed again
 delete from refresh.changed_clients;
 
 -- name: clear_scope
--- purpose: leave no client in the scope of a refresh
+-- purpose: remove all clients from the scope of a refresh
 delete from refresh.scope;
 
 -- name: clear_days
--- purpose: leave no day in the scope of a refresh
+-- purpose: remove all days from the scope of a refresh
 delete from refresh.days;
 
 -- name: changed_days
@@ -427,8 +427,8 @@ where
     and coalesce(operations.bonus_id, 0) = 0;
 
 -- name: scope_changed_members
--- purpose: put into the scope the clients of whom the marts by client know another membership
--- Registrations may be refreshed before or after operations, or be blocked: so both are compared.
+-- purpose: add clients whose membership differs in the marts by client to the scope
+-- Registrations may be refreshed before or after operations, or be blocked, so both are compared.
 with differing as (
     select client_id
     from (
@@ -457,10 +457,10 @@ union
 select operation_date from gone_operations;
 
 -- name: scope_passed_totals
--- purpose: put into the scope those whose balances or recent purchases differ as days have passed
+-- purpose: add clients whose balances or recent purchases changed as days passed to the scope
 -- parameters: after_day, last_day (days that have come lie after the one, through the other)
--- A lot counts from its issue date and its active date on, and differently for the last 30 days of
--- its life; a purchase is recent for rfm_days days.
+-- A lot counts from its issue date and from its active date, and differently in the last 30 days
+-- before it expires; a purchase is recent for rfm_days days.
 with passed as (
     select %(after_day)s::date as after_day, %(last_day)s::date as last_day
 )
@@ -491,7 +491,7 @@ inner join mart.cheques
 on conflict do nothing;
 
 -- name: columns_read
--- purpose: which columns of a mart the formula of another one reads, and whether they are days
+-- purpose: the columns of a mart that the formula of another one reads, and whether they are days
 -- parameters: reader, mart (names with their schemas)
 select
     pg_attribute.attname,
@@ -515,23 +515,23 @@ group by pg_attribute.attname, pg_attribute.atttypid;
 delete from refresh.changed_days;
 
 -- name: scope_days
--- purpose: put some days into the scope of a refresh
+-- purpose: add some days to the scope of a refresh
 -- parameters: days
 insert into refresh.days (day)
 select unnest(%(days)s::date[]);
 
 -- name: copy_scope
--- purpose: remember the clients in scope, before others are added for one mart
+-- purpose: copy the clients in scope, before others are added for one mart
 create temp table scope_before on commit drop as
 select client_id from refresh.scope;
 
 -- name: narrow_scope
--- purpose: take the clients out of scope again that were added for one mart
+-- purpose: remove the clients that were added to the scope for one mart
 delete from refresh.scope
 where client_id not in (select client_id from scope_before);
 
 -- name: restore_scope
--- purpose: bring back the clients that were in scope before
+-- purpose: restore the clients that were in scope before
 insert into refresh.scope (client_id)
 select client_id from scope_before;
 
@@ -546,5 +546,5 @@ where attrelid = %(mart)s::regclass and attnum > 0 and not attisdropped
 order by attnum;
 
 -- name: clear_shared_cheques
--- purpose: forget which cheques several clients share, before they are found anew
+-- purpose: forget the shared cheques, before they are found again
 delete from refresh.shared_cheques;

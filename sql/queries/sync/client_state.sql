@@ -1,17 +1,17 @@
--- sync.client_state: what is proven of each client and feed, and whom a run reads
+-- sync.client_state: the proven state of each client and feed, and the clients that a run reads
 
 -- name: schedule_clients
--- purpose: which clients of the roster a run asks, and which of them it reads in full
+-- purpose: the clients of the roster that a run reads, and which of them it reads in full
 -- parameters: feed, first, last, audit_share, max_staleness, quiet_days
--- A client that has been quiet for long is due each `pause` days: one day for each quiet_days that
--- its last change is past, at most max_staleness. Its turn comes on every pause-th day, counted from
--- a day of its own, so that each day has its share of clients; it is due when its turn came since its
--- last reading, whether a run took place then or not. Everyone else is due in each run.
+-- A client without recent changes is due every `pause` days: one day per quiet_days since its last
+-- change, at most max_staleness. Its turn comes on every pause-th day, counted from a day of its own,
+-- so that clients are spread over the days; it is due if its turn came since its last reading, whether
+-- a run took place then or not. All other clients are due in each run.
 -- The audit takes a moving arc of clients: each has a fixed phase in [0, 1) by a hash, and each day
--- moves the arc on by audit_share, so that every client is met once in 1 / audit_share days. Who was
--- not due when the arc passed is read in full at the next reading.
--- Of those who are retired, only the audit asks, in case they have come back; of those who were retired
--- by hand, nobody does.
+-- moves the arc on by audit_share, so that it reaches each client once in 1 / audit_share days. A
+-- client that was not due when the arc passed is read in full at its next reading.
+-- Retired clients are read only by the audit, in case they have come back; clients retired by hand are
+-- never read.
 create temp table scheduled on commit drop as
 with synced as (
     select max(day) as day
@@ -89,10 +89,10 @@ from audited
 where is_whole or not is_retired;
 
 -- name: planned_clients
--- purpose: what reading the clients of a window that are due will cost, from their last readings
+-- purpose: the cost of reading the due clients of a window, estimated from their last readings
 -- parameters: page_length, has_details; see schedule_clients
 -- A client that is up to date costs one request. The audit reads long histories page by page, and
--- asks for the details of each row where the feed has some.
+-- requests the details of each row if the feed has some.
 select
     count(*) filter (where is_due and is_known) as known,
     count(*) filter (where is_due and not is_known) as unknown,
@@ -108,7 +108,7 @@ select
 from scheduled;
 
 -- name: known_clients
--- purpose: a few clients that the service should answer for, and the feed to ask, whatever the feed
+-- purpose: a few clients that the service should return data for, and a feed to request for each
 (
     select
         feed,
@@ -137,10 +137,10 @@ union all
 );
 
 -- name: remember_clients
--- purpose: the proven state of the clients that a publish took
+-- purpose: store the proven state of the clients of a publish
 -- parameters: run_id, feed, last (last day of the window)
 -- tag: state-updated
--- A reading that a newer one of the same content superseded still proves the days of its own window.
+-- A reading superseded by a newer one with the same content still proves the days of its own window.
 with confirmed as (
     update sync.client_state as state
     set
@@ -192,9 +192,9 @@ on conflict (feed, client_id) do update set
     refused_since = null;
 
 -- name: leave_pending_clients
--- purpose: remember which clients a run could not prove, and whom the service refused for good
+-- purpose: mark the clients that a run could not prove as pending, and count permanent refusals
 -- parameters: run_id, feed
--- A service that answers for nobody refuses nobody in particular: then nothing is counted.
+-- If every request fails, the service does not refuse individual clients: nothing is counted then.
 with found as (
     select
         client_id,
@@ -235,14 +235,14 @@ on conflict (feed, client_id) do update set
     refused_since = coalesce(state.refused_since, excluded.refused_since);
 
 -- name: forget_clients
--- purpose: forget that some clients are up to date, so that their next reading is a full one
+-- purpose: mark some clients as not up to date, so that their next reading is a full one
 -- parameters: feed, clients
 update sync.client_state
 set fingerprint = null, head = null, header_digest = null, version = version + 1
 where feed = %(feed)s and client_id = any(%(clients)s);
 
 -- name: forget_quarantined_clients
--- purpose: forget that clients with rows in quarantine are up to date
+-- purpose: mark clients with rows in quarantine as not up to date
 update sync.client_state
 set fingerprint = null, head = null, version = version + 1
 where exists (
@@ -270,13 +270,13 @@ order by random()
 limit %(most)s;
 
 -- name: limit_schedule
--- purpose: make some clients due, whole, and nobody else; see schedule_clients
+-- purpose: make only some clients due, to be read in full; see schedule_clients
 -- parameters: clients
 update scheduled
 set is_due = client_id = any(%(clients)s), is_whole = true;
 
 -- name: missing_clients
--- purpose: those of some clients whom the roster does not know, or who are retired
+-- purpose: those of some clients that are not in the roster, or are retired
 -- parameters: clients
 select wanted.client_id
 from unnest(%(clients)s::bigint[]) as wanted (client_id)
@@ -287,7 +287,7 @@ where clients.client_id is null or retired.client_id is not null
 order by wanted.client_id;
 
 -- name: reset_clients
--- purpose: forget that clients are up to date, so that the next sync reads them in full; returns how many
+-- purpose: mark clients as not up to date, so that the next sync reads them in full; returns their number
 -- parameters: feeds, clients (null for all)
 with reset as (
     update sync.client_state

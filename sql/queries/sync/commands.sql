@@ -1,7 +1,7 @@
--- sync.commands: what was called for, some feeds for a window of days
+-- sync.commands: requested syncs, each of some feeds for a window of days
 
 -- name: abandon_outdated_commands
--- purpose: give up the unfinished commands whose days a later one of the same feeds has covered
+-- purpose: abandon unfinished commands whose days a later command of the same feeds has covered
 update sync.commands
 set status = 'abandoned', finished_at = now()
 where
@@ -34,7 +34,7 @@ where
     and window_to = %(last)s;
 
 -- name: finish_command
--- purpose: close a command each of whose feeds is published
+-- purpose: finish a command if all its feeds are published
 -- parameters: command_id
 update sync.commands
 set status = 'finished', finished_at = now()
@@ -53,7 +53,7 @@ where
     );
 
 -- name: abandon_commands
--- purpose: give up all unfinished commands, so that what they published is read again
+-- purpose: abandon all unfinished commands, so that feeds they have published are read again
 update sync.commands
 set status = 'abandoned', finished_at = now()
 where status = 'running';

@@ -1,7 +1,7 @@
--- how complete the warehouse is, over the tables of schema sync
+-- the completeness of the warehouse, from the tables of schema sync
 
 -- name: completeness
--- purpose: how complete the last day of a window is; of a feed that is read by day, all its days
+-- purpose: the completeness of the last day of a window; for a feed read by day, of all its days
 -- parameters: feed, first, last
 select
     coalesce(sum(day_completeness.clients), 0)::bigint as clients,
@@ -95,9 +95,9 @@ where source_total <> warehouse_rows + quarantined_rows
 order by client_id;
 
 -- name: totals_of_days
--- purpose: registration days whose source total is not live rows plus open quarantine
+-- purpose: registration days whose source total differs from live rows plus open quarantine
 -- parameters: feed; {table} is the feed's main table
--- Rows of erased persons, whose numbers are negative, are ours alone.
+-- Rows of erased persons have negative ids; the source does not have them.
 with live as (
     select registration_date, count(*) as rows
     from core.{table}
@@ -137,7 +137,7 @@ order by day;
 
 -- name: pending_tasks
 -- purpose: which clients and registration days are pending, since when and why; no personal data
--- A client that was never read has no row of its own in the state: it is pending since it registered.
+-- A client that was never read has no row in sync.client_state: it is pending since it registered.
 with clients as (
     select
         feeds.position,
@@ -185,9 +185,9 @@ from listed
 order by position, since, day, client_id;
 
 -- name: incomplete_days
--- purpose: for each feed, which days are told, and the first and last of them that wait for something
--- Clients that are not due yet are no reason to sync a day again. Those whose state was reset, or who were
--- taken back into the roster, are one to sync the newest day, and days that were reset to sync those.
+-- purpose: for each feed, its days in the warehouse, and the first and last day that is incomplete
+-- Clients that are not due yet do not make a day incomplete. Clients that were reset, or reinstated in
+-- the roster, make the newest day incomplete, and days that were reset are incomplete themselves.
 with reset as (
     select
         state.feed,

@@ -1,26 +1,26 @@
--- sync.feeds: the registry of feeds as SQL sees it, and the views with a branch for each of them
+-- sync.feeds: the registry of feeds in SQL, and the views with a branch per feed
 
 -- name: stored_feeds
--- purpose: the feeds of the warehouse, in their order
+-- purpose: the feeds of the warehouse, in order
 select feed, position, main_table, is_by_day, has_marts
 from sync.feeds
 where to_regclass('sync.feed_versions') is not null
 order by position;
 
 -- name: clear_feeds
--- purpose: forget the feeds, before they are written anew
+-- purpose: delete the feeds, before they are written again
 delete from sync.feeds;
 
 -- name: add_feed
--- purpose: write one feed
+-- purpose: insert one feed
 -- parameters: feed, position, main_table, is_by_day, has_marts
 insert into sync.feeds (feed, position, main_table, is_by_day, has_marts)
 values (%(feed)s, %(position)s, %(main_table)s, %(is_by_day)s, %(has_marts)s);
 
 -- name: make_feed_views
--- purpose: make the views that read the main table of each feed
--- A main table is partitioned by its business day. The day is a column of its own in each branch, and
--- row_days has subqueries, so that Postgres reads the ends of an index and not the rows.
+-- purpose: create the views that read the main table of each feed
+-- Main tables are partitioned by business day. Each branch selects the day as a column, and row_days
+-- uses subqueries, so that Postgres reads only the ends of an index, not the rows.
 do $make$
 declare
     days text;

@@ -1,10 +1,10 @@
 -- sync.fetches: the ledger of tasks, from adding them to closing them
 
 -- name: add_client_tasks
--- purpose: put the clients that are due on the ledger of a run, once; see schedule_clients
+-- purpose: add a task for each due client to the ledger of a run, once; see schedule_clients
 -- parameters: run_id
 -- tag: tasks-added
--- Those that were pending before come first: tasks are read in the order in which they are added.
+-- Clients that were pending come first: tasks are read in the order in which they were added.
 insert into sync.fetches (run_id, client_id, is_whole)
 select
     %(run_id)s,
@@ -16,7 +16,7 @@ order by is_priority desc, client_id asc
 on conflict do nothing;
 
 -- name: add_day_tasks
--- purpose: put registration days on the ledger of a run, once; those that were pending come first
+-- purpose: add a task for each registration day to the ledger of a run, once; pending days come first
 -- parameters: run_id, days
 -- tag: tasks-added
 insert into sync.fetches (run_id, day)
@@ -29,7 +29,7 @@ order by (state.pending_since is not null) desc, days.day asc
 on conflict do nothing;
 
 -- name: reopen_tasks
--- purpose: let a run read again what came to nothing, or what was read before its days had ended
+-- purpose: reopen tasks of a run that failed, or were read before their days had ended
 -- parameters: run_id, fresh_from
 -- Of a run that is not published, those are published that a batch of a first load took.
 update sync.fetches
@@ -42,14 +42,14 @@ where
     );
 
 -- name: reopen_clients
--- purpose: let a run read some clients again, in full
+-- purpose: reopen the tasks of some clients of a run, to be read in full
 -- parameters: run_id, clients
 update sync.fetches
 set status = 'pending', claimed_by = null, is_whole = true
 where run_id = %(run_id)s and client_id = any(%(clients)s);
 
 -- name: reopen_pages
--- purpose: let a run read those again whose history came in one page of so many rows or more
+-- purpose: reopen tasks whose history came in a single page of from_page rows or more
 -- parameters: run_id, from_page (0 for all that were read)
 update sync.fetches
 set status = 'pending', claimed_by = null
@@ -60,11 +60,11 @@ where
     and (single_page >= %(from_page)s or %(from_page)s = 0);
 
 -- name: claim_tasks
--- purpose: claim the next tasks of a run that nobody reads, with what is known of each
+-- purpose: claim the next unclaimed tasks of a run, with the stored state of each
 -- parameters: run_id, feed, after (the last task claimed before), most, lock_class (of runs)
 -- tag: tasks-claimed
--- A claim lives as long as its session holds its lock on the run, so what a lost reader had claimed is
--- free for the others at once.
+-- A claim is valid while its session holds its lock on the run, so the claims of a lost reader are
+-- free for other sessions at once.
 with free as materialized (
     select task_id
     from sync.fetches
@@ -121,21 +121,21 @@ left join sync.registration_days as polled on polled.registration_date = claimed
 order by claimed.task_id;
 
 -- name: renew_claims
--- purpose: hand what a session had claimed to the one that follows it
+-- purpose: transfer the claims of a lost session to the one that replaces it
 -- parameters: run_id, lost (server process of the session before)
 update sync.fetches
 set claimed_by = pg_backend_pid()
 where run_id = %(run_id)s and claimed_by = %(lost)s and status = 'pending';
 
 -- name: drop_claims
--- purpose: give back what this session has claimed and not read
+-- purpose: release the tasks that this session has claimed and not read
 -- parameters: run_id
 update sync.fetches
 set claimed_by = null
 where run_id = %(run_id)s and claimed_by = pg_backend_pid() and status = 'pending';
 
 -- name: pending_elsewhere
--- purpose: who reads the tasks of a run that are pending, this session left out
+-- purpose: another session that has claimed pending tasks of a run
 -- parameters: run_id, lock_class (of runs)
 select
     count(*) as tasks,
@@ -158,11 +158,11 @@ where
     and fetches.claimed_by <> pg_backend_pid();
 
 -- name: close_tasks
--- purpose: record what became of some tasks that this session has claimed; returns those recorded
+-- purpose: record the outcomes of tasks that this session has claimed; returns the recorded tasks
 -- parameters: run_id; arrays of equal length: task_id, status, reading, has_header, single_page, rows,
 --   staged, quarantined, base_version, read_at, fingerprint, head, header_digest, error, is_refused
 -- tag: outcomes-recorded
--- A task that another session has claimed meanwhile, as this one was lost, is that one's to record.
+-- Skips a task that another session has claimed meanwhile, because this session was lost.
 update sync.fetches
 set
     status = outcome.status,
@@ -197,7 +197,7 @@ where
 returning fetches.task_id, fetches.attempts;
 
 -- name: fail_client
--- purpose: record that a client that a run has read cannot be read any more
+-- purpose: mark the tasks of a client as failed after they were read
 -- parameters: run_id, client_id, error
 update sync.fetches
 set status = 'failed', error = %(error)s
@@ -205,7 +205,7 @@ where run_id = %(run_id)s and client_id = %(client_id)s
 returning task_id;
 
 -- name: has_read
--- purpose: whether a run has read something, in whichever process
+-- purpose: whether any process has read a task of a run
 -- parameters: run_id
 select exists (
     select from sync.fetches
@@ -213,14 +213,14 @@ select exists (
 ) as has_read;
 
 -- name: count_pending_tasks
--- purpose: how many tasks of a run are left to read
+-- purpose: the number of tasks of a run not read yet
 -- parameters: run_id
 select count(*) as pending
 from sync.fetches
 where run_id = %(run_id)s and status = 'pending';
 
 -- name: largest_single_page
--- purpose: the client whose whole history came in the largest single page, and that page's rows
+-- purpose: the client with the largest history that came in a single page, and its number of rows
 -- parameters: run_id
 select client_id, single_page
 from sync.fetches
@@ -229,10 +229,10 @@ order by single_page desc, client_id asc
 limit 1;
 
 -- name: other_tasks
--- purpose: a few clients or days that the service should answer for: proven before, clients of the run
+-- purpose: a few clients or days that the service should return data for: proven ones, clients of the run
 -- parameters: run_id, feed
--- Read before a run stops. Those that fail are mostly at the head of the line, where the lowest
--- numbers are: so some are taken from the other end, and some at random.
+-- They are read before a run stops on failures. Failing tasks are mostly those with the lowest ids,
+-- which are read first, so some are taken from the other end and some at random.
 with proven as (
     select
         client_id,
@@ -339,7 +339,7 @@ from known
 left join staged_counts as counts on counts.task_id = known.task_id;
 
 -- name: record_verdicts
--- purpose: put on the ledger what the verdicts say of tasks that a publish does not take
+-- purpose: record the verdicts on tasks that a publish does not take in the ledger
 -- parameters: run_id
 update sync.fetches
 set
@@ -384,7 +384,7 @@ group by batch
 order by first_task;
 
 -- name: publish_tasks
--- purpose: close the tasks that a publish took
+-- purpose: close the tasks of a publish
 -- parameters: run_id
 update sync.fetches
 set status = 'published'

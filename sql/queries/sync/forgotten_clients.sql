@@ -1,4 +1,4 @@
--- sync.forgotten_clients: erasing a person, and keeping it from coming back
+-- sync.forgotten_clients: erasing persons, and recognizing them so that no sync restores them
 
 -- name: forgotten_clients
 -- purpose: the hashes of those who were erased, with the digests of their keys
@@ -8,11 +8,11 @@ select
 from sync.forgotten_clients;
 
 -- name: forget_key
--- purpose: the key that was made, where none was set
+-- purpose: the generated key, if none was set
 select key from sync.forget_key;
 
 -- name: store_forget_key
--- purpose: keep a key that was made; returns the one that is kept
+-- purpose: store a generated key; returns the stored one
 -- parameters: key
 with stored as (
     insert into sync.forget_key (key) values (%(key)s)
@@ -26,21 +26,21 @@ select key from sync.forget_key
 limit 1;
 
 -- name: remember_forgotten
--- purpose: note that a person was erased
+-- purpose: record that a person was erased
 -- parameters: client_hash, key_digest
 insert into sync.forgotten_clients (client_hash, key_digest)
 values (%(client_hash)s, %(key_digest)s)
 on conflict do nothing;
 
 -- name: forgotten_at
--- purpose: when a person was erased; no row where it was not
+-- purpose: when a person was erased; no row if it was not
 -- parameters: client_hashes
 select forgotten_at
 from sync.forgotten_clients
 where client_hash = any(%(client_hashes)s);
 
 -- name: knows_client
--- purpose: whether any row of the roster, of the outbox or of the quarantine is of a client
+-- purpose: whether the roster, the outbox or the quarantine has a row of a client
 -- parameters: client_id
 select
     exists (select from core.clients where client_id = %(client_id)s)
@@ -49,7 +49,7 @@ select
     or exists (select from sync.quarantine where client_id = %(client_id)s) as is_known;
 
 -- name: client_columns
--- purpose: the tables that tell of clients, by the column that does; partitions are their parents'
+-- purpose: the tables with a column for the client, and that column; without partitions
 select
     pg_namespace.nspname as schema_name,
     pg_class.relname as table_name,
@@ -83,14 +83,14 @@ where
 delete from {table} where {client_column} = %(client_id)s;
 
 -- name: replace_client
--- purpose: let rows be those of a number that stands for nobody
+-- purpose: assign the rows of a client to an id that belongs to no client
 -- parameters: client_id, stand_in; {table} and {client_column} say where
 update {table} set {client_column} = %(stand_in)s where {client_column} = %(client_id)s;
 
 -- name: number_cards
--- purpose: numbers that stand for the cards of a client
+-- purpose: assign random numbers to the cards of a client
 -- parameters: client_id
--- In the order of the cards: of two that are as old, the marts take the lower number for the first.
+-- In the order of the cards: of two equally old cards, the marts take the lower number as the first.
 create temp table card_numbers on commit drop as
 select
     cards.card_number,
@@ -103,7 +103,7 @@ cross join (
 ) as cards;
 
 -- name: erase_registrations
--- purpose: leave nothing personal in the registrations of a client
+-- purpose: remove personal data from the registrations of a client
 -- parameters: client_id
 update core.registrations
 set card_number = card_numbers.stand_in, out_number = null, extra = null
@@ -113,7 +113,7 @@ where
     and registrations.card_number = card_numbers.card_number;
 
 -- name: erase_cards
--- purpose: leave nothing personal in the cards of a client
+-- purpose: remove personal data from the cards of a client
 -- parameters: client_id
 update core.cards
 set card_number = card_numbers.stand_in
@@ -121,17 +121,17 @@ from card_numbers
 where cards.client_id = %(client_id)s and cards.card_number = card_numbers.card_number;
 
 -- name: erase_clients
--- purpose: leave nothing personal in the row of a client
+-- purpose: remove personal data from the row of a client
 -- parameters: client_id
 update core.clients set phone = null, extra = null where client_id = %(client_id)s;
 
 -- name: erase_client_versions
--- purpose: leave nothing personal in the earlier rows of a client
+-- purpose: remove personal data from the earlier versions of a client
 -- parameters: client_id
 update history.clients set phone = null, extra = null where client_id = %(client_id)s;
 
 -- name: erase_operations
--- purpose: leave nothing personal in operations of a client; the ids of cheques stay, as sums need them
+-- purpose: remove personal data from operations of a client; ids of cheques stay, as sums need them
 -- parameters: client_id; {table} is core.operations or its history
 update {table}
 set
@@ -141,17 +141,17 @@ set
 where client_id = %(client_id)s;
 
 -- name: erase_leads
--- purpose: leave nothing personal in leads of a client: a subject is what the client wrote
+-- purpose: remove personal data from leads of a client: the client wrote the subject
 -- parameters: client_id; {table} is core.leads or its history
 update {table} set subject = null, extra = null where client_id = %(client_id)s;
 
 -- name: erase_favourites
--- purpose: leave nothing personal in tables of favourites of a client
+-- purpose: remove personal data from a table of favourites of a client
 -- parameters: client_id; {table} is one of them
 update {table} set extra = null where client_id = %(client_id)s;
 
 -- name: reopen_days_of_client
--- purpose: let the registration days of a client be polled anew, without the client
+-- purpose: mark the registration days of a client for another poll, which skips the client
 -- parameters: client_id
 update sync.registration_days
 set
@@ -167,32 +167,32 @@ from (
 where registration_days.registration_date = found.registration_date;
 
 -- name: retire_stand_in
--- purpose: nobody is asked for the number that stands for an erased person
+-- purpose: retire the id that replaces an erased person, so that no request is sent for it
 -- parameters: stand_in
 insert into sync.retired_clients (client_id, retired_at, reason)
 values (%(stand_in)s, now(), 'forgotten');
 
 -- name: erase_state
--- purpose: what is known of a client's rows is known of nobody's; parts of it quote what the service said
+-- purpose: clear the sync state of an erased client, parts of which quote responses
 -- parameters: client_id
 update sync.client_state
 set pending_since = null, last_error = null, fingerprint = null, head = null, header_digest = null
 where client_id = %(client_id)s;
 
 -- name: erase_errors_of_runs
--- purpose: the errors of runs name a client
+-- purpose: erase a client from the errors of runs
 -- parameters: name (a pattern)
 update sync.runs set error = null where error ~ %(name)s;
 
 -- name: delete_attempts_of_client
--- purpose: delete what was tried for the profile of a client
+-- purpose: delete the attempts to update the profile of a client
 -- parameters: client_id
 delete from outbox.attempts
 using outbox.profile_updates as updates
 where updates.update_id = attempts.update_id and updates.client_id = %(client_id)s;
 
 -- name: lower_totals_of_client
--- purpose: rows in quarantine that are deleted are no rows of the source any more
+-- purpose: subtract the deleted quarantined rows of a client from its totals
 -- parameters: client_id
 update sync.client_state as state
 set source_total = state.source_total - held.rows

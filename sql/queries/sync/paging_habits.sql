@@ -1,14 +1,14 @@
--- sync.paging_habits: how the endpoint of each feed was seen to page
+-- sync.paging_habits: the observed paging of each feed's endpoint
 
 -- name: read_base
--- purpose: the number that the endpoint of a feed gives its first row
+-- purpose: the number of the first row in the paging of a feed's endpoint
 -- parameters: feed
 select base
 from sync.paging_habits
 where feed = %(feed)s;
 
 -- name: store_base
--- purpose: remember the number that the endpoint of a feed gives its first row
+-- purpose: store the number of the first row in the paging of a feed's endpoint
 -- parameters: feed, base
 insert into sync.paging_habits as stored (feed, base)
 values (%(feed)s, %(base)s)

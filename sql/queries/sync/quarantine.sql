@@ -1,7 +1,7 @@
 -- sync.quarantine: rows that do not fit the contract
 
 -- name: quarantine_row
--- purpose: keep a row that does not fit the contract, once
+-- purpose: store a row that does not fit the contract, once
 -- parameters: feed, client_id, day, digest, table, reason, raw, context, run_id
 insert into sync.quarantine
     (feed, client_id, day, row_digest, table_name, reason, raw, context, sync_run_id)
@@ -16,9 +16,9 @@ on conflict (
     sync_run_id = excluded.sync_run_id;
 
 -- name: withdraw_quarantine
--- purpose: forget the rows that a run put into quarantine for tasks that it reads again
+-- purpose: delete the rows that a run put into quarantine for tasks that it reads again
 -- parameters: run_id, tasks
--- Else a reading that is not proven in the end would leave rows that no proven total counts.
+-- Otherwise a reading that is not proven in the end would leave rows that no proven total includes.
 delete from sync.quarantine
 using sync.runs, sync.fetches as again
 where
@@ -31,11 +31,11 @@ where
     and (quarantine.day = again.day or quarantine.client_id = again.client_id);
 
 -- name: resolve_quarantine
--- purpose: close quarantined rows that a reading of their place no longer met
+-- purpose: close quarantined rows that a new reading of their scope no longer contained
 -- parameters: run_id, feed
--- The place of a row is its registration day or its client's list; of a good, its offer, which is
--- not read again while it looks unchanged; of a header, the header.
--- What the row was is of no more use then, and may be personal.
+-- The scope of a row is its registration day or its client's list; for goods it is the offer, which
+-- is not read again while it appears unchanged; for a header, the header. The content of the row is
+-- deleted then: it is of no more use, and may be personal data.
 update sync.quarantine
 set resolved_at = now(), raw = ''
 from publishing
@@ -53,7 +53,7 @@ where
     end;
 
 -- name: quarantined_rows
--- purpose: which rows are in open quarantine, since when and why; never the row itself
+-- purpose: the rows in open quarantine, since when and why; never the content of a row
 select
     quarantine.feed,
     quarantine.client_id,

@@ -1,7 +1,7 @@
--- sync.registration_days: what is proven of each registration day
+-- sync.registration_days: the proven state of each registration day
 
 -- name: remember_days
--- purpose: the proven state of the registration days that a publish took
+-- purpose: store the proven state of the registration days of a publish
 -- parameters: run_id
 -- tag: state-updated
 insert into sync.registration_days as state (
@@ -25,7 +25,7 @@ on conflict (registration_date) do update set
     last_error = null;
 
 -- name: leave_pending_days
--- purpose: remember which registration days a run could not prove
+-- purpose: mark the registration days that a run could not prove as pending
 -- parameters: run_id
 insert into sync.registration_days as state (registration_date, pending_since, last_error)
 select day, now(), coalesce(error, 'it changed while it was published')
@@ -53,8 +53,8 @@ where registration_date between %(first)s and %(last)s and read_at is not null;
 -- name: pending_days
 -- purpose: the registration days of a range to poll again
 -- parameters: first, last
--- Their last poll came to nothing or was forgotten, or a client who registered on one was retired
--- since: whether the source still lists it is worth a look.
+-- Days whose last poll failed or was reset, and registration days of clients retired since then: the
+-- poll shows whether the source still lists them.
 select registration_date
 from sync.registration_days
 where
@@ -72,7 +72,7 @@ where
     and polled.read_at < retired.retired_at;
 
 -- name: forget_days
--- purpose: forget that days with rows in quarantine are up to date
+-- purpose: mark days with rows in quarantine as not up to date
 update sync.registration_days
 set fingerprint = null, version = version + 1
 where exists (
@@ -83,7 +83,7 @@ where exists (
 );
 
 -- name: reset_days
--- purpose: forget that registration days are up to date, so that the next sync polls them; returns how many
+-- purpose: mark all registration days as not up to date, for the next sync to poll; returns their number
 with reset as (
     update sync.registration_days
     set fingerprint = null, version = version + 1

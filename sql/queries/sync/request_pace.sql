@@ -1,10 +1,10 @@
--- sync.request_pace: the moments at which requests may leave, over all processes
+-- sync.request_pace: the times at which requests may be sent, for all processes together
 
 -- name: reserve_requests
--- purpose: reserve the next moments for some requests; returns the first one and the time now, in seconds
+-- purpose: reserve send times for some requests; returns the first one and the time now, in seconds
 -- parameters: spacing (seconds between two), count, priority (0 is first), is_more (others wait)
--- Nobody reserves while one of a lower number has requests that wait: a reservation says until when
--- that is. First is null then.
+-- No reservation is made while requests of a lower priority number wait; the row stores until when
+-- that holds. The first time is null then.
 insert into sync.request_pace as pace (next_at, first_at)
 values (
     clock_timestamp() + %(spacing)s * %(count)s * interval '1 second',

@@ -16,7 +16,7 @@ where session_pid <> all(
 );
 
 -- name: read_slots
--- purpose: what each living session wants and holds, whether it is this one, and the second of now
+-- purpose: the slots that each live session wants and holds, whether it is this one, and the current second
 select
     priority,
     wanted,
@@ -27,18 +27,18 @@ from sync.request_slots
 order by session_pid;
 
 -- name: want_slots
--- purpose: record what this session wants; it holds none before store_slots
+-- purpose: record the slots that this session wants; it holds none before store_slots
 -- parameters: priority, wanted, in_flight
 insert into sync.request_slots as slots (session_pid, priority, wanted, held)
 values (pg_backend_pid(), %(priority)s, %(wanted)s, 0)
 on conflict (session_pid) do update set
     priority = excluded.priority,
     wanted = excluded.wanted,
-    -- What it does not use is for others to take.
+    -- Slots that it does not use are free for other sessions.
     held = least(slots.held, greatest(%(in_flight)s, 0));
 
 -- name: store_slots
--- purpose: record what this session holds from now on
+-- purpose: record the slots that this session holds from now on
 -- parameters: held
 update sync.request_slots
 set held = %(held)s

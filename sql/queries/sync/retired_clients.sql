@@ -1,8 +1,8 @@
--- sync.retired_clients: clients whom the source no longer knows; the rule is told in the migration
+-- sync.retired_clients: clients that the source no longer knows; the migration describes the rule
 
 -- name: note_given_away
--- purpose: note clients whose cards a publish of registrations found with other clients
--- They are read on: what the feeds say of them decides, see retire_clients.
+-- purpose: record clients whose cards a publish of registrations found with other clients
+-- They are still read; the responses of the feeds decide whether they are retired, see retire_clients.
 with touched as (
     select card_number from gone_registrations
     union
@@ -33,7 +33,7 @@ on conflict (client_id) do update set
     given_away_at = coalesce(retired.given_away_at, excluded.given_away_at);
 
 -- name: take_back_registered
--- purpose: take back clients who were retired, or about to be, and whom registrations tell of anew
+-- purpose: reinstate clients who were retired, or about to be, and appear in registrations again
 delete from sync.retired_clients as retired
 where
     retired.reason is distinct from 'manual'
@@ -43,7 +43,7 @@ where
     );
 
 -- name: take_back_answered
--- purpose: take back retired clients for whom the service answered again
+-- purpose: reinstate retired clients for which the service returned data again
 delete from sync.retired_clients as retired
 using publishing
 where
@@ -51,9 +51,9 @@ where
     and (retired.reason = 'refused' or (retired.reason = 'merged' and publishing.rows > 0));
 
 -- name: retire_clients
--- purpose: retire the clients of a run whom the source no longer knows
+-- purpose: retire the clients of a run that the source no longer knows
 -- parameters: run_id, feed, most_refusals (runs in a row)
--- Where fewer are answered than are to be retired, something else is wrong: nobody is.
+-- If fewer clients were read than would be retired, the cause must be another one: none is retired.
 with steadily_refused as (
     select
         fetches.client_id,
@@ -132,7 +132,7 @@ on conflict (client_id) do update set
 where retired.retired_at is null;
 
 -- name: retire_by_hand
--- purpose: retire clients because somebody says so; returns those that were not retired before
+-- purpose: retire clients by hand; returns those that were not retired before
 -- parameters: clients
 insert into sync.retired_clients as retired (client_id, retired_at, reason)
 select client_id, now(), 'manual'
@@ -145,14 +145,14 @@ where coalesce(retired.reason not in ('manual', 'forgotten'), true)
 returning client_id;
 
 -- name: take_back_by_hand
--- purpose: take clients back into the roster; returns those that were retired
+-- purpose: reinstate clients in the roster; returns those that were retired
 -- parameters: clients
 delete from sync.retired_clients
 where client_id = any(%(clients)s) and retired_at is not null and reason <> 'forgotten'
 returning client_id;
 
 -- name: close_retired_tasks
--- purpose: let nothing wait for the tasks of a run whose clients are retired
+-- purpose: close the tasks of a run whose clients are retired
 -- parameters: run_id
 update sync.fetches
 set status = 'retired'
@@ -164,7 +164,7 @@ where
     and fetches.status in ('pending', 'unproven', 'failed');
 
 -- name: settle_retired_state
--- purpose: nothing is pending of clients who are retired; after their return they are read in full
+-- purpose: clear the pending state of retired clients; reinstated, they are read in full
 update sync.client_state as state
 set pending_since = null, fingerprint = null, head = null
 from sync.retired_clients as retired
@@ -174,14 +174,14 @@ where
     and (state.pending_since is not null or state.fingerprint is not null);
 
 -- name: settle_retired_feed
--- purpose: note that the rows of retired clients were held against those of other clients
+-- purpose: record that the rows of retired clients were compared with those of other clients
 -- parameters: feed
 update sync.retired_clients
 set settled_feeds = settled_feeds || %(feed)s::text
 where retired_at is not null and not %(feed)s = any(settled_feeds);
 
 -- name: lower_totals_of_retired
--- purpose: what moved to other clients is no row of the retired ones any more
+-- purpose: subtract rows that moved to other clients from the totals of the retired ones
 -- parameters: feed; {moved} holds the rows
 update sync.client_state as state
 set source_total = state.source_total - moved.rows
@@ -193,7 +193,7 @@ from (
 where state.feed = %(feed)s and state.client_id = moved.client_id;
 
 -- name: retired_clients
--- purpose: who is retired, since when and why
+-- purpose: the retired clients, since when and why
 select
     client_id,
     current_client_id,
@@ -205,13 +205,13 @@ where retired_at is not null and reason <> 'forgotten'
 order by retired_at, client_id;
 
 -- name: count_retired
--- purpose: how many clients the source no longer knows; those who were erased stand for nobody
+-- purpose: the number of clients that the source no longer knows, without erased persons
 select count(*) as retired
 from sync.retired_clients
 where retired_at is not null and reason <> 'forgotten';
 
 -- name: resolve_retired_quarantine
--- purpose: rows in quarantine of clients who are retired will never be read again
+-- purpose: close the quarantined rows of retired clients, which will never be read again
 with resolved as (
     update sync.quarantine
     set resolved_at = now(), raw = ''
@@ -238,12 +238,12 @@ from (
 where state.feed = held.feed and state.client_id = held.client_id;
 
 -- name: collect_moved_rows
--- purpose: live rows of retired clients that live on with others, under the same key
--- parameters: feed; {core} is the table, {key} its key, {gone} and {changed} what the publish found,
---   {moved} what is made; {is_gone}, {is_changed} and {is_same} compare keys, the last two without
+-- purpose: live rows of retired clients that other clients have now, under the same key
+-- parameters: feed; {core} is the table, {key} its key, {gone} and {changed} the rows of the publish,
+--   {moved} the result; {is_gone}, {is_changed} and {is_same} compare keys, the last two without
 --   the client
--- The first time after a client was retired, all its rows are compared with those of others; from then
--- on those that come are compared with its rows.
+-- The first time after a client was retired, all its rows are compared with those of others; after
+-- that, incoming rows are compared with its rows.
 create temp table {moved} on commit drop as
 with kept as materialized (
     select

@@ -2,7 +2,7 @@
 
 -- name: find_published_run
 -- purpose: the run that a command has published of a feed
--- parameters: command_id, feed, fresh_from (what was read before tells too little)
+-- parameters: command_id, feed, fresh_from (earlier readings are too old)
 select run_id
 from sync.runs
 where
@@ -36,7 +36,7 @@ from (
 order by position;
 
 -- name: progress_of_command
--- purpose: how far each run of a command is
+-- purpose: the progress of each run of a command
 -- parameters: command_id
 select
     runs.feed,
@@ -49,9 +49,9 @@ group by runs.run_id, runs.feed
 order by runs.run_id;
 
 -- name: abandon_outdated_runs
--- purpose: give up the unfinished runs whose days a later run of the feed has covered; returns them
+-- purpose: abandon unfinished runs whose days a later run of the feed has covered; returns them
 -- parameters: lock_class (of runs)
--- Those that a living process works on are left alone.
+-- Runs that a live process works on are left as they are.
 update sync.runs
 set status = 'abandoned', finished_at = now(), error = 'a later run covers its days'
 where
@@ -94,14 +94,14 @@ where
     feed = %(feed)s and window_from = %(first)s and window_to = %(last)s and status = 'reading';
 
 -- name: assign_run
--- purpose: note the command that a run belongs to
+-- purpose: record the command that a run belongs to
 -- parameters: run_id, command_id
 update sync.runs
 set command_id = %(command_id)s
 where run_id = %(run_id)s and command_id is distinct from %(command_id)s;
 
 -- name: lock_run
--- purpose: the status of a run, which stays as it is until the transaction ends
+-- purpose: the status of a run; locks it until the end of the transaction
 -- parameters: run_id
 select status from sync.runs
 where run_id = %(run_id)s
@@ -114,7 +114,7 @@ select status from sync.runs
 where run_id = %(run_id)s;
 
 -- name: close_run
--- purpose: record how a run ended, and when
+-- purpose: record the final status of a run, and the time
 -- parameters: run_id, status, error
 -- tag: run-closed
 update sync.runs
@@ -122,14 +122,14 @@ set status = %(status)s, error = %(error)s, finished_at = now()
 where run_id = %(run_id)s and status = 'reading';
 
 -- name: staging_tables
--- purpose: the landing tables of a run, as statements that drop them
+-- purpose: the statements that drop the staging tables of a run
 -- parameters: pattern (of their names)
 select format('drop table if exists %%I.%%I', schemaname, tablename)
 from pg_tables
 where schemaname = 'staging' and tablename ~ %(pattern)s;
 
 -- name: staging_columns
--- purpose: the columns of a landing table, in order; null where there is none
+-- purpose: the columns of a staging table, in order; null if there is none
 -- parameters: name
 select array_agg(attname::text order by attnum)
 from pg_attribute
@@ -143,7 +143,7 @@ set requests = requests + %(requests)s, retries = retries + %(retries)s
 where run_id = %(run_id)s;
 
 -- name: count_tasks
--- purpose: note on a run how many tasks it has; returns them, and how many are left to read
+-- purpose: store the number of tasks on a run; returns it, and the number of tasks not read yet
 -- parameters: run_id
 update sync.runs
 set clients = counted.tasks
@@ -160,7 +160,7 @@ returning
     counted.pending;
 
 -- name: count_published
--- purpose: count on the run what a publish did
+-- purpose: store the counts of a publish on the run
 -- parameters: run_id, written, deleted
 update sync.runs
 set
@@ -224,7 +224,7 @@ set rows_written = rows_written + %(written)s
 where run_id = %(run_id)s;
 
 -- name: report_run
--- purpose: what a run did, as its report tells it
+-- purpose: the counts of a run, for its report
 -- parameters: run_id
 select
     runs.clients,
@@ -254,7 +254,7 @@ from sync.runs
 where runs.run_id = %(run_id)s;
 
 -- name: defer_clients
--- purpose: count on the run the clients that were not due; see schedule_clients
+-- purpose: store on the run the number of clients that were not due; see schedule_clients
 -- parameters: run_id
 update sync.runs
 set deferred = (
@@ -268,7 +268,7 @@ set deferred = (
 where runs.run_id = %(run_id)s;
 
 -- name: is_syncing
--- purpose: whether a sync reads, or has ended just now
+-- purpose: whether a sync is reading, or has just ended
 -- parameters: lock_class (of runs), quiet (seconds)
 select
     exists (
@@ -286,9 +286,9 @@ select
     ) as is_syncing;
 
 -- name: newest_runs
--- purpose: the newest runs, newest first, and what became of each
--- parameters: lock_class (of runs); most_of_feed: so many of each feed; most: so many in all
--- Who works on a run holds a lock on it; locks of the primary are not seen on a standby.
+-- purpose: the newest runs, newest first, with their status
+-- parameters: lock_class (of runs); most_of_feed: limit per feed; most: limit in total
+-- A process that works on a run holds a lock on it; a standby does not show locks of the primary.
 with numbered as (
     select
         runs.*,
@@ -338,7 +338,7 @@ order by numbered.run_id desc
 limit %(most)s;
 
 -- name: record_failure
--- purpose: record why a process gave up on a run that stays open to be resumed
+-- purpose: record why a process stopped; the run stays open to be resumed
 -- parameters: run_id, error
 update sync.runs
 set error = %(error)s

@@ -1,7 +1,7 @@
 -- sync.source: the programme that the warehouse holds
 
 -- name: claim_source
--- purpose: note the programme that the warehouse holds, where none is noted; returns the one that is
+-- purpose: record the programme of the warehouse, if none is recorded; returns the recorded one
 -- parameters: url, operator
 with claimed as (
     insert into sync.source (url, operator)
@@ -29,7 +29,7 @@ select
 from sync.source;
 
 -- name: replace_source
--- purpose: let the warehouse hold the programme of another address from now on
+-- purpose: replace the programme of the warehouse, after its address has changed
 -- parameters: url, operator
 insert into sync.source as source (url, operator)
 values (%(url)s, %(operator)s)

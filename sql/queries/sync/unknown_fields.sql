@@ -1,7 +1,7 @@
--- sync.unknown_fields: fields that the contract does not know
+-- sync.unknown_fields: fields of responses that the contract does not contain
 
 -- name: note_unknown_fields
--- purpose: note fields that the contract does not know, a bounded number of each feed
+-- purpose: record unknown fields, a bounded number per feed
 -- parameters: feed, names, most
 insert into sync.unknown_fields (feed, field_name)
 select
@@ -20,7 +20,7 @@ limit greatest(
 on conflict do nothing;
 
 -- name: unknown_fields
--- purpose: the fields that the contract does not know, of all feeds
+-- purpose: the unknown fields of all feeds
 select
     feed,
     field_name

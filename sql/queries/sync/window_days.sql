@@ -1,7 +1,7 @@
 -- sync.window_days: days whose window was published
 
 -- name: publish_window_days
--- purpose: remember that the days of a window were published; how complete they are: sync.day_completeness
+-- purpose: record that the days of a window were published; sync.day_completeness has their completeness
 -- parameters: run_id, feed, first, last
 insert into sync.window_days (feed, day, run_id, published_at)
 select %(feed)s, series::date, %(run_id)s, now()
