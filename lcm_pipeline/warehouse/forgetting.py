@@ -105,7 +105,7 @@ def _alone(session: Session) -> Iterator[None]:
             "A sync or a push is under way, and might bring back who is erased. Nothing was"
             " changed: run the command again once it has ended"
         )
-    # The locks are released with the session, which the caller closes after the erasure.
+    # The session ends after the erasure, and its locks with it.
     yield
 
 

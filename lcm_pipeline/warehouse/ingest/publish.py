@@ -230,15 +230,14 @@ def _publish_batch(
 
 @contextmanager
 def _alone(session: psycopg.Connection) -> Iterator[None]:
-    """Hold the publish lock, taken before the transaction begins.
-
-    Otherwise the now() of a transaction that waits would be before the writes of the other one.
+    """Hold the publish lock, from before the transaction: now() of one that had to wait would lie
+    before what the other one wrote.
     """
     session.execute("select pg_advisory_lock(%s)", (locks.PUBLISH,))
     try:
         yield
     finally:
-        # A lost session, or one that an interrupt left busy, is closed, which releases the lock.
+        # A session that is lost, or that an interrupt left busy, is closed, and that unlocks too.
         if session.info.transaction_status is TransactionStatus.IDLE:
             session.execute("select pg_advisory_unlock(%s)", (locks.PUBLISH,))
 
@@ -336,7 +335,7 @@ def _retire_clients(session: psycopg.Connection, run: Run) -> None:
     session.execute(query("leave_pending_clients"), values)
     session.execute(query("take_back_answered"))
     session.execute(query("retire_clients"), values)
-    for name in ("close_retired_tasks", "resolve_retired_quarantine", "settle_retired_state"):
+    for name in ("close_retired_tasks", "resolve_retired_quarantine", "clear_retired_state"):
         session.execute(query(name), values)
 
 
@@ -349,7 +348,7 @@ def _collect_moved(session: psycopg.Connection, run: Run, table: CoreTable) -> N
     session.execute(merge.collect_moved(table), values)
     session.execute(merge.add_moved_to_gone(table))
     session.execute(merge.lower_totals(table), values)
-    session.execute(query("settle_retired_feed"), values)
+    session.execute(query("record_retired_comparison"), values)
 
 
 def _check_vanished_rows(

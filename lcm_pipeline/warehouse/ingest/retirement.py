@@ -16,7 +16,7 @@ def retire(warehouse: Warehouse, client_ids: Sequence[int]) -> None:
         rows = session.execute(query("retire_by_hand"), {"clients": list(client_ids)}).fetchall()
         _require_all(client_ids, rows, "is not in the roster, or is retired by hand already")
         session.execute(query("resolve_retired_quarantine"))
-        session.execute(query("settle_retired_state"))
+        session.execute(query("clear_retired_state"))
 
 
 def take_back(warehouse: Warehouse, client_ids: Sequence[int]) -> None:

@@ -303,6 +303,6 @@ def _quarantine(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcom
     names = {shown(name, _LONGEST_FIELD) for name in unknown}
     if names:
         session.execute(
-            query("note_unknown_fields"),
+            query("record_unknown_fields"),
             {"feed": run.feed, "names": sorted(names), "most": MOST_UNKNOWN_FIELDS},
         )

@@ -185,7 +185,7 @@ class IncrementalRefresher:
         self.session.execute(query("clear_scope"))
         self._scope("scope_everyone")
         self.session.execute(query("clear_shared_cheques"))
-        self.session.execute(query("note_shared_cheques"))
+        self.session.execute(query("record_shared_cheques"))
         self.session.execute("analyze refresh.shared_cheques")
 
     def _detect_conventions(self) -> None:

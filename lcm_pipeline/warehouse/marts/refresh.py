@@ -82,10 +82,7 @@ def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
 def _refresh_alone(
     session: psycopg.Connection, wanted: list[Mart], everything: bool
 ) -> list[Refreshed]:
-    """Refresh under the lock, which is taken before the transaction.
-
-    A transaction that began earlier would show the state from before the wait.
-    """
+    """The lock is taken before the transaction, or that would tell of the time before the wait."""
     session.execute("select pg_advisory_lock(%s)", (locks.REFRESH,))
     session.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
@@ -93,7 +90,7 @@ def _refresh_alone(
             grant_memory(session)
             return _refresh(session, wanted, everything)
     finally:
-        # A session that is not idle is lost or will be closed, which releases the lock too.
+        # A session that is lost is closed, and that unlocks too.
         if session.info.transaction_status is TransactionStatus.IDLE:
             session.isolation_level = None
             session.execute("select pg_advisory_unlock(%s)", (locks.REFRESH,))
@@ -117,7 +114,7 @@ def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) 
     if refresher is not None:
         refresher.close()
         _record_published_figures(session, {mart.name for mart in wanted})
-        session.execute(query("settle_refresh"))
+        session.execute(query("finish_refresh"))
     session.execute(
         query("remember_refreshes"),
         {"signature": signature, "names": [mart.name for mart in wanted]},
@@ -135,7 +132,7 @@ def _record_published_figures(session: psycopg.Connection, refreshed: set[str]) 
     if "points_bridge_monthly" in refreshed:
         session.execute(query("publish_months"))
     if {"points_bridge_monthly", "points_rollforward_monthly"} <= refreshed:
-        session.execute(query("record_restated_answers"))
+        session.execute(query("record_restated_figures"))
 
 
 def _split(wanted: list[Mart]) -> tuple[list[Mart], list[Mart]]:

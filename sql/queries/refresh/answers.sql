@@ -45,7 +45,7 @@ inner join mart.readings
         and readings.run_id is not null
 on conflict (month) do nothing;
 
--- name: record_restated_answers
+-- name: record_restated_figures
 -- purpose: record which figures of months that have ended differ from those of the last refresh, and why
 -- The reasons are rows of mart.restated_operations that are new since then, of the month and earlier
 -- months. They are compared by number and newest change, as publishes and refreshes overlap in time.

@@ -71,7 +71,7 @@ select client_id from core.operations
 union
 select client_id from core.registrations;
 
--- name: note_shared_cheques
+-- name: record_shared_cheques
 -- purpose: record the cheques that rows of several clients name, for all clients
 -- A bonus for a purchase of another client names that client's cheque, but does not share it.
 with cheques as (
@@ -352,7 +352,7 @@ delete from refresh.horizons
 using sync.runs
 where runs.run_id = %(run_id)s and runs.publishing_since is not null;
 
--- name: settle_refresh
+-- name: finish_refresh
 -- purpose: store through which days, and with which parameters, the tables of mart were computed
 insert into refresh.horizons (through_day, newest_day, parameters, names)
 select

@@ -163,7 +163,7 @@ where
     and retired.retired_at is not null
     and fetches.status in ('pending', 'unproven', 'failed');
 
--- name: settle_retired_state
+-- name: clear_retired_state
 -- purpose: clear the pending state of retired clients; reinstated, they are read in full
 update sync.client_state as state
 set pending_since = null, fingerprint = null, head = null
@@ -173,7 +173,7 @@ where
     and retired.retired_at is not null
     and (state.pending_since is not null or state.fingerprint is not null);
 
--- name: settle_retired_feed
+-- name: record_retired_comparison
 -- purpose: record that the rows of retired clients were compared with those of other clients
 -- parameters: feed
 update sync.retired_clients

@@ -1,6 +1,6 @@
 -- sync.unknown_fields: fields of responses that the contract does not contain
 
--- name: note_unknown_fields
+-- name: record_unknown_fields
 -- purpose: record unknown fields, a bounded number per feed
 -- parameters: feed, names, most
 insert into sync.unknown_fields (feed, field_name)
