@@ -16,9 +16,9 @@ from lcm_pipeline.warehouse.queries import composed
 
 
 def incoming_view(run: Run, table: CoreTable, among: tuple[int, int]) -> Composed:
-    """The staged rows of the tasks that this publish takes; the view goes with `publishing`.
+    """Create a view of the staged rows of the tasks in `publishing`; dropped with that table.
 
-    among: the first and the last of these tasks, which `index_staged` finds the rows by.
+    among: the first and the last of these tasks, so that the index of `index_staged` is used.
     """
     return SQL(
         "create or replace temp view {} as select {}, publishing.read_at, publishing.reading"
@@ -41,7 +41,7 @@ def count_staged(run: Run, table: CoreTable, among: tuple[int, int]) -> Composed
 
 
 def index_staged(run: Run, table: CoreTable) -> Composed:
-    """Index the staged rows by their task, where they are not. They lie nearly in its order."""
+    """Index the staged rows by task. BRIN suffices, as they are nearly in this order."""
     return SQL("create index if not exists {} on {} using brin (task_id)").format(
         Identifier(f"{table.name}_r{run.run_id}_task"), staging_of(run, table)
     )
@@ -94,7 +94,7 @@ def collect_changed(table: CoreTable, days: tuple[date, date] | None) -> Compose
 
 
 def views_of_new(table: CoreTable) -> Composed:
-    """Where nothing of the tasks is stored: `changed` is all that comes, and nothing is gone."""
+    """Create `changed` and `gone` as views for new tasks: all rows are new, and none is gone."""
     return SQL(
         "create temp view {changed} as select {columns}, true as is_new, false as was_deleted"
         " from {incoming}; create temp view {gone} as select {key} from {incoming} where false"
@@ -108,9 +108,9 @@ def views_of_new(table: CoreTable) -> Composed:
 
 
 def insert_new(table: CoreTable) -> Composed:
-    """Insert all incoming rows, as none of them is stored; parameter: the run.
+    """Insert all incoming rows, none of which is stored yet; parameter: the run.
 
-    They come in the order in which they were staged, client by client.
+    They are read in the order in which they were staged, which is client by client.
     """
     return SQL(
         "insert into core.{name} ({columns}, sync_run_id, first_seen_at, synced_at)"

@@ -1,15 +1,15 @@
-"""Publishing a run: everything that it proved flips in one transaction, or nothing does.
+"""Publishing a run: everything that it proved becomes visible in one transaction.
 
-A first load is the exception: nothing of its feed is visible yet, and one transaction of all its
-rows would need as much disk again for what it compares and sorts. It is published in batches of
-tasks, each in a transaction of its own; `sync.day_completeness` says of all days of the feed that
-they are not complete until the transaction that ends the publish, which is the usual one. A batch
-only adds rows. What could replace or delete something is left to that last transaction.
+A first load is the exception: nothing of its feed is visible yet, and one transaction over all its
+rows would need as much disk again for comparing and sorting. It is published in batches of tasks,
+each in its own transaction. Until the usual transaction ends the publish, `sync.day_completeness`
+shows all days of the feed as incomplete. A batch only inserts rows; everything that might replace
+or delete rows is left to that last transaction.
 
-A task is taken when its staged records are all there and nobody published the same client since
-it was read; otherwise it is read again, or counts as superseded by a newer reading. While some
-have to be read again nothing is published, or a reader would see a part of the day. One advisory
-lock lets publishes follow each other; readers are never locked out.
+A task is taken if all its staged records are there and no other run published the same client since
+it was read; otherwise it is read again, or counts as superseded by a newer reading. While tasks
+have to be read again nothing is published, or a reader would see a part of the day. An advisory
+lock serializes publishes; readers are never locked out.
 
 Clients that the source no longer knows are retired in the same transaction as the rows; the rule is
 in sql/migrations/0022_retire_clients.sql.
@@ -56,13 +56,13 @@ _FEW_CLIENTS = 10_000
 class PublishRefused(Exception):  # noqa: N818 - the name that the message completes
     """A fuse tripped, or rows have no plausible day; nothing was written.
 
-    The message says what would have happened, and what to do when the source is right.
+    The message states what would have been published, and what to do if the source is right.
     """
 
 
 @dataclass(frozen=True)
 class Published:
-    """What one publish did. again: tasks that have to be read again before they can be taken."""
+    """The counts of a publish. again: tasks that have to be read again before they are taken."""
 
     written: int
     deleted: int
@@ -79,12 +79,12 @@ def publish(
     partly: bool = False,
     batch_rows: int = 1_000_000,
 ) -> Published:
-    """Publish what the run has proven, unless some has to be read again before.
+    """Publish the proven tasks of the run, unless some have to be read again.
 
-    delete_fuse: share of the covered rows, and of the covered phones, that may vanish. growth_fuse:
-    how many times the known clients may register on a day; 0 is no limit. partly: publish what
-    there is even then. batch_rows: rows of one batch, where `begin_batches` has said that the run
-    is published in batches. An autocommit session. Raises PublishRefused. A run that another
+    session: an autocommit session. delete_fuse: share of the covered rows, and of the covered
+    phones, that may vanish. growth_fuse: how many times the known clients may register on a day; 0
+    is no limit. partly: publish even if tasks have to be read again. batch_rows: rows of a batch,
+    if `begin_batches` has chosen batches for the run. Raises PublishRefused. A run that another
     process has published meanwhile is left as it is.
     """
     with session.transaction():
@@ -100,9 +100,9 @@ def publish(
 
 
 def begin_batches(session: psycopg.Connection, run: Run, batch_rows: int) -> bool:
-    """Whether the run is a first load of more than so many rows, to be published in batches.
+    """Choose batches if the run is a first load of more than `batch_rows` rows; returns whether.
 
-    From then on, and until the run is published, no day of its feed is complete.
+    From then on, no day of its feed is complete until the run is published.
     """
     values = {"run_id": run.run_id, "batch_rows": batch_rows}
     return session.execute(query("begin_batches"), values).fetchone() is not None
@@ -117,7 +117,7 @@ def _publish_rest(
     *,
     partly: bool,
 ) -> Published:
-    """Publish all that no batch has published, and end the publish, in one transaction."""
+    """Publish everything that the batches have left, and end the publish, in one transaction."""
     with session.transaction():
         if _is_published(session, run):
             return Published(0, 0, 0)
@@ -155,9 +155,9 @@ def _publish_batches(
     *,
     partly: bool,
 ) -> int:
-    """Publish in batches what nothing is visible of; returns the rows written.
+    """Publish the clients and days that are not stored yet in batches; returns the rows written.
 
-    Nothing is done for a run that is no first load, or while tasks have to be read again.
+    Does nothing for a run that is not a first load, or while tasks have to be read again.
     """
     values = {"run_id": run.run_id}
     with session.transaction():
@@ -177,7 +177,7 @@ def _publish_batches(
                 _check_growth(session, run, growth_fuse)
         batches = session.execute(query("plan_batches"), {"batch_rows": batch_rows}).fetchall()
         for table in tables:
-            # Each batch finds its rows without reading those of the others.
+            # The index lets each batch find its rows without reading those of the others.
             session.execute(merge.index_staged(run, table))
     written = 0
     for number, batch in enumerate(batches, start=1):
@@ -186,11 +186,12 @@ def _publish_batches(
             with session.transaction():
                 done = _publish_batch(session, run, tables, batch)
         except psycopg.errors.UniqueViolation:
+            # A stored row that no client state knows of: the last transaction can replace it.
             done = None
         if done is None:
             logger.warning(
-                "%s: rows of clients that were never read are stored; all that is left is"
-                " published in one transaction", run.feed,
+                "%s: rows of clients that were never read are already stored; the remaining tasks"
+                " are published in one transaction", run.feed,
             )  # fmt: skip
             break
         written += done
@@ -201,8 +202,9 @@ def _publish_batches(
 def _publish_batch(
     session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], batch: tuple[int, int]
 ) -> int | None:
-    """Publish the new tasks of a range of the ledger; None, and nothing done, where rows are in
-    the way. The caller's transaction.
+    """Publish the new tasks of a range of the ledger, in the caller's transaction.
+
+    Returns the rows written. Rolls back if a phone would vanish, as a batch only inserts rows.
     """
     if _is_published(session, run):
         return 0
@@ -280,7 +282,7 @@ def _prepare_partitions(
 
 
 def _select_tasks(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
-    """Make `publishing`, the tasks to take; returns how many have to be read again."""
+    """Create the table `publishing` of the tasks to take; returns how many to read again."""
     for table in tables:
         session.execute(merge.analyze_staged(run, table))
     _judge_tasks(session, run, tables, _ANY_TASK)
@@ -295,7 +297,7 @@ def _select_tasks(session: psycopg.Connection, run: Run, tables: Sequence[CoreTa
 def _judge_tasks(
     session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], among: tuple[int, int]
 ) -> None:
-    """Make `judged`: for each task that was read, of a range of them, whether it may be taken."""
+    """Create the table `judged`: for each task read, in the range, whether it can be taken."""
     counts = SQL(" union all ").join(merge.count_staged(run, table, among) for table in tables)
     session.execute(
         SQL(
@@ -438,21 +440,21 @@ def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable
 
 
 def _note_changes(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
-    """Note for the marts what changed; after batches they compute everything."""
+    """Record the changes for the marts; after batches the marts compute everything."""
     for name in (name for table in tables for name in table.change_notes):
         session.execute(query(name))
     session.execute(query("forget_horizons"), {"run_id": run.run_id})
 
 
 def _record_proven(session: psycopg.Connection, run: Run) -> None:
-    """Remember the proven state of the tasks that are taken, and close them."""
+    """Store the proven state of the tasks in `publishing`, and close them."""
     values = {"run_id": run.run_id, "feed": run.feed, "last": run.window.last}
     for name in ("resolve_quarantine", "remember_clients", "remember_days", "publish_tasks"):
         session.execute(query(name), values)
 
 
 def _record_published(session: psycopg.Connection, run: Run, written: int, deleted: int) -> None:
-    """Count what was done, and note the days as published."""
+    """Store the counts on the run, and record the days as published."""
     values = {
         "run_id": run.run_id,
         "feed": run.feed,

@@ -61,16 +61,16 @@ def refresh_marts(
 
 
 def refresh_completeness(warehouse: Warehouse) -> None:
-    """Let mart.data_completeness tell how complete the facts are now, though other marts do not.
+    """Refresh only mart.data_completeness, so that it shows the current state of the facts.
 
-    The facts do not depend on it: where it cannot be done, that is logged.
+    A failure is logged, not raised: the facts do not depend on it.
     """
     try:
         refresh_marts(warehouse, {"data_completeness"})
     except psycopg.Error as error:
         logger.warning(
-            "mart.data_completeness is as it was (%s): the next refresh of the marts brings it up"
-            " to date", type(error).__name__,
+            "mart.data_completeness could not be refreshed (%s): the next refresh of the marts"
+            " brings it up to date", type(error).__name__,
         )  # fmt: skip
 
 

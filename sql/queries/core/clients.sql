@@ -167,7 +167,7 @@ from core.clients
 where client_id = any(%(client_ids)s);
 
 -- name: count_other_clients
--- purpose: how many clients the warehouse knows, without those whom batches of a run brought
+-- purpose: the number of known clients, without those that earlier batches of the run inserted
 -- parameters: run_id
 select count(*)
 from core.clients

@@ -345,9 +345,9 @@ where day > %(after_day)s and day <= %(last_day)s
 on conflict do nothing;
 
 -- name: forget_horizons
--- purpose: have the next refresh compute everything, after a run that was published in batches
+-- purpose: make the next refresh compute everything, after a run that was published in batches
 -- parameters: run_id
--- A refresh between two batches saw a part of the rows, and days that no reading tells of.
+-- A refresh between two batches saw only a part of the rows, and days without a reading.
 delete from refresh.horizons
 using sync.runs
 where runs.run_id = %(run_id)s and runs.publishing_since is not null;

@@ -31,7 +31,7 @@ on conflict do nothing;
 -- name: reopen_tasks
 -- purpose: reopen tasks of a run that failed, or were read before their days had ended
 -- parameters: run_id, fresh_from
--- Of a run that is not published, those are published that a batch of a first load took.
+-- In an unpublished run, the published tasks are those of the batches of a first load.
 update sync.fetches
 set status = 'pending', claimed_by = null
 where
@@ -358,18 +358,18 @@ select * from judged
 where verdict = 'take';
 
 -- name: select_new_tasks
--- purpose: of the tasks that a publish takes, those of clients and days of which nothing is stored
+-- purpose: the tasks of a publish for clients and days that have no stored state
 create temp table publishing on commit drop as
 select * from judged
 where verdict = 'take' and known_at is null;
 
 -- name: count_tasks_to_repeat
--- purpose: how many tasks have to be read again before they can be published
+-- purpose: the number of tasks that have to be read again before they can be published
 select count(*) as tasks from judged
 where verdict = 'again';
 
 -- name: plan_batches
--- purpose: the first and the last task of each batch that the tasks of a publish are divided into
+-- purpose: divide the tasks of a publish into batches: the first and the last task of each
 -- parameters: batch_rows (of one batch; the last task of one may have more)
 select
     min(task_id) as first_task,

@@ -180,9 +180,9 @@ from (
 where runs.run_id = %(run_id)s;
 
 -- name: begin_batches
--- purpose: let a run be published in batches from now on, where it may; no row where it may not
+-- purpose: publish a run in batches from now on, if that is allowed; no row if not
 -- parameters: run_id, batch_rows
--- It may as long as no run of the feed was ever published, if it has more rows than one batch.
+-- It is allowed if no run of the feed was ever published, and the run has more rows than a batch.
 update sync.runs
 set publishing_since = coalesce(publishing_since, now())
 where
@@ -202,7 +202,7 @@ where
 returning run_id;
 
 -- name: is_in_batches
--- purpose: whether a run is published in batches, as no run of its feed was published meanwhile
+-- purpose: whether a run is published in batches, and no run of its feed was published meanwhile
 -- parameters: run_id
 select
     status = 'reading'
@@ -216,7 +216,7 @@ where run_id = %(run_id)s
 for update;
 
 -- name: count_batch
--- purpose: count on the run what a batch wrote
+-- purpose: add the rows of a batch to the counts of the run
 -- parameters: run_id, written
 -- tag: batch-published
 update sync.runs
