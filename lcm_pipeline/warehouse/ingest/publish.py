@@ -138,7 +138,8 @@ def _publish_rest(
             if table.moves_between_clients:
                 _collect_moved(session, run, table)
         written = sum(_write(session, run, table) for table in general)
-        deleted = sum(_delete(session, run, table) for table in general)
+        values = {"run_id": run.run_id}
+        deleted = sum(session.execute(merge.mark_gone(table), values).rowcount for table in general)
         written += _follow_up(session, run, tables)
         _note_changes(session, run, tables)
         _record_proven(session, run)
@@ -417,10 +418,6 @@ def _write(session: psycopg.Connection, run: Run, table: CoreTable) -> int:
     if table.has_history:
         session.execute(merge.store_history(table))
     return session.execute(merge.write_changed(table), {"run_id": run.run_id}).rowcount
-
-
-def _delete(session: psycopg.Connection, run: Run, table: CoreTable) -> int:
-    return session.execute(merge.mark_gone(table), {"run_id": run.run_id}).rowcount
 
 
 def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
