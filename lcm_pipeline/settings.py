@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     username: str | None = Field(None, description="User of ManagerLogin, for the bearer token")
     password: SecretStr | None = Field(None, description="Password of ManagerLogin")
     api_format: Literal["json", "xml"] = Field("json", description="Format on the wire")
-    page_length: int = Field(500, ge=1, le=10_000, description="Rows asked for per page")
+    page_length: int = Field(500, ge=1, le=10_000, description="Rows requested per page")
     concurrency: int = Field(
         16, ge=1, le=512, description="Readings in flight at once, of each reader"
     )
@@ -178,10 +178,10 @@ class Settings(BaseSettings):
         64, ge=1, le=4096, description="Megabytes that one response may have, decompressed"
     )
     allow_http: bool = Field(
-        False, description="Speak plain http to a service on another machine, unencrypted"
+        False, description="Allow unencrypted http to a service on another machine"
     )
     ca_file: CertificateFile | None = Field(
-        None, description="PEM file of certificates to trust beside the usual ones"
+        None, description="PEM file of certificates to trust in addition to the usual ones"
     )
     database_url: PostgresUrl | None = Field(
         None, description="Warehouse; without it an embedded Postgres runs from LCM_HOME"
@@ -198,7 +198,7 @@ class Settings(BaseSettings):
         DEFAULT_LANGUAGE, description="Language of the dashboards and the report: ru or en"
     )
     start_date: date | None = Field(
-        None, description="First registration day; without it the first day ever asked for"
+        None, description="First registration day; without it the first day that was ever polled"
     )
     lookback_days: int = Field(
         30, ge=0, le=3650, description="Registration days polled again in each run"
@@ -207,7 +207,7 @@ class Settings(BaseSettings):
         1 / 7, description="Share of the roster re-read in full each day, such as 1/7"
     )
     max_staleness_days: int = Field(
-        0, ge=0, le=365, description="Ask quiet clients less often, within so many days; 0 is off"
+        0, ge=0, le=365, description="Poll quiet clients less often, within so many days; 0 is off"
     )
     delete_fuse: Share = Field(
         0.05, description="Stop a publish that would delete more than this share"
@@ -216,10 +216,10 @@ class Settings(BaseSettings):
         2.0,
         ge=0,
         allow_inf_nan=False,
-        description="Stop a publish when a day brings more than so many times the known clients",
+        description="Stop a publish if a day brings more than this many times the known clients",
     )
     publish_batch_rows: int = Field(
-        1_000_000, ge=1, le=1_000_000_000, description="Rows of a first load published at once"
+        1_000_000, ge=1, le=1_000_000_000, description="Rows per batch of a published first load"
     )
     push_canary: int = Field(
         20, ge=0, le=10_000, description="Profile updates sent first, before the rest of a push"
@@ -297,8 +297,8 @@ def load_settings(**overrides: Any) -> Settings:
     problems = _unknown_settings()
     try:
         settings = Settings(**overrides)
-        if held := _secrets_in_files(settings):
-            settings = Settings(**(overrides | held))
+        if secrets := _secrets_in_files(settings):
+            settings = Settings(**(overrides | secrets))
     except ValidationError as error:
         problems += [_explain(item) for item in error.errors()]
     if problems:
@@ -322,7 +322,7 @@ def _secrets_in_files(settings: Settings) -> dict[str, str]:
 
     Raises SettingsError; no message quotes the contents of a file.
     """
-    held: dict[str, str] = {}
+    secrets: dict[str, str] = {}
     problems: list[str] = []
     for name in _IN_FILES:
         path: Path | None = getattr(settings, f"{name}_file")
@@ -341,10 +341,10 @@ def _secrets_in_files(settings: Settings) -> dict[str, str]:
             problems.append(f"{setting}_FILE: {path} is empty")
         elif getattr(settings, name) is not None:
             problems.append(f"{setting} and {setting}_FILE are both set: leave one out")
-        held[name] = text
+        secrets[name] = text
     if problems:
         raise SettingsError("\n".join(problems))
-    return held
+    return secrets
 
 
 def _is_private(url: str) -> bool:

@@ -299,7 +299,7 @@ class IncrementalRefresher:
         return rows
 
     def _passed_days(self) -> dict[str, object]:
-        assert self.passed is not None  # noqa: S101 - asked for where days have passed
+        assert self.passed is not None  # noqa: S101 - called only if days have passed
         return {"after_day": self.passed.after_day, "last_day": self.passed.last_day}
 
     def _replace_days(self, mart: Mart) -> int:
