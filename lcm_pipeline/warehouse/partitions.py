@@ -1,8 +1,8 @@
-"""Monthly partitions, made ahead and on demand; there is no default partition.
+"""Monthly partitions, created ahead and on demand; there is no default partition.
 
-A partition is made as a table of its own and then attached: unlike `create table … partition of`,
-that does not lock readers of the parent out. Only months that a row can plausibly be dated in get
-one: a table for each month since 1753 would make every query and every backup crawl.
+A partition is created as a table of its own and then attached: unlike `create table … partition
+of`, this does not lock readers of the parent out. Only months with plausible dates get one: a table
+for each month since 1753 would slow down every query and every backup.
 """
 
 from collections.abc import Iterable
@@ -17,13 +17,13 @@ from lcm_pipeline.warehouse.queries import query
 MONTHS_AHEAD = 3
 # No programme is older: the same day as mart.first_plausible_day().
 FIRST_PLAUSIBLE_DAY = date(2000, 1, 1)
-# Rows of the future go to quarantine before; this is the last line, and holds for any caller.
+# The transform quarantines rows of the future already; this limit protects against any caller.
 MOST_YEARS_AHEAD = 10
 _PARENT_LOCK_TIMEOUT = "10s"
 
 
 class MonthsRefused(ValueError):  # noqa: N818 - the name that the message completes
-    """Rows are dated in months that no partition is made for; nothing was made."""
+    """Rows are dated in months that get no partition; nothing was created."""
 
 
 def month_of(day: date) -> date:
@@ -32,14 +32,16 @@ def month_of(day: date) -> date:
 
 
 def next_month(month: date) -> date:
-    """The first day of the month after; date.max's month has none and stays."""
+    """The first day of the next month."""
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
 def ensure_partitions(
     session: psycopg.Connection, schema: str, table: str, months: Iterable[date]
 ) -> list[str]:
-    """Make the missing partitions of `schema.table`; an autocommit session. Returns their names.
+    """Create the missing partitions of `schema.table`; returns their names.
+
+    session: an autocommit session.
 
     Raises MonthsRefused for months before FIRST_PLAUSIBLE_DAY, or more than MOST_YEARS_AHEAD years
     from today, that have no partition yet.
@@ -59,7 +61,7 @@ def ensure_partitions(
 
 
 def months_ahead(today: date | None = None) -> list[date]:
-    """This month and the next ones, so that no load waits for a partition."""
+    """This month and the next MONTHS_AHEAD months, so that loads find their partitions."""
     months = [month_of(today or datetime.now(UTC).date())]
     for _ in range(MONTHS_AHEAD):
         months.append(next_month(months[-1]))

@@ -1,7 +1,7 @@
-"""Whether the user of the warehouse may do its work, and which statements let it.
+"""Checks the rights of the warehouse user, and names the statements that grant missing ones.
 
-Asked before anything is written. PostgreSQL 15 and newer let nobody but the owner of the database
-create in schema public, where the ledger of migrations lies.
+Checked before anything is written. From PostgreSQL 15 on, only the owner of the database may create
+tables in the schema public, which contains the ledger of migrations.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,13 @@ from psycopg.rows import class_row
 from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError
 from lcm_pipeline.warehouse.queries import query
 
+# From PostgreSQL 16 on, inheritance is an option of each membership, not of the role.
 _INHERITING = 160_000
 
 
 @dataclass(frozen=True)
 class _Rights:
-    """What a user may do; names are quoted for SQL. None: the table is not there yet."""
+    """The rights of a user; names are quoted for SQL. None: the table does not exist yet."""
 
     user_name: str
     database: str
@@ -36,7 +37,7 @@ class _Rights:
 
 
 def require_use(session: psycopg.Connection) -> None:
-    """Raise WarehouseUnavailableError where the user may neither make nor fill the warehouse."""
+    """Raise WarehouseUnavailableError if the user may neither create nor fill the warehouse."""
     rights = _read(session)
     missing = [] if rights.is_migrated else _for_new_warehouse(rights)
     if rights.is_migrated and not (rights.acts_as_owner or rights.acts_as_loader):
@@ -50,7 +51,7 @@ def require_use(session: psycopg.Connection) -> None:
 
 
 def require_ownership(session: psycopg.Connection) -> None:
-    """Raise WarehouseUnavailableError where the schema belongs to another user."""
+    """Raise WarehouseUnavailableError if the schema belongs to another user."""
     rights = _read(session)
     if rights.is_migrated and not rights.acts_as_owner:
         raise WarehouseUnavailableError(
@@ -64,23 +65,24 @@ def require_ownership(session: psycopg.Connection) -> None:
 
 
 def require_new_months(warehouse: Warehouse) -> None:
-    """Raise WarehouseUnavailableError where the user may not add partitions to the facts."""
+    """Raise WarehouseUnavailableError if the user may not add partitions to the facts."""
     with warehouse.connect() as session:
         rights = _read(session)
     if rights.owner_of_facts is not None and not rights.acts_as_owner_of_facts:
         raise WarehouseUnavailableError(
             _refusal(
                 rights,
-                f"may not make tables of new months: {rights.owner_of_facts} owns those of core",
+                f"may not create tables for new months: {rights.owner_of_facts} owns those of core",
                 [f"grant {rights.owner_of_facts} to {rights.user_name};"],
             )
         )
 
 
 def hand_over_to_loader(session: psycopg.Connection) -> None:
-    """Let the user give tables to lcm_loader, which the migrations do for its members.
+    """Let the user make lcm_loader the owner of tables, as the migrations do for its members.
 
-    Since PostgreSQL 16 whoever makes a role is its member, but may not act as it before saying so.
+    Since PostgreSQL 16 the creator of a role is its member, but needs an explicit grant to act as
+    it.
     """
     if session.info.server_version < _INHERITING:
         return
@@ -99,10 +101,10 @@ def hand_over_to_loader(session: psycopg.Connection) -> None:
 
 
 def grant_rights(session: psycopg.Connection) -> dict[str, int]:
-    """Give the group roles the rights that they lack; returns how many each one got.
+    """Grant the group roles the rights that they lack; returns the number of new rights by role.
 
-    The roles may have been made after the migrations, and a dump may have been restored without its
-    privileges. Does nothing for a user who is not the owner of the warehouse.
+    The roles may have been created after the migrations, or a dump may have been restored without
+    its privileges. Does nothing for a user who is not the owner of the warehouse.
     """
     if not _read(session).acts_as_owner:
         return {}
@@ -137,7 +139,7 @@ def _for_new_warehouse(rights: _Rights) -> list[str]:
 
 
 def _membership(session: psycopg.Connection, rights: _Rights) -> str:
-    """The statement that lets the user fill a warehouse which someone else has made."""
+    """The statement that lets the user fill a warehouse that another user created."""
     if not rights.loader_is_granted:
         return f"grant {rights.owner} to {rights.user_name};"
     if not rights.is_member_of_loader:

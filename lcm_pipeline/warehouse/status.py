@@ -1,7 +1,7 @@
-"""The state of the warehouse at a glance, from what the sync keeps of itself: no large scan.
+"""The status of the warehouse, read from the state tables of the sync without a large scan.
 
-Nothing here writes, so a login that may only read, and a standby, will do. Whatever is returned
-holds ids, field names and reasons, and no personal data.
+Nothing here writes, so a read-only login or a standby suffices. Results contain ids, field names
+and reasons, but no personal data.
 """
 
 from collections.abc import Iterator
@@ -29,13 +29,13 @@ _BEHIND = (
 
 @dataclass(frozen=True)
 class FeedOverview:
-    """One feed, as the view sync.feed_completeness defines it, as the marts do too.
+    """The completeness of a feed, as the view sync.feed_completeness and the marts define it.
 
     complete_through: the last business day that is complete with all days before it, or None.
-    last_day: the last business day that was published. rows: rows of its main table that the source
-    has, without those in quarantine. pending: clients (days, for registrations) that have no proof;
-    deferred: clients that were not due yet; both of the newest day. quarantined: rows in open
-    quarantine, which no day waits for.
+    last_day: the last published business day. rows: rows of its main table that the source has,
+    without those in quarantine. pending: clients (days, for registrations) without a proven
+    reading; deferred: clients that were not due yet; both of the newest day. quarantined: rows in
+    open quarantine, which do not make a day incomplete.
     """
 
     feed: str
@@ -48,7 +48,7 @@ class FeedOverview:
     published_at: datetime | None
 
     def days_behind(self, yesterday: date) -> int | None:
-        """How many days that have ended are not complete; None before the first one is."""
+        """The number of ended days after the last complete one; None if no day is complete."""
         if self.complete_through is None:
             return None
         return max(0, (yesterday - self.complete_through).days)
@@ -80,7 +80,7 @@ class RunSummary:
 
     @property
     def has_failed(self) -> bool:
-        """Whether somebody has to run it again, or to look why it was stopped."""
+        """Whether the run has to be repeated, or its stop has to be investigated."""
         return self.state in FAILED_STATES
 
 
@@ -97,10 +97,10 @@ class PendingTask:
 
 @dataclass(frozen=True)
 class QuarantinedRow:
-    """A row that does not fit the contract: whose, and which field does not fit; never the row.
+    """A row that does not fit the contract: its client and the reason, never its content.
 
-    day: the registration day that brought it, for a feed that is read by day. context: what else it
-    belongs to, such as an offer; "" where nothing.
+    day: the registration day that contained it, for a feed that is read by day. context: what else
+    it belongs to, such as an offer; "" for nothing else.
     """
 
     feed: str
@@ -114,10 +114,10 @@ class QuarantinedRow:
 
 @dataclass(frozen=True)
 class RetiredClient:
-    """A client whom the source no longer knows. reason: refused, merged or manual.
+    """A client that the source no longer knows. reason: refused, merged or manual.
 
-    current_client_id: who has its cards now, where registrations tell. since: aware, in UTC.
-    last_error: what the service said of it last.
+    current_client_id: the client that has its cards now, if registrations show it. since: aware, in
+    UTC. last_error: the last response of the service for it.
     """
 
     client_id: int
@@ -129,11 +129,11 @@ class RetiredClient:
 
 @dataclass(frozen=True)
 class WarehouseStatus:
-    """What `lcm status` reports, all of one moment. Lists are None where nobody asked for them.
+    """What `lcm status` reports, from one snapshot. Lists that were not requested are None.
 
-    retired_count: clients whom the source no longer knows; no day waits for them.
+    retired_count: clients that the source no longer knows; they do not make a day incomplete.
     unmapped_lead_statuses: statuses of leads that are in neither list of mart.parameters, as of the
-    newest refresh of the marts; None where the user may not read them.
+    newest refresh of the marts; None if the user may not read them.
     """
 
     feeds: list[FeedOverview]
@@ -146,14 +146,14 @@ class WarehouseStatus:
 
     @property
     def last_run(self) -> RunSummary | None:
-        """The newest run that failed, or else the newest one; of each feed the newest counts."""
+        """The newest failed run, or else the newest run; only the last run of each feed counts."""
         failed = [run for run in self.last_runs if run.has_failed]
         return next(iter(failed or self.last_runs), None)
 
     def is_complete(self, yesterday: date, max_staleness_days: int = 0) -> bool:
         """Whether every feed is complete through yesterday, with nothing pending or in quarantine.
 
-        Clients that are not due yet may be so many days behind.
+        With clients that are not due yet, a feed may be `max_staleness_days` days behind.
         """
         return all(
             not feed.pending
@@ -167,7 +167,7 @@ class WarehouseStatus:
 
 
 def read_overview(warehouse: Warehouse) -> list[FeedOverview]:
-    """One entry per feed, in the order in which they are synced."""
+    """Read one entry per feed, in the order in which they are synced."""
     with warehouse.connect() as session:
         return _read_overview(session)
 
@@ -179,10 +179,10 @@ def read_status(
     lists_quarantine: bool = False,
     lists_retired: bool = False,
 ) -> WarehouseStatus:
-    """The whole status, in one snapshot.
+    """Read the whole status in one snapshot.
 
-    Raises NothingSyncedError, or WarehouseUnavailableError where the schema is of another version
-    or the user may not read schema sync.
+    Raises NothingSyncedError, or WarehouseUnavailableError if the schema is of another version or
+    the user may not read the schema sync.
     """
     with _reading(warehouse) as session:
         return WarehouseStatus(
@@ -203,25 +203,25 @@ def read_runs(warehouse: Warehouse, most: int) -> list[RunSummary]:
 
 
 def read_unknown_fields(warehouse: Warehouse) -> frozenset[str]:
-    """The fields that the contract does not know, as FEED.FIELD."""
+    """The unknown fields of responses, as FEED.FIELD."""
     with _reading(warehouse) as session:
         rows = session.execute(query("unknown_fields")).fetchall()
     return frozenset(f"{feed}.{name}" for feed, name in rows)
 
 
 def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) -> Window | None:
-    """The days from the first to the last that is not complete in some feed; None when all are.
+    """The window from the first to the last incomplete day of any feed; None if there is none.
 
-    start: the programme's first day, or None where nobody set it: then the first day that was ever
-    synced. One window, as a range of days is one reading of each client. Raises NothingSyncedError
-    where neither is known.
+    start: the programme's first day; None for the first day that was ever synced. One window, since
+    a range of days takes one reading of each client. Raises WarehouseUnavailableError if neither is
+    known.
     """
     with _reading(warehouse) as session, session.cursor(row_factory=class_row(_Days)) as cursor:
         feeds = cursor.execute(query("incomplete_days")).fetchall()
     firsts, lasts = set[date](), set[date]()
     for feed in feeds:
         if feed.first_day is None or feed.last_day is None:
-            # Never synced: its days are those of the others, or all.
+            # A feed that was never synced gets the days of the other feeds, or all days.
             firsts |= {one.first_day for one in feeds if one.first_day is not None}
             firsts |= {start} if start is not None else set()
             lasts.add(yesterday)
@@ -239,8 +239,8 @@ def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) ->
         return None
     if not firsts:
         raise WarehouseUnavailableError(
-            "Nothing was synced yet, so nobody knows which days are missing: set LCM_START_DATE to"
-            " the programme's first day, or name the days with --from and --to"
+            "Nothing was synced yet, so the missing days are not known: set LCM_START_DATE to the"
+            " programme's first day, or give the days with --from and --to"
         )
     first = min(firsts) if start is None else max(start, min(firsts))
     return Window(first, min(max(lasts), yesterday))
@@ -295,7 +295,7 @@ def _read_runs(session: Session, *, most_of_feed: int, most: int) -> list[RunSum
 
 
 def _read_unmapped_lead_statuses(session: Session) -> list[str] | None:
-    # A login for monitoring has no way into schema mart.
+    # A login for monitoring may not use the schema mart.
     if session.execute(query("may_read_lead_statuses")).fetchone() != (True,):
         return None
     return [name for (name,) in session.execute(query("unmapped_lead_statuses")).fetchall()]
