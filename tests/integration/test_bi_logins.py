@@ -27,7 +27,7 @@ def test_a_login_reads_marts_for_a_minute_at_most_and_nothing_else(warehouse: Wa
             session.execute("select 1 from core.clients")
 
 
-def test_a_user_who_may_not_make_logins_is_told_what_to_have_made(warehouse: Warehouse) -> None:
+def test_a_user_who_may_not_create_logins_gets_the_statements_to_run(warehouse: Warehouse) -> None:
     with warehouse.connect(autocommit=True) as owner:
         owner.execute("create role modest login")
         try:

@@ -107,7 +107,7 @@ def test_nothing_personal_is_left_and_the_sums_stay(
     assert receipt.signature == hmac.digest(KEY, told, hashlib.sha256).hex()
 
 
-def test_the_marts_are_what_computing_them_anew_makes(
+def test_the_marts_equal_a_full_computation(
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:
     forget(warehouse, person[1], KEY)

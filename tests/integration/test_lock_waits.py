@@ -1,4 +1,4 @@
-"""Who waits for a lock says for whom."""
+"""A session that waits for a lock reports which sessions hold it."""
 
 import logging
 
@@ -44,7 +44,7 @@ def test_a_statement_that_waits_for_a_lock_names_who_holds_it(
     assert "run the same command again" in str(raised.value)
 
 
-def test_work_that_waits_for_nobody_says_nothing(
+def test_work_that_waits_for_no_lock_logs_nothing(
     warehouse: Warehouse, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ReconnectingSession(warehouse, "lcm sync leads") as busy:

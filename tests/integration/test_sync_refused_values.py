@@ -120,7 +120,7 @@ def test_a_warehouse_that_refuses_everybodys_values_stops_the_feed(
         SyncEngine(settings, warehouse).sync(LEADS, DAYS)
 
 
-def test_staging_that_an_older_version_left_is_made_anew(warehouse: Warehouse) -> None:
+def test_staging_that_an_older_version_left_is_recreated(warehouse: Warehouse) -> None:
     with ReconnectingSession(warehouse, "lcm test") as reconnecting:
         run = begin_run(reconnecting, FAVOURITES.name, DAYS)
         reconnecting.run(lambda session: tasks.make_staging(session, run, FAVOURITES.tables))

@@ -51,7 +51,7 @@ def test_a_view_that_changed_inside_is_replaced_in_place(
     assert _oids(warehouse) == before
 
 
-def test_a_stored_mart_that_changed_is_made_anew_with_its_readers_and_no_others(
+def test_a_stored_mart_that_changed_is_recreated_with_its_readers_and_no_others(
     warehouse: Warehouse, sql_copy: Path
 ) -> None:
     before = _oids(warehouse)

@@ -7,11 +7,11 @@ from tests.marts.life import assert_as_if_computed_anew, live
 from tests.marts.worlds import Synced
 
 
-def test_after_days_of_random_life_the_marts_are_as_if_computed_anew(
+def test_after_days_of_random_life_the_marts_equal_a_full_computation(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     assert live(warehouse, tmp_path, days=8, seed=1, compare_every=4) == 3
 
 
-def test_the_marts_of_a_golden_world_are_as_if_computed_anew(synced: Synced) -> None:
+def test_the_marts_of_a_golden_world_equal_a_full_computation(synced: Synced) -> None:
     assert_as_if_computed_anew(synced.warehouse, "as synced")

@@ -30,7 +30,7 @@ def test_every_field_may_be_set_in_any_case(field: str, env_file: Path) -> None:
     assert getattr(load_settings(), field) == getattr(Settings(_env_file=None), field)
 
 
-def test_a_misspelt_name_in_the_environment_is_told_the_nearest_setting(
+def test_a_misspelt_name_in_the_environment_gets_the_nearest_setting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LCM_MAX_RSP", "3")
