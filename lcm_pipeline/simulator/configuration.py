@@ -19,7 +19,10 @@ class ConfigurationError(ValueError):
 
 
 class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to start a simulator. Port 0 picks a free one; moments are naive Moscow time."""
+    """How to start a simulator. Port 0 picks a free one; moments are naive Moscow time.
+
+    clients: who register from start to opening_end, which is now where none is given.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -28,6 +31,7 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     clients: int = 400
     start: date = date(2026, 3, 1)
     now: datetime = datetime(2026, 3, 15)
+    opening_end: datetime | None = None
     token: int | None = None
     operator: int | None = None
     site_code: str | None = None
@@ -39,10 +43,13 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     faults: tuple[FaultRule, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.now.tzinfo is not None:
-            raise ValueError("now is naive Moscow time: leave the offset out")
+        for name, moment in (("now", self.now), ("opening_end", self.opening_end)):
+            if moment is not None and moment.tzinfo is not None:
+                raise ValueError(f"{name} is naive Moscow time: leave the offset out")
         if self.now < datetime.combine(self.start, datetime.min.time()):
             raise ValueError("now lies before start")
+        if self.opening_end is not None and self.opening_end.date() <= self.start:
+            raise ValueError("opening_end lies before the second day")
         if self.clients < 0 or self.token_seconds <= 0:
             raise ValueError("clients and token_seconds cannot be negative")
 

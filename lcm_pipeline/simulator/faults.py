@@ -49,6 +49,28 @@ _OTHER = "Object reference not set to an instance of an object."
 _PARTLY = "Не удалось получить часть записей"
 
 
+# What happens to the call, by kind: `lcm simulate --help` lists them.
+FAULTS: dict[str, str] = {
+    "timeout": "no answer for `seconds`",
+    "reset": "the connection is reset",
+    "disconnect": "the connection is closed without an answer",
+    "too_many_requests": "HTTP 429, with Retry-After where `retry_after` is given",
+    "server_error": "HTTP 500",
+    "unavailable_html": "HTTP 503 with a page of HTML",
+    "unauthorized": "HTTP 401",
+    "forbidden": "HTTP 403",
+    "html_with_200": "HTTP 200 with a page of HTML: maintenance",
+    "empty_body": "HTTP 200 with nothing in it",
+    "truncated_json": "the body ends two thirds of the way",
+    "no_error_code": "HTTP 200 with a Message and without an ErrorCode",
+    "sql_timeout_half_rows": "ErrorCode 10, a timeout, beside half of the rows",
+    "sql_deadlock": "ErrorCode 10, a deadlock, without rows",
+    "sql_other": "ErrorCode 10, another error, without rows",
+    "message_half_rows": "ErrorCode 0, a Message, and half of the rows",
+    "nothing_found": "ErrorCode 0, no rows and a total of 0",
+}
+
+
 class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fail the `nth` call, each `every`-th, or any with `probability`; at most `times` times.
 

@@ -5,9 +5,10 @@ alone, and may be changed while the server runs.
 """
 
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 
 class Conventions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,20 +57,55 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `totals` is honest, null, page (the rows of this answer), or a number to lie by such as -2.
     """
 
-    max_length: int | None = None
-    default_length: int = 10
-    tie_order: Literal["stable", "shuffled"] = "stable"
-    one_row_too_many: bool = False
-    zero_based: bool = False
-    oldest_first: bool = False
-    ignore_start: bool = False
-    totals: Literal["honest", "null", "page"] | int = "honest"
-    end_date: Literal["inclusive", "exclusive", "whole_day"] = "inclusive"
-    informational_message: bool = False
-    list_favourites_always: bool = False
-    latency_ms: float = 0
-    offset_dates: Literal["none", "moscow", "utc"] = "none"
-    extra_fields: bool = False
+    max_length: Annotated[int | None, Meta(description="rows on a page at most")] = None
+    default_length: Annotated[
+        int, Meta(description="rows on a page when the request has no Length")
+    ] = 10
+    tie_order: Annotated[
+        Literal["stable", "shuffled"],
+        Meta(description="order of rows with equal times, stable or shuffled"),
+    ] = "stable"
+    one_row_too_many: Annotated[bool, Meta(description="one row more than Length asks for")] = False
+    zero_based: Annotated[bool, Meta(description="Start counts from 0, not from 1")] = False
+    oldest_first: Annotated[bool, Meta(description="the oldest row comes first")] = False
+    ignore_start: Annotated[bool, Meta(description="every page is the first one")] = False
+    totals: Annotated[
+        Literal["honest", "null", "page"] | int,
+        Meta(description="honest, null, page (rows of this answer) or off by N"),
+    ] = "honest"
+    end_date: Annotated[
+        Literal["inclusive", "exclusive", "whole_day"],
+        Meta(description="EndDate is inclusive, exclusive or whole_day"),
+    ] = "inclusive"
+    informational_message: Annotated[bool, Meta(description="good answers have a Message too")] = (
+        False
+    )
+    list_favourites_always: Annotated[bool, Meta(description="goods come though not asked for")] = (
+        False
+    )
+    latency_ms: Annotated[float, Meta(description="milliseconds before each answer")] = 0
+    offset_dates: Annotated[
+        Literal["none", "moscow", "utc"],
+        Meta(description="dates end with an offset: none, moscow or utc"),
+    ] = "none"
+    extra_fields: Annotated[
+        bool, Meta(description="rows have fields that the contract does not know")
+    ] = False
+
+
+def described_quirks() -> dict[str, str]:
+    """What each quirk does, and its default, by its name."""
+    defaults = msgspec.structs.asdict(Quirks())
+    hints = get_type_hints(Quirks, include_extras=True)
+    return {
+        name: f"{hints[name].__metadata__[0].description} ({_as_typed(default)})"
+        for name, default in defaults.items()
+    }
+
+
+def _as_typed(value: Any) -> str:
+    """A value as NAME=VALUE takes it."""
+    return "none" if value is None else str(value).lower()
 
 
 Chosen = TypeVar("Chosen", Conventions, Habits, Quirks)

@@ -76,8 +76,9 @@ def _encode(endpoint: Endpoint, fields: Fields, *, as_xml: bool) -> Reply:
 def build_service(config: SimulatorConfig) -> Service:
     """Build the world of a configuration and the service around it."""
     world = World(
-        config.seed, config.clients, start=config.start, now=config.now, habits=config.habits
-    )
+        config.seed, config.clients, start=config.start, now=config.now,
+        opening_end=config.opening_end, habits=config.habits,
+    )  # fmt: skip
     return Service(
         config=config,
         world=world,

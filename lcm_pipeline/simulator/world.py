@@ -20,7 +20,11 @@ from lcm_pipeline.simulator.quirks import Habits
 
 
 class World:
-    """A loyalty programme with `clients` clients that registered from `start` to `now`."""
+    """A loyalty programme with `clients` clients that registered from `start` to `opening_end`.
+
+    Without an `opening_end` that is `now`. With one, worlds that differ in `now` alone are one
+    programme at two moments: what happened by the earlier one is the same in both.
+    """
 
     def __init__(
         self,
@@ -29,14 +33,16 @@ class World:
         *,
         start: date,
         now: datetime,
+        opening_end: datetime | None = None,
         habits: Habits | None = None,
     ) -> None:
         beginning, present = day_start(start), ticks_of(now)
+        opening = present if opening_end is None else ticks_of(opening_end)
         if present < beginning:
             raise ValueError(f"the world cannot be at {now} before it starts on {start}")
         self.lock = RLock()
         self.programme = Programme(seed, habits or Habits(), beginning)
-        Calendar(self.programme, clients=clients, start=beginning, now=present)
+        Calendar(self.programme, clients=clients, start=beginning, opening_end=opening)
         self.programme.agenda.run_until(present)
         self.profiles = Profiles(self.programme)
 

@@ -45,6 +45,21 @@ def test_the_steps_in_which_the_clock_moves_do_not_matter():
     assert by_steps.truth() == at_once.truth()
 
 
+def test_a_programme_is_the_same_one_on_another_day_when_its_opening_is():
+    opening_end = datetime(2026, 3, 8)
+    worlds = {
+        now: World(3, 60, start=START, now=now, opening_end=opening_end)
+        for now in (datetime(2026, 3, 6), datetime(2026, 3, 8, 15, 40), NOW)
+    }
+    latest = worlds[NOW]
+    for now, world in worlds.items():
+        assert world.now == now
+        world.advance(NOW)
+        assert world.truth() == latest.truth()
+    late = datetime(2026, 3, 6)
+    assert World(3, 60, start=START, now=late).truth() != worlds[late].truth()
+
+
 def test_the_clock_does_not_go_back():
     with pytest.raises(ValueError, match="does not go back"):
         world_of().advance(datetime(2026, 3, 14))

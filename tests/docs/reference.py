@@ -118,6 +118,8 @@ def _row(parameter: Any) -> str:
 def _plain(text: str) -> str:
     """Help without the marks of rich; an example is a command."""
     text = re.sub(r"\[bold\](.+?)\[/bold\]", r"`\1`", text, flags=re.DOTALL)
+    # Lines that a terminal gets as they are: a heading and its list.
+    text = re.sub(r"\x08\n(.*\n)", r"\1\n", text)
     return re.sub(r"<(?=\w)", "&lt;", text)
 
 

@@ -108,6 +108,7 @@ def _serve_simulator(checkout: Checkout, text: str) -> None:
     def is_serving() -> bool:
         return "http://127.0.0.1" in (checkout.folder / "served").read_text(encoding="utf-8")
 
+    text = _PLACEHOLDER.sub(lambda found: _PLACEHOLDERS[found[0]], text)
     assert checkout.serve(f"{text} --port 0", is_serving) in (0, 130)
 
 
@@ -298,7 +299,7 @@ _RULES = [
     Rule(r"lcm reset .*", _parse, "see tests/integration/test_cli_daily.py"),
     Rule(r"lcm (retire|reset|forget)", lambda _checkout, _text: None, "names it"),
     Rule(r"lcm retire .*", _parse, "see tests/integration/test_retired_clients.py"),
-    Rule(r"lcm --help", _run),
+    Rule(r"lcm (simulate )?--help", _run),
     Rule(r"lcm ui", _serve_ui),
     Rule(r"lcm worker( --.*)?", _parse, "serves; see tests/pipeline/test_celery.py"),
     Rule(r"pip install .*", lambda _checkout, _text: None, "installs"),

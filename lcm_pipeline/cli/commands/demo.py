@@ -3,24 +3,32 @@
 It never touches the warehouse or the API of the settings: it has a folder of its own in LCM_HOME.
 """
 
+import errno
 import shutil
 import sys
 import time
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
+import msgspec
 import typer
 
-from lcm_pipeline.cli.commands.simulate import day_before_today, moscow_now
+from lcm_pipeline.cli.commands.simulate import (
+    DEFAULT_PORT,
+    TodayOption,
+    day_before_today,
+    programme_config,
+)
 from lcm_pipeline.cli.failures import INCOMPLETE
 from lcm_pipeline.cli.output import console, print_frame, print_reports, print_verification
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.launch import materialize_window
 from lcm_pipeline.settings import Settings, load_settings
-from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import start_in_thread
+from lcm_pipeline.simulator.configuration import SimulatorConfig
+from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
@@ -34,13 +42,23 @@ _VERIFIED = 50
 def demo(
     clients: Annotated[int, typer.Option(min=1, help="Clients of the made-up programme.")] = 400,
     days: Annotated[int, typer.Option(min=1, max=365, help="Days to sync.")] = 14,
+    today: TodayOption = None,
 ) -> None:
-    """Show the whole way: a simulated programme, an embedded Postgres, a sync, an answer."""
+    """Show the whole way: a simulated programme, an embedded Postgres, a sync, an answer.
+
+    The rows stay. It prints the lcm simulate command that serves the same programme again, and the
+    settings to sync it with.
+    """
     began_at = time.monotonic()
-    start = day_before_today(days)
+    today = today or day_before_today(0)
+    if today > day_before_today(0):
+        raise typer.BadParameter(f"--today {today} has not come: its yesterday has not ended")
+    start = today - timedelta(days=days)
     home = _own_home(load_settings(), start, clients)
-    config = build_config(seed=_SEED, clients=clients, start=start, now=moscow_now())
-    with start_in_thread(config) as programme:
+    config = programme_config(
+        start=start, today=today, days=days, clients=clients, seed=_SEED, port=DEFAULT_PORT
+    )
+    with _serve(config) as programme:
         console.print(f"A made-up programme of {clients} clients is served at {programme.url}")
         mine = load_settings(
             api_url=programme.url, home=home, database_url=None, dagster_database_url=None,
@@ -48,13 +66,13 @@ def demo(
             api_format="json",
         )  # fmt: skip
         with open_warehouse(mine) as warehouse:
-            reports = _sync(mine, warehouse, Window(start, day_before_today(1)))
+            reports = _sync(mine, warehouse, Window(start, today - timedelta(days=1)))
             console.print("\nHeld against the source:")
             verification = verify_clients(mine, warehouse, _VERIFIED)
             print_verification(verification)
             console.print("\nWhat the stores sold, and the points they gave:")
             print_frame(read_frame(warehouse, "demo_answer"))
-            _say_what_next(home, time.monotonic() - began_at)
+            _say_what_next(home, programme, days, time.monotonic() - began_at)
     if verification.differences or not all(report.is_complete for report in reports):
         raise typer.Exit(INCOMPLETE)
 
@@ -80,8 +98,19 @@ def _own_home(settings: Settings, start: date, clients: int) -> Path:
     return home
 
 
-def _say_what_next(home: Path, seconds: float) -> None:
+def _serve(config: SimulatorConfig) -> RunningSimulator:
+    """Serve on the port of the configuration, or on a free one where somebody has it."""
+    try:
+        return start_in_thread(config)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return start_in_thread(msgspec.structs.replace(config, port=0))
+
+
+def _say_what_next(home: Path, programme: RunningSimulator, days: int, seconds: float) -> None:
     lcm, here = _as_typed(Path(sys.argv[0])), _as_typed(home)
+    served = programme.service.config
     in_checkout = Path("Makefile").exists() and Path("dashboards").exists()
     further = (
         "  make dashboards    the dashboards in Superset, over these rows\n"
@@ -93,8 +122,15 @@ def _say_what_next(home: Path, seconds: float) -> None:
     console.print(
         f"\nDone in {seconds:.0f} s. The rows stay in {here}. Next:\n"
         f"  LCM_HOME={here} {lcm} status    what the warehouse holds\n"
-        f"  LCM_HOME={here} {lcm} ui        assets, runs and checks in Dagster\n"
-        f"{further}",
+        f"{further}\n"
+        "\nIts programme is served no longer. Dagster's Materialize, or lcm sync, needs it again,"
+        " in a second terminal:\n"
+        f"  {lcm} simulate --port {urlsplit(programme.url).port} --seed {served.seed}"
+        f" --clients {served.clients} --days {days} --start {served.start}"
+        f" --today {served.now.date()}\n"
+        "and with its settings in the first one: assets, runs and checks in Dagster\n"
+        f"  LCM_HOME={here} LCM_API_URL={programme.url} LCM_START_DATE={served.start} {lcm} ui\n"
+        "Without --today it has lived on until today.",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -1,24 +1,54 @@
 """`lcm simulate`: a made-up programme over HTTP, and when it began."""
 
-from datetime import UTC, date, datetime, timedelta
-from typing import Annotated
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
 
+from lcm_pipeline.cli.options import parse_day
 from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.simulator.configuration import ConfigurationError, build_config
+from lcm_pipeline.simulator.configuration import ConfigurationError, SimulatorConfig, build_config
+from lcm_pipeline.simulator.faults import FAULTS
+from lcm_pipeline.simulator.quirks import described_quirks
 from lcm_pipeline.simulator.server import serve
 
+DEFAULT_PORT = 8099
 _MOSCOW = ZoneInfo("Europe/Moscow")
+
+TodayOption = Annotated[
+    date | None,
+    typer.Option(
+        parser=parse_day, metavar="DAY", show_default="today in Moscow",
+        help="The programme's own today: it has lived until this day began.",
+    ),
+]  # fmt: skip
 
 
 def simulate(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8099,
-    clients: Annotated[int, typer.Option(min=1, help="Clients registered by now.")] = 400,
-    seed: Annotated[int, typer.Option(help="Equal seeds are equal programmes.")] = 1,
-    days: Annotated[int, typer.Option(min=1, help="Days since the programme began.")] = 14,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")
+    ] = DEFAULT_PORT,
+    clients: Annotated[
+        int, typer.Option(min=1, help="Clients who register in the first --days days.")
+    ] = 400,
+    seed: Annotated[
+        int, typer.Option(help="Equal seeds are equal programmes, if the other options are equal.")
+    ] = 1,
+    days: Annotated[
+        int, typer.Option(min=1, help="Days in which these clients register; then it goes on so.")
+    ] = 14,
+    start: Annotated[
+        date | None,
+        typer.Option(
+            parser=parse_day,
+            metavar="DAY",
+            show_default="--days before --today",
+            help="The programme's first day.",
+        ),
+    ] = None,
+    today: TodayOption = None,
     prefix: Annotated[str, typer.Option(help="Path prefix of the tenant.")] = "/",
     quirk: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, such as max_length=100; repeatable.")
@@ -27,23 +57,63 @@ def simulate(
         list[str] | None, typer.Option(help="A fault rule as JSON; repeatable.")
     ] = None,
 ) -> None:
-    """Serve a made-up loyalty programme over HTTP, to try the pipeline on."""
+    """Serve a made-up loyalty programme over HTTP, to try the pipeline on.
+
+    The first line that it prints is its address. It takes any login, and
+    forgets the updates of profiles when it ends.
+
+    Equal options are equal programmes, whatever the hour. --days alone counts
+    back from today, so tomorrow's programme begins a day later. With --start it
+    is the same one, a day older; with --today too, the same one in every row.
+    """
+    config = programme_config(
+        start=start, today=today, days=days, clients=clients, seed=seed, host=host, port=port,
+        prefix=prefix, quirks=tuple(quirk or ()), faults=tuple(fault or ()),
+    )  # fmt: skip
+    # A pipe gets the address at once, not when its buffer is full.
+    serve(config, lambda url: print(url, flush=True))
+
+
+def _lines(described: dict[str, str]) -> str:
+    return "\n".join(f"    - {name}: {what}" for name, what in described.items())
+
+
+simulate.__doc__ = f"""{(simulate.__doc__ or "").rstrip()}
+
+    \b
+    Quirks, how answers deviate, with their defaults:
+{_lines(described_quirks())}
+
+    \b
+    Faults, as in --fault '{{"kind": "server_error", "every": 50}}':
+{_lines(FAULTS)}
+
+    Beside its kind a rule has nth, every or probability (which calls fail),
+    times (how often at most), endpoint and client (whose calls they are).
+    """
+
+
+def programme_config(
+    *, start: date | None, today: date | None, days: int, **others: Any
+) -> SimulatorConfig:
+    """What `lcm simulate` and `lcm demo` serve; raises UsageError.
+
+    The clock is at the beginning of a day, so that no row depends on the hour of the call.
+    """
+    today = today or day_before_today(0)
+    start = start or today - timedelta(days=days)
+    if start > today:
+        raise typer.BadParameter(f"--start {start} is after --today {today}")
     try:
-        config = build_config(
-            host=host,
-            port=port,
-            clients=clients,
-            seed=seed,
-            start=day_before_today(days),
-            now=moscow_now(),
-            prefix=prefix,
-            quirks=tuple(quirk or ()),
-            faults=tuple(fault or ()),
+        return build_config(
+            start=start,
+            now=datetime.combine(today, time()),
+            opening_end=datetime.combine(start + timedelta(days=days), time()),
+            **others,
         )
     except ConfigurationError as error:
         # The simulator imports nothing of ours, so its error cannot be a UsageError itself.
         raise UsageError(str(error)) from error
-    serve(config)
 
 
 def moscow_now() -> datetime:

@@ -1,0 +1,123 @@
+"""`lcm demo` and `lcm simulate`: a programme that is served again is the same one."""
+
+import json
+import re
+import shlex
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import Any, get_args
+
+import httpx
+import pytest
+
+from lcm_pipeline.cli.commands.simulate import (
+    DEFAULT_PORT,
+    day_before_today,
+    programme_config,
+)
+from lcm_pipeline.simulator.faults import FAULTS, FaultKind
+from lcm_pipeline.simulator.quirks import Quirks
+from tests.integration.test_cli import LCM, environment, run
+
+_DAYS = ("--days", "4", "--clients", "15", "--start", "2026-03-01")
+
+
+@contextmanager
+def _served(folder: Path, *words: str) -> Iterator[str]:
+    """`lcm simulate` with its output in a pipe; the address that it prints first."""
+    with subprocess.Popen(
+        [LCM, "simulate", *words],
+        cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True,
+    ) as serving:  # fmt: skip
+        assert serving.stdout is not None
+        try:
+            yield serving.stdout.readline().strip()
+        finally:
+            serving.terminate()
+            serving.wait(60)
+
+
+def _truth(url: str) -> dict[str, list[dict[str, Any]]]:
+    return httpx.get(f"{url}_control/truth", trust_env=False).json()  # type: ignore[no-any-return]
+
+
+def test_equal_options_serve_the_same_rows_and_a_day_later_the_same_programme(
+    tmp_path: Path,
+) -> None:
+    truths = []
+    for today in ("2026-03-06", "2026-03-06", "2026-03-20"):
+        with _served(tmp_path, "--port", "0", *_DAYS, "--today", today) as url:
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url)
+            truths.append(_truth(url))
+    assert truths[0] == truths[1]
+    then, now = ({(row["Client"], row["RegDate"]) for row in one["registrations"]}
+                 for one in truths[1:])  # fmt: skip
+    assert then < now
+
+
+def test_no_row_depends_on_the_hour_of_the_call() -> None:
+    config = programme_config(start=None, today=None, days=5)
+    today = day_before_today(0)
+    assert config.now == datetime.combine(today, time())
+    assert config.start == today - timedelta(days=5)
+
+
+def test_help_lists_every_quirk_and_every_fault_in_a_line_of_its_own(tmp_path: Path) -> None:
+    shown = run(tmp_path, "simulate", "--help", COLUMNS="80").stdout
+    lines = [line.strip() for line in shown.splitlines()]
+    assert set(FAULTS) == set(get_args(FaultKind))
+    for name in (*Quirks.__struct_fields__, *FAULTS):
+        (line,) = [line for line in lines if line.startswith(f"- {name}: ")]
+        assert len(line) > len(f"- {name}: ") + 5
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("simulate", "--start", "2026-03-02", "--today", "2026-03-01"), "is after --today"),
+        (("simulate", "--today", "1.3.2026"), "is no day"),
+        (("demo", "--today", "2999-01-01"), "has not come"),
+    ],
+)
+def test_a_day_that_makes_no_programme_ends_with_2(
+    tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    ended = run(tmp_path, *words)
+    assert ended.returncode == 2, ended.stdout
+    assert said in " ".join(ended.stderr.replace("│", " ").split())
+
+
+def test_the_demo_prints_what_serves_its_programme_again_and_a_sync_finds_no_change(
+    tmp_path: Path,
+) -> None:
+    with socket.socket() as other:
+        # Somebody listens on the demo's own port, so it takes another.
+        with suppress(OSError):
+            other.bind(("127.0.0.1", DEFAULT_PORT))
+            other.listen()
+        demo = run(tmp_path, "demo", "--clients", "25", "--days", "3", "--today", "2026-03-04")
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    (serve,) = re.findall(r"lcm (simulate .*)", demo.stdout)
+    (settings,) = re.findall(r"(LCM_HOME=\S+ LCM_API_URL=.*) \S*lcm ui", demo.stdout)
+    variables = dict(pair.split("=", 1) for pair in shlex.split(settings))
+    assert variables["LCM_START_DATE"] == "2026-03-01"
+    assert str(DEFAULT_PORT) not in serve
+    assert f"--port {variables['LCM_API_URL'].rsplit(':', 1)[1].rstrip('/')} " in serve
+
+    with _served(tmp_path, *shlex.split(serve)[1:]) as url:
+        assert url == variables["LCM_API_URL"]
+        synced = run(
+            tmp_path, "sync", "--from", "2026-03-01", "--to", "2026-03-03",
+            "--log-format", "json", LCM_AUDIT_SHARE="1", **variables,
+        )  # fmt: skip
+        assert synced.returncode == 0, synced.stderr
+        reports = json.loads(synced.stdout)["reports"]
+        assert {one["feed"] for one in reports} == {
+            "registrations", "operations", "leads", "favourites",
+        }  # fmt: skip
+        assert [one["rows_read"] > 0 for one in reports] == [True] * 4
+        assert [(one["rows_written"], one["rows_deleted"]) for one in reports] == [(0, 0)] * 4
