@@ -76,7 +76,9 @@ def test_no_password_is_among_the_words_of_psql() -> None:
 
 
 def test_sql_in_the_wrong_folder_makes_no_warehouse(tmp_path: Path) -> None:
-    for command in (("sql", "-c", "select 1"), ("serve",)):
+    for command in (
+        ("sql", "-c", "select 1"), ("sql", "--as-owner", "-c", "select 1"), ("serve",),
+    ):  # fmt: skip
         ended = run(tmp_path, *command)
         assert ended.returncode == 2
         assert "Nothing was ever synced here" in ended.stderr
@@ -85,8 +87,9 @@ def test_sql_in_the_wrong_folder_makes_no_warehouse(tmp_path: Path) -> None:
 
 @contextmanager
 def _serving(tmp_path: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A process that serves, and its first line."""
     serving = subprocess.Popen(
-        [LCM, "serve", "--port", "0", *words],
+        [LCM, *words],
         env=environment(tmp_path),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
@@ -104,7 +107,7 @@ def _serving(tmp_path: Path, *words: str) -> Iterator[tuple[str, subprocess.Pope
 def test_a_bi_tool_reads_the_embedded_marts_and_nobody_else_gets_in(tmp_path: Path) -> None:
     with embedded_postgres(tmp_path / "home") as url:
         migrate(Warehouse(url))
-    with _serving(tmp_path) as (dsn, serving):
+    with _serving(tmp_path, "serve", "--port", "0") as (dsn, serving):
         parts = urlsplit(dsn)
         assert (parts.hostname, parts.username) == ("127.0.0.1", "lcm_bi_reader")
         with psycopg.connect(dsn, autocommit=True) as session:
@@ -125,5 +128,22 @@ def test_a_bi_tool_reads_the_embedded_marts_and_nobody_else_gets_in(tmp_path: Pa
         assert serving.returncode == 0, said
     password_file = tmp_path / "home" / "serve" / "lcm_bi_reader"
     assert password_file.stat().st_mode & 0o077 == 0
-    with _serving(tmp_path, "--role", "analyst") as (dsn, _), psycopg.connect(dsn) as session:
-        session.execute("select * from core.clients")
+    statement = "copy (select 'first') to stdout"
+    with _serving(tmp_path, "sql", "--keep", "-c", statement) as (first, kept):
+        assert first == "first"
+        assert kept.stdout is not None
+        with psycopg.connect(kept.stdout.readline().strip()) as session:
+            session.execute("select * from core.clients")
+        kept.send_signal(signal.SIGTERM)
+        _, said = kept.communicate(timeout=120)
+        assert kept.returncode == 0, said
+    failed = run(tmp_path, "sql", "--keep", "-c", "select no_such_column")
+    assert failed.returncode == 1
+    assert "postgresql://" not in failed.stdout
+
+
+def test_a_server_of_your_own_needs_no_keeping_up(warehouse: Warehouse, tmp_path: Path) -> None:
+    for command in (("serve",), ("sql", "--keep", "-c", "select 1")):
+        ended = run(tmp_path, *command, LCM_DATABASE_URL=warehouse.url)
+        assert ended.returncode == 2
+        assert "lcm_bi or lcm_analyst" in ended.stderr

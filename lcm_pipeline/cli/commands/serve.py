@@ -9,9 +9,12 @@ import typer
 
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.settings import load_settings
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.serving import prepare_login
 from lcm_pipeline.warehouse.serving import serve as serve_on_port
+
+DEFAULT_PORT = 5433
 
 
 class Reader(StrEnum):
@@ -24,7 +27,7 @@ class Reader(StrEnum):
 def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
-    ] = 5433,
+    ] = DEFAULT_PORT,
     role: Annotated[
         Reader, typer.Option(help="bi reads the marts; analyst core and history too.")
     ] = Reader.BI,
@@ -35,32 +38,43 @@ def serve(
     own; syncs may run meanwhile. A Postgres of your own (LCM_DATABASE_URL) needs none of this.
     """
     settings = load_settings()
-    if settings.database_url is not None:
-        raise UsageError(
-            "lcm serve is for the embedded Postgres, and LCM_DATABASE_URL names one of your own:"
-            " connect to that one, as a member of lcm_bi or lcm_analyst"
-        )
-    # A service manager's SIGTERM ends it as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    require_embedded(settings, "lcm serve")
     with existing_warehouse(settings) as warehouse:
-        login = prepare_login(warehouse, settings.home_path, group=f"lcm_{role}")
-
-        def say_where(taken: int) -> None:
-            print(
-                f"{login.dsn(taken)}\n"
-                f"  for BI tools on this machine; it reads as lcm_{role} (stop with Ctrl-C)\n"
-                f"  host 127.0.0.1, port {taken}, database {login.database}, user {login.name},"
-                f" password in {login.password_file}",
-                flush=True,
-            )
-
         try:
-            serve_on_port(login, port, say_where)
-        except KeyboardInterrupt:
-            print("Stopped serving")
+            serve_until_stopped(settings, warehouse, role, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
             raise UsageError(
                 f"port {port} of 127.0.0.1 is taken by another program: choose one with --port"
             ) from error
+
+
+def require_embedded(settings: Settings, what: str) -> None:
+    """Raise UsageError where the warehouse is a Postgres of the user's own."""
+    if settings.database_url is not None:
+        raise UsageError(
+            f"{what} is for the embedded Postgres, and LCM_DATABASE_URL names one of your own:"
+            " connect to that one, as a member of lcm_bi or lcm_analyst"
+        )
+
+
+def serve_until_stopped(settings: Settings, warehouse: Warehouse, role: Reader, port: int) -> None:
+    """Print the address, and serve it until Ctrl-C or SIGTERM; raises OSError for a busy port."""
+    # A service manager's SIGTERM ends it as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    login = prepare_login(warehouse, settings.home_path, group=f"lcm_{role}")
+
+    def say_where(taken: int) -> None:
+        print(
+            f"{login.dsn(taken)}\n"
+            f"  for BI tools on this machine; it reads as lcm_{role} (stop with Ctrl-C)\n"
+            f"  host 127.0.0.1, port {taken}, database {login.database}, user {login.name},"
+            f" password in {login.password_file}",
+            flush=True,
+        )
+
+    try:
+        serve_on_port(login, port, say_where)
+    except KeyboardInterrupt:
+        print("Stopped serving")

@@ -1,6 +1,7 @@
 """`lcm sql`: a way into the warehouse, embedded or not, as the analyst by default."""
 
 import csv
+import errno
 import signal
 import subprocess
 import sys
@@ -10,9 +11,21 @@ from typing import Annotated
 
 import typer
 
+from lcm_pipeline.cli.commands.serve import (
+    DEFAULT_PORT,
+    Reader,
+    require_embedded,
+    serve_until_stopped,
+)
 from lcm_pipeline.cli.failures import FAILED, explain
-from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.connection import Session, Warehouse, open_warehouse
+from lcm_pipeline.cli.warehouse import existing_warehouse
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.warehouse.connection import (
+    Session,
+    Warehouse,
+    open_warehouse,
+    require_existing,
+)
 from lcm_pipeline.warehouse.shell import (
     StatementError,
     execute,
@@ -35,6 +48,12 @@ def sql(
         ),
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="Then keep the embedded server up and print its address, as lcm serve."
+        ),
+    ] = False,
 ) -> None:
     """Open the warehouse in psql, or in a small prompt where there is none.
 
@@ -42,11 +61,21 @@ def sql(
     that is how mart.parameters is edited and the outbox is filled. They are also read from a file
     or a pipe. Exit code 1 when a statement failed.
 
+    A BI tool needs the server to stay up: lcm serve does that, and --keep does it after the last
+    statement, for lcm_analyst.
+
     Examples: [bold]lcm sql -c "select * from mart.program_daily"[/bold],
     [bold]lcm sql --as-owner < updates.sql[/bold]
     """
     settings = load_settings()
-    with open_warehouse(settings, is_read_only=not as_owner) as warehouse:
+    if keep:
+        require_embedded(settings, "lcm sql --keep")
+    require_existing(settings)
+    with (
+        existing_warehouse(settings)
+        if keep
+        else open_warehouse(settings, is_read_only=not as_owner)
+    ) as warehouse:
         role = role_settings(warehouse, as_owner=as_owner)
         if statement is None and sys.stdin.isatty():
             who = role.get("role") or ("the user itself" if as_owner else "a user who only reads")
@@ -61,8 +90,20 @@ def sql(
             with _interrupts_left_to_psql():
                 ended = subprocess.run(words, env=environment, check=False)  # noqa: S603 - psql
             code = ended.returncode
-    if code:
-        raise typer.Exit(FAILED)
+        if code:
+            raise typer.Exit(FAILED)
+        if keep:
+            _keep_up(settings, warehouse)
+
+
+def _keep_up(settings: Settings, warehouse: Warehouse) -> None:
+    """Serve on the port of `lcm serve`, or on a free one where somebody has it."""
+    try:
+        serve_until_stopped(settings, warehouse, Reader.ANALYST, DEFAULT_PORT)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        serve_until_stopped(settings, warehouse, Reader.ANALYST, 0)
 
 
 @contextmanager
