@@ -71,13 +71,16 @@ def window_of(
     return window
 
 
+def yesterday_of(settings: Settings) -> date:
+    """The programme's yesterday: the day that ended last in LCM_TIMEZONE."""
+    return datetime.now(settings.zone).date() - timedelta(days=1)
+
+
 def _check_bounds(settings: Settings, window: Window) -> None:
-    now = datetime.now(UTC)
-    if not window.has_ended(now, settings.zone):
-        yesterday = now.astimezone(settings.zone).date() - timedelta(days=1)
+    if not window.has_ended(datetime.now(UTC), settings.zone):
         raise typer.BadParameter(
             f"{window.last} has not ended in {settings.timezone}: the last day that has is"
-            f" {yesterday}"
+            f" {yesterday_of(settings)}"
         )
     begins = settings.start_date or date(2015, 1, 1)
     if window.first < begins:

@@ -97,11 +97,17 @@ def _push_number_seven(checkout: Checkout, text: str) -> None:
 
 
 def _mail(checkout: Checkout, text: str) -> None:
-    """Run it, and look at what was mailed."""
+    """Run it, and look at what was mailed, also when the sync failed."""
+    mailed, page = checkout.folder / "mailed", checkout.folder / "report.html"
     _run(checkout, text)
-    mailed = (checkout.folder / "mailed").read_text(encoding="utf-8")
-    assert "report.html" in mailed
-    assert (checkout.folder / "report.html").stat().st_size > 10_000
+    assert "report.html" in mailed.read_text(encoding="utf-8")
+    assert page.stat().st_size > 10_000
+    mailed.unlink()
+    checkout.run(text, LCM_NO_SUCH="1")
+    words = mailed.read_text(encoding="utf-8")
+    assert "FAILED" in words
+    assert "report.html" not in words
+    assert "LCM_NO_SUCH" in (checkout.folder / "log").read_text(encoding="utf-8")
 
 
 def _serve_simulator(checkout: Checkout, text: str) -> None:
@@ -282,7 +288,8 @@ _RULES = [
     Rule(r"grant etl to .*", _elsewhere, "is run in order by test_managed_postgres.py"),
     Rule(r"lcm --version|lcm marts --all", _run),
     Rule(r"\. \.venv/bin/activate", _run),
-    Rule(r"D=.*; lcm sync .*", _mail),
+    Rule(r"lcm sync --\w+ -q > log 2>&1; case .*", _mail),
+    Rule(r"0 6 \* \* \* .*", _elsewhere, "is cron's; the script is run"),
     Rule(r"lcm push --csv names\.csv", _push_number_seven),
     Rule(r"lcm (plan|sync|report|verify|push) --(?!yesterday|missing).*", _run),
     Rule(r"lcm sql --keep", _parse, "serves; see tests/integration/test_cli_sql.py"),

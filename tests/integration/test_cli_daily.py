@@ -124,6 +124,18 @@ def test_a_wrong_switch_ends_with_2(tmp_path: Path, words: tuple[str, ...], said
     assert not (tmp_path / "home").exists()
 
 
+def test_what_an_executor_lacks_ends_a_sync_before_it_says_that_it_reads(
+    tmp_path: Path, warehouse: Warehouse
+) -> None:
+    ended = run(
+        tmp_path, "sync", "--yesterday", LCM_API_URL="http://127.0.0.1:9/",
+        LCM_DATABASE_URL=warehouse.url, LCM_EXECUTOR="k8s",
+    )  # fmt: skip
+    assert ended.returncode == 2, ended.stderr
+    assert "LCM_EXECUTOR" in ended.stderr
+    assert "reading" not in ended.stderr
+
+
 def test_missing_before_the_first_sync_asks_for_the_start(
     tmp_path: Path, warehouse: Warehouse
 ) -> None:

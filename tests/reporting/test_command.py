@@ -57,7 +57,7 @@ def test_an_incomplete_day_is_written_and_ends_with_3(tmp_path: Path, shop: Shop
         (("--month", "2026-3"), "is not a month: expected one such as 2026-03"),
         (("--month", "2026-13"), "there is no 2026-13"),
         (("--month", "2027-01"), "begins after 2026-03-10"),
-        (("--week", "--month"), "give one of --date, --week and --month"),
+        (("--week", "--month"), "give one of --date, --yesterday, --week and --month"),
         (("--output", "nowhere/page.html"), "no folder that can be written to"),
         (("--output", "."), "is no file"),
         (("--output", "/dev/null"), "is no file"),

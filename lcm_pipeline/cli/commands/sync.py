@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +11,7 @@ from lcm_pipeline.cli.failures import INCOMPLETE, explain, explained_identity
 from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
-from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
+from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of, yesterday_of
 from lcm_pipeline.cli.output import print_reports
 from lcm_pipeline.cli.sync_log import LogFormat, log, sync_progress
 from lcm_pipeline.cli.warehouse import programme_warehouse
@@ -25,10 +25,11 @@ from lcm_pipeline.warehouse.rights import require_new_months
 from lcm_pipeline.warehouse.status import missing_window
 
 if TYPE_CHECKING:
-    from lcm_pipeline.orchestration import launch
+    from lcm_pipeline.orchestration import executors, launch
     from lcm_pipeline.sync import engine
     from lcm_pipeline.verify import repair
 else:
+    executors = lazy_import("lcm_pipeline.orchestration.executors")
     launch = lazy_import("lcm_pipeline.orchestration.launch")
     engine = lazy_import("lcm_pipeline.sync.engine")
     repair = lazy_import("lcm_pipeline.verify.repair")
@@ -74,7 +75,7 @@ def sync(
     [bold]lcm sync --from 2026-03-01 --to 2026-03-30[/bold]
     """
     settings = load_settings()
-    last_ended = datetime.now(settings.zone).date() - timedelta(days=1)
+    last_ended = yesterday_of(settings)
     chosen = known_feeds(feeds)
     window: Window | None = None
     if clients and (missing or yesterday or day or first or last):
@@ -142,6 +143,8 @@ def _sync(
         window = window or missing_window(warehouse, settings.start_date, last_ended)
         if window is None:
             return None
+        # What the settings lack ends it before it says that it reads.
+        executors.require_executor(settings)
         log.info("reading %s into %s", window, warehouse.place)
         require_new_months(warehouse)
         try:
