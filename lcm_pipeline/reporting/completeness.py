@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.reporting.periods import Days, Period
 
 TABLES = tuple(feed.main_table.name for feed in FEEDS if feed.has_marts)
 
@@ -70,6 +71,11 @@ class Completeness:
         """Every day that at least one of the tables has, in order."""
         wanted = set(tables)
         return sorted({day for table, day in self._rows if table in wanted})
+
+    def days_of(self, period: Period, last: date) -> Days:
+        """The days of a period through `last`, from the first day that is known of any table."""
+        known = self.days()
+        return period.known_days(known[0] if known else period.first, last)
 
     def of(self, table: str, day: date) -> TableState:
         """The state of a table on a day."""

@@ -77,7 +77,7 @@ def read_figures(
         assumptions = marts.read("assumptions")
         comments = marts.read("definitions")
         if period is not None:
-            days = period.through(chosen)
+            days = completeness.days_of(period, chosen)
             results["store_periods"] = marts.read(
                 "store_periods",
                 first=days.first,

@@ -42,7 +42,7 @@ def build_page(figures: Figures, built_at: datetime) -> str:
 
 def build_period_page(figures: Figures, period: Period, built_at: datetime) -> str:
     """The page of a week or month as HTML, through the last of its days that is known."""
-    days = period.through(figures.day)
+    days = figures.completeness.days_of(period, figures.day)
     context = _trust(figures, days.all) | _period(figures, period, days)
     return _render(
         figures,

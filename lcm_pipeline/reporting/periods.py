@@ -14,7 +14,8 @@ _DAY = timedelta(days=1)
 class Days:
     """The known days of a period, and the earlier days that they are compared with.
 
-    Both ranges are inclusive. is_part: the period has more days than these.
+    Both ranges are inclusive. is_part: the period is not over, and has more days. is_cut: it began
+    before the first known day, and is shown from there.
     """
 
     first: date
@@ -22,6 +23,7 @@ class Days:
     before_first: date
     before_last: date
     is_part: bool
+    is_cut: bool = False
 
     @property
     def all(self) -> list[date]:
@@ -60,14 +62,19 @@ class Period:
         """The period that ends on the day before this one begins."""
         return period_of(self.kind, self.first - _DAY)
 
-    def through(self, last: date) -> Days:
-        """Its days through `last`; a part is compared with as many days of the period before."""
+    def known_days(self, first_known: date, last: date) -> Days:
+        """Its days through `last`; a part is compared with as many days of the period before.
+
+        first_known: the first day of which anything is known; it may be inside the period.
+        """
         end = min(self.last, last)
+        is_cut = self.first < first_known <= end
+        first = first_known if is_cut else self.first
         before = self.before
         if end == self.last:
-            return Days(self.first, end, before.first, before.last, is_part=False)
+            return Days(first, end, before.first, before.last, is_part=False, is_cut=is_cut)
         before_end = min(before.last, before.first + (end - self.first))
-        return Days(self.first, end, before.first, before_end, is_part=True)
+        return Days(first, end, before.first, before_end, is_part=True, is_cut=is_cut)
 
 
 def period_of(kind: Kind, day: date) -> Period:

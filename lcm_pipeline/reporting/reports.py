@@ -20,7 +20,8 @@ class Report:
     """The page of a day, a week or a month. incomplete: the tables that are not complete.
 
     day: the day, or the last known day of the period. name: the day or period as the command line
-    names it. is_part: the period is not over. quarantined: rows in open quarantine, of all days.
+    names it. is_part: the period is not over. begins: the first known day, if that is inside the
+    period. quarantined: rows in open quarantine, of all days.
     """
 
     day: date
@@ -29,6 +30,7 @@ class Report:
     quarantined: int = 0
     name: str = ""
     is_part: bool = False
+    begins: date | None = None
 
 
 def make_report(
@@ -67,8 +69,8 @@ def make_period_report(
         raise ReportError(
             f"{period.name} begins after {last}, the last day that was synced: run lcm sync first"
         )
-    days = period.through(last)
-    figures = read_figures(warehouse, days.last, language, period)
+    figures = read_figures(warehouse, min(period.last, last), language, period)
+    days = figures.completeness.days_of(period, figures.day)
     return Report(
         figures.day,
         build_period_page(figures, period, datetime.now(UTC)),
@@ -76,6 +78,7 @@ def make_period_report(
         figures.completeness.quarantined(TABLES),
         period.name,
         days.is_part,
+        days.first if days.is_cut else None,
     )
 
 

@@ -12,7 +12,7 @@ from lcm_pipeline.reporting.reports import Report, make_period_report
 from tests.marts.golden import total
 from tests.marts.worlds import Synced
 from tests.reporting.reading_pages import Page, number
-from tests.reporting.shops import START, Shop
+from tests.reporting.shops import SECOND, START, Shop
 from tests.reporting.test_command import _report
 
 WEEK = parse_period("week", "2026-W12")
@@ -125,16 +125,26 @@ def test_a_period_without_the_one_before_has_no_change(by_chance: Synced) -> Non
     assert change == "—"
 
 
-def test_a_week_with_an_unknown_day_is_incomplete(shop: Shop) -> None:
+def test_the_first_week_is_shown_from_the_day_on_which_the_data_begins(shop: Shop) -> None:
     shop.sync(START)
     report = make_period_report(shop.warehouse, "week", period_of("week", START), "en")
     page = Page(report.html)
-    assert set(report.incomplete) == {
-        "registrations", "operations", "leads", "favourite_offers"
-    }  # fmt: skip
+    assert (report.incomplete, report.begins, report.is_part) == ((), START, False)
+    assert "The period is complete" in page.words("trust")
+    assert "The data begins 1 Mar 2026" in page.words("trust")
+    assert page.row("trust", "Operations")[0] == "1 of 1"
+    assert page.row("programme", "Net sales")[0] == "200.00 ₽"
+
+
+def test_a_week_with_a_day_that_one_feed_does_not_know_is_incomplete(shop: Shop) -> None:
+    shop.sync(START)
+    shop.sync_operations(SECOND)
+    report = make_period_report(shop.warehouse, "week", period_of("week", SECOND), "en")
+    page = Page(report.html)
+    assert set(report.incomplete) == {"leads", "favourite_offers"}
+    assert report.begins is None
     assert "Part of the period was never loaded" in page.words("trust")
-    assert page.row("trust", "Operations")[0] == "1 of 7"
-    assert page.row("programme", "Net sales")[0] == "200.00 ₽*"
+    assert page.row("trust", "Leads")[0] == "0 of 1"
 
 
 def test_without_a_value_it_is_the_last_period_that_has_ended(

@@ -98,6 +98,8 @@ def report(
         )
     if made.is_part:
         explain(f"{made.name} is not over: the page shows it through {made.day}, and says so")
+    if made.begins is not None:
+        explain(f"{made.name} is shown from {made.begins}: nothing is known of the days before it")
     if made.incomplete:
         again = (
             f"lcm sync --date {made.day}" if made.name == str(made.day) else "lcm sync --missing"
