@@ -114,8 +114,9 @@ screenshots: $(INSTALLED) $(SUPERSET_INSTALLED) ## Take the screenshots in docs/
 
 RUNS ?= 3
 WITH ?=
+POSTGRES ?= embedded
 bench: $(INSTALLED) ## Benchmark against a hand-written floor and dlt; WITH=airbyte,singer for more
-	$(BIN)/python -m benchmarks --runs $(RUNS) --with '$(WITH)'
+	$(BIN)/python -m benchmarks --runs $(RUNS) --with '$(WITH)' $(POSTGRES:%=--postgres %)
 
 HISTORIES ?= 1000000
 soak: $(INSTALLED) ## Read a million random histories while they change

@@ -3,11 +3,12 @@
 import argparse
 import sys
 
-from benchmarks.arena import arena
+from benchmarks.arena import EMBEDDED, arena
 from benchmarks.contestants import OTHERS
 from benchmarks.measuring import ContestantError
-from benchmarks.report import write
+from benchmarks.report import join, write
 from benchmarks.scenarios import SCENARIOS
+from lcm_pipeline.warehouse.embedded.server import EmbeddedPostgresError
 
 
 def main() -> int:
@@ -18,6 +19,12 @@ def main() -> int:
     parser.add_argument(
         "--with", dest="others", default="", help="besides dlt: airbyte,singer (first-sync)"
     )
+    parser.add_argument(
+        "--postgres", action="append", metavar="BIN", default=[],
+        help="folder of the programs of the Postgres to write to, such as"
+        f" /usr/lib/postgresql/15/bin; {EMBEDDED} (default) is the one of the package; repeatable,"
+        " for a table of several",
+    )  # fmt: skip
     parser.add_argument("--dry", action="store_true", help="print, and write no page")
     flags = parser.parse_args()
     others = [name for name in flags.others.split(",") if name]
@@ -26,12 +33,15 @@ def main() -> int:
     names = list(SCENARIOS) if "all" in flags.scenario else flags.scenario
     try:
         for name in names:
-            with arena(flags.runs, others) as place:
-                table = SCENARIOS[name](place)
+            tables = {}
+            for postgres in flags.postgres or [EMBEDDED]:
+                with arena(flags.runs, others, postgres) as place:
+                    tables[place.version] = SCENARIOS[name](place)
+            table = join(tables)
             print(f"\n## {name}\n\n{table.markdown()}\n", flush=True)
             if not flags.dry:
                 write(table, runs=flags.runs)
-    except ContestantError as failed:
+    except (ContestantError, EmbeddedPostgresError) as failed:
         print(f"benchmarks: {failed}", file=sys.stderr)
         return 1
     return 0

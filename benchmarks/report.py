@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -37,6 +38,19 @@ class Table:
         rule = "|".join(["---", *("---:" for _ in self.columns[1:])])
         lines = [" | ".join(self.columns), rule, *(" | ".join(row) for row in self.rows)]
         return "\n".join(f"| {line} |" if line != rule else f"|{line}|" for line in lines)
+
+
+def join(tables: Mapping[str, Table]) -> Table:
+    """One table of a scenario on several versions of Postgres; of one alone, that table itself."""
+    first, *others = tables.values()
+    if not others:
+        return first
+    columns = (first.columns[0], "Postgres", *first.columns[1:])
+    joined = Table(first.name, columns, is_single=first.is_single)
+    for version, table in tables.items():
+        for name, *cells in table.rows:
+            joined.add(name, version, *cells)
+    return joined
 
 
 def write(table: Table, *, runs: int, page: Path = PAGE, figures: Path = FIGURES) -> None:

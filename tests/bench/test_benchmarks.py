@@ -1,6 +1,7 @@
 """The benchmark itself, on a small programme: that it measures the same work. No time is judged."""
 
 import json
+import os
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -8,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.arena import Arena, run_once
+from benchmarks.arena import arena as open_arena
 from benchmarks.contestants import FLOOR, OURS
 from benchmarks.figures import most_within_a_second
 from benchmarks.measuring import ContestantError
-from benchmarks.report import Table, write
+from benchmarks.report import Table, join, write
 from benchmarks.serving import api_server
 from benchmarks.world import World
 
+_DEBIAN = Path("/usr/lib/postgresql/15/bin")
 SMALL = World(clients=50, days=3, operations=4)
 
 
@@ -96,6 +99,25 @@ def test_a_table_without_a_place_is_refused(tmp_path: Path) -> None:
     page.write_text("nothing")
     with pytest.raises(ValueError, match="no place"):
         write(Table("pace", ("who",)), runs=1, page=page, figures=tmp_path / "figures.json")
+
+
+def test_a_scenario_on_two_versions_of_postgres_is_one_table() -> None:
+    tables = {version: Table("pace", ("who", "wall"), is_single=True) for version in ("18", "15")}
+    for version, table in tables.items():
+        table.add("ours", f"{version} s")
+    joined = join(tables)
+    assert (joined.name, joined.is_single) == ("pace", True)
+    assert joined.columns == ("who", "Postgres", "wall")
+    assert joined.rows == [("ours", "18", "18 s"), ("ours", "15", "15 s")]
+    assert join({"18": tables["18"]}) is tables["18"]
+
+
+@pytest.mark.skipif(not _DEBIAN.is_dir(), reason="has no PostgreSQL 15 of Debian")
+def test_contestants_write_to_the_postgres_whose_programs_are_named(tmp_path: Path) -> None:
+    with open_arena(1, postgres=str(_DEBIAN)) as place, api_server(SMALL, 0.001) as server:
+        assert place.version.startswith("15.")
+        run_once(FLOOR, place.job(server))
+    assert "PG_BINDIR" not in os.environ
 
 
 def test_the_densest_second_is_found_wherever_it_begins() -> None:

@@ -226,7 +226,7 @@ def _parse(_checkout: Checkout, text: str) -> None:
 def _make(_checkout: Checkout, text: str) -> None:
     """The targets are there, and what they call takes their options."""
     done = subprocess.run(
-        ["make", "--dry-run", *text.split()[1:]],
+        ["make", "--dry-run", *shlex.split(text)[1:]],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
