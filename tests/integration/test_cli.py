@@ -35,6 +35,7 @@ def run(
         [LCM, *words],
         env=environment(tmp_path, **variables),
         cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=timeout,

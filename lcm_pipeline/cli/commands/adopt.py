@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.source import adopt_source, held_source, source_of
@@ -27,6 +28,6 @@ def adopt(
             return
         typer.echo(f"the warehouse {warehouse.place} holds the programme of {held or 'no API yet'}")
         if not yes:
-            typer.confirm(f"From now on it is that of {wanted}. Is it the same one?", abort=True)
+            confirm(f"From now on it is that of {wanted}. Is it the same one?")
         adopt_source(warehouse, wanted)
     typer.echo(f"from now on it is read from {wanted}")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.json_output import print_json
+from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.forgetting import forget as forget_client
@@ -29,9 +30,7 @@ def forget(
     settings = load_settings()
     with existing_warehouse(settings) as warehouse:
         if not yes:
-            typer.confirm(
-                f"Erase client {client} from {warehouse.place}? It cannot be undone.", abort=True
-            )
+            confirm(f"Erase client {client} from {warehouse.place}? It cannot be undone.")
         receipt = forget_client(warehouse, client, settings.pseudonym_key_bytes)
     if as_json:
         print_json(vars(receipt))

@@ -110,9 +110,18 @@ def _ask_for(
 def _text(question: str, *, default: str = "", is_secret: bool = False) -> str:
     # Without a terminal the answers come from a file or a pipe, which has no echo to hide.
     is_hidden = is_secret and sys.stdin.isatty()
-    answer = typer.prompt(
-        question, default=default, show_default=bool(default), hide_input=is_hidden
-    )
+    try:
+        answer = typer.prompt(
+            question, default=default, show_default=bool(default), hide_input=is_hidden
+        )
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        typer.echo("", err=True)
+        raise UsageError(
+            f"nothing was written: there is no terminal to ask on, and no answer to {question!r}."
+            " Run lcm init in a terminal, or copy .env.example to .env and fill it in"
+        ) from None
     return str(answer).strip()
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
+from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UsageError
@@ -38,10 +39,9 @@ def reset(
             raise UsageError(f"not in the roster: {', '.join(map(str, missing))}")
         if not yes:
             who = f"{len(clients)} of its clients" if clients else "all its clients"
-            typer.confirm(
+            confirm(
                 f"Read {', '.join(feed.name for feed in chosen)} of {warehouse.place} in full again"
-                f" ({who})?",
-                abort=True,
+                f" ({who})?"
             )
         with warehouse.connect(application_name="lcm reset") as session:
             count = reset_clients(session, of_clients, clients)

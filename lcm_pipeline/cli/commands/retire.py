@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.ingest.retirement import retire as retire_clients
@@ -30,9 +31,7 @@ def retire(
             take_back(warehouse, wanted)
         else:
             if not yes:
-                typer.confirm(
-                    f"Retire {_named(wanted)}? They are not read any more until --undo.", abort=True
-                )
+                confirm(f"Retire {_named(wanted)}? They are not read any more until --undo.")
             retire_clients(warehouse, wanted)
     outcome = "no longer retired, the next sync reads them in full" if undo else "retired"
     typer.echo(f"{_named(wanted)}: {outcome}")
