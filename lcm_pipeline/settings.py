@@ -16,7 +16,8 @@ from functools import cached_property
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -26,12 +27,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
+from lcm_pipeline.model.texts import shown
 from lcm_pipeline.proxies import ProxyError, find_proxy
 
 DEFAULT_TIMEZONE = "Europe/Moscow"
 _PREFIX = "LCM_"
 _ENV_FILE = Path(".env")
 _SHORTEST_KEY = 16
+_LONGEST_GIVEN = 80
+# For messages about settings that have no default.
+_EXAMPLES = {"operator": 7, "max_rps": 5, "max_in_flight": 64, "start_date": "2026-03-01"}
 # Secrets that a file may hold instead, as container platforms and systemd hand them over.
 _IN_FILES = (
     "token",
@@ -309,7 +314,7 @@ def load_settings(**overrides: Any) -> Settings:
             " address, or set LCM_ALLOW_HTTP=1 if you control the network"
         )
     if settings.token is not None and not settings.token.get_secret_value().strip().isdigit():
-        raise SettingsError("LCM_TOKEN: expected an integer")
+        raise SettingsError("LCM_TOKEN: expected a whole number, such as 12345")
     if (settings.username is None) != (settings.password is None):
         raise SettingsError("LCM_USERNAME and LCM_PASSWORD go together: one of them is not set")
     if settings.api_url is not None:
@@ -405,6 +410,11 @@ def _unknown_settings() -> list[str]:
             continue
         nearest = get_close_matches(field, Settings.model_fields, n=1)
         advice = f"did you mean {_PREFIX}{nearest[0].upper()}?" if nearest else "see .env.example"
+        if (itself := field.removesuffix("_file")) != field and itself in Settings.model_fields:
+            advice = (
+                f"only secrets are read from files, such as {_PREFIX}TOKEN_FILE: set"
+                f" {_PREFIX}{itself.upper()} itself"
+            )
         problems[field] = f"{where}unknown setting {name}; {advice}"
     return list(problems.values())
 
@@ -444,6 +454,49 @@ def _names_in_env_file() -> Iterator[tuple[str, str]]:
 
 
 def _explain(item: Any) -> str:
-    name = _PREFIX + "_".join(str(part) for part in item["loc"]).upper()
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{name}: {message}"
+    """What a setting has to be, an example, and what was given, unless that may be a secret."""
+    field = str(item["loc"][0])
+    expected = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] != "value_error":
+        # pydantic's own words are about Python's types.
+        expected = f"expected {_expected(field)}"
+    given = str(item["input"])
+    is_private = "Secret" in str(Settings.model_fields[field].annotation) or "@" in given
+    if is_private or not expected.startswith("expected"):
+        return f"{_PREFIX}{field.upper()}: {expected}"
+    return f"{_PREFIX}{field.upper()}: {expected}; got {shown(given, _LONGEST_GIVEN)!r}"
+
+
+def _expected(field: str) -> str:
+    """What a setting has to be, with an example."""
+    known = Settings.model_fields[field]
+    example = known.default if known.default is not None else _EXAMPLES.get(field)
+    such_as = "" if example is None else f", such as {example}"
+    (kind, *_) = [one for one in get_args(known.annotation) if one is not NoneType] or [
+        known.annotation
+    ]
+    if get_origin(known.annotation) is Literal:
+        return " or ".join(map(str, get_args(known.annotation)))
+    if kind is bool:
+        return "1 for yes or 0 for no"
+    if kind is date:
+        return f"a day{such_as}"
+    if kind in (int, float):
+        number = "a whole number" if kind is int else "a number"
+        return f"{number}{_bounds(known.metadata)}{such_as}"
+    return f"another value{such_as}"
+
+
+def _bounds(constraints: list[Any]) -> str:
+    """The bounds of a number, as words that follow it."""
+    bounds = {
+        name: getattr(one, name)
+        for one in constraints
+        for name in ("ge", "gt", "le")
+        if getattr(one, name, None) is not None
+    }
+    if "ge" in bounds and "le" in bounds:
+        return f" from {bounds['ge']} to {bounds['le']}"
+    if "ge" in bounds:
+        return f", {bounds['ge']} or more"
+    return f" greater than {bounds['gt']}" if "gt" in bounds else ""

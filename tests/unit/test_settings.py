@@ -56,6 +56,50 @@ def test_all_problems_are_listed_at_once_and_each_name_once(
     assert found[3].startswith("LCM_PAGE_LENGTH: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("OPERATOR", "x", "expected a whole number, such as 7; got 'x'"),
+        ("CONCURRENCY", "0", "expected a whole number from 1 to 512, such as 16; got '0'"),
+        ("MAX_RPS", "-1", "expected a number greater than 0, such as 5; got '-1'"),
+        ("GROWTH_FUSE", "nan", "expected a number, 0 or more, such as 2.0; got 'nan'"),
+        ("START_DATE", "1.3.2026", "expected a day, such as 2026-03-01; got '1.3.2026'"),
+        ("API_FORMAT", "yaml", "expected json or xml; got 'yaml'"),
+        ("LANGUAGE", "de", "expected ru or en; got 'de'"),
+        ("ALLOW_HTTP", "maybe", "expected 1 for yes or 0 for no; got 'maybe'"),
+        ("AUDIT_SHARE", "7", "expected a share between 0 and 1; got '7'"),
+        ("API_URL", "ftp://u:s3cr3t@shop.example/", "expected an address such as "
+         "https://host/prefix/, with a host"),
+        ("DATABASE_URL", "mysql://u:s3cr3t@h/d",
+         "expected postgresql://user:password@host:port/database"),
+        ("TOKEN", "s3cr3t", "expected a whole number, such as 12345"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_told_what_is_allowed_and_what_was_given_unless_it_is_secret(
+    name: str, value: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"LCM_{name}", value)
+    assert problems() == [f"LCM_{name}: {problem}"]
+
+
+def test_no_message_has_the_words_of_pydantic(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"LCM_{name.upper()}", "-1.5e\u00e9")
+    found = problems()
+    assert len(found) > 20
+    assert [line for line in found if "Input should" in line or "another value" in line] == []
+
+
+def test_a_setting_that_is_no_secret_is_not_read_from_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LCM_API_URL_FILE", "/x")
+    assert problems() == [
+        "unknown setting LCM_API_URL_FILE; only secrets are read from files, such as"
+        " LCM_TOKEN_FILE: set LCM_API_URL itself"
+    ]
+
+
 def test_names_of_other_programs_are_left_alone(
     monkeypatch: pytest.MonkeyPatch, env_file: Path
 ) -> None:
