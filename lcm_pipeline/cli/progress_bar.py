@@ -20,10 +20,12 @@ class ProgressBar:
 
     def __init__(self) -> None:
         self._bars: dict[str, TaskID] = {}
+        self._failed: dict[str, int] = {}
         self._progress = Progress(
             TextColumn("{task.description:<14}"),
             BarColumn(bar_width=36),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[pending]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
@@ -47,14 +49,20 @@ class ProgressBar:
 
     def start(self, feed: str, total: int, done: int) -> None:
         """Begin a bar, where an earlier process left it."""
-        self._bars[feed] = self._progress.add_task(feed, total=total, completed=done)
+        self._failed[feed] = 0
+        self._bars[feed] = self._progress.add_task(feed, total=total, completed=done, pending="")
 
     def advance(self, feed: str, count: int) -> None:
         """Advance the bar of a feed."""
         self._progress.advance(self._bars[feed], count)
 
+    def fail(self, feed: str, count: int) -> None:
+        """Write beside a bar how many came to nothing; it stays where it is."""
+        self._failed[feed] += count
+        self._progress.update(self._bars[feed], pending=f"{self._failed[feed]} pending")
+
     def finish(self, feed: str) -> None:
-        """Fill a bar."""
+        """Fill a bar, but for those that came to nothing."""
         bar = self._bars[feed]
-        total = next(task.total for task in self._progress.tasks if task.id == bar)
-        self._progress.update(bar, completed=total)
+        total = next(task.total or 0 for task in self._progress.tasks if task.id == bar)
+        self._progress.update(bar, completed=max(0, total - self._failed[feed]))

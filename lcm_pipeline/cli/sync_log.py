@@ -16,6 +16,8 @@ from lcm_pipeline.sync.progress import LoggedProgress, Progress
 _PACKAGE = "lcm_pipeline"
 # Logs thousands of lines while the server is unreachable.
 _RETRIES = "lcm_pipeline.api.retries"
+# It says whom a run waits for.
+_RUNS = "lcm_pipeline.sync.run"
 
 log = logging.getLogger("lcm_pipeline.cli.sync")
 
@@ -36,7 +38,7 @@ def _logging_above(bars: ProgressBar) -> Iterator[None]:
     """Print steps and waiting retries above the bars, which do not say why they rest."""
     handler = _AboveBarsHandler(bars)
     handler.addFilter(_OursOnly())
-    watched = [logging.getLogger(name) for name in (_RETRIES, log.name)]
+    watched = [logging.getLogger(name) for name in (_RETRIES, _RUNS, log.name)]
     for logger in watched:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

@@ -26,12 +26,15 @@ def following(engine: SyncEngine, command_id: int) -> Iterator[None]:
 
 def _follow(engine: SyncEngine, command_id: int, is_over: threading.Event) -> None:
     done: dict[str, int] = {}
+    failures: dict[str, int] = {}
     while not is_over.wait(_EVERY_SECONDS):
-        for feed, tasks, read in engine.progress_of(command_id):
+        for feed, tasks, read, failed in engine.progress_of(command_id):
             if feed not in done:
                 engine.progress.start(feed, tasks, read)
             elif read > done[feed]:
                 engine.progress.advance(feed, read - done[feed])
-            done[feed] = read
+            if failed > failures.get(feed, 0):
+                engine.progress.fail(feed, failed - failures.get(feed, 0))
+            done[feed], failures[feed] = read, failed
     for feed in done:
         engine.progress.finish(feed)

@@ -73,8 +73,8 @@ class SyncEngine:
                 for run, started, ended in found
             ]
 
-    def progress_of(self, command_id: int) -> list[tuple[str, int, int]]:
-        """The progress of a command's runs: feed, tasks, tasks that were read.
+    def progress_of(self, command_id: int) -> list[tuple[str, int, int, int]]:
+        """The progress of a command's runs: feed, tasks, tasks that were read, that failed.
 
         Empty while the warehouse is unreachable: the runs report that themselves, if it lasts.
         """

@@ -18,6 +18,9 @@ class Progress(Protocol):
     def advance(self, feed: str, count: int) -> None:
         """`count` more are saved."""
 
+    def fail(self, feed: str, count: int) -> None:
+        """`count` more could not be read, or were not proven: they stay pending."""
+
     def finish(self, feed: str) -> None:
         """The feed is published, or the push has completed all updates that it took."""
 
@@ -27,20 +30,36 @@ class LoggedProgress:
 
     def __init__(self) -> None:
         self._done: dict[str, int] = {}
+        self._failed: dict[str, int] = {}
         self._totals: dict[str, int] = {}
         self._logged_at = time.monotonic()
 
     def start(self, feed: str, total: int, done: int) -> None:
         """Record the total."""
-        self._totals[feed], self._done[feed] = total, done
+        self._totals[feed], self._done[feed], self._failed[feed] = total, done, 0
 
     def advance(self, feed: str, count: int) -> None:
         """Count, and log from time to time."""
         self._done[feed] = self._done.get(feed, 0) + count
-        if time.monotonic() - self._logged_at >= _EVERY_SECONDS:
-            self._logged_at = time.monotonic()
-            logger.info("%s: %s of %s done", feed, self._done[feed], self._totals.get(feed))
+        self._log_sometimes(feed)
+
+    def fail(self, feed: str, count: int) -> None:
+        """Count, and log from time to time."""
+        self._failed[feed] = self._failed.get(feed, 0) + count
+        self._log_sometimes(feed)
 
     def finish(self, feed: str) -> None:
         """Log the final count."""
-        logger.info("%s: %s done", feed, self._done.get(feed, 0))
+        logger.info("%s: %s done%s", feed, self._done.get(feed, 0), self._pending(feed))
+
+    def _log_sometimes(self, feed: str) -> None:
+        if time.monotonic() - self._logged_at >= _EVERY_SECONDS:
+            self._logged_at = time.monotonic()
+            logger.info(
+                "%s: %s of %s done%s",
+                feed, self._done.get(feed, 0), self._totals.get(feed), self._pending(feed),
+            )  # fmt: skip
+
+    def _pending(self, feed: str) -> str:
+        failed = self._failed.get(feed, 0)
+        return f", {failed} pending" if failed else ""

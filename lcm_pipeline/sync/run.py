@@ -331,7 +331,10 @@ class SyncRun:
         )
         self.rows += sum(outcome.landing.staged for outcome in outcomes)
         self.tasks_read += len(outcomes)
-        self.progress.advance(self.feed.name, len(outcomes))
+        failed = len(refused) + sum(outcome.status != "done" for outcome in outcomes)
+        self.progress.advance(self.feed.name, len(outcomes) - failed)
+        if failed:
+            self.progress.fail(self.feed.name, failed)
         return refused
 
     async def _publish(self, *, partly: bool) -> int:

@@ -127,7 +127,9 @@ class _Verifier:
         for comparison in self.reconnecting.run(lambda session: self._compare(session, proven)):
             self.verification.rows += comparison.rows
             self.verification.differences += comparison.differences
-        self.progress.advance(self.feed.name, len(outcomes))
+        self.progress.advance(self.feed.name, len(proven))
+        if len(proven) < len(outcomes):
+            self.progress.fail(self.feed.name, len(outcomes) - len(proven))
         return ()
 
     def _compare(self, session: Session, outcomes: Sequence[Outcome]) -> list[Comparison]:

@@ -89,5 +89,8 @@ class Silence:
     def advance(self, feed: str, count: int) -> None:
         pass
 
+    def fail(self, feed: str, count: int) -> None:
+        pass
+
     def finish(self, feed: str) -> None:
         pass

@@ -85,8 +85,8 @@ def runs_of_command(
     return [(Run(run_id, feed, window), began, ended) for run_id, feed, began, ended in rows]
 
 
-def progress_of_command(warehouse: Warehouse, command_id: int) -> list[tuple[str, int, int]]:
-    """How far each run of a command is: its feed, its tasks, and those that are read.
+def progress_of_command(warehouse: Warehouse, command_id: int) -> list[tuple[str, int, int, int]]:
+    """How far each run of a command is: its feed, its tasks, those that are read, and that failed.
 
     Empty while the warehouse is unreachable.
     """

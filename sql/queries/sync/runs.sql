@@ -41,7 +41,8 @@ order by position;
 select
     runs.feed,
     count(*) as tasks,
-    count(*) filter (where fetches.status <> 'pending') as tasks_read
+    count(*) filter (where fetches.status not in ('pending', 'unproven', 'failed')) as tasks_read,
+    count(*) filter (where fetches.status in ('unproven', 'failed')) as tasks_failed
 from sync.runs
 inner join sync.fetches on fetches.run_id = runs.run_id
 where runs.command_id = %(command_id)s
