@@ -202,7 +202,8 @@ def holder_of(port: int) -> str | None:
 
 def _commands(host: str, port: int, allowed_hosts: Sequence[str]) -> dict[Program, list[str]]:
     web = [sys.executable, "-m", "lcm_pipeline.orchestration.web", host, str(port), *allowed_hosts]
-    daemon = [sys.executable, "-m", "dagster._daemon", "run", "-m", CODE_LOCATION]
+    daemon = [sys.executable, "-m", "lcm_pipeline.orchestration.daemon"]
+    daemon += ["run", "-m", CODE_LOCATION]
     return {
         Program.WEB: [*web, *([host] if host not in allowed_hosts else [])],
         Program.DAEMON: [

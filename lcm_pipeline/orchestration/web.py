@@ -14,6 +14,7 @@ import uvicorn
 from dagster_webserver.app import create_app_from_workspace_process_context
 
 from lcm_pipeline.orchestration.dagster_internals import ModuleTarget, WorkspaceProcessContext
+from lcm_pipeline.orchestration.parent import end_with_parent
 from lcm_pipeline.orchestration.request_guard import RequestGuard
 from lcm_pipeline.orchestration.ui import CODE_LOCATION, UI_TOKEN
 
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     # Raised for Ctrl-C and when lcm ui stops the server; uvicorn has already shut down.
     with suppress(KeyboardInterrupt):
         main(sys.argv[1:])

@@ -1,15 +1,18 @@
 """`lcm ui` as a browser, a stranger and a service manager meet it; one server for all tests."""
 
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -263,6 +266,48 @@ def test_the_daemon_runs_alone_for_a_page_elsewhere(tmp_path: Path) -> None:
         daemon.wait()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux tells the children")
+def test_its_programs_end_with_it_when_it_is_killed(tmp_path: Path) -> None:
+    """A daemon that is left behind would start the schedules of a home that nobody serves."""
+    with (tmp_path / "said").open("w") as said:
+        killed = subprocess.Popen(
+            [LCM, "ui", "--only", "daemon"],
+            env=environment(tmp_path), cwd=tmp_path, stdout=said, stderr=said,
+        )  # fmt: skip
+    daemon: list[int] = []
+    try:
+        deadline = time.monotonic() + 240
+        # It has loaded gRPC: it is past its first lines.
+        while not any("cygrpc" in _maps_of(pid) for pid in daemon):
+            assert time.monotonic() < deadline, (tmp_path / "said").read_text()
+            time.sleep(0.2)
+            daemon = _children_of(killed.pid)
+    finally:
+        killed.kill()
+        killed.wait()
+    try:
+        while any(_maps_of(pid) for pid in daemon):
+            assert time.monotonic() < deadline, "the daemon outlived lcm ui"
+            time.sleep(0.2)
+    finally:
+        for pid in daemon:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _children_of(pid: int) -> list[int]:
+    with suppress(OSError):
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def _maps_of(pid: int) -> str:
+    """What a process has loaded; nothing of one that has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/maps").read_text()
+    return ""
+
+
 def _await_health(folder: Path, *words: str) -> None:
     """Check until it passes, as Docker does while a container starts."""
     deadline = time.monotonic() + 240
@@ -277,7 +322,9 @@ def test_it_ends_with_an_error_when_its_daemon_dies(served: Served) -> None:
         ["ps", "-o", "pid=,args=", "--ppid", str(served.process.pid)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    [daemon] = [line.split()[0] for line in found.stdout.splitlines() if "_daemon" in line]
+    [daemon] = [
+        line.split()[0] for line in found.stdout.splitlines() if "orchestration.daemon" in line
+    ]
     subprocess.run(["kill", "-9", daemon], check=True)
     assert served.process.wait(120) == 1
     _, said = served.process.communicate()

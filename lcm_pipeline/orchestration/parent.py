@@ -1,0 +1,16 @@
+"""Ends a process together with the one that started it, however that one ends."""
+
+import ctypes
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """Have the kernel interrupt this process, as Ctrl-C does, once its parent is gone.
+
+    A parent that is killed cannot end its children itself. Does nothing but on Linux.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
