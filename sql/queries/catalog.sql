@@ -184,6 +184,7 @@ begin
             ('lcm_monitor', 'grant usage on schema public, core, sync, outbox to lcm_monitor'),
             ('lcm_monitor', 'grant select on table public.lcm_migrations, public.lcm_marts to lcm_monitor'),
             ('lcm_monitor', 'grant select (client_id, registration_date, first_seen_at) on table core.clients to lcm_monitor'),
+            ('lcm_monitor', 'grant select (client_id, deleted_at) on table core.registrations to lcm_monitor'),
             ('lcm_monitor', 'grant select on all tables in schema sync to lcm_monitor'),
             ('lcm_monitor', 'revoke select on table sync.quarantine, sync.forget_key from lcm_monitor'),
             (

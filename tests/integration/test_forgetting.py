@@ -15,6 +15,7 @@ from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.forgetting import BusyError, forget
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.status import read_overview
 from tests.conftest import MakeSettings, Programme
 from tests.integration.test_cli import MARCH, run
 from tests.marts.life import assert_as_if_computed_anew
@@ -90,7 +91,12 @@ def test_nothing_personal_is_left_and_the_sums_stay(
             "select phone from core.clients where client_id = %s", (client,)
         ).fetchone()
     before = {name: one(warehouse, statement) for name, statement in SUMS.items()}
+    overview = {feed.feed: feed.rows for feed in read_overview(warehouse)}
     receipt = forget(warehouse, client, KEY)
+    assert {feed.feed: feed.rows for feed in read_overview(warehouse)} == overview
+    assert overview["registrations"] == one(
+        warehouse, "select count(*) from core.registrations where deleted_at is null"
+    )
     assert {name: one(warehouse, statement) for name, statement in SUMS.items()} == before
     left = dump(warehouse)
     personal = [str(client), *map(str, cards), "Анна", "anna@", "звоните"]
@@ -167,7 +173,8 @@ def test_the_command_asks_prints_a_signed_count_and_knows_who_is_gone(
     }
     assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
     client = str(min(source.world.programme.customers))
-    assert run(tmp_path, "forget", client, **variables).returncode == 1
+    unsure = run(tmp_path, "forget", client, **variables)
+    assert (unsure.returncode, "--yes" in unsure.stderr) == (2, True)
     done = run(tmp_path, "forget", "--yes", "--json", client, **variables)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)) >= {"client_hash", "signature", "deleted"}

@@ -71,7 +71,7 @@ def add_client_tasks(session: psycopg.Connection, run: Run, schedule: Schedule) 
 def add_tasks_again(session: psycopg.Connection, run: Run, client_ids: Sequence[int]) -> None:
     """Add tasks that read some clients in full, up to date or not.
 
-    A run that was joined keeps its other tasks.
+    A run that was joined keeps its other tasks. Nobody else was due, so nobody is deferred.
     """
     values = {"run_id": run.run_id, "feed": run.feed, "clients": list(client_ids)}
     with session.transaction():
@@ -80,7 +80,6 @@ def add_tasks_again(session: psycopg.Connection, run: Run, client_ids: Sequence[
         session.execute(query("limit_schedule"), values)
         session.execute(query("add_client_tasks"), values)
         session.execute(query("reopen_clients"), values)
-        session.execute(query("defer_clients"), values)
 
 
 def add_day_tasks(session: psycopg.Connection, run: Run, days: Iterable[date]) -> None:

@@ -16,12 +16,21 @@ where
 
 -- name: overview
 -- purpose: for each feed, through which day it is complete, its rows, what is pending
+-- Registrations of erased persons are rows that the source has too, but no total of ours counts them.
 with loaded as (
     select feed, sum(source_total) as rows
     from sync.client_state
     group by feed
     union all
-    select feeds.feed, sum(registration_days.source_total) as rows
+    select
+        feeds.feed,
+        sum(registration_days.source_total) + (
+            select count(*)
+            from core.registrations
+            inner join sync.retired_clients as retired
+                on retired.client_id = registrations.client_id
+            where retired.reason = 'forgotten' and registrations.deleted_at is null
+        ) as rows
     from sync.feeds
     cross join sync.registration_days
     where feeds.is_by_day
