@@ -5,6 +5,7 @@ and `lcm sync --help` or an invalid date do not import Dagster either.
 """
 
 import gc
+import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,8 +49,18 @@ def load_command(name: str) -> Any:
     alone = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
-    alone.command(cls=getattr(module, "COMMAND", None))(getattr(module, name))
+    function = getattr(module, name)
+    alone.command(cls=getattr(module, "COMMAND", None), help=_in_paragraphs(function))(function)
     return get_command(alone)
+
+
+def _in_paragraphs(function: Any) -> str:
+    """The docstring with each paragraph on one line, which the terminal breaks at its own width.
+
+    A list, marked with a backspace as Click has it, keeps its lines.
+    """
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    return "\n\n".join(one if one.startswith("\b") else " ".join(one.split()) for one in paragraphs)
 
 
 def lazy_import(name: str) -> Any:

@@ -56,6 +56,13 @@ def test_each_file_of_commands_is_a_command_and_help_has_its_first_sentence() ->
         assert load_command(name).name == name
 
 
+def test_help_is_broken_at_the_width_of_the_terminal_alone() -> None:
+    for name in HELP_LINES:
+        help_text = str(load_command(name).help)
+        for paragraph in help_text.split("\n\n"):
+            assert "\n" not in paragraph or paragraph.startswith("\b"), name
+
+
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("--version",), ("no-such-command",)])
 def test_without_a_command_no_command_and_no_large_library_is_imported(
     words: tuple[str, ...],
