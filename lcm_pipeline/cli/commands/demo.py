@@ -123,14 +123,14 @@ def _say_what_next(home: Path, programme: RunningSimulator, days: int, seconds: 
         f"\nDone in {seconds:.0f} s. The rows stay in {here}. Next:\n"
         f"  LCM_HOME={here} {lcm} status    what the warehouse holds\n"
         f"{further}\n"
-        "\nIts programme is served no longer. Dagster's Materialize, or lcm sync, needs it again,"
-        " in a second terminal:\n"
+        "\nThe programme is not served any more. To materialize in Dagster, or to sync again, serve"
+        " the same one in a second terminal:\n"
         f"  {lcm} simulate --port {urlsplit(programme.url).port} --seed {served.seed}"
         f" --clients {served.clients} --days {days} --start {served.start}"
         f" --today {served.now.date()}\n"
-        "and with its settings in the first one: assets, runs and checks in Dagster\n"
+        "and open Dagster with its settings in the first:\n"
         f"  LCM_HOME={here} LCM_API_URL={programme.url} LCM_START_DATE={served.start} {lcm} ui\n"
-        "Without --today it has lived on until today.",
+        "Without --today it continues until today.",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -49,7 +49,9 @@ def init(
     finally:
         if is_replaced and not _FILE.exists():
             _BACKUP.replace(_FILE)
-    typer.echo(f"\nwrote {_FILE.absolute()}. Next: lcm plan --from DAY --to DAY, then lcm sync")
+    typer.echo(
+        f"\nwrote {_FILE.absolute()}. Next: lcm plan --from DAY --to DAY, then lcm sync --missing"
+    )
 
 
 def _ask() -> dict[str, Any]:
