@@ -30,9 +30,9 @@ _NEWEST_DAY_QUERIES = ("expiring", "segments", "lead_answers")
 class Figures:
     """The figures of one business day. results: the rows of each query, by its name.
 
-    standing: the last day of each feed and the parameters of the marts. assumed: the assumptions as
-    texts; unconfirmed: those that still have their default. definitions: the description of each
-    column by `mart.column`, in the language.
+    standing: the last day of each feed and the parameters that apply on the day. assumed: the
+    assumptions as texts; unconfirmed: those that still have their default. definitions: the
+    description of each column by `mart.column`, in the language.
     """
 
     day: date
@@ -73,7 +73,7 @@ def read_figures(
         chosen = _choose_day(completeness, day)
         results = {name: marts.read(name, day=chosen) for name in _DAY_QUERIES}
         results |= {name: marts.read(name) for name in _NEWEST_DAY_QUERIES}
-        [standing] = marts.read("standing").to_dict("records")
+        [standing] = marts.read("standing", day=chosen).to_dict("records")
         assumptions = marts.read("assumptions")
         comments = marts.read("definitions")
         if period is not None:

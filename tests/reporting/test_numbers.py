@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.reporting.reports import make_report
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.golden import Golden, total
 from tests.marts.worlds import Synced
 from tests.reporting.reading_pages import Page, number
+from tests.reporting.shops import SECOND, START, Shop
 
 COLUMNS = {
     "Net sales": "net_sales",
@@ -131,3 +133,22 @@ def test_a_hard_world_of_few_rows_has_a_page_too(page_by_hand: Page) -> None:
     assert number(page_by_hand.row("programme", "New members")[0]) == 1
     assert number(page_by_hand.row("programme", "Purchases")[0]) == 0
     assert page_by_hand.row("programme", "Average cheque")[0] == "—"
+
+
+def test_a_past_day_shows_the_point_value_that_held_on_it(shop: Shop) -> None:
+    """A later value of a point changes neither the money of the day nor the value beside it."""
+    shop.author.lot(shop.client, 11, "2026-03-01T10:00:00", "100.00")
+    shop.sync(START)
+    shop.sync(SECOND)
+    with shop.warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "update mart.parameters set point_value = 2, expected_breakage = 0.5, valid_from = %s",
+            (SECOND,),
+        )
+    refresh_marts(shop.warehouse)
+    _, then = shop.report(START)
+    _, now = shop.report(SECOND)
+    assert "at 1.00 ₽ a point" in then.words("points")
+    assert "breakage of 20.0 %" in then.words("points")
+    assert "at 2.00 ₽ a point" in now.words("points")
+    assert "breakage of 50.0 %" in now.words("points")
