@@ -147,7 +147,7 @@ operations = CoreTable(
     date_column="operation_date",
     has_history=True,
     moves_between_clients=True,
-    change_notes=("note_changed_clients", "note_changed_days"),
+    change_notes=("note_changed_clients",),
 )
 
 leads = CoreTable(

@@ -183,7 +183,7 @@ _MART_CHECKS = {
     "points_have_lots": ("points_movements", "All points that are owed are on a lot."),
     "spending_order_is_known": (
         "points_movements",
-        "The order in which lots are redeemed is set, or the data shows it (mart.conventions).",
+        "The order in which lots are redeemed is set, or the rows show it (mart.conventions).",
     ),
     "burns_are_known": (
         "points_movements",
@@ -191,7 +191,7 @@ _MART_CHECKS = {
     ),
     "cheque_points_are_known": (
         "lots",
-        "Says how many points only cheques tell (cheque_points_count).",
+        "Says what the rows show of points that only cheques tell (cheque_points_count).",
     ),
     "refund_points_are_known": (
         "points_movements",
@@ -199,7 +199,7 @@ _MART_CHECKS = {
     ),
     "bonus_redemptions_are_known": (
         "points_movements",
-        "Says how many redemptions are told by bonus rows (bonus_redemptions_count).",
+        "Says what the rows show of redemptions told by bonus rows (bonus_redemptions_count).",
     ),
     "no_doubtful_refunds": ("cheques", "Every negative amount is called a refund by the source."),
     "lead_statuses_are_mapped": (

@@ -5,7 +5,7 @@
 --   A cheque counts once over all clients: where rows of several name it, for the one with the cheque
 --   itself, newest first seen. A bonus for the purchase of somebody else (friend_bonus_source) names
 --   a cheque of theirs and makes none. A cheque is a refund when is_refund is true, and when its
---   amount is negative (then it is doubtful; not with negative_is_refund off); null counts as no refund. Signs follow that, whatever
+--   amount is negative (then it is doubtful; not where mart.conventions takes it for a purchase); null counts as no refund. Signs follow that, whatever
 --   was sent: net_amount is the amount of a purchase, and minus the absolute amount of a refund;
 --   redeemed is positive on a purchase, and negative on a refund, which gave points back; added is
 --   positive on a purchase, and negative on a refund, which took points back. Where the cheque itself
@@ -19,15 +19,16 @@ with claims as (
         operations.*,
         coalesce(operations.bonus_id, 0) <> 0 as is_bonus,
         coalesce(operations.bonus_id, 0) <> 0
-        and not coalesce(operations.bonus_source = parameters.burnt_bonus_source, false)
+        and not coalesce(operations.bonus_source = rules.burnt_bonus_source, false)
             as is_telling,
-        parameters.negative_is_refund,
-        parameters.refunds_give_back,
-        parameters.bonus_redemptions_count,
-        parameters.cheque_points_count
+        rules.negative_is_refund,
+        rules.refunds_give_back,
+        rules.bonus_redemptions_count,
+        rules.cheque_points_count
     from refresh.scope
     inner join core.operations on operations.client_id = scope.client_id
     cross join mart.parameters
+    cross join refresh.rules
     where
         operations.cheque_id <> 0
         and operations.deleted_at is null

@@ -20,6 +20,21 @@ with bought as (
     group by purchase_months.client_id
 ),
 
+-- Both the store and the day of the first: it moves when an earlier cheque comes, or this one vanishes.
+first_redemptions as (
+    select distinct on (cheques.client_id)
+        cheques.client_id,
+        cheques.day,
+        cheques.pos_id
+    from refresh.scope
+    inner join mart.cheques on cheques.client_id = scope.client_id
+    where
+        cheques.redeemed > 0
+        and not cheques.is_refund
+        and cheques.day <= (select operations_day from mart.as_of)
+    order by cheques.client_id asc, cheques.processed_at asc, cheques.cheque_id asc
+),
+
 recent as (
     select
         cheques.client_id,
@@ -66,6 +81,8 @@ select
     coalesce(bought.refunds, 0) as refunds,
     coalesce(bought.purchase_amount, 0)::numeric(19, 2) as purchase_amount,
     coalesce(bought.net_sales, 0)::numeric(19, 2) as net_sales,
+    first_redemptions.day as first_redemption_date,
+    first_redemptions.pos_id as first_redemption_pos_id,
     bought.last_redemption_date,
     coalesce(recent.purchases, 0) as recent_purchases,
     coalesce(recent.net_sales, 0)::numeric(19, 2) as recent_net_sales,
@@ -75,6 +92,7 @@ select
     coalesce(owned.expiring_points_30_days, 0)::numeric(19, 2) as expiring_points_30_days
 from refresh.scope
 left join bought on bought.client_id = scope.client_id
+left join first_redemptions on first_redemptions.client_id = scope.client_id
 left join recent on recent.client_id = scope.client_id
 left join owned on owned.client_id = scope.client_id
 where bought.client_id is not null or owned.client_id is not null;
@@ -92,6 +110,8 @@ comment on column mart.client_totals.purchases is 'cheques that are no refund';
 comment on column mart.client_totals.refunds is 'refunds';
 comment on column mart.client_totals.purchase_amount is 'amount of purchases, in money';
 comment on column mart.client_totals.net_sales is 'purchases less refunds, in money';
+comment on column mart.client_totals.first_redemption_date is 'day of the first purchase on which points were redeemed';
+comment on column mart.client_totals.first_redemption_pos_id is 'point of sale of that purchase; null when not told';
 comment on column mart.client_totals.last_redemption_date is 'day of the last purchase on which points were redeemed';
 comment on column mart.client_totals.recent_purchases is 'purchases of the last rfm_days days';
 comment on column mart.client_totals.recent_net_sales is 'net sales of the last rfm_days days, in money';

@@ -9,6 +9,7 @@
 --   day of the reading that told: where it is later than the day, method says that the balance was
 --   rolled back from it by the movements, with the allocation that these rest on. As each reading saw
 --   it: mart.points_liability_as_known_then.
+-- incremental: day and later
 create materialized view mart.points_liability_daily as
 with events as (
     select *

@@ -336,7 +336,7 @@ as $$
 select operations.*
 from refresh.scope
 inner join core.operations on operations.client_id = scope.client_id
-cross join mart.parameters
+cross join refresh.rules
 where
     operations.deleted_at is null
     and operations.operation_date
@@ -346,13 +346,13 @@ where
         or (coalesce(operations.cheque_id, 0) = 0 and coalesce(operations.order_id, 0) = 0)
     )
     and (
-        operations.bonus_source = parameters.burnt_bonus_source
+        operations.bonus_source = rules.burnt_bonus_source
         or operations.added < 0
         or (operations.is_refund and operations.added <> 0)
         or (
             operations.redeemed <> 0
             and coalesce(operations.added, 0) = 0
-            and parameters.bonus_redemptions_count
+            and rules.bonus_redemptions_count
         )
     );
 $$;
@@ -413,14 +413,14 @@ begin
         coalesce(
             nullif(parameters.spending_order, 'detected'),
             (
-                select conventions.finding from mart.conventions
-                where conventions.convention = 'spending_order' and conventions.is_decided
+                select findings.detected from refresh.findings
+                where findings.convention = 'spending_order' and findings.is_decided
             ),
             'soonest_to_expire'
         ) as spending_order,
         parameters.spending_order <> 'detected' or exists (
-            select from mart.conventions
-            where conventions.convention = 'spending_order' and conventions.is_decided
+            select from refresh.findings
+            where findings.convention = 'spending_order' and findings.is_decided
         ) as is_order_known,
         parameters.timezone,
         parameters.burnt_bonus_source,

@@ -7,7 +7,36 @@
 --   price of points is points x point_value x (1 - expected_breakage), both of the issue date. What is
 --   clawed back takes its part of that money back. Marts of points by month are made of it.
 -- incremental: sums by movement_date, bonus_source, issue_month
-create materialized view mart.points_sums as
+
+-- Read by the index on client_id where few clients are in scope.
+create or replace function refresh.scope_given()
+returns setof mart.lots
+language sql stable rows 100000 set enable_nestloop = on
+as $$
+select lots.*
+from refresh.scope
+inner join mart.lots on lots.client_id = scope.client_id
+where lots.cheque_id <> 0;
+$$;
+
+create or replace function refresh.scope_purchases()
+returns setof mart.cheques
+language sql stable rows 100000 set enable_nestloop = on
+as $$
+select cheques.*
+from refresh.scope
+inner join mart.cheques on cheques.client_id = scope.client_id
+where not cheques.is_refund;
+$$;
+
+-- The money that is set aside for each point of the priced lots of the clients in scope. By hash alone:
+-- the planner takes the keys of a lot for independent, expects one row of a million, and then compares
+-- all movements of a client with all its lots (2 million operations took over ten minutes so).
+drop function if exists refresh.lot_prices cascade;
+create function refresh.lot_prices()
+returns table (client_id bigint, component_type smallint, lot_id bigint, price_of_point numeric)
+language sql stable rows 100000 set enable_nestloop = off set enable_mergejoin = off
+as $$
 with given as (
     select
         lots.client_id,
@@ -17,24 +46,20 @@ with given as (
         lots.added,
         lots.added * parameters.point_value
         * (1 - coalesce(own.expected_breakage, parameters.expected_breakage)) as selling_price
-    from refresh.scope
-    inner join mart.lots on lots.client_id = scope.client_id
+    from refresh.scope_given() as lots
     inner join mart.dated_parameters as parameters
         on lots.issue_date between parameters.first_day and parameters.last_day
     left join refresh.source_breakage as own
         on
             own.bonus_source = lots.bonus_source
             and lots.issue_date between own.first_day and own.last_day
-    where lots.cheque_id <> 0
 ),
 
 given_for as (
     select
-        client_id,
-        cheque_id,
-        sum(selling_price) as selling_price
+        *,
+        sum(selling_price) over (partition by client_id, cheque_id) as all_selling_prices
     from given
-    group by client_id, cheque_id
 ),
 
 paid as (
@@ -42,28 +67,25 @@ paid as (
         cheques.client_id,
         cheques.cheque_id,
         cheques.amount - cheques.redeemed * parameters.point_value as price
-    from refresh.scope
-    inner join mart.cheques on cheques.client_id = scope.client_id
+    from refresh.scope_purchases() as cheques
     inner join mart.dated_parameters as parameters
         on cheques.day between parameters.first_day and parameters.last_day
-    where not cheques.is_refund and cheques.amount > cheques.redeemed * parameters.point_value
-),
-
-priced as (
-    select
-        given.client_id,
-        given.component_type,
-        given.lot_id,
-        paid.price * given.selling_price / (paid.price + given_for.selling_price) / given.added
-            as price_of_point
-    from given
-    inner join given_for
-        on given_for.client_id = given.client_id and given_for.cheque_id = given.cheque_id
-    inner join paid
-        on paid.client_id = given.client_id and paid.cheque_id = given.cheque_id
-    where given.added > 0 and given.selling_price > 0
+    where cheques.amount > cheques.redeemed * parameters.point_value
 )
 
+select
+    given_for.client_id,
+    given_for.component_type,
+    given_for.lot_id,
+    paid.price * given_for.selling_price / (paid.price + given_for.all_selling_prices)
+    / given_for.added as price_of_point
+from given_for
+inner join paid
+    on paid.client_id = given_for.client_id and paid.cheque_id = given_for.cheque_id
+where given_for.added > 0 and given_for.selling_price > 0;
+$$;
+
+create materialized view mart.points_sums as
 select
     movements.movement_date,
     movements.bonus_source,
@@ -110,7 +132,7 @@ select
     )::numeric(19, 6) as deferred_clawed_back
 from refresh.scope
 inner join mart.points_movements as movements on movements.client_id = scope.client_id
-left join priced
+left join refresh.lot_prices() as priced
     on
         priced.client_id = movements.client_id
         and priced.component_type = movements.component_type

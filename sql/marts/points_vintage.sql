@@ -19,6 +19,7 @@ grid as (
         cohorts.issue_month,
         cohorts.issued,
         month.position::integer - 1 as age_months,
+        month.day::date as month,
         least((month.day + interval '1 month')::date - 1, as_of.operations_day) as day
     from cohorts
     cross join mart.as_of
@@ -28,48 +29,54 @@ grid as (
         ) with ordinality as month (day, position)
 ),
 
+-- By month: the days of a year are many, and each is in all ages that follow.
 moved as (
     select
         issue_month,
-        movement_date,
+        date_trunc('month', movement_date::timestamp)::date as month,
         sum(added - redeemed - expired - clawed_back + corrections + residual) as points,
         sum(expired) as expired,
         sum(clawed_back) as clawed_back,
         sum(matured_expired) as matured_expired
     from mart.points_sums
-    where issue_month is not null
-    group by issue_month, movement_date
+    where issue_month is not null and movement_date <= (select operations_day from mart.as_of)
+    group by issue_month, date_trunc('month', movement_date::timestamp)::date
 ),
 
 lost as (
     select
         grid.issue_month,
-        grid.day,
+        grid.month,
         sum(moved.points) as open_points,
         sum(moved.expired) as expired,
         sum(moved.clawed_back) as clawed_back,
         sum(moved.matured_expired) as matured_expired
     from grid
-    inner join moved on moved.issue_month = grid.issue_month and moved.movement_date <= grid.day
-    group by grid.issue_month, grid.day
+    inner join moved on moved.issue_month = grid.issue_month and moved.month <= grid.month
+    group by grid.issue_month, grid.month
 ),
 
 maturing as (
     select
-        date_trunc('month', issue_date)::date as issue_month,
-        expiry_date,
+        date_trunc('month', issue_date::timestamp)::date as issue_month,
+        date_trunc('month', expiry_date::timestamp)::date as month,
         sum(added) as points
     from mart.lot_sums
-    where expiry_date is not null
-    group by date_trunc('month', issue_date)::date, expiry_date
+    where expiry_date <= (select operations_day from mart.as_of)
+    group by
+        date_trunc('month', issue_date::timestamp)::date,
+        date_trunc('month', expiry_date::timestamp)::date
 ),
 
 matured as (
-    select grid.issue_month, grid.day, sum(maturing.points) as points
+    select
+        grid.issue_month,
+        grid.month,
+        sum(maturing.points) as points
     from grid
     inner join maturing
-        on maturing.issue_month = grid.issue_month and maturing.expiry_date <= grid.day
-    group by grid.issue_month, grid.day
+        on maturing.issue_month = grid.issue_month and maturing.month <= grid.month
+    group by grid.issue_month, grid.month
 )
 
 select
@@ -92,8 +99,8 @@ select
     round(coalesce(lost.matured_expired, 0) / matured.points, 4) as breakage_rate,
     readings.last_day as observed_date
 from grid
-left join lost on lost.day = grid.day and lost.issue_month = grid.issue_month
-left join matured on matured.day = grid.day and matured.issue_month = grid.issue_month
+left join lost on lost.month = grid.month and lost.issue_month = grid.issue_month
+left join matured on matured.month = grid.month and matured.issue_month = grid.issue_month
 left join mart.readings
     on readings.feed = 'operations' and grid.day between readings.first_day and readings.last_day;
 

@@ -27,7 +27,7 @@ moved as (
 
 activated as (
     select greatest(active_date, issue_date) as day, sum(added) as points_activated
-    from mart.lots
+    from mart.lot_sums
     group by greatest(active_date, issue_date)
 ),
 

@@ -3,65 +3,39 @@
 -- formula: redemption rate = points redeemed / points added; redeemers are clients who redeemed on a
 --   purchase, redeemer rate = redeemers / buyers. Days to the first redemption run from registration
 --   to the client's first redemption ever, counted where and when that happened.
+-- incremental: month
 create materialized view mart.redemption as
+-- A store that sold or gave points in a month has a row of a day there.
 with given as (
-    select date_trunc('month', issue_date)::date as month, pos_id, sum(added) as points_added
-    from mart.lots
-    where issue_date <= (select operations_day from mart.as_of)
-    group by date_trunc('month', issue_date)::date, pos_id
-),
-
-first_redemptions as (
-    select distinct on (client_id)
-        client_id,
-        date_trunc('month', day)::date as month,
-        pos_id,
-        day
-    from mart.cheques
-    where redeemed > 0 and not is_refund and day <= (select operations_day from mart.as_of)
-    order by client_id asc, processed_at asc, cheque_id asc
-),
-
-firsts as (
     select
-        first_redemptions.month,
-        first_redemptions.pos_id,
-        count(*) as first_redeemers,
-        round(avg(first_redemptions.day - members.registration_date), 2)
-            as days_to_first_redemption
-    from first_redemptions
-    left join mart.members on members.client_id = first_redemptions.client_id
-    group by first_redemptions.month, first_redemptions.pos_id
-),
-
-stores as (
-    select month, pos_id from mart.sales_monthly
-    union
-    select month, pos_id from given
+        date_trunc('month', day::timestamp)::date as month,
+        pos_id,
+        sum(points_added) as points_added
+    from mart.store_daily
+    group by date_trunc('month', day::timestamp)::date, pos_id
 )
 
 select
-    stores.month,
-    stores.pos_id,
+    given.month,
+    given.pos_id,
     mart.display_text(points_of_sale.name) as store_name,
-    coalesce(given.points_added, 0) as points_added,
+    given.points_added,
     coalesce(sold.points_redeemed, 0) as points_redeemed,
     round(sold.points_redeemed / nullif(given.points_added, 0), 4) as redemption_rate,
     coalesce(sold.buyers, 0) as buyers,
     coalesce(sold.redeemers, 0) as redeemers,
     round(sold.redeemers::numeric / nullif(sold.buyers, 0), 4) as redeemer_rate,
     coalesce(firsts.first_redeemers, 0) as first_redeemers,
-    firsts.days_to_first_redemption,
-    (stores.month + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month
-from stores
+    round(firsts.days_from_registration::numeric / nullif(firsts.members, 0), 2)
+        as days_to_first_redemption,
+    (given.month + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month
+from given
 cross join mart.as_of
 left join mart.sales_monthly as sold
-    on sold.month = stores.month and coalesce(sold.pos_id, -1) = coalesce(stores.pos_id, -1)
-left join given
-    on given.month = stores.month and coalesce(given.pos_id, -1) = coalesce(stores.pos_id, -1)
-left join firsts
-    on firsts.month = stores.month and coalesce(firsts.pos_id, -1) = coalesce(stores.pos_id, -1)
-left join core.points_of_sale on points_of_sale.pos_id = stores.pos_id;
+    on sold.month = given.month and coalesce(sold.pos_id, -1) = coalesce(given.pos_id, -1)
+left join mart.redeemer_sums as firsts
+    on firsts.month = given.month and coalesce(firsts.pos_id, -1) = coalesce(given.pos_id, -1)
+left join core.points_of_sale on points_of_sale.pos_id = given.pos_id;
 
 create unique index on mart.redemption (month, pos_id);
 

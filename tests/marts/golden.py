@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from lcm_pipeline.simulator.bonuses import BONUS, CHEQUE
-from lcm_pipeline.simulator.catalogue import FRIENDS_PURCHASE
+from lcm_pipeline.simulator.catalogue import BURNT, FRIENDS_PURCHASE
 from lcm_pipeline.simulator.moments import date_of
 from lcm_pipeline.simulator.programme import Flow
 
@@ -185,6 +185,47 @@ class Golden:
         """What really moved, by month and kind; given positive, taken negative."""
         months = self.moved.assign(month=self.moved["day"].map(month_of))
         return {key: total(found["points"]) for key, found in months.groupby(["month", "kind"])}
+
+    def conventions(self) -> dict[str, list[int]]:
+        """The counts that speak of a convention, in the order in which its evidence has them."""
+        rows = self.truth["operations"]
+        bonuses = [row for row in rows if row["ComponentType"] == BONUS]
+        burns = [row for row in bonuses if row["BonusSource"] == BURNT]
+        given = [row for row in bonuses if row not in burns and (row["Added"] or 0) > 0]
+        named = {(row["Client"], row["ChequeId"]) for row in given}
+        gifts = {
+            (row["Client"], day_of(row["Proctime"]), row["Added"])
+            for row in given
+            if row["ChequeId"] is None
+        }
+        cheques = [row for row in rows if row["ComponentType"] == CHEQUE]
+        refunds = [row for row in cheques if row["Refund"] is True]
+        negative = [row for row in cheques if row not in refunds and (row["Amount"] or 0) < 0]
+        telling = [
+            row for row in cheques
+            if row not in refunds and row not in negative and (row["Added"] or 0) > 0
+        ]  # fmt: skip
+        alone = [row for row in telling if (row["Client"], row["ChequeId"]) not in named]
+        twins = [
+            row for row in alone
+            if (row["Client"], day_of(row["Proctime"]), row["Added"]) in gifts
+        ]  # fmt: skip
+        signs = [(row["Added"] or 0) > 0 for row in refunds if row["Added"]]
+        counts = [
+            sum((row["Added"] or 0) < 0 for row in burns),
+            sum((row["Added"] or 0) > 0 for row in burns),
+            sum((row["Redeemed"] or 0) != 0 for row in burns),
+        ]
+        return {
+            "cheque_points": [
+                len(telling), len(telling) - len(alone), len(twins), len(alone) - len(twins),
+            ],
+            "refund_points": [
+                len(refunds), sum(signs), len(signs) - sum(signs), len(refunds) - len(signs),
+            ],
+            "negative_amounts": [len(negative), sum(bool(row["Parent"]) for row in negative)],
+            "burns": [len(burns), *counts, 0],
+        }  # fmt: skip
 
     def pending(self, lots: pd.DataFrame, day: date) -> pd.Series:
         """Whether each of these lots cannot be used at the end of a day."""

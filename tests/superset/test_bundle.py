@@ -33,11 +33,13 @@ from tests.conftest import _address_of
 DEFINITION = read_definition(dashboards_folder() / "definition")
 BUILDING_BLOCKS = {
     "activity_sums", "as_of", "buyers_daily", "cheques", "client_facts", "client_totals",
-    "cohort_sums", "dim_bonus_sources", "dim_calendar", "dim_component_types", "dim_currency",
-    "dim_partners", "dim_stores", "known_members", "lot_versions", "lots", "members",
+    "cohort_sums", "conventions", "dim_bonus_sources", "dim_calendar", "dim_component_types",
+    "dim_currency", "dim_partners", "dim_stores", "known_members", "lot_versions", "lots",
+    "members",
     "operations_daily", "points_liability_as_known_then", "points_movements", "points_owed",
-    "purchase_months", "purchases_monthly", "readings",
-    "refreshes", "restated_operations", "rfm_scores", "sales_daily", "sales_monthly",
+    "purchase_months", "purchases_monthly", "readings", "redeemer_sums",
+    "refreshes", "restated_operations", "restated_rows", "rfm_scores", "sales_daily",
+    "sales_monthly",
     "dated_parameters", "dim_lead_statuses", "expiring_lots", "liability_sums", "lot_sums",
     "points_sums", "points_bridge_as_known_then", "program_daily_as_known_then",
     # Of finance, who export it.

@@ -251,6 +251,17 @@ def mark_gone(table: CoreTable) -> Composed:
     )
 
 
+def note_days(table: CoreTable) -> Composed:
+    """Record the days of the changed and the gone rows, for marts by day; parameter: table_name."""
+    assert table.date_column is not None  # noqa: S101 - called for tables with days only
+    return composed(
+        "note_changed_days",
+        day=Identifier(table.date_column),
+        changed=_changed(table),
+        gone=_gone(table),
+    )
+
+
 def store_names(thing: NameDimension) -> Composed:
     """Store the newest names from incoming rows; parameter: the run."""
     return SQL(

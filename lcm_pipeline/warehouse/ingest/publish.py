@@ -440,6 +440,9 @@ def _note_changes(session: psycopg.Connection, run: Run, tables: Sequence[CoreTa
     """Record the changes for the marts; after batches the marts compute everything."""
     for name in (name for table in tables for name in table.change_notes):
         session.execute(query(name))
+    for table in tables:
+        if table.date_column is not None and table.publish_query is None:
+            session.execute(merge.note_days(table), {"table_name": table.name})
     session.execute(query("forget_horizons"), {"run_id": run.run_id})
 
 

@@ -7,7 +7,8 @@ Most are materialized views, recomputed by a refresh. One whose head has the lin
 (or month) is stored as a table, of which a refresh computes only the affected days: its formula
 becomes a view in the schema `refresh`. It has a column `day` (or `month`) that its formula groups
 by, so that Postgres applies the days to what the formula reads. Which days those are, see
-`incremental.py`; a row of what it reads must count only on days that are dates of that row.
+`incremental.py`; a row of what it reads must count only on days that are dates of that row. With
+`day and later`, on its column `day` and all days that follow, as in a running balance.
 With the line
 
     -- incremental: sums by KEY, KEY
@@ -36,7 +37,9 @@ Incremental = Literal["client", "day", "month", "sums"]
 _READS = re.compile(r"\b(?:from|join)\s+mart\.(\w+)|from mart\.(\w+),", re.IGNORECASE)
 _TABLES = re.compile(r"\b(?:from|join)\s+(?:core|history|sync)\.(\w+)", re.IGNORECASE)
 _HEADER = re.compile(r"-- (question|grain|formula): ((?:.|\n--  )+)")
-_INCREMENTAL = re.compile(r"^-- incremental: (day|month|sums by (?P<keys>[\w, ]+))$", re.MULTILINE)
+_INCREMENTAL = re.compile(
+    r"^-- incremental: (day|day and later|month|sums by (?P<keys>[\w, ]+))$", re.MULTILINE
+)
 _MAKES = re.compile(r"^create (?:or replace )?(view|materialized view|table) mart\.(\w+)", re.M)
 
 
@@ -89,6 +92,12 @@ class Mart:
         return tuple(named.split(", ")) if named else ()
 
     @property
+    def is_running(self) -> bool:
+        """Whether what happens on a day counts on all later days too."""
+        declared = _INCREMENTAL.search(self.text)
+        return declared is not None and declared[1] == "day and later"
+
+    @property
     def refreshed_by(self) -> Incremental | None:
         """The unit by which a refresh computes a table; None for views."""
         if self.kind != "table":
@@ -96,7 +105,7 @@ class Mart:
         if declared := _INCREMENTAL.search(self.text):
             if self.keys:
                 return "sums"
-            return "day" if declared[1] == "day" else "month"
+            return "month" if declared[1] == "month" else "day"
         if "refresh.days" in self.text:
             return "day"
         return "month" if "refresh.months" in self.text else "client"

@@ -33,8 +33,10 @@ _PASSED_CLIENTS = {"client_totals": "scope_passed_totals"}
 # Marts that change as days pass, and inputs whose changes the query days_passed detects.
 _OF_RUNS = {"as_of", "readings", "parameters", "dated_parameters"}
 _NAMES = {"points_of_sale", "bonus_sources", "goods"}
-# Publishes note the days of these.
-_NOTED = "operations"
+# Publishes note the days on which rows of main tables change: marts by day read operations, or the
+# rows of the other feeds.
+_OPERATIONS = "operations"
+_ROWS_OF_FEEDS = {"feed_rows", "feed_versions", "feeds"}
 # What happened to each lot: it needs to know in which order they are redeemed.
 _LEDGER = "points_movements"
 _DEFAULT_ORDER = "soonest_to_expire"
@@ -66,11 +68,16 @@ where refresh_sign > 0
 """
 # A row whose sums are all 0 is left out: its clients may have left it, or it never had any.
 _SUM_UP = """
-create temp table sums on commit drop as
+create temp table {name} on commit drop as
 select * from (
     select {keys}, {sums} from ({pieces}) as pieces group by {keys}
 ) as summed
 where {is_any}
+"""
+# The stored rows of the sums that change. The first key is never null, and has an index.
+_OF_CHANGED = """
+join changed_sums on changed_sums.{first} = kept.{first}
+    and ({changed_keys}) is not distinct from ({kept_keys})
 """
 _TOUCHED = """
 select distinct touched.day
@@ -138,7 +145,9 @@ class IncrementalRefresher:
         """For the changes since the last refresh; is_everyone: for all clients and days instead."""
         with session.cursor(row_factory=class_row(Elapsed)) as cursor:
             passed = cursor.execute(query("days_passed")).fetchone()
-        is_everyone = is_everyone or passed is None or passed.is_everyone
+        # Rows that are taken for something else make other marts of everyone.
+        has_other_rules = _detect_rules(session)
+        is_everyone = is_everyone or has_other_rules or passed is None or passed.is_everyone
         refresher = cls(session, is_everyone, passed)
         if is_everyone:
             session.execute(query("clear_changed_clients"))
@@ -147,10 +156,12 @@ class IncrementalRefresher:
             return refresher
         refresher._scope("scope_changed_clients")
         refresher._scope("scope_sharing_clients")
-        noted = {day for (day,) in session.execute(query("changed_days")).fetchall()}
+        noted = session.execute(query("changed_days")).fetchall()
         for mart in marts():
-            if mart.refreshed_by == "day" and _NOTED in mart.tables:
-                refresher._touched[mart.name] |= noted
+            if mart.refreshed_by == "day" and _OPERATIONS in mart.tables:
+                refresher._touched[mart.name] |= {day for name, day in noted if name == _OPERATIONS}
+            elif mart.refreshed_by == "day" and not _ROWS_OF_FEEDS.isdisjoint(mart.tables):
+                refresher._touched[mart.name] |= {day for name, day in noted if name != _OPERATIONS}
         refresher._scope("scope_changed_members")
         return refresher
 
@@ -165,7 +176,7 @@ class IncrementalRefresher:
         """Compute the part of a table that changed; returns the number of rows written."""
         self._subtract_before(mart)
         if mart.name == _LEDGER:
-            self._detect_conventions()
+            self._detect_spending_order()
         if mart.refreshed_by == "client":
             rows = self._replace_everyone(mart) if self.is_everyone else self._replace_clients(mart)
         elif mart.refreshed_by == "sums":
@@ -188,8 +199,8 @@ class IncrementalRefresher:
         self.session.execute(query("record_shared_cheques"))
         self.session.execute("analyze refresh.shared_cheques")
 
-    def _detect_conventions(self) -> None:
-        """Look for what no field tells; once it is found, it is another ledger for everyone."""
+    def _detect_spending_order(self) -> None:
+        """Look for it once there are cheques; a found one makes another ledger for everyone."""
         before = self.session.execute(query("decided_spending_order")).fetchone()
         if before is not None:
             return
@@ -259,44 +270,58 @@ class IncrementalRefresher:
         """Write the sums that differ, of what they were, less what was before, and what is now."""
         is_whole, found = self._is_whole_sum(mart), self._columns(mart)
         every = SQL(", ").join(Identifier(name) for name, _ in found)
-        summed = [name for name, _ in found if name not in mart.keys]
+        fresh = SQL("select {} from {}").format(every, _formula(mart))
+        if is_whole:
+            if not self.is_everyone:
+                self.session.execute(query("copy_scope"))
+                self.session.execute(query("clear_scope"))
+                self._scope("scope_everyone")
+            self._sum_up(mart, "sums", fresh)
+            if not self.is_everyone:
+                self.session.execute(query("clear_scope"))
+                self.session.execute(query("restore_scope"))
+                self.session.execute("drop table scope_before")
+            rows = self._write_differing(mart, Identifier("sums"), SQL(""), SQL(""))
+            self.session.execute("drop table sums")
+            return rows
         negated = SQL(", ").join(
-            SQL("-{0} as {0}" if name in summed else "{0}").format(Identifier(name))
+            SQL("{}" if name in mart.keys else "-{0} as {0}").format(Identifier(name))
             for name, _ in found
         )
-        pieces = SQL("select {} from {}").format(every, _formula(mart))
-        if is_whole and not self.is_everyone:
-            self.session.execute(query("copy_scope"))
-            self.session.execute(query("clear_scope"))
-            self._scope("scope_everyone")
-        elif not is_whole:
-            before = Identifier(f"before_{mart.name}")
-            pieces = SQL(" union all ").join(
-                (
-                    pieces,
-                    SQL("select {} from {}").format(negated, before),
-                    SQL("select {} from {}").format(every, _kept(mart)),
-                )
-            )
+        before = Identifier(f"before_{mart.name}")
+        changes = SQL("{} union all select {} from {}").format(fresh, negated, before)
+        self._sum_up(mart, "changed_sums", changes)
+        self.session.execute("analyze changed_sums")
+        of_changed = SQL(_OF_CHANGED).format(
+            first=Identifier(mart.keys[0]),
+            changed_keys=_names("changed_sums", mart.keys),
+            kept_keys=_names("kept", mart.keys),
+        )
+        summed = [name for name, _ in found if name not in mart.keys]
+        stored = SQL("select {} from {} as kept {}").format(
+            _names("kept", [*mart.keys, *summed]), _kept(mart), of_changed
+        )
+        self._sum_up(mart, "sums", SQL("select * from changed_sums union all {}").format(stored))
+        rows = self._write_differing(mart, Identifier("sums"), SQL(""), of_changed)
+        self.session.execute("drop table sums, changed_sums")
+        return rows
+
+    def _sum_up(self, mart: Mart, name: str, pieces: Composed) -> None:
+        """Make a temporary table of the sums by the keys; those of nothing but 0 are left out."""
+        found = self._columns(mart)
+        summed = [(column, kind) for column, kind in found if column not in mart.keys]
         self.session.execute(
             SQL(_SUM_UP).format(
+                name=Identifier(name),
                 keys=SQL(", ").join(map(Identifier, mart.keys)),
                 sums=SQL(", ").join(
-                    SQL("sum({0})::{1} as {0}").format(Identifier(name), SQL(kind))
-                    for name, kind in found
-                    if name in summed
+                    SQL("sum({0})::{1} as {0}").format(Identifier(column), SQL(kind))
+                    for column, kind in summed
                 ),
                 pieces=pieces,
-                is_any=SQL(" or ").join(SQL("{} <> 0").format(Identifier(n)) for n in summed),
+                is_any=SQL(" or ").join(SQL("{} <> 0").format(Identifier(n)) for n, _ in summed),
             )
         )
-        if is_whole and not self.is_everyone:
-            self.session.execute(query("clear_scope"))
-            self.session.execute(query("restore_scope"))
-            self.session.execute("drop table scope_before")
-        rows = self._write_differing(mart, Identifier("sums"), SQL(""), SQL(""))
-        self.session.execute("drop table sums")
-        return rows
 
     def _passed_days(self) -> dict[str, object]:
         assert self.passed is not None  # noqa: S101 - called only if days have passed
@@ -307,6 +332,8 @@ class IncrementalRefresher:
         days = None if self._is_whole(mart) else self._touched[mart.name]
         if days is not None and not days:
             return 0
+        if days is not None and mart.is_running:
+            days = self._days_since(min(days))
         self._fill_days(days)
         if days is None:
             return self._write_differing(mart, _formula(mart), SQL(""), SQL(""))
@@ -316,10 +343,17 @@ class IncrementalRefresher:
         scope = SQL("where {} = any({})").format(Identifier(mart.refreshed_by or ""), sorted(days))
         return self._write_differing(mart, _formula(mart), scope, scope)
 
+    def _days_since(self, first: date) -> set[date]:
+        """A day and all later ones, through the last day that any refresh told of."""
+        last = self.passed.last_day if self.passed else None
+        count = (last - first).days + 1 if last is not None else 0
+        return {first + timedelta(days=ahead) for ahead in range(max(count, 1))}
+
     def _is_whole(self, mart: Mart) -> bool:
         """Whether something may have changed whose days cannot be derived from rows."""
         renamed = set(self.passed.renamed) if self.passed else set()
-        is_followed = set(mart.reads) <= self._followed and set(mart.tables) <= {*_NAMES, _NOTED}
+        tables = {*_NAMES, _OPERATIONS, *_ROWS_OF_FEEDS}
+        is_followed = set(mart.reads) <= self._followed and set(mart.tables) <= tables
         return self.is_everyone or not is_followed or not renamed.isdisjoint(mart.tables)
 
     def _fill_days(self, days: Iterable[date] | None) -> None:
@@ -374,7 +408,11 @@ class IncrementalRefresher:
             {"reader": f"refresh.{reader.name}", "mart": f"mart.{mart.name}"},
         ).fetchall()
         columns = [Identifier(str(name)) for name, _ in read]
-        dates = [Identifier(str(name)) for name, is_date in read if is_date]
+        dates = [
+            Identifier(str(name))
+            for name, is_date in read
+            if is_date and (name == "day" or not reader.is_running)
+        ]
         if not dates:
             raise ValueError(f"{reader.name} is incremental, but reads no date of {mart.name}")
         days = self.session.execute(
@@ -383,9 +421,20 @@ class IncrementalRefresher:
         self._touched[reader.name] |= {day for (day,) in days}
 
 
+def _detect_rules(session: psycopg.Connection) -> bool:
+    """Look for what rows have to be taken for; returns whether that differs now."""
+    before = session.execute(query("rules_in_use")).fetchone()
+    session.execute(query("detect_conventions"))
+    return session.execute(query("rules_in_use")).fetchone() != before
+
+
 def _kept(mart: Mart) -> Identifier:
     return Identifier("mart", mart.name)
 
 
 def _formula(mart: Mart) -> Identifier:
     return Identifier("refresh", mart.name)
+
+
+def _names(relation: str, names: Iterable[str]) -> Composed:
+    return SQL(", ").join(Identifier(relation, name) for name in names)

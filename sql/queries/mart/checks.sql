@@ -2,6 +2,20 @@
 
 -- name: mart_checks
 -- purpose: of each check of the marts, how much it found and what it says
+with conventions as (
+    select
+        convention,
+        source,
+        used,
+        coalesce(evidence, 'the rows were not looked at yet') as evidence,
+        case source
+            when 'parameter' then ' (mart.parameters.' || parameter || ')'
+            when 'detected' then ' (detected)'
+            else ' (the default, as the rows do not show it)'
+        end as reason
+    from mart.conventions
+)
+
 select
     'residual_is_small' as check_name,
     count(*) filter (where months.residual_share > parameters.residual_limit) as found,
@@ -89,96 +103,81 @@ from (
 union all
 select
     'no_doubtful_refunds' as check_name,
-    count(*) as found,
-    'cheques with a negative amount that the source does not call refunds; they are taken for some'
+    (select count(*) from mart.cheques where is_doubtful) as found,
+    conventions.evidence || '; taken for a ' || conventions.used || conventions.reason
         as description
-from mart.cheques
-where is_doubtful
+from conventions
+where conventions.convention = 'negative_amounts'
 union all
 select
     'spending_order_is_known' as check_name,
-    case
-        when parameters.spending_order <> 'detected' or conventions.is_decided then 0
-        else 1
-    end as found,
-    case
-        when parameters.spending_order <> 'detected'
-            then 'mart.parameters sets ' || parameters.spending_order || '; '
-        else ''
-    end
-    || coalesce(
-        'the data shows ' || conventions.finding || ': ' || round(100 * conventions.share, 1)
-        || ' % of ' || conventions.votes || ' pairs of lots',
-        'the data shows nothing of the order in which lots are redeemed'
-    )
-    || case
-        when parameters.spending_order = 'detected' and conventions.is_decided is not true
-            then '; until it is decided, soonest_to_expire is taken'
-        else ''
-    end as description
-from mart.parameters
-left join mart.conventions on conventions.convention = 'spending_order'
+    (conventions.source = 'default')::integer as found,
+    conventions.evidence || ': ' || conventions.used || ' is taken' || conventions.reason
+        as description
+from conventions
+where conventions.convention = 'spending_order'
 union all
--- The next four say what the rows of the last 92 days show, and which parameter takes them otherwise.
 select
     'burns_are_known' as check_name,
-    count(*) filter (where operations.remain > 0) as found,
-    'of the rows of bonus source ' || parameters.burnt_bonus_source || ', '
-    || count(*) filter (where operations.added < 0) || ' tell points below 0 in Added, '
-    || count(*) filter (where operations.added > 0) || ' above 0, '
-    || count(*) filter (where operations.redeemed <> 0) || ' in Redeemed; all are taken for expiry'
-    || ' (burnt_bonus_source). Rows that still hold points, and so look like lots: '
-    || count(*) filter (where operations.remain > 0) as description
-from mart.parameters
-cross join mart.as_of
-left join core.operations
-    on
-        operations.bonus_source = parameters.burnt_bonus_source
-        and operations.deleted_at is null
-        and operations.operation_date
-        between as_of.operations_day - 91 and as_of.operations_day
-group by parameters.burnt_bonus_source
+    (
+        select count(*)
+        from core.operations
+        cross join mart.parameters
+        cross join mart.as_of
+        where
+            operations.bonus_source = parameters.burnt_bonus_source
+            and operations.remain > 0
+            and operations.deleted_at is null
+            and operations.operation_date
+            between as_of.operations_day - 91 and as_of.operations_day
+    ) as found,
+    conventions.evidence || '; all are taken for expiry (burnt_bonus_source)' as description
+from conventions
+where conventions.convention = 'burns'
 union all
+-- The figures of the next ones are of the last 92 days.
 select
     'cheque_points_are_known' as check_name,
     0 as found,
-    'of ' || coalesce(sum(lots.added), 0) || ' points given, '
+    conventions.evidence || '; these are '
+    || case conventions.used when 'given' then 'points given' else 'left out' end
+    || conventions.reason || '. Of ' || coalesce(sum(lots.added), 0)
+    || ' points given lately, '
     || coalesce(sum(lots.added) filter (where lots.is_told_by_cheque), 0)
-    || ' are told by cheques alone; such points are '
-    || case when parameters.cheque_points_count then 'points given' else 'left out' end
-    || ' (cheque_points_count)' as description
-from mart.parameters
+    || ' are told by cheques alone' as description
+from conventions
 cross join mart.as_of
 left join mart.lots on lots.issue_date between as_of.operations_day - 91 and as_of.operations_day
-group by parameters.cheque_points_count
+where conventions.convention = 'cheque_points'
+group by conventions.evidence, conventions.used, conventions.reason
 union all
 select
     'refund_points_are_known' as check_name,
     count(*) filter (where cheques.parent_id is null and cheques.cheque_id is not null) as found,
-    'of ' || count(cheques.cheque_id) || ' refunds, '
-    || count(*) filter (where cheques.added <> 0) || ' say how many points they took back, '
-    || count(*) filter (where cheques.redeemed <> 0) || ' how many they gave back ('
-    || case when parameters.refunds_give_back then '' else 'not counted, ' end
-    || 'refunds_give_back); of the others the ledger goes by what lots lost. Refunds of an unknown'
-    || ' purchase: '
+    points.evidence || '. ' || redemptions.evidence || ': Redeemed of a refund is '
+    || case redemptions.used when 'given_back' then 'given back' else 'left out' end
+    || redemptions.reason || '. Refunds of an unknown purchase: '
     || count(*) filter (where cheques.parent_id is null and cheques.cheque_id is not null)
         as description
-from mart.parameters
+from conventions as points
+inner join conventions as redemptions on redemptions.convention = 'refund_redemptions'
 cross join mart.as_of
 left join mart.cheques
     on
         cheques.is_refund
         and cheques.day between as_of.operations_day - 91 and as_of.operations_day
-group by parameters.refunds_give_back
+where points.convention = 'refund_points'
+group by points.evidence, redemptions.evidence, redemptions.used, redemptions.reason
 union all
 select
     'bonus_redemptions_are_known' as check_name,
     0 as found,
-    count(operations.operation_id) || ' bonus rows tell points in Redeemed; where no cheque tells'
-    || ' them, they are '
-    || case when parameters.bonus_redemptions_count then 'redemptions' else 'left out' end
-    || ' (bonus_redemptions_count)' as description
-from mart.parameters
+    conventions.evidence || ': where no cheque tells them, these are '
+    || case conventions.used when 'redeemed' then 'redemptions' else 'left out' end
+    || conventions.reason || '. Such rows lately: ' || count(operations.operation_id)
+        as description
+from conventions
+cross join mart.parameters
 cross join mart.as_of
 left join core.operations
     on
@@ -188,7 +187,8 @@ left join core.operations
         and operations.deleted_at is null
         and operations.operation_date
         between as_of.operations_day - 91 and as_of.operations_day
-group by parameters.bonus_redemptions_count
+where conventions.convention = 'bonus_redemptions'
+group by conventions.evidence, conventions.used, conventions.reason
 union all
 select
     'lead_statuses_are_mapped' as check_name,

@@ -181,140 +181,6 @@ inner join mart.lots
 where changed.deleted_at is not null
 on conflict do nothing;
 
--- name: decided_spending_order
--- purpose: the spending order that is set or was detected; no row while the data has to be looked at
-select coalesce(nullif(parameters.spending_order, 'detected'), conventions.finding)
-from mart.parameters
-left join mart.conventions
-    on conventions.convention = 'spending_order' and conventions.is_decided
-where parameters.spending_order <> 'detected' or conventions.is_decided;
-
--- name: detect_spending_order
--- purpose: find which lots are redeemed first, from what the readings saw of them
--- A lot that has lost points while another one could be used all the time and still holds some comes
--- before that one. Each such pair speaks for the orders that it fits, where it can tell them apart.
--- A sample of clients is enough; a decided finding stays.
-with sample as (
-    select client_id
-    from core.clients
-    order by md5(client_id::text)
-    limit 5000
-),
-
-lots as (
-    select
-        operations.client_id,
-        operations.processed_at as issued_at,
-        coalesce(operations.expires_at, 'infinity') as expires_at,
-        greatest(operations.active_from, operations.processed_at) as starts_at,
-        operations.added,
-        operations.remain,
-        operations.is_active is not false as is_active
-    from sample
-    inner join core.operations on operations.client_id = sample.client_id
-    cross join mart.parameters
-    cross join mart.as_of
-    where
-        operations.bonus_id <> 0
-        and operations.added > 0
-        and operations.remain is not null
-        and operations.is_refund is not true
-        and operations.bonus_source is distinct from parameters.burnt_bonus_source
-        and operations.deleted_at is null
-        and (
-            operations.expires_at is null
-            or (operations.expires_at at time zone parameters.timezone)::date
-            > as_of.operations_day + 1
-        )
-        and not exists (
-            select from mart.cheques as refunds
-            where
-                refunds.client_id = operations.client_id
-                and refunds.is_refund
-                and (refunds.parent_id is null or refunds.parent_id = operations.cheque_id)
-        )
-),
-
-spent as (
-    select
-        cheques.client_id,
-        min(cheques.processed_at) as first_at
-    from sample
-    inner join mart.cheques on cheques.client_id = sample.client_id
-    where cheques.redeemed > 0
-    group by cheques.client_id
-),
-
-few as (
-    select lots.client_id
-    from lots
-    inner join spent on spent.client_id = lots.client_id
-    group by lots.client_id
-    having count(*) between 2 and 50
-),
-
-pairs as (
-    select
-        touched.issued_at < spared.issued_at as is_oldest_first,
-        touched.issued_at > spared.issued_at as is_newest_first,
-        (touched.expires_at, touched.issued_at) < (spared.expires_at, spared.issued_at)
-            as is_soonest_first
-    from few
-    inner join spent on spent.client_id = few.client_id
-    inner join lots as touched on touched.client_id = few.client_id
-    inner join lots as spared on spared.client_id = few.client_id
-    where
-        touched.remain < touched.added
-        and spared.remain > 0
-        and spared.is_active
-        and spared.starts_at < spent.first_at
-        and touched.issued_at <> spared.issued_at
-),
-
-orders as (
-    select
-        found.finding,
-        found.rank,
-        found.fitting,
-        counted.soonest,
-        counted.votes
-    from (
-        select
-            count(*) as votes,
-            count(*) filter (where is_soonest_first) as soonest,
-            count(*) filter (where is_oldest_first) as oldest,
-            count(*) filter (where is_newest_first) as newest
-        from pairs
-    ) as counted
-    cross join lateral (
-        values
-        (1, 'soonest_to_expire', counted.soonest),
-        (2, 'oldest_first', counted.oldest),
-        (3, 'newest_first', counted.newest)
-    ) as found (rank, finding, fitting)
-    order by found.fitting desc, found.rank
-    limit 1
-)
-
-insert into mart.conventions as known (convention, finding, votes, share, is_decided)
-select
-    'spending_order',
-    case when votes > 0 then finding end,
-    votes,
-    round(fitting::numeric / nullif(votes, 0), 4),
-    votes >= 20 and fitting >= 0.8 * votes and (rank = 1 or fitting >= 1.1 * soonest)
-from orders
-on conflict (convention) do update set
-    finding = excluded.finding,
-    votes = excluded.votes,
-    share = excluded.share,
-    is_decided = excluded.is_decided,
-    found_at = now()
-where
-    not known.is_decided
-    and (known.finding, known.votes, known.share, known.is_decided)
-    is distinct from (excluded.finding, excluded.votes, excluded.share, excluded.is_decided);
-
 -- name: scope_every_day
 -- purpose: add every day with an operation to the scope of a refresh
 -- All days from the first to the last, as no mart that lists the days may exist yet.
@@ -409,16 +275,21 @@ delete from refresh.scope;
 delete from refresh.days;
 
 -- name: changed_days
--- purpose: take the days on which publishes changed operations
--- Also those of rows in scope that name a cheque and are not its own: what they weigh hangs on the
+-- purpose: take the days on which publishes changed rows, with the table of these
+-- Also those of operations in scope that name a cheque and are not its own: what they weigh hangs on the
 -- cheque's own row, whatever its day.
 with noted as (
-    delete from refresh.changed_days returning day
+    delete from refresh.changed_days returning table_name, day
 )
 
-select day from noted
+select
+    table_name,
+    day
+from noted
 union
-select operations.operation_date
+select
+    'operations' as table_name,
+    operations.operation_date as day
 from refresh.scope
 inner join core.operations on operations.client_id = scope.client_id
 where
@@ -450,11 +321,18 @@ select client_id from differing
 on conflict do nothing;
 
 -- name: note_changed_days
--- purpose: note on which days a publish changed operations, for the marts that are kept by day
-insert into refresh.changed_days (day)
-select operation_date from changed_operations
+-- purpose: note on which days a publish changed rows of a table, for the marts that are kept by day
+-- parameters: table_name
+insert into refresh.changed_days (table_name, day)
+select
+    %(table_name)s,
+    {day}
+from {changed}
 union
-select operation_date from gone_operations;
+select
+    %(table_name)s,
+    {day}
+from {gone};
 
 -- name: scope_passed_totals
 -- purpose: add clients whose balances or recent purchases changed as days passed to the scope
@@ -511,7 +389,7 @@ where
 group by pg_attribute.attname, pg_attribute.atttypid;
 
 -- name: clear_changed_days
--- purpose: forget on which days publishes changed operations, when everything is computed anew
+-- purpose: forget on which days publishes changed rows, when everything is computed anew
 delete from refresh.changed_days;
 
 -- name: scope_days

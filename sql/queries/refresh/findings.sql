@@ -1,0 +1,394 @@
+-- refresh.findings: what the rows show of conventions that no field of the source tells
+
+-- name: rules_in_use
+-- purpose: what the marts take rows for, to be compared
+select rules::text as rules
+from refresh.rules;
+
+-- name: detect_conventions
+-- purpose: find what rows have to be taken for, from rows that speak for one reading alone
+-- Of each convention, some rows (or clients) can only be right under one of its readings; these vote.
+-- Two of them vote by a client's account: what all its lots have lost is exactly what its rows took, with
+-- or without the rows in question; clients of whom a lot may have ended vote for nothing. Windows instead
+-- of joins: a client may have a hundred thousand rows. Some thousand clients are enough; a decided
+-- finding stays.
+with sized as (
+    select greatest(1, (reltuples / 2000)::integer) as step
+    from pg_class
+    where oid = 'core.clients'::regclass
+),
+
+sample as (
+    select clients.client_id
+    from core.clients
+    cross join sized
+    where abs(hashint8(clients.client_id)::bigint) % sized.step = 0
+),
+
+ended as (
+    select
+        coalesce(
+            (
+                select max(window_to)
+                from sync.runs
+                where feed = 'operations' and status = 'published'
+            ),
+            (select last_day from sync.row_days where feed = 'operations')
+        ) + 1 as day
+),
+
+facts as (
+    select
+        operations.client_id,
+        operations.operation_date,
+        operations.processed_at,
+        coalesce(operations.cheque_id, 0) as cheque_id,
+        operations.parent_id,
+        coalesce(operations.amount, 0) as amount,
+        coalesce(operations.added, 0) as added,
+        coalesce(operations.redeemed, 0) as redeemed,
+        coalesce(operations.remain, 0) as remain,
+        operations.expires_at,
+        operations.is_refund is true as is_flagged,
+        coalesce(operations.bonus_id, 0) <> 0 as is_bonus,
+        operations.cheque_id <> 0
+        and operations.operation_id = operations.cheque_id
+        and coalesce(operations.bonus_id, 0) = 0 as is_cheque,
+        coalesce(operations.bonus_source = parameters.burnt_bonus_source, false) as is_burn
+    from sample
+    inner join core.operations on operations.client_id = sample.client_id
+    cross join mart.parameters
+    where
+        operations.deleted_at is null
+        and operations.operation_date
+        between mart.first_plausible_day() and mart.last_plausible_day()
+),
+
+told as (
+    select
+        *,
+        is_bonus and added > 0 and not is_flagged and not is_burn as is_lot,
+        max((is_bonus and added > 0 and not is_flagged and not is_burn)::integer) over of_cheque = 1
+            as is_named,
+        max((is_bonus and added > 0 and cheque_id = 0)::integer) over (
+            partition by client_id, operation_date, added
+        ) = 1 as has_twin,
+        max(redeemed) filter (where is_cheque) over of_cheque <> 0 as is_repeated,
+        max((is_cheque and not is_flagged and amount > 0)::integer) over (
+            partition by client_id, abs(amount) order by processed_at
+        ) = 1 as has_equal_purchase
+    from facts
+    window of_cheque as (partition by client_id, cheque_id)
+),
+
+accounts as (
+    select
+        told.client_id,
+        sum(told.added - told.remain) filter (where told.is_lot) as lost,
+        coalesce(
+            sum(told.redeemed) filter (
+                where told.is_cheque and not told.is_flagged and told.amount >= 0
+            ), 0
+        ) + coalesce(-sum(told.added) filter (where told.is_bonus and told.added < 0), 0)
+        + coalesce(sum(abs(told.added)) filter (where told.is_cheque and told.is_flagged), 0)
+            as taken,
+        coalesce(
+            sum(told.redeemed) filter (
+                where
+                told.is_bonus
+                and told.added <= 0
+                and not (told.cheque_id <> 0 and coalesce(told.is_repeated, false))
+            ), 0
+        ) as taken_by_bonuses,
+        coalesce(
+            sum(abs(told.redeemed)) filter (where told.is_cheque and told.is_flagged), 0
+        ) as given_back
+    from told
+    cross join ended
+    group by told.client_id
+    having
+        not bool_or(
+            told.is_burn
+            or (
+                told.is_lot
+                and coalesce((told.expires_at at time zone 'UTC')::date <= ended.day, false)
+            )
+        )
+),
+
+counted as (
+    select
+        count(*) filter (where is_cheque and added > 0 and not is_flagged and amount >= 0)
+            as cheques,
+        count(*) filter (
+            where is_cheque and added > 0 and not is_flagged and amount >= 0 and is_named
+        ) as named,
+        count(*) filter (
+            where
+            is_cheque and added > 0 and not is_flagged and amount >= 0
+            and not is_named and has_twin
+        ) as twins,
+        count(*) filter (where is_cheque and is_flagged) as refunds,
+        count(*) filter (where is_cheque and is_flagged and added > 0) as positive,
+        count(*) filter (where is_cheque and is_flagged and added < 0) as negative,
+        count(*) filter (where is_cheque and not is_flagged and amount < 0) as doubtful,
+        count(*) filter (
+            where
+            is_cheque and not is_flagged and amount < 0
+            and (coalesce(parent_id, 0) <> 0 or has_equal_purchase)
+        ) as with_purchase,
+        count(*) filter (where is_burn and (added <> 0 or redeemed <> 0)) as burns,
+        count(*) filter (where is_burn and added < 0) as burns_below,
+        count(*) filter (where is_burn and added > 0) as burns_above,
+        count(*) filter (where is_burn and redeemed <> 0) as burns_redeemed,
+        count(*) filter (where is_burn and remain > 0) as burns_holding
+    from told
+),
+
+balanced as (
+    select
+        count(*) filter (
+            where taken_by_bonuses <> 0 and given_back = 0 and lost = taken + taken_by_bonuses
+        ) as with_bonuses,
+        count(*) filter (
+            where taken_by_bonuses <> 0 and given_back = 0 and lost = taken
+        ) as without_bonuses,
+        count(*) filter (
+            where given_back <> 0 and taken_by_bonuses = 0 and lost = taken - given_back
+        ) as with_refunds,
+        count(*) filter (
+            where given_back <> 0 and taken_by_bonuses = 0 and lost = taken
+        ) as without_refunds
+    from accounts
+),
+
+readings as (
+    select
+        each.convention,
+        each.first_reading,
+        each.second_reading,
+        each.first_votes,
+        each.votes,
+        each.evidence
+    from counted
+    cross join balanced
+    cross join
+        lateral (
+            values
+            (
+                'cheque_points', 'given', 'left_out',
+                counted.cheques - counted.named - counted.twins, counted.cheques - counted.named,
+                'of ' || counted.cheques || ' cheques with points in Added, ' || counted.named
+                || ' are named by a bonus row, ' || counted.twins
+                || ' repeat a bonus row of their day that names no cheque, '
+                || (counted.cheques - counted.named - counted.twins)
+                || ' alone tell of their points'
+            ),
+            (
+                'bonus_redemptions', 'redeemed', 'left_out',
+                balanced.with_bonuses, balanced.with_bonuses + balanced.without_bonuses,
+                'the lots of ' || balanced.with_bonuses
+                || ' clients lost what cheques and bonus rows tell in Redeemed, those of '
+                || balanced.without_bonuses
+                || ' what cheques alone tell'
+            ),
+            (
+                'refund_redemptions', 'given_back', 'left_out',
+                balanced.with_refunds, balanced.with_refunds + balanced.without_refunds,
+                'the lots of ' || balanced.with_refunds || ' clients have what refunds tell in'
+                || ' Redeemed back, those of ' || balanced.without_refunds || ' have not'
+            ),
+            (
+                'refund_points', 'clawed_back', null,
+                counted.positive + counted.negative, counted.positive + counted.negative,
+                'of ' || counted.refunds || ' refunds, ' || counted.positive
+                || ' tell points with a positive sign, ' || counted.negative
+                || ' with a negative sign: read as claw-back; '
+                || (counted.refunds - counted.positive - counted.negative) || ' tell none'
+            ),
+            (
+                'negative_amounts', 'refund', 'purchase',
+                counted.with_purchase, counted.doubtful,
+                'of ' || counted.doubtful || ' cheques with a negative amount and no refund flag, '
+                || counted.with_purchase
+                || ' name the cheque that they give back, or repeat the amount of an earlier one'
+            ),
+            (
+                'burns', 'expired', 'given',
+                counted.burns - counted.burns_holding, counted.burns,
+                'of ' || counted.burns || ' rows of the burnt source, ' || counted.burns_below
+                || ' tell negative points in Added, ' || counted.burns_above || ' positive ones, '
+                || counted.burns_redeemed || ' in Redeemed; ' || counted.burns_holding
+                || ' hold points, as lots do'
+            )
+        ) as each (convention, first_reading, second_reading, first_votes, votes, evidence)
+)
+
+insert into refresh.findings as known (convention, detected, votes, share, is_decided, evidence)
+select
+    convention,
+    case
+        when votes = 0 then null
+        when 2 * first_votes >= votes then first_reading
+        else second_reading
+    end,
+    votes,
+    round(greatest(first_votes, votes - first_votes)::numeric / nullif(votes, 0), 4),
+    votes >= 20 and greatest(first_votes, votes - first_votes) >= 0.8 * votes,
+    evidence
+from readings
+on conflict (convention) do update set
+    detected = excluded.detected,
+    votes = excluded.votes,
+    share = excluded.share,
+    is_decided = excluded.is_decided,
+    evidence = excluded.evidence,
+    found_at = now()
+where
+    not known.is_decided
+    and (known.detected, known.votes, known.share, known.is_decided, known.evidence)
+    is distinct from (
+        excluded.detected, excluded.votes, excluded.share, excluded.is_decided, excluded.evidence
+    );
+
+-- name: decided_spending_order
+-- purpose: the spending order that is set or was detected; no row while the data has to be looked at
+select coalesce(nullif(parameters.spending_order, 'detected'), findings.detected)
+from mart.parameters
+left join refresh.findings
+    on findings.convention = 'spending_order' and findings.is_decided
+where parameters.spending_order <> 'detected' or findings.is_decided;
+
+-- name: detect_spending_order
+-- purpose: find which lots are redeemed first, from what the readings saw of them
+-- A lot that has lost points while another one could be used all the time and still holds some comes
+-- before that one. Each such pair speaks for the orders that it fits, where it can tell them apart.
+-- A sample of clients is enough; a decided finding stays.
+with sample as (
+    select client_id
+    from core.clients
+    order by md5(client_id::text)
+    limit 5000
+),
+
+lots as (
+    select
+        operations.client_id,
+        operations.processed_at as issued_at,
+        coalesce(operations.expires_at, 'infinity') as expires_at,
+        greatest(operations.active_from, operations.processed_at) as starts_at,
+        operations.added,
+        operations.remain,
+        operations.is_active is not false as is_active
+    from sample
+    inner join core.operations on operations.client_id = sample.client_id
+    cross join mart.parameters
+    cross join mart.as_of
+    where
+        operations.bonus_id <> 0
+        and operations.added > 0
+        and operations.remain is not null
+        and operations.is_refund is not true
+        and operations.bonus_source is distinct from parameters.burnt_bonus_source
+        and operations.deleted_at is null
+        and (
+            operations.expires_at is null
+            or (operations.expires_at at time zone parameters.timezone)::date
+            > as_of.operations_day + 1
+        )
+        and not exists (
+            select from mart.cheques as refunds
+            where
+                refunds.client_id = operations.client_id
+                and refunds.is_refund
+                and (refunds.parent_id is null or refunds.parent_id = operations.cheque_id)
+        )
+),
+
+spent as (
+    select
+        cheques.client_id,
+        min(cheques.processed_at) as first_at
+    from sample
+    inner join mart.cheques on cheques.client_id = sample.client_id
+    where cheques.redeemed > 0
+    group by cheques.client_id
+),
+
+few as (
+    select lots.client_id
+    from lots
+    inner join spent on spent.client_id = lots.client_id
+    group by lots.client_id
+    having count(*) between 2 and 50
+),
+
+pairs as (
+    select
+        touched.issued_at < spared.issued_at as is_oldest_first,
+        touched.issued_at > spared.issued_at as is_newest_first,
+        (touched.expires_at, touched.issued_at) < (spared.expires_at, spared.issued_at)
+            as is_soonest_first
+    from few
+    inner join spent on spent.client_id = few.client_id
+    inner join lots as touched on touched.client_id = few.client_id
+    inner join lots as spared on spared.client_id = few.client_id
+    where
+        touched.remain < touched.added
+        and spared.remain > 0
+        and spared.is_active
+        and spared.starts_at < spent.first_at
+        and touched.issued_at <> spared.issued_at
+),
+
+orders as (
+    select
+        found.finding,
+        found.rank,
+        found.fitting,
+        counted.soonest,
+        counted.votes
+    from (
+        select
+            count(*) as votes,
+            count(*) filter (where is_soonest_first) as soonest,
+            count(*) filter (where is_oldest_first) as oldest,
+            count(*) filter (where is_newest_first) as newest
+        from pairs
+    ) as counted
+    cross join lateral (
+        values
+        (1, 'soonest_to_expire', counted.soonest),
+        (2, 'oldest_first', counted.oldest),
+        (3, 'newest_first', counted.newest)
+    ) as found (rank, finding, fitting)
+    order by found.fitting desc, found.rank
+    limit 1
+)
+
+insert into refresh.findings as known (convention, detected, votes, share, is_decided, evidence)
+select
+    'spending_order',
+    case when votes > 0 then finding end,
+    votes,
+    round(fitting::numeric / nullif(votes, 0), 4),
+    votes >= 20 and fitting >= 0.8 * votes and (rank = 1 or fitting >= 1.1 * soonest),
+    case
+        when votes > 0
+            then fitting || ' of ' || votes || ' pairs of lots fit ' || finding
+        else 'no pair of lots shows in which order they are redeemed'
+    end
+from orders
+on conflict (convention) do update set
+    detected = excluded.detected,
+    votes = excluded.votes,
+    share = excluded.share,
+    is_decided = excluded.is_decided,
+    evidence = excluded.evidence,
+    found_at = now()
+where
+    not known.is_decided
+    and (known.detected, known.votes, known.share, known.is_decided, known.evidence)
+    is distinct from (
+        excluded.detected, excluded.votes, excluded.share, excluded.is_decided, excluded.evidence
+    );

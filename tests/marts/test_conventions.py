@@ -1,0 +1,134 @@
+"""What rows are taken for where no field says: shown by the rows, or set by a parameter."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.queries import query
+from tests.marts.comparing import read_mart
+from tests.marts.life import assert_as_if_computed_anew
+from tests.marts.worlds import Author, empty_world, sync
+
+START, LAST, NOON = date(2026, 3, 1), date(2026, 3, 10), "2026-03-05T12:00:00"
+CLIENTS = 22
+
+
+def _write(author: Author, is_as_usual: bool) -> None:
+    """Clients of four kinds; what their lots lost shows what the rows in question did."""
+    for number in range(1, CLIENTS + 1):
+        clients = [
+            author.client(kind * 100 + number, "2026-03-01T01:00:00",
+                          [{"Card": kind * 100 + number}])
+            for kind in range(4)
+        ]  # fmt: skip
+        first = 10_000 + 100 * number
+        for kind, left in enumerate(("95", "77", "80")):
+            author.lot(clients[kind], first + kind, "2026-03-02T10:00:00", "100.00",
+                       Remain=Decimal(left if is_as_usual else "80"))  # fmt: skip
+            author.cheque(clients[kind], first + 10 + kind, "2026-03-04T10:00:00", "50.00",
+                          Redeemed=Decimal(20))  # fmt: skip
+        # A refund that tells points in Redeemed, which came back or not.
+        author.cheque(clients[0], first + 20, NOON, "50.00", Refund=True, Parent=first + 10,
+                      Redeemed=Decimal(15))  # fmt: skip
+        # A bonus row that tells points in Redeemed, which were taken or not.
+        author.lot(clients[1], first + 21, NOON, "0.00", Redeemed=Decimal(3), BonusSource=2)
+        # Points of a cheque that no bonus row names; a gift of as many may be the same points.
+        author.cheque(clients[2], first + 22, NOON, "70.00", Added=Decimal(7))
+        if not is_as_usual:
+            author.lot(clients[2], first + 23, NOON, "7.00")
+        # A negative amount without the flag.
+        author.cheque(clients[3], first + 24, NOON, "-30.00", Refund=None,
+                      Parent=first + 99 if is_as_usual else None)  # fmt: skip
+
+
+@pytest.mark.parametrize("is_as_usual", [True, False])
+def test_rows_show_what_they_have_to_be_taken_for(
+    warehouse: Warehouse, tmp_path: Path, is_as_usual: bool
+) -> None:
+    with empty_world(START, datetime(2026, 3, 11)) as simulator:
+        _write(Author(simulator), is_as_usual)
+        sync(simulator, warehouse, tmp_path, START, LAST)
+    shown = _conventions(warehouse)
+    readings = {
+        "refund_redemptions": ("given_back", "left_out"),
+        "bonus_redemptions": ("redeemed", "left_out"),
+        "cheque_points": ("given", "left_out"),
+        "negative_amounts": ("refund", "purchase"),
+    }
+    for name, reading in readings.items():
+        found = shown[name]
+        expected = reading[0 if is_as_usual else 1]
+        assert (found["detected"], found["used"], found["source"]) == (
+            expected, expected, "detected",
+        ), name  # fmt: skip
+        assert (found["votes"], found["share"]) == (CLIENTS, 1), name
+    (month,) = read_mart(warehouse, "points_bridge_monthly")
+    cheques = read_mart(warehouse, "cheques")
+    assert month["added"] == CLIENTS * 307
+    assert month["redeemed"] == CLIENTS * (60 + 3 - 15 if is_as_usual else 60)
+    assert month["residual"] == 0
+    assert sum(row["is_refund"] for row in cheques) == CLIENTS * (2 if is_as_usual else 1)
+    assert sum(row["is_told_by_cheque"] for row in read_mart(warehouse, "lots")) == (
+        CLIENTS if is_as_usual else 0
+    )
+    assert_as_if_computed_anew(warehouse, "with detected conventions")
+
+
+def test_a_parameter_is_used_whatever_the_rows_show(warehouse: Warehouse, tmp_path: Path) -> None:
+    with empty_world(START, datetime(2026, 3, 11)) as simulator:
+        _write(Author(simulator), False)
+        sync(simulator, warehouse, tmp_path, START, LAST)
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("update mart.parameters set refunds_give_back = true")
+    refresh_marts(warehouse)
+    found = _conventions(warehouse)["refund_redemptions"]
+    assert (found["detected"], found["used"], found["source"]) == (
+        "left_out", "given_back", "parameter",
+    )  # fmt: skip
+    assert sum(row["redeemed"] for row in read_mart(warehouse, "cheques")) == CLIENTS * 45
+    said = _said(warehouse)["refund_points_are_known"]
+    assert f"those of {CLIENTS} have not: Redeemed of a refund is given back" in said
+    assert "(mart.parameters.refunds_give_back)" in said
+
+
+def test_a_few_rows_decide_nothing_and_are_counted(warehouse: Warehouse, tmp_path: Path) -> None:
+    with empty_world(START, datetime(2026, 3, 11)) as simulator:
+        author = Author(simulator)
+        client = author.client(1, "2026-03-01T01:00:00", [{"Card": 1}])
+        author.cheque(client, 501, "2026-03-03T10:00:00", "-30.00", Refund=None)
+        for number, points in ((502, 5), (503, 4), (504, 0)):
+            author.cheque(client, number, NOON, "20.00", Refund=True, Parent=400,
+                          Added=Decimal(points))  # fmt: skip
+        author.lot(client, 505, NOON, "-2.00", BonusSource=7, Remain=None, Active=None)
+        sync(simulator, warehouse, tmp_path, START, LAST)
+    shown = _conventions(warehouse)
+    doubtful = shown["negative_amounts"]
+    assert (doubtful["detected"], doubtful["used"], doubtful["source"], doubtful["votes"]) == (
+        "purchase", "refund", "default", 1,
+    )  # fmt: skip
+    said = _said(warehouse)
+    assert said["refund_points_are_known"].startswith(
+        "of 3 refunds, 2 tell points with a positive sign, 0 with a negative sign: read as"
+        " claw-back; 1 tell none"
+    )
+    assert said["burns_are_known"].startswith(
+        "of 1 rows of the burnt source, 1 tell negative points in Added, 0 positive ones,"
+        " 0 in Redeemed"
+    )
+    assert said["no_doubtful_refunds"].endswith(
+        "taken for a refund (the default, as the rows do not show it)"
+    )
+
+
+def _conventions(warehouse: Warehouse) -> dict[str, dict[str, Any]]:
+    return {row["convention"]: row for row in read_mart(warehouse, "conventions")}
+
+
+def _said(warehouse: Warehouse) -> dict[str, str]:
+    with warehouse.connect() as session:
+        return {name: text for name, _, text in session.execute(query("mart_checks"))}
