@@ -135,6 +135,30 @@ def test_a_lot_of_which_only_the_remain_changed_touches_no_day(
     assert _versions(warehouse, "store_daily") == before
 
 
+def test_days_and_months_that_nothing_touches_are_not_computed(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """A row that was put there by hand stays until its day is computed."""
+    _sync(lively, warehouse, tmp_path, FIRST)
+    by_hand = {"restated_rows": "day", "points_liability_daily": "day", "redemption": "month"}
+    with warehouse.connect(autocommit=True) as session:
+        for name, column in by_hand.items():
+            session.execute(
+                SQL("insert into {} ({}) values ('2020-01-01')").format(
+                    Identifier("mart", name), Identifier(column)
+                )
+            )
+    before = {name: _rows(warehouse, "mart", name) for name in by_hand}
+    _sync(lively, warehouse, tmp_path, FIRST + timedelta(days=1))
+    for name in by_hand:
+        assert any("2020-01-01" in text for (text,) in _rows(warehouse, "mart", name)), name
+    added = _rows(warehouse, "mart", "points_liability_daily") - before["points_liability_daily"]
+    assert any(f"({FIRST + timedelta(days=1)}" in text for (text,) in added)
+    refresh_marts(warehouse, everything=True)
+    for name in by_hand:
+        assert not any("2020-01-01" in text for (text,) in _rows(warehouse, "mart", name)), name
+
+
 def test_points_that_expire_soon_are_not_written_anew_as_a_day_passes(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
