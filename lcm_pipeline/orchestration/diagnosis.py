@@ -1,4 +1,4 @@
-"""What the executor of the settings needs, looked at for `lcm doctor`; changes nothing."""
+"""Checks what the configured executor needs, for `lcm doctor`; changes nothing."""
 
 from collections.abc import Iterator
 
@@ -9,22 +9,22 @@ from lcm_pipeline.verify.doctor import Finding, State
 
 
 def examine_executor(settings: Settings) -> Iterator[Finding]:
-    """Look at what runs steps elsewhere: the broker of Celery and its workers, or the cluster.
+    """Check the broker and workers of Celery, or the Kubernetes cluster.
 
-    None of the looks raises, nor shows a secret.
+    A check never raises, and no finding contains a secret.
     """
     if settings.executor == CELERY:
-        yield from _look_at_celery(settings)
+        yield from _check_celery(settings)
     if settings.executor == K8S:
         try:
             require_executor(settings)
         except UsageError as error:
-            yield Finding("cluster", State.WARN, str(error), "ask lcm doctor in a pod of the image")
+            yield Finding("cluster", State.WARN, str(error), "run lcm doctor in a pod of the image")
         else:
             yield Finding("cluster", State.OK, "this process runs in a pod")
 
 
-def _look_at_celery(settings: Settings) -> Iterator[Finding]:
+def _check_celery(settings: Settings) -> Iterator[Finding]:
     try:
         celery = celery_app()
         celery.require_broker(settings)
@@ -34,8 +34,8 @@ def _look_at_celery(settings: Settings) -> Iterator[Finding]:
     yield Finding("broker", State.OK, f"{celery.shown_broker(settings)} can be reached")
     workers = celery.responding_workers(settings)
     if not workers:
-        told = "no worker responds: the steps of a sync wait until one does"
-        yield Finding("workers", State.WARN, told, "start one on each machine: lcm worker")
+        found = "no worker responds: the steps of a sync wait until one does"
+        yield Finding("workers", State.WARN, found, "start one on each machine: lcm worker")
         return
     others = [worker for worker in workers if worker.readers != settings.readers]
     if others:

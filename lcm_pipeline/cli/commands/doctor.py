@@ -46,7 +46,7 @@ def doctor(
 
 def _examine(settings: Settings) -> Iterator[Finding]:
     yield from examine(settings)
-    # Dagster, which takes a second to import, is needed for steps that run elsewhere alone.
+    # Only executors on other machines need Dagster here, which takes a second to import.
     if settings.executor in ("celery", "k8s"):
         yield from diagnosis.examine_executor(settings)
 
