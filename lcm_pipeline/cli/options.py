@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their text becomes a value."""
+"""Options that several commands share, and the parsers of their values."""
 
 import os
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +12,7 @@ from lcm_pipeline.settings import Settings
 
 
 def parse_day(text: str) -> date:
-    """A day in ISO 8601, such as 2026-03-01."""
+    """Parse a day in ISO 8601, such as 2026-03-01; raises BadParameter."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -34,7 +34,7 @@ ToOption = Annotated[
 
 
 def writable_file(path: Path) -> Path:
-    """A file that can be made or replaced; `-` is standard output."""
+    """Check that a file can be created or replaced; `-` is standard output."""
     if path.exists() and not path.is_file():
         raise typer.BadParameter(f"{path} is no file: name one, or - for standard output")
     folder = path.resolve().parent
@@ -57,7 +57,7 @@ OutputOption = Annotated[
 def window_of(
     settings: Settings, day: date | None, first: date | None, last: date | None
 ) -> Window:
-    """The window that the options name; raises BadParameter (exit 2) when they name none."""
+    """Return the window that the options name; raises BadParameter if it is missing or invalid."""
     if day is not None and first is None and last is None:
         first = last = day
     if day is not None and (first, last) != (day, day):

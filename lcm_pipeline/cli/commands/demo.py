@@ -1,6 +1,6 @@
-"""`lcm demo`: the whole way on made-up data, from a simulated API to an answer.
+"""`lcm demo`: the whole pipeline on simulated data, from the API to a query.
 
-It never touches the warehouse or the API of the settings: it has a folder of its own in LCM_HOME.
+It never uses the warehouse or the API of the settings: it has its own folder in LCM_HOME.
 """
 
 import errno
@@ -88,7 +88,7 @@ def _sync(settings: Settings, warehouse: Warehouse, window: Window) -> list[Sync
 
 
 def _own_home(settings: Settings, start: date, clients: int) -> Path:
-    """The demo's folder; programmes of other days are other programmes, so theirs go."""
+    """Return the folder of this demo; removes those of demos with other days or clients."""
     demos = settings.home_path / "demo"
     home = demos / f"{start}-{clients}"
     for other in demos.glob("*"):
@@ -138,7 +138,7 @@ def _say_what_next(home: Path, programme: RunningSimulator, days: int, seconds: 
 
 
 def _as_typed(path: Path) -> str:
-    """A path as one would type it here."""
+    """Return a path as a user would type it in the current folder."""
     try:
         return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:

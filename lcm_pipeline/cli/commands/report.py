@@ -1,4 +1,4 @@
-"""`lcm report`: the page of a day, a week or a month."""
+"""`lcm report`: the HTML report of a day, a week or a month."""
 
 import sys
 from itertools import pairwise
@@ -19,12 +19,12 @@ from lcm_pipeline.warehouse.connection import open_warehouse
 if TYPE_CHECKING:
     from lcm_pipeline.reporting.reports import Report
 
-# What --week and --month have that stand there without a value.
+# The value of --week and --month if none is given.
 _LAST = "last"
 
 
 class ReportCommand(TyperCommand):
-    """Typer has no option whose value may be left out: it is put in before the line is parsed."""
+    """Inserts the default of --week and --month: Typer has no options with an optional value."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         given: list[str] = []
@@ -62,17 +62,17 @@ def report(
 ) -> None:
     """Write the report of a day, a week or a month: one HTML page to mail or print.
 
-    Without an option it is of the last day of operations. A week or month is compared with the one
-    before; one that is not over is marked as a part, and compared with as many days. The page needs
-    no network to open, and is in LCM_LANGUAGE. It reads the marts alone, all in one snapshot; a
-    user of the database who is a member of lcm_bi may run it. Exit code 3 says that the page was
-    written, but that its days are not complete, or that rows are in quarantine: a banner on the
-    page says what is missing.
+    Without an option, it covers the last day with operations. A week or month is compared with the
+    previous one; a period that is not over is marked as partial, and compared with the same number
+    of days. The page is in LCM_LANGUAGE and opens without a network. It is built only from the
+    marts, in one snapshot, so membership in lcm_bi is enough. Exit code 3 means that the page was
+    written, but its days are incomplete or rows are in quarantine; a banner on the page shows what
+    is missing.
 
     Examples: [bold]lcm report --date 2026-03-01 --output monday.html[/bold],
     [bold]lcm report --week[/bold], [bold]lcm report --month 2026-03[/bold]
     """
-    # Imported here, so that the help and the message below need no extra.
+    # Imported here, so that --help works without the extra, and the message names it.
     with requires_extra("report", "lcm report"):
         from lcm_pipeline.reporting.reports import make_period_report, make_report
     settings = load_settings()
@@ -120,7 +120,8 @@ def _parse(kind: Kind, text: str) -> Period:
 
 
 def _write(made: "Report", path: Path) -> None:
-    """Write the page to the file, or to standard output for `-`, where nothing else may go."""
+    """Write the page to the file; for `-` to standard output, and nothing else there."""
+    # Imported here, as it needs the extra too.
     from lcm_pipeline.reporting.reports import save_report
 
     if str(path) == "-":

@@ -1,4 +1,4 @@
-"""`lcm serve`: the embedded warehouse kept up, with an address for BI tools."""
+"""`lcm serve`: keep the embedded warehouse running, with an address for BI tools."""
 
 import errno
 import signal
@@ -18,7 +18,7 @@ DEFAULT_PORT = 5433
 
 
 class Reader(StrEnum):
-    """As which group role a BI tool reads."""
+    """The group role with which a BI tool reads."""
 
     BI = "bi"
     ANALYST = "analyst"
@@ -32,10 +32,11 @@ def serve(
         Reader, typer.Option(help="bi reads the marts; analyst core and history too.")
     ] = Reader.BI,
 ) -> None:
-    """Keep the embedded warehouse up, and print an address for BI tools.
+    """Keep the embedded warehouse running, and print an address for BI tools.
 
-    It listens on this machine alone, and lets one login in, which reads and has a password of its
-    own; syncs may run meanwhile. A Postgres of your own (LCM_DATABASE_URL) needs none of this.
+    It listens on this machine only, and accepts one login, which may only read and has its own
+    password. Syncs can run at the same time. With a Postgres of your own (LCM_DATABASE_URL) this
+    command is not needed.
     """
     settings = load_settings()
     require_embedded(settings, "lcm serve")

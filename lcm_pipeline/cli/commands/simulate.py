@@ -1,4 +1,4 @@
-"""`lcm simulate`: a made-up programme over HTTP, and when it began."""
+"""`lcm simulate`: serve a simulated programme over HTTP."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
@@ -117,10 +117,10 @@ def programme_config(
 
 
 def moscow_now() -> datetime:
-    """The time as the simulator counts it: naive, of Moscow, in whole seconds."""
+    """Return the current time as the simulator uses it: naive, in Moscow, in whole seconds."""
     return datetime.now(UTC).astimezone(_MOSCOW).replace(tzinfo=None, microsecond=0)
 
 
 def day_before_today(days: int) -> date:
-    """The day of Moscow so many days ago."""
+    """Return the date in Moscow this many days ago."""
     return moscow_now().date() - timedelta(days=days)

@@ -1,4 +1,4 @@
-"""`lcm sql`: a way into the warehouse, embedded or not, as the analyst by default."""
+"""`lcm sql`: run SQL in the warehouse, embedded or not, as lcm_analyst by default."""
 
 import csv
 import errno
@@ -38,13 +38,14 @@ from lcm_pipeline.warehouse.shell import (
 
 def sql(
     statement: Annotated[
-        str | None, typer.Option("-c", "--command", metavar="SQL", help="Run this, and end.")
+        str | None,
+        typer.Option("-c", "--command", metavar="SQL", help="Run this statement, and exit."),
     ] = None,
     as_owner: Annotated[
         bool,
         typer.Option(
             "--as-owner",
-            help="As the user of the warehouse itself, who writes; else as lcm_analyst.",
+            help="Run as the owner of the warehouse, who may write, not as lcm_analyst.",
         ),
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
@@ -55,11 +56,11 @@ def sql(
         ),
     ] = False,
 ) -> None:
-    """Open the warehouse in psql, or in a small prompt where there is none.
+    """Open the warehouse in psql, or in a simple prompt if psql is not installed.
 
-    Statements run as lcm_analyst, who reads core, history and mart. With --as-owner they write:
-    that is how mart.parameters is edited and the outbox is filled. They are also read from a file
-    or a pipe. Exit code 1 when a statement failed.
+    Statements run as lcm_analyst, which may read core, history and mart. With --as-owner they may
+    write, for example to edit mart.parameters or to fill the outbox. Statements can also come from
+    a file or a pipe. Exit code 1 means that a statement failed.
 
     A BI tool needs the server to stay up: lcm serve does that, and --keep does it after the last
     statement, for lcm_analyst.
@@ -108,7 +109,7 @@ def _keep_up(settings: Settings, warehouse: Warehouse) -> None:
 
 @contextmanager
 def _interrupts_left_to_psql() -> Iterator[None]:
-    """Ctrl-C breaks off a statement in psql; it must not take the embedded server away from it."""
+    """Ignore Ctrl-C here: psql cancels its statement, and the embedded server must not stop."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -117,13 +118,13 @@ def _interrupts_left_to_psql() -> Iterator[None]:
 
 
 def _prompt(warehouse: Warehouse, role: dict[str, str], statement: str | None) -> int:
-    """Run the statement, or those that are typed, each up to its semicolon; return an exit code."""
+    """Run the given statement, or those typed, each up to its semicolon; return the exit code."""
     with open_shell(warehouse, role) as session:
         if statement is not None:
             return _run(session, statement)
         is_terminal = sys.stdin.isatty()
         if is_terminal:
-            # Gives input() its history and its keys.
+            # Only for its effect: it gives input() a history and editing keys.
             import readline  # noqa: F401
         failures = 0
         for one in _typed(is_terminal=is_terminal):

@@ -1,4 +1,4 @@
-"""`lcm sync`: days into the warehouse, through Dagster in this process, with bars or lines."""
+"""`lcm sync`: sync days into the warehouse, through Dagster in this process."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,30 +46,30 @@ def sync(
         bool,
         typer.Option(
             "--missing",
-            help="From the first day that is not complete to the last, since the start.",
+            help="From the first to the last incomplete day.",
         ),
     ] = False,
     feeds: FeedOption = None,
     clients: ClientOption = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Lines with times, details too.")
+        bool, typer.Option("--verbose", "-v", help="Log lines with times and more detail.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
     log_format: Annotated[
         LogFormat | None,
-        typer.Option(help="Lines with times, also on a terminal.", show_default="bars or text"),
+        typer.Option(help="Log lines with times, also on a terminal.", show_default="bars or text"),
     ] = None,
 ) -> None:
-    """Bring days into the warehouse, through Dagster, in this process.
+    """Sync days into the warehouse, through Dagster, in this process.
 
-    A range is one run: each client is read once, and its rows go to every day they belong to.
-    Stopped or killed, the same command goes on where it was. Exit code 3 says that some clients
-    could not be proven complete: they stay pending and are read first next time.
+    A range of days is one run: each client is read once, and its rows go to the days they belong
+    to. After an interruption, the same command resumes. Exit code 3 means that some clients could
+    not be proven complete: they stay pending and are read first next time.
 
-    --client reads clients again in full, whatever is known of them, for the newest day that was
-    synced: no day becomes complete by it.
+    --client reads clients again in full, even if they are up to date, for the newest synced day; it
+    makes no day complete.
 
-    Progress goes to standard error: bars on a terminal, lines with times elsewhere.
+    Progress goes to standard error: bars on a terminal, log lines with times elsewhere.
 
     Examples: [bold]lcm sync --yesterday[/bold], [bold]lcm sync --date 2026-03-01[/bold],
     [bold]lcm sync --from 2026-03-01 --to 2026-03-30[/bold]
@@ -92,7 +92,7 @@ def sync(
         sync_progress(is_verbose=verbose, is_quiet=quiet, form=log_format) as progress,
         explained_identity(),
     ):
-        # Said before Dagster is imported, which takes more than a second.
+        # Logged before Dagster is imported, which takes more than a second.
         log.info("lcm sync of %s", window or ("some clients" if clients else "what is missing"))
         if clients:
             outcome: _Outcome | None = _sync_clients(settings, clients, chosen, progress)
@@ -121,9 +121,9 @@ def sync(
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What a sync did. failed: the warehouse does not add up, though the days are synced.
+    """The result of a sync. failed: the error of a check or a mart; the days are synced anyway.
 
-    window: of a sync of clients, None.
+    window: None for a sync of single clients.
     """
 
     window: Window | None
@@ -138,7 +138,7 @@ def _sync(
     progress: Progress,
     last_ended: date,
 ) -> _Outcome | None:
-    """Sync the window, or the days that are missing; None when there are none."""
+    """Sync the window, or the missing days if it is None; returns None if none is missing."""
     with programme_warehouse(settings) as warehouse:
         window = window or missing_window(warehouse, settings.start_date, last_ended)
         if window is None:
@@ -158,7 +158,7 @@ def _sync(
 def _sync_clients(
     settings: Settings, client_ids: list[int], feeds: list[str] | None, progress: Progress
 ) -> _Outcome:
-    """Read some clients again; raises UsageError where the roster does not know one."""
+    """Read some clients again; raises UsageError if one is not in the roster."""
     with programme_warehouse(settings) as warehouse:
         chosen = [feed for feed in CLIENT_FEEDS if feeds is None or feed.name in feeds]
         reading = engine.SyncEngine(settings, warehouse, progress)
