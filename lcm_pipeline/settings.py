@@ -27,6 +27,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.texts import shown
 from lcm_pipeline.proxies import ProxyError, find_proxy
 
@@ -48,6 +49,7 @@ _IN_FILES = (
     "celery_broker",
     "alert_urls",
     "pseudonym_key",
+    "pseudonym_old_keys",
 )
 
 
@@ -130,6 +132,8 @@ def _long_key(value: SecretStr) -> SecretStr:
         raise ValueError(
             f"expected {_SHORTEST_KEY} characters or more, such as openssl rand -hex 32"
         )
+    if "," in value.get_secret_value():
+        raise ValueError("expected no comma, such as openssl rand -hex 32")
     return value
 
 
@@ -214,6 +218,9 @@ class Settings(BaseSettings):
     max_staleness_days: int = Field(
         0, ge=0, le=365, description="Poll quiet clients less often, within so many days; 0 is off"
     )
+    retention_months: int | None = Field(
+        None, ge=1, le=1200, description="Whole months of facts and history to hold; none is all"
+    )
     delete_fuse: Share = Field(
         0.05, description="Stop a publish that would delete more than this share"
     )
@@ -238,9 +245,18 @@ class Settings(BaseSettings):
     )
 
     pseudonym_key: PseudonymKey | None = Field(
-        None, description="Key of the hashes that keep erased persons from coming back"
+        None, description="Key of the hashes that phones, cards and erased persons are known by"
+    )
+    pseudonym_old_keys: SecretStr | None = Field(
+        None, description="Keys that LCM_PSEUDONYM_KEY had before, oldest first, with commas"
+    )
+    pseudonymize: bool = Field(
+        True, description="With LCM_PSEUDONYM_KEY, store phones and cards as keyed hashes"
     )
     pseudonym_key_file: Path | None = Field(None, description="File that holds LCM_PSEUDONYM_KEY")
+    pseudonym_old_keys_file: Path | None = Field(
+        None, description="File that holds LCM_PSEUDONYM_OLD_KEYS"
+    )
     token_file: Path | None = Field(None, description="File that holds LCM_TOKEN")
     site_code_file: Path | None = Field(None, description="File that holds LCM_SITE_CODE")
     password_file: Path | None = Field(None, description="File that holds LCM_PASSWORD")
@@ -269,6 +285,20 @@ class Settings(BaseSettings):
         """LCM_PSEUDONYM_KEY without surrounding whitespace; None if it is not set."""
         key = self.pseudonym_key
         return None if key is None else key.get_secret_value().strip().encode()
+
+    @property
+    def pseudonym_old_key_bytes(self) -> tuple[bytes, ...]:
+        """The keys of LCM_PSEUDONYM_OLD_KEYS, oldest first."""
+        given = self.pseudonym_old_keys
+        listed = [] if given is None else re.split(r"[,\n]", given.get_secret_value())
+        return tuple(key.strip().encode() for key in listed if key.strip())
+
+    @property
+    def pseudonyms(self) -> Pseudonyms:
+        """What phones and cards are hashed with; falsy where they are stored as they come."""
+        if self.pseudonym_key_bytes is None or not self.pseudonymize:
+            return Pseudonyms()
+        return Pseudonyms((*self.pseudonym_old_key_bytes, self.pseudonym_key_bytes))
 
     def required_api_url(self) -> str:
         """The address of the service; raises SettingsError if LCM_API_URL is not set."""
@@ -315,11 +345,30 @@ def load_settings(**overrides: Any) -> Settings:
         )
     if settings.token is not None and not settings.token.get_secret_value().strip().isdigit():
         raise SettingsError("LCM_TOKEN: expected a whole number, such as 12345")
+    _require_fit_keys(settings)
     if (settings.username is None) != (settings.password is None):
         raise SettingsError("LCM_USERNAME and LCM_PASSWORD go together: one of them is not set")
     if settings.api_url is not None:
         settings.proxy()
     return settings
+
+
+def _require_fit_keys(settings: Settings) -> None:
+    """Raise SettingsError where the old keys cannot have been keys, or have no successor."""
+    old = settings.pseudonym_old_key_bytes
+    if old and settings.pseudonym_key is None:
+        raise SettingsError(
+            "LCM_PSEUDONYM_OLD_KEYS: LCM_PSEUDONYM_KEY, the present key, is not set"
+        )
+    if any(len(key) < _SHORTEST_KEY for key in old):
+        raise SettingsError(
+            f"LCM_PSEUDONYM_OLD_KEYS: expected keys of {_SHORTEST_KEY} characters or more, with"
+            " commas between them"
+        )
+    if len({*old, settings.pseudonym_key_bytes}) <= len(old):
+        raise SettingsError(
+            "LCM_PSEUDONYM_OLD_KEYS: a key stands there twice, or is the present one"
+        )
 
 
 def _secrets_in_files(settings: Settings) -> dict[str, str]:

@@ -8,9 +8,8 @@ from pathlib import Path
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse, require_existing
 from lcm_pipeline.warehouse.errors import NothingSyncedError
-from lcm_pipeline.warehouse.ingest.state import load_forgotten
 from lcm_pipeline.warehouse.migrations import migrate, require_some_schema
-from lcm_pipeline.warehouse.source import require_source
+from lcm_pipeline.warehouse.programme import require_programme
 
 
 @contextmanager
@@ -32,9 +31,7 @@ def programme_warehouse(settings: Settings) -> Iterator[Warehouse]:
     ForgottenKeyError without the key that keeps erased persons from being loaded again.
     """
     with migrated_warehouse(settings) as warehouse:
-        require_source(warehouse, settings)
-        with warehouse.connect(application_name="lcm forgotten") as session:
-            load_forgotten(session, settings.pseudonym_key_bytes)
+        require_programme(warehouse, settings)
         yield warehouse
 
 

@@ -98,6 +98,7 @@ class Landing:
 class Outcome:
     """How one task ended. For `done`, with the state to store when it is published.
 
+    expired: rows of the source older than the first day that is kept; set by a full reading.
     is_refused: the service refused this client for good, as it does with unknown clients.
     """
 
@@ -109,6 +110,7 @@ class Outcome:
     has_header: bool = False
     single_page: int = 0
     source_total: int | None = None
+    expired: int = 0
     fingerprint: bytes | None = None
     head: bytes | None = None
     header_digest: bytes | None = None

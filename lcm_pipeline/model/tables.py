@@ -40,6 +40,7 @@ class CoreTable:
     has_history: earlier versions of its rows are stored in `history`.
     moves_between_clients: merging cards moves its rows to another client under the same key, as
     its ids are unique over all clients.
+    is_held_for_months: rows older than LCM_RETENTION_MONTHS are dropped.
     publish_query: the statement that publishes it, where the generic upsert is not enough.
     follow_up_queries: statements that run after it, in order. change_notes: those that record what
     changed for the marts; after a first load in batches the marts compute everything instead.
@@ -53,6 +54,7 @@ class CoreTable:
     date_column: str | None = None
     has_history: bool = False
     moves_between_clients: bool = False
+    is_held_for_months: bool = False
     publish_query: str | None = None
     follow_up_queries: tuple[str, ...] = ()
     change_notes: tuple[str, ...] = ()
@@ -146,6 +148,7 @@ operations = CoreTable(
     covered_by=WHOLE_CLIENTS,
     date_column="operation_date",
     has_history=True,
+    is_held_for_months=True,
     moves_between_clients=True,
     change_notes=("note_changed_clients",),
 )
@@ -170,6 +173,7 @@ leads = CoreTable(
     covered_by=WHOLE_CLIENTS,
     date_column="lead_date",
     has_history=True,
+    is_held_for_months=True,
     moves_between_clients=True,
 )
 
@@ -191,6 +195,7 @@ favourite_offers = CoreTable(
     covered_by=WHOLE_CLIENTS,
     date_column="offer_date",
     has_history=True,
+    is_held_for_months=True,
 )
 
 favourite_goods = CoreTable(

@@ -14,6 +14,8 @@ from lcm_pipeline.orchestration.metadata import pushed, updates_stuck
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.connection import open_warehouse
+from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
 
 _SENSOR_TAG = "dagster/sensor_name"
@@ -41,19 +43,25 @@ sync_operations_and_leads = dg.define_asset_job(
 
 @dg.op
 def tidy_up(context: dg.OpExecutionContext) -> None:
-    """Mark runs of killed commands as failed, then delete old runs that have ended."""
-    dead = local_runs.fail_dead_runs(context.instance, instance_home(load_settings()))
+    """Mark runs of killed commands as failed, then delete what is old."""
+    settings = load_settings()
+    dead = local_runs.fail_dead_runs(context.instance, instance_home(settings))
     forgotten = retention.forget_old_runs(context.instance, now=datetime.now(UTC))
     context.log.info(f"{dead} dead runs marked as failed, {forgotten} old runs deleted")
+    if settings.retention_months is not None:
+        with open_warehouse(settings) as warehouse:
+            migrate(warehouse, marts_may_wait=True)
+            retention.remove_expired(context.instance, settings, warehouse)
 
 
 @dg.job(
     description=f"Delete runs older than {retention.KEPT_DAYS} days: Dagster stores every event"
-    " for ever otherwise. When each day was last synced is preserved.",
+    " for ever otherwise. When each day was last synced is preserved. Delete what is older than"
+    " LCM_RETENTION_MONTHS, if it is set.",
     executor_def=dg.in_process_executor,
 )
 def forget_old_runs() -> None:
-    """Housekeeping of Dagster's own storage."""
+    """Housekeeping, of Dagster's own storage and of the warehouse."""
     tidy_up()
 
 

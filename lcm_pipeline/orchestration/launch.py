@@ -22,7 +22,7 @@ from lcm_pipeline.orchestration.instance import (
 from lcm_pipeline.orchestration.local_runs import PROCESS_TAG, fail_dead_runs, local_run_id
 from lcm_pipeline.orchestration.partitions import WindowError, tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
-from lcm_pipeline.orchestration.retention import forget_old_runs
+from lcm_pipeline.orchestration.retention import forget_old_runs, remove_expired
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import Progress
@@ -119,7 +119,7 @@ def run_in_process(
             )
     except dg.DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
-    forget_old_runs(instance, now=datetime.now(UTC))
+    _remove_old(instance, session.engine, result)
     _raise_failure(result, session.reports, session.errors)
 
 
@@ -154,10 +154,21 @@ def run_with_executor(
             )
     except dg.DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
-    forget_old_runs(instance, now=datetime.now(UTC))
+    _remove_old(instance, engine, result)
     reports = engine.reports(command_id, window, since=began)
     _raise_failure(result, reports, ())
     return reports
+
+
+def _remove_old(
+    instance: dg.DagsterInstance,
+    engine: SyncEngine,
+    result: dg.ExecuteInProcessResult | dg.JobExecutionResult,
+) -> None:
+    """Remove what is old; of the facts only where all adds up, as the marts follow them."""
+    forget_old_runs(instance, now=datetime.now(UTC))
+    if result.success:
+        remove_expired(instance, engine.settings, engine.warehouse)
 
 
 def _selection(feeds: Sequence[str] | None) -> list[dg.AssetKey] | None:

@@ -1,14 +1,21 @@
-"""Deletes old runs; Dagster itself stores every event of every run for ever.
+"""Deletes what is old: Dagster's runs, and what is older than LCM_RETENTION_MONTHS.
+
+Dagster itself stores every event of every run for ever.
 
 Preserved of a deleted run: the newest materialization of each day and asset, with its metadata, and
 the last result of each check. Everything else is deleted: the run, its log, planned events, and
 materializations and check results that newer ones replaced.
 
 `instance.delete_run` would also delete the materializations, and the days would look as if they had
-never been synced. So this module uses Dagster's tables.
+never been synced. So this module uses Dagster's tables. Days older than
+LCM_RETENTION_MONTHS do look so in the end: their facts are gone too.
+
+`lcm sync` does both after each successful run, and so does the nightly job of the daemon. It is no
+step of the sync: no day may fail or wait because somebody reads an old month.
 """
 
-from datetime import datetime, timedelta
+import logging
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -21,6 +28,11 @@ from lcm_pipeline.orchestration.dagster_internals import (
     SqlEventLogStorageTable,
     SqliteEventLogStorage,
 )
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.expiration import NotRemovedError, expire
+
+logger = logging.getLogger(__name__)
 
 KEPT_DAYS = 30
 _MOST_AT_ONCE = 500
@@ -39,6 +51,50 @@ def forget_old_runs(
     for record in records:
         _forget(instance, record.dagster_run.run_id)
     return len(records)
+
+
+def remove_expired(instance: dg.DagsterInstance, settings: Settings, warehouse: Warehouse) -> None:
+    """Remove what LCM_RETENTION_MONTHS no longer holds, here and in the warehouse, where it is set.
+
+    What cannot be removed is logged and left for the next time: it fails nobody's run.
+    """
+    if settings.retention_months is None:
+        return
+    now = datetime.now(UTC)
+    try:
+        expired = expire(warehouse, settings.retention_months, settings.zone, now)
+    except NotRemovedError as error:
+        logger.warning("%s", error)
+        return
+    for rows in expired.left:
+        logger.warning(
+            "%s is older than LCM_RETENTION_MONTHS, and stays until the next sync tries again: %s",
+            rows.table,
+            rows.left,
+        )
+    gone = [rows.table for rows in expired.rows if not rows.left]
+    if gone:
+        logger.info("removed what is older than %s: %s", expired.kept_from, ", ".join(gone))
+    forget_old_days(instance, expired.kept_from)
+
+
+def forget_old_days(instance: dg.DagsterInstance, kept_from: date) -> None:
+    """Forget that days before this one were materialized."""
+    log = instance.event_log_storage
+    if not isinstance(log, SqlEventLogStorage):
+        return
+    old = (
+        _events.dagster_event_type == dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+        # Days are the only partitions there are, so their order is that of the texts.
+        _events.partition < str(kept_from),
+    )
+    with log.index_connection() as connection:
+        connection.execute(
+            sa.delete(AssetEventTagsTable).where(
+                AssetEventTagsTable.c.event_id.in_(sa.select(_events.id).where(*old))
+            )
+        )
+        connection.execute(sa.delete(SqlEventLogStorageTable).where(*old))
 
 
 def _forget(instance: dg.DagsterInstance, run_id: str) -> None:

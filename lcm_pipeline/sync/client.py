@@ -1,5 +1,6 @@
 """Reading one client of a feed: from a task of the ledger to an outcome for staging."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -11,6 +12,7 @@ from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.endpoints import FAVOURITE_GOODS
 from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
 from lcm_pipeline.model.payloads import FavouriteGood, decode_row
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.readings import ClientRows, Outcome, Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import ProvenState, Reading, pack_head, unpack_head
@@ -18,8 +20,9 @@ from lcm_pipeline.reading.proof import prove_reading
 from lcm_pipeline.sync.pages import drive, fetch_together
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.transform.headers import holds_any
+from lcm_pipeline.transform.pseudonyms import pseudonymize
 from lcm_pipeline.transform.rows import READ_ERRORS
-from lcm_pipeline.transform.values import latest_day
+from lcm_pipeline.transform.values import day_of, latest_day
 
 # A person chooses among dozens of goods. The limit bounds a response that never ends.
 _MOST_GOODS = 10_000
@@ -33,17 +36,22 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
     assert client_id is not None and feed.land is not None  # noqa: S101 - a feed of clients
     read_at = datetime.now(UTC)
     reading = await _read(source, feed, client_id, task)
-    details = await _read_details(source, client_id, task, reading) if feed.details else {}
+    rows = _held(source, reading.rows)
+    expired = len(reading.rows) - len(rows)
+    if reading.kind == "delta" and expired:
+        # Whether they came on top or changed, only a whole reading tells.
+        return await read_client_task(source, feed, replace(task, is_whole=True))
+    details = await _read_details(source, client_id, task, reading, rows) if feed.details else {}
     header = reading.header
     if header is not None and not holds_any(header, feed.header_members):
         # It holds nothing that is stored, so what is known from an earlier header stays.
         header = None
-    digest = _digest(header)
+    digest = _digest(header, source.pseudonyms)
     has_header = digest is not None and digest != task.header_digest
     landing = feed.land(
         ClientRows(
             client_id,
-            reading.rows,
+            rows,
             source.zone,
             source.window.last,
             latest_day(read_at.astimezone(source.zone).date()),
@@ -58,11 +66,12 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
         task,
         "done",
         read_at,
-        landing=landing,
+        landing=pseudonymize(landing, source.pseudonyms),
         reading=reading.kind,
         has_header=has_header,
         single_page=reading.single_page,
         source_total=reading.known.total,
+        expired=expired,
         fingerprint=reading.known.fingerprint,
         head=pack_head(reading.known.head),
         header_digest=digest,
@@ -84,6 +93,15 @@ async def _read(source: Source, feed: Feed, client_id: int, task: Task) -> Readi
     return await drive(requests, fetch)
 
 
+def _held(source: Source, rows: tuple[SourceRow, ...]) -> tuple[SourceRow, ...]:
+    """The rows of days that the warehouse holds, and those of no day: they go to quarantine."""
+    kept_from = source.kept_from
+    if kept_from is None:
+        return rows
+    days = (day_of(row.moment, source.zone) for row in rows)
+    return tuple(row for row, day in zip(rows, days, strict=True) if not day or day >= kept_from)
+
+
 def _known(task: Task) -> ProvenState | None:
     if task.source_total is None or task.fingerprint is None:
         return None
@@ -91,11 +109,14 @@ def _known(task: Task) -> ProvenState | None:
 
 
 async def _read_details(
-    source: Source, client_id: int, task: Task, reading: Reading
+    source: Source, client_id: int, task: Task, reading: Reading, rows: Sequence[SourceRow]
 ) -> dict[int, tuple[SourceRow, ...]]:
-    """Read the goods of each new or changed offer, or of all offers in an audit."""
+    """Read the goods of each new or changed offer, or of all offers in an audit.
+
+    rows: those rows of the reading that the warehouse keeps.
+    """
     before = {entry.digest for entry in unpack_head(task.head)}
-    fresh = [row for row in reading.rows if task.is_whole or row.digest not in before]
+    fresh = [row for row in rows if task.is_whole or row.digest not in before]
     ids = [key for row in fresh if isinstance(key := _offer_id(row), int)]
     included = _included_goods(reading)
     missing = [favourite_id for favourite_id in ids if favourite_id not in included]
@@ -188,5 +209,7 @@ def _offer_id(row: SourceRow) -> object:
     return row.key[0] if isinstance(row.key, tuple) else None
 
 
-def _digest(header: bytes | None) -> bytes | None:
-    return None if header is None else blake2b(header, digest_size=16).digest()
+def _digest(header: bytes | None, pseudonyms: Pseudonyms) -> bytes | None:
+    if header is None:
+        return None
+    return pseudonyms.digest(blake2b(header, digest_size=16).digest())

@@ -28,6 +28,7 @@ from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest import runs, state, tasks
 from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError
+from lcm_pipeline.warehouse.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 ResultT = TypeVar("ResultT")
@@ -188,6 +189,7 @@ class SyncEngine:
         return asyncio.run(run())
 
     def _open_context(self, window: Window) -> AbstractAsyncContextManager[RunContext]:
+        use_keys(self.warehouse, self.settings)
         priority = priority_of(window, self.settings)
         return open_run_context(self.settings, self.open_api, self.warehouse, priority)
 

@@ -25,6 +25,7 @@ from lcm_pipeline.model.readings import Outcome, Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import fingerprint
 from lcm_pipeline.sync.source import Source
+from lcm_pipeline.transform.pseudonyms import pseudonymize
 from lcm_pipeline.transform.registrations import client_of, land_registrations, registered_on
 from lcm_pipeline.transform.values import latest_day
 
@@ -50,14 +51,14 @@ async def read_registration_day(source: Source, feed: Feed, task: Task) -> Outco
         raise UnprovenReadingError(
             f"the registrations of {task.day} differ from one poll to the next"
         )
+    digest = source.pseudonyms.digest(digest)
     is_known = digest == task.fingerprint and not task.is_whole
+    landing = land_registrations(task.day, () if is_known else poll.rows, source.zone, day.latest)
     return Outcome(
         task,
         "done",
         read_at,
-        landing=land_registrations(
-            task.day, () if is_known else poll.rows, source.zone, day.latest
-        ),
+        landing=pseudonymize(landing, source.pseudonyms),
         reading="unchanged" if is_known else "full",
         source_total=len(poll.rows),
         fingerprint=digest,

@@ -167,8 +167,11 @@ class SyncRun:
         if base is not None:
             # Single pages are verified again in each run: the source may have begun to cap them.
             self._habits.base, self._habits.is_base_proven = base, True
-        key = self.settings.pseudonym_key_bytes
-        forgotten = await self._do(lambda session: state.load_forgotten(session, key))
+        pseudonyms = self.settings.pseudonyms
+        key, old_keys = self.settings.pseudonym_key_bytes, self.settings.pseudonym_old_key_bytes
+        forgotten = await self._do(lambda session: state.load_forgotten(session, key, old_keys))
+        await self._do(lambda session: state.require_pseudonyms(session, pseudonyms))
+        kept_from = await self._do(state.read_kept_from)
         async with self.shared.api.sibling() as api:
             source = Source(
                 api,
@@ -177,6 +180,8 @@ class SyncRun:
                 self.settings.page_length,
                 self._habits,
                 forgotten=forgotten,
+                pseudonyms=pseudonyms,
+                kept_from=kept_from,
             )
             try:
                 yield source

@@ -113,6 +113,14 @@ def parse_dated_moment(
     return moment, business_day(moment, zone, field, latest)
 
 
+def day_of(text: str | None, zone: ZoneInfo) -> date | None:
+    """Return the business day of a moment as it was sent; None for none, or one that is no day."""
+    try:
+        return parse_dated_moment(text, "moment", zone)[1]
+    except UnfitValueError:
+        return None
+
+
 def to_money(value: Decimal | None, field: str) -> Decimal | None:
     """Return an amount with two decimals; more of them are refused unless they are float noise."""
     if value is None:

@@ -26,7 +26,12 @@ from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
 from lcm_pipeline.settings import Settings, env_file
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
-from lcm_pipeline.warehouse.diagnosis import WarehouseFacts, is_reachable, read_facts
+from lcm_pipeline.warehouse.diagnosis import (
+    WarehouseFacts,
+    is_reachable,
+    problem_with_keys,
+    read_facts,
+)
 from lcm_pipeline.warehouse.errors import NothingSyncedError
 from lcm_pipeline.warehouse.status import read_status
 
@@ -114,6 +119,7 @@ def _check_warehouse(settings: Settings) -> Iterator[Finding]:
             yield Finding("warehouse", State.OK, version)
             yield from _check_facts(settings, facts)
             yield from _check_status(settings, warehouse)
+            yield _check_keys(settings, warehouse)
     except NothingSyncedError as error:
         advice = "lcm sync creates and fills it"
         yield Finding("warehouse", State.WARN, str(error).splitlines()[0], advice)
@@ -160,6 +166,21 @@ def _check_status(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]
         yield Finding("completeness", State.WARN, found, "lcm status --pending; lcm sync --missing")
     elif status.last_runs:
         yield Finding("completeness", State.OK, f"complete through {yesterday}")
+
+
+def _check_keys(settings: Settings, warehouse: Warehouse) -> Finding:
+    name, pseudonyms = "pseudonym key", settings.pseudonyms
+    if problem := problem_with_keys(warehouse, pseudonyms):
+        return Finding(name, State.FAIL, problem, "see docs/privacy.md")
+    if pseudonyms:
+        count = len(pseudonyms.keys)
+        chain = f", after {count - 1} older" if count > 1 else ""
+        return Finding(
+            name, State.OK, f"is that of the warehouse{chain}: phones and cards are hashes"
+        )
+    if settings.pseudonym_key is not None:
+        return Finding(name, State.OK, "is for erased persons alone, as LCM_PSEUDONYMIZE is 0")
+    return Finding(name, State.OK, "is not set: phones and cards are stored as they come")
 
 
 def _check_dagster(settings: Settings) -> Iterator[Finding]:

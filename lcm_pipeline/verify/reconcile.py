@@ -47,7 +47,8 @@ def totals_differing(warehouse: Warehouse, feed_name: str) -> TotalDifferences:
     """The clients of a feed whose source total is not live rows plus quarantine."""
     feed = feed_named(feed_name)
     name = "totals_of_days" if feed.is_by_day else "totals_of_clients"
-    text = query(name).decode().format(table=feed.main_table.name)
+    table = feed.main_table
+    text = query(name).decode().format(table=table.name, day=table.date_column)
     with warehouse.connect() as session:
         rows = session.execute(text.encode(), {"feed": feed_name}).fetchall()
     listed = [TotalDifference(str(row[0]), *row[1:]) for row in rows[:MOST_LISTED]]

@@ -25,6 +25,7 @@ from lcm_pipeline.sync.source import Source
 from lcm_pipeline.verify.compare import Comparison, Difference, compare_clients
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.live_rows import draw_clients
+from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 _CHUNK = 1_000
@@ -94,12 +95,20 @@ async def _verify(
     progress: Progress,
     verification: Verification,
 ) -> None:
+    kept_from = reconnecting.run(read_kept_from)
     async with (
         LoyaltyApi.from_settings(settings) as api,
         sharing_limits(settings, warehouse, api, Priority.BACKFILL),
     ):
         for feed in CLIENT_FEEDS if client_ids else ():
-            source = Source(api, Window(date.max, date.max), settings.zone, settings.page_length)
+            source = Source(
+                api,
+                Window(date.max, date.max),
+                settings.zone,
+                settings.page_length,
+                kept_from=kept_from,
+                pseudonyms=settings.pseudonyms,
+            )
             verifier = _Verifier(feed, source, reconnecting, progress, verification)
             progress.start(feed.name, len(client_ids), 0)
             fan_out = FanOut(verifier.read, verifier.record, settings.concurrency, advice=_ADVICE)

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 
 import psycopg
 
+from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
 from lcm_pipeline.warehouse import rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
+from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
 from lcm_pipeline.warehouse.queries import query
 
 
@@ -55,6 +57,21 @@ def read_facts(warehouse: Warehouse) -> WarehouseFacts:
             timezone=zone,
             missing_rights=missing,
         )
+
+
+def problem_with_keys(warehouse: Warehouse, pseudonyms: Pseudonyms) -> str | None:
+    """Why phones and cards are not stored with the keys of the settings; None where they are.
+
+    None as well where that cannot be found out: other looks say why.
+    """
+    with warehouse.connect(autocommit=True, application_name="lcm doctor") as session:
+        try:
+            require_pseudonyms(session, pseudonyms)
+        except PseudonymKeyError as error:
+            return str(error)
+        except psycopg.Error:
+            return None
+    return None
 
 
 def is_reachable(database: Warehouse) -> str | None:

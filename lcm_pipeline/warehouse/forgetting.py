@@ -7,7 +7,7 @@ coupons, texts of leads, unknown fields, and the rows of the outbox, the quarant
 
 import hmac
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ _ERASED = {
 
 
 class BusyError(UserError):
-    """A sync or a push is under way: it might write a person that is being erased."""
+    """A sync or a push is under way: it might write what is being erased or rewritten."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,23 @@ class Receipt:
         return Receipt(**fields, signature=signature)
 
 
-def forget(warehouse: Warehouse, client_id: int, key: bytes | None) -> Receipt:
+def forget(
+    warehouse: Warehouse, client_id: int, key: bytes | None, *, old_keys: Sequence[bytes] = ()
+) -> Receipt:
     """Erase a person, in one transaction, and refresh the marts that list clients.
 
-    key: of the hash and of the receipt; None for the one that the warehouse keeps. Raises
+    key: of the hash and of the receipt; None for the one that the warehouse keeps. old_keys: those
+    that others were erased with. Raises
     UsageError where nobody is known by that number, BusyError, ForgottenKeyError.
     """
     with warehouse.connect(autocommit=True, application_name="lcm forget") as session:
-        forgotten = load_forgotten(session, key)
+        forgotten = load_forgotten(session, key, old_keys)
         if client_id in forgotten:
             hashes = [client_hash(client_id, each) for each in forgotten.keys]
             row = session.execute(query("forgotten_at"), {"client_hashes": hashes}).fetchone()
             when = f"{row[0]:%Y-%m-%d %H:%M} UTC" if row else "before"
             raise UsageError(f"client {client_id} was erased already, on {when}")
-        with _alone(session), session.transaction():
+        with alone(session), session.transaction():
             row = session.execute(query("knows_client"), {"client_id": client_id}).fetchone()
             if row is None or not row[0]:
                 raise UsageError(f"client {client_id} is not known")
@@ -93,8 +96,11 @@ def forget(warehouse: Warehouse, client_id: int, key: bytes | None) -> Receipt:
 
 
 @contextmanager
-def _alone(session: Session) -> Iterator[None]:
-    """Hold off publishes and refreshes; a sync that reads would bring back what it has read."""
+def alone(session: Session) -> Iterator[None]:
+    """Hold off publishes and refreshes; raises BusyError while a sync or a push is under way.
+
+    A sync that reads would bring back what it has read.
+    """
     session.execute("select pg_advisory_lock(%s)", (locks.PUBLISH,))
     session.execute("select pg_advisory_lock(%s)", (locks.REFRESH,))
     values = {"lock_class": locks.RUN_CLASS, "quiet": 0}
@@ -102,8 +108,8 @@ def _alone(session: Session) -> Iterator[None]:
     push_free = session.execute("select pg_try_advisory_lock(%s, %s)", locks.PUSH).fetchone()
     if (syncing and syncing[0]) or not (push_free and push_free[0]):
         raise BusyError(
-            "A sync or a push is under way, and might bring back who is erased. Nothing was"
-            " changed: run the command again once it has ended"
+            "A sync or a push is under way, and might bring back what is taken away here. Nothing"
+            " was changed: run the command again once it has ended"
         )
     # The session ends after the erasure, and its locks with it.
     yield

@@ -226,8 +226,9 @@ def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) ->
             firsts |= {start} if start is not None else set()
             lasts.add(yesterday)
             continue
-        if start is not None and start < feed.first_day:
-            firsts.add(start)
+        begins = start if start is None or feed.kept_from is None else max(start, feed.kept_from)
+        if begins is not None and begins < feed.first_day:
+            firsts.add(begins)
             lasts.add(feed.first_day - timedelta(days=1))
         if feed.first_incomplete is not None and feed.last_incomplete is not None:
             firsts.add(feed.first_incomplete)
@@ -248,13 +249,17 @@ def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) ->
 
 @dataclass(frozen=True)
 class _Days:
-    """Days of one feed that are told, and those of them that wait for something."""
+    """Days of one feed that are told, and those of them that wait for something.
+
+    kept_from: the first day that is held, see `retention`; None where all are.
+    """
 
     feed: str
     first_day: date | None
     last_day: date | None
     first_incomplete: date | None
     last_incomplete: date | None
+    kept_from: date | None
 
 
 @contextmanager

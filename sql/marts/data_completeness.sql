@@ -30,7 +30,7 @@ loaded_totals as (
 ),
 
 source_totals as (
-    select feed, sum(source_total) as rows
+    select feed, sum(source_total - expired) as rows
     from sync.client_state
     group by feed
     union all

@@ -163,7 +163,7 @@ begin
             ),
             (
                 'lcm_loader',
-                'grant insert on table mart.published_days, mart.published_months, mart.restated_answers to lcm_loader'
+                'grant insert, delete on table mart.published_days, mart.published_months, mart.restated_answers to lcm_loader'
             ),
             (
                 'lcm_loader',

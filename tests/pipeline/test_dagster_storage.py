@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -16,7 +16,7 @@ from lcm_pipeline.orchestration.instance import (
     dagster_instance,
     instance_home,
 )
-from lcm_pipeline.orchestration.retention import KEPT_DAYS, forget_old_runs
+from lcm_pipeline.orchestration.retention import KEPT_DAYS, forget_old_days, forget_old_runs
 from lcm_pipeline.orchestration.ui import ui_variables
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -113,6 +113,18 @@ def test_an_old_run_is_forgotten_and_its_days_stay_synced(
     key = dg.AssetCheckKey(dg.AssetKey("operations"), "totals_agree")
     assert len(instance.event_log_storage.get_asset_check_execution_history(key, limit=9)) == 1
     assert forget_old_runs(instance, now=LATER) == 0
+
+
+@on_both
+def test_days_that_are_not_held_leave_the_event_log(
+    instance: dg.DagsterInstance, scripted: ScriptedRuns
+) -> None:
+    scripted.run(instance, days("2026-02-27", "2026-03-02"))
+    forget_old_runs(instance, now=LATER)
+    forget_old_days(instance, date(2026, 3, 1))
+    for table in TABLES:
+        assert stored_materializations(instance, table) == ["2026-03-01", "2026-03-02"]
+        assert latest(instance, table).partition == "2026-03-02"
 
 
 def test_a_day_synced_again_after_a_run_was_forgotten_is_new(

@@ -28,6 +28,8 @@ HELP_LINES = {
     "retire": "Retire clients that the source no longer knows, so that no day waits for them.",
     "reset": "Make the next sync read feeds or clients in full, even if they are up to date.",
     "forget": "Erase one person from every schema, and keep syncs from loading their data again.",
+    "pseudonymize": "Hash the stored phones and cards with a key that was added.",
+    "retention": "Show what is older than LCM_RETENTION_MONTHS, or remove it with --apply.",
     "marts": "Refresh the stored marts now; each sync does so after its checks.",
     "migrate": (
         "Upgrade the schema of the warehouse, and grant the group roles any missing privileges."

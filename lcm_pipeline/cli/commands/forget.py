@@ -31,7 +31,12 @@ def forget(
     with existing_warehouse(settings) as warehouse:
         if not yes:
             confirm(f"Erase client {client} from {warehouse.place}? It cannot be undone.")
-        receipt = forget_client(warehouse, client, settings.pseudonym_key_bytes)
+        receipt = forget_client(
+            warehouse,
+            client,
+            settings.pseudonym_key_bytes,
+            old_keys=settings.pseudonym_old_key_bytes,
+        )
     if as_json:
         print_json(vars(receipt))
         return

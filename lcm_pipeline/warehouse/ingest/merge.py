@@ -33,11 +33,20 @@ def incoming_view(run: Run, table: CoreTable, among: tuple[int, int]) -> Compose
     )
 
 
-def count_staged(run: Run, table: CoreTable, among: tuple[int, int]) -> Composed:
-    """Count the staged rows of each task of a range."""
+def count_staged(
+    run: Run, table: CoreTable, among: tuple[int, int], kept_from: date | None
+) -> Composed:
+    """Count the staged rows of each task of a range, and those of days before the first one kept.
+
+    Those were read before that day moved on.
+    """
+    is_expired: SQL | Composed = SQL("false")
+    if kept_from is not None and table.is_held_for_months and table.date_column is not None:
+        is_expired = SQL("{} < {}").format(Identifier(table.date_column), Literal(kept_from))
     return SQL(
-        "select task_id, count(*) as staged from {} where task_id between {} and {} group by 1"
-    ).format(staging_of(run, table), *map(Literal, among))
+        "select task_id, count(*) as staged, count(*) filter (where {}) as expired"
+        " from {} where task_id between {} and {} group by 1"
+    ).format(is_expired, staging_of(run, table), *map(Literal, among))
 
 
 def index_staged(run: Run, table: CoreTable) -> Composed:

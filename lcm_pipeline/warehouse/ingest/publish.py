@@ -33,6 +33,7 @@ from lcm_pipeline.model.tables import NAME_DIMENSIONS, WHOLE_OFFERS, CoreTable
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.ingest import merge
 from lcm_pipeline.warehouse.ingest.runs import Run
+from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.ingest.tasks import staging_of
 from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions, months_ahead
 from lcm_pipeline.warehouse.queries import query
@@ -299,11 +300,15 @@ def _judge_tasks(
     session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], among: tuple[int, int]
 ) -> None:
     """Create the table `judged`: for each task read, in the range, whether it can be taken."""
-    counts = SQL(" union all ").join(merge.count_staged(run, table, among) for table in tables)
+    kept_from = read_kept_from(session)
+    counts = SQL(" union all ").join(
+        merge.count_staged(run, table, among, kept_from) for table in tables
+    )
     session.execute(
         SQL(
             "/* tag: publish-begun */ create temp table staged_counts on commit drop as"
-            " select task_id, sum(staged)::int as staged from ({}) as counted group by 1"
+            " select task_id, sum(staged)::int as staged, sum(expired)::int as expired"
+            " from ({}) as counted group by 1"
         ).format(counts)
     )
     values = {"run_id": run.run_id, "feed": run.feed, "first": among[0], "last": among[1]}

@@ -6,6 +6,7 @@ from datetime import date
 import psycopg
 
 from lcm_pipeline.model.forgotten import Forgotten, forgotten_by
+from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
 from lcm_pipeline.warehouse.queries import query
 
 
@@ -33,13 +34,56 @@ def known_clients(session: psycopg.Connection) -> list[tuple[str, int]]:
     return [(row[0], row[1]) for row in rows.fetchall()]
 
 
-def load_forgotten(session: psycopg.Connection, key: bytes | None) -> Forgotten:
-    """Who was erased; key: that of the settings. Raises ForgottenKeyError."""
+def load_forgotten(
+    session: psycopg.Connection, key: bytes | None, old_keys: Sequence[bytes] = ()
+) -> Forgotten:
+    """Who was erased; keys: those of the settings. Raises ForgottenKeyError."""
     rows = session.execute(query("forgotten_clients")).fetchall()
     if not rows:
         return Forgotten()
     made = [bytes(row[0]) for row in session.execute(query("forget_key")).fetchall()]
-    return forgotten_by(made if key is None else [key, *made], rows)
+    return forgotten_by(made if key is None else [key, *old_keys, *made], rows)
+
+
+def require_pseudonyms(session: psycopg.Connection, pseudonyms: Pseudonyms) -> None:
+    """Raise PseudonymKeyError unless everything is stored with these keys."""
+    found = session.execute(query("pseudonym_keys")).fetchall()
+    stored = [bytes(digest) for digest, _, _ in found]
+    if stored != pseudonyms.digests or not all(is_complete for _, _, is_complete in found):
+        raise PseudonymKeyError(why_keys_differ(stored, pseudonyms))
+
+
+def why_keys_differ(stored: Sequence[bytes], pseudonyms: Pseudonyms) -> str:
+    """What is wrong with the keys of the settings, and what to do; says no key.
+
+    stored: the digests of the keys that the warehouse was hashed with.
+    """
+    known = pseudonyms.digests
+    if list(stored) == known[: len(stored)]:
+        return (
+            "phones and cards are not yet stored with LCM_PSEUDONYM_KEY: run lcm pseudonymize while"
+            " no sync is under way"
+        )
+    if not known:
+        return (
+            "the warehouse holds phones and cards as keyed hashes, and LCM_PSEUDONYM_KEY is not"
+            " set, or LCM_PSEUDONYMIZE is 0. Set the key again: raw numbers would join with nothing"
+        )
+    if set(stored) <= set(known):
+        return (
+            "LCM_PSEUDONYM_OLD_KEYS and LCM_PSEUDONYM_KEY are the keys of the warehouse in another"
+            " order: give the oldest first, and the present one as LCM_PSEUDONYM_KEY"
+        )
+    return (
+        "LCM_PSEUDONYM_KEY is not the key that the phones and cards of this warehouse are hashed"
+        " with. Set that key again; to change it, move it to LCM_PSEUDONYM_OLD_KEYS"
+    )
+
+
+def read_kept_from(session: psycopg.Connection) -> date | None:
+    """The first business day that is held of each client, see `retention`; None for all."""
+    row = session.execute(query("kept_from")).fetchone()
+    return row[0] if row else None
 
 
 def missing_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> list[int]:

@@ -259,6 +259,7 @@ def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -
         "single_page": [outcome.single_page for outcome in outcomes],
         "rows": [outcome.source_total for outcome in outcomes],
         "staged": [outcome.landing.staged for outcome in outcomes],
+        "expired": [outcome.expired for outcome in outcomes],
         "quarantined": [len(outcome.landing.bad_rows) for outcome in outcomes],
         "base_version": [outcome.task.version for outcome in outcomes],
         "read_at": [outcome.read_at for outcome in outcomes],

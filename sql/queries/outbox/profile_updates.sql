@@ -98,7 +98,8 @@ shown as (
     from core.clients
     left join sync.client_state as state
         on state.feed = 'operations' and state.client_id = clients.client_id
-    where clients.client_id = any(%(client_ids)s::bigint[]) and clients.phone is not null
+    -- A keyed hash, which is below 0, is no phone that could be sent back.
+    where clients.client_id = any(%(client_ids)s::bigint[]) and clients.phone > 0
 ),
 
 joined as (

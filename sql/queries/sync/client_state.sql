@@ -155,16 +155,22 @@ with confirmed as (
 )
 
 insert into sync.client_state as state (
-    feed, client_id, source_total, fingerprint, head, header_digest, quarantined, version,
+    feed, client_id, source_total, expired, fingerprint, head, header_digest, quarantined, version,
     read_at, proven_date, changed_date, pending_since, last_error
 )
 select
-    %(feed)s, client_id, rows, fingerprint, head, header_digest, quarantined, 1,
+    %(feed)s,
+    client_id,
+    rows,
+    -- Only a full reading meets the rows that are older than what is held.
+    case when reading = 'full' then expired else known_expired end,
+    fingerprint, head, header_digest, quarantined, 1,
     read_at, %(last)s, %(last)s, null, null
 from publishing
 where client_id is not null
 on conflict (feed, client_id) do update set
     source_total = excluded.source_total,
+    expired = excluded.expired,
     fingerprint = excluded.fingerprint,
     head = excluded.head,
     header_digest = coalesce(excluded.header_digest, state.header_digest),

@@ -18,7 +18,7 @@ where
 -- purpose: for each feed, through which day it is complete, its rows, what is pending
 -- Registrations of erased persons are rows that the source has too, but no total of ours counts them.
 with loaded as (
-    select feed, sum(source_total) as rows
+    select feed, sum(source_total - expired) as rows
     from sync.client_state
     group by feed
     union all
@@ -68,11 +68,14 @@ order by feeds.position;
 
 -- name: totals_of_clients
 -- purpose: clients whose source total is not live rows plus open quarantine
--- parameters: feed; {table} is the feed's main table
+-- parameters: feed; {table} is the feed's main table, {day} its business day
+-- Rows of before the first day that is held are counted on neither side.
 with live as (
     select client_id, count(*) as rows
     from core.{table}
-    where deleted_at is null
+    where
+        deleted_at is null
+        and {day} >= coalesce((select kept_from from sync.retention), '-infinity')
     group by client_id
 ),
 
@@ -90,7 +93,7 @@ compared as (
         coalesce(live.rows, 0) as warehouse_rows,
         coalesce(held.rows, 0) as quarantined_rows
     from (
-        select client_id, source_total
+        select client_id, source_total - expired as source_total
         from sync.client_state
         where feed = %(feed)s and source_total is not null
     ) as state
@@ -236,7 +239,8 @@ select
     min(waiting.day) as first_day,
     max(waiting.day) as last_day,
     min(waiting.day) filter (where waiting.is_waiting) as first_incomplete,
-    max(waiting.day) filter (where waiting.is_waiting) as last_incomplete
+    max(waiting.day) filter (where waiting.is_waiting) as last_incomplete,
+    case when not feeds.is_by_day then (select kept_from from sync.retention) end as kept_from
 from sync.feeds
 left join waiting on waiting.feed = feeds.feed
-group by feeds.feed;
+group by feeds.feed, feeds.is_by_day;

@@ -160,7 +160,8 @@ where
 -- name: close_tasks
 -- purpose: record the outcomes of tasks that this session has claimed; returns the recorded tasks
 -- parameters: run_id; arrays of equal length: task_id, status, reading, has_header, single_page, rows,
---   staged, quarantined, base_version, read_at, fingerprint, head, header_digest, error, is_refused
+--   staged, expired, quarantined, base_version, read_at, fingerprint, head, header_digest, error,
+--   is_refused
 -- tag: outcomes-recorded
 -- Skips a task that another session has claimed meanwhile, because this session was lost.
 update sync.fetches
@@ -171,6 +172,7 @@ set
     single_page = outcome.single_page,
     rows = outcome.rows,
     staged = outcome.staged,
+    expired = outcome.expired,
     quarantined = outcome.quarantined,
     base_version = outcome.base_version,
     read_at = outcome.read_at,
@@ -182,13 +184,13 @@ set
     attempts = fetches.attempts + 1
 from unnest(
     %(task_id)s::bigint[], %(status)s::text[], %(reading)s::text[], %(has_header)s::boolean[],
-    %(single_page)s::integer[], %(rows)s::integer[], %(staged)s::integer[],
+    %(single_page)s::integer[], %(rows)s::integer[], %(staged)s::integer[], %(expired)s::integer[],
     %(quarantined)s::integer[], %(base_version)s::bigint[], %(read_at)s::timestamptz[],
     %(fingerprint)s::bytea[], %(head)s::bytea[], %(header_digest)s::bytea[], %(error)s::text[],
     %(is_refused)s::boolean[]
 ) as outcome (
-    task_id, status, reading, has_header, single_page, rows, staged, quarantined, base_version,
-    read_at, fingerprint, head, header_digest, error, is_refused
+    task_id, status, reading, has_header, single_page, rows, staged, expired, quarantined,
+    base_version, read_at, fingerprint, head, header_digest, error, is_refused
 )
 where
     fetches.run_id = %(run_id)s
@@ -299,7 +301,7 @@ union all
 -- name: judge_tasks
 -- purpose: decide for each task that a run has read whether the publish may take it
 -- parameters: run_id, feed; first, last (of the tasks that are decided on)
--- `again`: staging lost its records, the state moved on and this reading builds on the old one, or
+-- `again`: staging lost its records or holds some of days that are not kept, the state moved on and this reading builds on the old one, or
 -- somebody published a newer reading that says otherwise: which is right, a third one tells.
 -- `superseded`: somebody published a newer reading that says the same.
 create temp table judged on commit drop as
@@ -309,6 +311,7 @@ with known as (
         coalesce(client.read_at, polled.read_at) as known_at,
         coalesce(client.version, polled.version, 0) as known_version,
         coalesce(client.source_total, polled.source_total) as known_rows,
+        coalesce(client.expired, 0) as known_expired,
         coalesce(client.fingerprint, polled.fingerprint) as known_fingerprint
     from sync.fetches
     left join sync.client_state as client
@@ -331,6 +334,7 @@ select
         ) then 'superseded'
         when known.known_at >= known.read_at then 'again'
         when coalesce(counts.staged, 0) <> known.staged then 'again'
+        when counts.expired > 0 then 'again'
         when known.known_version = known.base_version then 'take'
         when known.reading = 'full' then 'take'
         else 'again'

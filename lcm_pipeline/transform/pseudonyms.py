@@ -1,0 +1,91 @@
+"""Phones and cards of a landing as keyed hashes, before anything is staged.
+
+Numbers that may be one of them leave the texts that are kept for people: rows in quarantine, and
+fields that the contract does not know. What stays is enough to see what is wrong with a row.
+"""
+
+import json
+import re
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from lcm_pipeline.model.pseudonyms import Pseudonyms
+from lcm_pipeline.model.readings import BadRow, Landing
+from lcm_pipeline.model.tables import CORE_TABLES
+
+MASK = "[number]"
+# By table, the columns that hold a phone or a number of a card.
+HASHED_COLUMNS = {"registrations": ("card_number", "out_number"), "clients": ("phone",)}
+
+# So many digits in a row, or more of them with what people write between those of a phone; a day
+# and a time are none.
+_NUMBER = re.compile(
+    r"(?<![\w.])(?!\d{4}-\d\d-\d\d(?!\d))\+?\d(?:[ ()\-.–/]{0,3}\d){9,}(?!\w)|\d{7,}"
+)
+_DIGITS = re.compile(r"\d[\d ()\-.–/]{5,}\d")
+_ESCAPED_DIGIT = re.compile(r"\\u003([0-9])")
+_AS_JSON = msgspec.json.Encoder(decimal_format="number")
+_COLUMNS = {table.name: table.landing_columns for table in CORE_TABLES}
+
+
+def pseudonymize(landing: Landing, pseudonyms: Pseudonyms) -> Landing:
+    """Return the landing with hashes; the same without keys."""
+    if not pseudonyms:
+        return landing
+    return replace(
+        landing,
+        records={
+            table: [_hashed(table, record, pseudonyms) for record in records]
+            for table, records in landing.records.items()
+        },
+        bad_rows=[_masked(row, pseudonyms) for row in landing.bad_rows],
+    )
+
+
+def mask_numbers(text: str) -> str:
+    """Return a text without what may be a phone or a card."""
+    return _NUMBER.sub(MASK, _ESCAPED_DIGIT.sub(r"\1", text))
+
+
+def mask_extra(text: str) -> str:
+    """Return a JSON object without values that may be a phone or a card."""
+    if not _DIGITS.search(text):
+        return text
+    value = json.loads(text, parse_float=Decimal)
+    return _AS_JSON.encode(_without_numbers(value)).decode()
+
+
+def _without_numbers(value: Any) -> Any:
+    match value:
+        case str():
+            return mask_numbers(value)
+        case bool() | None:
+            return value
+        case int() | Decimal():
+            return MASK if _NUMBER.search(str(value)) else value
+        case list():
+            return [_without_numbers(one) for one in value]
+        case dict():
+            return {name: _without_numbers(one) for name, one in value.items()}
+    return value
+
+
+def _hashed(table: str, record: tuple[object, ...], pseudonyms: Pseudonyms) -> tuple[object, ...]:
+    columns = _COLUMNS[table]
+    values = list(record)
+    for column in HASHED_COLUMNS.get(table, ()):
+        at = columns.index(column)
+        number = values[at]
+        assert number is None or isinstance(number, int)  # noqa: S101 - as the columns are typed
+        values[at] = pseudonyms.phone(number) if column == "phone" else pseudonyms.card(number)
+    at = columns.index("extra")
+    if (extra := values[at]) is not None:
+        values[at] = mask_extra(str(extra))
+    return tuple(values)
+
+
+def _masked(row: BadRow, pseudonyms: Pseudonyms) -> BadRow:
+    return replace(row, raw=mask_numbers(row.raw), digest=pseudonyms.digest(row.digest))

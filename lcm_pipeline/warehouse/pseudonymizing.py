@@ -1,0 +1,195 @@
+"""Rewriting what is stored with a key that was added: numbers to hashes, hashes to their hashes.
+
+Some thousand clients at a time, each batch in a transaction of its own that also notes how far it
+came: broken off, the next one goes on there. The keys stay with this process: the server sees
+numbers and hashes, and no key is ever in a statement.
+
+A reading of the same client afterwards finds the same rows: hashes, and the digests by which an
+unchanged header or day is known, are those that the reading makes with the whole chain of keys.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
+from lcm_pipeline.model.tables import CORE_TABLES
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.transform.pseudonyms import mask_extra, mask_numbers
+from lcm_pipeline.warehouse.connection import Session, Warehouse
+from lcm_pipeline.warehouse.forgetting import alone
+from lcm_pipeline.warehouse.ingest.state import load_forgotten, why_keys_differ
+from lcm_pipeline.warehouse.queries import composed, query
+
+_CLIENTS_AT_ONCE = 5_000
+_FIRST, _LAST = -(2**63), 2**63 - 1
+_PHONES = (("core", "clients", "phone"), ("history", "clients", "phone"))
+_CARDS = (
+    ("core", "registrations", "card_number"),
+    ("core", "registrations", "out_number"),
+    ("core", "cards", "card_number"),
+    ("core", "cards", "out_number"),
+)
+_WITH_EXTRA = (
+    *(("core", table.name) for table in CORE_TABLES),
+    *(("history", table.name) for table in CORE_TABLES if table.has_history),
+)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The keys that the warehouse was hashed with. through: how far the last of them has come."""
+
+    digests: list[bytes]
+    through: int | None
+    is_complete: bool
+
+
+def use_keys(warehouse: Warehouse, settings: Settings) -> int:
+    """Hash what is stored with the keys of the settings; returns with how many keys that was done.
+
+    Does nothing, and costs one query, where all is stored so. Raises PseudonymKeyError where the
+    keys are not those of the warehouse, ForgottenKeyError, BusyError.
+    """
+    pseudonyms = settings.pseudonyms
+    with warehouse.connect(autocommit=True, application_name="lcm pseudonymize") as session:
+        load_forgotten(session, settings.pseudonym_key_bytes, settings.pseudonym_old_key_bytes)
+        if not _missing(session, pseudonyms):
+            return 0
+        with alone(session):
+            # Another process may have done it while this one waited.
+            missing = _missing(session, pseudonyms)
+            for number in missing:
+                _rewrite(session, pseudonyms, number)
+            return len(missing)
+
+
+def _missing(session: Session, pseudonyms: Pseudonyms) -> list[int]:
+    """The numbers of the keys that what is stored lacks; raises PseudonymKeyError."""
+    stored, known = _read(session), pseudonyms.digests
+    if stored.digests != known[: len(stored.digests)]:
+        raise PseudonymKeyError(why_keys_differ(stored.digests, pseudonyms))
+    done = len(stored.digests) - (not stored.is_complete)
+    return list(range(done + 1, len(known) + 1))
+
+
+def _read(session: Session) -> _Stored:
+    found = session.execute(query("pseudonym_keys")).fetchall()
+    through, is_complete = (found[-1][1], found[-1][2]) if found else (None, True)
+    return _Stored([bytes(digest) for digest, _, _ in found], through, is_complete)
+
+
+def _rewrite(session: Session, pseudonyms: Pseudonyms, number: int) -> None:
+    """Hash everything that is stored with one key."""
+    key = pseudonyms.only(number)
+    row = session.execute(query("has_personal_rows")).fetchone()
+    is_empty = row is None or not row[0]
+    values = {"key_number": number, "key_digest": key.digests[0], "is_complete": is_empty}
+    with session.transaction():
+        session.execute(query("begin_pseudonym_key"), values)
+        _reread_staged(session)
+    if is_empty:
+        return
+    through = _read(session).through
+    after = _FIRST if through is None else through
+    while after < _LAST:
+        found = session.execute(
+            query("next_pseudonym_clients"), {"after": after, "most": _CLIENTS_AT_ONCE}
+        ).fetchone()
+        # The last batch also takes what belongs to clients that the roster does not know.
+        through = found[0] if found and found[0] is not None else _LAST
+        with session.transaction():
+            _rewrite_clients(session, key, {"after": after, "through": through})
+            session.execute(
+                query("pass_pseudonym_clients"), {"key_number": number, "through_client": through}
+            )
+        after = through
+    with session.transaction():
+        _rewrite_days(session, key)
+        session.execute(query("complete_pseudonym_key"), {"key_number": number})
+
+
+def _reread_staged(session: Session) -> None:
+    """What unfinished runs have staged was hashed otherwise: they read it again."""
+    for (table,) in session.execute(query("staged_tables")).fetchall():
+        session.execute(SQL("truncate {}").format(Identifier("staging", table)))
+    session.execute(query("reread_staged_tasks"))
+    session.execute(query("forget_digests_of_tasks"))
+
+
+def _rewrite_clients(session: Session, key: Pseudonyms, batch: dict[str, Any]) -> None:
+    _replace_numbers(session, query("phones_of_clients"), _PHONES, key.phone, batch)
+    _replace_numbers(session, query("cards_of_clients"), _CARDS, key.card, batch)
+    headers = session.execute(query("header_digests_of_clients"), batch).fetchall()
+    if headers:
+        session.execute(
+            query("replace_header_digests"),
+            {
+                "feeds": [feed for feed, _, _ in headers],
+                "clients": [client for _, client, _ in headers],
+                "digests": [key.digest(bytes(digest)) for _, _, digest in headers],
+            },
+        )
+    _replace_quarantine(session, key, {**batch, "without_client": False})
+    for table in _WITH_EXTRA:
+        place = Identifier(*table)
+        extras = session.execute(composed("extras_of_clients", table=place), batch).fetchall()
+        masked = [(*where, mask_extra(text)) for *where, text in extras if mask_extra(text) != text]
+        if masked:
+            session.execute(
+                composed("replace_extras", table=place),
+                dict(zip(("tables", "places", "extras"), _columns(masked), strict=True)),
+            )
+
+
+def _replace_numbers(
+    session: Session,
+    listed: bytes,
+    columns: Iterable[tuple[str, str, str]],
+    hashed: Callable[[int | None], int | None],
+    batch: dict[str, Any],
+) -> None:
+    numbers = [row[0] for row in session.execute(listed, batch).fetchall()]
+    if not numbers:
+        return
+    values = {**batch, "numbers": numbers, "hashes": [hashed(number) for number in numbers]}
+    for schema, table, column in columns:
+        session.execute(
+            composed(
+                "replace_numbers", table=Identifier(schema, table), number_column=Identifier(column)
+            ),
+            values,
+        )
+
+
+def _replace_quarantine(session: Session, key: Pseudonyms, batch: dict[str, Any]) -> None:
+    rows = session.execute(query("quarantine_of_clients"), batch).fetchall()
+    if rows:
+        session.execute(
+            query("replace_quarantine"),
+            {
+                "ids": [number for number, _, _ in rows],
+                "raws": [mask_numbers(raw) for _, raw, _ in rows],
+                "digests": [key.digest(bytes(digest)) for _, _, digest in rows],
+            },
+        )
+
+
+def _rewrite_days(session: Session, key: Pseudonyms) -> None:
+    nobody = {"after": _LAST, "through": _LAST, "without_client": True}
+    _replace_quarantine(session, key, nobody)
+    days = session.execute(query("digests_of_days")).fetchall()
+    if days:
+        session.execute(
+            query("replace_digests_of_days"),
+            {
+                "days": [day for day, _ in days],
+                "digests": [key.digest(bytes(digest)) for _, digest in days],
+            },
+        )
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,259 @@
+-- sync.retention: how long facts are held, and what is older
+
+-- name: kept_from
+-- purpose: the first business day that is held; no row where all are
+select kept_from from sync.retention;
+
+-- name: has_published
+-- purpose: whether the warehouse holds facts that a sync has published
+select exists (select from sync.runs where status = 'published') as has_published;
+
+-- name: keep_from
+-- purpose: move the first day that is held forward
+-- parameters: kept_from
+insert into sync.retention as retention (kept_from)
+values (%(kept_from)s)
+on conflict (retention_id) do update set
+    kept_from = excluded.kept_from,
+    applied_at = now()
+where retention.kept_from < excluded.kept_from;
+
+-- name: expire_rows
+-- purpose: count each client's live rows that are no longer held, so that its total still adds up
+-- parameters: feed, kept_from (the new one); {table} is the feed's main table, {day} its business day
+update sync.client_state as state
+set expired = state.expired + expiring.rows
+from (
+    select
+        client_id,
+        count(*) as rows
+    from {table}
+    where
+        deleted_at is null
+        and {day} < %(kept_from)s
+        and {day} >= coalesce((select kept_from from sync.retention), '-infinity')
+    group by client_id
+) as expiring
+where state.feed = %(feed)s and state.client_id = expiring.client_id;
+
+-- name: carry_favourite_stats
+-- purpose: keep each client's newest numbers of the days that go, as those of the first day that stays
+-- parameters: kept_from
+-- A row is written on days of change alone, so the newest one still holds.
+insert into core.favourite_stats (
+    snapshot_date, client_id, max_link_goods, now_link_goods, remain_link_goods,
+    remain_count_purchases, remain_gain, remain_every_gain, count_offer, count_confirm,
+    count_purchases, sum_gain, avg_favourite, avg_all, extra, sync_run_id, first_seen_at, synced_at
+)
+select distinct on (client_id)
+    %(kept_from)s, client_id, max_link_goods, now_link_goods, remain_link_goods,
+    remain_count_purchases, remain_gain, remain_every_gain, count_offer, count_confirm,
+    count_purchases, sum_gain, avg_favourite, avg_all, extra, sync_run_id, first_seen_at, synced_at
+from core.favourite_stats
+where snapshot_date < %(kept_from)s and deleted_at is null
+order by client_id asc, snapshot_date desc
+on conflict (snapshot_date, client_id) do nothing;
+
+-- name: old_months
+-- purpose: the months of a table, with their size; those that a broken-off removal left behind too
+-- parameters: schema_name, parent
+select
+    child.relname as name,
+    child.reltuples::bigint as rows,
+    pg_total_relation_size(child.oid) as bytes,
+    pg_inherits.inhrelid is not null as is_attached,
+    coalesce(pg_inherits.inhdetachpending, false) as is_detaching
+from pg_class as child
+left join pg_inherits
+    on pg_inherits.inhrelid = child.oid
+    and pg_inherits.inhparent
+    = format('%%I.%%I', %(schema_name)s::text, %(parent)s::text)::regclass
+where
+    child.relnamespace = %(schema_name)s::regnamespace
+    and child.relkind = 'r'
+    and child.relname ~ ('^' || %(parent)s || '_[0-9]{6}$')
+order by child.relname;
+
+-- name: delete_goods_of_month
+-- purpose: delete goods of the offers of a month that goes; returns how many
+-- parameters: most, kept_from; {offers} is the month
+delete from core.favourite_goods
+where ctid = any(array(
+    select goods.ctid
+    from {offers} as offers
+    inner join core.favourite_goods as goods
+        on goods.client_id = offers.client_id and goods.favourite_id = offers.favourite_id
+    where
+        not exists (
+            select from core.favourite_offers as held
+            where
+                held.client_id = goods.client_id
+                and held.favourite_id = goods.favourite_id
+                and held.offer_date >= %(kept_from)s
+        )
+    order by goods.ctid
+    limit %(most)s
+));
+
+-- name: count_old
+-- purpose: how many rows a list of old ones has, and their size
+-- parameters: kept_from, before (and one of the lists below)
+select
+    count(*) as rows,
+    coalesce(sum(listed.bytes), 0)::bigint as bytes
+from ({listed}) as listed;
+
+-- name: delete_old
+-- purpose: delete some rows of a list of old ones
+-- parameters: kept_from, before, most (and one of the lists below, with its table)
+delete from {table}
+where ctid = any(array(
+    select listed.place from ({listed}) as listed
+    order by listed.place
+    limit %(most)s
+));
+
+-- name: old_attempts
+-- purpose: attempts for profile updates that are listed by old_updates
+-- parameters: before
+select
+    attempts.ctid as place,
+    pg_column_size(attempts.*) as bytes
+from outbox.attempts
+inner join outbox.profile_updates as updates on updates.update_id = attempts.update_id
+where
+    updates.status in ('sent', 'partial', 'rejected', 'failed')
+    and greatest(updates.requested_at, updates.claimed_at, updates.sent_at) < %(before)s;
+
+-- name: old_updates
+-- purpose: profile updates that were finished long ago, with the values that they asked for
+-- parameters: before
+select
+    updates.ctid as place,
+    pg_column_size(updates.*) as bytes
+from outbox.profile_updates as updates
+where
+    updates.status in ('sent', 'partial', 'rejected', 'failed')
+    and greatest(updates.requested_at, updates.claimed_at, updates.sent_at) < %(before)s;
+
+-- name: old_pushes
+-- purpose: pushes that ended long ago, and whose updates are gone
+-- parameters: before
+select
+    pushes.ctid as place,
+    pg_column_size(pushes.*) as bytes
+from outbox.pushes
+where
+    pushes.status <> 'running'
+    and pushes.finished_at < %(before)s
+    and not exists (
+        select from outbox.profile_updates as updates
+        where
+            (updates.push_id = pushes.push_id or updates.undo_of = pushes.push_id)
+            and (
+                updates.status in ('pending', 'sending')
+                or greatest(updates.requested_at, updates.claimed_at, updates.sent_at)
+                >= %(before)s
+            )
+    )
+    and not exists (select from outbox.attempts where attempts.push_id = pushes.push_id)
+    and not exists (select from outbox.pushes as undo where undo.undo_of = pushes.push_id);
+
+-- name: old_quarantine
+-- purpose: rows of the quarantine that were resolved long ago
+-- parameters: before
+select
+    quarantine.ctid as place,
+    pg_column_size(quarantine.*) as bytes
+from sync.quarantine
+where quarantine.resolved_at < %(before)s;
+
+-- name: old_tasks
+-- purpose: tasks of runs that are listed by old_runs
+-- parameters: before, kept_from
+select
+    fetches.ctid as place,
+    pg_column_size(fetches.*) as bytes
+from sync.fetches
+inner join sync.runs on runs.run_id = fetches.run_id
+where
+    runs.status <> 'reading'
+    and runs.finished_at < %(before)s
+    and runs.window_to < %(kept_from)s;
+
+-- name: old_runs
+-- purpose: runs that ended long ago and tell of no day that is held; never the newest of a feed
+-- parameters: before, kept_from
+select
+    runs.ctid as place,
+    pg_column_size(runs.*) as bytes
+from sync.runs
+where
+    runs.status <> 'reading'
+    and runs.finished_at < %(before)s
+    and runs.window_to < %(kept_from)s
+    and exists (
+        select from sync.runs as newer
+        where newer.feed = runs.feed and newer.status = 'published' and newer.run_id > runs.run_id
+    );
+
+-- name: old_commands
+-- purpose: commands that ended long ago and have no run any more
+-- parameters: before
+select
+    commands.ctid as place,
+    pg_column_size(commands.*) as bytes
+from sync.commands
+where
+    commands.status <> 'running'
+    and commands.finished_at < %(before)s
+    and not exists (
+        select from sync.runs
+        where runs.command_id = commands.command_id
+    );
+
+-- name: old_window_days
+-- purpose: days that were published and are not held; never the newest of a feed
+-- parameters: kept_from
+select
+    window_days.ctid as place,
+    pg_column_size(window_days.*) as bytes
+from sync.window_days
+where
+    window_days.day < %(kept_from)s
+    and window_days.day < (
+        select max(newest.day) from sync.window_days as newest
+        where newest.feed = window_days.feed
+    );
+
+-- name: old_published_days
+-- purpose: what was written down of days that are not held
+-- parameters: kept_from
+select
+    published_days.ctid as place,
+    pg_column_size(published_days.*) as bytes
+from mart.published_days
+where published_days.day < %(kept_from)s;
+
+-- name: old_published_months
+-- purpose: what was written down of months that are not held
+-- parameters: kept_from
+select
+    published_months.ctid as place,
+    pg_column_size(published_months.*) as bytes
+from mart.published_months
+where published_months.month < %(kept_from)s;
+
+-- name: old_restated_answers
+-- purpose: what was said otherwise of months that are not held
+-- parameters: kept_from
+select
+    restated_answers.ctid as place,
+    pg_column_size(restated_answers.*) as bytes
+from mart.restated_answers
+where restated_answers.month < %(kept_from)s;
+
+-- name: forget_answers
+-- purpose: let the next refresh say what it says of past months as if for the first time
+-- That rows are not held any more is no restatement by the source.
+delete from refresh.answers;

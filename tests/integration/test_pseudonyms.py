@@ -1,0 +1,209 @@
+"""LCM_PSEUDONYM_KEY: phones and cards are keyed hashes, joins and later syncs stay exact."""
+
+from pathlib import Path
+
+import pytest
+from psycopg.rows import dict_row
+
+from lcm_pipeline import feeds
+from lcm_pipeline.model.pseudonyms import LARGEST_HASH, PseudonymKeyError, Pseudonyms
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.verify.reconcile import totals_differing
+from lcm_pipeline.verify.verify import verify_clients
+from lcm_pipeline.warehouse import pseudonymizing
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.pseudonymizing import use_keys
+from tests.conftest import MakeSettings, Programme
+from tests.integration.test_cli import MARCH, run
+from tests.integration.test_forgetting import dump, one
+from tests.outbox import ask_for, statuses, write_back
+from tests.syncing import FEEDS, sync_everything
+from tests.syncing import MARCH as WINDOW
+
+KEY, NEXT_KEY = "a key of sixteen bytes or more", "another key as long as that one"
+
+
+@pytest.fixture
+def source(programme: Programme) -> RunningSimulator:
+    return programme(clients=12, habits=("bad_rows=0.05", "merged_daily=0.05"))
+
+
+def numbers_of(source: RunningSimulator) -> set[str]:
+    """Every phone and card that the source has, as text."""
+    phones = {str(row["Phone"]) for row in source.world.profile_rows() if row["Phone"]}
+    cards = {
+        str(number)
+        for customer in source.world.programme.customers.values()
+        for card in customer.cards
+        for number in (card, card // 10)
+    }
+    return phones | cards
+
+
+def keyed(
+    source: RunningSimulator, warehouse: Warehouse, make: MakeSettings, *keys: str
+) -> Settings:
+    """Settings with keys, oldest first, of a sync that reads everybody in full."""
+    fields = {"audit_share": 1.0, "delete_fuse": 1.0}
+    if keys:
+        fields |= {"pseudonym_key": keys[-1]}
+    if keys[1:]:
+        fields |= {"pseudonym_old_keys": ",".join(keys[:-1])}
+    return make(source, warehouse, **fields)
+
+
+def stored(warehouse: Warehouse, table: str) -> list[dict[str, object]]:
+    with warehouse.connect() as session, session.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(f"select * from {table} order by 1, 2, 3".encode()).fetchall()
+
+
+def found(warehouse: Warehouse, source: RunningSimulator) -> list[str]:
+    left = dump(warehouse)
+    return [number for number in numbers_of(source) if number in left]
+
+
+def test_no_phone_and_no_card_is_stored_and_joins_work(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    settings = keyed(source, warehouse, make_settings, KEY)
+    sync_everything(settings, warehouse)
+    assert found(warehouse, source) == []
+    assert one(warehouse, "select count(*) from sync.quarantine") > 0  # type: ignore[operator]
+    hashed = Pseudonyms((KEY.encode(),))
+    row = next(row for row in source.world.profile_rows() if row["Phone"])
+    phone = one(warehouse, f"select phone from core.clients where client_id = {row['Client']}")
+    assert phone == hashed.phone(row["Phone"])
+    assert isinstance(phone, int)
+    assert phone <= LARGEST_HASH
+    alone = "select count(*) from core.registrations where not exists (select from core.cards where"
+    assert one(warehouse, f"{alone} cards.card_number = registrations.card_number)") == 0
+    for feed in FEEDS:
+        assert totals_differing(warehouse, feed).listed == []
+    assert verify_clients(settings, warehouse, None).is_clean
+
+
+def test_a_key_that_is_added_and_one_that_is_changed_make_no_version_of_a_row(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    sync_everything(keyed(source, warehouse, make_settings), warehouse)
+    assert found(warehouse, source)
+    for keys in ((KEY,), (KEY, NEXT_KEY)):
+        settings = keyed(source, warehouse, make_settings, *keys)
+        assert use_keys(warehouse, settings) == 1
+        assert found(warehouse, source) == []
+        before = {
+            table: stored(warehouse, table)
+            for table in ("core.clients", "core.cards", "core.registrations", "history.clients")
+        }
+        open_rows = one(warehouse, "select count(*) from sync.quarantine where resolved_at is null")
+        reports = sync_everything(settings, warehouse)
+        assert {feed: report.rows_written for feed, report in reports.items()} == dict.fromkeys(
+            FEEDS, 0
+        )
+        for table, rows in before.items():
+            assert stored(warehouse, table) == rows, table
+        assert open_rows == one(
+            warehouse, "select count(*) from sync.quarantine where resolved_at is null"
+        )
+        assert found(warehouse, source) == []
+        assert verify_clients(settings, warehouse, None).is_clean
+    # Both keys at once, on numbers as they came, make the same.
+    row = next(row for row in source.world.profile_rows() if row["Phone"])
+    both = Pseudonyms((KEY.encode(), NEXT_KEY.encode()))
+    phone = one(warehouse, f"select phone from core.clients where client_id = {row['Client']}")
+    assert phone == both.phone(row["Phone"])
+
+
+def test_a_rewriting_that_was_broken_off_goes_on_where_it_was(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sync_everything(keyed(source, warehouse, make_settings), warehouse)
+    monkeypatch.setattr(pseudonymizing, "_CLIENTS_AT_ONCE", 3)
+    settings = keyed(source, warehouse, make_settings, KEY)
+    rewrite, calls = pseudonymizing._rewrite_clients, iter(range(100))
+
+    def break_off(*values: object) -> None:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        rewrite(*values)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pseudonymizing, "_rewrite_clients", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        use_keys(warehouse, settings)
+    assert use_keys(warehouse, settings) == 1
+    assert use_keys(warehouse, settings) == 0
+    row = next(row for row in source.world.profile_rows() if row["Phone"])
+    phone = one(warehouse, f"select phone from core.clients where client_id = {row['Client']}")
+    assert phone == Pseudonyms((KEY.encode(),)).phone(row["Phone"])
+    assert sync_everything(settings, warehouse)["registrations"].rows_written == 0
+    assert found(warehouse, source) == []
+
+
+def test_what_was_staged_with_another_key_is_read_again(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    raw = SyncEngine(keyed(source, warehouse, make_settings), warehouse)
+    raw.sync(feeds.REGISTRATIONS, WINDOW)
+    raw.start(feeds.OPERATIONS, WINDOW)
+    raw.read(feeds.OPERATIONS, WINDOW)
+    settings = keyed(source, warehouse, make_settings, KEY)
+    SyncEngine(settings, warehouse).publish(feeds.OPERATIONS, WINDOW)
+    assert found(warehouse, source) == []
+    assert totals_differing(warehouse, "operations").listed == []
+
+
+def test_another_key_or_none_changes_nothing(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    sync_everything(keyed(source, warehouse, make_settings, KEY), warehouse)
+    before = dump(warehouse)
+    for keys in ((), (NEXT_KEY,), (NEXT_KEY, KEY)):
+        with pytest.raises(PseudonymKeyError, match="LCM_PSEUDONYM_KEY"):
+            sync_everything(keyed(source, warehouse, make_settings, *keys), warehouse)
+    assert dump(warehouse) == before
+
+
+def test_a_push_sends_the_phone_that_was_asked_for(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    settings = keyed(source, warehouse, make_settings, KEY)
+    sync_everything(settings, warehouse)
+    client = next(row["Client"] for row in source.world.profile_rows() if row["Phone"])
+    ask_for(warehouse, [(client, {"phone": 9_161_234_567})])
+    write_back(settings, warehouse).push()
+    assert statuses(warehouse) == ["sent"]
+    sent = [one["Phone"] for one in source.world.profiles.updates if one["Client"] == client]
+    assert sent == [9_161_234_567]
+    # What was known before is a hash, which nobody could send back.
+    known = one(warehouse, "select known_before from outbox.profile_updates")
+    assert known == {}
+
+
+def test_the_commands_refuse_a_wrong_key_with_2_and_never_show_it(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(clients=4)
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    unset = run(tmp_path, "pseudonymize", **variables)
+    assert (unset.returncode, "LCM_PSEUDONYM_KEY" in unset.stderr) == (2, True)
+    keys = {"LCM_PSEUDONYM_KEY": KEY}
+    assert run(tmp_path, "sync", *MARCH, **variables, **keys).returncode == 0
+    assert found(warehouse, source) == []
+    wrong = run(tmp_path, "sync", *MARCH, **variables, LCM_PSEUDONYM_KEY=NEXT_KEY)
+    assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
+    assert "LCM_PSEUDONYM_OLD_KEYS" in wrong.stderr
+    missing = run(tmp_path, "sync", *MARCH, **variables)
+    assert (missing.returncode, "LCM_PSEUDONYM_KEY" in missing.stderr) == (2, True)
+    looked = run(tmp_path, "doctor", **variables, LCM_PSEUDONYM_KEY=NEXT_KEY)
+    assert "LCM_PSEUDONYM_KEY is not the key" in looked.stdout
+    chain = {"LCM_PSEUDONYM_KEY": NEXT_KEY, "LCM_PSEUDONYM_OLD_KEYS": KEY}
+    changed = run(tmp_path, "pseudonymize", **variables, **chain)
+    assert (changed.returncode, "with 1 key" in changed.stdout) == (0, True), changed.stderr
+    looked = run(tmp_path, "doctor", **variables, **chain)
+    assert "is that of the warehouse, after 1 older" in looked.stdout
+    assert KEY not in "".join(one.stdout + one.stderr for one in (unset, wrong, missing, changed))

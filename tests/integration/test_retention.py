@@ -1,0 +1,308 @@
+"""LCM_RETENTION_MONTHS: what is older goes, what is left adds up, and no reader is in the way."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lcm_pipeline import feeds
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import Settings
+from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.verify.reconcile import totals_differing
+from lcm_pipeline.verify.verify import verify_clients
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.expiration import Expired, expire, first_day_held
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.partitions import ensure_partitions
+from lcm_pipeline.warehouse.status import missing_window
+from tests.conftest import MakeSettings, Programme
+from tests.integration.test_cli import run
+from tests.marts.life import assert_as_if_computed_anew
+from tests.syncing import FEEDS, sync_everything
+
+HALF_A_YEAR = Window(date(2025, 11, 1), date(2026, 3, 30))
+NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
+KEPT_FROM = date(2026, 1, 1)
+
+
+def rows(warehouse: Warehouse, statement: str) -> list[tuple[object, ...]]:
+    with warehouse.connect() as session:
+        return session.execute(statement.encode()).fetchall()
+
+
+def one(warehouse: Warehouse, statement: str) -> object:
+    return rows(warehouse, statement)[0][0]
+
+
+def months(warehouse: Warehouse, parent: str) -> list[str]:
+    """The months of a table, detached ones too."""
+    schema, name = parent.split(".")
+    return [
+        str(row[0])[-6:]
+        for row in rows(
+            warehouse,
+            f"select relname from pg_class where relnamespace = '{schema}'::regnamespace"
+            f" and relkind = 'r' and relname ~ '^{name}_[0-9]+$' order by 1",
+        )
+    ]
+
+
+@pytest.fixture
+def source(programme: Programme) -> RunningSimulator:
+    return programme(
+        start=HALF_A_YEAR.first, clients=8, habits=("leads_daily=0.2", "bad_rows=0.02")
+    )
+
+
+@pytest.fixture
+def settings(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> Iterator[Settings]:
+    """Of a programme that was synced for half a year."""
+    settings = make_settings(source, warehouse, start_date=HALF_A_YEAR.first, audit_share=1.0)
+    sync_everything(settings, warehouse, HALF_A_YEAR)
+    refresh_marts(warehouse)
+    yield settings
+
+
+def two_months(warehouse: Warehouse, settings: Settings) -> Expired:
+    return expire(warehouse, 2, settings.zone, NOW)
+
+
+@pytest.mark.parametrize(
+    ("held", "first"),
+    [(1, date(2026, 2, 1)), (2, KEPT_FROM), (3, date(2025, 12, 1)), (27, date(2023, 12, 1))],
+)
+def test_whole_months_are_held_beside_the_present_one(held: int, first: date) -> None:
+    assert first_day_held(held, NOW) == first
+
+
+def test_old_months_go_the_marts_follow_and_everything_that_is_left_adds_up(
+    settings: Settings, source: RunningSimulator, warehouse: Warehouse
+) -> None:
+    kept = f"from core.operations where operation_date >= '{KEPT_FROM}'"
+    before = rows(warehouse, f"select * {kept} order by 1, 2, 3, 4")
+    stats = rows(
+        warehouse,
+        "select distinct on (client_id) client_id, sum_gain, count_offer from core.favourite_stats"
+        " order by client_id, snapshot_date desc",
+    )
+    assert "202511" in months(warehouse, "core.operations")
+    expired = two_months(warehouse, settings)
+    assert expired.kept_from == KEPT_FROM
+    assert not expired.left
+    for table in ("core.operations", "core.leads", "core.favourite_offers", "core.favourite_stats"):
+        assert min(months(warehouse, table)) >= "202601"
+    assert rows(warehouse, f"select * {kept} order by 1, 2, 3, 4") == before
+    assert one(warehouse, "select count(*) from core.favourite_goods as goods where not exists"
+               " (select from core.favourite_offers as offers"
+               " where offers.favourite_id = goods.favourite_id)") == 0  # fmt: skip
+    for feed in FEEDS:
+        assert totals_differing(warehouse, feed).listed == []
+    # The next sync reads everybody in full, and brings nothing of it back.
+    client = min(source.world.programme.customers)
+    source.world.mutate("insert_top", client)
+    reports = sync_everything(settings, warehouse, HALF_A_YEAR)
+    assert all(report.pending == 0 for report in reports.values())
+    assert one(warehouse, "select min(operation_date) from core.operations") >= KEPT_FROM  # type: ignore[operator]
+    assert one(warehouse, "select count(*) from core.favourite_stats"
+               " where snapshot_date < '2026-01-01'") == 0  # fmt: skip
+    for feed in FEEDS:
+        assert totals_differing(warehouse, feed).listed == []
+    assert stats == rows(
+        warehouse,
+        "select distinct on (client_id) client_id, sum_gain, count_offer from core.favourite_stats"
+        " order by client_id, snapshot_date desc",
+    )
+    assert verify_clients(settings, warehouse, None).is_clean
+    refresh_marts(warehouse)
+    assert one(warehouse, "select min(day) from mart.store_daily") >= KEPT_FROM  # type: ignore[operator]
+    assert one(warehouse, "select min(day) from mart.leads_daily") >= KEPT_FROM  # type: ignore[operator]
+    assert one(warehouse, "select count(*) from mart.restated_answers"
+               " where reason not like '%late%'") == 0  # fmt: skip
+    assert_as_if_computed_anew(warehouse, "after old months went")
+
+
+def test_nobody_asks_for_days_that_are_not_held(settings: Settings, warehouse: Warehouse) -> None:
+    assert missing_window(warehouse, HALF_A_YEAR.first, HALF_A_YEAR.last) is None
+    two_months(warehouse, settings)
+    assert missing_window(warehouse, HALF_A_YEAR.first, HALF_A_YEAR.last) is None
+    days = "select min(day) from sync.day_completeness where feed = 'operations'"
+    assert one(warehouse, days) == KEPT_FROM
+    assert one(warehouse, "select min(day) from sync.day_completeness"
+               " where feed = 'registrations'") == HALF_A_YEAR.first  # fmt: skip
+    with warehouse.connect() as session:
+        session.execute(
+            "update sync.client_state set pending_since = now(), proven_date = null"
+            " where feed = 'leads'"
+        )
+    window = missing_window(warehouse, HALF_A_YEAR.first, HALF_A_YEAR.last)
+    assert window is not None
+    assert window.first == KEPT_FROM
+
+
+def a_year_of_months(warehouse: Warehouse, first: int = 2024) -> None:
+    """A warehouse that has run for long: a row in each of 24 months, of everything that grows."""
+    days = [date(first + n // 12, n % 12 + 1, 5) for n in range(24)]
+    with warehouse.connect(autocommit=True) as session:
+        for table in ("operations", "leads", "favourite_offers", "favourite_stats"):
+            ensure_partitions(session, "core", table, days)
+        for table in ("operations", "leads", "favourite_offers", "clients"):
+            ensure_partitions(session, "history", table, days)
+        for number, day in enumerate(days, start=1):
+            session.execute(
+                "insert into core.clients (client_id, registration_date, sync_run_id,"
+                " first_seen_at, synced_at) values (%(n)s, %(day)s, 1, %(day)s, %(day)s);"
+                .replace("%(n)s", str(number)).replace("%(day)s", f"'{day}'").encode()
+            )  # fmt: skip
+            _grow(session, number, day)
+
+
+def _grow(session: psycopg.Connection, number: int, day: date) -> None:
+    """What a month leaves behind."""
+    values = {"n": number, "day": day}
+    for statement in (
+        "insert into sync.runs (feed, window_from, window_to, status, started_at, finished_at)"
+        " values ('operations', %(day)s, %(day)s, 'published', %(day)s, %(day)s)",
+        "insert into sync.window_days (feed, day, run_id, published_at)"
+        " values ('operations', %(day)s, %(n)s, %(day)s)",
+        "insert into sync.commands (feeds, window_from, window_to, status, started_at, finished_at)"
+        " values ('{operations}', %(day)s, %(day)s, 'finished', %(day)s, %(day)s)",
+        "insert into sync.client_state (feed, client_id, source_total, version, read_at)"
+        " values ('operations', %(n)s, 1, 1, %(day)s)",
+        "insert into core.operations (operation_date, client_id, component_type, operation_id,"
+        " processed_at, sync_run_id, first_seen_at, synced_at)"
+        " values (%(day)s, %(n)s, 1, %(n)s, %(day)s, 1, %(day)s, %(day)s)",
+        "insert into history.operations (operation_date, client_id, component_type, operation_id,"
+        " processed_at, valid_from, valid_to)"
+        " values (%(day)s, %(n)s, 1, %(n)s, %(day)s, %(day)s, %(day)s)",
+        "insert into core.favourite_stats (snapshot_date, client_id, sum_gain, sync_run_id,"
+        " first_seen_at, synced_at) values (%(day)s, 1, %(n)s, 1, %(day)s, %(day)s)",
+        "insert into sync.quarantine (feed, client_id, row_digest, table_name, reason, raw,"
+        " sync_run_id, resolved_at)"
+        " values ('operations', %(n)s, '\\x00', 'operations', 'bad', '', 1, %(day)s)",
+        "insert into outbox.pushes (started_at, finished_at, status, last_update_id)"
+        " values (%(day)s, %(day)s, 'done', %(n)s)",
+        "insert into outbox.profile_updates (client_id, name, status, requested_at, sent_at,"
+        " push_id, sent_values) values (%(n)s, 'Анна', 'sent', %(day)s, %(day)s,"
+        ' (select max(push_id) from outbox.pushes), \'{"name": "Анна"}\')',
+        "insert into outbox.attempts (update_id, attempt_number, push_id, began_at, field_names)"
+        " select update_id, 1, push_id, %(day)s, '{name}' from outbox.profile_updates"
+        " where client_id = %(n)s",
+    ):
+        session.execute(statement.encode(), values)
+
+
+BOUNDED = {
+    "sync.runs": 3, "sync.window_days": 3, "sync.commands": 3, "sync.quarantine": 3,
+    "outbox.pushes": 3, "outbox.profile_updates": 3, "outbox.attempts": 3,
+    "core.operations": 3, "history.operations": 3, "core.favourite_stats": 4,
+}  # fmt: skip
+
+
+def test_two_years_leave_as_many_rows_as_three_months(
+    warehouse: Warehouse, make_settings: MakeSettings, programme: Programme
+) -> None:
+    settings = make_settings(programme(clients=0), warehouse)
+    a_year_of_months(warehouse)
+    now = datetime(2025, 12, 6, tzinfo=UTC)
+    expired = expire(warehouse, 2, settings.zone, now)
+    assert not expired.left
+    for table, most in BOUNDED.items():
+        assert one(warehouse, f"select count(*) from {table}") == most, table
+    for table in ("core.operations", "core.leads", "history.operations", "history.clients"):
+        assert {name for name in months(warehouse, table) if name < "202512"} == {
+            "202510", "202511"
+        }, table  # fmt: skip
+    # The newest numbers of before are those of the first day that is held.
+    assert one(warehouse, "select sum_gain from core.favourite_stats"
+               " where snapshot_date = '2025-10-01'") == 21  # fmt: skip
+    assert totals_differing(warehouse, "operations").listed == []
+
+
+def test_a_reader_of_an_old_month_is_neither_waited_for_nor_in_anybodys_way(
+    warehouse: Warehouse, make_settings: MakeSettings, programme: Programme
+) -> None:
+    source = programme(clients=3)
+    settings = make_settings(source, warehouse)
+    a_year_of_months(warehouse)
+    now = datetime(2025, 12, 6, tzinfo=UTC)
+    with warehouse.connect() as reader:
+        seen = "select count(*) from core.operations where operation_date < '2025-10-01'"
+        reader.execute("select count(*) from core.operations_202401")
+        assert reader.execute(seen).fetchone() == (21,)
+        expired = expire(warehouse, 2, settings.zone, now)
+        [left] = [rows for rows in expired.left if rows.table.startswith("core.operations")]
+        assert (left.table, left.left) == ("core.operations_202401", "somebody reads it")
+        # History was read by nobody, and is gone; totals add up all the same.
+        assert months(warehouse, "history.operations")[0] == "202510"
+        assert totals_differing(warehouse, "operations").listed == []
+        # Neither readers nor a publish wait for who still reads the month.
+        assert one(warehouse, "select count(*) from core.operations where client_id = 24") == 1
+        with warehouse.connect() as session:
+            session.execute("delete from core.clients")
+            session.execute("delete from sync.client_state")
+        assert sync_everything(settings, warehouse)["operations"].pending == 0
+        # Who began to read before goes on to see what was there.
+        assert reader.execute("select count(*) from core.operations_202401").fetchone() == (1,)
+    assert not expire(warehouse, 2, settings.zone, now).left
+    assert months(warehouse, "core.operations")[0] == "202510"
+
+
+def test_rows_that_were_staged_before_a_month_went_are_read_again(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(source, warehouse, start_date=HALF_A_YEAR.first)
+    engine = SyncEngine(settings, warehouse)
+    engine.sync(feeds.REGISTRATIONS, HALF_A_YEAR)
+    engine.start(feeds.OPERATIONS, HALF_A_YEAR)
+    engine.read(feeds.OPERATIONS, HALF_A_YEAR)
+    two_months(warehouse, settings)
+    assert engine.publish(feeds.OPERATIONS, HALF_A_YEAR).pending == 0
+    assert one(warehouse, "select min(operation_date) from core.operations") >= KEPT_FROM  # type: ignore[operator]
+    assert totals_differing(warehouse, "operations").listed == []
+
+
+def test_the_command_shows_what_would_go_and_removes_it_when_told(
+    tmp_path: Path, warehouse: Warehouse, programme: Programme
+) -> None:
+    a_year_of_months(warehouse)
+    source = programme(clients=3)
+    variables = {"LCM_DATABASE_URL": warehouse.url, "LCM_API_URL": source.url}
+    unset = run(tmp_path, "retention", **variables)
+    assert (unset.returncode, "LCM_RETENTION_MONTHS is not set" in unset.stderr) == (2, True)
+    variables["LCM_RETENTION_MONTHS"] = "6"
+    shown = run(tmp_path, "retention", **variables)
+    assert shown.returncode == 0, shown.stderr
+    assert "core.operations_202401" in shown.stdout
+    assert "--apply" in shown.stdout
+    assert one(warehouse, "select count(*) from core.operations") == 24
+    done = run(tmp_path, "retention", "--apply", "--json", **variables)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kept_from"] > "2026-01-01"
+    assert one(warehouse, "select count(*) from core.operations") == 0
+    assert "nothing is older" in run(tmp_path, "retention", **variables).stdout
+
+
+def test_a_sync_removes_what_is_old_and_asks_for_none_of_it(
+    tmp_path: Path, warehouse: Warehouse, programme: Programme
+) -> None:
+    source = programme(clients=3)
+    variables = {
+        "LCM_DATABASE_URL": warehouse.url,
+        "LCM_API_URL": source.url,
+        "LCM_RETENTION_MONTHS": "1",
+    }
+    done = run(tmp_path, "sync", "--from", "2026-03-01", "--to", "2026-03-30", **variables)
+    assert done.returncode == 0, done.stderr
+    # March is long gone: nothing was landed, and all adds up.
+    assert one(warehouse, "select count(*) from core.operations") == 0
+    assert one(warehouse, "select count(*) from core.clients") == 3
+    assert one(warehouse, "select sum(expired) from sync.client_state") > 0  # type: ignore[operator]
+    again = run(tmp_path, "sync", "--from", "2026-03-01", "--to", "2026-03-30", **variables)
+    assert again.returncode == 0, again.stderr
