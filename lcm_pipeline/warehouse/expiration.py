@@ -16,7 +16,6 @@ Registrations, clients and cards are no facts of a month: they say who is a memb
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
@@ -186,7 +185,7 @@ def _move_on(session: Session, kept_from: date) -> None:
     if before is not None and before >= kept_from:
         return
     ensure_partitions(session, "core", _STATS, [kept_from])
-    with _publishing_nothing(session), session.transaction():
+    with locks.alone(session, locks.PUBLISH):
         for feed in CLIENT_FEEDS:
             table = feed.main_table
             if table.is_held_for_months and table.date_column is not None:
@@ -198,15 +197,6 @@ def _move_on(session: Session, kept_from: date) -> None:
                 session.execute(statement, {"feed": feed.name, "kept_from": kept_from})
         session.execute(query("carry_favourite_stats"), {"kept_from": kept_from})
         session.execute(query("keep_from"), {"kept_from": kept_from})
-
-
-@contextmanager
-def _publishing_nothing(session: Session) -> Iterator[None]:
-    session.execute("select pg_advisory_lock(%s)", (locks.PUBLISH,))
-    try:
-        yield
-    finally:
-        session.execute("select pg_advisory_unlock(%s)", (locks.PUBLISH,))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ coupons, texts of leads, unknown fields, and the rows of the outbox, the quarant
 
 import hmac
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import randbelow, token_bytes
@@ -79,7 +78,8 @@ def forget(
             row = session.execute(query("forgotten_at"), {"client_hashes": hashes}).fetchone()
             when = f"{row[0]:%Y-%m-%d %H:%M} UTC" if row else "before"
             raise UsageError(f"client {client_id} was erased already, on {when}")
-        with alone(session), session.transaction():
+        with locks.alone(session, locks.PUBLISH, locks.REFRESH):
+            require_quiet(session)
             row = session.execute(query("knows_client"), {"client_id": client_id}).fetchone()
             if row is None or not row[0]:
                 raise UsageError(f"client {client_id} is not known")
@@ -95,14 +95,11 @@ def forget(
     return receipt
 
 
-@contextmanager
-def alone(session: Session) -> Iterator[None]:
-    """Hold off publishes and refreshes; raises BusyError while a sync or a push is under way.
+def require_quiet(session: Session) -> None:
+    """Raise BusyError while a sync or a push is under way; none can begin while locks are held.
 
-    A sync that reads would bring back what it has read.
+    A sync that reads would bring back what it has read. The session then holds the lock of a push.
     """
-    session.execute("select pg_advisory_lock(%s)", (locks.PUBLISH,))
-    session.execute("select pg_advisory_lock(%s)", (locks.REFRESH,))
     values = {"lock_class": locks.RUN_CLASS, "quiet": 0}
     syncing = session.execute(query("is_syncing"), values).fetchone()
     push_free = session.execute("select pg_try_advisory_lock(%s, %s)", locks.PUSH).fetchone()
@@ -111,8 +108,6 @@ def alone(session: Session) -> Iterator[None]:
             "A sync or a push is under way, and might bring back what is taken away here. Nothing"
             " was changed: run the command again once it has ended"
         )
-    # The session ends after the erasure, and its locks with it.
-    yield
 
 
 def _erase(session: Session, client_id: int, key: bytes) -> Receipt:

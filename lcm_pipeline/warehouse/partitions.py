@@ -77,7 +77,7 @@ def _make(session: psycopg.Connection, schema: str, table: str, month: date) -> 
     name = f"{table}_{month.year:04d}{month.month:02d}"
     parent, child = sql.Identifier(schema, table), sql.Identifier(schema, name)
     with session.transaction():
-        session.execute("select pg_advisory_xact_lock(%s)", (locks.PARTITIONS,))
+        locks.hold(session, locks.PARTITIONS)
         if month in _existing(session, schema, table):
             return name
         session.execute(sql.SQL("set local lock_timeout = {}").format(_PARENT_LOCK_TIMEOUT))

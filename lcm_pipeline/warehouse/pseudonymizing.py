@@ -18,8 +18,9 @@ from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
 from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.transform.pseudonyms import mask_extra, mask_numbers
+from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.forgetting import alone
+from lcm_pipeline.warehouse.forgetting import require_quiet
 from lcm_pipeline.warehouse.ingest.state import load_forgotten, why_keys_differ
 from lcm_pipeline.warehouse.queries import composed, query
 
@@ -58,12 +59,13 @@ def use_keys(warehouse: Warehouse, settings: Settings) -> int:
         load_forgotten(session, settings.pseudonym_key_bytes, settings.pseudonym_old_key_bytes)
         if not _missing(session, pseudonyms):
             return 0
-        with alone(session):
+        with locks.alone(session, locks.PUBLISH):
+            require_quiet(session)
             # Another process may have done it while this one waited.
             missing = _missing(session, pseudonyms)
-            for number in missing:
-                _rewrite(session, pseudonyms, number)
-            return len(missing)
+        for number in missing:
+            _rewrite(session, pseudonyms, number)
+        return len(missing)
 
 
 def _missing(session: Session, pseudonyms: Pseudonyms) -> list[int]:
@@ -82,33 +84,41 @@ def _read(session: Session) -> _Stored:
 
 
 def _rewrite(session: Session, pseudonyms: Pseudonyms, number: int) -> None:
-    """Hash everything that is stored with one key."""
+    """Hash everything that is stored with one key, batch by batch.
+
+    Each batch finds under the lock how far its forerunner came: two processes take turns.
+    """
     key = pseudonyms.only(number)
-    row = session.execute(query("has_personal_rows")).fetchone()
-    is_empty = row is None or not row[0]
-    values = {"key_number": number, "key_digest": key.digests[0], "is_complete": is_empty}
-    with session.transaction():
+    with locks.alone(session, locks.PUBLISH):
+        row = session.execute(query("has_personal_rows")).fetchone()
+        is_empty = row is None or not row[0]
+        values = {"key_number": number, "key_digest": key.digests[0], "is_complete": is_empty}
         session.execute(query("begin_pseudonym_key"), values)
         _reread_staged(session)
-    if is_empty:
-        return
-    through = _read(session).through
-    after = _FIRST if through is None else through
-    while after < _LAST:
-        found = session.execute(
-            query("next_pseudonym_clients"), {"after": after, "most": _CLIENTS_AT_ONCE}
-        ).fetchone()
-        # The last batch also takes what belongs to clients that the roster does not know.
-        through = found[0] if found and found[0] is not None else _LAST
-        with session.transaction():
-            _rewrite_clients(session, key, {"after": after, "through": through})
-            session.execute(
-                query("pass_pseudonym_clients"), {"key_number": number, "through_client": through}
-            )
-        after = through
-    with session.transaction():
+    is_done = False
+    while not is_done:
+        with locks.alone(session, locks.PUBLISH):
+            is_done = _rewrite_batch(session, key, number)
+
+
+def _rewrite_batch(session: Session, key: Pseudonyms, number: int) -> bool:
+    """Hash the next clients, and after the last of them the days; returns whether all is done."""
+    stored = _read(session)
+    if len(stored.digests) > number or stored.is_complete:
+        return True
+    after = _FIRST if stored.through is None else stored.through
+    if after == _LAST:
         _rewrite_days(session, key)
         session.execute(query("complete_pseudonym_key"), {"key_number": number})
+        return True
+    values = {"after": after, "most": _CLIENTS_AT_ONCE}
+    found = session.execute(query("next_pseudonym_clients"), values).fetchone()
+    # The last batch also takes what belongs to clients that the roster does not know.
+    through = found[0] if found and found[0] is not None else _LAST
+    _rewrite_clients(session, key, {"after": after, "through": through})
+    values = {"key_number": number, "through_client": through}
+    session.execute(query("pass_pseudonym_clients"), values)
+    return False
 
 
 def _reread_staged(session: Session) -> None:
@@ -154,7 +164,7 @@ def _replace_numbers(
     numbers = [row[0] for row in session.execute(listed, batch).fetchall()]
     if not numbers:
         return
-    values = {**batch, "numbers": numbers, "hashes": [hashed(number) for number in numbers]}
+    values = {**batch, "numbers": numbers, "replacements": [hashed(number) for number in numbers]}
     for schema, table, column in columns:
         session.execute(
             composed(

@@ -40,7 +40,7 @@ def share_slots(
     with session.transaction():
         # Rows that a crash of the server loses belong to sessions that the crash has ended too.
         session.execute("set local synchronous_commit = off")
-        session.execute("select pg_advisory_xact_lock(%s)", (locks.REQUEST_SLOTS,))
+        locks.hold(session, locks.REQUEST_SLOTS)
         session.execute(query("forget_lost_slots"), {"lock_class": locks.REQUEST_SLOTS_CLASS})
         values = {"priority": priority, "wanted": wanted, "in_flight": in_flight}
         session.execute(query("want_slots"), values)

@@ -184,26 +184,27 @@ def test_a_push_sends_the_phone_that_was_asked_for(
     assert known == {}
 
 
+@pytest.mark.timeout(900)
 def test_the_commands_refuse_a_wrong_key_with_2_and_never_show_it(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(clients=4)
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
-    unset = run(tmp_path, "pseudonymize", **variables)
+    unset = run(tmp_path, "pseudonymize", **variables, timeout=400)
     assert (unset.returncode, "LCM_PSEUDONYM_KEY" in unset.stderr) == (2, True)
     keys = {"LCM_PSEUDONYM_KEY": KEY}
-    assert run(tmp_path, "sync", *MARCH, **variables, **keys).returncode == 0
+    assert run(tmp_path, "sync", *MARCH, **variables, **keys, timeout=400).returncode == 0
     assert found(warehouse, source) == []
-    wrong = run(tmp_path, "sync", *MARCH, **variables, LCM_PSEUDONYM_KEY=NEXT_KEY)
+    wrong = run(tmp_path, "sync", *MARCH, **variables, timeout=400, LCM_PSEUDONYM_KEY=NEXT_KEY)
     assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
     assert "LCM_PSEUDONYM_OLD_KEYS" in wrong.stderr
-    missing = run(tmp_path, "sync", *MARCH, **variables)
+    missing = run(tmp_path, "sync", *MARCH, **variables, timeout=400)
     assert (missing.returncode, "LCM_PSEUDONYM_KEY" in missing.stderr) == (2, True)
-    looked = run(tmp_path, "doctor", **variables, LCM_PSEUDONYM_KEY=NEXT_KEY)
+    looked = run(tmp_path, "doctor", **variables, timeout=400, LCM_PSEUDONYM_KEY=NEXT_KEY)
     assert "LCM_PSEUDONYM_KEY is not the key" in looked.stdout
     chain = {"LCM_PSEUDONYM_KEY": NEXT_KEY, "LCM_PSEUDONYM_OLD_KEYS": KEY}
-    changed = run(tmp_path, "pseudonymize", **variables, **chain)
+    changed = run(tmp_path, "pseudonymize", **variables, **chain, timeout=400)
     assert (changed.returncode, "with 1 key" in changed.stdout) == (0, True), changed.stderr
-    looked = run(tmp_path, "doctor", **variables, **chain)
+    looked = run(tmp_path, "doctor", **variables, **chain, timeout=400)
     assert "is that of the warehouse, after 1 older" in looked.stdout
     assert KEY not in "".join(one.stdout + one.stderr for one in (unset, wrong, missing, changed))

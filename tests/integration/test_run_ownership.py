@@ -256,7 +256,7 @@ class _Meddler(Saboteur):
         self.meddle = meddle
 
     def before(self, text: str, session: psycopg.Connection) -> None:
-        if "select pg_advisory_lock(" in text and callable(self.meddle):
+        if 'lock table "sync"."publish_lock"' in text and callable(self.meddle):
             meddle, self.meddle = self.meddle, None
             meddle()
 

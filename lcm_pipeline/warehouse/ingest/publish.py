@@ -8,8 +8,8 @@ or delete rows is left to that last transaction.
 
 A task is taken if all its staged records are there and no other run published the same client since
 it was read; otherwise it is read again, or counts as superseded by a newer reading. While tasks
-have to be read again nothing is published, or a reader would see a part of the day. An advisory
-lock serializes publishes; readers are never locked out.
+have to be read again nothing is published, or a reader would see a part of the day. A lock
+serializes publishes; readers are never locked out.
 
 Clients that the source no longer knows are retired in the same transaction as the rows; the rule is
 in sql/migrations/0022_retire_clients.sql.
@@ -19,14 +19,12 @@ written with what is stored: rows that vanish, phones that vanish, a roster that
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from math import ceil
 
 import psycopg
-from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.model.tables import NAME_DIMENSIONS, WHOLE_OFFERS, CoreTable
@@ -94,7 +92,7 @@ def publish(
         months = {table.name: _staged_months(session, run, table) for table in tables}
     for table in tables:
         _prepare_partitions(session, run, table, months[table.name])
-    with redact_rows(f"{run.feed}: the publish"), _alone(session):
+    with redact_rows(f"{run.feed}: the publish"):
         in_batches = _publish_batches(session, run, tables, batch_rows, growth_fuse, partly=partly)
         published = _publish_rest(session, run, tables, delete_fuse, growth_fuse, partly=partly)
     return replace(published, written=published.written + in_batches)
@@ -119,7 +117,7 @@ def _publish_rest(
     partly: bool,
 ) -> Published:
     """Publish everything that the batches have left, and end the publish, in one transaction."""
-    with session.transaction():
+    with locks.alone(session, locks.PUBLISH):
         if _is_published(session, run):
             return Published(0, 0, 0)
         grant_memory(session)
@@ -162,7 +160,7 @@ def _publish_batches(
     Does nothing for a run that is not a first load, or while tasks have to be read again.
     """
     values = {"run_id": run.run_id}
-    with session.transaction():
+    with locks.alone(session, locks.PUBLISH):
         if session.execute(query("is_in_batches"), values).fetchone() != (True,):
             return 0
         for table in tables:
@@ -185,7 +183,7 @@ def _publish_batches(
     for number, batch in enumerate(batches, start=1):
         done = None
         try:
-            with session.transaction():
+            with locks.alone(session, locks.PUBLISH):
                 done = _publish_batch(session, run, tables, batch)
         except psycopg.errors.UniqueViolation:
             # A stored row that no client state knows of: the last transaction can replace it.
@@ -230,20 +228,6 @@ def _publish_batch(
     _record_proven(session, run)
     session.execute(query("count_batch"), {"run_id": run.run_id, "written": written})
     return written
-
-
-@contextmanager
-def _alone(session: psycopg.Connection) -> Iterator[None]:
-    """Hold the publish lock, from before the transaction: now() of one that had to wait would lie
-    before what the other one wrote.
-    """
-    session.execute("select pg_advisory_lock(%s)", (locks.PUBLISH,))
-    try:
-        yield
-    finally:
-        # A session that is lost, or that an interrupt left busy, is closed, and that unlocks too.
-        if session.info.transaction_status is TransactionStatus.IDLE:
-            session.execute("select pg_advisory_unlock(%s)", (locks.PUBLISH,))
 
 
 def _is_published(session: psycopg.Connection, run: Run) -> bool:

@@ -83,17 +83,15 @@ def _refresh_alone(
     session: psycopg.Connection, wanted: list[Mart], everything: bool
 ) -> list[Refreshed]:
     """The lock is taken before the transaction, or that would tell of the time before the wait."""
-    session.execute("select pg_advisory_lock(%s)", (locks.REFRESH,))
     session.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
-        with session.transaction():
+        with locks.alone(session, locks.REFRESH):
             grant_memory(session)
             return _refresh(session, wanted, everything)
     finally:
-        # A session that is lost is closed, and that unlocks too.
+        # A session that is lost, or that an interrupt left busy, is closed.
         if session.info.transaction_status is TransactionStatus.IDLE:
             session.isolation_level = None
-            session.execute("select pg_advisory_unlock(%s)", (locks.REFRESH,))
 
 
 def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) -> list[Refreshed]:

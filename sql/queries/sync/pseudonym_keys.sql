@@ -74,14 +74,10 @@ where client_id > %(after)s and client_id <= %(through)s and out_number is not n
 
 -- name: replace_numbers
 -- purpose: put hashes in the place of numbers of some clients
--- parameters: after, through, numbers, hashes (in the same order); {table} and {number_column} say where
+-- parameters: after, through, numbers, replacements (in the same order); {table} and {number_column} say where
 update {table} as stored
 set {number_column} = replaced.made
-from (
-    select
-        unnest(%(numbers)s::bigint[]) as known,
-        unnest(%(hashes)s::bigint[]) as made
-) as replaced
+from unnest(%(numbers)s::bigint[], %(replacements)s::bigint[]) as replaced (known, made)
 where
     stored.client_id > %(after)s
     and stored.client_id <= %(through)s
