@@ -46,21 +46,23 @@ def load_command(name: str) -> Any:
     """
     with large_imports():
         module = import_module(f"lcm_pipeline.cli.commands.{name}")
-    alone = typer.Typer(
+    single = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
     function = getattr(module, name)
-    alone.command(cls=getattr(module, "COMMAND", None), help=_in_paragraphs(function))(function)
-    return get_command(alone)
+    single.command(cls=getattr(module, "COMMAND", None), help=_unwrapped_help(function))(function)
+    return get_command(single)
 
 
-def _in_paragraphs(function: Any) -> str:
-    """The docstring with each paragraph on one line, which the terminal breaks at its own width.
+def _unwrapped_help(function: Any) -> str:
+    """Return the docstring with each paragraph on one line, for wrapping at the terminal's width.
 
-    A list, marked with a backspace as Click has it, keeps its lines.
+    Lists keep their lines; they begin with a backspace character, as in Click.
     """
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")
-    return "\n\n".join(one if one.startswith("\b") else " ".join(one.split()) for one in paragraphs)
+    return "\n\n".join(
+        text if text.startswith("\b") else " ".join(text.split()) for text in paragraphs
+    )
 
 
 def lazy_import(name: str) -> Any:

@@ -72,7 +72,7 @@ def window_of(
 
 
 def yesterday_of(settings: Settings) -> date:
-    """The programme's yesterday: the day that ended last in LCM_TIMEZONE."""
+    """Return the day that ended last in LCM_TIMEZONE."""
     return datetime.now(settings.zone).date() - timedelta(days=1)
 
 

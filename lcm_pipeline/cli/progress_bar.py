@@ -48,7 +48,7 @@ class ProgressBar:
         self._progress.console.print(line, markup=False, highlight=False, emoji=False)
 
     def start(self, feed: str, total: int, done: int) -> None:
-        """Begin a bar, where an earlier process left it."""
+        """Add a bar. done: tasks that an earlier process has finished."""
         self._failed[feed] = 0
         self._bars[feed] = self._progress.add_task(feed, total=total, completed=done, pending="")
 
@@ -57,12 +57,12 @@ class ProgressBar:
         self._progress.advance(self._bars[feed], count)
 
     def fail(self, feed: str, count: int) -> None:
-        """Write beside a bar how many came to nothing; it stays where it is."""
+        """Show next to a bar how many tasks failed; the bar does not advance."""
         self._failed[feed] += count
         self._progress.update(self._bars[feed], pending=f"{self._failed[feed]} pending")
 
     def finish(self, feed: str) -> None:
-        """Fill a bar, but for those that came to nothing."""
+        """Fill the bar of a feed, except for the failed tasks."""
         bar = self._bars[feed]
         total = next(task.total or 0 for task in self._progress.tasks if task.id == bar)
         self._progress.update(bar, completed=max(0, total - self._failed[feed]))

@@ -1,4 +1,4 @@
-"""Questions to whoever is at the terminal."""
+"""Confirmation prompts on the terminal."""
 
 import sys
 
@@ -8,7 +8,10 @@ from lcm_pipeline.model.errors import UsageError
 
 
 def confirm(question: str) -> None:
-    """Ask; raises typer.Abort (exit code 1) for a no, UsageError where nobody is there to ask."""
+    """Ask for confirmation.
+
+    Raises typer.Abort (exit code 1) if it is refused, UsageError without a terminal to ask on.
+    """
     try:
         is_confirmed = typer.confirm(question)
     except typer.Abort:

@@ -16,7 +16,7 @@ from lcm_pipeline.sync.progress import LoggedProgress, Progress
 _PACKAGE = "lcm_pipeline"
 # Logs thousands of lines while the server is unreachable.
 _RETRIES = "lcm_pipeline.api.retries"
-# It says whom a run waits for.
+# Reports which reader a run waits for.
 _RUNS = "lcm_pipeline.sync.run"
 
 log = logging.getLogger("lcm_pipeline.cli.sync")
@@ -37,7 +37,7 @@ class _AboveBarsHandler(logging.Handler):
 def _logging_above(bars: ProgressBar) -> Iterator[None]:
     """Print steps and waiting retries above the bars, which do not say why they rest."""
     handler = _AboveBarsHandler(bars)
-    handler.addFilter(_OursOnly())
+    handler.addFilter(_PackageFilter())
     watched = [logging.getLogger(name) for name in (_RETRIES, _RUNS, log.name)]
     for logger in watched:
         logger.addHandler(handler)
@@ -80,7 +80,7 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-class _OursOnly(logging.Filter):
+class _PackageFilter(logging.Filter):
     """Passes warnings of all loggers, and lower levels only of this package.
 
     Retries are limited to one line per second.
@@ -118,5 +118,5 @@ def sync_progress(
     for handler in logging.getLogger().handlers:
         handler.setLevel(level)
         handler.setFormatter(_JsonFormatter() if form is LogFormat.JSON else _TextFormatter())
-        handler.addFilter(_OursOnly())
+        handler.addFilter(_PackageFilter())
     yield LoggedProgress()

@@ -80,7 +80,7 @@ def test_help_lists_every_quirk_and_every_fault_in_a_line_of_its_own(tmp_path: P
     [
         (("simulate", "--start", "2026-03-02", "--today", "2026-03-01"), "is after --today"),
         (("simulate", "--today", "1.3.2026"), "is no day"),
-        (("demo", "--today", "2999-01-01"), "has not come"),
+        (("demo", "--today", "2999-01-01"), "is in the future"),
     ],
 )
 def test_a_day_that_makes_no_programme_ends_with_2(
@@ -97,7 +97,7 @@ def test_the_demo_prints_what_serves_its_programme_again_and_a_sync_finds_no_cha
     tmp_path: Path,
 ) -> None:
     with socket.socket() as other:
-        # Somebody listens on the demo's own port, so it takes another.
+        # Another program listens on the demo's port, so the demo uses a free one.
         with suppress(OSError):
             other.bind(("127.0.0.1", DEFAULT_PORT))
             other.listen()

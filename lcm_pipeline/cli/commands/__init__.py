@@ -6,7 +6,7 @@ importing them; a test checks that each line equals the first sentence of the do
 """
 
 HELP_LINES = {
-    "demo": ("Show the whole way: a simulated programme, an embedded Postgres, a sync, an answer."),
+    "demo": "Run the whole pipeline on simulated data: API, embedded Postgres, sync, query.",
     "init": "Ask for the settings, test them against the API and the database, and write .env.",
     "plan": "Estimate the cost of a sync: requests, time at the configured rate, expected rows.",
     "sync": "Sync days into the warehouse, through Dagster, in this process.",
@@ -42,5 +42,5 @@ HELP_LINES = {
     "dbt": (
         "Write sources, metrics and exposures for dbt, from the database and dashboards/definition."
     ),
-    "simulate": "Serve a made-up loyalty programme over HTTP, to try the pipeline on.",
+    "simulate": "Serve a simulated loyalty programme over HTTP, to try the pipeline.",
 }

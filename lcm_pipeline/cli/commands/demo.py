@@ -40,26 +40,26 @@ _VERIFIED = 50
 
 
 def demo(
-    clients: Annotated[int, typer.Option(min=1, help="Clients of the made-up programme.")] = 400,
+    clients: Annotated[int, typer.Option(min=1, help="Clients of the simulated programme.")] = 400,
     days: Annotated[int, typer.Option(min=1, max=365, help="Days to sync.")] = 14,
     today: TodayOption = None,
 ) -> None:
-    """Show the whole way: a simulated programme, an embedded Postgres, a sync, an answer.
+    """Run the whole pipeline on simulated data: API, embedded Postgres, sync, query.
 
-    The rows stay. It prints the lcm simulate command that serves the same programme again, and the
-    settings to sync it with.
+    The rows stay in a folder of LCM_HOME. The command prints the lcm simulate command that serves
+    the same programme again, and the settings to sync it with.
     """
     began_at = time.monotonic()
     today = today or day_before_today(0)
     if today > day_before_today(0):
-        raise typer.BadParameter(f"--today {today} has not come: its yesterday has not ended")
+        raise typer.BadParameter(f"--today {today} is in the future: its yesterday has not ended")
     start = today - timedelta(days=days)
     home = _own_home(load_settings(), start, clients)
     config = programme_config(
         start=start, today=today, days=days, clients=clients, seed=_SEED, port=DEFAULT_PORT
     )
     with _serve(config) as programme:
-        console.print(f"A made-up programme of {clients} clients is served at {programme.url}")
+        console.print(f"A simulated programme of {clients} clients is served at {programme.url}")
         mine = load_settings(
             api_url=programme.url, home=home, database_url=None, dagster_database_url=None,
             token=None, operator=None, username=None, password=None, start_date=start,
@@ -67,10 +67,10 @@ def demo(
         )  # fmt: skip
         with open_warehouse(mine) as warehouse:
             reports = _sync(mine, warehouse, Window(start, today - timedelta(days=1)))
-            console.print("\nHeld against the source:")
+            console.print("\nCompared with the source:")
             verification = verify_clients(mine, warehouse, _VERIFIED)
             print_verification(verification)
-            console.print("\nWhat the stores sold, and the points they gave:")
+            console.print("\nSales and points of each store:")
             print_frame(read_frame(warehouse, "demo_answer"))
             _say_what_next(home, programme, days, time.monotonic() - began_at)
     if verification.differences or not all(report.is_complete for report in reports):
@@ -99,7 +99,7 @@ def _own_home(settings: Settings, start: date, clients: int) -> Path:
 
 
 def _serve(config: SimulatorConfig) -> RunningSimulator:
-    """Serve on the port of the configuration, or on a free one where somebody has it."""
+    """Serve on the configured port, or on a free one if another program uses it."""
     try:
         return start_in_thread(config)
     except OSError as error:
@@ -117,11 +117,11 @@ def _say_what_next(home: Path, programme: RunningSimulator, days: int, seconds: 
         "  README.md    how to point it at the real API, schedule and backfill"
         if in_checkout
         else f"  LCM_HOME={here} {lcm} bundle    the dashboards, for any Superset\n"
-        f"  {lcm} init    asks for the settings of the real API, tries them, and writes .env"
+        f"  {lcm} init    asks for the settings of the real API, tests them, and writes .env"
     )
     console.print(
         f"\nDone in {seconds:.0f} s. The rows stay in {here}. Next:\n"
-        f"  LCM_HOME={here} {lcm} status    what the warehouse holds\n"
+        f"  LCM_HOME={here} {lcm} status    what the warehouse contains\n"
         f"{further}\n"
         "\nThe programme is not served any more. To materialize in Dagster, or to sync again, serve"
         " the same one in a second terminal:\n"

@@ -52,7 +52,7 @@ def serve(
 
 
 def require_embedded(settings: Settings, what: str) -> None:
-    """Raise UsageError where the warehouse is a Postgres of the user's own."""
+    """Raise UsageError if the warehouse is a Postgres of the user's own. what: the command."""
     if settings.database_url is not None:
         raise UsageError(
             f"{what} is for the embedded Postgres, and LCM_DATABASE_URL names one of your own:"
@@ -61,12 +61,12 @@ def require_embedded(settings: Settings, what: str) -> None:
 
 
 def serve_until_stopped(settings: Settings, warehouse: Warehouse, role: Reader, port: int) -> None:
-    """Print the address, and serve it until Ctrl-C or SIGTERM; raises OSError for a busy port."""
-    # A service manager's SIGTERM ends it as Ctrl-C does.
+    """Serve until Ctrl-C or SIGTERM, and print the address; raises OSError if it is in use."""
+    # SIGTERM of a service manager stops it like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     login = prepare_login(warehouse, settings.home_path, group=f"lcm_{role}")
 
-    def say_where(taken: int) -> None:
+    def print_address(taken: int) -> None:
         print(
             f"{login.dsn(taken)}\n"
             f"  for BI tools on this machine; it reads as lcm_{role} (stop with Ctrl-C)\n"
@@ -76,6 +76,6 @@ def serve_until_stopped(settings: Settings, warehouse: Warehouse, role: Reader, 
         )
 
     try:
-        serve_on_port(login, port, say_where)
+        serve_on_port(login, port, print_address)
     except KeyboardInterrupt:
         print("Stopped serving")

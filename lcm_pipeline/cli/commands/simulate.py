@@ -20,7 +20,7 @@ TodayOption = Annotated[
     date | None,
     typer.Option(
         parser=parse_day, metavar="DAY", show_default="today in Moscow",
-        help="The programme's own today: it has lived until this day began.",
+        help="The current day of the programme, which has data until this day begins.",
     ),
 ]  # fmt: skip
 
@@ -31,13 +31,11 @@ def simulate(
         int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")
     ] = DEFAULT_PORT,
     clients: Annotated[
-        int, typer.Option(min=1, help="Clients who register in the first --days days.")
+        int, typer.Option(min=1, help="Clients that register in the first --days days.")
     ] = 400,
-    seed: Annotated[
-        int, typer.Option(help="Equal seeds are equal programmes, if the other options are equal.")
-    ] = 1,
+    seed: Annotated[int, typer.Option(help="Equal seeds and options give equal programmes.")] = 1,
     days: Annotated[
-        int, typer.Option(min=1, help="Days in which these clients register; then it goes on so.")
+        int, typer.Option(min=1, help="Days in which these clients register; more register later.")
     ] = 14,
     start: Annotated[
         date | None,
@@ -57,20 +55,21 @@ def simulate(
         list[str] | None, typer.Option(help="A fault rule as JSON; repeatable.")
     ] = None,
 ) -> None:
-    """Serve a made-up loyalty programme over HTTP, to try the pipeline on.
+    """Serve a simulated loyalty programme over HTTP, to try the pipeline.
 
-    The first line that it prints is its address. It takes any login, and
-    forgets the updates of profiles when it ends.
+    The first printed line is the address. Any login is accepted, and profile
+    updates are lost when the command ends.
 
-    Equal options are equal programmes, whatever the hour. --days alone counts
-    back from today, so tomorrow's programme begins a day later. With --start it
-    is the same one, a day older; with --today too, the same one in every row.
+    Equal options give equal programmes at any hour of the day. With only
+    --days, the programme begins that many days before today, so it differs
+    tomorrow. With --start it is the same programme, one day older tomorrow;
+    with --start and --today every row stays the same.
     """
     config = programme_config(
         start=start, today=today, days=days, clients=clients, seed=seed, host=host, port=port,
         prefix=prefix, quirks=tuple(quirk or ()), faults=tuple(fault or ()),
     )  # fmt: skip
-    # A pipe gets the address at once, not when its buffer is full.
+    # Flushed, so that a pipe gets the address immediately.
     serve(config, lambda url: print(url, flush=True))
 
 
@@ -81,24 +80,24 @@ def _lines(described: dict[str, str]) -> str:
 simulate.__doc__ = f"""{(simulate.__doc__ or "").rstrip()}
 
     \b
-    Quirks, how answers deviate, with their defaults:
+    Quirks, deviations of the responses, with their defaults:
 {_lines(described_quirks())}
 
     \b
     Faults, as in --fault '{{"kind": "server_error", "every": 50}}':
 {_lines(FAULTS)}
 
-    Beside its kind a rule has nth, every or probability (which calls fail),
-    times (how often at most), endpoint and client (whose calls they are).
+    Besides its kind, a rule has nth, every or probability (which calls fail),
+    times (at most how often), endpoint and client (which calls it applies to).
     """
 
 
 def programme_config(
     *, start: date | None, today: date | None, days: int, **others: Any
 ) -> SimulatorConfig:
-    """What `lcm simulate` and `lcm demo` serve; raises UsageError.
+    """Return the programme that `lcm simulate` and `lcm demo` serve; raises UsageError.
 
-    The clock is at the beginning of a day, so that no row depends on the hour of the call.
+    Its clock is set to the start of a day, so that no row depends on the hour of the call.
     """
     today = today or day_before_today(0)
     start = start or today - timedelta(days=days)

@@ -51,9 +51,7 @@ def sql(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
     keep: Annotated[
         bool,
-        typer.Option(
-            "--keep", help="Then keep the embedded server up and print its address, as lcm serve."
-        ),
+        typer.Option("--keep", help="Afterwards keep the embedded server running, like lcm serve."),
     ] = False,
 ) -> None:
     """Open the warehouse in psql, or in a simple prompt if psql is not installed.
@@ -62,8 +60,8 @@ def sql(
     write, for example to edit mart.parameters or to fill the outbox. Statements can also come from
     a file or a pipe. Exit code 1 means that a statement failed.
 
-    A BI tool needs the server to stay up: lcm serve does that, and --keep does it after the last
-    statement, for lcm_analyst.
+    A BI tool needs a running server: lcm serve provides it, and --keep does so after the last
+    statement, with a login as lcm_analyst.
 
     Examples: [bold]lcm sql -c "select * from mart.program_daily"[/bold],
     [bold]lcm sql --as-owner < updates.sql[/bold]
@@ -98,7 +96,7 @@ def sql(
 
 
 def _keep_up(settings: Settings, warehouse: Warehouse) -> None:
-    """Serve on the port of `lcm serve`, or on a free one where somebody has it."""
+    """Serve on the port of `lcm serve`, or on a free one if another program uses it."""
     try:
         serve_until_stopped(settings, warehouse, Reader.ANALYST, DEFAULT_PORT)
     except OSError as error:

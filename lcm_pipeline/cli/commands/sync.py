@@ -143,7 +143,7 @@ def _sync(
         window = window or missing_window(warehouse, settings.start_date, last_ended)
         if window is None:
             return None
-        # What the settings lack ends it before it says that it reads.
+        # Checked first, so that missing settings fail before the log line says that reading begins.
         executors.require_executor(settings)
         log.info("reading %s into %s", window, warehouse.place)
         require_new_months(warehouse)
