@@ -45,6 +45,7 @@ _PASSING_TEXT = re.compile(
     re.IGNORECASE,
 )
 _MOST_TEXT_READ = 10_000
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 # Only larger responses are checked for tiny values, which would exhaust memory when decoded.
 _LARGE = 4 * 2**20
@@ -123,9 +124,22 @@ def check_complete(
         raise IncompleteError(call_name, f"{endpoint.rows_field} is null in the response{detail}")
     if endpoint.client_field is None:
         return
-    named, wanted = getattr(response, endpoint.client_field), getattr(request, "Client", None)
-    if isinstance(named, int) and named not in (0, wanted):
+    named = _named_client(getattr(response, endpoint.client_field))
+    if named not in (None, 0, getattr(request, "Client", None)):
         raise WrongClientError(call_name, f"the response is about client {named}")
+
+
+def _named_client(value: Any) -> int | None:
+    """The client that a response names; None if it names none that can be read."""
+    if isinstance(value, int):
+        return value
+    if isinstance(value, Raw):
+        with suppress(ValueError, RecursionError):
+            text = json.loads(bytes(value))
+            # XML allows leading zeros, a plus sign and white space; the decoder does not.
+            if isinstance(text, str) and _INTEGER.fullmatch(text.strip()):
+                return int(text)
+    return None
 
 
 def _check_density(body: bytes, call_name: str, rows: list[Raw] | None = None) -> None:

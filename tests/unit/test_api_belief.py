@@ -170,7 +170,7 @@ def history_of(client: Any) -> dict[str, Any]:
     return {"ErrorCode": 0, "Client": client, "Rows": 1, "Operations": [row]}
 
 
-@pytest.mark.parametrize("named", [1003, "1003", 1003.0, -7, 2**62])
+@pytest.mark.parametrize("named", [1003, "1003", "0001003", "+1003", " 1003 ", 1003.0, -7, 2**62])
 def test_a_response_about_another_client_is_never_proof(named: Any) -> None:
     for answer in answers(history_of(named)):
         service = Service(otherwise=lambda _, answer=answer: answer)
