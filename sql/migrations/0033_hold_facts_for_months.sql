@@ -19,7 +19,9 @@ comment on column sync.client_state.expired is 'of the rows that the source has,
 alter table sync.fetches add column expired integer not null default 0;
 comment on column sync.fetches.expired is 'of the rows that the source has, those before sync.retention.kept_from; told by a full reading';
 
--- As in 0031, and: days before kept_from are not listed, so no sync is asked for them. Registrations stay.
+-- As in 0022, and: while a feed has been published by batches alone (0031), everything of it is pending, as its
+-- rows are there in part and no day is complete before the transaction that ends the publish. Days before
+-- kept_from are not listed, so that no sync is requested for them; registrations stay.
 create or replace view sync.day_completeness as
 with listed as (
     select
@@ -217,3 +219,5 @@ inner join counted
     on
         counted.feed = bounds.feed
         and counted.day between bounds.first_day and bounds.last_day;
+
+comment on column sync.day_completeness.pending is 'of them, without a proven reading that tells of the day, as the last one failed or none was made; all of them while a first load is published in batches';
