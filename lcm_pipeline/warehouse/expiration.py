@@ -31,7 +31,7 @@ from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import have_old_marts
-from lcm_pipeline.warehouse.partitions import ensure_partitions, next_month
+from lcm_pipeline.warehouse.partitions import FIRST_PLAUSIBLE_DAY, ensure_partitions, next_month
 from lcm_pipeline.warehouse.queries import composed, queries, query
 
 # How long a statement waits for those who hold what it needs, before it is left for the next run.
@@ -100,9 +100,12 @@ class Expired:
 
 
 def first_day_held(months: int, now: datetime) -> date:
-    """The first day of the month that is so many whole months before that of `now` (aware)."""
+    """The first day of the month that is so many whole months before that of `now` (aware).
+
+    Not before FIRST_PLAUSIBLE_DAY: earlier months have no rows and get no partition.
+    """
     count = now.year * 12 + now.month - 1 - months
-    return date(max(count // 12, 1), count % 12 + 1, 1)
+    return max(date(count // 12, count % 12 + 1, 1), FIRST_PLAUSIBLE_DAY)
 
 
 def find_expired(warehouse: Warehouse, months: int, zone: ZoneInfo) -> Expired:
@@ -153,14 +156,22 @@ def _expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) ->
             kept_from = held
         else:
             kept_from = read_kept_from(session) or kept_from
+        has_changed = any(
+            month.is_attached
+            for schema, parent in _MONTHLY
+            for month in _old_months(session, schema, parent, kept_from)
+        )
+        if has_changed:
+            # First: if the removal is interrupted, the next refresh still computes all marts.
+            _forget_marts(session)
         found = list(_remove_months(session, kept_from))
         values = _values(kept_from, zone)
         for name, table in _OLD_ROWS.items():
             if count := _delete(session, name, table, values):
                 found.append(OldRows(".".join(table), count, 0))
-        has_changed = any(rows.table.startswith(("core", "history")) for rows in found)
         if has_changed:
-            session.execute(query("forget_answers"))
+            # Again, as a refresh may have taken place meanwhile.
+            _forget_marts(session)
     if has_changed and not have_old_marts(warehouse):
         refresh_marts(warehouse, everything=True)
     return Expired(kept_from, tuple(found))
@@ -173,6 +184,13 @@ def hold_from_start(warehouse: Warehouse, months: int, zone: ZoneInfo) -> None:
         if row is None or not row[0]:
             kept_from = first_day_held(months, datetime.now(zone))
             session.execute(query("keep_from"), {"kept_from": kept_from})
+
+
+def _forget_marts(session: Session) -> None:
+    """Let the next refresh compute all marts, and find no restatement by the source in that."""
+    with session.transaction():
+        for name in ("forget_answers", "forget_all_refreshes", "forget_all_horizons"):
+            session.execute(query(name))
 
 
 def _values(kept_from: date, zone: ZoneInfo) -> dict[str, object]:

@@ -15,6 +15,7 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
+from lcm_pipeline.warehouse import expiration
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.expiration import Expired, expire, first_day_held
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
@@ -126,6 +127,31 @@ def test_old_months_go_the_marts_follow_and_everything_that_is_left_adds_up(
     assert one(warehouse, "select count(*) from mart.restated_answers"
                " where reason not like '%late%'") == 0  # fmt: skip
     assert_as_if_computed_anew(warehouse, "after old months went")
+
+
+def test_marts_follow_a_removal_that_ended_before_they_were_refreshed(
+    settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(expiration, "refresh_marts", end)
+        with pytest.raises(KeyboardInterrupt):
+            two_months(warehouse, settings)
+    assert months(warehouse, "core.operations")[0] == "202601"
+    # Nothing is left to remove, so nothing but the next usual refresh computes them.
+    assert not two_months(warehouse, settings).rows
+    refresh_marts(warehouse)
+    assert one(warehouse, "select min(day) from mart.store_daily") >= KEPT_FROM  # type: ignore[operator]
+    assert_as_if_computed_anew(warehouse, "after an interrupted removal")
+
+
+def test_more_months_than_any_programme_has_hold_everything(
+    settings: Settings, warehouse: Warehouse
+) -> None:
+    assert first_day_held(1200, NOW) == date(2000, 1, 1)
+    assert not expire(warehouse, 1200, settings.zone, NOW).rows
 
 
 def test_nobody_asks_for_days_that_are_not_held(settings: Settings, warehouse: Warehouse) -> None:

@@ -7,6 +7,11 @@ update refresh.marts
 set signature = 'forgotten'
 where name = any(%(names)s);
 
+-- name: forget_all_refreshes
+-- purpose: forget the digests of all marts, so that the next refresh computes them
+update refresh.marts
+set signature = 'forgotten';
+
 -- name: remember_refreshes
 -- purpose: record which state of the warehouse some marts show, and when they were refreshed
 -- parameters: signature, names

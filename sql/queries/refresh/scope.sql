@@ -218,6 +218,10 @@ delete from refresh.horizons
 using sync.runs
 where runs.run_id = %(run_id)s and runs.publishing_since is not null;
 
+-- name: forget_all_horizons
+-- purpose: make the next refresh compute everything, after old months were removed
+delete from refresh.horizons;
+
 -- name: finish_refresh
 -- purpose: store through which days, and with which parameters, the tables of mart were computed
 insert into refresh.horizons (through_day, newest_day, parameters, names)
