@@ -170,7 +170,7 @@ class SyncRun:
         pseudonyms = self.settings.pseudonyms
         key, old_keys = self.settings.pseudonym_key_bytes, self.settings.pseudonym_old_key_bytes
         forgotten = await self._do(lambda session: state.load_forgotten(session, key, old_keys))
-        await self._do(lambda session: state.require_pseudonyms(session, pseudonyms))
+        await self._do(lambda s: state.require_pseudonyms(s, pseudonyms, is_run=True))
         kept_from = await self._do(state.read_kept_from)
         async with self.shared.api.sibling() as api:
             source = Source(

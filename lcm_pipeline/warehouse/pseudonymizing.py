@@ -94,6 +94,9 @@ def _rewrite(session: Session, pseudonyms: Pseudonyms, number: int) -> None:
         is_empty = row is None or not row[0]
         values = {"key_number": number, "key_digest": key.digests[0], "is_complete": is_empty}
         session.execute(query("begin_pseudonym_key"), values)
+        # After the key: a run that begins from now on waits for this transaction, see
+        # `require_pseudonyms`. One that began before is found here, and might publish raw numbers.
+        require_quiet(session)
         _reread_staged(session)
     is_done = False
     while not is_done:
@@ -124,7 +127,7 @@ def _rewrite_batch(session: Session, key: Pseudonyms, number: int) -> bool:
 def _reread_staged(session: Session) -> None:
     """What unfinished runs have staged was hashed otherwise: they read it again."""
     for (table,) in session.execute(query("staged_tables")).fetchall():
-        session.execute(SQL("truncate {}").format(Identifier("staging", table)))
+        session.execute(SQL("delete from {}").format(Identifier("staging", table)))
     session.execute(query("reread_staged_tasks"))
     session.execute(query("forget_digests_of_tasks"))
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 from psycopg.rows import dict_row
 
@@ -13,8 +14,13 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse import pseudonymizing
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.connection import Session, Warehouse
+from lcm_pipeline.warehouse.forgetting import BusyError, require_quiet
+from lcm_pipeline.warehouse.ingest.runs import begin_run
+from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
 from lcm_pipeline.warehouse.pseudonymizing import use_keys
+from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.integration.test_cli import MARCH, run
 from tests.integration.test_forgetting import dump, one
@@ -155,6 +161,48 @@ def test_what_was_staged_with_another_key_is_read_again(
     SyncEngine(settings, warehouse).publish(feeds.OPERATIONS, WINDOW)
     assert found(warehouse, source) == []
     assert totals_differing(warehouse, "operations").listed == []
+
+
+def test_no_run_with_raw_numbers_begins_beside_a_new_key(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sync_everything(keyed(source, warehouse, make_settings), warehouse)
+    with ReconnectingSession(warehouse, "lcm sync operations") as syncing:
+
+        def begin_afterwards(session: Session) -> None:
+            monkeypatch.undo()
+            require_quiet(session)
+            begin_run(syncing, "operations", WINDOW)
+
+        monkeypatch.setattr(pseudonymizing, "require_quiet", begin_afterwards)
+        with pytest.raises(BusyError):
+            use_keys(warehouse, keyed(source, warehouse, make_settings, KEY))
+    assert one(warehouse, "select count(*) from sync.pseudonym_keys") == 0
+    # The other way round, the run waits for the key.
+    with warehouse.connect() as beginning, warehouse.connect(autocommit=True) as session:
+        values = {"key_number": 1, "key_digest": b"", "is_complete": False}
+        beginning.execute(query("begin_pseudonym_key"), values)
+        session.execute("set lock_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            require_pseudonyms(session, Pseudonyms(), is_run=True)
+        beginning.rollback()
+        require_pseudonyms(session, Pseudonyms(), is_run=True)
+
+
+def test_a_member_of_the_loader_may_hash_what_the_owner_has_stored_and_staged(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    raw = SyncEngine(keyed(source, warehouse, make_settings), warehouse)
+    raw.sync(feeds.REGISTRATIONS, WINDOW)
+    raw.start(feeds.OPERATIONS, WINDOW)
+    raw.read(feeds.OPERATIONS, WINDOW)
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("set role lcm_loader")
+        pseudonymizing._rewrite(session, Pseudonyms((KEY.encode(),)), 1)
+    assert found(warehouse, source) == []
 
 
 def test_another_key_or_none_changes_nothing(

@@ -45,9 +45,18 @@ def load_forgotten(
     return forgotten_by(made if key is None else [key, *old_keys, *made], rows)
 
 
-def require_pseudonyms(session: psycopg.Connection, pseudonyms: Pseudonyms) -> None:
-    """Raise PseudonymKeyError unless everything is stored with these keys."""
-    found = session.execute(query("pseudonym_keys")).fetchall()
+def require_pseudonyms(
+    session: psycopg.Connection, pseudonyms: Pseudonyms, *, is_run: bool = False
+) -> None:
+    """Raise PseudonymKeyError unless everything is stored with these keys.
+
+    is_run: for a run, whose lock the autocommit session holds. It then waits for a transaction that
+    begins a key: that one sees the lock of the run, or the run sees the key.
+    """
+    with session.transaction():
+        if is_run:
+            session.execute(query("wait_for_pseudonym_key"))
+        found = session.execute(query("pseudonym_keys")).fetchall()
     stored = [bytes(digest) for digest, _, _ in found]
     if stored != pseudonyms.digests or not all(is_complete for _, _, is_complete in found):
         raise PseudonymKeyError(why_keys_differ(stored, pseudonyms))

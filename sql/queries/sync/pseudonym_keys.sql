@@ -9,6 +9,10 @@ select
 from sync.pseudonym_keys
 order by key_number;
 
+-- name: wait_for_pseudonym_key
+-- purpose: wait for transactions that write keys, which is before the keys are read
+lock table sync.pseudonym_keys in share mode;
+
 -- name: begin_pseudonym_key
 -- purpose: note that what is stored is being rewritten with a key
 -- parameters: key_number, key_digest, is_complete (nothing is stored yet)
