@@ -80,7 +80,10 @@ def test_help_lists_every_quirk_and_every_fault_in_a_line_of_its_own(tmp_path: P
     [
         (("simulate", "--start", "2026-03-02", "--today", "2026-03-01"), "is after --today"),
         (("simulate", "--today", "1.3.2026"), "is no day"),
+        (("simulate", "--today", "9999-12-31"), "is no day of a programme"),
+        (("simulate", "--days", "999999"), "equal to 36500"),
         (("demo", "--today", "2999-01-01"), "is in the future"),
+        (("demo", "--today", "0001-01-02"), "is no day of a programme"),
     ],
 )
 def test_a_day_that_makes_no_programme_ends_with_2(

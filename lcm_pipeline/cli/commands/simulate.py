@@ -15,11 +15,24 @@ from lcm_pipeline.simulator.server import serve
 
 DEFAULT_PORT = 8099
 _MOSCOW = ZoneInfo("Europe/Moscow")
+_FIRST_YEAR, _LAST_YEAR = 1900, 9000
+_MOST_DAYS = 36_500
+
+
+def _parse_programme_day(text: str) -> date:
+    """Parse a day whose programme is within the range of dates; raises typer.BadParameter."""
+    day = parse_day(text)
+    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise typer.BadParameter(
+            f"{text!r} is no day of a programme: expected a year from {_FIRST_YEAR} to {_LAST_YEAR}"
+        )
+    return day
+
 
 TodayOption = Annotated[
     date | None,
     typer.Option(
-        parser=parse_day, metavar="DAY", show_default="today in Moscow",
+        parser=_parse_programme_day, metavar="DAY", show_default="today in Moscow",
         help="The current day of the programme, which has data until this day begins.",
     ),
 ]  # fmt: skip
@@ -35,12 +48,17 @@ def simulate(
     ] = 400,
     seed: Annotated[int, typer.Option(help="Equal seeds and options give equal programmes.")] = 1,
     days: Annotated[
-        int, typer.Option(min=1, help="Days in which these clients register; more register later.")
+        int,
+        typer.Option(
+            min=1,
+            max=_MOST_DAYS,
+            help="Days in which these clients register; more register later.",
+        ),
     ] = 14,
     start: Annotated[
         date | None,
         typer.Option(
-            parser=parse_day,
+            parser=_parse_programme_day,
             metavar="DAY",
             show_default="--days before --today",
             help="The programme's first day.",
