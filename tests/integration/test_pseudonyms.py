@@ -246,6 +246,9 @@ def test_the_commands_refuse_a_wrong_key_with_2_and_never_show_it(
     wrong = run(tmp_path, "sync", *MARCH, **variables, timeout=400, LCM_PSEUDONYM_KEY=NEXT_KEY)
     assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
     assert "LCM_PSEUDONYM_OLD_KEYS" in wrong.stderr
+    for command in (("verify",), ("forget", "1001", "--yes")):
+        refused = run(tmp_path, *command, **variables, timeout=400, LCM_PSEUDONYM_KEY=NEXT_KEY)
+        assert (refused.returncode, "LCM_PSEUDONYM_OLD_KEYS" in refused.stderr) == (2, True)
     missing = run(tmp_path, "sync", *MARCH, **variables, timeout=400)
     assert (missing.returncode, "LCM_PSEUDONYM_KEY" in missing.stderr) == (2, True)
     looked = run(tmp_path, "doctor", **variables, timeout=400, LCM_PSEUDONYM_KEY=NEXT_KEY)

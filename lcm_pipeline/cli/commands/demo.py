@@ -61,9 +61,12 @@ def demo(
     with _serve(config) as programme:
         console.print(f"A simulated programme of {clients} clients is served at {programme.url}")
         mine = load_settings(
-            api_url=programme.url, home=home, database_url=None, dagster_database_url=None,
-            token=None, operator=None, username=None, password=None, start_date=start,
-            api_format="json",
+            api_url=programme.url, home=home, start_date=start, api_format="json",
+            database_url=None, database_url_file=None, dagster_database_url=None,
+            dagster_database_url_file=None, operator=None, username=None, token=None,
+            token_file=None, password=None, password_file=None, site_code=None,
+            site_code_file=None, retention_months=None, pseudonym_key=None,
+            pseudonym_key_file=None, pseudonym_old_keys=None, pseudonym_old_keys_file=None,
         )  # fmt: skip
         with open_warehouse(mine) as warehouse:
             reports = _sync(mine, warehouse, Window(start, today - timedelta(days=1)))

@@ -6,7 +6,7 @@ import typer
 
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.prompts import confirm
-from lcm_pipeline.cli.warehouse import existing_warehouse
+from lcm_pipeline.cli.warehouse import existing_warehouse, require_keys
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.forgetting import forget as forget_client
 
@@ -29,6 +29,8 @@ def forget(
     """
     settings = load_settings()
     with existing_warehouse(settings) as warehouse:
+        # An erasure recorded under a mistyped key would be missed by every later sync.
+        require_keys(warehouse, settings)
         if not yes:
             confirm(f"Erase client {client} from {warehouse.place}? It cannot be undone.")
         receipt = forget_client(

@@ -7,7 +7,7 @@ import typer
 from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity
 from lcm_pipeline.cli.output import console, print_reports, print_verification
 from lcm_pipeline.cli.progress_bar import ProgressBar
-from lcm_pipeline.cli.warehouse import existing_warehouse
+from lcm_pipeline.cli.warehouse import existing_warehouse, require_keys
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.repair import repair_clients
@@ -37,6 +37,7 @@ def verify(
     settings.required_api_url()
     with explained_identity(), existing_warehouse(settings) as warehouse:
         require_source(warehouse, settings)
+        require_keys(warehouse, settings)
         with ProgressBar() as progress:
             found = verify_clients(settings, warehouse, None if everyone else sample, progress)
         print_verification(found)
