@@ -83,7 +83,7 @@ def test_who_waited_has_a_now_after_who_was_first(warehouse: Warehouse) -> None:
 def test_who_waits_says_who_holds_it_and_the_lock_ends_with_its_session(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock_waits, "_LOOK_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr(lock_waits, "_CHECK_AFTER_SECONDS", 0.2)
     monkeypatch.setattr(sessions, "_PAUSES", (0.1,))
 
     def publish(session: psycopg.Connection) -> None:

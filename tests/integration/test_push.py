@@ -266,7 +266,7 @@ def test_a_wrong_token_leaves_everything_pending(
     clients = enrol(warehouse, source)
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
     wrong = make_settings(source, warehouse, token="1", push_canary=5)
-    with pytest.raises(PushStoppedError, match="about us"):
+    with pytest.raises(PushStoppedError, match="refused every update"):
         write_back(wrong, warehouse).push()
     assert set(statuses(warehouse)) == {"pending"}
     right = make_settings(source, warehouse, token="424242")
@@ -514,13 +514,13 @@ def test_the_sync_goes_first_and_the_rate_is_never_exceeded(
 def _departures(source: RunningSimulator) -> list[tuple[float, str]]:
     """When each request arrives from now on, and what it asks."""
     moments: list[tuple[float, str]] = []
-    arrive = source.service.traffic._arrive
+    arrive = source.service.traffic._count_arrival
 
     def noting(endpoint: str, request: Any, client: Any) -> None:
         moments.append((time.monotonic(), endpoint))
         arrive(endpoint, request, client)
 
-    source.service.traffic._arrive = noting  # type: ignore[method-assign]
+    source.service.traffic._count_arrival = noting  # type: ignore[method-assign]
     return moments
 
 

@@ -553,7 +553,7 @@ def test_a_history_without_a_total_that_never_ends_is_given_up(
     make_engine: MakeEngine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scan, "_MOST_ROWS_UNTOLD", 3_000)
+    monkeypatch.setattr(scan, "_MAX_ROWS_WITHOUT_TOTAL", 3_000)
     api.rules.append(in_pages(endless_rows, None))
     assert make_engine(api).sync(OPERATIONS, DAYS).pending == 1
     assert "do not end" in pending(warehouse, "operations")[ODD]

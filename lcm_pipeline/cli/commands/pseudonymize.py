@@ -9,14 +9,14 @@ from lcm_pipeline.warehouse.pseudonymizing import use_keys
 
 
 def pseudonymize() -> None:
-    """Hash the phones and cards that are stored with a key that was added.
+    """Hash the stored phones and cards with a key that was added.
 
-    The first LCM_PSEUDONYM_KEY turns numbers into keyed hashes, for good. To change the key, move
-    it to the end of LCM_PSEUDONYM_OLD_KEYS and set another one: hashes are then hashed once more,
-    and all keys are needed from then on.
+    The first LCM_PSEUDONYM_KEY turns numbers into keyed hashes; this cannot be undone. To change
+    the key, move it to the end of LCM_PSEUDONYM_OLD_KEYS and set another one: hashes are then
+    hashed again, and all keys are needed from then on.
 
-    The next sync does the same before it reads; with this command it is done when nobody waits.
-    Broken off, it goes on where it was. It waits for no sync: one under way ends it with 1.
+    The next sync would do the same before it reads. An interrupted run is resumed. Exit code 1: a
+    sync or a push is running.
     """
     settings = load_settings()
     if not settings.pseudonyms:
