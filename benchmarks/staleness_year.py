@@ -26,7 +26,10 @@ _SIX = 6 / 24
 _JUDGED = "create temp table judged (client_id bigint, verdict text) on commit drop"
 _PUBLISHING = """
 create temp table publishing on commit drop as
-select client_id, rows, fingerprint, head, header_digest, quarantined, read_at from sync.fetches
+select
+    client_id, rows, reading, expired, 0 as known_expired, fingerprint, head, header_digest,
+    quarantined, read_at
+from sync.fetches
 with no data
 """
 
@@ -129,12 +132,13 @@ def _run_of(session: Session, source: _Source, schedule: Schedule, day: int) -> 
     session.execute(_PUBLISHING)
     read_at = datetime.combine(_date(day + 1), datetime.min.time())
     with session.cursor().copy(
-        "copy publishing (client_id, rows, fingerprint, quarantined, read_at) from stdin"
+        "copy publishing (client_id, rows, reading, expired, fingerprint, quarantined, read_at)"
+        " from stdin"
     ) as copy:
         for client, version in zip(
             clients.tolist(), source.versions[clients].tolist(), strict=True
         ):
-            copy.write_row((client, version, _fingerprint(version), 0, read_at))
+            copy.write_row((client, version, "full", 0, _fingerprint(version), 0, read_at))
     values = {
         "run_id": run.run_id,
         "feed": source.endpoint,

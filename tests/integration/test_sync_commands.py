@@ -183,7 +183,7 @@ def test_a_command_that_comes_while_another_runs_joins_it(
 def test_a_verb_that_finds_no_run_says_what_to_do(warehouse: Warehouse, settings: Settings) -> None:
     engine = SyncEngine(settings, warehouse)
     assert engine.read(LEADS, MARCH).tasks == 0
-    with pytest.raises(SyncError, match="nothing was begun"):
+    with pytest.raises(SyncError, match="no run was begun"):
         engine.publish(LEADS, MARCH)
 
 

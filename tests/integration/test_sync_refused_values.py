@@ -116,7 +116,7 @@ def test_a_warehouse_that_refuses_everybodys_values_stops_the_feed(
 ) -> None:
     read = spoiling(CLIENTS, SUBJECT, "a\0")
     monkeypatch.setattr("lcm_pipeline.sync.run.read_client_task", read)
-    with pytest.raises(SyncError, match="the warehouse stores nothing"):
+    with pytest.raises(SyncError, match="the warehouse rejects all"):
         SyncEngine(settings, warehouse).sync(LEADS, DAYS)
 
 

@@ -158,7 +158,7 @@ def _check_only_one_differs(ended: Ended, rows: int, key: tuple[str, ...], colum
 def _check_it_was_repaired(ended: Ended, rows: int, key: tuple[str, ...], column: str) -> None:
     assert ended.code == 0, ended.output
     _check_one_is_named(ended, rows, key, column)
-    assert "for 1 clients" in _flat(ended).partition("once more")[2], ended.output
+    assert "read 1 clients" in _flat(ended).partition("once more")[2], ended.output
 
 
 def _check_one_is_named(ended: Ended, rows: int, key: tuple[str, ...], column: str) -> None:
