@@ -95,7 +95,7 @@ class Expired:
 
     @property
     def left(self) -> tuple[OldRows, ...]:
-        """What stood in the way of some: the next run tries again."""
+        """The rows that could not be removed yet: the next run tries again."""
         return tuple(rows for rows in self.rows if rows.left)
 
 

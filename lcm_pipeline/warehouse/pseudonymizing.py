@@ -149,7 +149,9 @@ def _rewrite_clients(session: Session, key: Pseudonyms, batch: dict[str, Any]) -
     for table in _WITH_EXTRA:
         place = Identifier(*table)
         extras = session.execute(composed("extras_of_clients", table=place), batch).fetchall()
-        masked = [(*where, mask_extra(text)) for *where, text in extras if mask_extra(text) != text]
+        masked = [
+            (*where, hidden) for *where, text in extras if (hidden := mask_extra(text)) != text
+        ]
         if masked:
             session.execute(
                 composed("replace_extras", table=place),

@@ -155,8 +155,7 @@ def test_a_total_far_beyond_what_is_there_costs_what_is_there(
 
 
 @settings(max_examples=100, deadline=None)
-# From 8 rows a page on: on shorter ones, rows of equal times can take most of the overlap.
-@given(seed=st.integers(0, 2**32), rows=st.integers(0, 800), length=st.integers(8, 40))
+@given(seed=st.integers(0, 2**32), rows=st.integers(0, 800), length=st.integers(6, 40))
 def test_an_honest_source_is_asked_in_windows_and_hardly_more_often_than_it_has_pages(
     seed: int, rows: int, length: int
 ) -> None:
@@ -164,7 +163,8 @@ def test_an_honest_source_is_asked_in_windows_and_hardly_more_often_than_it_has_
     most, total, is_proven = _count_requests(source, length)
     assert is_proven
     assert most <= 64
-    assert total <= 10 + 1.5 * rows / (length - 2)
+    # On pages of fewer than 8 rows, rows of equal times can take most of the overlap.
+    assert total <= 10 + (1.5 if length >= 8 else 3) * rows / (length - 2)
 
 
 def test_what_grew_without_an_end_is_not_read_for_ever() -> None:
