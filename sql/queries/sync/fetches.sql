@@ -65,8 +65,10 @@ where
 -- tag: tasks-claimed
 -- A claim is valid while its session holds its lock on the run, so the claims of a lost reader are
 -- free for other sessions at once.
+-- Run and feed come from the materialized rows below: as constants they would let the planner, which
+-- has no statistics of a new run, join by them alone and compare each task with each other one.
 with free as materialized (
-    select task_id
+    select run_id, task_id, %(feed)s::text as feed
     from sync.fetches
     where
         run_id = %(run_id)s
@@ -93,8 +95,8 @@ claimed as (
     update sync.fetches
     set claimed_by = pg_backend_pid()
     from free
-    where fetches.run_id = %(run_id)s and fetches.task_id = free.task_id
-    returning fetches.task_id, fetches.client_id, fetches.day, fetches.is_whole
+    where fetches.run_id = free.run_id and fetches.task_id = free.task_id
+    returning fetches.task_id, fetches.client_id, fetches.day, fetches.is_whole, free.feed
 )
 
 select
@@ -110,13 +112,13 @@ select
     exists (
         select from sync.quarantine
         where
-            quarantine.feed = %(feed)s
+            quarantine.feed = claimed.feed
             and quarantine.client_id = claimed.client_id
             and quarantine.resolved_at is null
     ) as has_bad_rows
 from claimed
 left join sync.client_state as client
-    on client.feed = %(feed)s and client.client_id = claimed.client_id
+    on client.feed = claimed.feed and client.client_id = claimed.client_id
 left join sync.registration_days as polled on polled.registration_date = claimed.day
 order by claimed.task_id;
 
@@ -164,6 +166,7 @@ where
 --   is_refused
 -- tag: outcomes-recorded
 -- Skips a task that another session has claimed meanwhile, because this session was lost.
+-- The run is a column of the outcomes, so that it is not joined by alone: see claim_tasks.
 update sync.fetches
 set
     status = outcome.status,
@@ -183,17 +186,18 @@ set
     is_refused = outcome.is_refused,
     attempts = fetches.attempts + 1
 from unnest(
+    array_fill(%(run_id)s::bigint, array[cardinality(%(task_id)s::bigint[])]),
     %(task_id)s::bigint[], %(status)s::text[], %(reading)s::text[], %(has_header)s::boolean[],
     %(single_page)s::integer[], %(rows)s::integer[], %(staged)s::integer[], %(expired)s::integer[],
     %(quarantined)s::integer[], %(base_version)s::bigint[], %(read_at)s::timestamptz[],
     %(fingerprint)s::bytea[], %(head)s::bytea[], %(header_digest)s::bytea[], %(error)s::text[],
     %(is_refused)s::boolean[]
 ) as outcome (
-    task_id, status, reading, has_header, single_page, rows, staged, expired, quarantined,
+    run_id, task_id, status, reading, has_header, single_page, rows, staged, expired, quarantined,
     base_version, read_at, fingerprint, head, header_digest, error, is_refused
 )
 where
-    fetches.run_id = %(run_id)s
+    fetches.run_id = outcome.run_id
     and fetches.task_id = outcome.task_id
     and fetches.claimed_by = pg_backend_pid()
 returning fetches.task_id, fetches.attempts;

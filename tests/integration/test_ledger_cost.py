@@ -1,0 +1,88 @@
+"""What the ledger costs: statements that run per batch touch the batch, not the run."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.queries import query
+
+_TASKS = 2_000
+_CLAIM = 1_000
+_BATCH = 10
+
+
+@pytest.fixture
+def run_id(warehouse: Warehouse) -> int:
+    """A run that began a moment ago: autovacuum has not looked at its tasks."""
+    with warehouse.connect() as session:
+        row = session.execute(
+            "insert into sync.runs (feed, window_from, window_to) values ('operations', %(day)s,"
+            " %(day)s) returning run_id",
+            {"day": date(2026, 3, 1)},
+        ).fetchone()
+        assert row
+        session.execute(
+            "insert into sync.fetches (run_id, client_id)"
+            " select %s, client_id from generate_series(1, %s) as clients (client_id)",
+            (row[0], _TASKS),
+        )
+        session.execute(
+            "insert into sync.client_state (feed, client_id)"
+            " select 'operations', client_id from generate_series(1, %s) as clients (client_id)",
+            (_TASKS,),
+        )
+    return int(row[0])
+
+
+def _visited(session: psycopg.Connection, name: str, values: dict[str, Any]) -> int:
+    """The number of rows, and pairs of rows, that a statement looked at."""
+    row = session.execute(b"explain (analyze, format json) " + query(name), values).fetchone()
+    assert row
+    counts = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
+    return int(
+        sum(
+            sum(node.get(count, 0) for count in counts) * node["Actual Loops"]
+            for node in _nodes(row[0][0]["Plan"])
+        )
+    )
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from _nodes(child)
+
+
+def test_a_batch_is_claimed_and_recorded_without_comparing_it_with_the_run(
+    warehouse: Warehouse, run_id: int
+) -> None:
+    claim = {"run_id": run_id, "feed": "operations", "after": 0, "most": _CLAIM, "lock_class": 1}
+    with warehouse.connect() as session:
+        # It may read each task once, but must not join each with each other one.
+        assert _visited(session, "claim_tasks", claim) < 10 * _TASKS
+        claimed = [
+            task_id
+            for (task_id,) in session.execute(
+                "select task_id from sync.fetches where claimed_by = pg_backend_pid()"
+            )
+        ]
+        assert len(claimed) == _CLAIM
+        outcomes = {
+            "run_id": run_id,
+            "task_id": claimed[:_BATCH],
+            "status": ["done"] * _BATCH,
+            "reading": ["full"] * _BATCH,
+            **dict.fromkeys(("has_header", "is_refused"), [False] * _BATCH),
+            **dict.fromkeys(
+                ("single_page", "rows", "staged", "expired", "quarantined", "base_version"),
+                [1] * _BATCH,
+            ),
+            **dict.fromkeys(("fingerprint", "head", "header_digest"), [b"1"] * _BATCH),
+            "read_at": [datetime(2026, 3, 2, tzinfo=UTC)] * _BATCH,
+            "error": [None] * _BATCH,
+        }
+        assert _visited(session, "close_tasks", outcomes) < 2 * _TASKS
