@@ -14,7 +14,7 @@ DBT_INSTALLED := $(DBT)/.installed
 DOCS := .venv-docs
 DOCS_INSTALLED := $(DOCS)/.installed
 
-.PHONY: help demo test lint lint-python lint-types lint-imports lint-sql hooks lock ui \
+.PHONY: help demo test test-all test-slow lint lint-python lint-types lint-imports lint-sql hooks lock ui \
   install superset dashboards bundle dbt screenshots soak crash push-crash faults readers \
   verify-million fuzz life bench image-test reference docs-site clean
 
@@ -35,8 +35,15 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 demo: $(INSTALLED) ## Sync 14 days of a simulated programme into an embedded Postgres
 	@$(BIN)/lcm demo
 
-test: $(INSTALLED) lint ## Linters, types, import contracts and all tests (about eight minutes)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+# Four processes for two cores: half of the time a test waits, for a server that starts or a process that ends.
+PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+test: $(INSTALLED) lint ## Linters, types, import contracts and all tests but the slow ones
+	$(PYTEST) -m 'not slow'
+
+test-slow: $(INSTALLED) ## The slow tests: whole scenarios of half a minute or more
+	$(PYTEST) -m slow
+
+test-all: test test-slow ## make test, then make test-slow: what CI runs
 
 lint: lint-python lint-types lint-imports lint-sql ## ruff, mypy, import contracts, sqlfluff
 

@@ -277,12 +277,13 @@ async def _check_responses(settings: Settings) -> Sequence[Finding]:
 
 
 async def _recent_clients(api: LoyaltyApi, settings: Settings) -> list[int]:
-    """Return clients of the newest day with registrations, at most _MAX_CLIENTS."""
+    """Return clients of the first of the last _MAX_DAYS with registrations, at most _MAX_CLIENTS."""
     today = datetime.now(SERVICE_ZONE).date()
-    for days_ago in range(1, _MAX_DAYS + 1):
+    # The oldest day first: whoever registered yesterday has too few rows to measure pages with.
+    for days_ago in range(_MAX_DAYS, 0, -1):
         day = today - timedelta(days=days_ago)
         if settings.start_date is not None and day < settings.start_date:
-            break
+            continue
         page = await read_registrations(api, _midnight(day), _midnight(day + timedelta(days=1)))
         clients = [msgspec.json.decode(row.raw).get("Client") for row in page.rows]
         client_ids = [client for client in clients if isinstance(client, int)]

@@ -147,6 +147,7 @@ def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(2 * _INSTALLING_SECONDS)
 def test_a_clean_install_has_no_tools_and_runs_the_demo(clean: CleanEnvironment) -> None:
     version = clean.lcm("--version")
@@ -159,6 +160,7 @@ def test_a_clean_install_has_no_tools_and_runs_the_demo(clean: CleanEnvironment)
     assert "make" not in demo.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(2 * _INSTALLING_SECONDS)
 def test_a_clean_install_names_the_extra_that_a_command_lacks(clean: CleanEnvironment) -> None:
     cases = {
@@ -182,6 +184,7 @@ def test_a_clean_install_names_the_extra_that_a_command_lacks(clean: CleanEnviro
     assert Path(lock).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(2 * _INSTALLING_SECONDS)
 def test_a_clean_install_serves_the_page_and_writes_the_bundle(clean: CleanEnvironment) -> None:
     home = next((clean.folder / ".lcm" / "demo").iterdir())

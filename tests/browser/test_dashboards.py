@@ -62,7 +62,7 @@ def page(served: Served) -> Iterator[Page]:
         yield page
 
 
-@pytest.mark.parametrize("width", [1280, 1920])
+@pytest.mark.parametrize("width", [1280, pytest.param(1920, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dashboard", DEFINITION.dashboards, ids=lambda page: page.slug)
 def test_every_chart_of_a_dashboard_shows_something(
     dashboard: Dashboard, width: int, page: Page

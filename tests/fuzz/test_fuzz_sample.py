@@ -32,7 +32,8 @@ def scene(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 @pytest.mark.parametrize(
     ("number", "size"),
     [
-        pytest.param(0, 240, id="clients, whole histories"),
+        pytest.param(0, 60, id="clients, whole histories"),
+        pytest.param(0, 240, id="more clients, whole histories", marks=pytest.mark.slow),
         pytest.param(5, 120, id="clients, in pages, XML"),
         pytest.param(8, 24, id="registration days"),
         pytest.param(17, 40, id="profile updates"),

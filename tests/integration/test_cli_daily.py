@@ -241,6 +241,7 @@ def test_facts_go_on_where_a_view_of_somebody_reads_an_old_mart(
     assert found[0] > 0
 
 
+@pytest.mark.slow
 def test_one_client_or_a_feed_is_read_in_full_again(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

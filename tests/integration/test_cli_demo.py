@@ -94,6 +94,7 @@ def test_a_day_that_makes_no_programme_ends_with_2(
     assert said in " ".join(ended.stderr.replace("│", " ").split())
 
 
+@pytest.mark.slow
 # A busy machine takes minutes for the demo, a sync and a verification.
 @pytest.mark.timeout(1800)
 def test_the_demo_prints_what_serves_its_programme_again_and_a_sync_finds_no_change(

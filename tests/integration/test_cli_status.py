@@ -72,6 +72,7 @@ def test_monitoring_learns_how_far_behind_who_is_pending_and_what_is_in_quaranti
     assert max(map(len, table.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_a_client_is_retired_by_hand_and_status_lists_it(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

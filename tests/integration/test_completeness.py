@@ -58,6 +58,7 @@ def test_days_that_were_missed_are_complete_once_a_later_day_is_synced(
     assert report.incomplete == ()
 
 
+@pytest.mark.slow
 def test_a_client_that_fails_on_the_late_day_leaves_the_missed_days_incomplete(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:

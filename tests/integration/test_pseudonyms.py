@@ -232,6 +232,7 @@ def test_a_push_sends_the_phone_that_was_asked_for(
     assert known == {}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_commands_refuse_a_wrong_key_with_2_and_never_show_it(
     tmp_path: Path, programme: Programme, warehouse: Warehouse

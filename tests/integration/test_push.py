@@ -484,6 +484,7 @@ def test_spaces_round_a_text_are_no_change(
     assert (report.unchanged, report.sent, report.requests) == (2, 0, 0)
 
 
+@pytest.mark.slow
 def test_the_sync_goes_first_and_the_rate_is_never_exceeded(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:

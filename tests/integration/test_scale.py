@@ -55,6 +55,7 @@ def _assert_near(planned: SyncCost, requests: int, rows: int) -> None:
     assert planned.rows == pytest.approx(rows, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_size_is_within_a_tenth_of_a_measured_run(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

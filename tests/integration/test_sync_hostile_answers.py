@@ -441,7 +441,7 @@ class SmallApi(LoyaltyApi):
     [
         (timedelta(hours=7), LoyaltyApi),
         (timedelta(minutes=20), LoyaltyApi),
-        (timedelta(minutes=2), LoyaltyApi),
+        pytest.param(timedelta(minutes=2), LoyaltyApi, marks=pytest.mark.slow),
         (timedelta(days=2), SmallApi),
     ],
 )

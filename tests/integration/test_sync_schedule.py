@@ -57,6 +57,7 @@ def settings(
     )
 
 
+@pytest.mark.slow
 def test_thirty_days_and_a_quiet_week_later_the_warehouse_equals_the_source(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:

@@ -45,6 +45,7 @@ def _analytics(by_hand: Synced) -> Iterator[None]:
         session.execute("drop schema if exists analytics cascade")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DBT.exists(), reason="dbt is not there: make dbt")
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("_analytics")

@@ -135,7 +135,15 @@ def test_field_names_of_any_length_are_kept(warehouse: Warehouse) -> None:
     assert sorted(name for (name,) in rows) == names
 
 
-@pytest.mark.parametrize("moment", ["1900-01-01", "1753-01-01", "1999-12-31", "2999-12-31"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "1900-01-01",
+        pytest.param("1753-01-01", marks=pytest.mark.slow),
+        pytest.param("1999-12-31", marks=pytest.mark.slow),
+        "2999-12-31",
+    ],
+)
 def test_one_row_of_an_absurd_day_makes_no_day_in_any_mart(
     simulator: RunningSimulator, warehouse: Warehouse, tmp_path: Path, moment: str
 ) -> None:

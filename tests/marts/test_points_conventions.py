@@ -122,6 +122,7 @@ def test_partial_refunds_that_give_points_back_are_within_half_a_percent(
     assert sum(abs(month["residual"]) for month in months) <= added * Decimal("0.005")
 
 
+@pytest.mark.slow
 def test_a_world_of_merges_cancels_and_blocked_lots_closes_within_half_a_percent(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def _sync(lively: RunningSimulator, warehouse: Warehouse, home: Path, last: date
     sync(lively, warehouse, home, START, last)
 
 
+@pytest.mark.slow
 def test_the_clients_that_changed_are_all_that_has_to_be_computed(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -54,7 +55,9 @@ def test_the_clients_that_changed_are_all_that_has_to_be_computed(
             assert _rows(warehouse, "mart", name) == _computed(warehouse, name), (name, ahead)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 def test_whatever_changes_the_marts_are_as_if_computed_anew(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path, seed: int
 ) -> None:

@@ -160,6 +160,7 @@ def _workers_by_step(instance: dg.DagsterInstance, run_id: str) -> dict[str, lis
     return begun
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1_200)
 def test_a_worker_that_is_killed_leaves_its_steps_and_its_clients_to_the_other(
     source: RunningSimulator,
@@ -241,6 +242,7 @@ def test_the_certificate_of_a_broker_is_verified_unless_the_address_says_otherwi
             require_broker(settings)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1_200)
 def test_a_command_that_is_stopped_or_killed_goes_on_when_it_is_called_again(
     source: RunningSimulator,

@@ -316,6 +316,7 @@ def _await_health(folder: Path, *words: str) -> None:
         time.sleep(1)
 
 
+@pytest.mark.slow
 def test_it_ends_with_an_error_when_its_daemon_dies(served: Served) -> None:
     """The last test, as it takes the server away."""
     found = subprocess.run(
