@@ -49,7 +49,12 @@ def _style(chart: Chart) -> Params:
         "truncate_metric": True,
         "show_empty_columns": True,
     }
-    return params | ({"opacity": 0.5} if chart.kind == "area" else {})
+    if chart.kind == "area":
+        params["opacity"] = 0.5
+    elif chart.kind == "line":
+        # A line without markers shows nothing in a programme's first month, when it has one point.
+        params |= {"markerEnabled": True, "markerSize": 6}
+    return params
 
 
 def _value_axis(chart: Chart, written: str) -> Params:
@@ -76,6 +81,7 @@ def _time_axis(chart: Chart, marts: Marts, *, is_monthly: bool) -> Params:
         "time_grain_sqla": GRAINS[grain],
         "x_axis_time_format": shown,
         "tooltipTimeFormat": MONTH if grain == "month" else DAYS[marts.language],
+        # Markers on each of 90 days would hide the line.
         "markerEnabled": grain == "month",
         "markerSize": 6,
     }

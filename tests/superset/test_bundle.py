@@ -322,6 +322,18 @@ def test_a_list_is_in_pages_and_not_cut(bundle: dict[str, bytes]) -> None:
         assert limit >= 10_000 or chart["params"].get("server_pagination"), chart["slice_name"]
 
 
+def test_the_only_point_of_a_first_month_or_week_is_visible(bundle: dict[str, bytes]) -> None:
+    """A line of one point is nothing without its marker; only lines of days have many points."""
+    lines = [
+        chart["params"]
+        for chart in _documents(bundle, "charts")
+        if chart["viz_type"] == "echarts_timeseries_line"
+    ]
+    by_day = [params.get("time_grain_sqla") == "P1D" for params in lines]
+    assert True in by_day
+    assert [params["markerEnabled"] for params in lines] == [not is_day for is_day in by_day]
+
+
 def test_every_dashboard_begins_with_completeness_and_restatements(
     bundle: dict[str, bytes],
 ) -> None:
