@@ -277,7 +277,7 @@ async def _check_responses(settings: Settings) -> Sequence[Finding]:
 
 
 async def _recent_clients(api: LoyaltyApi, settings: Settings) -> list[int]:
-    """Return clients of the first of the last _MAX_DAYS with registrations, at most _MAX_CLIENTS."""
+    """Return clients who registered on one day of the last _MAX_DAYS, at most _MAX_CLIENTS."""
     today = datetime.now(SERVICE_ZONE).date()
     # The oldest day first: whoever registered yesterday has too few rows to measure pages with.
     for days_ago in range(_MAX_DAYS, 0, -1):
