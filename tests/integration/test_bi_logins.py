@@ -50,7 +50,7 @@ def test_a_user_who_may_not_create_logins_gets_the_statements_to_run(warehouse: 
         ("postgresql://me@db.example/lcm?sslmode=require", "db.example", None, "lcm"),
     ],
 )
-def test_an_address_reaches_sqlalchemy_with_all_its_parts(
+def test_sqlalchemy_gets_every_part_of_the_address(
     url: str, host: str, port: str | None, database: str
 ) -> None:
     uri = make_url(sqlalchemy_uri(url, user="bi@home", password="p/w:@"))

@@ -67,7 +67,7 @@ def run(
         (("nonsense",), {}, "No such command"),
     ],
 )
-def test_a_wrong_word_ends_with_2_and_says_what_is_expected(
+def test_invalid_usage_exits_with_2_and_names_what_is_expected(
     tmp_path: Path, words: tuple[str, ...], variables: dict[str, str], said: str
 ) -> None:
     ended = run(tmp_path, *words, **variables)
@@ -89,7 +89,7 @@ def test_a_wrong_word_ends_with_2_and_says_what_is_expected(
     ],
 )
 @pytest.mark.parametrize("command", [("status",), ("ui",), ("sync", "--date", "2026-03-01")])
-def test_an_env_file_with_a_mistake_ends_with_2_and_names_the_line(
+def test_a_malformed_env_file_exits_with_2_and_names_the_line(
     tmp_path: Path, command: tuple[str, ...], content: bytes, said: str
 ) -> None:
     (tmp_path / ".env").write_bytes(content)
@@ -101,14 +101,14 @@ def test_an_env_file_with_a_mistake_ends_with_2_and_names_the_line(
     assert not (tmp_path / "home").exists()
 
 
-def test_an_env_file_that_is_a_folder_ends_with_2(tmp_path: Path) -> None:
+def test_an_env_file_that_is_a_folder_exits_with_2(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
     ended = run(tmp_path, "status")
     assert ended.returncode == 2
     assert f"{tmp_path / '.env'} cannot be read" in ended.stderr
 
 
-def test_help_and_version_need_no_sound_settings(tmp_path: Path) -> None:
+def test_help_and_version_work_with_invalid_settings(tmp_path: Path) -> None:
     assert run(tmp_path, "--help", LCM_MAX_RSP="3").returncode == 0
     assert run(tmp_path, "--version", LCM_MAX_RSP="3").returncode == 0
 
@@ -120,7 +120,7 @@ def test_a_day_that_has_not_ended_is_refused(tmp_path: Path) -> None:
     assert "has not ended" in " ".join(ended.stderr.replace("│", " ").split())
 
 
-def test_a_sync_is_exact_and_complete_and_status_says_so(
+def test_a_sync_is_exact_and_complete_and_status_reports_it(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(token="4242424242")
@@ -144,7 +144,7 @@ def test_a_sync_is_exact_and_complete_and_status_says_so(
     assert b"4242424242" not in event_log
 
 
-def test_status_waits_for_no_large_library(tmp_path: Path, warehouse: Warehouse) -> None:
+def test_status_imports_no_large_library(tmp_path: Path, warehouse: Warehouse) -> None:
     probe = (
         "import atexit, sys; sys.argv = ['lcm', 'status'];"
         "large = ('dagster', 'pandas', 'numpy', 'sqlalchemy', 'aiohttp', 'httpx', 'lxml');"
@@ -163,7 +163,7 @@ def test_status_waits_for_no_large_library(tmp_path: Path, warehouse: Warehouse)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_rows_that_do_not_fit_end_with_3(
+def test_invalid_rows_exit_with_3(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(habits=("bad_rows=0.05",))
@@ -172,7 +172,7 @@ def test_rows_that_do_not_fit_end_with_3(
     assert "sync.quarantine" in ended.stdout
 
 
-def test_a_refused_token_ends_with_2_and_names_the_setting(
+def test_a_refused_token_exits_with_2_and_names_the_setting(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(token="4242424242")
@@ -193,7 +193,7 @@ def test_a_refused_token_ends_with_2_and_names_the_setting(
     assert "Traceback" not in ended.stderr
 
 
-def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
+def test_ctrl_c_prints_how_to_resume_and_the_next_run_resumes(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(clients=150, quirks=("latency_ms=40",), now=datetime(2026, 3, 31, 12))
@@ -226,7 +226,7 @@ def _asked(source: RunningSimulator) -> int:
     return int(source.service.traffic.counts()["by_endpoint"].get("OperationHistory", 0))
 
 
-def test_verify_with_fix_mends_what_differs_and_ends_with_0(
+def test_verify_fix_repairs_differences_and_exits_with_0(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme()
@@ -249,7 +249,7 @@ def test_verify_with_fix_mends_what_differs_and_ends_with_0(
     assert "again:" not in nothing.stdout
 
 
-def test_verify_of_a_dead_api_ends_with_1_and_changes_nothing(
+def test_verify_of_an_unreachable_api_exits_with_1_and_changes_nothing(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(clients=5)

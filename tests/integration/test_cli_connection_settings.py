@@ -28,7 +28,7 @@ CHECKOUT = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
         ({"LCM_MAX_ANSWER_MB": "0"}, "LCM_MAX_ANSWER_MB"),
     ],
 )
-def test_a_way_to_the_service_that_makes_no_sense_ends_with_2(
+def test_invalid_connection_settings_exit_with_2(
     tmp_path: Path, variables: dict[str, str], said: str
 ) -> None:
     address = {"LCM_API_URL": "http://127.0.0.1:1/"}
@@ -47,7 +47,7 @@ def https_service() -> Iterator[str]:
         yield f"https://localhost:{port}/x/"
 
 
-def test_a_certificate_that_is_not_trusted_is_named_with_the_setting_that_helps(
+def test_an_untrusted_certificate_is_reported_with_the_setting_to_use(
     tmp_path: Path, warehouse: Warehouse, https_service: str
 ) -> None:
     variables = {"LCM_API_URL": https_service, "LCM_DATABASE_URL": warehouse.url, **CHECKOUT}

@@ -29,7 +29,9 @@ def _days(warehouse: Warehouse, feed: str) -> list[date]:
         return [row[0] for row in rows.fetchall()]
 
 
-def test_a_week_of_switches(tmp_path: Path, programme: Programme, warehouse: Warehouse) -> None:
+def test_options_over_a_week_of_syncs(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
     start = day_before_today(6)
     source = programme(start=start, now=moscow_now(), clients=12)
     variables = {
@@ -117,14 +119,14 @@ def test_without_a_terminal_a_sync_logs_lines_with_times(
         (("runs",), "Nothing was ever synced here"),
     ],
 )
-def test_a_wrong_switch_ends_with_2(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+def test_an_invalid_option_exits_with_2(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     ended = run(tmp_path, *words, LCM_API_URL="http://127.0.0.1:9/")
     assert ended.returncode == 2, ended.stderr
     assert said in " ".join(ended.stderr.replace("│", " ").split())
     assert not (tmp_path / "home").exists()
 
 
-def test_what_an_executor_lacks_ends_a_sync_before_it_says_that_it_reads(
+def test_a_missing_executor_requirement_stops_a_sync_before_it_reads(
     tmp_path: Path, warehouse: Warehouse
 ) -> None:
     ended = run(
@@ -136,7 +138,7 @@ def test_what_an_executor_lacks_ends_a_sync_before_it_says_that_it_reads(
     assert "reading" not in ended.stderr
 
 
-def test_missing_before_the_first_sync_asks_for_the_start(
+def test_missing_before_the_first_sync_requires_a_start_date(
     tmp_path: Path, warehouse: Warehouse
 ) -> None:
     ended = run(
@@ -166,7 +168,7 @@ def test_a_mart_is_written_as_csv_and_as_parquet(tmp_path: Path, warehouse: Ware
     assert str(table.schema.field("day").type) == "date32[day]"
 
 
-def test_init_asks_tries_and_writes_the_settings(tmp_path: Path, programme: Programme) -> None:
+def test_init_prompts_checks_and_writes_the_settings(tmp_path: Path, programme: Programme) -> None:
     start = day_before_today(6)
     source = programme(start=start, now=moscow_now(), clients=12, token="424242")
 
@@ -212,7 +214,7 @@ def test_init_asks_tries_and_writes_the_settings(tmp_path: Path, programme: Prog
     assert (tmp_path / ".env.bak").read_text() == before
 
 
-def test_facts_go_on_where_a_view_of_somebody_reads_an_old_mart(
+def test_a_sync_succeeds_although_a_custom_view_blocks_an_old_mart(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     start = day_before_today(3)
@@ -242,7 +244,7 @@ def test_facts_go_on_where_a_view_of_somebody_reads_an_old_mart(
 
 
 @pytest.mark.slow
-def test_one_client_or_a_feed_is_read_in_full_again(
+def test_one_client_or_one_feed_can_be_reread_in_full(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     start = day_before_today(3)

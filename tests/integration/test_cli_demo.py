@@ -45,7 +45,7 @@ def _truth(url: str) -> dict[str, list[dict[str, Any]]]:
     return httpx.get(f"{url}_control/truth", trust_env=False).json()  # type: ignore[no-any-return]
 
 
-def test_equal_options_serve_the_same_rows_and_a_day_later_the_same_programme(
+def test_equal_options_serve_the_same_rows_also_a_day_later(
     tmp_path: Path,
 ) -> None:
     truths = []
@@ -59,14 +59,14 @@ def test_equal_options_serve_the_same_rows_and_a_day_later_the_same_programme(
     assert then < now
 
 
-def test_no_row_depends_on_the_hour_of_the_call() -> None:
+def test_no_row_depends_on_the_time_of_day() -> None:
     config = programme_config(start=None, today=None, days=5)
     today = day_before_today(0)
     assert config.now == datetime.combine(today, time())
     assert config.start == today - timedelta(days=5)
 
 
-def test_help_lists_every_quirk_and_every_fault_in_a_line_of_its_own(tmp_path: Path) -> None:
+def test_help_lists_each_quirk_and_fault_on_its_own_line(tmp_path: Path) -> None:
     shown = run(tmp_path, "simulate", "--help", COLUMNS="80").stdout
     lines = [line.strip() for line in shown.splitlines()]
     assert set(FAULTS) == set(get_args(FaultKind))
@@ -86,9 +86,7 @@ def test_help_lists_every_quirk_and_every_fault_in_a_line_of_its_own(tmp_path: P
         (("demo", "--today", "0001-01-02"), "is no day of a programme"),
     ],
 )
-def test_a_day_that_makes_no_programme_ends_with_2(
-    tmp_path: Path, words: tuple[str, ...], said: str
-) -> None:
+def test_invalid_days_exit_with_2(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     ended = run(tmp_path, *words)
     assert ended.returncode == 2, ended.stdout
     assert said in " ".join(ended.stderr.replace("│", " ").split())
@@ -97,7 +95,7 @@ def test_a_day_that_makes_no_programme_ends_with_2(
 @pytest.mark.slow
 # A busy machine takes minutes for the demo, a sync and a verification.
 @pytest.mark.timeout(1800)
-def test_the_demo_prints_what_serves_its_programme_again_and_a_sync_finds_no_change(
+def test_the_demo_prints_how_to_serve_it_again_and_a_resync_changes_nothing(
     tmp_path: Path,
 ) -> None:
     with socket.socket() as other:

@@ -46,7 +46,7 @@ def _examine(tmp_path: Path, **variables: str) -> tuple[int, dict[str, list[dict
     return ended.returncode, lines
 
 
-def test_a_sound_installation_passes_and_its_paging_is_measured(
+def test_a_working_installation_passes_and_its_paging_is_measured(
     tmp_path: Path, live: RunningSimulator, warehouse: Warehouse
 ) -> None:
     variables = {
@@ -68,7 +68,7 @@ def test_a_sound_installation_passes_and_its_paging_is_measured(
     assert "424242" not in shown
 
 
-def test_each_fault_is_a_line_that_says_what_to_do(
+def test_each_problem_is_reported_with_its_remedy(
     tmp_path: Path, live: RunningSimulator, postgres: str
 ) -> None:
     with tenant(postgres, owns=False) as poor:
@@ -83,7 +83,7 @@ def test_each_fault_is_a_line_that_says_what_to_do(
     assert lines["start"][0]["state"] == "warn"
 
 
-def test_a_fresh_folder_is_told_what_is_missing_and_stays_empty(tmp_path: Path) -> None:
+def test_a_new_folder_gets_a_list_of_what_is_missing_and_stays_empty(tmp_path: Path) -> None:
     code, lines = _examine(tmp_path)
     assert code == 1
     assert lines["address"][0]["state"] == "fail"
@@ -117,7 +117,7 @@ def slow_clock() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_clock_that_is_wrong_and_a_dead_service_are_found(
+def test_a_wrong_clock_and_an_unreachable_service_are_detected(
     tmp_path: Path, slow_clock: str
 ) -> None:
     code, lines = _examine(tmp_path, LCM_API_URL=slow_clock)
@@ -129,7 +129,7 @@ def test_a_clock_that_is_wrong_and_a_dead_service_are_found(
     assert "cannot be reached" in lines["service"][0]["found"]
 
 
-def test_metrics_are_open_metrics_on_a_pipe_in_a_file_and_on_a_port(
+def test_metrics_are_open_metrics_on_stdout_in_a_file_and_on_a_port(
     tmp_path: Path, warehouse: Warehouse
 ) -> None:
     with warehouse.connect(autocommit=True) as session:

@@ -38,7 +38,7 @@ def write(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
-def test_a_file_is_looked_at_then_sent_then_taken_back(
+def test_a_file_is_previewed_then_sent_then_undone(
     tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
 ) -> None:
     first = write(tmp_path, f"client_id;name;email\n{clients[0]};{NAME};\n{clients[1]};;{EMAIL}\n")
@@ -61,7 +61,7 @@ def test_a_file_is_looked_at_then_sent_then_taken_back(
     assert f"client {clients[0]}, name: update 4 has changed it since" in again.stdout
 
 
-def test_rejected_and_partial_updates_end_with_3_and_tell_no_personal_data(
+def test_rejected_and_partial_updates_exit_with_3_without_personal_data(
     tmp_path: Path,
     lcm: Any,
     clients: list[int],
@@ -88,7 +88,7 @@ def test_rejected_and_partial_updates_end_with_3_and_tell_no_personal_data(
     assert not [planted for planted in (NAME, EMAIL, str(PHONE)) if planted in said]
 
 
-def test_a_stopped_push_prints_its_counts_and_ends_with_1(
+def test_a_stopped_push_prints_its_counts_and_exits_with_1(
     lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
@@ -101,7 +101,7 @@ def test_a_stopped_push_prints_its_counts_and_ends_with_1(
     assert "Traceback" not in ended.stderr
 
 
-def test_one_update_that_the_service_turns_away_ends_with_3(
+def test_one_update_refused_by_the_service_exits_with_3(
     lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
 ) -> None:
     ask_for(warehouse, [(client, {"name": NAME}) for client in clients])
@@ -115,7 +115,7 @@ def test_one_update_that_the_service_turns_away_ends_with_3(
     assert NAME not in ended.stdout + ended.stderr
 
 
-def test_a_limited_push_is_done_when_its_number_is_sent(
+def test_a_limited_push_succeeds_when_its_number_is_sent(
     lcm: Any, clients: list[int], warehouse: Warehouse
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
@@ -123,7 +123,7 @@ def test_a_limited_push_is_done_when_its_number_is_sent(
     assert statuses(warehouse).count("sent") == 5
 
 
-def test_a_dead_service_ends_with_1_and_leaves_everything_pending(
+def test_an_unreachable_service_exits_with_1_and_leaves_all_pending(
     tmp_path: Path, warehouse: Warehouse, source: RunningSimulator, clients: list[int]
 ) -> None:
     ask_for(warehouse, [(clients[0], {"name": "Анна"})])
@@ -154,7 +154,7 @@ def test_a_dead_service_ends_with_1_and_leaves_everything_pending(
         (("--max", "0"), "", "--max"),
     ],
 )  # fmt: skip
-def test_a_wrong_word_or_file_ends_with_2_and_nothing_is_stored(
+def test_invalid_usage_or_an_invalid_file_exits_with_2_and_stores_nothing(
     tmp_path: Path, lcm: Any, warehouse: Warehouse, words: tuple[str, ...], text: str, said: str
 ) -> None:
     file = write(tmp_path, text)
@@ -166,7 +166,7 @@ def test_a_wrong_word_or_file_ends_with_2_and_nothing_is_stored(
     assert outbox(warehouse) == []
 
 
-def test_a_row_that_cannot_be_read_is_rejected_and_the_others_are_sent(
+def test_an_unreadable_row_is_rejected_and_the_others_are_sent(
     tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
 ) -> None:
     file = write(
@@ -216,7 +216,7 @@ def test_a_row_that_cannot_be_read_is_rejected_and_the_others_are_sent(
     ]
 
 
-def test_a_file_whose_rows_are_all_rejected_ends_with_3_and_sends_nothing(
+def test_a_file_with_only_rejected_rows_exits_with_3_and_sends_nothing(
     tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
 ) -> None:
     file = write(tmp_path, f"client_id,phone\n{clients[0]},{NAME}\n{NAME},{PHONE}\n")
@@ -227,7 +227,7 @@ def test_a_file_whose_rows_are_all_rejected_ends_with_3_and_sends_nothing(
     assert source.world.profiles.updates == []
 
 
-def test_every_line_that_would_be_rejected_is_listed_however_many(
+def test_every_line_that_would_be_rejected_is_listed(
     tmp_path: Path, lcm: Any, clients: list[int]
 ) -> None:
     numbers = [n for n in range(2, 4000) if n % 3 == 0]
@@ -240,7 +240,7 @@ def test_every_line_that_would_be_rejected_is_listed_however_many(
     assert listed.split(", ") == [str(n) for n in numbers]
 
 
-def test_a_dry_run_shows_values_on_the_terminal_of_its_user_alone(
+def test_a_dry_run_shows_values_only_on_a_terminal(
     tmp_path: Path,
     lcm: Any,
     clients: list[int],
@@ -262,7 +262,7 @@ def test_a_dry_run_shows_values_on_the_terminal_of_its_user_alone(
     assert (outbox(warehouse), source.world.profiles.updates) == ([], [])
 
 
-def test_a_dry_run_of_an_undo_shows_what_it_would_put_back(
+def test_a_dry_run_of_an_undo_shows_what_it_would_restore(
     tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse
 ) -> None:
     for name in (NAME, "Ольга"):
@@ -307,7 +307,7 @@ def test_a_dry_run_needs_no_service(
     assert "LCM_API_URL is not set" in asked.stderr
 
 
-def test_ctrl_c_keeps_what_was_sent_and_the_next_push_goes_on(
+def test_ctrl_c_keeps_what_was_sent_and_the_next_push_continues(
     tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
 ) -> None:
     ask_for(warehouse, [(client, {"name": f"А{n}"}) for n in range(8) for client in clients])

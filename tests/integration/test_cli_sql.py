@@ -47,7 +47,7 @@ def test_an_analyst_reads_and_the_owner_writes(
     assert "2.0000" in run(tmp_path, "sql", "-c", _POINT_VALUE, **variables).stdout
 
 
-def test_statements_come_from_a_file_too(
+def test_statements_are_also_read_from_stdin(
     warehouse: Warehouse, tmp_path: Path, without_psql: dict[str, str]
 ) -> None:
     for variables in ({}, without_psql):
@@ -66,7 +66,7 @@ def test_statements_come_from_a_file_too(
         assert "42" in done.stdout
 
 
-def test_no_password_is_among_the_words_of_psql() -> None:
+def test_the_arguments_of_psql_contain_no_password() -> None:
     warehouse = Warehouse("postgresql://etl:s3cr3t%40@db.example:5433/loyalty?sslmode=require")
     words, variables = psql_command(Path("psql"), warehouse, {"role": "lcm_analyst"}, [])
     assert "s3cr3t" not in " ".join(words)
@@ -75,7 +75,7 @@ def test_no_password_is_among_the_words_of_psql() -> None:
     assert "role=lcm_analyst" in words[2]
 
 
-def test_sql_in_the_wrong_folder_makes_no_warehouse(tmp_path: Path) -> None:
+def test_sql_in_the_wrong_folder_creates_no_warehouse(tmp_path: Path) -> None:
     for command in (
         ("sql", "-c", "select 1"), ("sql", "--as-owner", "-c", "select 1"), ("serve",),
     ):  # fmt: skip
@@ -104,7 +104,7 @@ def _serving(tmp_path: Path, *words: str) -> Iterator[tuple[str, subprocess.Pope
         serving.communicate()
 
 
-def test_a_bi_tool_reads_the_embedded_marts_and_nobody_else_gets_in(tmp_path: Path) -> None:
+def test_only_the_bi_login_can_connect_to_the_embedded_marts(tmp_path: Path) -> None:
     with embedded_postgres(tmp_path / "home") as url:
         migrate(Warehouse(url))
     with _serving(tmp_path, "serve", "--port", "0") as (dsn, serving):
@@ -142,7 +142,7 @@ def test_a_bi_tool_reads_the_embedded_marts_and_nobody_else_gets_in(tmp_path: Pa
     assert "postgresql://" not in failed.stdout
 
 
-def test_a_server_of_your_own_needs_no_keeping_up(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_serve_is_refused_for_an_external_server(warehouse: Warehouse, tmp_path: Path) -> None:
     for command in (("serve",), ("sql", "--keep", "-c", "select 1")):
         ended = run(tmp_path, *command, LCM_DATABASE_URL=warehouse.url)
         assert ended.returncode == 2

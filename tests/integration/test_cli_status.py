@@ -30,7 +30,7 @@ def _status(tmp_path: Path, *words: str, **variables: str) -> tuple[int, dict[st
     return ended.returncode, json.loads(ended.stdout)
 
 
-def test_monitoring_learns_how_far_behind_who_is_pending_and_what_is_in_quarantine(
+def test_status_reports_the_lag_pending_clients_and_quarantine(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(habits=("bad_rows=0.05",))
@@ -108,7 +108,7 @@ def test_a_client_is_retired_by_hand_and_status_lists_it(
     assert _status(tmp_path, **variables)[1]["retired_clients"] == 0
 
 
-def test_a_failed_run_shows_with_its_error_until_it_is_run_again(
+def test_a_failed_run_is_shown_with_its_error_until_it_is_repeated(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(clients=5)
@@ -131,7 +131,7 @@ def test_a_failed_run_shows_with_its_error_until_it_is_run_again(
     assert {feed["last_run"]["state"] for feed in told["feeds"]} == {"published"}
 
 
-def test_a_warehouse_that_is_complete_through_yesterday_ends_with_0(
+def test_a_warehouse_complete_through_yesterday_exits_with_0(
     tmp_path: Path, warehouse: Warehouse
 ) -> None:
     assert _status(tmp_path, LCM_DATABASE_URL=warehouse.url)[0] == 3
@@ -165,9 +165,7 @@ def monitored(postgres: str, template: str) -> Iterator[Tenant]:
 
 
 @pytest.mark.parametrize("group", ["lcm_monitor", "pg_read_all_data"])
-def test_status_works_for_a_login_that_may_only_read(
-    group: str, monitored: Tenant, tmp_path: Path
-) -> None:
+def test_status_works_for_a_read_only_login(group: str, monitored: Tenant, tmp_path: Path) -> None:
     monitored.owner.execute(SQL("grant {} to {user}").format(
         Identifier(group), user=Identifier(monitored.user)
     ))  # fmt: skip
@@ -177,7 +175,9 @@ def test_status_works_for_a_login_that_may_only_read(
     assert len(told[1]["feeds"]) == 4
 
 
-def test_a_login_that_may_not_read_is_told_the_grant(monitored: Tenant, tmp_path: Path) -> None:
+def test_a_login_without_read_access_gets_the_grant_to_run(
+    monitored: Tenant, tmp_path: Path
+) -> None:
     ended = run(tmp_path, "status", LCM_DATABASE_URL=monitored.url)
     assert ended.returncode == 2
     assert f"grant lcm_monitor to {monitored.user};" in ended.stderr
@@ -196,7 +196,7 @@ def test_monitoring_does_not_see_rows_in_quarantine_nor_phones(monitored: Tenant
                 session.execute(f"select {secret}".encode())
 
 
-def test_status_changes_nothing_and_says_that_the_schema_is_older(
+def test_status_changes_nothing_and_reports_an_older_schema(
     monitored: Tenant, postgres: str, tmp_path: Path
 ) -> None:
     monitored.run("grant lcm_monitor to {user}")
@@ -250,7 +250,7 @@ def _standby(home: Path) -> Iterator[str]:
         server.wait(60)
 
 
-def test_migrate_grants_what_a_restore_without_privileges_lost(
+def test_migrate_restores_grants_lost_in_a_restore(
     tmp_path: Path, postgres: str, template: str
 ) -> None:
     with tenant(postgres) as made:
@@ -289,7 +289,7 @@ def test_migrate_grants_what_a_restore_without_privileges_lost(
     ],
     ids=" ".join,
 )
-def test_a_reading_command_in_the_wrong_folder_makes_no_warehouse(
+def test_a_read_only_command_in_the_wrong_folder_creates_no_warehouse(
     words: tuple[str, ...], tmp_path: Path
 ) -> None:
     ended = run(tmp_path, *words, LCM_API_URL="http://127.0.0.1:9/")
@@ -301,7 +301,9 @@ def test_a_reading_command_in_the_wrong_folder_makes_no_warehouse(
     assert not (tmp_path / "home").exists()
 
 
-def test_a_database_without_a_warehouse_stays_without_one(tmp_path: Path, postgres: str) -> None:
+def test_read_only_commands_create_no_warehouse_in_a_database(
+    tmp_path: Path, postgres: str
+) -> None:
     with tenant(postgres) as made:
         for command in ("status", "replay"):
             ended = run(tmp_path, command, LCM_DATABASE_URL=made.url)
@@ -312,7 +314,7 @@ def test_a_database_without_a_warehouse_stays_without_one(tmp_path: Path, postgr
 
 
 @pytest.mark.parametrize("words", [("plan", *MARCH), ("docs",)], ids=lambda words: words[0])
-def test_what_needs_no_data_leaves_no_warehouse_behind(
+def test_commands_that_need_no_data_create_no_warehouse(
     words: tuple[str, ...], tmp_path: Path, programme: Programme
 ) -> None:
     ended = run(tmp_path, *words, LCM_API_URL=programme(clients=5).url)

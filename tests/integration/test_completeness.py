@@ -40,7 +40,7 @@ def settings(
     yield make_settings(opened, warehouse, start_date=OPENING, page_length=12, lookback_days=0)
 
 
-def test_days_that_were_missed_are_complete_once_a_later_day_is_synced(
+def test_missed_days_are_complete_once_a_later_day_is_synced(
     warehouse: Warehouse, settings: Settings
 ) -> None:
     """Days 1 to 3, then day 10: its readings hold whole histories, and poll the days between."""
@@ -81,7 +81,7 @@ def test_a_client_that_fails_on_the_late_day_leaves_the_missed_days_incomplete(
     _check_everybody_tells(warehouse, expected)
 
 
-def test_a_registration_day_without_a_proven_poll_keeps_the_days_after_it_incomplete(
+def test_an_unproven_registration_day_keeps_later_days_incomplete(
     warehouse: Warehouse, settings: Settings
 ) -> None:
     """Nobody knows who registered on it, so nobody knows what they did since."""
@@ -106,7 +106,7 @@ def test_a_registration_day_without_a_proven_poll_keeps_the_days_after_it_incomp
     _check_everybody_tells(warehouse, dict.fromkeys(FEEDS, _march(7)))
 
 
-def test_a_failed_second_poll_makes_its_own_day_wait_and_no_other(
+def test_a_failed_second_poll_delays_only_its_own_day(
     warehouse: Warehouse, settings: Settings
 ) -> None:
     sync_everything(settings, warehouse, Window(OPENING, _march(6)))
@@ -119,7 +119,7 @@ def test_a_failed_second_poll_makes_its_own_day_wait_and_no_other(
     _check_everybody_tells(warehouse, expected)
 
 
-def test_a_roster_that_grew_since_the_readings_makes_their_days_wait(
+def test_days_wait_for_clients_that_registered_after_the_readings(
     warehouse: Warehouse, settings: Settings
 ) -> None:
     """Registrations alone bring clients of whom nothing was read."""
@@ -137,7 +137,7 @@ def test_a_feed_that_was_never_synced_is_complete_through_no_day(
     assert completeness(warehouse, "leads", _window(3)) == Completeness(0, 0, 0)
 
 
-def test_days_before_the_first_window_are_told_since_the_roster_begins(
+def test_days_are_reported_from_the_start_of_the_roster(
     warehouse: Warehouse, settings: Settings
 ) -> None:
     """The first sync is of day 10 alone; LCM_START_DATE has the roster polled from the opening."""

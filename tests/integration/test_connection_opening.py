@@ -51,7 +51,7 @@ def test_an_embedded_server_that_cannot_run_is_an_unavailable_warehouse(tmp_path
     assert "LCM_HOME" in _refusal(load_settings(home=tmp_path / "file", database_url=None))
 
 
-def test_an_error_of_the_caller_passes_unchanged(embedded: Settings) -> None:
+def test_an_error_of_the_caller_propagates_unchanged(embedded: Settings) -> None:
     with pytest.raises(ZeroDivisionError), open_warehouse(embedded):
         raise ZeroDivisionError
 
@@ -67,7 +67,7 @@ def test_every_session_is_in_utc_with_bounded_waits(embedded: Settings) -> None:
     assert zone == "UTC"
 
 
-def test_a_time_out_of_the_database_does_not_cut_a_publish_off(warehouse: Warehouse) -> None:
+def test_a_time_out_of_the_database_does_not_interrupt_a_publish(warehouse: Warehouse) -> None:
     with warehouse.connect(autocommit=True) as session:
         session.execute(
             "do $$ begin execute format('alter database %I set statement_timeout = 10',"
@@ -113,7 +113,7 @@ def test_a_database_in_another_encoding_is_refused(embedded: Settings) -> None:
         (refusal("3D000", 'database "loyalty" does not exist'), "does not exist"),
     ],
 )
-def test_a_server_that_will_not_do_is_refused_at_once(answer: bytes, words: str) -> None:
+def test_an_unsuitable_server_is_refused_at_once(answer: bytes, words: str) -> None:
     with scripted_postgres([answer]) as port:
         began = time.monotonic()
         message = _refusal(_pointed_at(port))
@@ -122,7 +122,7 @@ def test_a_server_that_will_not_do_is_refused_at_once(answer: bytes, words: str)
     assert time.monotonic() - began < 1
 
 
-def test_a_server_that_starts_up_is_waited_for() -> None:
+def test_a_server_that_is_starting_up_is_awaited() -> None:
     starting = refusal("57P03", "the database system is starting up")
     with (
         scripted_postgres([starting, starting, greeting()]) as port,
@@ -131,7 +131,7 @@ def test_a_server_that_starts_up_is_waited_for() -> None:
         assert warehouse.place == f"127.0.0.1:{port}/loyalty"
 
 
-def test_nobody_at_the_address_is_told_within_seconds() -> None:
+def test_an_unreachable_address_is_reported_within_seconds() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         began = time.monotonic()
@@ -141,7 +141,7 @@ def test_nobody_at_the_address_is_told_within_seconds() -> None:
 
 
 @pytest.mark.parametrize("password", [f"{SECRET}@x", f"{SECRET}/x", f"{SECRET}%zz"])
-def test_an_address_that_would_be_misread_is_refused_unread(password: str) -> None:
+def test_an_ambiguous_address_is_refused(password: str) -> None:
     settings = load_settings(database_url=f"postgresql://me:{password}@127.0.0.1:1/loyalty")
     assert "percent-encoded" in _refusal(settings)
 

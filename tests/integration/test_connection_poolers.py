@@ -67,7 +67,7 @@ def _busy(url: str, clients: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
 @pytest.mark.parametrize("settings", [(), (LENIENT,), (LENIENT, "default_pool_size = 1")])
-def test_a_pooler_that_hands_sessions_on_is_refused_before_anything_is_written(
+def test_a_pooler_that_shares_sessions_is_refused_before_any_write(
     mode: str, settings: Sequence[str], postgres: str, house: Tenant, tmp_path: Path
 ) -> None:
     with _pooled(postgres, house, mode, *settings) as url:
@@ -89,7 +89,7 @@ def test_a_pooler_that_hands_sessions_on_is_refused_before_anything_is_written(
 
 @pytest.mark.parametrize("clients", [0, 1, 2, 9])
 @pytest.mark.parametrize("order", [(), (ROUND_ROBIN,)])
-def test_it_is_refused_however_busy_it_is(
+def test_a_busy_pooler_in_transaction_mode_is_refused(
     clients: int, order: Sequence[str], postgres: str, house: Tenant
 ) -> None:
     with (
@@ -105,7 +105,7 @@ def test_it_is_refused_however_busy_it_is(
 
 
 @pytest.mark.parametrize("settings", [(), (LENIENT,)])
-def test_a_sync_and_a_push_in_session_mode_are_as_without_a_pooler(
+def test_a_sync_and_a_push_work_in_session_mode(
     settings: Sequence[str],
     postgres: str,
     house: Tenant,
@@ -134,7 +134,7 @@ def test_a_sync_and_a_push_in_session_mode_are_as_without_a_pooler(
         assert ended.returncode == 0, ended.stderr + ended.stdout
 
 
-def test_settings_hold_where_a_pooler_refuses_options(postgres: str, house: Tenant) -> None:
+def test_settings_apply_where_a_pooler_refuses_options(postgres: str, house: Tenant) -> None:
     house.run("alter role {user} set statement_timeout = '10s'")
     with _pooled(postgres, house, "session") as url, Warehouse(url).connect() as session:
         shown = [
@@ -144,7 +144,7 @@ def test_settings_hold_where_a_pooler_refuses_options(postgres: str, house: Tena
     assert shown == [("0",), ("5min",), ("UTC",), ("off",)]
 
 
-def test_a_lasting_session_knows_the_server_process_that_a_pooler_hides(
+def test_a_reconnecting_session_knows_the_backend_behind_a_pooler(
     postgres: str, house: Tenant
 ) -> None:
     lost: list[int] = []
@@ -161,7 +161,7 @@ def test_a_lasting_session_knows_the_server_process_that_a_pooler_hides(
     assert again != backend
 
 
-def test_a_pool_that_is_too_small_for_a_sync_is_refused_with_what_to_raise(
+def test_a_pool_too_small_for_a_sync_is_refused_with_the_setting_to_raise(
     postgres: str, house: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(poolers, "_TIMEOUT_SECONDS", 0.5)
@@ -174,7 +174,7 @@ def test_a_pool_that_is_too_small_for_a_sync_is_refused_with_what_to_raise(
     assert "ignored" not in str(refused.value)
 
 
-def test_a_failure_of_the_pooler_passes_where_that_of_a_protocol_does_not() -> None:
+def test_pooler_failures_are_transient_but_protocol_errors_are_not() -> None:
     assert is_transient(psycopg.errors.ProtocolViolation("server conn crashed?"))
     assert is_transient(psycopg.OperationalError("FATAL:  no more connections allowed"))
     assert not is_transient(psycopg.errors.ProtocolViolation("unsupported frontend protocol"))

@@ -121,7 +121,7 @@ def test_any_text_is_written_and_read_through_sessions_and_the_pool(
     warehouse.close()
 
 
-def test_time_outs_in_the_address_win_and_what_rows_depend_on_does_not(house: Tenant) -> None:
+def test_the_address_may_set_time_outs_but_not_what_rows_depend_on(house: Tenant) -> None:
     given = "-c%20lock_timeout%3D7s%20--statement-timeout%3D9s%20-cdatestyle%3DGerman"
     with Warehouse(f"{house.url}&options={given}").connect() as session:
         shown = [
@@ -133,13 +133,13 @@ def test_time_outs_in_the_address_win_and_what_rows_depend_on_does_not(house: Te
         assert session.execute("show client_encoding").fetchone() == ("UTF8",)
 
 
-def test_a_stricter_commit_of_the_role_stays(house: Tenant) -> None:
+def test_a_stricter_synchronous_commit_of_the_role_is_kept(house: Tenant) -> None:
     house.run("alter role {user} set synchronous_commit = remote_apply")
     with Warehouse(house.url).connect() as session:
         assert session.execute("show synchronous_commit").fetchone() == ("remote_apply",)
 
 
-def test_a_sync_is_exact_for_a_user_with_the_oddest_settings(
+def test_a_sync_is_exact_for_a_user_with_unusual_settings(
     tmp_path: Path, programme: Programme, house: Tenant
 ) -> None:
     source = programme(clients=12)
@@ -159,7 +159,7 @@ def test_a_sync_is_exact_for_a_user_with_the_oddest_settings(
     assert_exact(source, Warehouse(house.url), last=date(2026, 3, 10))
 
 
-def test_a_setting_that_only_a_superuser_may_change_is_refused_with_the_statement(
+def test_a_superuser_only_setting_is_refused_with_the_statement_to_run(
     tmp_path: Path, house: Tenant
 ) -> None:
     house.run("alter role {user} set session_replication_role = replica")
@@ -185,7 +185,7 @@ def test_a_setting_that_only_a_superuser_may_change_is_refused_with_the_statemen
         ("PGCLIENTENCODING", "nonsense"),
     ],
 )
-def test_nothing_in_the_environment_leads_away_from_the_embedded_server(
+def test_no_environment_variable_redirects_from_the_embedded_server(
     variable: str,
     value: str,
     postgres: str,
@@ -226,9 +226,7 @@ def test_dagster_keeps_its_runs_whatever_the_role_sets(house: Tenant, tmp_path: 
         assert storage.get_cursor_values({"note"}) == {"note": EMOJI}
 
 
-def test_dashboards_read_utf8_though_the_database_says_otherwise(
-    house: Tenant, postgres: str
-) -> None:
+def test_dashboards_read_utf8_whatever_the_database_sets(house: Tenant, postgres: str) -> None:
     house.run("alter database {database} set client_encoding = 'WIN1251'")
     house.run("alter database {database} set datestyle = 'SQL, DMY'")
     owner = Warehouse(address(postgres, database=house.database))

@@ -19,7 +19,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         yield warehouse
 
 
-def test_a_serialization_failure_passes(warehouse: Warehouse) -> None:
+def test_a_serialization_failure_is_transient(warehouse: Warehouse) -> None:
     with warehouse.connect() as first, warehouse.connect() as second:
         first.isolation_level = psycopg.IsolationLevel.SERIALIZABLE
         first.execute("select * from counters").fetchall()
@@ -30,7 +30,7 @@ def test_a_serialization_failure_passes(warehouse: Warehouse) -> None:
     assert is_transient(failure.value)
 
 
-def test_a_lock_that_is_not_free_in_time_passes(warehouse: Warehouse) -> None:
+def test_a_lock_time_out_is_transient(warehouse: Warehouse) -> None:
     with warehouse.connect() as first, warehouse.connect() as second:
         first.execute("lock table counters")
         second.execute("set local lock_timeout = '10ms'")
@@ -39,7 +39,7 @@ def test_a_lock_that_is_not_free_in_time_passes(warehouse: Warehouse) -> None:
     assert is_transient(failure.value)
 
 
-def test_a_session_that_the_server_ends_passes(warehouse: Warehouse) -> None:
+def test_a_terminated_session_is_transient(warehouse: Warehouse) -> None:
     with warehouse.connect(autocommit=True) as operator, warehouse.connect() as ended:
         operator.execute("select pg_terminate_backend(%s, 5000)", [ended.info.backend_pid])
         with pytest.raises(psycopg.Error) as failure:
@@ -50,7 +50,7 @@ def test_a_session_that_the_server_ends_passes(warehouse: Warehouse) -> None:
     assert is_transient(afterwards.value)
 
 
-def test_a_server_with_no_free_connection_passes(warehouse: Warehouse) -> None:
+def test_too_many_connections_is_transient(warehouse: Warehouse) -> None:
     with warehouse.connect() as session:
         session.execute("create role few login connection limit 0")
     with pytest.raises(psycopg.Error) as failure:
@@ -58,20 +58,20 @@ def test_a_server_with_no_free_connection_passes(warehouse: Warehouse) -> None:
     assert is_transient(failure.value)
 
 
-def test_a_database_that_does_not_exist_stays_away(warehouse: Warehouse) -> None:
+def test_a_missing_database_is_permanent(warehouse: Warehouse) -> None:
     with pytest.raises(psycopg.Error) as failure:
         Warehouse(warehouse.url.replace("/lcm?", "/absent?")).connect()
     assert not is_transient(failure.value)
 
 
-def test_mistakes_in_rows_and_statements_stay(warehouse: Warehouse) -> None:
+def test_errors_in_rows_and_statements_are_permanent(warehouse: Warehouse) -> None:
     for statement in ("select absent", "insert into counters values ('one', 1)", "select 1 / 0"):
         with warehouse.connect() as session, pytest.raises(psycopg.Error) as failure:
             session.execute(statement)
         assert not is_transient(failure.value)
 
 
-def test_a_deadlock_passes_and_a_full_disk_does_not() -> None:
+def test_a_deadlock_is_transient_and_a_full_disk_is_not() -> None:
     assert is_transient(psycopg.errors.DeadlockDetected())
     assert is_transient(psycopg.errors.CannotConnectNow())
     assert is_transient(psycopg.errors.ConnectionFailure())

@@ -58,7 +58,7 @@ def _listed(kind: str) -> list[str]:
 DISTRIBUTED = _listed("distributed")
 
 
-def test_no_key_stands_in_the_way_of_distributing_a_table_by_client(warehouse: Warehouse) -> None:
+def test_every_key_allows_distribution_by_client(warehouse: Warehouse) -> None:
     reference = _listed("reference")
     with warehouse.connect() as session:
         for table in DISTRIBUTED:
@@ -88,7 +88,7 @@ def test_every_table_is_distributed_a_reference_table_or_local(warehouse: Wareho
     assert by_client <= set(DISTRIBUTED)
 
 
-def test_landing_tables_have_no_key(warehouse: Warehouse) -> None:
+def test_staging_tables_have_no_key(warehouse: Warehouse) -> None:
     with ReconnectingSession(warehouse, "test") as reconnecting:
         run = begin_run(reconnecting, "operations", MARCH)
         reconnecting.run(lambda session: make_staging(session, run, CORE_TABLES))

@@ -65,7 +65,7 @@ def _rows(warehouse: Warehouse, statement: str) -> list[tuple[Any, ...]]:
         return session.execute(statement.encode()).fetchall()
 
 
-def test_a_first_load_is_published_in_batches_that_a_reader_is_told_of(
+def test_a_first_load_in_batches_is_incomplete_until_the_last_one(
     source: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     refresh_marts(warehouse)
@@ -122,7 +122,7 @@ def test_a_first_load_is_published_in_batches_that_a_reader_is_told_of(
     ) == [(True,)]
 
 
-def test_a_first_load_that_is_killed_between_batches_goes_on_with_the_next_one(
+def test_a_first_load_killed_between_batches_resumes_with_the_next_one(
     source: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     def kill(_session: psycopg.Connection[Any]) -> None:
@@ -153,7 +153,7 @@ def test_a_first_load_that_is_killed_between_batches_goes_on_with_the_next_one(
     assert _rows(warehouse, "select tablename from pg_tables where schemaname = 'staging'") == []
 
 
-def test_marts_that_were_refreshed_between_batches_are_right_in_the_end(
+def test_marts_refreshed_between_batches_are_correct_at_the_end(
     warehouse: Warehouse, settings: Settings
 ) -> None:
     SyncEngine(settings, warehouse).sync(REGISTRATIONS, MARCH)
@@ -193,6 +193,6 @@ def test_the_next_sync_is_published_in_one_transaction(
     assert_exact(source, warehouse, last=following.last)
 
 
-def test_the_tag_of_a_batch_is_its_commit_point() -> None:
+def test_the_statement_tag_of_a_batch_is_its_commit_point() -> None:
     statements = ["-- tag: state-updated", "-- tag: batch-published"]
     assert point_of_commit(statements) == BATCH_PUBLISHED

@@ -79,7 +79,7 @@ def person(
     return source, row[0]
 
 
-def test_nothing_personal_is_left_and_the_sums_stay(
+def test_no_personal_data_is_left_and_totals_are_kept(
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:
     _, client = person
@@ -151,7 +151,7 @@ def test_without_the_key_nothing_is_synced(
             sync_everything(make_settings(source, warehouse, **other), warehouse)
 
 
-def test_a_sync_or_a_push_under_way_comes_first(
+def test_erasure_is_refused_during_a_sync_or_push(
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:
     for held in ((locks.RUN_CLASS, 7), locks.PUSH):
@@ -162,7 +162,7 @@ def test_a_sync_or_a_push_under_way_comes_first(
     assert forget(warehouse, person[1], KEY).deleted
 
 
-def test_the_command_asks_prints_a_signed_count_and_knows_who_is_gone(
+def test_the_command_confirms_signs_its_counts_and_recognises_erased_clients(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(clients=5)

@@ -25,7 +25,7 @@ def _wait_for_a_lock(session: psycopg.Connection) -> None:
         session.execute(_WAIT)
 
 
-def test_a_statement_that_waits_for_a_lock_names_who_holds_it(
+def test_a_statement_that_waits_for_a_lock_logs_the_holder(
     warehouse: Warehouse, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)

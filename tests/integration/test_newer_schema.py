@@ -21,7 +21,7 @@ def newer(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-def test_each_command_ends_with_2_and_says_to_update(tmp_path: Path, newer: Warehouse) -> None:
+def test_each_command_exits_with_2_and_advises_an_update(tmp_path: Path, newer: Warehouse) -> None:
     for words in _COMMANDS:
         done = run(
             tmp_path, *words.split(), LCM_API_URL="http://127.0.0.1:1/",

@@ -125,7 +125,7 @@ every_endpoint = pytest.mark.parametrize("endpoint", LISTS)
     ids=["surrogate", "control", "byte"],
 )
 @every_endpoint
-def test_a_text_that_cannot_be_read_costs_its_row(
+def test_an_unreadable_text_affects_only_its_row(
     warehouse: Warehouse, endpoint: str, text: bytes, reason: str
 ) -> None:
     table, rows, field = LISTS[endpoint]
@@ -223,7 +223,7 @@ def test_a_response_that_proves_nothing_leaves_its_client_pending(
     assert synced.quarantined() == []
 
 
-def test_an_odd_number_beside_the_offers_costs_itself(warehouse: Warehouse) -> None:
+def test_an_odd_number_next_to_the_offers_affects_only_itself(warehouse: Warehouse) -> None:
     def odd(honest: dict[str, Any]) -> Answer:
         return Answer(honest | {"SumGain": "", "ListFavorites": None})
 

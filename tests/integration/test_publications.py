@@ -9,7 +9,7 @@ from tests.conftest import MakeSettings, Programme
 from tests.syncing import MARCH, sync_everything
 
 
-def test_a_publication_for_all_tables_stops_nothing(
+def test_a_publication_for_all_tables_breaks_nothing(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=8)
@@ -27,7 +27,7 @@ def test_a_publication_for_all_tables_stops_nothing(
     refresh_marts(warehouse, everything=True)
 
 
-def test_every_table_says_which_row_is_which(warehouse: Warehouse) -> None:
+def test_every_table_has_a_replica_identity(warehouse: Warehouse) -> None:
     with warehouse.connect() as session:
         rows = session.execute(
             "select oid::regclass::text from pg_class as classes"

@@ -65,7 +65,7 @@ def _earlier(warehouse: Warehouse) -> list[dict[str, Any]]:
         return cursor.execute("select * from history.clients order by valid_to").fetchall()
 
 
-def test_phones_that_vanish_for_many_stop_the_publish(
+def test_many_vanished_phones_stop_the_publish(
     shop: RunningSimulator,
     warehouse: Warehouse,
     settings: Settings,
@@ -84,7 +84,7 @@ def test_phones_that_vanish_for_many_stop_the_publish(
     assert {row["client_id"]: row["phone"] for row in _earlier(warehouse)} == phones
 
 
-def test_a_few_phones_may_vanish_unless_the_fuse_is_none(
+def test_a_few_phones_may_vanish_unless_the_fuse_is_zero(
     shop: RunningSimulator,
     warehouse: Warehouse,
     settings: Settings,
@@ -128,7 +128,7 @@ def test_history_keeps_each_earlier_version_of_a_client(
     assert _earlier(warehouse) == earlier
 
 
-def test_an_earlier_registration_is_a_new_version_too(
+def test_an_earlier_registration_creates_a_new_version(
     warehouse: Warehouse, settings: Settings
 ) -> None:
     """A card of an earlier day turns up late: the client's first registration changes."""
@@ -190,7 +190,7 @@ def test_a_roster_that_grows_suddenly_stops_the_publish(
     assert _clients(warehouse) == 10_055
 
 
-def test_a_first_sync_and_years_that_are_filled_in_at_once_are_no_sudden_growth(
+def test_first_syncs_and_backfills_do_not_count_as_sudden_growth(
     young: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     _register(young, THIRD, 1, 10_050)
@@ -204,7 +204,7 @@ def test_a_first_sync_and_years_that_are_filled_in_at_once_are_no_sudden_growth(
     assert _clients(warehouse) == 28_050
 
 
-def test_days_that_were_polled_before_bring_few_clients_together(
+def test_days_polled_before_may_add_only_a_few_clients_together(
     young: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     _register(young, OPENING, 1, 5)
@@ -236,7 +236,7 @@ def test_absurd_months_get_no_partitions(warehouse: Warehouse) -> None:
         assert ensure_partitions(session, "core", "operations", [date(1900, 1, 1)]) == []
 
 
-def test_rows_of_absurd_months_that_are_staged_stop_the_publish_and_name_them(
+def test_staged_rows_of_absurd_months_stop_the_publish_and_are_named(
     warehouse: Warehouse,
 ) -> None:
     """An older version may have staged them, before it was updated and its run taken over."""

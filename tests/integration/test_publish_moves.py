@@ -66,7 +66,7 @@ KINDS = ("new", "new", "move", "move", "vanish", "new bad", "go bad", "mend")
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_row_lives_on_two_days_whatever_a_delta_brings(warehouse: Warehouse, seed: int) -> None:
+def test_no_row_is_live_on_two_days_after_any_delta(warehouse: Warehouse, seed: int) -> None:
     chance = random.Random(seed)
     clients = {number: Client() for number in CLIENTS}
     for number in range(12):

@@ -54,7 +54,7 @@ def names_sent(source: RunningSimulator, client: int) -> list[str]:
     return [update["Name"] for update in applied(source, client) if "Name" in update]
 
 
-def test_what_is_pending_is_sent_and_noted(
+def test_pending_updates_are_sent_and_recorded(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(
@@ -75,7 +75,7 @@ def test_what_is_pending_is_sent_and_noted(
 
 
 @pytest.mark.parametrize("api_format", ["json", "xml"])
-def test_every_field_arrives(
+def test_every_field_is_sent(
     source: RunningSimulator,
     clients: list[int],
     warehouse: Warehouse,
@@ -102,7 +102,7 @@ def test_every_field_arrives(
     assert applied(source)[0]["PosCode"] == "12"
 
 
-def test_a_consent_that_nobody_set_is_not_sent(
+def test_an_unset_consent_is_not_sent(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(clients[0], {"email": "new@example.org"})])
@@ -111,7 +111,7 @@ def test_a_consent_that_nobody_set_is_not_sent(
     assert not {name for name in update if name.startswith("Allow")}
 
 
-def test_what_breaks_a_rule_never_reaches_the_api(
+def test_invalid_updates_never_reach_the_api(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     bad = [
@@ -146,7 +146,7 @@ def test_fields_equal_to_those_last_sent_are_not_sent_again(
     assert (last["status"], last["sent_values"], last["attempts"]) == ("sent", {}, 0)
 
 
-def test_an_email_of_somebody_else_is_partial_and_then_not_known(
+def test_an_email_of_another_client_makes_the_update_partial(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     taken = next(row["Email"] for row in source.world.profile_rows() if row["Email"])
@@ -159,7 +159,7 @@ def test_an_email_of_somebody_else_is_partial_and_then_not_known(
     assert "e-mail" in outbox(warehouse)[0]["last_error"]
 
 
-def test_a_refused_update_does_not_hold_back_the_next_of_its_client(
+def test_a_refused_update_does_not_block_the_next_of_its_client(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     other = next(row["Phone"] for row in source.world.profile_rows()
@@ -174,7 +174,7 @@ def test_a_refused_update_does_not_hold_back_the_next_of_its_client(
 
 @pytest.mark.parametrize("applied_before", [True, False])
 @pytest.mark.parametrize("kind", ["reset", "disconnect", "server_error", "html_with_200"])
-def test_an_update_whose_answer_is_lost_is_sent_again_before_the_next(
+def test_an_update_with_a_lost_response_is_resent_before_the_next(
     source: RunningSimulator,
     clients: list[int],
     warehouse: Warehouse,
@@ -192,7 +192,7 @@ def test_an_update_whose_answer_is_lost_is_sent_again_before_the_next(
     assert outcomes == ["unknown", "sent", "sent", "sent"]
 
 
-def test_an_update_without_any_answer_holds_back_its_client_until_it_has_one(
+def test_an_update_without_a_response_blocks_its_client_until_it_has_one(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(
@@ -209,7 +209,7 @@ def test_an_update_without_any_answer_holds_back_its_client_until_it_has_one(
     assert names_sent(source, clients[0]) == ["Анна", "Иван"]
 
 
-def test_what_went_out_goes_out_again_as_it_was_whatever_became_of_its_row(
+def test_a_resent_update_has_the_values_of_its_first_attempt(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(clients[0], {"name": "Анна"})])
@@ -224,7 +224,7 @@ def test_what_went_out_goes_out_again_as_it_was_whatever_became_of_its_row(
     assert set(names_sent(source, clients[0])) == {"Анна"}
 
 
-def test_a_lost_update_is_not_sent_again_before_the_service_has_given_it_up(
+def test_a_lost_update_is_not_resent_before_the_service_has_abandoned_it(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(clients[0], {"name": "Анна"})])
@@ -236,7 +236,7 @@ def test_a_lost_update_is_not_sent_again_before_the_service_has_given_it_up(
     assert (second["began_at"] - first["ended_at"]).total_seconds() >= 0.99
 
 
-def test_a_service_that_is_not_there_leaves_everything_pending(
+def test_an_unreachable_service_leaves_everything_pending(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(clients[0], {"name": "Анна"}), (clients[0], {"name": "Ольга"})])
@@ -249,7 +249,7 @@ def test_a_service_that_is_not_there_leaves_everything_pending(
 
 
 @pytest.mark.parametrize("kind", ["forbidden", "unauthorized"])
-def test_who_may_not_write_loses_nothing(
+def test_without_write_permission_no_update_is_lost(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack, kind: str
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
@@ -273,7 +273,7 @@ def test_a_wrong_token_leaves_everything_pending(
     assert write_back(right, warehouse).push().sent == len(clients)
 
 
-def test_updates_of_a_client_go_one_at_a_time_and_in_order(
+def test_updates_of_a_client_are_sent_one_at_a_time_and_in_order(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     wishes = [(client, {"name": f"Анна{number}"}) for number in range(12) for client in clients[:6]]
@@ -288,7 +288,7 @@ def test_updates_of_a_client_go_one_at_a_time_and_in_order(
     assert counts["in_flight_maximum"] > 1
 
 
-def test_first_updates_that_fail_stop_the_rest(
+def test_failing_first_updates_stop_the_rest(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
@@ -313,7 +313,7 @@ def test_an_outage_in_the_middle_stops_the_rest(
     assert statuses(warehouse).count("pending") >= len(clients) - 6 - 12
 
 
-def test_no_more_are_sent_than_asked_for(
+def test_no_more_updates_are_sent_than_the_limit(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(424242, {"name": "Анна"})])
@@ -323,7 +323,7 @@ def test_no_more_are_sent_than_asked_for(
     assert [row["status"] for row in outbox(warehouse)][1:8] == ["sent"] * 7
 
 
-def test_updates_that_come_meanwhile_are_for_the_next_push(
+def test_updates_added_during_a_push_wait_for_the_next_one(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients[:10]])
@@ -353,7 +353,7 @@ def test_two_pushes_at_once_are_refused(
     assert outbox(warehouse) == []
 
 
-def test_a_push_that_lost_its_connection_goes_on_when_nobody_took_over(
+def test_a_push_that_lost_its_connection_continues_unless_another_took_over(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
@@ -365,7 +365,7 @@ def test_a_push_that_lost_its_connection_goes_on_when_nobody_took_over(
     assert report.sent == len(clients)
 
 
-def test_a_push_that_was_taken_over_sends_nothing_more(
+def test_a_push_whose_lock_was_taken_over_sends_nothing_more(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
@@ -387,7 +387,7 @@ def test_a_push_that_was_taken_over_sends_nothing_more(
     assert [push["status"] for push in outbox(warehouse, "pushes")] == ["died"]
 
 
-def test_an_older_update_that_turns_up_late_does_not_put_old_values_back(
+def test_a_late_older_update_does_not_restore_old_values(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     insert = "insert into outbox.profile_updates (client_id, name, gender) values (%s, %s, %s)"
@@ -403,7 +403,7 @@ def test_an_older_update_that_turns_up_late_does_not_put_old_values_back(
     assert "newer update" in outbox(warehouse)[0]["last_error"]
 
 
-def test_an_update_that_somebody_edits_is_left_for_later(
+def test_an_update_that_is_being_edited_is_left_for_later(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(clients[0], {"name": "Анна"}), (clients[1], {"name": "Ольга"})])
@@ -428,7 +428,7 @@ def test_a_file_is_not_loaded_twice_while_its_rows_wait(
     assert (again.unchanged, again.requests) == (4, 0)
 
 
-def test_a_file_with_rows_that_cannot_be_read_is_loaded_once(
+def test_a_file_with_unreadable_rows_is_loaded_once(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     lines = "".join(
@@ -444,7 +444,7 @@ def test_a_file_with_rows_that_cannot_be_read_is_loaded_once(
     ]  # fmt: skip
 
 
-def test_rows_rejected_by_a_load_that_was_killed_belong_to_the_next_push(
+def test_rows_rejected_by_a_killed_load_belong_to_the_next_push(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     file = read_updates(f"client_id,name,phone\n{clients[0]},Анна,x\n".encode())
@@ -455,7 +455,7 @@ def test_rows_rejected_by_a_load_that_was_killed_belong_to_the_next_push(
     assert (report.rejected, len(outbox(warehouse))) == (1, 1)
 
 
-def test_what_spreadsheets_leave_in_the_outbox_by_sql_is_rejected_row_by_row(
+def test_spreadsheet_errors_in_the_outbox_are_rejected_row_by_row(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     bad = ["#Н/Д", "NULL", "nan", "None", "<NA>", r"\N", "\ufffd\ufffd", "????", "=A1", " #REF! "]
@@ -469,7 +469,7 @@ def test_what_spreadsheets_leave_in_the_outbox_by_sql_is_rejected_row_by_row(
     assert not [name for name in (*bad, "a@example") if name in told]
 
 
-def test_spaces_round_a_text_are_no_change(
+def test_surrounding_spaces_are_no_change(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(clients[0], {"name": "Оля"}), (clients[1], {"name": "Ира"})])
@@ -485,7 +485,7 @@ def test_spaces_round_a_text_are_no_change(
 
 
 @pytest.mark.slow
-def test_the_sync_goes_first_and_the_rate_is_never_exceeded(
+def test_the_sync_has_priority_and_the_rate_is_never_exceeded(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     rate = 20

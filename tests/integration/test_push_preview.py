@@ -30,7 +30,7 @@ def wish(warehouse: Warehouse, source: RunningSimulator) -> list[int]:
     return clients
 
 
-def test_a_dry_run_tells_per_field_what_a_push_then_does(
+def test_a_dry_run_shows_per_field_what_a_push_does(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=10)
@@ -52,7 +52,7 @@ def test_a_dry_run_tells_per_field_what_a_push_then_does(
     assert (report.sent, report.unchanged, report.rejected) == (3, 1, 2)
 
 
-def test_the_rows_of_a_file_are_looked_at_after_what_is_pending(
+def test_rows_of_a_file_are_previewed_after_pending_updates(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=10)
@@ -67,7 +67,7 @@ def test_the_rows_of_a_file_are_looked_at_after_what_is_pending(
     assert len(outbox(warehouse)) == 1
 
 
-def test_a_limit_holds_for_a_dry_run_too(
+def test_a_limit_applies_to_a_dry_run(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=10)
@@ -75,7 +75,7 @@ def test_a_limit_holds_for_a_dry_run_too(
     assert preview_push(make_settings(source, warehouse), warehouse, most=2).to_send == 2
 
 
-def test_rows_that_cannot_be_read_are_all_noted_with_every_reason(
+def test_all_unreadable_rows_are_listed_with_every_reason(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=10)

@@ -21,7 +21,7 @@ def back(warehouse: Warehouse, source: RunningSimulator, make_settings: MakeSett
     return write_back(make_settings(source, warehouse), warehouse)
 
 
-def test_what_was_known_before_is_put_back_and_the_rest_is_listed(
+def test_known_values_are_restored_and_the_rest_is_listed(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     phone = profile(source, clients[0])["Phone"]
@@ -40,7 +40,7 @@ def test_what_was_known_before_is_put_back_and_the_rest_is_listed(
     assert outbox(warehouse)[-1]["requested_by"] == f"undo of push {bad}"
 
 
-def test_several_updates_of_a_client_go_back_to_before_the_first(
+def test_several_updates_of_a_client_are_undone_to_before_the_first(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(clients[0], {"name": "Анна"})])
@@ -76,7 +76,7 @@ def test_a_second_undo_finds_nothing_to_do(
     assert "has changed it since" in undo.obstacles[0].reason
 
 
-def test_what_somebody_changed_since_stays(
+def test_later_changes_are_kept(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     for name in ("Анна", "Ольга", "Инна"):
@@ -88,7 +88,7 @@ def test_what_somebody_changed_since_stays(
     assert profile(source, clients[0])["Name"] == "Инна"
 
 
-def test_a_field_that_waits_for_another_update_stays(
+def test_a_field_with_a_pending_update_is_not_undone(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     for fields in ({"name": "Анна", "gender": 1}, {"name": "Ольга", "gender": -1}):
@@ -105,7 +105,7 @@ def test_a_field_that_waits_for_another_update_stays(
     assert statuses(warehouse)[2] == "pending"
 
 
-def test_what_the_brake_left_pending_is_not_sent_by_the_undo(
+def test_an_undo_does_not_send_what_the_fuse_left_pending(
     source: RunningSimulator,
     clients: list[int],
     warehouse: Warehouse,
@@ -126,7 +126,7 @@ def test_what_the_brake_left_pending_is_not_sent_by_the_undo(
     assert statuses(warehouse).count("pending") == len(clients) - 2
 
 
-def test_an_undo_that_was_cut_off_goes_on(
+def test_an_interrupted_undo_is_resumed(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     for name in ("Анна", "Ольга"):
@@ -142,7 +142,7 @@ def test_an_undo_that_was_cut_off_goes_on(
     assert {profile(source, client)["Name"] for client in clients} == {"Анна"}
 
 
-def test_a_look_at_an_undo_stores_nothing(
+def test_a_preview_of_an_undo_stores_nothing(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     for name in ("Анна", "Ольга"):
@@ -154,7 +154,7 @@ def test_a_look_at_an_undo_stores_nothing(
     assert (outbox(warehouse), outbox(warehouse, "pushes")) == before
 
 
-def test_the_point_of_sale_is_no_field_to_put_back(
+def test_the_point_of_sale_is_not_restored(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     for name in ("Анна", "Ольга"):
@@ -165,12 +165,12 @@ def test_the_point_of_sale_is_no_field_to_put_back(
     assert "PosCode" not in applied(source)[-1]
 
 
-def test_a_push_that_was_never_made_cannot_be_undone(back: WriteBack) -> None:
+def test_an_unknown_push_cannot_be_undone(back: WriteBack) -> None:
     with pytest.raises(UndoError, match="no push 7"):
         back.undo(7)
 
 
-def test_a_phone_that_the_source_showed_since_is_what_was_known(
+def test_an_undo_restores_the_phone_that_the_source_reported_last(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     """A client who changes the phone in a store gets that one back, not the one that we sent."""

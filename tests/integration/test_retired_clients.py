@@ -134,7 +134,7 @@ def daily(warehouse: Warehouse) -> Iterator[Daily]:
 @pytest.mark.parametrize(
     "refusal", [NOT_FOUND, Answer({"Message": "no such client"}, status=404)], ids=["code", "404"]
 )
-def test_half_of_the_clients_are_deleted_and_days_become_complete_again(
+def test_days_become_complete_again_after_half_of_the_clients_are_deleted(
     daily: Daily, refusal: Answer
 ) -> None:
     assert daily.sync() == 0
@@ -155,7 +155,7 @@ def test_half_of_the_clients_are_deleted_and_days_become_complete_again(
     daily.assert_totals_agree()
 
 
-def test_who_is_refused_in_one_feed_and_answered_in_others_stays_pending(daily: Daily) -> None:
+def test_a_client_refused_in_one_feed_only_stays_pending(daily: Daily) -> None:
     daily.sync()
     daily.programme.refuses = {1001: NOT_FOUND}
     daily.programme.refused_in = frozenset({"OperationHistory"})
@@ -172,14 +172,14 @@ def test_who_is_refused_in_one_feed_and_answered_in_others_stays_pending(daily: 
     ],
     ids=["raw text", "500", "locked"],
 )
-def test_a_failure_inside_the_service_retires_nobody(daily: Daily, failure: Answer) -> None:
+def test_a_failure_of_the_service_retires_no_client(daily: Daily, failure: Answer) -> None:
     daily.sync()
     daily.programme.refuses = {1001: failure}
     assert [daily.sync() for _ in range(4)] == [3] * 4
     assert daily.retired() == {}
 
 
-def test_where_most_clients_are_refused_nobody_is_retired(daily: Daily) -> None:
+def test_no_client_is_retired_when_most_are_refused(daily: Daily) -> None:
     daily.sync()
     daily.programme.refuses = dict.fromkeys(range(1001, 1017), NOT_FOUND)
     for _ in range(4):
@@ -187,7 +187,7 @@ def test_where_most_clients_are_refused_nobody_is_retired(daily: Daily) -> None:
     assert daily.retired() == {}
 
 
-def test_an_answer_between_two_refusals_begins_the_count_anew(daily: Daily) -> None:
+def test_a_response_between_refusals_resets_the_count(daily: Daily) -> None:
     daily.sync()
     for refuses in ({1001: NOT_FOUND}, {1001: NOT_FOUND}, {}, {1001: NOT_FOUND}):
         daily.programme.refuses = refuses
@@ -212,7 +212,7 @@ def test_merged_cards_count_their_history_once_and_retire_the_old_client(daily: 
     daily.assert_totals_agree()
 
 
-def test_rows_that_stay_with_the_old_client_alone_are_kept(daily: Daily) -> None:
+def test_rows_that_only_the_old_client_has_are_kept(daily: Daily) -> None:
     daily.sync()
     source = daily.programme
     source.cards[6001] = 1002
@@ -245,7 +245,7 @@ def test_a_merged_client_without_rows_is_retired_without_a_refusal(daily: Daily)
     assert 1001 not in {client for _, client in source.asked}
 
 
-def test_whom_the_source_tells_of_again_is_taken_back(daily: Daily) -> None:
+def test_a_client_that_the_source_reports_again_is_reinstated(daily: Daily) -> None:
     daily.sync()
     source = daily.programme
     source.refuses = {1001: NOT_FOUND}
@@ -261,7 +261,7 @@ def test_whom_the_source_tells_of_again_is_taken_back(daily: Daily) -> None:
     daily.assert_totals_agree()
 
 
-def test_the_audit_leaves_a_retired_client_that_is_refused_as_it_is(daily: Daily) -> None:
+def test_the_audit_leaves_a_refused_retired_client_unchanged(daily: Daily) -> None:
     daily.sync()
     daily.programme.refuses = {1001: NOT_FOUND}
     for _ in range(3):
@@ -270,7 +270,7 @@ def test_the_audit_leaves_a_retired_client_that_is_refused_as_it_is(daily: Daily
     assert daily.retired() == {1001: "refused"}
 
 
-def test_a_new_card_takes_a_retired_client_back(daily: Daily) -> None:
+def test_a_new_card_reinstates_a_retired_client(daily: Daily) -> None:
     daily.sync()
     daily.programme.refuses = {1001: NOT_FOUND}
     for _ in range(3):
@@ -281,7 +281,7 @@ def test_a_new_card_takes_a_retired_client_back(daily: Daily) -> None:
     assert daily.retired() == {}
 
 
-def test_by_hand_a_client_is_retired_and_taken_back(daily: Daily) -> None:
+def test_a_client_is_retired_and_reinstated_by_hand(daily: Daily) -> None:
     daily.sync()
     daily.programme.refuses = {1001: NOT_FOUND}
     daily.sync()

@@ -68,7 +68,9 @@ with ReconnectingSession(Warehouse(sys.argv[1]), "lcm test") as lasting:
 """
 
 
-def test_a_reader_killed_in_a_long_statement_lets_go_at_once(warehouse: Warehouse) -> None:
+def test_a_reader_killed_in_a_long_statement_releases_its_claims_at_once(
+    warehouse: Warehouse,
+) -> None:
     with warehouse.connect(autocommit=True) as session:
         session.execute(
             "do $$ begin execute format('alter database %I"
@@ -105,12 +107,12 @@ def test_an_unfinished_run_is_resumed_by_the_next_process(warehouse: Warehouse) 
         assert (second.run_id, second.is_resumed) == (first.run_id, True)
 
 
-def test_who_finds_a_run_of_a_living_process_joins_it(warehouse: Warehouse) -> None:
+def test_a_process_joins_the_run_of_a_living_process(warehouse: Warehouse) -> None:
     with joined(warehouse) as (_, first), joined(warehouse) as (_, second):
         assert (second.run_id, second.is_resumed) == (first.run_id, True)
 
 
-def test_many_processes_that_come_at_once_share_one_run(warehouse: Warehouse) -> None:
+def test_processes_that_start_at_once_share_one_run(warehouse: Warehouse) -> None:
     everyone = threading.Barrier(6)
 
     def come(stack: ExitStack) -> Run:
@@ -135,7 +137,7 @@ def test_each_task_is_claimed_by_one_reader(warehouse: Warehouse) -> None:
         assert (told.tasks, told.pid) == (6, backend_of(other))
 
 
-def test_readers_that_claim_at_once_never_have_the_same_task(warehouse: Warehouse) -> None:
+def test_concurrent_readers_never_claim_the_same_task(warehouse: Warehouse) -> None:
     with joined(warehouse) as (one, run):
         add_clients(one, run, 600)
     everyone = threading.Barrier(4)
@@ -154,7 +156,7 @@ def test_readers_that_claim_at_once_never_have_the_same_task(warehouse: Warehous
     assert sorted(client or 0 for chunk in chunks for client in chunk) == list(range(1, 601))
 
 
-def test_the_tasks_of_a_lost_reader_go_to_the_others(warehouse: Warehouse) -> None:
+def test_the_tasks_of_a_lost_reader_are_claimed_by_others(warehouse: Warehouse) -> None:
     with joined(warehouse) as (one, run):
         add_clients(one, run, 3)
         with joined(warehouse) as (other, _):
@@ -196,7 +198,7 @@ _COVERED = (
 )
 
 
-def test_a_run_whose_days_a_later_one_has_covered_is_abandoned(warehouse: Warehouse) -> None:
+def test_a_run_covered_by_a_later_one_is_abandoned(warehouse: Warehouse) -> None:
     with joined(warehouse) as (reconnecting, old):
         reconnecting.run(
             lambda s: s.execute(f"create table staging.leads_r{old.run_id} ()".encode())
@@ -226,7 +228,7 @@ def test_a_lost_session_that_the_server_still_holds_is_ended(warehouse: Warehous
             ghost.execute("select 1")
 
 
-def test_who_comes_back_to_a_run_that_has_ended_writes_nothing_more(warehouse: Warehouse) -> None:
+def test_a_reader_of_a_run_that_has_ended_writes_nothing_more(warehouse: Warehouse) -> None:
     with joined(warehouse) as (reconnecting, run):
         lost = reconnecting._session
         assert lost is not None
@@ -240,7 +242,7 @@ def test_who_comes_back_to_a_run_that_has_ended_writes_nothing_more(warehouse: W
     assert rows(warehouse, "select status, requests from sync.runs") == [("published", 0)]
 
 
-def test_a_close_whose_answer_was_lost_counts_as_done(warehouse: Warehouse) -> None:
+def test_a_close_with_a_lost_response_counts_as_done(warehouse: Warehouse) -> None:
     with joined(warehouse) as (reconnecting, run):
         reconnecting.run(lambda session: close_run(session, run, "published"))
         cut(warehouse, backend_of(reconnecting))
@@ -261,7 +263,7 @@ class _Meddler(Saboteur):
             meddle()
 
 
-def test_an_older_reading_that_says_otherwise_does_not_undo_a_newer_one(
+def test_an_older_reading_does_not_undo_a_newer_one(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=12)
@@ -286,7 +288,7 @@ def test_an_older_reading_that_says_otherwise_does_not_undo_a_newer_one(
     assert rows(warehouse, truth) == before
 
 
-def test_a_sync_whose_run_is_taken_says_so(
+def test_a_sync_whose_run_was_taken_over_reports_it(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(programme(clients=5), warehouse)

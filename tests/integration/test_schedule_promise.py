@@ -33,7 +33,7 @@ class Readings:
 
 
 @pytest.mark.parametrize(("promise", "seed"), [(2, 1), (3, 2), (7, 3), (14, 4), (30, 5)])
-def test_nobody_waits_longer_than_promised_and_no_audit_is_skipped(
+def test_no_client_waits_longer_than_promised_and_no_audit_is_skipped(
     warehouse: Warehouse, promise: int, seed: int
 ) -> None:
     chance, readings = random.Random(seed), Readings()
@@ -51,7 +51,7 @@ def test_nobody_waits_longer_than_promised_and_no_audit_is_skipped(
     assert asked < 0.8 * 80 * len(CLIENTS)
 
 
-def test_days_without_a_run_defer_nobody_beyond_the_promise(warehouse: Warehouse) -> None:
+def test_days_without_a_run_defer_no_client_beyond_the_promise(warehouse: Warehouse) -> None:
     chance, readings, promise = random.Random(6), Readings(), 5
     schedule = Schedule(AUDIT_SHARE, promise, quiet_days=1)
     previous = -1
@@ -67,7 +67,9 @@ def test_days_without_a_run_defer_nobody_beyond_the_promise(warehouse: Warehouse
 
 
 @pytest.mark.parametrize("promise", [0, 1])
-def test_without_a_promise_everyone_is_due_in_each_run(warehouse: Warehouse, promise: int) -> None:
+def test_without_a_promise_every_client_is_due_in_each_run(
+    warehouse: Warehouse, promise: int
+) -> None:
     schedule = Schedule(AUDIT_SHARE, promise, quiet_days=1)
     with warehouse.connect(autocommit=True) as session:
         _register(session)

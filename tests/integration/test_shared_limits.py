@@ -65,7 +65,7 @@ def most_in_flight(sent: Sequence[tuple[float, float]]) -> int:
     return most
 
 
-def test_four_processes_keep_the_limits_together_though_one_is_killed(
+def test_four_processes_share_the_limits_even_if_one_is_killed(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     names = ("a", "b", "c", "d")
@@ -115,19 +115,19 @@ def test_slots_of_a_session_that_ends_are_free_at_once(warehouse: Warehouse) -> 
         ([(1, 0)], 3, [0]),
     ],
 )
-def test_slots_go_by_priority_and_then_evenly(
+def test_slots_are_divided_by_priority_and_then_evenly(
     wanted: list[tuple[int, int]], cap: int, expected: list[int]
 ) -> None:
     sharers = [Sharer(priority, number, 0, False) for priority, number in wanted]
     assert shares(sharers, cap, second=0) == expected
 
 
-def test_a_slot_that_cannot_be_split_goes_round() -> None:
+def test_a_slot_that_cannot_be_split_rotates() -> None:
     sharers = [Sharer(1, 1, 0, False)] * 3
     assert [shares(sharers, 1, second) for second in range(3)] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
-def test_a_backfill_reserves_nothing_while_the_daily_sync_has_requests_that_wait(
+def test_a_backfill_reserves_nothing_while_daily_requests_wait(
     warehouse: Warehouse,
 ) -> None:
     def is_allowed(priority: Priority, *, is_more: bool = False) -> bool:
@@ -155,7 +155,7 @@ def test_a_backfill_reserves_nothing_while_the_daily_sync_has_requests_that_wait
         assert not is_allowed(Priority.PUSH)
 
 
-def test_the_newest_day_alone_is_a_daily_sync() -> None:
+def test_only_a_sync_of_the_newest_day_is_a_daily_sync() -> None:
     settings = load_settings()
     yesterday = datetime.now(UTC).astimezone(settings.zone).date() - timedelta(days=1)
     before = yesterday - timedelta(days=1)

@@ -46,7 +46,7 @@ class _Time:
         await asyncio.sleep(0)
 
 
-def test_requests_leave_at_their_moments_and_reserve_no_more_than_wait() -> None:
+def test_requests_leave_at_their_reserved_moments_and_reserve_no_more_than_wait() -> None:
     time, reserved = _Time(), list[int]()
     free_from = 100.5
 
@@ -75,7 +75,7 @@ def test_requests_leave_at_their_moments_and_reserve_no_more_than_wait() -> None
     assert sum(reserved) == 5
 
 
-def test_moments_that_have_passed_are_not_used() -> None:
+def test_past_moments_are_not_used() -> None:
     time = _Time()
     asked: list[int] = []
 
@@ -92,7 +92,7 @@ def test_moments_that_have_passed_are_not_used() -> None:
     assert len(asked) == 2
 
 
-def test_who_goes_later_waits_until_it_is_allowed() -> None:
+def test_a_request_of_low_priority_waits_until_it_is_allowed() -> None:
     time = _Time()
     answers = [None, None, 0.0]
 

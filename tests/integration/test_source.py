@@ -22,7 +22,7 @@ DAY = ("--date", "2026-03-02")
         ("http://[::1]:8080/x/", "http://[::1]:8080/x"),
     ],
 )
-def test_spellings_of_one_address_are_one_programme(one: str, other: str) -> None:
+def test_different_spellings_of_an_address_are_one_programme(one: str, other: str) -> None:
     settings = [load_settings(api_url=url, operator=5, allow_http=True) for url in (one, other)]
     found = [source_of(given) for given in settings]
     assert found[0] == found[1]
@@ -48,7 +48,7 @@ def test_another_programme_is_refused_and_nothing_is_read_or_written(
     assert snapshot(warehouse) == before
 
 
-def test_a_programme_that_has_moved_is_adopted_on_purpose(
+def test_a_programme_that_has_moved_can_be_adopted(
     programme: Programme, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     here, there = programme(clients=12), programme(clients=12)

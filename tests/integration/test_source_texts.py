@@ -56,7 +56,7 @@ def _stored(warehouse: Warehouse) -> list[str]:
     return [name for (name,) in rows]
 
 
-def test_names_that_are_markup_or_steer_a_terminal_are_shown_as_text(
+def test_markup_and_control_sequences_in_names_are_shown_as_text(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(clients=5)
@@ -68,7 +68,7 @@ def test_names_that_are_markup_or_steer_a_terminal_are_shown_as_text(
 
 
 @pytest.mark.parametrize("wire", ["json", "xml"])
-def test_a_name_of_thousands_of_characters_is_cut_and_fails_nothing(
+def test_a_name_of_thousands_of_characters_is_truncated(
     wire: str, tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(clients=5)
@@ -79,7 +79,7 @@ def test_a_name_of_thousands_of_characters_is_cut_and_fails_nothing(
 
 
 @pytest.mark.parametrize("wire", ["json", "xml"])
-def test_of_many_names_twenty_are_shown_and_a_bounded_number_stored(
+def test_twenty_of_many_names_are_shown_and_a_bounded_number_is_stored(
     wire: str, tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(clients=5)
@@ -98,7 +98,7 @@ def test_of_many_names_twenty_are_shown_and_a_bounded_number_stored(
     assert len(shown) < 2_000
 
 
-def test_the_bound_holds_over_runs_and_known_names_do_not_use_it_up(
+def test_the_bound_applies_across_runs_and_ignores_known_names(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(clients=5)
@@ -113,7 +113,7 @@ def test_the_bound_holds_over_runs_and_known_names_do_not_use_it_up(
     assert len(_stored(warehouse)) == 1_000
 
 
-def test_texts_of_the_source_are_text_in_the_report_and_in_dagster(
+def test_texts_of_the_source_are_escaped_in_the_report_and_in_dagster(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(clients=5)

@@ -44,7 +44,7 @@ def test_a_year_costs_the_requests_of_one_reading(
         assert {count for _, count in days} == {len(YEAR)}
 
 
-def test_ranges_that_overlap_leave_what_one_range_would(
+def test_overlapping_ranges_give_the_result_of_one_range(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=40)
@@ -55,7 +55,7 @@ def test_ranges_that_overlap_leave_what_one_range_would(
     assert_exact(source, warehouse, last=date(2026, 3, 30))
 
 
-def test_days_that_are_synced_backwards_leave_the_newest_statistics_alone(
+def test_syncing_days_backwards_keeps_the_newest_statistics(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=40)
@@ -83,7 +83,7 @@ def test_registration_days_before_the_window_are_polled_first(
     assert_exact(source, warehouse, last=window.last)
 
 
-def test_holes_between_the_days_that_were_polled_are_filled(
+def test_gaps_between_polled_days_are_filled(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=40)

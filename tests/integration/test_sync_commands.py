@@ -51,7 +51,7 @@ def statuses(warehouse: Warehouse) -> list[str]:
     return [row[0] for row in rows]
 
 
-def test_what_a_command_has_published_is_not_read_again(
+def test_feeds_that_a_command_has_published_are_not_read_again(
     source: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     first = SyncEngine(settings, warehouse)
@@ -72,7 +72,7 @@ def test_what_a_command_has_published_is_not_read_again(
     assert_exact(source, warehouse, last=MARCH.last)
 
 
-def test_a_command_that_is_finished_is_begun_anew(
+def test_a_finished_command_starts_again_from_scratch(
     source: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     engine = SyncEngine(settings, warehouse)
@@ -85,7 +85,7 @@ def test_a_command_that_is_finished_is_begun_anew(
     assert requests_of(source)["LeadsPagingInfo"] >= 40
 
 
-def test_a_command_whose_days_a_later_one_has_covered_is_abandoned(
+def test_a_command_covered_by_a_later_one_is_abandoned(
     warehouse: Warehouse, settings: Settings
 ) -> None:
     engine = SyncEngine(settings, warehouse)
@@ -99,7 +99,7 @@ def test_a_command_whose_days_a_later_one_has_covered_is_abandoned(
     assert statuses(warehouse) == ["abandoned", "finished", "running"]
 
 
-def test_replayed_rows_are_read_again_though_the_command_is_unfinished(
+def test_replayed_rows_are_read_again_by_an_unfinished_command(
     warehouse: Warehouse, settings: Settings
 ) -> None:
     engine = SyncEngine(settings, warehouse)
@@ -117,7 +117,7 @@ def test_a_reading_is_fresh_once_its_window_has_ended_or_while_it_is_of_today() 
     assert window.fresh_from(on_its_last_day, ZONE) == datetime(2026, 3, 2, tzinfo=ZONE)
 
 
-def test_the_three_verbs_in_processes_of_their_own_give_what_one_sync_gives(
+def test_start_read_and_publish_in_separate_processes_equal_one_sync(
     source: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     command_id = SyncEngine(settings, warehouse).begin_command(FEEDS, MARCH)
@@ -140,7 +140,7 @@ def test_the_three_verbs_in_processes_of_their_own_give_what_one_sync_gives(
     assert_exact(source, warehouse, last=MARCH.last)
 
 
-def test_readers_together_ask_for_no_client_twice(
+def test_concurrent_readers_request_no_client_twice(
     source: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     SyncEngine(settings, warehouse).sync(FEEDS[0], MARCH)
@@ -156,7 +156,7 @@ def test_readers_together_ask_for_no_client_twice(
     assert {count for client, count in asked.items() if client not in with_leads} == {1}
 
 
-def test_a_command_that_comes_while_another_runs_joins_it(
+def test_a_command_joins_an_equal_one_that_is_running(
     source: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     SyncEngine(settings, warehouse).sync(FEEDS[0], MARCH)
@@ -180,14 +180,14 @@ def test_a_command_that_comes_while_another_runs_joins_it(
     assert_exact(source, warehouse, last=MARCH.last)
 
 
-def test_a_verb_that_finds_no_run_says_what_to_do(warehouse: Warehouse, settings: Settings) -> None:
+def test_a_step_without_a_run_reports_what_to_do(warehouse: Warehouse, settings: Settings) -> None:
     engine = SyncEngine(settings, warehouse)
     assert engine.read(LEADS, MARCH).tasks == 0
     with pytest.raises(SyncError, match="no run was begun"):
         engine.publish(LEADS, MARCH)
 
 
-def test_claims_whose_response_was_lost_are_read_before_the_publish(
+def test_claims_with_a_lost_response_are_read_before_the_publish(
     source: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     """The claim was committed, and the session died before it could tell."""

@@ -79,7 +79,7 @@ def test_after_thirty_days_the_warehouse_equals_the_source(
     _check_statistics_are_kept_only_when_they_changed(warehouse)
 
 
-def test_history_holds_each_version_and_deleted_at_what_vanished(
+def test_history_has_each_version_and_deleted_at_marks_vanished_rows(
     opened: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(
@@ -103,7 +103,7 @@ def test_history_holds_each_version_and_deleted_at_what_vanished(
     assert deleted > 0
 
 
-def test_on_a_quiet_day_a_client_costs_one_request_a_feed(
+def test_on_a_quiet_day_each_client_takes_one_request_per_feed(
     opened: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(opened, warehouse, page_length=12, start_date=OPENING, audit_share=0)
@@ -118,7 +118,7 @@ def test_on_a_quiet_day_a_client_costs_one_request_a_feed(
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-def test_the_fuse_stops_a_publish_when_the_source_answers_with_nothing(
+def test_the_fuse_stops_a_publish_when_the_source_returns_nothing(
     opened: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings, feed: str
 ) -> None:
     (window,) = _days(opened, 1)
@@ -140,7 +140,7 @@ def test_the_fuse_stops_a_publish_when_the_source_answers_with_nothing(
     assert_exact(opened, warehouse, last=window.last)
 
 
-def test_a_few_rows_may_vanish_from_a_young_programme_unless_the_fuse_is_none(
+def test_a_few_rows_may_vanish_from_a_small_programme_unless_the_fuse_is_zero(
     opened: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     (window,) = _days(opened, 1)
@@ -157,7 +157,7 @@ def test_a_few_rows_may_vanish_from_a_young_programme_unless_the_fuse_is_none(
     assert _sync("leads", settings, warehouse, window).rows_deleted == vanishing
 
 
-def test_a_day_with_fewer_registrations_counts_when_two_looks_agree(
+def test_a_day_with_fewer_registrations_counts_when_two_polls_agree(
     opened: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     (window,) = _days(opened, 1)

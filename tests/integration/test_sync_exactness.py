@@ -49,7 +49,7 @@ def _served(*quirks: str, habits: tuple[str, ...] = (), **others: Any) -> dict[s
         pytest.param(_served("list_favourites_always=true"), id="goods unasked"),
     ],
 )
-def test_the_warehouse_equals_the_source_however_it_answers(
+def test_the_warehouse_equals_the_source_with_every_quirk(
     programme: Programme,
     warehouse: Warehouse,
     make_settings: MakeSettings,
@@ -83,7 +83,7 @@ def test_the_warehouse_equals_the_source_however_it_answers(
         ),
     ],
 )
-def test_the_warehouse_equals_the_source_however_it_is_reached(
+def test_the_warehouse_equals_the_source_over_every_connection(
     programme: Programme,
     warehouse: Warehouse,
     make_settings: MakeSettings,
@@ -107,7 +107,7 @@ def test_pages_of_a_few_rows_are_enough(
 
 
 @pytest.mark.parametrize("zone", ["Asia/Vladivostok", "America/New_York"])
-def test_a_row_lies_on_the_day_of_the_programmes_own_zone(
+def test_a_row_is_on_the_day_in_the_time_zone_of_the_programme(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings, zone: str
 ) -> None:
     source = programme(clients=40)
@@ -128,7 +128,7 @@ def test_a_row_lies_on_the_day_of_the_programmes_own_zone(
         pytest.param(_served("tie_order=shuffled", SHORT_PAGES, habits=("tied=0.6",)), id="ties"),
     ],
 )
-def test_what_cannot_be_proven_is_pending_and_nothing_is_wrong(
+def test_unproven_clients_are_pending_and_no_row_is_wrong(
     programme: Programme,
     warehouse: Warehouse,
     make_settings: MakeSettings,
@@ -147,7 +147,7 @@ def test_what_cannot_be_proven_is_pending_and_nothing_is_wrong(
     assert written == (0,)
 
 
-def test_a_client_that_is_refused_is_pending_though_it_is_the_last_to_read(
+def test_a_refused_client_is_pending_even_if_it_is_the_last_to_read(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     """The first client is read alone, to learn the paging: the second is then all that is left."""
@@ -165,7 +165,7 @@ def test_a_client_that_is_refused_is_pending_though_it_is_the_last_to_read(
 
 
 @pytest.mark.parametrize("cap", [5, 20])
-def test_a_source_that_begins_to_claim_its_cap_as_the_total_is_not_believed(
+def test_a_total_equal_to_the_cap_of_the_source_is_not_trusted(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings, cap: int
 ) -> None:
     source = programme(clients=40)
@@ -179,7 +179,7 @@ def test_a_source_that_begins_to_claim_its_cap_as_the_total_is_not_believed(
     assert_exact(source, warehouse, last=MARCH.last, without=pending)
 
 
-def test_a_source_that_ignores_start_still_gives_what_lies_within_a_page(
+def test_with_a_source_that_ignores_start_one_page_is_still_read(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=40, quirks=["ignore_start=true"])
@@ -191,7 +191,7 @@ def test_a_source_that_ignores_start_still_gives_what_lies_within_a_page(
     assert _pending(warehouse, "operations") <= longer | doubtful
 
 
-def test_rows_that_fit_no_contract_lie_in_quarantine_and_spoil_nothing(
+def test_invalid_rows_are_quarantined_and_affect_nothing_else(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=40, habits=["bad_rows=0.05"], quirks=[SHORT_PAGES])
@@ -207,7 +207,7 @@ def test_rows_that_fit_no_contract_lie_in_quarantine_and_spoil_nothing(
     assert all(reason for _, reason in held)
 
 
-def test_fields_that_nobody_announced_are_kept_and_told_once(
+def test_unknown_fields_are_stored_and_reported_once(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=40, quirks=["extra_fields=true"])
@@ -219,7 +219,7 @@ def test_fields_that_nobody_announced_are_kept_and_told_once(
     assert_exact(source, warehouse, last=MARCH.last, extra=UNANNOUNCED)
 
 
-def test_a_second_sync_leaves_every_row_as_it_was_byte_for_byte(
+def test_a_second_sync_leaves_every_row_identical(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(
@@ -234,7 +234,7 @@ def test_a_second_sync_leaves_every_row_as_it_was_byte_for_byte(
         assert snapshot(warehouse) == before
 
 
-def test_what_a_sync_leaves_reconciles_with_itself(
+def test_a_synced_warehouse_reconciles(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=40, habits=["bad_rows=0.05", *HEAVY], quirks=[SHORT_PAGES])

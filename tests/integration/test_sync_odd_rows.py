@@ -66,7 +66,7 @@ def _newest(customer: Customer, place: int = 0) -> Entry:
     return customer.operations.newest_first()[place]
 
 
-def test_a_row_whose_moment_moved_to_another_day_lives_on_that_day_alone(scene: Scene) -> None:
+def test_a_row_that_moved_to_another_day_is_live_only_there(scene: Scene) -> None:
     with scene.hand() as customer:
         entry = _newest(customer, 3)
         day = entry.row["Proctime"][:10]
@@ -77,7 +77,7 @@ def test_a_row_whose_moment_moved_to_another_day_lives_on_that_day_alone(scene: 
     assert scene.count(f"{moved} and deleted_at is not null") == 1
 
 
-def test_one_number_under_two_component_types_is_two_rows(scene: Scene) -> None:
+def test_one_number_with_two_component_types_is_two_rows(scene: Scene) -> None:
     with scene.hand() as customer:
         entry = _newest(customer)
         for kind in (41, 255):
@@ -88,7 +88,7 @@ def test_one_number_under_two_component_types_is_two_rows(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("place", [0, -1])
-def test_a_row_that_comes_back_is_live_again(scene: Scene, place: int) -> None:
+def test_a_row_that_reappears_is_live_again(scene: Scene, place: int) -> None:
     before = snapshot(scene.warehouse)["core.operations"]
     with scene.hand() as customer:
         entry = _newest(customer, place)
@@ -103,7 +103,7 @@ def test_a_row_that_comes_back_is_live_again(scene: Scene, place: int) -> None:
     assert scene.count("select count(*) from core.operations where deleted_at is not null") == 0
 
 
-def test_a_phone_that_changes_or_is_removed_follows(scene: Scene) -> None:
+def test_a_changed_or_removed_phone_is_updated(scene: Scene) -> None:
     for phone in (9_000_000_001, None, 9_000_000_002):
         with scene.hand() as customer:
             customer.profile.Phone = phone
@@ -112,7 +112,7 @@ def test_a_phone_that_changes_or_is_removed_follows(scene: Scene) -> None:
         assert scene.count(stored) == (phone or 0)
 
 
-def test_a_registration_without_a_card_is_set_aside_and_its_client_is_read(scene: Scene) -> None:
+def test_a_registration_without_a_card_is_quarantined_and_its_client_is_read(scene: Scene) -> None:
     with scene.hand() as customer:
         entry = customer.registrations[0]
         card, entry.row["Card"] = entry.row["Card"], None
@@ -129,7 +129,7 @@ def test_a_registration_without_a_card_is_set_aside_and_its_client_is_read(scene
 
 
 @pytest.mark.parametrize("place", [2, 70])
-def test_a_row_that_goes_bad_and_is_corrected_is_counted_once_all_the_while(
+def test_a_row_that_turns_invalid_and_is_corrected_is_always_counted_once(
     scene: Scene, place: int
 ) -> None:
     with scene.hand() as customer:
@@ -153,7 +153,7 @@ def test_a_row_that_goes_bad_and_is_corrected_is_counted_once_all_the_while(
     assert scene.open_quarantine() == 0
 
 
-def test_a_bad_good_of_an_offer_stays_in_quarantine_until_it_is_corrected(scene: Scene) -> None:
+def test_an_invalid_good_of_an_offer_is_quarantined_until_corrected(scene: Scene) -> None:
     with scene.hand() as customer:
         offer = next(iter(customer.offer_of.values()))
         offer.goods[0]["NoActive"], good = "сломано", offer.goods[0]["NoActive"]

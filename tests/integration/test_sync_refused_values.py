@@ -70,7 +70,7 @@ def spoiling(spoilt: range | list[int], column: int, value: object, **fields: An
         pytest.param(UNREAD, float("nan"), id="no number"),
     ],
 )
-def test_a_value_that_the_warehouse_refuses_costs_its_client_alone(
+def test_a_value_that_the_warehouse_refuses_fails_only_its_client(
     settings: Settings,
     warehouse: Warehouse,
     monkeypatch: pytest.MonkeyPatch,
@@ -98,7 +98,7 @@ def test_a_value_that_the_warehouse_refuses_costs_its_client_alone(
     assert SyncEngine(settings, warehouse).sync(LEADS, DAYS).is_complete
 
 
-def test_a_name_of_a_field_that_is_too_long_for_an_index_costs_its_client_alone(
+def test_a_field_name_too_long_for_an_index_fails_only_its_client(
     settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "".join(map(chr, Random(1).choices(range(0x410, 0x450), k=20_000)))
@@ -111,7 +111,7 @@ def test_a_name_of_a_field_that_is_too_long_for_an_index_costs_its_client_alone(
     assert stored == (len(CLIENTS) - report.pending,)
 
 
-def test_a_warehouse_that_refuses_everybodys_values_stops_the_feed(
+def test_a_warehouse_that_refuses_every_value_stops_the_feed(
     settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = spoiling(CLIENTS, SUBJECT, "a\0")
@@ -120,7 +120,7 @@ def test_a_warehouse_that_refuses_everybodys_values_stops_the_feed(
         SyncEngine(settings, warehouse).sync(LEADS, DAYS)
 
 
-def test_staging_that_an_older_version_left_is_recreated(warehouse: Warehouse) -> None:
+def test_staging_of_an_older_version_is_recreated(warehouse: Warehouse) -> None:
     with ReconnectingSession(warehouse, "lcm test") as reconnecting:
         run = begin_run(reconnecting, FAVOURITES.name, DAYS)
         reconnecting.run(lambda session: tasks.make_staging(session, run, FAVOURITES.tables))
@@ -138,6 +138,6 @@ def test_staging_that_an_older_version_left_is_recreated(warehouse: Warehouse) -
         ) == (1,)
 
 
-def test_the_columns_that_these_tests_spoil_are_those() -> None:
+def test_these_tests_spoil_the_intended_columns() -> None:
     columns = LEADS.tables[0].landing_columns
     assert (columns[SUBJECT], columns[UNREAD]) == ("subject", "unread_count")

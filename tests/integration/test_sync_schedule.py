@@ -85,7 +85,7 @@ def test_thirty_days_and_a_quiet_week_later_the_warehouse_equals_the_source(
         assert window.last - feed.complete_through < timedelta(days=STALENESS)
 
 
-def test_a_deferred_client_costs_no_request_and_is_no_failure(
+def test_a_deferred_client_takes_no_request_and_is_no_failure(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     sync_everything(settings, warehouse, _noon_after(opened, FIRST))
@@ -112,7 +112,7 @@ def test_a_deferred_client_costs_no_request_and_is_no_failure(
         assert report.clients - 5 <= planned.clients <= report.clients
 
 
-def test_a_change_is_seen_within_the_promise_whatever_the_client_did_before(
+def test_a_change_is_read_within_the_promise_whatever_came_before(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     sync_everything(settings, warehouse, _noon_after(opened, FIRST))
@@ -132,7 +132,7 @@ def test_a_change_is_seen_within_the_promise_whatever_the_client_did_before(
     assert len(set(seen.values())) > 3
 
 
-def test_after_days_without_a_sync_whoever_missed_a_turn_is_asked_at_once(
+def test_after_days_without_a_sync_overdue_clients_are_read_at_once(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     sync_everything(settings, warehouse, _noon_after(opened, FIRST))
@@ -142,7 +142,7 @@ def test_after_days_without_a_sync_whoever_missed_a_turn_is_asked_at_once(
     assert [reports[feed].deferred for feed in CLIENT_FEEDS] == [0, 0, 0]
 
 
-def test_an_old_window_asks_nobody_again_who_was_read_since_and_is_complete(
+def test_an_old_window_rereads_no_client_that_was_read_since(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     opened.world.advance(days=12)
@@ -168,7 +168,7 @@ def test_a_backfill_of_a_range_is_exact_with_the_schedule_on(
     assert {feed.complete_through for feed in _overview(warehouse).values()} == {date(2026, 3, 30)}
 
 
-def test_pending_and_quarantined_clients_are_asked_in_each_run_however_quiet_they_are(
+def test_quiet_clients_that_are_pending_or_quarantined_are_read_in_each_run(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     sync_everything(settings, warehouse, _noon_after(opened, FIRST))
@@ -192,7 +192,7 @@ def test_pending_and_quarantined_clients_are_asked_in_each_run_however_quiet_the
     assert len(asked) < len(clients)
 
 
-def test_a_client_that_failed_makes_its_days_wait_until_a_later_run_proves_it(
+def test_days_wait_for_a_failed_client_until_a_later_run_proves_it(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     sync_everything(settings, warehouse, _noon_after(opened, FIRST))
@@ -291,7 +291,7 @@ def _asked(source: RunningSimulator) -> dict[str, dict[str, int]]:
     return asked
 
 
-def test_a_warehouse_of_before_the_schedule_knows_what_it_had_proven(
+def test_the_schedule_migration_keeps_what_was_proven(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     sync_everything(settings, warehouse, _noon_after(opened, FIRST))

@@ -50,7 +50,7 @@ def rows_of(warehouse: Warehouse) -> dict[str, int]:
         }
 
 
-def test_feeds_together_bring_what_each_alone_brings(
+def test_feeds_read_together_equal_feeds_read_alone(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(programme(), warehouse)
@@ -65,7 +65,7 @@ def test_feeds_together_bring_what_each_alone_brings(
     assert all(found.values())
 
 
-def test_a_feed_that_fails_fails_for_whoever_waits_for_it(
+def test_a_failed_feed_raises_in_the_caller_that_waits_for_it(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     async def refuse_leads(name: str) -> None:
@@ -82,7 +82,7 @@ def test_a_feed_that_fails_fails_for_whoever_waits_for_it(
     together.close()
 
 
-def test_a_report_is_taken_once(
+def test_a_report_can_be_taken_only_once(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(programme(clients=5), warehouse)
@@ -95,7 +95,7 @@ def test_a_report_is_taken_once(
     together.close()
 
 
-def test_a_feed_hands_out_all_it_has_before_the_next_begins(
+def test_a_feed_starts_all_its_tasks_before_the_next_feed_begins(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(programme(), warehouse, concurrency=1)
@@ -115,7 +115,7 @@ def test_a_feed_hands_out_all_it_has_before_the_next_begins(
     assert last < asked.index(FAVOURITES.endpoint.name)
 
 
-def test_closing_breaks_off_and_the_next_sync_goes_on(
+def test_closing_interrupts_and_the_next_sync_resumes(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     counts: Counter[str] = Counter()
@@ -140,7 +140,7 @@ def test_closing_breaks_off_and_the_next_sync_goes_on(
     assert report.is_complete
 
 
-def test_what_cannot_begin_fails_for_every_feed(
+def test_a_failed_start_fails_every_feed(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(programme(), warehouse)
@@ -152,7 +152,7 @@ def test_what_cannot_begin_fails_for_every_feed(
     together.close()
 
 
-def test_feeds_that_share_places_never_hold_more_than_there_are() -> None:
+def test_feeds_that_share_slots_never_exceed_them() -> None:
     held: list[int] = []
     unsaved = 0
 
@@ -180,7 +180,7 @@ def test_feeds_that_share_places_never_hold_more_than_there_are() -> None:
     assert max(held) == 3
 
 
-def test_a_cancelled_caller_leaves_no_statement_behind(warehouse: Warehouse) -> None:
+def test_a_cancelled_caller_leaves_no_running_statement(warehouse: Warehouse) -> None:
     def sleep(session: psycopg.Connection[Any]) -> None:
         session.execute("select pg_sleep(60)")
 
@@ -206,7 +206,7 @@ def test_a_cancelled_caller_leaves_no_statement_behind(warehouse: Warehouse) -> 
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_brief_work_is_done_when_its_caller_is_cancelled(times: int) -> None:
+def test_short_work_completes_when_its_caller_is_cancelled(times: int) -> None:
     done: list[bool] = []
 
     def work() -> None:
@@ -225,7 +225,7 @@ def test_brief_work_is_done_when_its_caller_is_cancelled(times: int) -> None:
     asyncio.run(main())
 
 
-def test_a_step_of_a_run_is_known_by_its_feed() -> None:
+def test_a_step_of_a_run_is_named_after_its_feed() -> None:
     """`planned_feeds` knows a feed by the name of its step."""
     from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 

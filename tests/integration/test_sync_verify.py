@@ -32,7 +32,7 @@ def test_a_fresh_sync_verifies_without_a_difference(
     assert verification.clients > 20
 
 
-def test_the_rows_that_were_tampered_with_are_named_and_no_others(
+def test_only_tampered_rows_are_named(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=40)
@@ -42,7 +42,7 @@ def test_the_rows_that_were_tampered_with_are_named_and_no_others(
     assert _told(verify_clients(settings, warehouse, None)) == expected
 
 
-def test_what_was_tampered_with_is_repaired_and_nobody_else_is_read(
+def test_tampered_rows_are_repaired_and_no_other_client_is_read(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=40)
@@ -69,7 +69,7 @@ def test_what_was_tampered_with_is_repaired_and_nobody_else_is_read(
     assert verify_clients(settings, warehouse, None).is_clean
 
 
-def test_what_changed_in_the_source_is_repaired_before_the_next_sync(
+def test_changes_in_the_source_are_repaired_before_the_next_sync(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=20)
@@ -86,7 +86,7 @@ def test_what_changed_in_the_source_is_repaired_before_the_next_sync(
     assert_exact(source, warehouse, last=MARCH.last)
 
 
-def test_a_client_that_cannot_be_read_again_is_left_and_said_to_be(
+def test_a_client_that_cannot_be_reread_is_left_and_reported(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=20)
@@ -108,7 +108,7 @@ def test_a_client_that_cannot_be_read_again_is_left_and_said_to_be(
     assert_exact(source, warehouse, last=MARCH.last)
 
 
-def test_mending_stops_at_the_delete_fuse(
+def test_a_repair_stops_at_the_delete_fuse(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=20)
@@ -124,7 +124,7 @@ def test_mending_stops_at_the_delete_fuse(
     assert repair_clients(SyncEngine(believing, warehouse), found).left.is_clean
 
 
-def test_a_service_that_is_down_ends_a_verification_at_once(
+def test_an_unreachable_service_ends_a_verification_at_once(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=60)
@@ -135,7 +135,7 @@ def test_a_service_that_is_down_ends_a_verification_at_once(
         verify_clients(settings, warehouse, None)
 
 
-def test_a_sample_is_as_large_as_asked(
+def test_a_sample_has_the_requested_size(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=25)

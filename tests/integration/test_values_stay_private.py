@@ -20,7 +20,7 @@ def source(programme: Programme) -> RunningSimulator:
     return programme(clients=6, habits=("bad_rows=0.1",))
 
 
-def test_an_error_of_the_database_in_a_publish_quotes_no_row(
+def test_a_database_error_in_a_publish_contains_no_row(
     source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     with warehouse.connect() as session:
@@ -41,7 +41,7 @@ def test_an_error_of_the_database_in_a_publish_quotes_no_row(
         "insert into core.clients (client_id, phone) values (null, 9031234567)",
     ],
 )
-def test_the_line_that_a_command_ends_with_quotes_no_value(
+def test_the_final_message_of_a_command_contains_no_value(
     warehouse: Warehouse, statement: str
 ) -> None:
     with warehouse.connect() as session, pytest.raises(Exception, match="9031234567") as refused:
@@ -50,7 +50,7 @@ def test_the_line_that_a_command_ends_with_quotes_no_value(
     assert "SQLSTATE 2" in message_of(refused.value)
 
 
-def test_a_row_of_the_quarantine_that_is_resolved_loses_its_text(
+def test_a_resolved_quarantine_row_loses_its_text(
     source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(source, warehouse, audit_share=1.0)
@@ -72,7 +72,7 @@ def test_a_row_of_the_quarantine_that_is_resolved_loses_its_text(
     assert set(rows) == {(False, True)}
 
 
-def test_the_log_of_the_server_never_sees_the_password_of_a_login(warehouse: Warehouse) -> None:
+def test_the_server_log_never_contains_the_password_of_a_login(warehouse: Warehouse) -> None:
     ensure_bi_login(warehouse, name="private_bi", password="p4ssw0rd-of-bi")
     with warehouse.connect(autocommit=True) as session:
         try:
@@ -85,7 +85,7 @@ def test_the_log_of_the_server_never_sees_the_password_of_a_login(warehouse: War
             session.execute("drop role private_bi")
 
 
-def test_a_client_whose_rows_were_deleted_by_hand_does_not_break_the_next_sync(
+def test_rows_deleted_by_hand_do_not_break_the_next_sync(
     source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(source, warehouse, audit_share=1.0)
@@ -99,7 +99,9 @@ def test_a_client_whose_rows_were_deleted_by_hand_does_not_break_the_next_sync(
     assert all(report.pending == 0 for report in reports.values())
 
 
-def test_dagsters_folder_is_its_owners_alone(tmp_path: Path, source: RunningSimulator) -> None:
+def test_only_the_owner_can_read_the_folder_of_dagster(
+    tmp_path: Path, source: RunningSimulator
+) -> None:
     home = tmp_path / "home"
     variables = {"LCM_API_URL": source.url, "LCM_HOME": str(home)}
     assert run(tmp_path, "sync", *MARCH, **variables).returncode in (0, 3)

@@ -131,7 +131,7 @@ def run_lcm(api: ScriptedApi, warehouse: Warehouse, folder: Path, *words: str) -
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 409, 410, 423, 451])
-def test_a_client_who_is_refused_is_pending_and_the_others_are_published(
+def test_a_refused_client_is_pending_and_the_others_are_published(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine, status: int
 ) -> None:
     api.rules.append(for_client(ODD, Reply({"Message": "x"}, status)))
@@ -146,7 +146,7 @@ def test_a_client_who_is_refused_is_pending_and_the_others_are_published(
     assert published(warehouse, "operations") == list(CLIENTS)
 
 
-def test_lcm_ends_with_3_when_one_client_is_refused(
+def test_lcm_exits_with_3_when_one_client_is_refused(
     api: ScriptedApi, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     api.rules.append(for_client(CLIENTS[0], Reply({"Message": "x"}, 404)))
@@ -156,7 +156,7 @@ def test_lcm_ends_with_3_when_one_client_is_refused(
     assert published(warehouse, "operations") == list(CLIENTS[1:])
 
 
-def test_many_refused_clients_at_the_head_of_the_line_are_no_outage(
+def test_many_refused_clients_read_first_are_no_outage(
     warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     with serving(*map(a_person, range(1001, 1041))) as api:
@@ -174,7 +174,7 @@ def test_many_refused_clients_at_the_head_of_the_line_are_no_outage(
     assert told(warehouse, "select count(*) from core.operations where client_id = 1040") == [4]
 
 
-def test_many_clients_whose_calls_fail_each_time_are_no_outage(
+def test_many_clients_whose_requests_always_fail_are_no_outage(
     warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     with serving(*map(a_person, range(1001, 1031))) as api:
@@ -185,7 +185,7 @@ def test_many_clients_whose_calls_fail_each_time_are_no_outage(
             assert sync(make_engine(api))["operations"].pending == len(failing)
 
 
-def test_whoever_is_alone_in_being_due_may_be_refused(
+def test_the_only_due_client_may_be_refused(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     sync(make_engine(api))
@@ -211,7 +211,7 @@ def test_a_wrong_address_or_token_stops_a_first_sync_at_once(
     assert len(api.asked) <= (12 if status == 401 else 6)
 
 
-def test_a_token_that_is_refused_from_one_moment_on_stops_the_feed(
+def test_a_token_that_becomes_invalid_stops_the_feed(
     warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     refuses_all = Reply({"ErrorCode": 9, "Message": "Неверный токен"})
@@ -228,7 +228,7 @@ def test_a_token_that_is_refused_from_one_moment_on_stops_the_feed(
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-def test_a_run_in_which_everybody_fails_stops(
+def test_a_run_in_which_every_client_fails_stops(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine, feed: str
 ) -> None:
     sync(make_engine(api))
@@ -237,7 +237,7 @@ def test_a_run_in_which_everybody_fails_stops(
         make_engine(api).sync(feed_named(feed), DAYS)
 
 
-def test_a_refused_client_costs_neither_a_plan_nor_a_verification(
+def test_a_refused_client_fails_neither_a_plan_nor_a_verification(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     engine = make_engine(api)
@@ -265,7 +265,7 @@ class OddApi(LoyaltyApi):
         return await super().call(endpoint, request)
 
 
-def test_an_unforeseen_exception_costs_its_client_alone_and_is_logged_without_the_value(
+def test_an_unexpected_exception_fails_only_its_client_and_is_logged_without_the_value(
     api: ScriptedApi,
     warehouse: Warehouse,
     make_engine: MakeEngine,
@@ -278,11 +278,11 @@ def test_an_unforeseen_exception_costs_its_client_alone_and_is_logged_without_th
         assert pending(warehouse, feed) == {ODD: "unexpected error: ValueError; see the log"}
         assert published(warehouse, feed) == [c for c in CLIENTS if c != ODD]
     assert f"client {ODD}: unexpected error: ValueError, raised at" in caplog.text
-    assert "test_sync_hostile_answers.py" in caplog.text
+    assert "test_sync_hostile_responses.py" in caplog.text
     assert PHONE not in caplog.text
 
 
-def test_an_unforeseen_exception_of_everybody_stops_the_run(
+def test_an_unexpected_exception_of_every_client_stops_the_run(
     api: ScriptedApi, make_engine: MakeEngine
 ) -> None:
     class AllOdd(OddApi):
@@ -301,7 +301,7 @@ def test_an_unforeseen_exception_of_everybody_stops_the_run(
         {"TotalRows": 1, "ClientFavorites": [{"Id": 1}], "SumGain": "", "GroupFavorites": "x"},
     ],
 )
-def test_odd_values_beside_the_rows_cost_nobody_else_anything(
+def test_odd_values_next_to_the_rows_affect_no_other_client(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine, body: Fields
 ) -> None:
     odd = Reply({"ErrorCode": 0, "Message": None, **body})
@@ -347,7 +347,7 @@ def days_of(requests: list[Fields]) -> list[str]:
         pytest.param(Reply(b"<html>"), id="HTML"),
     ],
 )
-def test_a_registration_day_that_cannot_be_read_is_pending_and_known_clients_are_read(
+def test_an_unreadable_registration_day_is_pending_and_known_clients_are_read(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine, reply: Reply
 ) -> None:
     sync(make_engine(api))
@@ -374,7 +374,7 @@ def test_a_registration_day_that_cannot_be_read_is_pending_and_known_clients_are
     assert 2001 in published(warehouse, "operations")
 
 
-def test_an_older_day_that_is_pending_is_asked_again_whatever_the_look_back(
+def test_an_older_pending_day_is_polled_again_whatever_the_look_back(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     fields: dict[str, Any] = {"lookback_days": 1, "audit_share": 0}
@@ -388,7 +388,7 @@ def test_an_older_day_that_is_pending_is_asked_again_whatever_the_look_back(
     assert "2026-03-03" in days_of(api.requests("ClientInfoPeriod"))
 
 
-def test_lcm_ends_with_3_when_no_day_can_be_read_and_clients_are_known(
+def test_lcm_exits_with_3_when_no_day_can_be_read_and_clients_are_known(
     api: ScriptedApi, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     assert run_lcm(api, warehouse, tmp_path, "sync").returncode == 0
@@ -400,7 +400,7 @@ def test_lcm_ends_with_3_when_no_day_can_be_read_and_clients_are_known(
     assert told(warehouse, "select count(*) from core.operations where operation_id = 7") == [1]
 
 
-def test_polling_that_comes_to_nothing_for_many_days_is_given_up_and_clients_are_read(
+def test_polling_is_given_up_after_many_failed_days_and_clients_are_read(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     sync(make_engine(api))
@@ -413,7 +413,7 @@ def test_polling_that_comes_to_nothing_for_many_days_is_given_up_and_clients_are
     assert len(api.requests("ClientInfoPeriod")) < 200
 
 
-def test_a_first_sync_without_a_day_that_can_be_read_stops(
+def test_a_first_sync_without_a_readable_day_stops(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     api.rules.append(lambda name, request: TIMED_OUT if name == "ClientInfoPeriod" else None)
@@ -445,7 +445,7 @@ class SmallApi(LoyaltyApi):
         (timedelta(days=2), SmallApi),
     ],
 )
-def test_a_day_that_takes_too_long_is_read_in_pieces_and_every_row_comes_once(
+def test_a_day_that_takes_too_long_is_read_in_parts_without_duplicates(
     warehouse: Warehouse, make_engine: MakeEngine, longest: timedelta, client: type[LoyaltyApi]
 ) -> None:
     people = [
@@ -466,7 +466,7 @@ def test_a_day_that_takes_too_long_is_read_in_pieces_and_every_row_comes_once(
         assert make_engine(api, client).sync(REGISTRATIONS, DAYS).rows_written == 0
 
 
-def test_a_day_whose_rows_are_null_counts_as_empty_when_two_looks_agree(
+def test_a_day_with_null_rows_counts_as_empty_when_two_polls_agree(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     null = Reply({"Clients": None, "ErrorCode": 0, "Message": None})
@@ -529,7 +529,7 @@ def endless_rows(start: int, length: int) -> list[Fields]:
         pytest.param(endless_rows, 2_000, 1_000, id="endless rows of two thousand"),
     ],
 )
-def test_a_total_that_lies_costs_a_bounded_number_of_requests(
+def test_a_wrong_total_takes_a_bounded_number_of_requests(
     api: ScriptedApi,
     warehouse: Warehouse,
     make_engine: MakeEngine,
@@ -547,7 +547,7 @@ def test_a_total_that_lies_costs_a_bounded_number_of_requests(
     assert published(warehouse, "operations") == list(CLIENTS)
 
 
-def test_a_history_without_a_total_that_never_ends_is_given_up(
+def test_an_endless_history_without_a_total_is_given_up(
     api: ScriptedApi,
     warehouse: Warehouse,
     make_engine: MakeEngine,
@@ -574,7 +574,7 @@ def test_a_long_history_is_read_in_growing_windows_and_is_exact(
     assert api.most_in_flight["OperationHistory"] > 4
 
 
-def test_goods_without_an_end_leave_their_client_pending(
+def test_endless_goods_leave_their_client_pending(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     def rule(name: str, request: Fields) -> Reply | None:
@@ -594,7 +594,7 @@ def test_goods_without_an_end_leave_their_client_pending(
     assert len(api.requests("ClientFavoriteDataInfo", ODD)) < 60
 
 
-def test_the_goods_of_a_clients_offers_are_asked_together(
+def test_the_goods_of_a_clients_offers_are_requested_concurrently(
     warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     numbers = range(1, 41)
@@ -612,7 +612,7 @@ def test_the_goods_of_a_clients_offers_are_asked_together(
     assert told(warehouse, "select count(*) from core.favourite_goods") == [len(numbers)]
 
 
-def test_an_offer_has_no_goods_only_when_two_looks_agree(
+def test_an_offer_has_no_goods_only_when_two_readings_agree(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     asked: list[str] = []
@@ -633,7 +633,7 @@ def test_an_offer_has_no_goods_only_when_two_looks_agree(
 # Rows whose day is implausible
 
 
-def test_rows_of_implausible_days_lie_in_quarantine_and_make_no_partition(
+def test_rows_of_implausible_days_are_quarantined_and_create_no_partition(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     odd = api.people[ODD]
@@ -664,7 +664,7 @@ def test_rows_of_implausible_days_lie_in_quarantine_and_make_no_partition(
     assert told(warehouse, stored) == [3]
 
 
-def test_a_bad_row_of_a_reading_that_is_not_proven_in_the_end_is_not_counted(
+def test_an_invalid_row_of_an_unproven_reading_is_not_counted(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     # The same page whatever the start: taken at first, and refused when its end is checked.
@@ -682,7 +682,7 @@ def test_a_bad_row_of_a_reading_that_is_not_proven_in_the_end_is_not_counted(
 # What a header does not tell
 
 
-def test_what_a_response_does_not_tell_stays_as_it_is_known(
+def test_fields_missing_from_a_response_keep_their_values(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     sync(make_engine(api))
@@ -731,7 +731,7 @@ def _profiles(warehouse: Warehouse) -> dict[int, tuple[Any, ...]]:
 @pytest.mark.parametrize(
     "body", [{"ErrorCode": 0}, {"ErrorCode": 0, "TotalRowsSelect": 0, "Others": []}]
 )
-def test_a_response_without_its_list_is_no_proof_that_there_is_nothing(
+def test_a_response_without_its_list_does_not_prove_an_empty_history(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine, feed: str, body: Fields
 ) -> None:
     sync(make_engine(api, delete_fuse=1))
@@ -751,7 +751,7 @@ def test_a_day_without_its_list_is_pending(
     assert told(warehouse, "select count(*) from core.registrations") == [len(CLIENTS)]
 
 
-def test_a_history_that_is_gone_at_once_counts_when_two_looks_agree(
+def test_a_history_that_vanishes_counts_when_two_readings_agree(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     sync(make_engine(api))

@@ -72,7 +72,7 @@ def stumbling(clients: set[int], error: type[Exception]) -> Callable[[Settings],
     ],
     ids=lambda value: "" if isinstance(value, Reply) else f"client {value}",
 )
-def test_an_answer_that_makes_no_sense_costs_its_update_alone(
+def test_an_invalid_response_fails_only_its_update(
     source: RunningSimulator,
     clients: list[int],
     warehouse: Warehouse,
@@ -92,7 +92,7 @@ def test_an_answer_that_makes_no_sense_costs_its_update_alone(
     assert later.sent >= len(clients) - 1
 
 
-def test_an_exception_that_nobody_foresaw_fails_its_update_and_does_not_come_again(
+def test_an_unexpected_exception_fails_its_update_which_is_not_retried(
     source: RunningSimulator,
     clients: list[int],
     warehouse: Warehouse,
@@ -118,7 +118,7 @@ def test_an_exception_that_nobody_foresaw_fails_its_update_and_does_not_come_aga
     assert profile(source, clients[0])["Name"] == "Ольга"
 
 
-def test_an_update_that_failed_after_a_lost_answer_is_taken_back_by_an_undo(
+def test_an_undo_reverts_an_update_that_failed_after_a_lost_response(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
@@ -131,7 +131,7 @@ def test_an_update_that_failed_after_a_lost_answer_is_taken_back_by_an_undo(
     assert {profile(source, client)["Name"] for client in clients} == {"Анна"}
 
 
-def test_an_answer_that_can_never_be_read_does_not_come_again_for_ever(
+def test_an_update_with_an_unreadable_response_is_not_retried_for_ever(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     answer(source, clients[0], Reply(200, b"<h1>no</h1>", "text/html"))
@@ -144,7 +144,7 @@ def test_an_answer_that_can_never_be_read_does_not_come_again_for_ever(
     assert "HTML" in outbox(warehouse)[0]["last_error"]
 
 
-def test_an_update_that_fails_by_an_exception_lets_no_late_copy_overtake_the_next(
+def test_a_late_copy_of_a_failed_update_does_not_overtake_the_next(
     clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(clients[1], {"name": "Ира"}), (clients[0], {"name": "Анна"})])
@@ -158,7 +158,7 @@ def test_an_update_that_fails_by_an_exception_lets_no_late_copy_overtake_the_nex
     assert (later["began_at"] - last["began_at"]).total_seconds() >= 0.49
 
 
-def test_an_exception_for_everybody_stops_the_push_and_fails_nobody(
+def test_an_exception_for_every_update_stops_the_push_and_fails_none(
     clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
@@ -175,7 +175,7 @@ def test_an_exception_for_everybody_stops_the_push_and_fails_nobody(
 
 @pytest.mark.parametrize("status", [301, 307, 403, 404, 405])
 @pytest.mark.parametrize("number", [0, 11])
-def test_one_update_that_is_turned_away_does_not_stop_the_others(
+def test_one_refused_update_does_not_stop_the_others(
     source: RunningSimulator,
     clients: list[int],
     warehouse: Warehouse,
@@ -195,7 +195,7 @@ def test_one_update_that_is_turned_away_does_not_stop_the_others(
         assert statuses(warehouse)[0] == "failed"
 
 
-def test_a_status_that_turns_everybody_away_stops_the_push_and_loses_nothing(
+def test_a_status_that_refuses_every_update_stops_the_push_and_loses_none(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
@@ -205,7 +205,7 @@ def test_a_status_that_turns_everybody_away_stops_the_push_and_loses_nothing(
     assert set(statuses(warehouse)) == {"pending"}
 
 
-def test_rights_that_end_midway_leave_the_rest_pending(
+def test_permissions_revoked_midway_leave_the_rest_pending(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": f"А{n}"}) for n in range(4) for client in clients])
@@ -224,7 +224,7 @@ def test_rights_that_end_midway_leave_the_rest_pending(
     assert set(statuses(warehouse)) == {"sent", "pending"}
 
 
-def test_a_message_that_cannot_be_stored_is_stored_without_what_is_no_character(
+def test_invalid_characters_of_a_message_are_removed_before_it_is_stored(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
@@ -233,7 +233,7 @@ def test_a_message_that_cannot_be_stored_is_stored_without_what_is_no_character(
     assert (report.partial, report.sent) == (1, len(clients) - 1)
 
 
-def test_an_update_that_the_warehouse_refuses_to_claim_is_rejected_alone(
+def test_an_update_that_cannot_be_claimed_is_the_only_one_rejected(
     clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
@@ -247,7 +247,7 @@ def test_an_update_that_the_warehouse_refuses_to_claim_is_rejected_alone(
     assert back.push().requests == 0
 
 
-def test_an_exception_in_judging_rejects_the_update_alone(
+def test_an_exception_during_validation_rejects_only_its_update(
     clients: list[int], warehouse: Warehouse, back: WriteBack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge = sending.judge
