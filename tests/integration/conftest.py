@@ -1,4 +1,4 @@
-"""What tests of the write-back start from; a module with other clients has fixtures of its own."""
+"""Fixtures of the write-back tests; a module that needs other clients defines its own."""
 
 import pytest
 

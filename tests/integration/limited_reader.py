@@ -1,8 +1,8 @@
-"""A process that sends requests under the limits of all processes, and notes when each was sent.
+"""A process that sends requests under the shared limits and records when each was sent.
 
-Run as `python -m tests.integration.limited_reader DATABASE PRIORITY STOP FILE`, with the limits as
-LCM_* variables, until there is a file STOP. FILE gets a line for each request: when it left and
-when it ended, in seconds of the machine's monotonic clock. A request here is time that passes.
+Run as `python -m tests.integration.limited_reader DATABASE PRIORITY STOP FILE`, with the limits in
+LCM_* variables. It runs until the file STOP exists. FILE gets a line per request: its start and its
+end, in seconds of the machine's monotonic clock. A request is simulated by a sleep.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ async def send(
     gate = RequestGate(settings.concurrency, settings.max_rps, SYSTEM_CLOCK)
 
     async def send_one_after_another() -> None:
-        while not stop.exists():  # noqa: ASYNC240 - a moment, and nobody waits
+        while not stop.exists():  # noqa: ASYNC240 - short, and nothing else waits for it
             async with gate:
                 left = time.monotonic()
                 await asyncio.sleep(LATENCY)
@@ -40,7 +40,7 @@ async def send(
 
 
 def main() -> None:
-    """Read the words and send."""
+    """Parse the arguments and send requests."""
     database, priority, stop, path = sys.argv[1:]
     with Path(path).open("w") as log:
         asyncio.run(

@@ -1,4 +1,4 @@
-"""A real PgBouncer before the embedded server, as an ordinary user, for as long as a test needs."""
+"""A real PgBouncer in front of the embedded server, run as an ordinary user during a test."""
 
 import os
 import selectors
@@ -37,20 +37,20 @@ pool_mode = {mode}
 def pgbouncer(
     postgres: str, users: Sequence[str], *, mode: str, settings: Sequence[str] = ()
 ) -> Iterator[int]:
-    """The port of a PgBouncer that lets these users in, without passwords."""
+    """Run a PgBouncer that accepts these users without passwords; yields its port."""
     assert _PROGRAM is not None
-    with _tcp_to(_socket_of(postgres)) as server, TemporaryDirectory(prefix="lcm-pgb-") as folder:
-        place, port = Path(folder), _free_port()
-        place.chmod(0o755)
-        (place / "users").write_text("".join(f'"{user}" ""\n' for user in users))
+    with _tcp_to(_socket_of(postgres)) as server, TemporaryDirectory(prefix="lcm-pgb-") as name:
+        folder, port = Path(name), _free_port()
+        folder.chmod(0o755)
+        (folder / "users").write_text("".join(f'"{user}" ""\n' for user in users))
         more = "\n".join(settings)
-        (place / "pgbouncer.ini").write_text(
+        (folder / "pgbouncer.ini").write_text(
             _SETTINGS.format(server=server, port=port, folder=folder, mode=mode, more=more)
         )
-        # It refuses to run as root.
+        # PgBouncer refuses to run as root.
         account = _NOBODY if os.geteuid() == 0 else None
         process = subprocess.Popen(
-            [_PROGRAM, str(place / "pgbouncer.ini")],
+            [_PROGRAM, str(folder / "pgbouncer.ini")],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             user=account,
@@ -87,7 +87,7 @@ def _await_port(process: "subprocess.Popen[bytes]", port: int) -> None:
 
 
 class _Relay(socketserver.BaseRequestHandler):
-    """One connection, passed on to the Unix socket that is the server's `target`."""
+    """Forwards one connection to the Unix socket `target` of the server."""
 
     def handle(self) -> None:
         with socket.socket(socket.AF_UNIX) as server, selectors.DefaultSelector() as selector:
@@ -109,7 +109,7 @@ class _Listener(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def _tcp_to(path: str) -> Iterator[int]:
-    """A port that leads to a Unix socket which only this user may open."""
+    """Forward a TCP port to a Unix socket that only this user may open; yields the port."""
     with _Listener(("127.0.0.1", 0), _Relay) as listener:
         listener.target = path
         serving = threading.Thread(target=listener.serve_forever, args=(0.05,))

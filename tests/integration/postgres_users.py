@@ -1,4 +1,4 @@
-"""A database of an ordinary user's own, as someone else's Postgres would have it."""
+"""A database for an ordinary user, as on a managed Postgres."""
 
 import itertools
 import os
@@ -30,7 +30,7 @@ class Tenant:
 
 @contextmanager
 def tenant(postgres: str, *, owns: bool = True) -> Iterator[Tenant]:
-    """A new user who may log in, and a new database, the user's own or a superuser's."""
+    """Create a login and a database, which the login or a superuser owns."""
     name = f"tenant_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(postgres, autocommit=True) as server:
         server.execute(SQL("create role {} login").format(Identifier(name)))
@@ -46,7 +46,7 @@ def tenant(postgres: str, *, owns: bool = True) -> Iterator[Tenant]:
 
 
 def address(url: str, *, user: str | None = None, database: str | None = None) -> str:
-    """An address of the embedded server with another user or another database."""
+    """Return the address with another user or another database."""
     parts = urlsplit(url)
     if user is not None:
         parts = parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}")

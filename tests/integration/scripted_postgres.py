@@ -1,6 +1,6 @@
-"""A server that greets like some other Postgres: too old, in another encoding, refusing.
+"""A server that imitates unsuitable Postgres servers: too old, in another encoding, refusing.
 
-It speaks the greeting and tells which process serves the session: that is all that is looked at
+It implements the start-up of a session and `select pg_backend_pid()`: nothing else is checked
 before a warehouse is accepted.
 """
 
@@ -14,7 +14,7 @@ BACKEND = 4242
 
 
 def greeting(version: str = "18.1", encoding: str = "UTF8", *, standby: str = "off") -> bytes:
-    """Let the client in and tell it what kind of server this is."""
+    """The messages that accept a client and report the parameters of the server."""
     shown = {
         "server_version": version,
         "server_encoding": encoding,
@@ -27,25 +27,25 @@ def greeting(version: str = "18.1", encoding: str = "UTF8", *, standby: str = "o
 
 
 def refusal(sqlstate: str, words: str) -> bytes:
-    """Turn the client away as Postgres does."""
+    """The message with which Postgres refuses a client."""
     fields = {b"S": "FATAL", b"V": "FATAL", b"C": sqlstate, b"M": words}
     body = b"".join(key + _text(value) for key, value in fields.items())
     return _message(b"E", body + b"\0")
 
 
 @contextmanager
-def scripted_postgres(answers: Sequence[bytes]) -> Iterator[int]:
-    """The port of a server that gives these returns one after the other, then the last one."""
+def scripted_postgres(responses: Sequence[bytes]) -> Iterator[int]:
+    """Serve these responses in turn, then repeat the last one; yields the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        words = (listener, list(answers))
-        serving = threading.Thread(target=_serve, args=words, daemon=True)
+        arguments = (listener, list(responses))
+        serving = threading.Thread(target=_serve, args=arguments, daemon=True)
         serving.start()
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
         serving.join()
 
 
-def _serve(listener: socket.socket, answers: list[bytes]) -> None:
+def _serve(listener: socket.socket, responses: list[bytes]) -> None:
     while True:
         try:
             client, _ = listener.accept()
@@ -53,13 +53,13 @@ def _serve(listener: socket.socket, answers: list[bytes]) -> None:
             return
         with client:
             _read_startup(client)
-            client.sendall(answers.pop(0) if len(answers) > 1 else answers[0])
+            client.sendall(responses.pop(0) if len(responses) > 1 else responses[0])
             while client.recv(1024):
                 client.sendall(_backend())
 
 
 def _read_startup(client: socket.socket) -> None:
-    """Encryption is declined; the start-up message itself is of no interest."""
+    """Decline encryption and skip the start-up message."""
     while True:
         length, code = struct.unpack("!ii", client.recv(8, socket.MSG_WAITALL))
         client.recv(length - 8, socket.MSG_WAITALL)
@@ -69,7 +69,7 @@ def _read_startup(client: socket.socket) -> None:
 
 
 def _backend() -> bytes:
-    """The answer to `select pg_backend_pid()`: one row of one number, as text."""
+    """The response to `select pg_backend_pid()`: one row with one number, as text."""
     number = str(BACKEND).encode()
     column = _text("pg_backend_pid") + struct.pack("!ihihih", 0, 0, 23, 4, -1, 0)
     row = struct.pack("!hi", 1, len(number)) + number

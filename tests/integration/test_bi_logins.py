@@ -1,4 +1,4 @@
-"""The login that dashboards are given, and what happens where none can be made."""
+"""The login for dashboards, and the error if it cannot be created."""
 
 from urllib.parse import urlsplit
 

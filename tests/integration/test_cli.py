@@ -1,4 +1,4 @@
-"""The `lcm` command as a user runs it: what it says, and the exit code it ends with."""
+"""The `lcm` command as a user runs it: its output and its exit code."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ MARCH = ("--from", "2026-03-01", "--to", "2026-03-30")
 
 
 def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
-    # PYTHONPATH, where it is set, says which checkout's code the tests are about.
+    # PYTHONPATH, if set, selects the checkout whose code is tested.
     passed_on = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     own = {"HOME": str(tmp_path), "LCM_HOME": str(tmp_path / "home")}
     return {**passed_on, **own, **variables}
@@ -44,7 +44,7 @@ def run(
 
 
 @pytest.mark.parametrize(
-    ("words", "variables", "said"),
+    ("words", "variables", "expected"),
     [
         (("sync", "--date", "2026-02-30"), {}, "is no day"),
         (("sync", "--date", "yesterday"), {}, "is no day"),
@@ -68,17 +68,17 @@ def run(
     ],
 )
 def test_invalid_usage_exits_with_2_and_names_what_is_expected(
-    tmp_path: Path, words: tuple[str, ...], variables: dict[str, str], said: str
+    tmp_path: Path, words: tuple[str, ...], variables: dict[str, str], expected: str
 ) -> None:
     ended = run(tmp_path, *words, **variables)
     assert ended.returncode == 2, ended.stderr
-    assert said in " ".join(ended.stderr.replace("│", " ").split())
+    assert expected in " ".join(ended.stderr.replace("│", " ").split())
     assert "Traceback" not in ended.stderr
     assert "s3cr3t" not in ended.stderr + ended.stdout
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (
             b"LCM_OPERATOR=5\nLCM_MAXRPS=s3cr3t\n",
@@ -90,12 +90,12 @@ def test_invalid_usage_exits_with_2_and_names_what_is_expected(
 )
 @pytest.mark.parametrize("command", [("status",), ("ui",), ("sync", "--date", "2026-03-01")])
 def test_a_malformed_env_file_exits_with_2_and_names_the_line(
-    tmp_path: Path, command: tuple[str, ...], content: bytes, said: str
+    tmp_path: Path, command: tuple[str, ...], content: bytes, expected: str
 ) -> None:
     (tmp_path / ".env").write_bytes(content)
     ended = run(tmp_path, *command)
     assert ended.returncode == 2, ended.stderr
-    assert f"{tmp_path / '.env'}, {said}" in ended.stderr
+    assert f"{tmp_path / '.env'}, {expected}" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "s3cr3t" not in ended.stderr + ended.stdout
     assert not (tmp_path / "home").exists()
@@ -208,21 +208,21 @@ def test_ctrl_c_prints_how_to_resume_and_the_next_run_resumes(
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     until = time.monotonic() + 60
-    while _asked(source) < 20 and time.monotonic() < until:
+    while _requests(source) < 20 and time.monotonic() < until:
         time.sleep(0.05)
     stopped.send_signal(signal.SIGINT)
-    _, said = stopped.communicate(timeout=60)
-    assert stopped.returncode == 130, said
-    assert "run the same command again" in said
+    _, stderr = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130, stderr
+    assert "run the same command again" in stderr
     assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
     assert_exact(source, warehouse, last=date(2026, 3, 30))
-    # Asked twice: what was in flight; beside that, a few to learn and check how the source pages.
-    in_flight, to_learn_how_it_pages = 2, 8
+    # Requests in flight are repeated, and a few more find out how the source pages.
+    in_flight, to_detect_paging = 2, 8
     clients = len({row["Client"] for row in source.world.truth()["registrations"]})
-    assert _asked(source) <= clients + in_flight + to_learn_how_it_pages
+    assert _requests(source) <= clients + in_flight + to_detect_paging
 
 
-def _asked(source: RunningSimulator) -> int:
+def _requests(source: RunningSimulator) -> int:
     return int(source.service.traffic.counts()["by_endpoint"].get("OperationHistory", 0))
 
 

@@ -1,4 +1,4 @@
-"""What `lcm` says when the way to the service is set wrongly, or is not trusted."""
+"""The messages of `lcm` for invalid connection settings and untrusted certificates."""
 
 import os
 import ssl
@@ -13,12 +13,12 @@ from tests.unit.api_service import Service, running_in_thread
 
 CERTIFICATES = Path(__file__).parent.parent / "unit" / "certificates"
 DAYS = ("--from", "2026-03-01", "--to", "2026-03-08")
-# A checkout that is not the one installed is tested as well.
+# Passed on so that a checkout other than the installed one can be tested.
 CHECKOUT = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "expected"),
     [
         ({"http_proxy": "http://127.0.0.1:abc"}, "http_proxy: expected a proxy"),
         ({"ALL_PROXY": "socks5://h:1"}, "ALL_PROXY: only proxies of http"),
@@ -29,18 +29,18 @@ CHECKOUT = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     ],
 )
 def test_invalid_connection_settings_exit_with_2(
-    tmp_path: Path, variables: dict[str, str], said: str
+    tmp_path: Path, variables: dict[str, str], expected: str
 ) -> None:
     address = {"LCM_API_URL": "http://127.0.0.1:1/"}
     ended = run(tmp_path, "sync", *DAYS, **address, **variables, **CHECKOUT)
     assert ended.returncode == 2, ended.stderr
-    assert said in ended.stderr
+    assert expected in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
 @pytest.fixture
 def https_service() -> Iterator[str]:
-    """The address of a service with a certificate that nobody trusts."""
+    """The address of a service with an untrusted certificate."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(CERTIFICATES / "localhost.with_key.pem")
     with running_in_thread(Service(), tls) as port:

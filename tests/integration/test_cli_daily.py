@@ -1,4 +1,4 @@
-"""Day-to-day switches: the days to sync, one feed, exports, the list of runs, logs, a new .env."""
+"""Everyday options: the days to sync, one feed, exports, the list of runs, logs, a new .env."""
 
 import csv
 import io
@@ -50,7 +50,7 @@ def test_options_over_a_week_of_syncs(
     assert YESTERDAY in _days(warehouse, "operations")
     assert run(tmp_path, "status", "--exit-code", **variables).returncode == 0
 
-    # A day that is lost: nobody knows who registered on it.
+    # A lost day: the registrations on it are unknown.
     with warehouse.connect(autocommit=True) as session:
         session.execute(
             "update sync.registration_days set read_at = null where registration_date = %s",
@@ -100,8 +100,8 @@ def test_without_a_terminal_a_sync_logs_lines_with_times(
 
     logged = run(tmp_path, *march, "--log-format", "json", **variables)
     assert logged.returncode == 0, logged.stderr
-    told = [json.loads(line) for line in logged.stderr.splitlines()]
-    assert {"time", "level", "logger", "message"} <= told[0].keys()
+    entries = [json.loads(line) for line in logged.stderr.splitlines()]
+    assert {"time", "level", "logger", "message"} <= entries[0].keys()
     assert len(json.loads(logged.stdout)["reports"]) == 4
 
     quiet = run(tmp_path, *march, "-q", **variables)
@@ -109,7 +109,7 @@ def test_without_a_terminal_a_sync_logs_lines_with_times(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (("sync", "--yesterday", "--date", "2026-03-01"), "no other days"),
         (("sync", "--missing", "--yesterday"), "no other days"),
@@ -119,10 +119,12 @@ def test_without_a_terminal_a_sync_logs_lines_with_times(
         (("runs",), "Nothing was ever synced here"),
     ],
 )
-def test_an_invalid_option_exits_with_2(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+def test_an_invalid_option_exits_with_2(
+    tmp_path: Path, words: tuple[str, ...], expected: str
+) -> None:
     ended = run(tmp_path, *words, LCM_API_URL="http://127.0.0.1:9/")
     assert ended.returncode == 2, ended.stderr
-    assert said in " ".join(ended.stderr.replace("│", " ").split())
+    assert expected in " ".join(ended.stderr.replace("│", " ").split())
     assert not (tmp_path / "home").exists()
 
 
@@ -172,14 +174,14 @@ def test_init_prompts_checks_and_writes_the_settings(tmp_path: Path, programme: 
     start = day_before_today(6)
     source = programme(start=start, now=moscow_now(), clients=12, token="424242")
 
-    def ask(token: str, *words: str) -> subprocess.CompletedProcess[str]:
-        answers = ["nonsense", source.url, "", token, str(start), "", ""]
+    def init(token: str, *words: str) -> subprocess.CompletedProcess[str]:
+        inputs = ["nonsense", source.url, "", token, str(start), "", ""]
         variables = {
             name: value for name, value in environment(tmp_path).items() if name != "LCM_HOME"
         }
         return subprocess.run(
             [LCM, "init", *words],
-            input="\n".join(answers) + "\n",
+            input="\n".join(inputs) + "\n",
             env=variables,
             cwd=tmp_path,
             capture_output=True,
@@ -188,15 +190,15 @@ def test_init_prompts_checks_and_writes_the_settings(tmp_path: Path, programme: 
             check=False,
         )
 
-    unanswered = run(tmp_path, "init")
-    assert (unanswered.returncode, "no terminal" in unanswered.stderr) == (2, True)
-    refused = ask("777")
+    without_terminal = run(tmp_path, "init")
+    assert (without_terminal.returncode, "no terminal" in without_terminal.stderr) == (2, True)
+    refused = init("777")
     assert refused.returncode == 1, refused.stderr
     assert "Nothing was written" in refused.stdout
     assert "LCM_TOKEN" in refused.stdout
     assert not (tmp_path / ".env").exists()
 
-    written = ask("424242")
+    written = init("424242")
     assert written.returncode == 0, written.stdout + written.stderr
     assert "with a host" in written.stdout
     path = tmp_path / ".env"
@@ -206,11 +208,11 @@ def test_init_prompts_checks_and_writes_the_settings(tmp_path: Path, programme: 
     planned = run(tmp_path, "plan", "--date", str(YESTERDAY))
     assert planned.returncode == 0, planned.stderr
 
-    assert ask("424242").returncode == 2
+    assert init("424242").returncode == 2
     before = path.read_text()
-    assert ask("777", "--force").returncode == 1
+    assert init("777", "--force").returncode == 1
     assert path.read_text() == before
-    assert ask("424242", "--force").returncode == 0
+    assert init("424242", "--force").returncode == 0
     assert (tmp_path / ".env.bak").read_text() == before
 
 
@@ -221,7 +223,7 @@ def test_a_sync_succeeds_although_a_custom_view_blocks_an_old_mart(
     source = programme(start=start, now=moscow_now(), clients=6)
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
     with warehouse.connect(autocommit=True) as session:
-        # An older version of the mart: it had a column that the present one has not.
+        # An older version of the mart, with a column that the current one does not have.
         session.execute("drop materialized view mart.card_mix")
         session.execute("create materialized view mart.card_mix as select 1 as old_column")
         session.execute("create view public.mine as select old_column from mart.card_mix")
@@ -266,27 +268,27 @@ def test_one_client_or_one_feed_can_be_reread_in_full(
         def damage() -> None:
             session.execute("delete from core.operations where client_id = %s", row)
 
-        def held() -> int:
+        def stored() -> int:
             found = session.execute(
                 "select count(*) from core.operations where client_id = %s", row
             ).fetchone()
             return int(found[0]) if found else 0
 
-        rows = held()
+        rows = stored()
         damage()
         again = run(tmp_path, "sync", "--client", client, **variables)
         assert again.returncode == 0, again.stderr
-        assert (held(), "lcm marts" in again.stdout) == (rows, True)
+        assert (stored(), "lcm marts" in again.stdout) == (rows, True)
         assert "deferred" not in again.stdout
         for words in (("--client", client), ("--feed", "operations")):
             damage()
             unsure = run(tmp_path, "reset", *words, **variables)
             assert (unsure.returncode, "--yes" in unsure.stderr) == (2, True)
             assert run(tmp_path, "reset", "--yes", *words, **variables).returncode == 0
-            assert held() == 0
+            assert stored() == 0
             missing = run(tmp_path, "sync", "--missing", **variables)
             assert (missing.returncode, "nothing to sync" in missing.stdout) == (0, False)
-            assert held() == rows
+            assert stored() == rows
         days = "select count(*) from sync.registration_days where fingerprint is null"
         assert (
             run(tmp_path, "reset", "--yes", "--feed", "registrations", **variables).returncode == 0

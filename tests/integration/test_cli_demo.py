@@ -1,4 +1,4 @@
-"""`lcm demo` and `lcm simulate`: a programme that is served again is the same one."""
+"""`lcm demo` and `lcm simulate`: equal options serve the same programme again."""
 
 import json
 import re
@@ -28,7 +28,7 @@ _DAYS = ("--days", "4", "--clients", "15", "--start", "2026-03-01")
 
 @contextmanager
 def _served(folder: Path, *words: str) -> Iterator[str]:
-    """`lcm simulate` with its output in a pipe; the address that it prints first."""
+    """Run `lcm simulate` with its output in a pipe; yields the address that it prints first."""
     with subprocess.Popen(
         [LCM, "simulate", *words],
         cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True,
@@ -76,7 +76,7 @@ def test_help_lists_each_quirk_and_fault_on_its_own_line(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (("simulate", "--start", "2026-03-02", "--today", "2026-03-01"), "is after --today"),
         (("simulate", "--today", "1.3.2026"), "is no day"),
@@ -86,10 +86,10 @@ def test_help_lists_each_quirk_and_fault_on_its_own_line(tmp_path: Path) -> None
         (("demo", "--today", "0001-01-02"), "is no day of a programme"),
     ],
 )
-def test_invalid_days_exit_with_2(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+def test_invalid_days_exit_with_2(tmp_path: Path, words: tuple[str, ...], expected: str) -> None:
     ended = run(tmp_path, *words)
     assert ended.returncode == 2, ended.stdout
-    assert said in " ".join(ended.stderr.replace("│", " ").split())
+    assert expected in " ".join(ended.stderr.replace("│", " ").split())
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""`lcm doctor` and `lcm metrics`: what an operator and a monitoring system look at."""
+"""`lcm doctor` and `lcm metrics`, for operators and monitoring systems."""
 
 import json
 import re
@@ -28,7 +28,7 @@ from tests.integration.test_cli import LCM, environment, run
 
 @pytest.fixture
 def live(programme: Programme) -> RunningSimulator:
-    """A programme whose clients registered in the last days."""
+    """A programme whose clients registered in the last few days."""
     return programme(
         start=day_before_today(6), now=moscow_now(), clients=60, token="424242",
         quirks=("max_length=3",),
@@ -99,10 +99,10 @@ class _SlowClock(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_POST = do_GET  # noqa: N815 - the names of http.server
+    do_POST = do_GET  # noqa: N815 - a name of http.server
 
     def log_message(self, *_: object) -> None:
-        """Nothing is logged."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -177,8 +177,8 @@ def _scrape(url: str, serving: subprocess.Popen[bytes]) -> str:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and serving.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=60) as answer:
-                return str(answer.read().decode())
+            with urllib.request.urlopen(url, timeout=60) as response:
+                return str(response.read().decode())
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    raise AssertionError("nothing serves")
+    raise AssertionError("the metrics are not served")

@@ -1,4 +1,4 @@
-"""`lcm push` as a user runs it: what it says, what it never says, and the code it ends with."""
+"""`lcm push` as a user runs it: its output, what it never prints, and its exit code."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ NAME, EMAIL, PHONE = "Евлампия", "evl@example.org", 9031112233
 
 @pytest.fixture
 def lcm(tmp_path: Path, source: RunningSimulator, warehouse: Warehouse) -> Any:
-    """Runs `lcm push` against the source and the warehouse."""
+    """Run `lcm push` against the source and the warehouse."""
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
 
     def push(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -84,8 +84,8 @@ def test_rejected_and_partial_updates_exit_with_3_without_personal_data(
     assert pushed.returncode == 3, pushed.stderr
     assert statuses(warehouse) == ["partial", "rejected", "rejected"]
     assert "1 x rejected: the warehouse does not know the client (update 3 is" in pushed.stdout
-    said = preview.stdout + preview.stderr + pushed.stdout + pushed.stderr
-    assert not [planted for planted in (NAME, EMAIL, str(PHONE)) if planted in said]
+    output = preview.stdout + preview.stderr + pushed.stdout + pushed.stderr
+    assert not [planted for planted in (NAME, EMAIL, str(PHONE)) if planted in output]
 
 
 def test_a_stopped_push_prints_its_counts_and_exits_with_1(
@@ -137,7 +137,7 @@ def test_an_unreachable_service_exits_with_1_and_leaves_all_pending(
 
 
 @pytest.mark.parametrize(
-    ("words", "text", "said"),
+    ("words", "text", "expected"),
     [
         (("--csv", "FILE"), "client_id,nom\n7,Евлампия\n", "unknown columns: 'nom'"),
         (("--csv", "FILE"), "client_id,email,name\n7,,Евлампия\n8,,\n9,Ев", "line 4:"),
@@ -155,12 +155,12 @@ def test_an_unreachable_service_exits_with_1_and_leaves_all_pending(
     ],
 )  # fmt: skip
 def test_invalid_usage_or_an_invalid_file_exits_with_2_and_stores_nothing(
-    tmp_path: Path, lcm: Any, warehouse: Warehouse, words: tuple[str, ...], text: str, said: str
+    tmp_path: Path, lcm: Any, warehouse: Warehouse, words: tuple[str, ...], text: str, expected: str
 ) -> None:
     file = write(tmp_path, text)
     ended = lcm(*(file if word == "FILE" else word for word in words))
     assert ended.returncode == 2, ended.stderr
-    assert said in " ".join(ended.stderr.replace("│", " ").split())
+    assert expected in " ".join(ended.stderr.replace("│", " ").split())
     assert "Traceback" not in ended.stderr
     assert NAME not in ended.stderr + ended.stdout
     assert outbox(warehouse) == []
@@ -184,8 +184,8 @@ def test_an_unreadable_row_is_rejected_and_the_others_are_sent(
     assert "2 would be sent" in preview.stdout
     assert "4 would be rejected" in preview.stdout
     assert "2 x phone: a number with an exponent: its digits are gone" in preview.stdout
-    for said in ("(lines 5, 7)", "1 x allow_sms: expected", "(line 7)", "(line 6)", "(line 9)"):
-        assert said in preview.stdout
+    for expected in ("(lines 5, 7)", "1 x allow_sms: expected", "(line 7)", "(line 6)", "(line 9)"):
+        assert expected in preview.stdout
     assert outbox(warehouse) == []
     pushed = lcm("--csv", file)
     assert pushed.returncode == 3, pushed.stderr
@@ -204,7 +204,7 @@ def test_an_unreadable_row_is_rejected_and_the_others_are_sent(
     assert "requested_by: expected who requests" in rows[3]["last_error"]
     assert {row["push_id"] for row in rows} == {1}
     assert outbox(warehouse, "pushes")[0]["rejected_count"] == 3
-    said = (
+    output = (
         preview.stdout
         + preview.stderr
         + pushed.stdout
@@ -212,7 +212,7 @@ def test_an_unreadable_row_is_rejected_and_the_others_are_sent(
         + str([row["last_error"] for row in rows])
     )
     assert not [
-        planted for planted in (NAME, "Итого", "9.03E", "может", "9031112") if planted in said
+        planted for planted in (NAME, "Итого", "9.03E", "может", "9031112") if planted in output
     ]
 
 
@@ -257,8 +257,8 @@ def test_a_dry_run_shows_values_only_on_a_terminal(
     hidden = on_terminal(tmp_path, warehouse, "--csv", file, "--dry-run")
     forced = lcm("--csv", file, "--dry-run", "--show-values", FORCE_COLOR="1", TTY_COMPATIBLE="1")
     assert (hidden.returncode, forced.returncode) == (3, 2)
-    for said in (hidden.stdout, forced.stdout, forced.stderr):
-        assert not [one for one in (EMAIL, str(PHONE), NAME) if one in said]
+    for output in (hidden.stdout, forced.stdout, forced.stderr):
+        assert not [one for one in (EMAIL, str(PHONE), NAME) if one in output]
     assert (outbox(warehouse), source.world.profiles.updates) == ([], [])
 
 
@@ -276,24 +276,24 @@ def on_terminal(
     tmp_path: Path, warehouse: Warehouse, *words: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `lcm push` with a terminal as its standard output."""
-    ours, theirs = pty.openpty()
+    controller, terminal = pty.openpty()
     with subprocess.Popen(
         [LCM, "push", *words],
         env=environment(tmp_path, LCM_DATABASE_URL=warehouse.url, TERM="dumb", COLUMNS="200"),
         cwd=tmp_path,
         stdin=subprocess.DEVNULL,
-        stdout=theirs,
+        stdout=terminal,
         stderr=subprocess.DEVNULL,
     ) as running:
-        os.close(theirs)
-        said = b""
-        # Linux ends the reading of a terminal whose other side is closed with an error.
+        os.close(terminal)
+        output = b""
+        # Linux raises an error when the other side of the terminal is closed.
         with contextlib.suppress(OSError):
-            while part := os.read(ours, 65536):
-                said += part
-        os.close(ours)
+            while part := os.read(controller, 65536):
+                output += part
+        os.close(controller)
         code = running.wait(timeout=120)
-    return subprocess.CompletedProcess(words, code, said.decode())
+    return subprocess.CompletedProcess(words, code, output.decode())
 
 
 def test_a_dry_run_needs_no_service(
@@ -302,9 +302,9 @@ def test_a_dry_run_needs_no_service(
     ask_for(warehouse, [(clients[0], {"name": "Анна"})])
     ended = run(tmp_path, "push", "--dry-run", LCM_DATABASE_URL=warehouse.url)
     assert (ended.returncode, "1 would be sent" in ended.stdout) == (0, True)
-    asked = run(tmp_path, "push", LCM_DATABASE_URL=warehouse.url)
-    assert asked.returncode == 2
-    assert "LCM_API_URL is not set" in asked.stderr
+    refused = run(tmp_path, "push", LCM_DATABASE_URL=warehouse.url)
+    assert refused.returncode == 2
+    assert "LCM_API_URL is not set" in refused.stderr
 
 
 def test_ctrl_c_keeps_what_was_sent_and_the_next_push_continues(
@@ -325,9 +325,9 @@ def test_ctrl_c_keeps_what_was_sent_and_the_next_push_continues(
     while len(source.world.profiles.updates) < 25 and time.monotonic() < until:
         time.sleep(0.02)
     os.kill(stopped.pid, signal.SIGINT)
-    _, said = stopped.communicate(timeout=60)
-    assert stopped.returncode == 130, said
-    assert "run the same command again" in said
+    _, stderr = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130, stderr
+    assert "run the same command again" in stderr
     assert outbox(warehouse, "pushes")[0]["status"] == "interrupted"
     source.service.desk.quirks = type(source.service.desk.quirks)()
     assert lcm().returncode == 0

@@ -1,4 +1,4 @@
-"""`lcm sql` and `lcm serve`: the ways into a warehouse for analysts and BI tools."""
+"""`lcm sql` and `lcm serve`: access to a warehouse for analysts and BI tools."""
 
 import signal
 import subprocess
@@ -21,7 +21,7 @@ _POINT_VALUE = "select point_value from mart.parameters"
 
 @pytest.fixture
 def without_psql(tmp_path: Path) -> dict[str, str]:
-    """Variables of a machine that has no psql, neither its own nor the embedded server's."""
+    """Variables of a machine without psql, on the path or with the embedded server."""
     folder = tmp_path / "programs"
     folder.mkdir()
     for name in ("postgres", "initdb"):
@@ -87,7 +87,7 @@ def test_sql_in_the_wrong_folder_creates_no_warehouse(tmp_path: Path) -> None:
 
 @contextmanager
 def _serving(tmp_path: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A process that serves, and its first line."""
+    """Run a command that serves; yields its first line and the process."""
     serving = subprocess.Popen(
         [LCM, *words],
         env=environment(tmp_path),
@@ -118,14 +118,14 @@ def test_only_the_bi_login_can_connect_to_the_embedded_marts(tmp_path: Path) -> 
         for user, refusal in intruders.items():
             with pytest.raises(psycopg.OperationalError, match=refusal):
                 psycopg.connect(parts._replace(netloc=f"{user}:x@127.0.0.1:{parts.port}").geturl())
-        # Whoever reads the socket is the owner, who is trusted as before.
+        # Only the owner can open the socket, and is still trusted there.
         assert run(tmp_path, "sql", "-c", "select 1").returncode == 0
         taken = run(tmp_path, "serve", "--port", str(parts.port))
         assert taken.returncode == 2
         assert "--port" in taken.stderr
         serving.send_signal(signal.SIGTERM)
-        _, said = serving.communicate(timeout=120)
-        assert serving.returncode == 0, said
+        _, stderr = serving.communicate(timeout=120)
+        assert serving.returncode == 0, stderr
     password_file = tmp_path / "home" / "serve" / "lcm_bi_reader"
     assert password_file.stat().st_mode & 0o077 == 0
     statement = "copy (select 'first') to stdout"
@@ -135,8 +135,8 @@ def test_only_the_bi_login_can_connect_to_the_embedded_marts(tmp_path: Path) -> 
         with psycopg.connect(kept.stdout.readline().strip()) as session:
             session.execute("select * from core.clients")
         kept.send_signal(signal.SIGTERM)
-        _, said = kept.communicate(timeout=120)
-        assert kept.returncode == 0, said
+        _, stderr = kept.communicate(timeout=120)
+        assert kept.returncode == 0, stderr
     failed = run(tmp_path, "sql", "--keep", "-c", "select no_such_column")
     assert failed.returncode == 1
     assert "postgresql://" not in failed.stdout

@@ -1,4 +1,4 @@
-"""`lcm status` for whoever is on call, for monitoring, and for whoever may only read."""
+"""`lcm status` for operators, for monitoring, and for read-only logins."""
 
 import json
 import subprocess
@@ -42,20 +42,20 @@ def test_status_reports_the_lag_pending_clients_and_quarantine(
     assert run(tmp_path, "sync", *MARCH, **variables).returncode == 3
     (tmp_path / ".env").write_text("LCM_OPERATOR=5\n")
 
-    code, told = _status(tmp_path, "--pending", "--quarantine", **variables)
-    assert (code, told["exit_code"], told["state"]) == (3, 3, "incomplete")
-    assert told["warehouse"] == warehouse.place
-    assert told["settings_file"] == str(tmp_path / ".env")
-    assert told["last_run"]["state"] == "published"
-    feeds = {feed["feed"]: feed for feed in told["feeds"]}
-    yesterday = date.fromisoformat(told["yesterday"])
+    code, status = _status(tmp_path, "--pending", "--quarantine", **variables)
+    assert (code, status["exit_code"], status["state"]) == (3, 3, "incomplete")
+    assert status["warehouse"] == warehouse.place
+    assert status["settings_file"] == str(tmp_path / ".env")
+    assert status["last_run"]["state"] == "published"
+    feeds = {feed["feed"]: feed for feed in status["feeds"]}
+    yesterday = date.fromisoformat(status["yesterday"])
     assert feeds["leads"]["days_behind"] == (yesterday - date(2026, 3, 30)).days
-    assert [(one["feed"], one["client_id"]) for one in told["pending"]] == [("operations", ill)]
-    assert "Object reference" in told["pending"][0]["reason"]
-    assert told["pending"][0]["since"]
-    # Taken up and open: neither new nor closed. A programme with other names sees them all here.
-    assert set(told["unmapped_lead_statuses"]) == {"В работе", "Ожидает клиента"}
-    assert len(told["quarantine"]) == sum(feed["quarantined"] for feed in told["feeds"]) > 0
+    assert [(one["feed"], one["client_id"]) for one in status["pending"]] == [("operations", ill)]
+    assert "Object reference" in status["pending"][0]["reason"]
+    assert status["pending"][0]["since"]
+    # Open statuses, neither new nor closed. A programme with other names finds its own ones here.
+    assert set(status["unmapped_lead_statuses"]) == {"В работе", "Ожидает клиента"}
+    assert len(status["quarantine"]) == sum(feed["quarantined"] for feed in status["feeds"]) > 0
     with warehouse.connect() as session:
         raw = [row[0] for row in session.execute("select raw from sync.quarantine").fetchall()]
 
@@ -66,7 +66,7 @@ def test_status_reports_the_lag_pending_clients_and_quarantine(
     assert f"{feeds['leads']['days_behind']:,} days" in shown.stdout
     assert "lead statuses neither new nor closed: В работе, Ожидает клиента\n" in shown.stdout
     for row in raw:
-        assert row not in shown.stdout + json.dumps(told)
+        assert row not in shown.stdout + json.dumps(status)
     # The table fits a terminal of 80 columns, also in a pipe.
     table = shown.stdout.split("\n\n")[1]
     assert max(map(len, table.splitlines())) <= 80
@@ -82,7 +82,7 @@ def test_a_client_is_retired_by_hand_and_status_lists_it(
     source.service.faults.set([FaultRule(kind="forbidden", client=client)])
     synced = run(tmp_path, "sync", *MARCH, **variables)
     assert synced.returncode == 3
-    # Who failed is not counted as done.
+    # A failed client is not counted as done.
     roster = len(source.world.programme.customers)
     assert f"operations: {roster - 1} done, 1 pending" in synced.stderr
     unsure = run(tmp_path, "retire", str(client), **variables)
@@ -93,10 +93,10 @@ def test_a_client_is_retired_by_hand_and_status_lists_it(
     retired = run(tmp_path, "retire", "--yes", str(client), **variables)
     assert retired.returncode == 0
     assert f"client {client}: retired" in retired.stdout
-    told = _status(tmp_path, "--retired", **variables)[1]
-    assert told["retired_clients"] == 1
-    assert [(one["client_id"], one["reason"]) for one in told["retired"]] == [(client, "manual")]
-    assert {feed["pending"] for feed in told["feeds"]} == {0}
+    status = _status(tmp_path, "--retired", **variables)[1]
+    assert status["retired_clients"] == 1
+    assert [(one["client_id"], one["reason"]) for one in status["retired"]] == [(client, "manual")]
+    assert {feed["pending"] for feed in status["feeds"]} == {0}
     listed = run(tmp_path, "status", "--retired", **variables)
     assert f"client {client}  manual  since " in listed.stdout
     assert "retired: 1, whom" in run(tmp_path, "status", **variables).stdout
@@ -115,20 +115,20 @@ def test_a_failed_run_is_shown_with_its_error_until_it_is_repeated(
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
     source.service.faults.set([FaultRule(kind="forbidden", endpoint="OperationHistory")])
     assert run(tmp_path, "sync", *MARCH, **variables).returncode == 1
-    code, told = _status(tmp_path, **variables)
-    assert (code, told["state"]) == (1, "failed")
-    assert told["last_run"]["feed"] == "operations"
-    assert told["last_run"]["state"] == "failed"
-    assert "403" in told["last_run"]["error"]
+    code, status = _status(tmp_path, **variables)
+    assert (code, status["state"]) == (1, "failed")
+    assert status["last_run"]["feed"] == "operations"
+    assert status["last_run"]["state"] == "failed"
+    assert "403" in status["last_run"]["error"]
     shown = run(tmp_path, "status", **variables).stdout
     assert "failed: operations of 2026-03-01 to 2026-03-30" in shown
     assert "403" in shown
 
     source.service.faults.set([])
     assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
-    code, told = _status(tmp_path, **variables)
-    assert (code, told["state"]) == (3, "incomplete")
-    assert {feed["last_run"]["state"] for feed in told["feeds"]} == {"published"}
+    code, status = _status(tmp_path, **variables)
+    assert (code, status["state"]) == (3, "incomplete")
+    assert {feed["last_run"]["state"] for feed in status["feeds"]} == {"published"}
 
 
 def test_a_warehouse_complete_through_yesterday_exits_with_0(
@@ -145,20 +145,20 @@ def test_a_warehouse_complete_through_yesterday_exits_with_0(
             " select feed, registration_date, registration_date, 'published'"
             " from sync.feeds cross join sync.registration_days"
         )
-    code, told = _status(tmp_path, LCM_DATABASE_URL=warehouse.url)
-    assert (code, told["state"], told["days_behind"]) == (0, "complete", 0)
+    code, status = _status(tmp_path, LCM_DATABASE_URL=warehouse.url)
+    assert (code, status["state"], status["days_behind"]) == (0, "complete", 0)
     with warehouse.connect(autocommit=True) as session:
         session.execute(
             "insert into sync.runs (feed, window_from, window_to)"
             " values ('leads', current_date, current_date)"
         )
-    code, told = _status(tmp_path, LCM_DATABASE_URL=warehouse.url)
-    assert (code, told["last_run"]["state"]) == (1, "interrupted")
+    code, status = _status(tmp_path, LCM_DATABASE_URL=warehouse.url)
+    assert (code, status["last_run"]["state"]) == (1, "interrupted")
 
 
 @pytest.fixture
 def monitored(postgres: str, template: str) -> Iterator[Tenant]:
-    """A login that owns nothing, and a warehouse that is somebody else's."""
+    """A login that owns nothing, and a warehouse of another owner."""
     with tenant(postgres, owns=False) as made:
         migrate(Warehouse(address(postgres, database=made.database)))
         yield made
@@ -170,9 +170,8 @@ def test_status_works_for_a_read_only_login(group: str, monitored: Tenant, tmp_p
         Identifier(group), user=Identifier(monitored.user)
     ))  # fmt: skip
     monitored.run("alter role {user} set default_transaction_read_only = on")
-    told = _status(tmp_path, "--pending", "--quarantine", LCM_DATABASE_URL=monitored.url)
-    assert told[0] == 3
-    assert len(told[1]["feeds"]) == 4
+    code, status = _status(tmp_path, "--pending", "--quarantine", LCM_DATABASE_URL=monitored.url)
+    assert (code, len(status["feeds"])) == (3, 4)
 
 
 def test_a_login_without_read_access_gets_the_grant_to_run(
@@ -216,8 +215,8 @@ def test_status_works_on_a_standby(tmp_path: Path) -> None:
         migrate(Warehouse(url))
     (home / "postgres" / "data" / "standby.signal").touch()
     with _standby(home) as url:
-        code, told = _status(tmp_path, LCM_DATABASE_URL=url)
-        assert (code, len(told["feeds"])) == (3, 4)
+        code, status = _status(tmp_path, LCM_DATABASE_URL=url)
+        assert (code, len(status["feeds"])) == (3, 4)
         ended = run(tmp_path, "marts", LCM_DATABASE_URL=url)
         assert ended.returncode == 2
         assert "standby" in ended.stderr
@@ -225,7 +224,7 @@ def test_status_works_on_a_standby(tmp_path: Path) -> None:
 
 @contextmanager
 def _standby(home: Path) -> Iterator[str]:
-    """A server in recovery over a home's data; yields its address."""
+    """Run a server in recovery on the data of a home; yields its address."""
     binaries, folder = find_binaries(None), ServerFolder(home)
     account = choose_account(folder, binaries)
     sockets = home / "postgres" / "s"

@@ -1,4 +1,4 @@
-"""When a day is complete: status, checks, marts and the report tell the same of every day."""
+"""When a day is complete: status, checks, marts and the report agree on every day."""
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -43,16 +43,16 @@ def settings(
 def test_missed_days_are_complete_once_a_later_day_is_synced(
     warehouse: Warehouse, settings: Settings
 ) -> None:
-    """Days 1 to 3, then day 10: its readings hold whole histories, and poll the days between."""
+    """Days 1 to 3, then day 10, which reads whole histories and polls the days in between."""
     sync_everything(settings, warehouse, Window(OPENING, _march(3)))
-    _check_everybody_tells(warehouse, dict.fromkeys(FEEDS, _march(3)))
+    _check_all_agree(warehouse, dict.fromkeys(FEEDS, _march(3)))
     sync_everything(settings, warehouse, _window(10))
-    _check_everybody_tells(warehouse, dict.fromkeys(FEEDS, _march(10)))
+    _check_all_agree(warehouse, dict.fromkeys(FEEDS, _march(10)))
     for feed in CLIENT_FEEDS:
         for day in range(1, 11):
-            asked = completeness(warehouse, feed, _window(day))
-            assert asked[1:] == (0, 0)
-            assert asked.clients == _registered_by(warehouse, _march(day))
+            counts = completeness(warehouse, feed, _window(day))
+            assert counts[1:] == (0, 0)
+            assert counts.clients == _registered_by(warehouse, _march(day))
     assert completeness(warehouse, "registrations", Window(_march(4), _march(9))) == (6, 0, 0)
     report = make_report(warehouse, _march(7))
     assert report.incomplete == ()
@@ -69,7 +69,7 @@ def test_a_client_that_fails_on_the_late_day_leaves_the_missed_days_incomplete(
     )
     sync_everything(settings, warehouse, _window(10))
     expected = dict.fromkeys(FEEDS, _march(10)) | {"leads": _march(3)}
-    _check_everybody_tells(warehouse, expected)
+    _check_all_agree(warehouse, expected)
     assert completeness(warehouse, "leads", _window(7)).pending == 1
     assert make_report(warehouse, _march(7)).incomplete == ("leads",)
     opened.service.faults.set([])
@@ -78,13 +78,13 @@ def test_a_client_that_fails_on_the_late_day_leaves_the_missed_days_incomplete(
         "leads": _march(11),
         "registrations": _march(11),
     }
-    _check_everybody_tells(warehouse, expected)
+    _check_all_agree(warehouse, expected)
 
 
 def test_an_unproven_registration_day_keeps_later_days_incomplete(
     warehouse: Warehouse, settings: Settings
 ) -> None:
-    """Nobody knows who registered on it, so nobody knows what they did since."""
+    """The clients that registered on it are unknown, and so is what they did since."""
     sync_everything(settings, warehouse, Window(OPENING, _march(6)))
     with warehouse.connect(autocommit=True) as session:
         session.execute(
@@ -92,8 +92,8 @@ def test_an_unproven_registration_day_keeps_later_days_incomplete(
             " where registration_date = %s",
             (_march(4),),
         )
-    _check_everybody_tells(warehouse, dict.fromkeys(FEEDS, _march(3)))
-    # The roster itself waits for that day alone.
+    _check_all_agree(warehouse, dict.fromkeys(FEEDS, _march(3)))
+    # The roster itself waits only for that day.
     assert completeness(warehouse, "registrations", _window(4)) == (1, 1, 0)
     assert completeness(warehouse, "registrations", _window(5)) == (1, 0, 0)
     for feed in CLIENT_FEEDS:
@@ -103,7 +103,7 @@ def test_an_unproven_registration_day_keeps_later_days_incomplete(
     assert report.incomplete == ("operations", "leads", "favourite_offers")
     assert "Registration days that could not be read" in report.html
     sync_everything(settings, warehouse, _window(7))
-    _check_everybody_tells(warehouse, dict.fromkeys(FEEDS, _march(7)))
+    _check_all_agree(warehouse, dict.fromkeys(FEEDS, _march(7)))
 
 
 def test_a_failed_second_poll_delays_only_its_own_day(
@@ -116,33 +116,33 @@ def test_a_failed_second_poll_delays_only_its_own_day(
             (_march(4),),
         )
     expected = dict.fromkeys(FEEDS, _march(6)) | {"registrations": _march(3)}
-    _check_everybody_tells(warehouse, expected)
+    _check_all_agree(warehouse, expected)
 
 
 def test_days_wait_for_clients_that_registered_after_the_readings(
     warehouse: Warehouse, settings: Settings
 ) -> None:
-    """Registrations alone bring clients of whom nothing was read."""
+    """A sync of registrations adds clients whose other feeds have not been read."""
     sync_everything(settings, warehouse, Window(OPENING, _march(3)))
     SyncEngine(settings, warehouse).sync(REGISTRATIONS, _window(10))
     expected = dict.fromkeys(FEEDS, _march(3)) | {"registrations": _march(10)}
-    _check_everybody_tells(warehouse, expected)
+    _check_all_agree(warehouse, expected)
 
 
 def test_a_feed_that_was_never_synced_is_complete_through_no_day(
     warehouse: Warehouse, settings: Settings
 ) -> None:
     SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(OPENING, _march(3)))
-    _check_everybody_tells(warehouse, {**dict.fromkeys(FEEDS, None), "registrations": _march(3)})
+    _check_all_agree(warehouse, {**dict.fromkeys(FEEDS, None), "registrations": _march(3)})
     assert completeness(warehouse, "leads", _window(3)) == Completeness(0, 0, 0)
 
 
 def test_days_are_reported_from_the_start_of_the_roster(
     warehouse: Warehouse, settings: Settings
 ) -> None:
-    """The first sync is of day 10 alone; LCM_START_DATE has the roster polled from the opening."""
+    """Only day 10 is synced; because of LCM_START_DATE the roster is polled from the opening."""
     sync_everything(settings, warehouse, _window(10))
-    _check_everybody_tells(warehouse, dict.fromkeys(FEEDS, _march(10)))
+    _check_all_agree(warehouse, dict.fromkeys(FEEDS, _march(10)))
     with warehouse.connect() as session:
         days = session.execute(
             "select feed, min(day), count(*) from sync.day_completeness group by feed"
@@ -152,11 +152,11 @@ def test_days_are_reported_from_the_start_of_the_roster(
 
 def test_the_feeds_of_the_warehouse_are_those_of_the_code(warehouse: Warehouse) -> None:
     with warehouse.connect(autocommit=True) as session:
-        told = session.execute(
+        stored = session.execute(
             "select feed, main_table, is_by_day from sync.feeds order by position"
         ).fetchall()
         session.execute("update sync.feeds set position = 9 where feed = 'leads'")
-    assert told == [(feed.name, feed.main_table.name, feed.is_by_day) for feed in FEED_REGISTRY]
+    assert stored == [(feed.name, feed.main_table.name, feed.is_by_day) for feed in FEED_REGISTRY]
     assert migrate(warehouse) == []
     with warehouse.connect() as session:
         rows = session.execute("select feed from sync.feeds order by position").fetchall()
@@ -184,7 +184,7 @@ def _registered_by(warehouse: Warehouse, day: date) -> int:
     return int(row[0])
 
 
-def _check_everybody_tells(
+def _check_all_agree(
     warehouse: Warehouse, through: dict[str, date | None] | dict[str, date]
 ) -> None:
     """Status, the mart, the asset checks and the report agree on each day of each feed."""
@@ -196,14 +196,14 @@ def _check_everybody_tells(
     for row in days:
         feed, day = TABLES[row["table_name"]], row["day"]
         assert row["complete_through"] == through[feed], (feed, day)
-        asked = completeness(warehouse, feed, Window(day, day))
-        assert asked[1:] == (row["pending_clients"], row["deferred_clients"])
+        counts = completeness(warehouse, feed, Window(day, day))
+        assert counts[1:] == (row["pending_clients"], row["deferred_clients"])
         assert row["clients"] == _registered_by(warehouse, day)
         if feed != "registrations":
-            assert asked.clients == row["clients"] + row["unread_registration_days"]
+            assert counts.clients == row["clients"] + row["unread_registration_days"]
         assert (
             row["is_complete"]
-            == (asked.pending + asked.deferred == 0)
+            == (counts.pending + counts.deferred == 0)
             == (row["complete_share"] == 1)
         )
         last = through[feed]
@@ -212,9 +212,9 @@ def _check_everybody_tells(
         elif day <= last:
             assert row["is_complete"]
     for day in sorted({row["day"] for row in days}):
-        told = {row["table_name"]: row["is_complete"] for row in days if row["day"] == day}
+        is_complete = {row["table_name"]: row["is_complete"] for row in days if row["day"] == day}
         report = make_report(warehouse, day)
-        assert set(report.incomplete) == {t for t in TABLES if not told.get(t, False)}, day
+        assert set(report.incomplete) == {t for t in TABLES if not is_complete.get(t, False)}, day
     newest = {row["table_name"]: row for row in days}
     for table, feed in TABLES.items():
         if table in newest and feed != "registrations":

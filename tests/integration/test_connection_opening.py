@@ -1,4 +1,4 @@
-"""A warehouse is opened when it can be used; otherwise the message says where, what and how."""
+"""A warehouse is opened if it is usable; otherwise the message names address, cause and remedy."""
 
 import socket
 import time
@@ -19,9 +19,9 @@ SECRET = "tr0ub4dor"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    place = tmp_path_factory.mktemp("home") / ".lcm"
-    with embedded_postgres(place):
-        yield place
+    path = tmp_path_factory.mktemp("home") / ".lcm"
+    with embedded_postgres(path):
+        yield path
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def embedded(home: Path) -> Settings:
     return load_settings(home=home, database_url=None)
 
 
-def _pointed_at(port: int) -> Settings:
+def _settings_for_port(port: int) -> Settings:
     return load_settings(database_url=f"postgresql://me:{SECRET}@127.0.0.1:{port}/loyalty")
 
 
@@ -104,7 +104,7 @@ def test_a_database_in_another_encoding_is_refused(embedded: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("response", "words"),
     [
         (greeting("14.9"), "it is PostgreSQL 14, and 15 or newer is needed"),
         (greeting(encoding="WIN1251"), "its encoding is WIN1251"),
@@ -113,10 +113,10 @@ def test_a_database_in_another_encoding_is_refused(embedded: Settings) -> None:
         (refusal("3D000", 'database "loyalty" does not exist'), "does not exist"),
     ],
 )
-def test_an_unsuitable_server_is_refused_at_once(answer: bytes, words: str) -> None:
-    with scripted_postgres([answer]) as port:
+def test_an_unsuitable_server_is_refused_at_once(response: bytes, words: str) -> None:
+    with scripted_postgres([response]) as port:
         began = time.monotonic()
-        message = _refusal(_pointed_at(port))
+        message = _refusal(_settings_for_port(port))
     assert f"127.0.0.1:{port}/loyalty" in message
     assert words in message
     assert time.monotonic() - began < 1
@@ -126,7 +126,7 @@ def test_a_server_that_is_starting_up_is_awaited() -> None:
     starting = refusal("57P03", "the database system is starting up")
     with (
         scripted_postgres([starting, starting, greeting()]) as port,
-        open_warehouse(_pointed_at(port)) as warehouse,
+        open_warehouse(_settings_for_port(port)) as warehouse,
     ):
         assert warehouse.place == f"127.0.0.1:{port}/loyalty"
 
@@ -135,7 +135,7 @@ def test_an_unreachable_address_is_reported_within_seconds() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         began = time.monotonic()
-        message = _refusal(_pointed_at(unused.getsockname()[1]))
+        message = _refusal(_settings_for_port(unused.getsockname()[1]))
     assert "refused" in message
     assert time.monotonic() - began < 6
 

@@ -1,4 +1,4 @@
-"""Behind a pooler: one that hands sessions on is refused at the start, session mode works."""
+"""Behind a pooler: one that shares sessions is refused at the start; session mode works."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -33,20 +33,20 @@ ROUND_ROBIN = "server_round_robin = 1"
 
 
 @pytest.fixture
-def house(postgres: str) -> Iterator[Tenant]:
+def login(postgres: str) -> Iterator[Tenant]:
     with tenant(postgres) as made:
         yield made
 
 
 @contextmanager
-def _pooled(postgres: str, house: Tenant, mode: str, *settings: str) -> Iterator[str]:
-    with pgbouncer(postgres, [house.user], mode=mode, settings=settings) as port:
-        yield f"postgresql://{house.user}@127.0.0.1:{port}/{house.database}"
+def _pooled(postgres: str, login: Tenant, mode: str, *settings: str) -> Iterator[str]:
+    with pgbouncer(postgres, [login.user], mode=mode, settings=settings) as port:
+        yield f"postgresql://{login.user}@127.0.0.1:{port}/{login.database}"
 
 
 @contextmanager
 def _busy(url: str, clients: int) -> Iterator[None]:
-    """Other clients keep the pool's sessions moving meanwhile."""
+    """Let other clients use the sessions of the pool meanwhile."""
     ending = threading.Event()
 
     def work() -> None:
@@ -68,12 +68,12 @@ def _busy(url: str, clients: int) -> Iterator[None]:
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
 @pytest.mark.parametrize("settings", [(), (LENIENT,), (LENIENT, "default_pool_size = 1")])
 def test_a_pooler_that_shares_sessions_is_refused_before_any_write(
-    mode: str, settings: Sequence[str], postgres: str, house: Tenant, tmp_path: Path
+    mode: str, settings: Sequence[str], postgres: str, login: Tenant, tmp_path: Path
 ) -> None:
-    with _pooled(postgres, house, mode, *settings) as url:
+    with _pooled(postgres, login, mode, *settings) as url:
         ended = run(tmp_path, "migrate", LCM_DATABASE_URL=url)
         with psycopg.connect(url, autocommit=True, prepare_threshold=None) as session:
-            # The sessions of the pool are others' too: nothing is left set in them.
+            # Other clients use the sessions of the pool too: no setting may remain in them.
             left = [
                 session.execute(f"show {name}").fetchone()
                 for name in ("jit", "lock_timeout", "idle_in_transaction_session_timeout")
@@ -83,17 +83,17 @@ def test_a_pooler_that_shares_sessions_is_refused_before_any_write(
     assert "Postgres itself" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert left == [("off",), ("0",), ("0",)]
-    tables = house.owner.execute("select count(*) from pg_class where relname = 'lcm_migrations'")
+    tables = login.owner.execute("select count(*) from pg_class where relname = 'lcm_migrations'")
     assert tables.fetchone() == (0,)
 
 
 @pytest.mark.parametrize("clients", [0, 1, 2, 9])
 @pytest.mark.parametrize("order", [(), (ROUND_ROBIN,)])
 def test_a_busy_pooler_in_transaction_mode_is_refused(
-    clients: int, order: Sequence[str], postgres: str, house: Tenant
+    clients: int, order: Sequence[str], postgres: str, login: Tenant
 ) -> None:
     with (
-        _pooled(postgres, house, "transaction", LENIENT, *order) as url,
+        _pooled(postgres, login, "transaction", LENIENT, *order) as url,
         _busy(url, clients),
     ):
         for _ in range(10):
@@ -108,14 +108,14 @@ def test_a_busy_pooler_in_transaction_mode_is_refused(
 def test_a_sync_and_a_push_work_in_session_mode(
     settings: Sequence[str],
     postgres: str,
-    house: Tenant,
+    login: Tenant,
     tmp_path: Path,
     programme: Programme,
 ) -> None:
     source = programme(clients=6)
-    house.run("alter role {user} set datestyle = 'SQL, DMY'")
-    house.run("alter role {user} set default_transaction_read_only = on")
-    with _pooled(postgres, house, "session", *settings) as url:
+    login.run("alter role {user} set datestyle = 'SQL, DMY'")
+    login.run("alter role {user} set default_transaction_read_only = on")
+    with _pooled(postgres, login, "session", *settings) as url:
         variables = {
             "LCM_API_URL": source.url,
             "LCM_DATABASE_URL": url,
@@ -125,7 +125,7 @@ def test_a_sync_and_a_push_work_in_session_mode(
         window = ("--from", "2026-03-01", "--to", "2026-03-10")
         ended = run(tmp_path, "sync", *window, **variables)
         assert ended.returncode == 0, ended.stderr
-        assert_exact(source, Warehouse(house.url), last=date(2026, 3, 10))
+        assert_exact(source, Warehouse(login.url), last=date(2026, 3, 10))
         warehouse = Warehouse(url)
         with warehouse.connect() as session:
             [client] = session.execute("select min(client_id) from core.clients").fetchone() or ()
@@ -134,9 +134,9 @@ def test_a_sync_and_a_push_work_in_session_mode(
         assert ended.returncode == 0, ended.stderr + ended.stdout
 
 
-def test_settings_apply_where_a_pooler_refuses_options(postgres: str, house: Tenant) -> None:
-    house.run("alter role {user} set statement_timeout = '10s'")
-    with _pooled(postgres, house, "session") as url, Warehouse(url).connect() as session:
+def test_settings_apply_where_a_pooler_refuses_options(postgres: str, login: Tenant) -> None:
+    login.run("alter role {user} set statement_timeout = '10s'")
+    with _pooled(postgres, login, "session") as url, Warehouse(url).connect() as session:
         shown = [
             session.execute(f"show {name}").fetchone()
             for name in ("statement_timeout", "lock_timeout", "timezone", "jit")
@@ -145,16 +145,16 @@ def test_settings_apply_where_a_pooler_refuses_options(postgres: str, house: Ten
 
 
 def test_a_reconnecting_session_knows_the_backend_behind_a_pooler(
-    postgres: str, house: Tenant
+    postgres: str, login: Tenant
 ) -> None:
     lost: list[int] = []
     with (
-        _pooled(postgres, house, "session") as url,
+        _pooled(postgres, login, "session") as url,
         ReconnectingSession(Warehouse(url), "lcm test") as reconnecting,
     ):
         backend = reconnecting.run(lambda s: s.execute("select pg_backend_pid()").fetchone())
         reconnecting.on_reconnect(lambda _session, gone: lost.append(gone))
-        house.owner.execute("select pg_terminate_backend(%s, 5000)", backend)
+        login.owner.execute("select pg_terminate_backend(%s, 5000)", backend)
         again = reconnecting.run(lambda s: s.execute("select pg_backend_pid()").fetchone())
     assert backend is not None
     assert lost == [backend[0]]
@@ -162,11 +162,11 @@ def test_a_reconnecting_session_knows_the_backend_behind_a_pooler(
 
 
 def test_a_pool_too_small_for_a_sync_is_refused_with_the_setting_to_raise(
-    postgres: str, house: Tenant, monkeypatch: pytest.MonkeyPatch
+    postgres: str, login: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(poolers, "_TIMEOUT_SECONDS", 0.5)
     with (
-        _pooled(postgres, house, "session", "default_pool_size = 3") as url,
+        _pooled(postgres, login, "session", "default_pool_size = 3") as url,
         pytest.raises(WarehouseUnavailableError, match="default_pool_size") as refused,
         open_warehouse(load_settings(database_url=url)),
     ):
@@ -182,9 +182,9 @@ def test_pooler_failures_are_transient_but_protocol_errors_are_not() -> None:
 
 @pytest.mark.parametrize("settings", [(), (LENIENT,)])
 def test_dagster_keeps_its_runs_behind_a_pooler(
-    settings: Sequence[str], postgres: str, house: Tenant, tmp_path: Path
+    settings: Sequence[str], postgres: str, login: Tenant, tmp_path: Path
 ) -> None:
-    with _pooled(postgres, house, "session", *settings) as url:
+    with _pooled(postgres, login, "session", *settings) as url:
         chosen = load_settings(home=tmp_path / "home", dagster_database_url=url)
         with dagster_instance(chosen) as instance:
             instance.daemon_cursor_storage.set_cursor_values({"note": "kept"})

@@ -1,4 +1,4 @@
-"""Whatever a role, a database or the environment sets, every session is what the code relies on."""
+"""Settings of roles, databases and the environment do not change what sessions rely on."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -75,7 +75,7 @@ ENCODINGS = ("SQL_ASCII", "WIN1251", "LATIN1")
 
 
 @pytest.fixture
-def house(postgres: str) -> Iterator[Tenant]:
+def login(postgres: str) -> Iterator[Tenant]:
     with tenant(postgres) as made:
         yield made
 
@@ -86,32 +86,32 @@ def _shown(url: str) -> dict[str, str]:
     return {name: row[0] for name, row in zip(RELIED_ON, rows, strict=True) if row}
 
 
-@pytest.mark.parametrize("place", ["role {user}", "database {database}"])
+@pytest.mark.parametrize("target", ["role {user}", "database {database}"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_no_setting_of_a_role_or_a_database_reaches_a_session(
-    place: str, encoding: str, house: Tenant
+    target: str, encoding: str, login: Tenant
 ) -> None:
     for name, value in {**ODD, "client_encoding": encoding}.items():
-        house.run(f"alter {place} set {name} = {value}")
-    assert _shown(house.url) == RELIED_ON
+        login.run(f"alter {target} set {name} = {value}")
+    assert _shown(login.url) == RELIED_ON
 
 
 def test_no_variable_of_libpq_reaches_a_session(
-    house: Tenant, monkeypatch: pytest.MonkeyPatch
+    login: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGCLIENTENCODING", "WIN1251")
     monkeypatch.setenv("PGDATESTYLE", "SQL, DMY")
     monkeypatch.setenv("PGTZ", "Asia/Tokyo")
     monkeypatch.setenv("PGOPTIONS", "-c default_transaction_read_only=on -c statement_timeout=1")
-    assert _shown(house.url) == RELIED_ON
+    assert _shown(login.url) == RELIED_ON
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_any_text_is_written_and_read_through_sessions_and_the_pool(
-    encoding: str, house: Tenant
+    encoding: str, login: Tenant
 ) -> None:
-    house.run(f"alter role {{user}} set client_encoding = {encoding}")
-    warehouse = Warehouse(house.url)
+    login.run(f"alter role {{user}} set client_encoding = {encoding}")
+    warehouse = Warehouse(login.url)
     with warehouse.connect() as session:
         session.execute("create table texts (line text)")
         session.execute("insert into texts values (%s)", (EMOJI,))
@@ -121,55 +121,55 @@ def test_any_text_is_written_and_read_through_sessions_and_the_pool(
     warehouse.close()
 
 
-def test_the_address_may_set_time_outs_but_not_what_rows_depend_on(house: Tenant) -> None:
+def test_the_address_may_set_time_outs_but_not_what_rows_depend_on(login: Tenant) -> None:
     given = "-c%20lock_timeout%3D7s%20--statement-timeout%3D9s%20-cdatestyle%3DGerman"
-    with Warehouse(f"{house.url}&options={given}").connect() as session:
+    with Warehouse(f"{login.url}&options={given}").connect() as session:
         shown = [
             session.execute(f"show {name}").fetchone()
             for name in ("lock_timeout", "statement_timeout", "datestyle")
         ]
     assert shown == [("7s",), ("9s",), ("ISO, MDY",)]
-    with Warehouse(f"{house.url}&client_encoding=WIN1251").connect() as session:
+    with Warehouse(f"{login.url}&client_encoding=WIN1251").connect() as session:
         assert session.execute("show client_encoding").fetchone() == ("UTF8",)
 
 
-def test_a_stricter_synchronous_commit_of_the_role_is_kept(house: Tenant) -> None:
-    house.run("alter role {user} set synchronous_commit = remote_apply")
-    with Warehouse(house.url).connect() as session:
+def test_a_stricter_synchronous_commit_of_the_role_is_kept(login: Tenant) -> None:
+    login.run("alter role {user} set synchronous_commit = remote_apply")
+    with Warehouse(login.url).connect() as session:
         assert session.execute("show synchronous_commit").fetchone() == ("remote_apply",)
 
 
 def test_a_sync_is_exact_for_a_user_with_unusual_settings(
-    tmp_path: Path, programme: Programme, house: Tenant
+    tmp_path: Path, programme: Programme, login: Tenant
 ) -> None:
     source = programme(clients=12)
     for name, value in {**ODD, "client_encoding": "SQL_ASCII"}.items():
-        house.run(f"alter role {{user}} set {name} = {value}")
+        login.run(f"alter role {{user}} set {name} = {value}")
     ended = run(
         tmp_path,
         *("sync", "--from", "2026-03-01", "--to", "2026-03-10"),
         LCM_API_URL=source.url,
-        LCM_DATABASE_URL=house.url,
+        LCM_DATABASE_URL=login.url,
         LCM_START_DATE="2026-03-01",
         PGDATESTYLE="German",
         PGTZ="Asia/Tokyo",
         PGCLIENTENCODING="KOI8R",
     )
     assert ended.returncode == 0, ended.stderr
-    assert_exact(source, Warehouse(house.url), last=date(2026, 3, 10))
+    assert_exact(source, Warehouse(login.url), last=date(2026, 3, 10))
 
 
 def test_a_superuser_only_setting_is_refused_with_the_statement_to_run(
-    tmp_path: Path, house: Tenant
+    tmp_path: Path, login: Tenant
 ) -> None:
-    house.run("alter role {user} set session_replication_role = replica")
-    ended = run(tmp_path, "migrate", LCM_DATABASE_URL=house.url)
+    login.run("alter role {user} set session_replication_role = replica")
+    ended = run(tmp_path, "migrate", LCM_DATABASE_URL=login.url)
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
     advice = ended.stderr.splitlines()[-1].strip()
     assert "set session_replication_role = 'origin'" in advice
-    house.owner.execute(advice.encode())
-    assert run(tmp_path, "migrate", LCM_DATABASE_URL=house.url).returncode == 0
+    login.owner.execute(advice.encode())
+    assert run(tmp_path, "migrate", LCM_DATABASE_URL=login.url).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -197,20 +197,20 @@ def test_no_environment_variable_redirects_from_the_embedded_server(
 
 
 def test_a_variable_that_makes_connecting_fail_is_named(
-    house: Tenant, monkeypatch: pytest.MonkeyPatch
+    login: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable, value in (("PGTZ", "Mars/Base"), ("PGSERVICE", "absent")):
         monkeypatch.setenv(variable, value)
         with (
             pytest.raises(WarehouseUnavailableError, match=variable) as refused,
-            open_warehouse(load_settings(database_url=house.url)),
+            open_warehouse(load_settings(database_url=login.url)),
         ):
             pass
         assert value in str(refused.value)
         monkeypatch.delenv(variable)
 
 
-def test_dagster_keeps_its_runs_whatever_the_role_sets(house: Tenant, tmp_path: Path) -> None:
+def test_dagster_keeps_its_runs_whatever_the_role_sets(login: Tenant, tmp_path: Path) -> None:
     for name, value in (
         ("client_encoding", "WIN1251"),
         ("default_transaction_read_only", "on"),
@@ -218,29 +218,29 @@ def test_dagster_keeps_its_runs_whatever_the_role_sets(house: Tenant, tmp_path: 
         ("timezone", "'Asia/Tokyo'"),
         ("datestyle", "'SQL, DMY'"),
     ):
-        house.run(f"alter role {{user}} set {name} = {value}")
-    settings = load_settings(home=tmp_path / "home", dagster_database_url=house.url)
+        login.run(f"alter role {{user}} set {name} = {value}")
+    settings = load_settings(home=tmp_path / "home", dagster_database_url=login.url)
     with dagster_instance(settings) as instance:
         storage = instance.daemon_cursor_storage
         storage.set_cursor_values({"note": EMOJI})
         assert storage.get_cursor_values({"note"}) == {"note": EMOJI}
 
 
-def test_dashboards_read_utf8_whatever_the_database_sets(house: Tenant, postgres: str) -> None:
-    house.run("alter database {database} set client_encoding = 'WIN1251'")
-    house.run("alter database {database} set datestyle = 'SQL, DMY'")
-    owner = Warehouse(address(postgres, database=house.database))
-    name = f"{house.user}_bi"
+def test_dashboards_read_utf8_whatever_the_database_sets(login: Tenant, postgres: str) -> None:
+    login.run("alter database {database} set client_encoding = 'WIN1251'")
+    login.run("alter database {database} set datestyle = 'SQL, DMY'")
+    owner = Warehouse(address(postgres, database=login.database))
+    name = f"{login.user}_bi"
     with owner.connect(autocommit=True) as session:
         session.execute("do $$ begin create role lcm_bi; exception when others then null; end $$")
     ensure_bi_login(owner, name=name, password="secret")
     try:
-        url = address(postgres, user=name, database=house.database)
+        url = address(postgres, user=name, database=login.database)
         with psycopg.connect(url) as session:
             assert session.execute("select %s", (EMOJI,)).fetchone() == (EMOJI,)
             assert session.execute("show datestyle").fetchone() == ("ISO, MDY",)
     finally:
-        house.owner.execute(f"drop role {name}")
+        login.owner.execute(f"drop role {name}")
 
 
 def test_the_embedded_server_is_opened_as_embedded(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the database says when trying again is right, provoked on a real server."""
+"""Transient and permanent errors of the database, caused on a real server."""
 
 from collections.abc import Iterator
 

@@ -1,8 +1,8 @@
-"""Nothing stands in the way of Citus: the tables of docs/scaling.md could be distributed by client.
+"""The tables of docs/scaling.md could be distributed by client with Citus.
 
-Held against pg_catalog, without Citus. What `create_distributed_table` asks for: a distributed
+Checked in pg_catalog, without Citus. Requirements of `create_distributed_table`: a distributed
 table has the column, each of its unique and primary keys contains it as a plain column, and its
-foreign keys lead to reference tables, or to distributed tables by that column.
+foreign keys refer to reference tables, or to distributed tables by that column.
 """
 
 import re
@@ -48,7 +48,7 @@ _TRIGGERS = "select tgname from pg_trigger where tgrelid = %s::regclass and not 
 
 
 def _listed(kind: str) -> list[str]:
-    """The tables that the page calls so, those of `schema.*` by that."""
+    """The tables that the page lists as this kind; `schema.*` stands for the whole schema."""
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     row = re.search(rf"^\| {kind}[^|]*\|([^|]*)\|", page, re.MULTILINE)
     assert row, f"docs/scaling.md does not say which tables are {kind}"
@@ -65,10 +65,16 @@ def test_every_key_allows_distribution_by_client(warehouse: Warehouse) -> None:
             assert session.execute(_COLUMNS, (table,)).fetchall() == [("bigint",)], table
             assert session.execute(_KEYS_WITHOUT, {"table": table}).fetchall() == [], table
             assert session.execute(_TRIGGERS, (table,)).fetchall() == [], table
-            for target, ours, theirs in session.execute(_FOREIGN_KEYS, (table,)).fetchall():
-                co_located = target in DISTRIBUTED and "client_id" in ours and "client_id" in theirs
+            for target, columns, target_columns in session.execute(
+                _FOREIGN_KEYS, (table,)
+            ).fetchall():
+                co_located = (
+                    target in DISTRIBUTED
+                    and "client_id" in columns
+                    and "client_id" in target_columns
+                )
                 assert co_located or target in reference, (table, target)
-        # One that could not be: the query finds what it is for.
+        # A table that could not be distributed: the query reports its key.
         keys = session.execute(_KEYS_WITHOUT, {"table": "core.cards"}).fetchall()
         assert keys == [("core.cards_pkey",)]
 
@@ -83,7 +89,7 @@ def test_every_table_is_distributed_a_reference_table_or_local(warehouse: Wareho
         where = where or [kind for kind, names in kinds.items() if whole in names]
         assert len(where) == 1, (table, where)
     assert {*DISTRIBUTED, *kinds["reference"]} <= set(tables)
-    # Facts join each other by client, so they have to lie together.
+    # Facts are joined by client, so they have to be co-located.
     by_client = {f"core.{table.name}" for table in CORE_TABLES}
     assert by_client <= set(DISTRIBUTED)
 

@@ -1,4 +1,4 @@
-"""A first load in batches: bounded, told by the completeness, and resumed where it was killed."""
+"""A first load in batches: bounded, shown as incomplete, and resumed after it was killed."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from tests.oracle import assert_exact
 from tests.syncing import MARCH, sync_everything
 
 _BATCH_ROWS = 60
-Look = Callable[[psycopg.Connection[Any]], None]
+Observer = Callable[[psycopg.Connection[Any]], None]
 
 
 @pytest.fixture
@@ -37,27 +37,27 @@ def settings(
     return make_settings(source, warehouse, publish_batch_rows=_BATCH_ROWS)
 
 
-class Killed(Exception):  # noqa: N818 - what it does to a sync
-    """Ends a sync where the process would have been killed."""
+class Killed(Exception):  # noqa: N818 - named after the event
+    """Ends a sync at the point where the process is killed."""
 
 
 class AfterEachBatch:
-    """Calls a function once a batch of a first load is committed."""
+    """Calls a function after each committed batch of a first load."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, observe: Observer) -> None:
         self.batches = 0
-        self._look = look
+        self._observe = observe
 
     def before(self, text: str, session: psycopg.Connection[Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def after(self, text: str, session: psycopg.Connection[Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def reached(self, point: str, session: psycopg.Connection[Any] | None) -> None:
         if point == BATCH_PUBLISHED and session is not None:
             self.batches += 1
-            self._look(session)
+            self._observe(session)
 
 
 def _rows(warehouse: Warehouse, statement: str) -> list[tuple[Any, ...]]:
@@ -70,10 +70,10 @@ def test_a_first_load_in_batches_is_incomplete_until_the_last_one(
 ) -> None:
     refresh_marts(warehouse)
     SyncEngine(settings, warehouse).sync(REGISTRATIONS, MARCH)
-    told: list[Any] = []
+    readings: list[Any] = []
 
-    def look(_session: psycopg.Connection[Any]) -> None:
-        told.append(
+    def observe(_session: psycopg.Connection[Any]) -> None:
+        readings.append(
             (
                 _rows(warehouse, "select count(*) from core.operations")[0][0],
                 _rows(
@@ -91,15 +91,15 @@ def test_a_first_load_in_batches_is_incomplete_until_the_last_one(
             )
         )
 
-    tapped = TappedWarehouse(warehouse.url, AfterEachBatch(look))
+    tapped = TappedWarehouse(warehouse.url, AfterEachBatch(observe))
     report = SyncEngine(settings, tapped).sync(OPERATIONS, MARCH)
     rows = _rows(warehouse, "select count(*) from core.operations")[0][0]
     assert report.rows_written >= rows > 5 * _BATCH_ROWS
-    seen = [one[0] for one in told]
+    seen = [one[0] for one in readings]
     assert seen == sorted(seen)
     assert 0 < seen[0] < rows
     assert len(seen) > rows / (3 * _BATCH_ROWS)
-    for _, of_view, of_mart in told:
+    for _, of_view, of_mart in readings:
         days, *rest = of_view[0]
         assert days >= 30
         assert rest == [False, 0, None, MARCH.last]
@@ -108,7 +108,7 @@ def test_a_first_load_in_batches_is_incomplete_until_the_last_one(
         warehouse,
         "select bool_and(is_complete) from sync.day_completeness where feed = 'operations'",
     ) == [(True,)]
-    # No transaction wrote more than a batch and one client's rows, whatever the size of the load.
+    # No transaction wrote more than a batch and the rows of one client.
     heaviest = _rows(
         warehouse, "select max(staged) from sync.fetches join sync.runs using (run_id)"
         " where feed = 'operations'"
@@ -133,7 +133,7 @@ def test_a_first_load_killed_between_batches_resumes_with_the_next_one(
     for feed in FEEDS:
         while True:
             listener = AfterEachBatch(kill)
-            # A client registers once, and has a dozen operations.
+            # A client registers once and has about a dozen operations.
             rows = 15 if feed is REGISTRATIONS else _BATCH_ROWS
             smaller = settings.model_copy(update={"publish_batch_rows": rows})
             engine = SyncEngine(smaller, TappedWarehouse(warehouse.url, listener))
@@ -145,10 +145,10 @@ def test_a_first_load_killed_between_batches_resumes_with_the_next_one(
             break
     assert all(kills[feed.name] > 1 for feed in FEEDS[:2]), kills
     assert_exact(source, warehouse, last=MARCH.last)
-    asked = source.service.traffic.counts()["by_endpoint"]
-    # A client in one page costs a question, and the check of the largest page one for each start.
+    requests = source.service.traffic.counts()["by_endpoint"]
+    # One request per client of one page, and one per start to check the largest page.
     clients = _rows(warehouse, "select count(*) from core.clients")[0][0]
-    assert asked["OperationHistory"] <= 2 * clients + 2 * kills["operations"] + 4
+    assert requests["OperationHistory"] <= 2 * clients + 2 * kills["operations"] + 4
     assert _rows(warehouse, "select status from sync.commands") == [("finished",)]
     assert _rows(warehouse, "select tablename from pg_tables where schemaname = 'staging'") == []
 

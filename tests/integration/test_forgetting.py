@@ -1,4 +1,4 @@
-"""Erasing one person: nothing of it is left in a dump, sums stay, and no sync brings it back."""
+"""Erasing one person: no trace in a dump, totals are kept, and no sync restores the person."""
 
 import hashlib
 import hmac
@@ -56,7 +56,7 @@ SUMS = {
 def person(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> tuple[RunningSimulator, int]:
-    """A programme that was synced, and a client with rows of all kinds and an update."""
+    """A synced programme, and a client with rows of all kinds and a profile update."""
     source = programme(clients=12, habits=("bad_rows=0.05", "leads_daily=0.3", "merged_daily=0"))
     settings = make_settings(source, warehouse, delete_fuse=1.0)
     sync_everything(settings, warehouse)
@@ -106,11 +106,11 @@ def test_no_personal_data_is_left_and_totals_are_kept(
         assert totals_differing(warehouse, feed).listed == []
     assert receipt.kept_without_person["core.operations"] > 0
     assert receipt.deleted["outbox.profile_updates"] == 1
-    told = msgspec.json.encode(
+    signed = msgspec.json.encode(
         {name: value for name, value in vars(receipt).items() if name != "signature"},
         order="sorted",
     )
-    assert receipt.signature == hmac.digest(KEY, told, hashlib.sha256).hex()
+    assert receipt.signature == hmac.digest(KEY, signed, hashlib.sha256).hex()
 
 
 def test_the_marts_equal_a_full_computation(

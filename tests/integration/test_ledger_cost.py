@@ -1,4 +1,4 @@
-"""What the ledger costs: statements that run per batch touch the batch, not the run."""
+"""The cost of the ledger: statements that run per batch read the batch, not the whole run."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -17,7 +17,7 @@ _BATCH = 10
 
 @pytest.fixture
 def run_id(warehouse: Warehouse) -> int:
-    """A run that began a moment ago: autovacuum has not looked at its tasks."""
+    """A run that has just begun, so its tasks have no statistics of autovacuum."""
     with warehouse.connect() as session:
         row = session.execute(
             "insert into sync.runs (feed, window_from, window_to) values ('operations', %(day)s,"
@@ -39,7 +39,7 @@ def run_id(warehouse: Warehouse) -> int:
 
 
 def _visited(session: psycopg.Connection, name: str, values: dict[str, Any]) -> int:
-    """The number of rows, and pairs of rows, that a statement looked at."""
+    """The number of rows, and pairs of rows, that a statement examined."""
     row = session.execute(b"explain (analyze, format json) " + query(name), values).fetchone()
     assert row
     counts = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
@@ -62,7 +62,7 @@ def test_a_batch_is_claimed_and_recorded_without_comparing_it_with_the_run(
 ) -> None:
     claim = {"run_id": run_id, "feed": "operations", "after": 0, "most": _CLAIM, "lock_class": 1}
     with warehouse.connect() as session:
-        # It may read each task once, but must not join each with each other one.
+        # It may read each task once, but must not compare each task with every other.
         assert _visited(session, "claim_tasks", claim) < 10 * _TASKS
         claimed = [
             task_id

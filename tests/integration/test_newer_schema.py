@@ -1,4 +1,4 @@
-"""A warehouse that a newer version of lcm migrated is refused by this one, and left as it was."""
+"""A warehouse migrated by a newer version of lcm is refused and left unchanged."""
 
 from pathlib import Path
 
@@ -27,12 +27,12 @@ def test_each_command_exits_with_2_and_advises_an_update(tmp_path: Path, newer: 
             tmp_path, *words.split(), LCM_API_URL="http://127.0.0.1:1/",
             LCM_DATABASE_URL=newer.url,
         )  # fmt: skip
-        said = done.stdout + done.stderr
-        # lcm doctor looks on, and ends with 1 for whatever it finds.
+        output = done.stdout + done.stderr
+        # lcm doctor checks everything else too, and exits with 1 for any finding.
         expected = _FAILED_CHECK if words == "doctor" else 2
-        assert done.returncode == expected, f"lcm {words}: {said}"
-        assert "newer version of lcm (9999_of_tomorrow.sql)" in " ".join(said.split()), said
-        assert "Traceback" not in said
+        assert done.returncode == expected, f"lcm {words}: {output}"
+        assert "newer version of lcm (9999_of_tomorrow.sql)" in " ".join(output.split()), output
+        assert "Traceback" not in output
     with newer.connect() as session:
         (files,) = session.execute("select max(name) from public.lcm_migrations").fetchall()
     assert files == ("9999_of_tomorrow.sql",)

@@ -1,4 +1,4 @@
-"""One odd response through a whole sync: it costs its row or its client, and nobody else."""
+"""One odd response in a whole sync affects its row or its client, and no other client."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ from tests.unit.api_service import Answer, Asked, Service, running_in_thread
 WINDOW = Window(date(2026, 3, 1), date(2026, 3, 2))
 CLIENTS = (1001, 1002, 1003)
 ODD = 1002
-AT_ONCE = RetryPolicy(first_wait=0.0)
+WITHOUT_WAITING = RetryPolicy(first_wait=0.0)
 
 Odd = Callable[[dict[str, Any]], Answer]
 
@@ -41,7 +41,7 @@ def row_of(client: int, number: int) -> dict[str, Any]:
 
 
 def response_to(endpoint: str, request: dict[str, Any]) -> dict[str, Any]:
-    """What an honest service of three clients returns: two rows each."""
+    """The response of a correct service with three clients and two rows each."""
     if endpoint == "ClientInfoPeriod":
         is_on = request["BegDate"] < "2026-03-01T10" < request["EndDate"]
         rows = [registration(client) for client in CLIENTS] if is_on else []
@@ -49,21 +49,21 @@ def response_to(endpoint: str, request: dict[str, Any]) -> dict[str, Any]:
     client, start = request["Client"], max(1, request["Start"])
     rows = [row_of(client, number) for number in (1, 2)][start - 1 :][: request["Length"]]
     if endpoint == "OperationHistory":
-        beside = {"Client": client, "Phone": 9_000_000_000 + client, "Rows": 2}
-        return beside | {"Operations": rows, "ErrorCode": 0, "Message": None}
+        header = {"Client": client, "Phone": 9_000_000_000 + client, "Rows": 2}
+        return header | {"Operations": rows, "ErrorCode": 0, "Message": None}
     if endpoint == "LeadsPagingInfo":
         return {"TotalRows": 2, "LeadsClients": rows, "ErrorCode": 0, "Message": None}
     goods = [{"ListDataId": 1, "Name": "Чай"}] if "ClientFavoriteId" in request else []
-    beside = {"TotalRows": 2, "SumGain": 5, "GroupFavorites": []}
-    return beside | {"ClientFavorites": rows, "ListFavorites": goods, "ErrorCode": 0}
+    header = {"TotalRows": 2, "SumGain": 5, "GroupFavorites": []}
+    return header | {"ClientFavorites": rows, "ListFavorites": goods, "ErrorCode": 0}
 
 
 @contextmanager
 def serving(endpoint: str, odd: Odd) -> Iterator[str]:
-    """Serve three clients, one of them oddly at that endpoint; yields the address."""
+    """Serve three clients, one with odd responses of that endpoint; yields the address."""
 
-    def reply(asked: Asked) -> Answer:
-        name, request = asked.path.rpartition("/")[2], asked.json
+    def reply(received: Asked) -> Answer:
+        name, request = received.path.rpartition("/")[2], received.json
         honest = response_to(name, request)
         is_odd = name == endpoint and request.get("Client", ODD) == ODD
         return odd(honest) if is_odd else Answer(honest)
@@ -73,7 +73,7 @@ def serving(endpoint: str, odd: Odd) -> Iterator[str]:
 
 
 class Synced:
-    """What a warehouse holds after a sync."""
+    """The contents of a warehouse after a sync."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self.warehouse = warehouse
@@ -99,7 +99,7 @@ def sync(warehouse: Warehouse, endpoint: str, odd: Odd, **settings: Any) -> Sync
     with serving(endpoint, odd) as url:
         fields = {"api_url": url, "database_url": warehouse.url, "start_date": WINDOW.first}
         given = load_settings(**(fields | {"timeout": 20.0} | settings))
-        open_api = partial(LoyaltyApi.from_settings, policy=AT_ONCE)
+        open_api = partial(LoyaltyApi.from_settings, policy=WITHOUT_WAITING)
         engine = SyncEngine(given, warehouse, open_api=open_api)
         for feed in FEEDS:
             engine.sync(feed_named(feed), WINDOW)
@@ -144,26 +144,26 @@ def test_an_unreadable_text_affects_only_its_row(
     for name, found in counts.items():
         whole = 1 if name == "registrations" else 2
         assert {client: found[client] for client in healthy} == dict.fromkeys(healthy, whole)
-    # Its client is known, and read in all the other feeds.
+    # The client is known, and is read in all the other feeds.
     expected = {name: 1 if name == "registrations" else 2 for name in counts}
     expected[table] -= 1
     assert {name: found.get(ODD, 0) for name, found in counts.items()} == expected
 
 
-def as_it_is(body: bytes, **fields: Any) -> Odd:
+def with_body(body: bytes, **fields: Any) -> Odd:
     return lambda _: Answer(body, **fields)
 
 
-UNBELIEVABLE: dict[str, tuple[str, Odd, str]] = {
-    "no list": ("OperationHistory", as_it_is(b'{"ErrorCode":0}'), "lacks Operations"),
+UNPROVEN: dict[str, tuple[str, Odd, str]] = {
+    "no list": ("OperationHistory", with_body(b'{"ErrorCode":0}'), "lacks Operations"),
     "no total": (
         "LeadsPagingInfo",
-        as_it_is(b'{"ErrorCode":0,"LeadsClients":[]}'),
+        with_body(b'{"ErrorCode":0,"LeadsClients":[]}'),
         "lacks TotalRows",
     ),
     "another request's": (
         "OperationHistory",
-        as_it_is(b'{"ErrorCode":0,"TotalRows":0,"LeadsClients":[]}'),
+        with_body(b'{"ErrorCode":0,"TotalRows":0,"LeadsClients":[]}'),
         "lacks Operations",
     ),
     "another client's": (
@@ -173,22 +173,22 @@ UNBELIEVABLE: dict[str, tuple[str, Odd, str]] = {
     ),
     "null": (
         "ClientFavoriteDataInfo",
-        as_it_is(b'{"ErrorCode":0,"TotalRows":null,"ClientFavorites":null}'),
+        with_body(b'{"ErrorCode":0,"TotalRows":null,"ClientFavorites":null}'),
         "ClientFavorites is null",
     ),
     "a bomb": (
         "OperationHistory",
-        as_it_is(gzip.compress(b" " * 2**22), headers={"Content-Encoding": "gzip"}),
+        with_body(gzip.compress(b" " * 2**22), headers={"Content-Encoding": "gzip"}),
         "LCM_MAX_ANSWER_MB",
     ),
     "a cut body with an odd phone": (
         "OperationHistory",
-        as_it_is(b'{"Phone":"","Rows":1,"Operations":[{"Id":1'),
+        with_body(b'{"Phone":"","Rows":1,"Operations":[{"Id":1'),
         "cut off",
     ),
     "no charset": (
         "LeadsPagingInfo",
-        as_it_is(b'{"\xcf":1}', content_type="application/json; charset=undefined"),
+        with_body(b'{"\xcf":1}', content_type="application/json; charset=undefined"),
         "charset",
     ),
     "a date that overflows": (
@@ -201,11 +201,11 @@ UNBELIEVABLE: dict[str, tuple[str, Odd, str]] = {
         lambda _: Answer(status=500, reason="Ошибка".encode("cp1251")),
         "HTTP 500",
     ),
-    "nesting": ("LeadsPagingInfo", as_it_is(b'{"a":' * 100_000), "cut off"),
+    "nesting": ("LeadsPagingInfo", with_body(b'{"a":' * 100_000), "cut off"),
 }
 
 
-@pytest.mark.parametrize(("endpoint", "odd", "reason"), UNBELIEVABLE.values(), ids=UNBELIEVABLE)
+@pytest.mark.parametrize(("endpoint", "odd", "reason"), UNPROVEN.values(), ids=UNPROVEN)
 def test_a_response_that_proves_nothing_leaves_its_client_pending(
     warehouse: Warehouse, endpoint: str, odd: Odd, reason: str
 ) -> None:
@@ -217,7 +217,7 @@ def test_a_response_that_proves_nothing_leaves_its_client_pending(
     (failure,) = synced.failures()
     assert failure[0] == ODD
     assert reason in failure[1]
-    # What is known of it stays, and is not marked deleted.
+    # Its stored rows are kept and not marked as deleted.
     assert synced.count_by_client(table) == before
     assert synced.rows(f"select * from core.{table} where deleted_at is not null") == []
     assert synced.quarantined() == []

@@ -1,4 +1,4 @@
-"""Logical replication: a publication for all tables stops no sync, no refresh and no push."""
+"""Logical replication: syncs and refreshes work with a publication for all tables."""
 
 from datetime import timedelta
 

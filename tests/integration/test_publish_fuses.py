@@ -43,7 +43,7 @@ def shop(programme: Programme) -> RunningSimulator:
 
 @pytest.fixture
 def settings(shop: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings) -> Settings:
-    """The settings by which the shop was synced; the warehouse holds it."""
+    """The settings with which the shop was synced into the warehouse."""
     settings = make_settings(shop, warehouse)
     sync_everything(settings, warehouse)
     return settings
@@ -77,9 +77,9 @@ def test_many_vanished_phones_stop_the_publish(
     with pytest.raises(SyncError, match=r"the phone of \d+ of \d+ clients.*LCM_DELETE_FUSE"):
         SyncEngine(settings, warehouse).sync(OPERATIONS, MARCH)
     assert snapshot(warehouse) == before
-    # Whoever knows that it is right says so.
-    believing = make_settings(shop, warehouse, delete_fuse=1)
-    SyncEngine(believing, warehouse).sync(OPERATIONS, MARCH)
+    # An operator who knows that it is correct disables the fuse.
+    permissive = make_settings(shop, warehouse, delete_fuse=1)
+    SyncEngine(permissive, warehouse).sync(OPERATIONS, MARCH)
     assert set(_phones(warehouse).values()) == {None}
     assert {row["client_id"]: row["phone"] for row in _earlier(warehouse)} == phones
 
@@ -103,27 +103,27 @@ def test_a_few_phones_may_vanish_unless_the_fuse_is_zero(
 def test_history_keeps_each_earlier_version_of_a_client(
     shop: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
-    # The roster comes without phones, which the operations tell: that is no change.
+    # The roster has no phones; those come with the operations, which is not a change.
     assert _earlier(warehouse) == []
     client = min(_phones(warehouse))
-    told = [_phones(warehouse)[client], 9_111_111_111, None, 9_222_222_222]
-    for phone in told[1:]:
+    phones = [_phones(warehouse)[client], 9_111_111_111, None, 9_222_222_222]
+    for phone in phones[1:]:
         _change_phones(shop, [client], phone)
         SyncEngine(settings, warehouse).sync(OPERATIONS, MARCH)
     earlier = _earlier(warehouse)
     assert [(row["client_id"], row["phone"]) for row in earlier] == [
-        (client, phone) for phone in told[:-1]
+        (client, phone) for phone in phones[:-1]
     ]
-    assert _phones(warehouse)[client] == told[-1]
-    # The versions join without a gap, and the last one joins the row that stands.
+    assert _phones(warehouse)[client] == phones[-1]
+    # The versions follow without a gap, and the last one ends where the current row begins.
     ends = [row["valid_to"] for row in earlier]
     begins = [row["valid_from"] for row in earlier]
     assert begins[1:] == ends[:-1]
     with warehouse.connect() as session:
-        stands = session.execute(
+        current = session.execute(
             "select synced_at, registered_at from core.clients where client_id = %s", (client,)
         ).fetchone()
-    assert stands == (ends[-1], earlier[0]["registered_at"])
+    assert current == (ends[-1], earlier[0]["registered_at"])
     SyncEngine(settings, warehouse).sync(OPERATIONS, MARCH)
     assert _earlier(warehouse) == earlier
 
@@ -131,7 +131,7 @@ def test_history_keeps_each_earlier_version_of_a_client(
 def test_an_earlier_registration_creates_a_new_version(
     warehouse: Warehouse, settings: Settings
 ) -> None:
-    """A card of an earlier day turns up late: the client's first registration changes."""
+    """A card of an earlier day arrives late and changes the first registration of the client."""
     with warehouse.connect(autocommit=True) as session:
         session.execute(
             "update core.clients set registered_at = registered_at + interval '1 day',"
@@ -142,16 +142,16 @@ def test_an_earlier_registration_creates_a_new_version(
     SyncEngine(settings, warehouse).sync(REGISTRATIONS, MARCH)
     (row,) = _earlier(warehouse)
     with warehouse.connect() as session:
-        stands = session.execute(
+        current = session.execute(
             "select registration_date, phone from core.clients where client_id = %s",
             (row["client_id"],),
         ).fetchone()
-    assert stands == (row["registration_date"] - timedelta(days=1), row["phone"])
+    assert current == (row["registration_date"] - timedelta(days=1), row["phone"])
 
 
 @pytest.fixture
 def young() -> Iterator[RunningSimulator]:
-    """A programme that stands at the noon of 2026-03-04; nobody has registered yet."""
+    """A programme at noon of 2026-03-04 without any registration."""
     with empty_world(OPENING, datetime(2026, 3, 4, 12)) as simulator:
         yield simulator
 
@@ -181,12 +181,12 @@ def test_a_roster_that_grows_suddenly_stops_the_publish(
     with pytest.raises(SyncError, match=r"10,050 new clients registered on 2026-03-02.*GROWTH"):
         SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(SECOND, SECOND))
     assert _clients(warehouse) == 5
-    # Neither does another feed bring them in, by the roster that it needs.
+    # Nor does another feed add them through the roster that it needs.
     with pytest.raises(SyncError, match="LCM_GROWTH_FUSE"):
         SyncEngine(settings, warehouse).sync(LEADS, Window(SECOND, SECOND))
     assert _clients(warehouse) == 5
-    believing = _settings(young, warehouse, tmp_path, growth_fuse=0)
-    SyncEngine(believing, warehouse).sync(REGISTRATIONS, Window(SECOND, SECOND))
+    permissive = _settings(young, warehouse, tmp_path, growth_fuse=0)
+    SyncEngine(permissive, warehouse).sync(REGISTRATIONS, Window(SECOND, SECOND))
     assert _clients(warehouse) == 10_055
 
 
@@ -227,7 +227,7 @@ def test_absurd_months_get_no_partitions(warehouse: Warehouse) -> None:
             ensure_partitions(session, "core", "operations", [date(9999, 12, 31)])
         assert _tables(warehouse) == before
         assert ensure_partitions(session, "core", "operations", [date(2000, 1, 1)])
-        # One that an older version made is no matter.
+        # An existing partition of an older version is accepted.
         session.execute("create table core.operations_190001 (like core.operations)")
         session.execute(
             "alter table core.operations attach partition core.operations_190001"
@@ -239,7 +239,7 @@ def test_absurd_months_get_no_partitions(warehouse: Warehouse) -> None:
 def test_staged_rows_of_absurd_months_stop_the_publish_and_are_named(
     warehouse: Warehouse,
 ) -> None:
-    """An older version may have staged them, before it was updated and its run taken over."""
+    """An older version may have staged them before an update, and its run was taken over."""
     with ReconnectingSession(warehouse, "test") as reconnecting:
         run = begin_run(reconnecting, "leads", Window(OPENING, OPENING))
         reconnecting.run(lambda session: tasks.make_staging(session, run, (leads,)))
@@ -248,8 +248,8 @@ def test_staged_rows_of_absurd_months_stop_the_publish_and_are_named(
         reconnecting.run(lambda session: tasks.record_outcomes(session, run, (leads,), [outcome]))
         with pytest.raises(PublishRefused, match=r"leads: .*1753-01 and 1 other month,.*same comm"):
             reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
-    made = {name for name in _tables(warehouse) if not name.startswith("pg_")}
-    assert not {name for name in made if "1753" in name or "2999" in name}
+    tables = {name for name in _tables(warehouse) if not name.startswith("pg_")}
+    assert not {name for name in tables if "1753" in name or "2999" in name}
 
 
 def _staged(task: Task, *days: date) -> Outcome:

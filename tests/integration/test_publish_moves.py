@@ -1,8 +1,8 @@
-"""Rows that move to another day within a delta, whatever else happens to their client.
+"""Rows that move to another day within a delta, combined with other changes of their client.
 
-A delta brings a client's new and changed rows and its total. The publish looks for rows that moved
-where the total leaves room for one: here random histories change in every way at once, and after
-each publish no row may live on two days.
+A delta has the new and changed rows of a client and its total. The publish searches for moved rows
+if the total allows for one. Here random histories change in every way at once, and after each
+publish no row may be live on two days.
 """
 
 import random
@@ -32,10 +32,10 @@ Where = date | Literal["bad"]
 
 @dataclass
 class Client:
-    """What the source has of a client, and what the warehouse was told of it.
+    """The rows of a client in the source, and as the warehouse has read them.
 
-    source: where each row lies, its day or among the rows that fit no contract. known: the same as
-    of the last reading, which does not know of rows that vanished out of its sight.
+    source: the day of each row, or "bad" for a row that goes to the quarantine. known: the same at
+    the last reading, which has not noticed rows that vanished outside of it.
     """
 
     source: dict[int, Where] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Client:
     next_id: int = 1
 
     def change(self, kind: str, chance: random.Random) -> None:
-        """Let one thing happen to the client."""
+        """Apply one change to the client."""
         if kind in ("new", "new bad"):
             self.source[self.next_id] = BAD if kind == "new bad" else _day(chance)
             self.next_id += 1
@@ -84,9 +84,9 @@ def test_no_row_is_live_on_two_days_after_any_delta(warehouse: Warehouse, seed: 
         pytest.param(("move",), id="alone"),
         pytest.param(("move", "vanish"), id="while another vanished"),
         pytest.param(("move", "new bad"), id="while a new one went into quarantine"),
-        pytest.param(("move", "go bad", "mend"), id="while one went bad and one was mended"),
+        pytest.param(("move", "go bad", "mend"), id="while one went bad and one was corrected"),
         pytest.param(("move", "new", "new"), id="with new ones"),
-        pytest.param(("vanish", "new"), id="one that vanished had made room"),
+        pytest.param(("vanish", "new"), id="after another vanished"),
     ],
 )
 def test_a_row_that_moves_leaves_its_day(warehouse: Warehouse, kinds: tuple[str, ...]) -> None:
@@ -123,8 +123,8 @@ def _publish(
             _outcome(claimed[number], client, reading) for number, client in clients.items()
         ]
         reconnecting.run(lambda session: tasks.record_outcomes(session, run, (leads,), outcomes))
-        told = reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
-        assert told.again == 0
+        counts = reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
+        assert counts.again == 0
         versions = reconnecting.run(_versions)
         end_run(reconnecting, run, "published")
     for number, client in clients.items():
@@ -132,7 +132,7 @@ def _publish(
 
 
 def _outcome(task: Task, client: Client, reading: Literal["delta", "full"]) -> Outcome:
-    """The outcome of a reading, and from then on it is known."""
+    """Return the outcome of a reading and update what is known."""
     number = task.client_id
     assert number is not None
     brought = {
@@ -143,7 +143,7 @@ def _outcome(task: Task, client: Client, reading: Literal["delta", "full"]) -> O
     if reading == "full":
         client.known = {}
     for row, where in brought.items():
-        # Of a row that went bad a delta leaves what it was: only a whole reading tells.
+        # A delta keeps the old version of a row that went bad; only a full reading replaces it.
         if where != BAD or row not in client.known:
             client.known[row] = where
     client.total = len(client.source)

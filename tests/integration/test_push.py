@@ -1,4 +1,4 @@
-"""Pushes against the simulator and a real Postgres: what is sent, in which order, and once."""
+"""Pushes against the simulator and a real Postgres: what is sent, in which order and how often."""
 
 import threading
 import time
@@ -328,7 +328,7 @@ def test_updates_added_during_a_push_wait_for_the_next_one(
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients[:10]])
 
-    class AsksForMore:
+    class AddsUpdates:
         def start(self, feed: str, total: int, done: int) -> None:
             ask_for(warehouse, [(clients[20], {"name": "Поздно"})])
 
@@ -338,7 +338,7 @@ def test_updates_added_during_a_push_wait_for_the_next_one(
 
         def finish(self, feed: str) -> None: ...
 
-    assert replace(back, progress=AsksForMore()).push().sent == 10
+    assert replace(back, progress=AddsUpdates()).push().sent == 10
     assert statuses(warehouse)[-1] == "pending"
 
 
@@ -374,7 +374,7 @@ def test_a_push_whose_lock_was_taken_over_sends_nothing_more(
     def take_over() -> None:
         with psycopg.connect(warehouse.url, autocommit=True) as second:
             threading.Timer(0.2, lambda: _end_sessions(warehouse, "lcm push")).start()
-            # Next in line, so that the lock is its own the moment that the first has lost it.
+            # It queues for the lock, so it gets it as soon as the first session has lost it.
             second.execute("select pg_advisory_lock(%s, %s)", locks.PUSH)
             second.execute("update outbox.pushes set status = 'died', finished_at = now()")
 
@@ -465,8 +465,8 @@ def test_spreadsheet_errors_in_the_outbox_are_rejected_row_by_row(
     report = back.push()
     assert (report.rejected, report.sent, report.requests) == (len(bad) + 1, 2, 2)
     assert profile(source, clients[12])["Name"] == "Оля"
-    told = " ".join(row["last_error"] or "" for row in outbox(warehouse))
-    assert not [name for name in (*bad, "a@example") if name in told]
+    errors = " ".join(row["last_error"] or "" for row in outbox(warehouse))
+    assert not [name for name in (*bad, "a@example") if name in errors]
 
 
 def test_surrounding_spaces_are_no_change(
@@ -508,20 +508,20 @@ def test_the_sync_has_priority_and_the_rate_is_never_exceeded(
     for at, (moment, _) in enumerate(moments):
         within = [kind for one, kind in moments[at:] if one < moment + 0.95]
         assert len({kind == "ClientUpdate" for kind in within}) == 1, "both within a second"
-        # Requests of a busy machine arrive a little closer together than they left.
+        # On a busy machine requests arrive a little closer together than they left.
         assert len(within) <= rate + 2
 
 
 def _departures(source: RunningSimulator) -> list[tuple[float, str]]:
-    """When each request arrives from now on, and what it asks."""
+    """The time and the endpoint of each request that arrives from now on."""
     moments: list[tuple[float, str]] = []
     arrive = source.service.traffic._count_arrival
 
-    def noting(endpoint: str, request: Any, client: Any) -> None:
+    def record(endpoint: str, request: Any, client: Any) -> None:
         moments.append((time.monotonic(), endpoint))
         arrive(endpoint, request, client)
 
-    source.service.traffic._count_arrival = noting  # type: ignore[method-assign]
+    source.service.traffic._count_arrival = record  # type: ignore[method-assign]
     return moments
 
 

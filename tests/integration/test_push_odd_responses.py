@@ -1,4 +1,4 @@
-"""Odd answers to an update: what they hold, and what they raise, costs that update alone."""
+"""Odd responses to an update, and exceptions because of them, affect only that update."""
 
 import gzip
 import logging
@@ -27,12 +27,12 @@ SECRET = "Евлампия"
 
 @pytest.fixture
 def back(warehouse: Warehouse, source: RunningSimulator, make_settings: MakeSettings) -> WriteBack:
-    # One after another, so that it is known who was answered after whom.
+    # One at a time, so that the order of the responses is known.
     return write_back(make_settings(source, warehouse, concurrency=1), warehouse)
 
 
-def answer(source: RunningSimulator, client: int | None, reply: Reply) -> None:
-    """Answer each update of a client with one reply; of everybody without a client."""
+def respond(source: RunningSimulator, client: int | None, reply: Reply) -> None:
+    """Respond to each update of a client, or of every client if None, with one reply."""
     real: Callable[[Call, FaultRule | None], Reply] = source.service.reply
 
     def odd(call: Call, fault: FaultRule | None) -> Reply:
@@ -42,17 +42,17 @@ def answer(source: RunningSimulator, client: int | None, reply: Reply) -> None:
     source.service.reply = odd  # type: ignore[method-assign]
 
 
-def stumbling(clients: set[int], error: type[Exception]) -> Callable[[Settings], LoyaltyApi]:
-    """An `open_api` whose client raises an error after it has called for some clients."""
+def raising_for(clients: set[int], error: type[Exception]) -> Callable[[Settings], LoyaltyApi]:
+    """An `open_api` whose API client raises an error after the request for some clients."""
 
-    class Stumbling(LoyaltyApi):
+    class RaisingApi(LoyaltyApi):
         async def call(self, endpoint: Any, request: Any) -> Any:
-            answered = await super().call(endpoint, request)
+            response = await super().call(endpoint, request)
             if request.Client in clients:
                 raise error(SECRET) from KeyError(SECRET)
-            return answered
+            return response
 
-    return lambda settings: Stumbling.from_settings(settings, policy=HASTY)
+    return lambda settings: RaisingApi.from_settings(settings, policy=HASTY)
 
 
 @pytest.mark.parametrize("number", [0, 5, 11])
@@ -81,7 +81,7 @@ def test_an_invalid_response_fails_only_its_update(
     number: int,
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
-    answer(source, clients[number], reply)
+    respond(source, clients[number], reply)
     report = back.push()
     assert report.status == "done"
     assert set(statuses(warehouse)[:number] + statuses(warehouse)[number + 1 :]) == {"sent"}
@@ -101,7 +101,7 @@ def test_an_unexpected_exception_fails_its_update_which_is_not_retried(
 ) -> None:
     ask_for(warehouse, [(client, {"name": SECRET}) for client in clients])
     ask_for(warehouse, [(clients[0], {"name": "Ольга"})])
-    odd = replace(back, open_api=stumbling({clients[0]}, ZeroDivisionError))
+    odd = replace(back, open_api=raising_for({clients[0]}, ZeroDivisionError))
     with caplog.at_level(logging.ERROR):
         report = odd.push()
     assert (report.status, report.sent) == ("done", len(clients) - 1)
@@ -124,7 +124,7 @@ def test_an_undo_reverts_an_update_that_failed_after_a_lost_response(
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
     back.push()
     ask_for(warehouse, [(client, {"name": "Ольга"}) for client in clients])
-    report = replace(back, open_api=stumbling({clients[0]}, ZeroDivisionError)).push()
+    report = replace(back, open_api=raising_for({clients[0]}, ZeroDivisionError)).push()
     assert report.failed == 1
     assert profile(source, clients[0])["Name"] == "Ольга"
     back.undo(report.push_id)
@@ -134,7 +134,7 @@ def test_an_undo_reverts_an_update_that_failed_after_a_lost_response(
 def test_an_update_with_an_unreadable_response_is_not_retried_for_ever(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
-    answer(source, clients[0], Reply(200, b"<h1>no</h1>", "text/html"))
+    respond(source, clients[0], Reply(200, b"<h1>no</h1>", "text/html"))
     ask_for(warehouse, [(clients[0], {"name": "Анна"})])
     for number in range(4):
         assert statuses(warehouse)[0] in ("pending", "sending")
@@ -150,7 +150,7 @@ def test_a_late_copy_of_a_failed_update_does_not_overtake_the_next(
     ask_for(warehouse, [(clients[1], {"name": "Ира"}), (clients[0], {"name": "Анна"})])
     ask_for(warehouse, [(clients[2], {"name": "Ира"}), (clients[3], {"name": "Ира"})])
     ask_for(warehouse, [(clients[0], {"surname": "Ким"})])
-    odd = replace(back, open_api=stumbling({clients[0]}, ZeroDivisionError), settle_seconds=0.5)
+    odd = replace(back, open_api=raising_for({clients[0]}, ZeroDivisionError), settle_seconds=0.5)
     odd.push()
     last = [one for one in outbox(warehouse, "attempts") if one["update_id"] == 2][-1]
     later = next(one for one in outbox(warehouse, "attempts") if one["update_id"] == 5)
@@ -165,7 +165,7 @@ def test_an_exception_for_every_update_stops_the_push_and_fails_none(
     odd = replace(
         back,
         settings=back.settings.model_copy(update={"push_canary": 5, "concurrency": 2}),
-        open_api=stumbling(set(clients), ZeroDivisionError),
+        open_api=raising_for(set(clients), ZeroDivisionError),
     )
     with pytest.raises(PushStoppedError, match="unexpected ZeroDivisionError"):
         odd.push()
@@ -184,14 +184,14 @@ def test_one_refused_update_does_not_stop_the_others(
     number: int,
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
-    answer(source, clients[number], Reply(status, b"<h1>no</h1>", "text/html"))
+    respond(source, clients[number], Reply(status, b"<h1>no</h1>", "text/html"))
     report = back.push()
     assert (report.status, report.sent, report.concerns) == ("done", len(clients) - 1, 1)
     ask_for(warehouse, [(client, {"surname": "Ким"}) for client in clients if client != clients[0]])
     back.push()
     assert f"HTTP {status}" in outbox(warehouse)[number]["last_error"]
     if number == 0:
-        # Others were answered after it, so it is about this one.
+        # Others succeeded after it, so the refusal concerns only this one.
         assert statuses(warehouse)[0] == "failed"
 
 
@@ -199,7 +199,7 @@ def test_a_status_that_refuses_every_update_stops_the_push_and_loses_none(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
-    answer(source, None, Reply(403, b"", "text/html"))
+    respond(source, None, Reply(403, b"", "text/html"))
     with pytest.raises(PushStoppedError, match=r"HTTP 403.*check the rights"):
         back.push()
     assert set(statuses(warehouse)) == {"pending"}
@@ -209,12 +209,12 @@ def test_permissions_revoked_midway_leave_the_rest_pending(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": f"А{n}"}) for n in range(4) for client in clients])
-    answered = source.service.reply
+    original = source.service.reply
 
     def forbid_soon(call: Call, fault: FaultRule | None) -> Reply:
         if len(source.world.profiles.updates) >= 20:
             return Reply(403, b"", "text/html")
-        return answered(call, fault)
+        return original(call, fault)
 
     source.service.reply = forbid_soon  # type: ignore[method-assign]
     settings = back.settings.model_copy(update={"push_canary": 5, "concurrency": 2})
@@ -228,7 +228,7 @@ def test_invalid_characters_of_a_message_are_removed_before_it_is_stored(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
-    answer(source, clients[0], Reply(200, b'{"ErrorCode":0,"Message":"a\\u0000b\\u0007"}', JSON))
+    respond(source, clients[0], Reply(200, b'{"ErrorCode":0,"Message":"a\\u0000b\\u0007"}', JSON))
     report = back.push()
     assert (report.partial, report.sent) == (1, len(clients) - 1)
 
@@ -252,12 +252,12 @@ def test_an_exception_during_validation_rejects_only_its_update(
 ) -> None:
     judge = sending.judge
 
-    def stumble(update: Any, known: Any, today: Any) -> Any:
+    def fail(update: Any, known: Any, today: Any) -> Any:
         if update.client_id == clients[2]:
             raise ZeroDivisionError(SECRET)
         return judge(update, known, today)
 
-    monkeypatch.setattr(sending, "judge", stumble)
+    monkeypatch.setattr(sending, "judge", fail)
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
     report = back.push()
     assert (report.sent, report.rejected) == (len(clients) - 1, 1)

@@ -1,4 +1,4 @@
-"""A dry run: what it says comes true, and nothing is sent or stored by it."""
+"""A dry run predicts what a push does, and sends and stores nothing."""
 
 from typing import Any
 

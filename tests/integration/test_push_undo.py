@@ -1,4 +1,4 @@
-"""Taking a push back: what is put back, what stays, and that nothing else moves."""
+"""Undoing a push: what is restored, what is kept, and that nothing else changes."""
 
 import pytest
 
@@ -173,7 +173,7 @@ def test_an_unknown_push_cannot_be_undone(back: WriteBack) -> None:
 def test_an_undo_restores_the_phone_that_the_source_reported_last(
     source: RunningSimulator, clients: list[int], warehouse: Warehouse, back: WriteBack
 ) -> None:
-    """A client who changes the phone in a store gets that one back, not the one that we sent."""
+    """A phone that the client changed in a store is restored, not the one sent before."""
     ask_for(warehouse, [(clients[0], {"phone": 9000000017})])
     back.push()
     profiles = source.world.programme.customers[clients[0]].profile

@@ -1,4 +1,4 @@
-"""Clients whom the source no longer knows: they stop nothing for ever, and keep what they did."""
+"""Clients that the source no longer knows: days become complete again, and their rows are kept."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from lcm_pipeline.warehouse.status import missing_window, read_status
 from tests.unit.api_service import Answer, Asked, Service, running_in_thread
 
 JOINED = date(2026, 3, 1)
-AT_ONCE = RetryPolicy(first_wait=0.0)
+WITHOUT_WAITING = RetryPolicy(first_wait=0.0)
 NOT_FOUND = Answer({"ErrorCode": 2, "Message": "Участник не найден"})
 
 
@@ -30,19 +30,19 @@ NOT_FOUND = Answer({"ErrorCode": 2, "Message": "Участник не найде
 class Programme:
     """A scripted programme. rows: keys of each client's operations and leads; cards: card by owner.
 
-    refuses: how the service turns a client away; refused_in: at which calls, all when empty.
+    refuses: the refusal that a client gets; refused_in: the endpoints that refuse, all if empty.
     """
 
     rows: dict[int, list[int]]
     cards: dict[int, int]
     refuses: dict[int, Answer] = field(default_factory=dict)
     refused_in: frozenset[str] = frozenset()
-    asked: list[tuple[str, int | None]] = field(default_factory=list)
+    requests: list[tuple[str, int | None]] = field(default_factory=list)
 
-    def reply(self, asked: Asked) -> Answer:
-        name, request = asked.path.rpartition("/")[2], asked.json
+    def reply(self, received: Asked) -> Answer:
+        name, request = received.path.rpartition("/")[2], received.json
         client = request.get("Client")
-        self.asked.append((name, client))
+        self.requests.append((name, client))
         if client in self.refuses and (not self.refused_in or name in self.refused_in):
             return self.refuses[client]
         return Answer(self._body(name, request))
@@ -63,8 +63,8 @@ class Programme:
             for key in keys
         ][start - 1 :][: request["Length"]]  # fmt: skip
         if name == "OperationHistory":
-            beside = {"Client": client, "Phone": 9_000_000_000 + client, "Rows": len(keys)}
-            return beside | {"Operations": rows, "ErrorCode": 0, "Message": None}
+            header = {"Client": client, "Phone": 9_000_000_000 + client, "Rows": len(keys)}
+            return header | {"Operations": rows, "ErrorCode": 0, "Message": None}
         if name == "LeadsPagingInfo":
             return {"TotalRows": len(keys), "LeadsClients": rows, "ErrorCode": 0, "Message": None}
         return {
@@ -83,13 +83,13 @@ class Daily:
     day: date = JOINED
 
     def sync(self, **settings: Any) -> int:
-        """Sync the next day; returns how many clients it left pending, over all feeds."""
+        """Sync the next day; returns the number of pending clients over all feeds."""
         fields: dict[str, Any] = {
             "api_url": self.url, "database_url": self.warehouse.url, "start_date": JOINED,
             "audit_share": 0.0,
         }  # fmt: skip
         given = load_settings(**(fields | settings))
-        open_api = partial(LoyaltyApi.from_settings, policy=AT_ONCE)
+        open_api = partial(LoyaltyApi.from_settings, policy=WITHOUT_WAITING)
         engine = SyncEngine(given, self.warehouse, open_api=open_api)
         window = Window(self.day, self.day)
         self.day += timedelta(days=1)
@@ -147,11 +147,11 @@ def test_days_become_complete_again_after_half_of_the_clients_are_deleted(
     assert daily.retired() == dict.fromkeys(deleted, "refused")
     newest = daily.day - timedelta(days=1)
     assert daily.complete_through() == [newest] * len(FEEDS)
-    # What they did is kept, and nobody asks for them any more.
+    # Their rows are kept, and they are not requested any more.
     assert len(daily.live()) == 60
-    daily.programme.asked.clear()
+    daily.programme.requests.clear()
     assert daily.sync() == 0
-    assert {client for _, client in daily.programme.asked}.isdisjoint(deleted)
+    assert {client for _, client in daily.programme.requests}.isdisjoint(deleted)
     daily.assert_totals_agree()
 
 
@@ -223,7 +223,7 @@ def test_rows_that_only_the_old_client_has_are_kept(daily: Daily) -> None:
         10010: 1002,
         10011: 1001,
     }
-    # What turns up with the other client later is taken over then.
+    # A row that the other client has later is taken over then.
     source.rows[1002].append(10011)
     daily.sync()
     assert daily.live()[10011] == 1002
@@ -237,12 +237,12 @@ def test_a_merged_client_without_rows_is_retired_without_a_refusal(daily: Daily)
     source.rows[1002] += source.rows.pop(1001)
     daily.sync()
     assert len(daily.live()) == 60
-    # Each feed has said by now that there is nothing left.
+    # By now every feed has shown that no row is left.
     daily.sync()
     assert daily.retired() == {1001: "merged"}
-    source.asked.clear()
+    source.requests.clear()
     daily.sync()
-    assert 1001 not in {client for _, client in source.asked}
+    assert 1001 not in {client for _, client in source.requests}
 
 
 def test_a_client_that_the_source_reports_again_is_reinstated(daily: Daily) -> None:
@@ -252,7 +252,7 @@ def test_a_client_that_the_source_reports_again_is_reinstated(daily: Daily) -> N
     for _ in range(3):
         daily.sync()
     assert daily.retired() == {1001: "refused"}
-    # The audit meets each client, those who are retired too.
+    # The audit reads every client, retired ones too.
     source.refuses = {}
     source.rows[1001].append(77)
     assert daily.sync(audit_share=1.0) == 0
@@ -293,15 +293,15 @@ def test_a_client_is_retired_and_reinstated_by_hand(daily: Daily) -> None:
         retire(daily.warehouse, [1001])
     assert daily.complete_through() == [daily.day - timedelta(days=1)] * len(FEEDS)
     daily.programme.refuses = {}
-    daily.programme.asked.clear()
+    daily.programme.requests.clear()
     assert daily.sync(audit_share=1.0) == 0
-    assert 1001 not in {client for _, client in daily.programme.asked}
+    assert 1001 not in {client for _, client in daily.programme.requests}
     daily.programme.rows[1001].append(88)
     with pytest.raises(UsageError, match="client 1002 is not retired"):
         take_back(daily.warehouse, [1001, 1002])
     assert daily.retired() == {1001: "manual"}
     take_back(daily.warehouse, [1001])
-    # A day that was complete without the client waits for it again.
+    # A day that was complete without the client waits for the client again.
     assert missing_window(daily.warehouse, None, daily.day - timedelta(days=1)) is not None
     assert daily.sync() == 0
     assert missing_window(daily.warehouse, None, daily.day - timedelta(days=1)) is None

@@ -1,4 +1,4 @@
-"""Who works on a run: any number of processes, each task by one of them, whatever ends."""
+"""Several processes read one run: each task is claimed by one, also if others end."""
 
 import subprocess
 import sys
@@ -113,15 +113,15 @@ def test_a_process_joins_the_run_of_a_living_process(warehouse: Warehouse) -> No
 
 
 def test_processes_that_start_at_once_share_one_run(warehouse: Warehouse) -> None:
-    everyone = threading.Barrier(6)
+    barrier = threading.Barrier(6)
 
-    def come(stack: ExitStack) -> Run:
+    def join(stack: ExitStack) -> Run:
         reconnecting = stack.enter_context(ReconnectingSession(warehouse, "lcm test"))
-        everyone.wait()
+        barrier.wait()
         return begin_run(reconnecting, "leads", DAYS)
 
     with ExitStack() as stack, ThreadPoolExecutor(6) as pool:
-        runs = list(pool.map(come, [stack] * 6))
+        runs = list(pool.map(join, [stack] * 6))
     assert len({run.run_id for run in runs}) == 1
     assert sum(not run.is_resumed for run in runs) == 1
 
@@ -132,20 +132,20 @@ def test_each_task_is_claimed_by_one_reader(warehouse: Warehouse) -> None:
         assert claimed(one, run, most=4) == [1, 2, 3, 4]
         assert claimed(other, run) == [5, 6, 7, 8, 9, 10]
         assert claimed(one, run) == claimed(other, run) == []
-        told = one.run(lambda session: pending_elsewhere(session, run))
-        assert told is not None
-        assert (told.tasks, told.pid) == (6, backend_of(other))
+        elsewhere = one.run(lambda session: pending_elsewhere(session, run))
+        assert elsewhere is not None
+        assert (elsewhere.tasks, elsewhere.pid) == (6, backend_of(other))
 
 
 def test_concurrent_readers_never_claim_the_same_task(warehouse: Warehouse) -> None:
     with joined(warehouse) as (one, run):
         add_clients(one, run, 600)
-    everyone = threading.Barrier(4)
+    barrier = threading.Barrier(4)
 
     def read(stack: ExitStack) -> list[int | None]:
         reconnecting = stack.enter_context(ReconnectingSession(warehouse, "lcm test"))
         joined_run = begin_run(reconnecting, "leads", DAYS)
-        everyone.wait()
+        barrier.wait()
         mine: list[int | None] = []
         while chunk := claimed(reconnecting, joined_run, most=7):
             mine += chunk
@@ -206,7 +206,7 @@ def test_a_run_covered_by_a_later_one_is_abandoned(warehouse: Warehouse) -> None
         reconnecting.run(lambda s: s.execute(_COVERED.encode()))
         with joined(warehouse) as (_, same):
             assert same.run_id == old.run_id
-    # The server may end a closed session a moment later.
+    # The server may end a closed session with a short delay.
     assert eventually(lambda: not rows(warehouse, _LOCKS_HELD))
     with joined(warehouse) as (_, new):
         assert not new.is_resumed
@@ -250,17 +250,17 @@ def test_a_close_with_a_lost_response_counts_as_done(warehouse: Warehouse) -> No
     assert rows(warehouse, "select status from sync.runs") == [("published",)]
 
 
-class _Meddler(Saboteur):
-    """Does something once, right before the first publish takes its lock."""
+class _BeforePublish(Saboteur):
+    """Calls a function once, right before the first publish takes its lock."""
 
-    def __init__(self, meddle: object) -> None:
+    def __init__(self, action: object) -> None:
         super().__init__()
-        self.meddle = meddle
+        self.action = action
 
     def before(self, text: str, session: psycopg.Connection) -> None:
-        if 'lock table "sync"."publish_lock"' in text and callable(self.meddle):
-            meddle, self.meddle = self.meddle, None
-            meddle()
+        if 'lock table "sync"."publish_lock"' in text and callable(self.action):
+            action, self.action = self.action, None
+            action()
 
 
 def test_an_older_reading_does_not_undo_a_newer_one(
@@ -277,14 +277,14 @@ def test_an_older_reading_does_not_undo_a_newer_one(
 
     def change_back_and_sync() -> None:
         source.world.mutate("delete_oldest", client)
-        # Of other days: the same command would join the run.
+        # Other days: the same command would join the run.
         engine.sync(OPERATIONS, Window(date(2026, 3, 2), date(2026, 3, 30)))
 
     source.world.mutate("insert_tail", client)
-    meddler = _Meddler(change_back_and_sync)
-    tapped = TappedWarehouse(warehouse.url, meddler)
-    SyncEngine(settings, tapped, open_api=tapped_api(meddler)).sync(OPERATIONS, window)
-    assert meddler.meddle is None
+    before_publish = _BeforePublish(change_back_and_sync)
+    tapped = TappedWarehouse(warehouse.url, before_publish)
+    SyncEngine(settings, tapped, open_api=tapped_api(before_publish)).sync(OPERATIONS, window)
+    assert before_publish.action is None
     assert rows(warehouse, truth) == before
 
 
@@ -303,7 +303,7 @@ def test_a_sync_whose_run_was_taken_over_reports_it(
             )
             session.execute("update sync.runs set status = 'abandoned' where feed = 'leads'")
 
-    meddler = _Meddler(take)
-    tapped = TappedWarehouse(warehouse.url, meddler)
+    before_publish = _BeforePublish(take)
+    tapped = TappedWarehouse(warehouse.url, before_publish)
     with pytest.raises(SyncError, match="another process"):
-        SyncEngine(settings, tapped, open_api=tapped_api(meddler)).sync(LEADS, window)
+        SyncEngine(settings, tapped, open_api=tapped_api(before_publish)).sync(LEADS, window)

@@ -1,4 +1,4 @@
-"""`lcm plan --clients`: its arithmetic holds for a programme that is synced for real."""
+"""`lcm plan --clients`: its estimates agree with a measured sync."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ select
 def _measure(
     server: ApiServer, warehouse: Warehouse, tmp_path: Path, first: str
 ) -> tuple[Sight, int, int]:
-    """Sync from a day on; returns what the API saw, and the rows and bytes that are there then."""
+    """Sync from a day on; returns the requests, and the rows and bytes of the warehouse."""
     server.forget()
     ended = run(
         tmp_path,

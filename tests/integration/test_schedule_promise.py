@@ -1,4 +1,4 @@
-"""The promise of the schedule, whatever the history: random ones, and a sample of the benchmark."""
+"""The promise of the schedule holds for random histories and for a sample of the benchmark."""
 
 import random
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ AUDIT_SHARE = 1 / 5
 
 @dataclass
 class Readings:
-    """Of each client, the last day it was read through, and read in full through."""
+    """Per client, the last day of any reading and of a full reading."""
 
     any: dict[int, int] = field(default_factory=lambda: dict.fromkeys(CLIENTS, -1))
     whole: dict[int, int] = field(default_factory=lambda: dict.fromkeys(CLIENTS, -1))
 
-    def note(self, enlisted: Mapping[int, bool], day: int) -> None:
+    def record(self, enlisted: Mapping[int, bool], day: int) -> None:
         self.any.update(dict.fromkeys(enlisted, day))
         self.whole.update({client: day for client, is_whole in enlisted.items() if is_whole})
 
@@ -38,17 +38,17 @@ def test_no_client_waits_longer_than_promised_and_no_audit_is_skipped(
 ) -> None:
     chance, readings = random.Random(seed), Readings()
     schedule = Schedule(AUDIT_SHARE, promise, quiet_days=chance.choice([1, 2, 4]))
-    asked = 0
+    requested = 0
     with warehouse.connect(autocommit=True) as session:
         _register(session)
         for day in range(80):
             enlisted = _run(session, schedule, day)
-            readings.note(enlisted, day)
-            asked += len(enlisted)
+            readings.record(enlisted, day)
+            requested += len(enlisted)
             _publish(session, enlisted, day, changed=chance.sample(CLIENTS, chance.randint(0, 6)))
             assert day - min(readings.any.values()) < promise
             assert day - min(readings.whole.values()) < 1 / AUDIT_SHARE + promise - 1
-    assert asked < 0.8 * 80 * len(CLIENTS)
+    assert requested < 0.8 * 80 * len(CLIENTS)
 
 
 def test_days_without_a_run_defer_no_client_beyond_the_promise(warehouse: Warehouse) -> None:
@@ -59,7 +59,7 @@ def test_days_without_a_run_defer_no_client_beyond_the_promise(warehouse: Wareho
         _register(session)
         for day in sorted(chance.sample(range(120), 50)):
             enlisted = _run(session, schedule, day)
-            readings.note(enlisted, day)
+            readings.record(enlisted, day)
             _publish(session, enlisted, day, changed=chance.sample(CLIENTS, 2))
             assert day - min(readings.any.values()) < promise
             assert day - previous < promise or len(enlisted) == len(CLIENTS)
@@ -85,8 +85,8 @@ def test_a_sample_of_the_benchmark_keeps_its_promise_and_saves(warehouse: Wareho
     assert max(delays.max() for delays in year.delays.values()) <= 7
     assert year.oldest_unseen <= 7
     assert 0 < max(year.lags) < 7
-    asked = sum(sum(counts[40:]) for counts in year.asked.values())
-    assert asked < 0.6 * sum(sum(counts[40:]) for counts in year.roster.values())
+    requested = sum(sum(counts[40:]) for counts in year.asked.values())
+    assert requested < 0.6 * sum(sum(counts[40:]) for counts in year.roster.values())
 
 
 def _register(session: Session) -> None:
@@ -98,7 +98,7 @@ def _register(session: Session) -> None:
 
 
 def _run(session: Session, schedule: Schedule, day: int) -> dict[int, bool]:
-    """Enlist a run of one day; answers who is asked, and whether in full."""
+    """Enlist a run of one day; returns the clients to read, and whether in full."""
     window = Window(_date(day), _date(day))
     row = session.execute(
         "insert into sync.runs (feed, window_from, window_to, status)"
@@ -113,15 +113,15 @@ def _run(session: Session, schedule: Schedule, day: int) -> dict[int, bool]:
             "select client_id, is_whole from sync.fetches where run_id = %s", (run.run_id,)
         ).fetchall()
     )
-    told = session.execute("select deferred from sync.runs where run_id = %s", (run.run_id,))
-    assert told.fetchone() == (len(CLIENTS) - len(enlisted),)
+    deferred = session.execute("select deferred from sync.runs where run_id = %s", (run.run_id,))
+    assert deferred.fetchone() == (len(CLIENTS) - len(enlisted),)
     return enlisted
 
 
 def _publish(
     session: Session, enlisted: Mapping[int, bool], day: int, *, changed: list[int]
 ) -> None:
-    """What a publish remembers of those who were read, some of whom had changed."""
+    """Store what a publish stores of the clients that were read, some of which changed."""
     found = {client: client in changed for client in enlisted}
     session.execute(
         "insert into sync.client_state as state (feed, client_id, source_total, fingerprint,"

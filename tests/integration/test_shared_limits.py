@@ -1,4 +1,4 @@
-"""LCM_MAX_RPS and LCM_MAX_IN_FLIGHT hold over all processes, and who goes first."""
+"""LCM_MAX_RPS and LCM_MAX_IN_FLIGHT apply across all processes, by priority."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ def start_reader(
 
 
 def sent_by(folder: Path, *names: str) -> list[tuple[float, float]]:
-    """When each request left and ended, in order; the last line of a killed process is left out."""
+    """Start and end of each request, in order, without the cut last line of a killed process."""
     found = []
     for name in names:
         for line in (folder / name).read_text().splitlines(keepends=True):
@@ -46,7 +46,7 @@ def sent_by(folder: Path, *names: str) -> list[tuple[float, float]]:
 
 
 def await_requests(folder: Path, names: Sequence[str], *, since: float) -> None:
-    """Wait until each process has sent some requests that left after a moment."""
+    """Wait until each process has sent some requests after `since`."""
     deadline = time.monotonic() + 120
     for name in names:
         while not (folder / name).exists() or (
@@ -85,7 +85,7 @@ def test_four_processes_share_the_limits_even_if_one_is_killed(
     assert most_in_flight(sent) <= _IN_FLIGHT
     with warehouse.connect(autocommit=True) as session:
         join_slots(session)
-        # Nobody is left, so all slots are free again.
+        # No process is left, so all slots are free again.
         assert share_slots(session, 7, priority=1, wanted=9, in_flight=0) == 7
 
 
@@ -94,7 +94,7 @@ def test_slots_of_a_session_that_ends_are_free_at_once(warehouse: Warehouse) -> 
         join_slots(one)
         join_slots(two)
         assert share_slots(one, 4, priority=1, wanted=4, in_flight=0) == 4
-        # What is held is not taken away while it is in flight.
+        # A slot is not taken away while its request is in flight.
         assert share_slots(two, 4, priority=0, wanted=4, in_flight=0) == 0
         assert share_slots(one, 4, priority=1, wanted=4, in_flight=1) == 0
         assert share_slots(two, 4, priority=0, wanted=4, in_flight=0) == 3
@@ -143,7 +143,7 @@ def test_a_backfill_reserves_nothing_while_daily_requests_wait(
         wait()
         assert is_allowed(Priority.DAILY)
         wait()
-        # The daily sync had all that it wanted.
+        # The daily sync has no more requests waiting.
         assert is_allowed(Priority.BACKFILL)
         wait()
         assert is_allowed(Priority.DAILY, is_more=True)

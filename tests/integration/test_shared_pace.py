@@ -1,4 +1,4 @@
-"""Processes that share a rate reserve moments that nobody else has."""
+"""Processes that share a rate reserve moments that no other process has."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.request_pace import Reservation, reserve_requests
 
 SPACING = 0.05
-# Seconds; nobody's clocks agree.
+# In seconds; the clocks of machines do not agree.
 SERVER_AHEAD = 1_700_000_000.0
 
 
@@ -21,7 +21,7 @@ def _reserve_often(warehouse: Warehouse, times: int, count: int) -> None:
 
 
 def test_reservations_of_many_processes_never_overlap(warehouse: Warehouse) -> None:
-    """As many moments as were reserved lie between the first and the last."""
+    """Between the first and the last moment there is one for every reservation."""
     with warehouse.connect(autocommit=True) as session:
         reserve_requests(session, SPACING, 1)
         before = session.execute("select next_at from sync.request_pace").fetchone()
@@ -35,7 +35,7 @@ def test_reservations_of_many_processes_never_overlap(warehouse: Warehouse) -> N
 
 
 class _Time:
-    """Passes in sleeps alone."""
+    """A clock that advances only in sleeps."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -77,29 +77,29 @@ def test_requests_leave_at_their_reserved_moments_and_reserve_no_more_than_wait(
 
 def test_past_moments_are_not_used() -> None:
     time = _Time()
-    asked: list[int] = []
+    counts: list[int] = []
 
     def reserve(spacing: float, count: int, is_more: bool) -> Reservation:
-        asked.append(count)
-        # The first reservation comes to nothing: the process was held up for long.
-        late = 5.0 if len(asked) == 1 else 0.0
+        counts.append(count)
+        # The first reservation is too late to be used: the process was delayed.
+        late = 5.0 if len(counts) == 1 else 0.0
         return Reservation(time.now - late + SERVER_AHEAD, time.now + SERVER_AHEAD)
 
     async def main() -> None:
         await SharedPace(reserve, 10.0, time.clock).wait()
 
     asyncio.run(main())
-    assert len(asked) == 2
+    assert len(counts) == 2
 
 
 def test_a_request_of_low_priority_waits_until_it_is_allowed() -> None:
     time = _Time()
-    answers = [None, None, 0.0]
+    offers = [None, None, 0.0]
 
     def reserve(spacing: float, count: int, is_more: bool) -> Reservation:
-        first = answers.pop(0)
+        first = offers.pop(0)
         return Reservation(None if first is None else time.now, time.now)
 
     asyncio.run(SharedPace(reserve, 10.0, time.clock, priority=1).wait())
-    assert not answers
+    assert not offers
     assert time.now > 100.0

@@ -1,4 +1,4 @@
-"""A warehouse holds one programme: another one is refused until it is adopted."""
+"""A warehouse stores one programme: another one is refused until it is adopted."""
 
 from pathlib import Path
 
@@ -31,20 +31,20 @@ def test_different_spellings_of_an_address_are_one_programme(one: str, other: st
 def test_another_programme_is_refused_and_nothing_is_read_or_written(
     programme: Programme, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    ours, theirs = programme(clients=12), programme(clients=12, seed=8)
+    synced, foreign = programme(clients=12), programme(clients=12, seed=8)
     known = {"LCM_DATABASE_URL": warehouse.url, "LCM_START_DATE": "2026-03-01"}
-    done = run(tmp_path, "sync", *DAY, LCM_API_URL=ours.url, **known)
+    done = run(tmp_path, "sync", *DAY, LCM_API_URL=synced.url, **known)
     assert done.returncode == 0, done.stderr
     before = snapshot(warehouse)
     for words in (("sync", *DAY), ("push",), ("verify", "--sample", "1")):
-        refused = run(tmp_path, *words, LCM_API_URL=theirs.url, **known)
+        refused = run(tmp_path, *words, LCM_API_URL=foreign.url, **known)
         assert refused.returncode == 2, words
-        assert ours.url.rstrip("/") in refused.stderr
+        assert synced.url.rstrip("/") in refused.stderr
         assert "lcm adopt" in refused.stderr
         assert "Traceback" not in refused.stderr
-    another = run(tmp_path, "sync", *DAY, LCM_API_URL=ours.url, LCM_OPERATOR="7", **known)
+    another = run(tmp_path, "sync", *DAY, LCM_API_URL=synced.url, LCM_OPERATOR="7", **known)
     assert another.returncode == 2
-    assert theirs.service.traffic.counts()["requests"] == 0
+    assert foreign.service.traffic.counts()["requests"] == 0
     assert snapshot(warehouse) == before
 
 

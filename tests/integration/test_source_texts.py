@@ -1,4 +1,4 @@
-"""Names and texts of the source as the oddest service could send them, on their way to people."""
+"""Hostile names and texts of the source are shown safely to people."""
 
 import re
 import secrets
@@ -29,7 +29,7 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 
 
 def _spoil(source: RunningSimulator, names: list[str]) -> None:
-    """Give one operation of somebody these fields, and its store a hostile name."""
+    """Add fields with these names to one operation."""
     with source.world.lock:
         customers = source.world.programme.customers.values()
         entry = max(customers, key=lambda c: len(c.operations)).operations.newest_first()[0]
@@ -61,9 +61,9 @@ def test_markup_and_control_sequences_in_names_are_shown_as_text(
 ) -> None:
     source = programme(clients=5)
     _spoil(source, HOSTILE)
-    told = _sync(tmp_path, source, warehouse, PYTHONIOENCODING="ascii")
+    output = _sync(tmp_path, source, warehouse, PYTHONIOENCODING="ascii")
     for name in ("[/bold]x", "[link=http://x]y", ":warning:", '""'):
-        assert name in told
+        assert name in output
     assert not any(CONTROLS.search(name) for name in _stored(warehouse))
 
 
@@ -73,8 +73,8 @@ def test_a_name_of_thousands_of_characters_is_truncated(
 ) -> None:
     source = programme(clients=5)
     _spoil(source, [f"x{name}" for name in LONG])
-    told = _sync(tmp_path, source, warehouse, LCM_API_FORMAT=wire)
-    assert len(told) < 3_000
+    output = _sync(tmp_path, source, warehouse, LCM_API_FORMAT=wire)
+    assert len(output) < 3_000
     assert {len(name) for name in _stored(warehouse)} == {200}
 
 
@@ -84,9 +84,9 @@ def test_twenty_of_many_names_are_shown_and_a_bounded_number_is_stored(
 ) -> None:
     source = programme(clients=5)
     _spoil(source, [f"field{number}" for number in range(50_000)])
-    told = _sync(tmp_path, source, warehouse, LCM_API_FORMAT=wire)
-    assert "and 980 more" in told
-    assert told.count("field1") <= 20
+    output = _sync(tmp_path, source, warehouse, LCM_API_FORMAT=wire)
+    assert "and 980 more" in output
+    assert output.count("field1") <= 20
     assert len(_stored(warehouse)) == 1_000
     settings = load_settings(home=tmp_path / "home")
     with dagster_instance(settings) as instance:
@@ -108,8 +108,8 @@ def test_the_bound_applies_across_runs_and_ignores_known_names(
             " select 'operations', 'old' || n from generate_series(1, 998) as n"
         )
     _spoil(source, ["old1", "old2", "new1", "new2", "new3"])
-    told = _sync(tmp_path, source, warehouse)
-    assert "new1, new2" in told
+    output = _sync(tmp_path, source, warehouse)
+    assert "new1, new2" in output
     assert len(_stored(warehouse)) == 1_000
 
 

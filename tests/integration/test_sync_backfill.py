@@ -1,4 +1,4 @@
-"""A range of days is one reading: what it costs, and what it leaves."""
+"""A range of days is one reading: its requests and its result."""
 
 from datetime import date, datetime, timedelta
 from math import ceil

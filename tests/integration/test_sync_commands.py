@@ -62,8 +62,8 @@ def test_feeds_that_a_command_has_published_are_not_read_again(
     second = SyncEngine(settings, warehouse)
     assert second.begin_command(FEEDS, MARCH) == command_id
     again = [second.sync(feed, MARCH, command_id=command_id) for feed in FEEDS]
-    asked = requests_of(source)
-    assert not asked.keys() & {"ClientInfoPeriod", "OperationHistory", "LeadsPagingInfo"}
+    requests = requests_of(source)
+    assert not requests.keys() & {"ClientInfoPeriod", "OperationHistory", "LeadsPagingInfo"}
     assert [(r.rows_written, r.requests) for r in again[:3]] == [
         (r.rows_written, r.requests) for r in done
     ]
@@ -132,7 +132,7 @@ def test_start_read_and_publish_in_separate_processes_equal_one_sync(
         with ThreadPoolExecutor(3) as pool:
             shares = list(pool.map(read, range(3)))
         report = SyncEngine(settings, warehouse).publish(feed, MARCH, command_id=command_id)
-        # The start reads one client, to learn how the endpoint pages.
+        # The start reads one client to find out how the endpoint pages.
         assert report.clients - 1 <= sum(shares) <= report.clients
         assert sum(share > 0 for share in shares) > 1
         assert report.is_complete
@@ -149,11 +149,11 @@ def test_concurrent_readers_request_no_client_twice(
     readers = settings.model_copy(update={"readers": 4, "concurrency": 2})
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: SyncEngine(readers, warehouse).read(LEADS, MARCH), range(4)))
-    asked = Counter(one["Client"] for one in source.service.traffic.recent())
+    requests = Counter(one["Client"] for one in source.service.traffic.recent())
     with_leads = {row["Client"] for row in source.world.truth()["leads"]}
-    assert len(asked) >= 39
-    # That there is nothing is proven by the first response; rows may take more.
-    assert {count for client, count in asked.items() if client not in with_leads} == {1}
+    assert len(requests) >= 39
+    # One response proves that there are no rows; rows may need more requests.
+    assert {count for client, count in requests.items() if client not in with_leads} == {1}
 
 
 def test_a_command_joins_an_equal_one_that_is_running(
@@ -161,12 +161,12 @@ def test_a_command_joins_an_equal_one_that_is_running(
 ) -> None:
     SyncEngine(settings, warehouse).sync(FEEDS[0], MARCH)
     source.service.traffic.reset()
-    everyone = threading.Barrier(2)
+    barrier = threading.Barrier(2)
 
     def sync(_: int) -> int:
         engine = SyncEngine(settings, warehouse)
         command_id = engine.begin_command([OPERATIONS], MARCH)
-        everyone.wait()
+        barrier.wait()
         return engine.sync(OPERATIONS, MARCH, command_id=command_id).clients
 
     with ThreadPoolExecutor(2) as pool:
@@ -190,13 +190,13 @@ def test_a_step_without_a_run_reports_what_to_do(warehouse: Warehouse, settings:
 def test_claims_with_a_lost_response_are_read_before_the_publish(
     source: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
-    """The claim was committed, and the session died before it could tell."""
+    """The claim was committed, and the session died before the response arrived."""
     SyncEngine(settings, warehouse).sync(FEEDS[0], MARCH)
     cut: list[int] = []
 
     def claim_and_lose(session: Any, run: Any, **values: Any) -> list[Task]:
         found = claim_tasks(session, run, **values)
-        # Not the few that the start reads to learn how the endpoint pages.
+        # Not the few that the start reads to find out how the endpoint pages.
         if len(found) > 3 and not cut:
             cut.append(len(found))
             raise psycopg.OperationalError("the response was lost")

@@ -1,4 +1,4 @@
-"""A month of daily syncs: rows come late, change, vanish and move, and the warehouse follows."""
+"""A month of daily syncs: rows arrive late, change, vanish and move, and the warehouse follows."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def opened(programme: Programme) -> RunningSimulator:
 
 
 def _days(source: RunningSimulator, count: int) -> Iterator[Window]:
-    """One window a day, each when the clock stands at the noon after it."""
+    """Yield one window per day, with the clock of the source at noon of the next day."""
     for number in range(count):
         day = FIRST + timedelta(days=number)
         source.world.advance(datetime.combine(day, time(12)) + timedelta(days=1))
@@ -69,7 +69,7 @@ def test_after_thirty_days_the_warehouse_equals_the_source(
         reports = sync_everything(settings, warehouse, window)
         assert all(report.is_complete for report in reports.values())
     for number in range(1, 7):
-        # The clock stands still, so what the audit has not met yet is all that can be stale.
+        # The clock is stopped, so only clients that the audit has not read yet can be stale.
         day = window.last + timedelta(days=number)
         later = Window(day, day)
         sync_everything(settings, warehouse, later)
@@ -112,9 +112,9 @@ def test_on_a_quiet_day_each_client_takes_one_request_per_feed(
     sync_everything(settings, warehouse, window)
     opened.service.traffic.reset()
     sync_everything(settings, warehouse, window)
-    asked = opened.service.traffic.counts()["by_endpoint_and_client"]
+    requests = opened.service.traffic.counts()["by_endpoint_and_client"]
     for endpoint in ("OperationHistory", "LeadsPagingInfo", "ClientFavoriteDataInfo"):
-        assert set(asked[endpoint].values()) == {1}
+        assert set(requests[endpoint].values()) == {1}
 
 
 @pytest.mark.parametrize("feed", FEEDS)
@@ -133,8 +133,8 @@ def test_the_fuse_stops_a_publish_when_the_source_returns_nothing(
     assert _sync(feed, settings, warehouse, window).is_complete
     assert snapshot(warehouse) == before
     _set_faults(opened, FaultRule(kind="nothing_found", endpoint=feed_named(feed).endpoint.name))
-    believing = make_settings(opened, warehouse, start_date=OPENING, delete_fuse=1)
-    assert _sync(feed, believing, warehouse, window).rows_deleted > 0
+    permissive = make_settings(opened, warehouse, start_date=OPENING, delete_fuse=1)
+    assert _sync(feed, permissive, warehouse, window).rows_deleted > 0
     _set_faults(opened)
     assert _sync(feed, settings, warehouse, window).is_complete
     assert_exact(opened, warehouse, last=window.last)
@@ -194,7 +194,7 @@ def _record_versions(warehouse: Warehouse, seen: Versions) -> None:
 
 
 def _history(warehouse: Warehouse, table: Table) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
-    """The earlier versions of each row in their order, and that their times join without a gap."""
+    """Return the earlier versions of each row in order; check that there is no gap between them."""
     assert table.day
     names = [*(column.name for column in table.columns), table.day[0], "extra"]
     statement = SQL(
@@ -234,8 +234,8 @@ def _check_statistics_are_kept_only_when_they_changed(warehouse: Warehouse) -> N
     statement = (
         f"select count(*) from (select ({numbers}) is not distinct from lag(({numbers}))"
         " over (partition by client_id order by snapshot_date) as is_same,"
-        " row_number() over (partition by client_id order by snapshot_date) as place"
-        " from core.favourite_stats) as steps where is_same and place > 1"
+        " row_number() over (partition by client_id order by snapshot_date) as nth"
+        " from core.favourite_stats) as steps where is_same and nth > 1"
     )
     with warehouse.connect() as session:
         assert session.execute(statement.encode()).fetchone() == (0,)

@@ -1,7 +1,7 @@
-"""After one sync of thirty days the warehouse equals the source, however the source answers.
+"""After one sync of thirty days the warehouse equals the source, with every quirk of the source.
 
-Everything here is real but the programme, which is simulated and served over HTTP. What cannot be
-shown to be complete has to be pending; nothing may ever be wrong.
+Only the programme is simulated; it is served over HTTP. A client that cannot be proven has to be
+pending, and no row may be wrong.
 """
 
 from collections import Counter
@@ -46,7 +46,7 @@ def _served(*quirks: str, habits: tuple[str, ...] = (), **others: Any) -> dict[s
         pytest.param(_served("end_date=whole_day"), id="EndDate is a whole day"),
         pytest.param(_served("offset_dates=moscow", SHORT_PAGES), id="dates with +03:00"),
         pytest.param(_served("offset_dates=utc", SHORT_PAGES), id="dates with Z"),
-        pytest.param(_served("list_favourites_always=true"), id="goods unasked"),
+        pytest.param(_served("list_favourites_always=true"), id="goods without a request"),
     ],
 )
 def test_the_warehouse_equals_the_source_with_every_quirk(
@@ -150,7 +150,7 @@ def test_unproven_clients_are_pending_and_no_row_is_wrong(
 def test_a_refused_client_is_pending_even_if_it_is_the_last_to_read(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
-    """The first client is read alone, to learn the paging: the second is then all that is left."""
+    """The first client is read alone to find out the paging, so only the second one is left."""
     source = programme(clients=2)
     settings = make_settings(source, warehouse)
     engine = SyncEngine(settings, warehouse)

@@ -1,6 +1,6 @@
-"""One odd response costs one client or one day: everybody else is published, and it is told.
+"""One odd response affects one client or one day, which is reported; all others are published.
 
-The service here is scripted, see tests/scripted_api.py; all else is real.
+Only the service is scripted, see tests/scripted_api.py.
 """
 
 import logging
@@ -68,7 +68,7 @@ def api() -> Iterator[ScriptedApi]:
 
 @pytest.fixture
 def make_engine(warehouse: Warehouse, tmp_path: Path) -> Callable[..., SyncEngine]:
-    """Engines for a service, that hardly wait between two attempts."""
+    """Create engines that hardly wait between two attempts."""
 
     def make(api: ScriptedApi, client: type[LoyaltyApi] = LoyaltyApi, **fields: Any) -> SyncEngine:
         given = {
@@ -88,7 +88,7 @@ def sync(engine: SyncEngine, window: Window = DAYS) -> dict[str, SyncReport]:
     return {feed: engine.sync(feed_named(feed), window) for feed in FEEDS}
 
 
-def told(warehouse: Warehouse, statement: str) -> list[Any]:
+def column(warehouse: Warehouse, statement: str) -> list[Any]:
     """The first column of a query."""
     with warehouse.connect() as session:
         return [row[0] for row in session.execute(statement.encode()).fetchall()]
@@ -97,7 +97,7 @@ def told(warehouse: Warehouse, statement: str) -> list[Any]:
 def published(warehouse: Warehouse, feed: str) -> list[int]:
     """Clients with live rows of a feed."""
     table = TABLES[feed]
-    return told(
+    return column(
         warehouse,
         f"select distinct client_id from core.{table} where deleted_at is null order by 1",
     )
@@ -127,7 +127,7 @@ def run_lcm(api: ScriptedApi, warehouse: Warehouse, folder: Path, *words: str) -
     )  # fmt: skip
 
 
-# One client who is refused
+# One client that is refused
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 409, 410, 423, 451])
@@ -163,7 +163,7 @@ def test_many_refused_clients_read_first_are_no_outage(
         refused = range(1001, 1026)
         api.rules += [for_client(one, Reply({"Message": "x"}, 404)) for one in refused]
         for number in range(3):
-            # From the second time on they are pending, and asked first.
+            # From the second sync on they are pending and read first.
             reports = sync(make_engine(api))
             healthy = [c for c in api.people if c not in refused]
             for feed in ENDPOINTS:
@@ -171,7 +171,7 @@ def test_many_refused_clients_read_first_are_no_outage(
                 assert published(warehouse, feed) == healthy
             new = operation(5_000_000 + number, "2026-03-02T10:00:00")
             api.people[1040].operations.insert(0, new)
-    assert told(warehouse, "select count(*) from core.operations where client_id = 1040") == [4]
+    assert column(warehouse, "select count(*) from core.operations where client_id = 1040") == [4]
 
 
 def test_many_clients_whose_requests_always_fail_are_no_outage(
@@ -207,7 +207,7 @@ def test_a_wrong_address_or_token_stops_a_first_sync_at_once(
     api.rules.append(lambda name, request: Reply({"Message": "x"}, status))
     with pytest.raises(SyncError, match=f"HTTP {status}"):
         make_engine(api).sync(REGISTRATIONS, Window(date(2026, 3, 1), date(2026, 3, 30)))
-    # Four at once; a 401 is asked twice, the second time after a new login.
+    # Four at once; a request with a 401 is repeated after a new login.
     assert len(api.asked) <= (12 if status == 401 else 6)
 
 
@@ -251,11 +251,11 @@ def test_a_refused_client_fails_neither_a_plan_nor_a_verification(
     assert plan_window(engine.settings, warehouse, later).requests > 0
 
 
-# One client whose response raises what nobody foresaw
+# One client whose response raises an unexpected exception
 
 
 class OddApi(LoyaltyApi):
-    """A client of the API that raises what no library should, for some clients."""
+    """An API client that raises an unexpected exception for some clients."""
 
     odd_clients = frozenset({ODD})
 
@@ -313,16 +313,16 @@ def test_odd_values_next_to_the_rows_affect_no_other_client(
 # Registration days that cannot be read
 
 
-def asked_period(request: Fields) -> timedelta:
+def requested_period(request: Fields) -> timedelta:
     begins, ends = (datetime.fromisoformat(request[name]) for name in ("BegDate", "EndDate"))
     return ends - begins
 
 
 def on_day(day: str, reply: Reply, longer_than: timedelta = timedelta(0)) -> Rule:
-    """A rule for periods that begin on a day (the margin apart) and are longer than that."""
+    """A rule for periods that begin on a day, margin aside, and are longer than `longer_than`."""
 
     def rule(name: str, request: Fields) -> Reply | None:
-        if name != "ClientInfoPeriod" or asked_period(request) <= longer_than:
+        if name != "ClientInfoPeriod" or requested_period(request) <= longer_than:
             return None
         begins = datetime.fromisoformat(request["BegDate"]) + timedelta(seconds=1)
         return reply if str(begins.date()) == day else None
@@ -359,15 +359,15 @@ def test_an_unreadable_registration_day_is_pending_and_known_clients_are_read(
     reports = sync(make_engine(api), later)
     assert (reports["registrations"].pending, reports["operations"].pending) == (1, 0)
     assert 2002 in published(warehouse, "operations")
-    assert told(warehouse, "select count(*) from core.operations where operation_id = 7") == [1]
-    assert told(
+    assert column(warehouse, "select count(*) from core.operations where operation_id = 7") == [1]
+    assert column(
         warehouse,
         "select registration_date::text from sync.registration_days"
         " where pending_since is not null",
     ) == ["2026-03-05"]
     api.asked.clear()
     assert sync(make_engine(api), later)["registrations"].pending == 1
-    # With the first ones: four days are polled at once.
+    # Among the first four, which are polled at once.
     assert "2026-03-05" in days_of(api.requests("ClientInfoPeriod"))[:4]
     api.rules.clear()
     assert all(report.is_complete for report in sync(make_engine(api), later).values())
@@ -397,7 +397,7 @@ def test_lcm_exits_with_3_when_no_day_can_be_read_and_clients_are_known(
     api.rules.append(lambda name, request: refused if name == "ClientInfoPeriod" else None)
     ended = run_lcm(api, warehouse, tmp_path, "sync")
     assert ended.returncode == 3, ended.stderr
-    assert told(warehouse, "select count(*) from core.operations where operation_id = 7") == [1]
+    assert column(warehouse, "select count(*) from core.operations where operation_id = 7") == [1]
 
 
 def test_polling_is_given_up_after_many_failed_days_and_clients_are_read(
@@ -419,14 +419,14 @@ def test_a_first_sync_without_a_readable_day_stops(
     api.rules.append(lambda name, request: TIMED_OUT if name == "ClientInfoPeriod" else None)
     with pytest.raises(SyncError, match="Timeout expired"):
         make_engine(api).sync(REGISTRATIONS, DAYS)
-    # Down to a minute, and no further: the same for each of the three days.
+    # Split down to a minute and no further, for each of the three days.
     assert len(api.requests("ClientInfoPeriod")) <= 3 * 10
-    periods = {asked_period(request) for request in api.requests("ClientInfoPeriod")}
+    periods = {requested_period(request) for request in api.requests("ClientInfoPeriod")}
     assert min(periods) == timedelta(minutes=1, seconds=1)
 
 
 class SmallApi(LoyaltyApi):
-    """A client of the API for which a period of more than two hours is too large a response."""
+    """An API client for which the response of more than two hours is too large."""
 
     async def call(self, endpoint: Any, request: Any) -> Any:
         if getattr(request, "BegDate", None):
@@ -456,9 +456,9 @@ def test_a_day_that_takes_too_long_is_read_in_parts_without_duplicates(
         api.rules.append(on_day("2026-03-02", TIMED_OUT, longer_than=longest))
         report = make_engine(api, client).sync(REGISTRATIONS, DAYS)
         assert report.is_complete
-        found = told(warehouse, "select client_id from core.registrations order by 1")
+        found = column(warehouse, "select client_id from core.registrations order by 1")
         assert found == [one.client for one in people]
-        assert told(
+        assert column(
             warehouse, "select source_total from sync.registration_days order by registration_date"
         ) == [0, len(people), 0]
         shortest = min(longest, timedelta(hours=2))
@@ -471,22 +471,22 @@ def test_a_day_with_null_rows_counts_as_empty_when_two_polls_agree(
 ) -> None:
     null = Reply({"Clients": None, "ErrorCode": 0, "Message": None})
     api.rules.append(on_day("2026-03-02", null))
-    asked: list[str] = []
+    requested: list[str] = []
 
     def once(name: str, request: Fields) -> Reply | None:
         if name != "ClientInfoPeriod" or days_of([request]) != ["2026-03-01"]:
             return None
-        asked.append(name)
-        return null if len(asked) == 1 else None
+        requested.append(name)
+        return null if len(requested) == 1 else None
 
     api.rules.append(once)
     report = make_engine(api).sync(REGISTRATIONS, DAYS)
     assert report.pending == 1
     days = days_of(api.requests("ClientInfoPeriod"))
     assert [days.count(f"2026-03-0{number}") for number in (1, 2, 3)] == [2, 2, 1]
-    assert told(warehouse, "select count(*) from core.registrations") == [0]
+    assert column(warehouse, "select count(*) from core.registrations") == [0]
     assert make_engine(api).sync(REGISTRATIONS, DAYS).is_complete
-    assert told(warehouse, "select count(*) from core.registrations") == [len(CLIENTS)]
+    assert column(warehouse, "select count(*) from core.registrations") == [len(CLIENTS)]
 
 
 # Sources without an end
@@ -570,7 +570,7 @@ def test_a_long_history_is_read_in_growing_windows_and_is_exact(
     report = make_engine(api, page_length=20, concurrency=16).sync(OPERATIONS, DAYS)
     assert report.is_complete
     stored = f"select count(*) from core.operations where client_id = {ODD}"
-    assert told(warehouse, stored) == [5_000]
+    assert column(warehouse, stored) == [5_000]
     assert api.most_in_flight["OperationHistory"] > 4
 
 
@@ -609,25 +609,25 @@ def test_the_goods_of_a_clients_offers_are_requested_concurrently(
         api.rules.append(slowly)
         assert make_engine(api, concurrency=16).sync(FAVOURITES, DAYS).is_complete
         assert 4 <= api.most_in_flight["ClientFavoriteDataInfo"] <= 8
-    assert told(warehouse, "select count(*) from core.favourite_goods") == [len(numbers)]
+    assert column(warehouse, "select count(*) from core.favourite_goods") == [len(numbers)]
 
 
 def test_an_offer_has_no_goods_only_when_two_readings_agree(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     def once(name: str, request: Fields) -> Reply | None:
-        if request.get("Client") != ODD or not request.get("ClientFavoriteId") or asked:
+        if request.get("Client") != ODD or not request.get("ClientFavoriteId") or requested:
             return None
-        asked.append(name)
+        requested.append(name)
         return Reply({**api.plain(name, request), "ListFavorites": []})
 
     api.rules.append(once)
     assert make_engine(api).sync(FAVOURITES, DAYS).pending == 1
     assert make_engine(api).sync(FAVOURITES, DAYS).is_complete
     live = f"select count(*) from core.favourite_goods where client_id = {ODD}"
-    assert told(warehouse, live) == [2]
+    assert column(warehouse, live) == [2]
 
 
 # Rows whose day is implausible
@@ -654,20 +654,20 @@ def test_rows_of_implausible_days_are_quarantined_and_create_no_partition(
             for field in ("Proctime", "ProcTime")
             for fault in ("is before 2000-01-01", "is more than 366 days after the reading")
         )
-    partitions = told(
+    partitions = column(
         warehouse,
         "select right(relname, 6) from pg_inherits join pg_class on pg_class.oid = inhrelid"
         " where inhparent = 'core.operations'::regclass",
     )
     assert all("2020" < month < "2099" for month in partitions)
     stored = f"select count(*) from core.operations where client_id = {ODD}"
-    assert told(warehouse, stored) == [3]
+    assert column(warehouse, stored) == [3]
 
 
 def test_an_invalid_row_of_an_unproven_reading_is_not_counted(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
-    # The same page whatever the start: taken at first, and refused when its end is checked.
+    # The same page for every start: accepted at first, refused when its end is checked.
     rows = [operation(n, f"2026-03-01T{n:02}:00:00") for n in range(9)]
     rows.append(operation(10, "1900-01-01T12:00:00"))
     api.rules.append(in_pages(lambda start, length: rows, len(rows)))
@@ -679,15 +679,15 @@ def test_an_invalid_row_of_an_unproven_reading_is_not_counted(
     assert all(report.is_complete for report in sync(make_engine(api)).values())
 
 
-# What a header does not tell
+# Fields missing from a header
 
 
 def test_fields_missing_from_a_response_keep_their_values(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     sync(make_engine(api))
-    told_before = _profiles(warehouse)
-    assert told_before[ODD] == (9_000_001_002, 1, 5.5, 1)
+    before = _profiles(warehouse)
+    assert before[ODD] == (9_000_001_002, 1, 5.5, 1)
 
     def without(name: str, request: Fields) -> Reply | None:
         if name == "ClientInfoPeriod" or request.get("ClientFavoriteId"):
@@ -701,7 +701,7 @@ def test_fields_missing_from_a_response_keep_their_values(
     api.rules.append(without)
     for _ in range(2):
         sync(make_engine(api, audit_share=1))
-        assert _profiles(warehouse) == {c: (p, 2, s, g) for c, (p, _, s, g) in told_before.items()}
+        assert _profiles(warehouse) == {c: (p, 2, s, g) for c, (p, _, s, g) in before.items()}
     verification = verify_clients(make_engine(api).settings, warehouse, None)
     assert verification.is_clean
     api.rules.clear()
@@ -711,7 +711,7 @@ def test_fields_missing_from_a_response_keep_their_values(
 
 
 def _profiles(warehouse: Warehouse) -> dict[int, tuple[Any, ...]]:
-    """By client: the phone, two of the numbers, and how many groups of goods were chosen."""
+    """Per client: the phone, two of the statistics, and the number of groups of goods."""
     with warehouse.connect() as session:
         rows = session.execute(
             "select clients.client_id, phone, count_offer, sum_gain,"
@@ -748,7 +748,7 @@ def test_a_day_without_its_list_is_pending(
     assert make_engine(api).sync(REGISTRATIONS, DAYS).pending == 1
     api.rules.clear()
     assert make_engine(api).sync(REGISTRATIONS, DAYS).is_complete
-    assert told(warehouse, "select count(*) from core.registrations") == [len(CLIENTS)]
+    assert column(warehouse, "select count(*) from core.registrations") == [len(CLIENTS)]
 
 
 def test_a_history_that_vanishes_counts_when_two_readings_agree(
@@ -785,5 +785,5 @@ def test_a_response_about_another_client_is_never_stored(
     assert published(warehouse, "operations") == [c for c in CLIENTS if c not in other]
     api.rules.clear()
     assert make_engine(api).sync(OPERATIONS, DAYS).is_complete
-    owners = told(warehouse, "select operation_id / 10 = client_id from core.operations")
+    owners = column(warehouse, "select operation_id / 10 = client_id from core.operations")
     assert all(owners)

@@ -1,4 +1,4 @@
-"""Rows that move, collide, come back, go bad and are corrected: what a hostile source may do."""
+"""Rows that move, collide, reappear, turn invalid and are corrected by a hostile source."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from tests.syncing import MARCH, sync_everything
 
 
 class Scene:
-    """A programme with one long history that was synced once, and its hand on the source."""
+    """A programme with one long history, synced once, whose source can be edited."""
 
     def __init__(self, source: RunningSimulator, warehouse: Warehouse, make: MakeSettings) -> None:
         self.source = source
@@ -32,26 +32,26 @@ class Scene:
         self.reports = sync_everything(adjusted, self.warehouse)
 
     @contextmanager
-    def hand(self) -> Iterator[Customer]:
-        """The client with the longest history, to be changed."""
+    def edit(self) -> Iterator[Customer]:
+        """Yield the client with the longest history for changes."""
         world = self.source.world
         with world.lock:
             yield max(world.programme.customers.values(), key=lambda c: len(c.operations))
 
     def assert_exact(self, **options: Any) -> None:
-        """The warehouse equals the source, and reconciles."""
+        """Check that the warehouse equals the source and reconciles."""
         assert_exact(self.source, self.warehouse, last=MARCH.last, **options)
         assert totals_differing(self.warehouse, "operations").listed == []
 
     def count(self, statement: str) -> int:
-        """The one number of a query."""
+        """Return the only number of a query."""
         with self.warehouse.connect() as session:
             row = session.execute(statement.encode()).fetchone()
         assert row is not None
         return int(row[0])
 
     def open_quarantine(self) -> int:
-        """Rows that lie in quarantine."""
+        """Return the number of rows in quarantine."""
         return self.count("select count(*) from sync.quarantine where resolved_at is null")
 
 
@@ -62,12 +62,12 @@ def scene(programme: Programme, warehouse: Warehouse, make_settings: MakeSetting
     return Scene(source, warehouse, make_settings)
 
 
-def _newest(customer: Customer, place: int = 0) -> Entry:
-    return customer.operations.newest_first()[place]
+def _newest(customer: Customer, position: int = 0) -> Entry:
+    return customer.operations.newest_first()[position]
 
 
 def test_a_row_that_moved_to_another_day_is_live_only_there(scene: Scene) -> None:
-    with scene.hand() as customer:
+    with scene.edit() as customer:
         entry = _newest(customer, 3)
         day = entry.row["Proctime"][:10]
         entry.row["Proctime"] = "2026-02-27T23:59:59.9999999"
@@ -78,7 +78,7 @@ def test_a_row_that_moved_to_another_day_is_live_only_there(scene: Scene) -> Non
 
 
 def test_one_number_with_two_component_types_is_two_rows(scene: Scene) -> None:
-    with scene.hand() as customer:
+    with scene.edit() as customer:
         entry = _newest(customer)
         for kind in (41, 255):
             row = {**entry.row, "ComponentType": kind}
@@ -87,15 +87,15 @@ def test_one_number_with_two_component_types_is_two_rows(scene: Scene) -> None:
     scene.assert_exact()
 
 
-@pytest.mark.parametrize("place", [0, -1])
-def test_a_row_that_reappears_is_live_again(scene: Scene, place: int) -> None:
+@pytest.mark.parametrize("position", [0, -1])
+def test_a_row_that_reappears_is_live_again(scene: Scene, position: int) -> None:
     before = snapshot(scene.warehouse)["core.operations"]
-    with scene.hand() as customer:
-        entry = _newest(customer, place)
+    with scene.edit() as customer:
+        entry = _newest(customer, position)
         customer.operations.remove(entry)
     scene.sync()
     scene.assert_exact()
-    with scene.hand() as customer:
+    with scene.edit() as customer:
         customer.operations.add(entry)
     scene.sync()
     scene.assert_exact()
@@ -105,7 +105,7 @@ def test_a_row_that_reappears_is_live_again(scene: Scene, place: int) -> None:
 
 def test_a_changed_or_removed_phone_is_updated(scene: Scene) -> None:
     for phone in (9_000_000_001, None, 9_000_000_002):
-        with scene.hand() as customer:
+        with scene.edit() as customer:
             customer.profile.Phone = phone
         scene.sync()
         stored = f"select coalesce(phone, 0) from core.clients where client_id = {customer.id}"
@@ -113,7 +113,7 @@ def test_a_changed_or_removed_phone_is_updated(scene: Scene) -> None:
 
 
 def test_a_registration_without_a_card_is_quarantined_and_its_client_is_read(scene: Scene) -> None:
-    with scene.hand() as customer:
+    with scene.edit() as customer:
         entry = customer.registrations[0]
         card, entry.row["Card"] = entry.row["Card"], None
         scene.source.world.mutate("insert_top", customer.id)
@@ -121,31 +121,31 @@ def test_a_registration_without_a_card_is_quarantined_and_its_client_is_read(sce
     assert scene.open_quarantine() == 1
     assert scene.reports["registrations"].quarantined == 1
     assert totals_differing(scene.warehouse, "registrations").listed == []
-    with scene.hand() as customer:
+    with scene.edit() as customer:
         entry.row["Card"] = card
     scene.sync()
     assert scene.open_quarantine() == 0
     scene.assert_exact()
 
 
-@pytest.mark.parametrize("place", [2, 70])
+@pytest.mark.parametrize("position", [2, 70])
 def test_a_row_that_turns_invalid_and_is_corrected_is_always_counted_once(
-    scene: Scene, place: int
+    scene: Scene, position: int
 ) -> None:
-    with scene.hand() as customer:
-        entry = _newest(customer, place)
+    with scene.edit() as customer:
+        entry = _newest(customer, position)
         good = entry.row["Pos"]
         entry.row["Pos"], entry.bad = 2**63, True
         scene.source.world.mutate("insert_top", customer.id)
-    scene.sync(share=1 if place > 20 else 0)
+    scene.sync(share=1 if position > 20 else 0)
     scene.assert_exact()
     assert scene.open_quarantine() == 1
-    with scene.hand() as customer:
+    with scene.edit() as customer:
         scene.source.world.mutate("insert_top", customer.id)
     scene.sync()
     scene.assert_exact()
     assert scene.open_quarantine() == 1
-    with scene.hand() as customer:
+    with scene.edit() as customer:
         entry.row["Pos"], entry.bad = good, False
         scene.source.world.mutate("insert_top", customer.id)
     scene.sync()
@@ -154,7 +154,7 @@ def test_a_row_that_turns_invalid_and_is_corrected_is_always_counted_once(
 
 
 def test_an_invalid_good_of_an_offer_is_quarantined_until_corrected(scene: Scene) -> None:
-    with scene.hand() as customer:
+    with scene.edit() as customer:
         offer = next(iter(customer.offer_of.values()))
         offer.goods[0]["NoActive"], good = "сломано", offer.goods[0]["NoActive"]
     scene.sync(share=1)
@@ -162,7 +162,7 @@ def test_an_invalid_good_of_an_offer_is_quarantined_until_corrected(scene: Scene
     scene.source.world.mutate("insert_top", customer.id, kind="offers")
     scene.sync()
     assert scene.open_quarantine() == 1
-    with scene.hand() as customer:
+    with scene.edit() as customer:
         offer.goods[0]["NoActive"] = good
     scene.sync(share=1)
     assert scene.open_quarantine() == 0
@@ -170,7 +170,7 @@ def test_an_invalid_good_of_an_offer_is_quarantined_until_corrected(scene: Scene
 
 
 def test_a_whole_history_may_move_to_another_client(scene: Scene) -> None:
-    with scene.hand() as customer:
+    with scene.edit() as customer:
         others = sorted(scene.source.world.programme.customers)
         heir = next(client for client in others if client != customer.id)
     scene.source.world.merge(customer.id, heir)
@@ -180,7 +180,7 @@ def test_a_whole_history_may_move_to_another_client(scene: Scene) -> None:
 
 def test_the_last_tick_of_a_day_belongs_to_that_day(scene: Scene) -> None:
     moment = "2026-03-30T23:59:59.9999999"
-    with scene.hand() as customer:
+    with scene.edit() as customer:
         programme = scene.source.world.programme
         row = {**_newest(customer).row, "Id": 1, "Proctime": moment}
         ticks = _newest(customer).moment + 1

@@ -1,4 +1,4 @@
-"""A value that the warehouse refuses costs its client alone, and is never told."""
+"""A value that the warehouse refuses fails only its client, and is never shown."""
 
 import logging
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def settings(api: ScriptedApi, warehouse: Warehouse, tmp_path: Path) -> Settings
 
 
 def spoiling(spoilt: range | list[int], column: int, value: object, **fields: Any) -> Any:
-    """A way to read clients that puts a value into the leads of some, past all that checks it."""
+    """Return a reader that puts a value into the leads of some clients, after all checks."""
 
     async def read(source: Source, feed: Feed, task: Task) -> Outcome:
         outcome = await read_client_task(source, feed, task)

@@ -1,4 +1,4 @@
-"""With a promised staleness quiet clients are asked less often, and it is said that they wait."""
+"""With a promised staleness quiet clients are read less often and reported as deferred."""
 
 from datetime import date, datetime, time, timedelta
 
@@ -22,7 +22,7 @@ from tests.syncing import FEEDS, sync_everything
 
 OPENING, FIRST = date(2026, 2, 20), date(2026, 3, 1)
 STALENESS = 7
-# Three months of quiet before the first sync would not defer anybody: quiet is what a sync saw.
+# Quiet months before the first sync defer no client: only syncs find out that one is quiet.
 QUIET_FOR = timedelta(days=100)
 LIVELY = (
     "late=0.1",
@@ -46,7 +46,7 @@ def opened(programme: Programme) -> RunningSimulator:
 def settings(
     opened: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> Settings:
-    # A client that is merged into another takes more rows along than a fuse for few clients allows.
+    # A merged client moves more rows than the default fuse allows for so few clients.
     return make_settings(
         opened,
         warehouse,
@@ -62,19 +62,19 @@ def test_thirty_days_and_a_quiet_week_later_the_warehouse_equals_the_source(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     sync_everything(settings, warehouse, _noon_after(opened, FIRST))
-    _have_been_quiet(warehouse)
+    _make_clients_quiet(warehouse)
     deferred = 0
     for number in range(1, 30):
         window = _noon_after(opened, FIRST + timedelta(days=number))
         reports = sync_everything(settings, warehouse, window)
         deferred += sum(report.deferred for report in reports.values())
         assert all(report.is_complete for report in reports.values())
-        _check_each_day_says_whom_it_waits_for(warehouse)
+        _check_completeness_of_days(warehouse)
         if number % 7 == 0:
-            _check_the_mart_says_so_too(warehouse, window.last)
+            _check_the_mart_agrees(warehouse, window.last)
     assert deferred > 30 * 3 * 10
-    # The clock stands still: what is stale by now comes within the promise, and what only an audit
-    # sees within the audit's turn and the promise.
+    # The clock is stopped: stale clients are read within the promise, and changes that only an
+    # audit finds within the interval of the audit plus the promise.
     for _ in range(STALENESS + 7):
         window = Window(window.last + timedelta(days=1), window.last + timedelta(days=1))
         sync_everything(settings, warehouse, window)
@@ -89,25 +89,25 @@ def test_a_deferred_client_takes_no_request_and_is_no_failure(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     sync_everything(settings, warehouse, _noon_after(opened, FIRST))
-    _have_been_quiet(warehouse)
+    _make_clients_quiet(warehouse)
     window = _noon_after(opened, FIRST + timedelta(days=1))
     plan = plan_window(settings, warehouse, window)
     opened.service.traffic.reset()
     reports = sync_everything(settings, warehouse, window)
-    asked = opened.service.traffic.counts()["by_endpoint_and_client"]
+    requests = opened.service.traffic.counts()["by_endpoint_and_client"]
     for feed, endpoint in zip(
         CLIENT_FEEDS, ("OperationHistory", "LeadsPagingInfo", "ClientFavoriteDataInfo"), strict=True
     ):
         report = reports[feed]
         roster = report.clients + report.deferred
-        assert len(asked[endpoint]) == report.clients < roster == _roster(warehouse, window.last)
+        assert len(requests[endpoint]) == report.clients < roster == _roster(warehouse, window.last)
         assert report.is_complete
         assert completeness(warehouse, feed, window) == (roster, 0, report.deferred)
         status = _overview(warehouse)[feed]
         assert (status.pending, status.deferred) == (0, report.deferred)
         assert status.complete_through == FIRST
         planned = next(p for p in plan.feeds if p.feed == feed)
-        # The plan does not know yet who registered on the day itself.
+        # The plan does not know the clients that registered on the day itself.
         assert planned.deferred == report.deferred
         assert report.clients - 5 <= planned.clients <= report.clients
 
@@ -116,13 +116,13 @@ def test_a_change_is_read_within_the_promise_whatever_came_before(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     sync_everything(settings, warehouse, _noon_after(opened, FIRST))
-    _have_been_quiet(warehouse)
+    _make_clients_quiet(warehouse)
     clients = sorted(_states(warehouse))[:20]
     for client in clients:
         opened.world.mutate("insert_top", client, kind="leads")
     seen: dict[int, int] = {}
     for number in range(1, STALENESS + 1):
-        # Nothing but those leads: the source's own clock stands still.
+        # Only those leads change: the clock of the source is stopped.
         day = FIRST + timedelta(days=number)
         sync_everything(settings, warehouse, Window(day, day))
         for client, changed in _states(warehouse).items():
@@ -136,7 +136,7 @@ def test_after_days_without_a_sync_overdue_clients_are_read_at_once(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     sync_everything(settings, warehouse, _noon_after(opened, FIRST))
-    _have_been_quiet(warehouse)
+    _make_clients_quiet(warehouse)
     late = _noon_after(opened, FIRST + timedelta(days=STALENESS))
     reports = sync_everything(settings, warehouse, late)
     assert [reports[feed].deferred for feed in CLIENT_FEEDS] == [0, 0, 0]
@@ -148,7 +148,7 @@ def test_an_old_window_rereads_no_client_that_was_read_since(
     opened.world.advance(days=12)
     newest = Window(FIRST + timedelta(days=10), FIRST + timedelta(days=10))
     sync_everything(settings, warehouse, newest)
-    _have_been_quiet(warehouse)
+    _make_clients_quiet(warehouse)
     old = Window(FIRST, FIRST + timedelta(days=2))
     before = snapshot(warehouse)
     reports = sync_everything(settings, warehouse, old)
@@ -172,7 +172,7 @@ def test_quiet_clients_that_are_pending_or_quarantined_are_read_in_each_run(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
     sync_everything(settings, warehouse, _noon_after(opened, FIRST))
-    _have_been_quiet(warehouse)
+    _make_clients_quiet(warehouse)
     clients = sorted(_states(warehouse))
     failing, bad = clients[:10], clients[10:20]
     with warehouse.connect() as session:
@@ -187,9 +187,9 @@ def test_quiet_clients_that_are_pending_or_quarantined_are_read_in_each_run(
         )
     opened.service.traffic.reset()
     SyncEngine(settings, warehouse).sync(LEADS, _noon_after(opened, FIRST + timedelta(days=1)))
-    asked = {int(c) for c in _asked(opened)["LeadsPagingInfo"]}
-    assert asked >= {*failing, *bad}
-    assert len(asked) < len(clients)
+    requests = {int(c) for c in _requests_by_client(opened)["LeadsPagingInfo"]}
+    assert requests >= {*failing, *bad}
+    assert len(requests) < len(clients)
 
 
 def test_days_wait_for_a_failed_client_until_a_later_run_proves_it(
@@ -209,21 +209,21 @@ def test_days_wait_for_a_failed_client_until_a_later_run_proves_it(
 
 
 def _noon_after(source: RunningSimulator, day: date) -> Window:
-    """The window of a day, with the source's clock at the noon after it."""
+    """Return the window of a day; set the clock of the source to noon of the next day."""
     source.world.advance(datetime.combine(day, time(12)) + timedelta(days=1))
     return Window(day, day)
 
 
-def _have_been_quiet(warehouse: Warehouse) -> None:
-    """Every client's last change lies long past."""
+def _make_clients_quiet(warehouse: Warehouse) -> None:
+    """Move the last change of every client into the distant past."""
     with warehouse.connect() as session:
         session.execute(
             "update sync.client_state set changed_date = changed_date - %s", (QUIET_FOR,)
         )
 
 
-def _check_each_day_says_whom_it_waits_for(warehouse: Warehouse) -> None:
-    """Hold what is told of days, and the overview, against a count, client by client."""
+def _check_completeness_of_days(warehouse: Warehouse) -> None:
+    """Compare the completeness of days, and the overview, with a count of clients."""
     with warehouse.connect() as session:
         days = session.execute(
             "select feed, day, clients, pending, deferred from sync.day_completeness"
@@ -244,7 +244,7 @@ def _check_each_day_says_whom_it_waits_for(warehouse: Warehouse) -> None:
     assert {feed: overview[feed].complete_through for feed in CLIENT_FEEDS} == whole
 
 
-def _check_the_mart_says_so_too(warehouse: Warehouse, newest: date) -> None:
+def _check_the_mart_agrees(warehouse: Warehouse, newest: date) -> None:
     refresh_marts(warehouse, {"members", "data_completeness"})
     with warehouse.connect() as session:
         days = session.execute(
@@ -252,14 +252,14 @@ def _check_the_mart_says_so_too(warehouse: Warehouse, newest: date) -> None:
             " where feed <> 'registrations' and day = %s",
             (newest,),
         ).fetchall()
-        told = session.execute(
+        rows = session.execute(
             "select replace(table_name, 'favourite_offers', 'favourites'), clients,"
             " pending_clients, deferred_clients, complete_through from mart.data_completeness"
             " where day = %s and table_name <> 'registrations'",
             (newest,),
         ).fetchall()
     overview = _overview(warehouse)
-    assert sorted(told) == sorted(
+    assert sorted(rows) == sorted(
         (feed, *counts, overview[feed].complete_through) for feed, *counts in days
     )
 
@@ -286,9 +286,9 @@ def _states(warehouse: Warehouse) -> dict[int, date]:
         )
 
 
-def _asked(source: RunningSimulator) -> dict[str, dict[str, int]]:
-    asked: dict[str, dict[str, int]] = source.service.traffic.counts()["by_endpoint_and_client"]
-    return asked
+def _requests_by_client(source: RunningSimulator) -> dict[str, dict[str, int]]:
+    requests: dict[str, dict[str, int]] = source.service.traffic.counts()["by_endpoint_and_client"]
+    return requests
 
 
 def test_the_schedule_migration_keeps_what_was_proven(
@@ -299,14 +299,14 @@ def test_the_schedule_migration_keeps_what_was_proven(
     opened.service.faults.set([FaultRule(kind="sql_other", endpoint="LeadsPagingInfo",
                                          client=client)])  # fmt: skip
     sync_everything(settings, warehouse, _noon_after(opened, FIRST + timedelta(days=1)))
-    told = "select feed, client_id, proven_date from sync.client_state order by 1, 2"
+    statement = "select feed, client_id, proven_date from sync.client_state order by 1, 2"
     text = (sql_folder() / "migrations" / "0008_add_adaptive_schedule.sql").read_text()
     with warehouse.connect() as session:
-        expected = session.execute(told).fetchall()
+        expected = session.execute(statement).fetchall()
         assert ("leads", client, FIRST) in expected
         session.execute("update sync.client_state set proven_date = null, changed_date = null")
-        # As that version named the column.
+        # The column has the name that it had in that version.
         session.execute("alter table sync.client_state rename column feed to endpoint")
         session.execute(text[text.index("update sync.client_state") :].encode())
         session.execute("alter table sync.client_state rename column endpoint to feed")
-        assert session.execute(told).fetchall() == expected
+        assert session.execute(statement).fetchall() == expected

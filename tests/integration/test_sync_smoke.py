@@ -1,4 +1,4 @@
-"""One programme, every feed, one window: the shortest way through the engine."""
+"""One programme, every feed, one window: the shortest run of the engine."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""Feeds that are read together: one set of places, an order, and an end for each of its own."""
+"""Feeds that are read together share their slots, have an order, and end independently."""
 
 import asyncio
 import time
@@ -31,8 +31,8 @@ TOGETHER = (OPERATIONS, LEADS, FAVOURITES)
 Before = Callable[[str], Any]
 
 
-def api_that(before: Before) -> Callable[[Settings], LoyaltyApi]:
-    """An `open_api` whose client awaits something before each call, given its endpoint's name."""
+def api_awaiting(before: Before) -> Callable[[Settings], LoyaltyApi]:
+    """An `open_api` whose API client awaits `before` with the endpoint's name before each call."""
 
     class Watched(LoyaltyApi):
         async def call(self, endpoint: Any, request: Any) -> Any:
@@ -73,7 +73,7 @@ def test_a_failed_feed_raises_in_the_caller_that_waits_for_it(
             raise ForbiddenError(name, "HTTP 403", status=403)
 
     settings = make_settings(programme(), warehouse)
-    engine = SyncEngine(settings, warehouse, open_api=api_that(refuse_leads))
+    engine = SyncEngine(settings, warehouse, open_api=api_awaiting(refuse_leads))
     together = engine.begin(TOGETHER, MARCH)
     assert together.report(FAVOURITES).is_complete
     assert together.report(OPERATIONS).is_complete
@@ -99,20 +99,22 @@ def test_a_feed_starts_all_its_tasks_before_the_next_feed_begins(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(programme(), warehouse, concurrency=1)
-    sync_everything(settings, warehouse)  # no client is read alone first, once paging is known
-    asked: list[str] = []
+    sync_everything(
+        settings, warehouse
+    )  # afterwards the paging is known, and no client is read alone first
+    requested: list[str] = []
 
-    async def note(name: str) -> None:
-        asked.append(name)
+    async def record(name: str) -> None:
+        requested.append(name)
 
-    together = SyncEngine(settings, warehouse, open_api=api_that(note)).begin(TOGETHER, MARCH)
+    together = SyncEngine(settings, warehouse, open_api=api_awaiting(record)).begin(TOGETHER, MARCH)
     for feed in TOGETHER:
         together.report(feed)
     together.close()
-    order = [name for at, name in enumerate(asked) if name not in asked[:at]]
+    order = [name for at, name in enumerate(requested) if name not in requested[:at]]
     assert order[:3] == [feed.endpoint.name for feed in TOGETHER]
-    last = max(at for at, name in enumerate(asked) if name == OPERATIONS.endpoint.name)
-    assert last < asked.index(FAVOURITES.endpoint.name)
+    last = max(at for at, name in enumerate(requested) if name == OPERATIONS.endpoint.name)
+    assert last < requested.index(FAVOURITES.endpoint.name)
 
 
 def test_closing_interrupts_and_the_next_sync_resumes(
@@ -126,7 +128,7 @@ def test_closing_interrupts_and_the_next_sync_resumes(
             await asyncio.sleep(60)
 
     settings = make_settings(programme(), warehouse)
-    together = SyncEngine(settings, warehouse, open_api=api_that(stall)).begin(TOGETHER, MARCH)
+    together = SyncEngine(settings, warehouse, open_api=api_awaiting(stall)).begin(TOGETHER, MARCH)
     while counts[OPERATIONS.endpoint.name] <= 20:
         time.sleep(0.01)
     began = time.monotonic()
@@ -226,7 +228,7 @@ def test_short_work_completes_when_its_caller_is_cancelled(times: int) -> None:
 
 
 def test_a_step_of_a_run_is_named_after_its_feed() -> None:
-    """`planned_feeds` knows a feed by the name of its step."""
+    """`planned_feeds` finds a feed by the name of its step."""
     from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 
     assert [definition.op.name for definition in FEED_ASSETS] == [feed.step for feed in FEEDS]

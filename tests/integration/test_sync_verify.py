@@ -1,4 +1,4 @@
-"""`lcm verify` names exactly the rows that differ from the source, and mends them when asked to."""
+"""`lcm verify` names exactly the rows that differ from the source, and repairs them on request."""
 
 import pytest
 
@@ -13,10 +13,10 @@ from tests.conftest import MakeSettings, Programme
 from tests.oracle import assert_exact
 from tests.syncing import MARCH, sync_everything
 
-Told = tuple[str, tuple[object, ...], str, tuple[str, ...]]
+Found = tuple[str, tuple[object, ...], str, tuple[str, ...]]
 
 
-def _told(verification: Verification) -> set[Told]:
+def _differences(verification: Verification) -> set[Found]:
     return {(d.table, d.key, d.kind, d.columns) for d in verification.differences}
 
 
@@ -39,7 +39,7 @@ def test_only_tampered_rows_are_named(
     settings = make_settings(source, warehouse)
     sync_everything(settings, warehouse)
     expected = _tamper(warehouse)
-    assert _told(verify_clients(settings, warehouse, None)) == expected
+    assert _differences(verify_clients(settings, warehouse, None)) == expected
 
 
 def test_tampered_rows_are_repaired_and_no_other_client_is_read(
@@ -52,19 +52,19 @@ def test_tampered_rows_are_repaired_and_no_other_client_is_read(
     _tamper(warehouse)
     found = verify_clients(settings, warehouse, None)
     source.service.traffic.reset()
-    mending = repair_clients(SyncEngine(settings, warehouse), found)
+    repair = repair_clients(SyncEngine(settings, warehouse), found)
     differing = {difference.client_id for difference in found.differences}
-    assert mending.left.is_clean
-    assert mending.left.clients == len(differing) < found.clients
-    asked = source.service.traffic.counts()["by_endpoint_and_client"]
-    assert {int(client) for clients in asked.values() for client in clients} == differing
-    for report in mending.reports:
+    assert repair.left.is_clean
+    assert repair.left.clients == len(differing) < found.clients
+    requests = source.service.traffic.counts()["by_endpoint_and_client"]
+    assert {int(client) for clients in requests.values() for client in clients} == differing
+    for report in repair.reports:
         assert report.is_complete
         tables = {table.name for table in feed_named(report.feed).tables}
         of_feed = {one.client_id for one in found.differences if one.table in tables}
         assert (report.clients, report.deferred) == (len(of_feed), 0)
     assert_exact(source, warehouse, last=MARCH.last)
-    # No day is more complete than it was, and none was added.
+    # The completeness of days is unchanged, and no day was added.
     assert _days(warehouse) == before
     assert verify_clients(settings, warehouse, None).is_clean
 
@@ -99,11 +99,11 @@ def test_a_client_that_cannot_be_reread_is_left_and_reported(
     source.service.faults.set(
         [FaultRule(kind="sql_other", endpoint="OperationHistory", client=failing)]
     )
-    mending = repair_clients(SyncEngine(settings, warehouse), found)
-    assert [report.pending for report in mending.reports if report.feed == "operations"] == [1]
-    assert (mending.left.unproven, mending.left.is_clean) == (1, False)
+    repair = repair_clients(SyncEngine(settings, warehouse), found)
+    assert [report.pending for report in repair.reports if report.feed == "operations"] == [1]
+    assert (repair.left.unproven, repair.left.is_clean) == (1, False)
     source.service.faults.set([])
-    # It is pending and forgotten: the next sync reads it first, and in full.
+    # It is pending and its state was reset: the next sync reads it first and in full.
     sync_everything(settings, warehouse)
     assert_exact(source, warehouse, last=MARCH.last)
 
@@ -120,8 +120,8 @@ def test_a_repair_stops_at_the_delete_fuse(
     assert "surplus" in {d.kind for d in found.differences}
     with pytest.raises(SyncError, match="LCM_DELETE_FUSE"):
         repair_clients(SyncEngine(settings, warehouse), found)
-    believing = make_settings(source, warehouse, delete_fuse=1)
-    assert repair_clients(SyncEngine(believing, warehouse), found).left.is_clean
+    permissive = make_settings(source, warehouse, delete_fuse=1)
+    assert repair_clients(SyncEngine(permissive, warehouse), found).left.is_clean
 
 
 def test_an_unreachable_service_ends_a_verification_at_once(
@@ -144,9 +144,9 @@ def test_a_sample_has_the_requested_size(
     assert verify_clients(settings, warehouse, 5).clients == 5
 
 
-def _tamper(warehouse: Warehouse) -> set[Told]:
-    """Change some rows behind the warehouse's back; returns what a verification has to say."""
-    expected: set[Told] = set()
+def _tamper(warehouse: Warehouse) -> set[Found]:
+    """Change some rows directly; returns the differences that a verification has to report."""
+    expected: set[Found] = set()
     with warehouse.connect() as session:
 
         def tamper(table: str, kind: str, change: str, key: str, *columns: str) -> None:

@@ -1,4 +1,4 @@
-"""Values of rows stay out of errors, resolved quarantine, logins and what others may read."""
+"""Values of rows do not leak into errors, resolved quarantine rows, logs or readable files."""
 
 import stat
 from pathlib import Path
