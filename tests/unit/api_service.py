@@ -1,6 +1,6 @@
-"""A small HTTP server of the tests: real sockets, one scripted answer per request.
+"""A small HTTP server for tests: real sockets, one scripted response per request.
 
-It can answer what no framework lets a test answer: a body cut off, a connection dropped, nothing.
+It can send what no framework allows: a truncated body, a dropped connection, nothing at all.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ EMPTY_HISTORY = {"Client": 7, "Rows": 0, "Operations": [], "ErrorCode": 0, "Mess
 
 
 @dataclass
-class Asked:
-    """One request as the server got it."""
+class Request:
+    """One request as the server received it."""
 
     path: str
     headers: dict[str, str]
@@ -34,10 +34,11 @@ class Asked:
 
 
 @dataclass
-class Answer:
-    """One answer; `cut` drops the connection after so many bytes of the body.
+class Response:
+    """One scripted response.
 
-    raw: the whole response as it goes on the wire, in place of all that. reason: after the status.
+    cut: drop the connection after that many bytes of the body. raw: the whole response as sent on
+    the wire, instead of the other fields. reason: the text after the status.
     """
 
     body: Any = field(default_factory=lambda: EMPTY_HISTORY)
@@ -55,55 +56,57 @@ class Answer:
 
 
 class Service:
-    """Answers from `script` in turn, then for ever from `otherwise`."""
+    """Sends the responses of `script` in turn, then always those of `otherwise`."""
 
     def __init__(
-        self, *script: Answer, otherwise: Callable[[Asked], Answer] = lambda asked: Answer()
+        self, *script: Response, otherwise: Callable[[Request], Response] = lambda _: Response()
     ) -> None:
         self.script = list(script)
         self.otherwise = otherwise
-        self.asked: list[Asked] = []
-        self.first_asked = asyncio.Event()
+        self.requests: list[Request] = []
+        self.first_request = asyncio.Event()
         self.in_flight = 0
         self.most_in_flight = 0
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while await self._answer_one(reader, writer):
+            while await self._respond_once(reader, writer):
                 pass
 
-    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _respond_once(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         start, *lines = head.strip().split("\r\n")
         headers = {n.lower(): v for n, v in (line.split(": ", 1) for line in lines)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         at = asyncio.get_running_loop().time()
-        self.asked.append(Asked(start.split()[1], headers, body, at))
-        self.first_asked.set()
+        self.requests.append(Request(start.split()[1], headers, body, at))
+        self.first_request.set()
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        answer = self.script.pop(0) if self.script else self.otherwise(self.asked[-1])
-        await asyncio.sleep(answer.delay)
+        response = self.script.pop(0) if self.script else self.otherwise(self.requests[-1])
+        await asyncio.sleep(response.delay)
         self.in_flight -= 1
-        if answer.dropped:
+        if response.dropped:
             return False
-        if answer.raw is not None:
-            writer.write(answer.raw)
+        if response.raw is not None:
+            writer.write(response.raw)
             await writer.drain()
             return True
-        payload = answer.payload()
-        given = {"Content-Type": answer.content_type, "Content-Length": str(len(payload))}
-        lines = [f"{name}: {value}" for name, value in (given | answer.headers).items() if value]
-        writer.write(b"HTTP/1.1 %d %s\r\n" % (answer.status, answer.reason))
+        payload = response.payload()
+        given = {"Content-Type": response.content_type, "Content-Length": str(len(payload))}
+        lines = [f"{name}: {value}" for name, value in (given | response.headers).items() if value]
+        writer.write(b"HTTP/1.1 %d %s\r\n" % (response.status, response.reason))
         writer.write("\r\n".join([*lines, "", ""]).encode())
-        writer.write(payload[: answer.cut])
+        writer.write(payload[: response.cut])
         await writer.drain()
-        return answer.cut is None
+        return response.cut is None
 
 
 class FakeTime:
-    """A clock that only moves when someone waits."""
+    """A clock that moves only when a caller sleeps."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -145,7 +148,7 @@ async def running(service: Service, tls: ssl.SSLContext | None = None) -> AsyncI
 
 @contextmanager
 def running_in_thread(service: Service, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Run the service beside a test that has no loop of its own; yields the port."""
+    """Run the service in a thread, for a test without an event loop; yields the port."""
     started, stopped = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
@@ -169,7 +172,7 @@ def running_in_thread(service: Service, tls: ssl.SSLContext | None = None) -> It
 async def connected(
     service: Service, time: FakeTime | None = None, **settings: Any
 ) -> AsyncIterator[LoyaltyApi]:
-    """Start the service and a client for it; without a clock of its own it never sleeps."""
+    """Start the service and a client for it, which by default only pretends to sleep."""
     time = time or FakeTime()
     async with running(service):
         base = {"api_url": f"http://127.0.0.1:{service.port}/WebService/XYZ/", "timeout": 5.0}

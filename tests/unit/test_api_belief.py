@@ -1,4 +1,4 @@
-"""What a response must hold before its rows, or that there are none, are believed."""
+"""Which responses are accepted as proof of their rows, or of having none."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from lcm_pipeline.model.endpoints import (
     OPERATION_HISTORY,
 )
 from lcm_pipeline.model.pages import PageRequest
-from tests.unit.api_service import Answer, Service, connected
+from tests.unit.api_service import Response, Service, connected
 
 Read = Callable[[Any], Any]
 
@@ -80,20 +80,24 @@ def to_xml(members: dict[str, Any]) -> bytes:
     return f"<Response>{''.join(parts)}</Response>".encode()
 
 
-def answers(members: dict[str, Any]) -> tuple[Answer, Answer, Answer]:
-    """The same in JSON, in JSON that is read tolerantly, and in XML."""
+def in_each_format(members: dict[str, Any]) -> tuple[Response, Response, Response]:
+    """The same response in JSON, in JSON that needs the tolerant parser, and in XML."""
     odd = json.dumps(members).encode()[:-1] + b',"Odd":"\x0b"}'
-    return Answer(members), Answer(odd), Answer(to_xml(members), content_type="application/xml")
+    return (
+        Response(members),
+        Response(odd),
+        Response(to_xml(members), content_type="application/xml"),
+    )
 
 
-def assert_asked_again_in_vain(members: dict[str, Any], read: Read, says: str) -> None:
-    for answer in answers(members):
-        service = Service(otherwise=lambda _, answer=answer: answer)
+def assert_retries_fail(members: dict[str, Any], read: Read, message: str) -> None:
+    for response in in_each_format(members):
+        service = Service(otherwise=lambda _, response=response: response)
         with pytest.raises(IncompleteError) as caught:
             run(service, read)
-        assert len(service.asked) == 6
+        assert len(service.requests) == 6
         assert caught.value.rerun_helps
-        assert says in str(caught.value)
+        assert message in str(caught.value)
 
 
 @every_read
@@ -101,8 +105,8 @@ def test_a_response_without_its_list_proves_nothing(
     read: Read, rows: str, total: str | None
 ) -> None:
     members: dict[str, Any] = {"ErrorCode": 0, "Message": None} | ({total: 0} if total else {})
-    assert_asked_again_in_vain(members, read, f"the response lacks {rows}")
-    assert_asked_again_in_vain({"ErrorCode": 0}, read, f"the response lacks {rows}")
+    assert_retries_fail(members, read, f"the response lacks {rows}")
+    assert_retries_fail({"ErrorCode": 0}, read, f"the response lacks {rows}")
 
 
 @pytest.mark.parametrize("other", READS)
@@ -113,7 +117,7 @@ def test_a_response_to_another_request_proves_nothing(
     _, other_rows, other_total = READS[other]
     members = {"ErrorCode": 0, other_rows: []} | ({other_total: 0} if other_total else {})
     if other_rows != rows:
-        assert_asked_again_in_vain(members, read, f"the response lacks {rows}")
+        assert_retries_fail(members, read, f"the response lacks {rows}")
 
 
 @pytest.mark.parametrize("found", [[], [{"Id": 1, "ComponentType": 1, "Leads": 1}]])
@@ -123,46 +127,46 @@ def test_a_response_without_its_total_proves_nothing(
 ) -> None:
     if total:
         members = {"ErrorCode": 0, rows: found}
-        assert_asked_again_in_vain(members, read, f"the response lacks {total}")
+        assert_retries_fail(members, read, f"the response lacks {total}")
 
 
 @every_read
-def test_null_is_an_empty_list_only_where_the_total_says_so(
+def test_null_is_an_empty_list_only_if_the_total_is_zero(
     read: Read, rows: str, total: str | None
 ) -> None:
     if total is None:
         return
     for claimed in (None, 5, -1):
-        assert_asked_again_in_vain(
-            {"ErrorCode": 0, rows: None, total: claimed}, read, f"{rows} is null"
-        )
-    for answer in answers({"ErrorCode": 0, rows: None, total: 0}):
-        page = run(Service(answer), read)
+        assert_retries_fail({"ErrorCode": 0, rows: None, total: claimed}, read, f"{rows} is null")
+    for response in in_each_format({"ErrorCode": 0, rows: None, total: 0}):
+        page = run(Service(response), read)
         assert (page.rows, page.total) == ((), 0)
 
 
-def test_null_goods_of_an_offer_prove_nothing_and_null_registrations_are_none() -> None:
+def test_null_goods_of_an_offer_prove_nothing_and_null_registrations_are_empty() -> None:
     goods, registrations = READS["goods"][0], READS["registrations"][0]
-    assert_asked_again_in_vain({"ErrorCode": 0, "ListFavorites": None}, goods, "is null")
-    for answer in answers({"ErrorCode": 0, "Clients": None}):
-        assert run(Service(answer), registrations).rows == ()
+    assert_retries_fail({"ErrorCode": 0, "ListFavorites": None}, goods, "is null")
+    for response in in_each_format({"ErrorCode": 0, "Clients": None}):
+        assert run(Service(response), registrations).rows == ()
 
 
 @every_read
-def test_an_empty_list_beside_its_total_is_believed_at_once(
+def test_an_empty_list_with_its_total_is_accepted_at_once(
     read: Read, rows: str, total: str | None
 ) -> None:
     for claimed in (0, None):
-        for answer in answers({"ErrorCode": 0, rows: []} | ({total: claimed} if total else {})):
-            service = Service(answer)
+        for response in in_each_format(
+            {"ErrorCode": 0, rows: []} | ({total: claimed} if total else {})
+        ):
+            service = Service(response)
             run(service, read)
-            assert len(service.asked) == 1
+            assert len(service.requests) == 1
 
 
-def test_an_incomplete_response_is_asked_again_and_a_whole_one_wins() -> None:
-    service = Service(Answer({"ErrorCode": 0}))
+def test_an_incomplete_response_is_requested_again() -> None:
+    service = Service(Response({"ErrorCode": 0}))
     assert run(service, read_history).total == 0
-    assert len(service.asked) == 2
+    assert len(service.requests) == 2
 
 
 def history_of(client: Any) -> dict[str, Any]:
@@ -172,32 +176,32 @@ def history_of(client: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("named", [1003, "1003", "0001003", "+1003", " 1003 ", 1003.0, -7, 2**62])
 def test_a_response_about_another_client_is_never_proof(named: Any) -> None:
-    for answer in answers(history_of(named)):
-        service = Service(otherwise=lambda _, answer=answer: answer)
+    for response in in_each_format(history_of(named)):
+        service = Service(otherwise=lambda _, response=response: response)
         with pytest.raises(WrongClientError) as caught:
             run(service, read_history)
-        assert len(service.asked) == 6
+        assert len(service.requests) == 6
         assert caught.value.rerun_helps
         assert f"about client {int(named)}" in str(caught.value)
         assert "for client 7 " in str(caught.value)
-        assert len(run(Service(answer, Answer(history_of(7))), read_history).rows) == 1
+        assert len(run(Service(response, Response(history_of(7))), read_history).rows) == 1
 
 
 @pytest.mark.parametrize("named", [7, "7", 7.0, 0, None])
-def test_a_response_about_its_client_or_about_nobody_is_believed(named: Any) -> None:
-    for answer in answers(history_of(named)):
-        assert len(run(Service(answer), read_history).rows) == 1
+def test_a_response_about_its_client_or_without_a_client_is_accepted(named: Any) -> None:
+    for response in in_each_format(history_of(named)):
+        assert len(run(Service(response), read_history).rows) == 1
 
 
-def test_an_error_code_is_told_before_what_is_missing_or_of_another_client() -> None:
+def test_an_error_code_is_reported_before_a_missing_list_or_another_client() -> None:
     for members in ({"ErrorCode": 5}, history_of(1003) | {"ErrorCode": 5}):
         with pytest.raises(LoyaltyApiError, match="ErrorCode 5"):
-            run(Service(Answer(members)), read_history)
+            run(Service(Response(members)), read_history)
 
 
-def test_a_large_response_of_tiny_values_is_refused_before_it_fills_the_memory() -> None:
+def test_a_large_response_of_tiny_values_is_refused_before_it_exhausts_memory() -> None:
     for rows in (b"1," * 3_000_000, b"{}," * 2_000_000, b'{"a":1},' * 700_000, b"[" * 5_000_000):
         body = b'{"ErrorCode":0,"Rows":1,"Operations":[%s1]}' % rows
-        service = Service(otherwise=lambda _, body=body: Answer(body))
+        service = Service(otherwise=lambda _, body=body: Response(body))
         with pytest.raises(MalformedError, match="more values than any real response"):
             run(service, read_history)

@@ -1,6 +1,6 @@
-"""TLS: whose certificate is trusted, and what is said of one that is not.
+"""TLS: which certificates are trusted, and the errors for those that are not.
 
-The certificates were made for these tests: for localhost, for another host, and one that ended.
+The certificates were made for these tests: for localhost, for another host, and an expired one.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from lcm_pipeline.settings import Settings, SettingsError, load_settings
 from tests.unit.api_service import FakeTime, Service, running
 
 CERTIFICATES = Path(__file__).parent / "certificates"
-OURS = CERTIFICATES / "localhost.pem"
-ASK = OperationHistoryRequest(Client=7, Start=1, Length=500)
+LOCALHOST = CERTIFICATES / "localhost.pem"
+REQUEST = OperationHistoryRequest(Client=7, Start=1, Length=500)
 
 
-def ask(certificate: str | None, host: str = "localhost", **settings: Any) -> tuple[Any, Service]:
-    """Ask a service with that certificate, or with none, over https."""
+def send(certificate: str | None, host: str = "localhost", **settings: Any) -> tuple[Any, Service]:
+    """Send a request over HTTPS to a service with that certificate, or without TLS."""
 
     async def main() -> tuple[Any, Service]:
         tls = None
@@ -32,13 +32,13 @@ def ask(certificate: str | None, host: str = "localhost", **settings: Any) -> tu
             tls.load_cert_chain(CERTIFICATES / f"{certificate}.with_key.pem")
         service = Service()
         if tls is None:
-            service.serve = _speak_plainly  # type: ignore[method-assign]
+            service.serve = _serve_without_tls  # type: ignore[method-assign]
         async with running(service, tls):
             url = f"https://{host}:{service.port}/x/"
             given = Settings(_env_file=None, api_url=url, timeout=5.0, **settings)
             async with LoyaltyApi.from_settings(given, clock=FakeTime().clock) as api:
                 try:
-                    return await api.call(OPERATION_HISTORY, ASK), service
+                    return await api.call(OPERATION_HISTORY, REQUEST), service
                 except LoyaltyApiError as error:
                     with pytest.raises(type(error)) as caught:
                         update = SetClientUpdateRequest(Client=7, Name="x")
@@ -49,17 +49,17 @@ def ask(certificate: str | None, host: str = "localhost", **settings: Any) -> tu
     return asyncio.run(main())
 
 
-async def _speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _serve_without_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read(100)
     writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
     await writer.drain()
 
 
-def test_a_certificate_of_the_setting_is_trusted() -> None:
+def test_a_certificate_from_the_setting_is_trusted() -> None:
     for host in ("localhost", "127.0.0.1"):
-        answer, service = ask("localhost", host, ca_file=OURS)
-        assert answer.Rows == 0
-        assert len(service.asked) == 1
+        response, service = send("localhost", host, ca_file=LOCALHOST)
+        assert response.Rows == 0
+        assert len(service.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -71,27 +71,27 @@ def test_a_certificate_of_the_setting_is_trusted() -> None:
         ("other_host", "other_host", "Hostname mismatch", "check the host in LCM_API_URL"),
     ],
 )
-def test_a_certificate_that_is_not_trusted_is_named_with_what_helps(
+def test_the_error_for_an_untrusted_certificate_says_what_to_do(
     certificate: str, ca_file: str | None, why: str, advice: str
 ) -> None:
     file = CERTIFICATES / f"{ca_file}.pem" if ca_file else None
-    error, service = ask(certificate, ca_file=file)
+    error, service = send(certificate, ca_file=file)
     assert isinstance(error, CertificateError)
     assert "the server's certificate is not trusted" in str(error)
     assert why in str(error)
     assert advice in str(error)
     assert error.never_sent
     assert error.attempts == 1
-    assert service.asked == []
+    assert service.requests == []
 
 
-def test_an_address_that_speaks_no_tls_is_named() -> None:
-    error, _ = ask(None)
+def test_a_server_without_tls_is_reported() -> None:
+    error, _ = send(None)
     assert isinstance(error, TransportError)
     assert "no TLS connection" in str(error)
 
 
-def test_a_file_that_holds_no_certificates_is_refused_at_the_start(
+def test_a_file_without_certificates_is_refused_at_startup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "odd.pem"
@@ -104,7 +104,7 @@ def test_a_file_that_holds_no_certificates_is_refused_at_the_start(
         monkeypatch.setenv("LCM_CA_FILE", str(path))
         with pytest.raises(SettingsError, match=f"LCM_CA_FILE: .*{why}"):
             load_settings()
-    monkeypatch.setenv("LCM_CA_FILE", str(OURS))
-    assert load_settings().ca_file == OURS
+    monkeypatch.setenv("LCM_CA_FILE", str(LOCALHOST))
+    assert load_settings().ca_file == LOCALHOST
     monkeypatch.setenv("LCM_CA_FILE", "")
     assert load_settings().ca_file is None

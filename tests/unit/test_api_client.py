@@ -36,16 +36,16 @@ from lcm_pipeline.model.payloads import (
 from lcm_pipeline.settings import Settings
 from tests.unit.api_service import (
     EMPTY_HISTORY,
-    Answer,
     FakeTime,
+    Response,
     Service,
     connected,
 )
 
-ASK = OperationHistoryRequest(Client=7, Start=1, Length=500)
+REQUEST = OperationHistoryRequest(Client=7, Start=1, Length=500)
 UPDATE = SetClientUpdateRequest(Client=7, Name="Анна")
 DONE = {"ErrorCode": 0, "Message": None}
-SLEEPY = {"ErrorCode": 10, "Message": "Timeout expired. The timeout period elapsed", "Rows": 9}
+TIMED_OUT = {"ErrorCode": 10, "Message": "Timeout expired. The timeout period elapsed", "Rows": 9}
 
 
 def run(
@@ -62,7 +62,7 @@ def run(
 
 
 def history(api: LoyaltyApi) -> Awaitable[OperationHistoryResponse]:
-    return api.call(OPERATION_HISTORY, ASK)
+    return api.call(OPERATION_HISTORY, REQUEST)
 
 
 def failing(service: Service, act: Any = history, **settings: Any) -> LoyaltyApiError:
@@ -74,23 +74,23 @@ def failing(service: Service, act: Any = history, **settings: Any) -> LoyaltyApi
 def test_the_path_prefix_of_the_tenant_is_kept() -> None:
     service = Service()
     run(service, history)
-    assert service.asked[0].path == "/WebService/XYZ/api/client/OperationHistory"
+    assert service.requests[0].path == "/WebService/XYZ/api/client/OperationHistory"
 
 
-def test_the_identity_travels_in_the_body() -> None:
+def test_the_identity_is_sent_in_the_body() -> None:
     service = Service()
     run(service, history, operator=3, token="42", site_code="shop")
-    assert service.asked[0].json == {
+    assert service.requests[0].json == {
         "Client": 7, "Start": 1, "Length": 500, "Operator": 3, "Token": 42, "SiteCode": "shop"
     }  # fmt: skip
-    assert service.asked[0].headers["accept"] == "application/json"
-    assert "authorization" not in service.asked[0].headers
+    assert service.requests[0].headers["accept"] == "application/json"
+    assert "authorization" not in service.requests[0].headers
 
 
 def test_rows_stay_the_bytes_that_the_server_sent() -> None:
     body = b'{"Rows": 1, "Operations": [{"Id": 1,  "Amount": 1.10}], "ErrorCode": 0, "New": [1]}'
-    answer = run(Service(Answer(body)), history)
-    assert [bytes(raw) for raw in answer.Operations] == [b'{"Id": 1,  "Amount": 1.10}']
+    response = run(Service(Response(body)), history)
+    assert [bytes(raw) for raw in response.Operations] == [b'{"Id": 1,  "Amount": 1.10}']
 
 
 def test_requests_and_retries_are_counted() -> None:
@@ -99,7 +99,7 @@ def test_requests_and_retries_are_counted() -> None:
         await history(api)
         return api.counts
 
-    counts = run(Service(Answer(status=503), Answer()), act)
+    counts = run(Service(Response(status=503), Response()), act)
     assert (counts.requests, counts.retries) == (3, 1)
     assert counts.by_endpoint == {"OperationHistory": 3}
 
@@ -111,7 +111,7 @@ def test_a_sibling_counts_for_itself_and_leaves_the_connections_open() -> None:
         await history(api)
         return api.counts, sibling.counts
 
-    own, other = run(Service(Answer(status=503), Answer()), act)
+    own, other = run(Service(Response(status=503), Response()), act)
     assert (own.requests, own.retries) == (1, 0)
     assert (other.requests, other.retries) == (2, 1)
 
@@ -119,117 +119,119 @@ def test_a_sibling_counts_for_itself_and_leaves_the_connections_open() -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        Answer(status=500, body={"Message": "An error has occurred."}),
-        Answer(status=503, body=b"<html>busy</html>", content_type="text/html"),
-        Answer(status=408),
-        Answer(status=429),
-        Answer(body=b"<html>please wait</html>", content_type="text/html"),
-        Answer(body=b"<!DOCTYPE html><p>x", content_type="application/json"),
-        Answer(body=b'{"ErrorCode": 0, "Operations": [{"Id": 1}, {"Id"'),
-        Answer(body=b""),
-        Answer(body=b"[]"),
-        Answer(body=b"[" * 100_000),
-        Answer(body={"Message": "An error has occurred."}),
-        Answer(body={"ErrorCode": None, "Rows": 0}),
-        Answer(body=SLEEPY),
-        Answer(body={"ErrorCode": 25, "Message": "Transaction was deadlocked on lock resources"}),
-        Answer(body={"ErrorCode": 3, "Message": "Истекло время ожидания выполнения"}),
-        Answer(cut=10),
-        Answer(dropped=True),
+        Response(status=500, body={"Message": "An error has occurred."}),
+        Response(status=503, body=b"<html>busy</html>", content_type="text/html"),
+        Response(status=408),
+        Response(status=429),
+        Response(body=b"<html>please wait</html>", content_type="text/html"),
+        Response(body=b"<!DOCTYPE html><p>x", content_type="application/json"),
+        Response(body=b'{"ErrorCode": 0, "Operations": [{"Id": 1}, {"Id"'),
+        Response(body=b""),
+        Response(body=b"[]"),
+        Response(body=b"[" * 100_000),
+        Response(body={"Message": "An error has occurred."}),
+        Response(body={"ErrorCode": None, "Rows": 0}),
+        Response(body=TIMED_OUT),
+        Response(body={"ErrorCode": 25, "Message": "Transaction was deadlocked on lock resources"}),
+        Response(body={"ErrorCode": 3, "Message": "Истекло время ожидания выполнения"}),
+        Response(cut=10),
+        Response(dropped=True),
     ],
 )
-def test_what_may_pass_is_asked_again(fault: Answer) -> None:
+def test_a_transient_failure_is_retried(fault: Response) -> None:
     time = FakeTime()
-    service = Service(fault, Answer())
-    answer = run(service, history, time)
-    assert (answer.Rows, len(service.asked)) == (0, 2)
+    service = Service(fault, Response())
+    response = run(service, history, time)
+    assert (response.Rows, len(service.requests)) == (0, 2)
     assert len(time.waits) == 1
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "says"),
+    ("fault", "kind", "message"),
     [
-        (Answer(status=500), UnavailableError, "HTTP 500"),
-        (Answer(body=b"<html></html>", content_type="text/html"), MalformedError, "HTML"),
-        (Answer(body=b'{"ErrorCode": 0, '), MalformedError, "cut off"),
-        (Answer(body={"Rows": 0}), MalformedError, "no valid ErrorCode"),
-        (Answer(body={"ErrorCode": 0, "Rows": "many"}), MalformedError, "not a number of rows"),
-        (Answer(body=SLEEPY), OverloadedError, "ErrorCode 10 «Timeout expired."),
-        (Answer(cut=3), TransportError, "cut off"),
-        (Answer(dropped=True), TransportError, "connection broke"),
+        (Response(status=500), UnavailableError, "HTTP 500"),
+        (Response(body=b"<html></html>", content_type="text/html"), MalformedError, "HTML"),
+        (Response(body=b'{"ErrorCode": 0, '), MalformedError, "cut off"),
+        (Response(body={"Rows": 0}), MalformedError, "no valid ErrorCode"),
+        (Response(body={"ErrorCode": 0, "Rows": "many"}), MalformedError, "not a number of rows"),
+        (Response(body=TIMED_OUT), OverloadedError, "ErrorCode 10 «Timeout expired."),
+        (Response(cut=3), TransportError, "cut off"),
+        (Response(dropped=True), TransportError, "connection broke"),
     ],
 )
-def test_what_does_not_pass_ends_after_six_attempts(
-    fault: Answer, kind: type[TransientError], says: str
+def test_retries_end_after_six_attempts(
+    fault: Response, kind: type[TransientError], message: str
 ) -> None:
-    service = Service(otherwise=lambda asked: fault)
+    service = Service(otherwise=lambda _: fault)
     error = failing(service)
     assert type(error) is kind
-    assert len(service.asked) == 6
+    assert len(service.requests) == 6
     assert error.rerun_helps
-    assert says in str(error)
+    assert message in str(error)
     assert "OperationHistory for client 7 Start 1 Length 500" in str(error)
     assert "(6 attempts); a rerun may help" in str(error)
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "says"),
+    ("fault", "kind", "message"),
     [
-        (Answer(status=403), ForbiddenError, "HTTP 403"),
-        (Answer(status=404), ForbiddenError, "HTTP 404"),
-        (Answer(status=302, headers={"Location": "/x"}), ForbiddenError, "HTTP 302"),
-        (Answer(body={"ErrorCode": 10, "Message": "Нет прав"}), BusinessError, "ErrorCode 10"),
-        (Answer(body={"ErrorCode": 77, "Message": "timeout"}), BusinessError, "ErrorCode 77"),
-        (Answer(body={"ErrorCode": -1}), BusinessError, "ErrorCode -1"),
+        (Response(status=403), ForbiddenError, "HTTP 403"),
+        (Response(status=404), ForbiddenError, "HTTP 404"),
+        (Response(status=302, headers={"Location": "/x"}), ForbiddenError, "HTTP 302"),
+        (Response(body={"ErrorCode": 10, "Message": "Нет прав"}), BusinessError, "ErrorCode 10"),
+        (Response(body={"ErrorCode": 77, "Message": "timeout"}), BusinessError, "ErrorCode 77"),
+        (Response(body={"ErrorCode": -1}), BusinessError, "ErrorCode -1"),
     ],
 )
-def test_what_is_final_is_asked_once(fault: Answer, kind: type[RejectedError], says: str) -> None:
-    service = Service(otherwise=lambda asked: fault)
+def test_a_final_failure_is_not_retried(
+    fault: Response, kind: type[RejectedError], message: str
+) -> None:
+    service = Service(otherwise=lambda _: fault)
     error = failing(service)
     assert type(error) is kind
-    assert len(service.asked) == 1
+    assert len(service.requests) == 1
     assert not error.rerun_helps
-    assert says in str(error)
+    assert message in str(error)
 
 
-def test_rows_beside_an_error_code_are_thrown_away() -> None:
-    error = failing(Service(Answer({"ErrorCode": 5, "Rows": 1, "Operations": [{"Id": 1}]})))
+def test_rows_with_an_error_code_are_discarded() -> None:
+    error = failing(Service(Response({"ErrorCode": 5, "Rows": 1, "Operations": [{"Id": 1}]})))
     assert isinstance(error, BusinessError)
     assert error.code == 5
 
 
-def test_an_error_code_is_believed_before_an_odd_value_beside_it() -> None:
-    error = failing(Service(Answer({"ErrorCode": 5, "Rows": "many"})))
+def test_an_error_code_takes_precedence_over_a_malformed_value() -> None:
+    error = failing(Service(Response({"ErrorCode": 5, "Rows": "many"})))
     assert isinstance(error, BusinessError)
 
 
-def test_an_odd_header_value_does_not_cost_the_rows() -> None:
+def test_a_malformed_header_value_does_not_lose_the_rows() -> None:
     body = {"ErrorCode": 0, "Rows": 1, "Phone": "", "Operations": [{"Id": 1}]}
-    answer = run(Service(Answer(body)), history)
-    assert answer.Rows == 1
-    assert [bytes(raw) for raw in answer.Operations] == [b'{"Id": 1}']
-    assert bytes(answer.Phone) == b'""'
+    response = run(Service(Response(body)), history)
+    assert response.Rows == 1
+    assert [bytes(raw) for raw in response.Operations] == [b'{"Id": 1}']
+    assert bytes(response.Phone) == b'""'
 
 
-def test_an_answer_in_another_charset_is_read() -> None:
+def test_a_response_in_another_charset_is_read() -> None:
     body = '{"ErrorCode": 9, "Message": "ошибка"}'.encode("windows-1251")
-    error = failing(Service(Answer(body, content_type="application/json; charset=windows-1251")))
+    error = failing(Service(Response(body, content_type="application/json; charset=windows-1251")))
     assert "«ошибка»" in str(error)
 
 
 def test_a_byte_order_mark_is_skipped() -> None:
     body = b"\xef\xbb\xbf" + json.dumps(EMPTY_HISTORY).encode()
-    assert run(Service(Answer(body)), history).Rows == 0
+    assert run(Service(Response(body)), history).Rows == 0
 
 
 def test_a_silent_server_is_a_time_out() -> None:
-    error = failing(Service(otherwise=lambda asked: Answer(delay=1.0)), timeout=0.05)
+    error = failing(Service(otherwise=lambda _: Response(delay=1.0)), timeout=0.05)
     assert isinstance(error, TransportError)
     assert "no complete response within" in str(error)
     assert "LCM_TIMEOUT" in str(error)
 
 
-def test_a_server_that_drips_its_answer_is_a_time_out_too() -> None:
+def test_a_response_that_trickles_in_is_a_time_out() -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n")
@@ -248,8 +250,8 @@ def test_a_server_that_drips_its_answer_is_a_time_out_too() -> None:
     assert "LCM_TIMEOUT" in str(error)
 
 
-def test_json_under_the_name_of_html_is_understood() -> None:
-    assert run(Service(Answer(content_type="text/html")), history).Rows == 0
+def test_json_labelled_as_html_is_read() -> None:
+    assert run(Service(Response(content_type="text/html")), history).Rows == 0
 
 
 def test_a_closed_port_and_an_unknown_host_are_transport_errors() -> None:
@@ -265,7 +267,7 @@ def test_a_closed_port_and_an_unknown_host_are_transport_errors() -> None:
 def test_back_off_grows_and_is_bounded() -> None:
     time = FakeTime()
     with pytest.raises(UnavailableError):
-        run(Service(otherwise=lambda asked: Answer(status=500)), history, time)
+        run(Service(otherwise=lambda _: Response(status=500)), history, time)
     assert len(time.waits) == 5
     for number, wait in enumerate(time.waits):
         assert 0.25 * 2**number <= wait <= 0.5 * 2**number
@@ -277,21 +279,21 @@ def test_back_off_grows_and_is_bounded() -> None:
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_honoured(header: str, waits: float, status: int) -> None:
     time = FakeTime()
-    run(Service(Answer(status=status, headers={"Retry-After": header})), history, time)
+    run(Service(Response(status=status, headers={"Retry-After": header})), history, time)
     assert sum(time.waits) == pytest.approx(waits)
 
 
 def test_retry_after_zero_is_bounded_too() -> None:
-    service = Service(otherwise=lambda asked: Answer(status=429, headers={"Retry-After": "0"}))
+    service = Service(otherwise=lambda _: Response(status=429, headers={"Retry-After": "0"}))
     assert isinstance(failing(service), UnavailableError)
-    assert len(service.asked) == 6
+    assert len(service.requests) == 6
 
 
-def test_being_throttled_is_borne_longer_than_failing() -> None:
-    throttled = [Answer(status=429, headers={"Retry-After": "1"}) for _ in range(15)]
+def test_throttling_is_retried_longer_than_failures() -> None:
+    throttled = [Response(status=429, headers={"Retry-After": "1"}) for _ in range(15)]
     service = Service(*throttled)
     assert run(service, history).Rows == 0
-    assert len(service.asked) == 16
+    assert len(service.requests) == 16
 
 
 def update(api: LoyaltyApi) -> Awaitable[Any]:
@@ -301,36 +303,36 @@ def update(api: LoyaltyApi) -> Awaitable[Any]:
 @pytest.mark.parametrize(
     "fault",
     [
-        Answer(status=500),
-        Answer(status=503),
-        Answer(body=SLEEPY),
-        Answer(body=b"<html>", content_type="text/html"),
-        Answer(cut=5),
-        Answer(dropped=True),
+        Response(status=500),
+        Response(status=503),
+        Response(body=TIMED_OUT),
+        Response(body=b"<html>", content_type="text/html"),
+        Response(cut=5),
+        Response(dropped=True),
     ],
 )
-def test_an_update_that_may_have_arrived_is_not_sent_again(fault: Answer) -> None:
-    service = Service(fault, Answer(DONE))
+def test_an_update_that_may_have_arrived_is_not_sent_again(fault: Response) -> None:
+    service = Service(fault, Response(DONE))
     assert isinstance(failing(service, update), TransientError)
-    assert len(service.asked) == 1
+    assert len(service.requests) == 1
 
 
-def test_an_update_whose_answer_is_late_is_not_sent_again() -> None:
-    service = Service(otherwise=lambda asked: Answer(DONE, delay=1.0))
+def test_an_update_whose_response_is_late_is_not_sent_again() -> None:
+    service = Service(otherwise=lambda _: Response(DONE, delay=1.0))
     error = failing(service, update, timeout=0.05)
     assert isinstance(error, TransportError)
     assert not error.never_sent
-    assert len(service.asked) == 1
+    assert len(service.requests) == 1
 
 
 @pytest.mark.parametrize("status", [429, 401])
-def test_an_update_that_was_turned_away_is_sent_again(status: int) -> None:
-    service = Service(Answer(status=status), Answer(DONE))
+def test_an_update_refused_with_429_or_401_is_sent_again(status: int) -> None:
+    service = Service(Response(status=status), Response(DONE))
     assert run(service, update).ErrorCode == 0
-    assert len(service.asked) == 2
+    assert len(service.requests) == 2
 
 
-def test_an_update_that_never_left_is_sent_again() -> None:
+def test_an_update_that_could_not_connect_is_sent_again() -> None:
     attempts: list[httpx.Request] = []
 
     def refuse_twice(request: httpx.Request) -> httpx.Response:
@@ -366,11 +368,11 @@ def test_an_update_that_never_left_is_sent_again() -> None:
         SetClientUpdateRequest(Client=7),
     ],
 )
-def test_a_request_that_does_not_fit_is_never_sent(request_: Any) -> None:
+def test_an_invalid_request_is_never_sent(request_: Any) -> None:
     service = Service()
     error = failing(service, lambda api: api.call(OPERATION_HISTORY, request_))
     assert isinstance(error, RequestError)
-    assert service.asked == []
+    assert service.requests == []
 
 
 @pytest.mark.parametrize(
@@ -382,7 +384,7 @@ def test_a_date_with_an_offset_is_never_sent(date: str) -> None:
     error = failing(service, lambda api: api.call(CLIENT_UPDATE, request))
     assert isinstance(error, RequestError)
     assert "Birthdate" in str(error)
-    assert service.asked == []
+    assert service.requests == []
 
 
 def test_an_update_without_a_client_is_never_sent() -> None:
@@ -391,32 +393,32 @@ def test_an_update_without_a_client_is_never_sent() -> None:
     assert "Client is missing" in str(error)
 
 
-def test_a_401_without_a_login_is_asked_once_more_and_then_final() -> None:
-    service = Service(otherwise=lambda asked: Answer(status=401))
+def test_a_401_without_a_login_is_retried_once() -> None:
+    service = Service(otherwise=lambda _: Response(status=401))
     error = failing(service, token="42")
     assert isinstance(error, IdentityError)
-    assert len(service.asked) == 2
+    assert len(service.requests) == 2
     assert "LCM_TOKEN" in str(error)
 
 
-def test_compressed_answers_are_read() -> None:
+def test_compressed_responses_are_read() -> None:
     body = gzip.compress(json.dumps(EMPTY_HISTORY | {"Rows": 4}).encode())
-    answer = run(Service(Answer(body, headers={"Content-Encoding": "gzip"})), history)
-    assert answer.Rows == 4
+    response = run(Service(Response(body, headers={"Content-Encoding": "gzip"})), history)
+    assert response.Rows == 4
 
 
 def test_cookies_of_the_server_are_not_sent_back() -> None:
-    service = Service(Answer(headers={"Set-Cookie": "ASP.NET_SessionId=abc; path=/"}))
+    service = Service(Response(headers={"Set-Cookie": "ASP.NET_SessionId=abc; path=/"}))
 
     async def act(api: LoyaltyApi) -> None:
         await history(api)
         await history(api)
 
     run(service, act)
-    assert "cookie" not in service.asked[1].headers
+    assert "cookie" not in service.requests[1].headers
 
 
-def test_no_secret_and_nothing_personal_in_errors_logs_and_reprs(
+def test_errors_logs_and_reprs_contain_no_secrets_or_personal_data(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -428,7 +430,7 @@ def test_no_secret_and_nothing_personal_in_errors_logs_and_reprs(
     login = {"access_token": "sesame-street-token", "expires_in": 3600}
     overloaded = {"ErrorCode": 10, "Message": "Timeout expired " + leaky}
     rejected = {"ErrorCode": 8, "Message": leaky}
-    service = Service(Answer(login), Answer(overloaded), Answer(rejected))
+    service = Service(Response(login), Response(overloaded), Response(rejected))
     shown = []
 
     async def act(api: LoyaltyApi) -> Any:
@@ -447,21 +449,21 @@ def test_no_secret_and_nothing_personal_in_errors_logs_and_reprs(
     assert "client 7" in str(error)
 
 
-def test_leave_is_asked_before_each_request_and_retry() -> None:
-    asked: list[int] = []
+def test_the_hook_runs_before_each_request_and_retry() -> None:
+    request_counts: list[int] = []
 
     async def act(api: LoyaltyApi) -> Any:
         async def before_request() -> None:
-            asked.append(api.counts.requests)
+            request_counts.append(api.counts.requests)
 
         api.before_each_request(before_request)
         await history(api)
 
-    run(Service(Answer(status=503), Answer()), act)
-    assert asked == [0, 1]
+    run(Service(Response(status=503), Response()), act)
+    assert request_counts == [0, 1]
 
 
-def test_a_request_whose_leave_is_refused_never_leaves() -> None:
+def test_a_request_is_not_sent_if_the_hook_raises() -> None:
     service = Service()
 
     async def act(api: LoyaltyApi) -> Any:
@@ -473,22 +475,22 @@ def test_a_request_whose_leave_is_refused_never_leaves() -> None:
 
     with pytest.raises(RuntimeError, match="no more"):
         run(service, act)
-    assert service.asked == []
+    assert service.requests == []
 
 
-def test_our_own_secrets_are_cut_out_of_rows_and_messages_that_echo_them() -> None:
+def test_our_secrets_are_removed_from_rows_and_messages_that_echo_them() -> None:
     site, token = "widget-5f2c9a", 90210
     row = {"Id": 1, "PosName": f"for {site}", "Amount": token}
     echo = {"ErrorCode": 0, "Rows": 1, "Operations": [row]}
     refused = {"ErrorCode": 7, "Message": f"token {token} of {site} is wrong"}
 
     async def act() -> str:
-        service = Service(Answer(echo), Answer(refused))
+        service = Service(Response(echo), Response(refused))
         async with connected(service, site_code=site, token=str(token)) as api:
-            answered = await api.call(OPERATION_HISTORY, ASK)
+            response = await api.call(OPERATION_HISTORY, REQUEST)
             with pytest.raises(BusinessError) as error:
-                await api.call(OPERATION_HISTORY, ASK)
-        return f"{[bytes(raw) for raw in answered.Operations or ()]} {error.value!r} {error.value}"
+                await api.call(OPERATION_HISTORY, REQUEST)
+        return f"{[bytes(raw) for raw in response.Operations or ()]} {error.value!r} {error.value}"
 
     shown = asyncio.run(act())
     assert site not in shown

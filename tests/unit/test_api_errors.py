@@ -1,4 +1,4 @@
-"""The words of errors: what is scrubbed, what is kept."""
+"""Scrubbing of error messages: what is removed, and what stays."""
 
 import pytest
 
@@ -39,7 +39,7 @@ from lcm_pipeline.api.scrubbing import scrub
         ("Login failed for user 'sa'", None),
     ],
 )
-def test_personal_data_leaves_the_text_and_the_rest_stays(text: str, kept: str | None) -> None:
+def test_personal_data_is_removed_and_the_rest_stays(text: str, kept: str | None) -> None:
     assert scrub(text) == (text if kept is None else kept)
 
 

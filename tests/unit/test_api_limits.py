@@ -1,4 +1,4 @@
-"""Limits: places in flight, requests per second, and the server's wish to be left alone."""
+"""Limits: slots, requests per second, and pauses that the server requests."""
 
 import asyncio
 from typing import Any
@@ -12,9 +12,9 @@ from lcm_pipeline.api.retries import Clock
 from lcm_pipeline.api.transport import Transport, open_transport
 from lcm_pipeline.model.endpoints import OPERATION_HISTORY
 from lcm_pipeline.model.payloads import OperationHistoryRequest
-from tests.unit.api_service import Answer, FakeTime, Service, connected, running
+from tests.unit.api_service import FakeTime, Response, Service, connected, running
 
-ASK = OperationHistoryRequest(Client=7, Start=1, Length=500)
+REQUEST = OperationHistoryRequest(Client=7, Start=1, Length=500)
 
 
 def most_within(seconds: float, moments: list[float]) -> int:
@@ -25,11 +25,11 @@ def most_within(seconds: float, moments: list[float]) -> int:
 
 
 async def ask_all(api: LoyaltyApi, count: int) -> None:
-    await asyncio.gather(*(api.call(OPERATION_HISTORY, ASK) for _ in range(count)))
+    await asyncio.gather(*(api.call(OPERATION_HISTORY, REQUEST) for _ in range(count)))
 
 
 def test_no_more_calls_are_in_flight_than_allowed() -> None:
-    service = Service(otherwise=lambda asked: Answer(delay=0.01))
+    service = Service(otherwise=lambda _: Response(delay=0.01))
 
     async def main() -> None:
         async with connected(service, concurrency=4) as api:
@@ -39,10 +39,10 @@ def test_no_more_calls_are_in_flight_than_allowed() -> None:
     assert service.most_in_flight == 4
 
 
-def test_who_waits_for_a_place_sends_before_the_answers_are_read() -> None:
+def test_waiting_calls_send_before_responses_are_read() -> None:
     done: list[str] = []
 
-    async def ask(gate: RequestGate, name: str) -> None:
+    async def send(gate: RequestGate, name: str) -> None:
         async with gate:
             done.append(f"{name} sends")
             await asyncio.sleep(0)
@@ -51,7 +51,7 @@ def test_who_waits_for_a_place_sends_before_the_answers_are_read() -> None:
 
     async def main() -> None:
         gate = RequestGate(2, None, Clock())
-        await asyncio.gather(*(ask(gate, name) for name in "abcd"))
+        await asyncio.gather(*(send(gate, name) for name in "abcd"))
 
     asyncio.run(main())
     assert done[:4] == ["a sends", "b sends", "c sends", "d sends"]
@@ -67,15 +67,15 @@ def test_the_server_never_sees_more_requests_in_a_second_than_the_cap() -> None:
             await ask_all(api, 100)
 
     asyncio.run(main())
-    moments = [asked.at for asked in service.asked]
-    # A tenth of a second is left to a busy machine, which reads its sockets late.
+    moments = [request.at for request in service.requests]
+    # A busy machine reads its sockets late, so a tenth of a second is allowed for it.
     assert most_within(0.9, moments) <= 40
     assert (len(moments) - 1) / (moments[-1] - moments[0]) >= 0.95 * 40
 
 
 @pytest.mark.parametrize("per_second", [0.5, 1.0, 2.5, 10.0, 333.0])
 @pytest.mark.parametrize("late", [0.0, 0.004, 0.3])
-def test_the_pace_holds_however_late_the_wake_ups_are(per_second: float, late: float) -> None:
+def test_the_rate_is_kept_with_late_wake_ups(per_second: float, late: float) -> None:
     time = FakeTime()
     sent: list[float] = []
 
@@ -97,24 +97,24 @@ def test_the_pace_holds_however_late_the_wake_ups_are(per_second: float, late: f
         assert (len(sent) - 1) / (sent[-1] - sent[0]) >= 0.95 * per_second
 
 
-def test_a_new_connection_is_told_in_the_task_that_asked_and_a_kept_one_is_not() -> None:
-    told: list[asyncio.Task[Any] | None] = []
+def test_a_new_connection_is_reported_in_the_task_that_opened_it() -> None:
+    tasks: list[asyncio.Task[Any] | None] = []
 
     async def main() -> None:
         async with running(Service()) as service:
             url = f"http://127.0.0.1:{service.port}/"
-            transport = open_transport(url, 2, lambda: told.append(asyncio.current_task()))
+            transport = open_transport(url, 2, lambda: tasks.append(asyncio.current_task()))
             wire = Transport(url, 5.0, transport)
             for _ in range(3):
                 await wire.post("x", httpx.Headers(), b"{}", "x")
-            assert told == [asyncio.current_task()]
+            assert tasks == [asyncio.current_task()]
             await wire.aclose()
 
     asyncio.run(main())
 
 
 def test_retries_count_against_the_cap() -> None:
-    service = Service(*(Answer(status=429, headers={"Retry-After": "0"}) for _ in range(5)))
+    service = Service(*(Response(status=429, headers={"Retry-After": "0"}) for _ in range(5)))
     time = FakeTime()
 
     async def main() -> None:
@@ -125,25 +125,25 @@ def test_retries_count_against_the_cap() -> None:
     assert time.now - 1_000.0 >= 5.0
 
 
-def test_one_throttled_call_makes_everyone_wait() -> None:
+def test_one_throttled_call_delays_all_others() -> None:
     time = FakeTime()
-    service = Service(Answer(status=429, headers={"Retry-After": "30"}))
+    service = Service(Response(status=429, headers={"Retry-After": "30"}))
     seen: list[float] = []
 
     async def main() -> None:
         async with connected(service, time, concurrency=1) as api:
-            first = asyncio.create_task(api.call(OPERATION_HISTORY, ASK))
-            await service.first_asked.wait()
-            await api.call(OPERATION_HISTORY, ASK)
+            first = asyncio.create_task(api.call(OPERATION_HISTORY, REQUEST))
+            await service.first_request.wait()
+            await api.call(OPERATION_HISTORY, REQUEST)
             seen.append(time.now)
             await first
 
     asyncio.run(main())
     assert seen[0] >= 1_030.0
-    assert len(service.asked) == 3
+    assert len(service.requests) == 3
 
 
-def test_a_cancelled_wait_gives_its_place_back() -> None:
+def test_a_cancelled_wait_releases_its_slot() -> None:
     async def main() -> None:
         gate = RequestGate(1, None, Clock())
         gate.cool_down(60)
@@ -157,7 +157,7 @@ def test_a_cancelled_wait_gives_its_place_back() -> None:
     asyncio.run(main())
 
 
-def test_a_request_that_had_to_connect_departs_when_it_is_connected() -> None:
+def test_a_request_that_had_to_connect_counts_from_its_connection() -> None:
     time = FakeTime()
     sent: list[float] = []
 

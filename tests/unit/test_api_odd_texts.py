@@ -1,4 +1,4 @@
-"""One text that cannot be read costs its row alone, in JSON and XML; and which bytes are text."""
+"""An unreadable text rejects only its row, in JSON and XML; and how text is decoded."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from lcm_pipeline.transform.favourites import land_favourites
 from lcm_pipeline.transform.leads import land_leads
 from lcm_pipeline.transform.operations import land_operations
 from lcm_pipeline.transform.registrations import land_registrations
-from tests.unit.api_service import Answer, Service, connected
+from tests.unit.api_service import Response, Service, connected
 from tests.unit.transform_rows import client_rows
 
 DAY = date(2026, 3, 1)
@@ -32,7 +32,7 @@ HALF = "holds half a surrogate pair"
 CONTROL = "holds a control character"
 XML = "application/xml; charset=utf-8"
 
-# A text within quotes as a server might send it, and why its row is refused.
+# Text between quotes as a server might send it, and the reason for refusing its row.
 BAD_JSON_TEXTS = [
     (rb"a\ud83d", HALF),
     (rb"\ude00a", HALF),
@@ -60,7 +60,7 @@ BAD_XML_TEXTS = [
 
 
 class Feed(NamedTuple):
-    """One endpoint with rows, its text that goes bad, and what lands them."""
+    """An endpoint, the text field that is corrupted, and the function that lands its rows."""
 
     read: Callable[[Any], Any]
     land: Callable[[Page], Landing]
@@ -138,13 +138,13 @@ def read_history(api: Any) -> Any:
 
 
 def three_rows(feed: Feed, text: bytes) -> bytes:
-    """A response whose second row has the text."""
+    """A response with the text in its second row."""
     rows = [(feed.row % (n, n)).encode() for n in (1001, 1002, 1003)]
     rows[1] = rows[1][:-1] + b',"%s":"%s"}' % (feed.text.encode(), text)
     return feed.body.encode() % b",".join(rows)
 
 
-def assert_the_second_is_set_aside(feed: Feed, page: Page, reason: str) -> Landing:
+def assert_second_row_is_quarantined(feed: Feed, page: Page, reason: str) -> Landing:
     landing = feed.land(page)
     assert len(landing.records[feed.table]) == 2
     (bad,) = landing.bad_rows
@@ -156,42 +156,38 @@ def assert_the_second_is_set_aside(feed: Feed, page: Page, reason: str) -> Landi
 
 @every_feed
 @pytest.mark.parametrize(("text", "reason"), BAD_JSON_TEXTS)
-def test_a_text_that_cannot_be_read_costs_its_row_alone(
-    feed: Feed, text: bytes, reason: str
-) -> None:
-    service = Service(Answer(three_rows(feed, text)))
+def test_an_unreadable_json_text_rejects_only_its_row(feed: Feed, text: bytes, reason: str) -> None:
+    service = Service(Response(three_rows(feed, text)))
     page = run(service, feed.read)
-    assert_the_second_is_set_aside(feed, page, reason)
-    assert len(service.asked) == 1
-    # All three keep their keys, so that they count and are known again.
+    assert_second_row_is_quarantined(feed, page, reason)
+    assert len(service.requests) == 1
+    # All three rows keep their keys, so that they are counted and recognized later.
     assert not any("?" in str(row.key) for row in page.rows)
 
 
 @every_feed
 @pytest.mark.parametrize(("text", "reason"), BAD_XML_TEXTS)
-def test_a_text_that_xml_cannot_carry_costs_its_row_alone(
-    feed: Feed, text: bytes, reason: str
-) -> None:
+def test_an_unreadable_xml_text_rejects_only_its_row(feed: Feed, text: bytes, reason: str) -> None:
     rows = [_xml_of(feed.row % (n, n)).encode() for n in (1001, 1002, 1003)]
     rows[1] += b"<%s>%s</%s>" % (feed.text.encode(), text, feed.text.encode())
-    beside = json.loads(feed.body % "")
-    (name,) = (n for n, value in beside.items() if value == [] and f'"{n}":[%s]' in feed.body)
+    skeleton = json.loads(feed.body % "")
+    (name,) = (n for n, value in skeleton.items() if value == [] and f'"{n}":[%s]' in feed.body)
     listed = b"".join(b"<Row>%s</Row>" % row for row in rows)
     members = "".join(
         f"<{n}></{n}>" if value == [] else f"<{n}>{value}</{n}>"
-        for n, value in beside.items()
+        for n, value in skeleton.items()
         if n not in (name, "Message")
     )
     body = b"<R>%s<%s>%s</%s></R>" % (members.encode(), name.encode(), listed, name.encode())
-    service = Service(Answer(body, content_type=XML))
-    assert_the_second_is_set_aside(feed, run(service, feed.read), reason)
-    assert len(service.asked) == 1
+    service = Service(Response(body, content_type=XML))
+    assert_second_row_is_quarantined(feed, run(service, feed.read), reason)
+    assert len(service.requests) == 1
 
 
-def test_a_registration_that_is_set_aside_still_brings_its_client() -> None:
+def test_a_quarantined_registration_still_lands_its_client() -> None:
     feed = FEEDS["registrations"]
-    page = run(Service(Answer(three_rows(feed, rb"\ud83d"))), feed.read)
-    landing = assert_the_second_is_set_aside(feed, page, HALF)
+    page = run(Service(Response(three_rows(feed, rb"\ud83d"))), feed.read)
+    landing = assert_second_row_is_quarantined(feed, page, HALF)
     assert [record[0] for record in landing.records["clients"]] == [1001, 1002, 1003]
     assert landing.bad_rows[0].client_id == 1002
 
@@ -199,7 +195,7 @@ def test_a_registration_that_is_set_aside_still_brings_its_client() -> None:
 def test_the_raw_text_in_quarantine_is_what_the_server_sent() -> None:
     feed = FEEDS["leads"]
     for text, kept in ((rb"a\ud83d", r'"a\ud83d"'), (b"a\x0b", '"a\x0b"'), (b"\xff", r'"\xff"')):
-        landing = feed.land(run(Service(Answer(three_rows(feed, text))), feed.read))
+        landing = feed.land(run(Service(Response(three_rows(feed, text))), feed.read))
         assert f'"Subject":{kept}' in landing.bad_rows[0].raw
 
 
@@ -210,24 +206,24 @@ def test_the_raw_text_in_quarantine_is_what_the_server_sent() -> None:
      b'{"a":' * 30_000 + b"1" + b"}" * 30_000],
     ids=lambda value: value.decode()[:12],
 )  # fmt: skip
-def test_a_value_that_is_no_json_costs_its_row_alone(value: bytes) -> None:
+def test_a_value_that_is_not_json_rejects_only_its_row(value: bytes) -> None:
     feed = FEEDS["operations"]
     body = three_rows(feed, b"x").replace(b'"PosName":"x"', b'"New":' + value)
-    landing = feed.land(run(Service(Answer(body)), feed.read))
+    landing = feed.land(run(Service(Response(body)), feed.read))
     assert [len(landing.records["operations"]), len(landing.bad_rows)] == [2, 1]
 
 
-def test_a_pair_of_surrogates_is_a_letter_in_both_formats() -> None:
+def test_a_surrogate_pair_is_one_character_in_both_formats() -> None:
     feed = FEEDS["leads"]
     rows = (
         b"<Row><Leads>1</Leads><ProcTime>2026-03-01T12:00:00</ProcTime><Subject>%s</Subject></Row>"
     )
     xml = b"<R><ErrorCode>0</ErrorCode><TotalRows>1</TotalRows><LeadsClients>%s</LeadsClients></R>"
-    for answer in (
-        Answer(three_rows(feed, rb"\ud83d\ude00")),
-        Answer(xml % (rows % b"&#xD83D;&#xDE00;"), content_type=XML),
+    for response in (
+        Response(three_rows(feed, rb"\ud83d\ude00")),
+        Response(xml % (rows % b"&#xD83D;&#xDE00;"), content_type=XML),
     ):
-        landing = feed.land(run(Service(answer), feed.read))
+        landing = feed.land(run(Service(response), feed.read))
         assert landing.bad_rows == []
         assert "😀" in str(landing.records["leads"])
 
@@ -239,10 +235,10 @@ HEADER = {
 
 
 @pytest.mark.parametrize("text", [rb"\ud83d", b"\x0b", rb"\x", b"\xff"])
-def test_a_text_of_the_header_that_cannot_be_read_costs_itself_alone(text: bytes) -> None:
+def test_an_unreadable_text_of_the_header_affects_nothing_else(text: bytes) -> None:
     body = json.dumps(HEADER).encode().replace(b"@", text)
     page = run(
-        Service(Answer(body)),
+        Service(Response(body)),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     landing = land_favourites(client_rows((), header=page.header, snapshot_date=DAY))
@@ -257,12 +253,10 @@ def test_a_text_of_the_header_that_cannot_be_read_costs_itself_alone(text: bytes
     "listed", [b"", b'"ListFavorites":null,', b'"ListFavorites":5,', b'"ListFavorites":"x",',
                b'"ListFavorites":[{"Id":1,"Name":"\x0b"}],', b'"GroupFavorites":"x",']
 )  # fmt: skip
-def test_an_odd_number_of_the_header_never_costs_more_than_itself(
-    value: bytes, listed: bytes
-) -> None:
+def test_a_malformed_number_of_the_header_affects_nothing_else(value: bytes, listed: bytes) -> None:
     body = b'{"ErrorCode":0,"TotalRows":0,"ClientFavorites":[],%s"SumGain":%s,"CountOffer":3}'
     page = run(
-        Service(Answer(body % (listed, value))),
+        Service(Response(body % (listed, value))),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     header = json.loads(page.header)
@@ -273,54 +267,54 @@ def test_an_odd_number_of_the_header_never_costs_more_than_itself(
     assert "SumGain" in bad.reason
 
 
-def test_an_odd_number_beside_the_goods_of_an_offer_costs_nothing() -> None:
+def test_a_malformed_number_next_to_the_goods_of_an_offer_is_ignored() -> None:
     body = (
         b'{"ErrorCode":0,"TotalRows":1,"SumGain":"","ClientFavorites":[{"Id":4},{"Id":5,"X":"\x0b"}],'
         b'"ListFavorites":[{"Id":4,"ListDataId":8}]}'
     )
     goods = run(
-        Service(Answer(body)), lambda api: read_favourite_goods(api, 7, 4, PageRequest(1, 50))
+        Service(Response(body)), lambda api: read_favourite_goods(api, 7, 4, PageRequest(1, 50))
     )
     assert [row.key for row in goods.page.rows] == [(8,)]
     assert goods.offer_ids == {4, 5}
 
 
 @pytest.mark.parametrize("offers", [b"null", b"5", b'"x"', b"{}", b'"\x0b"', b"[1,]"])
-def test_odd_offers_beside_the_goods_of_one_name_nobody(offers: bytes) -> None:
+def test_malformed_offers_next_to_goods_give_no_offer_ids(offers: bytes) -> None:
     body = b'{"ErrorCode":0,"ClientFavorites":%s,"ListFavorites":[{"ListDataId":8}]}' % offers
     goods = run(
-        Service(Answer(body)), lambda api: read_favourite_goods(api, 7, 4, PageRequest(1, 50))
+        Service(Response(body)), lambda api: read_favourite_goods(api, 7, 4, PageRequest(1, 50))
     )
     assert [row.key for row in goods.page.rows] == [(8,)]
     assert goods.offer_ids == frozenset()
 
 
-def test_an_odd_number_in_xml_costs_itself_alone() -> None:
+def test_a_malformed_number_in_xml_affects_nothing_else() -> None:
     body = (
         b"<R><ErrorCode>0</ErrorCode><TotalRows>0</TotalRows><ClientFavorites/><SumGain/>"
         b"<CountOffer>3</CountOffer><ListFavorites/></R>"
     )
     page = run(
-        Service(Answer(body, content_type=XML)),
+        Service(Response(body, content_type=XML)),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     assert json.loads(page.header) == {"SumGain": "", "CountOffer": 3}
 
 
 @pytest.mark.parametrize("phone", [b'""', b'"\x0b"', b"NaN"])
-def test_an_odd_phone_with_a_body_that_is_cut_off_is_asked_again(phone: bytes) -> None:
+def test_a_truncated_body_with_a_malformed_phone_is_requested_again(phone: bytes) -> None:
     whole = (
         b'{"Client":7,"Phone":%s,"Rows":1,"Operations":[{"Id":1,"ComponentType":1}],"ErrorCode":0}'
     )
     body = whole % phone
     for end in range(10, len(body)):
-        service = Service(Answer(body[:end]), Answer(body))
+        service = Service(Response(body[:end]), Response(body))
         assert len(run(service, read_history).rows) == 1
-        assert len(service.asked) == 2
+        assert len(service.requests) == 2
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "message_part"),
     [
         (b'"Timeout expired \\ud83d"', "Timeout expired"),
         (b'"line\x0bbreak \xff"', "line break"),
@@ -331,22 +325,22 @@ def test_an_odd_phone_with_a_body_that_is_cut_off_is_asked_again(phone: bytes) -
     ],
     ids=range(6),
 )
-def test_a_message_that_cannot_be_read_hides_neither_the_error_nor_the_rows(
-    message: bytes, said: str
+def test_an_unreadable_message_hides_neither_the_error_nor_the_rows(
+    message: bytes, message_part: str
 ) -> None:
     with pytest.raises(BusinessError) as caught:
-        run(Service(Answer(b'{"ErrorCode":5,"Message":%s}' % message)), read_history)
-    assert said in str(caught.value)
-    str(caught.value).encode()  # it can be printed
+        run(Service(Response(b'{"ErrorCode":5,"Message":%s}' % message)), read_history)
+    assert message_part in str(caught.value)
+    str(caught.value).encode()  # raises if it cannot be printed
     body = b'{"ErrorCode":0,"Message":%s,"Rows":1,"Operations":[{"Id":1,"ComponentType":1}]}'
-    assert len(run(Service(otherwise=lambda _: Answer(body % message)), read_history).rows) == 1
+    assert len(run(Service(otherwise=lambda _: Response(body % message)), read_history).rows) == 1
 
 
-def test_an_error_code_with_a_text_of_a_time_out_is_asked_again_whatever_else_is_in_it() -> None:
+def test_an_error_code_with_a_time_out_message_is_always_retried() -> None:
     busy = '{"ErrorCode":10,"Message":"Истекло время ожидания \x0b","Operations":[{"a":"\x0b"}]}'
-    service = Service(Answer(busy.encode()), Answer())
+    service = Service(Response(busy.encode()), Response())
     assert run(service, read_history).rows == ()
-    assert len(service.asked) == 2
+    assert len(service.requests) == 2
 
 
 @pytest.mark.parametrize(
@@ -365,11 +359,11 @@ def test_an_error_code_with_a_text_of_a_time_out_is_asked_again_whatever_else_is
         b'{"ErrorCode":0,"Rows":1.5,"Operations":[]}',
     ],
 )
-def test_what_is_cut_off_or_out_of_shape_is_never_repaired(body: bytes) -> None:
-    service = Service(otherwise=lambda _: Answer(body))
+def test_a_truncated_or_malformed_response_is_never_repaired(body: bytes) -> None:
+    service = Service(otherwise=lambda _: Response(body))
     with pytest.raises(MalformedError):
         run(service, read_history)
-    assert len(service.asked) == 6
+    assert len(service.requests) == 6
 
 
 def test_a_document_is_split_without_being_decoded() -> None:
@@ -382,7 +376,7 @@ def test_a_document_is_split_without_being_decoded() -> None:
 @pytest.mark.parametrize(
     "text", [b"", b"{", b"[", b"[1,,2]", b"[1,]", b"[1}", b"[1 2]", b"[{]}", b'["', b"1", b"[] []"]
 )
-def test_what_does_not_balance_is_not_split(text: bytes) -> None:
+def test_unbalanced_text_is_not_split(text: bytes) -> None:
     for split in (split_array, split_object):
         with pytest.raises(SplitError):
             split(text)
@@ -412,14 +406,14 @@ def xml_of_shop(name: str, declared: str = "") -> str:
      "; charset=hex", "; charset=utf-16", "; charset=" + "x" * 4000, "; version=1; charset=cp866"],
     ids=lambda charset: charset[:30],
 )  # fmt: skip
-def test_text_that_is_utf8_is_read_as_utf8_whatever_the_header_says(charset: str) -> None:
+def test_utf8_is_read_as_utf8_whatever_the_header_says(charset: str) -> None:
     for kind, body in (
         ("application/json", NAMED % SHOP),
         ("application/xml", xml_of_shop(SHOP)),
         ("text/xml", xml_of_shop(SHOP, '<?xml version="1.0" encoding="windows-1251"?>')),
         ("text/xml", xml_of_shop(SHOP, "<?xml version='1.0' encoding='utf-16'?>")),
     ):
-        service = Service(Answer(body.encode(), content_type=kind + charset))
+        service = Service(Response(body.encode(), content_type=kind + charset))
         assert shop_of(run(service, read_history)) == SHOP
 
 
@@ -427,57 +421,57 @@ def test_text_that_is_utf8_is_read_as_utf8_whatever_the_header_says(charset: str
     ("charset", "codec"),
     [("windows-1251", "cp1251"), ('"koi8-r"; v=1', "koi8-r"), ("ISO-8859-5", "iso8859-5")],
 )
-def test_text_that_is_not_utf8_is_in_the_charset_that_is_named(charset: str, codec: str) -> None:
+def test_other_text_is_read_in_the_charset_of_the_header(charset: str, codec: str) -> None:
     name = "Магазин"
     for body in (NAMED % name, xml_of_shop(name)):
-        answer = Answer(body.encode(codec), content_type=f"application/json; charset={charset}")
-        assert shop_of(run(Service(answer), read_history)) == name
+        response = Response(body.encode(codec), content_type=f"application/json; charset={charset}")
+        assert shop_of(run(Service(response), read_history)) == name
 
 
-def test_the_declaration_of_xml_counts_where_the_header_is_wrong() -> None:
+def test_the_xml_declaration_is_used_if_the_header_is_wrong() -> None:
     body = xml_of_shop(SHOP, '<?xml version="1.0" encoding="windows-1251"?>').encode("cp1251")
     for kind in ("text/xml", "text/xml; charset=utf-8"):
-        assert shop_of(run(Service(Answer(body, content_type=kind)), read_history)) == SHOP
+        assert shop_of(run(Service(Response(body, content_type=kind)), read_history)) == SHOP
 
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
 def test_wide_text_and_byte_order_marks_are_read(codec: str) -> None:
     for body in (NAMED % SHOP, xml_of_shop(SHOP)):
-        answer = Answer(body.encode(codec), content_type="application/json")
-        assert shop_of(run(Service(answer), read_history)) == SHOP
+        response = Response(body.encode(codec), content_type="application/json")
+        assert shop_of(run(Service(response), read_history)) == SHOP
 
 
-def test_a_byte_that_fits_no_charset_costs_its_row_alone() -> None:
+def test_an_undecodable_byte_rejects_only_its_row() -> None:
     feed = FEEDS["leads"]
     for charset in ("windows-1251", "utf-8"):
         good = "Где бонусы".encode()
         body = three_rows(feed, b"\xd0").replace(
             b'"Leads":1001,', b'"Leads":1001,"Subject":"%s",' % good
         )
-        answer = Answer(body, content_type=f"application/json; charset={charset}")
-        landing = feed.land(run(Service(answer), feed.read))
+        response = Response(body, content_type=f"application/json; charset={charset}")
+        landing = feed.land(run(Service(response), feed.read))
         assert [len(landing.records["leads"]), len(landing.bad_rows)] == [2, 1]
         assert "Где бонусы" in str(landing.records["leads"])
 
 
-def test_a_text_in_no_charset_that_is_known_is_malformed() -> None:
-    answer = Answer(
+def test_text_in_an_unknown_charset_is_malformed() -> None:
+    response = Response(
         (NAMED % SHOP).encode("cp1251"), content_type="application/json; charset=undefined"
     )
     with pytest.raises(MalformedError, match="charset"):
-        run(Service(otherwise=lambda _: answer), read_history)
+        run(Service(otherwise=lambda _: response), read_history)
 
 
-def test_text_within_cdata_and_comments_is_no_reference() -> None:
+def test_references_within_cdata_and_comments_are_plain_text() -> None:
     name = "<!-- &#x1F; --><![CDATA[a&#x1F;]]>"
     rows = (
         "<Row><Id>2</Id><ComponentType>2</ComponentType><PosName>&#1;</PosName></Row></Operations>"
     )
     body = xml_of_shop(name).replace("</Operations>", rows).replace("<Rows>1", "<Rows>2")
-    page = run(Service(Answer(body.encode(), content_type=XML)), read_history)
+    page = run(Service(Response(body.encode(), content_type=XML)), read_history)
     assert shop_of(page) == "a&#x1F;"
     landing = land_operations(client_rows(page.rows))
-    assert len(landing.bad_rows) == 2  # neither has a moment; only the second a bad text
+    assert len(landing.bad_rows) == 2  # neither has a moment; only the second has a bad text
     assert landing.bad_rows[1].reason == f"PosName: {CONTROL}"
 
 
@@ -493,7 +487,7 @@ def test_text_within_cdata_and_comments_is_no_reference() -> None:
     ],
     ids=range(6),
 )
-def test_xml_that_is_broken_otherwise_is_malformed(body: bytes) -> None:
+def test_other_broken_xml_is_malformed(body: bytes) -> None:
     with pytest.raises(LoyaltyApiError) as caught:
-        run(Service(otherwise=lambda _: Answer(body, content_type=XML)), read_history)
+        run(Service(otherwise=lambda _: Response(body, content_type=XML)), read_history)
     assert isinstance(caught.value, MalformedError)

@@ -1,4 +1,4 @@
-"""Pages: rows, totals, headers, filters, and answers under suspicion."""
+"""Pages: rows, totals, headers, filters, and suspicious responses."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from lcm_pipeline.model.endpoints import (
     OPERATION_HISTORY,
 )
 from lcm_pipeline.model.pages import PageRequest
-from tests.unit.api_service import Answer, Service, connected
+from tests.unit.api_service import Response, Service, connected
 
 NUMBERS = (
     "MaxLinkGoods", "NowLinkGoods", "RemainLinkGoods", "RemainCountPurchases", "RemainGain",
@@ -49,34 +49,34 @@ def read_operations(api: Any) -> Any:
 
 
 def test_a_page_is_its_rows_its_total_and_its_header() -> None:
-    service = Service(Answer(operations(3, 2, total=9, Client=7, Phone=9001234567, New=1)))
+    service = Service(Response(operations(3, 2, total=9, Client=7, Phone=9001234567, New=1)))
     page = run(service, read_operations)
     assert [row.key for row in page.rows] == [(1, 3), (1, 2)]
     assert [row.moment for row in page.rows] == ["t3", "t2"]
     assert (page.total, page.suspicious) == (9, False)
     assert json.loads(page.header) == {"Client": 7, "Phone": 9001234567}
-    assert service.asked[0].json == {"Client": 7, "Start": 1, "Length": 50}
+    assert service.requests[0].json == {"Client": 7, "Start": 1, "Length": 50}
 
 
-def test_more_rows_than_asked_and_none_at_all_are_pages_too() -> None:
+def test_a_page_may_have_more_rows_than_requested_or_none() -> None:
     async def act(api: Any) -> Any:
         return [await read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 1)) for _ in range(2)]
 
     none = {"Rows": 0, "Operations": None, "ErrorCode": 0}
-    pages = run(Service(Answer(operations(2, 1)), Answer(none)), act)
+    pages = run(Service(Response(operations(2, 1)), Response(none)), act)
     assert [len(page.rows) for page in pages] == [2, 0]
     assert [page.total for page in pages] == [2, 0]
 
 
 def test_the_header_of_favourites_is_the_twelve_numbers_and_the_groups() -> None:
     numbers = dict.fromkeys(NUMBERS, 1)
-    answer = numbers | {
+    response = numbers | {
         "TotalRows": 1, "TotalRowsSelect": 1, "SumGain": 1.50, "ErrorCode": 0, "Extra": 5,
         "ClientFavorites": [{"Id": 4}], "GroupFavorites": [{"Id": 1, "Name": "a"}],
         "ListFavorites": [],
     }  # fmt: skip
     page = run(
-        Service(Answer(answer)),
+        Service(Response(response)),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     expected = numbers | {"SumGain": 1.5, "GroupFavorites": [{"Id": 1, "Name": "a"}]}
@@ -84,16 +84,16 @@ def test_the_header_of_favourites_is_the_twelve_numbers_and_the_groups() -> None
     assert [row.key for row in page.rows] == [(4,)]
 
 
-def test_goods_beside_the_offers_are_part_of_the_header() -> None:
-    answer = NO_OFFERS | {"ListFavorites": [{"Id": 4, "ListDataId": 8}]}
+def test_goods_next_to_the_offers_are_part_of_the_header() -> None:
+    response = NO_OFFERS | {"ListFavorites": [{"Id": 4, "ListDataId": 8}]}
     page = run(
-        Service(Answer(answer)),
+        Service(Response(response)),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     assert json.loads(page.header)["ListFavorites"] == [{"Id": 4, "ListDataId": 8}]
 
 
-def test_equal_headers_are_equal_bytes_whatever_the_spelling() -> None:
+def test_equal_headers_are_equal_bytes_whatever_their_formatting() -> None:
     spellings = (
         b'{"ErrorCode":0,"SumGain":1.50,"GroupFavorites":[{"Id":1}],%s}',
         b'{ "GroupFavorites" : [ {"Id" : 1} ], "SumGain" : "1.5", "ErrorCode" : 0, %s }',
@@ -107,21 +107,21 @@ def test_equal_headers_are_equal_bytes_whatever_the_spelling() -> None:
             await read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)) for _ in spellings
         ]
 
-    pages = run(Service(*(Answer(body % rest) for body in spellings)), act)
+    pages = run(Service(*(Response(body % rest) for body in spellings)), act)
     assert len({page.header for page in pages}) == 1
 
 
-def test_a_header_holds_the_members_that_came_and_no_others() -> None:
-    answer = NO_OFFERS | {"SumGain": None, "AvgAll": 0, "ListFavorites": None}
+def test_a_header_has_exactly_the_members_that_were_sent() -> None:
+    response = NO_OFFERS | {"SumGain": None, "AvgAll": 0, "ListFavorites": None}
     page = run(
-        Service(Answer(answer)),
+        Service(Response(response)),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     assert json.loads(page.header) == {"SumGain": None, "AvgAll": 0}
 
 
-def test_leads_have_no_header_and_take_the_dates_of_the_service() -> None:
-    service = Service(Answer({"ErrorCode": 0, "TotalRows": 0, "LeadsClients": []}))
+def test_leads_have_no_header_and_are_requested_in_service_time() -> None:
+    service = Service(Response({"ErrorCode": 0, "TotalRows": 0, "LeadsClients": []}))
     page = run(
         service,
         lambda api: read_page(
@@ -134,8 +134,8 @@ def test_leads_have_no_header_and_take_the_dates_of_the_service() -> None:
         ),
     )
     assert page.header is None
-    assert service.asked[0].json["BegDate"] == "2026-03-01T00:00:00"
-    assert service.asked[0].json["EndDate"] == "2026-03-02T00:00:00"
+    assert service.requests[0].json["BegDate"] == "2026-03-01T00:00:00"
+    assert service.requests[0].json["EndDate"] == "2026-03-02T00:00:00"
 
 
 def test_a_filter_that_the_endpoint_does_not_have_is_an_error() -> None:
@@ -145,60 +145,65 @@ def test_a_filter_that_the_endpoint_does_not_have_is_an_error() -> None:
             service,
             lambda api: read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 5), BegDate="x"),
         )
-    assert service.asked == []
+    assert service.requests == []
 
 
-def test_registrations_are_asked_by_the_service_clock() -> None:
+def test_registrations_are_requested_in_service_time() -> None:
     rows = [{"Client": 1, "Card": 2, "RegDate": "2026-03-01T10:00:00"}]
-    service = Service(Answer({"ErrorCode": 0, "Clients": rows}))
+    service = Service(Response({"ErrorCode": 0, "Clients": rows}))
     page = run(
         service, lambda api: read_registrations(api, datetime(2026, 3, 1), datetime(2026, 3, 2))
     )
-    assert service.asked[0].json == {
+    assert service.requests[0].json == {
         "BegDate": "2026-03-01T00:00:00", "EndDate": "2026-03-02T00:00:00", "Registration": True
     }  # fmt: skip
     assert [row.key for row in page.rows] == [(1, 2)]
     assert (page.total, page.header) == (None, None)
 
 
-def test_goods_of_an_offer_are_keyed_by_their_list_id_and_tell_the_offers_seen() -> None:
-    answer = {
+def test_goods_of_an_offer_are_keyed_by_their_list_id_and_report_the_offers_seen() -> None:
+    response = {
         "ErrorCode": 0,
         "TotalRows": 1,
         "ClientFavorites": [{"Id": 4}, {"Id": "x"}],
         "ListFavorites": [{"Id": 4, "ListDataId": 8}, {"Id": 4, "ListDataId": 9}],
     }
-    service = Service(Answer(answer))
+    service = Service(Response(response))
     goods = run(service, lambda api: read_favourite_goods(api, 7, 4, PageRequest(1, 50)))
-    assert service.asked[0].json == {"Client": 7, "ClientFavoriteId": 4, "Start": 1, "Length": 50}
+    assert service.requests[0].json == {
+        "Client": 7,
+        "ClientFavoriteId": 4,
+        "Start": 1,
+        "Length": 50,
+    }
     assert [row.key for row in goods.page.rows] == [(8,), (9,)]
     assert goods.offer_ids == {4}
     assert goods.page.total is None
 
 
-def test_a_clean_second_look_wins() -> None:
-    service = Service(Answer(operations(Message="Сбой")), Answer(operations(2, 1)))
+def test_a_clean_second_response_is_used() -> None:
+    service = Service(Response(operations(Message="Сбой")), Response(operations(2, 1)))
     page = run(service, read_operations)
     assert (len(page.rows), page.suspicious) == (2, False)
 
 
-def test_the_same_text_with_the_same_rows_is_information_and_learned() -> None:
-    service = Service(otherwise=lambda asked: Answer(operations(2, 1, Message="Готово")))
+def test_a_message_repeated_with_equal_rows_is_learned_as_information() -> None:
+    service = Service(otherwise=lambda _: Response(operations(2, 1, Message="Готово")))
 
     async def act(api: Any) -> Any:
         return [await read_operations(api) for _ in range(3)]
 
     pages = run(service, act)
     assert [page.suspicious for page in pages] == [False, False, False]
-    assert len(service.asked) == 4
+    assert len(service.requests) == 4
 
 
-def test_a_text_learned_from_one_endpoint_says_nothing_of_another() -> None:
+def test_a_message_learned_from_one_endpoint_does_not_apply_to_another() -> None:
     leads = {"ErrorCode": 0, "TotalRows": 0, "LeadsClients": [], "Message": "Готово"}
     service = Service(
-        *(Answer(operations(2, 1, Message="Готово")) for _ in range(2)),
-        Answer(leads),
-        Answer(leads),
+        *(Response(operations(2, 1, Message="Готово")) for _ in range(2)),
+        Response(leads),
+        Response(leads),
     )
 
     async def act(api: Any) -> None:
@@ -206,42 +211,42 @@ def test_a_text_learned_from_one_endpoint_says_nothing_of_another() -> None:
         await read_page(api, LEADS_PAGING_INFO, 7, PageRequest(1, 5))
 
     run(service, act)
-    assert len(service.asked) == 4
+    assert len(service.requests) == 4
 
 
-def test_an_empty_answer_with_a_text_is_never_learned_from() -> None:
-    service = Service(otherwise=lambda asked: Answer(operations(Message="Нет операций")))
+def test_the_message_of_an_empty_response_is_never_learned() -> None:
+    service = Service(otherwise=lambda _: Response(operations(Message="Нет операций")))
 
     async def act(api: Any) -> Any:
         return [await read_operations(api) for _ in range(3)]
 
     assert [page.suspicious for page in run(service, act)] == [False, False, False]
-    assert len(service.asked) == 6
+    assert len(service.requests) == 6
 
 
-def test_registrations_with_a_text_need_two_equal_looks_each_time() -> None:
-    answer = {"ErrorCode": 0, "Clients": [{"Client": 1, "Card": 2}], "Message": "Готово"}
-    service = Service(otherwise=lambda asked: Answer(answer))
+def test_registrations_with_a_message_need_two_equal_responses_each_time() -> None:
+    response = {"ErrorCode": 0, "Clients": [{"Client": 1, "Card": 2}], "Message": "Готово"}
+    service = Service(otherwise=lambda _: Response(response))
 
     async def act(api: Any) -> Any:
         day = datetime(2026, 3, 1), datetime(2026, 3, 2)
         return [await read_registrations(api, *day) for _ in range(2)]
 
     assert [page.suspicious for page in run(service, act)] == [False, False]
-    assert len(service.asked) == 4
+    assert len(service.requests) == 4
 
 
-def test_looks_that_never_agree_leave_the_page_suspicious() -> None:
-    service = Service(*(Answer(operations(number, Message="Сбой")) for number in (1, 2, 3)))
+def test_responses_that_never_agree_leave_the_page_suspicious() -> None:
+    service = Service(*(Response(operations(number, Message="Сбой")) for number in (1, 2, 3)))
     page = run(service, read_operations)
     assert page.suspicious
-    assert len(service.asked) == 3
+    assert len(service.requests) == 3
 
 
-def test_a_text_of_a_time_out_is_never_believed() -> None:
-    service = Service(otherwise=lambda asked: Answer(operations(1, Message="Timeout expired")))
+def test_a_time_out_message_is_never_accepted() -> None:
+    service = Service(otherwise=lambda _: Response(operations(1, Message="Timeout expired")))
     assert run(service, read_operations).suspicious
-    assert len(service.asked) == 3
+    assert len(service.requests) == 3
 
 
 def test_service_time_is_moscow_time_without_an_offset() -> None:

@@ -1,4 +1,4 @@
-"""Payloads: what fits, what does not, and what stays hidden."""
+"""Payloads: which values are accepted, which are refused, and what is never shown."""
 
 from decimal import Decimal
 
@@ -15,12 +15,12 @@ from lcm_pipeline.model.payloads import (
 )
 
 
-def test_numbers_arrive_as_numbers_as_texts_or_with_a_zero_fraction() -> None:
+def test_numbers_may_be_sent_as_numbers_as_texts_or_with_a_zero_fraction() -> None:
     row = decode_row(b'{"Id": "12", "Pos": 2.0, "Refund": "true", "Amount": "1.50"}', Operation)
     assert (row.Id, row.Pos, row.Refund, row.Amount) == (12, 2, True, Decimal("1.50"))
 
 
-def test_money_is_taken_digit_by_digit() -> None:
+def test_money_keeps_every_digit() -> None:
     row = decode_row(b'{"Amount": 12345678901234567.89, "Added": -0.10}', Operation)
     assert row.Amount == Decimal("12345678901234567.89")
     assert str(row.Added) == "-0.10"
@@ -63,7 +63,7 @@ def test_a_value_that_does_not_fit_is_refused(raw: bytes) -> None:
         decode_row(raw, Operation)
 
 
-def test_unknown_fields_never_fail_and_can_be_asked_for() -> None:
+def test_unknown_fields_never_fail_and_can_be_read() -> None:
     raw = b'{"Id": 1, "Gift": {"a": 1}}'
     assert decode_row(raw, Operation).Id == 1
     found = unknown_fields(raw, Operation)
@@ -75,12 +75,12 @@ def test_a_row_of_known_fields_has_no_unknown_ones() -> None:
     assert unknown_fields(b'{"Id": 1, "Pos": null}', Operation) is None
 
 
-def test_unset_fields_stay_off_the_wire_and_false_does_not() -> None:
+def test_unset_fields_are_not_sent_but_false_is() -> None:
     request = SetClientUpdateRequest(Client=1, AllowSms=False)
     assert msgspec.json.encode(request) == b'{"Client":1,"AllowSms":false}'
     assert msgspec.json.encode(ClientInfoPeriodReg(Month=3)) == b'{"Month":3}'
 
 
-def test_a_request_never_shows_what_it_carries() -> None:
+def test_the_repr_of_a_request_hides_its_values() -> None:
     request = SetClientUpdateRequest(Client=1, Name="Анна", Phone=9001234567, Token=42)
     assert repr(request) == "<SetClientUpdateRequest>"

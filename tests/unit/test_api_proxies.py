@@ -1,4 +1,4 @@
-"""Which proxy the environment names, and what is said of one that makes no sense."""
+"""Which proxy the environment selects, and the errors for an invalid one."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ from lcm_pipeline.proxies import ProxyError, find_proxy
 from lcm_pipeline.settings import Settings, SettingsError, load_settings
 from tests.unit.api_service import FakeTime, Service, running
 
-ASK = OperationHistoryRequest(Client=7, Start=1, Length=500)
+REQUEST = OperationHistoryRequest(Client=7, Start=1, Length=500)
 PROXY = "http://proxy.example:3128"
 HOSTS = {
     "name": "http://api.shop.example/x/",
@@ -28,7 +28,7 @@ VARIABLES = tuple(
 
 
 @pytest.fixture(autouse=True)
-def _no_proxies_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clear_proxy_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
@@ -50,7 +50,7 @@ def _no_proxies_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"http_proxy": "http://u:p%40ss@h:1"}, HOSTS["name"], "http://u:p%40ss@h:1"),
     ],
 )
-def test_the_variables_name_the_proxy(
+def test_the_variables_select_the_proxy(
     environment: dict[str, str], url: str, proxy: str | None
 ) -> None:
     assert find_proxy(url, environment) == proxy
@@ -87,7 +87,7 @@ def test_the_variables_name_the_proxy(
         ("v4", "", False),
     ],
 )
-def test_hosts_domains_and_networks_are_left_out_of_the_proxy(
+def test_no_proxy_exempts_hosts_domains_and_networks(
     variable: str, host: str, exceptions: str, is_direct: bool
 ) -> None:
     for name in ("no_proxy", "NO_PROXY"):
@@ -98,7 +98,7 @@ def test_hosts_domains_and_networks_are_left_out_of_the_proxy(
 @pytest.mark.parametrize(
     "exceptions", ["fd00::/8", "[fd00::]/8", "fd00::5", "[fd00::5]:443", "[FD00::5]"]
 )
-def test_networks_and_addresses_of_ipv6_are_left_out_too(exceptions: str) -> None:
+def test_no_proxy_exempts_ipv6_networks_and_addresses(exceptions: str) -> None:
     assert find_proxy(HOSTS["v6"], {"https_proxy": PROXY, "no_proxy": exceptions}) is None
     other = "https://[fe00::1]/"
     assert find_proxy(other, {"https_proxy": PROXY, "no_proxy": exceptions}) == PROXY
@@ -110,7 +110,7 @@ def test_networks_and_addresses_of_ipv6_are_left_out_too(exceptions: str) -> Non
      "socks5://secret@h:1", "ftp://h:1", "http://ho st:1", "http://h\x00:1", "://h"],
 )  # fmt: skip
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
-def test_a_proxy_that_makes_no_sense_names_its_variable(
+def test_the_error_for_an_invalid_proxy_names_its_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     with pytest.raises(ProxyError, match=f"^{variable}: ") as caught:
@@ -119,7 +119,7 @@ def test_a_proxy_that_makes_no_sense_names_its_variable(
     if "\x00" in value:
         return
     monkeypatch.setenv(variable, value)
-    load_settings()  # without a service there is nothing to reach through it
+    load_settings()  # without LCM_API_URL the proxy is not used
     monkeypatch.setenv("LCM_ALLOW_HTTP", "1")
     monkeypatch.setenv("LCM_API_URL", HOSTS["name"])
     with pytest.raises(SettingsError, match=variable):
@@ -131,16 +131,16 @@ def test_a_proxy_that_makes_no_sense_names_its_variable(
 @pytest.mark.parametrize(
     "exceptions", ["10.0.0.0/99", "10.0.0/x", "example.com/path", "fd00::/300"]
 )
-def test_a_network_that_is_none_names_its_variable(exceptions: str) -> None:
+def test_the_error_for_an_invalid_network_names_its_variable(exceptions: str) -> None:
     with pytest.raises(ProxyError, match="NO_PROXY"):
         find_proxy(HOSTS["v4"], {"http_proxy": PROXY, "NO_PROXY": exceptions})
 
 
-def ask(url: str) -> Any:
+def send(url: str) -> Any:
     async def main() -> Any:
         given = Settings(_env_file=None, api_url=url, timeout=5.0)
         async with LoyaltyApi.from_settings(given, clock=FakeTime().clock) as api:
-            return await api.call(OPERATION_HISTORY, ASK)
+            return await api.call(OPERATION_HISTORY, REQUEST)
 
     return main()
 
@@ -150,11 +150,11 @@ def test_requests_go_through_the_proxy(monkeypatch: pytest.MonkeyPatch, variable
     async def main() -> Service:
         async with running(Service()) as proxy:
             monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.port}")
-            assert (await ask("http://service.invalid/x/")).Rows == 0
+            assert (await send("http://service.invalid/x/")).Rows == 0
             return proxy
 
-    (asked,) = asyncio.run(main()).asked
-    assert asked.path == "http://service.invalid/x/api/client/OperationHistory"
+    (request,) = asyncio.run(main()).requests
+    assert request.path == "http://service.invalid/x/api/client/OperationHistory"
 
 
 def test_a_network_of_no_proxy_is_reached_directly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,16 +162,18 @@ def test_a_network_of_no_proxy_is_reached_directly(monkeypatch: pytest.MonkeyPat
         async with running(Service()) as service:
             monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
             monkeypatch.setenv("NO_PROXY", "10.0.0.0/8,127.0.0.0/8")
-            await ask(f"http://127.0.0.1:{service.port}/x/")
+            await send(f"http://127.0.0.1:{service.port}/x/")
             return service
 
-    assert len(asyncio.run(main()).asked) == 1
+    assert len(asyncio.run(main()).requests) == 1
 
 
-def test_a_proxy_that_is_not_there_or_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_is_unreachable_or_refuses_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     with pytest.raises(TransportError, match="no connection to the proxy") as caught:
-        asyncio.run(ask("http://service.invalid/x/"))
+        asyncio.run(send("http://service.invalid/x/"))
     assert caught.value.never_sent
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -184,7 +186,7 @@ def test_a_proxy_that_is_not_there_or_refuses_is_named(monkeypatch: pytest.Monke
         proxy.serve = refuse  # type: ignore[method-assign]
         async with running(proxy):
             monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
-            await ask("https://service.invalid/x/")
+            await send("https://service.invalid/x/")
 
     with pytest.raises(TransportError, match="the proxy refused to connect") as caught:
         asyncio.run(main())

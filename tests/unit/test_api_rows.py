@@ -40,20 +40,20 @@ def test_the_key_and_the_moment_are_those_of_the_endpoint(
     [b'{"Id":null,"ComponentType":1}', b'{"Id":"x","ComponentType":1}', b"{}", b"null", b"[1]",
      b'{"Id":1,"ComponentType":256}', b'{"Id":99999999999999999999,"ComponentType":1}'],
 )  # fmt: skip
-def test_a_row_without_a_readable_key_is_known_by_its_digest(raw: bytes) -> None:
+def test_a_row_without_a_readable_key_is_identified_by_its_digest(raw: bytes) -> None:
     row = source_row(OPERATION_HISTORY, raw)
     assert row.key == ("?", row.digest)
 
 
-def test_a_malformed_moment_does_not_cost_the_key() -> None:
+def test_a_malformed_moment_does_not_lose_the_key() -> None:
     row = source_row(OPERATION_HISTORY, b'{"Id":5,"ComponentType":1,"Proctime":17}')
     assert (row.key, row.moment) == ((1, 5), None)
 
 
-def test_a_malformed_key_does_not_cost_the_moment() -> None:
+def test_a_malformed_key_does_not_lose_the_moment() -> None:
     row = source_row(OPERATION_HISTORY, b'{"Id":"x","ComponentType":1,"Proctime":"t"}')
     assert (row.key, row.moment) == (("?", row.digest), "t")
 
 
-def test_a_malformed_value_elsewhere_does_not_cost_the_key() -> None:
+def test_a_malformed_value_elsewhere_does_not_lose_the_key() -> None:
     assert source_row(OPERATION_HISTORY, b'{"Id":5,"ComponentType":1,"Amount":"x"}').key == (1, 5)

@@ -1,4 +1,4 @@
-"""Bytes on the wire: odd heads and bodies, compression, size and time; never a traceback."""
+"""Bytes on the wire: malformed heads and bodies, compression, limits of size and time."""
 
 import asyncio
 import contextlib
@@ -30,15 +30,15 @@ from lcm_pipeline.api.retries import Clock
 from lcm_pipeline.api.scrubbing import scrub
 from lcm_pipeline.model.endpoints import CLIENT_UPDATE, OPERATION_HISTORY
 from lcm_pipeline.model.payloads import OperationHistoryRequest, SetClientUpdateRequest
-from tests.unit.api_service import EMPTY_HISTORY, Answer, FakeTime, Service, connected
+from tests.unit.api_service import EMPTY_HISTORY, FakeTime, Response, Service, connected
 
-ASK = OperationHistoryRequest(Client=7, Start=1, Length=500)
+REQUEST = OperationHistoryRequest(Client=7, Start=1, Length=500)
 EMPTY = json.dumps(EMPTY_HISTORY).encode()
 MEGABYTE = 2**20
 
 
 def history(api: LoyaltyApi) -> Awaitable[Any]:
-    return api.call(OPERATION_HISTORY, ASK)
+    return api.call(OPERATION_HISTORY, REQUEST)
 
 
 def update(api: LoyaltyApi) -> Awaitable[Any]:
@@ -56,16 +56,16 @@ def run(service: Service, act: Any = history, time: Any = None, **settings: Any)
 def failing(service: Service, act: Any = history, **settings: Any) -> LoyaltyApiError:
     with pytest.raises(LoyaltyApiError) as caught:
         run(service, act, **settings)
-    str(caught.value).encode()  # it can be printed
+    str(caught.value).encode()  # raises if it cannot be printed
     return caught.value
 
 
-def always(answer: Answer) -> Service:
-    return Service(otherwise=lambda _: answer)
+def always(response: Response) -> Service:
+    return Service(otherwise=lambda _: response)
 
 
-def raw(head: bytes, body: bytes = EMPTY) -> Answer:
-    return Answer(raw=head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+def raw(head: bytes, body: bytes = EMPTY) -> Response:
+    return Response(raw=head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
 
 REASONS = [
@@ -78,15 +78,15 @@ REASONS = [
 
 
 @pytest.mark.parametrize("reason", REASONS, ids=range(len(REASONS)))
-def test_a_reason_phrase_of_any_bytes_hides_no_status(reason: bytes) -> None:
-    service = Service(Answer(status=500, reason=reason))
+def test_a_reason_phrase_of_any_bytes_does_not_hide_the_status(reason: bytes) -> None:
+    service = Service(Response(status=500, reason=reason))
     assert run(service).Rows == 0
-    assert len(service.asked) == 2
-    error = failing(always(Answer(status=404, reason=reason)))
+    assert len(service.requests) == 2
+    error = failing(always(Response(status=404, reason=reason)))
     assert isinstance(error, ForbiddenError)
     assert error.status == 404
-    assert run(Service(Answer(reason=reason))).Rows == 0
-    assert run(Service(Answer(status=503, reason=reason), Answer(reason=reason))).Rows == 0
+    assert run(Service(Response(reason=reason))).Rows == 0
+    assert run(Service(Response(status=503, reason=reason), Response(reason=reason))).Rows == 0
 
 
 ODD_RESPONSES = [
@@ -122,11 +122,11 @@ ODD_RESPONSES = [
 
 
 @pytest.mark.parametrize("response", ODD_RESPONSES, ids=range(len(ODD_RESPONSES)))
-def test_what_is_no_response_is_a_transport_error_and_asked_again(response: bytes) -> None:
+def test_an_invalid_response_is_an_error_and_retried(response: bytes) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
-            service.asked.append(None)  # type: ignore[arg-type]
+            service.requests.append(None)  # type: ignore[arg-type]
             writer.write(response)
             await writer.drain()
 
@@ -134,12 +134,12 @@ def test_what_is_no_response_is_a_transport_error_and_asked_again(response: byte
     service.serve = serve  # type: ignore[method-assign]
     error = failing(service)
     assert isinstance(error, TransportError | MalformedError | UnavailableError)
-    assert len(service.asked) == 6
+    assert len(service.requests) == 6
     assert isinstance(failing(service, update), TransientError)
     assert not error.never_sent
 
 
-def test_an_exception_that_nobody_foresaw_is_an_error_of_that_call(
+def test_an_unexpected_exception_is_an_error_of_that_call(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -150,11 +150,11 @@ def test_an_exception_that_nobody_foresaw_is_an_error_of_that_call(
         raise ValueError(personal)
 
     monkeypatch.setattr("lcm_pipeline.api.client.parse_response", defect)
-    service = always(Answer())
+    service = always(Response())
     error = failing(service)
     assert isinstance(error, MalformedError)
     assert "the response cannot be read (ValueError)" in str(error)
-    assert len(service.asked) == 6
+    assert len(service.requests) == 6
     seen = [record.getMessage() for record in caplog.records if "lcm" in record.name]
     assert len(seen) == 1
     assert "in defect" in seen[0]
@@ -169,12 +169,12 @@ def test_an_exception_while_a_response_is_fetched_is_a_transport_error(
         raise KeyError("x")
 
     monkeypatch.setattr("lcm_pipeline.api.transport._read_head", defect)
-    service = always(Answer())
+    service = always(Response())
     error = failing(service)
     assert isinstance(error, TransportError)
     assert "(KeyError)" in str(error)
     assert not error.never_sent
-    assert len(service.asked) == 6
+    assert len(service.requests) == 6
 
 
 @pytest.mark.parametrize(
@@ -184,11 +184,11 @@ def test_an_exception_while_a_response_is_fetched_is_a_transport_error(
     ids=range(11),
 )  # fmt: skip
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_retry_after_of_any_text_is_borne(status: int, retry_after: str) -> None:
+def test_a_retry_after_of_any_text_is_tolerated(status: int, retry_after: str) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
-            service.asked.append(None)  # type: ignore[arg-type]
+            service.requests.append(None)  # type: ignore[arg-type]
             head = f"HTTP/1.1 {status} X\r\nRetry-After: {retry_after}\r\nContent-Length: 0\r\n\r\n"
             writer.write(head.encode())
             await writer.drain()
@@ -196,19 +196,19 @@ def test_a_retry_after_of_any_text_is_borne(status: int, retry_after: str) -> No
     service = Service()
     service.serve = serve  # type: ignore[method-assign]
     assert isinstance(failing(service), UnavailableError)
-    assert len(service.asked) in (6, 20)
+    assert len(service.requests) in (6, 20)
 
 
 @pytest.mark.parametrize("length", [8_500, 60_000, 200_000])
 def test_long_headers_are_read(length: int) -> None:
     for name in ("Set-Cookie", "X-Trace", "Content-Security-Policy"):
-        assert run(Service(Answer(headers={name: "a=" + "x" * length}))).Rows == 0
+        assert run(Service(Response(headers={name: "a=" + "x" * length}))).Rows == 0
     many = {f"X-{number}": "x" * 100 for number in range(500)}
-    assert run(Service(Answer(headers=many))).Rows == 0
+    assert run(Service(Response(headers=many))).Rows == 0
 
 
-def test_a_header_that_is_too_long_is_named() -> None:
-    error = failing(always(Answer(headers={"X": "x" * 2**20})))
+def test_a_header_that_is_too_long_is_reported() -> None:
+    error = failing(always(Response(headers={"X": "x" * 2**20})))
     assert "header of the response is longer than" in str(error)
 
 
@@ -227,10 +227,10 @@ def test_a_header_that_is_too_long_is_named() -> None:
     ],
 )
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_says_where_it_points_to_without_secrets(
+def test_a_redirect_reports_its_target_without_secrets(
     status: int, location: str, shown: str
 ) -> None:
-    error = failing(always(Answer(status=status, headers={"Location": location})))
+    error = failing(always(Response(status=status, headers={"Location": location})))
     assert isinstance(error, ForbiddenError)
     assert f"HTTP {status}, which points to " in error.reason
     assert shown in error.reason
@@ -239,8 +239,8 @@ def test_a_redirect_says_where_it_points_to_without_secrets(
         assert secret not in str(error)
 
 
-def test_a_redirect_without_a_location_is_named_by_its_status() -> None:
-    assert failing(always(Answer(status=302))).reason == "HTTP 302"
+def test_a_redirect_without_a_location_is_reported_by_its_status() -> None:
+    assert failing(always(Response(status=302))).reason == "HTTP 302"
 
 
 @pytest.mark.parametrize("status", [301, 400, 403, 404, 409, 423])
@@ -255,17 +255,17 @@ def test_a_redirect_without_a_location_is_named_by_its_status() -> None:
     ],
     ids=range(5),
 )
-def test_a_status_stands_whatever_is_wrong_with_its_body(
+def test_a_status_is_reported_whatever_is_wrong_with_its_body(
     status: int, broken: dict[str, Any]
 ) -> None:
-    service = always(Answer(status=status, **broken))
+    service = always(Response(status=status, **broken))
     error = failing(service, max_answer_mb=1)
     assert isinstance(error, ForbiddenError)
     assert error.status == status
-    assert len(service.asked) == 1
+    assert len(service.requests) == 1
 
 
-def test_the_body_of_an_error_that_never_ends_is_not_waited_for() -> None:
+def test_an_endless_body_of_an_error_is_not_awaited() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
@@ -300,20 +300,20 @@ COMPRESSED = {
 
 @pytest.mark.parametrize(("coding", "body"), COMPRESSED.items(), ids=COMPRESSED)
 def test_compressed_bodies_are_read(coding: str, body: bytes) -> None:
-    assert run(Service(Answer(body, headers={"Content-Encoding": coding}))).Rows == 0
+    assert run(Service(Response(body, headers={"Content-Encoding": coding}))).Rows == 0
 
 
 @pytest.mark.parametrize(
     "body", [gzip.compress(EMPTY, mtime=0)[:-9], gzip.compress(EMPTY, mtime=0)[:-1], b"\x1f\x8b"]
 )
-def test_a_compressed_body_that_is_cut_off_is_asked_again(body: bytes) -> None:
-    service = Service(Answer(body, headers={"Content-Encoding": "gzip"}))
+def test_a_truncated_compressed_body_is_requested_again(body: bytes) -> None:
+    service = Service(Response(body, headers={"Content-Encoding": "gzip"}))
     assert run(service).Rows == 0
-    assert len(service.asked) == 2
+    assert len(service.requests) == 2
 
 
 def bomb(size: int, coding: str = "gzip") -> bytes:
-    """So many megabytes of blanks, as some kilobytes."""
+    """Compress `size` megabytes of blanks to some kilobytes."""
     window = {"gzip": 16 + zlib.MAX_WBITS, "deflate": -zlib.MAX_WBITS}[coding]
     packer = zlib.compressobj(wbits=window)
     blanks = b" " * MEGABYTE
@@ -332,10 +332,10 @@ def bomb(size: int, coding: str = "gzip") -> bytes:
     ],
     ids=range(6),
 )
-def test_a_response_that_is_too_large_is_asked_once_and_never_held(
+def test_a_response_that_is_too_large_is_neither_retried_nor_held_in_memory(
     body: bytes, coding: str
 ) -> None:
-    service = always(Answer(body, headers={"Content-Encoding": coding}))
+    service = always(Response(body, headers={"Content-Encoding": coding}))
     tracemalloc.start()
     try:
         error = failing(service, max_answer_mb=1)
@@ -344,15 +344,15 @@ def test_a_response_that_is_too_large_is_asked_once_and_never_held(
         tracemalloc.stop()
     assert isinstance(error, TooLargeError)
     assert "larger than 1 MB (LCM_MAX_ANSWER_MB)" in str(error)
-    assert len(service.asked) == 1
+    assert len(service.requests) == 1
     assert peak < 30 * MEGABYTE
 
 
-def test_a_response_without_a_length_is_measured_as_it_comes() -> None:
+def test_a_response_without_a_length_is_measured_as_it_arrives() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
-            service.asked.append(None)  # type: ignore[arg-type]
+            service.requests.append(None)  # type: ignore[arg-type]
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             while True:
                 writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
@@ -361,21 +361,21 @@ def test_a_response_without_a_length_is_measured_as_it_comes() -> None:
     service = Service()
     service.serve = serve  # type: ignore[method-assign]
     assert isinstance(failing(service, max_answer_mb=2), TooLargeError)
-    assert len(service.asked) == 1
+    assert len(service.requests) == 1
 
 
 def test_a_response_as_large_as_allowed_is_read() -> None:
     body = EMPTY + b" " * (MEGABYTE - len(EMPTY))
-    for answer in (
-        Answer(body),
-        Answer(gzip.compress(body), headers={"Content-Encoding": "gzip"}),
-        Answer(deflated(body, 15), headers={"Content-Encoding": "deflate"}),
+    for response in (
+        Response(body),
+        Response(gzip.compress(body), headers={"Content-Encoding": "gzip"}),
+        Response(deflated(body, 15), headers={"Content-Encoding": "deflate"}),
     ):
-        assert run(Service(answer), max_answer_mb=1).Rows == 0
+        assert run(Service(response), max_answer_mb=1).Rows == 0
 
 
 def slow(pieces: Iterable[bytes], pause: float) -> tuple[Service, list[float]]:
-    """A service that sends its response piece by piece, and when it was asked."""
+    """A service that sends its response piece by piece, and the times of its requests."""
     began: list[float] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -392,8 +392,8 @@ def slow(pieces: Iterable[bytes], pause: float) -> tuple[Service, list[float]]:
     return service, began
 
 
-class HastyTime(FakeTime):
-    """Real time, but nobody sleeps."""
+class SleeplessTime(FakeTime):
+    """The real clock, but without sleeping."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -410,19 +410,19 @@ class HastyTime(FakeTime):
     ],
     ids=["body", "head", "chunks", "silence"],
 )
-def test_a_response_that_never_ends_holds_a_call_for_two_time_outs(pieces: list[bytes]) -> None:
+def test_an_endless_response_blocks_a_call_for_two_time_outs(pieces: list[bytes]) -> None:
     service, began = slow(pieces, pause=0.05)
-    error = failing(service, time=HastyTime(), timeout=0.5)
+    error = failing(service, time=SleeplessTime(), timeout=0.5)
     assert isinstance(error, TransportError)
     assert "no complete response within 0.5 s (LCM_TIMEOUT)" in str(error)
     assert len(began) == 2
     assert error.attempts == 2
 
 
-def test_failures_that_come_at_once_are_still_asked_six_times() -> None:
-    service = always(Answer(status=500))
-    failing(service, time=HastyTime(), timeout=5.0)
-    assert len(service.asked) == 6
+def test_immediate_failures_are_still_tried_six_times() -> None:
+    service = always(Response(status=500))
+    failing(service, time=SleeplessTime(), timeout=5.0)
+    assert len(service.requests) == 6
 
 
 WORDS = (
@@ -432,17 +432,17 @@ WORDS = (
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_a_message_of_many_words_is_read_at_once(word: str) -> None:
+def test_a_message_of_many_words_is_read_in_linear_time(word: str) -> None:
     message = word * 60_000
     service = Service(
-        Answer({"ErrorCode": 5, "Message": message}),
-        otherwise=lambda _: Answer(EMPTY_HISTORY | {"Message": message}),
+        Response({"ErrorCode": 5, "Message": message}),
+        otherwise=lambda _: Response(EMPTY_HISTORY | {"Message": message}),
     )
     began = time.process_time()
     error = failing(service)
     assert isinstance(error, BusinessError)
     run(service)
-    # Quadratic time would be a minute, here and on any other machine.
+    # Quadratic time would take a minute or more on any machine.
     assert time.process_time() - began < 20
     assert len(scrub(message)) <= 160
 
@@ -450,12 +450,12 @@ def test_a_message_of_many_words_is_read_at_once(word: str) -> None:
 @pytest.mark.parametrize(
     "text", ["Превышено время ожидания", "взаимной блокировкой", "Timeout expired"]
 )
-def test_texts_of_a_time_out_are_known_still(text: str) -> None:
-    error = failing(always(Answer({"ErrorCode": 10, "Message": text + " x" * 50_000})))
+def test_time_out_messages_are_recognized_in_a_long_text(text: str) -> None:
+    error = failing(always(Response({"ErrorCode": 10, "Message": text + " x" * 50_000})))
     assert isinstance(error, OverloadedError)
 
 
-def test_mutated_responses_never_raise_anything_but_errors_of_their_call() -> None:
+def test_mutated_responses_raise_only_api_errors() -> None:
     chance = random.Random(7)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
     body = json.dumps(EMPTY_HISTORY | {"Operations": [{"Id": 1, "PosName": "Магазин"}], "Rows": 1})

@@ -1,4 +1,4 @@
-"""The XML format: requests as DataContractSerializer reads them, answers as it writes them."""
+"""The XML format: requests as DataContractSerializer reads them, responses as it writes them."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from lcm_pipeline.model.payloads import (
     SetClientUpdateRequest,
     decode_row,
 )
-from tests.unit.api_service import Answer, Service, connected
+from tests.unit.api_service import Response, Service, connected
 
 INSTANCE = 'xmlns:i="http://www.w3.org/2001/XMLSchema-instance"'
 ABSTRACTIONS = (
@@ -46,7 +46,7 @@ def to_rows(body: bytes) -> Any:
     return json.loads(xml_to_json(OperationHistoryResponse, body))
 
 
-def test_base_members_go_first_and_the_rest_alphabetically() -> None:
+def test_base_members_come_first_and_the_rest_alphabetically() -> None:
     request = OperationHistoryRequest(
         Start=1, Length=5, Client=7, Cheque=False, Token=42, Operator=3, SiteCode="a<b"
     )
@@ -68,7 +68,7 @@ def test_inner_members_are_alphabetical_too() -> None:
     )
 
 
-def test_the_update_lives_in_a_namespace_of_its_own_and_its_base_members_do_not() -> None:
+def test_the_update_has_its_own_namespace_but_its_base_members_do_not() -> None:
     text = encode_xml(CLIENT_UPDATE, SetClientUpdateRequest(Client=7, Token=1)).decode()
     assert text.startswith(
         f"<SetClientUpdateRequest {INSTANCE} "
@@ -85,7 +85,7 @@ def test_nil_is_null_absent_is_absent_and_empty_is_an_empty_text() -> None:
     assert seen == {"Id": "5", "PosName": None, "ChequeNumber": "", "CouponNumber": ""}
 
 
-def test_texts_keep_their_spaces_their_signs_and_their_letters() -> None:
+def test_texts_keep_their_spaces_punctuation_and_letters() -> None:
     row = "<X.Op><PosName> Чай &amp; &lt;кофе&gt; &#13;\n</PosName></X.Op>"
     (seen,) = to_rows(history(rows=row))["Operations"]
     assert seen == {"PosName": " Чай & <кофе> \r\n"}
@@ -97,7 +97,7 @@ def test_an_empty_list_is_empty_and_a_nil_list_is_null() -> None:
     assert to_rows(body)["Operations"] is None
 
 
-def test_any_prefix_and_any_namespace_will_do() -> None:
+def test_any_prefix_and_namespace_are_accepted() -> None:
     body = (
         b'<q:OperationHistoryResponse xmlns:q="urn:q"><q:ErrorCode>0</q:ErrorCode>'
         b"<q:Operations><q:Row><q:Id>1</q:Id></q:Row></q:Operations></q:OperationHistoryResponse>"
@@ -129,12 +129,12 @@ def test_a_row_of_texts_decodes_like_any_other() -> None:
         b"<a>&unknown;</a>",
     ],
 )
-def test_what_is_no_answer_is_refused(body: bytes) -> None:
+def test_an_invalid_response_is_refused(body: bytes) -> None:
     with pytest.raises(NotXmlError):
         xml_to_json(OperationHistoryResponse, body)
 
 
-def test_an_answer_of_many_megabytes_is_read() -> None:
+def test_a_response_of_many_megabytes_is_read() -> None:
     row = f"<X.Row><Card>1</Card><Card_Type>{'x' * 1000}</Card_Type></X.Row>"
     body = f"<a><ErrorCode>0</ErrorCode><Clients>{row * 15_000}</Clients></a>".encode()
     assert len(json.loads(xml_to_json(ClientInfoPeriodResponse, body))["Clients"]) == 15_000
@@ -152,19 +152,19 @@ async def read(api: LoyaltyApi) -> Any:
     return await read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 5))
 
 
-def test_a_page_over_xml_is_a_page_over_json() -> None:
+def test_a_page_in_xml_equals_the_page_in_json() -> None:
     row = "<X.Op><ComponentType>1</ComponentType><Id>5</Id><Proctime>t</Proctime></X.Op>"
     body = history(rows=row, extra="<Client>7</Client>")
-    service = Service(Answer(body, content_type="application/xml; charset=utf-8"))
+    service = Service(Response(body, content_type="application/xml; charset=utf-8"))
     page = run(service, read)
     assert [(row.key, row.moment) for row in page.rows] == [((1, 5), "t")]
     assert page.total == 1
     assert json.loads(page.header) == {"Client": 7}
-    assert service.asked[0].headers["accept"] == "application/xml"
-    assert service.asked[0].headers["content-type"] == "application/xml; charset=utf-8"
+    assert service.requests[0].headers["accept"] == "application/xml"
+    assert service.requests[0].headers["content-type"] == "application/xml; charset=utf-8"
 
 
-def test_json_is_understood_where_xml_was_asked() -> None:
+def test_a_json_response_to_an_xml_request_is_read() -> None:
     assert run(Service(), read).total == 0
 
 
@@ -172,12 +172,12 @@ def test_json_is_understood_where_xml_was_asked() -> None:
     "body", [b"<Error><Message>x</Message></Error>", b"<html>", history(code="")]
 )
 def test_xml_without_an_error_code_is_malformed(body: bytes) -> None:
-    service = Service(otherwise=lambda asked: Answer(body, content_type="application/xml"))
+    service = Service(otherwise=lambda _: Response(body, content_type="application/xml"))
     with pytest.raises(MalformedError):
         run(service, read)
 
 
-def test_an_error_code_over_xml_throws_the_rows_away() -> None:
+def test_rows_with_an_error_code_in_xml_are_discarded() -> None:
     body = history(code="5", rows="<X.Op><Id>5</Id></X.Op>")
     with pytest.raises(LoyaltyApiError, match="ErrorCode 5"):
-        run(Service(Answer(body, content_type="text/xml")), read)
+        run(Service(Response(body, content_type="text/xml")), read)

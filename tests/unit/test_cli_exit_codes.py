@@ -1,4 +1,4 @@
-"""Which exceptions end `lcm` with a line and an exit code, and which with a traceback."""
+"""Which exceptions end `lcm` with a message and an exit code, and which with a traceback."""
 
 import importlib
 import pkgutil
@@ -16,7 +16,7 @@ from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import SettingsError
 
 
-def test_an_error_for_the_user_carries_its_exit_code_whatever_its_class_is_called() -> None:
+def test_a_user_error_has_its_exit_code_whatever_the_name_of_its_class() -> None:
     class RenamedError(SettingsError):
         pass
 
@@ -31,7 +31,7 @@ def test_a_defect_has_no_exit_code() -> None:
         assert exit_code_of(defect) is None
 
 
-def test_only_the_two_base_classes_say_an_exit_code() -> None:
+def test_only_the_base_classes_define_an_exit_code() -> None:
     for module in pkgutil.walk_packages(lcm_pipeline.__path__, "lcm_pipeline."):
         importlib.import_module(module.name)
     kinds = list(_subclasses(UserError))
@@ -40,7 +40,7 @@ def test_only_the_two_base_classes_say_an_exit_code() -> None:
     assert own == {UsageError}
 
 
-def test_an_error_is_recognised_where_no_driver_was_imported() -> None:
+def test_an_error_is_recognized_without_importing_the_driver() -> None:
     probe = (
         "import sys; from lcm_pipeline.cli.failures import exit_code_of;"
         "from lcm_pipeline.model.errors import UsageError;"
@@ -55,7 +55,7 @@ def test_an_error_is_recognised_where_no_driver_was_imported() -> None:
     ("option", "value"),
     [("--quirk", "no_such=1"), ("--fault", "{}"), ("--fault", "no"), ("--quirk", "max_length")],
 )
-def test_a_simulator_that_cannot_start_so_ends_with_2_and_says_why(
+def test_wrong_options_of_the_simulator_end_with_2_and_the_reason(
     tmp_path: Path, option: str, value: str
 ) -> None:
     ended = subprocess.run(

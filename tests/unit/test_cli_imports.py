@@ -1,4 +1,4 @@
-"""What `lcm` imports, and when: only the command that is called, with the collector at rest."""
+"""What `lcm` imports, and when: only the called command, with garbage collection paused."""
 
 import gc
 import inspect
@@ -26,21 +26,21 @@ main()
 
 
 @pytest.fixture(autouse=True)
-def _the_collector_as_it_was() -> Iterator[None]:
+def _restore_collector() -> Iterator[None]:
     before = gc.get_threshold()
     yield
     gc.unfreeze()
     gc.set_threshold(*before)
 
 
-def test_the_collector_rests_during_imports_and_leaves_what_they_made_alone() -> None:
+def test_collection_is_paused_during_imports_and_imported_objects_are_frozen() -> None:
     with large_imports():
         assert not gc.isenabled()
     assert gc.isenabled()
     assert gc.get_freeze_count() > 0
 
 
-def test_a_failed_import_leaves_the_collector_on() -> None:
+def test_a_failed_import_resumes_collection() -> None:
     with pytest.raises(ModuleNotFoundError), large_imports():
         import no_such_library  # noqa: F401
     assert gc.isenabled()
@@ -56,7 +56,7 @@ def test_each_file_of_commands_is_a_command_and_help_has_its_first_sentence() ->
         assert load_command(name).name == name
 
 
-def test_help_is_broken_at_the_width_of_the_terminal_alone() -> None:
+def test_help_has_no_line_breaks_within_a_paragraph() -> None:
     for name in HELP_LINES:
         help_text = str(load_command(name).help)
         for paragraph in help_text.split("\n\n"):
@@ -86,7 +86,7 @@ def test_a_command_imports_itself_and_no_other() -> None:
         (("push", "--help"), ("dagster", "aiohttp", "httpx", "pandas")),
     ],
 )
-def test_help_and_a_wrong_option_wait_for_no_library_that_the_work_needs(
+def test_help_and_a_wrong_option_import_no_large_library(
     words: tuple[str, ...], spared: tuple[str, ...]
 ) -> None:
     assert not _imported(*words) & {*spared}
@@ -98,7 +98,7 @@ def test_a_sync_needs_no_pandas() -> None:
     assert "pandas" not in done.stdout.split()
 
 
-def test_a_module_that_is_missing_fails_where_it_is_named() -> None:
+def test_a_missing_module_fails_where_it_is_named() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"lcm_pipeline\.no_such_module"):
         lazy_import("lcm_pipeline.no_such_module")
 
@@ -107,7 +107,7 @@ def test_the_version_is_that_of_the_package() -> None:
     assert f"lcm {version('lcm-pipeline')}\n" in _run("--version").stdout
 
 
-def test_a_misspelt_command_is_told_the_nearest_one() -> None:
+def test_the_error_for_a_misspelt_command_suggests_the_nearest() -> None:
     ended = _run("sycn")
     assert ended.returncode == 2
     assert "Did you mean 'sync'?" in ended.stderr

@@ -1,11 +1,11 @@
-"""The bars of a sync: what is saved moves them, and what failed does not."""
+"""The progress bars of a sync: saved clients advance them, failed ones do not."""
 
 import pytest
 
 from lcm_pipeline.cli.progress_bar import ProgressBar
 
 
-def test_a_bar_does_not_climb_for_what_failed_and_says_how_many(
+def test_failures_do_not_advance_a_bar_and_are_counted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with ProgressBar() as bars:

@@ -1,4 +1,4 @@
-"""What others wrote, as it is shown: nothing steers a terminal, and nothing fills a page."""
+"""Texts of others as they are shown: they can neither control a terminal nor fill a page."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from lcm_pipeline.model.texts import shown, shown_names, tame
     ["\x1b[31m", "\x9b31m", "\x07", "\x08", "\r", "\x0b", "\x7f", "\u202e", "\u200b", "\ufeff",
      "\u2028", "\x00", "\U000e0041", "\ud800"],
 )  # fmt: skip
-def test_no_control_reaches_a_terminal(hostile: str) -> None:
+def test_no_control_character_reaches_a_terminal(hostile: str) -> None:
     line = f"before{hostile}after"
     assert hostile[0] not in tame(line)
     assert tame(line).startswith("before")

@@ -7,16 +7,16 @@ from lcm_pipeline.push.attempt import without_values
 from lcm_pipeline.push.canary import Canary
 
 
-def recorded(brake: Canary, *outcomes: AttemptOutcome, code: int | None = 8) -> Canary:
+def recorded(canary: Canary, *outcomes: AttemptOutcome, code: int | None = 8) -> Canary:
     for outcome in outcomes:
-        brake.record(AttemptResult(outcome, code, None, "what came back"))
-    return brake
+        canary.record(AttemptResult(outcome, code, None, "what came back"))
+    return canary
 
 
 def test_the_trial_stops_when_more_than_its_share_failed() -> None:
-    brake = recorded(Canary(5, 0.2, 4), "sent", "partial", "sent", "failed")
-    assert (brake.trial_left, brake.reason_to_stop()) == (1, None)
-    reason = recorded(brake, "sent").reason_to_stop()
+    canary = recorded(Canary(5, 0.2, 4), "sent", "partial", "sent", "failed")
+    assert (canary.trial_left, canary.reason_to_stop()) == (1, None)
+    reason = recorded(canary, "sent").reason_to_stop()
     assert reason == "2 of the first 5 updates failed, more than LCM_PUSH_FUSE (0.2) allows"
 
 
@@ -26,20 +26,20 @@ def test_exactly_the_share_may_fail() -> None:
     ).reason_to_stop() is (None)
 
 
-def test_a_trial_of_nothing_tries_nothing() -> None:
-    brake = recorded(Canary(0, 0.0, 4), *["failed"] * 7)
-    assert (brake.trial_left, brake.reason_to_stop()) == (0, None)
+def test_a_trial_of_zero_updates_is_no_trial() -> None:
+    canary = recorded(Canary(0, 0.0, 4), *["failed"] * 7)
+    assert (canary.trial_left, canary.reason_to_stop()) == (0, None)
 
 
-def test_after_the_trial_only_a_row_of_failures_stops() -> None:
-    brake = recorded(Canary(2, 0.0, 4), "sent", "sent", *["partial", "sent"] * 50)
-    assert brake.reason_to_stop() is None
-    assert recorded(brake, *["unknown"] * 8).reason_to_stop() == "8 updates failed in a row"
+def test_after_the_trial_only_consecutive_failures_stop() -> None:
+    canary = recorded(Canary(2, 0.0, 4), "sent", "sent", *["partial", "sent"] * 50)
+    assert canary.reason_to_stop() is None
+    assert recorded(canary, *["unknown"] * 8).reason_to_stop() == "8 updates failed in a row"
 
 
 def test_as_many_as_are_in_flight_may_fail_together() -> None:
-    brake = recorded(Canary(0, 0.0, 16), "sent", *["unknown"] * 15)
-    assert brake.reason_to_stop() is None
+    canary = recorded(Canary(0, 0.0, 16), "sent", *["unknown"] * 15)
+    assert canary.reason_to_stop() is None
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def test_as_many_as_are_in_flight_may_fail_together() -> None:
         (["failed", "failed", "failed", "partial"], [2, 2, 2, 0], False),
     ],
 )
-def test_equal_refusals_and_nothing_accepted_are_a_refusal_of_everything(
+def test_only_equal_refusals_count_as_refusing_everything(
     outcomes: list[AttemptOutcome], codes: list[int], refuses_everything: bool
 ) -> None:
-    brake = Canary(20, 0.2, 4)
+    canary = Canary(20, 0.2, 4)
     for outcome, code in zip(outcomes, codes, strict=True):
-        recorded(brake, outcome, code=code)
-    assert brake.refuses_everything is refuses_everything
+        recorded(canary, outcome, code=code)
+    assert canary.refuses_everything is refuses_everything
 
 
 def test_no_response_is_not_a_refusal() -> None:
@@ -68,20 +68,20 @@ def test_no_response_is_not_a_refusal() -> None:
 
 
 def test_an_ambiguous_response_does_not_prove_that_the_service_responds() -> None:
-    brake = recorded(Canary(5, 0.2, 4), "sent", "failed")
-    assert brake.responses == 2
-    brake.record(AttemptResult("failed", error="what came back", is_ambiguous=True))
-    brake.record(AttemptResult("not sent", error="what came back", is_ambiguous=True))
-    assert brake.responses == 2
+    canary = recorded(Canary(5, 0.2, 4), "sent", "failed")
+    assert canary.responses == 2
+    canary.record(AttemptResult("failed", error="what came back", is_ambiguous=True))
+    canary.record(AttemptResult("not sent", error="what came back", is_ambiguous=True))
+    assert canary.responses == 2
 
 
-def test_a_push_without_any_response_says_what_came_instead() -> None:
-    brake = Canary(2, 0.2, 4)
+def test_a_push_without_any_response_reports_the_error() -> None:
+    canary = Canary(2, 0.2, 4)
     for _ in range(2):
-        brake.record(
+        canary.record(
             AttemptResult("not sent", error="HTTP 403; check the rights", is_ambiguous=True)
         )
-    reason = brake.reason_to_stop() or ""
+    reason = canary.reason_to_stop() or ""
     assert reason.startswith("2 of the first 2 updates failed")
     assert reason.endswith("HTTP 403; check the rights")
 
@@ -107,5 +107,5 @@ def test_what_was_sent_is_not_in_the_scrubbed_text(text: str) -> None:
     assert " ян" not in recorded
 
 
-def test_the_vendors_words_stay_otherwise() -> None:
+def test_other_words_of_the_vendor_stay() -> None:
     assert without_values("Участник не найден", {"name": "Як"}) == "Участник не найден"

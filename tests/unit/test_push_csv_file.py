@@ -29,12 +29,12 @@ def test_an_empty_cell_leaves_the_field_as_it_is() -> None:
     assert file.rows[0].cells == (7, None, None, None, None, None, None)
 
 
-def test_empty_lines_are_passed_over_and_counted() -> None:
+def test_empty_lines_are_skipped_but_counted() -> None:
     file = read_updates("client_id,name\n\n7,Анна\n,\n8,Иван\n".encode())
     assert [(row.line, row.cells[0]) for row in file.rows] == [(3, 7), (5, 8)]
 
 
-def test_words_that_other_programmes_take_for_nothing_are_text() -> None:
+def test_words_that_other_programs_read_as_no_value_are_text() -> None:
     file = read_updates(b"client_id,name,surname\n7,NA,null\n8,None,nan\n")
     assert [row.cells[1:] for row in file.rows] == [("NA", "null"), ("None", "nan")]
 
@@ -64,13 +64,13 @@ def test_leading_zeros_and_inner_separators_stay() -> None:
         "client_id,name\n7,Анна",
     ],
 )
-def test_what_excel_and_people_put_round_the_rows_is_passed_over(text: str) -> None:
+def test_what_excel_and_people_put_around_the_rows_is_skipped(text: str) -> None:
     file = read_updates(text.encode())
     assert file.columns == ("client_id", "name")
     assert [row.cells for row in file.rows] == [(7, "Анна")]
 
 
-def test_lines_are_those_of_the_file_also_behind_what_is_passed_over() -> None:
+def test_line_numbers_include_skipped_lines() -> None:
     file = read_updates("sep=;\n\nclient_id;name\n7;Анна\n\n8;Ольга\n9;x\n".encode())
     assert [row.line for row in file.rows] == [4, 6, 7]
     assert "line 5:" in refused("\nclient_id,name\n7,Анна\n\n8\n")
@@ -89,9 +89,9 @@ def test_lines_are_those_of_the_file_also_behind_what_is_passed_over() -> None:
     ],
 )
 def test_a_row_that_does_not_line_up_with_the_header_refuses_the_file(text: str, line: int) -> None:
-    said = refused(text)
-    assert f"line {line}:" in said
-    assert not [name for name in ("Анна", "Петр", "Мария") if name in said]
+    message = refused(text)
+    assert f"line {line}:" in message
+    assert not [name for name in ("Анна", "Петр", "Мария") if name in message]
 
 
 @pytest.mark.parametrize(
@@ -108,21 +108,19 @@ def test_a_row_that_does_not_line_up_with_the_header_refuses_the_file(text: str,
         ('client_id,name\n7,"' + "Анна,\n" * 30_000, 2),
     ],
 )
-def test_a_quotation_mark_that_swallows_cells_refuses_the_file_by_its_line(
-    text: str, line: int
-) -> None:
-    said = refused(text)
-    assert f"line {line}: a quotation mark" in said
-    assert "Анна" not in said
+def test_an_unbalanced_quotation_mark_refuses_the_file_with_its_line(text: str, line: int) -> None:
+    message = refused(text)
+    assert f"line {line}: a quotation mark" in message
+    assert "Анна" not in message
 
 
-def test_a_line_break_at_the_end_of_a_cell_swallows_nothing() -> None:
+def test_a_line_break_at_the_end_of_a_cell_is_stripped() -> None:
     file = read_updates('client_id,name,surname\n7,"Анна\n",Ким\n8,Ира,Ли\n'.encode())
     assert [(row.line, row.cells) for row in file.rows] == [(2, (7, "Анна", "Ким")),
                                                            (4, (8, "Ира", "Ли"))]  # fmt: skip
 
 
-def test_spaces_of_every_kind_round_a_cell_are_stripped() -> None:
+def test_spaces_of_every_kind_around_a_cell_are_stripped() -> None:
     file = read_updates('client_id,name,surname\n\u00a07 ,"  Оля ",Ким\u202f\u00a0\n'.encode())
     assert file.rows[0].cells == (7, "Оля", "Ким")
 
@@ -133,7 +131,7 @@ def test_an_empty_text_and_one_of_spaces_leave_the_field_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "empty"),
         ("client_id,name\n", "no rows"),
@@ -148,11 +146,11 @@ def test_an_empty_text_and_one_of_spaces_leave_the_field_as_it_is() -> None:
         ("sep=;\nИванова;Анна\n", "line 2 is no header"),
     ],
 )
-def test_a_file_that_is_none_is_refused(text: str, said: str) -> None:
-    assert said in refused(text)
+def test_an_invalid_file_is_refused(text: str, message: str) -> None:
+    assert message in refused(text)
 
 
-def test_a_cell_that_cannot_be_read_costs_its_row_and_no_other() -> None:
+def test_an_unreadable_cell_rejects_only_its_row() -> None:
     file = read_updates(
         "client_id,name,phone,allow_sms,requested_by\n"
         "6,Анна,9000000001,да,crm\n7,Ольга,9.00E+09,maybe,crm\nx,Ира,,нет,\n9,Инна,,,crm\n".encode()
@@ -171,9 +169,9 @@ def test_a_cell_that_cannot_be_read_costs_its_row_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["cp1251", "utf-16-le"])
-def test_another_encoding_is_refused_with_the_way_out(encoding: str) -> None:
-    said = refused("client_id,name\n7,Анна\n".encode(encoding))
-    assert "save it as 'CSV UTF-8'" in said or "no header" in said
+def test_another_encoding_is_refused_with_advice(encoding: str) -> None:
+    message = refused("client_id,name\n7,Анна\n".encode(encoding))
+    assert "save it as 'CSV UTF-8'" in message or "no header" in message
 
 
 def test_a_file_that_ends_within_a_character_is_cut_off() -> None:
@@ -182,10 +180,10 @@ def test_a_file_that_ends_within_a_character_is_cut_off() -> None:
 
 
 def test_a_file_without_header_is_refused_without_quoting_it() -> None:
-    said = refused("7,Анна,9000000001\n8,Иван,9000000002\n")
-    assert "no header" in said
-    assert "Анна" not in said
-    assert "9000000001" not in said
+    message = refused("7,Анна,9000000001\n8,Иван,9000000002\n")
+    assert "no header" in message
+    assert "Анна" not in message
+    assert "9000000001" not in message
 
 
 def test_the_same_bytes_have_the_same_digest() -> None:

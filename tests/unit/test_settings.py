@@ -11,7 +11,7 @@ from lcm_pipeline.settings import Settings, SettingsError, load_settings
 
 @pytest.fixture(autouse=True)
 def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory of the test's own, with no .env yet."""
+    """The path of .env in a new working directory; the file does not exist yet."""
     monkeypatch.chdir(tmp_path)
     return tmp_path / ".env"
 
@@ -25,7 +25,7 @@ def problems() -> list[str]:
 
 @pytest.mark.parametrize("field", Settings.model_fields)
 def test_every_field_may_be_set_in_any_case(field: str, env_file: Path) -> None:
-    # Empty is unset, so that no value has to fit.
+    # An empty value counts as unset, so it fits every field.
     env_file.write_text(f"LCM_{field.upper()}=\nlcm_{field}=\n")
     assert getattr(load_settings(), field) == getattr(Settings(_env_file=None), field)
 
@@ -75,14 +75,14 @@ def test_all_problems_are_listed_at_once_and_each_name_once(
         ("TOKEN", "s3cr3t", "expected a whole number, such as 12345"),
     ],
 )  # fmt: skip
-def test_a_wrong_value_is_told_what_is_allowed_and_what_was_given_unless_it_is_secret(
+def test_the_error_for_a_wrong_value_shows_what_is_allowed_but_no_secret(
     name: str, value: str, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"LCM_{name}", value)
     assert problems() == [f"LCM_{name}: {problem}"]
 
 
-def test_no_message_has_the_words_of_pydantic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_message_has_the_wording_of_pydantic(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.setenv(f"LCM_{name.upper()}", "-1.5e\u00e9")
     found = problems()
@@ -100,7 +100,7 @@ def test_a_setting_that_is_no_secret_is_not_read_from_a_file(
     ]
 
 
-def test_names_of_other_programs_are_left_alone(
+def test_names_of_other_programs_are_ignored(
     monkeypatch: pytest.MonkeyPatch, env_file: Path
 ) -> None:
     env_file.write_text("http_proxy=http://127.0.0.1:abc\nLCMS_FOLDER=x\nTOKEN=5\nOPERATOR=x\n")
@@ -149,7 +149,7 @@ def test_the_environment_wins_over_the_file(
         (b"[settings]\n", 1),
     ],
 )
-def test_a_line_that_is_no_assignment_is_named_and_not_quoted(
+def test_a_malformed_line_is_reported_by_its_number_and_not_quoted(
     content: bytes, line: int, env_file: Path
 ) -> None:
     env_file.write_bytes(content)
@@ -165,14 +165,14 @@ def test_a_line_that_is_no_assignment_is_named_and_not_quoted(
         ("LCM_OPERATOR=5\n".encode("utf-16"), 1),
     ],
 )
-def test_a_file_that_is_not_utf_8_is_named_with_the_line(
+def test_a_file_that_is_not_utf_8_is_reported_with_the_line(
     content: bytes, line: int, env_file: Path
 ) -> None:
     env_file.write_bytes(content)
     assert problems() == [f"{env_file}, line {line}: not UTF-8; save the file as UTF-8"]
 
 
-def test_an_env_file_that_is_a_folder_or_a_loop_is_named(env_file: Path) -> None:
+def test_an_env_file_that_is_a_folder_or_a_loop_is_reported(env_file: Path) -> None:
     env_file.mkdir()
     assert problems() == [f"{env_file} cannot be read: Is a directory"]
     env_file.rmdir()
@@ -181,7 +181,7 @@ def test_an_env_file_that_is_a_folder_or_a_loop_is_named(env_file: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_an_env_file_that_may_not_be_read_is_named(env_file: Path) -> None:
+def test_an_env_file_that_may_not_be_read_is_reported(env_file: Path) -> None:
     env_file.write_text("LCM_OPERATOR=5\n")
     env_file.chmod(0)
     assert problems() == [f"{env_file} cannot be read: Permission denied"]
@@ -206,7 +206,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_secret_may_lie_in_a_file_of_its_own(name: str, tmp_path: Path, env_file: Path) -> None:
+def test_a_secret_may_be_in_a_file_of_its_own(name: str, tmp_path: Path, env_file: Path) -> None:
     value = VALUES.get(name, "s3cret value")
     (tmp_path / "secret").write_text(f"{value}\n")
     env_file.write_text(f"LCM_{name.upper()}_FILE={tmp_path / 'secret'}\nLCM_USERNAME=u\n")
@@ -214,7 +214,7 @@ def test_a_secret_may_lie_in_a_file_of_its_own(name: str, tmp_path: Path, env_fi
     assert getattr(load_settings(**others), name).get_secret_value() == value
 
 
-def test_every_secret_may_lie_in_a_file() -> None:
+def test_every_secret_may_be_in_a_file() -> None:
     secret = {name for name, field in Settings.model_fields.items() if "Secret" in str(field)}
     assert secret == set(SECRETS)
 
@@ -228,7 +228,7 @@ def test_every_secret_may_lie_in_a_file() -> None:
         (b"x", "LCM_PASSWORD and LCM_PASSWORD_FILE are both set: leave one out"),
     ],
 )
-def test_a_file_that_holds_no_secret_is_named(
+def test_a_file_without_a_secret_is_reported(
     content: bytes | None, problem: str, tmp_path: Path, env_file: Path
 ) -> None:
     path = tmp_path / "secret"
@@ -251,7 +251,7 @@ def test_a_file_that_holds_no_secret_is_named(
         ("http://localhost.evil.example/", False),
     ],
 )
-def test_plain_http_is_for_this_machine_unless_it_is_allowed(
+def test_plain_http_to_other_machines_must_be_allowed(
     url: str, is_allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LCM_API_URL", url)

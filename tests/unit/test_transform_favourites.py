@@ -1,4 +1,4 @@
-"""The favourite product: offers, their goods, and what stands beside them."""
+"""Landing of favourites: offers, their goods, and the numbers and groups of the header."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -64,7 +64,7 @@ def test_every_field_of_an_offer_has_its_column() -> None:
     }  # fmt: skip
 
 
-def test_an_offer_tells_whether_its_goods_were_read_even_when_it_has_none() -> None:
+def test_an_offer_records_whether_its_goods_were_read_even_without_goods() -> None:
     landing = _land(offer(Id=4), offer(Id=5), offer(Id=6), goods={4: [good()], 6: []})
     flags = {
         record.favourite_id: record.goods_read
@@ -74,7 +74,7 @@ def test_an_offer_tells_whether_its_goods_were_read_even_when_it_has_none() -> N
     assert flags == {4: True, 5: False, 6: True}
 
 
-def test_goods_belong_to_the_offer_they_were_asked_for() -> None:
+def test_goods_belong_to_the_offer_they_were_requested_for() -> None:
     rows = [good(Code="К", UrlImage="", NoActive=True)]
     landing = _land(offer(Id=4), goods={4: rows, 5: rows})
     assert landing.records["favourite_goods"] == [
@@ -94,14 +94,14 @@ def test_a_good_listed_twice_with_other_names_is_a_conflict() -> None:
     assert len(landing.records["favourite_goods"]) == len(landing.bad_rows) == 1
 
 
-def test_a_bad_good_is_set_aside_with_the_offer_it_belongs_to() -> None:
+def test_a_bad_good_is_quarantined_with_its_offer() -> None:
     landing = _land(goods={4: [good(ListDataId=None)]})
     (bad_row,) = landing.bad_rows
     assert (bad_row.table, bad_row.context) == ("favourite_goods", "4")
     assert bad_row.reason == "ListDataId: missing"
 
 
-def test_the_header_brings_the_twelve_numbers_averages_rounded() -> None:
+def test_the_header_has_the_twelve_numbers_with_rounded_averages() -> None:
     landing = _land(header=NUMBERS)
     assert landing.bad_rows == []
     assert landing.records == {
@@ -117,7 +117,7 @@ def test_the_header_brings_the_twelve_numbers_averages_rounded() -> None:
     }  # fmt: skip
 
 
-def test_a_number_that_is_null_is_told_and_one_that_is_absent_is_not() -> None:
+def test_a_null_number_counts_as_sent_and_an_absent_one_does_not() -> None:
     landing = _land(header={"CountOffer": None, "SumGain": 0})
     (record,) = landing.records["favourite_stats"]
     assert isinstance(record, FavouriteStatsRecord)
@@ -127,7 +127,7 @@ def test_a_number_that_is_null_is_told_and_one_that_is_absent_is_not() -> None:
     assert landing.omitted_tables == {"favourite_groups"}
 
 
-def test_goods_chosen_alone_tell_nothing_of_the_numbers() -> None:
+def test_a_header_of_groups_alone_leaves_the_numbers_unknown() -> None:
     landing = _land(header={"GroupFavorites": [{"Id": 1}]})
     assert len(landing.records["favourite_groups"]) == 1
     (record,) = landing.records["favourite_stats"]
@@ -137,7 +137,7 @@ def test_goods_chosen_alone_tell_nothing_of_the_numbers() -> None:
 
 
 @pytest.mark.parametrize("header", [{}, {"ListFavorites": []}, None])
-def test_a_header_that_tells_nothing_that_is_kept_lands_nothing(
+def test_a_header_without_stored_members_lands_nothing(
     header: dict[str, Any] | None,
 ) -> None:
     landing = _land(header=header)
@@ -161,15 +161,17 @@ def test_a_header_that_is_not_to_be_staged_lands_nothing() -> None:
         ("GroupFavorites", 5, "GroupFavorites: Expected `array | null`, got `int`"),
     ],
 )
-def test_a_number_that_does_not_fit_costs_itself_alone(name: str, value: Any, reason: str) -> None:
+def test_a_number_that_does_not_fit_affects_nothing_else(
+    name: str, value: Any, reason: str
+) -> None:
     landing = _land(header={**NUMBERS, name: value})
     (bad_row,) = landing.bad_rows
     assert (bad_row.table, bad_row.context, bad_row.reason) == ("favourite_stats", "header", reason)
     (record,) = landing.records["favourite_stats"]
     assert isinstance(record, FavouriteStatsRecord)
     assert record.now_link_goods == 2
-    told = [*record.told, "groups"] if record.tells_groups else record.told
-    assert len(told) == 12
+    present = [*record.told, "groups"] if record.tells_groups else record.told
+    assert len(present) == 12
 
 
 def test_two_numbers_that_do_not_fit_make_one_entry() -> None:
@@ -178,7 +180,7 @@ def test_two_numbers_that_do_not_fit_make_one_entry() -> None:
     assert "; SumGain: " in bad_row.reason
 
 
-def test_a_header_that_is_no_json_lands_nothing() -> None:
+def test_a_header_that_is_not_json_lands_nothing() -> None:
     landing = _land(offer(), header=b"<html>")
     assert list(landing.records) == ["favourite_offers"]
     assert [row.reason for row in landing.bad_rows] == ["the header: malformed JSON"]
@@ -194,7 +196,7 @@ def test_the_goods_chosen_land_as_groups() -> None:
     assert landing.unknown_fields == {"Rank"}
 
 
-def test_a_bad_group_is_set_aside_and_the_rest_goes_on() -> None:
+def test_a_bad_group_is_quarantined_and_the_rest_lands() -> None:
     groups = [{"Name": "x"}, {"Id": 2}]
     landing = _land(header={**NUMBERS, "GroupFavorites": groups})
     assert len(landing.records["favourite_groups"]) == 1

@@ -1,4 +1,4 @@
-"""What holds for every feed: records fit their tables, and every row lands or is set aside."""
+"""Rules for all feeds: records fit their tables, and every row lands or is quarantined."""
 
 import json
 from collections.abc import Callable
@@ -40,8 +40,8 @@ from tests.unit.transform_rows import MOSCOW, client_rows, raw_row
 
 DAY = date(2026, 3, 4)
 
-# Building the tables of Unicode, once, is slow on a busy machine; it says nothing of the code.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Hypothesis builds its Unicode tables once, which may exceed its deadline on a busy machine.
+without_deadline = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 RECORDS: dict[str, type[Any]] = {
     "registrations": RegistrationRecord,
@@ -98,7 +98,7 @@ _GOOD_VALUES: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def _rows_of(row_type: type[msgspec.Struct]) -> st.SearchStrategy[bytes]:
-    """Mostly good rows of a type, some of their values odd, some of their fields unknown."""
+    """Rows of a type, mostly valid, with some odd values and some unknown fields."""
     fields: dict[str, st.SearchStrategy[Any]] = {}
     for field in msgspec.structs.fields(row_type):
         kinds = [_GOOD_VALUES[kind] for kind in _GOOD_VALUES if kind | None == field.type]
@@ -118,9 +118,9 @@ def _to_json(row: dict[str, Any], ascii_only: bool) -> bytes:
 
 
 @pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed[0])
-@unhurried
+@without_deadline
 @given(data=st.data())
-def test_any_row_lands_or_is_set_aside(feed: Feed, data: st.DataObject) -> None:
+def test_any_row_lands_or_is_quarantined(feed: Feed, data: st.DataObject) -> None:
     table_name, endpoint, land = feed
     row_type = endpoint.row_type
     assert row_type is not None
@@ -130,10 +130,10 @@ def test_any_row_lands_or_is_set_aside(feed: Feed, data: st.DataObject) -> None:
     landed = landing.records.get(table_name, [])
     assert len(landed) + len(landing.bad_rows) == 1
     for record in (record for records in landing.records.values() for record in records):
-        _assert_postgres_holds(record)
+        _assert_postgres_can_store(record)
     for bad_row in landing.bad_rows:
         assert (bad_row.table, bad_row.digest) == (table_name, row.digest)
-        _assert_postgres_holds((bad_row.raw, bad_row.reason, bad_row.context))
+        _assert_postgres_can_store((bad_row.raw, bad_row.reason, bad_row.context))
 
 
 _HEADERS = st.dictionaries(
@@ -141,9 +141,9 @@ _HEADERS = st.dictionaries(
 )
 
 
-@unhurried
+@without_deadline
 @given(_HEADERS)
-def test_what_a_header_tells_lands_or_is_set_aside_and_what_it_does_not_stays(
+def test_members_of_a_header_land_or_are_quarantined_and_absent_ones_stay(
     members: dict[str, Any],
 ) -> None:
     header = _to_json(members, True)
@@ -165,7 +165,7 @@ def test_a_header_of_any_bytes_raises_nothing(header: bytes) -> None:
     land_favourites(client_rows([], header=header, snapshot_date=DAY))
 
 
-def _assert_postgres_holds(record: tuple[object, ...]) -> None:
+def _assert_postgres_can_store(record: tuple[object, ...]) -> None:
     for value in record:
         if isinstance(value, str):
             assert "\0" not in value

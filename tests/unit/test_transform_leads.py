@@ -1,4 +1,4 @@
-"""Leads."""
+"""Landing of leads."""
 
 from datetime import UTC, date, datetime
 
@@ -29,13 +29,13 @@ def test_two_leads_may_share_the_number_of_their_row() -> None:
     assert land_leads(client_rows([lead(Leads=3), lead(Leads=4)])).staged == 2
 
 
-def test_a_lead_without_its_number_is_set_aside() -> None:
+def test_a_lead_without_its_number_is_quarantined() -> None:
     landing = land_leads(client_rows([lead(Leads=None), lead()]))
     assert landing.staged == 1
     assert [(row.table, row.reason) for row in landing.bad_rows] == [("leads", "Leads: missing")]
 
 
-def test_a_lead_of_a_summer_before_the_clocks_stood_still_keeps_its_day() -> None:
+def test_a_lead_in_the_summer_time_of_earlier_years_keeps_its_day() -> None:
     (record,) = land_leads(client_rows([lead(ProcTime="2010-07-01T00:30:00")])).records["leads"]
     assert isinstance(record, LeadRecord)
     assert record.lead_date == date(2010, 7, 1)

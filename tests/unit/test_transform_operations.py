@@ -1,4 +1,4 @@
-"""Operations and the phone beside them."""
+"""Landing of operations and of the phone in their header."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -87,7 +87,7 @@ def test_float_noise_is_rounded() -> None:
         ({"CouponNumber": "a\0"}, "CouponNumber: holds a NUL character"),
     ],
 )
-def test_a_row_that_does_not_fit_is_set_aside_and_the_rest_goes_on(
+def test_a_row_that_does_not_fit_is_quarantined_and_the_rest_lands(
     fields: dict[str, Any], reason: str
 ) -> None:
     bad = operation(**{"Id": 6, **fields})
@@ -103,12 +103,12 @@ def test_a_row_that_does_not_fit_is_set_aside_and_the_rest_goes_on(
     assert (bad_row.raw, bad_row.context) == (bad.raw.decode(), "")
 
 
-def test_bytes_that_are_no_utf_8_are_kept_readable() -> None:
+def test_bytes_that_are_not_utf_8_stay_readable() -> None:
     (bad_row,) = _land(operation_of(b'"PosName":"\xff\0"')).bad_rows
     assert bad_row.raw.endswith(r'"PosName":"\xff\x00"}')
 
 
-def test_unknown_fields_go_to_extra_and_are_told() -> None:
+def test_unknown_fields_go_to_extra_and_are_reported() -> None:
     landing = _land(operation_of(b'"Tips":10.50,"Cashier":{"Id":1}'), operation(Id=6))
     first, second = landing.records["operations"]
     assert (first[-1], second[-1]) == ('{"Cashier":{"Id":1},"Tips":10.50}', None)
@@ -121,24 +121,24 @@ def test_the_same_row_twice_lands_once() -> None:
     assert landing.bad_rows == []
 
 
-def test_a_key_twice_with_other_content_sets_the_later_row_aside() -> None:
+def test_a_repeated_key_with_other_content_quarantines_the_later_row() -> None:
     later = operation(Amount=Decimal(2))
     landing = _land(operation(Amount=Decimal(1)), later)
     assert _amounts(landing) == [Decimal(1)]
     assert [row.digest for row in landing.bad_rows] == [later.digest]
 
 
-def test_a_key_twice_on_other_days_is_a_conflict() -> None:
+def test_a_repeated_key_on_another_day_is_a_conflict() -> None:
     landing = _land(operation(), operation(Proctime="2026-03-06T12:00:00"))
     assert len(landing.records["operations"]) == len(landing.bad_rows) == 1
 
 
-def test_a_bonus_and_a_cheque_of_one_number_are_two_operations() -> None:
+def test_a_bonus_and_a_cheque_with_one_number_are_two_operations() -> None:
     landing = _land(operation(ComponentType=1), operation(ComponentType=2))
     assert len(landing.records["operations"]) == 2
 
 
-def test_the_same_bad_row_twice_is_set_aside_once() -> None:
+def test_a_repeated_bad_row_is_quarantined_once() -> None:
     assert len(_land(operation(Id=None), operation(Id=None)).bad_rows) == 1
 
 
@@ -150,13 +150,13 @@ def test_a_table_without_records_is_left_out() -> None:
     ("phone", "kept"),
     [(b"9161234567", 9161234567), (b'"9161234567"', 9161234567), (b"0", None), (b"null", None)],
 )
-def test_the_header_brings_the_phone_and_0_is_none(phone: bytes, kept: int | None) -> None:
+def test_the_header_has_the_phone_and_0_means_none(phone: bytes, kept: int | None) -> None:
     landing = _land(header=b'{"Client":7,"Phone":%s,"Card":70}' % phone)
     assert landing.records == {"clients": [ClientRecord(7, None, None, None, kept, None)]}
 
 
 @pytest.mark.parametrize("header", [b"{}", b'{"Client":7,"Card":70}'])
-def test_a_header_without_a_phone_tells_nothing_of_it(header: bytes) -> None:
+def test_a_header_without_a_phone_lands_nothing(header: bytes) -> None:
     landing = _land(header=header)
     assert (landing.records, landing.bad_rows) == ({}, [])
 
@@ -169,7 +169,7 @@ def test_a_header_without_a_phone_tells_nothing_of_it(header: bytes) -> None:
         (b"[", "the header: malformed JSON"),
     ],
 )
-def test_a_header_that_does_not_fit_is_set_aside_and_the_rows_go_on(
+def test_a_header_that_does_not_fit_is_quarantined_and_the_rows_land(
     header: bytes, reason: str
 ) -> None:
     landing = _land(operation(), header=header)

@@ -1,4 +1,4 @@
-"""What of a profile update is sent, and what is never sent."""
+"""Which values of a profile update are sent, and which never are."""
 
 from datetime import date
 from typing import Any
@@ -49,7 +49,7 @@ def test_the_fields_are_those_of_the_request() -> None:
         ("birthdate", "20000-01-01", "not from 1900-01-01 to today"),
     ],
 )
-def test_what_the_server_would_cut_or_ignore_is_an_objection(
+def test_a_value_that_the_server_would_cut_or_ignore_is_an_objection(
     column: str, value: Any, reason: str
 ) -> None:
     found = verdict(**{column: value})
@@ -75,7 +75,7 @@ def test_what_the_server_would_cut_or_ignore_is_an_objection(
         ("contragent_id", "00-17"),
     ],
 )
-def test_what_the_server_keeps_is_sent(column: str, value: Any) -> None:
+def test_a_value_that_the_server_keeps_is_sent(column: str, value: Any) -> None:
     found = verdict(**{column: value})
     assert (found.objections, found.values) == ((), {column: value})
 
@@ -91,9 +91,7 @@ def test_what_the_server_keeps_is_sent(column: str, value: Any) -> None:
         " NULL ", "\u00a0#N/A\u202f", "nan\n",
     ],
 )  # fmt: skip
-def test_an_error_of_a_spreadsheet_and_a_word_for_no_value_are_never_sent(
-    column: str, word: str
-) -> None:
+def test_spreadsheet_errors_and_words_for_no_value_are_never_sent(column: str, word: str) -> None:
     others = {} if column == "name" else {"name": "Анна"}
     found = verdict(**{column: word, **others})
     assert not found.values
@@ -131,7 +129,7 @@ def test_an_error_of_a_spreadsheet_and_a_word_for_no_value_are_never_sent(
         ("pos_code", "1,23E+09", "a fraction or an exponent"),
     ],
 )
-def test_a_text_that_nobody_meant_is_never_sent(column: str, value: str, reason: str) -> None:
+def test_a_damaged_text_is_never_sent(column: str, value: str, reason: str) -> None:
     others = {} if column != "pos_code" else {"name": "Анна"}
     (objection,) = verdict(**{column: value}, **others).objections
     assert objection.column == column
@@ -154,19 +152,19 @@ def test_a_real_name_is_not_taken_for_a_word_for_no_value(column: str, value: st
     assert (found.objections, found.values) == ((), {column: value})
 
 
-def test_spaces_round_a_text_are_stripped() -> None:
+def test_spaces_around_a_text_are_stripped() -> None:
     sent = verdict(name="  Оля ", surname="Ким\u00a0", email="\u2003a@example.ru\n").values
     assert sent == {"name": "Оля", "surname": "Ким", "email": "a@example.ru"}
     assert verdict(name=" " * 9 + "Я" * 20 + " ").values == {"name": "Я" * 20}
 
 
-def test_spaces_round_a_text_are_no_change() -> None:
+def test_spaces_around_a_text_are_no_change() -> None:
     known = KnownProfile(last_sent={"name": "Оля", "surname": " Ким\u00a0"})
     found = verdict(known, name=" Оля ", surname="Ким")
     assert (found.objections, found.values, found.unchanged) == ((), {}, ("name", "surname"))
 
 
-def test_a_row_with_a_cell_that_cannot_be_read_is_not_sent_and_all_else_is_told() -> None:
+def test_a_row_with_an_unreadable_cell_is_not_sent_and_all_objections_are_reported() -> None:
     unreadable = (Objection("expected a phone", "phone"),)
     update = ProfileUpdate(1, 7, {"name": "Я" * 21, "surname": "Ким"}, unreadable=unreadable)
     found = judge(update, KnownProfile(), TODAY)
@@ -176,7 +174,7 @@ def test_a_row_with_a_cell_that_cannot_be_read_is_not_sent_and_all_else_is_told(
     assert alone.objections == unreadable
 
 
-def test_every_objection_is_told() -> None:
+def test_every_objection_is_reported() -> None:
     found = verdict(knows=False, name="", phone=1)
     assert [one.column for one in found.objections] == [None, "name", "phone"]
 
@@ -204,12 +202,12 @@ def test_an_update_that_changes_nothing_sends_nothing() -> None:
     assert (found.objections, found.values) == ((), {})
 
 
-def test_the_point_of_sale_travels_with_what_it_asks_for() -> None:
+def test_the_point_of_sale_is_sent_with_the_changed_fields() -> None:
     known = KnownProfile(last_sent={"pos_code": "7"})
     assert verdict(known, name="Анна", pos_code="7").values == {"name": "Анна", "pos_code": "7"}
 
 
-def test_what_was_known_before_is_kept_for_an_undo() -> None:
+def test_the_values_known_before_are_kept_for_an_undo() -> None:
     known = KnownProfile(last_sent={"name": "Анна"}, before={"name": "Анна", "phone": 9000000001})
     found = verdict(known, name="Ольга", phone=9000000002, email="a@b.ru")
     assert found.before == {"name": "Анна", "phone": 9000000001}
@@ -221,7 +219,7 @@ def test_an_update_that_was_overtaken_is_not_sent() -> None:
     assert str(objection) == "name: a newer update of this field was sent before"
 
 
-def test_the_request_carries_the_vendors_names() -> None:
+def test_the_request_uses_the_vendors_names() -> None:
     request = to_request(7, {"allow_email_online_cheque": False, "contragent_id": "x"})
     assert (request.Client, request.AllowEmailOnlineCheque, request.ContragentId) == (7, False, "x")
     assert request.Name is None

@@ -1,4 +1,4 @@
-"""What leaves texts that are kept for people, and what hashes are like."""
+"""Masking of numbers in stored texts, and the hashes of phones and cards."""
 
 import json
 
@@ -12,7 +12,7 @@ OLD, NEW = b"a key of sixteen bytes", b"another key of sixteen bytes"
 
 
 @pytest.mark.parametrize(
-    ("text", "left"),
+    ("text", "expected"),
     [
         ('{"Phone":79165551234}', '{"Phone":[number]}'),
         ('{"Tel":"+7 (916) 555-12-34"}', '{"Tel":"[number]"}'),
@@ -22,11 +22,11 @@ OLD, NEW = b"a key of sixteen bytes", b"another key of sixteen bytes"
         ('{"Day":"2026-03-01 10:00:00","Amount":1050.50}', None),
     ],
 )
-def test_numbers_of_phones_and_cards_leave_a_text(text: str, left: str | None) -> None:
-    assert mask_numbers(text) == (text if left is None else left)
+def test_phone_and_card_numbers_are_masked_in_a_text(text: str, expected: str | None) -> None:
+    assert mask_numbers(text) == (text if expected is None else expected)
 
 
-def test_fields_that_nobody_knows_stay_json_with_their_other_values() -> None:
+def test_unknown_fields_stay_json_with_their_other_values() -> None:
     given = '{"a":{"Mobile":79165551234,"b":["+7 916 555-12-34",1.10,null,true]},"n":12}'
     masked = mask_extra(given)
     assert json.loads(masked) == {
@@ -37,7 +37,7 @@ def test_fields_that_nobody_knows_stay_json_with_their_other_values() -> None:
     assert mask_extra('{"n":12,"t":"text"}') == '{"n":12,"t":"text"}'
 
 
-def test_hashes_are_told_from_numbers_and_phones_from_cards() -> None:
+def test_hashes_differ_from_numbers_and_those_of_phones_from_those_of_cards() -> None:
     key = Pseudonyms((OLD,))
     phone, card = key.phone(79165551234), key.card(79165551234)
     assert phone is not None
@@ -50,7 +50,7 @@ def test_hashes_are_told_from_numbers_and_phones_from_cards() -> None:
     assert str(OLD) not in repr(key)
 
 
-def test_a_key_that_is_added_hashes_what_the_one_before_has_made() -> None:
+def test_an_added_key_hashes_the_hashes_of_the_previous_one() -> None:
     both = Pseudonyms((OLD, NEW))
     assert both.only(2).phone(both.only(1).phone(1)) == both.phone(1)
     assert both.only(2).digest(both.only(1).digest(b"x" * 16)) == both.digest(b"x" * 16)
@@ -64,7 +64,7 @@ def test_a_key_that_is_added_hashes_what_the_one_before_has_made() -> None:
         {"pseudonym_key": "a,key with a comma"},
     ],
 )
-def test_keys_that_cannot_be_a_chain_are_refused_without_being_quoted(
+def test_keys_that_form_no_chain_are_refused_without_being_quoted(
     fields: dict[str, str],
 ) -> None:
     with pytest.raises(SettingsError, match="LCM_PSEUDONYM") as refused:

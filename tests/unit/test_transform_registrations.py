@@ -1,4 +1,4 @@
-"""Registrations and the clients that they bring."""
+"""Landing of registrations and of their clients."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -36,7 +36,7 @@ def test_a_registration_lands_with_its_client() -> None:
     }
 
 
-def test_a_client_with_two_cards_comes_once_as_of_the_earlier() -> None:
+def test_a_client_with_two_cards_lands_once_as_of_the_earlier() -> None:
     later = registration(Card=71, RegDate="2026-03-04T18:00:00", RegPos=1)
     earlier = registration(Card=70, RegPos=2)
     for rows in ((later, earlier), (earlier, later)):
@@ -45,7 +45,7 @@ def test_a_client_with_two_cards_comes_once_as_of_the_earlier() -> None:
         assert landing.records["clients"] == [ClientRecord(7, MOMENT, DAY, 2, None, None)]
 
 
-def test_of_two_cards_of_one_moment_the_known_point_of_sale_counts() -> None:
+def test_of_two_cards_of_one_moment_the_known_point_of_sale_is_used() -> None:
     landing = _land(registration(Card=70), registration(Card=71, RegPos=2))
     assert landing.records["clients"] == [ClientRecord(7, MOMENT, DAY, 2, None, None)]
 
@@ -61,7 +61,7 @@ def test_of_two_cards_of_one_moment_the_known_point_of_sale_counts() -> None:
         {"RegPosName": ["x"]},
     ],
 )
-def test_a_registration_that_is_set_aside_still_brings_its_client(fields: dict[str, Any]) -> None:
+def test_a_quarantined_registration_still_lands_its_client(fields: dict[str, Any]) -> None:
     landing = _land(registration(RegPos=9, **fields))
     assert landing.records == {"clients": [ClientRecord(7, MOMENT, DAY, 9, None, None)]}
     (bad_row,) = landing.bad_rows
@@ -73,13 +73,13 @@ def test_a_registration_that_is_set_aside_still_brings_its_client(fields: dict[s
     assert next(iter(fields)) in bad_row.reason
 
 
-def test_a_point_of_sale_that_does_not_fit_does_not_cost_the_client() -> None:
+def test_a_point_of_sale_that_does_not_fit_does_not_lose_the_client() -> None:
     landing = _land(registration(RegPos="x"))
     assert landing.records == {"clients": [ClientRecord(7, MOMENT, DAY, None, None, None)]}
 
 
 @pytest.mark.parametrize("client", [None, "x", 0, -1, 2**63])
-def test_a_registration_without_a_client_is_set_aside_without_one(client: Any) -> None:
+def test_a_registration_without_a_client_is_quarantined_without_one(client: Any) -> None:
     landing = _land(registration(Client=client))
     assert landing.records == {}
     assert [row.client_id for row in landing.bad_rows] == [None]
@@ -88,7 +88,7 @@ def test_a_registration_without_a_client_is_set_aside_without_one(client: Any) -
 @pytest.mark.parametrize(
     "moment", [None, "", "0001-01-01T00:00:00", "soon", 5, "9999-12-31T23:59:59"]
 )
-def test_a_registration_without_a_readable_moment_is_set_aside(moment: Any) -> None:
+def test_a_registration_without_a_readable_moment_is_quarantined(moment: Any) -> None:
     row = registration(RegDate=moment)
     assert registered_on(row, MOSCOW) is None
     landing = _land(row)
@@ -115,11 +115,11 @@ def test_a_row_belongs_to_the_business_day_of_its_moment(moment: str, day: date)
     assert record[0] == day
 
 
-def test_the_day_is_known_though_the_row_is_bad() -> None:
+def test_the_day_of_a_bad_row_is_known() -> None:
     assert registered_on(registration(Card="x"), MOSCOW) == DAY
 
 
-def test_a_card_twice_with_other_moments_is_a_conflict() -> None:
+def test_a_repeated_card_with_another_moment_is_a_conflict() -> None:
     landing = _land(registration(), registration(RegDate="2026-03-04T13:00:00"))
     assert len(landing.records["registrations"]) == 1
     assert "its key came before" in landing.bad_rows[0].reason

@@ -1,4 +1,4 @@
-"""A row's bytes: what is refused, and what of it becomes `extra`."""
+"""Decoding of a row: what is refused, and what becomes `extra`."""
 
 import json
 from decimal import Decimal
@@ -21,7 +21,7 @@ def test_a_row_of_known_fields_has_no_extra() -> None:
     assert (row.Id, row.PosName, extra) == (5, "", None)
 
 
-def test_unknown_fields_are_kept_as_they_came() -> None:
+def test_unknown_fields_are_kept_as_sent() -> None:
     row, extra = read_row(b'{"Tips":10.10,"Id":5,"Big":123456789012345678901234.50}', Operation)
     assert row.Id == 5
     assert extra is not None
@@ -48,7 +48,7 @@ def test_a_nul_in_a_text_is_refused(field: str, text: bytes) -> None:
 @pytest.mark.parametrize(
     "text", [rb"\\u0000", rb"\\\\u0000", rb"\n\\u0000", rb"\\ud800", rb"\u00d80000"]
 )
-def test_a_backslash_that_is_text_makes_no_escape(field: str, text: bytes) -> None:
+def test_an_escaped_backslash_starts_no_escape(field: str, text: bytes) -> None:
     row, extra = read_row(b'{"Id":5,"%s":"%s"}' % (field.encode(), text), Operation)
     kept = row.PosName if extra is None else json.loads(extra.text)["Odd"]
     assert kept == json.loads(b'"%s"' % text)
@@ -106,7 +106,7 @@ def test_the_reason_names_the_field_and_the_fault_but_not_the_value(
 @pytest.mark.parametrize(
     "number", [b"1e131071", b"-9.5E+131071", b"1e-16383", b"1.10", b"-0", b"1" * 131_072]
 )
-def test_any_number_that_jsonb_holds_is_kept_to_the_digit(number: bytes) -> None:
+def test_any_number_that_jsonb_can_hold_keeps_every_digit(number: bytes) -> None:
     _, extra = read_row(b'{"Odd":%s}' % number, Operation)
     assert extra is not None
     assert Decimal(extra.text.removeprefix('{"Odd":').removesuffix("}")) == Decimal(number.decode())
@@ -120,12 +120,12 @@ def test_a_number_that_jsonb_cannot_hold_is_refused(number: bytes) -> None:
     assert _reason(b'{"Odd":[%s]}' % number) == "an unknown field: a number out of range"
 
 
-def test_a_bottomless_value_is_refused() -> None:
+def test_a_deeply_nested_value_is_refused() -> None:
     raw = b'{"Odd":%s%s}' % (b"[" * 100_000, b"]" * 100_000)
     assert _reason(raw) == "the row: nested too deeply"
 
 
-def test_the_readable_fields_of_a_bad_row_can_be_had() -> None:
+def test_the_readable_fields_of_a_bad_row_can_be_read() -> None:
     raw = b'{"Id":5,"ComponentType":"x","Pos":"7","PosName":"\xff"}'
     row = read_fields(raw, Operation, ("Id", "ComponentType", "Pos", "PosName", "Parent"))
     assert (row.Id, row.ComponentType, row.Pos, row.PosName, row.Parent) == (5, None, 7, None, None)

@@ -1,4 +1,4 @@
-"""Cells of a file of updates: every usual form of a value is one value, and none is guessed."""
+"""Cells of an update file: every usual form of a value is read, and none is guessed."""
 
 from datetime import date
 from typing import Any
@@ -46,7 +46,7 @@ def test_a_phone_in_any_usual_form_is_one_phone(cell: str) -> None:
     assert read_cell("phone", cell) == 9001234567
 
 
-def test_zeros_at_the_end_of_a_phone_are_its_own() -> None:
+def test_zeros_at_the_end_of_a_phone_are_kept() -> None:
     assert read_cell("phone", "8.900.123.45.00") == 9001234500
     assert read_cell("phone", "9001234500.0") == 9001234500
     assert read_cell("phone", "8 900 123-40-00") == 9001234000
@@ -73,12 +73,12 @@ def test_a_phone_that_lost_its_digits_is_refused_with_the_reason(cell: str) -> N
         "9" * 30,
     ],
 )
-def test_what_may_be_another_phone_is_not_guessed(cell: str) -> None:
+def test_an_ambiguous_phone_is_refused(cell: str) -> None:
     assert "expected a phone" in unfit("phone", cell)
 
 
 @pytest.mark.parametrize("cell", ["12345", "8123456789", "84951234567", "0"])
-def test_a_number_that_is_no_mobile_phone_is_left_to_the_judge(cell: str) -> None:
+def test_a_number_that_is_not_a_mobile_phone_is_read_and_judged_later(cell: str) -> None:
     assert read_cell("phone", cell) < 9_000_000_000
 
 
@@ -93,7 +93,7 @@ def test_a_client_is_one_number(cell: str) -> None:
     "cell",
     ["", "x", "1.5", "1,001", "1.001", "9223372036854775808", "9007199254740993.0", "NULL"],
 )
-def test_what_may_be_another_client_is_refused(cell: str) -> None:
+def test_an_ambiguous_client_is_refused(cell: str) -> None:
     assert "expected the number of a client" in unfit("client_id", cell)
 
 
@@ -139,11 +139,11 @@ def test_a_gender_is_read_as_people_write_it(cells: tuple[str, ...], gender: int
         '="31.05.1990"',
     ],
 )
-def test_a_day_is_read_with_a_midnight_too(cell: str) -> None:
+def test_a_day_may_have_a_time_of_midnight(cell: str) -> None:
     assert read_cell("birthdate", cell) == date(1990, 5, 31)
 
 
-def test_a_day_with_a_time_may_be_the_day_before_elsewhere() -> None:
+def test_a_day_with_another_time_is_refused() -> None:
     assert "a time of day" in unfit("birthdate", "1990-05-30T21:00:00Z")
 
 
@@ -164,13 +164,13 @@ def test_a_day_with_a_time_may_be_the_day_before_elsewhere() -> None:
         ("requested_by", ""),
     ],
 )
-def test_a_cell_that_may_mean_anything_is_refused(column: str, cell: str) -> None:
+def test_an_ambiguous_cell_is_refused(column: str, cell: str) -> None:
     assert "expected" in unfit(column, cell)
 
 
 @pytest.mark.parametrize("column", ["phone", "allow_sms", "gender", "birthdate", "requested_by"])
 @pytest.mark.parametrize("cell", ["NULL", "nan", "None", "NaT", "<NA>", r"\N", "#Н/Д", "#REF!"])
-def test_a_word_for_no_value_is_no_empty_cell(column: str, cell: str) -> None:
+def test_a_word_for_no_value_is_not_an_empty_cell(column: str, cell: str) -> None:
     assert "a word for no value" in unfit(column, cell)
 
 
@@ -187,7 +187,7 @@ def test_a_word_for_no_value_is_no_empty_cell(column: str, cell: str) -> None:
         ("requested_by", " crm\u00a0", "crm"),
     ],
 )
-def test_a_text_loses_what_excel_and_people_put_round_it(
+def test_what_excel_and_people_put_around_a_text_is_removed(
     column: str, cell: str, value: Any
 ) -> None:
     assert read_cell(column, cell) == value

@@ -53,12 +53,12 @@ def test_old_times_follow_the_clock_changes_of_their_year(text: str, utc_hour: i
     assert moment.astimezone(UTC).hour == utc_hour
 
 
-def test_an_hour_that_came_twice_is_read_as_the_first() -> None:
+def test_a_repeated_hour_is_read_as_the_first() -> None:
     assert parse_moment("2010-10-31T02:30:00") == datetime(2010, 10, 30, 22, 30, tzinfo=UTC)
 
 
 @given(st.datetimes(datetime(2014, 10, 27), datetime(9999, 12, 31)))
-def test_the_short_way_for_recent_times_agrees_with_the_history_of_the_zone(
+def test_the_fast_path_for_recent_times_agrees_with_the_history_of_the_zone(
     naive: datetime,
 ) -> None:
     moment = parse_moment(naive.isoformat())
@@ -87,13 +87,13 @@ def test_an_unset_time_is_none(text: str | None) -> None:
      "2026-03-04T12:00:00+99:00", "04.03.2026 12:00:00", "2026-03-04T12:00:00\n",
      "٢٠٢٦-03-04T12:00:00", "0000-01-01T00:00:00", "9999-12-31T23:59:59-05:00"],
 )  # fmt: skip
-def test_a_text_that_is_no_time_is_refused_without_repeating_it(text: str) -> None:
+def test_a_text_that_is_not_a_time_is_refused_without_quoting_it(text: str) -> None:
     with pytest.raises(UnfitValueError) as caught:
         parse_moment(text, "Proctime")
     assert str(caught.value) == "Proctime: not a date and time"
 
 
-def test_the_end_of_time_is_a_time_like_any_other() -> None:
+def test_the_largest_time_is_read() -> None:
     assert parse_moment("9999-12-31T23:59:59.9999999") == datetime(
         9999, 12, 31, 20, 59, 59, 999_999, tzinfo=UTC
     )
@@ -149,7 +149,7 @@ def test_the_first_and_the_last_plausible_day_are_business_days(text: str) -> No
     assert str(day) == text[:10]
 
 
-def test_without_a_reading_to_hold_it_against_any_later_day_that_a_table_holds_is_one() -> None:
+def test_without_a_reading_date_any_day_that_a_table_can_hold_is_plausible() -> None:
     assert latest_day(date.max) == date(9998, 12, 31)
     assert parse_dated_moment("9998-06-01T12:00:00", "ProcTime", MOSCOW)[1] == date(9998, 6, 1)
     with pytest.raises(UnfitValueError, match="ProcTime: business day is after 9998-12-31"):
@@ -157,7 +157,7 @@ def test_without_a_reading_to_hold_it_against_any_later_day_that_a_table_holds_i
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(9998, 12, 30)))
-def test_a_naive_time_has_the_business_day_that_it_says(naive: datetime) -> None:
+def test_a_naive_time_has_the_business_day_of_its_date(naive: datetime) -> None:
     assert parse_dated_moment(naive.isoformat(), "ProcTime", MOSCOW)[1] == naive.date()
 
 
@@ -203,7 +203,7 @@ def test_an_average_is_rounded_half_up(sent: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize("sent", ["NaN", "-Infinity", "1E+17", "99999999999999999.999"])
-def test_an_average_that_no_column_holds_is_refused(sent: str) -> None:
+def test_an_average_that_no_column_can_hold_is_refused(sent: str) -> None:
     with pytest.raises(UnfitValueError, match=r"^AvgAll: not within numeric"):
         to_average(Decimal(sent), "AvgAll")
 

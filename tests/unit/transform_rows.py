@@ -1,4 +1,4 @@
-"""Rows as an answer brings them, for the tests of the transform."""
+"""Rows as a response contains them, for the tests of the transform."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -41,33 +41,33 @@ def to_json(value: Any) -> bytes:
 
 
 def registration(**fields: Any) -> SourceRow:
-    """A good row of ClientInfoPeriod, some fields changed."""
+    """A valid row of ClientInfoPeriod with some fields changed."""
     return _row(CLIENT_INFO_PERIOD, {"Client": 7, "Card": 70, "RegDate": NOON, **fields})
 
 
 def operation(**fields: Any) -> SourceRow:
-    """A good row of OperationHistory, some fields changed."""
+    """A valid row of OperationHistory with some fields changed."""
     return _row(OPERATION_HISTORY, {"Id": 5, "ComponentType": 1, "Proctime": NOON, **fields})
 
 
 def operation_of(members: bytes) -> SourceRow:
-    """A good row of OperationHistory with more members, written as the wire has them."""
+    """A valid row of OperationHistory with more members, given as JSON."""
     raw = b'{"Id":5,"ComponentType":1,"Proctime":"%s",%s}' % (NOON.encode(), members)
     return _row(OPERATION_HISTORY, raw)
 
 
 def lead(**fields: Any) -> SourceRow:
-    """A good row of LeadsPagingInfo, some fields changed."""
+    """A valid row of LeadsPagingInfo with some fields changed."""
     return _row(LEADS_PAGING_INFO, {"Leads": 3, "Id": 9, "ProcTime": NOON, **fields})
 
 
 def offer(**fields: Any) -> SourceRow:
-    """A good row of ClientFavorites, some fields changed."""
+    """A valid row of ClientFavorites with some fields changed."""
     return _row(CLIENT_FAVORITE_DATA_INFO, {"Id": 4, "ProcTime": NOON, **fields})
 
 
 def good(**fields: Any) -> SourceRow:
-    """A good row of ListFavorites, some fields changed."""
+    """A valid row of ListFavorites with some fields changed."""
     return _row(FAVOURITE_GOODS, {"Id": 1, "ListDataId": 8, "Name": "Кофе", **fields})
 
 
