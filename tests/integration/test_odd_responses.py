@@ -18,14 +18,14 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.syncing import FEEDS
-from tests.unit.api_service import Answer, Asked, Service, running_in_thread
+from tests.unit.api_service import Request, Response, Service, running_in_thread
 
 WINDOW = Window(date(2026, 3, 1), date(2026, 3, 2))
 CLIENTS = (1001, 1002, 1003)
 ODD = 1002
 WITHOUT_WAITING = RetryPolicy(first_wait=0.0)
 
-Odd = Callable[[dict[str, Any]], Answer]
+Odd = Callable[[dict[str, Any]], Response]
 
 
 def registration(client: int) -> dict[str, Any]:
@@ -62,11 +62,11 @@ def response_to(endpoint: str, request: dict[str, Any]) -> dict[str, Any]:
 def serving(endpoint: str, odd: Odd) -> Iterator[str]:
     """Serve three clients, one with odd responses of that endpoint; yields the address."""
 
-    def reply(received: Asked) -> Answer:
+    def reply(received: Request) -> Response:
         name, request = received.path.rpartition("/")[2], received.json
         honest = response_to(name, request)
         is_odd = name == endpoint and request.get("Client", ODD) == ODD
-        return odd(honest) if is_odd else Answer(honest)
+        return odd(honest) if is_odd else Response(honest)
 
     with running_in_thread(Service(otherwise=reply)) as port:
         yield f"http://127.0.0.1:{port}/x/"
@@ -130,11 +130,11 @@ def test_an_unreadable_text_affects_only_its_row(
 ) -> None:
     table, rows, field = LISTS[endpoint]
 
-    def odd(honest: dict[str, Any]) -> Answer:
+    def odd(honest: dict[str, Any]) -> Response:
         for row in honest[rows]:
             if row.get("Client") == ODD or row.get("Id") == ODD * 10 + 2:
                 row[field] = "a@"
-        return Answer(json.dumps(honest).encode().replace(b"a@", b"a" + text))
+        return Response(json.dumps(honest).encode().replace(b"a@", b"a" + text))
 
     synced = sync(warehouse, endpoint, odd)
     assert synced.quarantined() == [(table, ODD, f"{field}: {reason}")]
@@ -151,7 +151,7 @@ def test_an_unreadable_text_affects_only_its_row(
 
 
 def with_body(body: bytes, **fields: Any) -> Odd:
-    return lambda _: Answer(body, **fields)
+    return lambda _: Response(body, **fields)
 
 
 UNPROVEN: dict[str, tuple[str, Odd, str]] = {
@@ -168,7 +168,7 @@ UNPROVEN: dict[str, tuple[str, Odd, str]] = {
     ),
     "another client's": (
         "OperationHistory",
-        lambda honest: Answer(honest | {"Client": 1003}),
+        lambda honest: Response(honest | {"Client": 1003}),
         "is about client 1003",
     ),
     "null": (
@@ -193,12 +193,12 @@ UNPROVEN: dict[str, tuple[str, Odd, str]] = {
     ),
     "a date that overflows": (
         "LeadsPagingInfo",
-        lambda _: Answer(status=503, headers={"Retry-After": "Fri, 31 Dec 99999 23:59:59 GMT"}),
+        lambda _: Response(status=503, headers={"Retry-After": "Fri, 31 Dec 99999 23:59:59 GMT"}),
         "HTTP 503",
     ),
     "a reason phrase of cp1251": (
         "LeadsPagingInfo",
-        lambda _: Answer(status=500, reason="Ошибка".encode("cp1251")),
+        lambda _: Response(status=500, reason="Ошибка".encode("cp1251")),
         "HTTP 500",
     ),
     "nesting": ("LeadsPagingInfo", with_body(b'{"a":' * 100_000), "cut off"),
@@ -210,7 +210,7 @@ def test_a_response_that_proves_nothing_leaves_its_client_pending(
     warehouse: Warehouse, endpoint: str, odd: Odd, reason: str
 ) -> None:
     table = LISTS[endpoint][0]
-    synced = sync(warehouse, endpoint, Answer)
+    synced = sync(warehouse, endpoint, Response)
     before = synced.count_by_client(table)
     assert before[ODD] == 2
     synced = sync(warehouse, endpoint, odd, max_answer_mb=1, audit_share=1)
@@ -224,15 +224,15 @@ def test_a_response_that_proves_nothing_leaves_its_client_pending(
 
 
 def test_an_odd_number_next_to_the_offers_affects_only_itself(warehouse: Warehouse) -> None:
-    def odd(honest: dict[str, Any]) -> Answer:
-        return Answer(honest | {"SumGain": "", "ListFavorites": None})
+    def odd(honest: dict[str, Any]) -> Response:
+        return Response(honest | {"SumGain": "", "ListFavorites": None})
 
-    with_goods = sync(warehouse, "ClientFavoriteDataInfo", Answer)
+    with_goods = sync(warehouse, "ClientFavoriteDataInfo", Response)
     assert with_goods.count_by_client("favourite_goods") == dict.fromkeys(CLIENTS, 2)
     synced = sync(
         warehouse,
         "ClientFavoriteDataInfo",
-        lambda honest: Answer(honest | {"SumGain": ""}),
+        lambda honest: Response(honest | {"SumGain": ""}),
         audit_share=1,
     )
     assert synced.failures() == []

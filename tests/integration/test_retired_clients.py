@@ -19,11 +19,11 @@ from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.retirement import retire, take_back
 from lcm_pipeline.warehouse.status import missing_window, read_status
-from tests.unit.api_service import Answer, Asked, Service, running_in_thread
+from tests.unit.api_service import Request, Response, Service, running_in_thread
 
 JOINED = date(2026, 3, 1)
 WITHOUT_WAITING = RetryPolicy(first_wait=0.0)
-NOT_FOUND = Answer({"ErrorCode": 2, "Message": "Участник не найден"})
+NOT_FOUND = Response({"ErrorCode": 2, "Message": "Участник не найден"})
 
 
 @dataclass
@@ -35,17 +35,17 @@ class Programme:
 
     rows: dict[int, list[int]]
     cards: dict[int, int]
-    refuses: dict[int, Answer] = field(default_factory=dict)
+    refuses: dict[int, Response] = field(default_factory=dict)
     refused_in: frozenset[str] = frozenset()
     requests: list[tuple[str, int | None]] = field(default_factory=list)
 
-    def reply(self, received: Asked) -> Answer:
+    def reply(self, received: Request) -> Response:
         name, request = received.path.rpartition("/")[2], received.json
         client = request.get("Client")
         self.requests.append((name, client))
         if client in self.refuses and (not self.refused_in or name in self.refused_in):
             return self.refuses[client]
-        return Answer(self._body(name, request))
+        return Response(self._body(name, request))
 
     def _body(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
         if name == "ClientInfoPeriod":
@@ -132,10 +132,10 @@ def daily(warehouse: Warehouse) -> Iterator[Daily]:
 
 
 @pytest.mark.parametrize(
-    "refusal", [NOT_FOUND, Answer({"Message": "no such client"}, status=404)], ids=["code", "404"]
+    "refusal", [NOT_FOUND, Response({"Message": "no such client"}, status=404)], ids=["code", "404"]
 )
 def test_days_become_complete_again_after_half_of_the_clients_are_deleted(
-    daily: Daily, refusal: Answer
+    daily: Daily, refusal: Response
 ) -> None:
     assert daily.sync() == 0
     deleted = {1001 + number: refusal for number in range(12)}
@@ -166,13 +166,13 @@ def test_a_client_refused_in_one_feed_only_stays_pending(daily: Daily) -> None:
 @pytest.mark.parametrize(
     "failure",
     [
-        Answer({"ErrorCode": 10, "Message": "Object reference not set to an instance"}),
-        Answer({"Message": "An error has occurred."}, status=500),
-        Answer({}, status=423),
+        Response({"ErrorCode": 10, "Message": "Object reference not set to an instance"}),
+        Response({"Message": "An error has occurred."}, status=500),
+        Response({}, status=423),
     ],
     ids=["raw text", "500", "locked"],
 )
-def test_a_failure_of_the_service_retires_no_client(daily: Daily, failure: Answer) -> None:
+def test_a_failure_of_the_service_retires_no_client(daily: Daily, failure: Response) -> None:
     daily.sync()
     daily.programme.refuses = {1001: failure}
     assert [daily.sync() for _ in range(4)] == [3] * 4
