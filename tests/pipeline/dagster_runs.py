@@ -1,4 +1,4 @@
-"""What the tests of Dagster share: an engine that follows a script, and what is stored."""
+"""Helpers for the tests of Dagster: a scripted engine, and stored materializations."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ def materialized(instance: dg.DagsterInstance, table: str) -> set[str]:
 
 @dataclass(frozen=True)
 class ScriptedEngine(SyncEngine):
-    """Reports without reading anything; `script` is called with each feed first."""
+    """Returns reports without reading anything; calls `script` with each feed first."""
 
     script: Callable[[str], None] = lambda feed: None
 
@@ -51,7 +51,7 @@ class ScriptedEngine(SyncEngine):
 
 @dataclass(frozen=True)
 class ScriptedReading:
-    """Stands for a `Together` that a step waits for, and no step after it."""
+    """Replaces a `Together` that one step waits for, and no step after it."""
 
     report: Callable[[Feed], SyncReport]
 
@@ -64,7 +64,7 @@ class ScriptedReading:
 
 @dataclass(frozen=True)
 class ScriptedRuns:
-    """Runs of sync_days that read nothing, checked against an empty warehouse."""
+    """Runs `sync_days` without reading anything; its checks run against an empty warehouse."""
 
     settings: Settings
     warehouse: Warehouse
@@ -81,7 +81,7 @@ class ScriptedRuns:
 
 
 class Silence:
-    """A progress that nobody watches."""
+    """A progress that shows nothing."""
 
     def start(self, feed: str, total: int, done: int) -> None:
         pass

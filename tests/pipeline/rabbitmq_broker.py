@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-# Not the wrapper that packages put into the path: it changes user and folder.
+# Not the wrapper that packages put on the PATH, which changes the user and the folder.
 _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 MISSING = not (_PROGRAM.exists() and shutil.which("erl") and shutil.which("epmd"))
 WHY_MISSING = "no rabbitmq-server on this machine: apt-get install rabbitmq-server"
@@ -27,13 +27,13 @@ def _free_ports(count: int) -> list[int]:
 
 @contextmanager
 def rabbitmq_broker() -> Iterator[str]:
-    """The address of a RabbitMQ with its user `guest`, gone with the context."""
+    """Run a RabbitMQ with its user `guest` for the context; yields its address."""
     port, distribution, names = _free_ports(3)
     with TemporaryDirectory(prefix="lcm-rabbitmq-") as folder:
         variables = {
             **os.environ,
             "HOME": folder,
-            # Erlang's directory of names, which outlives whoever starts it: one of our own.
+            # A separate port mapper of Erlang, because it outlives the process that starts it.
             "ERL_EPMD_PORT": str(names),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": "lcm@localhost",
@@ -57,9 +57,9 @@ def rabbitmq_broker() -> Iterator[str]:
                 with socket.socket() as client:
                     if client.connect_ex(("127.0.0.1", port)) == 0:
                         break
-                said = (Path(folder) / "output").read_text(errors="replace")[-2_000:]
-                assert process.poll() is None, f"rabbitmq-server ended: {said}"
-                assert time.monotonic() < deadline, f"rabbitmq-server does not listen: {said}"
+                log_text = (Path(folder) / "output").read_text(errors="replace")[-2_000:]
+                assert process.poll() is None, f"rabbitmq-server ended: {log_text}"
+                assert time.monotonic() < deadline, f"rabbitmq-server does not listen: {log_text}"
                 time.sleep(0.2)
             yield f"amqp://guest:guest@127.0.0.1:{port}//"
         finally:

@@ -1,4 +1,4 @@
-"""Alerts as they arrive: by mail on a real SMTP server, and on a webhook."""
+"""Alerts as they are delivered: by mail to a real SMTP server, and to a webhook."""
 
 import json
 import socketserver
@@ -17,9 +17,9 @@ from lcm_pipeline.orchestration.sensors import alert_on_failed_run
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import Warehouse
 
-# Of a library that apprise stands on.
+# A library that apprise depends on still uses imghdr.
 pytestmark = pytest.mark.filterwarnings("ignore:.*imghdr:DeprecationWarning")
-# What an alert must never hold.
+# What an alert must never contain.
 SECRETS = ("9031112233", "Кукушкина", "evl@example.org", "s3cr3t")
 
 
@@ -37,7 +37,7 @@ def _running(server: socketserver.BaseServer) -> Iterator[None]:
 
 @pytest.fixture
 def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A server that keeps what is posted to it, and its address as apprise writes it."""
+    """A server that stores what is posted to it, and its address in apprise's notation."""
     received: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -48,7 +48,7 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Nothing is logged."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     with _running(server):
@@ -57,25 +57,25 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 @pytest.fixture
 def mailbox() -> Iterator[tuple[str, list[str]]]:
-    """An SMTP server that keeps the mails it gets."""
+    """An SMTP server that stores the mails it receives."""
     mails: list[str] = []
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            self._say("220 mail.example")
+            self._reply("220 mail.example")
             while line := self.rfile.readline().decode().strip():
                 verb = line.split(" ")[0].upper()
                 if verb == "DATA":
-                    self._say("354 go on")
+                    self._reply("354 go on")
                     text = b""
                     while (data := self.rfile.readline()) not in (b".\r\n", b""):
                         text += data
                     mails.append(text.decode())
-                self._say("221 bye" if verb == "QUIT" else "250 ok")
+                self._reply("221 bye" if verb == "QUIT" else "250 ok")
                 if verb == "QUIT":
                     return
 
-        def _say(self, line: str) -> None:
+        def _reply(self, line: str) -> None:
             self.wfile.write(f"{line}\r\n".encode())
 
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
@@ -99,7 +99,7 @@ def test_an_alert_reaches_a_mailbox_and_a_webhook(
     assert "head@example.org" in mail
 
 
-def test_an_address_that_fails_is_named_by_its_kind_and_the_others_are_served(
+def test_a_failing_address_is_reported_by_its_kind_and_the_others_are_used(
     webhook: tuple[str, list[dict[str, Any]]],
 ) -> None:
     given = f"json://user:s3cr3t@127.0.0.1:1/x nonsense://s3cr3t {webhook[0]}"
@@ -155,11 +155,11 @@ def test_a_sensor_reports_what_got_worse_once_and_no_personal_data(
         session.execute(
             "insert into sync.unknown_fields (feed, field_name) values ('leads', 'NewField')"
         )
-    told = titles()
-    assert any(title.startswith("pending grew from 0 to ") for title in told)
-    assert "rows in quarantine grew from 0 to 1" in told
-    assert "the contract drifted: 1 new field" in told
-    assert f"a fuse stopped run {row[0]}" in told
+    new_titles = titles()
+    assert any(title.startswith("pending grew from 0 to ") for title in new_titles)
+    assert "rows in quarantine grew from 0 to 1" in new_titles
+    assert "the contract drifted: 1 new field" in new_titles
+    assert f"a fuse stopped run {row[0]}" in new_titles
     assert titles() == []
     everything = json.dumps(webhook[1], ensure_ascii=False)
     assert "leads.NewField" in everything

@@ -1,4 +1,4 @@
-"""A sync whose steps Celery's workers run: real workers, a real broker, and what is killed."""
+"""A sync whose steps run on Celery: real workers, a real broker, and processes that are killed."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def source(programme: Programme) -> RunningSimulator:
 def clean(
     source: RunningSimulator, postgres: str, template: str, make_settings: MakeSettings
 ) -> Iterator[Asked]:
-    """What a sync asks that nothing disturbs, into a warehouse of its own."""
+    """The requests of an undisturbed sync into a warehouse of its own."""
     name = f"clean_{os.getpid()}"
     with psycopg.connect(postgres, autocommit=True) as session:
         session.execute(f"create database {name} template {template}".encode())
@@ -76,8 +76,8 @@ def clean(
 
 
 @pytest.fixture
-def settings_of_all(source: RunningSimulator, warehouse: Warehouse, broker: str) -> dict[str, str]:
-    """What the command and the workers are given alike."""
+def shared_settings(source: RunningSimulator, warehouse: Warehouse, broker: str) -> dict[str, str]:
+    """The settings that the command and the workers share."""
     return {
         "LCM_API_URL": source.url,
         "LCM_DATABASE_URL": warehouse.url,
@@ -91,7 +91,7 @@ def settings_of_all(source: RunningSimulator, warehouse: Warehouse, broker: str)
 
 @contextmanager
 def started(tmp_path: Path, log: str, *words: str, **variables: str) -> Iterator[int]:
-    """An `lcm` command with processes of its own, by the id of their group."""
+    """Run an `lcm` command in a process group of its own; yields the id of the group."""
     with (tmp_path / log).open("wb") as output:
         process = subprocess.Popen(
             [LCM, *words],
@@ -110,7 +110,7 @@ def started(tmp_path: Path, log: str, *words: str, **variables: str) -> Iterator
 
 @contextmanager
 def two_workers(tmp_path: Path, variables: dict[str, str]) -> Iterator[list[int]]:
-    """Two workers, as if on two machines: each has a home of its own."""
+    """Two workers, each with its own LCM_HOME, as if on two machines."""
     words = ("worker", "--slots", str(_SLOTS), "--name")
     homes = [{**variables, "LCM_HOME": str(tmp_path / name)} for name in ("one", "two")]
     with (
@@ -133,80 +133,82 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-def _wait_for(is_so: Callable[[], bool]) -> None:
+def _wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come about"
+    while not condition():
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)
 
 
-def _is_in_the_middle(source: RunningSimulator, more: int = 0) -> bool:
+def _is_half_done(source: RunningSimulator, more: int = 0) -> bool:
     by_endpoint = source.service.traffic.counts()["by_endpoint"]
     return bool(by_endpoint.get("OperationHistory", 0) >= 20 + more)
 
 
-def _asked_again(clean: Asked, asked: Asked) -> list[tuple[str, str]]:
+def _repeated_readings(clean: Asked, asked: Asked) -> list[tuple[str, str]]:
     return [reading for reading, times in asked.items() if times > clean[reading]]
 
 
 def _workers_by_step(instance: dg.DagsterInstance, run_id: str) -> dict[str, list[str]]:
-    """The names of the workers that began each step, in their order."""
-    begun: dict[str, list[str]] = {}
+    """The names of the workers that started each step, in order."""
+    started_by: dict[str, list[str]] = {}
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         event = entry.get_dagster_event()
         worker = event.engine_event_data.metadata.get("Celery worker")
         if worker is not None and event.step_key is not None:
-            begun.setdefault(event.step_key, []).append(str(worker.value).partition("@")[0])
-    return begun
+            started_by.setdefault(event.step_key, []).append(str(worker.value).partition("@")[0])
+    return started_by
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
-def test_a_worker_that_is_killed_leaves_its_steps_and_its_clients_to_the_other(
+def test_the_steps_and_clients_of_a_killed_worker_are_taken_over(
     source: RunningSimulator,
     warehouse: Warehouse,
     clean: Asked,
-    settings_of_all: dict[str, str],
+    shared_settings: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    with two_workers(tmp_path, settings_of_all) as workers:
-        other = run(tmp_path, *_SYNC, timeout=_PATIENCE, **{**settings_of_all, "LCM_READERS": "2"})
+    with two_workers(tmp_path, shared_settings) as workers:
+        other = run(tmp_path, *_SYNC, timeout=_PATIENCE, **{**shared_settings, "LCM_READERS": "2"})
         assert other.returncode == 2, other.stderr
         assert f"has LCM_READERS={_READERS}, and this process 2" in other.stderr
-        _assert_doctor_names(tmp_path, settings_of_all)
-        with started(tmp_path, "sync.log", *_SYNC, **settings_of_all) as command:
-            _wait_for(lambda: _is_in_the_middle(source))
+        _assert_doctor_names(tmp_path, shared_settings)
+        with started(tmp_path, "sync.log", *_SYNC, **shared_settings) as command:
+            _wait_for(lambda: _is_half_done(source))
             _kill(workers[0])
-            assert os.waitstatus_to_exitcode(_end_of(command)) == 0, _text(tmp_path / "sync.log")
+            assert os.waitstatus_to_exitcode(_wait_status_of(command)) == 0, _text(
+                tmp_path / "sync.log"
+            )
     assert_exact(source, warehouse, last=MARCH.last)
-    # Each slot of the lost worker had so many readings in flight.
-    assert len(_asked_again(clean, asked_since(source))) <= _SLOTS * _CONCURRENCY
+    # Each slot of the lost worker had up to _CONCURRENCY readings in flight.
+    assert len(_repeated_readings(clean, asked_since(source))) <= _SLOTS * _CONCURRENCY
     settings = load_settings(home=tmp_path / "home", dagster_database_url=warehouse.url)
     with dagster_instance(settings) as instance:
         [sync] = instance.get_runs()
         assert sync.status == dg.DagsterRunStatus.SUCCESS
         workers_of = _workers_by_step(instance, sync.run_id)
     assert len([step for step in workers_of if "_read_" in step]) == _READERS * len(CLIENT_FEEDS)
-    # What the lost worker had begun was begun again by the other.
+    # Steps that the lost worker had started were started again by the other one.
     assert ["one", "two"] in workers_of.values()
 
 
 def _assert_doctor_names(tmp_path: Path, variables: dict[str, str]) -> None:
-    """`lcm doctor` says that the broker can be reached, and which workers respond."""
+    """Check that `lcm doctor` reports a reachable broker and the workers that respond."""
     lines = _doctor(tmp_path, variables)
     assert lines["executor"] == ("ok", f"celery, {_READERS} readers of a feed", "")
     assert lines["broker"][0] == "ok"
     assert "guest" not in lines["broker"][1]
-    state, told, _ = lines["workers"]
-    assert (state, told[:10]) == ("ok", "2 respond:")
-    assert "one@" in told
-    assert "two@" in told
-    state, told, advice = _doctor(tmp_path, {**variables, "LCM_READERS": "2"})["workers"]
+    state, found, _ = lines["workers"]
+    assert (state, found[:10]) == ("ok", "2 respond:")
+    assert "one@" in found
+    assert "two@" in found
+    state, found, advice = _doctor(tmp_path, {**variables, "LCM_READERS": "2"})["workers"]
     assert (state, advice[:15]) == ("fail", "give all the sa")
 
 
 def _doctor(tmp_path: Path, variables: dict[str, str]) -> dict[str, tuple[str, str, str]]:
-    # Without the service, whose requests are counted.
+    # Without the service, because its requests are counted.
     without = {**variables, "LCM_API_URL": ""}
     ended = run(tmp_path, "doctor", "--json", timeout=_PATIENCE, **without)
     findings = json.loads(ended.stdout)["findings"]
@@ -214,22 +216,22 @@ def _doctor(tmp_path: Path, variables: dict[str, str]) -> dict[str, tuple[str, s
 
 
 @needs_redis
-def test_doctor_says_what_the_executor_lacks(tmp_path: Path) -> None:
+def test_doctor_reports_what_the_executor_lacks(tmp_path: Path) -> None:
     celery = {"LCM_EXECUTOR": "celery", "LCM_CELERY_BROKER": "redis://127.0.0.1:1/0"}
-    state, told, _ = _doctor(tmp_path, celery)["broker"]
-    assert (state, "redis://127.0.0.1:1 cannot be reached" in told) == ("fail", True)
+    state, found, _ = _doctor(tmp_path, celery)["broker"]
+    assert (state, "redis://127.0.0.1:1 cannot be reached" in found) == ("fail", True)
     with redis_broker.redis_broker() as url:
         lines = _doctor(tmp_path, {**celery, "LCM_CELERY_BROKER": url})
     assert lines["broker"][0] == "ok"
     state, _, advice = lines["workers"]
     assert (state, "lcm worker" in advice) == ("warn", True)
-    state, told, advice = _doctor(tmp_path, {"LCM_READERS": "4"})["executor"]
+    state, found, advice = _doctor(tmp_path, {"LCM_READERS": "4"})["executor"]
     assert (state, "LCM_EXECUTOR" in advice) == ("warn", True)
     assert _doctor(tmp_path, {"LCM_EXECUTOR": "k8s"})["cluster"][0] == "warn"
 
 
 @needs_redis
-def test_the_certificate_of_a_broker_is_verified_unless_the_address_says_otherwise(
+def test_the_certificate_of_a_broker_is_verified_unless_the_address_disables_it(
     tmp_path: Path,
 ) -> None:
     with redis_broker.redis_broker(_CERTIFICATES / "localhost.with_key.pem") as url:
@@ -244,35 +246,35 @@ def test_the_certificate_of_a_broker_is_verified_unless_the_address_says_otherwi
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
-def test_a_command_that_is_stopped_or_killed_goes_on_when_it_is_called_again(
+def test_a_stopped_or_killed_command_is_resumed_when_called_again(
     source: RunningSimulator,
     warehouse: Warehouse,
     clean: Asked,
-    settings_of_all: dict[str, str],
+    shared_settings: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    with two_workers(tmp_path, settings_of_all):
-        with started(tmp_path, "stopped.log", *_SYNC, **settings_of_all) as command:
-            _wait_for(lambda: _is_in_the_middle(source))
-            # Steps that have begun are broken off.
+    with two_workers(tmp_path, shared_settings):
+        with started(tmp_path, "stopped.log", *_SYNC, **shared_settings) as command:
+            _wait_for(lambda: _is_half_done(source))
+            # Ctrl-C interrupts the steps that have started.
             os.kill(command, signal.SIGINT)
-            assert os.waitstatus_to_exitcode(_end_of(command)) == 130
-        with started(tmp_path, "killed.log", *_SYNC, **settings_of_all) as command:
-            _wait_for(lambda: _is_in_the_middle(source, more=30))
+            assert os.waitstatus_to_exitcode(_wait_status_of(command)) == 130
+        with started(tmp_path, "killed.log", *_SYNC, **shared_settings) as command:
+            _wait_for(lambda: _is_half_done(source, more=30))
             _kill(command)
-        again = run(tmp_path, *_SYNC, timeout=_PATIENCE, **settings_of_all)
+        again = run(tmp_path, *_SYNC, timeout=_PATIENCE, **shared_settings)
         assert again.returncode == 0, again.stderr
     assert_exact(source, warehouse, last=MARCH.last)
-    # Once in each slot: nobody who read was lost with the command that was killed.
-    assert len(_asked_again(clean, asked_since(source))) <= 2 * _SLOTS * _CONCURRENCY
+    # At most once per slot: no reader was lost with the killed command.
+    assert len(_repeated_readings(clean, asked_since(source))) <= 2 * _SLOTS * _CONCURRENCY
     settings = load_settings(home=tmp_path / "home", dagster_database_url=warehouse.url)
     with dagster_instance(settings) as instance:
         statuses = [one.status for one in instance.get_runs()]
     assert statuses[:2] == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 
 
-def _end_of(process: int) -> int:
-    """Wait for a process that this one started; returns its wait status."""
+def _wait_status_of(process: int) -> int:
+    """Wait for a child process; returns its wait status."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         ended, status = os.waitpid(process, os.WNOHANG)
@@ -283,7 +285,7 @@ def _end_of(process: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "message"),
     [
         ({}, "LCM_CELERY_BROKER is not set"),
         ({"LCM_CELERY_BROKER": "http://127.0.0.1/"}, "expected redis://"),
@@ -301,16 +303,18 @@ def _end_of(process: int) -> int:
         ),
     ],
 )
-def test_a_worker_says_what_it_lacks(variables: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_a_worker_reports_what_it_lacks(
+    variables: dict[str, str], message: str, tmp_path: Path
+) -> None:
     ended = run(tmp_path, "worker", **variables)
     assert ended.returncode == 2, ended.stderr
-    assert said in ended.stderr
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "hush" not in ended.stderr
 
 
 @pytest.mark.parametrize("words", [("worker",), (*_SYNC,)])
-def test_without_the_extra_its_name_is_said(
+def test_the_error_for_a_missing_extra_names_it(
     words: tuple[str, ...], warehouse: Warehouse, tmp_path: Path
 ) -> None:
     program = (

@@ -1,4 +1,4 @@
-"""What Dagster is told: assets by day, jobs, schedules, and that nothing is needed to load them."""
+"""The definitions for Dagster: assets by day, jobs and schedules, loadable without settings."""
 
 import ast
 import os
@@ -39,12 +39,12 @@ def test_the_definitions_load_without_any_setting(tmp_path: Path) -> None:
     assert (loaded.returncode, loaded.stderr) == (0, "")
 
 
-def test_there_is_an_asset_for_each_table_that_people_ask_for() -> None:
+def test_each_table_of_a_feed_is_an_asset() -> None:
     assert {spec.key.to_user_string() for spec in SPECS} == set(TABLES)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.key.to_user_string())
-def test_every_asset_says_what_it_is(spec: dg.AssetSpec) -> None:
+def test_every_asset_has_its_description_kinds_and_group(spec: dg.AssetSpec) -> None:
     assert spec.description is not None
     assert spec.description.startswith("One row per ")
     assert spec.kinds == {"http", "postgres"}
@@ -92,7 +92,7 @@ def test_a_day_before_the_first_is_refused() -> None:
         tags_for(days("2014-12-31"))
 
 
-def test_the_daily_schedule_asks_for_the_day_that_has_just_ended() -> None:
+def test_the_daily_schedule_requests_the_day_that_has_just_ended() -> None:
     schedule = defs.resolve_schedule_def("sync_yesterday")
     six = datetime(2026, 3, 15, 6, tzinfo=MOSCOW)
     with dg.build_schedule_context(
@@ -101,7 +101,7 @@ def test_the_daily_schedule_asks_for_the_day_that_has_just_ended() -> None:
         ticked = schedule.evaluate_tick(context)
     assert [request.partition_key for request in ticked.run_requests or ()] == ["2026-03-14"]
     (request,) = ticked.run_requests or ()
-    # A failed run of the schedule is tried again by the daemon, whole.
+    # The daemon retries a failed run of the schedule as a whole.
     assert request.tags["dagster/max_retries"] == "2"
     assert request.tags["dagster/retry_on_asset_or_op_failure"] == "true"
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 6 * * *", "Europe/Moscow")
@@ -134,7 +134,7 @@ def test_materializing_everything_never_writes_to_the_service() -> None:
     assert outbox not in checked
 
 
-def test_every_job_says_what_it_is_for() -> None:
+def test_every_job_has_a_description() -> None:
     names = ("sync_days", "sync_clients_only", "sync_operations_and_leads", "forget_old_runs")
     names += ("push_profiles",)
     assert all(defs.resolve_job_def(name).description for name in names)

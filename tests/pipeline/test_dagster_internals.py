@@ -1,4 +1,4 @@
-"""What is used of Dagster's private modules is there, and stands in one module."""
+"""What is used of Dagster's private modules exists, and is imported in one module."""
 
 import re
 from importlib import import_module, metadata
@@ -29,7 +29,7 @@ def test_one_module_imports_from_the_private_modules_of_dagster() -> None:
     assert users == {_HOME}
 
 
-def test_this_dagster_has_all_that_is_used_of_its_private_modules() -> None:
+def test_the_installed_dagster_has_all_private_names_that_are_used() -> None:
     version = metadata.version("dagster")
     try:
         internals = import_module("lcm_pipeline.orchestration.dagster_internals")

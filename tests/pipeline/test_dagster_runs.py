@@ -38,22 +38,22 @@ def scripted(warehouse: Warehouse, tmp_path: Path) -> ScriptedRuns:
 
 
 def everything_stored(home: Path) -> str:
-    """All that Dagster wrote, whatever the file."""
+    """The contents of all files that Dagster wrote."""
     return "".join(
         path.read_bytes().decode("utf-8", "replace") for path in home.rglob("*") if path.is_file()
     )
 
 
-def said_of(settings: Settings, table: str) -> str:
-    """The last answer to how complete a table is."""
+def completeness_of(settings: Settings, table: str) -> str:
+    """The description of the last completeness check of a table."""
     key = dg.AssetCheckKey(dg.AssetKey(table), "share_complete")
     with dagster_instance(settings) as instance:
-        [answer] = instance.event_log_storage.get_asset_check_execution_history(
+        [check] = instance.event_log_storage.get_asset_check_execution_history(
             key, limit=1, status={AssetCheckExecutionRecordStatus.SUCCEEDED}
         )
-    assert answer.event is not None
-    assert answer.event.asset_check_evaluation is not None
-    return answer.event.asset_check_evaluation.description or ""
+    assert check.event is not None
+    assert check.event.asset_check_evaluation is not None
+    return check.event.asset_check_evaluation.description or ""
 
 
 def test_a_range_is_one_run_and_marks_each_of_its_days(
@@ -104,11 +104,11 @@ def test_some_feeds_can_be_synced_alone(settings: Settings, warehouse: Warehouse
         assert not materialized(instance, "operations")
 
 
-def test_the_checks_are_answered_and_a_lost_row_fails_them(
-    settings: Settings, warehouse: Warehouse
-) -> None:
+def test_the_checks_run_and_a_lost_row_fails_them(settings: Settings, warehouse: Warehouse) -> None:
     materialize_window(settings, warehouse, WEEK, Silence())
-    assert re.fullmatch(r"2026-03-09 is complete, \d+ clients read", said_of(settings, "leads"))
+    assert re.fullmatch(
+        r"2026-03-09 is complete, \d+ clients read", completeness_of(settings, "leads")
+    )
     with warehouse.connect() as session:
         session.execute(
             "delete from core.leads where lead_id = (select min(lead_id) from core.leads)"
@@ -118,7 +118,7 @@ def test_the_checks_are_answered_and_a_lost_row_fails_them(
     assert len(failed.value.reports) == len(FEEDS)
 
 
-def test_a_service_that_refuses_raises_the_engines_own_error(
+def test_a_refusal_of_the_service_raises_the_engines_own_error(
     settings: Settings, warehouse: Warehouse, capfd: pytest.CaptureFixture[str]
 ) -> None:
     refused = settings.model_copy(update={"token": None})
@@ -128,7 +128,7 @@ def test_a_service_that_refuses_raises_the_engines_own_error(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_feed_that_fails_does_not_keep_the_others_from_being_read(
+def test_a_feed_that_fails_does_not_stop_the_others(
     scripted: ScriptedRuns,
 ) -> None:
     done: list[str] = []
@@ -147,7 +147,7 @@ def test_a_feed_that_fails_does_not_keep_the_others_from_being_read(
         assert len(materialized(instance, "leads")) == 7
 
 
-def test_two_failures_are_both_told(scripted: ScriptedRuns) -> None:
+def test_two_failures_are_both_reported(scripted: ScriptedRuns) -> None:
     def script(feed: str) -> None:
         if feed in ("operations", "leads"):
             raise SyncError(f"no {feed}")
@@ -160,7 +160,7 @@ def test_two_failures_are_both_told(scripted: ScriptedRuns) -> None:
     assert failed.value.__notes__ == ["also failed: no leads"]
 
 
-def test_a_check_that_cannot_ask_is_a_failed_run(scripted: ScriptedRuns) -> None:
+def test_a_check_that_cannot_query_fails_the_run(scripted: ScriptedRuns) -> None:
     with scripted.warehouse.connect() as session:
         session.execute("alter table core.leads rename to elsewhere")
     with (
@@ -170,7 +170,7 @@ def test_a_check_that_cannot_ask_is_a_failed_run(scripted: ScriptedRuns) -> None
         scripted.run(instance, WEEK)
 
 
-def test_ctrl_c_ends_the_run_and_is_passed_on(scripted: ScriptedRuns) -> None:
+def test_ctrl_c_ends_the_run_and_is_raised(scripted: ScriptedRuns) -> None:
     def script(feed: str) -> None:
         if feed == "operations":
             os.kill(os.getpid(), signal.SIGINT)
@@ -185,9 +185,9 @@ def test_ctrl_c_ends_the_run_and_is_passed_on(scripted: ScriptedRuns) -> None:
 def test_a_year_of_days_is_one_run_of_seconds(scripted: ScriptedRuns) -> None:
     year = days("2025-03-01", "2026-02-28")
     with dagster_instance(scripted.settings) as instance:
-        began = time.process_time()
+        started = time.process_time()
         reports: list[SyncReport] = scripted.run(instance, year)
-        assert time.process_time() - began < 30
+        assert time.process_time() - started < 30
         assert [len(report.window) for report in reports] == [365] * 4
         assert all(len(materialized(instance, table)) == 365 for table in TABLES)
         assert len(instance.get_runs()) == 1
@@ -230,7 +230,7 @@ def sync_elsewhere(
     )
 
 
-def test_commands_that_run_at_once_share_a_home_that_none_has_made_yet(
+def test_concurrent_commands_share_a_home_that_does_not_exist_yet(
     scripted: ScriptedRuns,
 ) -> None:
     weeks = [
@@ -240,14 +240,14 @@ def test_commands_that_run_at_once_share_a_home_that_none_has_made_yet(
     ]
     running = [sync_elsewhere(scripted, *week) for week in weeks]
     for process in running:
-        _, complaints = process.communicate(timeout=240)
-        assert (process.returncode, complaints) == (0, "")
+        _, errors = process.communicate(timeout=240)
+        assert (process.returncode, errors) == (0, "")
     with dagster_instance(scripted.settings) as instance:
         assert len(instance.get_runs()) == 3
         assert len(materialized(instance, "favourite_stats")) == 21
 
 
-def test_a_killed_command_does_not_leave_a_run_that_seems_to_go_on(scripted: ScriptedRuns) -> None:
+def test_the_run_of_a_killed_command_is_marked_as_failed(scripted: ScriptedRuns) -> None:
     process = sync_elsewhere(scripted, "2026-03-01", "2026-03-02", seconds=60)
     assert process.stdout is not None
     assert process.stdout.readline() == "registrations\n"
@@ -262,14 +262,14 @@ def test_a_killed_command_does_not_leave_a_run_that_seems_to_go_on(scripted: Scr
         assert fail_dead_runs(instance, home) == 0
 
 
-def test_a_run_that_ended_leaves_no_mark_of_its_own(scripted: ScriptedRuns) -> None:
+def test_a_run_that_ended_leaves_no_file_in_running(scripted: ScriptedRuns) -> None:
     home = instance_home(scripted.settings)
     with local_run_id(home) as run_id:
         assert [path.name for path in (home / "running").iterdir()] == [run_id]
     assert not list((home / "running").iterdir())
 
 
-def test_a_mart_has_no_days_and_is_planned_once_in_a_range(scripted: ScriptedRuns) -> None:
+def test_a_mart_has_no_partitions_and_is_planned_once_in_a_range(scripted: ScriptedRuns) -> None:
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
     with dagster_instance(scripted.settings) as instance:
         scripted.run(instance, WEEK)

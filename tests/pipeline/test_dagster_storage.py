@@ -1,4 +1,4 @@
-"""Dagster's own storage: where it lies, what it forgets, and what is never written to it."""
+"""Dagster's storage: where it is, what is deleted from it, and what is never written to it."""
 
 import os
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ SECRET = "tr0ub4dor"
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, warehouse: Warehouse, tmp_path: Path) -> Settings:
-    """SQLite, or the database of the test's warehouse for a test that asks for Postgres."""
+    """SQLite, or the database of the test's warehouse for the parameter "postgres"."""
     url = warehouse.url if getattr(request, "param", "sqlite") == "postgres" else None
     return load_settings(home=tmp_path / "home", dagster_database_url=url)
 
@@ -80,7 +80,7 @@ def test_each_day_of_a_range_is_stored_once_with_its_metadata(
 def test_a_dagster_command_in_the_checkout_records_where_lcm_does(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without DAGSTER_HOME, Dagster takes a folder that goes and the checkout's dagster.yaml."""
+    """Without DAGSTER_HOME, Dagster uses a temporary folder and the checkout's dagster.yaml."""
     monkeypatch.setenv("LCM_HOME", str(settings.home_path))
     if settings.dagster_database_url is not None:
         url = settings.dagster_database_url.get_secret_value()
@@ -116,7 +116,7 @@ def test_an_old_run_is_forgotten_and_its_days_stay_synced(
 
 
 @on_both
-def test_days_that_are_not_held_leave_the_event_log(
+def test_days_past_their_retention_leave_the_event_log(
     instance: dg.DagsterInstance, scripted: ScriptedRuns
 ) -> None:
     scripted.run(instance, days("2026-02-27", "2026-03-02"))
@@ -148,7 +148,7 @@ def test_a_run_that_has_not_ended_is_never_forgotten(
     assert forget_old_runs(instance, now=LATER) == 1
 
 
-def test_forgetting_gives_the_disk_back(tmp_path: Path, warehouse: Warehouse) -> None:
+def test_forgetting_frees_disk_space(tmp_path: Path, warehouse: Warehouse) -> None:
     scripted = ScriptedRuns(load_settings(home=tmp_path / "home"), warehouse)
     with dagster_instance(scripted.settings) as instance:
         assert isinstance(instance.event_log_storage, BatchingEventLog)
@@ -193,7 +193,7 @@ def test_a_password_is_in_the_environment_of_dagster_and_in_no_file(
     assert not [path for path in files if SECRET in path.read_text(errors="replace")]
 
 
-def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_path: Path) -> None:
+def test_an_unreachable_database_is_reported_without_its_password(tmp_path: Path) -> None:
     url = f"postgresql://me:{SECRET}@127.0.0.1:1/dagster"
     settings = load_settings(home=tmp_path, dagster_database_url=url)
     with (
@@ -205,7 +205,7 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_pat
     assert "127.0.0.1" in str(refused.value)
 
 
-def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(DagsterStorageError, match="LCM_HOME"),
@@ -214,7 +214,7 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_the_page_runs_with_the_home_of_the_settings_and_lets_one_sync_run_at_a_time(
+def test_the_web_interface_uses_the_home_of_the_settings_and_runs_one_sync_at_a_time(
     settings: Settings,
 ) -> None:
     added = ui_variables(settings)

@@ -1,6 +1,6 @@
-"""What is deployed on Kubernetes, held against Dagster's and Kubernetes' own schemas.
+"""The Kubernetes deployment, checked against the schemas of Dagster and Kubernetes.
 
-No cluster runs here: whether the pods start is not shown.
+No cluster runs here, so these tests do not show whether the pods start.
 """
 
 import re
@@ -39,12 +39,12 @@ def deployment(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _model(kind: type, given: dict[str, Any]) -> Any:
-    """Kubernetes' own model; raises for a field that it does not have."""
+    """Build Kubernetes' own model; raises for a field that it does not have."""
     return k8s_model_from_dict(kind, k8s_snake_case_dict(kind, given))
 
 
 def _context_of(deployment: dict[str, Any]) -> K8sContainerContext:
-    """What the chart passes on to runs with includeConfigInLaunchedRuns."""
+    """The configuration that the chart passes to runs with includeConfigInLaunchedRuns."""
     given = {
         "image_pull_policy": deployment["image"]["pullPolicy"],
         "env_vars": [f"{name}={value}" for name, value in deployment["env"].items()],
@@ -58,14 +58,14 @@ def _context_of(deployment: dict[str, Any]) -> K8sContainerContext:
     return K8sContainerContext.create_from_config({"k8s": given})
 
 
-def test_the_executor_is_configured_as_dagster_has_it() -> None:
+def test_the_executor_configuration_matches_dagsters_schema() -> None:
     config = k8s_config(load_settings(executor="k8s", readers=4))
     checked = validate_config(k8s_job_executor.config_schema.config_type, config)
     assert checked.success, checked.errors
     assert config["max_concurrent"] == 5
 
 
-def test_a_pod_of_a_step_has_the_secret_and_bounds(deployment: dict[str, Any]) -> None:
+def test_a_pod_of_a_step_has_the_secret_and_resource_limits(deployment: dict[str, Any]) -> None:
     config = k8s_config(load_settings(executor="k8s", readers=4))
     own = K8sContainerContext(
         env_secrets=config["env_secrets"],
@@ -105,7 +105,7 @@ def test_kubernetes_knows_each_field_of_the_values(
         _model(client.V1ResourceRequirements, given["resources"])
         for name, probe in given.items():
             if name.endswith("Probe"):
-                # `enabled` is the chart's.
+                # `enabled` belongs to the chart.
                 _model(client.V1Probe, {k: v for k, v in probe.items() if k != "enabled"})
     _model(client.V1PodSecurityContext, deployment["podSecurityContext"])
     _model(client.V1SecurityContext, deployment["securityContext"])
@@ -115,7 +115,7 @@ def test_kubernetes_knows_each_field_of_the_values(
     assert sorted(probes) == ["livenessProbe", "readinessProbe", "startupProbe"]
 
 
-def test_the_run_launcher_is_configured_as_dagster_has_it(values: dict[str, Any]) -> None:
+def test_the_run_launcher_configuration_matches_dagsters_schema(values: dict[str, Any]) -> None:
     launcher = values["runLauncher"]
     assert launcher["type"] == "K8sRunLauncher"
     given = launcher["config"]["k8sRunLauncher"]
@@ -123,7 +123,7 @@ def test_the_run_launcher_is_configured_as_dagster_has_it(values: dict[str, Any]
     job_spec = snake["run_k8s_config"]["jobSpecConfig"]
     _model(client.V1JobSpec, {**job_spec, "template": {}})
     snake["run_k8s_config"] = {"job_spec_config": job_spec}
-    # Those that the chart itself fills in.
+    # The chart itself fills these in.
     snake |= {"service_account_name": "dagster", "dagster_home": "/opt/dagster/dagster_home"}
     snake |= {"instance_config_map": "dagster-instance", "postgres_password_secret": "secret"}
     checked = validate_config(K8sRunLauncher.config_type(), snake)
@@ -149,7 +149,7 @@ def test_the_environment_and_the_secret_are_settings(
     assert settings.dagster_database_url is not None
 
 
-def test_outside_of_a_cluster_it_says_so(tmp_path: Path) -> None:
+def test_the_error_outside_of_a_cluster_says_so(tmp_path: Path) -> None:
     ended = run(tmp_path, "ui", LCM_EXECUTOR="k8s")
     assert ended.returncode == 2, ended.stderr
     assert "this process is not in one" in ended.stderr

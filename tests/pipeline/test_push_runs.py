@@ -1,4 +1,4 @@
-"""The write-back through Dagster: the job, what it tells, the check, and when the sensor asks."""
+"""The write-back through Dagster: the job and its counts, the check, and the sensor."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ def push(
     confirm: int | None = None,
     tags: dict[str, str] | None = None,
 ) -> Any:
-    """Run the job; confirm: what it is given, the right id where None."""
+    """Run the job. confirm: the id to confirm; the newest one if None."""
     state = read_outbox(warehouse)
     assert state is not None
     given = state.newest_id if confirm is None else confirm
@@ -46,7 +46,7 @@ def push(
     )
 
 
-def told(instance: dg.DagsterInstance) -> dict[str, Any]:
+def metadata_of(instance: dg.DagsterInstance) -> dict[str, Any]:
     event = instance.get_latest_materialization_event(OUTBOX)
     assert event is not None
     assert event.asset_materialization is not None
@@ -57,7 +57,7 @@ def checked(result: Any) -> list[bool]:
     return [one.passed for one in result.get_asset_check_evaluations()]
 
 
-def test_the_job_sends_what_is_pending_and_tells_counts_by_status(
+def test_the_job_sends_pending_updates_and_reports_counts_by_status(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=10)
@@ -66,13 +66,13 @@ def test_the_job_sends_what_is_pending_and_tells_counts_by_status(
     with dg.DagsterInstance.ephemeral() as instance:
         result = push(make_settings(source, warehouse), warehouse, instance)
         assert result.success
-        counts = told(instance)
+        counts = metadata_of(instance)
     assert profile(source, clients[0])["Name"] == "Анна"
     assert (counts["sent"], counts["rejected"], counts["requests"]) == (3, 1, 3)
     assert checked(result) == [True]
 
 
-def test_a_run_that_nobody_confirmed_sends_nothing_and_says_what_to_give(
+def test_an_unconfirmed_run_sends_nothing_and_says_what_to_confirm(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=5)
@@ -87,12 +87,12 @@ def test_a_run_that_nobody_confirmed_sends_nothing_and_says_what_to_give(
             (failure,) = (event for event in result.all_events if event.is_step_failure)
             assert "confirm: 2" in str(failure.step_failure_data.error)
         assert not [row for row in outbox(warehouse) if row["status"] != "pending"]
-        # Newer updates may have come since a sensor asked.
+        # Newer updates may have arrived since the sensor requested its run.
         assert push(settings, warehouse, instance, confirm=1, tags=by_sensor).success
     assert profile(source, clients[0])["Name"] == "Анна"
 
 
-def test_a_stopped_push_fails_the_run_and_tells_its_counts_all_the_same(
+def test_a_stopped_push_fails_the_run_and_still_reports_its_counts(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source = programme(clients=10)
@@ -102,12 +102,12 @@ def test_a_stopped_push_fails_the_run_and_tells_its_counts_all_the_same(
     with dg.DagsterInstance.ephemeral() as instance:
         result = push(make_settings(source, warehouse, push_canary=2), warehouse, instance)
         assert not result.success
-        assert told(instance)["partial"] == 2
-        assert "of the first 2 updates failed" in told(instance)["stopped"]
+        assert metadata_of(instance)["partial"] == 2
+        assert "of the first 2 updates failed" in metadata_of(instance)["stopped"]
 
 
-def test_the_check_finds_updates_that_nobody_sends_any_more(warehouse: Warehouse) -> None:
-    def answer() -> dg.AssetCheckResult:
+def test_the_check_finds_updates_that_are_stuck(warehouse: Warehouse) -> None:
+    def evaluate() -> dg.AssetCheckResult:
         session = SyncSession(SyncEngine(Settings(), warehouse))
         check = next(one for one in build_definitions(session).asset_checks or ()
                      if "no_update_is_stuck" in one.node_def.name)  # fmt: skip
@@ -118,11 +118,11 @@ def test_the_check_finds_updates_that_nobody_sends_any_more(warehouse: Warehouse
         return evaluation
 
     with dg.DagsterInstance.ephemeral() as instance:
-        assert answer().passed
+        assert evaluate().passed
         (update,) = ask_for(warehouse, [(1, {"name": "Анна"})])
         with warehouse.connect() as session:
             session.execute("update outbox.profile_updates set status = 'sending'")
-        found = answer()
+        found = evaluate()
         assert not found.passed
         assert found.severity == dg.AssetCheckSeverity.WARN
         assert "1 update in sending" in (found.description or "")
@@ -136,7 +136,7 @@ STATE = OutboxState(
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({}, None),
         ({"last_push_id": None, "last_status": None, "seconds_since": None}, None),
@@ -148,32 +148,32 @@ STATE = OutboxState(
         ({"last_status": "died"}, None),
     ],
 )
-def test_the_sensor_asks_for_new_updates_and_never_works_against_the_brake(
-    changes: dict[str, Any], said: str | None
+def test_the_sensor_requests_runs_for_new_updates_and_respects_a_stopped_push(
+    changes: dict[str, Any], message: str | None
 ) -> None:
     reason = reason_to_wait(replace(STATE, **changes))
-    assert (reason is None) if said is None else (said in (reason or ""))
+    assert (reason is None) if message is None else (message in (reason or ""))
 
 
-def test_the_sensor_asks_for_a_run_when_updates_are_pending(
+def test_the_sensor_requests_a_run_when_updates_are_pending(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LCM_DATABASE_URL", warehouse.url)
     sensor = defs.resolve_sensor_def("profile_updates_pending")
 
-    def asked() -> dg.SensorResult | Any:
+    def evaluate() -> dg.SensorResult | Any:
         with dg.DagsterInstance.ephemeral() as instance:
             return sensor.evaluate_tick(dg.build_sensor_context(instance=instance))
 
-    assert asked().skip_message == "nothing is pending"
+    assert evaluate().skip_message == "nothing is pending"
     ask_for(warehouse, [(1, {"name": "Анна"})])
-    (request,) = asked().run_requests
+    (request,) = evaluate().run_requests
     assert request.run_key.startswith("1-0-")
     assert request.run_config["ops"]["send_profile_updates"]["config"] == {"confirm": 1}
     assert sensor.job_name == "push_profiles"
 
 
-def test_the_push_takes_from_the_pool_of_the_syncs() -> None:
+def test_the_push_uses_the_pool_of_the_syncs() -> None:
     job = defs.resolve_job_def("push_profiles")
     assert job.graph.node_dict["send_profile_updates"].definition.pools == {POOL}
 
@@ -186,7 +186,7 @@ def test_no_personal_data_gets_into_dagster_or_errors(
     caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
 ) -> None:
-    """The service's texts quote everything that was sent, as a real one may."""
+    """The messages of the service quote everything that was sent, as a real service may."""
     name, surname, email, phone = "Евлампия", "кукушкина", "evl@example.org", 9031112233
     quoting = f"{name} {surname.title()} {surname} {email} +7 903 111-22-33 {phone} занято"
     for constant in ("EMAIL_TAKEN", "PHONE_TAKEN"):
@@ -221,9 +221,9 @@ def test_no_personal_data_gets_into_dagster_or_errors(
     stored = b"".join(path.read_bytes() for path in files).decode("utf-8", "replace")
     assert "no_update_is_stuck" in stored
     assert "HTTP 429" in caplog.text
-    places = {"log": caplog.text, "errors": str(errors), "dagster": stored}
-    for place, text in places.items():
+    outputs = {"log": caplog.text, "errors": str(errors), "dagster": stored}
+    for output, text in outputs.items():
         for planted in (name, surname, surname.title(), email, str(phone), "111-22-33"):
             escaped = planted.encode("unicode_escape").decode()
-            assert planted not in text, f"{planted} in {place}"
-            assert planted.isascii() or escaped not in text, f"{planted} in {place}"
+            assert planted not in text, f"{planted} in {output}"
+            assert planted.isascii() or escaped not in text, f"{planted} in {output}"

@@ -1,4 +1,4 @@
-"""A sync with several readers, whose steps Dagster's multiprocess executor runs."""
+"""A sync with several readers, whose steps run in Dagster's multiprocess executor."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_with_several_readers_a_feed_is_start_readers_publish() -> None:
             assert {spec.group_name for spec in specs.values()} == {feed.asset_group}
 
 
-def test_readers_in_processes_of_their_own_bring_what_the_source_has(
+def test_readers_in_separate_processes_load_what_the_source_has(
     programme: Programme, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     source = programme(clients=30)
@@ -66,13 +66,13 @@ def test_readers_in_processes_of_their_own_bring_what_the_source_has(
                 assert len(days) == len(MARCH), asset
 
 
-def test_readers_in_one_process_report_what_they_did_and_what_is_pending(
+def test_readers_in_one_process_report_counts_and_pending_clients(
     programme: Programme, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     source = programme(clients=6)
-    ill = min(source.world.programme.customers)
+    failing = min(source.world.programme.customers)
     source.service.faults.set(
-        [FaultRule(kind="sql_other", endpoint="OperationHistory", client=ill)]
+        [FaultRule(kind="sql_other", endpoint="OperationHistory", client=failing)]
     )
     ended = run(
         tmp_path,

@@ -1,4 +1,4 @@
-"""`lcm ui` as a browser, a stranger and a service manager meet it; one server for all tests."""
+"""`lcm ui` for a browser, a stranger and a service manager; one server for most tests."""
 
 import json
 import os
@@ -38,18 +38,18 @@ EVIL = f"""<!doctype html><title>evil</title><body>
 <script>
 document.getElementById("form").submit();
 const body = JSON.stringify({{query: document.forms[0].query.value}});
-const asked = [
+const requests = [
   fetch("PAGE/graphql", {{method: "POST", mode: "no-cors", credentials: "include", body}}),
   fetch("PAGE/graphql", {{method: "POST", credentials: "include", body,
                           headers: {{"content-type": "application/json"}}}}),
 ];
-Promise.allSettled(asked).then(() => setTimeout(() => document.title = "done", 2000));
+Promise.allSettled(requests).then(() => setTimeout(() => document.title = "done", 2000));
 </script>"""
 
 
 @dataclass
 class Served:
-    """A running `lcm ui`. link: what it printed, with the token."""
+    """A running `lcm ui`. link: the printed address, with the token."""
 
     folder: Path
     page: str
@@ -61,27 +61,27 @@ class Served:
         return self.link.rpartition("token=")[2]
 
     def runs(self) -> int:
-        """How many runs were started in its home."""
+        """The number of runs in its home."""
         with dagster_instance(load_settings(_env_file=None, home=self.folder / "home")) as instance:
             return instance.get_runs_count()
 
-    def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
-        """The status and text of a request; a body is sent as JSON."""
+    def request(self, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
+        """Send a request, with the body as JSON; returns the status and text of the response."""
         data = None if body is None else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if data is not None:
             named.setdefault("content-type", "application/json")
         request = urllib.request.Request(self.page + path, data, named)
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
-                return answer.status, answer.read().decode()
+            with urllib.request.urlopen(request, timeout=120) as response:
+                return response.status, response.read().decode()
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """`lcm ui` on a home of its own."""
+    """`lcm ui` with a home of its own."""
     folder = tmp_path_factory.mktemp("ui")
     port = free_port()
     process = subprocess.Popen(
@@ -103,17 +103,17 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         process.communicate(timeout=120)
 
 
-def test_whoever_has_no_token_reads_and_changes_nothing(served: Served) -> None:
-    assert served.ask("/server_info")[0] == 200
-    status, answer = served.ask("/graphql", {"query": "{ version }"})
-    assert (status, json.loads(answer)["data"].keys()) == (200, {"version"})
+def test_without_the_token_everything_is_read_only(served: Served) -> None:
+    assert served.request("/server_info")[0] == 200
+    status, response = served.request("/graphql", {"query": "{ version }"})
+    assert (status, json.loads(response)["data"].keys()) == (200, {"version"})
     for query in (LAUNCH, "query A { version } " + LAUNCH, "subscription { x }", "{ bro ken"):
-        status, answer = served.ask("/graphql", {"query": query})
+        status, response = served.request("/graphql", {"query": query})
         assert status == 403, query
-    assert "link that lcm ui prints" in answer
-    assert served.ask("/graphql", [{"query": "{ version }"}, {"query": LAUNCH}])[0] == 403
-    assert served.ask("/report_asset_materialization/operations", {})[0] == 403
-    assert served.ask("/graphql", {"query": LAUNCH}, Authorization="Bearer wrong")[0] == 403
+    assert "link that lcm ui prints" in response
+    assert served.request("/graphql", [{"query": "{ version }"}, {"query": LAUNCH}])[0] == 403
+    assert served.request("/report_asset_materialization/operations", {})[0] == 403
+    assert served.request("/graphql", {"query": LAUNCH}, Authorization="Bearer wrong")[0] == 403
     assert served.runs() == 0
 
 
@@ -134,7 +134,7 @@ def test_other_hosts_and_other_sites_are_refused_even_with_the_token(
 ) -> None:
     identity = {"Authorization": f"Bearer {served.token}"}
     for body in (None, {"query": LAUNCH}):
-        status, _ = served.ask("/graphql?query=%7Bversion%7D", body, **identity, **headers)
+        status, _ = served.request("/graphql?query=%7Bversion%7D", body, **identity, **headers)
         assert status == 403
     assert served.runs() == 0
 
@@ -142,27 +142,27 @@ def test_other_hosts_and_other_sites_are_refused_even_with_the_token(
 def test_a_get_changes_nothing_even_with_the_token(served: Served) -> None:
     identity = {"Authorization": f"Bearer {served.token}"}
     query = urllib.parse.quote(LAUNCH)
-    assert served.ask(f"/graphql?query={query}", **identity)[0] == 403
-    assert served.ask("/graphql?query=%7Bversion%7D", **identity)[0] == 200
+    assert served.request(f"/graphql?query={query}", **identity)[0] == 403
+    assert served.request("/graphql?query=%7Bversion%7D", **identity)[0] == 200
     assert served.runs() == 0
 
 
-def test_another_website_in_a_browser_starts_nothing_and_the_owner_does(served: Served) -> None:
+def test_another_website_cannot_start_a_run_and_the_owner_can(served: Served) -> None:
     chromium = which("chromium")
     if chromium is None:
         pytest.skip("the system has no chromium")
     playwright = pytest.importorskip("playwright.sync_api")
     with _website(served.page) as evil, playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        # A browser that has the token, as the owner's has.
+        # This browser has the token, as the owner's does.
         context = browser.new_context()
         page = context.new_page()
         page.goto(served.link)
         assert "token" not in page.url
         assert [cookie["sameSite"] for cookie in context.cookies()] == ["Strict"]
         refused: list[int] = []
-        context.on("response", lambda answer: "/graphql" in answer.url
-                   and refused.append(answer.status))  # fmt: skip
+        context.on("response", lambda response: "/graphql" in response.url
+                   and refused.append(response.status))  # fmt: skip
         stranger = context.new_page()
         page.close()
         refused.clear()
@@ -179,7 +179,7 @@ def test_another_website_in_a_browser_starts_nothing_and_the_owner_does(served: 
         )
         assert "errors" not in launched, launched
         assert served.runs() == 1
-        # Nobody is asked for an e-mail address.
+        # Dagster's newsletter dialog, which requests an e-mail address, is not shown.
         assert stranger.get_by_text("newsletter").count() == 0
         browser.close()
 
@@ -189,7 +189,7 @@ def _website(page: str) -> Any:
 
 
 class _Website:
-    """Another site, on another host name of loopback."""
+    """Another website, on another host name of the loopback interface."""
 
     def __init__(self, text: str) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -200,7 +200,7 @@ class _Website:
                 self.wfile.write(text.encode())
 
             def log_message(self, *_: object) -> None:
-                """Nothing is logged."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever)
@@ -222,7 +222,7 @@ def test_a_second_one_on_the_same_home_is_refused_and_names_the_first(served: Se
     assert str(served.process.pid) in ended.stderr
 
 
-def test_a_busy_port_is_an_error_at_once_that_names_who_holds_it(tmp_path: Path) -> None:
+def test_a_busy_port_is_an_error_that_names_the_process_using_it(tmp_path: Path) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -240,7 +240,7 @@ def test_a_health_check_passes_while_both_run(served: Served) -> None:
     _await_health(served.folder, "--port", port)
 
 
-def test_a_health_check_says_what_does_not_run(tmp_path: Path) -> None:
+def test_a_health_check_reports_what_does_not_run(tmp_path: Path) -> None:
     web = run(tmp_path, "ui", "--check", "--only", "web", "--port", str(free_port()))
     assert web.returncode == 1
     assert "web server does not respond at http://127.0.0.1:" in web.stderr
@@ -249,37 +249,37 @@ def test_a_health_check_says_what_does_not_run(tmp_path: Path) -> None:
     assert "daemon does not run: no report of" in daemon.stderr
 
 
-def test_the_daemon_runs_alone_for_a_page_elsewhere(tmp_path: Path) -> None:
-    with (tmp_path / "said").open("w") as said:
+def test_the_daemon_can_run_without_the_web_server(tmp_path: Path) -> None:
+    with (tmp_path / "output").open("w") as output:
         daemon = subprocess.Popen(
             [LCM, "ui", "--only", "daemon"],
-            env=environment(tmp_path), cwd=tmp_path, stdout=said, stderr=said,
+            env=environment(tmp_path), cwd=tmp_path, stdout=output, stderr=output,
         )  # fmt: skip
     try:
         _await_health(tmp_path, "--only", "daemon")
         second = run(tmp_path, "ui", "--only", "daemon")
         assert (second.returncode, "serves" in second.stderr) == (2, True)
         daemon.send_signal(signal.SIGTERM)
-        assert daemon.wait(120) == 0, (tmp_path / "said").read_text()
+        assert daemon.wait(120) == 0, (tmp_path / "output").read_text()
     finally:
         daemon.kill()
         daemon.wait()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux tells the children")
-def test_its_programs_end_with_it_when_it_is_killed(tmp_path: Path) -> None:
-    """A daemon that is left behind would start the schedules of a home that nobody serves."""
-    with (tmp_path / "said").open("w") as said:
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the children from /proc")
+def test_the_daemon_ends_when_lcm_ui_is_killed(tmp_path: Path) -> None:
+    """A daemon that outlived it would keep starting the schedules of that home."""
+    with (tmp_path / "output").open("w") as output:
         killed = subprocess.Popen(
             [LCM, "ui", "--only", "daemon"],
-            env=environment(tmp_path), cwd=tmp_path, stdout=said, stderr=said,
+            env=environment(tmp_path), cwd=tmp_path, stdout=output, stderr=output,
         )  # fmt: skip
     daemon: list[int] = []
     try:
         deadline = time.monotonic() + 240
-        # It has loaded gRPC: it is past its first lines.
+        # Once gRPC is loaded, the daemon has really started.
         while not any("cygrpc" in _maps_of(pid) for pid in daemon):
-            assert time.monotonic() < deadline, (tmp_path / "said").read_text()
+            assert time.monotonic() < deadline, (tmp_path / "output").read_text()
             time.sleep(0.2)
             daemon = _children_of(killed.pid)
     finally:
@@ -302,14 +302,14 @@ def _children_of(pid: int) -> list[int]:
 
 
 def _maps_of(pid: int) -> str:
-    """What a process has loaded; nothing of one that has ended."""
+    """The memory maps of a process; empty if it has ended."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/maps").read_text()
     return ""
 
 
 def _await_health(folder: Path, *words: str) -> None:
-    """Check until it passes, as Docker does while a container starts."""
+    """Repeat the health check until it passes, as Docker does while a container starts."""
     deadline = time.monotonic() + 240
     while (done := run(folder, "ui", "--check", *words)).returncode != 0:
         assert time.monotonic() < deadline, done.stderr
@@ -317,8 +317,8 @@ def _await_health(folder: Path, *words: str) -> None:
 
 
 @pytest.mark.slow
-def test_it_ends_with_an_error_when_its_daemon_dies(served: Served) -> None:
-    """The last test, as it takes the server away."""
+def test_lcm_ui_fails_when_its_daemon_dies(served: Served) -> None:
+    """Must be the last test, as it ends the shared server."""
     found = subprocess.run(
         ["ps", "-o", "pid=,args=", "--ppid", str(served.process.pid)],
         capture_output=True, text=True, check=True,
@@ -328,5 +328,5 @@ def test_it_ends_with_an_error_when_its_daemon_dies(served: Served) -> None:
     ]
     subprocess.run(["kill", "-9", daemon], check=True)
     assert served.process.wait(120) == 1
-    _, said = served.process.communicate()
-    assert "Dagster's daemon ended by itself" in said
+    _, output = served.process.communicate()
+    assert "Dagster's daemon ended by itself" in output
