@@ -1,4 +1,4 @@
-"""The worlds of the marts, reported."""
+"""Fixtures: report pages of the worlds of tests/marts."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -25,7 +25,7 @@ def page_of_chance(by_chance: Synced) -> Page:
 
 @pytest.fixture(scope="session")
 def russian_page(by_chance: Synced) -> Page:
-    """The same page, as it is without a setting."""
+    """The same page in the default language."""
     return Page(make_report(by_chance.warehouse, by_chance.last).html)
 
 
@@ -37,6 +37,6 @@ def page_by_hand(by_hand: Synced) -> Page:
 
 @pytest.fixture
 def shop(warehouse: Warehouse, tmp_path: Path) -> Iterator[Shop]:
-    """A shop that has not opened yet."""
+    """A shop without any day."""
     with empty_world(START, datetime(2026, 3, 1, 1)) as simulator:
         yield Shop(simulator, warehouse, tmp_path)

@@ -1,4 +1,4 @@
-"""Reads an English page as a person does: sections by id, rows by what stands first."""
+"""Reads an English report page: sections by id, rows by their headings."""
 
 from decimal import Decimal
 
@@ -18,7 +18,7 @@ class Page:
         return found
 
     def words(self, name: str) -> str:
-        """The text of a section, its drawings apart."""
+        """The text of a section without its drawings."""
         drawn = self.section(name).xpath(".//text()[not(ancestor::svg)]")
         return " ".join(" ".join(drawn).split())
 
@@ -29,7 +29,7 @@ class Page:
         return rows[0]
 
     def rows(self, section: str) -> list[tuple[str, list[str]]]:
-        """The rows of all tables of a section: what each is called, and its cells."""
+        """The rows of all tables of a section: heading and cells."""
         return [
             (_text(row.xpath("./th")[0]), [_text(cell) for cell in row.xpath("./td")])
             for row in self.section(section).xpath(".//tbody/tr[th]")

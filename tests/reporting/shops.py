@@ -1,4 +1,4 @@
-"""A programme of two clients whose days pass one by one, synced and reported."""
+"""A programme of two clients that advances day by day, with its syncs and reports."""
 
 from datetime import date, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ CLIENT, OTHER = 7, 8
 
 
 class Shop:
-    """Two clients with a purchase a day; its days pass one by one."""
+    """Two clients, each with one purchase a day; advances day by day."""
 
     def __init__(self, simulator: RunningSimulator, warehouse: Warehouse, home: Path) -> None:
         self.simulator, self.warehouse = simulator, warehouse
@@ -35,14 +35,14 @@ class Shop:
         self.cheques: list[Entry] = []
 
     def sync(self, day: date) -> None:
-        """Sync a day in the morning after it."""
-        self._pass(day)
+        """Advance through a day and sync it on the next morning."""
+        self._advance(day)
         sync_everything(self.settings, self.warehouse, Window(day, day))
         refresh_marts(self.warehouse)
 
     def sync_operations(self, day: date) -> None:
         """Sync the roster and the operations of a day, and nothing else."""
-        self._pass(day)
+        self._advance(day)
         engine = SyncEngine(self.settings, self.warehouse)
         engine.sync(REGISTRATIONS, Window(day, day))
         engine.sync(OPERATIONS, Window(day, day))
@@ -50,7 +50,7 @@ class Shop:
 
     def sync_registrations(self, day: date) -> None:
         """Sync the roster of a day, and nothing else."""
-        self._pass(day)
+        self._advance(day)
         SyncEngine(self.settings, self.warehouse).sync(REGISTRATIONS, Window(day, day))
         refresh_marts(self.warehouse)
 
@@ -59,8 +59,8 @@ class Shop:
         report = make_report(self.warehouse, day, "en")
         return report, Page(report.html)
 
-    def _pass(self, day: date) -> None:
-        """Let a day happen: each client buys for as many hundreds as the day has in its date."""
+    def _advance(self, day: date) -> None:
+        """Advance through a day: each client buys for 100 times the day of the month."""
         for client in (self.client, self.other):
             number = 501 + len(self.cheques)
             moment, amount = f"{day}T10:00:00", f"{day.day}00.00"

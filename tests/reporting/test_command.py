@@ -21,7 +21,9 @@ def _report(tmp_path: Path, warehouse: Warehouse, *words: str) -> subprocess.Com
     return run(tmp_path, "report", *words, LCM_DATABASE_URL=warehouse.url, LCM_LANGUAGE="en")
 
 
-def test_a_complete_day_is_written_beside_and_ends_with_0(tmp_path: Path, by_hand: Synced) -> None:
+def test_a_complete_day_is_written_to_a_file_and_ends_with_0(
+    tmp_path: Path, by_hand: Synced
+) -> None:
     ended = _report(tmp_path, by_hand.warehouse)
     assert ended.returncode == 0, ended.stderr
     assert f"wrote report-{by_hand.last}.html" in ended.stdout
@@ -47,7 +49,7 @@ def test_an_incomplete_day_is_written_and_ends_with_3(tmp_path: Path, shop: Shop
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--date", "2026-02-30"), "is no day"),
         (("--date", "2026-03-11"), "2026-03-11 was never synced; the warehouse holds 2026-01-01"),
@@ -63,13 +65,13 @@ def test_an_incomplete_day_is_written_and_ends_with_3(tmp_path: Path, shop: Shop
         (("--output", "/dev/null"), "is no file"),
     ],
 )
-def test_a_wrong_wish_ends_with_2(
+def test_a_wrong_option_ends_with_2(
     tmp_path: Path,
     by_hand: Synced,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     words: tuple[str, ...],
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LCM_DATABASE_URL", by_hand.warehouse.url)
@@ -77,7 +79,7 @@ def test_a_wrong_wish_ends_with_2(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert said in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert list(tmp_path.glob("*.html")) == []
 
 
@@ -92,7 +94,9 @@ def test_a_warehouse_without_days_or_marts_ends_with_2_and_the_next_step(
     assert (ended.returncode, "run lcm migrate" in ended.stderr) == (2, True)
 
 
-def test_a_member_of_lcm_bi_may_report_and_others_are_told(tmp_path: Path, by_hand: Synced) -> None:
+def test_a_member_of_lcm_bi_may_report_and_others_are_refused(
+    tmp_path: Path, by_hand: Synced
+) -> None:
     role = Identifier("reporter")
     parts = urlsplit(by_hand.warehouse.url)
     host = parts.netloc.rpartition("@")[2]
@@ -110,9 +114,9 @@ def test_a_member_of_lcm_bi_may_report_and_others_are_told(tmp_path: Path, by_ha
 
 
 def test_a_page_is_replaced_whole_or_not_at_all(tmp_path: Path, by_hand: Synced) -> None:
-    place = tmp_path / "page.html"
-    place.write_text("the page of yesterday")
+    page_path = tmp_path / "page.html"
+    page_path.write_text("the page of yesterday")
     with pytest.raises(UnicodeEncodeError):
-        save_report(Report(by_hand.last, "half a page \udcff", ()), place)
-    assert place.read_text() == "the page of yesterday"
+        save_report(Report(by_hand.last, "half a page \udcff", ()), page_path)
+    assert page_path.read_text() == "the page of yesterday"
     assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["page.html"]

@@ -1,4 +1,4 @@
-"""A page is in one language, numbers and days as its readers write them; defaults are marked."""
+"""A page is in one language, with its formats of numbers and days; defaults are marked."""
 
 import re
 from datetime import timedelta
@@ -22,8 +22,8 @@ _CYRILLIC = re.compile("[А-Яа-яЁё]")
 _REPORTING = ROOT / "lcm_pipeline" / "reporting"
 
 
-def _own_words(page: Page) -> list[str]:
-    """The texts of a page that are its own: no names of stores and goods, no code, no formulas."""
+def _own_texts(page: Page) -> list[str]:
+    """The texts of the page itself, without names of stores and goods, code and formulas."""
     texts = page.root.xpath(
         "//body//text()[not(ancestor::svg) and not(ancestor::code) and not(ancestor::tbody)]"
         " | //body//tbody//th[@scope='row'][span]//text()"
@@ -33,9 +33,9 @@ def _own_words(page: Page) -> list[str]:
 
 def test_an_english_page_has_no_russian_word(page_of_chance: Page) -> None:
     assert page_of_chance.root.get("lang") == "en"
-    assert [text for text in _own_words(page_of_chance) if _CYRILLIC.search(text)] == [
+    assert [text for text in _own_texts(page_of_chance) if _CYRILLIC.search(text)] == [
         # The programme's own names of statuses.
-        text for text in _own_words(page_of_chance) if "Новое" in text or "Решено" in text
+        text for text in _own_texts(page_of_chance) if "Новое" in text or "Решено" in text
     ]  # fmt: skip
 
 
@@ -43,13 +43,13 @@ def test_a_russian_page_has_no_english_sentence_and_is_the_default(russian_page:
     assert russian_page.root.get("lang") == "ru"
     english = [
         text
-        for text in _own_words(russian_page)
+        for text in _own_texts(russian_page)
         if len(re.findall(r"\b[a-z]{2,}\b", text)) > 2 and not _CYRILLIC.search(text)
     ]
     assert english == []
 
 
-def test_both_languages_say_the_same_numbers(page_of_chance: Page, russian_page: Page) -> None:
+def test_both_languages_show_the_same_numbers(page_of_chance: Page, russian_page: Page) -> None:
     def digits(page: Page, section: str) -> list[str]:
         return [re.sub(r"\D", "", cell) for _, row in page.rows(section) for cell in row]
 
@@ -57,7 +57,7 @@ def test_both_languages_say_the_same_numbers(page_of_chance: Page, russian_page:
         assert digits(page_of_chance, section) == digits(russian_page, section)
 
 
-def test_every_definition_that_is_shown_is_known_in_russian() -> None:
+def test_every_shown_definition_has_a_russian_one() -> None:
     templates = "".join(p.read_text() for p in (_REPORTING / "templates").glob("*.html"))
     code = (_REPORTING / "measures.py").read_text()
     named = set(re.findall(r"define\('(\w+\.\w+)'", templates))
@@ -69,7 +69,7 @@ def test_every_definition_that_is_shown_is_known_in_russian() -> None:
     assert named - russian_definitions().keys() == set()
 
 
-def test_every_russian_definition_is_of_a_column_that_there_is(warehouse: Warehouse) -> None:
+def test_every_russian_definition_is_of_an_existing_column(warehouse: Warehouse) -> None:
     with warehouse.connect() as session:
         rows = session.execute(
             "select table_name, column_name from information_schema.columns"
@@ -82,7 +82,7 @@ def test_every_russian_definition_is_of_a_column_that_there_is(warehouse: Wareho
 
 
 @pytest.mark.parametrize(("language", "words"), [("ru", "Чистые продажи"), ("en", "Net sales")])
-def test_lcm_language_chooses_it(
+def test_lcm_language_selects_the_language(
     tmp_path: Path, by_hand: Synced, language: str, words: str
 ) -> None:
     ended = run(
@@ -115,7 +115,7 @@ def test_a_default_is_marked_until_it_is_set(shop: Shop) -> None:
         assert {row[0] for row in rows} == {"point_value", "expected_breakage"}
 
 
-def test_points_and_statuses_name_their_defaults(page_of_chance: Page, by_chance: Synced) -> None:
+def test_points_and_statuses_show_their_defaults(page_of_chance: Page, by_chance: Synced) -> None:
     owed = page_of_chance.words("points")
     assert "at 1.00 ₽ a point (default, not confirmed)" in owed
     assert "breakage of 20.0 % (default, not confirmed)" in owed
@@ -123,14 +123,14 @@ def test_points_and_statuses_name_their_defaults(page_of_chance: Page, by_chance
 
 
 def test_shipped_values_are_the_defaults_of_their_columns(warehouse: Warehouse) -> None:
-    """The view repeats them, as SQL cannot ask a column for its default."""
+    """The view repeats them, because SQL cannot query the default of a column."""
     with warehouse.connect() as session:
         rows = session.execute("select is_default from mart.assumptions").fetchall()
     assert {is_default for (is_default,) in rows} == {True}
 
 
-def test_days_before_the_programme_are_no_missing_days(by_hand: Synced) -> None:
-    """The strip of days begins with the first day that is known, not 90 days before the report."""
+def test_days_before_the_programme_are_not_missing_days(by_hand: Synced) -> None:
+    """The strip of days begins with the first known day, not 90 days before the report."""
     day = by_hand.first + timedelta(days=3)
     page = Page(make_report(by_hand.warehouse, day, "en").html)
     words = page.section("health").xpath(".//div[@role='img']/@aria-label")[0]

@@ -1,4 +1,4 @@
-"""What the page says is what the programme's own truth says."""
+"""The numbers of the page agree with what really happened in the programme."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -42,7 +42,7 @@ def test_a_measure_is_right_for_the_day_the_day_before_and_a_week_before(
     label: str, page_of_chance: Page, days: dict[date, dict[str, Any]], by_chance: Synced
 ) -> None:
     cells = page_of_chance.row("programme", label)
-    shown = [number(cells[place]) for place in (0, 1, 3)]
+    shown = [number(cells[column]) for column in (0, 1, 3)]
     rows = [days[by_chance.last - timedelta(days=back)] for back in (0, 1, 7)]
     assert shown == [Decimal(str(row[COLUMNS[label]])) for row in rows]
     assert shown[0]
@@ -54,7 +54,7 @@ def test_a_past_day_is_reported_as_well(
     day = by_chance.last - timedelta(days=10)
     page = Page(make_report(by_chance.warehouse, day, "en").html)
     assert number(page.row("programme", "Net sales")[0]) == days[day]["net_sales"]
-    # These marts hold the newest state alone, and the page says whose it is.
+    # These marts have only the newest state, and the page says of which day it is.
     assert "As of 30 Mar 2026, not of 20 Mar 2026" in page.words("clients")
 
 
@@ -66,14 +66,16 @@ def test_balances_that_were_read_later_are_marked(page_of_chance: Page) -> None:
     assert "rolled back from there by the movements" in page_of_chance.words("programme")
 
 
-def test_the_average_cheque_is_a_sum_by_a_sum(page_of_chance: Page, golden: Golden) -> None:
+def test_the_average_cheque_is_a_sum_divided_by_a_count(
+    page_of_chance: Page, golden: Golden
+) -> None:
     bought = golden.purchases[golden.purchases["day"] == golden.last]
     average = total(bought["amount"]) / len(bought)
     shown = number(page_of_chance.row("programme", "Average cheque")[0])
     assert shown == average.quantize(Decimal("0.01"))
 
 
-def test_changes_are_shares_of_what_was_before(
+def test_changes_are_relative_to_the_earlier_value(
     page_of_chance: Page, days: dict[date, dict[str, Any]], by_chance: Synced
 ) -> None:
     now, before = (days[by_chance.last - timedelta(days=back)]["net_sales"] for back in (0, 7))
@@ -91,7 +93,7 @@ def test_the_liability_is_that_of_the_day(page_of_chance: Page, golden: Golden) 
 
 
 @pytest.mark.parametrize("horizon", [7, 30, 60, 90])
-def test_points_expiring_within_a_horizon_hold_the_shorter_ones(
+def test_points_expiring_within_a_horizon_include_the_shorter_ones(
     horizon: int, page_of_chance: Page, golden: Golden
 ) -> None:
     soon = [row for row in golden.points_expiring() if row["days_left"] <= horizon]
@@ -109,7 +111,7 @@ def test_stores_sum_up_to_the_programme(page_of_chance: Page, golden: Golden) ->
     assert sorted(filter(None, shown)) == sorted(filter(None, sold.values()))
 
 
-def test_segments_and_cohorts_hold_every_client(page_of_chance: Page, golden: Golden) -> None:
+def test_segments_and_cohorts_include_every_client(page_of_chance: Page, golden: Golden) -> None:
     cells = [cells for title, cells in page_of_chance.rows("clients") if cells]
     segments = [number(row[0]) for row in cells if "₽" in "".join(row)]
     cohorts = [number(row[0]) for row in cells if "₽" not in "".join(row)]
@@ -124,19 +126,19 @@ def test_leads_and_favourites_of_the_day(page_of_chance: Page, golden: Golden) -
     assert number(page_of_chance.row("favourites", "Offered")[0]) == offered > 0
 
 
-def test_every_measure_says_its_definition(page_of_chance: Page) -> None:
+def test_every_measure_shows_its_definition(page_of_chance: Page) -> None:
     for label in page_of_chance.section("programme").xpath(".//tbody//th/span[1]"):
         assert label.get("title"), label.text_content()
 
 
-def test_a_hard_world_of_few_rows_has_a_page_too(page_by_hand: Page) -> None:
+def test_a_programme_with_few_rows_has_a_page_too(page_by_hand: Page) -> None:
     assert number(page_by_hand.row("programme", "New members")[0]) == 1
     assert number(page_by_hand.row("programme", "Purchases")[0]) == 0
     assert page_by_hand.row("programme", "Average cheque")[0] == "—"
 
 
 def test_a_past_day_shows_the_point_value_that_held_on_it(shop: Shop) -> None:
-    """A later value of a point changes neither the money of the day nor the value beside it."""
+    """A later value of a point changes neither the money of the day nor the value shown with it."""
     shop.author.lot(shop.client, 11, "2026-03-01T10:00:00", "100.00")
     shop.sync(START)
     shop.sync(SECOND)

@@ -1,4 +1,4 @@
-"""The page of a week or a month: sums of its days, beside the period before it."""
+"""The page of a week or a month: sums of its days, next to the previous period."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -25,7 +25,7 @@ def week(by_chance: Synced) -> Page:
 
 @pytest.fixture(scope="module")
 def month(by_chance: Synced) -> tuple[Report, Page]:
-    """March, of which the last day is not there yet."""
+    """March, without data for its last day yet."""
     report = make_period_report(
         by_chance.warehouse, "month", parse_period("month", "2026-03"), "en"
     )
@@ -53,7 +53,7 @@ def _sum(days: dict[date, dict[str, Any]], column: str, first: date, count: int)
         ("Points redeemed", "points_redeemed"),
     ],
 )
-def test_a_week_is_the_sum_of_its_days_beside_the_week_before(
+def test_a_week_is_the_sum_of_its_days_next_to_the_week_before(
     label: str, column: str, week: Page, days: dict[date, dict[str, Any]]
 ) -> None:
     now, before, change = week.row("programme", label)
@@ -71,7 +71,7 @@ def test_a_balance_of_a_week_is_the_one_of_its_last_day(
     assert shown == [Decimal(str(days[day]["active_balance"])) for day in ends]
 
 
-def test_buyers_of_a_week_are_a_mean_of_its_days(
+def test_buyers_of_a_week_are_the_mean_of_its_days(
     week: Page, days: dict[date, dict[str, Any]]
 ) -> None:
     mean = _sum(days, "buyers", WEEK.first, 7) / 7
@@ -80,14 +80,14 @@ def test_buyers_of_a_week_are_a_mean_of_its_days(
     assert abs(shown - mean) < Decimal("0.06")
 
 
-def test_a_ratio_of_a_week_is_a_sum_by_a_sum(week: Page, by_chance: Synced) -> None:
+def test_a_ratio_of_a_week_is_a_sum_divided_by_a_count(week: Page, by_chance: Synced) -> None:
     bought = by_chance.golden.purchases
     bought = bought[(bought["day"] >= WEEK.first) & (bought["day"] <= WEEK.last)]
     average = (total(bought["amount"]) / len(bought)).quantize(Decimal("0.01"))
     assert number(week.row("programme", "Average cheque")[0]) == average
 
 
-def test_each_tile_says_the_change_since_the_period_before(week: Page) -> None:
+def test_each_tile_shows_the_change_since_the_period_before(week: Page) -> None:
     tiles = week.section("programme").xpath(".//div[@class='tile']")
     changes = [" ".join(tile.xpath("./dd")[1].text_content().split()) for tile in tiles]
     assert len(changes) == 8
@@ -95,7 +95,7 @@ def test_each_tile_says_the_change_since_the_period_before(week: Page) -> None:
     assert any("%" in text for text in changes)
 
 
-def test_a_month_that_is_not_over_is_a_part_beside_as_many_days(
+def test_a_month_that_is_not_over_is_compared_with_as_many_days(
     month: tuple[Report, Page], days: dict[date, dict[str, Any]]
 ) -> None:
     report, page = month
@@ -115,8 +115,8 @@ def test_stores_of_a_week_sum_up_to_the_programme(week: Page) -> None:
     assert sum(filter(None, stores)) == number(week.row("programme", "Net sales")[0])
 
 
-def test_a_period_without_the_one_before_has_no_change(by_chance: Synced) -> None:
-    """The programme's first days are in the middle of its first week: they are no base."""
+def test_a_period_without_a_previous_one_has_no_change(by_chance: Synced) -> None:
+    """The programme begins in the middle of its first week, which is no basis for a change."""
     second = period_of("week", by_chance.first + timedelta(days=7))
     assert second.before.first < by_chance.first
     page = Page(make_period_report(by_chance.warehouse, "week", second, "en").html)
@@ -136,7 +136,7 @@ def test_the_first_week_is_shown_from_the_day_on_which_the_data_begins(shop: Sho
     assert page.row("programme", "Net sales")[0] == "200.00 ₽"
 
 
-def test_a_week_with_a_day_that_one_feed_does_not_know_is_incomplete(shop: Shop) -> None:
+def test_a_week_with_a_day_that_one_feed_lacks_is_incomplete(shop: Shop) -> None:
     shop.sync(START)
     shop.sync_operations(SECOND)
     report = make_period_report(shop.warehouse, "week", period_of("week", SECOND), "en")
@@ -147,7 +147,7 @@ def test_a_week_with_a_day_that_one_feed_does_not_know_is_incomplete(shop: Shop)
     assert page.row("trust", "Leads")[0] == "0 of 1"
 
 
-def test_without_a_value_it_is_the_last_period_that_has_ended(
+def test_without_a_value_the_last_ended_period_is_reported(
     tmp_path: Path, by_chance: Synced
 ) -> None:
     for word, name in (("--week", "2026-W13"), ("--month", "2026-02")):
@@ -159,7 +159,7 @@ def test_without_a_value_it_is_the_last_period_that_has_ended(
     assert (tmp_path / "report-2026-03.html").exists()
 
 
-def test_weeks_begin_on_monday_and_months_end_where_they_end() -> None:
+def test_weeks_begin_on_monday_and_months_are_calendar_months() -> None:
     assert (WEEK.first, WEEK.last) == (date(2026, 3, 16), date(2026, 3, 22))
     assert period_of("week", date(2027, 1, 2)).name == "2026-W53"
     december = period_of("month", date(2026, 12, 15))

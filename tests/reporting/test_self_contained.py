@@ -1,4 +1,4 @@
-"""The page needs nothing but itself, tells nothing of persons, and opens without a network."""
+"""The page is self-contained, has no personal data, and opens without a network."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ _LOADING = ("src", "href", "srcset", "data", "poster", "action", "background", "
 _MOST_BYTES = 1_000_000
 
 
-def test_nothing_is_loaded_from_anywhere(page_of_chance: Page) -> None:
+def test_the_page_loads_nothing(page_of_chance: Page) -> None:
     root = page_of_chance.root
     loaded = [
         value
@@ -27,7 +27,7 @@ def test_nothing_is_loaded_from_anywhere(page_of_chance: Page) -> None:
     assert loaded == []
     assert root.xpath("//script | //iframe | //object | //embed | //base") == []
     assert not re.search(r"url\(|@import|@font-face", page_of_chance.text)
-    # The only addresses are the names of the vocabularies of SVG.
+    # The only addresses are the XML namespaces of SVG.
     addresses = set(re.findall(r"https?://[^\s\"'<>]+", page_of_chance.text))
     assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
@@ -54,7 +54,7 @@ def test_no_phone_and_no_card_is_on_the_page(by_chance: Synced, page_of_chance: 
     assert [name for name in names if re.search(rf"\b{re.escape(name)}\b", digits)] == []
 
 
-def test_the_page_can_be_read_by_all(page_of_chance: Page) -> None:
+def test_the_page_is_accessible(page_of_chance: Page) -> None:
     root = page_of_chance.root
     assert root.get("lang") == "en"
     assert len(root.xpath("//h1")) == 1
@@ -66,17 +66,17 @@ def test_the_page_can_be_read_by_all(page_of_chance: Page) -> None:
     assert [name for name, count in ids.items() if count > 1] == []
 
 
-def test_reports_ask_the_marts_alone() -> None:
+def test_reports_query_only_the_marts() -> None:
     for path in sorted((ROOT / "sql" / "reports").glob("*.sql")):
         text = path.read_text()
         assert text.startswith("-- purpose: "), path.name
-        asked = re.findall(r"\b(?:from|join)\s+(\w+)\.\w+", text)
-        assert set(asked) <= {"mart", "pg_catalog"}, path.name
+        schemas = re.findall(r"\b(?:from|join)\s+(\w+)\.\w+", text)
+        assert set(schemas) <= {"mart", "pg_catalog"}, path.name
         code = "".join(p.read_text() for p in (ROOT / "lcm_pipeline" / "reporting").glob("*.py"))
         assert f'"{path.stem}"' in code, path.name
 
 
-def test_a_browser_without_a_network_shows_it_without_a_complaint(
+def test_a_browser_without_a_network_shows_the_page_without_errors(
     page_of_chance: Page, tmp_path: Path
 ) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")

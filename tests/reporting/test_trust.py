@@ -1,4 +1,4 @@
-"""No number without its completeness: the banner, the marks, what was restated, what is unknown."""
+"""Completeness on the page: the banner, the marks, restatements and unknown numbers."""
 
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -33,8 +33,8 @@ def test_a_complete_day_says_so_and_marks_nothing(shop: Shop) -> None:
     assert "✓ complete" in page.words("points")
 
 
-def test_the_banner_says_from_when_members_are_known(shop: Shop) -> None:
-    """Somebody registered on the first day that was read: nobody knows of the days before."""
+def test_the_banner_shows_since_when_members_are_known(shop: Shop) -> None:
+    """Clients registered on the first day that was read, so earlier members are unknown."""
     shop.sync(START)
     assert "Members are known from 1 Mar 2026 (LCM_START_DATE)" in shop.report()[1].words("trust")
     with shop.warehouse.connect(autocommit=True) as session:
@@ -57,12 +57,12 @@ def test_a_pending_client_makes_the_day_incomplete_and_marks_its_numbers(shop: S
     assert "incomplete, proven 50 %" in page.words("points")
     assert page.row("programme", "Net sales")[:2] == ["200.00 ₽*", "200.00 ₽"]
     assert "incomplete days" in page.words("programme")
-    # New members come of the roster, which is complete.
+    # New members are counted from the roster, which is complete.
     assert page.row("programme", "New members")[0] == "0"
     assert shop.report(START)[0].incomplete == ()
 
 
-def test_rows_in_quarantine_are_counted_beside_a_complete_day(shop: Shop) -> None:
+def test_rows_in_quarantine_are_counted_on_a_complete_day(shop: Shop) -> None:
     odd = shop.author.cheque(shop.client, 599, "2026-03-01T11:00:00", "1.00")
     odd.row["ComponentType"], odd.bad = 300, True
     shop.sync(START)
@@ -157,7 +157,7 @@ def test_days_that_changed_since_the_day_before_are_listed_with_the_reason(shop:
         ("1 Mar 2026", "came late", ["1", "+5.00", "0"]),
     ]
     assert page.row("programme", "Net sales")[1] == "200.00 ₽"
-    # What is told of the first day was restated before the third day was there to report.
+    # A report of the first day shows its restated number.
     _, first = shop.report(START)
     assert number(first.row("programme", "Net sales")[0]) == 235
 
@@ -179,7 +179,7 @@ def test_a_day_without_operations_shows_no_number_of_them(shop: Shop) -> None:
     assert "Operations of this day were never loaded" in page.words("stores")
 
 
-def test_texts_of_the_source_stay_texts(shop: Shop) -> None:
+def test_texts_of_the_source_are_escaped(shop: Shop) -> None:
     name = '<script src="http://127.0.0.1/x.js">alert(1)</script>'
     shop.author.cheque(shop.client, 599, "2026-03-01T11:00:00", "1.00", Pos=9, PosName=name)
     shop.sync(START)
@@ -188,7 +188,7 @@ def test_texts_of_the_source_stay_texts(shop: Shop) -> None:
     assert number(page.row("stores", name)[0]) == 1
 
 
-def test_all_numbers_of_a_page_are_of_one_moment(shop: Shop) -> None:
+def test_all_numbers_of_a_page_are_from_one_snapshot(shop: Shop) -> None:
     shop.sync(START)
     with open_mart_snapshot(shop.warehouse) as marts:
         (before,) = marts.read("programme_days", day=START)["net_sales"]
@@ -202,7 +202,7 @@ def test_all_numbers_of_a_page_are_of_one_moment(shop: Shop) -> None:
         assert marts.read("programme_days", day=START)["net_sales"].to_list() != [before]
 
 
-def test_a_lost_server_is_an_error_of_postgres(shop: Shop) -> None:
+def test_a_lost_server_is_a_postgres_error(shop: Shop) -> None:
     with (
         pytest.raises(psycopg.OperationalError),
         open_mart_snapshot(shop.warehouse) as marts,

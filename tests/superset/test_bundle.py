@@ -1,4 +1,4 @@
-"""The bundle is what the definition says, holds together, and names only what the warehouse has."""
+"""The bundle matches the definition, is consistent, and uses only what the warehouse has."""
 
 import os
 import re
@@ -42,7 +42,7 @@ BUILDING_BLOCKS = {
     "sales_monthly",
     "dated_parameters", "dim_lead_statuses", "expiring_lots", "liability_sums", "lot_sums",
     "points_sums", "points_bridge_as_known_then", "program_daily_as_known_then",
-    # Of finance, who export it.
+    # For finance, who export it.
     "points_breakage",
 }  # fmt: skip
 _CYRILLIC = re.compile("[А-Яа-яё]")
@@ -58,7 +58,7 @@ def _documents(bundle: dict[str, bytes], folder: str) -> list[dict[str, Any]]:
 
 
 def _values_of(part: object, key: str) -> Iterator[Any]:
-    """All values under a key, however deep."""
+    """All values under a key, at any depth."""
     if isinstance(part, dict):
         for name, value in part.items():
             if name == key:
@@ -123,7 +123,7 @@ def test_lcm_bundle_writes_the_same_files_to_a_folder_and_to_a_zip(
 
 
 def test_ids_are_those_of_the_bundles_that_were_imported_before() -> None:
-    """An import updates what has the same id, and doubles what has another one."""
+    """An import updates objects with the same id, and duplicates those with another one."""
     assert uuid_of("database", "Loyalty warehouse") == UUID("aa12fa09-7518-5c3a-b015-8dfc15a53d81")
     assert uuid_of("dataset", "program_daily") == UUID("5c41bc8a-6093-52b9-8ce1-677787cd4035")
     assert uuid_of("dashboard", "lcm-programme") == UUID("be739db7-ccb2-50e5-8dbd-4117abf307a2")
@@ -131,7 +131,7 @@ def test_ids_are_those_of_the_bundles_that_were_imported_before() -> None:
     assert uuid_of("chart", key) == UUID("29f27d0e-28bd-53b3-bbaa-940500e2a0b5")
 
 
-def test_what_refers_to_an_id_refers_to_one_of_the_bundle(bundle: dict[str, bytes]) -> None:
+def test_every_reference_to_an_id_is_resolved_within_the_bundle(bundle: dict[str, bytes]) -> None:
     charts, datasets = _documents(bundle, "charts/"), _documents(bundle, "datasets/")
     dashboards, databases = _documents(bundle, "dashboards/"), _documents(bundle, "databases/")
     documents = [*charts, *datasets, *dashboards, *databases]
@@ -151,7 +151,7 @@ def test_what_refers_to_an_id_refers_to_one_of_the_bundle(bundle: dict[str, byte
     assert set(placed) == {chart["uuid"] for chart in charts}
 
 
-def test_every_metric_and_column_is_sql_that_the_warehouse_understands(
+def test_every_metric_and_column_is_valid_sql_in_the_warehouse(
     bundle: dict[str, bytes], warehouse: Warehouse
 ) -> None:
     with warehouse.connect(autocommit=True) as session:
@@ -167,7 +167,7 @@ def test_every_metric_and_column_is_sql_that_the_warehouse_understands(
                     )
 
 
-def test_every_condition_of_a_chart_is_sql_that_the_warehouse_understands(
+def test_every_condition_of_a_chart_is_valid_sql_in_the_warehouse(
     warehouse: Warehouse,
 ) -> None:
     with warehouse.connect(autocommit=True) as session:
@@ -193,7 +193,7 @@ def _texts(part: object) -> Iterator[str]:
 
 
 def test_every_text_of_the_definition_is_a_pair() -> None:
-    """Whatever is in Russian has its English beside it, and the other way round."""
+    """Every Russian text has an English one next to it, and the other way round."""
 
     def outside_of_pairs(part: Any) -> Any:
         if isinstance(part, dict):
@@ -222,7 +222,7 @@ def test_a_bundle_is_in_one_language(warehouse: Warehouse, bundle: dict[str, byt
         assert one.get("uuid") == other.get("uuid"), name
 
 
-def test_moments_are_texts_in_the_programmes_zone(warehouse: Warehouse) -> None:
+def test_moments_are_shown_in_the_programmes_zone(warehouse: Warehouse) -> None:
     bundle = bundle_of(warehouse, "en", "Asia/Vladivostok")
     (dataset,) = [d for d in _documents(bundle, "datasets/") if d["table_name"] == "restatements"]
     sql = {metric["metric_name"]: metric["expression"] for metric in dataset["metrics"]}
@@ -234,7 +234,7 @@ def test_moments_are_texts_in_the_programmes_zone(warehouse: Warehouse) -> None:
 
 
 def test_superset_runs_in_the_programmes_zone_and_language(tmp_path: Path) -> None:
-    """Superset computes the "today" of its filters by the clock of its process."""
+    """Superset computes the "today" of its filters in the time zone of its process."""
     home = SupersetHome(tmp_path, tmp_path, "en", "Asia/Vladivostok")
     assert home.environment()["TZ"] == "Asia/Vladivostok"
     assert home.environment()["SUPERSET_LANGUAGE"] == "en"
@@ -258,7 +258,7 @@ def test_several_tables_are_complete_through_the_first_day_of_any(warehouse: War
         (0, 0, 0, "—", "there are no leads"),
     ],
 )
-def test_a_headline_is_a_dash_where_under_half_is_known(
+def test_a_headline_is_a_dash_if_less_than_half_is_known(
     warehouse: Warehouse, hit: int, missed: int, unknown: int, shown: str, why: str
 ) -> None:
     english = read_definition(dashboards_folder() / "definition", "en").marts
@@ -315,8 +315,8 @@ def test_stores_can_be_chosen_where_there_are_stores(bundle: dict[str, bytes]) -
     assert "store" in chosen["lcm-customers"]
 
 
-def test_a_list_is_in_pages_and_not_cut(bundle: dict[str, bytes]) -> None:
-    """One that is cut by its limit says that it may be partial."""
+def test_a_list_is_paged_and_not_cut(bundle: dict[str, bytes]) -> None:
+    """Superset warns about partial results when a list is cut by its limit."""
     for chart in _documents(bundle, "charts/"):
         limit = chart["params"].get("row_limit", 10_000)
         assert limit >= 10_000 or chart["params"].get("server_pagination"), chart["slice_name"]
@@ -358,7 +358,7 @@ def test_every_row_fills_the_page_and_every_dashboard_has_a_filter_of_time(
 
 
 def test_balances_and_counts_of_clients_are_not_summed_up() -> None:
-    """What is told anew each day or month is never added over time."""
+    """Balances that are reported for each day or month are never added over time."""
     stocks = re.compile(
         r"sum\((members|active_balance|pending_balance|active|buyers|clients|opening|closing"
         r"|slots\w*|source_total|loaded_total|quarantined_total|pending_clients)\)"
@@ -370,7 +370,7 @@ def test_balances_and_counts_of_clients_are_not_summed_up() -> None:
                 assert (name, key) in additive_across, f"{name}.{key}: {metric.sql}"
 
 
-def test_nothing_but_ids_of_clients_is_named(
+def test_no_personal_column_is_in_the_bundle(
     bundle: dict[str, bytes], warehouse: Warehouse
 ) -> None:
     text = b"".join(bundle.values())
@@ -385,7 +385,7 @@ def test_nothing_but_ids_of_clients_is_named(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"mart": "no_such_mart"}, "no mart no_such_mart"),
         ({"metrics": ("no_such_metric",)}, "no such metric"),
@@ -394,13 +394,13 @@ def test_nothing_but_ids_of_clients_is_named(
     ],
 )
 def test_a_wrong_definition_is_refused_by_name(
-    warehouse: Warehouse, change: dict[str, Any], said: str
+    warehouse: Warehouse, change: dict[str, Any], message: str
 ) -> None:
     chart = Chart(
         title="Т", name="T", mart="restatements", kind="table", width=12, metrics=("rows",)
     )
     row = replace_struct(DEFINITION.strip[0], charts=(replace_struct(chart, **change),))
-    with pytest.raises(DefinitionError, match=said):
+    with pytest.raises(DefinitionError, match=message):
         build_bundle(
             Definition(DEFINITION.marts, (row,), DEFINITION.dashboards),
             marts_of(describe(warehouse)),
@@ -411,7 +411,7 @@ def replace_struct(struct: Any, **changes: Any) -> Any:
     return msgspec.structs.replace(struct, **changes)
 
 
-def test_a_typing_error_in_a_file_is_told_with_its_place(tmp_path: Path) -> None:
+def test_a_typing_error_in_a_file_is_reported_with_its_position(tmp_path: Path) -> None:
     for path in (dashboards_folder() / "definition").glob("*.yaml"):
         (tmp_path / path.name).write_bytes(path.read_bytes().replace(b"kind: area", b"kind: aera"))
     with pytest.raises(DefinitionError, match=r"1_programme.yaml: Invalid enum value 'aera'"):
@@ -432,18 +432,20 @@ def test_a_new_bundle_leaves_nothing_of_an_earlier_one(
     assert not (tmp_path / "bundle" / "charts" / "gone.yaml").exists()
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(
+def test_a_folder_with_other_contents_is_left_unchanged(
     bundle: dict[str, bytes], tmp_path: Path
 ) -> None:
     thesis = tmp_path / "thesis.txt"
     thesis.write_text("not a bundle")
-    for place in (tmp_path, thesis):
+    for path in (tmp_path, thesis):
         with pytest.raises(BundleFolderError, match="--output"):
-            write_bundle(place, bundle)
+            write_bundle(path, bundle)
     assert thesis.read_text() == "not a bundle"
 
 
-def test_lcm_bundle_refuses_such_a_folder_in_one_line(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_lcm_bundle_refuses_a_folder_with_other_contents_in_one_line(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
     (tmp_path / "thesis.txt").write_text("not a bundle")
     done = _lcm_bundle(warehouse, tmp_path, "--output", str(tmp_path))
     assert done.returncode == 2, done.stderr
