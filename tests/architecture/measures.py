@@ -1,7 +1,7 @@
-"""Figures about how a package is cut, to hold against those before a rebuild or of another package.
+"""Figures about the structure of a package, to compare with earlier ones or another package.
 
 Run as `python -m tests.architecture.measures [PACKAGE …] [--list]`: folders, or names of installed
-packages; lcm_pipeline when none is given. With --list it names what it counted, to look into.
+packages; lcm_pipeline when none is given. With --list it also lists what it counted.
 
 How it counts, by syntax alone:
 
@@ -33,7 +33,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Module:
-    """One file, parsed. uses: how often each name is read, on its own or behind a dot."""
+    """A parsed file. uses: how often each name is read, alone or as an attribute."""
 
     path: Path
     lines: int
@@ -67,12 +67,12 @@ class Measures:
         return len(self.function_lines)
 
     def within(self, lines: int) -> int:
-        """Functions of at most so many lines."""
+        """The number of functions with at most that many lines."""
         return sum(each <= lines for each in self.function_lines)
 
 
 def measure(folder: Path) -> Measures:
-    """The figures of the package in a folder, tests of its own left out."""
+    """The figures of the package in a folder, without its tests."""
     modules = [
         _read(path)
         for path in sorted(folder.rglob("*.py"))
@@ -118,7 +118,7 @@ def _read(path: Path) -> Module:
     functions: list[Function] = []
     classes: list[str] = []
     uses: Counter[str] = Counter()
-    # Of what lies at the top of the file or of a class, also under an `if` or a `try`.
+    # Functions and classes of the module or of a class, also within an `if` or a `try`.
     waiting: list[ast.AST] = [tree]
     while waiting:
         for node in ast.iter_child_nodes(waiting.pop()):

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def repository_files(*folders: str) -> list[Path]:
     """The files in these folders, or all, that are committed or would be; paths from the root."""
     listed = subprocess.run(
-        # A checkout that belongs to another user is read all the same.
+        # Also read a checkout that belongs to another user.
         ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others",
          "--exclude-standard", "--", *folders],
         cwd=ROOT, check=True, capture_output=True, text=True,

@@ -1,4 +1,4 @@
-"""The pages hold together: links lead somewhere, decisions are listed, words have one meaning."""
+"""The pages are consistent: links have targets, decisions are listed, words have one meaning."""
 
 import ast
 import re
@@ -16,13 +16,13 @@ _CODE = re.compile(r"^```.*?^```", re.M | re.S)
 
 
 def _headings(page: Path) -> set[str]:
-    """The names by which a page's headings are linked to."""
+    """The anchors of a page's headings."""
     found = re.findall(r"^#+ (.+)$", _CODE.sub("", page.read_text(encoding="utf-8")), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+def test_every_link_of_a_page_has_a_target(page: Path) -> None:
     text = _CODE.sub("", (ROOT / page).read_text(encoding="utf-8"))
     broken = []
     for link in _LINK.finditer(text):
@@ -35,13 +35,13 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize(
     "package", [path for path in repository_files() if path.name == "__init__.py"], ids=str
 )
-def test_a_package_lists_files_that_it_has(package: Path) -> None:
+def test_a_package_docstring_lists_only_existing_files(package: Path) -> None:
     docstring = ast.get_docstring(ast.parse((ROOT / package).read_text(encoding="utf-8"))) or ""
     files = {path.name for path in (ROOT / package).parent.glob("*.py")}
     assert set(re.findall(r"\b\w+\.py\b", docstring)) <= files
 
 
-def test_every_decision_is_listed_and_says_what_it_costs() -> None:
+def test_every_decision_is_listed_and_has_all_sections() -> None:
     folder = ROOT / "docs" / "adr"
     decisions = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
     listed = re.findall(
@@ -64,7 +64,7 @@ def test_a_word_of_the_glossary_is_explained_once() -> None:
     assert [word for word, count in words.items() if count > 1] == []
 
 
-def test_the_changelog_tells_of_the_version_and_of_what_is_to_come() -> None:
+def test_the_changelog_begins_with_unreleased_and_the_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     headings = re.findall(
         r"^## \[(.+?)\](?: - \d{4}-\d\d-\d\d)?$", (ROOT / "CHANGELOG.md").read_text(), re.M

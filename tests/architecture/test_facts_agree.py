@@ -1,4 +1,4 @@
-"""Places that know the same fact are held against each other."""
+"""Facts that are stated in several places are compared."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ _TYPE_NAMES = {
 
 
 @pytest.mark.parametrize("table", CORE_TABLES, ids=lambda table: table.name)
-def test_a_table_of_the_model_is_the_table_of_the_migrations(
+def test_a_table_of_the_model_matches_the_migrations(
     table: CoreTable, warehouse: Warehouse
 ) -> None:
     with warehouse.connect() as session:
@@ -48,7 +48,7 @@ def test_a_table_of_the_model_is_the_table_of_the_migrations(
 
 def test_every_schema_table_and_column_has_a_comment(warehouse: Warehouse) -> None:
     with warehouse.connect() as session:
-        bare = session.execute(
+        uncommented = session.execute(
             """
             select n.nspname || '.' || c.relname || coalesce('.' || a.attname, '')
             from pg_class c
@@ -59,7 +59,7 @@ def test_every_schema_table_and_column_has_a_comment(warehouse: Warehouse) -> No
               and (col_description(c.oid, a.attnum) is null or obj_description(c.oid) is null)
             """
         ).fetchall()
-    assert bare == []
+    assert uncommented == []
 
 
 def test_env_example_lists_each_setting_with_its_default() -> None:

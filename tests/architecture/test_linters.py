@@ -1,4 +1,4 @@
-"""The linters: the same before a commit as in `make lint`, and sqlfluff with our placeholders."""
+"""The linters: pre-commit runs those of `make lint`, and sqlfluff knows our placeholders."""
 
 import re
 import subprocess
@@ -34,7 +34,7 @@ def test_pre_commit_runs_what_make_lint_runs() -> None:
     ]
 
 
-def test_pre_commit_understands_its_configuration() -> None:
+def test_the_configuration_of_pre_commit_is_valid() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pre_commit", "validate-config", str(HOOKS)],
         capture_output=True, text=True, check=False,
@@ -70,7 +70,7 @@ def test_sqlfluff_refuses_what_is_wrong(tmp_path: Path, text: str, rule: str) ->
     assert rule in done.stdout
 
 
-def test_sqlfluff_leaves_migrations_alone() -> None:
-    """Each is applied as it is: a change of layout would be a change of its checksum."""
+def test_sqlfluff_ignores_migrations() -> None:
+    """A change of their layout would change their checksums."""
     done = _sqlfluff("sql/migrations")
     assert done.returncode == 0, done.stdout

@@ -1,4 +1,4 @@
-"""The figures are what a person counts."""
+"""The figures agree with a count by hand."""
 
 import subprocess
 import sys
@@ -98,7 +98,7 @@ def test_packages_are_printed_side_by_side(package: Path) -> None:
     assert "first.py:11 _once" in done.stdout
 
 
-def test_what_is_no_package_is_refused_in_one_line(package: Path) -> None:
+def test_a_name_without_a_package_is_refused_in_one_line(package: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.architecture.measures", "no_such_package"],
         cwd=ROOT, capture_output=True, text=True, check=False,

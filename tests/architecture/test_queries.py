@@ -1,4 +1,4 @@
-"""Each statement of sql/ is held against the code: used by its full name, with its parameters."""
+"""Each statement of sql/ is used in the code by its full name, and declares its parameters."""
 
 import ast
 import re
@@ -20,8 +20,8 @@ _HEADER = re.compile(r"(?:--.*\n)+")
 
 
 @cache
-def _texts_of_the_code() -> frozenset[str]:
-    """Every string of the package that stands there whole, not put together."""
+def _string_literals() -> frozenset[str]:
+    """Every string literal of the package."""
     return frozenset(
         node.value
         for path in PACKAGE.rglob("*.py")
@@ -32,11 +32,11 @@ def _texts_of_the_code() -> frozenset[str]:
 
 @pytest.mark.parametrize("name", [*queries(), *REPORTS])
 def test_every_statement_is_used_by_its_name(name: str) -> None:
-    assert name in _texts_of_the_code()
+    assert name in _string_literals()
 
 
 @pytest.mark.parametrize("name", queries())
-def test_every_statement_says_its_purpose_and_its_parameters(name: str) -> None:
+def test_every_statement_declares_its_purpose_and_parameters(name: str) -> None:
     text = queries()[name]
     header = _HEADER.match(text)
     assert header and header[0].startswith("-- purpose: ")
@@ -46,8 +46,8 @@ def test_every_statement_says_its_purpose_and_its_parameters(name: str) -> None:
     assert used <= names, f"not declared: {sorted(used - names)}"
 
 
-def test_no_statement_over_our_tables_stands_in_the_code() -> None:
-    """What is composed of columns has {names}, and is made with psycopg.sql."""
+def test_no_statement_on_our_tables_is_in_the_code() -> None:
+    """A statement composed of columns has {names}, and is built with psycopg.sql."""
     statements = [
         f"{path.name}:{node.lineno}"
         for path in PACKAGE.rglob("*.py")
@@ -62,7 +62,7 @@ def test_no_statement_over_our_tables_stands_in_the_code() -> None:
 
 
 def test_no_name_of_a_statement_is_computed() -> None:
-    """A reader finds the uses of a statement by its name."""
+    """A search for the name of a statement must find its uses."""
     computed = [
         f"{path.name}:{call.lineno}"
         for path in PACKAGE.rglob("*.py")

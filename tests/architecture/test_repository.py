@@ -1,4 +1,4 @@
-"""The repository holds what belongs to everyone: no path of a machine, nothing generated."""
+"""The repository contains no paths of a single machine and nothing generated."""
 
 import re
 import subprocess
@@ -6,19 +6,19 @@ import subprocess
 from tests.architecture.repository import ROOT, repository_files
 
 # Brackets keep this file from matching itself.
-_OF_A_MACHINE = re.compile(
+_MACHINE_PATH = re.compile(
     rb"(?<![\w.])/(hom[e]|User[s]|mn[t]/[a-z]|privat[e]/var|va[r]/folders|tm[p]|wor[k])/[A-Za-z0-9_.]"
     rb"|(?<![\w.])/roo[t]/|[A-Za-z]:\\+User[s]\\|\.\./share[d]\b"
 )
 
 
-def test_no_file_names_a_path_of_somebodys_machine() -> None:
+def test_no_file_names_a_path_of_one_machine() -> None:
     checkout = str(ROOT).encode()
     found = []
     for path in repository_files():
         text = (ROOT / path).read_bytes()
-        match = _OF_A_MACHINE.search(text)
-        # The root of a container, such as /app, is a word of the language too.
+        match = _MACHINE_PATH.search(text)
+        # A short root, such as /app in a container, may occur in the text by chance.
         if match is None and len(ROOT.parts) > 2 and checkout in text:
             found.append(f"{path}: {ROOT}")
         elif match is not None:
@@ -27,7 +27,7 @@ def test_no_file_names_a_path_of_somebodys_machine() -> None:
     assert found == []
 
 
-def test_nothing_is_committed_that_gitignore_leaves_out() -> None:
+def test_no_ignored_file_is_committed() -> None:
     listed = subprocess.run(
         ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--ignored",
          "--exclude-standard"],

@@ -24,14 +24,14 @@ SECTIONS = {
 
 
 def _states(diagram: str) -> set[str]:
-    """The states of a diagram, as they are called where the name needs a label."""
+    """The states of a diagram, by their labels where they have one."""
     labels = {name: label for label, name in _LABEL.findall(diagram)}
     names = {name for arrow in _ARROW.findall(diagram) for name in arrow if name != "[*]"}
     return {labels.get(name, name) for name in names}
 
 
 def _allowed(warehouse: Warehouse) -> dict[str, set[str]]:
-    """The words of each check constraint on one text column, by table and column."""
+    """The values that each check constraint on one text column allows, by table and column."""
     with warehouse.connect() as session:
         rows = session.execute(
             """
@@ -52,7 +52,7 @@ def test_the_states_of_the_page_are_those_of_the_database(warehouse: Warehouse) 
     assert drawn == _allowed(warehouse)
 
 
-def test_every_state_with_a_way_on_is_explained() -> None:
+def test_every_state_of_a_section_is_explained() -> None:
     for column, section in SECTIONS.items():
         explained = _MEANING.findall(section["rest"])
         assert not explained or set(explained) == _states(section["diagram"]), column

@@ -1,4 +1,4 @@
-"""What is installed from the wheel works without the checkout, and holds nothing generated."""
+"""An installed wheel works without the checkout, and contains nothing generated."""
 
 import os
 import re
@@ -16,9 +16,9 @@ import pytest
 from lcm_pipeline.superset.bundle import bundle_of
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.architecture.repository import ROOT, repository_files
-from tests.docs.checkout import answers, free_port
+from tests.docs.checkout import free_port, responds
 
-# Downloading and unpacking a hundred packages, on a slow network and a busy machine.
+# Long enough to install a hundred packages on a slow network and a busy machine.
 _INSTALLING_SECONDS = 900
 _STARTING_SECONDS = 240
 
@@ -39,7 +39,7 @@ def _build(source: Path, target: str, folder: Path) -> Path:
 
 
 class CleanEnvironment:
-    """An environment of the user's lock and the wheel, called in an empty folder."""
+    """An environment with the locked packages and the wheel, used from an empty folder."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self.programs = programs
@@ -47,7 +47,7 @@ class CleanEnvironment:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What a user has in the environment: nothing of the checkout."""
+        """Environment variables of a user, without any of the checkout."""
         return {"PATH": f"{self.programs}{os.pathsep}/usr/bin:/bin", "HOME": str(self.folder)}
 
     def lcm(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -77,7 +77,8 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> CleanEnviron
     if probe.returncode != 0:
         pytest.skip(f"no package index can be reached: {probe.stderr.strip().splitlines()[-1]}")
     lock = ROOT / "requirements.lock"
-    # Not compiled, as few modules are imported below; not resolved, as the lock is complete.
+    # Without compiling, because few modules are imported; without resolving, because the
+    # lock is complete.
     for words in (["--require-hashes", "-r", str(lock)], [str(wheel)]):
         done = subprocess.run(
             [*pip, "install", "--no-compile", "--no-deps", *words],
@@ -112,7 +113,7 @@ def test_the_wheel_holds_the_definition_of_the_dashboards_and_no_bundle(wheel: P
 def test_lcm_bundle_of_the_wheel_writes_the_bundle_of_the_checkout(
     wheel: Path, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """Without a warehouse of one's own: the wheel's SQL makes one in the embedded Postgres."""
+    """Without a warehouse setting: the wheel's SQL creates one in the embedded Postgres."""
     installed = tmp_path / "installed"
     with ZipFile(wheel) as archive:
         archive.extractall(installed)
@@ -201,7 +202,7 @@ def test_a_clean_install_serves_the_page_and_writes_the_bundle(clean: CleanEnvir
             assert page.poll() is None, output.read_text()
             time.sleep(0.3)
         (link,) = re.findall(r"http://\S+", output.read_text())
-        assert answers(link)
+        assert responds(link)
         page.send_signal(signal.SIGTERM)
         assert page.wait(_STARTING_SECONDS) == 0
     finally:

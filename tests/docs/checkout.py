@@ -1,4 +1,4 @@
-"""A checkout as a reader of the README has it, beside a programme that answers on loopback."""
+"""A checkout as a reader of the README has it, and a programme that is served on loopback."""
 
 import os
 import re
@@ -41,7 +41,7 @@ class Checkout:
 
     @property
     def home(self) -> Path:
-        """LCM_HOME, where it is when nobody sets it."""
+        """The default LCM_HOME."""
         return self.folder / ".lcm"
 
     def configure(self) -> None:
@@ -69,7 +69,7 @@ class Checkout:
         }
 
     def run(self, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the activated environment, once, however often it is asked for."""
+        """Run a command in the activated environment; later calls return the same result."""
         known = self.done.get(f"{command} {variables}")
         if known is not None:
             return known
@@ -124,17 +124,17 @@ def open_checkout(folder: Path, programme: RunningSimulator) -> Iterator[Checkou
         yield Checkout(folder, programme, url)
 
 
-def answers(url: str) -> bool:
-    """Whether something serves there."""
+def responds(url: str) -> bool:
+    """Whether a GET of the address succeeds."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

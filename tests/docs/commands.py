@@ -11,7 +11,7 @@ PAGES = [
     *(page for folder in _FOLDERS for page in sorted((ROOT / folder).glob("*.md"))),
 ]
 
-# Code spans that begin so are commands; others are names, values and formulas.
+# Code spans that begin with one of these are commands; others are names, values and formulas.
 _FIRST_WORDS = (
     "lcm",
     "make",
@@ -35,7 +35,7 @@ _INDENTED = re.compile(r"(?:^ {4,}\S.*\n)+", re.MULTILINE)
 
 
 class Command(NamedTuple):
-    """One command and the page that it stands on; a fenced one runs as it stands there."""
+    """One command and its page; a fenced command is complete and runs as written."""
 
     page: str
     text: str
@@ -62,7 +62,7 @@ def commands_of(page: Path, *, root: Path = ROOT) -> list[Command]:
                 found.setdefault(line, Command(name, line, is_fenced=True))
     for span in _SPAN.findall(rest):
         line = " ".join(span.split())
-        # A word alone names the program.
+        # A single word only names the program.
         if line in _FIRST_WORDS:
             continue
         if line.split(" ")[0] in _FIRST_WORDS or line.startswith(_SQL):
@@ -71,7 +71,7 @@ def commands_of(page: Path, *, root: Path = ROOT) -> list[Command]:
 
 
 def _joined(block: str) -> list[str]:
-    """The lines of a block without comments; one that asks for `$?` belongs to the one before."""
+    """The lines of a block without comments; one that uses `$?` is joined to the one before."""
     lines: list[str] = []
     for line in block.replace("\\\n", " ").splitlines():
         bare = re.sub(r"(^|\s)#.*$", "", line).strip()

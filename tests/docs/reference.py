@@ -1,7 +1,7 @@
-"""The generated pages of docs/reference: `make reference` writes them, a test says when to.
+"""The generated pages of docs/reference: `make reference` writes them, a test checks them.
 
-Settings are those of .env.example, which a test holds against the code; commands and their options
-are asked of `lcm` itself; the exit codes are those of the code.
+Settings come from .env.example, which a test compares with the code; commands and their options
+from `lcm` itself; exit codes from the code.
 """
 
 import inspect
@@ -59,7 +59,7 @@ def _settings() -> str:
 
 
 def _blocks(text: str) -> Iterator[tuple[dict[str, str], str]]:
-    """The settings that stand under one comment, each with its default, and the comment."""
+    """The settings below each comment, with their defaults, and the comment."""
     comments: list[str] = []
     names: dict[str, str] = {}
     for line in [*text.splitlines(), ""]:
@@ -116,9 +116,9 @@ def _row(parameter: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """Help without the marks of rich; an example is a command."""
+    """Help without the markup of rich; bold examples become code."""
     text = re.sub(r"\[bold\](.+?)\[/bold\]", r"`\1`", text, flags=re.DOTALL)
-    # Lines that a terminal gets as they are: a heading and its list.
+    # Lines that are not wrapped on a terminal: a heading and its list.
     text = re.sub(r"\x08\n(.*\n)", r"\1\n", text)
     return re.sub(r"<(?=\w)", "&lt;", text)
 

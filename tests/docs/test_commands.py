@@ -1,6 +1,6 @@
-"""Every command of the README and of docs/ is run, or it is said here why not.
+"""Every command of the README and of docs/ is run, or a rule below says why not.
 
-A command that no rule covers fails: add it to the rules, with what makes it run.
+A command that no rule covers fails: add it to the rules, with a function that runs it.
 """
 
 import argparse
@@ -27,13 +27,13 @@ from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import start_in_thread
-from tests.docs.checkout import Checkout, answers, free_port, open_checkout
+from tests.docs.checkout import Checkout, free_port, open_checkout, responds
 from tests.docs.commands import PAGES, ROOT, Command, commands_of
 
 _ALL = [command for page in PAGES for command in commands_of(page)]
 _COMMANDS = list({command.text: command for command in reversed(_ALL)}.values())[::-1]
 _SYNC = "lcm sync --from 2026-03-01 --to 2026-03-30"
-# What a reader fills in.
+# Placeholders that a reader fills in.
 _PLACEHOLDERS = {
     "D1...D2": "2026-03-01...2026-03-03",
     "D1": "2026-03-01",
@@ -46,7 +46,7 @@ _PLACEHOLDER = re.compile("|".join(map(re.escape, _PLACEHOLDERS)))
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A checkout whose programme was synced as the README says."""
+    """A checkout whose programme was synced as the README describes."""
     config = build_config(
         start=date(2026, 3, 1), now=datetime(2026, 3, 31, 12), clients=20, seed=7,
         token=777, operator=5,
@@ -64,24 +64,24 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
         yield opened
 
 
-# How a command is tried. Each takes the command and raises what is wrong.
+# The ways to check a command. Each takes the command, and raises if it does not work.
 
 
 def _run(checkout: Checkout, text: str) -> None:
-    """Run it to its end: done, or finished with something to look at."""
+    """Run it to its end, with exit code 0 or 3."""
     done = checkout.run(_PLACEHOLDER.sub(lambda found: _PLACEHOLDERS[found[0]], text))
     assert done.returncode in (0, 3), f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
 
 
 def _copy_settings(checkout: Checkout, text: str) -> None:
-    """Run it, and fill in again what it replaced."""
+    """Run it, and fill in the settings again that it replaced."""
     _run(checkout, text)
     checkout.configure()
 
 
 def _backfill(checkout: Checkout, text: str) -> None:
-    """Run it; `lcm ui` shows the run, as it is recorded where `lcm` records."""
+    """Run it, and check that the run is recorded in LCM_HOME, where `lcm ui` shows it."""
     _run(checkout, text)
     with dagster_instance(load_settings(_env_file=None, home=checkout.home)) as instance:
         jobs = {run.job_name: run.status for run in instance.get_runs()}
@@ -90,14 +90,14 @@ def _backfill(checkout: Checkout, text: str) -> None:
 
 
 def _push_number_seven(checkout: Checkout, text: str) -> None:
-    """Run it as the push that the next lines of the README take back."""
+    """Run it as push 7, which the next lines of the README undo."""
     with psycopg.connect(checkout.warehouse) as session:
         session.execute("alter table outbox.pushes alter push_id restart with 7")
     _run(checkout, text)
 
 
 def _mail(checkout: Checkout, text: str) -> None:
-    """Run it, and look at what was mailed, also when the sync failed."""
+    """Run it, and check the mail, also after a failed sync."""
     mailed, page = checkout.folder / "mailed", checkout.folder / "report.html"
     _run(checkout, text)
     assert "report.html" in mailed.read_text(encoding="utf-8")
@@ -121,11 +121,11 @@ def _serve_simulator(checkout: Checkout, text: str) -> None:
 def _serve_ui(checkout: Checkout, text: str) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/server_info"
-    checkout.serve(f"{text} --port {port}", lambda: answers(url))
+    checkout.serve(f"{text} --port {port}", lambda: responds(url))
 
 
-def _run_statement(checkout: Checkout, text: str) -> None:
-    """Run SQL, and take it back; what it speaks of is there."""
+def _run_and_roll_back(checkout: Checkout, text: str) -> None:
+    """Run SQL and roll it back; a role that it alters is created first."""
     role = re.findall(r"role (\w+)", text)[0]
     with psycopg.connect(checkout.warehouse) as session:
         if text.startswith("alter role"):
@@ -135,7 +135,7 @@ def _run_statement(checkout: Checkout, text: str) -> None:
 
 
 def _edit_parameters(checkout: Checkout, text: str) -> None:
-    """Run SQL, and take it back; it holds from its day on."""
+    """Run SQL and roll it back; the new values are dated."""
     with psycopg.connect(checkout.warehouse) as session:
         session.execute(text.encode())
         counted = session.execute("select count(*) from mart.dated_parameters").fetchone()
@@ -144,7 +144,7 @@ def _edit_parameters(checkout: Checkout, text: str) -> None:
 
 
 def _run_grant(checkout: Checkout, text: str) -> None:
-    """Grant it in the checkout's own warehouse, and take it back."""
+    """Run the grant on the checkout's own warehouse, and roll it back."""
     with psycopg.connect(checkout.warehouse) as session:
         session.execute("create role etl")
         own = f'database "{session.info.dbname}"'
@@ -160,13 +160,13 @@ def _create_database(checkout: Checkout, text: str) -> None:
         session.execute("drop role etl")
 
 
-def _parse_days_of_now(checkout: Checkout, text: str) -> None:
-    """Let `lcm` read the options, with days in the place of what the shell computes."""
+def _parse_with_fixed_days(checkout: Checkout, text: str) -> None:
+    """Let `lcm` parse the options, with fixed days instead of those that the shell computes."""
     _parse(checkout, re.sub(r"\$\(date [^)]*\)|\$FIRST", "2026-03-01", text))
 
 
 def _run_on_warehouse(checkout: Checkout, text: str) -> None:
-    """Run a program of Postgres, of the version of the server, on the checkout's warehouse."""
+    """Run a Postgres program of the server's version on the checkout's warehouse."""
     with psycopg.connect(checkout.warehouse) as session:
         at = session.info
         variables = {"PGHOST": at.host, "PGPORT": str(at.port), "PGUSER": at.user}
@@ -179,7 +179,7 @@ def _run_on_warehouse(checkout: Checkout, text: str) -> None:
 
 
 def _install(_checkout: Checkout, text: str) -> None:
-    """The files that it names are there, and the name is ours."""
+    """Check that the files that it names exist, and the name and extras of the package."""
     for name in re.findall(r"requirements\S*\.lock", text):
         assert (ROOT / name).is_file()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -189,7 +189,7 @@ def _install(_checkout: Checkout, text: str) -> None:
 
 
 def _docker(checkout: Checkout, text: str) -> None:
-    """The files and services that it names are there, and `lcm` takes what it passes on."""
+    """Check that its files and services exist, and that `lcm` accepts the passed options."""
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text("utf-8"))
     for name in re.findall(r"deploy/[\w./]+", text):
         assert (ROOT / name).is_file() or name == "deploy/.env"
@@ -203,7 +203,7 @@ def _docker(checkout: Checkout, text: str) -> None:
 
 
 def _systemd(_checkout: Checkout, text: str) -> None:
-    """The files and units that it names are there."""
+    """Check that the files and units that it names exist."""
     for name in re.findall(r"deploy/[\w./-]+", text):
         assert (ROOT / name).is_file()
     for name in re.findall(r"\blcm-\w+\.(?:service|timer)", text):
@@ -211,11 +211,11 @@ def _systemd(_checkout: Checkout, text: str) -> None:
 
 
 def _elsewhere(_checkout: Checkout, _text: str) -> None:
-    """Another test runs it, or it is another program's own."""
+    """Check nothing: another test runs it, or it belongs to another program."""
 
 
 def _parse(_checkout: Checkout, text: str) -> None:
-    """Let `lcm` read the options, and go no further."""
+    """Let `lcm` parse the options, without running the command."""
     name, *options = text.split()[1:]
     if options:
         load_command(name).make_context(name, options)
@@ -224,7 +224,7 @@ def _parse(_checkout: Checkout, text: str) -> None:
 
 
 def _make(_checkout: Checkout, text: str) -> None:
-    """The targets are there, and what they call takes their options."""
+    """Check that the targets exist, and that the modules they call accept their options."""
     done = subprocess.run(
         ["make", "--dry-run", *shlex.split(text)[1:]],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
@@ -241,11 +241,11 @@ def _module(_checkout: Checkout, text: str) -> None:
 
 
 class _Parsed(BaseException):
-    """The options were read."""
+    """Raised after the options were parsed."""
 
 
 def _take_options(module: str, options: list[str]) -> None:
-    """Let the parser of a module read the options, and go no further."""
+    """Let the parser of a module parse the options, without running the module."""
     assert importlib.util.find_spec(module), f"there is no module {module}"
     if not options:
         return
@@ -263,7 +263,7 @@ def _take_options(module: str, options: list[str]) -> None:
 
 
 class Rule(NamedTuple):
-    """Commands that match the pattern in full are tried so; why: where they are not run here."""
+    """How to check the commands that fully match the pattern. why: the reason not to run them."""
 
     pattern: str
     way: Callable[[Checkout, str], None]
@@ -274,7 +274,7 @@ _RULES = [
     Rule(r"lcm sync --client .*", _parse, "see tests/integration/test_cli_daily.py"),
     Rule(r"cp \.env\.example \.env|printf .* > \.env", _copy_settings),
     Rule(r"mkdir -p north south|printf .* > north/\.env|FIRST=.*", _run),
-    Rule(r"lcm (plan|sync) --from \$FIRST .*", _parse_days_of_now,
+    Rule(r"lcm (plan|sync) --from \$FIRST .*", _parse_with_fixed_days,
          "days of now; see test_cli_daily.py"),
     Rule(r"(pg_dump|createdb|pg_restore --no-owner) .*", _run_on_warehouse),
     Rule(r"(python3 -m venv|pip install|/opt/lcm/bin/pip|uv tool install|pip|uv) ?.*", _install,
@@ -317,7 +317,7 @@ _RULES = [
     Rule(r"lcm simulate.*", _serve_simulator),
     Rule(r"lcm dashboards", _parse, "needs Superset, see tests/browser"),
     Rule(r"dagster asset materialize .*", _backfill),
-    Rule(r"(create|alter) role .*", _run_statement),
+    Rule(r"(create|alter) role .*", _run_and_roll_back),
     Rule(r"create database .*", _create_database),
     Rule(r"grant .*", _run_grant),
     Rule(r"update mart\.parameters .*", _edit_parameters),
@@ -345,14 +345,14 @@ def _rule_of(text: str) -> Rule:
 @pytest.mark.parametrize("command", _COMMANDS, ids=str)
 def test_a_command_of_the_documentation_works(checkout: Checkout, command: Command) -> None:
     if command.page.startswith("docs/reference/") and command.text.startswith("lcm "):
-        # Generated from the help, whose examples tests/integration runs with files of their own.
+        # Generated from the help, whose examples are run in tests/integration.
         assert command.text.split()[1] in HELP_LINES
         return
     rule = _rule_of(command.text)
     rule.way(checkout, command.text)
 
 
-def test_a_command_that_nobody_covers_is_noticed(tmp_path: Path) -> None:
+def test_a_command_without_a_rule_is_noticed(tmp_path: Path) -> None:
     page = ROOT / "docs" / "proofs.md"
     text = (
         page.read_text(encoding="utf-8") + "\n```\nlcm sync --from 2026-03-01 # x\nlcm fly\n```\n"
@@ -365,9 +365,7 @@ def test_a_command_that_nobody_covers_is_noticed(tmp_path: Path) -> None:
         _rule_of("lcm fly")
 
 
-def test_dagster_backfills_into_the_home_that_it_is_told(
-    checkout: Checkout, tmp_path: Path
-) -> None:
+def test_dagster_backfills_into_the_given_home(checkout: Checkout, tmp_path: Path) -> None:
     (text,) = (c.text for c in _COMMANDS if c.text.startswith("dagster asset materialize"))
     days = text.replace("D1...D2", "2026-03-04...2026-03-06")
     done = checkout.run(days, DAGSTER_HOME=str(tmp_path))

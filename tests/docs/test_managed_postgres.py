@@ -1,4 +1,4 @@
-"""The statements of docs/how-to/managed-postgres.md, run as a provider's administrator may."""
+"""The statements of docs/how-to/managed-postgres.md, run as an administrator without superuser."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _PASSWORD = "secret"
 
 @pytest.fixture
 def provider(tmp_path: Path) -> Iterator[str]:
-    """A server of its own, for its roles; the address of an administrator who is no superuser."""
+    """A separate server, because of its roles; yields the address of a non-superuser admin."""
     with embedded_postgres(tmp_path / "provider") as url:
         with psycopg.connect(url, autocommit=True) as session:
             session.execute("create role administrator login createrole createdb")
@@ -42,7 +42,7 @@ def _run_block(address: str, block: str) -> None:
                 session.execute(statement.encode())
 
 
-def test_the_user_of_a_provider_makes_the_warehouse_and_its_roles(
+def test_the_user_of_a_provider_creates_the_warehouse_and_its_roles(
     provider: str, tmp_path: Path
 ) -> None:
     own, _, storage = _blocks()
@@ -58,7 +58,7 @@ def test_the_user_of_a_provider_makes_the_warehouse_and_its_roles(
     assert {"lcm_loader", "lcm_analyst", "lcm_bi", "lcm_monitor"} <= {name for (name,) in roles}
 
 
-def test_without_createrole_the_roles_are_made_first(provider: str, tmp_path: Path) -> None:
+def test_without_createrole_the_roles_are_created_first(provider: str, tmp_path: Path) -> None:
     own, roles, _ = _blocks()
     _run_block(provider, own.replace(" createrole", ""))
     _run_block(provider, roles)

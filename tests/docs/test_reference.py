@@ -1,4 +1,4 @@
-"""The generated pages of docs/reference are those of this code."""
+"""The generated pages of docs/reference are up to date."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""README.ru.md tells what README.md tells: the same commands, figures, settings and links."""
+"""README.ru.md has the commands, figures, settings and links of README.md."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ _ENGLISH, _RUSSIAN = ROOT / "README.md", ROOT / "README.ru.md"
 
 
 def _figures(page: Path) -> set[str]:
-    """The figures of the tables, as digits: thousands and decimals are written differently."""
+    """The figures of the tables as digits only, because separators differ."""
     rows = re.findall(r"^\|.*\d.*\|$", page.read_text("utf-8"), re.M)
     text = re.sub(r"(?<=\d)[.,\s](?=\d)", "", "\n".join(rows))
     return set(re.findall(r"\d+", text))
@@ -27,7 +27,7 @@ def test_the_commands_to_copy_are_the_same() -> None:
     assert fenced[0] == fenced[1]
 
 
-def test_what_the_russian_one_names_is_named_by_the_english_one() -> None:
+def test_settings_and_links_of_the_russian_one_are_in_the_english_one() -> None:
     for pattern in (r"LCM_[A-Z_]+", r"\]\((docs/[^)#]+)"):
         english, russian = (
             set(re.findall(pattern, page.read_text("utf-8"))) for page in (_ENGLISH, _RUSSIAN)
