@@ -1,4 +1,4 @@
-"""Holds a mart against a golden answer, row by row and column by column."""
+"""Compares a mart with a golden answer, row by row and column by column."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Worlds that are synced once and asked about by many tests."""
+"""Simulated programmes that are synced once per session and queried by many tests."""
 
 import itertools
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def by_chance(
 def by_hand(
     postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Synced]:
-    """The hard edges, as synced at the midnight after 2026-03-10."""
+    """The hand-made edge cases, as synced at the midnight after 2026-03-10."""
     first, last = date(2026, 1, 1), date(2026, 3, 10)
     with (
         _clone(postgres, template) as warehouse,
@@ -66,6 +66,6 @@ def by_hand(
 
 @pytest.fixture(params=["by_hand", "by_chance"])
 def synced(request: pytest.FixtureRequest) -> Synced:
-    """Each of the two worlds."""
+    """Each of the two programmes."""
     found: Synced = request.getfixturevalue(request.param)
     return found

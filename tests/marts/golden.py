@@ -1,7 +1,7 @@
-"""Golden answers: what the marts should say, computed in pandas from the programme's own truth.
+"""Golden answers: the expected contents of the marts, computed in pandas from the programme's data.
 
-Written from the definitions alone. It cuts days from the naive Moscow text that the programme
-holds, knows kinds of operations by the simulator's own ComponentType, and shares no SQL.
+Written only from the definitions. Days come from the naive Moscow text of the programme, kinds of
+operations from the simulator's ComponentType, and no SQL is shared with the product.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ ZERO = Decimal(0)
 
 
 def moment_of(text: Any) -> datetime | None:
-    """A naive Moscow moment, cut to microseconds; the unset date is none."""
+    """Parse a naive Moscow moment, truncated to microseconds; the unset date gives None."""
     if not isinstance(text, str) or text.startswith("0001-"):
         return None
     seconds, _, fraction = text.partition(".")
@@ -54,27 +54,27 @@ def month_end(month: date) -> date:
 
 
 def rounded(value: Any, digits: int) -> Decimal | None:
-    """Half up, as money is."""
+    """Round half up, as for money."""
     if value is None:
         return None
     return Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
 
 def share(part: Any, whole: Any, digits: int = 4) -> Decimal | None:
-    """part / whole; None when there is no whole."""
+    """part / whole; None if the whole is zero or None."""
     return rounded(Decimal(part) / Decimal(whole), digits) if whole else None
 
 
 def total(values: Iterable[Any]) -> Decimal:
-    """The sum of what is told."""
+    """The sum of the values that are not None."""
     return sum((value for value in values if value is not None), ZERO)
 
 
 @dataclass(frozen=True)
 class Golden:
-    """The truth of a programme as of the end of a day.
+    """The data of a programme as of the end of a day.
 
-    flows: what really happened to its lots, whatever rows say.
+    flows: what really happened to its lots, independently of the rows.
     """
 
     truth: dict[str, list[dict[str, Any]]]
@@ -117,7 +117,7 @@ class Golden:
 
     @cached_property
     def purchases(self) -> pd.DataFrame:
-        """The cheques that are no refund, in time."""
+        """The cheques that are not refunds, in order of time."""
         found = self.cheques[~self.cheques["refund"].astype(bool)]
         return found.sort_values(["client", "moment", "cheque"], key=_sortable)
 
@@ -166,7 +166,7 @@ class Golden:
 
     @cached_property
     def moved(self) -> pd.DataFrame:
-        """What really happened to each lot through the last day."""
+        """The real movements of each lot through the last day."""
         rows = [
             {"lot": flow.lot.row["Id"], "day": date_of(flow.moment), "kind": flow.kind,
              "points": flow.points}
@@ -176,18 +176,18 @@ class Golden:
         return frame[frame["day"] <= self.last]
 
     def outstanding(self, day: date) -> pd.DataFrame:
-        """The lots that are not gone at the end of a day, with what was left of them then."""
+        """The lots with points left at the end of a day, and how many were left."""
         left = self.moved[self.moved["day"] <= day].groupby("lot")["points"].sum()
         lots = self.lots.assign(remain=[left.get(lot, ZERO) for lot in self.lots["lot"]])
         return lots[lots["remain"] > 0]
 
     def points(self) -> dict[tuple[date, str], Decimal]:
-        """What really moved, by month and kind; given positive, taken negative."""
+        """The real movements by month and kind; points given are positive, taken negative."""
         months = self.moved.assign(month=self.moved["day"].map(month_of))
         return {key: total(found["points"]) for key, found in months.groupby(["month", "kind"])}
 
     def conventions(self) -> dict[str, list[int]]:
-        """The counts that speak of a convention, in the order in which its evidence has them."""
+        """The counts that show each convention, in the order of its evidence in the mart."""
         rows = self.truth["operations"]
         bonuses = [row for row in rows if row["ComponentType"] == BONUS]
         burns = [row for row in bonuses if row["BonusSource"] == BURNT]
@@ -228,7 +228,7 @@ class Golden:
         }  # fmt: skip
 
     def pending(self, lots: pd.DataFrame, day: date) -> pd.Series:
-        """Whether each of these lots cannot be used at the end of a day."""
+        """Whether each of these lots is blocked, or has not started, at the end of a day."""
         live = lots["ends"] > self.last
         return (lots["blocked"].astype(bool) & live) | (lots["starts"] > day)
 
@@ -483,7 +483,7 @@ class Golden:
         return rows
 
     def activity_monthly(self) -> Rows:
-        """Client by client, month by month."""
+        """By client and month."""
         days = {
             client: sorted(set(bought["day"]))
             for client, bought in self.purchases.groupby("client")
@@ -617,7 +617,7 @@ class Golden:
         return rows
 
     def refunds(self) -> Rows:
-        """By day and store; the points are asked of a world made by hand."""
+        """By day and store; the points are checked in the hand-made programme."""
         rows: Rows = []
         for (day, pos), here in _groups(self.cheques, "day", "pos"):
             bought = here[~here["refund"].astype(bool)]
@@ -657,7 +657,7 @@ class Golden:
         return rows
 
     def favourite_uptake(self) -> Rows:
-        """All columns but the slots, whose numbers are dated by their reading."""
+        """All columns except the slots, which are dated by their reading."""
         offers = self._offers()
         midnight = datetime.combine(self.last + timedelta(1), datetime.min.time())
         rows: Rows = []
@@ -810,7 +810,7 @@ def _where(frame: pd.DataFrame, **values: Any) -> pd.DataFrame:
 
 
 def _groups(frame: pd.DataFrame, *names: str) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
-    """Groups by columns, null being a value as any other."""
+    """Group by columns; null is a value like any other."""
     places: dict[tuple[Any, ...], list[int]] = {}
     for place, row in enumerate(_records(frame)):
         places.setdefault(_key(row, *names), []).append(place)

@@ -1,8 +1,8 @@
-"""Random life, day by day: whatever happens, incremental refreshes equal computing all anew.
+"""Random life, day by day: incremental refreshes always equal a full computation.
 
-Run with `python -m tests.marts.life --days 60 --seed 1`. Each day rows come, change and vanish,
-cards merge, stores are renamed, and now and then a day is synced again or some are missed. After
-each refresh the stored marts are compared with what a refresh of everything makes of the warehouse.
+Run with `python -m tests.marts.life --days 60 --seed 1`. Each day rows arrive, change and vanish,
+cards merge, stores are renamed, and sometimes a day is synced again or some days are missed. After
+each refresh the stored marts are compared with the result of a full refresh.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _CHANGES = ("insert_top", "insert_middle", "delete_random", "change")
 
 
 def live(warehouse: Warehouse, home: Path, *, days: int, seed: int, compare_every: int = 1) -> int:
-    """Let so many days pass; returns how often all marts were compared. Raises AssertionError."""
+    """Simulate `days` days; returns how often all marts were compared. Raises AssertionError."""
     chance = random.Random(seed)
     config = build_config(
         start=_START, now=datetime(2026, 2, 21), clients=40, seed=seed, habits=("cancelled=0.05",)
@@ -49,7 +49,7 @@ def live(warehouse: Warehouse, home: Path, *, days: int, seed: int, compare_ever
 
 
 def assert_as_if_computed_anew(warehouse: Warehouse, when: str) -> None:
-    """Compare every stored mart with what a refresh of everything makes of it."""
+    """Compare every stored mart with the result of a full refresh."""
     stored = {name: _rows(warehouse, name) for name in STORED}
     refresh_marts(warehouse, everything=True)
     for name in STORED:
@@ -65,7 +65,7 @@ def _pass_a_day(
     for client in chance.sample(clients, min(6, len(clients))):
         simulator.world.mutate(chance.choice(_CHANGES), client)
     if chance.random() < 0.15:
-        # Who was merged before is not merged again.
+        # A client that was merged before cannot be merged again.
         with suppress(ValueError):
             simulator.world.merge(*chance.sample(clients, 2))
     sync(simulator, warehouse, home, _START, last)
@@ -85,7 +85,7 @@ def _rows(warehouse: Warehouse, name: str) -> Counter[tuple[Any, ...]]:
 
 
 def main() -> None:
-    """Live in an embedded Postgres of its own."""
+    """Run in a temporary embedded Postgres."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--days", type=int, default=60)
     options.add_argument("--seed", type=int, default=1)

@@ -1,4 +1,4 @@
-"""Moves what a sync has just written to the moment that it stands for."""
+"""Backdates what a sync has just written to the moment that it simulates."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -28,7 +28,7 @@ def stamp(
     moment: datetime,
     month: date,
 ) -> None:
-    """Move all that was written since `began`; the history of that month has to have a place."""
+    """Backdate all rows written since `began`; creates the partition of the month in `history`."""
     with warehouse.connect(autocommit=True) as session:
         for table in ("operations", "leads"):
             ensure_partitions(session, "history", table, [month])

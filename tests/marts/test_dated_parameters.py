@@ -1,4 +1,4 @@
-"""Parameters hold from a date on: an edit changes no day before it."""
+"""Parameters are valid from a date on: an edit changes no earlier day."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -19,7 +19,7 @@ from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.worlds import sync
 
 FIRST, LAST, CHANGED = date(2026, 1, 10), date(2026, 3, 10), date(2026, 2, 15)
-# Every mart with a day, and the month marts that are in money.
+# The marts by day whose rows must not change before the edit.
 BY_DAY = (
     "points_liability_daily", "discount_burden", "program_daily", "store_daily", "leads_sla",
     "leads_daily", "earn_mix", "refunds", "sales_daily", "enrolment_daily", "favourite_uptake",
@@ -29,7 +29,7 @@ BY_DAY = (
 
 @pytest.fixture
 def filled(warehouse: Warehouse, tmp_path: Path) -> Iterator[Warehouse]:
-    """Two months of some clients."""
+    """A warehouse with two months of 40 clients."""
     config = build_config(
         start=FIRST, now=datetime(2026, 3, 11), clients=40, seed=5, habits=("leads_daily=0.05",)
     )
@@ -62,7 +62,7 @@ def _liability(warehouse: Warehouse, day: date) -> list[dict[str, Any]]:
     return [row for row in rows if row["day"] == day]
 
 
-def test_an_edit_with_a_date_changes_no_day_before_it(filled: Warehouse) -> None:
+def test_an_edit_with_a_date_changes_no_earlier_day(filled: Warehouse) -> None:
     before = {name: _before(filled, name) for name in BY_DAY}
     assert all(before.values())
     _edit(
@@ -83,7 +83,7 @@ def test_an_edit_with_a_date_changes_no_day_before_it(filled: Warehouse) -> None
     assert_as_if_computed_anew(filled, "after an edit with a date")
 
 
-def test_an_edit_without_a_date_corrects_what_holds_since_the_last_one(filled: Warehouse) -> None:
+def test_an_edit_without_a_date_corrects_the_current_values(filled: Warehouse) -> None:
     _edit(filled, f"update mart.parameters set point_value = 2, valid_from = '{CHANGED}'")
     before = _before(filled, "points_liability_daily")
     _edit(filled, "update mart.parameters set point_value = 3")
@@ -98,7 +98,7 @@ def test_an_edit_without_a_date_corrects_what_holds_since_the_last_one(filled: W
     ]
 
 
-def test_an_edit_that_holds_from_an_earlier_day_on_replaces_what_held_since(
+def test_an_edit_with_an_earlier_date_replaces_the_values_since_then(
     warehouse: Warehouse,
 ) -> None:
     for day, value in (("2026-02-01", 2), ("2026-03-01", 3), ("2026-02-15", 4)):
@@ -114,7 +114,7 @@ def test_an_edit_that_holds_from_an_earlier_day_on_replaces_what_held_since(
     ]
 
 
-def test_leads_are_judged_by_the_limit_of_the_day_on_which_they_were_made(
+def test_leads_are_judged_by_the_limit_of_the_day_of_their_creation(
     filled: Warehouse,
 ) -> None:
     before = {row["lead_id"]: row for row in read_mart(filled, "leads_sla")}

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "dbt"
 DBT = ROOT / ".venv-dbt" / "bin" / "dbt"
 
 
-def test_the_package_is_what_the_database_and_the_definition_say(warehouse: Warehouse) -> None:
+def test_the_package_matches_the_database_and_the_definition(warehouse: Warehouse) -> None:
     files = package_of(warehouse)
     for name, text in files.items():
         assert (PACKAGE / name).read_text(encoding="utf-8") == text, f"{name}: run `lcm dbt`"
@@ -39,7 +39,7 @@ def test_every_dashboard_is_an_exposure_and_every_metric_an_expression(
 
 @pytest.fixture
 def _analytics(by_hand: Synced) -> Iterator[None]:
-    """A schema for what dbt makes, dropped again: other tests share the warehouse."""
+    """A schema for dbt; dropped at the end, because other tests share the warehouse."""
     yield
     with by_hand.warehouse.connect(autocommit=True) as session:
         session.execute("drop schema if exists analytics cascade")

@@ -1,4 +1,4 @@
-"""Each mart says what is computed from the programme's own truth, on hard edges and by chance."""
+"""Each mart equals the golden answer, for the hand-made and for the random programme."""
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_liability_bridge_and_programme_agree_on_what_is_owed(synced: Synced) ->
         assert month["closing"] == owed.get(last, 0)
 
 
-def test_the_points_bridge_closes_in_a_world_of_chance(by_chance: Synced) -> None:
+def test_the_points_bridge_closes_in_a_random_programme(by_chance: Synced) -> None:
     golden = by_chance.golden
     months = sorted(
         read_mart(by_chance.warehouse, "points_bridge_monthly"), key=lambda m: m["month"]

@@ -1,4 +1,4 @@
-"""What the hand-made programme has to come to, worked out on paper."""
+"""The results for the hand-made programme, computed on paper."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -24,8 +24,8 @@ def test_the_bridge_of_february_and_march(by_hand: Synced) -> None:
     }  # fmt: skip
 
 
-def test_points_expire_on_the_day_they_expire_on(by_hand: Synced) -> None:
-    """Noon of the last day is over at its end; midnight belongs to the day that it begins."""
+def test_points_expire_on_the_day_of_their_expiry(by_hand: Synced) -> None:
+    """A lot that ends at noon is gone at the end of that day; midnight belongs to the new day."""
     days = _by(read_mart(by_hand.warehouse, "program_daily"), "day")
     assert {day: row["points_expired"] for day, row in days.items() if row["points_expired"]} == {
         date(2026, 3, 5): 15,
@@ -38,7 +38,7 @@ def test_points_expire_on_the_day_they_expire_on(by_hand: Synced) -> None:
     }
 
 
-def test_a_refund_of_either_sign_takes_its_amount_off(by_hand: Synced) -> None:
+def test_a_refund_of_either_sign_reduces_the_sales(by_hand: Synced) -> None:
     rows = read_mart(by_hand.warehouse, "refunds")
     told = {
         (row["day"], row["pos_id"]): (row["refund_amount"], row["points_clawed_back"])
@@ -51,7 +51,7 @@ def test_a_refund_of_either_sign_takes_its_amount_off(by_hand: Synced) -> None:
     assert sales[date(2026, 3, 3)] == -250
 
 
-def test_a_cheque_counts_once_however_many_rows_name_it(by_hand: Synced) -> None:
+def test_a_cheque_counts_once_however_many_rows_have_its_number(by_hand: Synced) -> None:
     cheques = read_mart(by_hand.warehouse, "cheques")
     told = [
         (row["client_id"], row["cheque_id"], row["day"], row["amount"])
@@ -107,13 +107,15 @@ def test_the_vintage_of_february_adds_up(by_hand: Synced) -> None:
     }
     grown = rows[FEBRUARY, 1]
     names = ("issued", "redeemed", "expired", "clawed_back", "open_points", "matured")
-    # 30 redeemed on a cheque and 40 that an operator took.
+    # 30 points redeemed on a cheque, and 40 that an operator took away.
     assert [grown[name] for name in names] == [205, 70, 35, 40, 60, 65]
     assert grown["breakage_rate"] == Decimal("0.5385")
     assert rows[MARCH, 0]["breakage_rate"] is None
 
 
-def test_a_lead_that_was_first_seen_changed_is_judged_by_its_creation(by_hand: Synced) -> None:
+def test_a_lead_that_had_changed_before_its_first_reading_is_judged_by_its_creation(
+    by_hand: Synced,
+) -> None:
     leads = _by(read_mart(by_hand.warehouse, "leads_sla"), "lead_id")
     skipped = leads[41]
     assert skipped["first_change_after"] == skipped["closed_after"] == skipped["created_at"]

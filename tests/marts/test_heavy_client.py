@@ -1,7 +1,8 @@
-"""A client with a very long history, such as a card that a till lends to everybody.
+"""A client with a very long history, such as a card that a cashier uses for all customers.
 
-The planner knows what a usual client has. What compares the rows of one client with each other
-then takes minutes for a few ten thousand of them; the limit leaves room for a busy machine.
+The statistics of the planner describe usual clients. A query that compares the rows of one client
+with each other may then take minutes for some ten thousand rows; the time limit leaves room for a
+busy machine.
 """
 
 from datetime import date
@@ -15,11 +16,11 @@ from lcm_pipeline.warehouse.partitions import ensure_partitions
 
 _HEAVY, _PAIRS = 1, 40_000
 _MOST_SECONDS = 30
-# One row a client and month, or a client; the heavy one is no member.
+# These marts have one row per client and month, or per client; the heavy client is no member.
 _FEWEST = {"purchase_months": 1, "client_totals": 1, "known_members": 0}
 
 # Pairs of a cheque and its bonus, an empty lot. Of the long history every second cheque is the
-# refund of the one before, and one in four bonuses the burning of another.
+# refund of the one before, and every fourth bonus records that another one expired.
 _HISTORY = """
 insert into core.operations (
     operation_date, client_id, component_type, operation_id, processed_at, cheque_id, bonus_id,
@@ -59,7 +60,7 @@ def crowded(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-def test_a_client_with_a_very_long_history_is_computed_in_a_moment(crowded: Warehouse) -> None:
+def test_a_client_with_a_very_long_history_is_computed_in_time(crowded: Warehouse) -> None:
     with crowded.connect(autocommit=True) as session:
         session.execute("insert into refresh.scope select distinct client_id from core.operations")
         for mart in marts():

@@ -1,4 +1,4 @@
-"""Past days are what they were: the clock moves, the days are synced, and we ask back."""
+"""Past days keep their numbers: days pass and are synced, then earlier days are queried."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -20,14 +20,14 @@ START, FIRST, SECOND, THIRD = date(2026, 3, 1), date(2026, 3, 5), date(2026, 3, 
 
 
 class Story:
-    """A programme whose days pass, with a warehouse whose clock goes with it."""
+    """A programme whose days pass, and a warehouse whose rows are dated by its clock."""
 
     def __init__(self, simulator: RunningSimulator, warehouse: Warehouse, home: Path) -> None:
         self.simulator, self.warehouse, self._home = simulator, warehouse, home
         self.author = Author(simulator)
 
     def sync_day(self, last: date) -> None:
-        """Sync at six in the morning after the day; rows are stamped so, not by the wall clock."""
+        """Sync at six on the next morning, and backdate the written rows to that time."""
         morning = datetime(last.year, last.month, last.day, 6) + timedelta(days=1)
         self.simulator.world.advance(morning)
         began = datetime.now(UTC)
@@ -53,7 +53,7 @@ def test_what_was_owed_on_a_past_day_as_known_then_and_as_known_now(story: Story
         starts="2026-03-08T00:00:00", ends="2026-03-09T12:00:00",
     )  # fmt: skip
     gone = story.author.lot(client, 3, "2026-03-05T23:59:59.9999999", "5.00")
-    # After midnight already: a row of the day that has not ended counts for no day yet.
+    # After midnight: a row of a day that has not ended counts for no day yet.
     story.author.lot(client, 4, "2026-03-06T01:00:00", "1000.00", ends="2026-06-01T00:00:00")
     story.sync_day(FIRST)
     assert _balances(story.warehouse) == {
@@ -69,8 +69,8 @@ def test_what_was_owed_on_a_past_day_as_known_then_and_as_known_now(story: Story
     waiting.row["Active"] = True
     client.operations.remove(gone)
     story.sync_day(SECOND)
-    # The 60 points that no row took were seen by this reading: the days before it stay. A row of
-    # the fifth has vanished: that day is told anew, and what was known then is kept.
+    # This reading found 60 points gone without a row: earlier days stay. A row of the fifth has
+    # vanished: that day is restated, and what was known then is kept.
     assert _owed(story.warehouse) == {
         date(2026, 3, 2): (100, None, "rolled back"),
         date(2026, 3, 3): (100, None, "rolled back"),
@@ -105,7 +105,7 @@ def test_a_lot_that_ends_between_midnight_and_the_reading_is_owed_on_the_day_bef
     assert (month["expired"], month["residual"], month["closing"]) == (100, 0, 0)
 
 
-def test_points_that_no_row_explains_stay_on_the_day_of_the_reading_that_saw_it(
+def test_points_that_no_row_explains_stay_on_the_day_of_the_reading_that_found_it(
     story: Story,
 ) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
@@ -129,7 +129,7 @@ def test_points_that_no_row_explains_stay_on_the_day_of_the_reading_that_saw_it(
 
 
 def test_a_lot_that_moves_by_a_merge_keeps_its_past(story: Story) -> None:
-    """Readings saw it with the old client until the day on which it expired."""
+    """Readings found the lot at the old client until the day on which it expired."""
     old = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     new = story.author.client(8, "2026-03-01T01:00:00", [{"Card": 2}])
     lot = story.author.lot(old, 1, "2026-03-02T10:00:00", "361.70", ends="2026-03-08T00:00:00")
@@ -151,8 +151,8 @@ def test_a_lot_that_moves_by_a_merge_keeps_its_past(story: Story) -> None:
     ] == [(8, SECOND, Decimal("-361.70"))]
 
 
-def test_the_bridge_says_what_history_saw_happen(story: Story) -> None:
-    """A lot of which nothing was redeemed expires silently; a cheque vanishes with its lot."""
+def test_the_bridge_shows_what_the_history_shows(story: Story) -> None:
+    """A lot without redemptions expires without a row; a cheque vanishes with its lot."""
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     expiring = story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00",
                                 ends="2026-03-07T00:00:00", Remain=Decimal("60.00"))  # fmt: skip
@@ -173,7 +173,7 @@ def test_the_bridge_says_what_history_saw_happen(story: Story) -> None:
     assert [month[name] for name in names] == [110, 40, 60, -10, 0, 0]
 
 
-def test_lots_that_lose_more_than_the_rows_say_show_in_the_residual(story: Story) -> None:
+def test_lots_that_lose_more_than_the_rows_explain_show_in_the_residual(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00", Remain=Decimal("70.00"))
     story.sync_day(FIRST)
@@ -212,7 +212,7 @@ def test_lead_sla_of_a_past_day_is_what_was_known_then(story: Story) -> None:
     assert now[43]["first_change_sla"] == "missed"
 
 
-def test_days_that_changed_say_why(story: Story) -> None:
+def test_restatements_have_the_reason_of_a_change(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     lot = story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00")
     vanishing = story.author.cheque(client, 501, "2026-03-03T10:00:00", "80.00")
@@ -239,7 +239,7 @@ def test_days_that_changed_say_why(story: Story) -> None:
     assert (days[date(2026, 3, 2)], days[date(2026, 3, 3)], days[SECOND]) == (1, 2, 0)
 
 
-def test_rows_that_changed_back_are_no_restatement(story: Story) -> None:
+def test_rows_that_changed_back_are_not_a_restatement(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     cheque = story.author.cheque(client, 501, "2026-03-02T10:00:00", "80.00")
     lead = story.author.lead(client, 41, "2026-03-02T11:00:00")
@@ -256,14 +256,14 @@ def test_rows_that_changed_back_are_no_restatement(story: Story) -> None:
     assert read_mart(story.warehouse, "restatements") == []
 
 
-def test_a_late_cheque_counts_once_with_the_order_that_names_it(story: Story) -> None:
+def test_a_late_cheque_and_its_order_count_once(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     story.author.cheque(client, 500, "2026-03-02T10:00:00", "5.00")
     story.sync_day(FIRST)
     story.author.cheque(client, 501, "2026-03-02T12:00:00", "80.00", OrderId=77)
     order = story.author.order(client, 77, "2026-03-02T11:30:00", "80.00")
     order.row["ChequeId"] = 501
-    # The cheque of this one was there in time.
+    # The cheque of this order was not late.
     other = story.author.order(client, 78, "2026-03-02T09:30:00", "5.00")
     other.row["ChequeId"] = 500
     story.sync_day(SECOND)
@@ -271,7 +271,7 @@ def test_a_late_cheque_counts_once_with_the_order_that_names_it(story: Story) ->
     assert (row["reason"], row["rows"], row["amount_change"]) == ("late", 3, 80)
 
 
-def test_completeness_says_what_is_loaded_and_what_is_pending(by_hand: Synced) -> None:
+def test_completeness_shows_what_is_loaded_and_what_is_pending(by_hand: Synced) -> None:
     rows = [
         row
         for row in read_mart(by_hand.warehouse, "data_completeness")
@@ -287,7 +287,7 @@ def test_completeness_says_what_is_loaded_and_what_is_pending(by_hand: Synced) -
     assert all((row["clients"], row["roster_from"]) == (5, None) for row in rows)
 
 
-def test_a_roster_that_begins_in_the_middle_says_from_when(by_chance: Synced) -> None:
+def test_a_roster_that_begins_in_the_middle_shows_its_first_day(by_chance: Synced) -> None:
     rows = read_mart(by_chance.warehouse, "data_completeness")
     assert {row["roster_from"] for row in rows} == {by_chance.first}
 
@@ -315,7 +315,7 @@ def test_a_client_that_was_not_proven_is_pending_from_its_last_proof_on(story: S
     assert days[date(2026, 3, 6)] == days[SECOND] == (2, 1, Decimal("0.5"))
 
 
-def test_a_late_row_of_a_month_that_has_ended_restates_its_closing_and_says_so(
+def test_a_late_row_of_an_ended_month_restates_its_closing_with_the_reason(
     story: Story,
 ) -> None:
     march, last = date(2026, 3, 1), date(2026, 3, 31)
@@ -339,7 +339,7 @@ def test_a_late_row_of_a_month_that_has_ended_restates_its_closing_and_says_so(
     }
     assert {row["reason"] for row in lines} == {"late rows of 2026-03 (1 since it was read)"}
 
-    # One answer, as known now and as known then, wherever it is looked up.
+    # All marts agree on the number as known now and as known then.
     (bridge, _) = sorted(read_mart(story.warehouse, "points_bridge_monthly"), key=_month)
     (then, april) = sorted(read_mart(story.warehouse, "points_bridge_as_known_then"), key=_month)
     assert bridge["closing"] == 130
@@ -375,7 +375,7 @@ def test_a_month_whose_last_day_was_never_read_is_not_known_then(story: Story) -
     assert march["closing_as_known_now"] == 100
 
 
-def test_an_edit_of_a_parameter_is_named_where_it_restates_a_month(story: Story) -> None:
+def test_an_edit_of_a_parameter_is_the_reason_of_a_restated_month(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     story.author.lot(client, 1, "2026-03-10T10:00:00", "100.00")
     story.sync_day(date(2026, 4, 1))

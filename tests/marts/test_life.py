@@ -1,4 +1,4 @@
-"""Random life in small: `make life` lets sixty days pass, and more."""
+"""Random life for a few days; `make life` simulates sixty and more."""
 
 from pathlib import Path
 

@@ -53,7 +53,7 @@ def test_lineage_leads_to_the_facts() -> None:
     assert "favourite_offers" in facts_above("client_360")
 
 
-def test_marts_of_facts_that_do_not_add_up_are_blocked_and_no_others(
+def test_only_marts_of_facts_that_do_not_add_up_are_blocked(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(programme(clients=30), warehouse, timezone="Europe/Moscow")

@@ -1,4 +1,4 @@
-"""Points in money: roll-forward, deferred revenue and breakage, as plain arithmetic has them."""
+"""Points in money: roll-forward, deferred revenue and breakage, compared with plain arithmetic."""
 
 from collections import defaultdict
 from datetime import date, datetime
@@ -36,7 +36,7 @@ def _edit(warehouse: Warehouse, *statements: str) -> None:
 
 
 def _assert_adds_up(months: list[dict[str, Any]], warehouse: Warehouse) -> None:
-    """To the cent; and closing is what the liability says of the last day."""
+    """The roll-forward adds up to the cent, and closes with the liability of the last day."""
     owed: dict[date, Decimal] = defaultdict(Decimal)
     for row in read_mart(warehouse, "points_liability_daily"):
         owed[row["day"]] += row["expected_value"]
@@ -56,7 +56,7 @@ def _assert_adds_up(months: list[dict[str, Any]], warehouse: Warehouse) -> None:
         assert month["closing"] == owed[min(month_end(month["month"]), max(owed))]
 
 
-def test_the_roll_forward_is_what_really_happened_in_money(synced: Synced) -> None:
+def test_the_roll_forward_is_the_money_value_of_what_really_happened(synced: Synced) -> None:
     """A point is worth 1, and a fifth is expected to break."""
     golden = synced.golden
     months = _months(synced.warehouse, "points_rollforward_monthly")
@@ -69,7 +69,7 @@ def test_the_roll_forward_is_what_really_happened_in_money(synced: Synced) -> No
             assert abs(month[name] - moved * Decimal("0.8")) <= CENT, (month["month"], name)
         day = min(month_end(month["month"]), golden.last)
         left = total(golden.outstanding(day)["remain"])
-        # Rows of the liability are rounded each.
+        # Each row of the liability is rounded on its own.
         assert abs(month["closing"] - left * Decimal("0.8")) < Decimal("0.5")
         assert abs(month["rounding"]) < Decimal("0.5")
         assert (month["outstanding_value"], month["re_estimated"]) == (left, 0)
@@ -84,7 +84,7 @@ def test_the_roll_forward_is_what_really_happened_in_money(synced: Synced) -> No
 
 
 def _deferred(golden: Golden, day: date) -> tuple[Decimal, Decimal, Decimal]:
-    """Money set aside by the day, what of it went with refunds, and what is deferred at its end."""
+    """Money deferred by a day, the part lost with refunds, and what is still deferred then."""
     paid = {
         row["cheque"]: row["amount"] - row["redeemed"]
         for row in golden.cheques.to_dict("records")
@@ -183,7 +183,7 @@ def test_revenue_is_deferred_as_in_example_52_of_the_standard(
 def test_breakage_of_an_issue_month_follows_the_months_before_it(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """Points live two months; of each month some are redeemed in the next, and 40 never end."""
+    """Points are valid for two months; some are redeemed in the next month, and 40 never expire."""
     given = {1: 100, 2: 200, 3: 150, 4: 300, 5: 250}
     spent = {1: 30, 2: 80, 3: 50, 4: 90}
     with empty_world(date(2026, 1, 1), datetime(2026, 6, 2)) as simulator:

@@ -1,4 +1,4 @@
-"""Texts of any length, and dates that cannot be: no mart fails by them, or shows days of them."""
+"""Texts of any length and impossible dates neither fail a mart nor add days to it."""
 
 import random
 from collections.abc import Iterator
@@ -30,12 +30,12 @@ def simulator() -> Iterator[RunningSimulator]:
 
 
 def _long(seed: int, characters: int = 3_000) -> str:
-    """A text of 12 kB that no compression makes smaller: four bytes a character, by chance."""
+    """A random text of 12 kB that compression cannot shrink: four bytes per character."""
     chance = random.Random(seed)
     return "".join(chr(chance.randrange(0x20000, 0x2A6D0)) for _ in range(characters))
 
 
-def test_texts_of_12_kb_fail_no_mart_and_stay_apart_behind_the_cut(
+def test_texts_of_12_kb_fail_no_mart_and_stay_distinct_after_the_cut(
     simulator: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     author, text = Author(simulator), _long(1)
@@ -57,7 +57,7 @@ def test_texts_of_12_kb_fail_no_mart_and_stay_apart_behind_the_cut(
         good["Name"] = good["Code"] = name
         author.choose(client, 600 + number)
     sync(simulator, warehouse, tmp_path, START, date(2026, 3, 4))
-    # The second time each mart is refreshed beside its readers, by its unique index.
+    # The second refresh of each mart is concurrent with its readers, by its unique index.
     sync(simulator, warehouse, tmp_path, START, LAST)
     refresh_marts(warehouse, everything=True)
     for mart, column in (
@@ -78,7 +78,7 @@ def test_texts_of_12_kb_fail_no_mart_and_stay_apart_behind_the_cut(
     assert make_report(warehouse, LAST).incomplete == ()
 
 
-def test_a_text_of_200_characters_is_shown_as_it_is(warehouse: Warehouse) -> None:
+def test_a_text_of_200_characters_is_not_cut(warehouse: Warehouse) -> None:
     whole, longer = _long(2, 200), _long(2, 201)
     with warehouse.connect() as session:
         row = session.execute(
@@ -92,10 +92,10 @@ def test_a_text_of_200_characters_is_shown_as_it_is(warehouse: Warehouse) -> Non
     assert len(row[1]) == 200
 
 
-def test_no_index_of_a_mart_or_of_what_a_sync_keeps_holds_a_text_of_the_source(
+def test_no_index_has_an_uncut_text_of_the_source(
     warehouse: Warehouse,
 ) -> None:
-    """Three texts of 200 characters, four bytes each, are the most that a row of an index holds."""
+    """A row of an index can hold at most three texts of 200 four-byte characters."""
     with warehouse.connect() as session:
         found = session.execute(
             "select tables.relname, array_agg(columns.attname::text order by columns.attnum)"
@@ -144,10 +144,10 @@ def test_field_names_of_any_length_are_kept(warehouse: Warehouse) -> None:
         "2999-12-31",
     ],
 )
-def test_one_row_of_an_absurd_day_makes_no_day_in_any_mart(
+def test_a_row_of_an_absurd_day_adds_no_day_to_any_mart(
     simulator: RunningSimulator, warehouse: Warehouse, tmp_path: Path, moment: str
 ) -> None:
-    """As an older version took it in: rows like it are set aside by now."""
+    """The row is written as an older version stored it: today it would be quarantined."""
     author = Author(simulator)
     client = author.client(7, "2026-03-01T09:00:00", [{"Card": 7}])
     author.cheque(client, 501, "2026-03-02T10:00:00", "80.00")
@@ -161,11 +161,11 @@ def test_one_row_of_an_absurd_day_makes_no_day_in_any_mart(
     before = {mart.name: _texts(warehouse, mart.name) for mart in STORED}
     _copy_to(warehouse, date.fromisoformat(moment))
     refresh_marts(warehouse, everything=True)
-    # How many rows the whole table holds is told of each day.
+    # data_completeness has the row count of the whole table on each day.
     for name in before.keys() - {"data_completeness"}:
         assert _texts(warehouse, name) == before[name], name
     _check_days(warehouse, date(2026, 3, 4))
-    # Days pass, and what is computed is little: it is what computing everything gives.
+    # The next incremental refresh computes little, and equals a full computation.
     sync(simulator, warehouse, tmp_path, START, LAST)
     _check_days(warehouse, LAST)
     with warehouse.connect() as session:
@@ -195,7 +195,7 @@ def test_a_lot_that_expires_before_it_was_given_is_gone_on_its_own_day(
 
 
 def _copy_to(warehouse: Warehouse, day: date) -> None:
-    """Copy a row of each table to a day, with a partition that is made for it as once it was."""
+    """Copy a row of each table to a day, in a partition created as older versions did."""
     with warehouse.connect(autocommit=True) as session:
         for table, day_column, moment, key in (
             ("operations", "operation_date", "processed_at", "operation_id"),

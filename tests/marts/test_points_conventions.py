@@ -1,6 +1,6 @@
-"""Programmes that keep their points in other ways: the ledger is what really happened to each lot.
+"""Programmes with other conventions for points: the bridge shows what really happened to each lot.
 
-What really happened comes from the simulator, which records it beside the rows that it shows.
+What really happened comes from the simulator, which records it in addition to the rows.
 """
 
 import re
@@ -43,7 +43,7 @@ WORLDS = {
 def _programme(
     *conventions: str, clients: int = 70, merged: float = 0
 ) -> Iterator[RunningSimulator]:
-    """Some clients, of whom every row can be seen."""
+    """A programme of some clients, with no cancelled or late rows."""
     config = build_config(
         start=FIRST, now=datetime(2026, 3, 11), clients=clients, seed=5,
         habits=("cancelled=0", f"merged_daily={merged}", "late=0", "refunded=0.15",
@@ -54,14 +54,14 @@ def _programme(
 
 
 def _set_spending_order(warehouse: Warehouse, order: str) -> None:
-    """So few clients may not show it."""
+    """Set the order as a parameter, because so few clients may not show it."""
     with warehouse.connect(autocommit=True) as session:
         session.execute("update mart.parameters set spending_order = %s", (order,))
     refresh_marts(warehouse)
 
 
 def _check_evidence(warehouse: Warehouse, golden: Golden) -> None:
-    """All clients are in the sample here, and the counts are those of the programme."""
+    """Check that the counts are those of the programme; the sample has all of its clients."""
     found = {row["convention"]: row for row in read_mart(warehouse, "conventions")}
     for convention, counts in golden.conventions().items():
         said = re.findall(r"\d+", found[convention]["evidence"])
@@ -72,7 +72,7 @@ def _check_evidence(warehouse: Warehouse, golden: Golden) -> None:
 def test_each_month_is_what_really_happened(
     name: str, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """Read once, after all of it: without cancelled cheques the rows tell everything."""
+    """One reading at the end is enough: without cancelled cheques the rows show everything."""
     merged = 0.003 if "merged" in name else 0
     with _programme(*WORLDS[name], merged=merged) as simulator:
         sync(simulator, warehouse, tmp_path, FIRST, LAST)
@@ -104,7 +104,7 @@ def test_each_month_is_what_really_happened(
 def test_partial_refunds_that_give_points_back_are_within_half_a_percent(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """What a refund gave back to a lot that has ended since, no row tells."""
+    """No row shows what a refund gave back to a lot that has ended since."""
     with _programme(
         "refund_points=positive", "refund_gives_back=true", "partial_refunds=0.5", clients=160
     ) as simulator:
@@ -123,10 +123,10 @@ def test_partial_refunds_that_give_points_back_are_within_half_a_percent(
 
 
 @pytest.mark.slow
-def test_a_world_of_merges_cancels_and_blocked_lots_closes_within_half_a_percent(
+def test_merges_cancels_and_blocked_lots_close_within_half_a_percent(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """Cheques that came and were cancelled between two readings, no row tells."""
+    """No row shows the cheques that were added and cancelled between two readings."""
     config = build_config(
         start=FIRST, now=datetime(2026, 1, 24), clients=70, seed=5,
         habits=("cancelled=0.03", "merged_daily=0.003", "late=0", "refunded=0.15",
@@ -171,7 +171,7 @@ def test_a_programme_shows_its_spending_order(warehouse: Warehouse, tmp_path: Pa
 START, THEN, NOW = date(2026, 3, 1), date(2026, 3, 31), date(2026, 4, 30)
 
 
-def test_a_cheque_of_two_clients_and_a_friends_bonus_make_one_purchase(
+def test_a_cheque_of_two_clients_and_a_friends_bonus_are_one_purchase(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     with empty_world(START, datetime(2026, 3, 11)) as simulator:
@@ -192,7 +192,7 @@ def test_a_cheque_of_two_clients_and_a_friends_bonus_make_one_purchase(
         clients = {row["client_id"]: row for row in read_mart(warehouse, "client_360")}
         assert [clients[number]["purchases"] for number in (1, 2, 3)] == [1, 0, 0]
         assert (clients[1]["refunds"], clients[1]["net_sales"]) == (1, 70)
-        # The other one keeps it once the first has lost it.
+        # Once the first client has lost the cheque, it counts for the other one.
         buyer.operations.remove(next(iter(buyer.operations)))
         simulator.world.advance(datetime(2026, 3, 12))
         sync(simulator, warehouse, tmp_path, START, date(2026, 3, 11))
@@ -200,7 +200,7 @@ def test_a_cheque_of_two_clients_and_a_friends_bonus_make_one_purchase(
         assert cheques[501]["client_id"] == 3
 
 
-def test_a_refund_of_a_part_takes_a_part_of_the_points(
+def test_a_partial_refund_takes_back_a_part_of_the_points(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     with empty_world(START, datetime(2026, 4, 1)) as simulator:
@@ -223,9 +223,7 @@ def test_a_refund_of_a_part_takes_a_part_of_the_points(
     assert sum(row["points_clawed_back"] for row in read_mart(warehouse, "refunds")) == 20
 
 
-def test_a_cancelled_order_gives_back_the_points_that_it_spent(
-    warehouse: Warehouse, tmp_path: Path
-) -> None:
+def test_a_cancelled_order_returns_the_spent_points(warehouse: Warehouse, tmp_path: Path) -> None:
     with empty_world(START, datetime(2026, 4, 1)) as simulator:
         author = Author(simulator)
         client = author.client(1001, "2026-03-01T01:00:00", [{"Card": 1}])
@@ -248,7 +246,7 @@ def test_a_cancelled_order_gives_back_the_points_that_it_spent(
     assert [(m["closing"], m["corrections"], m["residual"]) for m in months] == [(50, 0, 0)] * 2
 
 
-def test_checks_of_the_marts_say_what_is_doubtful(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_checks_of_the_marts_report_what_is_doubtful(warehouse: Warehouse, tmp_path: Path) -> None:
     with empty_world(START, datetime(2026, 3, 11)) as simulator:
         author = Author(simulator)
         client = author.client(1, "2026-03-01T01:00:00", [{"Card": 1}])
@@ -272,7 +270,7 @@ def test_checks_of_the_marts_say_what_is_doubtful(warehouse: Warehouse, tmp_path
     assert (lead["first_change_sla"], lead["closing_sla"]) == (None, None)
 
 
-def test_a_parameter_overrules_what_rows_are_taken_for(
+def test_a_parameter_overrules_how_rows_are_interpreted(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     with empty_world(START, datetime(2026, 3, 11)) as simulator:

@@ -1,4 +1,4 @@
-"""A refresh: what it computes, what it leaves, and what readers see meanwhile."""
+"""A refresh: what it computes, what it leaves unchanged, and what readers see meanwhile."""
 
 import random
 from collections import Counter
@@ -45,10 +45,10 @@ def _sync(lively: RunningSimulator, warehouse: Warehouse, home: Path, last: date
 
 
 @pytest.mark.slow
-def test_the_clients_that_changed_are_all_that_has_to_be_computed(
+def test_computing_the_changed_clients_is_enough(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """Day by day, what is kept by client or by day is what computing all of it would give."""
+    """Day by day, the incremental marts equal a full computation."""
     for ahead in (0, 1, 2, 3, 10, 40, 41, 120):
         _sync(lively, warehouse, tmp_path, FIRST + timedelta(days=ahead))
         for name in KEPT:
@@ -58,10 +58,10 @@ def test_the_clients_that_changed_are_all_that_has_to_be_computed(
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 )
-def test_whatever_changes_the_marts_are_as_if_computed_anew(
+def test_after_any_change_the_marts_equal_a_full_computation(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path, seed: int
 ) -> None:
-    """Rows come, change and vanish anywhere; at last every mart is as all of them anew are."""
+    """Rows arrive, change and vanish; at the end every mart equals a full computation."""
     chance, clients = random.Random(seed), sorted(lively.world.programme.customers)
     for ahead in range(5):
         for client in chance.sample(clients, 12):
@@ -75,7 +75,7 @@ def test_whatever_changes_the_marts_are_as_if_computed_anew(
         assert _rows(warehouse, "mart", name) == kept[name], name
 
 
-def test_a_day_on_which_no_cheque_differs_is_left_alone(
+def test_a_day_without_a_changed_cheque_is_not_rewritten(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     _sync(lively, warehouse, tmp_path, FIRST)
@@ -87,7 +87,7 @@ def test_a_day_on_which_no_cheque_differs_is_left_alone(
     assert len(days) < len({day for day, _ in after}) / 2
 
 
-def test_a_history_that_arrives_elsewhere_later_is_told_of_its_old_client_too(
+def test_a_history_that_reaches_its_new_client_later_is_correct_for_the_old_one_too(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     """Cards merge, and the old client is read in one publish, the new one in the next."""
@@ -110,10 +110,10 @@ def test_a_history_that_arrives_elsewhere_later_is_told_of_its_old_client_too(
             assert _rows(warehouse, "mart", name) == _computed(warehouse, name), (name, client)
 
 
-def test_a_row_that_does_not_differ_is_left_alone(
+def test_a_row_that_does_not_differ_is_not_rewritten(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """Of a client of whom another row differs, too."""
+    """Also if another row of the same client differs."""
     _sync(lively, warehouse, tmp_path, FIRST)
     before = {name: _versions(warehouse, name) for name in KEPT}
     _sync(lively, warehouse, tmp_path, FIRST + timedelta(days=1))
@@ -123,7 +123,7 @@ def test_a_row_that_does_not_differ_is_left_alone(
         assert {row for row in alike if after[row] != before[name][row]} == set(), name
 
 
-def test_a_lot_of_which_only_the_remain_changed_touches_no_day(
+def test_a_lot_with_only_another_remain_changes_no_day(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     _sync(lively, warehouse, tmp_path, FIRST)
@@ -138,10 +138,10 @@ def test_a_lot_of_which_only_the_remain_changed_touches_no_day(
     assert _versions(warehouse, "store_daily") == before
 
 
-def test_days_and_months_that_nothing_touches_are_not_computed(
+def test_days_and_months_without_changes_are_not_computed(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """A row that was put there by hand stays until its day is computed."""
+    """A row inserted by hand stays until its day is computed."""
     _sync(lively, warehouse, tmp_path, FIRST)
     by_hand = {"restated_rows": "day", "points_liability_daily": "day", "redemption": "month"}
     with warehouse.connect(autocommit=True) as session:
@@ -162,10 +162,10 @@ def test_days_and_months_that_nothing_touches_are_not_computed(
         assert not any("2020-01-01" in text for (text,) in _rows(warehouse, "mart", name)), name
 
 
-def test_points_that_expire_soon_are_not_written_anew_as_a_day_passes(
+def test_points_that_expire_soon_are_not_rewritten_every_day(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """A day later they have a day less, which is computed as they are read."""
+    """A day later they have one day less left, which is computed when they are queried."""
     _sync(lively, warehouse, tmp_path, FIRST)
     before, shown = (
         _versions(warehouse, "expiring_lots"),
@@ -179,7 +179,7 @@ def test_points_that_expire_soon_are_not_written_anew_as_a_day_passes(
     assert not shown.keys() & _rows(warehouse, "mart", "points_expiring").keys()
 
 
-def test_a_store_that_is_renamed_has_its_new_name_on_every_day(
+def test_a_renamed_store_has_its_new_name_on_every_day(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     _sync(lively, warehouse, tmp_path, FIRST)
@@ -215,10 +215,10 @@ def test_a_parameter_that_changes_reaches_every_client(
     assert _rows(warehouse, "mart", "lots") == _computed(warehouse, "lots") != before
 
 
-def test_readers_see_the_old_answers_until_they_see_the_new_ones(
+def test_readers_see_the_old_rows_until_the_refresh_is_committed(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """A reader is not locked out by a refresh that has done everything but its commit."""
+    """Readers are not blocked by a refresh that has done everything except its commit."""
     _sync(lively, warehouse, tmp_path, FIRST)
     with warehouse.connect() as refreshing, warehouse.connect(autocommit=True) as reader:
         reader.execute("set lock_timeout = '1s'")
@@ -261,14 +261,14 @@ def _computed(warehouse: Warehouse, name: str) -> Counter[tuple[Any, ...]]:
 
 
 def _places(warehouse: Warehouse, name: str) -> set[tuple[date, str]]:
-    """Where the rows of a mart kept by day lie: one that was written anew lies elsewhere."""
+    """The days and ctids of a mart's rows; the ctid changes when a row is rewritten."""
     with warehouse.connect() as session:
         statement = SQL("select day, ctid::text from {}").format(Identifier("mart", name))
         return set(session.execute(statement).fetchall())
 
 
 def _versions(warehouse: Warehouse, name: str) -> dict[str, str]:
-    """Rows of a table, with where they lie: a row that was written anew lies elsewhere."""
+    """The rows of a mart with their ctids; the ctid changes when a row is rewritten."""
     with warehouse.connect() as session:
         rows = session.execute(
             SQL("select told::text, ctid::text from {} as told").format(Identifier("mart", name))

@@ -1,4 +1,4 @@
-"""Who may reach what: each role logs in and tries what it must not reach."""
+"""The rights of the roles: each role logs in and tries what it must not do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ SAMPLES = {
 
 @contextmanager
 def _logged_in(warehouse: Warehouse, role: str) -> Iterator[psycopg.Connection]:
-    """A session of the role itself; it may log in for that long."""
+    """A session logged in as the role, which may log in only for the context."""
     with warehouse.connect(autocommit=True) as owner:
         owner.execute(SQL("alter role {} login").format(Identifier(role)))
         parts = urlsplit(warehouse.url)
@@ -51,7 +51,7 @@ def _logged_in(warehouse: Warehouse, role: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.mark.parametrize("role", READS)
-def test_a_role_reads_what_it_may_and_nothing_else(role: str, by_hand: Synced) -> None:
+def test_a_role_can_read_its_schemas_and_nothing_else(role: str, by_hand: Synced) -> None:
     with _logged_in(by_hand.warehouse, role) as session:
         for schema, table in SAMPLES.items():
             reading = f"select count(*) from {table}"
@@ -75,7 +75,7 @@ def test_a_role_reads_what_it_may_and_nothing_else(role: str, by_hand: Synced) -
         "select * from public.lcm_migrations",
     ],
 )
-def test_readers_write_nothing(role: str, statement: str, by_hand: Synced) -> None:
+def test_readers_cannot_write(role: str, statement: str, by_hand: Synced) -> None:
     with (
         _logged_in(by_hand.warehouse, role) as session,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
@@ -144,7 +144,7 @@ def test_bi_has_a_statement_timeout(by_hand: Synced) -> None:
         assert session.execute("show statement_timeout").fetchone() == ("1min",)
 
 
-def test_the_loader_writes_and_makes_months_and_tables(warehouse: Warehouse) -> None:
+def test_the_loader_writes_and_creates_partitions_and_tables(warehouse: Warehouse) -> None:
     with _logged_in(warehouse, "lcm_loader") as session:
         session.execute("insert into sync.runs (feed, window_from, window_to)"
                         " values ('leads', '2026-03-01', '2026-03-01')")  # fmt: skip
@@ -168,7 +168,7 @@ def test_the_loader_refreshes_the_marts(warehouse: Warehouse) -> None:
         assert not any(one.is_skipped for one in refresh_marts(loader))
 
 
-def test_tables_and_months_of_later_are_readable_too(warehouse: Warehouse) -> None:
+def test_later_tables_and_partitions_are_readable_too(warehouse: Warehouse) -> None:
     with warehouse.connect(autocommit=True) as session:
         session.execute("create table core.later (id int)")
         session.execute("create view mart.later as select id from core.later")
@@ -180,10 +180,10 @@ def test_tables_and_months_of_later_are_readable_too(warehouse: Warehouse) -> No
         session.execute("select * from core.operations_203101")
 
 
-def test_a_user_who_may_not_make_roles_migrates_all_the_same(
+def test_a_user_who_may_not_create_roles_can_still_migrate(
     postgres: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The roles are there by now, so another name stands for a server on which they are missing."""
+    """The roles exist on the test server, so another user stands in for a server without them."""
     with psycopg.connect(postgres, autocommit=True) as owner:
         owner.execute("create role humble login")
         owner.execute("create database humble_house owner humble")

@@ -1,7 +1,7 @@
-"""Programmes that marts are asked about: one made by hand of hard edges, and one of chance.
+"""Programmes for the tests of the marts: one of hand-made edge cases, and a random one.
 
-They are the simulator's, synced over HTTP into a warehouse of their own, so that a golden answer
-can be computed from the simulator's own truth.
+They run in the simulator and are synced over HTTP into a warehouse of their own, so that a golden
+answer can be computed from the data of the simulator.
 """
 
 from collections.abc import Iterator
@@ -48,12 +48,12 @@ class Synced:
 
     @property
     def truth(self) -> dict[str, list[dict[str, Any]]]:
-        """What the programme holds."""
+        """All data of the programme."""
         return self.simulator.world.truth()
 
     @property
     def golden(self) -> Golden:
-        """What the marts should say of it."""
+        """The expected contents of the marts."""
         return Golden(self.truth, self.last, self.simulator.world.programme.flows)
 
 
@@ -81,7 +81,7 @@ def empty_world(start: date, now: datetime) -> Iterator[RunningSimulator]:
 def sync(
     simulator: RunningSimulator, warehouse: Warehouse, home: Path, first: date, last: date
 ) -> None:
-    """Sync all feeds; everything has to come in."""
+    """Sync all feeds, and check that all of them are complete."""
     settings = load_settings(
         home=home, api_url=simulator.url, database_url=warehouse.url, delete_fuse=1
     )
@@ -116,7 +116,7 @@ class Author:
     def cheque(
         self, customer: Customer, number: int, moment: str, amount: str | None, **fields: Any
     ) -> Entry:
-        """A cheque; a store unless the fields say otherwise."""
+        """A cheque; at the default store unless the fields give another one."""
         return self._operation(
             customer, moment, number, ComponentType=CHEQUE, ChequeId=number,
             Amount=_money(amount), **{"Refund": False, **_store(COFFEE), **fields},
@@ -133,7 +133,7 @@ class Author:
         ends: str | None = None,
         **fields: Any,
     ) -> Entry:
-        """A bonus row with points; one that gives some is a lot that was given."""
+        """A bonus row with points; with positive points it is a lot, and recorded as added."""
         given = {
             "Added": _money(points), "Remain": _money(points), "Active": True, "BonusSource": 1,
             "ActiveDate": starts, "ExpiryDate": ends, **fields,
@@ -146,7 +146,7 @@ class Author:
         return entry
 
     def moves(self, kind: str, moment: str, points: str, lot: Entry) -> None:
-        """What really happened to a lot."""
+        """Record what really happened to a lot."""
         self._programme.move_points(kind, _ticks(moment), Decimal(points), lot)
 
     def order(self, customer: Customer, number: int, moment: str, amount: str) -> Entry:
@@ -156,7 +156,7 @@ class Author:
         )
 
     def lead(self, customer: Customer, number: int, moment: str, **fields: Any) -> Entry:
-        """A lead, new unless the fields say otherwise."""
+        """A lead; new unless the fields give another status."""
         row = {
             "Id": 1, "Leads": number, "ProcTime": moment, "LeadSourceName": "Сайт",
             "LeadStatusName": "Новое", "LeadTypeName": "Жалоба", "FormName": "Обратная связь",
@@ -186,7 +186,7 @@ class Author:
         return entry
 
     def choose(self, customer: Customer, good: int, times: int = 1) -> None:
-        """A good that the client has chosen."""
+        """Let the client choose a good."""
         customer.chosen[good] = {"Id": good, "Name": f"good {good}", "CountSelect": times}
 
     def _operation(self, customer: Customer, moment: str, number: int, **fields: Any) -> Entry:
@@ -195,7 +195,7 @@ class Author:
 
 
 def write_hard_edges(author: Author) -> None:
-    """What a mart can get wrong, in a programme that stands at the end of 2026-03-10."""
+    """Write the cases that a mart can get wrong, in a programme at the end of 2026-03-10."""
     two_cards = author.client(
         1001, "2026-01-31T23:59:59.9999999",
         [{"Card": 770000000000000001, "RegPos": None},
@@ -222,7 +222,7 @@ def _write_points(author: Author, two_cards: Customer, midnight: Customer) -> No
     author.cheque(two_cards, 501, "2026-02-28T23:59:59.9999999", "1000.00", Added=Decimal("50.00"),
                   OrderId=501, Discount=Decimal("20.50"), CouponNumber="C-1")  # fmt: skip
     author.order(two_cards, 501, "2026-02-28T23:29:59", "1000.00")
-    # Expires on the last day, at noon: gone at its end, silently; 30 of the 50 were redeemed.
+    # Expires without a row at noon of the last day; 30 of the 50 points were redeemed.
     spent = author.lot(two_cards, 501, "2026-02-28T23:59:59.9999999", "50.00", ChequeId=501,
                Amount=Decimal("1000.00"), starts="2026-03-01T00:00:00", ends="2026-03-10T12:00:00",
                Remain=Decimal("0.00"), Active=False, **_store(COFFEE))  # fmt: skip
@@ -230,7 +230,7 @@ def _write_points(author: Author, two_cards: Customer, midnight: Customer) -> No
     author.moves("expired", "2026-03-10T12:00:00", "-20.00", spent)
     author.cheque(two_cards, 502, "2026-03-01T00:00:00", "300.10", Redeemed=Decimal("30.00"),
                   SertRedeemed=Decimal("100.00"), **_store(CHEMIST))  # fmt: skip
-    # Expired with a row that says so, and points that start in the future or never end.
+    # A lot that expired with a row, and points that start in the future or never end.
     burnt = author.lot(two_cards, 601, "2026-02-10T10:00:00", "15.00", BonusSource=4,
                starts="2026-02-10T10:00:00", ends="2026-03-05T00:00:00", Remain=Decimal("0.00"),
                Active=False)  # fmt: skip
@@ -255,12 +255,12 @@ def _write_points(author: Author, two_cards: Customer, midnight: Customer) -> No
     author.cheque(midnight, 505, "2026-03-02T11:00:00", "250.00", **_store(CHEMIST))
     author.cheque(midnight, 506, "2026-03-03T11:00:00", "250.00", Refund=True, Parent=505,
                   **_store(CHEMIST))  # fmt: skip
-    # A cheque that only its bonus names.
+    # A cheque without a row of its own: only its bonus has its number.
     author.lot(midnight, 607, "2026-03-04T11:00:00", "5.00", ChequeId=507, Active=False)
 
 
 def _write_twins(author: Author, twin: Customer, other_twin: Customer) -> None:
-    """Alike in every respect but the numbers of their cheques."""
+    """Write two clients that differ only in the numbers of their cheques."""
     for number, customer in ((510, twin), (520, other_twin)):
         author.cheque(customer, number, "2026-02-14T13:00:00", "500.00")
         author.cheque(customer, number + 1, "2026-03-06T13:00:00", "500.00")
