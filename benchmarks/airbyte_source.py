@@ -1,7 +1,7 @@
 """Airbyte: a declarative source of the CDK, 20 workers, to standard output: no destination.
 
-Runs in an environment of its own. A destination would run in a container of its own and cost as
-much again; what is measured is the reading, and the writing of records as JSON lines.
+Runs in a separate virtual environment. A destination would run in a container of its own and double
+the cost; only reading, and writing the records as JSON lines, is measured.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def _stream(name: str, path: str, rows: list[str], body: dict[str, str], **parts
 
 
 def _of_clients(name: str, path: str, rows: list[str], registrations: Any) -> Any:
-    """A stream that is asked for each client, page by page."""
+    """A stream that is requested for each client, page by page."""
     body = {"Client": "{{ stream_partition.client }}"}
     router = {
         "type": "SubstreamPartitionRouter",
@@ -124,7 +124,7 @@ def _catalog(names: list[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the flags and run."""
+    """Parse the flags and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--api", required=True)
     parser.add_argument("--database", help="unused: there is no destination")
@@ -142,8 +142,8 @@ def main() -> None:
         source = ConcurrentDeclarativeSource(
             catalog=None, config=config, state=None, source_config=manifest
         )
-        words = ["--config", str(paths["config"]), "--catalog", str(paths["catalog"])]
-        launch(source, ["read", *words])
+        options = ["--config", str(paths["config"]), "--catalog", str(paths["catalog"])]
+        launch(source, ["read", *options])
 
 
 if __name__ == "__main__":

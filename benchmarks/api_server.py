@@ -1,8 +1,9 @@
-"""Serves a `World` as the vendor's API would, with a constant latency, as a process of its own.
+"""Serves a `World` as the vendor's API would, with a constant latency, in a separate process.
 
-Written to be no contestant's limit: HTTP is read by hand, an answer waits in a timer and not in a
-task. It counts what it sees, and says on GET /seen; POST /grow lets a share of the clients have
-one operation more. Paths and bodies beyond what the benchmark asks are refused.
+Written so that it limits no contestant: HTTP is parsed by hand, and a response waits in a timer
+instead of a task. It counts the requests and reports them on /seen; /forget resets the counts, and
+/grow changes fields of the world, such as how many clients have one more operation. Unknown paths
+are refused with 404.
 """
 
 import argparse
@@ -24,7 +25,7 @@ _PREFIX = b"/api/client/"
 
 @dataclass
 class Seen:
-    """What the server saw since it was last asked to forget."""
+    """The requests since the start or the last /forget."""
 
     arrivals: "dict[str, array[float]]" = field(default_factory=dict)
     answered: dict[str, float] = field(default_factory=dict)
@@ -33,7 +34,7 @@ class Seen:
     cpu_before: float = field(default_factory=time.process_time)
 
     def summary(self) -> dict[str, Any]:
-        """As JSON: moments are of the machine's monotonic clock, by path; times are seconds."""
+        """As JSON: moments of the machine's monotonic clock, by path; times in seconds."""
         return {
             "arrivals": {path: list(moments) for path, moments in self.arrivals.items()},
             "answered": self.answered,
@@ -49,7 +50,7 @@ class Service:
         self.world = world
         self.latency = latency
         self.seen = Seen()
-        self.answers: dict[bytes, Callable[[dict[str, Any]], bytes]] = {
+        self.handlers: dict[bytes, Callable[[dict[str, Any]], bytes]] = {
             b"ClientInfoPeriod": self._registrations,
             b"OperationHistory": self._operations,
             b"LeadsPagingInfo": self._leads,
@@ -57,7 +58,7 @@ class Service:
         }
 
     def control(self, path: bytes, body: bytes) -> bytes | None:
-        """Answer the benchmark itself; None for an unknown path."""
+        """Handle a request of the benchmark itself; None for an unknown path."""
         if path == b"/seen":
             return json.dumps(self.seen.summary()).encode()
         if path == b"/forget":
@@ -68,33 +69,33 @@ class Service:
             return b"{}"
         return None
 
-    def _registrations(self, asked: dict[str, Any]) -> bytes:
-        begins = datetime.fromisoformat(asked["BegDate"])
-        ends = datetime.fromisoformat(asked["EndDate"])
+    def _registrations(self, request: dict[str, Any]) -> bytes:
+        begins = datetime.fromisoformat(request["BegDate"])
+        ends = datetime.fromisoformat(request["EndDate"])
         rows = self.world.registered_between(begins, ends)
         return b'{"Clients":[%s],"ErrorCode":0,"Message":null}' % rows
 
-    def _operations(self, asked: dict[str, Any]) -> bytes:
-        client = int(asked["Client"])
+    def _operations(self, request: dict[str, Any]) -> bytes:
+        client = int(request["Client"])
         index = client - FIRST_CLIENT
-        rows = self.world.operations_page(index, asked["Start"], asked["Length"])
+        rows = self.world.operations_page(index, request["Start"], request["Length"])
         return (
             b'{"Client":%d,"Phone":%d,"Card":%d,"Rows":%d,"Operations":[%s],"ErrorCode":0,'
             b'"Message":null}'
             % (client, 9_000_000_000 + index, client * 10, self.world.operations_of(index), rows)
         )
 
-    def _leads(self, asked: dict[str, Any]) -> bytes:
-        index = int(asked["Client"]) - FIRST_CLIENT
-        rows = self.world.leads_page(index, asked["Start"], asked["Length"])
+    def _leads(self, request: dict[str, Any]) -> bytes:
+        index = int(request["Client"]) - FIRST_CLIENT
+        rows = self.world.leads_page(index, request["Start"], request["Length"])
         return (
             b'{"TotalRows":%d,"TotalRowsSelect":%d,"LeadsClients":[%s],"ErrorCode":0,"Message":null}'
             % (self.world.leads, rows.count(b'"Leads"'), rows)
         )
 
-    def _favourites(self, asked: dict[str, Any]) -> bytes:
-        index = int(asked["Client"]) - FIRST_CLIENT
-        offers, goods = self.world.offers_page(index, asked["Start"], asked["Length"])
+    def _favourites(self, request: dict[str, Any]) -> bytes:
+        index = int(request["Client"]) - FIRST_CLIENT
+        offers, goods = self.world.offers_page(index, request["Start"], request["Length"])
         return (
             b'{"TotalRows":%d,"TotalRowsSelect":%d,"MaxLinkGoods":3,"NowLinkGoods":1,'
             b'"RemainLinkGoods":2,"RemainCountPurchases":0,"RemainGain":0.00,'
@@ -109,7 +110,7 @@ class Service:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection; a request is taken once it is there whole."""
+    """One keep-alive connection; a request is handled once it has arrived completely."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -131,15 +132,15 @@ class Connection(asyncio.Protocol):
             if len(self._received) < body_end:
                 return
             body, self._received = self._received[end + 4 : body_end], self._received[body_end:]
-            self._take(head.split(b" ", 2)[1], body)
+            self._handle(head.split(b" ", 2)[1], body)
 
-    def _take(self, path: bytes, body: bytes) -> None:
+    def _handle(self, path: bytes, body: bytes) -> None:
         service = self._service
         name = path.removeprefix(_PREFIX)
-        answer = service.answers.get(name) if name is not path else None
-        if answer is None:
-            said = service.control(path, body)
-            self._write(_NOT_FOUND if said is None else _HEAD % len(said) + said)
+        handler = service.handlers.get(name) if name is not path else None
+        if handler is None:
+            content = service.control(path, body)
+            self._write(_NOT_FOUND if content is None else _HEAD % len(content) + content)
             return
         seen = service.seen
         path_name = name.decode()
@@ -148,17 +149,17 @@ class Connection(asyncio.Protocol):
         seen.most_in_flight = max(seen.most_in_flight, seen.in_flight)
         loop = asyncio.get_running_loop()
         due = loop.time() + service.latency
-        said = answer(json.loads(body))
-        loop.call_at(due, self._answer, seen, path_name, _HEAD % len(said) + said)
+        content = handler(json.loads(body))
+        loop.call_at(due, self._respond, seen, path_name, _HEAD % len(content) + content)
 
-    def _answer(self, seen: Seen, path_name: str, said: bytes) -> None:
+    def _respond(self, seen: Seen, path_name: str, response: bytes) -> None:
         seen.in_flight -= 1
         seen.answered[path_name] = time.monotonic()
-        self._write(said)
+        self._write(response)
 
-    def _write(self, said: bytes) -> None:
+    def _write(self, response: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(said)
+            self._transport.write(response)
 
 
 def _content_length(head: bytes) -> int:
@@ -170,7 +171,7 @@ def _content_length(head: bytes) -> int:
 
 
 async def serve(world: World, latency: float) -> None:
-    """Serve on a free port of loopback until ended; the port is the first line printed."""
+    """Serve on a free loopback port until the process ends; the port is the first line printed."""
     service = Service(world, latency)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(service), "127.0.0.1", 0, backlog=1024)
@@ -179,7 +180,7 @@ async def serve(world: World, latency: float) -> None:
 
 
 def main() -> None:
-    """Read the flags and serve."""
+    """Parse the flags and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--latency", type=float, default=0.02, help="seconds")
     parser.add_argument("--world", default="{}", help="fields of World, as JSON")

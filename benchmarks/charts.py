@@ -1,4 +1,4 @@
-"""What the charts of the dashboards ask, taken from their definition."""
+"""The queries of the dashboards' charts, built from their definition."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ _DAYS = 90
 
 @dataclass(frozen=True)
 class Question:
-    """What one chart asks of its mart."""
+    """The query of one chart."""
 
     chart: str
     statement: str
 
 
 def questions(last_day: str) -> Iterator[Question]:
-    """The statement of each chart of the definition, over the days up to the last."""
+    """Yield the query of each chart of the definition, over the 90 days up to `last_day`."""
     marts = yaml.safe_load((_DEFINITION / "marts.yaml").read_text())
     for path in sorted(_DEFINITION.glob("*.yaml")):
         page = yaml.safe_load(path.read_text())
@@ -32,15 +32,15 @@ def questions(last_day: str) -> Iterator[Question]:
 def _statement(chart: dict[str, Any], marts: dict[str, Any], last_day: str) -> str:
     mart = marts["marts"][chart["mart"]]
     calculated = marts["calculated"]
-    given = [chart["x"]] if "x" in chart else []
-    names = [*given, *chart.get("by", [])]
+    axis = [chart["x"]] if "x" in chart else []
+    names = [*axis, *chart.get("by", [])]
     columns = [calculated[name][-1] if name in calculated else name for name in names]
-    known = mart.get("metrics", {})
-    measures = [known[name][-1] if name in known else f"max({name})"
+    metrics = mart.get("metrics", {})
+    measures = [metrics[name][-1] if name in metrics else f"max({name})"
                 for name in chart.get("metrics", [])]  # fmt: skip
     where = f" where {mart['time']} > date '{last_day}' - {_DAYS}" if "time" in mart else ""
-    places = ", ".join(str(place + 1) for place in range(len(columns)))
-    group = f" group by {places}" if columns and measures else ""
+    positions = ", ".join(str(index + 1) for index in range(len(columns)))
+    group = f" group by {positions}" if columns and measures else ""
     selected = ", ".join([*columns, *measures]) or "*"
     limit = f" limit {chart['limit']}" if "limit" in chart else ""
     return f"select {selected} from mart.{chart['mart']}{where}{group}{limit}"

@@ -1,7 +1,8 @@
-"""Who is measured: the command that each is run by, and how its rows are held against the truth.
+"""What is measured: the command of each contestant, and how its rows are checked.
 
-All get the same: the address of the API, an empty database, the days. Each writes tables in its
-own shape, so each has its own query for the counts and sums that must be equal.
+All get the same input: the address of the API, an empty database, the days. Each writes tables of a
+different shape, so each has its own query for the counts and sums that must equal the expected
+ones.
 """
 
 import json
@@ -22,9 +23,9 @@ _HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Job:
-    """One run's surroundings. home: a folder of its own. settings: LCM_* variables besides.
+    """The environment of one run. home: its folder. settings: additional LCM_* variables.
 
-    only_last_day: sync the last day of the world alone, where ours has synced those before.
+    only_last_day: sync only the last day of the world, after ours has synced the earlier ones.
     """
 
     server: ApiServer
@@ -35,7 +36,7 @@ class Job:
 
     @property
     def flags(self) -> list[str]:
-        """What the other contestants' scripts are told."""
+        """The command-line flags of the other contestants' scripts."""
         world = self.server.world
         days = ["--first", str(world.first), "--days", str(world.days)]
         return ["--api", self.server.url, "--database", self.database, *days]
@@ -43,7 +44,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way to do the work. count: what its warehouse holds, in the order of Truth."""
+    """One way to do the work. found: returns what its warehouse contains."""
 
     name: str
     title: str
@@ -60,9 +61,9 @@ def _lcm_command(job: Job) -> list[str]:
 
 
 def lcm_variables(job: Job) -> dict[str, str]:
-    """The settings of ours: 64 in flight like the floor, all else as it comes."""
+    """The settings of ours: 64 requests in flight like the floor, otherwise the defaults."""
     return {
-        # This checkout's code, whichever the environment was installed from.
+        # Use the code of this checkout, whatever the environment was installed from.
         "PYTHONPATH": str(ROOT),
         "LCM_API_URL": job.server.url,
         "LCM_DATABASE_URL": job.database,
@@ -89,8 +90,8 @@ def _airbyte_command(job: Job) -> list[str]:
     return ["bash", "-c", f"{source} > '{job.home}/records.jsonl'"]
 
 
-def _quoted(words: list[str]) -> str:
-    return " ".join(map(shlex.quote, words))
+def _quoted(arguments: list[str]) -> str:
+    return " ".join(map(shlex.quote, arguments))
 
 
 def _singer_command(job: Job) -> list[str]:
@@ -113,7 +114,7 @@ def _counted(query: str) -> Callable[[Job], Truth]:
 
 
 def _counted_in_tables(**names: str) -> Callable[[Job], Truth]:
-    """Counts by the names of the tables, and of the operations' columns."""
+    """Count with the given names of tables and of the columns of operations."""
     return _counted(
         f"select (select count(*) from {names['registrations']}), count(*), sum({names['id']}),"
         f" round(sum({names['amount']})::numeric * 100), (select count(*) from {names['leads']}),"
@@ -123,7 +124,7 @@ def _counted_in_tables(**names: str) -> Callable[[Job], Truth]:
 
 
 def _counted_in_file(job: Job) -> Truth:
-    """Counts of the records that the Airbyte source wrote, as there is no destination."""
+    """Count the records that the Airbyte source wrote to a file: it has no destination."""
     rows = {"registrations": 0, "operations": 0, "leads": 0, "favourites": 0}
     ids = cents = offers = goods = 0
     with (job.home / "records.jsonl").open() as lines:
@@ -143,7 +144,7 @@ def _counted_in_file(job: Job) -> Truth:
     )
 
 
-def _nothing(job: Job) -> dict[str, str]:
+def _no_variables(job: Job) -> dict[str, str]:
     return {}
 
 
@@ -166,7 +167,7 @@ FLOOR = Contestant(
     "floor",
     "floor, written by hand",
     _floor_command,
-    _nothing,
+    _no_variables,
     _counted_in_tables(
         registrations="registrations",
         operations="operations",
@@ -181,7 +182,7 @@ DLT = Contestant(
     "dlt",
     "dlt 1.31, rest_api, tuned",
     _dlt_command,
-    _nothing,
+    _no_variables,
     _counted_in_tables(
         registrations="bench.registrations",
         operations="bench.operations",
@@ -196,14 +197,14 @@ AIRBYTE = Contestant(
     "airbyte",
     "Airbyte CDK 7.39, 20 workers, no destination",
     _airbyte_command,
-    _nothing,
+    _no_variables,
     _counted_in_file,
 )
 SINGER = Contestant(
     "singer",
     "Singer SDK 0.54, target-postgres",
     _singer_command,
-    _nothing,
+    _no_variables,
     _counted(
         'select (select count(*) from bench.registrations), count(*), sum("Id"),'
         ' round(sum("Amount")::numeric * 100), (select count(*) from bench.leads),'
@@ -216,10 +217,14 @@ OTHERS = {other.name: other for other in (DLT, AIRBYTE, SINGER)}
 
 
 def differences(found: Truth, truth: Truth) -> list[str]:
-    """What is not equal, in words; empty when all is."""
+    """Describe the counts and sums that are not equal; empty if all are."""
     names = Truth.__dataclass_fields__
     pairs = zip(names, astuple(found), astuple(truth), strict=True)
-    return [f"{name}: {is_} instead of {should}" for name, is_, should in pairs if is_ != should]
+    return [
+        f"{name}: {actual} instead of {expected}"
+        for name, actual, expected in pairs
+        if actual != expected
+    ]
 
 
 __all__ = ["FLOOR", "OTHERS", "OURS", "ROOT", "Contestant", "Job", "differences"]

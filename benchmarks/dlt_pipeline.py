@@ -1,8 +1,8 @@
-"""dlt: the declarative rest_api source into Postgres, as its documentation tunes it.
+"""dlt: the declarative rest_api source into Postgres, tuned as its documentation recommends.
 
-Runs in an environment of its own. Parallelized transformers, 32 threads with a connection each,
-CSV through COPY. An expression in a JSON body arrives as text; the server
-takes a number in quotes for a number, as ASP.NET does.
+Runs in a separate virtual environment. Parallelized transformers, 32 threads with a connection
+each, CSV through COPY. An expression in a JSON body is sent as text; the server accepts a quoted
+number as a number, as ASP.NET does.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from dlt.sources.rest_api import rest_api_resources  # noqa: E402
 
 
 def _paged(name: str, path: str, total: str, selector: str) -> dict[str, Any]:
-    """One of the endpoints that are asked for each client."""
+    """One of the endpoints that are requested for each client."""
     return {
         "name": name,
         "parallelized": True,
@@ -86,7 +86,7 @@ def _config(api: str, first: date, days: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the flags and run."""
+    """Parse the flags and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--api", required=True)
     parser.add_argument("--database", required=True)

@@ -1,6 +1,7 @@
-"""The virtual environments of the others: made once, from pinned requirements.
+"""The virtual environments of the other contestants: made once, from pinned requirements.
 
-They live in .bench/environments, which git ignores: their libraries do not agree with ours.
+They are in .bench/environments, which git ignores. They are separate because their libraries
+conflict with ours.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ WORK_FOLDER = ROOT / ".bench"
 
 
 def python_of(name: str) -> str:
-    """The interpreter of the environment of benchmarks/requirements/NAME.txt, made when missing."""
+    """The Python of the environment of benchmarks/requirements/NAME.txt; made if it is missing."""
     requirements = _HERE / "requirements" / f"{name}.txt"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     folder = WORK_FOLDER / "environments" / f"{name}-{digest}"

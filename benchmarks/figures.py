@@ -1,4 +1,4 @@
-"""Figures of several runs brought down to one: medians, ratios, rates."""
+"""Summaries of several runs: medians, ratios, rates."""
 
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -19,21 +19,21 @@ def seconds(runs: Sequence[Measurement], figure: Figure) -> str:
 
 
 def ratio(runs: Sequence[Measurement], floor: Sequence[Measurement], figure: Figure) -> str:
-    """The median of the ratios of runs to the floor's runs just before them, as text."""
+    """The median ratio of each run to the floor's run of the same round, as text."""
     pairs = zip(runs, floor, strict=True)
-    return f"{median(figure(one) / max(0.01, figure(other)) for one, other in pairs):.1f} x"
+    return f"{median(figure(run) / max(0.01, figure(base)) for run, base in pairs):.1f} x"
 
 
 def mean_rate(arrivals: Sequence[float]) -> float:
-    """Requests per second from the first to the last; moments in order."""
+    """Requests per second between the first and the last of these moments, in ascending order."""
     return (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
 
 
 def most_within_a_second(arrivals: Sequence[float]) -> int:
-    """The most arrivals within any one second; moments in order."""
+    """The largest number of arrivals within any one second; moments in ascending order."""
     most = first = 0
-    for at, moment in enumerate(arrivals):
+    for index, moment in enumerate(arrivals):
         while moment - arrivals[first] >= 1.0:
             first += 1
-        most = max(most, at - first + 1)
+        most = max(most, index - first + 1)
     return most

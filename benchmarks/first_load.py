@@ -1,11 +1,12 @@
-"""What a first load costs that is larger than one transaction should be.
+"""The cost of a first load that is too large for one transaction.
 
-Operations of clients who were never read lie in staging with their ledger, as readers leave them,
-made by the server itself; then they are published as a sync does it. Disk is what the folder of
-the embedded Postgres takes, its write-ahead log and temporary files among it; memory is what this
-process has, and what the processes of the server have each to themselves. Both are sampled.
+SQL fills staging and the ledger with operations of clients who were never read, as readers leave
+them; then they are published as a sync publishes them. Disk is the size of the embedded Postgres's
+folder, including its write-ahead log and temporary files; memory is the peak of this process, and
+the private memory of all processes of the server. Disk and the server's memory are sampled.
 
-Run with `python -m benchmarks.first_load`; `--batch-rows` larger than `--rows` is one transaction.
+Run with `python -m benchmarks.first_load`; `--batch-rows` larger than `--rows` publishes in one
+transaction.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 _WINDOW = Window(date(2024, 1, 1), date(2025, 12, 31))
 _SAMPLE_SECONDS = 1.0
-# Cheques of a client are spread over all days of the window.
+# The operations of a client are spread over all days of the window.
 _STAGE = """
 insert into core.clients (
     client_id, registered_at, registration_date, sync_run_id, first_seen_at, synced_at
@@ -78,7 +79,7 @@ where fetches.run_id = %(run)s
 
 @dataclass
 class Peaks:
-    """The most that was seen. disk: bytes of the server's folder. memory: MB of its processes."""
+    """The largest samples. disk: bytes of the server's folder. memory: MB of its processes."""
 
     folder: Path
     disk: int = 0
@@ -86,14 +87,14 @@ class Peaks:
     is_over: threading.Event = field(default_factory=threading.Event)
 
     def watch(self) -> None:
-        """Sample until it is over."""
+        """Sample until `is_over` is set."""
         while not self.is_over.wait(_SAMPLE_SECONDS):
             self.disk = max(self.disk, size_of(self.folder))
             self.memory = max(self.memory, _private_memory(self.folder))
 
 
 def size_of(folder: Path) -> int:
-    """Bytes that the files of a folder take; some may go meanwhile."""
+    """Bytes of disk used by the files of a folder; files may disappear meanwhile."""
     total = 0
     for path in folder.rglob("*"):
         try:
@@ -104,7 +105,7 @@ def size_of(folder: Path) -> int:
 
 
 def _private_memory(folder: Path) -> float:
-    """MB that the processes of the server have each to themselves."""
+    """The private memory of all processes of the server, in MB."""
     pid_file = next(folder.rglob("postmaster.pid"), None)
     if pid_file is None:
         return 0.0
@@ -137,7 +138,7 @@ def sampling(folder: Path) -> Iterator[Peaks]:
 
 
 def stage(session: psycopg.Connection, run: Run, clients: int, rows_each: int) -> None:
-    """Put so many clients on the ledger as read, with the staged rows of each."""
+    """Add clients to the ledger as read, with `rows_each` staged rows each."""
     tasks.make_staging(session, run, (operations,))
     values = {
         "run": run.run_id,
@@ -151,7 +152,7 @@ def stage(session: psycopg.Connection, run: Run, clients: int, rows_each: int) -
 
 
 def load(warehouse: Warehouse, rows: int, rows_each: int, batch_rows: int) -> tuple[float, float]:
-    """Stage and publish; returns the seconds of each."""
+    """Stage and publish; returns the seconds of both."""
     with ReconnectingSession(warehouse, "lcm benchmark") as reconnecting:
         run = begin_run(reconnecting, "operations", _WINDOW)
         began = time.monotonic()
@@ -169,32 +170,32 @@ def load(warehouse: Warehouse, rows: int, rows_each: int, batch_rows: int) -> tu
 
 
 def main() -> None:
-    """Load once into an empty warehouse, and print what it took."""
+    """Load once into an empty warehouse, and print time, disk and memory."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--home", type=Path, default=Path(".bench/first-load"))
     options.add_argument("--rows", type=int, default=20_000_000)
     options.add_argument("--rows-each", type=int, default=15, help="operations of a client")
     options.add_argument("--batch-rows", type=int, default=1_000_000)
-    asked = options.parse_args()
-    shutil.rmtree(asked.home, ignore_errors=True)
-    with embedded_postgres(asked.home) as url:
+    flags = options.parse_args()
+    shutil.rmtree(flags.home, ignore_errors=True)
+    with embedded_postgres(flags.home) as url:
         warehouse = Warehouse(url)
         migrate(warehouse)
-        before = size_of(asked.home)
-        with sampling(asked.home) as peaks:
-            staging, publishing = load(warehouse, asked.rows, asked.rows_each, asked.batch_rows)
-        after = size_of(asked.home)
+        before = size_of(flags.home)
+        with sampling(flags.home) as peaks:
+            staging, publishing = load(warehouse, flags.rows, flags.rows_each, flags.batch_rows)
+        after = size_of(flags.home)
         with warehouse.connect(autocommit=True) as session:
             written = session.execute("select count(*) from core.operations").fetchone()
     ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{written[0] if written else 0:,} rows in batches of {asked.batch_rows:,}:"
+        f"{written[0] if written else 0:,} rows in batches of {flags.batch_rows:,}:"
         f" staged in {staging:.0f} s, published in {publishing:.0f} s"
         f"\ndisk: {before / 1e9:.1f} GB before, at most {peaks.disk / 1e9:.1f} GB,"
         f" {after / 1e9:.1f} GB after"
         f"\nmemory: this process at most {ours:.0f} MB, the server's {peaks.memory:.0f} MB"
     )
-    shutil.rmtree(asked.home, ignore_errors=True)
+    shutil.rmtree(flags.home, ignore_errors=True)
 
 
 if __name__ == "__main__":

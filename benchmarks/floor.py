@@ -1,8 +1,8 @@
-"""The floor: how fast it is when written by hand for this one case, in Python.
+"""The floor: how fast a program can be that is written by hand for this one case, in Python.
 
-Keep-alive sockets, one request in flight on each, HTTP read by hand, orjson, typed binary COPY
-from a thread while the next answers come. Nothing is proved and nothing resumed: no retry, no
-second look, no upsert. Rows are appended to new tables; an answer that is not as expected ends it.
+Keep-alive sockets with one request in flight each, HTTP parsed by hand, orjson, typed binary COPY
+in a thread while the next responses arrive. Nothing is proven and nothing is resumed: no retry, no
+second request, no upsert. Rows are appended to new tables; an unexpected response ends the run.
 """
 
 import argparse
@@ -20,7 +20,7 @@ _MOSCOW = timezone(timedelta(hours=3))
 _PAGE = 500
 _CLIENTS_PER_COPY = 250
 
-# Column of the answer, column of the table, type.
+# Field of the response, column of the table, type.
 _TABLES: dict[str, list[tuple[str, str, str]]] = {
     "registrations": [
         ("Client", "client_id", "int8"), ("Card", "card_number", "int8"),
@@ -63,8 +63,8 @@ _TABLES: dict[str, list[tuple[str, str, str]]] = {
         ("NoActive", "is_inactive", "bool"),
     ],
 }  # fmt: skip
-# What is asked of each client: path, list in the answer, table.
-_ASKED = (
+# The requests for each client: path, then each list in the response and its table.
+_REQUESTS = (
     ("OperationHistory", (("Operations", "operations"),)),
     ("LeadsPagingInfo", (("LeadsClients", "leads"),)),
     ("ClientFavoriteDataInfo", (("ClientFavorites", "offers"), ("ListFavorites", "goods"))),
@@ -80,7 +80,7 @@ class Socket:
         self._reader, self._writer = reader, writer
 
     async def post(self, path: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Ask once."""
+        """Send one request and return the response; raises RuntimeError for an ErrorCode."""
         body = orjson.dumps(fields)
         self._writer.write(
             b"POST /api/client/%s HTTP/1.1\r\nHost: floor\r\nContent-Type: application/json\r\n"
@@ -88,10 +88,10 @@ class Socket:
         )
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
-        answer: dict[str, Any] = orjson.loads(await self._reader.readexactly(length))
-        if answer["ErrorCode"] != 0:
-            raise RuntimeError(f"{path} answered ErrorCode {answer['ErrorCode']}")
-        return answer
+        response: dict[str, Any] = orjson.loads(await self._reader.readexactly(length))
+        if response["ErrorCode"] != 0:
+            raise RuntimeError(f"{path} responded with ErrorCode {response['ErrorCode']}")
+        return response
 
     def close(self) -> None:
         """Close the connection."""
@@ -109,9 +109,9 @@ class Loader:
             self._session.execute(f"create table {table} ({owner}{described})")
 
     def load(self, table: str, owned: Iterable[tuple[Row, Sequence[dict[str, Any]]]]) -> None:
-        """Append rows, each behind what tells its owner."""
+        """Append rows, each preceded by the columns of its owner."""
         columns = _TABLES[table]
-        reads = [(name, _READ.get(kind)) for name, _, kind in columns]
+        parsers = [(name, _PARSERS.get(kind)) for name, _, kind in columns]
         names = [name for _, name, _ in columns]
         kinds = [kind for _, _, kind in columns]
         if table != "registrations":
@@ -121,10 +121,10 @@ class Loader:
             copy.set_types(kinds)
             for owner, rows in owned:
                 for row in rows:
-                    copy.write_row((*owner, *(_typed(row[name], read) for name, read in reads)))
+                    copy.write_row((*owner, *(_typed(row[name], parse) for name, parse in parsers)))
 
     def close(self) -> None:
-        """Commit."""
+        """Commit and close the connection."""
         self._session.commit()
         self._session.close()
 
@@ -137,11 +137,11 @@ def _money(value: float) -> Decimal:
     return Decimal(f"{value:.2f}")
 
 
-_READ: dict[str, Any] = {"timestamptz": _moment, "numeric": _money}
+_PARSERS: dict[str, Any] = {"timestamptz": _moment, "numeric": _money}
 
 
-def _typed(value: Any, read: Any) -> Any:
-    return value if value is None or read is None else read(value)
+def _typed(value: Any, parse: Any) -> Any:
+    return value if value is None or parse is None else parse(value)
 
 
 async def copy_programme(api: str, database: str, *, days: Sequence[date], sockets: int) -> None:
@@ -174,10 +174,10 @@ async def _registered(sockets: list[Socket], loader: Loader, days: Sequence[date
 
 async def _read_clients(socket: Socket, waiting: Iterable[int], gathered: "Gathered") -> None:
     for client in waiting:
-        for path, lists in _ASKED:
-            answer = await socket.post(path, {"Client": client, "Start": 1, "Length": _PAGE})
+        for path, lists in _REQUESTS:
+            response = await socket.post(path, {"Client": client, "Start": 1, "Length": _PAGE})
             for name, table in lists:
-                gathered.rows[table].append(((client,), answer[name]))
+                gathered.rows[table].append(((client,), response[name]))
         if len(gathered.rows["goods"]) >= _CLIENTS_PER_COPY:
             await gathered.copy()
     await gathered.copy()
@@ -204,7 +204,7 @@ class Gathered:
 
 
 def main() -> None:
-    """Read the flags and copy."""
+    """Parse the flags and copy."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--api", required=True)
     parser.add_argument("--database", required=True)

@@ -1,11 +1,11 @@
-"""How long a publish takes, against a bare COPY and upsert of as many rows.
+"""How long a publish takes, compared with a bare COPY and upsert of the same number of rows.
 
-Both load new operations of known clients into the same grown warehouse, in turns. Ours stages
-them with their ledger, decides what to take, compares, keeps history, writes, remembers the state
-and notes what the marts have to know, in one transaction; the bare one knows nothing of all that.
-Then the same rows come again, which must write nothing, while a reader loops what the charts of the
-dashboards ask, and another counts a day's rows in core. A watcher samples whether either waits for
-a lock.
+Both load new operations of known clients into the same grown warehouse, in turns. Ours stages them
+with their ledger and, in one transaction, decides what to accept, compares, writes rows and their
+history, and records the state of the clients and the changes for the marts; the bare load does none
+of that. Then the same rows are loaded again, which must write nothing, while one reader runs the
+queries of the dashboards' charts in a loop, and another counts a day's rows in core. A watcher
+samples whether either waits for a lock.
 """
 
 import argparse
@@ -53,7 +53,7 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True)
 class Batch:
-    """New operations of some clients. number: tells the batches of a benchmark apart.
+    """New operations of some clients. number: distinguishes the batches of a benchmark.
 
     day: when they happened; None spreads them over the last month of the grown history.
     """
@@ -64,14 +64,14 @@ class Batch:
     day: date | None = None
 
     def records(self, client_id: int) -> list[Record]:
-        """The client's rows, in the order of the landing columns."""
+        """The client's rows, with their values in the order of the landing columns."""
         days = self.rows_each * [self.day] if self.day else _spread(self.rows_each)
         return [_record(self.number, client_id, row, day) for row, day in enumerate(days)]
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one load, staging and publishing, and the rows that it wrote."""
+    """Seconds of staging and publishing in one load, and the rows that it wrote."""
 
     staged: float
     published: float
@@ -79,7 +79,7 @@ class Timing:
 
     @property
     def whole(self) -> float:
-        """Seconds in all."""
+        """Total seconds."""
         return self.staged + self.published
 
 
@@ -96,18 +96,18 @@ def load_ours(warehouse: Warehouse, batch: Batch, *, is_known: bool = False) -> 
                 lambda session, o=outcomes: tasks.record_outcomes(session, run, (operations,), o)
             )
         staged = time.monotonic()
-        told = reconnecting.run(
+        published = reconnecting.run(
             lambda session: publish(session, run, (operations,), delete_fuse=0.05)
         )
         done = time.monotonic()
         end_run(reconnecting, run, "published")
-    return Timing(staged - began, done - staged, told.written)
+    return Timing(staged - began, done - staged, published.written)
 
 
 def load_bare(warehouse: Warehouse, batch: Batch) -> Timing:
-    """COPY into an unlogged table, then one upsert of what differs."""
+    """COPY into an unlogged table, then one upsert of the rows that differ."""
     landing, columns = ", ".join(operations.landing_columns), ", ".join(operations.columns)
-    theirs = columns.replace("extra", "extra::jsonb")
+    selected = columns.replace("extra", "extra::jsonb")
     values = [name for name in operations.columns if name not in operations.key]
     with warehouse.connect(application_name="bare benchmark") as session:
         began = time.monotonic()
@@ -118,7 +118,7 @@ def load_bare(warehouse: Warehouse, batch: Batch) -> Timing:
         staged = time.monotonic()
         written = session.execute(
             f"insert into core.operations as stored ({columns}, sync_run_id, first_seen_at,"
-            f" synced_at) select {theirs}, 1, now(), now() from staging.bare"
+            f" synced_at) select {selected}, 1, now(), now() from staging.bare"
             f" on conflict ({', '.join(operations.key)}) do update set"
             f" {', '.join(f'{name} = excluded.{name}' for name in values)}, synced_at = now()"
             f" where ({', '.join(f'stored.{name}' for name in values)})"
@@ -130,36 +130,36 @@ def load_bare(warehouse: Warehouse, batch: Batch) -> Timing:
 
 
 @dataclass(frozen=True)
-class Looks:
-    """How long each look of a reader took, in seconds."""
+class Queries:
+    """How long each query of a reader took, in seconds."""
 
     seconds: list[float]
 
     @property
     def slowest_percentile(self) -> float:
-        """Seconds that 99 of 100 looks stayed below."""
+        """The 99th percentile, in seconds."""
         return statistics.quantiles(self.seconds, n=100)[98]
 
 
 @contextmanager
-def looping(work: Callable[..., list[float]], *values: object) -> Iterator[Looks]:
-    """Loop some work for the length of the context, in a process of its own: it waits for no GIL.
+def looping(work: Callable[..., list[float]], *values: object) -> Iterator[Queries]:
+    """Run `work` during the context, in a separate process so that the GIL is not shared.
 
-    work: takes the values, and an event that ends it; answers seconds.
+    work: takes the values and an event that ends it; returns seconds.
     """
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(1, context) as pool:
-        is_over, looks = manager.Event(), Looks([])
+        is_over, queries = manager.Event(), Queries([])
         done = pool.submit(work, *values, is_over)
         try:
-            yield looks
+            yield queries
         finally:
             is_over.set()
-            looks.seconds.extend(done.result())
+            queries.seconds.extend(done.result())
 
 
-def ask(url: str, statements: Sequence[str], is_over: threading.Event) -> list[float]:
-    """Ask some questions in turns; returns how long each took."""
+def run_queries(url: str, statements: Sequence[str], is_over: threading.Event) -> list[float]:
+    """Run statements in a loop; returns the seconds of each execution."""
     seconds = []
     with Warehouse(url).connect(autocommit=True, application_name=_READER) as session:
         while not is_over.is_set():
@@ -171,7 +171,7 @@ def ask(url: str, statements: Sequence[str], is_over: threading.Event) -> list[f
 
 
 def watch_locks(url: str, is_over: threading.Event) -> list[float]:
-    """Sample whether a reader waits for a lock; returns how long on end one did, by sample."""
+    """Sample whether a reader waits for a lock; returns the seconds waited so far, by sample."""
     seconds = []
     since: float | None = None
     with Warehouse(url).connect(autocommit=True, application_name="lcm watcher") as session:
@@ -185,93 +185,95 @@ def watch_locks(url: str, is_over: threading.Event) -> list[float]:
 
 
 def main() -> None:
-    """Grow the warehouse where it is not grown yet, load in turns, print the medians."""
+    """Grow the warehouse unless it is grown already, load in turns, print the medians."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--home", type=Path, default=Path(".bench/grown"))
     options.add_argument("--operations", type=int, default=20_000_000)
     options.add_argument("--clients", type=int, default=400_000)
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--runs", type=int, default=3)
-    asked = options.parse_args()
-    with embedded_postgres(asked.home) as url:
+    flags = options.parse_args()
+    with embedded_postgres(flags.home) as url:
         warehouse = Warehouse(url)
         if not is_grown(warehouse):
-            grow(warehouse, Growth(asked.clients, asked.operations), print)
-        step = max(1, asked.clients * _ROWS_EACH // asked.rows)
-        clients = range(1, asked.clients + 1, step)[: asked.rows // _ROWS_EACH]
+            grow(warehouse, Growth(flags.clients, flags.operations), print)
+        step = max(1, flags.clients * _ROWS_EACH // flags.rows)
+        clients = range(1, flags.clients + 1, step)[: flags.rows // _ROWS_EACH]
         first = next_number(warehouse)
         bare, ours = [], []
-        for number in range(first, first + 2 * asked.runs, 2):
+        for number in range(first, first + 2 * flags.runs, 2):
             bare.append(load_bare(warehouse, Batch(number, clients)))
             ours.append(load_ours(warehouse, Batch(number + 1, clients)))
-            print(f"bare {_told(bare[-1])} | ours {_told(ours[-1])}", flush=True)
+            print(f"bare {_text_of(bare[-1])} | ours {_text_of(ours[-1])}", flush=True)
         ratio = statistics.median(o.whole / b.whole for o, b in zip(ours, bare, strict=True))
-        print(f"ours is {ratio:.2f} times the bare load, median of {asked.runs}")
-        _load_again(warehouse, Batch(first + 2 * asked.runs - 1, clients))
+        print(f"ours is {ratio:.2f} times the bare load, median of {flags.runs}")
+        _load_again(warehouse, Batch(first + 2 * flags.runs - 1, clients))
 
 
 def _load_again(warehouse: Warehouse, batch: Batch) -> None:
     charts = [question.statement for question in questions(str(LAST_DAY))]
     alone = _watched(warehouse, charts, lambda: time.sleep(30))
-    _tell(alone, "alone", alone.medians)
+    _print(alone, "alone", alone.medians)
     dead = _dead_rows(warehouse)
     again = _watched(warehouse, charts, lambda: load_ours(warehouse, batch, is_known=True))
     dead = _dead_rows(warehouse) - dead
-    print(f"the same rows again: {_told(again.done)}, dead rows {dead:,}")
-    _tell(again, "beside a re-sync", alone.medians)
+    print(f"the same rows again: {_text_of(again.done)}, dead rows {dead:,}")
+    _print(again, "during a re-sync", alone.medians)
     following = Batch(batch.number + 1, batch.clients)
     load = _watched(warehouse, charts, lambda: load_ours(warehouse, following))
-    print(f"a load beside readers: {_told(load.done)}")
-    _tell(load, "beside a load", alone.medians)
+    print(f"a load during queries of readers: {_text_of(load.done)}")
+    _print(load, "during a load", alone.medians)
 
 
 @dataclass(frozen=True)
 class Watched(Generic[ResultT]):
-    """What some work answered, and the readers beside it. waits: for a lock, in seconds, by sample.
+    """The result of some work, and the readers during it. waits: seconds for a lock, by sample.
 
-    charts: how long each look took, chart after chart, over and over. counts: a day's rows in core.
+    charts: the queries of all charts, in rounds. counts: the queries that count a day's rows in
+    core. kinds: the number of charts.
     """
 
     done: ResultT
-    charts: Looks
-    counts: Looks
+    charts: Queries
+    counts: Queries
     waits: list[float]
     kinds: int
 
     @property
     def medians(self) -> list[float]:
-        """Seconds that each chart takes as a rule."""
+        """The median seconds of each chart."""
         seconds = self.charts.seconds
         return [statistics.median(seconds[at :: self.kinds]) for at in range(self.kinds)]
 
-    def slower(self, medians: Sequence[float]) -> Looks:
-        """By how much each look at a chart took longer than it does as a rule."""
+    def slower(self, medians: Sequence[float]) -> Queries:
+        """By how many seconds each query of a chart was slower than the chart's median."""
         usual = itertools.cycle(medians)
-        return Looks([max(0.0, took - next(usual)) for took in self.charts.seconds])
+        return Queries([max(0.0, took - next(usual)) for took in self.charts.seconds])
 
 
 def _watched(
     warehouse: Warehouse, charts: Sequence[str], work: Callable[[], ResultT]
 ) -> Watched[ResultT]:
-    """Do some work beside readers, and watch whether these wait for a lock."""
+    """Do some work while readers run queries, and sample whether they wait for a lock."""
     with (
-        looping(ask, warehouse.url, charts) as looks,
-        looping(ask, warehouse.url, [_COUNT]) as counts,
+        looping(run_queries, warehouse.url, charts) as chart_queries,
+        looping(run_queries, warehouse.url, [_COUNT]) as counts,
         looping(watch_locks, warehouse.url) as waits,
     ):
         done = work()
-    return Watched(done, looks, counts, waits.seconds, len(charts))
+    return Watched(done, chart_queries, counts, waits.seconds, len(charts))
 
 
-def _tell(watched: Watched[ResultT], when: str, medians: Sequence[float]) -> None:
-    for what, looks in (
+def _print(watched: Watched[ResultT], when: str, medians: Sequence[float]) -> None:
+    for what, queries in (
         ("charts", watched.charts),
-        ("charts, more than as a rule", watched.slower(medians)),
+        ("charts, above their medians", watched.slower(medians)),
         ("a day's rows in core", watched.counts),
     ):
         print(
-            f"{what}, {when}: {len(looks.seconds):,} looks, 99 % below"
-            f" {1000 * looks.slowest_percentile:.0f} ms, slowest {1000 * max(looks.seconds):.0f} ms"
+            f"{what}, {when}: {len(queries.seconds):,} queries, 99 % below"
+            f" {1000 * queries.slowest_percentile:.0f} ms,"
+            f" slowest {1000 * max(queries.seconds):.0f} ms"
         )
     print(
         f"locks, {when}: {len(watched.waits):,} samples, the longest wait of a reader"
@@ -280,7 +282,7 @@ def _tell(watched: Watched[ResultT], when: str, medians: Sequence[float]) -> Non
     )
 
 
-def _told(timing: Timing) -> str:
+def _text_of(timing: Timing) -> str:
     return (
         f"{timing.whole:.1f} s ({timing.staged:.1f} staging, {timing.published:.1f} publishing),"
         f" {timing.rows:,} rows written"
@@ -346,7 +348,7 @@ def _copy_all(session: psycopg.Connection, statement: str, batch: Batch) -> None
 
 
 def next_number(warehouse: Warehouse) -> int:
-    """Loads of earlier benchmarks are there still: their numbers are taken."""
+    """The first batch number that no earlier benchmark on this warehouse has used."""
     with warehouse.connect() as session:
         row = session.execute("select max(operation_id) from core.operations").fetchone()
     newest = int(row[0]) if row and row[0] else 0
@@ -354,7 +356,7 @@ def next_number(warehouse: Warehouse) -> int:
 
 
 def _dead_rows(warehouse: Warehouse) -> int:
-    """Dead rows of the stored operations, as the server counts them."""
+    """Dead rows of the stored operations, according to the server's statistics."""
     with warehouse.connect(autocommit=True) as session:
         session.execute("select pg_stat_force_next_flush()")
         row = session.execute(

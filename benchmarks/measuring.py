@@ -1,8 +1,8 @@
-"""One command measured from outside: wall, start-up, processor time, memory.
+"""Measures one command from outside: wall, start-up, processor time, memory.
 
-The API server and Postgres are processes of others and do not count. The start-up ends when the
-first request reaches the server. Memory is that of all processes of the
-command together, looked at every few hundredths of a second; pages they share count for each.
+The API server and Postgres are other processes and do not count. The start-up ends when the first
+request reaches the server. Memory is the sum over all processes of the command, sampled every 0.05
+seconds; pages that processes share count for each of them.
 """
 
 import os
@@ -22,12 +22,12 @@ _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class ContestantError(Exception):
-    """A contestant ended with an error; the message holds what it said last."""
+    """A contestant failed; the message contains the end of its output."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run. Times are seconds, memory MB; wall and cpu hold the start-up."""
+    """One run. Times in seconds, memory in MB; wall and cpu include the start-up."""
 
     wall: float
     startup: float
@@ -49,14 +49,14 @@ class Measurement:
 
 @dataclass
 class _Watch:
-    """Looks at a process and its descendants until they have ended."""
+    """Samples a process and its descendants until they have ended."""
 
     pid: int
     peak: float = 0.0
     cpu_at: list[tuple[float, float]] = field(default_factory=list)
 
-    def look(self) -> None:
-        """Add up what the processes use now."""
+    def sample(self) -> None:
+        """Sum up what the processes use now."""
         cpu = memory = 0.0
         for pid in _family(self.pid):
             try:
@@ -64,24 +64,24 @@ class _Watch:
                 pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
             except (OSError, IndexError):
                 continue
-            # utime, stime, and those of children that have ended
+            # utime and stime, and cutime and cstime of children that have ended.
             cpu += sum(map(int, stat[11:15])) / _TICKS
             memory += pages * _PAGE_MB
         self.peak = max(self.peak, memory)
         self.cpu_at.append((time.monotonic(), cpu))
 
     def until_end(self, process: "subprocess.Popen[bytes]") -> None:
-        """Look until the process has ended."""
+        """Sample until the process has ended."""
         while True:
             try:
                 process.wait(timeout=_EVERY_SECONDS)
             except subprocess.TimeoutExpired:
-                self.look()
+                self.sample()
             else:
                 return
 
     def cpu_before(self, moment: float | None) -> float:
-        """The processor time that was used by a moment."""
+        """The processor time used up to a moment."""
         if moment is None:
             return 0.0
         return max((cpu for at, cpu in self.cpu_at if at <= moment), default=0.0)
@@ -90,17 +90,17 @@ class _Watch:
 def measure(
     command: Sequence[str], variables: dict[str, str], server: ApiServer | None
 ) -> Measurement:
-    """Run a command to its end and measure it; raises ContestantError."""
+    """Run a command to its end and measure it; raises ContestantError if it fails."""
     if server is not None:
         server.forget()
     before, began = _cpu_of_children(), time.monotonic()
     with (
-        tempfile.TemporaryFile("w+") as said,
+        tempfile.TemporaryFile("w+") as output,
         subprocess.Popen(
             command,
             env={**_environment(), **variables},
             cwd=ROOT,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
         ) as process,
     ):
@@ -108,17 +108,17 @@ def measure(
         watch.until_end(process)
         wall = time.monotonic() - began
         if process.returncode != 0:
-            said.seek(0)
-            words = f"{' '.join(command[:4])} … ended with {process.returncode}"
-            raise ContestantError(f"{words}:\n{said.read()[-4_000:]}")
+            output.seek(0)
+            failure = f"{' '.join(command[:4])} … exited with {process.returncode}"
+            raise ContestantError(f"{failure}:\n{output.read()[-4_000:]}")
     cpu = _cpu_of_children() - before
-    sight = server.seen() if server is not None else _NOTHING
+    sight = server.seen() if server is not None else _NO_REQUESTS
     first = sight.first_at
     startup = first - began if first is not None else wall
     return Measurement(wall, startup, cpu, watch.cpu_before(first), watch.peak, sight)
 
 
-_NOTHING = Sight({}, {}, 0, 0.0)
+_NO_REQUESTS = Sight({}, {}, 0, 0.0)
 
 
 def _cpu_of_children() -> float:
@@ -127,12 +127,13 @@ def _cpu_of_children() -> float:
 
 
 def _environment() -> dict[str, str]:
-    """The environment without what would steer a contestant."""
-    steering = ("LCM_", "DAGSTER_", "PG", "PYTHON")
-    return {name: value for name, value in os.environ.items() if not name.startswith(steering)}
+    """The environment without variables that would configure a contestant."""
+    prefixes = ("LCM_", "DAGSTER_", "PG", "PYTHON")
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
 
 
 def _family(pid: int) -> list[int]:
+    """The process and its descendants."""
     found = [pid]
     for parent in found:
         for task in _listed(Path(f"/proc/{parent}/task")):

@@ -1,7 +1,7 @@
-"""Where the time of a first sync goes: samples of py-spy, summed up by the parts of the house.
+"""Where a first sync spends its time: py-spy samples, summed up by part of the pipeline.
 
-A sample counts for the innermost part that its stack is in; waiting counts for none. Py-spy slows
-down what it watches by half, so shares are reported and not seconds.
+A sample counts for the first part of `_PARTS` that its stack contains; waiting counts for none.
+Py-spy slows the profiled process down by half, so shares are reported instead of seconds.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.contestants import OURS, Contestant, Job
 from benchmarks.environments import python_of
 
-# The first that is met, in this order, names the part.
+# The first entry that matches a stack, in this order, is its part.
 _PARTS = (
     ("imports", ("<frozen importlib",)),
     ("saving: COPY into staging, ledger", ("record_outcomes",)),
@@ -29,7 +29,7 @@ _WAITING = ("select (selectors", "wait (psycopg", "wait (threading", "_worker (c
 
 
 def profiled(samples: Path) -> Contestant:
-    """Ours under py-spy, its samples written to a file."""
+    """Ours under py-spy, which writes its samples to a file."""
 
     def command(job: Job) -> list[str]:
         spy = Path(python_of("profile")).parent / "py-spy"
@@ -51,12 +51,12 @@ def shares(samples: Path) -> list[tuple[str, float]]:
 def _busy(lines: Iterable[str]) -> Iterator[tuple[str, int]]:
     for line in lines:
         stack, _, count = line.rpartition(" ")
-        if not any(words in stack.rpartition(";")[2] for words in _WAITING):
+        if not any(function in stack.rpartition(";")[2] for function in _WAITING):
             yield stack, int(count)
 
 
 def _part(stack: str) -> str:
-    for name, words in _PARTS:
-        if any(word in stack for word in words):
+    for name, functions in _PARTS:
+        if any(function in stack for function in functions):
             return name
     return _ELSEWHERE

@@ -1,4 +1,4 @@
-"""A real Redis on a free port of loopback, for a benchmark or a test."""
+"""A real Redis on a free loopback port, for a benchmark or a test."""
 
 import shutil
 import socket
@@ -16,21 +16,21 @@ WHY_MISSING = "no redis-server on this machine: apt-get install redis-server"
 
 @contextmanager
 def redis_broker(certificate: Path | None = None) -> Iterator[str]:
-    """The address of a Redis that keeps nothing.
+    """Run a Redis without persistence; yields its URL.
 
-    certificate: PEM file of a certificate and its key; with it the Redis speaks TLS alone.
+    certificate: PEM file with a certificate and its key; with it, Redis accepts only TLS.
     """
     assert _PROGRAM is not None
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
     with TemporaryDirectory(prefix="lcm-redis-") as folder:
-        words = ["--port", str(port)]
+        options = ["--port", str(port)]
         if certificate is not None:
-            words = ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"]
-            words += ["--tls-cert-file", str(certificate), "--tls-key-file", str(certificate)]
-            words += ["--tls-ca-cert-file", str(certificate)]
-        words += ["--bind", "127.0.0.1", "--save", "", "--dir", folder]
-        process = subprocess.Popen([_PROGRAM, *words], stdout=subprocess.DEVNULL)
+            options = ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"]
+            options += ["--tls-cert-file", str(certificate), "--tls-key-file", str(certificate)]
+            options += ["--tls-ca-cert-file", str(certificate)]
+        options += ["--bind", "127.0.0.1", "--save", "", "--dir", folder]
+        process = subprocess.Popen([_PROGRAM, *options], stdout=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + 60
             while True:

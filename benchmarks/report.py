@@ -1,6 +1,7 @@
-"""Tables of figures, printed and written into docs/benchmarks.md between markers.
+"""Tables of figures, printed and written between markers of docs/benchmarks.md.
 
-The text around the markers is written by people and stays. The raw figures lie beside, as JSON.
+The text around the markers is written by hand and is not changed. The figures are also written as
+JSON next to the page.
 """
 
 import json
@@ -20,7 +21,7 @@ FIGURES = ROOT / "docs" / "benchmarks.json"
 
 @dataclass
 class Table:
-    """The figures of one scenario, as they are shown. is_single: each was measured once."""
+    """The figures of one scenario, as displayed. is_single: each was measured once."""
 
     name: str
     columns: tuple[str, ...]
@@ -28,7 +29,7 @@ class Table:
     is_single: bool = False
 
     def add(self, *cells: str) -> None:
-        """One row more."""
+        """Append a row."""
         if len(cells) != len(self.columns):
             raise ValueError(f"{self.name}: {len(cells)} cells for {len(self.columns)} columns")
         self.rows.append(cells)
@@ -41,7 +42,7 @@ class Table:
 
 
 def join(tables: Mapping[str, Table]) -> Table:
-    """One table of a scenario on several versions of Postgres; of one alone, that table itself."""
+    """Join the tables of a scenario by version of Postgres; a single table is returned as it is."""
     first, *others = tables.values()
     if not others:
         return first
@@ -54,26 +55,26 @@ def join(tables: Mapping[str, Table]) -> Table:
 
 
 def write(table: Table, *, runs: int, page: Path = PAGE, figures: Path = FIGURES) -> None:
-    """Put the table in its place on the page, and its figures into the JSON."""
+    """Write the table between its markers of the page, and its figures into the JSON."""
     runs = 1 if table.is_single else runs
-    said = f"{table.markdown()}\n\n{describe_machine(runs)}"
+    content = f"{table.markdown()}\n\n{describe_machine(runs)}"
     begin, end = f"<!-- {table.name} -->", f"<!-- /{table.name} -->"
     text = page.read_text(encoding="utf-8")
-    place = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    if not place.search(text):
+    section = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not section.search(text):
         raise ValueError(f"{page} has no place marked {begin} … {end}")
-    filled = f"{begin}\n\n{said}\n\n{end}"
-    page.write_text(place.sub(lambda _: filled, text), encoding="utf-8")
-    known = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else {}
-    known[table.name] = {
+    filled = f"{begin}\n\n{content}\n\n{end}"
+    page.write_text(section.sub(lambda _: filled, text), encoding="utf-8")
+    stored = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else {}
+    stored[table.name] = {
         "measured": describe_machine(runs),
         "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows],
     }
-    figures.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    figures.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
 
 
 def describe_machine(runs: int) -> str:
-    """Where and when, as far as it bears on the figures."""
+    """The date and the machine, as far as they matter for the figures."""
     load = os.getloadavg()[1]
     taken = "one run each" if runs == 1 else f"medians of {runs} runs"
     return (

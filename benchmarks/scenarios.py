@@ -1,7 +1,7 @@
-"""What is measured, scenario by scenario. Each answers a `Table` for the documentation.
+"""What is measured, scenario by scenario. Each returns a `Table` for the documentation.
 
-Contestants take turns, run by run, so that a machine whose speed drifts treats them alike; medians
-are told, and of ratios the median of the pairs that ran one after the other.
+Contestants take turns, run by run, so that a drift of the machine's speed affects them equally. The
+tables contain medians; a ratio is the median over the pairs of runs of the same round.
 """
 
 import itertools
@@ -22,7 +22,7 @@ _LATENCY = 0.02
 
 
 def first_sync(arena: Arena) -> Table:
-    """The first sync of 2,000 clients: ours, the floor, dlt, and others when asked for."""
+    """The first sync of 2,000 clients: ours, the floor, dlt, and the others if requested."""
     contestants = [FLOOR, OURS, DLT, *(OTHERS[name] for name in arena.others)]
     taken: dict[str, list[Measurement]] = {one.name: [] for one in contestants}
     with api_server(World(), _LATENCY) as server:
@@ -58,9 +58,10 @@ def first_sync(arena: Arena) -> Table:
 
 
 def roster(arena: Arena, sizes: Sequence[int] = (1_000, 10_000, 100_000)) -> Table:
-    """Rosters of several sizes: memory, and what a quiet day costs on which one in a hundred buys.
+    """Rosters of several sizes: memory, and the cost of a quiet day on which one in a hundred buys.
 
-    One scenario for both, as a quiet day needs a first sync before it. Once each: they are long.
+    One scenario for both, because a quiet day needs a first sync before it. Each is measured once,
+    because it takes long.
     """
     table = Table(
         "roster",
@@ -76,7 +77,7 @@ def roster(arena: Arena, sizes: Sequence[int] = (1_000, 10_000, 100_000)) -> Tab
             table.add(*_of_roster(server.world, "first sync", first, least=3 * clients + 21))
             server.grow(latest=clients // 100)
             quiet = run_once(OURS, replace(job, only_last_day=True))
-            # The look-back polls its registration days again: late ones show nowhere else.
+            # The look-back polls registration days again: no other request shows late ones.
             table.add(*_of_roster(server.world, "quiet day", quiet, least=3 * clients + 1))
             arena.clear(job)
     return table
@@ -99,7 +100,7 @@ def _of_roster(world: World, what: str, measured: Measurement, *, least: int) ->
 
 
 def heavy_client(arena: Arena, operations: int = 50_000) -> Table:
-    """One client with a long history: its pages are read at once."""
+    """One client with a long history: its pages are read in parallel."""
     table = Table(
         "heavy-client",
         ("latency", "in flight", "pages", "pages x latency / in flight", "pages on the wire",
@@ -130,7 +131,7 @@ def heavy_client(arena: Arena, operations: int = 50_000) -> Table:
 
 
 def rate(arena: Arena, cap: int = 200) -> Table:
-    """A cap of requests per second: never above it, and near it."""
+    """A cap of requests per second: the rate is close to it and never above it."""
     table = Table(
         "rate",
         ("cap", "requests", "mean rate", "of the cap", "most within any one second"),
@@ -142,10 +143,11 @@ def rate(arena: Arena, cap: int = 200) -> Table:
         arena.clear(job)
     by_path = dict(measured.sight.arrivals)
     polled = by_path.pop("ClientInfoPeriod")
-    asked_of_clients = sorted(itertools.chain(*by_path.values()))
-    arrivals = sorted([*polled, *asked_of_clients])
-    # Between the polls and the rest the registrations are published: there is nothing to ask.
-    reached = mean_rate(asked_of_clients)
+    of_clients = sorted(itertools.chain(*by_path.values()))
+    arrivals = sorted([*polled, *of_clients])
+    # The mean rate leaves out the polls: after them the registrations are published, and meanwhile
+    # there is nothing to request.
+    reached = mean_rate(of_clients)
     table.add(
         f"{cap} a second",
         f"{len(arrivals):,}",
@@ -157,17 +159,17 @@ def rate(arena: Arena, cap: int = 200) -> Table:
 
 
 def startup(arena: Arena) -> Table:
-    """What is waited for before anything happens, in a warehouse that is up to date."""
+    """The time until a command does something, in a warehouse that is up to date."""
     table = Table("start-up", ("command", "wall", "CPU"))
     with api_server(World(clients=50), _LATENCY) as server:
         job = arena.job(server)
         run_once(OURS, job)
-        for words in (("--help",), ("status",)):
+        for arguments in (("--help",), ("status",)):
             lcm = OURS.command(job)[0]
             variables = OURS.variables(job)
-            runs = [measure([lcm, *words], variables, None) for _ in range(2 * arena.runs + 1)]
+            runs = [measure([lcm, *arguments], variables, None) for _ in range(2 * arena.runs + 1)]
             table.add(
-                f"lcm {' '.join(words)}",
+                f"lcm {' '.join(arguments)}",
                 seconds(runs, lambda m: m.wall),
                 seconds(runs, lambda m: m.cpu),
             )
@@ -192,7 +194,7 @@ def startup(arena: Arena) -> Table:
 
 
 def profile(arena: Arena) -> Table:
-    """Where the time of the first sync goes."""
+    """Where the first sync spends its time."""
     samples = arena.folder / "samples"
     with api_server(World(), _LATENCY) as server:
         job = arena.job(server)

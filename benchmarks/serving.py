@@ -1,4 +1,4 @@
-"""Starts the API server as a process of its own, and asks it what it saw."""
+"""Starts the API server in a separate process, and fetches its request statistics."""
 
 import json
 import subprocess
@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Sight:
-    """What the server saw of one contestant. Moments are monotonic, times seconds.
+    """The requests of one contestant. Moments are of the monotonic clock, times in seconds.
 
-    arrivals: of each request, by path. answered: the last answer by path. cpu: the server's own.
+    arrivals: of each request, by path. answered: the last response, by path. cpu: the server's.
     """
 
     arrivals: dict[str, list[float]]
@@ -29,44 +29,44 @@ class Sight:
 
     @property
     def requests(self) -> int:
-        """Over all paths."""
+        """The number of requests to all paths."""
         return sum(map(len, self.arrivals.values()))
 
     @property
     def first_at(self) -> float | None:
-        """When the first request came; None when none did."""
+        """When the first request arrived; None without requests."""
         return min((moments[0] for moments in self.arrivals.values()), default=None)
 
     def span(self, path: str) -> float:
-        """From the first request of a path to the last answer to one."""
+        """Seconds from the first request to a path to its last response."""
         return self.answered[path] - self.arrivals[path][0]
 
 
 @dataclass
 class ApiServer:
-    """A server that runs. world: what it serves."""
+    """A running server. world: what it serves."""
 
     url: str
     world: World
     latency: float
 
     def forget(self) -> None:
-        """Begin to count anew."""
-        self._ask("/forget", {})
+        """Reset the statistics."""
+        self._request("/forget", {})
 
     def seen(self) -> Sight:
-        """What was seen since."""
-        return Sight(**self._ask("/seen", {}))
+        """The requests since the last reset."""
+        return Sight(**self._request("/seen", {}))
 
     def grow(self, **fields: Any) -> None:
         """Change fields of the world that is served."""
         self.world = replace(self.world, **fields)
-        self._ask("/grow", fields)
+        self._request("/grow", fields)
 
-    def _ask(self, path: str, fields: dict[str, Any]) -> Any:
+    def _request(self, path: str, fields: dict[str, Any]) -> Any:
         request = Request(self.url + path, json.dumps(fields).encode(), method="POST")
-        with urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        with urlopen(request, timeout=60) as response:
+            return json.load(response)
 
 
 @contextmanager

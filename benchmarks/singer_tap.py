@@ -1,7 +1,7 @@
-"""Singer: a tap of the SDK, piped into target-postgres. Runs in an environment of its own.
+"""Singer: a tap of the SDK, piped into target-postgres. Runs in a separate virtual environment.
 
-The SDK asks one request at a time. Children are read within the parent's
-loop, so every client is asked for each stream before the next client's turn.
+The SDK sends one request at a time. Child streams are read within the parent's loop: all streams of
+one client are read before the next client.
 """
 
 import argparse
@@ -31,14 +31,14 @@ def _schema(client: str | None = "Client", **kinds: str) -> Any:
 
 
 def _post(tap: Tap, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    answer = _SESSION.post(f"{tap.config['api']}/api/client/{path}", json=body, timeout=60)
-    answer.raise_for_status()
-    found: dict[str, Any] = answer.json()
-    return found
+    response = _SESSION.post(f"{tap.config['api']}/api/client/{path}", json=body, timeout=60)
+    response.raise_for_status()
+    content: dict[str, Any] = response.json()
+    return content
 
 
 class Registrations(Stream):
-    """Who registered, day by day."""
+    """The registrations, day by day."""
 
     name = "registrations"
     primary_keys = ("Client", "Card")
@@ -59,7 +59,7 @@ class Registrations(Stream):
 
 
 class _OfClient(Stream):
-    """What is asked for each client, page by page."""
+    """A stream that is requested for each client, page by page."""
 
     parent_stream_type = Registrations
     state_partitioning_keys = ()
@@ -71,16 +71,16 @@ class _OfClient(Stream):
         start = 1
         while True:
             body = {"Client": context["Client"], "Start": start, "Length": _PAGE}
-            answer = _post(self._tap, self.path, body)
-            rows = self.rows_of(answer)
+            response = _post(self._tap, self.path, body)
+            rows = self.rows_of(response)
             yield from ({**row, "Client": context["Client"]} for row in rows)
             start += _PAGE
-            if start > answer[self.total]:
+            if start > response[self.total]:
                 return
 
-    def rows_of(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = answer[self.rows]
-        return found
+    def rows_of(self, response: dict[str, Any]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = response[self.rows]
+        return rows
 
 
 class Operations(_OfClient):
@@ -110,7 +110,7 @@ class Leads(_OfClient):
 
 
 class Favourites(_OfClient):
-    """The offers of a client and their goods, as lists of one row."""
+    """The offers of a client and their goods, as two lists in one row."""
 
     name, path = "favourites", "ClientFavoriteDataInfo"
     primary_keys = ("Client",)
@@ -120,8 +120,8 @@ class Favourites(_OfClient):
         th.Property("ListFavorites", th.ArrayType(th.ObjectType(additional_properties=True))),
     ).to_dict()
 
-    def rows_of(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
-        return [{name: answer[name] for name in ("ClientFavorites", "ListFavorites")}]
+    def rows_of(self, response: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{name: response[name] for name in ("ClientFavorites", "ListFavorites")}]
 
 
 class BenchTap(Tap):
@@ -139,7 +139,7 @@ class BenchTap(Tap):
 
 
 def main() -> None:
-    """Read the flags and write messages to standard output."""
+    """Parse the flags and write messages to standard output."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--api", required=True)
     parser.add_argument("--database", help="unused: the target writes")

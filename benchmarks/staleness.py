@@ -1,8 +1,8 @@
 """What the adaptive schedule saves and what it costs, by simulation over a year.
 
-`python -m benchmarks.staleness` makes an embedded Postgres in a temporary folder, lives through
-the same year under each promise, prints what came of it, and with --write puts the tables into
-docs/adaptive_schedule.md, between its markers. Exit code 1 when a promise was broken.
+`python -m benchmarks.staleness` makes an embedded Postgres in a temporary folder, simulates the
+same year for each promise (`LCM_MAX_STALENESS_DAYS`) and prints the results. With --write it writes
+the tables between the markers of docs/adaptive_schedule.md. Exit code 1 if a promise was broken.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 import psycopg
 
 from benchmarks.staleness_population import Population, invent_population
-from benchmarks.staleness_year import Year, live_through
+from benchmarks.staleness_year import Year, simulate_year
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.ingest.schedule import Schedule
@@ -33,7 +33,7 @@ _AUDIT_SHARE = 1 / 7
 
 @dataclass(frozen=True)
 class Measured:
-    """One year under one schedule. Delays in days; load: clients asked in a run over the mean."""
+    """One year under one schedule. Delays in days; load: clients read in a run over the mean."""
 
     schedule: Schedule
     per_client_day: float
@@ -49,20 +49,20 @@ class Measured:
 
     @property
     def is_kept(self) -> bool:
-        """Whether each change that a run could see was seen within the promise."""
+        """Whether each change that a run could see was read within the promised days."""
         promise = max(1, self.schedule.max_staleness)
         return max(self.worst, self.oldest_unseen) <= promise and self.lag <= promise - 1
 
 
 def measure(postgres: str, population: Population, schedule: Schedule) -> Measured:
-    """Live through the year in a database of its own."""
+    """Simulate the year in a new database."""
     started = time.monotonic()
     name = f"staleness_{schedule.max_staleness}_{schedule.quiet_days}"
     with psycopg.connect(postgres, autocommit=True) as session:
         session.execute(f"create database {name}".encode())
     warehouse = Warehouse(urlsplit(postgres)._replace(path=f"/{name}").geturl())
     migrate(warehouse)
-    year = live_through(warehouse, population, schedule)
+    year = simulate_year(warehouse, population, schedule)
     warehouse.close()
     with psycopg.connect(postgres, autocommit=True) as session:
         session.execute(f"drop database {name}".encode())
@@ -70,19 +70,19 @@ def measure(postgres: str, population: Population, schedule: Schedule) -> Measur
 
 
 def _summed(schedule: Schedule, year: Year, seconds: float) -> Measured:
-    asked = np.sum([year.asked[name] for name in year.asked], axis=0)
+    read = np.sum([year.read[name] for name in year.read], axis=0)
     roster = np.sum([year.roster[name] for name in year.roster], axis=0)
     delays = np.concatenate(list(year.delays.values()))
     late = slice(-91, None)
     return Measured(
         schedule,
-        per_client_day=float(asked.sum() / roster.sum()),
-        last_quarter=float(asked[late].sum() / roster[late].sum()),
+        per_client_day=float(read.sum() / roster.sum()),
+        last_quarter=float(read[late].sum() / roster[late].sum()),
         median=float(np.median(delays)),
         p95=float(np.percentile(delays, 95)),
         p99=float(np.percentile(delays, 99)),
         worst=float(delays.max()),
-        load=float((asked[late] / roster[late]).max() / (asked[late] / roster[late]).mean()),
+        load=float((read[late] / roster[late]).max() / (read[late] / roster[late]).mean()),
         lag=max(year.lags),
         oldest_unseen=year.oldest_unseen,
         seconds=seconds,
@@ -122,7 +122,7 @@ def quiet_table(measured: Sequence[Measured]) -> str:
 
 
 def write_between_markers(page: Path, name: str, text: str) -> None:
-    """Replace what stands between the markers of a page."""
+    """Replace the text between the markers of a page."""
     begin, end = BEGIN.format(name), END.format(name)
     before, _, rest = page.read_text(encoding="utf-8").partition(begin)
     _, _, after = rest.partition(end)
@@ -130,30 +130,30 @@ def write_between_markers(page: Path, name: str, text: str) -> None:
 
 
 def main() -> int:
-    """Parse, measure, print; returns the exit code."""
+    """Parse the flags, measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.staleness", description=__doc__)
     parser.add_argument("--clients", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="into docs/adaptive_schedule.md")
     parser.add_argument("--quick", action="store_true", help="without other lengths of quiet")
-    given = parser.parse_args()
-    if given.clients < 100:
+    flags = parser.parse_args()
+    if flags.clients < 100:
         parser.error("--clients: a hundred or more")
-    population = invent_population(given.clients, given.seed)
+    population = invent_population(flags.clients, flags.seed)
     schedules = [Schedule(_AUDIT_SHARE, promise) for promise in PROMISES]
-    others = [] if given.quick else [Schedule(_AUDIT_SHARE, 7, days) for days in OTHER_QUIET_DAYS]
+    others = [] if flags.quick else [Schedule(_AUDIT_SHARE, 7, days) for days in OTHER_QUIET_DAYS]
     with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder)) as postgres:
-        measured = [_told(measure(postgres, population, one)) for one in schedules]
-        measured_others = [_told(measure(postgres, population, one)) for one in others]
+        measured = [_printed(measure(postgres, population, one)) for one in schedules]
+        measured_others = [_printed(measure(postgres, population, one)) for one in others]
     changes = sum(len(found.moment) for found in population.changes.values())
-    tables = {"promises": f"{given.clients:,} clients, {changes:,} changes, seed {given.seed}.\n\n"
+    tables = {"promises": f"{flags.clients:,} clients, {changes:,} changes, seed {flags.seed}.\n\n"
               + promises_table(measured)}  # fmt: skip
     if others:
         usual = [one for one in measured if one.schedule.max_staleness == 7]
         tables["quiet days"] = quiet_table([*usual, *measured_others])
     for name, text in tables.items():
         print(f"\n{text}")
-        if given.write:
+        if flags.write:
             write_between_markers(PAGE, name, text)
     broken = [one for one in (*measured, *measured_others) if not one.is_kept]
     for one in broken:
@@ -161,7 +161,7 @@ def main() -> int:
     return 1 if broken else 0
 
 
-def _told(measured: Measured) -> Measured:
+def _printed(measured: Measured) -> Measured:
     schedule = measured.schedule
     print(
         f"promise {schedule.max_staleness or 'off'}, a day for each {schedule.quiet_days} of quiet:"

@@ -1,9 +1,9 @@
-"""A synthetic programme of a year: when each client's answer changes, endpoint by endpoint.
+"""A synthetic programme of a year: when each client's data changes, endpoint by endpoint.
 
-Times are days since midnight of the first day, as floats. What matters for a
-schedule is less how often clients buy than how they stop and come back, so each ever-active client
-alternates between alive and dormant periods, and some answers change without the client: points
-become usable, offers are sent, leads are moved on.
+Times are days since midnight of the first day, as floats. For a schedule it matters less how often
+clients buy than how they stop and come back, so each client that is ever active alternates between
+alive and dormant periods. Some data changes without the client: points become usable, offers are
+sent, leads change their status.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _NOON = 0.5
 
 @dataclass(frozen=True)
 class Changes:
-    """The changes of one endpoint, in order of time: whose answer, and when."""
+    """The changes of one endpoint, in order of time: the client, and when."""
 
     client: Ints
     moment: Floats
@@ -36,14 +36,14 @@ class Changes:
 
 @dataclass(frozen=True)
 class Population:
-    """registered: the day at whose noon each client registered, -1 for all before the year."""
+    """registered: the day at whose noon each client registered, -1 if it was before the year."""
 
     registered: Ints
     changes: dict[str, Changes]
 
 
 def invent_population(clients: int, seed: int) -> Population:
-    """A programme of so many clients; equal seeds are equal programmes."""
+    """Invent a programme; equal seeds give equal programmes."""
     chance = np.random.default_rng(seed)
     registered = np.where(chance.random(clients) < 0.8, -1, chance.integers(0, DAYS, clients))
     buyers, visits = _visits(chance, clients)
@@ -80,7 +80,7 @@ def _visits(chance: np.random.Generator, clients: int) -> tuple[Ints, Floats]:
 def _is_alive(
     chance: np.random.Generator, clients: int, client: Ints, moment: Floats
 ) -> NDArray[np.bool_]:
-    """Alternating periods of each client, entered somewhere in their midst."""
+    """Whether each moment is in an alive period of its client; the periods alternate."""
     begins_alive = chance.random(clients) < ALIVE_DAYS / (ALIVE_DAYS + DORMANT_DAYS)
     numbers = np.arange(_MOST_PERIODS)
     is_alive = (numbers[None, :] % 2 == 0) == begins_alive[:, None]
@@ -92,25 +92,30 @@ def _is_alive(
 
 
 def _leads(chance: np.random.Generator, clients: int, buyers: Ints) -> list[tuple[Ints, Floats]]:
-    """Leads, mostly of buyers, each moved on a few times; a few come to life again much later."""
-    asking = np.concatenate(
+    """Leads, mostly of buyers; each changes a few times, and a few are reopened much later."""
+    owners = np.concatenate(
         [chance.choice(buyers, int(clients * 0.3)), chance.integers(0, clients, clients // 20)]
     )
-    opened = chance.random(len(asking)) * DAYS
-    taken_up = opened + chance.exponential(0.7, len(asking))
-    closed = taken_up + chance.exponential(2.0, len(asking))
-    again = chance.random(len(asking)) < 0.05
+    opened = chance.random(len(owners)) * DAYS
+    taken_up = opened + chance.exponential(0.7, len(owners))
+    closed = taken_up + chance.exponential(2.0, len(owners))
+    again = chance.random(len(owners)) < 0.05
     reopened = closed[again] + chance.uniform(20, 120, int(again.sum()))
-    return [(asking, opened), (asking, taken_up), (asking, closed), (asking[again], reopened)]
+    return [
+        (owners, opened),
+        (owners, taken_up),
+        (owners, closed),
+        (owners[again], reopened),
+    ]
 
 
 def _favourites(
     chance: np.random.Generator, clients: int, buyers: Ints, visits: Floats
 ) -> list[tuple[Ints, Floats]]:
-    """Takers' numbers move with each purchase; offers are sent monthly, confirmed, and end."""
+    """Participants' totals change with purchases; offers are sent monthly, confirmed, and end."""
     takes_part = chance.random(clients) < 0.35
-    mine = takes_part[buyers]
-    parts = [(buyers[mine], visits[mine])]
+    of_participants = takes_part[buyers]
+    parts = [(buyers[of_participants], visits[of_participants])]
     for month in range(0, DAYS, 30):
         offered = np.flatnonzero(takes_part & (chance.random(clients) < 0.5))
         confirmed = offered[chance.random(len(offered)) < 0.3]

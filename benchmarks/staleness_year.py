@@ -1,8 +1,8 @@
 """A year of daily runs over a synthetic programme, with the real SQL of the schedule and publish.
 
-Who is due is decided by the engine's own enlistment in a real Postgres; what a reading finds is
-simulated, and remembered by the publish's own statement. No request is sent: one row on the ledger
-stands for one client asked. A run takes place each morning at six, for the day before.
+The pipeline itself decides which clients are due, in a real Postgres; what a reading finds is
+simulated, and stored by the publish's own statement. No request is sent: each row of the ledger
+counts as one client read. A run starts each morning at six, for the day before.
 """
 
 from dataclasses import dataclass, field
@@ -36,39 +36,39 @@ with no data
 
 @dataclass
 class Year:
-    """What a year of runs came to. asked, roster: clients asked and registered, by day.
+    """The results of a year of runs. read, roster: clients read and registered, by day.
 
-    delays: days from each change to the reading that saw it; oldest_unseen: days that the oldest
-    change not seen in the end had waited. lags: by run, how many days the newest day that waits
-    for nobody lies behind the newest synced.
+    delays: days from each change to the reading that found it. oldest_unseen: age in days, at the
+    end, of the oldest change that no reading found. lags: by run, how many days the newest day
+    without deferred clients is behind the newest synced day.
     """
 
-    asked: dict[str, list[int]] = field(default_factory=dict)
+    read: dict[str, list[int]] = field(default_factory=dict)
     roster: dict[str, list[int]] = field(default_factory=dict)
     delays: dict[str, Floats] = field(default_factory=dict)
     oldest_unseen: float = 0.0
     lags: list[int] = field(default_factory=list)
 
 
-def live_through(
+def simulate_year(
     warehouse: Warehouse, population: Population, schedule: Schedule, days: int = DAYS
 ) -> Year:
-    """Sync each day of a year, or its first days; the warehouse is empty and migrated before."""
+    """Sync each day of a year, or its first `days`; the warehouse must be empty and migrated."""
     year = Year()
     with warehouse.connect(autocommit=True, application_name="benchmark") as session:
         session.execute("set synchronous_commit = off")
-        # The ledger's foreign key costs most of the time and decides nothing.
+        # Checking the ledger's foreign key would take most of the time and changes no result.
         session.execute("set session_replication_role = replica")
         _register(session, population)
         for endpoint in ENDPOINTS:
             source = _Source(endpoint, population.changes[endpoint], population, days)
-            _live(session, source, schedule, year)
+            _simulate(session, source, schedule, year)
     return year
 
 
 @dataclass
 class _Source:
-    """One endpoint of the source: how often each client's answer has changed by now."""
+    """One endpoint of the source: how often each client's data has changed so far."""
 
     endpoint: str
     changes: Changes
@@ -84,8 +84,8 @@ class _Source:
         self.waiting = np.zeros(0, dtype=np.int64)
         self.delays = np.full(len(self.changes.moment), np.nan)
 
-    def pass_on(self, moment: float) -> None:
-        """Let everything up to a moment happen."""
+    def advance(self, moment: float) -> None:
+        """Apply all changes up to a moment."""
         until = int(np.searchsorted(self.changes.moment, moment, side="right"))
         fresh = np.arange(self.happened, until)
         np.add.at(self.versions, self.changes.client[fresh], 1)
@@ -93,7 +93,7 @@ class _Source:
         self.happened = until
 
     def read(self, clients: Ints, moment: float) -> None:
-        """Note which changes a reading of these clients sees, and how old they are by then."""
+        """Record which changes a reading of these clients finds, and how old they are."""
         is_read = np.zeros(len(self.versions), dtype=np.bool_)
         is_read[clients] = True
         seen = is_read[self.changes.client[self.waiting]]
@@ -102,19 +102,19 @@ class _Source:
         self.waiting = self.waiting[~seen]
 
 
-def _live(session: Session, source: _Source, schedule: Schedule, year: Year) -> None:
-    asked: list[int] = []
+def _simulate(session: Session, source: _Source, schedule: Schedule, year: Year) -> None:
+    read: list[int] = []
     for day in range(_BEFORE, source.days):
         moment = day + 1 + _SIX
-        source.pass_on(moment)
+        source.advance(moment)
         with session.transaction():
             clients = _run_of(session, source, schedule, day)
         source.read(clients, moment)
-        asked.append(len(clients))
+        read.append(len(clients))
         year.lags.append(_lag(session, source.endpoint, day))
     registered, days = source.population.registered, range(source.days)
-    # The run before the year reads everyone for the first time.
-    year.asked[source.endpoint] = asked[1:]
+    # The run before the year reads all clients for the first time.
+    year.read[source.endpoint] = read[1:]
     year.roster[source.endpoint] = [int((registered <= day).sum()) for day in days]
     year.delays[source.endpoint] = source.delays[~np.isnan(source.delays)]
     ages = moment - source.changes.moment[source.waiting]
@@ -122,7 +122,7 @@ def _live(session: Session, source: _Source, schedule: Schedule, year: Year) -> 
 
 
 def _run_of(session: Session, source: _Source, schedule: Schedule, day: int) -> Ints:
-    """One run: enlist, read, remember; returns the clients that were asked."""
+    """One run: add the tasks, read, store the state; returns the clients that were read."""
     window = Window(_date(day), _date(day))
     run = _begin(session, source.endpoint, window)
     tasks.add_client_tasks(session, run, schedule)

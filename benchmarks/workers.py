@@ -1,4 +1,4 @@
-"""A sync by several readers in Celery's workers: how much faster, and within one cap."""
+"""A sync by several readers in Celery workers: how much faster it is, and that they share a cap."""
 
 import itertools
 import os
@@ -26,7 +26,7 @@ _START_SECONDS = 120.0
 
 
 def readers(arena: Arena, counts: Sequence[int] = (1, 2, 4), clients: int = 10_000) -> Table:
-    """The same first sync by 1, 2 and 4 readers, each in a worker of its own with one slot."""
+    """The same first sync with 1, 2 and 4 readers, each in a separate worker with one slot."""
     table = Table(
         "readers",
         ("readers", "wall", "faster", "without start-up", "faster", "CPU of the command",
@@ -62,7 +62,7 @@ def readers(arena: Arena, counts: Sequence[int] = (1, 2, 4), clients: int = 10_0
 
 
 def limits(arena: Arena, cap: int = 200, in_flight: int = 40, clients: int = 6_000) -> Table:
-    """One cap for four readers, of which one is killed in the middle."""
+    """One cap for four readers, one of which is killed halfway."""
     table = Table(
         "limits",
         ("", "requests", "mean rate", "of the cap", "most within any one second",
@@ -89,7 +89,8 @@ def limits(arena: Arena, cap: int = 200, in_flight: int = 40, clients: int = 6_0
         arena.clear(job)
     arrivals = sorted(itertools.chain(*measured.sight.arrivals.values()))
     read = measured.sight.arrivals["OperationHistory"]
-    # While all readers had clients of the feed to read: its first ones are the probes of the start.
+    # Only the time in which all readers had clients of the feed to read: its first requests are
+    # probes at the start.
     begins, ends = read[cap], read[-cap]
     lost = killed[0]
     for what, since, until in (
@@ -112,7 +113,7 @@ def limits(arena: Arena, cap: int = 200, in_flight: int = 40, clients: int = 6_0
 
 
 def _kill_in_the_middle(server: ApiServer, worker: int, requests: int, killed: list[float]) -> None:
-    """Kill a worker with all its processes once so many operations were asked for."""
+    """Kill a worker with all its processes after so many requests for operations."""
     while len(server.seen().arrivals.get("OperationHistory", ())) < requests:
         time.sleep(0.5)
     os.killpg(worker, signal.SIGKILL)
@@ -121,7 +122,7 @@ def _kill_in_the_middle(server: ApiServer, worker: int, requests: int, killed: l
 
 @contextmanager
 def workers(job: Job, count: int) -> Iterator[list[int]]:
-    """So many workers with one slot each, ready to run the steps of a job; their process ids."""
+    """Start workers with one slot each and wait until they are ready; yields their process ids."""
     lcm = str(Path(sys.executable).parent / "lcm")
     with ExitStack() as stack:
         running = []

@@ -1,9 +1,9 @@
-"""The programme that the benchmark reads: every row is made from the seed when it is asked for.
+"""The programme that the benchmark reads: every row is made from the seed when it is requested.
 
-Nothing is kept, so a hundred thousand clients take no memory; a row costs a microsecond or two.
-The rows know of each other nothing but their numbers: the order is newest first, no two operations
-of a client share a moment, and the goods of an offer come in the same answer, so nobody is made to
-ask for them one by one.
+Nothing is stored, so a hundred thousand clients take no memory; a row costs a microsecond or two.
+Rows depend only on their numbers: operations are ordered newest first, no two operations of a
+client have the same time, and the goods of an offer are in the same response, so that they need no
+further requests.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 from functools import cached_property
 
 FIRST_CLIENT = 1_000_001
-# Room in the numbers for the operations of one client.
+# The distance between the operation ids of two clients.
 _OPERATIONS_APART = 1_000_000
 _DAY = 86_400
 
@@ -44,7 +44,7 @@ _REGISTRATION = (
 
 @dataclass(frozen=True)
 class Truth:
-    """What a warehouse must hold: rows of each table, and sums over the operations."""
+    """What a warehouse must contain: the rows of each table, and sums over the operations."""
 
     registrations: int
     operations: int
@@ -57,10 +57,10 @@ class Truth:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """One programme. Clients register evenly over the days; days are Moscow's.
+    """One programme. Clients register evenly over the days, which are days of Moscow time.
 
-    heavy: operations of the first client, when he has others than the rest.
-    latest: clients who got one operation more on the last day, spread evenly.
+    heavy: number of operations of the first client, if it differs from the others.
+    latest: number of clients with one more operation, on the last day, spread evenly.
     """
 
     seed: int = 1
@@ -80,23 +80,23 @@ class World:
 
     @property
     def endpoints(self) -> int:
-        """Endpoints that are asked for each client."""
+        """The number of endpoints that are requested for each client."""
         return 3
 
     def operations_of(self, index: int) -> int:
-        """How many operations the client of that index has."""
+        """The number of operations of the client with this index."""
         usual = self.heavy if index == 0 and self.heavy is not None else self.operations
         return usual + self.is_latest(index)
 
     def is_latest(self, index: int) -> bool:
-        """Whether the client is one of those with an operation more."""
+        """Whether the client is one of those with one more operation."""
         return self.latest > 0 and index % (self.clients // self.latest) == 0
 
     def registered_between(self, begins: datetime, ends: datetime) -> bytes:
-        """The rows of ClientInfoPeriod: all of a day's clients register between ten and eleven."""
+        """Rows of ClientInfoPeriod: all clients of a day register between ten and eleven."""
         first = datetime.combine(self.first, time(11))
-        asked = [n for n in range(self.days) if begins < first + timedelta(days=n) <= ends]
-        indexes = (index for n in asked for index in range(n, self.clients, self.days))
+        days = [n for n in range(self.days) if begins < first + timedelta(days=n) <= ends]
+        indexes = (index for n in days for index in range(n, self.clients, self.days))
         return b",".join(map(self._registration, indexes))
 
     def operations_page(self, index: int, start: int, length: int) -> bytes:
@@ -120,14 +120,14 @@ class World:
         numbers = range(first, min(self.offers, first + length))
         offers = b",".join(self._offer(index, number) for number in numbers)
         goods = b",".join(
-            self._good(index, number, place)
+            self._good(index, number, position)
             for number in numbers
-            for place in range(_GOODS_OF_OFFER)
+            for position in range(_GOODS_OF_OFFER)
         )
         return offers, goods
 
     def truth(self) -> Truth:
-        """The truth about all rows, counted from the numbers that the rows are made of."""
+        """The expected totals, computed from the numbers that the rows are made of."""
         operations = operation_ids = cents = 0
         for index in range(self.clients):
             count = self.operations_of(index)
@@ -175,8 +175,8 @@ class World:
         moment = self._late_moment(index)
         return _OFFER % (index * 100 + number + 1, moment, moment)
 
-    def _good(self, index: int, number: int, place: int) -> bytes:
-        good = (index + place * 7) % 50 + 1
+    def _good(self, index: int, number: int, position: int) -> bytes:
+        good = (index + position * 7) % 50 + 1
         return _GOOD % (index * 100 + number + 1, good, good, good, good)
 
     def _operation_id(self, index: int, number: int) -> int:
@@ -186,7 +186,7 @@ class World:
         return (self.seed * 65_537 + index * 7_919 + number * 104_729) % 500_000 + 100
 
     def _moment(self, index: int, number: int) -> bytes:
-        """The moment of an operation: evenly spread, the later the larger its number."""
+        """The time of an operation: evenly spread, later for a larger number."""
         if self.is_latest(index) and number == self.operations_of(index) - 1:
             return b"%sT23:59:59" % self._dates[self.days - 1]
         usual = self.heavy if index == 0 and self.heavy is not None else self.operations

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import pytest
 
 from benchmarks.staleness_population import invent_population
-from benchmarks.staleness_year import live_through
+from benchmarks.staleness_year import simulate_year
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest import tasks
@@ -81,11 +81,11 @@ def test_without_a_promise_every_client_is_due_in_each_run(
 
 def test_a_sample_of_the_benchmark_keeps_its_promise_and_saves(warehouse: Warehouse) -> None:
     population = invent_population(150, seed=2)
-    year = live_through(warehouse, population, Schedule(AUDIT_SHARE, 7), days=75)
+    year = simulate_year(warehouse, population, Schedule(AUDIT_SHARE, 7), days=75)
     assert max(delays.max() for delays in year.delays.values()) <= 7
     assert year.oldest_unseen <= 7
     assert 0 < max(year.lags) < 7
-    requested = sum(sum(counts[40:]) for counts in year.asked.values())
+    requested = sum(sum(counts[40:]) for counts in year.read.values())
     assert requested < 0.6 * sum(sum(counts[40:]) for counts in year.roster.values())
 
 
