@@ -1,4 +1,4 @@
-"""What tests share: a real Postgres, a migrated database cloned per test, a programme over HTTP."""
+"""Shared fixtures: a real Postgres, a migrated database cloned per test, a programme over HTTP."""
 
 import itertools
 import os
@@ -26,14 +26,14 @@ MakeSettings = Callable[..., Settings]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: the last process to end should not have begun one last."""
+    """Run files with slow tests first, so that no process starts a slow test at the very end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither the environment nor a .env file of the checkout reaches a test."""
+def _isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the settings of the environment and of a .env file of the checkout from tests."""
     for name in list(os.environ):
         if name.startswith(("LCM_", "DAGSTER_")):
             monkeypatch.delenv(name)
@@ -42,10 +42,10 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an embedded Postgres that lives as long as the tests."""
+    """The URL of an embedded Postgres that runs for the whole session."""
     with embedded_postgres(tmp_path_factory.mktemp("postgres")) as url:
-        # Each test clones and drops a database of 700 files: waiting for the disk took most of that
-        # time. A killed server or backend loses nothing without fsync, only a killed machine does.
+        # Each test clones and drops a database of 700 files, mostly waiting for the disk. Without
+        # fsync only a crash of the machine loses data, not that of a server or a backend.
         with psycopg.connect(url, autocommit=True) as session:
             session.execute("alter system set fsync = off")
             session.execute("alter system set full_page_writes = off")
@@ -55,13 +55,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def template(postgres: str) -> str:
-    """A migrated database that is cloned, not used."""
+    """The name of a migrated database that tests clone and never change."""
     return _create_database(postgres, "template_migrated")
 
 
 @pytest.fixture
 def warehouse(postgres: str, template: str) -> Iterator[Warehouse]:
-    """A migrated, empty warehouse of the test's own."""
+    """A migrated, empty warehouse for one test."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(postgres, autocommit=True) as session:
         session.execute(
@@ -76,7 +76,7 @@ def warehouse(postgres: str, template: str) -> Iterator[Warehouse]:
 
 @pytest.fixture
 def programme() -> Iterator[Programme]:
-    """Starts simulated programmes; they stop with the test."""
+    """A function that starts simulated programmes; they are stopped after the test."""
     running: list[RunningSimulator] = []
 
     def start(
@@ -98,7 +98,7 @@ def programme() -> Iterator[Programme]:
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> MakeSettings:
-    """Settings for a programme and a warehouse, as the environment would give them."""
+    """A function that makes settings for a programme and a warehouse, as the environment would."""
 
     def make(programme: RunningSimulator, warehouse: Warehouse, **overrides: Any) -> Settings:
         fields = {"home": tmp_path / "home", "api_url": programme.url, "concurrency": 8}

@@ -1,7 +1,7 @@
-"""Holds the warehouse against what a simulated programme truly holds, field by field.
+"""Compares the warehouse with the true rows of a simulated programme, field by field.
 
-Written from the vendor's pages and the warehouse's table of columns alone: it parses dates and
-money by itself and shares no code with the transform, so that the two cannot agree on a mistake.
+Written only from the vendor's documentation and the columns of the warehouse's tables: it parses
+dates and money itself and shares no code with the transform, so both cannot have the same bug.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +25,7 @@ MOST_SHOWN = 12
 
 
 def _moment(text: Any) -> datetime | None:
-    """A naive Moscow time to UTC; digits below the microsecond are cut."""
+    """Convert a naive Moscow time to UTC; digits below the microsecond are dropped."""
     if not text or text.startswith("0001-"):
         return None
     seconds, _, fraction = text.partition(".")
@@ -43,7 +43,7 @@ def _same(value: Any) -> Any:
 
 
 class Column(NamedTuple):
-    """Where a field goes and how it is read."""
+    """The column of a field, and how its value is converted."""
 
     field: str
     name: str
@@ -52,12 +52,12 @@ class Column(NamedTuple):
 
 def _columns(text: str, read: Callable[[Any], Any] = _same) -> list[Column]:
     pairs = (pair.split(":") for pair in text.split())
-    return [Column(theirs, ours, read) for theirs, ours in pairs]
+    return [Column(field, column, read) for field, column in pairs]
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table: its fields, its key without the day, and the column that holds the day."""
+    """One table: its columns, its key without the day, and the columns of the day and its time."""
 
     name: str
     columns: list[Column]
@@ -153,7 +153,7 @@ TABLES = (
 
 
 class Difference(NamedTuple):
-    """One row that is not alike; `columns` holds pairs of what is true and what is stored."""
+    """One row that differs; `columns` contains pairs of the true and the stored value."""
 
     table: str
     key: tuple[Any, ...]
@@ -161,14 +161,17 @@ class Difference(NamedTuple):
     columns: dict[str, tuple[Any, Any]]
 
     def __str__(self) -> str:
-        told = "; ".join(f"{c}: true {t!r}, stored {s!r}" for c, (t, s) in self.columns.items())
-        return f"{self.table} {self.key}: {self.kind} {told}".rstrip()
+        values = "; ".join(f"{c}: true {t!r}, stored {s!r}" for c, (t, s) in self.columns.items())
+        return f"{self.table} {self.key}: {self.kind} {values}".rstrip()
 
 
 def assert_exact(
     source: RunningSimulator, warehouse: Warehouse, *, last: date, **options: Any
 ) -> None:
-    """Fail with the first differences between a programme and the warehouse; options as there."""
+    """Fail with the first differences between a programme and the warehouse.
+
+    options: see `differences`.
+    """
     found = differences(source.world.truth(), warehouse, last=last, **options)
     shown = "\n".join(str(one) for one in found[:MOST_SHOWN])
     assert not found, f"{len(found)} rows differ from the source, such as\n{shown}"
@@ -202,7 +205,7 @@ def differences(
 
 
 def stored_rows(warehouse: Warehouse, table: Table) -> Rows:
-    """The live rows of a table by key; of the statistics, the newest of each client."""
+    """The live rows of a table by key; for the statistics, the newest row of each client."""
     names = [column.name for column in table.columns]
     if table.day:
         names.append(table.day[0])
@@ -220,7 +223,7 @@ def stored_rows(warehouse: Warehouse, table: Table) -> Rows:
 
 
 def snapshot(warehouse: Warehouse) -> dict[str, list[str]]:
-    """Every row of core and history as text, with what the warehouse keeps of it."""
+    """Every row of core and history as text, with all of its columns."""
     with warehouse.connect() as session:
         names = session.execute(
             "select schemaname || '.' || tablename from pg_tables"
@@ -240,12 +243,12 @@ def snapshot(warehouse: Warehouse) -> dict[str, list[str]]:
 
 
 def is_bad(row: Mapping[str, Any], truth: Truth) -> bool:
-    """Whether a row of operations is one that fits no contract."""
+    """Whether a row of operations is one of those that do not fit the contract."""
     return any(row == bad for bad in truth["bad_rows"])
 
 
 def check_small_tables(source: RunningSimulator, warehouse: Warehouse, *, last: date) -> None:
-    """Clients, cards and names agree with the rows that tell of them."""
+    """Check that clients, cards and names agree with the rows that contain them."""
     truth = source.world.truth()
     registrations = [r for r in truth["registrations"] if _day(r["RegDate"], MOSCOW) <= last]
     first: dict[int, datetime | None] = {}
@@ -263,25 +266,25 @@ def check_small_tables(source: RunningSimulator, warehouse: Warehouse, *, last: 
         }
     operations = truth["operations"]
     goods = truth["favourite_goods"]
-    for table, key, told in (
+    for table, key, names in (
         ("points_of_sale", "pos_id", _names(operations, "Pos", "PosName")),
         ("bonus_sources", "bonus_source", _names(operations, "BonusSource", "BonusSourceName")),
         ("goods", "list_data_id", _names(goods, "ListDataId", "Name")),
     ):
-        _check_names(warehouse, table, key, told)
+        _check_names(warehouse, table, key, names)
 
 
-def _check_names(warehouse: Warehouse, table: str, key: str, told: dict[Any, set[str]]) -> None:
+def _check_names(warehouse: Warehouse, table: str, key: str, sent: dict[Any, set[str]]) -> None:
     statement = SQL("select {}, name from core.{}").format(Identifier(key), Identifier(table))
     with warehouse.connect() as session:
         stored = dict(session.execute(statement).fetchall())
     wrong = {
         number: name
         for number, name in stored.items()
-        if told.get(number) and name not in told[number]
+        if sent.get(number) and name not in sent[number]
     }
-    assert not wrong, f"{table} has names that nobody told: {wrong}"
-    missing = {number for number, names in told.items() if names and number not in stored}
+    assert not wrong, f"{table} has names that the source never sent: {wrong}"
+    missing = {number for number, names in sent.items() if names and number not in stored}
     assert not missing, f"{table} lacks {missing}"
 
 
@@ -318,17 +321,17 @@ def _true_rows(
         if table.day:
             day, moment = table.day
             values[day] = values[moment].astimezone(zone).date()
-        told = {name: _plain(value) for name, value in row.items() if name not in named}
+        unnamed = {name: _plain(value) for name, value in row.items() if name not in named}
         added = {} if table.name == "favourite_stats" else extra
-        values["extra"] = {**told, **added} or None
+        values["extra"] = {**unnamed, **added} or None
         key = tuple(values[name] for name in table.key)
-        assert key not in rows, f"the source holds {key} of {table.name} twice"
+        assert key not in rows, f"the source has {key} of {table.name} twice"
         rows[key] = values
     return rows
 
 
 def _plain(value: Any) -> Any:
-    """A value as jsonb gives it back."""
+    """A value as psycopg loads it from jsonb."""
     return float(value) if isinstance(value, Decimal) else value
 
 

@@ -1,4 +1,4 @@
-"""What tests of the write-back share: a roster, updates in the outbox, what came of them."""
+"""Shared helpers for tests of the write-back: a roster, updates in the outbox, their results."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 
-# Failures pass at once here, and no request outlives its connection for long.
+# Retries do not wait, and a request never outlives its connection by much.
 HASTY = RetryPolicy(first_wait=0.001, longest_wait=0.002, longest_retry_after=0.002)
 SETTLE_SECONDS = 0.05
 
@@ -22,7 +22,7 @@ Update = tuple[int, dict[str, Any]]
 
 
 def enrol(warehouse: Warehouse, source: RunningSimulator, phones: bool = False) -> list[int]:
-    """Put all clients of a programme on the roster; returns their ids in order."""
+    """Add all clients of a programme to the roster; returns their ids in order."""
     profiles = sorted(source.world.profile_rows(), key=lambda row: row["Client"])
     with warehouse.connect() as session:
         session.cursor().executemany(
@@ -34,7 +34,7 @@ def enrol(warehouse: Warehouse, source: RunningSimulator, phones: bool = False) 
 
 
 def ask_for(warehouse: Warehouse, updates: Sequence[Update]) -> list[int]:
-    """Put updates into the outbox; returns their ids."""
+    """Insert updates into the outbox; returns their ids."""
     ids = []
     with warehouse.connect() as session:
         for client_id, fields in updates:
@@ -54,7 +54,7 @@ def ask_for(warehouse: Warehouse, updates: Sequence[Update]) -> list[int]:
 def outbox(warehouse: Warehouse, what: str = "profile_updates") -> list[dict[str, Any]]:
     """A table of the outbox, oldest first."""
     with warehouse.connect() as session, session.cursor(row_factory=dict_row) as cursor:
-        # A column of days may hold one that Python has not.
+        # A date column may contain a date outside the range of Python's `date`.
         cursor.adapters.register_loader("date", TextLoader)
         return cursor.execute(
             SQL("select * from {} order by 1, 2").format(Identifier("outbox", what))
@@ -66,7 +66,7 @@ def statuses(warehouse: Warehouse) -> list[str]:
 
 
 def applied(source: RunningSimulator, client_id: int | None = None) -> list[dict[str, Any]]:
-    """What the source took, in order, without what the caller did not ask."""
+    """The updates that the source applied, in order, as the caller sent them."""
     return [
         {name: value for name, value in update.items() if name not in ("Client", "ErrorCode")}
         | {"Client": update["Client"]}
@@ -84,6 +84,6 @@ def hasty(settings: Settings) -> LoyaltyApi:
 
 
 def write_back(settings: Settings, warehouse: Warehouse, **changes: Any) -> WriteBack:
-    """A write-back that wastes no time."""
+    """A write-back without waits."""
     fields = {"open_api": hasty, "settle_seconds": SETTLE_SECONDS}
     return WriteBack(settings, warehouse, **{**fields, **changes})

@@ -1,7 +1,7 @@
-"""The endpoints over real HTTP, each response as a test scripts it.
+"""The endpoints over real HTTP, with responses scripted by a test.
 
-A small programme with rules: the first rule that returns a response wins, and the programme itself
-returns the rest. It runs in a thread of its own, so that engines and commands can be pointed at it.
+A small programme with rules: the first rule that returns a response wins; otherwise the programme
+responds. It runs in a separate thread, so that engines and commands can use its URL.
 """
 
 import json
@@ -32,7 +32,7 @@ class Reply:
         return json.dumps(self.body, ensure_ascii=False).encode()
 
 
-# Given the endpoint's name and the request; None leaves the response to the next rule.
+# Called with the endpoint's name and the request; None passes the request on to the next rule.
 Rule = Callable[[str, Fields], Reply | None]
 
 
@@ -73,7 +73,7 @@ def operation(number: int, moment: str, **fields: Any) -> Fields:
 
 
 class ScriptedApi:
-    """The programme, its rules, and what was asked: (endpoint, request) in order."""
+    """The programme, its rules, and the requests so far: (endpoint, request) in order."""
 
     def __init__(self, people: list[Person]) -> None:
         self.people = {one.client: one for one in people}
@@ -85,7 +85,7 @@ class ScriptedApi:
         self._lock = threading.Lock()
 
     def respond(self, name: str, request: Fields) -> Reply:
-        """The response of the first rule that has one, or the programme's own."""
+        """Return the response of the first rule that has one, or the programme's own."""
         with self._lock:
             self.asked.append((name, request))
             self._in_flight[name] += 1
@@ -105,7 +105,7 @@ class ScriptedApi:
         return [r for n, r in self.asked if n == name and client in (None, r.get("Client"))]
 
     def plain(self, name: str, request: Fields) -> Fields:
-        """What the programme answers by itself."""
+        """The programme's response, without rules."""
         if name == "ClientInfoPeriod":
             return self._registrations(request)
         one = self.people.get(request["Client"])
@@ -116,10 +116,10 @@ class ScriptedApi:
             return {**header, **_page(one.operations, request, "Operations", "Rows")}
         if name == "LeadsPagingInfo":
             return _page(one.leads, request, "LeadsClients", "TotalRows")
-        asked = request.get("ClientFavoriteId")
-        offers = [offer for offer in one.offers if asked in (None, offer["Id"])]
-        page = _page(offers, {} if asked else request, "ClientFavorites", "TotalRows")
-        goods = _page(one.goods.get(asked or 0, []), request, "ListFavorites", "")
+        offer_id = request.get("ClientFavoriteId")
+        offers = [offer for offer in one.offers if offer_id in (None, offer["Id"])]
+        page = _page(offers, {} if offer_id else request, "ClientFavorites", "TotalRows")
+        goods = _page(one.goods.get(offer_id or 0, []), request, "ListFavorites", "")
         return {**one.header, **goods, **page}
 
     def _registrations(self, request: Fields) -> Fields:
@@ -141,8 +141,8 @@ def _page(rows: list[Fields], request: Fields, rows_name: str, total_name: str) 
 def for_client(client: int, reply: Reply | Callable[[], Reply], name: str | None = None) -> Rule:
     """A rule for one client, of one endpoint or of all."""
 
-    def rule(asked: str, request: Fields) -> Reply | None:
-        if request.get("Client") != client or name not in (None, asked):
+    def rule(endpoint: str, request: Fields) -> Reply | None:
+        if request.get("Client") != client or name not in (None, endpoint):
             return None
         return reply() if callable(reply) else reply
 
@@ -162,21 +162,21 @@ def serving(*people: Person) -> Iterator[ScriptedApi]:
             reply = api.respond(self.path.rpartition("/")[2], json.loads(body))
             payload = reply.payload()
             self.send_response(reply.status)
-            given = {"Content-Type": "application/json; charset=utf-8", **reply.headers}
-            for name, value in {**given, "Content-Length": str(len(payload))}.items():
+            headers = {"Content-Type": "application/json; charset=utf-8", **reply.headers}
+            for name, value in {**headers, "Content-Length": str(len(payload))}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(payload)
 
         def log_message(self, *args: Any) -> None:
-            """Say nothing on standard error."""
+            """Write nothing to standard error."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
         request_queue_size = 100
 
         def handle_error(self, *args: Any) -> None:
-            """A client that has gone away is no news."""
+            """Ignore clients that closed their connection."""
 
     server = Server(("127.0.0.1", 0), Handler)
     api.url = f"http://127.0.0.1:{server.server_port}/"

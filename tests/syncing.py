@@ -1,4 +1,4 @@
-"""What tests of whole syncs share: all feeds in their order, and the days they are of."""
+"""Shared helpers for tests of whole syncs: all feeds in their order, and the days to sync."""
 
 from datetime import date
 

@@ -1,7 +1,7 @@
-"""Which readings were asked for again, though they had been asked for and kept.
+"""Which readings were requested again, although their results had been stored.
 
-A reading is a client of an endpoint, or a day of registrations. It was asked again when the
-attempts at one command, over all its feeds, together asked more for it than a clean one does.
+A reading is a client of an endpoint, or a day of registrations. It was requested again if all
+attempts at one command together sent more requests for it than a clean run does.
 """
 
 from collections import Counter
@@ -21,27 +21,27 @@ _COMMANDS = "select from sync.commands where status = 'running'"
 
 
 def asked_since(simulator: RunningSimulator) -> Asked:
-    """What was asked since the last look, by feed and reading."""
+    """The number of requests since the last call, by feed and reading."""
     recent: Iterable[dict[str, Any]] = simulator.service.traffic.recent()
     simulator.service.traffic.reset()
     return Counter((_FEEDS[one["Endpoint"]].name, _reading_of(one)) for one in recent)
 
 
 def unfinished_feeds(warehouse: Warehouse) -> set[str]:
-    """The feeds whose run was begun and not closed."""
+    """The feeds with a run that was begun and not closed."""
     with warehouse.connect() as session:
         return {row[0] for row in session.execute(_UNFINISHED).fetchall()}
 
 
 def is_command_over(warehouse: Warehouse) -> bool:
-    """Whether each feed that was called for is published."""
+    """Whether each feed of the command is published."""
     with warehouse.connect() as session:
         return not session.execute(_COMMANDS).fetchall()
 
 
 @dataclass
 class RepeatCounter:
-    """Adds up what attempts at the same command asked."""
+    """Adds up the requests of all attempts at the same command."""
 
     clean: Asked
     _so_far: dict[str, Asked] = field(default_factory=dict)
@@ -51,13 +51,13 @@ class RepeatCounter:
     def add(
         self, asked: Asked, *, unfinished: set[str], is_over: bool, after_crash: bool
     ) -> tuple[int, int]:
-        """Count an attempt; returns how many more readings were asked again by it.
+        """Count an attempt; returns how many more readings it requested again.
 
-        Those of runs that lived through a crash of the server are the second number.
+        The second number counts those of runs during which the server crashed.
         """
         more = [0, 0]
         if after_crash:
-            # It empties the staging of every run that stood unfinished, whoever asked since.
+            # The crash emptied the staging of every unfinished run, not only of this attempt's.
             self._crashed |= unfinished
         for feed in {feed for feed, _ in asked}:
             total = self._so_far.setdefault(feed, Counter())

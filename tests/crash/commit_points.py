@@ -1,6 +1,7 @@
-"""The commit points of a sync and of a push, recognised by the statements that pass on its session.
+"""The commit points of a sync and of a push, recognised by the statements on its session.
 
-A statement names its point by a tag in its text; a commit is known by the statements before it.
+A statement names its point with a tag in its text; a commit is recognised by the statements of its
+transaction.
 """
 
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 RUN_BEGUN = "run begun"
 ENLISTED = "roster enlisted"
 CLAIMED = "tasks claimed"
-PAGE_ASKED = "page asked"
+PAGE_REQUESTED = "page requested"
 PAGE_FETCHED = "page fetched"
 BATCH_STAGED = "batch staged"
 LEDGER_CLOSED = "ledger closed"
@@ -30,10 +31,10 @@ PUSH_BEGUN = "push begun"
 UPDATE_CLAIMING = "update claiming"
 UPDATE_CLAIMED = "update claimed"
 UPDATE_REJECTED = "update rejected"
-UPDATE_ASKED = PAGE_ASKED
+UPDATE_REQUESTED = PAGE_REQUESTED
 UPDATE_ARRIVED = "update arrived"
 UPDATE_APPLIED = "update applied"
-UPDATE_ANSWERED = PAGE_FETCHED
+UPDATE_RESPONDED = PAGE_FETCHED
 UPDATE_SETTLED = "update settled"
 PUSH_CLOSED = "push closed"
 
@@ -41,7 +42,7 @@ POINTS = (
     RUN_BEGUN,
     ENLISTED,
     CLAIMED,
-    PAGE_ASKED,
+    PAGE_REQUESTED,
     PAGE_FETCHED,
     BATCH_STAGED,
     LEDGER_CLOSED,
@@ -62,10 +63,10 @@ PUSH_POINTS = (
     UPDATE_CLAIMING,
     UPDATE_CLAIMED,
     UPDATE_REJECTED,
-    UPDATE_ASKED,
+    UPDATE_REQUESTED,
     UPDATE_ARRIVED,
     UPDATE_APPLIED,
-    UPDATE_ANSWERED,
+    UPDATE_RESPONDED,
     UPDATE_SETTLED,
     PUSH_CLOSED,
 )
@@ -73,7 +74,7 @@ PUSH_POINTS = (
 # A statement of a commit point carries a tag, `-- tag: NAME` in its file or in a comment before it.
 _TAG = re.compile(r"\btag: ([a-z-]+)")
 
-# After the statement, its own point; after the commit that ends its transaction, the other.
+# The point that is reached after a statement; `_COMMITS` has those after the commit.
 _STATEMENTS = {
     "run-begun": RUN_BEGUN,
     "tasks-added": ENLISTED,
@@ -88,7 +89,7 @@ _STATEMENTS = {
     "update-finished": UPDATE_SETTLED,
     "push-closed": PUSH_CLOSED,
 }
-# In this order, where a transaction has several.
+# If a transaction has several, the first in this order is its point.
 _COMMITS = {
     "tasks-added": ENLISTED,
     "outcomes-recorded": LEDGER_CLOSED,
@@ -104,13 +105,13 @@ TAGS = _STATEMENTS.keys() | _COMMITS.keys()
 
 
 def tag_of(text: str) -> str | None:
-    """The tag of a statement; None for one that is no commit point."""
+    """The tag of a statement; None if it is not a commit point."""
     found = _TAG.search(text)
     return found[1] if found else None
 
 
 def point_of_statement(text: str, earlier: Iterable[str]) -> str | None:
-    """The point that a statement has reached; `earlier` are those before it in its transaction."""
+    """The point that a statement has reached; `earlier`: those before it in its transaction."""
     tag = tag_of(text)
     if tag in _STATEMENTS:
         return _STATEMENTS[tag]
@@ -119,6 +120,6 @@ def point_of_statement(text: str, earlier: Iterable[str]) -> str | None:
 
 
 def point_of_commit(statements: Iterable[str]) -> str | None:
-    """The point that is reached once a transaction of these statements is committed."""
+    """The point that is reached when a transaction of these statements is committed."""
     tags = {tag_of(text) for text in statements}
     return next((point for tag, point in _COMMITS.items() if tag in tags), None)

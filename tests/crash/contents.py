@@ -1,7 +1,7 @@
-"""What a warehouse holds, without what differs from run to run: times, run numbers.
+"""The rows of a warehouse, without columns that differ from run to run: times, run numbers.
 
-Two warehouses that were synced from the same source, one of them through any number of crashes,
-have equal contents: rows of core, dead ones too, and the earlier versions in history.
+Two warehouses that were synced from the same source have equal contents, no matter how many crashes
+there were: the rows of core, including deleted ones, and the earlier versions in history.
 """
 
 from typing import Any
@@ -48,14 +48,14 @@ _KEYS = {
 
 
 def contents(warehouse: Warehouse) -> Contents:
-    """All rows of core and history as text, each with whether it is deleted."""
+    """All rows of core and history as text, each marked whether it is deleted."""
     with warehouse.connect() as session:
         names = session.execute(_TABLES, {"names": None}).fetchall()
         return {f"{schema}.{table}": _rows(session, schema, table) for schema, table in names}
 
 
 def digest(session: psycopg.Connection[Any], tables: list[str] | None = None) -> str:
-    """One value for all that `contents` tells, in one statement and so of one moment."""
+    """One value for all rows of `contents`, from a single statement and so of a single moment."""
     names = session.execute(_TABLES, {"names": tables}).fetchall()
     parts = SQL(" union all ").join(
         SQL(
@@ -70,13 +70,13 @@ def digest(session: psycopg.Connection[Any], tables: list[str] | None = None) ->
 
 
 def torn_clients(session: psycopg.Connection[Any]) -> int:
-    """Clients whose operations and remembered total are of different publishes."""
+    """The number of clients whose operations and stored total are from different publishes."""
     row = session.execute(_TORN_STATE).fetchone()
     return int(row[0]) if row else 0
 
 
 def insane_versions(warehouse: Warehouse) -> int:
-    """Versions in history that end before they begin, or begin before the one before ended."""
+    """The number of versions in history that end before they begin, or overlap the previous one."""
     total = 0
     with warehouse.connect() as session:
         for table, key in _KEYS.items():
@@ -87,7 +87,7 @@ def insane_versions(warehouse: Warehouse) -> int:
 
 
 def compare(expected: Contents, found: Contents) -> tuple[list[str], list[str]]:
-    """Rows that are lost, and rows that are there though they should not be, or twice."""
+    """Return the rows that are lost, and the surplus rows: unexpected ones and duplicates."""
     lost: list[str] = []
     surplus: list[str] = []
     for name in sorted(expected.keys() | found.keys()):

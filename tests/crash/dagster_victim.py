@@ -1,4 +1,4 @@
-"""A victim that goes through Dagster, for the one point the engine does not know: the mark.
+"""A victim that syncs through Dagster, for the one point outside the engine: the mark of a day.
 
 A day counts as materialized once Dagster's event log says so. The log writes a batch of days in
 several transactions; a strike lands before, between and after them.
@@ -19,10 +19,10 @@ from tests.crash.taps import Listener
 
 
 def materialize(settings: Settings, warehouse: Warehouse, window: Any, listener: Listener) -> None:
-    """Sync a window through Dagster, and tell the listener around each mark."""
+    """Sync a window through Dagster, and report to the listener around each mark."""
     store, tag = BatchingEventLog.store_event_batch, BatchingEventLog.store_asset_event_tags
 
-    def store_and_tell(log: BatchingEventLog, events: Sequence[EventLogEntry]) -> None:
+    def store_and_report(log: BatchingEventLog, events: Sequence[EventLogEntry]) -> None:
         marks = any(_is_mark(event) for event in events)
         if marks:
             listener.reached(PARTITION_MARKED, None)
@@ -30,13 +30,13 @@ def materialize(settings: Settings, warehouse: Warehouse, window: Any, listener:
         if marks:
             listener.reached(PARTITION_MARKED, None)
 
-    def tag_and_tell(log: BatchingEventLog, events: Sequence[EventLogEntry], ids: Any) -> None:
+    def tag_and_report(log: BatchingEventLog, events: Sequence[EventLogEntry], ids: Any) -> None:
         if any(_is_mark(event) for event in events):
             listener.reached(PARTITION_MARKED, None)
         tag(log, events, ids)
 
-    BatchingEventLog.store_event_batch = store_and_tell
-    BatchingEventLog.store_asset_event_tags = tag_and_tell
+    BatchingEventLog.store_event_batch = store_and_report
+    BatchingEventLog.store_asset_event_tags = tag_and_report
     materialize_window(settings, warehouse, window, LoggedProgress())
 
 

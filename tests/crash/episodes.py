@@ -1,4 +1,4 @@
-"""One episode: strike a command, run it until it is done, hold the end against a clean run."""
+"""One episode: strike a command, rerun it until it is done, compare the result with a clean run."""
 
 import time
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ where status <> 'published'
 
 @dataclass
 class Episode:
-    """A database, the strikes it is to take, and what came of them."""
+    """A database, the planned strikes, and the results."""
 
     scene: Scene
     beginning: str
@@ -40,7 +40,7 @@ class Episode:
     problems: list[str] = field(default_factory=list)
 
     def play(self) -> None:
-        """Strike and rerun, watched all the time; then compare."""
+        """Strike and rerun under constant watch; then compare."""
         ending = self.scene.endings[self.beginning]
         tables = {feed: watched_tables(feed) for feed in FEEDS}
         with self.scene.clone(self.beginning) as database:
@@ -82,9 +82,9 @@ class Episode:
         for _ in range(len(left) + _MOST_RERUNS):
             blow = left.pop(0) if left else None
             began = time.monotonic()
-            told = self._attempt(database, blow)
+            messages = self._attempt(database, blow)
             self.slowest = max(self.slowest, time.monotonic() - began)
-            if blow and any(kind in ("struck", "killed") for kind, _ in told):
+            if blow and any(kind in ("struck", "killed") for kind, _ in messages):
                 self.struck.append(blow)
             self.scene.await_server()
             unfinished = unfinished_feeds(self.scene.warehouse(database))
@@ -94,9 +94,9 @@ class Episode:
             self._judge(
                 repeats.add(asked, unfinished=unfinished, is_over=is_over, after_crash=crashed)
             )
-            kind, what = told[-1]
-            if blow and blow.weapon == INTERRUPT and told[0][0] == "struck" and kind == "done":
-                self.problems.append(f"went on after an interrupt: {blow}")
+            kind, what = messages[-1]
+            if blow and blow.weapon == INTERRUPT and messages[0][0] == "struck" and kind == "done":
+                self.problems.append(f"continued after an interrupt: {blow}")
             if kind == "done" and not left:
                 return
             if kind == "stuck" or (kind == "failed" and blow is None):
@@ -112,10 +112,10 @@ class Episode:
         return outcome_of(process, pipe)
 
     def _judge(self, again: tuple[int, int]) -> None:
-        """What an attempt asked again is laid to the last strike: at most what was in flight."""
+        """Count readings requested again for the last strike: at most those that were in flight."""
         point = self.struck[-1].point if self.struck else ANYWHERE
         self.again.append((point, again))
-        # The check of the largest page reads one client besides, and is not remembered.
+        # The check of the largest page reads one more client, and its result is not stored.
         most = self.scene.settings["concurrency"] + 1
         if again[0] > most:
-            self.problems.append(f"{again[0]} readings asked again, {most} were in flight")
+            self.problems.append(f"{again[0]} readings requested again, {most} were in flight")

@@ -1,4 +1,4 @@
-"""One failure at one place of a feed's sync, and what the warehouse holds after it."""
+"""One failure at one point of a feed's sync, and the contents of the warehouse after it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
+from tests.crash.commit_points import PAGE_REQUESTED
 from tests.crash.contents import Contents, compare, contents, insane_versions
 from tests.crash.scenes import WINDOW, Scene, open_scene
 from tests.crash.taps import TappedWarehouse, tapped_api
@@ -61,7 +62,7 @@ class Case(NamedTuple):
 
 @dataclass
 class Verdict:
-    """What came of a case."""
+    """The result of a case."""
 
     was_met: bool
     reruns: int
@@ -71,13 +72,13 @@ class Verdict:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether anything is."""
+        """Whether rows are lost or surplus, or there are other problems."""
         return bool(self.lost or self.surplus or self.problems)
 
 
 @dataclass
 class Saboteur:
-    """Counts statements and calls, and makes one statement fail as a real one would."""
+    """Counts statements and calls, and makes one statement fail as it would in reality."""
 
     kind: str | None = None
     n: int = 0
@@ -86,7 +87,7 @@ class Saboteur:
     is_spent: bool = False
 
     def before(self, text: str, session: psycopg.Connection[Any]) -> None:
-        """Count a statement; fail it before it is done."""
+        """Count a statement; fail it before it is executed."""
         self.statements += 1
         if self.kind is None or self.statements != self.n:
             return
@@ -100,19 +101,19 @@ class Saboteur:
             )
 
     def after(self, text: str, session: psycopg.Connection[Any]) -> None:
-        """Lose the answer of a statement that was done."""
+        """Lose the result of a statement that was executed."""
         if self.kind == LOST_AFTER and self.statements == self.n and not session.closed:
             lose_session(session)
             raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     def reached(self, point: str, session: psycopg.Connection[Any] | None) -> None:
         """Count a call."""
-        self.calls += point == "page asked"
+        self.calls += point == PAGE_REQUESTED
 
 
 @dataclass
 class FaultScene:
-    """For each feed: a database where the feeds before it are done, and what a clean run makes."""
+    """For each feed: a database with the earlier feeds synced, and the result of a clean run."""
 
     scene: Scene
     bases: dict[str, str] = field(default_factory=dict)
@@ -120,7 +121,7 @@ class FaultScene:
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def play(self, case: Case) -> Verdict:
-        """Sync with the failure, again while it ends with an error, and compare."""
+        """Sync with the failure, rerun while it ends with an error, and compare."""
         saboteur = Saboteur(case.kind if case.kind in SQL_KINDS else None, case.n)
         service = self.scene.simulator.service
         if case.kind in HTTP_KINDS:
@@ -138,7 +139,7 @@ class FaultScene:
         return Verdict(was_met, reruns, lost, surplus, problems)
 
     def sync(self, database: str, feed: str, saboteur: Saboteur, timeout: float = 20.0) -> Any:
-        """One feed, in this process."""
+        """Sync one feed in this process."""
         warehouse = TappedWarehouse(self.scene.warehouse(database).url, saboteur)
         settings = load_settings(
             api_url=self.scene.simulator.url,
@@ -161,22 +162,22 @@ class FaultScene:
                     database, case.feed, saboteur, 0.4 if case.kind == "time-out" else 20.0
                 )
             except (SyncError, psycopg.Error) as error:
-                told = f"{type(error).__name__}: {error}"
+                reason = f"{type(error).__name__}: {error}"
                 continue
             except LoyaltyApiError as error:
-                told = f"not told as the failure of a sync: {error}"
-                problems.append(told)
+                reason = f"not reported as a failure of the sync: {error}"
+                problems.append(reason)
                 continue
             if not report.pending:
                 return reruns
-            told = f"{report.pending} are pending"
-        problems.append(f"not done after {_MOST_RERUNS} reruns: {told}")
+            reason = f"{report.pending} are pending"
+        problems.append(f"not done after {_MOST_RERUNS} reruns: {reason}")
         return _MOST_RERUNS
 
 
 @contextmanager
 def open_fault_scene(url: str, home: Path, *, seed: int, is_first: bool) -> Iterator[FaultScene]:
-    """A scene with a database for each feed to begin from."""
+    """Open a scene with a database for each feed to start from."""
     with open_scene(url, home, seed=seed, clients=5) as scene:
         faults = FaultScene(scene)
         base = scene.beginnings[0 if is_first else 1]
@@ -186,7 +187,7 @@ def open_fault_scene(url: str, home: Path, *, seed: int, is_first: bool) -> Iter
 
 @contextmanager
 def _chain_of_bases(faults: FaultScene, base: str, feeds: Sequence[str]) -> Iterator[None]:
-    """Clone upon clone, each with one feed more."""
+    """Clone the clones, each with one more feed synced."""
     if not feeds:
         yield
         return

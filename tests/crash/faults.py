@@ -1,8 +1,8 @@
 """Fails the n-th HTTP call and the n-th SQL statement of a sync, for every n, in every way.
 
-`python -m tests.crash.faults` takes each feed of a first sync and of the next day's, counts the
-calls and statements of a clean run, and fails each of them in turn. A run that ends with an error
-is started again. `--every K` takes each K-th only; `--kind NAME` one kind.
+`python -m tests.crash.faults` takes each feed of a first sync and of the next day's sync, counts
+the calls and statements of a clean run, and fails each of them in turn. A run that ends with an
+error is started again. `--every K` takes only each K-th; `--kind NAME` only one kind.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _BEGINNINGS = ("first sync", "next day")
 def cases_of(
     scene: FaultScene, feed: str, *, every: int, only: str | None, first: int = 1
 ) -> Iterator[Case]:
-    """Every n with every kind, for a feed from one beginning."""
+    """Yield every n with every kind, for a feed from one beginning."""
     calls, statements = scene.sizes[feed]
     for kinds, most in ((HTTP_KINDS, calls), (SQL_KINDS, statements)):
         for kind in kinds:
@@ -41,7 +41,7 @@ def cases_of(
 
 
 def play_all(options: argparse.Namespace, beginning: str) -> list[tuple[str, Case, Verdict]]:
-    """All cases of one beginning, on a server of their own."""
+    """Play all cases of one beginning, on a separate server."""
     played: list[tuple[str, Case, Verdict]] = []
     with quick_folder() as folder, embedded_postgres(folder) as url:
         is_first = beginning == _BEGINNINGS[0]
@@ -57,7 +57,7 @@ def play_all(options: argparse.Namespace, beginning: str) -> list[tuple[str, Cas
 
 
 def tabulate(played: Sequence[tuple[str, Case, Verdict]]) -> Table:
-    """Lines by kind."""
+    """Sum up the verdicts by kind."""
     table = Table()
     for beginning, case, verdict in played:
         line = table.line(case.kind)
@@ -72,13 +72,13 @@ def tabulate(played: Sequence[tuple[str, Case, Verdict]]) -> Table:
     return table
 
 
-def main(words: list[str]) -> int:
-    """Run as the command line says; returns the exit code."""
+def main(arguments: list[str]) -> int:
+    """Parse the arguments and run; returns the exit code."""
     parser = argparse.ArgumentParser(prog="tests.crash.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--kind", choices=(*HTTP_KINDS, *SQL_KINDS))
-    options = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     began = time.monotonic()
     with ThreadPoolExecutor(len(_BEGINNINGS)) as pool:
         played = list(chain.from_iterable(pool.map(partial(play_all, options), _BEGINNINGS)))

@@ -1,8 +1,8 @@
 """Kills a sync at every commit point, runs the same command again, and counts what is wrong.
 
-`python -m tests.crash.kills --kills 1000 --seed 1` prints a table and ends with 1 when a row was
-lost or doubled, a day seen half published, or more asked again than was in flight.
-An episode is told by its number and the seed: `--only N` plays that one again.
+`python -m tests.crash.kills --kills 1000 --seed 1` prints a table and exits with 1 if a row was
+lost or doubled, a day was seen half published, or more was requested again than was in flight.
+An episode is identified by its number and the seed: `--only N` plays it again.
 """
 
 import argparse
@@ -27,14 +27,14 @@ from tests.crash.weapons import PROCESS, WEAPONS
 from tests.syncing import FEEDS
 
 _EPISODES_OF_A_SCENE = 25
-_TOLD_EACH = 100
-# One strike in so many is at a random time instead of at a point.
+_REPORT_EVERY = 100
+# The share of strikes that are at a random time instead of at a point.
 _SHARE_ANYWHERE = 0.1
 
 
 @dataclass
 class Campaign:
-    """Episodes until there were so many strikes."""
+    """Episodes until there were `wanted` strikes."""
 
     seed: int
     wanted: int
@@ -45,7 +45,7 @@ class Campaign:
     _lock: Lock = field(default_factory=Lock)
 
     def rounds(self) -> Iterator[range]:
-        """The episodes that one worker takes, as many as share a scene at a time."""
+        """Yield the numbers of the next episodes of a worker, as many as share a scene."""
         while not self.is_over:
             with self._lock:
                 first = self._taken
@@ -61,17 +61,17 @@ class Campaign:
         """Add an episode to the table."""
         with self._lock:
             before, self._struck = self._struck, self._struck + len(episode.struck)
-            if before // _TOLD_EACH < self._struck // _TOLD_EACH:
+            if before // _REPORT_EVERY < self._struck // _REPORT_EVERY:
                 print(f"{self._struck} strikes, {len(self.table.wrong)} wrong", flush=True)
             self.slowest = max(self.slowest, episode.slowest)
-            told = len(self.table.wrong)
+            reported = len(self.table.wrong)
             episode.count_in(self.table, f"episode {number} of seed {self.seed}")
-            for wrong in self.table.wrong[told:]:
+            for wrong in self.table.wrong[reported:]:
                 print("WRONG:", wrong, flush=True)
 
 
 def blows_for(scene: Scene, beginning: str, number: int, chance: Random) -> list[Blow]:
-    """One to four strikes: points in turn, so that each is met; feeds, moments, weapons by lot."""
+    """Draw one to four strikes: points in turn, so that all occur; the rest at random."""
     tallies = scene.endings[beginning].tallies
     blows = []
     for turn in range(chance.randint(1, 4)):
@@ -87,7 +87,7 @@ def blows_for(scene: Scene, beginning: str, number: int, chance: Random) -> list
 
 
 def play(scene: Scene, *, seed: int, number: int) -> Episode:
-    """The episode of that number in this scene."""
+    """Play the episode with this number in this scene."""
     chance = Random(f"episode {seed} {number}")
     beginning = chance.choice(scene.beginnings)
     episode = Episode(scene, beginning, blows_for(scene, beginning, number, chance))
@@ -96,7 +96,7 @@ def play(scene: Scene, *, seed: int, number: int) -> Episode:
 
 
 def _work(campaign: Campaign, folder: Path) -> None:
-    """Play episodes, a new scene every so many, on a server of the worker's own."""
+    """Play episodes on a separate server, with a new scene for each round."""
     with embedded_postgres(folder) as url:
         for numbers in campaign.rounds():
             with open_scene(url, folder, seed=_scene_seed(campaign, numbers[0])) as scene:
@@ -117,7 +117,7 @@ def _scene_seed(campaign: Campaign, number: int) -> int:
 
 
 def _kill_at_marks(campaign: Campaign, folder: Path, count: int) -> None:
-    """The kills that need Dagster, which takes its time."""
+    """Kill around Dagster's mark; these kills are slower than the others."""
     line = campaign.table.line(PARTITION_MARKED)
     with (
         embedded_postgres(folder) as url,
@@ -128,15 +128,17 @@ def _kill_at_marks(campaign: Campaign, folder: Path, count: int) -> None:
         print(*(f"WRONG: {one}" for one in wrong), sep="\n", flush=True)
 
 
-def main(words: list[str]) -> int:
-    """Run as the command line says; returns the exit code."""
+def main(arguments: list[str]) -> int:
+    """Parse the arguments and run; returns the exit code."""
     parser = argparse.ArgumentParser(prog="tests.crash.kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", type=int, help="the number of one episode")
-    parser.add_argument("--marks", type=int, default=0, help="kills around Dagster's mark besides")
-    options = parser.parse_args(words)
+    parser.add_argument(
+        "--marks", type=int, default=0, help="additional kills around Dagster's mark"
+    )
+    options = parser.parse_args(arguments)
     campaign = Campaign(options.seed, options.kills)
     began = time.monotonic()
     with quick_folder() as home, ThreadPoolExecutor(options.workers) as pool:

@@ -19,20 +19,20 @@ from tests.crash.weapons import PROCESS
 from tests.pipeline.dagster_runs import TABLES, materialized
 from tests.syncing import FEEDS
 
-# Seven assets are marked, and three moments told of each.
+# Seven assets are marked, and three moments reported for each.
 MOST = 3 * len(TABLES)
 
 
 def kill_at_mark(scene: Scene, nth: int, line: Line) -> list[str]:
-    """One kill and a rerun; returns what is wrong then."""
+    """Kill once and rerun; returns the problems that remain."""
     beginning = scene.beginnings[nth % 2]
     with scene.clone(beginning) as database, TemporaryDirectory() as home:
         order = replace(scene.order(database, FEEDS), through_dagster=Path(home))
         struck = outcome_of(*start_victim(replace(order, blow=_blow(nth))))
         line.strikes += struck[-1][0] == "killed"
-        told = outcome_of(*start_victim(order))
+        messages = outcome_of(*start_victim(order))
         line.reruns += 1
-        wrong = [] if told[-1][0] == "done" else [f"the rerun: {told}"]
+        wrong = [] if messages[-1][0] == "done" else [f"the rerun: {messages}"]
         lost, surplus = compare(
             scene.endings[beginning].contents, contents(scene.warehouse(database))
         )
@@ -42,7 +42,7 @@ def kill_at_mark(scene: Scene, nth: int, line: Line) -> list[str]:
 
 
 def kill_at_marks(scene: Scene, count: int, line: Line, seed: int) -> list[str]:
-    """So many kills, at moments by lot."""
+    """Kill `count` times, at random moments; returns the problems."""
     chance = Random(f"marks {seed}")
     moments = [chance.randint(1, MOST) for _ in range(count)]
     return [f"mark {nth}: {one}" for nth in moments for one in kill_at_mark(scene, nth, line)]
@@ -53,7 +53,7 @@ def _blow(nth: int) -> Blow:
 
 
 def _not_marked(home: Path) -> list[str]:
-    """Assets with a day that is not materialized, and runs that never ended."""
+    """Return assets with a day that is not materialized, and runs that never ended."""
     days = {str(day) for day in WINDOW.days()}
     before = dict(os.environ)
     try:

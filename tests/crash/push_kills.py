@@ -1,8 +1,8 @@
-"""Kills a push at every point, runs it again, and holds what the source applied against the wish.
+"""Kills a push at every point, runs it again, and checks the updates that the source applied.
 
-`python -m tests.crash.push_kills --kills 1000 --seed 1` prints a table and ends with 1 when an
-update was lost, came out of order for its client, or came again after another one.
-An episode is told by its number and the seed: `--only N` plays that one again.
+`python -m tests.crash.push_kills --kills 1000 --seed 1` prints a table and exits with 1 if an
+update was lost, was applied out of order for its client, or was applied again after another one.
+An episode is identified by its number and the seed: `--only N` plays it again.
 """
 
 import argparse
@@ -45,14 +45,14 @@ from tests.outbox import outbox
 _EPISODES_OF_A_SCENE = 25
 _UPDATES = 14
 _MOST_RERUNS = 12
-_TOLD_EACH = 100
+_REPORT_EVERY = 100
 _FROM_OUTSIDE = (UPDATE_ARRIVED, UPDATE_APPLIED)
 _ONCE = frozenset(PUSH_POINTS[:4]) | {PUSH_POINTS[-1]}
 
 
 @dataclass
 class PushEpisode:
-    """An outbox, the strikes that its pushes are to take, and what came of them."""
+    """An outbox, the planned strikes at its pushes, and the results."""
 
     scene: PushScene
     chance: Random
@@ -64,7 +64,7 @@ class PushEpisode:
     problems: list[str] = field(default_factory=list)
 
     def play(self) -> None:
-        """Strike and push again until all is settled; then compare."""
+        """Strike and push again until all updates are settled; then compare."""
         scene = self.scene
         wishes = scene.wish(self.chance, _UPDATES, once_each=self.by_file)
         applied = scene.simulator.world.profiles.updates
@@ -93,26 +93,26 @@ class PushEpisode:
         self, warehouse: Warehouse, file: bytes | None, blow: PushBlow | None
     ) -> tuple[str, Any]:
         scene = self.scene
-        # The brake is for people; here the next push goes on at once.
+        # The push fuse waits for a decision of a person; here the next push must go on at once.
         settings = {"concurrency": self.chance.choice((1, 3, 8)), "push_fuse": 1.0}
         order = PushOrder(scene.simulator.url, warehouse.url, scene.home, settings, file, blow)
         self.pushes += 1
         if blow is not None and blow.point == UPDATE_APPLIED:
-            scene.hold_answer(blow.nth)
+            scene.hold_response(blow.nth)
             process, pipe = _start(order)
             _kill_once(process, lambda: scene.has_struck)
         elif blow is not None and blow.point == UPDATE_ARRIVED:
-            wanted = scene.carry_out_late() + blow.nth
+            wanted = scene.apply_late() + blow.nth
             process, pipe = _start(order)
             _kill_once(process, lambda: scene.arrived >= wanted)
-            scene.carry_out_at_once()
+            scene.apply_at_once()
         else:
             process, pipe = _start(order)
-        told = outcome_of(process, pipe, within=60)
-        if blow is not None and told[0][0] in ("struck", "killed"):
+        messages = outcome_of(process, pipe, within=60)
+        if blow is not None and messages[0][0] in ("struck", "killed"):
             self.struck.append(blow)
-        scene.let_answers_go()
-        return told[-1]
+        scene.release_responses()
+        return messages[-1]
 
     def _compare(self, wishes: Wishes, warehouse: Warehouse, applied: list[dict[str, Any]]) -> None:
         got, wanted = sequences_of(applied), wishes.sequences
@@ -124,16 +124,16 @@ class PushEpisode:
         rows = outbox(warehouse)
         if [row["status"] for row in rows][: len(wishes.statuses)] != wishes.statuses:
             self.problems.append(f"statuses {[row['status'] for row in rows]} {wishes.statuses}")
-        tried = outbox(warehouse, "attempts")
-        if len(tried) < len(applied):
-            self.problems.append(f"{len(applied)} applied, and {len(tried)} attempts kept")
+        attempts = outbox(warehouse, "attempts")
+        if len(attempts) < len(applied):
+            self.problems.append(f"{len(applied)} applied, but {len(attempts)} attempts stored")
         overlapping = self.scene.simulator.service.traffic.counts()["overlapping_updates"]
         if overlapping:
             self.problems.append(f"{overlapping} updates of a client were in flight together")
 
 
 def _kill_once(process: ForkServerProcess, is_time: Callable[[], bool]) -> None:
-    """Kill from outside, for what the process itself cannot see."""
+    """Kill from outside, for moments that the process itself cannot see."""
     while process.is_alive():
         if is_time():
             process.kill()
@@ -143,15 +143,15 @@ def _kill_once(process: ForkServerProcess, is_time: Callable[[], bool]) -> None:
 
 
 def _start(order: PushOrder) -> tuple[ForkServerProcess, Connection]:
-    ours, theirs = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=push_victim.run, args=(order, theirs))
+    receiver, sender = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=push_victim.run, args=(order, sender))
     process.start()
-    theirs.close()
-    return process, ours
+    sender.close()
+    return process, receiver
 
 
 def blows_for(number: int, chance: Random, *, by_file: bool) -> list[PushBlow]:
-    """Three to six strikes: points in turn, so that each is met; moments and weapons by lot."""
+    """Draw three to six strikes: points in turn, so that all occur; the rest at random."""
     points = [p for p in PUSH_POINTS if by_file or p not in (FILE_LOADING, FILE_LOADED)]
     blows = []
     for turn in range(chance.randint(3, 6)):
@@ -163,7 +163,7 @@ def blows_for(number: int, chance: Random, *, by_file: bool) -> list[PushBlow]:
 
 
 def play(scene: PushScene, *, seed: int, number: int) -> PushEpisode:
-    """The episode of that number in this scene."""
+    """Play the episode with this number in this scene."""
     chance = Random(f"push {seed} {number}")
     by_file = number % 3 == 0
     episode = PushEpisode(scene, chance, blows_for(number, chance, by_file=by_file), by_file)
@@ -173,7 +173,7 @@ def play(scene: PushScene, *, seed: int, number: int) -> PushEpisode:
 
 @dataclass
 class PushCampaign:
-    """Episodes until there were so many kills, and what they came to."""
+    """Episodes until there were `wanted` kills, and their results."""
 
     seed: int
     wanted: int
@@ -205,18 +205,18 @@ class PushCampaign:
             self.losses += sum(b.weapon == SESSION for b in episode.struck)
             self.pushes += episode.pushes
             self.slowest = max(self.slowest, episode.slowest)
-            told = [f"episode {number} of seed {self.seed}: {one}" for one in episode.problems]
-            self.wrong += told
-            if before // _TOLD_EACH < self.kills.total() // _TOLD_EACH:
-                told.append(f"{self.kills.total()} kills, {len(self.wrong)} wrong")
-            print(*told, sep="\n", end="\n" if told else "", flush=True)
+            lines = [f"episode {number} of seed {self.seed}: {one}" for one in episode.problems]
+            self.wrong += lines
+            if before // _REPORT_EVERY < self.kills.total() // _REPORT_EVERY:
+                lines.append(f"{self.kills.total()} kills, {len(self.wrong)} wrong")
+            print(*lines, sep="\n", end="\n" if lines else "", flush=True)
 
     def show(self) -> str:
         """The table as text."""
         lines = [f"{point:<18}{self.kills[point]:>7}" for point in PUSH_POINTS]
         lines.append(f"{'together':<18}{self.kills.total():>7}")
         lines.append(
-            f"{self.losses} sessions lost besides; {self.pushes} pushes; {len(self.wrong)} wrong"
+            f"also {self.losses} sessions lost; {self.pushes} pushes; {len(self.wrong)} wrong"
         )
         return "\n".join(lines)
 
@@ -231,14 +231,14 @@ def _work(campaign: PushCampaign, url: str, home: Path) -> None:
                 campaign.count(number, play(scene, seed=campaign.seed, number=number))
 
 
-def main(words: list[str]) -> int:
-    """Run as the command line says; returns the exit code."""
+def main(arguments: list[str]) -> int:
+    """Parse the arguments and run; returns the exit code."""
     parser = argparse.ArgumentParser(prog="tests.crash.push_kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", type=int, help="the number of one episode")
-    options = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     campaign = PushCampaign(options.seed, options.kills)
     began = time.monotonic()
     with quick_folder() as home, embedded_postgres(home) as url:

@@ -1,7 +1,7 @@
-"""A programme and a roster to push to, what is asked of it, and what has to come of that.
+"""A programme and a roster to push to, updates for it, and the expected results.
 
-What has to come is worked out here once more, from the rules as they are written down, and not
-with the code under test.
+The expected results are computed here independently, from the documented rules and not with the
+code under test.
 """
 
 import itertools
@@ -31,7 +31,7 @@ _NAMES = ("Анна", "Ольга", "Иван")
 _SURNAMES = ("Лебедева", "Козлова")
 _TOO_LONG = "Я" * 21
 _UNKNOWN_CLIENT = 5
-_LOST_ANSWERS = ("reset", "disconnect", "server_error", "truncated_json")
+_LOST_RESPONSES = ("reset", "disconnect", "server_error", "truncated_json")
 _numbers = itertools.count(1)
 
 Sequences = dict[int, list[dict[str, Any]]]
@@ -39,7 +39,7 @@ Sequences = dict[int, list[dict[str, Any]]]
 
 @dataclass
 class Wishes:
-    """Updates in order, the values that each client has to be sent, and the statuses at the end."""
+    """Updates in order, the values that each client must be sent, and the expected statuses."""
 
     updates: list[Update]
     sequences: Sequences = field(default_factory=dict)
@@ -59,7 +59,7 @@ class PushScene:
 
     @contextmanager
     def clone(self) -> Iterator[Warehouse]:
-        """A warehouse of its own with a roster and an empty outbox."""
+        """Clone a warehouse with a roster and an empty outbox."""
         name = f"push_{os.getpid()}_{next(_numbers)}"
         _administer(self.url, "create database {} template {}", name, self.template)
         try:
@@ -68,7 +68,7 @@ class PushScene:
             _administer(self.url, "drop database {} with (force)", name)
 
     def wish(self, chance: Random, count: int, *, once_each: bool) -> Wishes:
-        """Draw updates that repeat each other, contradict each other, or break a rule."""
+        """Draw updates; some repeat or contradict each other, or break a rule."""
         clients = self.clients[1:]
         if once_each:
             clients = chance.sample(clients, len(clients))
@@ -81,10 +81,10 @@ class PushScene:
         return _expect(Wishes(updates), self.taken_email)
 
     def disturb(self, chance: Random) -> None:
-        """Let the service be slow, and lose some answers of updates that it may have applied."""
+        """Make the service slow, and lose some responses to updates that may have been applied."""
         rules = tuple(
             FaultRule(
-                kind=chance.choice(_LOST_ANSWERS),
+                kind=chance.choice(_LOST_RESPONSES),
                 endpoint="ClientUpdate",
                 seed=chance.randrange(99),
                 probability=chance.choice((0.0, 0.05, 0.15)),
@@ -97,8 +97,8 @@ class PushScene:
         service.faults.struck.clear()
         self._set_latency(chance.choice((0, 10, 40)))
 
-    def hold_answer(self, nth: int) -> None:
-        """Apply one update and keep its answer back."""
+    def hold_response(self, nth: int) -> None:
+        """Apply one update and withhold its response."""
         faults = self.simulator.service.faults
         rule = FaultRule(
             kind="timeout", endpoint="ClientUpdate", nth=nth, applied=True, seconds=10.0
@@ -106,31 +106,31 @@ class PushScene:
         faults.set((rule, *faults.rules))
         faults.struck.clear()
 
-    def carry_out_late(self) -> int:
-        """Carry out what arrives a while later, even if nobody waits; returns how many came."""
+    def apply_late(self) -> int:
+        """Apply updates a while after they arrive; returns how many have arrived so far."""
         self._set_latency(600)
         return self.arrived
 
-    def carry_out_at_once(self) -> None:
-        """Be quick from now on; what has arrived is late all the same."""
+    def apply_at_once(self) -> None:
+        """Apply updates without delay from now on; those that have arrived are still late."""
         self._set_latency(0)
 
     @property
     def arrived(self) -> int:
-        """Updates that have arrived so far."""
+        """The number of updates that have arrived so far."""
         return int(self.simulator.service.traffic.counts()["by_endpoint"].get("ClientUpdate", 0))
 
-    def let_answers_go(self) -> None:
-        """Keep no answer back any more."""
+    def release_responses(self) -> None:
+        """Withhold no response any more."""
         faults = self.simulator.service.faults
         others = tuple(rule for rule in faults.rules if rule.kind != "timeout")
-        # Rules that are set anew draw the same lots again, and might fail one update for ever.
+        # Setting the same rules again resets their random numbers: one update might fail forever.
         if others != faults.rules:
             faults.set(others)
 
     @property
     def has_struck(self) -> bool:
-        """Whether an answer is kept back."""
+        """Whether a response is withheld."""
         return self.simulator.service.faults.struck["timeout"] > 0
 
     def _set_latency(self, milliseconds: int) -> None:
@@ -156,7 +156,7 @@ class PushScene:
 
 @contextmanager
 def open_push_scene(url: str, home: Path, *, seed: int, clients: int = 7) -> Iterator[PushScene]:
-    """Make a programme and a database whose roster knows its clients."""
+    """Make a programme and a database with its clients on the roster."""
     config = build_config(
         start=date(2026, 3, 1), now=datetime(2026, 3, 8, 12), clients=clients, seed=seed
     )
@@ -175,12 +175,12 @@ def open_push_scene(url: str, home: Path, *, seed: int, clients: int = 7) -> Ite
 
 
 def store(warehouse: Warehouse, wishes: Wishes) -> None:
-    """Put the updates into the outbox by SQL."""
+    """Insert the updates into the outbox with SQL."""
     ask_for(warehouse, wishes.updates)
 
 
 def as_csv(wishes: Wishes) -> bytes:
-    """The updates as a file."""
+    """The updates as the content of a CSV file."""
     columns = sorted({name for _, fields in wishes.updates for name in fields})
     lines = [";".join(("client_id", *columns))]
     for client, fields in wishes.updates:
@@ -189,13 +189,13 @@ def as_csv(wishes: Wishes) -> bytes:
 
 
 def sequences_of(updates: list[dict[str, Any]]) -> Sequences:
-    """What a source applied, by client, with the same update repeated at once told once."""
+    """The updates that a source applied, by client; immediate repetitions count once."""
     sequences: Sequences = {}
     for update in updates:
-        told = {n: v for n, v in update.items() if n not in ("Client", "ErrorCode", "Message")}
+        values = {n: v for n, v in update.items() if n not in ("Client", "ErrorCode", "Message")}
         so_far = sequences.setdefault(update["Client"], [])
-        if not so_far or so_far[-1] != told:
-            so_far.append(told)
+        if not so_far or so_far[-1] != values:
+            so_far.append(values)
     return sequences
 
 
@@ -205,17 +205,17 @@ def _expect(wishes: Wishes, taken_email: str) -> Wishes:
         if client == _UNKNOWN_CLIENT or fields.get("patronymic") == _TOO_LONG:
             wishes.statuses.append("rejected")
             continue
-        held = known.setdefault(client, {})
-        told = {name: value for name, value in fields.items() if held.get(name) != value}
-        is_partial = told.get("email") == taken_email
-        for name, value in told.items():
-            held[name] = None if is_partial else value
+        current = known.setdefault(client, {})
+        changed = {name: value for name, value in fields.items() if current.get(name) != value}
+        is_partial = changed.get("email") == taken_email
+        for name, value in changed.items():
+            current[name] = None if is_partial else value
         wishes.statuses.append("partial" if is_partial else "sent")
-        if told:
+        if changed:
             sequence = wishes.sequences.setdefault(client, [])
-            asked = {_VENDOR[name]: _as_applied(value) for name, value in told.items()}
-            if not sequence or sequence[-1] != asked:
-                sequence.append(asked)
+            sent = {_VENDOR[name]: _as_applied(value) for name, value in changed.items()}
+            if not sequence or sequence[-1] != sent:
+                sequence.append(sent)
     return wishes
 
 

@@ -1,7 +1,7 @@
-"""One `lcm push` as a process of its own, struck where its order says.
+"""One `lcm push` in a separate process, struck at the point that its order names.
 
-It does what the command does, with sessions and a client that report each moment. A request that
-outlives its process is over after SETTLE_SECONDS here, as the scenes answer quickly.
+It does the same as the command, with sessions and a client that report each moment. A request that
+outlives its process is over after SETTLE_SECONDS here, because the scenes respond quickly.
 """
 
 import os
@@ -36,7 +36,7 @@ class PushBlow:
 
 @dataclass(frozen=True)
 class PushOrder:
-    """What a victim is to do. file: a CSV file's content, or None for what is pending."""
+    """The task of a victim. file: the content of a CSV file, or None to push pending updates."""
 
     api_url: str
     database_url: str
@@ -48,7 +48,7 @@ class PushOrder:
 
 @dataclass
 class PushStriker:
-    """Counts the points that are reached, and strikes at the one of the order."""
+    """Counts the reached points, and strikes at the point of the order."""
 
     order: PushOrder
     pipe: Connection
@@ -75,7 +75,10 @@ class PushStriker:
 
 
 def run(order: PushOrder, pipe: Connection) -> None:
-    """The body of a victim's process; tells `struck`, then `done` or `failed`, unless killed."""
+    """The main function of a victim's process.
+
+    Sends `struck`, then `done`, `failed` or `interrupted`, unless it is killed.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith("LCM_")]:
         del os.environ[name]

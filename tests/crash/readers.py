@@ -1,8 +1,8 @@
-"""Publishes again and again while readers look: does one ever see a torn day?
+"""Publishes repeatedly while readers query: does one ever see a torn day?
 
-`python -m tests.crash.readers --publishes 1000` changes the source, publishes, and so on. Each
-reader reads at repeatable read, the same twice within a transaction, and holds what it saw against
-the states that were published. Ends with 1 when a reader saw anything else.
+`python -m tests.crash.readers --publishes 1000` changes the source and publishes, in turns. Each
+reader reads the same tables twice within a transaction at repeatable read; the states that it saw
+are compared with the published ones. Exits with 1 if a reader saw any other state.
 """
 
 import argparse
@@ -28,7 +28,7 @@ _ACTIONS = ("insert_top", "insert_middle", "delete_random", "change", "change")
 
 @dataclass
 class Reader:
-    """A reader of its own session and thread."""
+    """A reader with its own session and thread. looks: the number of its readings."""
 
     warehouse: Warehouse
     seen: set[str] = field(default_factory=set)
@@ -72,7 +72,7 @@ class Reader:
 
 @dataclass
 class Outcome:
-    """What the readers of a run saw."""
+    """The observations of all readers of a run."""
 
     publishes: int
     states: int
@@ -85,7 +85,7 @@ class Outcome:
 def publish_and_read(
     scene: FaultScene, database: str, *, publishes: int, readers: int, seed: int
 ) -> Outcome:
-    """Change the source and publish, so many times, watched by so many readers."""
+    """Change the source and publish `publishes` times while readers query."""
     world, chance = scene.scene.simulator.world, Random(f"readers {seed}")
     warehouse = scene.scene.warehouse(database)
     clients = sorted({row["Client"] for row in world.truth()["operations"]})
@@ -113,13 +113,13 @@ def publish_and_read(
     )
 
 
-def main(words: list[str]) -> int:
-    """Run as the command line says; returns the exit code."""
+def main(arguments: list[str]) -> int:
+    """Parse the arguments and run; returns the exit code."""
     parser = argparse.ArgumentParser(prog="tests.crash.readers", description=__doc__)
     parser.add_argument("--publishes", type=int, default=1000)
     parser.add_argument("--readers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     began = time.monotonic()
     with (
         quick_folder() as folder,

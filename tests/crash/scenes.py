@@ -1,7 +1,7 @@
-"""Where victims are struck: an embedded server, a small programme, databases to start from.
+"""The setting of a strike: an embedded server, a small programme, databases to start from.
 
-A scene knows two beginnings, an empty warehouse and one that was synced before the source changed,
-and what a clean run makes of each. A victim works on a clone.
+A scene has two beginnings, an empty warehouse and one that was synced before the source changed,
+and the result of a clean run from each. A victim works on a clone.
 """
 
 import itertools
@@ -38,7 +38,7 @@ from tests.syncing import FEEDS
 START, STOP = date(2026, 3, 1), datetime(2026, 3, 8, 12)
 WINDOW = Window(START, date(2026, 3, 12))
 _ACTIONS = ("insert_top", "insert_middle", "insert_tail", "delete_random", "change", "change")
-# `clients` belongs to two feeds; `cards` are published beside the registrations.
+# `clients` belongs to two feeds; `cards` are published together with the registrations.
 _TABLES = {
     name: [table.name for table in feed_named(name).tables if table.name != "clients"]
     + ["cards"] * feed_named(name).is_by_day
@@ -50,10 +50,10 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Ending:
-    """What a clean run comes to.
+    """The result of a clean run.
 
-    contents: all rows. digests: what a reader may see of each feed, before and after. tallies: how
-    often each feed reaches each point. asked: the readings that were asked for.
+    contents: all rows. digests: the states of each feed that a reader may see, before and after.
+    tallies: how often each feed reaches each point. asked: the readings that were requested.
     """
 
     contents: Contents
@@ -74,21 +74,21 @@ class Scene:
     endings: dict[str, Ending] = field(default_factory=dict)
 
     def order(self, database: str, feeds: Sequence[str], blow: Blow | None = None) -> Order:
-        """What to tell a victim."""
+        """The order for a victim."""
         return Order(
             self.simulator.url, self.home, database, WINDOW, tuple(feeds), self.settings, blow
         )
 
     def warehouse(self, database: str) -> Warehouse:
-        """A database of the scene, not tapped."""
+        """A database of the scene, without taps."""
         return Warehouse(address_of(self.url, database))
 
     @contextmanager
     def clone(self, beginning: str) -> Iterator[str]:
-        """A database of its own that begins so."""
+        """Clone the database of a beginning; yields the name of the clone."""
         name = f"scene_{os.getpid()}_{next(_numbers)}"
         self._administer("create database {} template {}", name, beginning)
-        # Without it a crash sets the clone's sequences back to where the template's stood.
+        # Without it a crash resets the clone's sequences to the values of the template.
         self._administer("checkpoint")
         try:
             yield name
@@ -96,7 +96,7 @@ class Scene:
             self._administer("drop database {} with (force)", name)
 
     def await_server(self) -> None:
-        """Return when the server takes connections, as some time after a crash."""
+        """Wait until the server accepts connections, which takes some time after a crash."""
         assert eventually(lambda: answers(self.url), within=60), "the server did not come back"
 
     def _administer(self, statement: str, *names: str) -> None:
@@ -107,32 +107,32 @@ class Scene:
 
 @contextmanager
 def quick_folder() -> Iterator[Path]:
-    """A folder for servers, in memory where there is such a place: kills do not need a disk."""
-    place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="lcm-crash-", dir=place) as name:
+    """A temporary folder for servers, in memory if possible: kills do not need a disk."""
+    parent = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="lcm-crash-", dir=parent) as name:
         yield Path(name)
 
 
 def digest_of(scene: Scene, database: str, feed: str) -> str:
-    """What a reader sees of the tables of a feed now."""
+    """The digest of the tables of a feed, as a reader sees them now."""
     with scene.warehouse(database).connect() as session:
         return digest(session, _TABLES[feed])
 
 
 def watched_tables(feed: str) -> list[str]:
-    """The tables that flip together when a feed is published."""
+    """The tables that change together when a feed is published."""
     return _TABLES[feed]
 
 
 @contextmanager
 def open_scene(url: str, home: Path, *, seed: int, clients: int = 10) -> Iterator[Scene]:
-    """Make a programme, sync it once, change it, and learn what clean runs come to."""
+    """Make a programme, sync it once, change it, and record the results of clean runs."""
     chance = Random(f"scene {seed}")
     settings = {
         "page_length": chance.choice((6, 40, 500)),
         "concurrency": chance.choice((1, 4, 8)),
         "audit_share": 1.0,
-        # A first load of the scene's few rows: in many batches, in some, in one transaction.
+        # The first load of the scene's few rows takes many batches, some, or one transaction.
         "publish_batch_rows": Random(f"batches {seed}").choice((6, 40, 100_000)),
     }
     config = build_config(start=START, now=STOP, clients=clients, seed=seed)
@@ -175,55 +175,55 @@ def _ending_of(scene: Scene, beginning: str) -> Ending:
             scene.simulator.world.truth(), scene.warehouse(database), last=WINDOW.last
         )
         assert not wrong, f"a clean run is not exact: {[str(one) for one in wrong[:5]]}"
-        held = contents(scene.warehouse(database))
-    return Ending(held, {feed: (before[feed], after[feed]) for feed in FEEDS}, tallies, asked)
+        rows = contents(scene.warehouse(database))
+    return Ending(rows, {feed: (before[feed], after[feed]) for feed in FEEDS}, tallies, asked)
 
 
 def _run_clean(scene: Scene, database: str) -> dict[tuple[str, str], int]:
     process, pipe = start_victim(scene.order(database, FEEDS))
-    kind, told = outcome_of(process, pipe)[-1]
-    assert kind == "done", told
-    return dict(told)
+    kind, detail = outcome_of(process, pipe)[-1]
+    assert kind == "done", detail
+    return dict(detail)
 
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-# A child imports the main program anew: what that imports is there already.
+# A child imports the main program again; these modules are then already loaded.
 _CONTEXT.set_forkserver_preload(
     [victim.__name__, "lcm_pipeline.api.client", "tests.crash.push_scenes"]
 )
 
 
 def start_victim(order: Order) -> tuple[ForkServerProcess, Connection]:
-    """Fork a victim from a warm server; the pipe tells what becomes of it."""
-    ours, theirs = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=victim.run, args=(order, theirs))
+    """Fork a victim from a warm server; it reports its progress on the pipe."""
+    receiver, sender = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=victim.run, args=(order, sender))
     process.start()
-    theirs.close()
-    return process, ours
+    sender.close()
+    return process, receiver
 
 
 def outcome_of(
     process: ForkServerProcess, pipe: Connection, *, within: float = 120.0
 ) -> list[tuple[str, Any]]:
-    """Wait for a victim's end; what it told, at least `("killed", None)`."""
+    """Wait for a victim's end; returns its messages, at least `("killed", exit code)`."""
     process.join(within)
     if process.is_alive():
         process.kill()
         process.join()
-        return [*_told_on(pipe), ("stuck", f"not done within {within} s")]
-    told = _told_on(pipe)
-    if not told or told[-1][0] == "struck":
-        told.append(("killed", process.exitcode))
+        return [*_messages_on(pipe), ("stuck", f"not done within {within} s")]
+    messages = _messages_on(pipe)
+    if not messages or messages[-1][0] == "struck":
+        messages.append(("killed", process.exitcode))
     process.close()
-    return told
+    return messages
 
 
-def _told_on(pipe: Connection) -> list[tuple[str, Any]]:
-    told = []
+def _messages_on(pipe: Connection) -> list[tuple[str, Any]]:
+    messages = []
     with pipe:
         while pipe.poll():
             try:
-                told.append(pipe.recv())
+                messages.append(pipe.recv())
             except EOFError:
                 break
-    return told
+    return messages

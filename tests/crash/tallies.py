@@ -1,11 +1,11 @@
-"""What a run of a harness counts, by point or by kind, and the table that it prints."""
+"""The counts of a harness, by point or by kind, and the table that it prints."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Line:
-    """Counts of one point (or kind). again: readings asked for again after one strike, at most."""
+    """Counts of one point (or kind). again: most readings requested again after one strike."""
 
     strikes: int = 0
     reruns: int = 0
@@ -18,20 +18,20 @@ class Line:
 
 @dataclass
 class Table:
-    """Lines by name, and the cases that went wrong, each with what makes it happen again."""
+    """Lines by name, and the cases that went wrong, each with how to reproduce it."""
 
     lines: dict[str, Line] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
     def line(self, name: str) -> Line:
-        """The line of a point."""
+        """The line of a point or kind; it is added if it is missing."""
         return self.lines.setdefault(name, Line())
 
     def show(self, first: str) -> str:
-        """The table as text, with a sum."""
+        """The table as text, with sums."""
         names = (
             first, "strikes", "reruns", "lost", "doubled", "half-published",
-            "asked again", "after a crash",
+            "requested again", "after a crash",
         )  # fmt: skip
         rows = [(name, *vars(line).values()) for name, line in self.lines.items()]
         sums = [sum(row[number] for row in rows) for number in range(1, 6)]

@@ -1,7 +1,7 @@
 """Sessions and an API client that report each moment of a sync to a listener.
 
-They go in through the engine's own seams: its Warehouse and its `open_api`. A listener hears of a
-moment before and after; what it raises then strikes where the real thing would.
+They are passed to the engine as its Warehouse and its `open_api`. A listener is called before and
+after each moment; an exception that it raises occurs where a real failure would.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,48 +18,48 @@ from lcm_pipeline.api.retries import RetryPolicy
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.crash.commit_points import (
-    PAGE_ASKED,
     PAGE_FETCHED,
+    PAGE_REQUESTED,
     point_of_commit,
     point_of_statement,
 )
 
-# Failures pass at once here: the pauses of a real service would only cost time.
+# Retries do not wait: realistic pauses would only cost time.
 HASTY = RetryPolicy(first_wait=0.001, longest_wait=0.002, longest_retry_after=0.002)
 
 
 class Listener(Protocol):
-    """Hears every moment. A statement's text, or `commit`; the session is None for the API."""
+    """Is called at every moment. text: a statement, or `commit`; session: None for the API."""
 
     def before(self, text: str, session: psycopg.Connection[Any]) -> None:
         """A statement or a commit is about to be sent."""
 
     def after(self, text: str, session: psycopg.Connection[Any]) -> None:
-        """It was answered."""
+        """A statement or a commit was executed."""
 
     def reached(self, point: str, session: psycopg.Connection[Any] | None) -> None:
         """A commit point was reached."""
 
 
 class TappedCursor(psycopg.Cursor[TupleRow]):
-    """A cursor that tells of each statement."""
+    """A cursor that reports each statement."""
 
     def execute(self, query: Any, *arguments: Any, **options: Any) -> "TappedCursor":
-        with _told(self, query):
+        with _reported(self, query):
             return super().execute(query, *arguments, **options)
 
     def executemany(self, query: Any, *arguments: Any, **options: Any) -> None:
-        with _told(self, query):
+        with _reported(self, query):
             super().executemany(query, *arguments, **options)
 
     @contextmanager
     def copy(self, statement: Any, *arguments: Any, **options: Any) -> Iterator[psycopg.Copy]:
-        with _told(self, statement), super().copy(statement, *arguments, **options) as copy:
+        with _reported(self, statement), super().copy(statement, *arguments, **options) as copy:
             yield copy
 
 
 class TappedSession(psycopg.Connection[TupleRow]):
-    """A session that tells of its statements and commits."""
+    """A session that reports its statements and commits."""
 
     listener: Listener
     statements: list[str]
@@ -69,15 +69,15 @@ class TappedSession(psycopg.Connection[TupleRow]):
         self.statements = []
         with super().transaction(*arguments, **options) as transaction:
             yield transaction
-            told, self.statements = self.statements, []
+            statements, self.statements = self.statements, []
             self.listener.before("commit", self)
         self.listener.after("commit", self)
-        if point := point_of_commit(told):
+        if point := point_of_commit(statements):
             self.listener.reached(point, self)
 
 
 @contextmanager
-def _told(cursor: TappedCursor, query: Any) -> Iterator[None]:
+def _reported(cursor: TappedCursor, query: Any) -> Iterator[None]:
     session = cursor.connection
     assert isinstance(session, TappedSession)
     text = query if isinstance(query, str) else _text_of(query, session)
@@ -113,19 +113,19 @@ class TappedWarehouse(Warehouse):
 
 
 class TappedApi(LoyaltyApi):
-    """A client that tells of each page."""
+    """A client that reports each page."""
 
     listener: Listener
 
     async def call(self, endpoint: Any, request: Any) -> Any:
-        self.listener.reached(PAGE_ASKED, None)
-        answer = await super().call(endpoint, request)
+        self.listener.reached(PAGE_REQUESTED, None)
+        response = await super().call(endpoint, request)
         self.listener.reached(PAGE_FETCHED, None)
-        return answer
+        return response
 
 
 def tapped_api(listener: Listener) -> Callable[[Settings], LoyaltyApi]:
-    """An `open_api` for the engine whose client tells the listener, and wastes no time."""
+    """An `open_api` whose client reports to the listener and retries without waits."""
 
     def open_api(settings: Settings) -> LoyaltyApi:
         api = TappedApi.from_settings(settings, policy=HASTY)

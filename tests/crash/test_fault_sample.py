@@ -1,4 +1,4 @@
-"""Every kind of failure at a few places: `python -m tests.crash.faults` takes every place."""
+"""Every kind of failure at a few points: `python -m tests.crash.faults` tries every point."""
 
 from collections.abc import Iterator
 from random import Random
@@ -21,19 +21,19 @@ def scene() -> Iterator[FaultScene]:
         yield scene
 
 
-def _spoil(scene: FaultScene, kind: str, feed: str, most: int) -> None:
+def _check_failure(scene: FaultScene, kind: str, feed: str, most: int) -> None:
     verdict = scene.play(Case(feed, kind, Random(f"{kind} {feed}").randint(1, most)))
     assert verdict.was_met
     assert (verdict.lost, verdict.surplus, verdict.problems) == ([], [], [])
 
 
 @pytest.mark.parametrize("kind", HTTP_KINDS)
-def test_a_call_that_fails_costs_no_row(scene: FaultScene, kind: str) -> None:
+def test_a_failed_call_loses_no_row(scene: FaultScene, kind: str) -> None:
     feed = FEEDS[[*HTTP_KINDS].index(kind) % len(FEEDS)]
-    _spoil(scene, kind, feed, scene.sizes[feed][0])
+    _check_failure(scene, kind, feed, scene.sizes[feed][0])
 
 
 @pytest.mark.parametrize("feed", FEEDS)
 @pytest.mark.parametrize("kind", SQL_KINDS)
-def test_a_statement_that_fails_costs_no_row(scene: FaultScene, kind: str, feed: str) -> None:
-    _spoil(scene, kind, feed, scene.sizes[feed][1])
+def test_a_failed_statement_loses_no_row(scene: FaultScene, kind: str, feed: str) -> None:
+    _check_failure(scene, kind, feed, scene.sizes[feed][1])

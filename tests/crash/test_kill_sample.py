@@ -1,4 +1,4 @@
-"""Kills at every commit point, a few of each: the long run is `python -m tests.crash.kills`."""
+"""A few kills at every commit point; the long run is `python -m tests.crash.kills`."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ def scene() -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_killed_sync_that_is_run_again_ends_like_one_that_was_not(
+def test_a_killed_sync_that_is_run_again_has_the_result_of_a_clean_one(
     scene: Scene, point: str
 ) -> None:
     number = POINTS.index(point)
@@ -48,7 +48,7 @@ def test_a_killed_sync_that_is_run_again_ends_like_one_that_was_not(
 
 
 @pytest.mark.parametrize("nth", [2, MOST - 1])
-def test_a_day_is_marked_in_the_end_when_the_mark_was_cut_off(scene: Scene, nth: int) -> None:
+def test_a_rerun_marks_a_day_whose_mark_was_interrupted(scene: Scene, nth: int) -> None:
     line = Line()
     assert kill_at_mark(scene, nth, line) == []
     assert line.strikes == 1

@@ -1,4 +1,4 @@
-"""Several processes at the same days, and readers while it is published again and again."""
+"""Several processes sync the same days, and readers query while it is published repeatedly."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,8 +55,8 @@ def _sync_at_once(scene: Scene, database: str, windows: list[Window]) -> None:
     tables = {feed: watched_tables(feed) for feed in FEEDS}
     with watching(scene.warehouse(database), tables, pause=0.05) as watcher:
         started = [start_victim(replace(order, window=window)) for window in windows]
-        told = [outcome_of(*one)[-1] for one in started]
-    assert [kind for kind, _ in told] == ["done"] * len(windows), told
+        outcomes = [outcome_of(*one)[-1] for one in started]
+    assert [kind for kind, _ in outcomes] == ["done"] * len(windows), outcomes
     assert watcher.torn == 0
     assert watcher.slowest < _A_FEW_SECONDS
     assert insane_versions(scene.warehouse(database)) == 0
@@ -64,17 +64,17 @@ def _sync_at_once(scene: Scene, database: str, windows: list[Window]) -> None:
 
 @pytest.mark.parametrize("processes", [2, 4, 8])
 @pytest.mark.parametrize("beginning", [0, 1])
-def test_processes_at_the_same_days_end_in_one_correct_result(
+def test_processes_that_sync_the_same_days_produce_one_correct_result(
     scene: Scene, processes: int, beginning: int
 ) -> None:
     with scene.clone(scene.beginnings[beginning]) as database:
         _sync_at_once(scene, database, [WINDOW] * processes)
-        held = contents(scene.warehouse(database))
-        assert compare(scene.endings[scene.beginnings[beginning]].contents, held) == ([], [])
+        rows = contents(scene.warehouse(database))
+        assert compare(scene.endings[scene.beginnings[beginning]].contents, rows) == ([], [])
 
 
 @pytest.mark.parametrize("beginning", [0, 1])
-def test_processes_at_overlapping_days_end_in_one_correct_result(
+def test_processes_that_sync_overlapping_days_produce_one_correct_result(
     scene: Scene, beginning: int
 ) -> None:
     with scene.clone(scene.beginnings[beginning]) as database:

@@ -1,4 +1,4 @@
-"""A push killed at every point; the long run is `python -m tests.crash.push_kills`."""
+"""A push that is killed at every point; the long run is `python -m tests.crash.push_kills`."""
 
 from collections.abc import Iterator
 from random import Random
@@ -13,13 +13,13 @@ from tests.crash.commit_points import (
     PUSH_BEGUN,
     PUSH_CLOSED,
     PUSH_POINTS,
-    UPDATE_ANSWERED,
     UPDATE_APPLIED,
     UPDATE_ARRIVED,
-    UPDATE_ASKED,
     UPDATE_CLAIMED,
     UPDATE_CLAIMING,
     UPDATE_REJECTED,
+    UPDATE_REQUESTED,
+    UPDATE_RESPONDED,
     UPDATE_SETTLED,
 )
 from tests.crash.push_kills import PushEpisode
@@ -39,13 +39,13 @@ def scene() -> Iterator[PushScene]:
         yield scene
 
 
-# Two points an episode: those of a file need one.
+# Two points per episode. The points of loading a file need an episode that pushes one.
 _PAIRS = (
-    (FILE_LOADING, UPDATE_ANSWERED),
+    (FILE_LOADING, UPDATE_RESPONDED),
     (FILE_LOADED, UPDATE_CLAIMED),
     (PUSH_BEGINNING, UPDATE_APPLIED),
     (PUSH_BEGUN, UPDATE_SETTLED),
-    (UPDATE_REJECTED, UPDATE_ASKED),
+    (UPDATE_REJECTED, UPDATE_REQUESTED),
     (UPDATE_CLAIMING, PUSH_CLOSED),
     (UPDATE_ARRIVED, UPDATE_ARRIVED),
 )
@@ -63,8 +63,8 @@ def test_a_killed_push_that_is_run_again_sends_each_update_once_and_in_order(
     assert episode.struck
 
 
-@pytest.mark.parametrize("point", [UPDATE_CLAIMED, UPDATE_ASKED, UPDATE_SETTLED])
-def test_a_push_whose_session_is_lost_goes_on(scene: PushScene, point: str) -> None:
+@pytest.mark.parametrize("point", [UPDATE_CLAIMED, UPDATE_REQUESTED, UPDATE_SETTLED])
+def test_a_push_continues_after_its_session_is_lost(scene: PushScene, point: str) -> None:
     episode = PushEpisode(
         scene, Random("sample session"), [PushBlow(point, 2, SESSION)], by_file=False
     )

@@ -1,6 +1,6 @@
-"""One command as a process of its own: syncs feeds and is struck where its order says.
+"""One command in a separate process: syncs feeds and is struck at the point that its order names.
 
-`python -m tests.crash.victim API_URL HOME DATABASE FIRST LAST FEED...` runs one unharmed.
+`python -m tests.crash.victim API_URL HOME DATABASE FIRST LAST FEED...` runs one without a strike.
 """
 
 import os
@@ -26,7 +26,7 @@ from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.crash import weapons
 from tests.crash.taps import TappedWarehouse, tapped_api
 
-Tell = Callable[[str, Any], None]
+Report = Callable[[str, Any], None]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Blow:
 
 @dataclass(frozen=True)
 class Order:
-    """What a victim is to do. home: of the embedded server; database: its own one there."""
+    """The task of a victim. home: of the embedded server; database: the victim's one there."""
 
     api_url: str
     home: Path
@@ -55,10 +55,10 @@ class Order:
 
 @dataclass
 class Striker:
-    """Counts the points that are reached, and strikes at the one of the order."""
+    """Counts the reached points, and strikes at the point of the order."""
 
     order: Order
-    tell: Tell
+    report: Report
     feed: str = ""
     reached_so_far: Counter[tuple[str, str]] = field(default_factory=Counter)
     session: psycopg.Connection[Any] | None = None
@@ -79,13 +79,16 @@ class Striker:
         if (blow.feed, blow.point, blow.nth) != (self.feed, point, count):
             return
         self.is_spent = True
-        self.tell("struck", (self.feed, point))
+        self.report("struck", (self.feed, point))
         weapons.strike(blow.weapon, self.order.home, session or self.session)
 
 
 def run(order: Order, pipe: Connection) -> None:
-    """The body of a victim's process; tells `struck`, then `done` or `failed`, unless killed."""
-    # A job in the background ignores interrupts, and its children inherit that.
+    """The main function of a victim's process.
+
+    Sends `struck`, then `done`, `failed` or `interrupted`, unless it is killed.
+    """
+    # A background job ignores interrupts, and its children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     striker = Striker(order, lambda kind, what: pipe.send((kind, what)))
     try:
@@ -102,12 +105,12 @@ def run(order: Order, pipe: Connection) -> None:
 
 
 def address_of(url: str, database: str) -> str:
-    """The same server, another database."""
+    """The URL of another database on the same server."""
     return urlsplit(url)._replace(path=f"/{database}").geturl()
 
 
 def settings_of(order: Order, warehouse: TappedWarehouse) -> Settings:
-    """The settings of a victim: those of the order on top of small, fast ones."""
+    """The settings of a victim: small, fast defaults, overridden by those of the order."""
     fields = {"concurrency": 4, "delete_fuse": 1.0, "timeout": 20, "lookback_days": 60}
     for name in [name for name in os.environ if name.startswith("LCM_")]:
         del os.environ[name]
@@ -134,18 +137,19 @@ def _sync(order: Order, warehouse: TappedWarehouse, striker: Striker) -> None:
         engine.sync(feed, order.window, command_id=command_id)
 
 
-class _Printed:
-    """A pipe's end that prints."""
+class _PrintingPipe:
+    """Prints messages instead of sending them."""
 
-    def send(self, told: Any) -> None:
-        print(*told, flush=True)
+    def send(self, message: Any) -> None:
+        print(*message, flush=True)
 
 
-def main(words: list[str]) -> None:
-    """Run as the command line says."""
-    url, home, database, first, last, *feeds = words
+def main(arguments: list[str]) -> None:
+    """Parse the arguments and run."""
+    url, home, database, first, last, *feeds = arguments
     window = Window(date.fromisoformat(first), date.fromisoformat(last))
-    run(Order(url, Path(home), database, window, tuple(feeds)), _Printed())  # type: ignore[arg-type]
+    order = Order(url, Path(home), database, window, tuple(feeds))
+    run(order, _PrintingPipe())  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A reader on a session of its own that looks all the time, whatever is killed around it."""
+"""A reader with its own session that polls continuously while processes are killed."""
 
 import threading
 import time
@@ -10,18 +10,18 @@ import psycopg
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.crash.contents import digest, torn_clients
 
-# What a first load in batches tells its readers: the rows of a feed are not all there.
-_TOLD_OF = """
+# Feeds that a first load in batches reports as incomplete to readers.
+_INCOMPLETE_FEEDS = """
 select feed from sync.day_completeness
 group by feed having not bool_or(is_complete) and max(complete_through) is null
 """
 
 
 class Watcher:
-    """Remembers every state that it saw: digests of some tables, torn clients, slow answers.
+    """Records every state that it saw: digests of some tables, torn clients, the slowest reading.
 
-    A state of which the completeness says, in the same moment, that no day of it is complete is
-    what a first load in batches shows; it is none that anybody takes for whole.
+    States of a feed that has no complete day at the same moment are not recorded: a first load in
+    batches shows them, and no reader would take them for complete.
     """
 
     def __init__(self, warehouse: Warehouse, tables: dict[str, list[str]], pause: float) -> None:
@@ -37,11 +37,11 @@ class Watcher:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> None:
-        """Look from now on."""
+        """Start polling."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop polling."""
         self._is_ending.set()
         self._thread.join()
 
@@ -55,13 +55,13 @@ class Watcher:
                 self._is_ending.wait(0.05)
 
     def _look(self, session: psycopg.Connection) -> None:
-        """One statement is of one moment, and so is one transaction at repeatable read."""
+        """Read once, in a transaction at repeatable read, so that all is of one moment."""
         began = time.monotonic()
         with session.transaction():
             session.execute("set transaction isolation level repeatable read")
-            told = {row[0] for row in session.execute(_TOLD_OF).fetchall()}
+            incomplete = {row[0] for row in session.execute(_INCOMPLETE_FEEDS).fetchall()}
             for feed, tables in self._tables.items():
-                if feed in told:
+                if feed in incomplete:
                     self.partial.add(feed)
                 else:
                     self.seen[feed].add(digest(session, tables))
@@ -74,7 +74,7 @@ class Watcher:
 def watching(
     warehouse: Warehouse, tables: dict[str, list[str]], *, pause: float = 0.01
 ) -> Iterator[Watcher]:
-    """Watch for the length of the context."""
+    """Watch a warehouse for the length of the context."""
     watcher = Watcher(warehouse, tables, pause)
     watcher.start()
     try:

@@ -1,4 +1,4 @@
-"""What strikes a victim: signals to processes of its own server, and lost sessions.
+"""The ways to strike a victim: signals to processes of its server, and lost sessions.
 
 Every process that is hit belongs to the embedded server of the scene, or is the victim itself.
 """
@@ -26,11 +26,11 @@ FATAL = frozenset((PROCESS, BOTH))
 
 
 def strike(weapon: str, home: Path, session: psycopg.Connection[Any] | None) -> None:
-    """Strike now; returns when the caller is to live on."""
+    """Strike now; returns only if the weapon does not kill the calling process."""
     if weapon == SESSION and session is not None:
         lose_session(session)
     if weapon == BACKEND and session is not None:
-        # Numbers are given away again: only one that is a process of this server is hit.
+        # Process ids are reused: kill it only if it still is a process of this server.
         kill_processes([pid for pid in server_processes(home) if pid == _backend_of(session)])
     if weapon in (SERVER, BOTH):
         kill_processes(server_processes(home))
@@ -45,6 +45,6 @@ def _backend_of(session: psycopg.Connection[Any]) -> int:
 
 
 def lose_session(session: psycopg.Connection[Any]) -> None:
-    """End a session from the side of the server."""
+    """Terminate a session on the server."""
     with psycopg.connect(session.info.dsn, autocommit=True) as other:
         other.execute("select pg_terminate_backend(%s, 5000)", (session.info.backend_pid,))
