@@ -1,6 +1,7 @@
-"""Mutated responses through the whole path to a warehouse, beside healthy clients: `make fuzz`.
+"""Sends mutated responses through a whole sync, together with healthy clients: `make fuzz`.
 
 `answers` writes a response, `mutations` changes it, `drawing` draws mutants with hypothesis,
-`server` sends them, `verdicts` reads them as a stranger would, `scene` syncs and compares,
-`campaign` counts. A failing mutant is a line of JSON that `make fuzz REPLAY=FILE` plays again.
+`server` sends them, `verdicts` judges them independently of the pipeline, `scene` syncs and
+compares, `campaign` counts. A failing mutant is a line of JSON that `make fuzz REPLAY=FILE` plays
+again.
 """

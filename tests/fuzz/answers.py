@@ -1,6 +1,6 @@
-"""Responses as trees that can hold what no serializer would write, and as JSON or XML text.
+"""Responses as trees that can contain what no serializer would write, and as JSON or XML text.
 
-An object is a list of members, so that a member may come twice; `Raw` is text written as it is.
+An object is a list of members, so that a member can occur twice; `Raw` is text written unchanged.
 """
 
 import json
@@ -20,16 +20,16 @@ class Members(list[tuple[str, Any]]):
     """An object of a response: its members in order."""
 
     def at(self, name: str) -> int | None:
-        """The index of the first member of that name."""
+        """The index of the first member with this name."""
         return next((at for at, member in enumerate(self) if member[0] == name), None)
 
     def get(self, name: str) -> Any:
-        """The value of the first member of that name."""
+        """The value of the first member with this name."""
         at = self.at(name)
         return None if at is None else self[at][1]
 
     def put(self, name: str, value: Any) -> None:
-        """Replace the first member of that name, or add one."""
+        """Replace the first member with this name, or add one."""
         at = self.at(name)
         if at is None:
             self.append((name, value))
@@ -38,19 +38,19 @@ class Members(list[tuple[str, Any]]):
 
 
 class Raw(str):
-    """Text that is written as it is, in JSON and in XML."""
+    """Text that is written unchanged, in JSON and in XML."""
 
     __slots__ = ()
 
 
 class RawText(str):
-    """A text whose characters are written as they are, though a format forbids them."""
+    """A text whose characters are written unescaped, even if the format forbids them."""
 
     __slots__ = ()
 
 
 def tree_of(value: Any) -> Any:
-    """A response of dicts and lists as a tree."""
+    """Convert a response of dicts and lists into a tree."""
     if isinstance(value, Mapping):
         return Members((name, tree_of(inner)) for name, inner in value.items())
     if isinstance(value, list | tuple):
@@ -72,7 +72,7 @@ def _sample_text(name: str) -> str:
 
 
 def sample(name: str) -> dict[str, Any]:
-    """The vendor's JSON sample of an endpoint, and a login as public clients saw it."""
+    """The vendor's JSON sample of an endpoint; for a login, a response seen by public clients."""
     content: dict[str, Any] = json.loads(_sample_text(name), parse_float=Decimal)
     return content
 
@@ -94,12 +94,12 @@ def write_json(tree: Any) -> str:
 
 def _quoted(text: str) -> str:
     # A lone surrogate can only be sent as an escape.
-    is_whole = not any("\ud800" <= char <= "\udfff" for char in text)
-    return json.dumps(text, ensure_ascii=not is_whole)
+    has_surrogate = any("\ud800" <= char <= "\udfff" for char in text)
+    return json.dumps(text, ensure_ascii=has_surrogate)
 
 
 def write_xml(endpoint: Endpoint, tree: Any, *, prefix: str = "") -> str:
-    """The tree as XML text, as DataContractSerializer orders it."""
+    """The tree as XML text, in the order of DataContractSerializer."""
     if not isinstance(tree, Members):
         return _element(endpoint.response, tree, "")
     mark = f"{prefix}:" if prefix else ""
@@ -155,5 +155,5 @@ def _is_forbidden(char: str) -> bool:
 
 
 def endpoint_of(name: str) -> Endpoint:
-    """An endpoint of the contract by the vendor's name."""
+    """The endpoint of the contract with the vendor's name."""
     return ENDPOINTS[name]

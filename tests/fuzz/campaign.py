@@ -1,4 +1,4 @@
-"""Rounds of mutants, and of each failure the smallest mutant that shows it."""
+"""Plays rounds of mutants, and finds the smallest mutant that shows each failure."""
 
 import json
 import resource
@@ -16,7 +16,7 @@ from tests.fuzz.other_rounds import play_days, play_logins, play_updates
 from tests.fuzz.scene import FEED_OF_ENDPOINT, Finding, Options, Played, Scene
 from tests.fuzz.server import Key
 
-# What a round is of, by turns.
+# The kinds of rounds, in turns.
 _ROUNDS = ("clients",) * 8 + ("days",) + ("clients",) * 8 + ("updates", "logins", "days")
 _MOST_OF_A_ROUND = {"clients": 600, "days": 30, "updates": 50, "logins": 40}
 _FORMS = (
@@ -27,7 +27,7 @@ _FORMS = (
     Options(audit_share=0.0),
     Options(page_length=20, api_format="xml", audit_share=0.0),
 )
-# Looking for the mutant behind a failure takes syncs; so many are looked for in one round.
+# Searching the mutant that causes a failure takes several syncs: at most so many in one round.
 _MOST_SOUGHT = 6
 _LONGEST_ROUND = 600.0
 _MOST_MEMORY_MB = 1_500
@@ -35,14 +35,14 @@ _MOST_MEMORY_MB = 1_500
 
 @dataclass(frozen=True)
 class Failure:
-    """A mutant after which something was wrong, and how to play it again."""
+    """A finding, the mutants that cause it, and the options to play them again."""
 
     finding: Finding
     options: Options
     mutants: tuple[tuple[Key, Mutant], ...]
 
     def to_json(self) -> str:
-        """A line that REPLAY takes."""
+        """A line that REPLAY accepts."""
         return json.dumps(
             {
                 "options": vars(self.options),
@@ -51,11 +51,11 @@ class Failure:
         )
 
     def __str__(self) -> str:
-        return f"{self.finding.kind}: {self.finding.told}\n  REPLAY={self.to_json()}"
+        return f"{self.finding.kind}: {self.finding.detail}\n  REPLAY={self.to_json()}"
 
 
 def read_replay(text: str) -> tuple[Options, dict[Key, Mutant]]:
-    """The mutants of a line that `Failure.to_json` wrote."""
+    """Read the options and the mutants of a line that `Failure.to_json` wrote."""
     content = json.loads(text)
     mutants = {}
     for place, values in content["mutants"]:
@@ -66,7 +66,7 @@ def read_replay(text: str) -> tuple[Options, dict[Key, Mutant]]:
 
 @dataclass
 class Tally:
-    """What a campaign has done so far."""
+    """The counts of a campaign so far."""
 
     mutants: int = 0
     rounds: int = 0
@@ -88,7 +88,7 @@ class Tally:
         self.quarantined += played.quarantined
 
     def merge(self, other: "Tally") -> None:
-        """Take in what another process has done."""
+        """Add the counts of another process."""
         self.mutants += other.mutants
         self.rounds += other.rounds
         self.seconds += other.seconds
@@ -99,16 +99,16 @@ class Tally:
         self.failures += other.failures
 
     def __str__(self) -> str:
-        said = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.served.items()))
+        sent = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.served.items()))
         return (
-            f"{self.mutants:,} mutants in {self.rounds} rounds; sent: {said}; {self.pending:,}"
+            f"{self.mutants:,} mutants in {self.rounds} rounds; sent: {sent}; {self.pending:,}"
             f" readings pending, {self.quarantined:,} rows in quarantine; {self.memory_mb} MB at"
             f" most; {len(self.failures)} failures"
         )
 
 
 def mutants_of_round(scene: Scene, seed: int, number: int, most: int) -> dict[Key, Mutant]:
-    """The mutants of one round, at most so many: one for each client and endpoint, day or login."""
+    """Draw at most `most` mutants for a round: one per client and endpoint, day or login."""
     kind = _ROUNDS[number % len(_ROUNDS)]
     chance = Random(f"fuzz {seed} {number}")
     size = min(most, _MOST_OF_A_ROUND[kind])
@@ -131,17 +131,17 @@ def mutants_of_round(scene: Scene, seed: int, number: int, most: int) -> dict[Ke
 def play(
     scene: Scene, mutants: Mapping[Key, Mutant], options: Options, *, is_search: bool = False
 ) -> Played:
-    """Play mutants of one kind; is_search: look for nothing but what the first sync shows."""
+    """Play mutants of one kind; is_search: check only the results of the first sync."""
     endpoints = {key[0] for key in mutants}
-    ways: dict[str, Callable[..., Played]] = {
+    players: dict[str, Callable[..., Played]] = {
         "ClientInfoPeriod": play_days,
         "ClientUpdate": play_updates,
         "ManagerLogin": play_logins,
     }
     brief = partial(play_clients, recovers=not is_search, with_marts=not is_search)
-    way = ways.get(next(iter(endpoints), ""), brief)
+    player = players.get(next(iter(endpoints), ""), brief)
     began = time.monotonic()
-    played = way(scene, mutants, options)
+    played = player(scene, mutants, options)
     played.seconds = time.monotonic() - began
     played.memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     if played.seconds > _LONGEST_ROUND:
@@ -152,14 +152,14 @@ def play(
 
 
 def options_of_round(number: int) -> Options:
-    """Page length, format and audit by turns."""
+    """The page length, format and audit share of a round, in turns."""
     return _FORMS[number % len(_FORMS)]
 
 
 def play_round(
     scene: Scene, mutants: Mapping[Key, Mutant], options: Options
 ) -> tuple[Played, list[Failure]]:
-    """Play a round; of what is wrong, find the mutants that cause it."""
+    """Play a round, and find the mutants that cause its failures."""
     played = first = play(scene, mutants, options)
     failures: list[Failure] = []
     left = dict(mutants)
@@ -193,7 +193,7 @@ def _failures(
 def _search(
     scene: Scene, mutants: dict[Key, Mutant], options: Options, finding: Finding
 ) -> Failure:
-    """Halve the mutants as long as a half shows the same kind of failure."""
+    """Halve the set of mutants as long as one half shows the same kind of failure."""
     of_feed = {k: m for k, m in mutants.items() if FEED_OF_ENDPOINT.get(k[0]) == finding.feed}
     if of_feed and (shown := _shown(scene, of_feed, options, finding)):
         mutants, finding = of_feed, shown
@@ -218,7 +218,7 @@ def _shown(
 
 
 def shrink(scene: Scene, failure: Failure) -> Failure:
-    """Leave mutations out as long as the failure stays."""
+    """Remove mutations as long as the failure persists."""
     if len(failure.mutants) != 1:
         return failure
     ((key, mutant),) = failure.mutants

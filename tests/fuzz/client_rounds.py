@@ -1,7 +1,7 @@
-"""A round of clients: the next day is synced with responses mutated, compared, and synced again.
+"""A round of clients: syncs the next day with mutated responses, compares, and syncs again.
 
-Nothing of a mutant may reach another client; what cannot be believed leaves its client pending and
-the rows as they were; after a sync with no mutant left, everything is exact.
+A mutant may not affect another client; an invalid response leaves its client pending and its rows
+unchanged; after another sync without mutants, everything is exact.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ def play_clients(
     recovers: bool = True,
     with_marts: bool = True,
 ) -> Played:
-    """Sync the feeds of these mutants, compare, and sync again without them."""
+    """Sync the feeds of these mutants, compare, and sync again without the mutants."""
     played = Played()
     names = {FEED_OF_ENDPOINT[key[0]] for key in mutants}
     feeds = [feed for feed in CLIENT_FEEDS if feed.name in names]
@@ -75,14 +75,14 @@ def _sync(settings: Settings, warehouse: Warehouse, feeds: Sequence[Any]) -> lis
     engine = SyncEngine(settings, warehouse, open_api=hasty)
     try:
         engine.sync(REGISTRATIONS, SECOND)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+    except Exception as error:  # noqa: BLE001 - any exception is a finding
         return [failure_of(error, "registrations")]
     findings = []
     together = engine.begin(feeds, SECOND)
     for feed in feeds:
         try:
             together.report(feed)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        except Exception as error:  # noqa: BLE001 - any exception is a finding
             findings.append(failure_of(error, feed.name))
     together.close()
     return findings
@@ -92,7 +92,7 @@ def _recovery(
     scene: Scene, settings: Settings, warehouse: Warehouse, feeds: Sequence[Any]
 ) -> Iterator[Finding]:
     for one in _sync(settings, warehouse, feeds):
-        yield Finding("no recovery", one.told, feed=one.feed)
+        yield Finding("no recovery", one.detail, feed=one.feed)
     names = {feed.name for feed in feeds}
     for one in differences_from(scene.truth, warehouse):
         if isinstance(one, str):
@@ -105,7 +105,7 @@ def _recovery(
 
 
 class _Check:
-    """Holds the warehouse after a sync against what was sent."""
+    """Compares the warehouse after a sync with the responses that were sent."""
 
     def __init__(
         self, scene: Scene, warehouse: Warehouse, orders: Orders, *, feeds: Collection[str]
@@ -122,7 +122,7 @@ class _Check:
         self.quarantined = 0
 
     def findings(self) -> Iterator[Finding]:
-        """Everything that is wrong."""
+        """Yield everything that is wrong."""
         differing: dict[Place, list[Difference]] = {}
         for one in differences_from(self._scene.truth, self._warehouse):
             if isinstance(one, str):
@@ -135,8 +135,8 @@ class _Check:
             elif feed in self._feeds:
                 yield Finding("a healthy client differs", str(one), feed=feed)
         for place in self.pending - self._mutants.keys():
-            told = f"{place}: {self._last_error(place)}"
-            yield Finding("a healthy client is pending", told, feed=place[0])
+            detail = f"{place}: {self._last_error(place)}"
+            yield Finding("a healthy client is pending", detail, feed=place[0])
         yield from self._set_aside()
         after = rows_of(self._warehouse)
         for place in self._mutants:
@@ -155,15 +155,15 @@ class _Check:
         served = self._orders.served.get(key, [])
         believable = [verdict for verdict in served if verdict.kind != "never"]
         is_pending = place in self.pending
-        if is_pending and "unexpected error" in (told := self._last_error(place)):
-            yield Finding("nobody foresaw it", f"{place}: {told}", key)
+        if is_pending and "unexpected error" in (detail := self._last_error(place)):
+            yield Finding("an unexpected error", f"{place}: {detail}", key)
         if is_pending and not is_same:
             yield Finding("pending, yet changed", str(place), key)
         if served and not believable and not is_pending:
             yield Finding("believed", f"{place}: {served[0].why}", key)
         if served and is_harmless(mutant) and (is_pending or differing):
-            told = self._last_error(place) if is_pending else str(differing[0])
-            yield Finding("harmless, yet refused", f"{place}: {told}", key)
+            detail = self._last_error(place) if is_pending else str(differing[0])
+            yield Finding("harmless, yet refused", f"{place}: {detail}", key)
         if is_pending:
             return
         if not served or (mutant.when == "first" and served[0].kind == "never"):
@@ -171,8 +171,8 @@ class _Check:
                 yield Finding("differs without cause", str(one), key)
             return
         for one in differing:
-            if (told := _unfounded(one, believable)) is not None:
-                yield Finding(told, str(one), key)
+            if (kind := _unfounded(one, believable)) is not None:
+                yield Finding(kind, str(one), key)
 
     def _set_aside(self) -> Iterator[Finding]:
         with self._warehouse.connect() as session:
@@ -185,7 +185,7 @@ class _Check:
                 yield Finding("a healthy client in quarantine", f"{feed} {client}: {reason}")
 
     def _wrong_phones(self) -> Iterator[Finding]:
-        """A phone changes only by what an answer told; what is not told stays."""
+        """Yield phones that changed although no response contained one."""
         for client, phone in phones_of(self._warehouse).items():
             place = ("operations", client)
             before = self._scene.phones_before.get(client)
@@ -193,8 +193,8 @@ class _Check:
                 continue
             key, _ = self._mutants[place]
             served = [v for v in self._orders.served.get(key, []) if v.kind != "never"]
-            if not any(_may_tell_phone(verdict) for verdict in served):
-                yield Finding("a phone from nowhere", f"{place}: {before} became {phone}", key)
+            if not any(_may_contain_phone(verdict) for verdict in served):
+                yield Finding("a phone never sent", f"{place}: {before} became {phone}", key)
 
     def _unreconciled(self, feed: str) -> Iterator[Finding]:
         for one in totals_differing(self._warehouse, feed).listed:
@@ -216,15 +216,15 @@ class _Check:
 
 
 def is_harmless(mutant: Mutant) -> bool:
-    """Whether the response says the same as the right one."""
+    """Whether the response has the same content as the right one."""
     return mutant.source == "answer" and all(one in HARMLESS for one in mutant.mutations)
 
 
 def check_marts(warehouse: Warehouse) -> Iterator[Finding]:
-    """Refresh the marts: they must take every row that was published, and stay small."""
+    """Refresh the marts: they must accept every published row, and stay small."""
     try:
         refresh_marts(warehouse)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+    except Exception as error:  # noqa: BLE001 - any exception is a finding
         yield failure_of(error, "marts")
         return
     with warehouse.connect() as session:
@@ -239,26 +239,26 @@ def check_marts(warehouse: Warehouse) -> Iterator[Finding]:
         yield Finding("too many tables", str(tables), feed="marts")
 
 
-def _may_tell_phone(verdict: Verdict) -> bool:
+def _may_contain_phone(verdict: Verdict) -> bool:
     is_text = "\0" not in verdict.text and "\ufffd" not in verdict.text
     return "Phone" in verdict.text or not is_text
 
 
 def _unfounded(one: Difference, believable: Sequence[Verdict]) -> str | None:
-    """Why a difference cannot come from what was sent; None when it can."""
+    """Why a difference cannot be caused by the responses; None if it can."""
     key = tuple(str(part) for part in one.key[1:])
     if one.kind == "surplus":
-        # A key may be written otherwise than its digits: 1e3 for 1000.
-        is_told = any(
+        # A number may be written in another notation: 1e3 for 1000.
+        was_sent = any(
             any(part in verdict.text for part in key[-1:])
             or any(found[-1:] == key[-1:] for found in verdict.keys)
             for verdict in believable
         )
-        return None if is_told or not key else "a row from nowhere"
+        return None if was_sent or not key else "a row never sent"
     if one.table not in _MAIN_TABLES:
         return None
     was_exact = any(key in verdict.exact for verdict in believable)
-    # Spoiled, or left out of a response that says that it is everything.
+    # The row is damaged, or missing from a response that claims to be complete.
     may_be_lost = any(
         key not in verdict.exact
         and (verdict.is_whole or key in verdict.keys or not verdict.is_read)

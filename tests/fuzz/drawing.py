@@ -1,4 +1,4 @@
-"""Draws mutants with hypothesis: one to four mutations of a response each."""
+"""Draws mutants with hypothesis: each has one to four mutations of a response."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -139,11 +139,11 @@ _CLAIMS = [
 ]  # fmt: skip
 _BEARERS = ["a\r\nX-Smuggled: 1", "a\nb", "токен", "a b", "\x00", "a.b", ".", "..", "x" * 70_000]
 
-# Fractions of the whole, as a line of text holds them.
+# Fractions of the whole, rounded so that a line of text represents them exactly.
 _FRACTIONS = st.integers(0, 999).map(lambda number: number / 1000)
 _INDEXES = st.integers(0, 40)
 
-# Mutations after which the response says the same as before, to whoever reads HTTP and text well.
+# Mutations that do not change the content, for a correct reader of HTTP and text.
 HARMLESS: list[Mutation] = [
     ("coding", "gzip", "gzip"), ("coding", "x-gzip", "gzip"), ("coding", "gzip", "members"),
     ("coding", "x-gzip", "members"), ("coding", "deflate", "zlib"), ("frame", "chunked"),
@@ -159,7 +159,7 @@ HARMLESS: list[Mutation] = [
 
 
 def _paths(name: str, listed: str) -> st.SearchStrategy[Sequence[Any]]:
-    """A member of the response or of one of its rows; what matters most comes most often."""
+    """Draw a member of the response or of one of its rows; members of rows are more frequent."""
     content = sample(name)
     top = [member for member in content if not isinstance(content[member], list)]
     of_rows = [
@@ -179,7 +179,7 @@ def _paths(name: str, listed: str) -> st.SearchStrategy[Sequence[Any]]:
 
 def _tree_mutations(name: str, listed: str) -> st.SearchStrategy[Mutation]:
     paths = _paths(name, listed)
-    ways: list[st.SearchStrategy[Mutation]] = [
+    strategies: list[st.SearchStrategy[Mutation]] = [
         st.tuples(st.just("set"), paths, values),
         st.tuples(st.just("set"), paths, values),
         st.tuples(st.just("drop"), paths),
@@ -190,7 +190,7 @@ def _tree_mutations(name: str, listed: str) -> st.SearchStrategy[Mutation]:
     ]
     if listed:
         lists = st.just(listed)
-        ways += [
+        strategies += [
             st.tuples(st.just("copy"), lists, _INDEXES, st.none() | values),
             st.tuples(st.just("remove"), lists, _INDEXES),
             st.tuples(st.just("order"), lists, st.sampled_from(["reverse", "rotate"])),
@@ -198,7 +198,7 @@ def _tree_mutations(name: str, listed: str) -> st.SearchStrategy[Mutation]:
             st.tuples(st.just("rows"), lists, st.none() | values),
             st.tuples(st.just("repeat"), lists, st.sampled_from([2, 3, 40])),
         ]
-    return st.one_of(ways)
+    return st.one_of(strategies)
 
 
 _text_mutations: st.SearchStrategy[Mutation] = st.one_of(
@@ -291,10 +291,10 @@ def _drawn(draw: st.DrawFn, name: str) -> Mutant:
 
 
 def draw_mutants(name: str, count: int, chosen_seed: int) -> list[Mutant]:
-    """So many different mutants of an endpoint, the same ones for the same seed."""
+    """Draw `count` different mutants of an endpoint; equal seeds give equal mutants."""
     drawn: dict[str, Mutant] = {}
     while len(drawn) < count:
-        # Hypothesis likes to repeat itself: two in five are the same.
+        # Hypothesis repeats itself: two in five examples are duplicates.
         _draw_into(drawn, name, count, chosen_seed)
         chosen_seed += 1
     return list(drawn.values())[:count]

@@ -1,8 +1,8 @@
-"""What can be wrong with a response, as data: a mutant names its mutations, and applies them.
+"""Defects of a response, as data: a mutant lists its mutations, and `mutate` applies them.
 
 Mutations are lists of JSON values, so that a mutant is a line of text. They are applied from the
-inside out: the tree, its text, the bytes, then what HTTP makes of them. Places are named by
-fractions or by indexes modulo what is there, so each applies to each response.
+inside out: to the tree, its text, the bytes, then to the HTTP response. Positions are fractions, or
+indexes modulo the length, so that each mutation can be applied to each response.
 """
 
 import gzip
@@ -59,12 +59,12 @@ _KEYS = {"Operations": "Id", "LeadsClients": "Leads", "ClientFavorites": "Id", "
 
 @dataclass(frozen=True)
 class Mutant:
-    """One way to answer one call.
+    """One defective response to one call.
 
-    source: what is mutated: "answer", the right one; "sample", the vendor's with rows that can be
-    told apart and ErrorCode 0; "vendor", the vendor's as it is; "other", another client's.
-    when: "always", or "first": the second and later answers are right.
-    goods: which calls of the favourites are meant: those for the goods of an offer.
+    source: the response to mutate: "answer", the right one; "sample", the vendor's sample with
+    distinct keys and ErrorCode 0; "vendor", the vendor's sample unchanged; "other", the right one
+    of another client. when: "always", or "first": the second and later responses are right.
+    goods: for favourites, whether it applies to the calls for the goods of an offer.
     """
 
     endpoint: str
@@ -90,7 +90,7 @@ class Mutant:
 
 @dataclass
 class Response:
-    """What is sent: parts of a response, until `wire` puts them together."""
+    """The parts of a response; `wire` joins them."""
 
     entity: bytes = b""
     body: bytes = b""
@@ -110,11 +110,11 @@ class Response:
     extra: bytes = b""
     stall: float = 0.0
     closes: bool = False
-    # What was done to it that a reader of the entity alone cannot judge.
+    # Mutations that cannot be judged from the entity alone.
     oddities: set[str] = field(default_factory=set)
 
     def wire(self) -> bytes:
-        """All bytes, as far as they are sent."""
+        """All bytes that are sent."""
         line = self.line
         if line is None:
             line = b"%s %03d %s" % (self.version, self.status, self.reason)
@@ -129,7 +129,7 @@ class Response:
         elif self.framing.startswith("chunked"):
             head.append(b"Transfer-Encoding: chunked")
             body = _chunked(body, self.framing)
-        # Else a caller may send its next request on a connection that is gone.
+        # Otherwise the caller might send its next request on a closed connection.
         if self.ends_connection and not self.resets:
             head.append(b"Connection: close")
         if self.cut is not None:
@@ -138,13 +138,13 @@ class Response:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether less is sent than was promised; without a length nothing is promised."""
+        """Whether less is sent than the Content-Length announced."""
         is_short = self.cut is not None and self.framing == "length" and bool(self.body)
         return is_short and self.stated_length is None
 
     @property
     def ends_connection(self) -> bool:
-        """Whether the connection is closed after it: a caller may wait for more otherwise."""
+        """Whether the connection is closed after it: otherwise a caller might wait for more."""
         may_be_awaited = {"line", "header", "framing", "length", "cut"} & self.oddities
         return (
             self.closes
@@ -156,7 +156,7 @@ class Response:
 
 
 def value_of(spec: Sequence[Any]) -> Any:
-    """The value that a specification names: ["str", "x"], ["json", "1e400"] and so on."""
+    """The value of a specification such as ["str", "x"] or ["json", "1e400"]."""
     kind, *rest = spec
     if kind == "str":
         return rest[0]
@@ -189,41 +189,42 @@ def mutate(
     day: str = "",
     other: Mapping[str, Any] | None = None,
 ) -> Response:
-    """The response of a mutant, where `answer` is the right one; other: another client's.
+    """Make the response of a mutant from the right one, `answer`.
 
-    client, day: whom, or which registration day, the call is about.
+    client, day: the client or the registration day of the call. other: the right response of
+    another client.
     """
     name = mutant.endpoint
     if mutant.source == "other" and other is not None:
         tree = tree_of(other)
     elif mutant.source in ("sample", "vendor"):
-        tree = _sample_tree(name, client, day, is_mended=mutant.source == "sample")
+        tree = _sample_tree(name, client, day, is_valid=mutant.source == "sample")
     else:
         tree = tree_of(answer)
     levels: list[list[Mutation]] = [[], [], [], []]
     for mutation in mutant.mutations:
         levels[LEVELS[mutation[0]]].append(mutation)
     for mutation in levels[0]:
-        tree = _TREE_WAYS[mutation[0]](name, tree, *mutation[1:])
+        tree = _TREE_FUNCTIONS[mutation[0]](name, tree, *mutation[1:])
     is_xml = mutant.format == "xml" and name != "ManagerLogin"
     text = write_xml(endpoint_of(name), tree) if is_xml else write_json(tree)
     for mutation in levels[1]:
-        text = _TEXT_WAYS[mutation[0]](text, *mutation[1:])
+        text = _TEXT_FUNCTIONS[mutation[0]](text, *mutation[1:])
     codec = next((m[1] for m in reversed(levels[2]) if m[0] == "encode"), "utf-8")
     body = text.encode(codec, "surrogatepass" if codec.startswith("utf") else "replace")
     for mutation in levels[2]:
         if mutation[0] != "encode":
-            body = _BYTES_WAYS[mutation[0]](body, *mutation[1:])
+            body = _BYTES_FUNCTIONS[mutation[0]](body, *mutation[1:])
     content_type = XML_TYPE if is_xml else JSON_TYPE
     response = Response(body, body, content_type.encode())
     for mutation in levels[3]:
-        _HTTP_WAYS[mutation[0]](response, *mutation[1:])
+        _HTTP_FUNCTIONS[mutation[0]](response, *mutation[1:])
     return response
 
 
-def _sample_tree(name: str, client: int, day: str, *, is_mended: bool) -> Any:
+def _sample_tree(name: str, client: int, day: str, *, is_valid: bool) -> Any:
     content = sample(name)
-    if is_mended:
+    if is_valid:
         content["ErrorCode"], content["Message"] = 0, None
         if "Client" in content:
             content["Client"] = client
@@ -343,7 +344,7 @@ def _whole(_name: str, _tree: Any, spec: Sequence[Any]) -> Any:
     return value_of(spec)
 
 
-_TREE_WAYS: dict[str, Callable[..., Any]] = {
+_TREE_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "set": _set, "drop": _drop, "rename": _rename, "double": _double, "add": _add, "copy": _copy,
     "remove": _remove, "order": _order, "total": _total, "rows": _rows, "repeat": _repeat,
     "whole": _whole,
@@ -382,7 +383,7 @@ def _pad(text: str, where: str, count: int) -> str:
     return " " * count + text if where == "before" else text + " " * count
 
 
-_TEXT_WAYS: dict[str, Callable[..., str]] = {
+_TEXT_FUNCTIONS: dict[str, Callable[..., str]] = {
     "insert": _insert, "replace": _replace, "prefix": _prefix, "suffix": _suffix, "wrap": _wrap,
     "pad": _pad,
 }  # fmt: skip
@@ -417,7 +418,7 @@ def _empty(_body: bytes, what: str) -> bytes:
     return what.encode()
 
 
-_BYTES_WAYS: dict[str, Callable[..., bytes]] = {
+_BYTES_FUNCTIONS: dict[str, Callable[..., bytes]] = {
     "flip": _flip, "delete": _delete, "put": _put, "html": _html, "empty": _empty,
 }  # fmt: skip
 
@@ -544,7 +545,7 @@ def _close(response: Response) -> None:
     response.closes = True
 
 
-_HTTP_WAYS: dict[str, Callable[..., None]] = {
+_HTTP_FUNCTIONS: dict[str, Callable[..., None]] = {
     "status": _status, "line": _line, "type": _type, "coding": _coding, "header": _header,
     "long": _long, "many": _many, "length": _length, "frame": _frame, "cut": _cut, "drip": _drip,
     "early": _early, "extra": _extra, "stall": _stall, "close": _close,

@@ -1,4 +1,4 @@
-"""Rounds of registration days, of profile updates and of logins, in smaller number."""
+"""Rounds of registration days, of profile updates and of logins; there are fewer of these."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,7 +26,7 @@ from tests.fuzz.scene import (
 from tests.fuzz.server import LOGIN, Key, Orders
 from tests.oracle import Difference
 
-# Later than this no request of a push is still on its way: the server is in this process.
+# After this time no request of a push is still on its way: the server is in this process.
 _SETTLE_SECONDS = 0.05
 _LOOKBACK = len(FIRST) + 1
 
@@ -35,7 +35,7 @@ _LOOKBACK = len(FIRST) + 1
 
 
 def play_days(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) -> Played:
-    """Poll all days again, some of them mutated: known clients are read all the same."""
+    """Poll all days again, some of them mutated: known clients must still be read."""
     played = Played()
     with scene.clone() as database:
         warehouse = scene.warehouse(database)
@@ -46,7 +46,7 @@ def play_days(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) -> 
             engine.sync(REGISTRATIONS, SECOND)
             played.pending = len(_pending_days(warehouse))
             played.findings += _check_days(scene, warehouse, orders)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        except Exception as error:  # noqa: BLE001 - any exception is a finding
             played.findings.append(failure_of(error, "registrations"))
         played.count(orders)
         try:
@@ -56,7 +56,7 @@ def play_days(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) -> 
             scene.server.orders = Orders()
             engine.sync(REGISTRATIONS, SECOND)
             played.findings += _recovered_days(scene, warehouse)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        except Exception as error:  # noqa: BLE001 - any exception is a finding
             played.findings.append(failure_of(error, "after registrations"))
     return played
 
@@ -86,8 +86,8 @@ def _check_days(scene: Scene, warehouse: Warehouse, orders: Orders) -> Iterator[
             yield Finding("believed", f"{day}: {served[0].why}", key)
         if day in pending and scene.days_before.get(day) != after.get(day):
             yield Finding("pending, yet changed", f"{day}: {found[:1]}", key)
-        if "unexpected error" in (told := _last_error(warehouse, day)):
-            yield Finding("nobody foresaw it", f"{day}: {told}", key)
+        if "unexpected error" in (detail := _last_error(warehouse, day)):
+            yield Finding("an unexpected error", f"{day}: {detail}", key)
         if served and is_harmless(orders.mutants[key]) and (day in pending or found):
             yield Finding("harmless, yet refused", f"{day}: {found[:1]}", key)
     with warehouse.connect() as session:
@@ -109,7 +109,7 @@ def _days_of_cards(scene: Scene, warehouse: Warehouse) -> dict[tuple[Any, ...], 
 
 
 def _check_leads(scene: Scene, warehouse: Warehouse) -> Iterator[Finding]:
-    """Clients who are known are read and published, whatever became of the days."""
+    """Yield known clients that were not read or published because of the mutated days."""
     for one in differences_from(scene.truth, warehouse):
         if not isinstance(one, str) and one.table == "leads" and one.key[0] in scene.phones_before:
             yield Finding("a known client was not read", str(one))
@@ -147,7 +147,7 @@ def _pending_days(warehouse: Warehouse) -> set[str]:
 
 
 def play_updates(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) -> Played:
-    """Push one update for each client, some answered with mutants, and then what is left."""
+    """Push one update for each client, with some mutated responses, then push the rest."""
     played = Played()
     with scene.clone() as database:
         warehouse = scene.warehouse(database)
@@ -163,7 +163,7 @@ def play_updates(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) 
         scene.server.orders = orders = Orders(dict(mutants))
         try:
             write_back.push()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        except Exception as error:  # noqa: BLE001 - any exception is a finding
             played.findings.append(failure_of(error, "push"))
         else:
             played.findings += _check_updates(scene, warehouse, orders, updates)
@@ -173,7 +173,7 @@ def play_updates(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) 
             try:
                 write_back.push()
                 played.findings += _recovered_updates(warehouse)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            except Exception as error:  # noqa: BLE001 - any exception is a finding
                 played.findings.append(failure_of(error, "push after it"))
     return played
 
@@ -190,11 +190,11 @@ def _check_updates(
         served = orders.served.get(key, [])
         names = applied.get(client, [])
         if set(names) - {f"Имя{client}"}:
-            yield Finding("sent what nobody asked for", f"{client}: {names}", key)
+            yield Finding("sent a value not in the outbox", f"{client}: {names}", key)
         if mutant is None:
             if status != "sent" or len(names) != 1:
-                told = f"{client}: {status}, sent {len(names)} times"
-                yield Finding("a healthy update is not sent once", told, feed="push")
+                detail = f"{client}: {status}, sent {len(names)} times"
+                yield Finding("a healthy update was not sent once", detail, feed="push")
             continue
         is_believable = any(verdict.kind != "never" for verdict in served)
         if served and not is_believable and status in ("sent", "partial"):
@@ -220,7 +220,7 @@ def _statuses(warehouse: Warehouse) -> dict[int, str]:
 
 
 def play_logins(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) -> Played:
-    """Read two clients with each login: it serves, or the run stops and says so."""
+    """Read two clients with each login: they are read, or the run stops with an error."""
     played = Played()
     with scene.clone() as database:
         warehouse = scene.warehouse(database)
@@ -236,12 +236,12 @@ def play_logins(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) -
             scene.server.orders = orders = Orders({LOGIN: mutant})
             try:
                 engine.read_again(LEADS, SECOND, readers)
-            except SyncError as failed:
+            except SyncError as error:
                 if is_harmless(mutant):
-                    played.findings.append(Finding("harmless, yet refused", str(failed), key))
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+                    played.findings.append(Finding("harmless, yet refused", str(error), key))
+            except Exception as error:  # noqa: BLE001 - any exception is a finding
                 found = failure_of(error, "login")
-                played.findings.append(Finding(found.kind, found.told, key))
+                played.findings.append(Finding(found.kind, found.detail, key))
             played.count(orders)
             after = {
                 place: rows for place, rows in rows_of(warehouse).items() if place[0] == "leads"

@@ -1,7 +1,7 @@
-"""`make fuzz`: mutated responses until there were enough; prints each failure with its replay.
+"""`make fuzz`: plays many mutated responses; prints each failure and how to replay it.
 
-`python -m tests.fuzz.run --mutants 100000 --seed 1` ends with 1 when anything was wrong.
-`--replay FILE` plays what a failure left in FILE, and nothing else.
+`python -m tests.fuzz.run --mutants 100000 --seed 1` exits with 1 if anything was wrong.
+`--replay FILE` only plays the mutants of a failure that was saved in FILE.
 """
 
 import argparse
@@ -35,7 +35,7 @@ _CONTEXT = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True)
 class SyncRun:
-    """What one process plays: every `step`th round from `first`, until it has had enough."""
+    """The work of one process: every `step`th round from `first`, up to the given limits."""
 
     seed: int
     first: int
@@ -45,14 +45,14 @@ class SyncRun:
 
 
 def _enter_scene(stack: ExitStack) -> Scene:
-    # What a mutant's headers or dates make libraries warn of is not what is looked for.
+    # Libraries warn of odd headers and dates; these warnings are not findings.
     warnings.simplefilter("ignore")
     home = stack.enter_context(quick_folder())
     return stack.enter_context(open_scene(stack.enter_context(embedded_postgres(home)), home))
 
 
 def _play_rounds(work: SyncRun, results: Any) -> None:
-    """Play rounds, and put a tally of each on the queue; None at the end."""
+    """Play rounds, and put a tally of each on the queue, and None at the end."""
     with ExitStack() as stack:
         scene = _enter_scene(stack)
         number, left, failures = work.first, work.mutants, 0
@@ -71,7 +71,7 @@ def _play_rounds(work: SyncRun, results: Any) -> None:
 
 
 def campaign(*, seed: int, mutants: int, workers: int, most_failures: int, folder: Path) -> Tally:
-    """Play so many mutants in so many processes; each failure is printed and kept in a file."""
+    """Play mutants in several processes; each failure is printed and saved in a file."""
     results: Any = _CONTEXT.Queue()
     share = -(-mutants // workers)
     processes = []
@@ -86,13 +86,13 @@ def campaign(*, seed: int, mutants: int, workers: int, most_failures: int, folde
             found = results.get(timeout=1)
         except queue.Empty:
             if not any(process.is_alive() for process in processes):
-                raise RuntimeError("a process of the fuzzing ended too early: see above") from None
+                raise RuntimeError("a fuzzing process ended too early: see above") from None
             continue
         if found is None:
             running -= 1
             continue
         for failure in found.failures:
-            tell(failure, folder, f"{seed}-{len(tally.failures) + 1}")
+            report(failure, folder, f"{seed}-{len(tally.failures) + 1}")
             tally.failures.append(failure)
         tally.merge(replace(found, failures=[]))
         done, rate = tally.mutants, tally.mutants / (time.monotonic() - began)
@@ -103,38 +103,40 @@ def campaign(*, seed: int, mutants: int, workers: int, most_failures: int, folde
     return tally
 
 
-def tell(failure: Failure, folder: Path, name: str) -> None:
-    """Print a failure, and keep it in a file that REPLAY takes."""
+def report(failure: Failure, folder: Path, name: str) -> None:
+    """Print a failure, and save it in a file that REPLAY accepts."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     path.write_text(failure.to_json() + "\n", encoding="utf-8")
-    print(f"FAILED {failure.finding.kind}: {failure.finding.told}", flush=True)
+    print(f"FAILED {failure.finding.kind}: {failure.finding.detail}", flush=True)
     for key, mutant in failure.mutants[:3]:
         print(f"  {key[1]}: {str(mutant)[:500]}", flush=True)
     print(f"  make fuzz REPLAY={os.path.relpath(path)}", flush=True)
 
 
 def replay(path: Path) -> int:
-    """Play what a failure left; returns the exit code."""
+    """Play the mutants of a saved failure; returns the exit code."""
     options, mutants = read_replay(path.read_text(encoding="utf-8"))
     with ExitStack() as stack:
         played = play(_enter_scene(stack), mutants, options)
     for finding in played.findings:
-        print(f"FAILED {finding.kind}: {finding.told}")
+        print(f"FAILED {finding.kind}: {finding.detail}")
     print(f"sent: {played.served}; {len(played.findings)} wrong; {played.seconds:.1f} s")
     return 1 if played.findings else 0
 
 
-def main(words: list[str]) -> int:
-    """Run as the command line says; returns the exit code."""
+def main(arguments: list[str]) -> int:
+    """Parse the arguments and run; returns the exit code."""
     parser = argparse.ArgumentParser(prog="tests.fuzz.run", description=__doc__)
     parser.add_argument("--mutants", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--most-failures", type=int, default=20, help="stop after so many")
-    parser.add_argument("--folder", type=Path, default=Path(".fuzz"), help="where failures go")
-    parser.add_argument("--replay", type=Path, help="play a file of a failure instead")
-    options = parser.parse_args(words)
+    parser.add_argument("--most-failures", type=int, default=20, help="stop after this many")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(".fuzz"), help="where failures are saved"
+    )
+    parser.add_argument("--replay", type=Path, help="only play a saved failure")
+    options = parser.parse_args(arguments)
     if options.replay is not None:
         return replay(options.replay)
     print(f"seed {options.seed}", flush=True)

@@ -1,4 +1,4 @@
-"""A programme that was synced once, to be synced again with mutants among its responses."""
+"""A programme that was synced once, and is synced again with mutants among its responses."""
 
 import itertools
 import os
@@ -50,7 +50,7 @@ FEED_OF_TABLE = {
     "favourite_groups": "favourites",
     "favourite_stats": "favourites",
 }
-# One healthy client among so many, and the first: failures in a row stop a run, and rightly.
+# Every so many clients, one is healthy, because too many failures in a row rightly stop a run.
 _HEALTHY_EACH = 11
 _numbers = itertools.count(1)
 
@@ -60,7 +60,7 @@ Rows = dict[Place, list[str]]
 
 @dataclass(frozen=True)
 class Options:
-    """How a round syncs."""
+    """The settings of a round."""
 
     page_length: int = 500
     api_format: str = "json"
@@ -70,17 +70,17 @@ class Options:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong. key: the mutant it came from; None: nobody knows yet which."""
+    """Something that is wrong. key: the mutant that caused it; None: not known yet."""
 
     kind: str
-    told: str
+    detail: str
     key: Key | None = None
     feed: str | None = None
 
 
 @dataclass
 class Played:
-    """What a round came to. served: how many responses were sent, by verdict."""
+    """The results of a round. served: the number of responses sent, by verdict."""
 
     findings: list[Finding] = field(default_factory=list)
     served: dict[str, int] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Played:
     memory_mb: int = 0
 
     def count(self, orders: Orders) -> None:
-        """Count what was sent."""
+        """Count the responses that were sent."""
         for verdicts in orders.served.values():
             for verdict in verdicts:
                 self.served[verdict.kind] = self.served.get(verdict.kind, 0) + 1
@@ -124,7 +124,7 @@ class Scene:
 
     @property
     def mutable_days(self) -> list[str]:
-        """The registration days whose responses may be mutated: every second."""
+        """The registration days whose responses may be mutated: every second one."""
         days = [str(day) for day in Window(FIRST.first, SECOND.last).days()]
         return days[1::2]
 
@@ -134,7 +134,7 @@ class Scene:
 
     @contextmanager
     def clone(self) -> Iterator[str]:
-        """A copy of the warehouse after the first sync."""
+        """Clone the warehouse after the first sync; yields the name of the database."""
         name = f"fuzz_{os.getpid()}_{next(_numbers)}"
         statement = "create database {} template {} strategy file_copy"
         _administer(self.postgres, statement, name, self.base)
@@ -151,24 +151,24 @@ class Scene:
 
 
 def hasty(settings: Settings) -> LoyaltyApi:
-    """A client of the API that wastes no time between attempts."""
+    """A client of the API that does not wait between attempts."""
     return LoyaltyApi.from_settings(settings, policy=HASTY)
 
 
 def failure_of(error: Exception, feed: str) -> Finding:
-    """An exception that reached the caller, by its innermost line of ours."""
+    """A finding for an exception that reached the caller, with its innermost line of our code."""
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
     frames = traceback.extract_tb(cause.__traceback__)
     ours = [frame for frame in frames if "lcm_pipeline" in frame.filename]
     at = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "?"
-    told = f"{type(error).__name__} from {type(cause).__name__} at {at}: {str(error)[:300]}"
-    return Finding(f"{feed} failed", told, feed=feed)
+    detail = f"{type(error).__name__} from {type(cause).__name__} at {at}: {str(error)[:300]}"
+    return Finding(f"{feed} failed", detail, feed=feed)
 
 
 def differences_from(truth: Any, warehouse: Warehouse) -> list[Difference | str]:
-    """The rows that differ from what is true; a text where a row is live on two days."""
+    """The rows that differ from the truth, or a text if a row is live on two days."""
     try:
         return list(differences(truth, warehouse, last=SECOND.last))
     except AssertionError as doubled:
@@ -182,7 +182,7 @@ def phones_of(warehouse: Warehouse) -> dict[int, Any]:
 
 
 def days_of(warehouse: Warehouse) -> dict[str, list[str]]:
-    """Every registration of each day as text, deleted ones too."""
+    """All registrations of each day as text, including deleted ones."""
     found: dict[str, list[str]] = {}
     with warehouse.connect() as session:
         for day, text in session.execute(
@@ -193,7 +193,7 @@ def days_of(warehouse: Warehouse) -> dict[str, list[str]]:
 
 
 def rows_of(warehouse: Warehouse) -> Rows:
-    """Every row of each client and feed as text, deleted ones too."""
+    """All rows of each client and feed as text, including deleted ones."""
     found: Rows = {}
     with warehouse.connect() as session:
         for table, feed in FEED_OF_TABLE.items():
@@ -219,7 +219,7 @@ def _settings_for(
         **changes,
     }
     known = {name: value for name, value in fields.items() if name in Settings.model_fields}
-    # Neither the environment nor a .env file of the checkout has a say.
+    # Ignore the environment and a .env file of the checkout.
     return load_settings(_env_file=None, _env_prefix="LCM_FUZZ_", **known)
 
 

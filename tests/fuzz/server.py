@@ -1,7 +1,7 @@
-"""A simulated programme behind a raw HTTP server that can send anything, mutants where told to.
+"""A simulated programme behind a raw HTTP server that can send any bytes, such as mutants.
 
-It runs in a thread of the caller's process; what it sent to the calls that have a mutant is kept
-with the verdict on it.
+It runs in a thread of the caller's process, and records a verdict on each response to a call that
+has a mutant.
 """
 
 import asyncio
@@ -22,19 +22,19 @@ from lcm_pipeline.simulator.service import Service
 from tests.fuzz.mutations import Mutant, Response, mutate
 from tests.fuzz.verdicts import Verdict, judge
 
-# The endpoint, the client (or the day, for registrations), and whether goods of an offer are meant.
+# The endpoint, the client (for registrations, the day), and whether it is a call for goods.
 Key = tuple[str, Any, bool]
 LOGIN: Key = ("ManagerLogin", 0, False)
 _RESET = struct.pack("ii", 1, 0)
-# A mutant whose rows never end is read up to MAX_ROWS, in pages of a few rows: that is minutes of
-# the same response. After so many, the service fails for that call.
+# A mutant whose rows never end is read up to MAX_ROWS, in pages of a few rows, which takes minutes.
+# After this many responses to the same call, the server fails it.
 _MOST_SERVED = 500
 _ROUTES = {f"api/client/{name}".lower(): endpoint for name, endpoint in ENDPOINTS.items()}
 
 
 @dataclass
 class Orders:
-    """What to send where. served: the verdicts on what was sent, by key, in order."""
+    """The mutants to send. served: the verdicts on the responses, by key, in order."""
 
     mutants: dict[Key, Mutant] = field(default_factory=dict)
     others: dict[int, int] = field(default_factory=dict)
@@ -140,7 +140,7 @@ class MutantServer:
 
 def _key_of(endpoint: Endpoint, request: Request) -> Key:
     if endpoint.name == "ClientInfoPeriod":
-        # A day is asked from a little before its beginning, or in parts.
+        # A day is requested from a little before its beginning, or in parts.
         begins = request.get("BegDate")
         return endpoint.name, str(date_of(begins + MINUTE)) if begins else "", False
     return endpoint.name, request.get("Client"), "ClientFavoriteId" in request
@@ -155,7 +155,7 @@ def _healthy(endpoint: Endpoint, fields: Any, *, as_xml: bool) -> Response:
 
 
 async def _send(writer: asyncio.StreamWriter, response: Response) -> bool:
-    """Send a response; whether the connection can be used again."""
+    """Send a response; returns whether the connection can be used again."""
     if response.stall:
         await asyncio.sleep(response.stall)
     wire = response.wire()

@@ -1,4 +1,4 @@
-"""A sample of `make fuzz`, and the mutants that once broke something, by name."""
+"""A sample of `make fuzz`, and the named mutants that once broke something."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +18,7 @@ _ROUNDS = {
     "logins": ("ManagerLogin",),
 }
 
-# What a mutant's headers or dates make libraries warn of is not what is looked for.
+# Libraries warn of odd headers and dates; these warnings are not findings.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -40,9 +40,7 @@ def scene(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         pytest.param(18, 12, id="logins"),
     ],
 )
-def test_a_mutated_response_costs_its_client_and_nobody_else(
-    scene: Scene, number: int, size: int
-) -> None:
+def test_a_mutated_response_affects_only_its_client(scene: Scene, number: int, size: int) -> None:
     mutants = mutants_of_round(scene, _SEED, number, size)
     _played, failures = play_round(scene, mutants, options_of_round(number))
     _fail_with(failures)
@@ -52,8 +50,10 @@ def test_a_mutated_response_costs_its_client_and_nobody_else(
 @pytest.mark.parametrize(
     "options", [Options(), Options(5, "xml", audit_share=0.0)], ids=["whole", "pages"]
 )
-def test_what_once_broke_a_sync_is_contained(scene: Scene, kind: str, options: Options) -> None:
-    """All of a kind in one sync; what fails again is named."""
+def test_a_mutant_that_once_broke_a_sync_is_contained(
+    scene: Scene, kind: str, options: Options
+) -> None:
+    """Play all mutants of a kind in one sync; a failure contains the names of its mutants."""
     mutants: dict[Key, Mutant] = {}
     names: dict[Key, str] = {}
     for endpoint in _ROUNDS[kind]:
@@ -67,8 +67,8 @@ def test_what_once_broke_a_sync_is_contained(scene: Scene, kind: str, options: O
 
 
 def _fail_with(failures: Sequence[Failure], names: dict[Key, str] | None = None) -> None:
-    told = []
+    messages = []
     for failure in failures:
         known = [(names or {}).get(key, "") for key, _mutant in failure.mutants[:3]]
-        told.append(f"{', '.join(known)} {failure}")
-    assert not failures, "\n\n".join(told)
+        messages.append(f"{', '.join(known)} {failure}")
+    assert not failures, "\n\n".join(messages)

@@ -1,7 +1,7 @@
-"""Whether a response can be believed, judged by a reader that shares no code with the pipeline.
+"""Whether a response is valid, judged by a reader that shares no code with the pipeline.
 
-"never": nothing may be published from it. "right": nothing is wrong with it, so that its rows
-count, be they fewer than before. "unsure": a careful reader may take it or leave it.
+"never": nothing may be published from it. "right": nothing is wrong with it, so that its rows count
+even if they are fewer than before. "unsure": a careful reader may accept or refuse it.
 """
 
 import json
@@ -31,15 +31,16 @@ _MOST_DIGITS = 30
 
 
 class _Doubled(dict[str, Any]):
-    """An object in which a member came twice."""
+    """An object in which a member occurred twice."""
 
 
 @dataclass
 class Verdict:
-    """What a response says.
+    """The verdict on a response, and its content.
 
-    keys: of its rows, as texts. exact: of those keys, the rows that are as the true answer has
-    them. is_whole: it holds as many rows as it claims. text: all of it, to look for a number.
+    keys: of its rows, as texts. exact: those keys whose rows are equal to the rows of the right
+    response. is_whole: it contains as many rows as its total. text: all of it, to search for a
+    number.
     """
 
     kind: str
@@ -54,7 +55,7 @@ class Verdict:
 def judge(
     endpoint: str, response: Response, true: dict[str, Any], client: int, *, goods: bool
 ) -> Verdict:
-    """Judge what was sent to a call about a client, where `true` is the right answer."""
+    """Judge a response to a call about a client; true: the right response."""
     if response.line is None and not 200 <= response.status < 300:
         return Verdict("never", f"HTTP {response.status}")
     if (response.is_cut_off or "cut coding" in response.oddities) and response.line is None:
@@ -94,14 +95,14 @@ def _judge_content(
     doubts: list[str],
 ) -> Verdict:
     if not isinstance(content, dict):
-        return Verdict("never", "no object")
+        return Verdict("never", "not an object")
     if isinstance(content, _Doubled):
-        doubts.append("a member came twice")
+        doubts.append("a member occurs twice")
     code = _number(content.get("ErrorCode"))
     if code != 0:
         return Verdict("unsure" if doubts else "never", "ErrorCode")
     if content["ErrorCode"] != 0 or isinstance(content["ErrorCode"], bool | float):
-        doubts.append("ErrorCode is no plain 0")
+        doubts.append("ErrorCode is not a plain 0")
     if content.get("Message"):
         doubts.append("a Message")
     if endpoint not in ROWS:
@@ -111,24 +112,24 @@ def _judge_content(
     total = _number(content.get(TOTALS.get(endpoint, "")))
     verdict = Verdict("unsure")
     if isinstance(rows, list):
-        _note_rows(verdict, listed, rows, true.get(listed) or [])
+        _record_rows(verdict, listed, rows, true.get(listed) or [])
         verdict.is_whole, verdict.is_read = total == len(rows), True
     named = _number(content.get("Client"))
     if named is not None and float(str(content["Client"])) != named:
-        named = None  # 1.50 is no client
-    # 0 is what the service writes for a number that it does not know.
+        named = None  # 1.50 is not a client
+    # The service writes 0 for a number that it does not know.
     is_number = named is not None and 0 < named < 2**63
     names_another = endpoint == "OperationHistory" and is_number and named != client
     if names_another and not doubts:
         return Verdict("never", f"it is about client {named}")
     if not isinstance(rows, list):
-        # Lists without a total may be null where there is nothing; the days of registrations too.
+        # Empty lists without a total may be null; so may those of registration days.
         may_be_null = goods or endpoint == "ClientInfoPeriod"
         is_nothing = not content.get(listed) and listed in content and may_be_null
         doubted = doubts or is_nothing or (total == 0 and listed in content) or rows == ""
         return Verdict("unsure" if doubted else "never", "no rows member")
     if endpoint in TOTALS and not goods:
-        # A service may never tell a total: then it is null.
+        # A service that does not report totals sends null.
         if TOTALS[endpoint] not in content and not rows and not doubts:
             return Verdict("never", "no rows and no total")
         if total is not None and total < len(verdict.keys) and not doubts:
@@ -143,7 +144,7 @@ def _judge_content(
     return verdict
 
 
-def _note_rows(verdict: Verdict, listed: str, rows: list[Any], true: list[Any]) -> None:
+def _record_rows(verdict: Verdict, listed: str, rows: list[Any], true: list[Any]) -> None:
     names = _KEYS[listed]
     right = {_key(row, names): {n: _text(v) for n, v in row.items()} for row in true}
     for row in rows:
@@ -163,7 +164,7 @@ def _key(row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _whole(text: str) -> str:
-    """A whole number as its digits, in whichever of JSON's notations it is written: 1e3, 1000.0."""
+    """Convert any of JSON's notations of a whole number, such as 1e3 or 1000.0, to its digits."""
     if _FRACTION_OR_EXPONENT.fullmatch(text) is None:
         return text
     number = Decimal(text)
@@ -172,10 +173,10 @@ def _whole(text: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """Equal values of JSON and XML are equal texts."""
+    """Convert a value to a text that is equal for equal values of JSON and XML."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    # No text of XML, where one may say "null".
+    # Unlike "null", this cannot be a text of XML.
     return "\0null" if value is None else str(value)
 
 
@@ -187,7 +188,7 @@ def _number(value: Any) -> int | None:
 
 
 def _read(endpoint: str, entity: bytes) -> tuple[Any, list[str]]:
-    """The content of an entity, and what is odd about how it is written."""
+    """Return the content of an entity, and the oddities of its notation."""
     doubts: list[str] = []
     body = entity.removeprefix(b"\xef\xbb\xbf")
     if body.lstrip()[:1] == b"<":
@@ -250,13 +251,13 @@ def _local(element: Any) -> str:
 
 
 def _may_be_read_otherwise(entity: bytes) -> bool:
-    """Whether another charset, or a more patient reader, might make sense of it."""
+    """Whether a reader with another charset, or a more tolerant one, might read it."""
     entity = entity.removeprefix(b"\xef\xbb\xbf")
     if entity.lstrip()[:1] == b"<":
         is_odd = any(byte < 32 and byte not in b"\t\n\r" for byte in entity)
         # U+FFFE and U+FFFF, which XML does not allow either.
         is_odd = is_odd or b"\xef\xbf\xbe" in entity or b"\xef\xbf\xbf" in entity
-        # One that names another charset and is UTF-8 is taken as UTF-8.
+        # A document that declares another charset but is UTF-8 is read as UTF-8.
         is_named = b"encoding=" in entity[:100]
         return is_odd or is_named or b"&#" in entity or not _is_utf8(entity)
     return not _is_utf8(entity) or any(byte in entity for byte in b"\0") or _is_object(entity)
@@ -271,7 +272,7 @@ def _is_utf8(entity: bytes) -> bool:
 
 
 def _is_object(entity: bytes) -> bool:
-    """Whether brackets and quotes are those of an object: an odd value may be left out of it."""
+    """Whether brackets and quotes form an object: a reader may skip an odd value inside."""
     text = entity.decode("utf-8").strip("\ufeff \t\r\n")
     expected: list[str] = []
     in_text = is_escaped = False
