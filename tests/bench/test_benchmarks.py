@@ -1,4 +1,4 @@
-"""The benchmark itself, on a small programme: that it measures the same work. No time is judged."""
+"""The benchmark on a small programme: contestants do the same work. No time is checked."""
 
 import json
 import os
@@ -30,18 +30,18 @@ def rows_of(page: bytes) -> list[dict[str, object]]:
     return json.loads(b"[" + page + b"]")
 
 
-def test_ours_and_the_floor_hold_the_rows_of_the_source(arena: Arena) -> None:
+def test_ours_and_the_floor_load_the_rows_of_the_source(arena: Arena) -> None:
     with api_server(SMALL, 0.001) as server:
         floor = run_once(FLOOR, arena.job(server))
         ours = run_once(OURS, arena.job(server))
     assert floor.sight.requests == SMALL.days + 3 * SMALL.clients
-    # One look at the end of the largest page, and one before the first row, for each feed at most.
+    # At most one request at the end of the largest page and one before the first row, per feed.
     assert 0 <= ours.sight.requests - floor.sight.requests <= 9
     assert 0 < ours.startup < ours.wall
     assert 0 < ours.work_cpu < ours.cpu
 
 
-def test_rows_that_are_not_those_of_the_source_are_told(arena: Arena) -> None:
+def test_rows_that_differ_from_the_source_are_reported(arena: Arena) -> None:
     with api_server(SMALL, 0.001) as server:
         job = arena.job(server)
         server.world = replace(SMALL, leads=2)
@@ -49,7 +49,7 @@ def test_rows_that_are_not_those_of_the_source_are_told(arena: Arena) -> None:
             run_once(FLOOR, job)
 
 
-def test_a_command_that_fails_says_its_last_words(arena: Arena) -> None:
+def test_the_error_of_a_failed_command_contains_its_output(arena: Arena) -> None:
     with api_server(SMALL, 0.001) as server:
         job = arena.job(server, LCM_CONCURRENCY="none")
         with pytest.raises(ContestantError, match="LCM_CONCURRENCY"):
@@ -66,7 +66,7 @@ def test_the_pages_of_a_long_history_join_newest_first() -> None:
     assert len({row["Id"] for row in rows}) == 1_234
 
 
-def test_the_truth_is_what_is_served() -> None:
+def test_the_expected_totals_match_the_served_rows() -> None:
     world = World(clients=7, days=2, operations=3, latest=1)
     truth = world.truth()
     served = [row for at in range(7) for row in rows_of(world.operations_page(at, 1, 500))]
@@ -78,7 +78,7 @@ def test_the_truth_is_what_is_served() -> None:
     assert truth.registrations == len(registered) == 7
 
 
-def test_a_table_takes_its_place_and_leaves_the_text_around_it(tmp_path: Path) -> None:
+def test_a_table_replaces_only_the_text_between_its_markers(tmp_path: Path) -> None:
     page, figures = tmp_path / "page.md", tmp_path / "figures.json"
     page.write_text("before\n<!-- pace -->\nold\n<!-- /pace -->\nafter\n")
     table = Table("pace", ("who", "wall"))
@@ -94,14 +94,14 @@ def test_a_table_takes_its_place_and_leaves_the_text_around_it(tmp_path: Path) -
     assert json.loads(figures.read_text())["pace"]["rows"] == [{"who": "ours", "wall": "1.00 s"}]
 
 
-def test_a_table_without_a_place_is_refused(tmp_path: Path) -> None:
+def test_a_table_without_markers_on_the_page_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing")
     with pytest.raises(ValueError, match="no place"):
         write(Table("pace", ("who",)), runs=1, page=page, figures=tmp_path / "figures.json")
 
 
-def test_a_scenario_on_two_versions_of_postgres_is_one_table() -> None:
+def test_the_tables_of_two_versions_of_postgres_are_joined() -> None:
     tables = {version: Table("pace", ("who", "wall"), is_single=True) for version in ("18", "15")}
     for version, table in tables.items():
         table.add("ours", f"{version} s")
@@ -112,11 +112,11 @@ def test_a_scenario_on_two_versions_of_postgres_is_one_table() -> None:
     assert join({"18": tables["18"]}) is tables["18"]
 
 
-@pytest.mark.skipif(not _DEBIAN.is_dir(), reason="has no PostgreSQL 15 of Debian")
-def test_contestants_write_to_the_postgres_whose_programs_are_named(tmp_path: Path) -> None:
-    with open_arena(1, postgres=str(_DEBIAN)) as place, api_server(SMALL, 0.001) as server:
-        assert place.version.startswith("15.")
-        run_once(FLOOR, place.job(server))
+@pytest.mark.skipif(not _DEBIAN.is_dir(), reason="PostgreSQL 15 of Debian is not installed")
+def test_contestants_write_to_the_chosen_postgres(tmp_path: Path) -> None:
+    with open_arena(1, postgres=str(_DEBIAN)) as opened, api_server(SMALL, 0.001) as server:
+        assert opened.version.startswith("15.")
+        run_once(FLOOR, opened.job(server))
     assert "PG_BINDIR" not in os.environ
 
 

@@ -1,4 +1,4 @@
-"""Opens a dashboard as a person does, until every chart stands, and notes all that went wrong."""
+"""Opens a dashboard as a person does, waits for every chart, and records everything wrong."""
 
 import json
 import re
@@ -16,14 +16,14 @@ _DATA = "/api/v1/chart/data"
 _HOLDER = ".dashboard-component-chart-holder"
 # Notes have the same holder as charts.
 _CHART = f"{_HOLDER}:not(.dashboard-markdown {_HOLDER})"
-_STANDS = f"""() => {{
+_ALL_RENDERED = f"""() => {{
     const charts = [...document.querySelectorAll('{_CHART}')];
     const ended = '.slice_container, .ant-alert-error, [data-test="error-alert"], .ant-empty';
     return charts.length > 0
         && charts.every(chart => chart.querySelector(ended) && !chart.querySelector('.loading'));
 }}"""
-# Charts draw on canvases, where nothing can be asked for later: each label is noted as it is drawn.
-_NOTE_LABELS = """(() => {
+# Charts draw on canvases, which cannot be queried later: each label is recorded as it is drawn.
+_RECORD_LABELS = """(() => {
     const drawing = CanvasRenderingContext2D.prototype;
     const {fillText, clearRect, rect, clip, save, restore} = drawing;
     // What is clipped, such as the rest of a long legend, is drawn but not seen.
@@ -59,22 +59,22 @@ _NOTE_LABELS = """(() => {
 })()"""
 _OVERPRINTED = """chart => [...chart.querySelectorAll('canvas')].flatMap(canvas => {
     const pairs = [], labels = canvas.labels ?? [];
-    labels.forEach((one, place) => labels.slice(place + 1).forEach(other => {
+    labels.forEach((one, index) => labels.slice(index + 1).forEach(other => {
         const wide = Math.min(one.right, other.right) - Math.max(one.left, other.left);
         const high = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
         if (wide > 1 && high > 1) pairs.push(`${one.text} over ${other.text}`);
     }));
     return pairs;
 })"""
-# Superset asks a third party to count its users; our settings forbid it, and the browser says so.
+# Superset calls a third party to count its users; our settings forbid it, which the browser logs.
 _EXPECTED = "scarf.sh"
 
 
 @dataclass
 class Look:
-    """What one look at a dashboard saw. queries: the SQL of each chart, by its title.
+    """The content of a dashboard. queries: the SQL of each chart, by its title.
 
-    overprinted: labels on a canvas that lie over one another. texts: what each chart says.
+    overprinted: labels on a canvas that overlap. texts: the text of each chart.
     """
 
     titles: list[str] = field(default_factory=list)
@@ -83,39 +83,39 @@ class Look:
     overprinted: list[str] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     queries: dict[str, str] = field(default_factory=dict)
-    answers: list[Response] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
 
-    def note_answer(self, response: Response) -> None:
-        """Keep what charts were answered, and whatever was refused."""
+    def record_response(self, response: Response) -> None:
+        """Record the responses to charts, and all errors."""
         if _DATA in response.url or response.status >= HTTPStatus.BAD_REQUEST:
-            self.answers.append(response)
+            self.responses.append(response)
 
-    def read_answers(self, titles: dict[int, str]) -> None:
-        """Tell the queries of the charts, whose titles are given by id, and the refusals."""
-        for answer in self.answers:
-            if answer.status >= HTTPStatus.BAD_REQUEST:
-                self.failures.append(f"{answer.status} {answer.url}: {answer.text()[:300]}")
+    def read_responses(self, titles: dict[int, str]) -> None:
+        """Extract the queries of the charts, and the errors; titles: of the charts, by id."""
+        for response in self.responses:
+            if response.status >= HTTPStatus.BAD_REQUEST:
+                self.failures.append(f"{response.status} {response.url}: {response.text()[:300]}")
                 continue
-            asked = json.loads(answer.request.post_data or "{}").get("form_data", {})
-            if title := titles.get(asked.get("slice_id")):
-                self.queries[title] = answer.json()["result"][0]["query"]
+            form = json.loads(response.request.post_data or "{}").get("form_data", {})
+            if title := titles.get(form.get("slice_id")):
+                self.queries[title] = response.json()["result"][0]["query"]
 
-    def note_console(self, message: ConsoleMessage) -> None:
-        """Errors of the page itself."""
+    def record_console(self, message: ConsoleMessage) -> None:
+        """Record errors of the page itself."""
         if message.type == "error" and _EXPECTED not in message.text:
             self.failures.append(f"console: {message.text[:300]}")
 
 
 @contextmanager
 def logged_in(browser: Browser, served: Served) -> Iterator[Page]:
-    """A page of somebody who has logged in."""
+    """Open a page and log in."""
     context = browser.new_context(
         base_url=served.url, viewport={"width": WIDTH, "height": HEIGHT}, locale="en-GB"
     )
-    context.add_init_script(_NOTE_LABELS)
+    context.add_init_script(_RECORD_LABELS)
     page = context.new_page()
     page.goto("/login/")
-    # The form is the page's script's: what is typed before it runs is lost.
+    # The page's script renders the form: input before it has run is lost.
     page.wait_for_load_state("networkidle")
     page.locator("input[name=username], #username").fill("admin")
     page.locator("input[name=password], #password").fill(served.password)
@@ -126,21 +126,21 @@ def logged_in(browser: Browser, served: Served) -> Iterator[Page]:
 
 
 def look_at(page: Page, slug: str, width: int = WIDTH) -> Look:
-    """Open a dashboard, tall enough that all of its charts load, and wait for them."""
+    """Open a dashboard in a window so tall that all of its charts load, and wait for them."""
     look = Look()
-    page.on("response", look.note_answer)
-    page.on("console", look.note_console)
+    page.on("response", look.record_response)
+    page.on("console", look.record_console)
     page.set_viewport_size({"width": width, "height": HEIGHT})
     page.goto(f"/superset/dashboard/{slug}/")
     page.wait_for_selector(_CHART, timeout=60_000)
     tall = page.evaluate("document.querySelector('.grid-content').scrollHeight")
     page.set_viewport_size({"width": width, "height": int(tall) + 250})
-    page.wait_for_function(_STANDS, timeout=180_000)
+    page.wait_for_function(_ALL_RENDERED, timeout=180_000)
     page.wait_for_load_state("networkidle")
-    # Charts move into their places.
+    # Charts are still moving to their positions.
     page.wait_for_timeout(1500)
-    page.remove_listener("response", look.note_answer)
-    page.remove_listener("console", look.note_console)
+    page.remove_listener("response", look.record_response)
+    page.remove_listener("console", look.record_console)
     titles: dict[int, str] = {}
     for chart in page.locator(_CHART).all():
         title = chart.locator(".header-title").inner_text().strip()
@@ -154,5 +154,5 @@ def look_at(page: Page, slug: str, width: int = WIDTH) -> Look:
         if chart.locator(".ant-empty").count() or "No data" in chart.inner_text():
             look.empty.append(title)
     look.titles = list(titles.values())
-    look.read_answers(titles)
+    look.read_responses(titles)
     return look

@@ -1,6 +1,6 @@
-"""`make screenshots`: the pictures of docs/screenshots, taken of the real thing in both languages.
+"""`make screenshots`: takes the pictures of docs/screenshots in both languages.
 
-Of a year of a made-up programme, in an embedded Postgres that is thrown away after.
+They show a year of a simulated programme, in a temporary embedded Postgres.
 """
 
 import sys
@@ -37,17 +37,17 @@ def main() -> int:
         with open_warehouse(settings) as warehouse:
             migrate(warehouse)
             fill_with_a_past(warehouse, home, today=date.today(), days=400, clients=100)
-            # A browser keeps an event loop, and so does a sync: one after the other.
+            # A browser has an event loop, and so has a sync: they cannot run at the same time.
             with open_browser() as browser:
                 for language in get_args(Language):
-                    place = FOLDER if language == "en" else FOLDER / language
-                    place.mkdir(parents=True, exist_ok=True)
-                    _take_reports(browser, warehouse, language, place)
-                    _take_dashboards(browser, home, language, place)
+                    target = FOLDER if language == "en" else FOLDER / language
+                    target.mkdir(parents=True, exist_ok=True)
+                    _take_reports(browser, warehouse, language, target)
+                    _take_dashboards(browser, home, language, target)
     return 0
 
 
-def _take_dashboards(browser: Browser, home: Path, language: Language, place: Path) -> None:
+def _take_dashboards(browser: Browser, home: Path, language: Language, target: Path) -> None:
     definition = read_definition(dashboards_folder() / "definition", language)
     with serving_dashboards(None, home, language) as starting:
         served = starting.ready()
@@ -55,13 +55,15 @@ def _take_dashboards(browser: Browser, home: Path, language: Language, place: Pa
             for dashboard in definition.dashboards:
                 look = look_at(page, dashboard.slug)
                 page.screenshot(
-                    path=place / f"{dashboard.slug.removeprefix('lcm-')}.png",
+                    path=target / f"{dashboard.slug.removeprefix('lcm-')}.png",
                     clip={"x": 0, "y": 0, "width": WIDTH, "height": _TALLEST},
                 )
-                print(f"took {dashboard.slug} in {language}; over one another: {look.overprinted}")
+                print(
+                    f"took {dashboard.slug} in {language}; overlapping labels: {look.overprinted}"
+                )
 
 
-def _take_reports(browser: Browser, warehouse: Warehouse, language: Language, place: Path) -> None:
+def _take_reports(browser: Browser, warehouse: Warehouse, language: Language, target: Path) -> None:
     reports = {
         "report": make_report(warehouse, language=language),
         "report-month": make_period_report(warehouse, "month", language=language),
@@ -69,7 +71,7 @@ def _take_reports(browser: Browser, warehouse: Warehouse, language: Language, pl
     page = browser.new_page(viewport={"width": _REPORT_WIDTH, "height": _REPORT_HEIGHT})
     for name, report in reports.items():
         page.set_content(report.html)
-        page.screenshot(path=place / f"{name}.png")
+        page.screenshot(path=target / f"{name}.png")
         print(f"took {name} in {language}")
     page.close()
 

@@ -1,4 +1,4 @@
-"""`lcm dashboards` as a person starts it, and a real browser that looks at what it serves."""
+"""Starts `lcm dashboards` as a person does, and a real browser that opens it."""
 
 import os
 import shutil
@@ -25,12 +25,12 @@ _READY_SECONDS = 300
 
 @dataclass(frozen=True)
 class Served:
-    """A running `lcm dashboards`. said: what it printed until it served."""
+    """A running `lcm dashboards`. output: what it printed until it served."""
 
     process: subprocess.Popen[str]
     url: str
     home: Path
-    said: str
+    output: str
 
     @property
     def password(self) -> str:
@@ -38,7 +38,7 @@ class Served:
 
 
 def missing() -> str | None:
-    """Why no dashboard can be looked at on this machine, and what to run; None when one can."""
+    """Why dashboards cannot be opened on this machine, and what to run; None if they can."""
     if not (ENVIRONMENT / "bin" / "superset").exists():
         return "Superset is not installed: run `make superset`"
     if chromium() is None:
@@ -47,7 +47,7 @@ def missing() -> str | None:
 
 
 def chromium() -> str | None:
-    """The system's browser."""
+    """The path of the system's browser, or None."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -68,7 +68,7 @@ def serving_dashboards(
     process = subprocess.Popen(
         [*command, "--environment", str(ENVIRONMENT)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables, cwd=home,
-        # Who runs the tests in the background has Ctrl-C ignored, and children inherit that.
+        # Tests that run in the background ignore Ctrl-C, and child processes inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     starting = Starting(process, f"http://127.0.0.1:{port}", home)
@@ -82,34 +82,34 @@ def serving_dashboards(
 
 
 class Starting:
-    """A command that is on its way; ask for it when it is needed."""
+    """A command that is starting; call `ready` to wait for it."""
 
     def __init__(self, process: subprocess.Popen[str], url: str, home: Path) -> None:
         self._process, self._url, self._home = process, url, home
-        self._said: list[str] = []
+        self._lines: list[str] = []
         self._is_ready = threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
     def wait_for(self, words: str) -> None:
-        """Wait until it has said these words."""
+        """Wait until it has printed these words."""
         deadline = time.monotonic() + _READY_SECONDS
-        while words not in "".join(self._said) and self._process.poll() is None:
-            assert time.monotonic() < deadline, self._said
+        while words not in "".join(self._lines) and self._process.poll() is None:
+            assert time.monotonic() < deadline, self._lines
             time.sleep(0.1)
 
     def ready(self) -> Served:
-        """Wait until it serves."""
+        """Wait until it serves; raises AssertionError if it does not."""
         self._is_ready.wait(_READY_SECONDS)
-        said = "".join(self._said)
-        assert _READY in said, said
-        return Served(self._process, self._url, self._home, said)
+        output = "".join(self._lines)
+        assert _READY in output, output
+        return Served(self._process, self._url, self._home, output)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as lines:
             for line in lines:
-                self._said.append(line)
+                self._lines.append(line)
                 if _READY in line:
                     self._is_ready.set()
         self._is_ready.set()
@@ -117,7 +117,7 @@ class Starting:
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """The system's chromium, without a window."""
+    """Run the system's chromium without a window."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium(), args=["--headless", "--no-sandbox"]

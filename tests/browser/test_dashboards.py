@@ -32,7 +32,7 @@ DEFINITION = read_definition(dashboards_folder() / "definition", "en")
 if reason := missing():
     pytest.skip(reason, allow_module_level=True)
 
-# Superset takes a minute to make its tables, while the programme is synced.
+# Superset takes a minute to create its tables; meanwhile the programme is synced.
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -79,18 +79,18 @@ def test_every_chart_of_a_dashboard_shows_something(
 
 
 def _check_times(dashboard: Dashboard, look: Look) -> None:
-    """The filters of time reach the charts they govern, and no others."""
+    """Check that the time filters apply to the charts with a time, and to no others."""
     for chart in (chart for row in (*DEFINITION.strip, *dashboard.rows) for chart in row.charts):
         time = DEFINITION.marts.marts[chart.mart].time
         is_narrowed = f"{time} >= " in look.queries[chart.title]
         assert is_narrowed == (time is not None and not chart.whenever), chart.title
 
 
-def test_a_database_without_a_sync_is_named_empty(served: Served) -> None:
-    assert "The warehouse is empty" in served.said
+def test_a_database_without_a_sync_is_reported_as_empty(served: Served) -> None:
+    assert "The warehouse is empty" in served.output
 
 
-def test_superset_logs_in_to_the_marts_alone(served: Served, filled: Warehouse) -> None:
+def test_superset_can_only_read_the_marts(served: Served, filled: Warehouse) -> None:
     with sqlite3.connect(served.home / "superset" / "superset.db") as own:
         ((uri,),) = own.execute("select sqlalchemy_uri from dbs").fetchall()
     user = urlsplit(uri.replace("+psycopg2", "")).username
@@ -106,7 +106,7 @@ def test_superset_logs_in_to_the_marts_alone(served: Served, filled: Warehouse) 
             session.execute("create table public.mine (id int)")
 
 
-def test_a_second_start_brings_charts_back_and_doubles_nothing(
+def test_a_second_start_restores_charts_without_duplicates(
     served: Served, filled: Warehouse
 ) -> None:
     own = sqlite3.connect(served.home / "superset" / "superset.db")
@@ -121,12 +121,10 @@ def test_a_second_start_brings_charts_back_and_doubles_nothing(
     own.close()
 
 
-def test_the_zip_is_one_that_superset_imports(
-    page: Page, filled: Warehouse, tmp_path: Path
-) -> None:
+def test_superset_imports_the_zip(page: Page, filled: Warehouse, tmp_path: Path) -> None:
     write_zip(tmp_path / "bundle.zip", bundle_of(filled))
     token = page.request.get("/api/v1/security/csrf_token/").json()["result"]
-    answer = page.request.post(
+    response = page.request.post(
         "/api/v1/dashboard/import/",
         headers={"X-CSRFToken": token, "Referer": page.url},
         multipart={
@@ -139,10 +137,10 @@ def test_the_zip_is_one_that_superset_imports(
             "overwrite": "true",
         },
     )
-    assert (answer.status, answer.json()) == (200, {"message": "OK"})
+    assert (response.status, response.json()) == (200, {"message": "OK"})
 
 
-def test_secrets_of_superset_are_closed_to_others(served: Served) -> None:
+def test_other_users_cannot_read_the_secrets_of_superset(served: Served) -> None:
     folder = served.home / "superset"
     assert folder.stat().st_mode & 0o077 == 0
     for name in ("secret_key", "admin_password", "login_password", "superset.log"):
@@ -151,7 +149,7 @@ def test_secrets_of_superset_are_closed_to_others(served: Served) -> None:
 
 
 def test_ctrl_c_ends_superset_and_the_command(served: Served) -> None:
-    """The last of this file: nothing is served after it."""
+    """Must be the last test of this file, because it stops the server."""
     served.process.send_signal(signal.SIGINT)
     assert served.process.wait(60) == 0
     listening = subprocess.run(

@@ -1,8 +1,9 @@
-"""A programme with something to see on every chart: months of it, read day by day, with a past.
+"""A programme with data for every chart: months of it, synced day by day, with restatements.
 
-Rows come late, change and vanish after they were published, a few fit no contract, and a client
-cannot be read. The clock of the warehouse goes with the programme's, or all that happened would
-have been seen at once. Its days end yesterday, as the dashboards' filters count from today.
+Rows arrive late, change and vanish after they were published, a few do not fit the contract, and
+one client cannot be read. The timestamps of the warehouse are set to the programme's clock;
+otherwise everything would have been synced at the same moment. Its days end yesterday, because the
+dashboards' filters count from today.
 """
 
 import random
@@ -21,7 +22,8 @@ from tests.syncing import sync_everything
 
 _MOSCOW_AHEAD = timedelta(hours=3)
 _WRITTEN = {**STAMPS, "core.favourite_offers": ("first_seen_at", "synced_at", "deleted_at")}
-# Before what the filters show at first: a programme of chance grows unlike one whose days pass.
+# Longer than the default range of the filters: the opening of a random programme grows differently
+# from the days after it.
 _OPENING = 95
 _CHANGES = ("change", "delete_random", "insert_middle")
 
@@ -29,9 +31,9 @@ _CHANGES = ("change", "delete_random", "insert_middle")
 def fill_with_a_past(
     warehouse: Warehouse, home: Path, *, today: date, days: int = 130, clients: int = 60
 ) -> None:
-    """Sync a programme of so many days up to yesterday: once far back, then at intervals.
+    """Sync a programme of `days` days up to yesterday: once far in the past, then at intervals.
 
-    clients: those who had registered by the first of these; as many a day come after.
+    clients: the number registered at the first sync; more register every day after it.
     """
     start = today - timedelta(days=days)
     opening = min(_OPENING, days - 1)

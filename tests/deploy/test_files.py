@@ -1,4 +1,4 @@
-"""What deploy/ holds is what Docker, compose and systemd take, and names what `lcm` has."""
+"""Docker, compose and systemd accept the files of deploy/, which use existing parts of `lcm`."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ from tests.architecture.repository import ROOT, repository_files
 DEPLOY = ROOT / "deploy"
 UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix)
 _SETTING = re.compile(r"\bLCM_[A-Z_]+\b")
-# Of 10; systemd calls up to 2 "OK", and a service with nothing set has 9.6.
+# Out of 10: systemd rates up to 2 as "OK", and a service without any setting has 9.6.
 _MOST_EXPOSURE = 2.0
 
 
@@ -36,7 +36,7 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_image_is_built_of_files_that_are_there_and_of_nothing_else() -> None:
+def test_the_image_is_built_only_from_existing_files() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.M)
     names = {name for line in copied for name in line.split()}
     allowed = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.M)
@@ -46,14 +46,14 @@ def test_the_image_is_built_of_files_that_are_there_and_of_nothing_else() -> Non
     assert ".env" not in {path.name for path in repository_files("deploy")}
 
 
-def test_the_compose_file_is_of_the_compose_specification() -> None:
+def test_the_compose_file_follows_the_compose_specification() -> None:
     compose_spec = pytest.importorskip("compose_spec")
     options = compose_spec.PyOptions()
     options.apply_merge = True
     options.from_yaml((DEPLOY / "compose.yaml").read_text("utf-8"))
 
 
-def test_each_service_is_checked_waits_for_what_it_needs_and_has_no_rights() -> None:
+def test_each_service_has_a_health_check_its_dependencies_and_no_privileges() -> None:
     compose = _compose()
     services = compose["services"]
     assert set(services) == {"postgres", "migrate", "webserver", "daemon"}
@@ -76,7 +76,7 @@ def test_each_service_is_checked_waits_for_what_it_needs_and_has_no_rights() -> 
     assert all(one.startswith("127.0.0.1:") for one in services["webserver"]["ports"])
 
 
-def test_the_example_of_the_environment_names_settings_and_no_secret() -> None:
+def test_the_example_environment_has_only_known_settings_and_no_secret() -> None:
     text = (DEPLOY / "env.example").read_text("utf-8")
     names = {name.removeprefix("LCM_").lower() for name in _SETTING.findall(text)}
     assert names <= set(Settings.model_fields)
@@ -86,14 +86,14 @@ def test_the_example_of_the_environment_names_settings_and_no_secret() -> None:
 
 @pytest.fixture
 def checked_units(tmp_path: Path) -> list[Path]:
-    """The units with a program that is there, as theirs is installed nowhere here."""
+    """The units with an existing program, because their own is not installed here."""
     for unit in UNITS:
         text = unit.read_text("utf-8").replace("/opt/lcm/bin/lcm", "/bin/true")
         (tmp_path / unit.name).write_text(text, encoding="utf-8")
     return [tmp_path / unit.name for unit in UNITS]
 
 
-def test_systemd_takes_the_units(checked_units: list[Path]) -> None:
+def test_systemd_accepts_the_units(checked_units: list[Path]) -> None:
     done = _analyze("verify", *map(str, checked_units))
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -107,12 +107,12 @@ def test_the_services_are_hardened(checked_units: list[Path]) -> None:
             assert line in text.splitlines()
         done = _analyze("security", "--offline=yes", str(unit))
         if "unrecognized option" in done.stderr:
-            pytest.skip("this systemd cannot judge a unit that is not installed")
+            pytest.skip("this systemd cannot analyze a unit that is not installed")
         (exposure,) = re.findall(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
         assert float(exposure) <= _MOST_EXPOSURE, done.stdout
 
 
-def test_the_units_call_commands_and_set_settings_that_lcm_has() -> None:
+def test_the_units_use_existing_commands_and_settings() -> None:
     for unit in UNITS:
         text = unit.read_text("utf-8")
         for words in re.findall(r"^ExecStart=/opt/lcm/bin/lcm (.+)$", text, re.M):

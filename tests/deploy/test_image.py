@@ -1,7 +1,7 @@
-"""The image, built by buildah without an engine, and run in its own root file system.
+"""Builds the image with buildah, without a Docker engine, and runs it in its root file system.
 
-No registry is asked: the base is a Debian that debootstrap makes, or the image that IMAGE_BASE
-names. The build takes minutes, so `make image-test` calls it.
+No registry is used: the base is a Debian made by debootstrap, or the image that IMAGE_BASE names.
+The build takes minutes, so only `make image-test` runs it.
 """
 
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(3600)
 _PROGRAMS = ("buildah", "debootstrap", "unshare", "chroot")
 _USER = 10001
 _PACKAGES = "python3,python3-venv,ca-certificates"
-# The root file system as a container has it: read-only but for its home and /tmp.
+# The root file system as in a container: read-only except its home and /tmp.
 _ENTER = r"""
 set -e
 mount --bind "$1" "$1"
@@ -36,7 +36,7 @@ exec chroot --userspec=10001:10001 "$root" env -i PATH=/opt/lcm/bin:/usr/bin:/bi
 
 
 class Image:
-    """The mounted root file system of the image, and a folder that is its home."""
+    """The mounted root file system of the image, and the folder of its home."""
 
     def __init__(self, root: Path, home: Path) -> None:
         self.root = root
@@ -55,11 +55,11 @@ class Image:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     missing = [name for name in _PROGRAMS if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
-        pytest.skip(f"an image is built as root, with {', '.join(missing or _PROGRAMS)}")
+        pytest.skip(f"building an image needs root and {', '.join(missing or _PROGRAMS)}")
     folder = tmp_path_factory.mktemp("image")
     tag = f"localhost/lcm_pipeline:test-{uuid.uuid4().hex[:8]}"
     base = os.environ.get("IMAGE_BASE") or _debian(folder, f"{tag}-base")
-    # The authorities of this machine, for a package index behind a proxy of its own.
+    # The certificates of this machine, for a package index behind a proxy with its own authority.
     certificates = ["--volume", "/etc/ssl/certs:/etc/ssl/certs:ro"]
     _buildah("bud", "--isolation", "chroot", "--format", "docker", "--build-arg", f"BASE={base}",
              *certificates, "-f", "deploy/Dockerfile", "-t", tag, ".")  # fmt: skip
@@ -95,7 +95,7 @@ def _buildah(*words: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_image_runs_lcm_as_a_user_without_rights(image: Image) -> None:
+def test_the_image_runs_lcm_as_an_unprivileged_user(image: Image) -> None:
     version = image.run("lcm", "--version")
     assert version.stdout.startswith("lcm "), version.stderr
     assert image.run("id", "--user").stdout.strip() == str(_USER)
@@ -113,7 +113,7 @@ def test_the_image_runs_the_demo_and_the_report(image: Image) -> None:
     assert report.returncode == 0, report.stdout + report.stderr
 
 
-def test_the_image_says_how_its_health_is_checked(image: Image) -> None:
+def test_the_health_check_of_the_image_fails_without_a_server(image: Image) -> None:
     check = image.run("lcm", "ui", "--check", "--only", "web")
     assert check.returncode == 1
     assert "does not answer" in check.stderr

@@ -1,8 +1,8 @@
-"""The standard test of a feed: every entry of the registry has all that a feed needs.
+"""The standard test of a feed: every entry of the registry has everything that a feed needs.
 
-A feed that is half added fails here, by the name of what it lacks: an asset, a check, a label, a
-table of the migrations, a row of sync.feeds, a status line, a completeness, an answer of the
-simulator, a line of the oracle.
+A feed that is only partly added fails here; the failed test names what is missing: an asset, a
+check, a label, a table of the migrations, a row of sync.feeds, a status line, completeness, an
+endpoint of the simulator, a table of the oracle.
 """
 
 from datetime import date
@@ -50,7 +50,7 @@ def test_dagster_has_its_assets_and_checks(feed: Feed) -> None:
 
 
 @every_feed
-def test_the_simulator_answers_it(feed: Feed) -> None:
+def test_the_simulator_has_its_endpoint(feed: Feed) -> None:
     assert feed.endpoint.name in SIMULATED
 
 
@@ -68,12 +68,12 @@ def test_the_report_has_a_label_for_it(feed: Feed) -> None:
 
 
 @every_feed
-def test_its_details_are_an_endpoint_of_its_own(feed: Feed) -> None:
+def test_its_details_are_read_from_the_same_endpoint(feed: Feed) -> None:
     assert feed.details is None or feed.details.name == feed.endpoint.name
 
 
 def test_no_mart_repeats_a_branch_for_each_feed() -> None:
-    """The view sync.feed_rows has the rows of them all."""
+    """The view sync.feed_rows contains the rows of all feeds."""
     for mart in marts():
         assert not {feed.main_table.name for feed in FEEDS} <= set(mart.tables), mart.name
 

@@ -1,6 +1,6 @@
-"""One random history: a source, its manners, what happens while it is read, and the verdict.
+"""One random history: a source, its behaviour, its changes while it is read, and the verdict.
 
-Run as a program for the long run: `python -m tests.paging.histories --histories 1000000`.
+For the long run: `python -m tests.paging.histories --histories 1000000`.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from tests.paging.source import Manners, Source, version_of
 
 
 class SilentlyWrongError(AssertionError):
-    """A reading was called proven and is not what the source held."""
+    """A reading was reported as proven, but differs from the rows of the source."""
 
 
 def drive(
@@ -36,7 +36,7 @@ def drive(
     )
     requests = next(reader)
     while True:
-        pages: list[Page] = [source.answer(request) for request in requests]
+        pages: list[Page] = [source.respond(request) for request in requests]
         try:
             requests = reader.send(pages)
         except StopIteration as stop:
@@ -44,10 +44,10 @@ def drive(
 
 
 def draw_manners(rng: Random) -> Manners:
-    """Every quirk about as often as not, alone and together.
+    """Draw the quirks of a source, alone and in combination.
 
-    One pair is left out: a source that serves old answers again *and* lies about its total leaves
-    nothing to prove by.
+    One pair is excluded: nothing can be proven about a source that repeats old responses *and* lies
+    about its total.
     """
     often = rng.random
     repeats = rng.choice([0.0, 0.0, 0.0, 0.1])
@@ -59,21 +59,21 @@ def draw_manners(rng: Random) -> Manners:
         oldest_first=often() < 0.2,
         ignores_start=often() < 0.05,
         lie=0 if repeats else rng.choice([0] * 12 + [None, None, -1, 1, -2, -5]),
-        lies_anew=not repeats and often() < 0.05,
+        lies_randomly=not repeats and often() < 0.05,
         repeats=repeats,
         changes=rng.choice([0.0, 0.0, 0.05, 0.3, 0.8]),
     )
 
 
 def run_history(seed: int) -> str:
-    """Read one random source; answers a verdict, raises SilentlyWrongError with the seed."""
+    """Read one random source; returns a verdict, raises SilentlyWrongError with the seed."""
     rng = Random(seed)
     source = Source(rng, draw_manners(rng))
     rows = rng.choice([0, 1, 2, rng.randrange(12), rng.randrange(40)])
     source.fill(rows, moments=rng.choice([3, 8, 200]))
     length = rng.choice([3, 4, 5, 8, 12, 50])
-    # A run trusts a total that one page satisfies once the largest such page was checked, which
-    # a source that lies does not survive.
+    # A run trusts a total that one page satisfies only after it has checked the largest such page;
+    # a source that lies fails this check.
     trust_total = is_honest(source.manners) and rng.random() < 0.5
     try:
         reading = drive(source, length, trust_total=trust_total)
@@ -88,7 +88,7 @@ def run_history(seed: int) -> str:
 
 
 def read_on_another_day(source: Source, before: Reading, length: int, seed: int) -> None:
-    """Let rows come, go or change, and read again with what is known: the keys are exact."""
+    """Add, delete or change rows, and read again with the known state: the keys must be exact."""
     source.manners = replace(source.manners, changes=0.0, repeats=0.0)
     if {row.key[0] for row in before.rows} != set(source.rows):
         return
@@ -103,18 +103,18 @@ def read_on_another_day(source: Source, before: Reading, length: int, seed: int)
     if after.kind != "full":
         keys |= {row.key[0] for row in before.rows}
     if keys != set(source.rows) or after.known.total != len(source.rows):
-        raise SilentlyWrongError(f"seed {seed}: on another day, rows that {kind}: {source.manners}")
+        raise SilentlyWrongError(f"seed {seed}: second reading after {kind}: {source.manners}")
 
 
 def is_honest(manners: Manners) -> bool:
     """Whether the source's totals are true."""
-    return manners.lie == 0 and not manners.lies_anew
+    return manners.lie == 0 and not manners.lies_randomly
 
 
 def is_plain(source: Source, length: int) -> bool:
-    """Whether the source is stable and honest, so that it has to be proven.
+    """Whether the source is stable and honest, so that its reading must be proven.
 
-    Ties that are shuffled anew on each request have no order to page by once they fill a page.
+    Ties that are shuffled on each request cannot be paged if they fill a page.
     """
     manners = source.manners
     stable = not (manners.repeats or manners.changes or manners.ignores_start)
@@ -125,7 +125,7 @@ def is_plain(source: Source, length: int) -> bool:
 
 
 def judge(source: Source, reading: Reading, seed: int) -> str:
-    """Hold a proven reading against every state the source was in while it was read."""
+    """Compare a proven reading with every state that the source had while it was read."""
     result = {row.key[0]: version_of(row) for row in reading.rows}
     states = [
         {key: version for key, (_, version) in state.items()} for state in distinct(source.states)
@@ -143,12 +143,12 @@ def judge(source: Source, reading: Reading, seed: int) -> str:
 
 
 def distinct(states: list[dict[int, tuple[int, int]]]) -> list[dict[int, tuple[int, int]]]:
-    """The states without those that are like the one before, the last first."""
-    kept = [states[-1]]
+    """The states without immediate repetitions, latest first."""
+    found = [states[-1]]
     for state in reversed(states):
-        if state != kept[-1]:
-            kept.append(state)
-    return kept
+        if state != found[-1]:
+            found.append(state)
+    return found
 
 
 def run_range(bounds: tuple[int, int]) -> Counter[str]:

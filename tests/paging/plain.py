@@ -1,9 +1,9 @@
-"""What a plain loop over pages loses, beside ours, on the same histories.
+"""The rows that a plain loop over pages loses, compared with our reader on the same histories.
 
 The source is well-behaved: true totals, a stable order, no cap. Only its rows change while they are
-read, as in `make soak`. The plain loop is what one writes by hand, and what declarative sources do:
-ask from where the last page ended, until a page is short. A row is lost when it was there at each
-request and is in no page.
+read, as in `make soak`. The plain loop is what people write by hand, and what declarative sources
+do: request the next page from where the last one ended, until a page is short. A row is lost if it
+existed at each request and is on no page.
 
 Run it: `python -m tests.paging.plain --histories 100000`.
 """
@@ -26,11 +26,11 @@ Reader = Callable[[Source], Iterable[int]]
 
 
 def plain(source: Source) -> set[int]:
-    """The keys that a plain loop brings."""
+    """The keys that a plain loop reads."""
     keys: set[int] = set()
     start = source.manners.base
     while True:
-        page = source.answer(PageRequest(start, _LENGTH))
+        page = source.respond(PageRequest(start, _LENGTH))
         keys |= {int(str(row.key[0])) for row in page.rows if isinstance(row.key, tuple)}
         if len(page.rows) < _LENGTH:
             return keys
@@ -44,7 +44,7 @@ def proven(source: Source) -> set[int]:
 
 
 def verdict(read: Reader, seed: int, changes: float) -> str:
-    """`whole`, `lost` where a row is silently missing, or `unproven` where the reader says so."""
+    """`whole`, `lost` if a row is silently missing, or `unproven` if the reader reports it."""
     rng = Random(seed)
     source = Source(rng, Manners(changes=changes))
     source.fill(rng.randint(*_ROWS), moments=200)
@@ -57,7 +57,7 @@ def verdict(read: Reader, seed: int, changes: float) -> str:
 
 
 def count(read: Reader, histories: int, changes: float) -> Counter[str]:
-    """The verdicts over seeded histories."""
+    """Count the verdicts over seeded histories."""
     return Counter(verdict(read, seed, changes) for seed in range(histories))
 
 
@@ -70,8 +70,7 @@ def main() -> None:
             found = count(read, histories, changes)
             print(
                 f"a change in {changes:.0%} of the pauses, {name}: {found['lost']:,} of"
-                f" {histories:,} histories lost a row and nobody said so, {found['unproven']:,}"
-                " are pending"
+                f" {histories:,} histories lost a row silently, {found['unproven']:,} are pending"
             )
 
 

@@ -1,7 +1,7 @@
-"""A source of one client's rows that pages as badly as the service may, and changes in between.
+"""A source of one client's rows that pages as badly as the service can, and changes in between.
 
-Written without a look at the reader: it knows lists, not seams. Every state that it was in when a
-request came is kept, so that a result can be held against what was there.
+Written independently of the reader: it works with lists, not seams. It records its state at every
+request, so that a result can be compared with the rows that existed.
 """
 
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from random import Random
 from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
 
 _VERSIONS = 1_000_003
-# A source that is asked for long would grow, and slow the long run down without a gain.
+# A source that is read for long would grow, and slow the long run down without benefit.
 _MOST_ROWS = 45
 
 
 @dataclass(frozen=True)
 class Manners:
-    """How a source pages. lie: added to the true total; None for a source that sends no total."""
+    """How a source pages. lie: added to the true total; None if the source sends no total."""
 
     base: int = 1
     cap: int = 1_000
@@ -26,14 +26,14 @@ class Manners:
     oldest_first: bool = False
     ignores_start: bool = False
     lie: int | None = 0
-    lies_anew: bool = False
+    lies_randomly: bool = False
     repeats: float = 0.0
     changes: float = 0.0
 
 
 @dataclass
 class Source:
-    """Rows as {key: (moment, version)}; `states` holds one snapshot per request answered."""
+    """Rows as {key: (moment, version)}; `states` contains one snapshot per request."""
 
     rng: Random
     manners: Manners
@@ -47,7 +47,7 @@ class Source:
         for _ in range(count):
             self.insert(self.rng.randrange(moments))
 
-    def answer(self, request: PageRequest) -> Page:
+    def respond(self, request: PageRequest) -> Page:
         moved = bool(self.states) and self._maybe_change()
         self.states.append(dict(self.rows))
         self.moved.append(moved)
@@ -57,7 +57,7 @@ class Source:
         return self._last
 
     def change(self) -> None:
-        """One change of the kinds that happen: new, late, deleted, changed."""
+        """Make one random change: a new, late, deleted or changed row."""
         top = max((moment for moment, _ in self.rows.values()), default=0)
         kind = self.rng.randrange(5) if len(self.rows) < _MOST_ROWS else 3
         if kind == 0 or not self.rows:
@@ -74,7 +74,7 @@ class Source:
             self.rows[key] = (moment, version + 1)
 
     def change_of_kind(self, kind: str) -> None:
-        """One change: a row comes, goes or changes, at random; or nothing happens."""
+        """Make one change of a kind: add, delete or change a random row, or do nothing."""
         if kind == "come":
             top = max((moment for moment, _ in self.rows.values()), default=0)
             self.insert(self.rng.choice([top, top + 1, self.rng.randrange(top + 1)]))
@@ -109,7 +109,7 @@ class Source:
         lie = self.manners.lie
         if lie is None:
             return None
-        if self.manners.lies_anew:
+        if self.manners.lies_randomly:
             lie = self.rng.randint(-3, 3)
         return max(0, len(self.rows) + lie)
 
@@ -121,5 +121,5 @@ def source_row(key: int, moment: int, version: int) -> SourceRow:
 
 
 def version_of(row: SourceRow) -> int:
-    """The version that a row was served in."""
+    """The version in which a row was served."""
     return int.from_bytes(row.digest) % _VERSIONS

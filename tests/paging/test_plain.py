@@ -1,4 +1,4 @@
-"""The rows that a plain loop over pages loses without a word, and ours does not."""
+"""A plain loop over pages silently loses rows that our reader does not lose."""
 
 from tests.paging.plain import count, plain, proven
 
@@ -8,6 +8,6 @@ def test_a_plain_loop_loses_rows_that_a_proven_reading_has() -> None:
     assert count(proven, 500, 0.05)["lost"] == 0
 
 
-def test_a_source_that_stands_still_loses_nothing_either_way() -> None:
+def test_neither_loses_a_row_of_an_unchanging_source() -> None:
     for read in (plain, proven):
         assert count(read, 200, 0.0) == {"whole": 200}

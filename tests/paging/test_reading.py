@@ -1,4 +1,4 @@
-"""Reading one client is exact or flagged, whatever the source does between two requests."""
+"""The reading of one client is exact or flagged, whatever the source does between requests."""
 
 from random import Random
 
@@ -71,16 +71,16 @@ def test_a_stable_source_is_never_flagged(
 
 @settings(max_examples=400, deadline=None)
 @given(seed=st.integers(0, 2**32), rows=st.integers(0, 60), grown=st.integers(0, 25))
-def test_what_came_on_top_is_read_without_the_rest(seed: int, rows: int, grown: int) -> None:
+def test_rows_added_on_top_are_read_without_the_rest(seed: int, rows: int, grown: int) -> None:
     source = make_source(seed, rows, 1000, Manners())
     before = drive(source, 10)
     for moment in range(grown):
         source.insert(2000 + moment)
-    asked = len(source.states)
+    before_requests = len(source.states)
     after = drive(source, 10, before.known)
     assert _after(before, after) == set(source.rows)
     if rows > 20 and grown < 5:
-        assert len(source.states) - asked == 1
+        assert len(source.states) - before_requests == 1
 
 
 @settings(max_examples=600, deadline=None)
@@ -112,15 +112,15 @@ def test_a_sample_of_the_long_run_is_never_silently_wrong(first: int) -> None:
 def test_an_unchanged_history_costs_one_request() -> None:
     source = make_source(1, 300, 40, Manners(shuffles_ties=True))
     known: ProvenState = drive(source, 50).known
-    asked = len(source.states)
+    before_requests = len(source.states)
     assert drive(source, 50, known).kind == "unchanged"
-    assert len(source.states) - asked == 1
+    assert len(source.states) - before_requests == 1
 
 
 def _count_requests(
     source: Source, length: int, known: ProvenState | None = None
 ) -> tuple[int, int, bool]:
-    """Read to the end: the most requests at once, all requests, and whether it was proven."""
+    """Read to the end; returns the most requests at once, all requests, whether it is proven."""
     reader = prove_reading(length=length, habits=PagingHabits(), known=known)
     requests = next(reader)
     most = total = 0
@@ -128,7 +128,7 @@ def _count_requests(
         most, total = max(most, len(requests)), total + len(requests)
         assert total < 10_000
         try:
-            requests = reader.send([source.answer(request) for request in requests])
+            requests = reader.send([source.respond(request) for request in requests])
         except StopIteration:
             return most, total, True
         except UnprovenReadingError:
@@ -144,7 +144,7 @@ def _count_requests(
     base=st.sampled_from([0, 1]),
     length=st.integers(1, 20),
 )
-def test_a_total_far_beyond_what_is_there_costs_what_is_there(
+def test_a_total_far_too_large_costs_only_requests_for_existing_rows(
     seed: int, rows: int, claimed: int, cap: int, base: int, length: int
 ) -> None:
     source = make_source(seed, rows, 12, Manners(base=base, cap=cap, lie=claimed))
@@ -156,7 +156,7 @@ def test_a_total_far_beyond_what_is_there_costs_what_is_there(
 
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32), rows=st.integers(0, 800), length=st.integers(6, 40))
-def test_an_honest_source_is_asked_in_windows_and_hardly_more_often_than_it_has_pages(
+def test_an_honest_source_is_read_in_windows_with_few_extra_requests(
     seed: int, rows: int, length: int
 ) -> None:
     source = make_source(seed, rows, 10_000, Manners())
@@ -167,20 +167,20 @@ def test_an_honest_source_is_asked_in_windows_and_hardly_more_often_than_it_has_
     assert total <= 10 + (1.5 if length >= 8 else 3) * rows / (length - 2)
 
 
-def test_what_grew_without_an_end_is_not_read_for_ever() -> None:
+def test_a_history_that_grows_endlessly_is_not_read_forever() -> None:
     source = make_source(1, 40, 1000, Manners())
     known = drive(source, 10).known
     source.manners = Manners(lie=1_000_000, changes=1.0)
     assert _count_requests(source, 10, known)[2] is False
 
 
-def test_a_history_that_is_gone_needs_a_second_look() -> None:
+def test_a_vanished_history_is_confirmed_by_a_second_request() -> None:
     source = make_source(1, 40, 1000, Manners())
     known = drive(source, 10).known
     source.rows.clear()
-    asked = len(source.states)
+    before_requests = len(source.states)
     assert drive(source, 10, known).known.total == 0
-    assert len(source.states) - asked >= 2
+    assert len(source.states) - before_requests >= 2
 
 
 def _after(before: Reading, after: Reading) -> set[int]:

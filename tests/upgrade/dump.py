@@ -1,6 +1,7 @@
-"""Writes the warehouse of a release, as its own code makes and fills it, for test_upgrade.py.
+"""Writes the warehouse of a release, created and filled by its own code, for test_upgrade.py.
 
-At each release: `python -m tests.upgrade.dump`, and its entry in WAREHOUSES of test_upgrade.py.
+At each release, run `python -m tests.upgrade.dump` and add the file to WAREHOUSES of
+test_upgrade.py.
 """
 
 import argparse
@@ -38,9 +39,9 @@ def fill(warehouse: Warehouse, home: Path) -> None:
 
 
 def dump(url: str) -> bytes:
-    """The database as SQL that any session runs: rows as inserts, no commands of psql."""
+    """The database as SQL that any session can execute: rows as inserts, no psql commands."""
     program = find_binaries(postgres_binaries_override()) / "pg_dump"
-    # Rows of many at once, or the file would be ten times as long.
+    # One insert per row would make the file ten times as long.
     done = subprocess.run(
         [program, "--inserts", "--rows-per-insert=1000", url],
         check=True, capture_output=True,

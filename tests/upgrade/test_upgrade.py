@@ -1,9 +1,9 @@
-"""A warehouse that an older version filled comes to this one with all its data.
+"""A warehouse that an older version filled is upgraded to this one with all its data.
 
-`warehouse_0011.sql.gz` is what pg_dump says of one that was migrated up to 0011 and synced by that
-version: fifteen clients from 2026-01-10 on; the days up to 2026-02-02, then 2026-02-06 alone, with
-a client that failed in the leads. It took in what is set aside by now: operations of the years 1900
-and 2999, a lead and an offer of 1753, each with a partition of its own.
+`warehouse_0011.sql.gz` is the pg_dump of a warehouse that was migrated up to 0011 and synced by
+that version: fifteen clients from 2026-01-10 on; the days up to 2026-02-02, then only 2026-02-06,
+with a client that failed in the leads. It contains rows that later versions put into quarantine:
+operations of the years 1900 and 2999, a lead and an offer of 1753, each in a separate partition.
 """
 
 import gzip
@@ -34,13 +34,13 @@ from tests.syncing import sync_everything
 from tests.upgrade.dump import dump, fill
 
 DUMP = Path(__file__).with_name("warehouse_0011.sql.gz")
-# A release adds its own, by tests/upgrade/dump.py.
+# Each release adds one, written by tests/upgrade/dump.py.
 WAREHOUSES = {"0.1.0": DUMP}
 FIRST, LAST, NEXT = date(2026, 1, 10), date(2026, 2, 6), date(2026, 2, 7)
 DONE = datetime(2026, 2, 8, 12)
 STORED = [mart.name for mart in marts() if mart.kind != "view"]
-# What the sync keeps of itself; columns that went are left out.
-_KEPT = {
+# The state of the sync, without columns that were dropped since.
+_STATE = {
     "sync.runs": "run_id, feed, window_from, window_to, status, started_at, requests, error",
     "sync.client_state": "client_id, source_total, version, read_at, pending_since, proven_date",
     "sync.registration_days": "*",
@@ -55,7 +55,7 @@ _KEPT = {
 
 @pytest.fixture
 def old(postgres: str, template: str) -> Iterator[Warehouse]:
-    """A warehouse of the older version; the template has made the roles that it grants to."""
+    """A warehouse of the older version. The template creates the roles of its grants."""
     assert template
     with psycopg.connect(postgres, autocommit=True) as session:
         session.execute("create database old_warehouse")
@@ -70,20 +70,20 @@ def old(postgres: str, template: str) -> Iterator[Warehouse]:
             session.execute("drop database old_warehouse with (force)")
 
 
-def test_an_old_warehouse_comes_along_with_all_its_data(old: Warehouse) -> None:
-    rows, kept, days = snapshot(old), _kept(old), _programme(old)
+def test_an_old_warehouse_is_migrated_with_all_its_data(old: Warehouse) -> None:
+    rows, state, days = snapshot(old), _state(old), _programme(old)
     assert _first_day(old) == date(1900, 1, 1)
     applied = migrate(old)
     assert applied[0].startswith("0012")
     assert migrate(old) == []
     assert snapshot(old) == {**rows, "history.clients": []}
-    assert _kept(old) == kept
-    # The marts are there and filled before any refresh.
+    assert _state(old) == state
+    # The marts exist and are filled before any refresh.
     assert _programme(old) == days
     assert _first_day(old) == FIRST
 
 
-def test_an_old_warehouse_tells_one_truth_of_its_days(old: Warehouse) -> None:
+def test_status_and_marts_of_an_old_warehouse_agree_on_complete_days(old: Warehouse) -> None:
     migrate(old)
     refresh_marts(old)
     status = {feed.feed: feed for feed in read_overview(old)}
@@ -94,14 +94,14 @@ def test_an_old_warehouse_tells_one_truth_of_its_days(old: Warehouse) -> None:
         "favourites": LAST,
     }
     with old.connect() as session:
-        told = session.execute(
+        rows = session.execute(
             "select distinct feed, mart.complete_through from mart.data_completeness as mart"
             " join sync.feeds on main_table = table_name"
         ).fetchall()
-    assert dict(told) == {name: feed.complete_through for name, feed in status.items()}
+    assert dict(rows) == {name: feed.complete_through for name, feed in status.items()}
 
 
-def test_what_is_refreshed_of_an_old_warehouse_is_what_computing_everything_gives(
+def test_an_incremental_refresh_of_an_old_warehouse_equals_a_full_one(
     old: Warehouse, tmp_path: Path
 ) -> None:
     migrate(old)
@@ -112,7 +112,7 @@ def test_what_is_refreshed_of_an_old_warehouse_is_what_computing_everything_give
             home=tmp_path, api_url=source.url, database_url=old.url, delete_fuse=1, start_date=FIRST
         )
         sync_everything(settings, old, Window(NEXT, NEXT))
-        # Clients of the older programme that this one never had stay pending.
+        # Clients that exist only in the older programme stay pending.
         others = _clients(old) - set(source.world.programme.customers)
         assert len(_clients(old) - others) > 10
         assert_exact(source, old, last=NEXT, without=others)
@@ -126,7 +126,7 @@ def test_each_released_version_has_a_warehouse_to_upgrade() -> None:
     assert all(path.is_file() for path in WAREHOUSES.values())
 
 
-def test_what_this_version_will_leave_to_the_next_one_loads_and_is_whole(
+def test_a_dump_of_this_version_can_be_restored_completely(
     postgres: str, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     fill(warehouse, tmp_path)
@@ -147,14 +147,14 @@ def test_what_this_version_will_leave_to_the_next_one_loads_and_is_whole(
 
 def _check_a_refresh(warehouse: Warehouse) -> None:
     refresh_marts(warehouse)
-    kept = {name: _texts(warehouse, f"mart.{name}") for name in STORED}
+    refreshed = {name: _texts(warehouse, f"mart.{name}") for name in STORED}
     refresh_marts(warehouse, everything=True)
     for name in STORED:
-        assert _texts(warehouse, f"mart.{name}") == kept[name], name
+        assert _texts(warehouse, f"mart.{name}") == refreshed[name], name
 
 
-def _kept(warehouse: Warehouse) -> dict[str, list[Any]]:
-    return {name: _texts(warehouse, name, columns) for name, columns in _KEPT.items()}
+def _state(warehouse: Warehouse) -> dict[str, list[Any]]:
+    return {name: _texts(warehouse, name, columns) for name, columns in _STATE.items()}
 
 
 def _texts(warehouse: Warehouse, name: str, columns: str = "*") -> list[Any]:
@@ -166,7 +166,7 @@ def _texts(warehouse: Warehouse, name: str, columns: str = "*") -> list[Any]:
 
 
 def _programme(warehouse: Warehouse) -> list[dict[str, Any]]:
-    """What the programme did, day by day, since it began."""
+    """The daily figures of the programme from its first day on."""
     with warehouse.connect() as session, session.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             "select day, new_members, members, purchases, net_sales, buyers"

@@ -1,8 +1,8 @@
-"""`lcm verify` finds one changed row among a million, names it, and `--fix` mends it.
+"""`lcm verify` finds one changed row among a million, names it, and `--fix` repairs it.
 
-`python -m tests.verification.million` brings the rows in with `lcm sync`, changes one behind the
-warehouse's back, then one in the source, and each time asks `lcm verify --all` for it. Everything
-runs as a user runs it, each command as a process of its own; prints what each took.
+`python -m tests.verification.million` loads the rows with `lcm sync`, changes one in the warehouse,
+then one in the source, and runs `lcm verify --all` each time. Each command is a separate process,
+as for a user; it prints the time, memory and requests of each.
 """
 
 import argparse
@@ -29,8 +29,8 @@ _DAYS = ("--from", str(FIRST_DAY), "--to", str(LAST_DAY))
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A command that has ended: seconds of wall time, its largest memory, requests it sent."""
+class FinishedCommand:
+    """A command that has ended: seconds of wall time, peak memory in MiB, requests it sent."""
 
     words: tuple[str, ...]
     code: int
@@ -42,14 +42,14 @@ class Ended:
 
 @dataclass(frozen=True)
 class Scene:
-    """A source, a warehouse, and a folder to run in."""
+    """A source, a warehouse, and a working folder."""
 
     source: str
     warehouse: str
     folder: Path
 
-    def lcm(self, *words: str) -> Ended:
-        """Run a command to its end."""
+    def lcm(self, *words: str) -> FinishedCommand:
+        """Run a command and wait for its end."""
         before, started = self.requests(), time.monotonic()
         output = self.folder / "output"
         with output.open("w") as sink:
@@ -58,7 +58,7 @@ class Scene:
             )
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
-        return Ended(
+        return FinishedCommand(
             words,
             process.returncode,
             output.read_text(),
@@ -68,12 +68,12 @@ class Scene:
         )
 
     def requests(self) -> int:
-        """Requests that the source has answered."""
-        return int(self._ask("requests")["requests"])
+        """The number of requests that the source has served."""
+        return int(self._request("requests")["requests"])
 
     def change_in_source(self, client: int, number: int) -> None:
-        """Turn one row around in the source: no total moves, and no row is new."""
-        self._ask("change", {"client": client, "number": number})
+        """Change one row in the source in place: no total changes, and no row is new."""
+        self._request("change", {"client": client, "number": number})
 
     def change_in_warehouse(self) -> tuple[str, ...]:
         """Change one row of core; returns its key: day, client, type, id."""
@@ -87,18 +87,18 @@ class Scene:
         return tuple(map(str, row))
 
     def rows(self) -> int:
-        """Live operations of the warehouse."""
+        """The number of live operations in the warehouse."""
         with psycopg.connect(self.warehouse) as session:
             row = session.execute(
                 "select count(*) from core.operations where deleted_at is null"
             ).fetchone()
         return int(row[0]) if row else 0
 
-    def _ask(self, path: str, body: object = None) -> dict[str, int]:
+    def _request(self, path: str, body: object = None) -> dict[str, int]:
         request = urllib.request.Request(self.source + path, json.dumps(body or {}).encode())
-        with urllib.request.urlopen(request) as answer:
-            found: dict[str, int] = json.load(answer)
-            return found
+        with urllib.request.urlopen(request) as response:
+            content: dict[str, int] = json.load(response)
+            return content
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -113,10 +113,10 @@ class Scene:
 
 @contextmanager
 def open_scene(warehouse: str, folder: Path, *, clients: int, rows: int) -> Iterator[Scene]:
-    """A source in a process of its own, beside a warehouse."""
-    words = ["--clients", str(clients), "--rows", str(rows)]
+    """Run a source in a separate process, for an existing warehouse."""
+    options = ["--clients", str(clients), "--rows", str(rows)]
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.verification.source", *words],
+        [sys.executable, "-m", "tests.verification.source", *options],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -128,66 +128,72 @@ def open_scene(warehouse: str, folder: Path, *, clients: int, rows: int) -> Iter
             process.terminate()
 
 
-def play(scene: Scene, *, clients: int, rows: int) -> Iterator[Ended]:
-    """The whole story; each command once it has ended, and an AssertionError where one lies."""
-    # The source sends nothing beside the favourites, and what is absent is no row to compare.
+def play(scene: Scene, *, clients: int, rows: int) -> Iterator[FinishedCommand]:
+    """Run all commands and check their results; yields each finished command."""
+    # The source has only operations: the empty feeds add no rows to compare.
     compared = clients * rows
-    yield (ended := scene.lcm("sync", *_DAYS))
-    assert (ended.code, scene.rows()) == (0, clients * rows), ended.output
+    yield (command := scene.lcm("sync", *_DAYS))
+    assert (command.code, scene.rows()) == (0, clients * rows), command.output
     key = scene.change_in_warehouse()
-    yield (ended := scene.lcm("verify", "--all"))
-    _check_only_one_differs(ended, compared, key, "remain")
-    yield (ended := scene.lcm("verify", "--all", "--fix"))
-    _check_it_was_repaired(ended, compared, key, "remain")
-    # Deep in the middle: what an ordinary sync would not see before the audit comes by.
+    yield (command := scene.lcm("verify", "--all"))
+    _check_only_one_differs(command, compared, key, "remain")
+    yield (command := scene.lcm("verify", "--all", "--fix"))
+    _check_it_was_repaired(command, compared, key, "remain")
+    # In the middle of a history, where an ordinary sync sees no change before the next audit.
     client, number = FIRST_CLIENT + clients // 3, rows // 2
     scene.change_in_source(client, number)
-    yield (ended := scene.lcm("verify", "--all", "--fix"))
+    yield (command := scene.lcm("verify", "--all", "--fix"))
     identity = (client - FIRST_CLIENT) * rows + number + 1
-    _check_it_was_repaired(ended, compared, (str(client), "2", str(identity)), "is_active")
-    yield (ended := scene.lcm("verify", "--all"))
-    assert (ended.code, scene.rows()) == (0, clients * rows), ended.output
-    assert f"compared {compared:,} rows: 0 differ" in _flat(ended)
+    _check_it_was_repaired(command, compared, (str(client), "2", str(identity)), "is_active")
+    yield (command := scene.lcm("verify", "--all"))
+    assert (command.code, scene.rows()) == (0, clients * rows), command.output
+    assert f"compared {compared:,} rows: 0 differ" in _flat(command)
 
 
-def _check_only_one_differs(ended: Ended, rows: int, key: tuple[str, ...], column: str) -> None:
-    assert ended.code == 3, ended.output
-    _check_one_is_named(ended, rows, key, column)
+def _check_only_one_differs(
+    command: FinishedCommand, rows: int, key: tuple[str, ...], column: str
+) -> None:
+    assert command.code == 3, command.output
+    _check_one_is_named(command, rows, key, column)
 
 
-def _check_it_was_repaired(ended: Ended, rows: int, key: tuple[str, ...], column: str) -> None:
-    assert ended.code == 0, ended.output
-    _check_one_is_named(ended, rows, key, column)
-    assert "read 1 clients" in _flat(ended).partition("once more")[2], ended.output
+def _check_it_was_repaired(
+    command: FinishedCommand, rows: int, key: tuple[str, ...], column: str
+) -> None:
+    assert command.code == 0, command.output
+    _check_one_is_named(command, rows, key, column)
+    assert "read 1 clients" in _flat(command).partition("once more")[2], command.output
 
 
-def _check_one_is_named(ended: Ended, rows: int, key: tuple[str, ...], column: str) -> None:
-    told = _flat(ended)
-    assert f"compared {rows:,} rows: 1 differ" in told, ended.output
-    assert f"{', '.join(key)} different {column}" in told, ended.output
+def _check_one_is_named(
+    command: FinishedCommand, rows: int, key: tuple[str, ...], column: str
+) -> None:
+    output = _flat(command)
+    assert f"compared {rows:,} rows: 1 differ" in output, command.output
+    assert f"{', '.join(key)} different {column}" in output, command.output
 
 
-def _flat(ended: Ended) -> str:
-    return " ".join(ended.output.split())
+def _flat(command: FinishedCommand) -> str:
+    return " ".join(command.output.split())
 
 
 def main() -> None:
-    """Play it with a million rows, and say what each command took."""
+    """Play the scene with a million rows, and print what each command took."""
     parser = argparse.ArgumentParser(prog="python -m tests.verification.million")
     parser.add_argument("--clients", type=int, default=2_000)
     parser.add_argument("--rows", type=int, default=500, help="of each client")
-    given = parser.parse_args()
+    flags = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         embedded_postgres(Path(folder) / "postgres") as warehouse,
-        open_scene(warehouse, Path(folder), clients=given.clients, rows=given.rows) as scene,
+        open_scene(warehouse, Path(folder), clients=flags.clients, rows=flags.rows) as scene,
     ):
-        print(f"{given.clients * given.rows:,} operations of {given.clients:,} clients")
-        for ended in play(scene, clients=given.clients, rows=given.rows):
-            words = " ".join(ended.words)
+        print(f"{flags.clients * flags.rows:,} operations of {flags.clients:,} clients")
+        for command in play(scene, clients=flags.clients, rows=flags.rows):
+            words = " ".join(command.words)
             print(
-                f"lcm {words}: exit {ended.code}, {ended.seconds:.1f} s, {ended.mebibytes:.0f} MiB,"
-                f" {ended.requests:,} requests",
+                f"lcm {words}: exit {command.code}, {command.seconds:.1f} s,"
+                f" {command.mebibytes:.0f} MiB, {command.requests:,} requests",
                 flush=True,
             )
     print("each changed row was found, named and repaired, and no other was touched")

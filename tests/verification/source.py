@@ -1,8 +1,8 @@
-"""A source of many rows that costs next to nothing: every row is computed from its number.
+"""A source of many rows that costs almost nothing: every row is computed from its number.
 
-It speaks the vendor's protocol for one kind of client: registered on the first day, with so many
-operations and nothing else. One row can be changed, and every request is counted. Run as a process
-of its own it prints its address: `python -m tests.verification.source --clients 2000 --rows 500`.
+It implements the vendor's protocol for one kind of client: registered on the first day, with `rows`
+operations and nothing else. One row can be changed, and every request is counted. As a separate
+process it prints its address: `python -m tests.verification.source --clients 2000 --rows 500`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _SPAN = timedelta(days=87)
 
 
 class Programme:
-    """The rows, by number. changed: the one row that is not as its number says."""
+    """The rows, by number. changed: client and number of the one row that is changed."""
 
     def __init__(self, clients: int, rows: int) -> None:
         self.clients, self.rows = clients, rows
@@ -64,24 +64,24 @@ class Programme:
             "Active": (client, number) != self.changed,
         }  # fmt: skip
 
-    def answer(self, path: str, body: bytes) -> dict[str, Any]:
-        asked = msgspec.json.decode(body or b"{}")
+    def respond(self, path: str, body: bytes) -> dict[str, Any]:
+        request = msgspec.json.decode(body or b"{}")
         match path.rpartition("/")[2]:
             case "requests":
                 return {"requests": self.requests}
             case "change":
-                self.changed = (asked["client"], asked["number"])
+                self.changed = (request["client"], request["number"])
                 return {}
             case "ClientInfoPeriod":
-                answer = self.registrations(asked["BegDate"], asked["EndDate"])
+                response = self.registrations(request["BegDate"], request["EndDate"])
             case "OperationHistory":
-                answer = self.operations(asked["Client"], asked["Start"], asked["Length"])
+                response = self.operations(request["Client"], request["Start"], request["Length"])
             case "LeadsPagingInfo":
-                answer = {"TotalRows": 0, "LeadsClients": [], "ErrorCode": 0, "Message": ""}
+                response = {"TotalRows": 0, "LeadsClients": [], "ErrorCode": 0, "Message": ""}
             case _:
-                answer = {"TotalRows": 0, "ClientFavorites": [], "ErrorCode": 0, "Message": ""}
+                response = {"TotalRows": 0, "ClientFavorites": [], "ErrorCode": 0, "Message": ""}
         self.requests += 1
-        return answer
+        return response
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body, is_more = b"", True
@@ -89,23 +89,26 @@ class Programme:
             message = await receive()
             body += message.get("body", b"")
             is_more = message.get("more_body", False)
-        answer = msgspec.json.Encoder(decimal_format="number").encode(
-            self.answer(scope["path"], body)
+        response = msgspec.json.Encoder(decimal_format="number").encode(
+            self.respond(scope["path"], body)
         )
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(response)),
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": response})
 
 
 def serve() -> None:
-    """Serve on a free port of this machine until the process is ended."""
+    """Serve on a free loopback port until the process ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, required=True)
     parser.add_argument("--rows", type=int, required=True)
-    given = parser.parse_args()
+    flags = parser.parse_args()
     listener = socket.create_server(("127.0.0.1", 0))
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/", flush=True)
-    app = Programme(given.clients, given.rows)
+    app = Programme(flags.clients, flags.rows)
     config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none")
     uvicorn.Server(config).run(sockets=[listener])
 
