@@ -1,4 +1,4 @@
-"""How the tests of the simulator talk to it: plain HTTP, money read as Decimal."""
+"""Calls of the simulator over plain HTTP for its tests; money is read as Decimal."""
 
 import json
 import ssl
@@ -12,7 +12,7 @@ import httpx
 from lcm_pipeline.simulator.configuration import SimulatorConfig
 from lcm_pipeline.simulator.server import RunningSimulator
 
-TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # made once: httpx would load one a call
+TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # shared: httpx would load one per call
 SAMPLES = Path(__file__).parent.parent / "samples"
 ENDPOINTS = (
     "ClientInfoPeriod",
@@ -42,26 +42,26 @@ def post(simulator: RunningSimulator, endpoint: str, **request: Any) -> httpx.Re
     return httpx.post(f"{simulator.url}api/client/{endpoint}", json=request, timeout=10, verify=TLS)
 
 
-def ask(simulator: RunningSimulator, endpoint: str, **request: Any) -> dict[str, Any]:
-    """The answer to a request, as JSON."""
-    answer = post(simulator, endpoint, **request)
-    assert answer.status_code == 200, answer.text
-    return read_json(answer.text)
+def fetch(simulator: RunningSimulator, endpoint: str, **request: Any) -> dict[str, Any]:
+    """The response to a request, as JSON; raises AssertionError unless the status is 200."""
+    response = post(simulator, endpoint, **request)
+    assert response.status_code == 200, response.text
+    return read_json(response.text)
 
 
 def control(simulator: RunningSimulator, path: str, content: Any = None) -> Any:
     """Read from the control API, or send content to it."""
     address = simulator.control_url + path
     if content is None:
-        answer = httpx.get(address, timeout=10, verify=TLS)
+        response = httpx.get(address, timeout=10, verify=TLS)
     else:
-        answer = httpx.post(address, json=content, timeout=10, verify=TLS)
-    assert answer.status_code == 200, answer.text
-    return read_json(answer.text)
+        response = httpx.post(address, json=content, timeout=10, verify=TLS)
+    assert response.status_code == 200, response.text
+    return read_json(response.text)
 
 
 def busiest(simulator: RunningSimulator, kind: str = "operations") -> int:
-    """The client that has most rows of a kind."""
+    """The client with the most rows of a kind."""
     everyone = simulator.world.programme.customers.values()
     return max(everyone, key=lambda customer: len(customer.shelves[kind])).id
 

@@ -1,4 +1,4 @@
-"""The client against the simulator: both formats, a path prefix, a bearer, faults."""
+"""The API client with the simulator: both formats, a path prefix, a bearer token, faults."""
 
 import asyncio
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def simulator() -> Iterator[RunningSimulator]:
 
 
 def run(simulator: RunningSimulator, act: Any, **settings: Any) -> Any:
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "api_url": simulator.url,
         "token": "42",
         "username": "robot",
@@ -65,7 +65,7 @@ def run(simulator: RunningSimulator, act: Any, **settings: Any) -> Any:
     }
 
     async def main() -> Any:
-        chosen = Settings(_env_file=None, **(given | settings))
+        chosen = Settings(_env_file=None, **(defaults | settings))
         quick = RetryPolicy(first_wait=0.01)
         async with LoyaltyApi.from_settings(chosen, policy=quick) as api:
             return await act(api)
@@ -84,7 +84,7 @@ async def read_everything(api: LoyaltyApi) -> list[tuple[type[msgspec.Struct], P
 
 
 def read_header(page: Page) -> Any:
-    """The header with its groups decoded: XML orders and types their fields otherwise."""
+    """The header with decoded groups, because XML has another order and types of their fields."""
     if page.header is None:
         return None
     header = msgspec.json.decode(page.header, type=dict[str, msgspec.Raw])
@@ -93,7 +93,7 @@ def read_header(page: Page) -> Any:
     return plain, [decode_row(bytes(group), FavouriteGroup) for group in groups or ()]
 
 
-def test_both_formats_bring_the_same_rows_in_full(simulator: RunningSimulator) -> None:
+def test_both_formats_return_the_same_complete_rows(simulator: RunningSimulator) -> None:
     in_json = run(simulator, read_everything)
     in_xml = run(simulator, read_everything, api_format="xml")
     rows = 0
@@ -110,7 +110,7 @@ def test_both_formats_bring_the_same_rows_in_full(simulator: RunningSimulator) -
 
 
 @pytest.mark.parametrize("api_format", ["json", "xml"])
-def test_the_goods_come_with_the_offer_that_is_asked_for(
+def test_the_goods_are_returned_with_the_requested_offer(
     simulator: RunningSimulator, api_format: str
 ) -> None:
     async def act(api: LoyaltyApi) -> int:
@@ -131,12 +131,12 @@ def test_the_goods_come_with_the_offer_that_is_asked_for(
 
 
 @pytest.mark.parametrize("api_format", ["json", "xml"])
-def test_an_update_arrives_whole(simulator: RunningSimulator, api_format: str) -> None:
+def test_an_update_arrives_completely(simulator: RunningSimulator, api_format: str) -> None:
     client = min(simulator.world.programme.customers)
     update = SetClientUpdateRequest(
         Client=client, Name="Анна <&>", AllowSms=False, Birthdate="1990-05-01T00:00:00"
     )
-    answer = run(simulator, lambda api: api.call(CLIENT_UPDATE, update), api_format=api_format)
-    assert (answer.ErrorCode, answer.Message or "") == (0, "")
+    response = run(simulator, lambda api: api.call(CLIENT_UPDATE, update), api_format=api_format)
+    assert (response.ErrorCode, response.Message or "") == (0, "")
     profile = simulator.world.programme.customers[client].profile
     assert (profile.Name, profile.AllowSms) == ("Анна <&>", False)

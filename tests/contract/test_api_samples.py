@@ -1,4 +1,4 @@
-"""Payloads, endpoints and formats against the vendor's samples."""
+"""Payloads, endpoints and formats agree with the vendor's samples."""
 
 import json
 from pathlib import Path
@@ -52,15 +52,15 @@ def test_the_request_has_exactly_the_fields_of_the_sample(endpoint: Endpoint[Any
 
 
 @every_endpoint
-def test_the_answer_has_exactly_the_fields_of_the_sample(endpoint: Endpoint[Any, Any]) -> None:
+def test_the_response_has_exactly_the_fields_of_the_sample(endpoint: Endpoint[Any, Any]) -> None:
     body = sample(endpoint, "response", "json")
     given = json.loads(body)
     assert fields_of(endpoint.response_type) == set(given)
-    answer = msgspec.json.decode(body, type=endpoint.response_type)
+    response = msgspec.json.decode(body, type=endpoint.response_type)
     for name, value in given.items():
         if isinstance(value, list):
             row_type = LISTS[name]
-            for raw, row in zip(getattr(answer, name), value, strict=True):
+            for raw, row in zip(getattr(response, name), value, strict=True):
                 assert fields_of(row_type) == set(row)
                 assert unknown_fields(bytes(raw), row_type) is None
                 assert json.loads(msgspec.json.encode(decode_row(bytes(raw), row_type))) == {
@@ -68,19 +68,19 @@ def test_the_answer_has_exactly_the_fields_of_the_sample(endpoint: Endpoint[Any,
                 }
 
 
-def test_each_endpoint_reads_the_rows_that_its_list_holds() -> None:
+def test_each_endpoint_reads_the_rows_of_its_list() -> None:
     read = {e.rows_field: e.row_type for e in (*ENDPOINTS, FAVOURITE_GOODS) if e.rows_field}
     assert read == {name: kind for name, kind in LISTS.items() if name != "GroupFavorites"}
 
 
 @every_endpoint
-def test_the_request_is_the_sample_in_xml_too(endpoint: Endpoint[Any, Any]) -> None:
+def test_the_request_equals_the_sample_in_xml_too(endpoint: Endpoint[Any, Any]) -> None:
     request = msgspec.json.decode(sample(endpoint, "request", "json"), type=endpoint.request_type)
     assert canonical(encode_xml(endpoint, request)) == canonical(sample(endpoint, "request", "xml"))
 
 
 @every_endpoint
-def test_the_answer_in_xml_says_what_the_answer_in_json_says(
+def test_a_response_in_xml_has_the_content_of_the_one_in_json(
     endpoint: Endpoint[Any, Any],
 ) -> None:
     as_json = xml_to_json(endpoint.response_type, sample(endpoint, "response", "xml"))
@@ -90,8 +90,8 @@ def test_the_answer_in_xml_says_what_the_answer_in_json_says(
         if name in LISTS:
             row_type = LISTS[name]
             rows = [
-                [decode_row(bytes(raw), row_type) for raw in getattr(answer, name)]
-                for answer in (one, other)
+                [decode_row(bytes(raw), row_type) for raw in getattr(response, name)]
+                for response in (one, other)
             ]
             assert rows[0] == rows[1]
         else:

@@ -1,4 +1,4 @@
-"""The simulator against the vendor's samples: names, order, namespaces, in both formats."""
+"""The simulator agrees with the vendor's samples: names, order, namespaces, in both formats."""
 
 import json
 from typing import Any
@@ -14,8 +14,8 @@ from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from tests.contract.simulator_calls import (
     ENDPOINTS,
     SAMPLES,
-    ask,
     busiest,
+    fetch,
     post,
     read_json,
     small_config,
@@ -31,7 +31,7 @@ def simulator():
 
 
 def full_request(simulator: RunningSimulator, endpoint: str) -> dict[str, Any]:
-    """A request whose answer has rows in every collection."""
+    """A request whose response has rows in every collection."""
     if endpoint == "ClientInfoPeriod":
         return {"Registration": True}
     if endpoint == "ClientFavoriteDataInfo":
@@ -52,7 +52,7 @@ def sample_xml(name: str) -> Any:
 
 
 def outline(element: Any) -> list[tuple[int, str]]:
-    """Tags with their depth, in order; of rows that repeat, the first."""
+    """Tags with their depth, in order; of repeated rows, only the first."""
     lines: list[tuple[int, str]] = []
 
     def walk(node: Any, depth: int) -> None:
@@ -69,35 +69,37 @@ def outline(element: Any) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_json_answers_have_the_fields_of_the_sample_in_its_order(simulator, endpoint):
+def test_json_responses_have_the_fields_of_the_sample_in_its_order(simulator, endpoint):
     sample = sample_json(f"{endpoint}.response")
-    answer = ask(simulator, endpoint, **full_request(simulator, endpoint))
-    assert list(answer) == list(sample)
+    response = fetch(simulator, endpoint, **full_request(simulator, endpoint))
+    assert list(response) == list(sample)
     for name, content in sample.items():
         if isinstance(content, list):
-            assert answer[name], f"{endpoint} answered no {name}"
-            assert all(list(row) == list(content[0]) for row in answer[name])
+            assert response[name], f"{endpoint} returned no {name}"
+            assert all(list(row) == list(content[0]) for row in response[name])
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_xml_answers_have_the_elements_of_the_sample_in_its_order(simulator, endpoint):
-    answer = httpx.post(
+def test_xml_responses_have_the_elements_of_the_sample_in_its_order(simulator, endpoint):
+    response = httpx.post(
         f"{simulator.url}api/client/{endpoint}",
         json=full_request(simulator, endpoint),
         headers={"Accept": "application/xml"},
     )
-    assert answer.headers["content-type"].startswith("application/xml")
-    assert outline(etree.fromstring(answer.content)) == outline(sample_xml(f"{endpoint}.response"))
+    assert response.headers["content-type"].startswith("application/xml")
+    assert outline(etree.fromstring(response.content)) == outline(
+        sample_xml(f"{endpoint}.response")
+    )
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_both_formats_of_an_answer_say_the_same(simulator, endpoint):
+def test_both_formats_of_a_response_have_the_same_content(simulator, endpoint):
     request = full_request(simulator, endpoint)
-    as_json = ask(simulator, endpoint, **request)
-    answer = httpx.post(
+    as_json = fetch(simulator, endpoint, **request)
+    response = httpx.post(
         f"{simulator.url}api/client/{endpoint}", json=request, headers={"Accept": "text/xml"}
     )
-    root = etree.fromstring(answer.content)
+    root = etree.fromstring(response.content)
     found = {etree.QName(child).localname: child for child in root}
     for name, value in as_json.items():
         if isinstance(value, list):
@@ -120,7 +122,7 @@ def written(value: Any) -> str | None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_the_vendors_own_requests_are_read_whole_and_alike_in_both_formats(endpoint):
+def test_the_vendors_requests_are_read_completely_and_equally_in_both_formats(endpoint):
     described = contract.ENDPOINTS[endpoint]
     sample = sample_json(f"{endpoint}.request")
     from_json = read_request_json(described, json.dumps(sample).encode())
@@ -129,7 +131,7 @@ def test_the_vendors_own_requests_are_read_whole_and_alike_in_both_formats(endpo
     assert from_json == from_xml
 
 
-def test_a_misplaced_xml_element_is_ignored_in_silence():
+def test_a_misplaced_xml_element_is_silently_ignored():
     described = contract.ENDPOINTS["OperationHistory"]
     root = sample_xml("OperationHistory.request")
     start = root.find(f"{{{contract.REQUESTS}}}Start")
@@ -150,26 +152,26 @@ def test_a_nil_element_is_an_absent_field():
     assert "Cheque" not in read_xml(described, etree.tostring(root))
 
 
-def test_an_xml_request_gets_an_xml_answer_unless_it_accepts_json(simulator):
+def test_an_xml_request_gets_an_xml_response_unless_it_accepts_json(simulator):
     body = (SAMPLES / "OperationHistory.request.xml").read_bytes()
     address = f"{simulator.url}api/client/OperationHistory"
     kind = {"Content-Type": "application/xml; charset=utf-8"}
     as_sent = httpx.post(address, content=body, headers={**kind, "Accept": "*/*"})
-    as_asked = httpx.post(address, content=body, headers={**kind, "Accept": "application/json"})
+    as_accepted = httpx.post(address, content=body, headers={**kind, "Accept": "application/json"})
     assert as_sent.headers["content-type"].startswith("application/xml")
-    assert as_asked.headers["content-type"].startswith("application/json")
+    assert as_accepted.headers["content-type"].startswith("application/json")
 
 
-def test_a_body_that_is_no_request_gets_500_without_an_error_code(simulator):
+def test_an_invalid_body_gets_500_without_an_error_code(simulator):
     address = f"{simulator.url}api/client/OperationHistory"
     for kind, body in (
         ("application/json", b"{"),
         ("application/json", b"[]"),
         ("application/xml", b"<Other/>"),
     ):
-        answer = httpx.post(address, content=body, headers={"Content-Type": kind})
-        assert answer.status_code == 500
-        assert answer.json() == {"Message": "An error has occurred."}
+        response = httpx.post(address, content=body, headers={"Content-Type": kind})
+        assert response.status_code == 500
+        assert response.json() == {"Message": "An error has occurred."}
 
 
 def test_money_and_long_numbers_are_written_exactly(simulator):

@@ -1,4 +1,4 @@
-"""The simulator as a server: identity, the control API, its command, its start and its end."""
+"""The simulator as a server: identity, the control API, its command, start and stop."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ import pytest
 
 from lcm_pipeline.simulator.configuration import ConfigurationError, build_config
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
-from tests.contract.simulator_calls import ask, busiest, control, post, small_config
+from tests.contract.simulator_calls import busiest, control, fetch, post, small_config
 
 
 @pytest.fixture
@@ -45,26 +45,26 @@ def claims_of(access: str) -> dict[str, Any]:
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
 
-def test_without_a_bearer_the_service_answers_401(guarded):
-    answer = post(guarded, "OperationHistory", Client=1)
-    assert answer.status_code == 401
+def test_without_a_bearer_the_service_responds_with_401(guarded):
+    response = post(guarded, "OperationHistory", Client=1)
+    assert response.status_code == 401
 
 
-def test_a_bearer_carries_its_end_and_the_token_for_the_body(guarded):
-    answer = by_password(guarded).json()
-    assert (answer["token_type"], answer["expires_in"]) == ("bearer", 2)
-    claims = claims_of(answer["access_token"])
+def test_a_bearer_contains_its_expiry_and_the_token_for_the_body(guarded):
+    response = by_password(guarded).json()
+    assert (response["token_type"], response["expires_in"]) == ("bearer", 2)
+    claims = claims_of(response["access_token"])
     assert 0 <= claims["exp"] - time.time() + 1 <= 3
     request = {"Client": busiest(guarded), "Token": int(claims["token"])}
-    good = with_bearer(guarded, answer["access_token"], **request).json()
+    good = with_bearer(guarded, response["access_token"], **request).json()
     assert good["ErrorCode"] == 0
-    bad = with_bearer(guarded, answer["access_token"], Client=request["Client"], Token=5)
+    bad = with_bearer(guarded, response["access_token"], Client=request["Client"], Token=5)
     assert bad.status_code == 200
     assert bad.json()["ErrorCode"] != 0
     assert bad.json()["Operations"] == []
 
 
-def test_a_bearer_ends_and_a_refresh_token_works_once(guarded):
+def test_a_bearer_expires_and_a_refresh_token_works_once(guarded):
     first = by_password(guarded).json()
     time.sleep(2.1)
     assert with_bearer(guarded, first["access_token"], Client=1).status_code == 401
@@ -91,12 +91,14 @@ def test_a_bad_token_operator_or_site_code_is_an_error_code_in_http_200():
     with start_in_thread(small_config(token=11, operator=4, site_code="shop")) as simulator:
         client = busiest(simulator)
         good = {"Client": client, "Token": 11, "Operator": 4}
-        assert ask(simulator, "OperationHistory", **good)["ErrorCode"] == 0
-        assert ask(simulator, "OperationHistory", Client=client, SiteCode="shop")["ErrorCode"] == 0
+        assert fetch(simulator, "OperationHistory", **good)["ErrorCode"] == 0
+        assert (
+            fetch(simulator, "OperationHistory", Client=client, SiteCode="shop")["ErrorCode"] == 0
+        )
         for wrong in ({"Token": 12}, {"Operator": 5}, {"Token": None}):
-            answer = ask(simulator, "OperationHistory", **{**good, **wrong})
-            assert answer["ErrorCode"] != 0
-            assert answer["Message"]
+            response = fetch(simulator, "OperationHistory", **{**good, **wrong})
+            assert response["ErrorCode"] != 0
+            assert response["Message"]
 
 
 def test_the_control_api_moves_the_clock_and_shows_the_truth():
@@ -112,11 +114,11 @@ def test_the_control_api_moves_the_clock_and_shows_the_truth():
         assert back.status_code == 400
 
 
-def test_the_control_api_counts_requests_and_remembers_them():
+def test_the_control_api_counts_and_records_requests():
     with start_in_thread(small_config()) as simulator:
         client = busiest(simulator)
         for start in (1, 11):
-            ask(simulator, "OperationHistory", Client=client, Start=start)
+            fetch(simulator, "OperationHistory", Client=client, Start=start)
         stats = control(simulator, "stats")
         assert (stats["requests"], stats["by_client"]) == (2, {str(client): 2})
         assert (stats["in_flight"], stats["in_flight_maximum"]) == (0, 1)
@@ -126,7 +128,7 @@ def test_the_control_api_counts_requests_and_remembers_them():
         assert control(simulator, "stats")["requests"] == 0
 
 
-def test_an_unknown_control_is_not_found():
+def test_an_unknown_control_path_is_not_found():
     with start_in_thread(small_config(clients=1)) as simulator:
         assert httpx.get(f"{simulator.control_url}nothing").status_code == 404
         assert control(simulator, "health")["status"] == "ok"
@@ -154,7 +156,7 @@ def test_stopping_does_not_wait_for_a_call_that_hangs():
         {"port": "http"},
     ],
 )
-def test_a_configuration_that_makes_no_sense_is_refused(wrong):
+def test_an_invalid_configuration_is_refused(wrong):
     with pytest.raises(ConfigurationError, match="cannot start"):
         build_config(**wrong)
 
@@ -170,15 +172,15 @@ def test_the_command_prints_its_address_and_stops_cleanly(stop):
             root = url.removesuffix("a/b/")
             client = httpx.get(f"{root}_control/truth").json()["favourite_stats"][0]["Client"]
             request = {"Client": client, "Length": 10}
-            answer = httpx.post(f"{url}api/client/OperationHistory", json=request).json()
-            assert len(answer["Operations"]) <= 3
+            response = httpx.post(f"{url}api/client/OperationHistory", json=request).json()
+            assert len(response["Operations"]) <= 3
         finally:
             os.kill(running.pid, stop)
         _, errors = running.communicate(timeout=10)
     assert (running.returncode, errors) == (0, b"")
 
 
-def test_the_command_says_what_is_wrong_and_exits_with_two():
+def test_the_command_reports_a_wrong_option_and_exits_with_two():
     command = [sys.executable, "-m", "lcm_pipeline.simulator", "--quirk", "nonsense=1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""The world: what its seed and its clock decide, and how a programme lives from day to day."""
+"""The world: determined by its seed and its clock; how a programme develops day by day."""
 
 from collections import Counter
 from datetime import date, datetime, timedelta
@@ -24,8 +24,8 @@ def by_key(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def lived():
-    """A larger world after three weeks more, with the truth before and after."""
+def advanced():
+    """A larger world that was advanced by three weeks, with the truth before and after."""
     world = world_of(400, merged_daily=0.01, heavy_operations=1000)
     before = world.truth()
     world.advance(days=21)
@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_world_and_another_seed_another():
     assert world_of().truth() != world_of(seed=4).truth()
 
 
-def test_the_steps_in_which_the_clock_moves_do_not_matter():
+def test_the_steps_of_the_clock_do_not_matter():
     at_once, by_steps = world_of(), world_of()
     at_once.advance(datetime(2026, 3, 22, 13, 30))
     while by_steps.now < at_once.now:
@@ -45,7 +45,7 @@ def test_the_steps_in_which_the_clock_moves_do_not_matter():
     assert by_steps.truth() == at_once.truth()
 
 
-def test_a_programme_is_the_same_one_on_another_day_when_its_opening_is():
+def test_a_programme_with_the_same_opening_is_the_same_on_every_day():
     opening_end = datetime(2026, 3, 8)
     worlds = {
         now: World(3, 60, start=START, now=now, opening_end=opening_end)
@@ -65,53 +65,53 @@ def test_the_clock_does_not_go_back():
         world_of().advance(datetime(2026, 3, 14))
 
 
-def test_nothing_is_held_that_has_not_happened_yet(lived):
-    world, _, _ = lived
+def test_the_truth_contains_nothing_from_the_future(advanced):
+    world, _, _ = advanced
     now = world.programme.agenda.now
     for entries in (c.operations for c in world.programme.customers.values()):
         assert all(entry.moment <= now for entry in entries)
 
 
-def test_new_clients_register_every_few_days_as_the_clock_moves(lived):
-    _, before, after = lived
+def test_new_clients_register_every_few_days_as_the_clock_moves(advanced):
+    _, before, after = advanced
     later = {row["RegDate"][:10] for row in after["registrations"]} - {
         row["RegDate"][:10] for row in before["registrations"]
     }
     assert len(later) >= 20
 
 
-def test_some_clients_hold_two_cards_and_long_card_numbers(lived):
-    _, _, truth = lived
+def test_some_clients_have_two_cards_and_long_card_numbers(advanced):
+    _, _, truth = advanced
     cards = Counter(row["Client"] for row in truth["registrations"])
     assert set(cards.values()) == {1, 2}
     assert max(len(str(row["Card"])) for row in truth["registrations"]) == 18
 
 
-def test_most_clients_have_few_operations_and_one_is_heavy(lived):
-    _, before, _ = lived
+def test_most_clients_have_few_operations_and_one_is_heavy(advanced):
+    _, before, _ = advanced
     counts = Counter(row["Client"] for row in before["operations"])
     few = sum(5 <= number <= 30 for number in counts.values())
     assert few > len(counts) * 0.6
     assert max(counts.values()) >= 1000
 
 
-def test_keys_are_unique_but_ids_collide_across_component_types(lived):
-    _, _, truth = lived
+def test_keys_are_unique_but_ids_collide_across_component_types(advanced):
+    _, _, truth = advanced
     rows = truth["operations"]
     assert len(by_key(rows)) == len(rows)
     assert len({(row["Client"], row["Id"]) for row in rows}) < len(rows)
     assert {row["ComponentType"] for row in rows} == {1, 2, 3}
 
 
-def test_every_row_can_be_placed_by_key_and_time(lived):
-    _, _, truth = lived
+def test_every_row_has_a_key_and_a_time(advanced):
+    _, _, truth = advanced
     for row in truth["operations"]:
         assert isinstance(row["Id"], int)
         assert read_moment(str(row["Proctime"])) is not None
 
 
-def test_ties_and_all_fraction_lengths_occur(lived):
-    _, _, truth = lived
+def test_ties_and_all_fraction_lengths_occur(advanced):
+    _, _, truth = advanced
     times = Counter((row["Client"], row["Proctime"]) for row in truth["operations"])
     assert sum(number > 1 for number in times.values()) > 100
     digits = {len(str(row["Proctime"]).partition(".")[2]) for row in truth["operations"]}
@@ -119,16 +119,16 @@ def test_ties_and_all_fraction_lengths_occur(lived):
     assert any(str(row["Proctime"]).endswith("23:59:59.9999999") for row in truth["operations"])
 
 
-def test_money_is_decimal_with_two_places(lived):
-    _, _, truth = lived
+def test_money_is_decimal_with_two_places(advanced):
+    _, _, truth = advanced
     sums = [row["Amount"] for row in truth["operations"] if row["Amount"] is not None]
     assert sums
     assert all(isinstance(amount, Decimal) for amount in sums)
     assert {amount.as_tuple().exponent for amount in sums} == {-2}
 
 
-def test_texts_are_now_and_then_null_and_now_and_then_empty(lived):
-    _, _, truth = lived
+def test_texts_are_sometimes_null_and_sometimes_empty(advanced):
+    _, _, truth = advanced
     names = [row["PosName"] for row in truth["operations"]]
     assert None in names
     assert "" in names
@@ -136,23 +136,23 @@ def test_texts_are_now_and_then_null_and_now_and_then_empty(lived):
     assert {None, "0001-01-01T00:00:00"} <= unset
 
 
-def test_refunds_are_cheques_of_their_own_with_either_sign(lived):
-    _, _, truth = lived
+def test_refunds_are_separate_cheques_with_either_sign(advanced):
+    _, _, truth = advanced
     rows = [row for row in truth["operations"] if row["Refund"] is True]
     assert all(row["ComponentType"] == CHEQUE and row["Parent"] for row in rows)
     assert {row["Amount"] > 0 for row in rows} == {True, False}
 
 
-def test_lots_activate_and_expire_without_a_new_row(lived):
-    _, before, after = lived
+def test_lots_activate_and_expire_without_a_new_row(advanced):
+    _, before, after = advanced
     earlier, later = by_key(before["operations"]), by_key(after["operations"])
-    kept = earlier.keys() & later.keys()
-    assert any(later[key]["Active"] and not earlier[key]["Active"] for key in kept)
-    assert any(earlier[key]["Active"] and later[key]["Active"] is False for key in kept)
-    assert any(later[key]["Remain"] != earlier[key]["Remain"] for key in kept)
+    common = earlier.keys() & later.keys()
+    assert any(later[key]["Active"] and not earlier[key]["Active"] for key in common)
+    assert any(earlier[key]["Active"] and later[key]["Active"] is False for key in common)
+    assert any(later[key]["Remain"] != earlier[key]["Remain"] for key in common)
 
 
-def test_some_rows_come_a_day_or_two_late():
+def test_some_rows_are_a_day_or_two_late():
     world = world_of(400, late=0.5, merged_daily=0)
     seen = set(by_key(world.truth()["operations"]))
     world.advance(days=0.5)
@@ -174,16 +174,16 @@ def test_cancelled_cheques_vanish_with_their_bonuses():
     assert not [row for row in left if row["ComponentType"] == 1 and row["ChequeId"] in cheques]
 
 
-def test_a_merged_client_keeps_no_operation_and_the_other_has_them_all(lived):
-    world, _, _ = lived
+def test_a_merge_moves_all_operations_to_the_other_client(advanced):
+    world, _, _ = advanced
     merged = [c for c in world.programme.customers.values() if c.heir is not None]
     assert merged
     assert all(len(customer.operations) == 0 for customer in merged)
     assert any(len(customer.present().operations) for customer in merged)
 
 
-def test_leads_keep_their_number_and_change_everything_else(lived):
-    _, before, after = lived
+def test_leads_keep_their_number_and_change_everything_else(advanced):
+    _, before, after = advanced
     assert len({row["Leads"] for row in after["leads"]}) == len(after["leads"])
     assert len({row["Id"] for row in after["leads"]}) < 10
     earlier = {row["Leads"]: row for row in before["leads"]}
@@ -194,8 +194,8 @@ def test_leads_keep_their_number_and_change_everything_else(lived):
     )
 
 
-def test_card_statuses_of_old_registrations_change(lived):
-    _, before, after = lived
+def test_card_statuses_of_old_registrations_change(advanced):
+    _, before, after = advanced
     earlier = {row["Card"]: row["Card_Status"] for row in before["registrations"]}
     assert any(
         earlier[row["Card"]] != row["Card_Status"]
@@ -204,8 +204,8 @@ def test_card_statuses_of_old_registrations_change(lived):
     )
 
 
-def test_the_numbers_above_favourites_agree_with_the_offers(lived):
-    _, _, truth = lived
+def test_the_numbers_above_favourites_agree_with_the_offers(advanced):
+    _, _, truth = advanced
     offers = Counter(row["Client"] for row in truth["favourite_offers"])
     confirmed = Counter(row["Client"] for row in truth["favourite_offers"] if row["Confirm"])
     for row in truth["favourite_stats"]:
@@ -214,7 +214,7 @@ def test_the_numbers_above_favourites_agree_with_the_offers(lived):
     assert any(row["SumGain"] > 0 for row in truth["favourite_stats"])
 
 
-def test_bad_rows_come_only_when_asked_for_and_are_listed():
+def test_bad_rows_exist_only_if_enabled_and_are_listed():
     assert world_of().truth()["bad_rows"] == []
     truth = world_of(bad_rows=0.1).truth()
     bad = truth["bad_rows"]
