@@ -233,7 +233,7 @@ def snapshot(warehouse: Warehouse) -> dict[str, list[str]]:
             name: [
                 row[0]
                 for row in session.execute(
-                    SQL("select kept::text from {} as kept order by 1").format(
+                    SQL("select stored::text from {} as stored order by 1").format(
                         Identifier(*name.split("."))
                     )
                 )

@@ -71,7 +71,7 @@ _EXPECTED = "scarf.sh"
 
 
 @dataclass
-class Look:
+class DashboardView:
     """The content of a dashboard. queries: the SQL of each chart, by its title.
 
     overprinted: labels on a canvas that overlap. texts: the text of each chart.
@@ -125,11 +125,11 @@ def logged_in(browser: Browser, served: Served) -> Iterator[Page]:
     context.close()
 
 
-def look_at(page: Page, slug: str, width: int = WIDTH) -> Look:
+def open_dashboard(page: Page, slug: str, width: int = WIDTH) -> DashboardView:
     """Open a dashboard in a window so tall that all of its charts load, and wait for them."""
-    look = Look()
-    page.on("response", look.record_response)
-    page.on("console", look.record_console)
+    view = DashboardView()
+    page.on("response", view.record_response)
+    page.on("console", view.record_console)
     page.set_viewport_size({"width": width, "height": HEIGHT})
     page.goto(f"/superset/dashboard/{slug}/")
     page.wait_for_selector(_CHART, timeout=60_000)
@@ -139,8 +139,8 @@ def look_at(page: Page, slug: str, width: int = WIDTH) -> Look:
     page.wait_for_load_state("networkidle")
     # Charts are still moving to their positions.
     page.wait_for_timeout(1500)
-    page.remove_listener("response", look.record_response)
-    page.remove_listener("console", look.record_console)
+    page.remove_listener("response", view.record_response)
+    page.remove_listener("console", view.record_console)
     titles: dict[int, str] = {}
     for chart in page.locator(_CHART).all():
         title = chart.locator(".header-title").inner_text().strip()
@@ -148,11 +148,11 @@ def look_at(page: Page, slug: str, width: int = WIDTH) -> Look:
         assert number, title
         titles[int(number[1])] = title
         for alert in chart.locator(".ant-alert-error, [data-test='error-alert']").all():
-            look.failures.append(f"{title}: {alert.inner_text()[:300]}")
-        look.overprinted += [f"{title}: {pair}" for pair in chart.evaluate(_OVERPRINTED)]
-        look.texts[title] = chart.inner_text()
+            view.failures.append(f"{title}: {alert.inner_text()[:300]}")
+        view.overprinted += [f"{title}: {pair}" for pair in chart.evaluate(_OVERPRINTED)]
+        view.texts[title] = chart.inner_text()
         if chart.locator(".ant-empty").count() or "No data" in chart.inner_text():
-            look.empty.append(title)
-    look.titles = list(titles.values())
-    look.read_responses(titles)
-    return look
+            view.empty.append(title)
+    view.titles = list(titles.values())
+    view.read_responses(titles)
+    return view

@@ -17,7 +17,7 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.superset.definition import dashboards_folder, read_definition
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.migrations import migrate
-from tests.browser.looking import WIDTH, logged_in, look_at
+from tests.browser.looking import WIDTH, logged_in, open_dashboard
 from tests.browser.serving import ROOT, missing, open_browser, serving_dashboards
 from tests.browser.worlds import fill_with_a_past
 
@@ -53,13 +53,13 @@ def _take_dashboards(browser: Browser, home: Path, language: Language, target: P
         served = starting.ready()
         with logged_in(browser, served) as page:
             for dashboard in definition.dashboards:
-                look = look_at(page, dashboard.slug)
+                view = open_dashboard(page, dashboard.slug)
                 page.screenshot(
                     path=target / f"{dashboard.slug.removeprefix('lcm-')}.png",
                     clip={"x": 0, "y": 0, "width": WIDTH, "height": _TALLEST},
                 )
                 print(
-                    f"took {dashboard.slug} in {language}; overlapping labels: {look.overprinted}"
+                    f"took {dashboard.slug} in {language}; overlapping labels: {view.overprinted}"
                 )
 
 

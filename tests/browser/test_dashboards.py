@@ -21,7 +21,7 @@ from lcm_pipeline.superset.definition import Dashboard, dashboards_folder, read_
 from lcm_pipeline.superset.server import find_superset, prepare
 from lcm_pipeline.warehouse.bi_logins import sqlalchemy_uri
 from lcm_pipeline.warehouse.connection import Warehouse
-from tests.browser.looking import Look, logged_in, look_at
+from tests.browser.looking import DashboardView, logged_in, open_dashboard
 from tests.browser.serving import ENVIRONMENT, Served, missing, open_browser, serving_dashboards
 from tests.browser.worlds import fill_with_a_past
 from tests.conftest import _address_of
@@ -67,22 +67,22 @@ def page(served: Served) -> Iterator[Page]:
 def test_every_chart_of_a_dashboard_shows_something(
     dashboard: Dashboard, width: int, page: Page
 ) -> None:
-    look = look_at(page, dashboard.slug, width)
+    view = open_dashboard(page, dashboard.slug, width)
     rows = (*DEFINITION.strip, *dashboard.rows)
-    assert look.titles == [chart.title for row in rows for chart in row.charts]
-    assert look.failures == []
-    assert look.empty == []
-    assert look.overprinted == []
+    assert view.titles == [chart.title for row in rows for chart in row.charts]
+    assert view.failures == []
+    assert view.empty == []
+    assert view.overprinted == []
     # One language at a time: the menus too.
-    assert [title for title in look.titles if _CYRILLIC.search(title)] == []
-    _check_times(dashboard, look)
+    assert [title for title in view.titles if _CYRILLIC.search(title)] == []
+    _check_times(dashboard, view)
 
 
-def _check_times(dashboard: Dashboard, look: Look) -> None:
+def _check_times(dashboard: Dashboard, view: DashboardView) -> None:
     """Check that the time filters apply to the charts with a time, and to no others."""
     for chart in (chart for row in (*DEFINITION.strip, *dashboard.rows) for chart in row.charts):
         time = DEFINITION.marts.marts[chart.mart].time
-        is_narrowed = f"{time} >= " in look.queries[chart.title]
+        is_narrowed = f"{time} >= " in view.queries[chart.title]
         assert is_narrowed == (time is not None and not chart.whenever), chart.title
 
 

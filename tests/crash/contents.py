@@ -107,6 +107,6 @@ def _rows(session: psycopg.Connection[Any], schema: str, table: str) -> list[str
 
 def _lines(schema: str, table: str) -> Any:
     return SQL(
-        "select ((to_jsonb(kept) - {left_out}::text[]) || jsonb_build_object('is_deleted',"
-        " to_jsonb(kept) ->> 'deleted_at' is not null))::text as line from {name} as kept"
+        "select ((to_jsonb(stored) - {left_out}::text[]) || jsonb_build_object('is_deleted',"
+        " to_jsonb(stored) ->> 'deleted_at' is not null))::text as line from {name} as stored"
     ).format(left_out=_OF_A_RUN, name=Identifier(schema, table))

@@ -28,11 +28,11 @@ _ACTIONS = ("insert_top", "insert_middle", "delete_random", "change", "change")
 
 @dataclass
 class Reader:
-    """A reader with its own session and thread. looks: the number of its readings."""
+    """A reader with its own session and thread. readings: the number of its readings."""
 
     warehouse: Warehouse
     seen: set[str] = field(default_factory=set)
-    looks: int = 0
+    readings: int = 0
     torn: int = 0
     slowest: float = 0.0
     failures: list[str] = field(default_factory=list)
@@ -53,11 +53,11 @@ class Reader:
         try:
             with self.warehouse.connect(autocommit=True) as session:
                 while not self._is_ending.is_set():
-                    self._look(session)
+                    self._read_once(session)
         except psycopg.Error as error:
             self.failures.append(str(error))
 
-    def _look(self, session: psycopg.Connection) -> None:
+    def _read_once(self, session: psycopg.Connection) -> None:
         with session.transaction():
             session.execute("set transaction isolation level repeatable read")
             began = time.monotonic()
@@ -67,7 +67,7 @@ class Reader:
             self.torn += digest(session, _TABLES) != first
             self.torn += torn_clients(session)
         self.seen.add(first)
-        self.looks += 1
+        self.readings += 1
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Outcome:
 
     publishes: int
     states: int
-    looks: int
+    readings: int
     torn: int
     slowest: float
     failures: list[str]
@@ -106,7 +106,7 @@ def publish_and_read(
     return Outcome(
         publishes=done,
         states=len(states),
-        looks=sum(watcher.looks for watcher in watchers),
+        readings=sum(watcher.readings for watcher in watchers),
         torn=sum(watcher.torn for watcher in watchers) + len(seen - states),
         slowest=max(watcher.slowest for watcher in watchers),
         failures=[text for watcher in watchers for text in watcher.failures],

@@ -28,7 +28,7 @@ class Watcher:
         self.seen: dict[str, set[str]] = {feed: set() for feed in tables}
         self.partial: set[str] = set()
         self.torn = 0
-        self.looks = 0
+        self.readings = 0
         self.slowest = 0.0
         self._warehouse = warehouse
         self._tables = tables
@@ -50,11 +50,11 @@ class Watcher:
             try:
                 with self._warehouse.connect(autocommit=True) as session:
                     while not self._is_ending.wait(self._pause):
-                        self._look(session)
+                        self._read_once(session)
             except psycopg.Error:
                 self._is_ending.wait(0.05)
 
-    def _look(self, session: psycopg.Connection) -> None:
+    def _read_once(self, session: psycopg.Connection) -> None:
         """Read once, in a transaction at repeatable read, so that all is of one moment."""
         began = time.monotonic()
         with session.transaction():
@@ -67,7 +67,7 @@ class Watcher:
                     self.seen[feed].add(digest(session, tables))
             self.torn += torn_clients(session)
         self.slowest = max(self.slowest, time.monotonic() - began)
-        self.looks += 1
+        self.readings += 1
 
 
 @contextmanager

@@ -116,4 +116,4 @@ def test_the_image_runs_the_demo_and_the_report(image: Image) -> None:
 def test_the_health_check_of_the_image_fails_without_a_server(image: Image) -> None:
     check = image.run("lcm", "ui", "--check", "--only", "web")
     assert check.returncode == 1
-    assert "does not answer" in check.stderr
+    assert "does not respond" in check.stderr

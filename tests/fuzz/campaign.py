@@ -58,9 +58,9 @@ def read_replay(text: str) -> tuple[Options, dict[Key, Mutant]]:
     """Read the options and the mutants of a line that `Failure.to_json` wrote."""
     content = json.loads(text)
     mutants = {}
-    for place, values in content["mutants"]:
+    for subject, values in content["mutants"]:
         mutant = Mutant.from_json(values)
-        mutants[(mutant.endpoint, place, mutant.goods)] = mutant
+        mutants[(mutant.endpoint, subject, mutant.goods)] = mutant
     return Options(**content["options"]), mutants
 
 
@@ -118,13 +118,13 @@ def mutants_of_round(scene: Scene, seed: int, number: int, most: int) -> dict[Ke
     else:
         endpoints = {"days": "ClientInfoPeriod", "updates": "ClientUpdate"}
         wanted = [(endpoints.get(kind, "ManagerLogin"), size)]
-    places = {"days": scene.mutable_days, "logins": range(size)}.get(kind, scene.mutable_clients)
+    subjects = {"days": scene.mutable_days, "logins": range(size)}.get(kind, scene.mutable_clients)
     found: dict[Key, Mutant] = {}
     for endpoint, count in wanted:
-        count = min(count, len(places))
+        count = min(count, len(subjects))
         drawn = draw_mutants(endpoint, count, chance.getrandbits(32))
-        for place, mutant in zip(chance.sample(places, len(drawn)), drawn, strict=True):
-            found[(endpoint, place, mutant.goods)] = mutant
+        for subject, mutant in zip(chance.sample(subjects, len(drawn)), drawn, strict=True):
+            found[(endpoint, subject, mutant.goods)] = mutant
     return found
 
 

@@ -21,9 +21,9 @@ from tests.fuzz.scene import (
     SECOND,
     Finding,
     Options,
-    Place,
     Played,
     Scene,
+    Subject,
     differences_from,
     failure_of,
     hasty,
@@ -118,52 +118,52 @@ class _Check:
             (FEED_OF_ENDPOINT[key[0]], key[1]): (key, mutant)
             for key, mutant in orders.mutants.items()
         }
-        self.pending = {place for place in _pending(warehouse) if place[0] in feeds}
+        self.pending = {subject for subject in _pending(warehouse) if subject[0] in feeds}
         self.quarantined = 0
 
     def findings(self) -> Iterator[Finding]:
         """Yield everything that is wrong."""
-        differing: dict[Place, list[Difference]] = {}
+        differing: dict[Subject, list[Difference]] = {}
         for one in differences_from(self._scene.truth, self._warehouse):
             if isinstance(one, str):
                 yield Finding("live twice", one)
                 continue
             feed = FEED_OF_TABLE[one.table]
-            place = (feed, one.key[0])
-            if place in self._mutants:
-                differing.setdefault(place, []).append(one)
+            subject = (feed, one.key[0])
+            if subject in self._mutants:
+                differing.setdefault(subject, []).append(one)
             elif feed in self._feeds:
                 yield Finding("a healthy client differs", str(one), feed=feed)
-        for place in self.pending - self._mutants.keys():
-            detail = f"{place}: {self._last_error(place)}"
-            yield Finding("a healthy client is pending", detail, feed=place[0])
+        for subject in self.pending - self._mutants.keys():
+            detail = f"{subject}: {self._last_error(subject)}"
+            yield Finding("a healthy client is pending", detail, feed=subject[0])
         yield from self._set_aside()
         after = rows_of(self._warehouse)
-        for place in self._mutants:
-            if place[0] in self._feeds:
-                is_same = self._scene.rows_before.get(place) == after.get(place)
-                yield from self._of_mutant(place, differing.get(place, []), is_same=is_same)
+        for subject in self._mutants:
+            if subject[0] in self._feeds:
+                is_same = self._scene.rows_before.get(subject) == after.get(subject)
+                yield from self._of_mutant(subject, differing.get(subject, []), is_same=is_same)
         if "operations" in self._feeds:
             yield from self._wrong_phones()
         for feed in self._feeds:
             yield from self._unreconciled(feed)
 
     def _of_mutant(
-        self, place: Place, differing: Sequence[Difference], *, is_same: bool
+        self, subject: Subject, differing: Sequence[Difference], *, is_same: bool
     ) -> Iterator[Finding]:
-        key, mutant = self._mutants[place]
+        key, mutant = self._mutants[subject]
         served = self._orders.served.get(key, [])
         believable = [verdict for verdict in served if verdict.kind != "never"]
-        is_pending = place in self.pending
-        if is_pending and "unexpected error" in (detail := self._last_error(place)):
-            yield Finding("an unexpected error", f"{place}: {detail}", key)
+        is_pending = subject in self.pending
+        if is_pending and "unexpected error" in (detail := self._last_error(subject)):
+            yield Finding("an unexpected error", f"{subject}: {detail}", key)
         if is_pending and not is_same:
-            yield Finding("pending, yet changed", str(place), key)
+            yield Finding("pending, yet changed", str(subject), key)
         if served and not believable and not is_pending:
-            yield Finding("believed", f"{place}: {served[0].why}", key)
+            yield Finding("an invalid response was accepted", f"{subject}: {served[0].why}", key)
         if served and is_harmless(mutant) and (is_pending or differing):
-            detail = self._last_error(place) if is_pending else str(differing[0])
-            yield Finding("harmless, yet refused", f"{place}: {detail}", key)
+            detail = self._last_error(subject) if is_pending else str(differing[0])
+            yield Finding("harmless, yet refused", f"{subject}: {detail}", key)
         if is_pending:
             return
         if not served or (mutant.when == "first" and served[0].kind == "never"):
@@ -187,30 +187,30 @@ class _Check:
     def _wrong_phones(self) -> Iterator[Finding]:
         """Yield phones that changed although no response contained one."""
         for client, phone in phones_of(self._warehouse).items():
-            place = ("operations", client)
+            subject = ("operations", client)
             before = self._scene.phones_before.get(client)
-            if place not in self._mutants or phone == before:
+            if subject not in self._mutants or phone == before:
                 continue
-            key, _ = self._mutants[place]
+            key, _ = self._mutants[subject]
             served = [v for v in self._orders.served.get(key, []) if v.kind != "never"]
             if not any(_may_contain_phone(verdict) for verdict in served):
-                yield Finding("a phone never sent", f"{place}: {before} became {phone}", key)
+                yield Finding("a phone never sent", f"{subject}: {before} became {phone}", key)
 
     def _unreconciled(self, feed: str) -> Iterator[Finding]:
         for one in totals_differing(self._warehouse, feed).listed:
-            place = (feed, int(one.subject))
-            key = self._mutants[place][0] if place in self._mutants else None
+            subject = (feed, int(one.subject))
+            key = self._mutants[subject][0] if subject in self._mutants else None
             yield Finding("totals differ", f"{feed}: {one}", key, feed)
         if doubled := duplicate_keys(self._warehouse, feed):
             yield Finding("live twice", f"{feed}: {doubled} keys", feed=feed)
         if lost := orphans(self._warehouse, feed):
             yield Finding("orphans", f"{feed}: {lost} rows", feed=feed)
 
-    def _last_error(self, place: Place) -> str:
+    def _last_error(self, subject: Subject) -> str:
         with self._warehouse.connect() as session:
             row = session.execute(
                 "select last_error from sync.client_state where (feed, client_id) = (%s, %s)",
-                place,
+                subject,
             ).fetchone()
         return str(row[0]) if row else "no state"
 
@@ -271,7 +271,7 @@ def _key_of(feed: str, client: int) -> Key:
     return _ENDPOINT_OF_FEED[feed], client, False
 
 
-def _pending(warehouse: Warehouse) -> set[Place]:
+def _pending(warehouse: Warehouse) -> set[Subject]:
     with warehouse.connect() as session:
         rows = session.execute(
             "select feed, client_id from sync.client_state where pending_since is not null"

@@ -183,13 +183,13 @@ def value_of(spec: Sequence[Any]) -> Any:
 
 def mutate(
     mutant: Mutant,
-    answer: Mapping[str, Any],
+    right: Mapping[str, Any],
     *,
     client: int = 0,
     day: str = "",
     other: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Make the response of a mutant from the right one, `answer`.
+    """Make the response of a mutant from the right one, `right`.
 
     client, day: the client or the registration day of the call. other: the right response of
     another client.
@@ -200,7 +200,7 @@ def mutate(
     elif mutant.source in ("sample", "vendor"):
         tree = _sample_tree(name, client, day, is_valid=mutant.source == "sample")
     else:
-        tree = tree_of(answer)
+        tree = tree_of(right)
     levels: list[list[Mutation]] = [[], [], [], []]
     for mutation in mutant.mutations:
         levels[LEVELS[mutation[0]]].append(mutation)

@@ -83,7 +83,7 @@ def _check_days(scene: Scene, warehouse: Warehouse, orders: Orders) -> Iterator[
         is_believable = any(verdict.kind != "never" for verdict in served)
         found = differing.get(day, [])
         if served and not is_believable and day not in pending:
-            yield Finding("believed", f"{day}: {served[0].why}", key)
+            yield Finding("an invalid response was accepted", f"{day}: {served[0].why}", key)
         if day in pending and scene.days_before.get(day) != after.get(day):
             yield Finding("pending, yet changed", f"{day}: {found[:1]}", key)
         if "unexpected error" in (detail := _last_error(warehouse, day)):
@@ -198,7 +198,9 @@ def _check_updates(
             continue
         is_believable = any(verdict.kind != "never" for verdict in served)
         if served and not is_believable and status in ("sent", "partial"):
-            yield Finding("believed", f"{client}: {status}, {served[0].why}", key)
+            yield Finding(
+                "an invalid response was accepted", f"{client}: {status}, {served[0].why}", key
+            )
         if served and is_harmless(mutant) and status != "sent":
             yield Finding("harmless, yet refused", f"{client}: {status}", key)
 
@@ -244,7 +246,9 @@ def play_logins(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) -
                 played.findings.append(Finding(found.kind, found.detail, key))
             played.count(orders)
             after = {
-                place: rows for place, rows in rows_of(warehouse).items() if place[0] == "leads"
+                subject: rows
+                for subject, rows in rows_of(warehouse).items()
+                if subject[0] == "leads"
             }
             if before is not None and after != before:
                 played.findings.append(Finding("a login changed rows", "leads", key))

@@ -54,8 +54,8 @@ FEED_OF_TABLE = {
 _HEALTHY_EACH = 11
 _numbers = itertools.count(1)
 
-Place = tuple[str, int]
-Rows = dict[Place, list[str]]
+Subject = tuple[str, int]
+Rows = dict[Subject, list[str]]
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def days_of(warehouse: Warehouse) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     with warehouse.connect() as session:
         for day, text in session.execute(
-            "select registration_date, kept::text from core.registrations as kept order by 1, 2"
+            "select registration_date, stored::text from core.registrations as stored order by 1, 2"
         ):
             found.setdefault(str(day), []).append(text)
     return found
@@ -197,7 +197,7 @@ def rows_of(warehouse: Warehouse) -> Rows:
     found: Rows = {}
     with warehouse.connect() as session:
         for table, feed in FEED_OF_TABLE.items():
-            statement = SQL("select client_id, kept::text from core.{} as kept order by 1, 2")
+            statement = SQL("select client_id, stored::text from core.{} as stored order by 1, 2")
             for client, text in session.execute(statement.format(Identifier(table))):
                 found.setdefault((feed, client), []).append(f"{table} {text}")
     return found

@@ -58,9 +58,9 @@ def test_a_mutant_that_once_broke_a_sync_is_contained(
     names: dict[Key, str] = {}
     for endpoint in _ROUNDS[kind]:
         found = [one for one in REGRESSIONS if one.mutant.endpoint == endpoint]
-        places: Sequence[object] = scene.mutable_days if kind == "days" else scene.mutable_clients
-        for place, (name, mutant) in zip(places, found, strict=False):
-            key = (endpoint, place, mutant.goods)
+        subjects: Sequence[object] = scene.mutable_days if kind == "days" else scene.mutable_clients
+        for subject, (name, mutant) in zip(subjects, found, strict=False):
+            key = (endpoint, subject, mutant.goods)
             mutants[key], names[key] = mutant, name
     _played, failures = play_round(scene, mutants, options)
     _fail_with(failures, names)

@@ -158,7 +158,7 @@ def _state(warehouse: Warehouse) -> dict[str, list[Any]]:
 
 
 def _texts(warehouse: Warehouse, name: str, columns: str = "*") -> list[Any]:
-    statement = SQL("select told::text from (select {} from {}) as told order by 1").format(
+    statement = SQL("select line::text from (select {} from {}) as line order by 1").format(
         SQL(columns), Identifier(*name.split("."))
     )
     with warehouse.connect() as session:
