@@ -32,7 +32,7 @@ full join (
 ) as live using (client_id)
 where coalesce(source_total, 0) <> coalesce(rows, 0)
 """
-_INSANE_HISTORY = """
+_OVERLAPPING_HISTORY = """
 select count(*) from (
     select
         valid_from, valid_to, lag(valid_to) over (partition by {key} order by valid_to) as earlier
@@ -75,12 +75,12 @@ def torn_clients(session: psycopg.Connection[Any]) -> int:
     return int(row[0]) if row else 0
 
 
-def insane_versions(warehouse: Warehouse) -> int:
+def overlapping_versions(warehouse: Warehouse) -> int:
     """The number of versions in history that end before they begin, or overlap the previous one."""
     total = 0
     with warehouse.connect() as session:
         for table, key in _KEYS.items():
-            text = _INSANE_HISTORY.format(table=table, key=key)
+            text = _OVERLAPPING_HISTORY.format(table=table, key=key)
             row = session.execute(text.encode()).fetchone()
             total += int(row[0]) if row else 0
     return total

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.crash.asking import RepeatCounter, asked_since, is_command_over, unfinished_feeds
 from tests.crash.commit_points import ANYWHERE
-from tests.crash.contents import compare, contents, insane_versions
+from tests.crash.contents import compare, contents, overlapping_versions
 from tests.crash.scenes import Scene, outcome_of, start_victim, watched_tables
 from tests.crash.tallies import Table
 from tests.crash.victim import Blow
@@ -50,8 +50,8 @@ class Episode:
             self.lost, self.surplus = compare(ending.contents, contents(warehouse))
             self.half = sum(bool(watcher.seen[f] - {*ending.digests[f]}) for f in FEEDS)
             self.half += watcher.torn
-            if insane := insane_versions(warehouse):
-                self.problems.append(f"{insane} versions in history overlap")
+            if count := overlapping_versions(warehouse):
+                self.problems.append(f"{count} versions in history overlap")
             with warehouse.connect() as session:
                 self.problems += [row[0] for row in session.execute(_LEFT_OVER).fetchall()]
 

@@ -15,7 +15,7 @@ from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from tests.crash.commit_points import PAGE_REQUESTED
-from tests.crash.contents import Contents, compare, contents, insane_versions
+from tests.crash.contents import Contents, compare, contents, overlapping_versions
 from tests.crash.scenes import WINDOW, Scene, open_scene
 from tests.crash.taps import TappedWarehouse, tapped_api
 from tests.crash.weapons import lose_session
@@ -132,8 +132,8 @@ class FaultScene:
             reruns = self._sync_until_done(database, case, saboteur, problems)
             warehouse = self.scene.warehouse(database)
             lost, surplus = compare(self.expected[case.feed], contents(warehouse))
-            if insane := insane_versions(warehouse):
-                problems.append(f"{insane} versions in history overlap")
+            if count := overlapping_versions(warehouse):
+                problems.append(f"{count} versions in history overlap")
         was_met = saboteur.is_spent or bool(service.faults.struck)
         service.faults.set(())
         return Verdict(was_met, reruns, lost, surplus, problems)

@@ -9,7 +9,7 @@ import pytest
 
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
-from tests.crash.contents import compare, contents, insane_versions
+from tests.crash.contents import compare, contents, overlapping_versions
 from tests.crash.fault_cases import FaultScene
 from tests.crash.readers import publish_and_read
 from tests.crash.scenes import (
@@ -59,7 +59,7 @@ def _sync_at_once(scene: Scene, database: str, windows: list[Window]) -> None:
     assert [kind for kind, _ in outcomes] == ["done"] * len(windows), outcomes
     assert watcher.torn == 0
     assert watcher.slowest < _A_FEW_SECONDS
-    assert insane_versions(scene.warehouse(database)) == 0
+    assert overlapping_versions(scene.warehouse(database)) == 0
 
 
 @pytest.mark.parametrize("processes", [2, 4, 8])
