@@ -78,7 +78,7 @@ class ScriptedApi:
     def __init__(self, people: list[Person]) -> None:
         self.people = {one.client: one for one in people}
         self.rules: list[Rule] = []
-        self.asked: list[tuple[str, Fields]] = []
+        self.received: list[tuple[str, Fields]] = []
         self.most_in_flight: Counter[str] = Counter()
         self.url = ""
         self._in_flight: Counter[str] = Counter()
@@ -87,7 +87,7 @@ class ScriptedApi:
     def respond(self, name: str, request: Fields) -> Reply:
         """Return the response of the first rule that has one, or the programme's own."""
         with self._lock:
-            self.asked.append((name, request))
+            self.received.append((name, request))
             self._in_flight[name] += 1
             self.most_in_flight[name] = max(self.most_in_flight[name], self._in_flight[name])
         try:
@@ -102,7 +102,7 @@ class ScriptedApi:
 
     def requests(self, name: str, client: int | None = None) -> list[Fields]:
         """The requests of an endpoint, of one client or of all."""
-        return [r for n, r in self.asked if n == name and client in (None, r.get("Client"))]
+        return [r for n, r in self.received if n == name and client in (None, r.get("Client"))]
 
     def plain(self, name: str, request: Fields) -> Fields:
         """The programme's response, without rules."""

@@ -7,7 +7,7 @@
     scenes          a server, a programme, databases to start from, the results of clean runs
     contents        the rows of a warehouse, without columns that differ from run to run
     watching        a reader that checks continuously whether a day is half published
-    asking          which readings were requested twice
+    repeats         which readings were requested twice
     episodes        strikes, reruns and the verdict; partition_marks: around Dagster's mark
     fault_cases     one failed call or statement, and the verdict
     tallies         the printed tables

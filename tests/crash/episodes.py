@@ -4,9 +4,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.crash.asking import RepeatCounter, asked_since, is_command_over, unfinished_feeds
 from tests.crash.commit_points import ANYWHERE
 from tests.crash.contents import compare, contents, overlapping_versions
+from tests.crash.repeats import RepeatCounter, is_command_over, requests_since, unfinished_feeds
 from tests.crash.scenes import Scene, outcome_of, start_victim, watched_tables
 from tests.crash.tallies import Table
 from tests.crash.victim import Blow
@@ -76,9 +76,9 @@ class Episode:
             )
 
     def _run_until_done(self, database: str) -> None:
-        repeats = RepeatCounter(self.scene.endings[self.beginning].asked)
+        repeats = RepeatCounter(self.scene.endings[self.beginning].requests)
         left = list(self.blows)
-        asked_since(self.scene.simulator)
+        requests_since(self.scene.simulator)
         for _ in range(len(left) + _MOST_RERUNS):
             blow = left.pop(0) if left else None
             began = time.monotonic()
@@ -88,11 +88,11 @@ class Episode:
                 self.struck.append(blow)
             self.scene.await_server()
             unfinished = unfinished_feeds(self.scene.warehouse(database))
-            asked = asked_since(self.scene.simulator)
+            requests = requests_since(self.scene.simulator)
             crashed = any(one.weapon in CRASHING for one in self.struck[-1:])
             is_over = is_command_over(self.scene.warehouse(database))
             self._judge(
-                repeats.add(asked, unfinished=unfinished, is_over=is_over, after_crash=crashed)
+                repeats.add(requests, unfinished=unfinished, is_over=is_over, after_crash=crashed)
             )
             kind, what = messages[-1]
             if blow and blow.weapon == INTERRUPT and messages[0][0] == "struck" and kind == "done":

@@ -28,8 +28,8 @@ from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 from tests.crash import victim
-from tests.crash.asking import Asked, asked_since
 from tests.crash.contents import Contents, contents, digest
+from tests.crash.repeats import RequestCounts, requests_since
 from tests.crash.victim import Blow, Order, address_of
 from tests.integration.embedded_users import answers, eventually
 from tests.oracle import differences
@@ -53,13 +53,13 @@ class Ending:
     """The result of a clean run.
 
     contents: all rows. digests: the states of each feed that a reader may see, before and after.
-    tallies: how often each feed reaches each point. asked: the readings that were requested.
+    tallies: how often each feed reaches each point. requests: per reading.
     """
 
     contents: Contents
     digests: dict[str, tuple[str, str]]
     tallies: dict[tuple[str, str], int]
-    asked: Asked
+    requests: RequestCounts
 
 
 @dataclass
@@ -167,16 +167,16 @@ def _change_source(simulator: RunningSimulator, chance: Random) -> None:
 def _ending_of(scene: Scene, beginning: str) -> Ending:
     with scene.clone(beginning) as database:
         before = {feed: digest_of(scene, database, feed) for feed in FEEDS}
-        asked_since(scene.simulator)
+        requests_since(scene.simulator)
         tallies = _run_clean(scene, database)
-        asked = asked_since(scene.simulator)
+        requests = requests_since(scene.simulator)
         after = {feed: digest_of(scene, database, feed) for feed in FEEDS}
         wrong = differences(
             scene.simulator.world.truth(), scene.warehouse(database), last=WINDOW.last
         )
         assert not wrong, f"a clean run is not exact: {[str(one) for one in wrong[:5]]}"
         rows = contents(scene.warehouse(database))
-    return Ending(rows, {feed: (before[feed], after[feed]) for feed in FEEDS}, tallies, asked)
+    return Ending(rows, {feed: (before[feed], after[feed]) for feed in FEEDS}, tallies, requests)
 
 
 def _run_clean(scene: Scene, database: str) -> dict[tuple[str, str], int]:

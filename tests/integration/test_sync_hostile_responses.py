@@ -208,7 +208,7 @@ def test_a_wrong_address_or_token_stops_a_first_sync_at_once(
     with pytest.raises(SyncError, match=f"HTTP {status}"):
         make_engine(api).sync(REGISTRATIONS, Window(date(2026, 3, 1), date(2026, 3, 30)))
     # Four at once; a request with a 401 is repeated after a new login.
-    assert len(api.asked) <= (12 if status == 401 else 6)
+    assert len(api.received) <= (12 if status == 401 else 6)
 
 
 def test_a_token_that_becomes_invalid_stops_the_feed(
@@ -365,7 +365,7 @@ def test_an_unreadable_registration_day_is_pending_and_known_clients_are_read(
         "select registration_date::text from sync.registration_days"
         " where pending_since is not null",
     ) == ["2026-03-05"]
-    api.asked.clear()
+    api.received.clear()
     assert sync(make_engine(api), later)["registrations"].pending == 1
     # Among the first four, which are polled at once.
     assert "2026-03-05" in days_of(api.requests("ClientInfoPeriod"))[:4]
@@ -382,7 +382,7 @@ def test_an_older_pending_day_is_polled_again_whatever_the_look_back(
     api.rules.append(on_day("2026-03-03", TIMED_OUT))
     sync(make_engine(api, **fields), Window(date(2026, 3, 4), date(2026, 3, 4)))
     api.rules.clear()
-    api.asked.clear()
+    api.received.clear()
     late = Window(date(2026, 3, 9), date(2026, 3, 9))
     assert sync(make_engine(api, **fields), late)["registrations"].pending == 0
     assert "2026-03-03" in days_of(api.requests("ClientInfoPeriod"))
@@ -404,7 +404,7 @@ def test_polling_is_given_up_after_many_failed_days_and_clients_are_read(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
     sync(make_engine(api))
-    api.asked.clear()
+    api.received.clear()
     api.rules.append(lambda name, request: TIMED_OUT if name == "ClientInfoPeriod" else None)
     days = Window(date(2026, 3, 1), date(2026, 4, 29))
     reports = sync(make_engine(api), days)
@@ -462,7 +462,7 @@ def test_a_day_that_takes_too_long_is_read_in_parts_without_duplicates(
             warehouse, "select source_total from sync.registration_days order by registration_date"
         ) == [0, len(people), 0]
         shortest = min(longest, timedelta(hours=2))
-        assert len(api.asked) < 40 + 2 * (timedelta(days=1) / shortest)
+        assert len(api.received) < 40 + 2 * (timedelta(days=1) / shortest)
         assert make_engine(api, client).sync(REGISTRATIONS, DAYS).rows_written == 0
 
 
@@ -539,7 +539,7 @@ def test_a_wrong_total_takes_a_bounded_number_of_requests(
 ) -> None:
     engine = make_engine(api, page_length=200)
     engine.sync(OPERATIONS, DAYS)
-    api.asked.clear()
+    api.received.clear()
     api.rules.append(in_pages(rows, total))
     report = make_engine(api, page_length=200).sync(OPERATIONS, DAYS)
     assert report.pending == 1

@@ -24,7 +24,7 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
-from tests.crash.asking import Asked, asked_since
+from tests.crash.repeats import RequestCounts, requests_since
 from tests.integration.test_cli import LCM, environment, run
 from tests.oracle import assert_exact
 from tests.pipeline import rabbitmq_broker
@@ -60,7 +60,7 @@ def source(programme: Programme) -> RunningSimulator:
 @pytest.fixture
 def clean(
     source: RunningSimulator, postgres: str, template: str, make_settings: MakeSettings
-) -> Iterator[Asked]:
+) -> Iterator[RequestCounts]:
     """The requests of an undisturbed sync into a warehouse of its own."""
     name = f"clean_{os.getpid()}"
     with psycopg.connect(postgres, autocommit=True) as session:
@@ -72,7 +72,7 @@ def clean(
             engine.sync(feed, MARCH, command_id=command)
         warehouse.close()
         session.execute(f"drop database {name} with (force)".encode())
-    yield asked_since(source)
+    yield requests_since(source)
 
 
 @pytest.fixture
@@ -145,8 +145,8 @@ def _is_half_done(source: RunningSimulator, more: int = 0) -> bool:
     return bool(by_endpoint.get("OperationHistory", 0) >= 20 + more)
 
 
-def _repeated_readings(clean: Asked, asked: Asked) -> list[tuple[str, str]]:
-    return [reading for reading, times in asked.items() if times > clean[reading]]
+def _repeated_readings(clean: RequestCounts, requests: RequestCounts) -> list[tuple[str, str]]:
+    return [reading for reading, times in requests.items() if times > clean[reading]]
 
 
 def _workers_by_step(instance: dg.DagsterInstance, run_id: str) -> dict[str, list[str]]:
@@ -165,7 +165,7 @@ def _workers_by_step(instance: dg.DagsterInstance, run_id: str) -> dict[str, lis
 def test_the_steps_and_clients_of_a_killed_worker_are_taken_over(
     source: RunningSimulator,
     warehouse: Warehouse,
-    clean: Asked,
+    clean: RequestCounts,
     shared_settings: dict[str, str],
     tmp_path: Path,
 ) -> None:
@@ -182,7 +182,7 @@ def test_the_steps_and_clients_of_a_killed_worker_are_taken_over(
             )
     assert_exact(source, warehouse, last=MARCH.last)
     # Each slot of the lost worker had up to _CONCURRENCY readings in flight.
-    assert len(_repeated_readings(clean, asked_since(source))) <= _SLOTS * _CONCURRENCY
+    assert len(_repeated_readings(clean, requests_since(source))) <= _SLOTS * _CONCURRENCY
     settings = load_settings(home=tmp_path / "home", dagster_database_url=warehouse.url)
     with dagster_instance(settings) as instance:
         [sync] = instance.get_runs()
@@ -249,7 +249,7 @@ def test_the_certificate_of_a_broker_is_verified_unless_the_address_disables_it(
 def test_a_stopped_or_killed_command_is_resumed_when_called_again(
     source: RunningSimulator,
     warehouse: Warehouse,
-    clean: Asked,
+    clean: RequestCounts,
     shared_settings: dict[str, str],
     tmp_path: Path,
 ) -> None:
@@ -266,7 +266,7 @@ def test_a_stopped_or_killed_command_is_resumed_when_called_again(
         assert again.returncode == 0, again.stderr
     assert_exact(source, warehouse, last=MARCH.last)
     # At most once per slot: no reader was lost with the killed command.
-    assert len(_repeated_readings(clean, asked_since(source))) <= 2 * _SLOTS * _CONCURRENCY
+    assert len(_repeated_readings(clean, requests_since(source))) <= 2 * _SLOTS * _CONCURRENCY
     settings = load_settings(home=tmp_path / "home", dagster_database_url=warehouse.url)
     with dagster_instance(settings) as instance:
         statuses = [one.status for one in instance.get_runs()]

@@ -13,14 +13,14 @@ from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 
-Asked = Counter[tuple[str, str]]
+RequestCounts = Counter[tuple[str, str]]
 
 _FEEDS = {feed.endpoint.name: feed for feed in FEEDS}
 _UNFINISHED = "select feed from sync.runs where status = 'reading' group by feed"
 _COMMANDS = "select from sync.commands where status = 'running'"
 
 
-def asked_since(simulator: RunningSimulator) -> Asked:
+def requests_since(simulator: RunningSimulator) -> RequestCounts:
     """The number of requests since the last call, by feed and reading."""
     recent: Iterable[dict[str, Any]] = simulator.service.traffic.recent()
     simulator.service.traffic.reset()
@@ -43,13 +43,13 @@ def is_command_over(warehouse: Warehouse) -> bool:
 class RepeatCounter:
     """Adds up the requests of all attempts at the same command."""
 
-    clean: Asked
-    _so_far: dict[str, Asked] = field(default_factory=dict)
+    clean: RequestCounts
+    _so_far: dict[str, RequestCounts] = field(default_factory=dict)
     _known: Counter[str] = field(default_factory=Counter)
     _crashed: set[str] = field(default_factory=set)
 
     def add(
-        self, asked: Asked, *, unfinished: set[str], is_over: bool, after_crash: bool
+        self, requests: RequestCounts, *, unfinished: set[str], is_over: bool, after_crash: bool
     ) -> tuple[int, int]:
         """Count an attempt; returns how many more readings it requested again.
 
@@ -59,9 +59,9 @@ class RepeatCounter:
         if after_crash:
             # The crash emptied the staging of every unfinished run, not only of this attempt's.
             self._crashed |= unfinished
-        for feed in {feed for feed, _ in asked}:
+        for feed in {feed for feed, _ in requests}:
             total = self._so_far.setdefault(feed, Counter())
-            total.update({key: n for key, n in asked.items() if key[0] == feed})
+            total.update({key: n for key, n in requests.items() if key[0] == feed})
             again = sum(n > self.clean[key] for key, n in total.items())
             if after_crash:
                 self._crashed.add(feed)
