@@ -1,11 +1,11 @@
-"""Phones and cards as keyed hashes: equal ones stay equal, and without the key nobody knows whose.
+"""Keyed hashes of phones and cards: equal numbers have equal hashes, useless without the key.
 
-A hash is an int of its own range, below every number of the source and every stand-in of an erased
-person, so that columns keep their type and joins their meaning: HMAC-SHA-256, cut to 62 bits. Of
-ten million numbers two are alike with a probability of 1 in 90,000.
+A hash is HMAC-SHA-256, cut to 62 bits, as an int in a range of its own: below every number of the
+source and every stand-in of an erased person. So columns keep their types, and joins work. With ten
+million numbers, the probability that two of them have the same hash is 1 in 90,000.
 
-Keys are a chain, oldest first: each hashes what the one before has made. So a key is added without
-knowing a single number, and a number that comes again is hashed through the whole chain.
+Keys form a chain, oldest first: each key hashes the hashes of the previous one. So a key can be
+added without knowing the numbers, and a number that is read again passes the whole chain.
 """
 
 import hmac
@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.forgotten import key_digest
 
-# Hashes lie from -2**63 to this; stand-ins of erased persons lie above it.
+# Hashes range from -2**63 to this; the stand-ins of erased persons are above it.
 LARGEST_HASH = -(2**62) - 1
 
 
 class PseudonymKeyError(UsageError):
-    """The keys of the settings are not those that phones and cards were stored with."""
+    """The keys of the settings are not those with which phones and cards were hashed."""
 
 
 @dataclass(frozen=True, repr=False)
 class Pseudonyms:
-    """The keys, oldest first; without any, everything stays as it came. Falsy then."""
+    """The keys, oldest first. Falsy without keys: then numbers are stored unchanged."""
 
     keys: tuple[bytes, ...] = field(default=(), repr=False)
 
@@ -33,23 +33,23 @@ class Pseudonyms:
 
     @property
     def digests(self) -> list[bytes]:
-        """Which keys they are, without saying them."""
+        """A digest of each key, which identifies it without revealing it."""
         return [key_digest(key) for key in self.keys]
 
     def only(self, number: int) -> "Pseudonyms":
-        """The key of that number alone, from 1: it makes of a hash before it the one after it."""
+        """Only the key with this number, from 1: it hashes the hashes of the previous key."""
         return Pseudonyms(self.keys[number - 1 : number])
 
     def phone(self, number: int | None) -> int | None:
-        """The hash of a phone; None stays."""
+        """The hash of a phone; None for None."""
         return self._hash(b"phone", number)
 
     def card(self, number: int | None) -> int | None:
-        """The hash of a number of a card; None stays."""
+        """The hash of a card number; None for None."""
         return self._hash(b"card", number)
 
     def digest(self, digest: bytes) -> bytes:
-        """The digest of a text with a phone: on one without a key, all phones can be tried."""
+        """The keyed digest of a text with a phone; an unkeyed one could be found by trial."""
         for key in self.keys:
             digest = hmac.digest(key, b"digest:" + digest, "sha256")[:16]
         return digest

@@ -120,7 +120,7 @@ class SyncEngine:
             with self._session_for(feed) as reconnecting:
                 if self._find_published(reconnecting, feed, window, command_id) is not None:
                     return
-                run = runs.begin_run(reconnecting, feed.name, window, command_id)
+                run = self._begin_run(reconnecting, feed, window, command_id)
                 work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
                 await work.start(self._add_client_tasks)
                 runs.leave_run(reconnecting, run)
@@ -135,7 +135,7 @@ class SyncEngine:
 
         async def read(shared: RunContext) -> ReaderReport:
             with self._session_for(feed) as reconnecting:
-                run = runs.join_run(reconnecting, feed.name, window)
+                run = self._join_run(reconnecting, feed, window)
                 if run is None:
                     return ReaderReport(feed.name, window)
                 work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
@@ -156,7 +156,7 @@ class SyncEngine:
 
         async def publish(shared: RunContext) -> SyncReport:
             with self._session_for(feed) as reconnecting:
-                run = runs.join_run(reconnecting, feed.name, window)
+                run = self._join_run(reconnecting, feed, window)
                 if run is None:
                     report = self._find_published(reconnecting, feed, window, command_id)
                     if report is None:
@@ -271,7 +271,7 @@ class SyncEngine:
                 published = await run_in_thread(find, cancel_session=reconnecting)
                 if published is not None:
                     return published
-                begin = partial(runs.begin_run, reconnecting, feed.name, window, command_id)
+                begin = partial(self._begin_run, reconnecting, feed, window, command_id)
                 run = await run_in_thread(begin, cancel_session=reconnecting)
                 work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
                 async with _recording_failure(reconnecting, run):
@@ -299,6 +299,18 @@ class SyncEngine:
             return None if run is None else report_of(run, runs.read_counts(session, run), 0.0)
 
         return reconnecting.run(find)
+
+    def _begin_run(
+        self, reconnecting: ReconnectingSession, feed: Feed, window: Window, command_id: int | None
+    ) -> Run:
+        pseudonyms = self.settings.pseudonyms
+        return runs.begin_run(reconnecting, feed.name, window, command_id, pseudonyms=pseudonyms)
+
+    def _join_run(
+        self, reconnecting: ReconnectingSession, feed: Feed, window: Window
+    ) -> Run | None:
+        pseudonyms = self.settings.pseudonyms
+        return runs.join_run(reconnecting, feed.name, window, pseudonyms=pseudonyms)
 
     def _session_for(self, feed: Feed) -> ReconnectingSession:
         return ReconnectingSession(self.warehouse, f"lcm sync {feed.name}")

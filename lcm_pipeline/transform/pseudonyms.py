@@ -1,7 +1,7 @@
-"""Phones and cards of a landing as keyed hashes, before anything is staged.
+"""Hashes the phones and cards of a landing before anything is staged.
 
-Numbers that may be one of them leave the texts that are kept for people: rows in quarantine, and
-fields that the contract does not know. What stays is enough to see what is wrong with a row.
+In texts that people read (rows in quarantine, and fields that the payload definition does not know)
+numbers that may be a phone or a card are masked. The rest shows what is wrong with a row.
 """
 
 import json
@@ -17,11 +17,11 @@ from lcm_pipeline.model.readings import BadRow, Landing
 from lcm_pipeline.model.tables import CORE_TABLES
 
 MASK = "[number]"
-# By table, the columns that hold a phone or a number of a card.
+# By table, the columns that contain a phone or a card number.
 HASHED_COLUMNS = {"registrations": ("card_number", "out_number"), "clients": ("phone",)}
 
-# So many digits in a row, or more of them with what people write between those of a phone; a day
-# and a time are none.
+# Seven digits in a row, or ten with the separators that people put into phone numbers. Dates and
+# times do not match.
 _NUMBER = re.compile(
     r"(?<![\w.])(?!\d{4}-\d\d-\d\d(?!\d))\+?\d(?:[ ()\-.–/]{0,3}\d){9,}(?!\w)|\d{7,}"
 )
@@ -32,7 +32,7 @@ _COLUMNS = {table.name: table.landing_columns for table in CORE_TABLES}
 
 
 def pseudonymize(landing: Landing, pseudonyms: Pseudonyms) -> Landing:
-    """Return the landing with hashes; the same without keys."""
+    """Return the landing with hashes; without keys, the landing itself."""
     if not pseudonyms:
         return landing
     return replace(
@@ -46,12 +46,12 @@ def pseudonymize(landing: Landing, pseudonyms: Pseudonyms) -> Landing:
 
 
 def mask_numbers(text: str) -> str:
-    """Return a text without what may be a phone or a card."""
+    """Return the text with numbers masked that may be a phone or a card."""
     return _NUMBER.sub(MASK, _ESCAPED_DIGIT.sub(r"\1", text))
 
 
 def mask_extra(text: str) -> str:
-    """Return a JSON object without values that may be a phone or a card."""
+    """Return the JSON object with values masked that may be a phone or a card."""
     if not _DIGITS.search(text):
         return text
     value = json.loads(text, parse_float=Decimal)

@@ -15,13 +15,14 @@ from secrets import randbelow, token_bytes
 import msgspec
 from psycopg.sql import Identifier
 
-from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.forgotten import client_hash, key_digest
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import load_forgotten
 from lcm_pipeline.warehouse.marts.refresh import forget_refreshes, refresh_marts
 from lcm_pipeline.warehouse.queries import composed, query
+from lcm_pipeline.warehouse.rewriting import one_rewrite_at_a_time, require_quiet
 
 # Rows that are of no use without the person; they are deleted, not kept under another id.
 _DELETED = frozenset({("sync", "fetches"), ("sync", "quarantine"), ("sync", "retired_clients"),
@@ -34,10 +35,6 @@ _ERASED = {
         ("core", "favourite_groups"), ("core", "favourite_stats"),
     ),
 }  # fmt: skip
-
-
-class BusyError(UserError):
-    """A sync or a push is under way: it might write what is being erased or rewritten."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +64,14 @@ def forget(
 ) -> Receipt:
     """Erase a person, in one transaction, and refresh the marts that list clients.
 
-    key: of the hash and of the receipt; None for the one that the warehouse keeps. old_keys: those
-    that others were erased with. Raises
-    UsageError where nobody is known by that number, BusyError, ForgottenKeyError.
+    Waits for another erasure or rewrite. key: of the hash and of the receipt; None for the one that
+    the warehouse stores. old_keys: those with which others were erased. Raises UsageError for an
+    unknown client, BusyError, ForgottenKeyError, WarehouseLockedError.
     """
-    with warehouse.connect(autocommit=True, application_name="lcm forget") as session:
+    with (
+        warehouse.connect(autocommit=True, application_name="lcm forget") as session,
+        one_rewrite_at_a_time(warehouse, session, "lcm forget"),
+    ):
         forgotten = load_forgotten(session, key, old_keys)
         if client_id in forgotten:
             hashes = [client_hash(client_id, each) for each in forgotten.keys]
@@ -93,21 +93,6 @@ def forget(
         forget_refreshes(session, names)
     refresh_marts(warehouse, names)
     return receipt
-
-
-def require_quiet(session: Session) -> None:
-    """Raise BusyError while a sync or a push is under way; none can begin while locks are held.
-
-    A sync that reads would bring back what it has read. The session then holds the lock of a push.
-    """
-    values = {"lock_class": locks.RUN_CLASS, "quiet": 0}
-    syncing = session.execute(query("is_syncing"), values).fetchone()
-    push_free = session.execute("select pg_try_advisory_lock(%s, %s)", locks.PUSH).fetchone()
-    if (syncing and syncing[0]) or not (push_free and push_free[0]):
-        raise BusyError(
-            "A sync or a push is under way, and might bring back what is taken away here. Nothing"
-            " was changed: run the command again once it has ended"
-        )
 
 
 def _erase(session: Session, client_id: int, key: bytes) -> Receipt:

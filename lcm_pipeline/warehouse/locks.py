@@ -30,6 +30,8 @@ MIGRATE = 0x6C636D01
 RUN_CLASS = 0x6C636D
 # One push at a time, held by the session that owns the push.
 PUSH = (0x6C6370, 1)
+# Stored rows are rewritten by one process at a time. Held by the session.
+REWRITE = (0x6C6372, 1)
 # A process may have requests in flight: (REQUEST_SLOTS_CLASS, server process), held by its session.
 REQUEST_SLOTS_CLASS = 0x6C6373
 

@@ -1,11 +1,11 @@
-"""Rewriting what is stored with a key that was added: numbers to hashes, hashes to their hashes.
+"""Hashes stored phones and cards with a key that was added: numbers, or hashes of older keys.
 
-Some thousand clients at a time, each batch in a transaction of its own that also notes how far it
-came: broken off, the next one goes on there. The keys stay with this process: the server sees
-numbers and hashes, and no key is ever in a statement.
+Some thousand clients at a time. Each batch is a transaction, which also records the progress, so an
+interrupted rewrite is resumed. The keys stay in this process: the server receives numbers and
+hashes, and no statement contains a key.
 
-A reading of the same client afterwards finds the same rows: hashes, and the digests by which an
-unchanged header or day is known, are those that the reading makes with the whole chain of keys.
+Later readings find equal rows: the hashes, and the digests of headers and days, are those that a
+reading computes with the whole chain of keys.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,9 +20,9 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.transform.pseudonyms import mask_extra, mask_numbers
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.forgetting import require_quiet
 from lcm_pipeline.warehouse.ingest.state import load_forgotten, why_keys_differ
 from lcm_pipeline.warehouse.queries import composed, query
+from lcm_pipeline.warehouse.rewriting import one_rewrite_at_a_time, require_quiet
 
 _CLIENTS_AT_ONCE = 5_000
 _FIRST, _LAST = -(2**63), 2**63 - 1
@@ -41,7 +41,7 @@ _WITH_EXTRA = (
 
 @dataclass(frozen=True)
 class _Stored:
-    """The keys that the warehouse was hashed with. through: how far the last of them has come."""
+    """The keys of the warehouse. through: the last client rewritten with the newest of them."""
 
     digests: list[bytes]
     through: int | None
@@ -49,27 +49,29 @@ class _Stored:
 
 
 def use_keys(warehouse: Warehouse, settings: Settings) -> int:
-    """Hash what is stored with the keys of the settings; returns with how many keys that was done.
+    """Hash stored rows with new keys of the settings; returns the number of those keys.
 
-    Does nothing, and costs one query, where all is stored so. Raises PseudonymKeyError where the
-    keys are not those of the warehouse, ForgottenKeyError, BusyError.
+    Costs one query if there is no new key. Waits for another rewrite. Raises PseudonymKeyError if
+    the keys are not those of the warehouse, ForgottenKeyError, BusyError, WarehouseLockedError.
     """
     pseudonyms = settings.pseudonyms
     with warehouse.connect(autocommit=True, application_name="lcm pseudonymize") as session:
         load_forgotten(session, settings.pseudonym_key_bytes, settings.pseudonym_old_key_bytes)
         if not _missing(session, pseudonyms):
             return 0
-        with locks.alone(session, locks.PUBLISH):
-            require_quiet(session)
+        with one_rewrite_at_a_time(warehouse, session, "lcm pseudonymize"):
             # Another process may have done it while this one waited.
             missing = _missing(session, pseudonyms)
-        for number in missing:
-            _rewrite(session, pseudonyms, number)
-        return len(missing)
+            if missing:
+                with locks.alone(session, locks.PUBLISH):
+                    require_quiet(session)
+            for number in missing:
+                _rewrite(session, pseudonyms, number)
+            return len(missing)
 
 
 def _missing(session: Session, pseudonyms: Pseudonyms) -> list[int]:
-    """The numbers of the keys that what is stored lacks; raises PseudonymKeyError."""
+    """The numbers of the keys with which rows have still to be hashed; raises PseudonymKeyError."""
     stored, known = _read(session), pseudonyms.digests
     if stored.digests != known[: len(stored.digests)]:
         raise PseudonymKeyError(why_keys_differ(stored.digests, pseudonyms))
@@ -84,18 +86,15 @@ def _read(session: Session) -> _Stored:
 
 
 def _rewrite(session: Session, pseudonyms: Pseudonyms, number: int) -> None:
-    """Hash everything that is stored with one key, batch by batch.
-
-    Each batch finds under the lock how far its forerunner came: two processes take turns.
-    """
+    """Hash all stored rows with one key, in batches."""
     key = pseudonyms.only(number)
     with locks.alone(session, locks.PUBLISH):
         row = session.execute(query("has_personal_rows")).fetchone()
         is_empty = row is None or not row[0]
         values = {"key_number": number, "key_digest": key.digests[0], "is_complete": is_empty}
         session.execute(query("begin_pseudonym_key"), values)
-        # After the key: a run that begins from now on waits for this transaction, see
-        # `require_pseudonyms`. One that began before is found here, and might publish raw numbers.
+        # Checked after the insert: a run that joins from now on waits for this transaction, see
+        # `require_pseudonyms`; a run that joined before is found here.
         require_quiet(session)
         _reread_staged(session)
     is_done = False
@@ -105,7 +104,7 @@ def _rewrite(session: Session, pseudonyms: Pseudonyms, number: int) -> None:
 
 
 def _rewrite_batch(session: Session, key: Pseudonyms, number: int) -> bool:
-    """Hash the next clients, and after the last of them the days; returns whether all is done."""
+    """Hash the next clients, or after the last one the days; returns whether that was the end."""
     stored = _read(session)
     if len(stored.digests) > number or stored.is_complete:
         return True
@@ -116,7 +115,7 @@ def _rewrite_batch(session: Session, key: Pseudonyms, number: int) -> bool:
         return True
     values = {"after": after, "most": _CLIENTS_AT_ONCE}
     found = session.execute(query("next_pseudonym_clients"), values).fetchone()
-    # The last batch also takes what belongs to clients that the roster does not know.
+    # The last batch also includes rows of clients that are not in the roster.
     through = found[0] if found and found[0] is not None else _LAST
     _rewrite_clients(session, key, {"after": after, "through": through})
     values = {"key_number": number, "through_client": through}
@@ -125,7 +124,7 @@ def _rewrite_batch(session: Session, key: Pseudonyms, number: int) -> bool:
 
 
 def _reread_staged(session: Session) -> None:
-    """What unfinished runs have staged was hashed otherwise: they read it again."""
+    """Delete what unfinished runs have staged without the new key, and let them read it again."""
     for (table,) in session.execute(query("staged_tables")).fetchall():
         session.execute(SQL("delete from {}").format(Identifier("staging", table)))
     session.execute(query("reread_staged_tasks"))
@@ -147,14 +146,12 @@ def _rewrite_clients(session: Session, key: Pseudonyms, batch: dict[str, Any]) -
         )
     _replace_quarantine(session, key, {**batch, "without_client": False})
     for table in _WITH_EXTRA:
-        place = Identifier(*table)
-        extras = session.execute(composed("extras_of_clients", table=place), batch).fetchall()
-        masked = [
-            (*where, hidden) for *where, text in extras if (hidden := mask_extra(text)) != text
-        ]
+        name = Identifier(*table)
+        extras = session.execute(composed("extras_of_clients", table=name), batch).fetchall()
+        masked = [(*row, hidden) for *row, text in extras if (hidden := mask_extra(text)) != text]
         if masked:
             session.execute(
-                composed("replace_extras", table=place),
+                composed("replace_extras", table=name),
                 dict(zip(("tables", "places", "extras"), _columns(masked), strict=True)),
             )
 
@@ -193,8 +190,8 @@ def _replace_quarantine(session: Session, key: Pseudonyms, batch: dict[str, Any]
 
 
 def _rewrite_days(session: Session, key: Pseudonyms) -> None:
-    nobody = {"after": _LAST, "through": _LAST, "without_client": True}
-    _replace_quarantine(session, key, nobody)
+    without_client = {"after": _LAST, "through": _LAST, "without_client": True}
+    _replace_quarantine(session, key, without_client)
     days = session.execute(query("digests_of_days")).fetchall()
     if days:
         session.execute(

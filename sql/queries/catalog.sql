@@ -106,6 +106,19 @@ from unnest(pg_blocking_pids(%(pid)s)) as blocker (pid)
 inner join pg_stat_activity as activity on activity.pid = blocker.pid
 order by since;
 
+-- name: unlock_if_held
+-- purpose: release an advisory lock of two numbers if this session holds it
+-- parameters: lock_class, lock_id
+select pg_advisory_unlock(%(lock_class)s, %(lock_id)s) as is_released
+from pg_locks
+where
+    locktype = 'advisory'
+    and pid = pg_backend_pid()
+    and classid = %(lock_class)s
+    and objid = %(lock_id)s
+    and objsubid = 2
+    and granted;
+
 -- name: ledger_of_migrations
 -- purpose: whether the user may read the ledger of migrations; no row if it does not exist
 select

@@ -13,8 +13,9 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.forgetting import BusyError, forget
+from lcm_pipeline.warehouse.forgetting import forget
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.rewriting import BusyError
 from lcm_pipeline.warehouse.status import read_overview
 from tests.conftest import MakeSettings, Programme
 from tests.integration.test_cli import MARCH, run

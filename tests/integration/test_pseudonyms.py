@@ -1,5 +1,10 @@
 """LCM_PSEUDONYM_KEY: phones and cards are keyed hashes, joins and later syncs stay exact."""
 
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -8,22 +13,28 @@ from psycopg.rows import dict_row
 
 from lcm_pipeline import feeds
 from lcm_pipeline.model.pseudonyms import LARGEST_HASH, PseudonymKeyError, Pseudonyms
+from lcm_pipeline.model.readings import Outcome
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
-from lcm_pipeline.warehouse import pseudonymizing
+from lcm_pipeline.warehouse import lock_waits, pseudonymizing
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.forgetting import BusyError, require_quiet
+from lcm_pipeline.warehouse.forgetting import forget
 from lcm_pipeline.warehouse.ingest.runs import begin_run
 from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
+from lcm_pipeline.warehouse.ingest.tasks import make_staging, record_outcomes
 from lcm_pipeline.warehouse.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.rewriting import BusyError, one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
+from tests.integration.embedded_users import eventually
 from tests.integration.test_cli import MARCH, run
 from tests.integration.test_forgetting import dump, one
+from tests.integration.test_run_ownership import backend_of, cut
+from tests.ledger import claim_clients
 from tests.outbox import ask_for, statuses, write_back
 from tests.syncing import FEEDS, sync_everything
 from tests.syncing import MARCH as WINDOW
@@ -190,6 +201,91 @@ def test_no_run_with_raw_numbers_begins_beside_a_new_key(
             require_pseudonyms(session, Pseudonyms(), is_run=True)
         beginning.rollback()
         require_pseudonyms(session, Pseudonyms(), is_run=True)
+
+
+def test_a_run_that_loses_its_session_while_a_key_begins_stages_no_raw_number(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    sync_everything(keyed(source, warehouse, make_settings), warehouse)
+    tables = feeds.OPERATIONS.tables
+    with ReconnectingSession(warehouse, "lcm sync operations") as reading:
+        raw = begin_run(reading, "operations", WINDOW)
+        reading.run(lambda session: make_staging(session, raw, tables))
+        (task,) = reading.run(lambda session: claim_clients(session, raw, [1001])).values()
+        cut(warehouse, backend_of(reading))
+        assert use_keys(warehouse, keyed(source, warehouse, make_settings, KEY)) == 1
+        outcome = Outcome(task, "done", datetime.now(UTC))
+        with pytest.raises(PseudonymKeyError):
+            reading.run(lambda session: record_outcomes(session, raw, tables, [outcome]))
+    assert one(warehouse, "select count(*) from sync.fetches where status = 'done'") == 0
+    # With the key the same run goes on.
+    engine = SyncEngine(keyed(source, warehouse, make_settings, KEY), warehouse)
+    assert engine.sync(feeds.OPERATIONS, WINDOW).is_resumed
+    assert found(warehouse, source) == []
+
+
+def test_a_second_rewrite_waits_for_the_first_and_says_for_whom(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sync_everything(keyed(source, warehouse, make_settings), warehouse)
+    settings = keyed(source, warehouse, make_settings, KEY)
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(lock_waits, "_CHECK_AFTER_SECONDS", 0.2)
+    rewrite, has_begun, may_end = pseudonymizing._rewrite_clients, *two_events()
+
+    def rewrite_slowly(*values: object) -> None:
+        has_begun.set()
+        assert may_end.wait(60)
+        rewrite(*values)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pseudonymizing, "_rewrite_clients", rewrite_slowly)
+    client = min(source.world.programme.customers)
+    second: list[Callable[[], object]] = [
+        lambda: use_keys(warehouse, settings),
+        lambda: forget(warehouse, client, KEY.encode()).deleted,
+    ]
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(use_keys, warehouse, settings)
+        assert has_begun.wait(60)
+        waiting = [pool.submit(work) for work in second]
+        assert eventually(lambda: caplog.text.count("application lcm pseudonymize") == 2, within=60)
+        may_end.set()
+        assert first.result() == 1
+        assert waiting[0].result() == 0
+        assert waiting[1].result()
+    assert found(warehouse, source) == []
+
+
+def test_a_rewrite_releases_its_locks_while_its_session_is_open(warehouse: Warehouse) -> None:
+    held = b"select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
+    with warehouse.connect(autocommit=True) as session:
+        with one_rewrite_at_a_time(warehouse, session, "lcm test"):
+            require_quiet(session)
+            assert session.execute(held).fetchone() == (2,)
+        assert session.execute(held).fetchone() == (0,)
+
+
+def two_events() -> tuple[threading.Event, threading.Event]:
+    return threading.Event(), threading.Event()
+
+
+def test_the_stand_ins_of_an_erased_persons_cards_are_not_hashed(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    sync_everything(keyed(source, warehouse, make_settings), warehouse)
+    forget(warehouse, min(source.world.programme.customers), KEY.encode())
+    stand_ins = "select array_agg(card_number order by 1) from core.{} where card_number < 0"
+    before = {
+        table: one(warehouse, stand_ins.format(table)) for table in ("cards", "registrations")
+    }
+    assert all(before.values())
+    assert use_keys(warehouse, keyed(source, warehouse, make_settings, KEY)) == 1
+    above = f" and card_number > {LARGEST_HASH}"
+    assert before == {table: one(warehouse, stand_ins.format(table) + above) for table in before}
 
 
 def test_a_member_of_the_loader_may_hash_what_the_owner_has_stored_and_staged(

@@ -44,6 +44,6 @@ def reset(
                 f" ({who})?"
             )
         with warehouse.connect(application_name="lcm reset") as session:
-            count = reset_clients(session, of_clients, clients)
+            count = reset_clients(session, of_clients, clients or None)
             days = reset_days(session) if resets_days else 0
     typer.echo(f"the next sync reads in full: {count:,} clients, {days:,} registration days")

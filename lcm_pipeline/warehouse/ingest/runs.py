@@ -21,12 +21,15 @@ import psycopg
 from psycopg.rows import dict_row
 
 from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse, is_transient
+from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
+_NO_KEYS = Pseudonyms()
 # How long to wait for the server to end a lost session.
 _END_SECONDS = 2.0
 _INTERVAL_SECONDS = 0.05
@@ -100,9 +103,14 @@ def progress_of_command(warehouse: Warehouse, command_id: int) -> list[tuple[str
 
 
 def begin_run(
-    reconnecting: ReconnectingSession, feed: str, window: Window, command_id: int | None = None
+    reconnecting: ReconnectingSession,
+    feed: str,
+    window: Window,
+    command_id: int | None = None,
+    *,
+    pseudonyms: Pseudonyms = _NO_KEYS,
 ) -> Run:
-    """Join the unfinished run of a feed and window, or begin one and join it."""
+    """Join the unfinished run of a feed and window, or begin one and join it; see `join_run`."""
     values = {"feed": feed, "first": window.first, "last": window.last}
 
     def begin(session: psycopg.Connection) -> bool:
@@ -113,19 +121,27 @@ def begin_run(
     while True:
         is_new = reconnecting.run(begin)
         # Retry if another process has finished the run in between.
-        if run := join_run(reconnecting, feed, window, is_resumed=not is_new):
+        if run := join_run(
+            reconnecting, feed, window, is_resumed=not is_new, pseudonyms=pseudonyms
+        ):
             assigned = {"run_id": run.run_id, "command_id": command_id}
             reconnecting.run(partial(_assign, assigned))
             return run
 
 
 def join_run(
-    reconnecting: ReconnectingSession, feed: str, window: Window, *, is_resumed: bool = True
+    reconnecting: ReconnectingSession,
+    feed: str,
+    window: Window,
+    *,
+    is_resumed: bool = True,
+    pseudonyms: Pseudonyms = _NO_KEYS,
 ) -> Run | None:
     """Join the unfinished run of a feed and window; returns None if there is none.
 
     From then on the session holds a lock on the run, also after it reconnects. Work in it raises
-    RunLostError if another process ended the run meanwhile.
+    RunLostError if another process ended the run meanwhile, and PseudonymKeyError if stored rows
+    were hashed meanwhile with other keys than `pseudonyms`, with which this process hashes.
     """
     values = {"feed": feed, "first": window.first, "last": window.last}
 
@@ -145,7 +161,9 @@ def join_run(
     run = reconnecting.run(join)
     if run is not None:
         joined = run
-        reconnecting.on_reconnect(lambda session, lost: _join_again(session, joined, lost))
+        reconnecting.on_reconnect(
+            lambda session, lost: _join_again(session, joined, lost, pseudonyms)
+        )
     return run
 
 
@@ -212,7 +230,7 @@ def record_failure(reconnecting: ReconnectingSession, run: Run, error: Exception
         reason = str(error) if isinstance(error, UserError) else type(error).__name__
     values = {"run_id": run.run_id, "error": reason}
     # The caller raises the error itself, even if it cannot be stored.
-    with suppress(psycopg.Error, RunLostError):
+    with suppress(psycopg.Error, RunLostError, PseudonymKeyError):
         reconnecting.run(lambda session: session.execute(query("record_failure"), values))
 
 
@@ -228,7 +246,7 @@ def count_requests(session: psycopg.Connection, run: Run, requests: int, retries
     session.execute(query("count_requests"), values)
 
 
-def _join_again(session: psycopg.Connection, run: Run, lost: int) -> None:
+def _join_again(session: psycopg.Connection, run: Run, lost: int, pseudonyms: Pseudonyms) -> None:
     """Lock the run in a new session, and take over the claims of the lost one.
 
     The server process of the lost session may not have noticed that its client is gone, so it is
@@ -244,6 +262,10 @@ def _join_again(session: psycopg.Connection, run: Run, lost: int) -> None:
     status = _status_of(session, run)
     if status != "reading":
         raise RunLostError(run, status)
+    # While no session held the lock, another process may have begun to use a new key and found no
+    # run to wait for. Numbers hashed without that key must not be staged: a run with the key would
+    # publish them. A key that begins after this check finds the lock.
+    require_pseudonyms(session, pseudonyms, is_run=True)
     session.execute(query("renew_claims"), {"run_id": run.run_id, "lost": lost})
 
 

@@ -37,7 +37,7 @@ def known_clients(session: psycopg.Connection) -> list[tuple[str, int]]:
 def load_forgotten(
     session: psycopg.Connection, key: bytes | None, old_keys: Sequence[bytes] = ()
 ) -> Forgotten:
-    """Who was erased; keys: those of the settings. Raises ForgottenKeyError."""
+    """The erased persons. key, old_keys: of the settings. Raises ForgottenKeyError without them."""
     rows = session.execute(query("forgotten_clients")).fetchall()
     if not rows:
         return Forgotten()
@@ -48,10 +48,11 @@ def load_forgotten(
 def require_pseudonyms(
     session: psycopg.Connection, pseudonyms: Pseudonyms, *, is_run: bool = False
 ) -> None:
-    """Raise PseudonymKeyError unless everything is stored with these keys.
+    """Raise PseudonymKeyError unless all stored rows are hashed with these keys.
 
-    is_run: for a run, whose lock the autocommit session holds. It then waits for a transaction that
-    begins a key: that one sees the lock of the run, or the run sees the key.
+    is_run: for a run, whose lock the autocommit session holds. The check then waits for a
+    transaction that begins a key: either that one finds the lock of the run, or this check finds
+    the key.
     """
     with session.transaction():
         if is_run:
@@ -63,9 +64,9 @@ def require_pseudonyms(
 
 
 def why_keys_differ(stored: Sequence[bytes], pseudonyms: Pseudonyms) -> str:
-    """What is wrong with the keys of the settings, and what to do; says no key.
+    """What is wrong with the keys of the settings, and what to do; the text contains no key.
 
-    stored: the digests of the keys that the warehouse was hashed with.
+    stored: the digests of the keys of the warehouse.
     """
     known = pseudonyms.digests
     if list(stored) == known[: len(stored)]:
@@ -90,7 +91,7 @@ def why_keys_differ(stored: Sequence[bytes], pseudonyms: Pseudonyms) -> str:
 
 
 def read_kept_from(session: psycopg.Connection) -> date | None:
-    """The first business day that is held of each client, see `retention`; None for all."""
+    """The first business day that is stored, see `warehouse.expiration`; None without a limit."""
     row = session.execute(query("kept_from")).fetchone()
     return row[0] if row else None
 
@@ -104,8 +105,11 @@ def missing_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> l
 def reset_clients(
     session: psycopg.Connection, feeds: Sequence[str], client_ids: Sequence[int] | None
 ) -> int:
-    """Mark clients as not up to date in the feeds, None for all clients; returns their number."""
-    values = {"feeds": list(feeds), "clients": list(client_ids) if client_ids else None}
+    """Mark clients as not up to date in the feeds, so that their next reading is a full one.
+
+    client_ids: None for all clients. Returns the number of clients.
+    """
+    values = {"feeds": list(feeds), "clients": None if client_ids is None else list(client_ids)}
     row = session.execute(query("reset_clients"), values).fetchone()
     return int(row[0]) if row else 0
 

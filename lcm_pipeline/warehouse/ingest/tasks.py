@@ -21,6 +21,7 @@ from lcm_pipeline.model.texts import shown
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
+from lcm_pipeline.warehouse.ingest.state import reset_clients
 from lcm_pipeline.warehouse.queries import query
 
 logger = logging.getLogger(__name__)
@@ -79,9 +80,9 @@ def add_tasks_again(session: psycopg.Connection, run: Run, client_ids: Sequence[
 
     A run that was joined keeps its other tasks. Nobody else was due, so nobody is deferred.
     """
-    values = {"run_id": run.run_id, "feed": run.feed, "clients": list(client_ids)}
+    values = {"run_id": run.run_id, "clients": list(client_ids)}
     with session.transaction():
-        session.execute(query("forget_clients"), values)
+        reset_clients(session, [run.feed], client_ids)
         schedule_clients(session, run.feed, run.window, Schedule(audit_share=0))
         session.execute(query("limit_schedule"), values)
         session.execute(query("add_client_tasks"), values)

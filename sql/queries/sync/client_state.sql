@@ -240,13 +240,6 @@ on conflict (feed, client_id) do update set
     refusals = state.refusals + excluded.refusals,
     refused_since = coalesce(state.refused_since, excluded.refused_since);
 
--- name: forget_clients
--- purpose: mark some clients as not up to date, so that their next reading is a full one
--- parameters: feed, clients
-update sync.client_state
-set fingerprint = null, head = null, header_digest = null, version = version + 1
-where feed = %(feed)s and client_id = any(%(clients)s);
-
 -- name: forget_quarantined_clients
 -- purpose: mark clients with rows in quarantine as not up to date
 update sync.client_state
@@ -293,7 +286,7 @@ where clients.client_id is null or retired.client_id is not null
 order by wanted.client_id;
 
 -- name: reset_clients
--- purpose: mark clients as not up to date, so that the next sync reads them in full; returns their number
+-- purpose: mark clients as not up to date, so that their next reading is a full one; returns their number
 -- parameters: feeds, clients (null for all)
 with reset as (
     update sync.client_state

@@ -1,7 +1,7 @@
--- sync.pseudonym_keys: the keys that phones and cards are hashed with, and the rewriting of what is stored
+-- sync.pseudonym_keys: the keys with which phones and cards are hashed, and the rewrite of stored rows
 
 -- name: pseudonym_keys
--- purpose: the keys in their order, and how far the rewriting with each has come
+-- purpose: the keys in their order, and the progress of the rewrite with each
 select
     key_digest,
     through_client,
@@ -10,39 +10,39 @@ from sync.pseudonym_keys
 order by key_number;
 
 -- name: wait_for_pseudonym_key
--- purpose: wait for transactions that write keys, which is before the keys are read
+-- purpose: wait for transactions that write keys; to be called before the keys are read
 lock table sync.pseudonym_keys in share mode;
 
 -- name: begin_pseudonym_key
--- purpose: note that what is stored is being rewritten with a key
+-- purpose: record that the rewrite with a key has begun
 -- parameters: key_number, key_digest, is_complete (nothing is stored yet)
 insert into sync.pseudonym_keys (key_number, key_digest, completed_at)
 values (%(key_number)s, %(key_digest)s, case when %(is_complete)s then now() end)
 on conflict (key_number) do nothing;
 
 -- name: pass_pseudonym_clients
--- purpose: note how far the rewriting has come
+-- purpose: record the progress of the rewrite
 -- parameters: key_number, through_client
 update sync.pseudonym_keys
 set through_client = %(through_client)s
 where key_number = %(key_number)s;
 
 -- name: complete_pseudonym_key
--- purpose: note that everything that is stored was rewritten with a key
+-- purpose: record that the rewrite with a key is complete
 -- parameters: key_number
 update sync.pseudonym_keys
 set through_client = null, completed_at = now()
 where key_number = %(key_number)s;
 
 -- name: has_personal_rows
--- purpose: whether anything is stored that holds a phone or a card
+-- purpose: whether any stored row may contain a phone or a card
 select
     exists (select from core.clients)
     or exists (select from core.registrations)
     or exists (select from sync.quarantine) as has_rows;
 
 -- name: next_pseudonym_clients
--- purpose: the last of the next clients, the end of a batch
+-- purpose: the last client of the next batch
 -- parameters: after, most
 select max(client_id) as client_id
 from (
@@ -53,7 +53,7 @@ from (
 ) as batch;
 
 -- name: phones_of_clients
--- purpose: the phones that are stored of some clients
+-- purpose: the stored phones of some clients
 -- parameters: after, through
 select phone from core.clients
 where client_id > %(after)s and client_id <= %(through)s and phone is not null
@@ -62,23 +62,30 @@ select phone from history.clients
 where client_id > %(after)s and client_id <= %(through)s and phone is not null;
 
 -- name: cards_of_clients
--- purpose: the numbers of cards that are stored of some clients
+-- purpose: the stored card numbers of some clients
 -- parameters: after, through
-select card_number from core.registrations
-where client_id > %(after)s and client_id <= %(through)s
-union
-select out_number from core.registrations
-where client_id > %(after)s and client_id <= %(through)s and out_number is not null
-union
-select card_number from core.cards
-where client_id > %(after)s and client_id <= %(through)s
-union
-select out_number from core.cards
-where client_id > %(after)s and client_id <= %(through)s and out_number is not null;
+-- The random numbers that replaced the cards of an erased person belong to no card: they stay, outside
+-- of the range of hashes.
+with listed as (
+    select client_id, unnest(array[card_number, out_number]) as number from core.registrations
+    where client_id > %(after)s and client_id <= %(through)s
+    union all
+    select client_id, unnest(array[card_number, out_number]) as number from core.cards
+    where client_id > %(after)s and client_id <= %(through)s
+)
+
+select distinct number
+from listed
+where
+    number is not null
+    and not exists (
+        select from sync.retired_clients as erased
+        where erased.client_id = listed.client_id and erased.reason = 'forgotten'
+    );
 
 -- name: replace_numbers
--- purpose: put hashes in the place of numbers of some clients
--- parameters: after, through, numbers, replacements (in the same order); {table} and {number_column} say where
+-- purpose: replace numbers of some clients with hashes
+-- parameters: after, through, numbers, replacements (in the same order); in {table}.{number_column}
 update {table} as stored
 set {number_column} = replaced.made
 from unnest(%(numbers)s::bigint[], %(replacements)s::bigint[]) as replaced (known, made)
@@ -88,7 +95,7 @@ where
     and stored.{number_column} = replaced.known;
 
 -- name: header_digests_of_clients
--- purpose: the digests of headers of some clients: a header holds the phone
+-- purpose: the digests of headers of some clients: a header contains the phone
 -- parameters: after, through
 select
     feed,
@@ -102,7 +109,7 @@ where
     and header_digest is not null;
 
 -- name: replace_header_digests
--- purpose: put keyed digests in the place of those of headers
+-- purpose: replace the digests of headers with keyed ones
 -- parameters: feeds, clients, digests (in the same order)
 update sync.client_state as state
 set header_digest = replaced.digest
@@ -111,7 +118,7 @@ from unnest(%(feeds)s::text[], %(clients)s::bigint[], %(digests)s::bytea[])
 where state.feed = replaced.feed and state.client_id = replaced.client_id;
 
 -- name: quarantine_of_clients
--- purpose: the rows in quarantine of some clients, or of none (without_client)
+-- purpose: the rows in quarantine of some clients, or those without a client (without_client)
 -- parameters: after, through, without_client
 select
     quarantine_id,
@@ -125,7 +132,7 @@ where
     end;
 
 -- name: replace_quarantine
--- purpose: put texts without numbers, and keyed digests, in the place of rows in quarantine
+-- purpose: replace the texts and digests of rows in quarantine with masked texts and keyed digests
 -- parameters: ids, raws, digests (in the same order)
 update sync.quarantine
 set raw = replaced.raw, row_digest = replaced.digest
@@ -134,8 +141,8 @@ from unnest(%(ids)s::bigint[], %(raws)s::text[], %(digests)s::bytea[])
 where quarantine.quarantine_id = replaced.quarantine_id;
 
 -- name: extras_of_clients
--- purpose: fields that the contract does not know, of some clients
--- parameters: after, through; {table} says where
+-- purpose: fields that the payload definition does not know, of some clients
+-- parameters: after, through; in {table}
 select
     tableoid::bigint as place_table,
     ctid::text as place,
@@ -144,8 +151,8 @@ from {table}
 where client_id > %(after)s and client_id <= %(through)s and extra is not null;
 
 -- name: replace_extras
--- purpose: put fields without numbers in the place of those that are stored
--- parameters: tables, places, extras (in the same order); {table} says where
+-- purpose: replace such fields with masked ones
+-- parameters: tables, places, extras (in the same order); in {table}
 update {table} as stored
 set extra = replaced.extra::jsonb
 from unnest(%(tables)s::bigint[], %(places)s::text[], %(extras)s::text[])
@@ -155,7 +162,7 @@ where
     and stored.ctid = replaced.place::tid;
 
 -- name: digests_of_days
--- purpose: the digests of registration days: a registration holds a card
+-- purpose: the digests of registration days: a registration contains a card
 select
     registration_date,
     fingerprint
@@ -163,7 +170,7 @@ from sync.registration_days
 where fingerprint is not null;
 
 -- name: replace_digests_of_days
--- purpose: put keyed digests in the place of those of registration days
+-- purpose: replace the digests of registration days with keyed ones
 -- parameters: days, digests (in the same order)
 update sync.registration_days
 set fingerprint = replaced.digest
@@ -171,20 +178,20 @@ from unnest(%(days)s::date[], %(digests)s::bytea[]) as replaced (day, digest)
 where registration_days.registration_date = replaced.day;
 
 -- name: reread_staged_tasks
--- purpose: let unfinished runs read again what they have staged with another key
+-- purpose: reopen the tasks of unfinished runs that were staged with another key
 update sync.fetches
 set status = 'pending', claimed_by = null
 from sync.runs
 where runs.run_id = fetches.run_id and runs.status = 'reading' and fetches.status = 'done';
 
 -- name: forget_digests_of_tasks
--- purpose: forget the digests on the ledger that were made with another key
+-- purpose: clear the digests in the ledger that were computed with another key
 update sync.fetches
 set header_digest = null, fingerprint = case when day is null then fingerprint end
 where header_digest is not null or (day is not null and fingerprint is not null);
 
 -- name: staged_tables
--- purpose: the landing tables that hold phones or cards
+-- purpose: the staging tables with phones or cards
 select tablename
 from pg_tables
 where schemaname = 'staging' and tablename ~ '^(registrations|clients)_r[0-9]+$';
