@@ -1,22 +1,22 @@
-"""What is older than LCM_RETENTION_MONTHS: facts, history and ledgers, and how they go.
+"""Removes facts, history and ledgers that are older than LCM_RETENTION_MONTHS.
 
-Three steps, each of which may be broken off and is taken up by the next run:
+Three steps; each may be interrupted, and the next run continues it:
 
-1. The first day that is held moves on. In the transaction that does it, each client's rows of
-   before are counted in `sync.client_state.expired`, so that totals add up from then on, whether
-   the months are dropped yet or not. No sync asks for those days, and no reading lands their rows.
-2. Months of core and history are detached concurrently and dropped. Each statement waits a few
-   seconds at most for those who read, and locks nobody else out meanwhile; what cannot be had is
-   left for the next run.
+1. The first stored day moves forward. In the same transaction each client's older rows are counted
+   in `sync.client_state.expired`, so that totals add up from then on, whether the months are
+   dropped yet or not. No sync requests those days, and no reading stages their rows.
+2. Months of core and history are detached concurrently and dropped. Each statement waits at most a
+   few seconds for readers, and blocks no other session meanwhile; a month in use is left for the
+   next run.
 3. Old rows of the outbox, the quarantine and the ledgers are deleted, some thousands at a time.
 
-Registrations, clients and cards are no facts of a month: they say who is a member, and stay until
+Registrations, clients and cards have no month: they describe who is a member, and stay until
 `lcm forget`.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
@@ -34,18 +34,18 @@ from lcm_pipeline.warehouse.migrations import have_old_marts
 from lcm_pipeline.warehouse.partitions import FIRST_PLAUSIBLE_DAY, ensure_partitions, next_month
 from lcm_pipeline.warehouse.queries import composed, queries, query
 
-# How long a statement waits for those who hold what it needs, before it is left for the next run.
+# How long a statement waits for a lock before its month is left for the next run.
 _LOCK_TIMEOUT = "3s"
 _ROWS_AT_ONCE = 10_000
 _STATS = "favourite_stats"
 _OFFERS = "favourite_offers"
-# Tables whose months go, in the order of the removal.
+# Tables whose months are removed, in the order of the removal.
 _MONTHLY = (
     *(("core", table.name) for table in CORE_TABLES if table.is_held_for_months),
     ("core", _STATS),
     *(("history", table.name) for table in CORE_TABLES if table.has_history),
 )
-# Lists of old rows, by the table that holds them: first what refers to others.
+# Queries that list old rows, with their tables: referring tables come before the referenced ones.
 _OLD_ROWS = {
     "old_attempts": ("outbox", "attempts"),
     "old_updates": ("outbox", "profile_updates"),
@@ -59,8 +59,8 @@ _OLD_ROWS = {
     "old_published_months": ("mart", "published_months"),
     "old_restated_answers": ("mart", "restated_answers"),
 }
-# What keeps a month for now: readers, a view of others on the month itself, another's table.
-_IN_THE_WAY = (
+# A month cannot be removed now: it has readers, a user's view reads it, or it has another owner.
+_NOT_REMOVABLE = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DependentObjectsStillExist,
     psycopg.errors.ObjectInUse,
@@ -70,37 +70,44 @@ _IN_THE_WAY = (
 
 
 class NotRemovedError(UserError):
-    """The warehouse failed while what is old was removed; the message says what to do."""
+    """The warehouse failed during the removal; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class OldRows:
-    """Rows that are not held any more. rows: of a month an estimate, -1 while nobody analyzed it.
+    """Rows of one table that are older than the limit.
 
-    left: why they are still there; "" where they went, or would go.
+    is_estimate: `rows` is Postgres' estimate, of the last analyze of a month; otherwise counted.
+    left: why they are still stored; "" if they were removed, or would be.
     """
 
     table: str
     rows: int
     bytes: int
     left: str = ""
+    is_estimate: bool = False
 
 
 @dataclass(frozen=True)
 class Expired:
-    """kept_from: the first business day that is held. rows: what is older, by table and month."""
+    """What is older than the limit, by table and month.
+
+    kept_from: the first business day that is stored. requested_from: the one that
+    LCM_RETENTION_MONTHS allows; it is before `kept_from` while an earlier, shorter limit holds.
+    """
 
     kept_from: date
+    requested_from: date
     rows: tuple[OldRows, ...]
 
     @property
     def left(self) -> tuple[OldRows, ...]:
-        """The rows that could not be removed yet: the next run tries again."""
+        """The rows that could not be removed yet; the next run tries again."""
         return tuple(rows for rows in self.rows if rows.left)
 
 
-def first_day_held(months: int, now: datetime) -> date:
-    """The first day of the month that is so many whole months before that of `now` (aware).
+def first_stored_day(months: int, now: datetime) -> date:
+    """The first day of the month that is `months` before the month of `now` (aware).
 
     Not before FIRST_PLAUSIBLE_DAY: earlier months have no rows and get no partition.
     """
@@ -109,12 +116,15 @@ def first_day_held(months: int, now: datetime) -> date:
 
 
 def find_expired(warehouse: Warehouse, months: int, zone: ZoneInfo) -> Expired:
-    """What is older than so many whole months; changes nothing."""
-    kept_from = first_day_held(months, datetime.now(zone))
+    """List what is older than `months` whole months; changes nothing.
+
+    Rows of months that were never analyzed are counted, which reads those months.
+    """
+    requested_from = first_stored_day(months, datetime.now(zone))
     with warehouse.connect(application_name="lcm retention") as session:
-        kept_from = max(kept_from, read_kept_from(session) or kept_from)
+        kept_from = max(requested_from, read_kept_from(session) or requested_from)
         found = [
-            OldRows(f"{schema}.{month.name}", month.rows, month.bytes)
+            _rows_of_month(session, schema, month)
             for schema, parent in _MONTHLY
             for month in _old_months(session, schema, parent, kept_from)
         ]
@@ -123,39 +133,40 @@ def find_expired(warehouse: Warehouse, months: int, zone: ZoneInfo) -> Expired:
             row = session.execute(composed("count_old", listed=SQL(queries()[name])), values)
             rows, size = row.fetchone() or (0, 0)
             found.append(OldRows(".".join(table), rows, size))
-    return Expired(kept_from, tuple(one for one in found if one.rows or one.bytes))
+    listed = tuple(one for one in found if one.rows or one.bytes)
+    return Expired(kept_from, requested_from, listed)
 
 
 def expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) -> Expired:
-    """Remove what is older than so many whole months; returns what went, and what is left and why.
+    """Remove what is older than `months` whole months.
 
-    now: aware. What is in use is left for the next run. Raises NotRemovedError where the warehouse
-    fails; what was done until then is done.
+    Returns what was removed, and what is left and why: what is in use is left for the next run.
+    now: aware. Raises NotRemovedError if the warehouse fails; earlier steps stay done.
     """
     try:
         return _expire(warehouse, months, zone, now)
     except psycopg.Error as error:
         raise NotRemovedError(
-            "what is older than LCM_RETENTION_MONTHS was not all removed: the warehouse failed"
-            f" ({type(error).__name__}, SQLSTATE {error.sqlstate}). The next run goes on"
+            "not everything older than LCM_RETENTION_MONTHS was removed: the warehouse failed"
+            f" ({type(error).__name__}, SQLSTATE {error.sqlstate}). The next run continues"
         ) from error
 
 
 def _expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) -> Expired:
-    kept_from = first_day_held(months, now.astimezone(zone))
+    requested_from = first_stored_day(months, now.astimezone(zone))
     with warehouse.connect(autocommit=True, application_name="lcm retention") as session:
         session.execute(SQL("set lock_timeout = {}").format(Literal(_LOCK_TIMEOUT)))
         try:
-            _move_on(session, kept_from)
+            _advance_first_day(session, requested_from)
         except psycopg.errors.LockNotAvailable:
-            # A publish is under way; what was not held before can go all the same.
-            held = read_kept_from(session)
-            if held is None:
-                busy = OldRows("sync.retention", 0, 0, "a publish is under way")
-                return Expired(kept_from, (busy,))
-            kept_from = held
+            # A publish is running. Months before the previous limit can be removed anyway.
+            previous = read_kept_from(session)
+            if previous is None:
+                busy = OldRows("sync.retention", 0, 0, "a publish is running")
+                return Expired(requested_from, requested_from, (busy,))
+            kept_from = previous
         else:
-            kept_from = read_kept_from(session) or kept_from
+            kept_from = read_kept_from(session) or requested_from
         has_changed = any(
             month.is_attached
             for schema, parent in _MONTHLY
@@ -170,24 +181,24 @@ def _expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) ->
             if count := _delete(session, name, table, values):
                 found.append(OldRows(".".join(table), count, 0))
         if has_changed:
-            # Again, as a refresh may have taken place meanwhile.
+            # Again, as another process may have refreshed them during the removal.
             _forget_marts(session)
     if has_changed and not have_old_marts(warehouse):
         refresh_marts(warehouse, everything=True)
-    return Expired(kept_from, tuple(found))
+    return Expired(kept_from, requested_from, tuple(found))
 
 
-def hold_from_start(warehouse: Warehouse, months: int, zone: ZoneInfo) -> None:
-    """Let the first sync of an empty warehouse land no row that would go at once."""
+def limit_first_sync(warehouse: Warehouse, months: int, zone: ZoneInfo) -> None:
+    """Set the limit of an empty warehouse, so that its first sync stores no row to remove later."""
     with warehouse.connect(autocommit=True, application_name="lcm retention") as session:
         row = session.execute(query("has_published")).fetchone()
         if row is None or not row[0]:
-            kept_from = first_day_held(months, datetime.now(zone))
+            kept_from = first_stored_day(months, datetime.now(zone))
             session.execute(query("keep_from"), {"kept_from": kept_from})
 
 
 def _forget_marts(session: Session) -> None:
-    """Let the next refresh compute all marts, and find no restatement by the source in that."""
+    """Let the next refresh compute all marts, without reporting restatements by the source."""
     with session.transaction():
         for name in ("forget_answers", "forget_all_refreshes", "forget_all_horizons"):
             session.execute(query(name))
@@ -197,8 +208,8 @@ def _values(kept_from: date, zone: ZoneInfo) -> dict[str, object]:
     return {"kept_from": kept_from, "before": datetime.combine(kept_from, time(), zone)}
 
 
-def _move_on(session: Session, kept_from: date) -> None:
-    """The first step. Raises LockNotAvailable while somebody publishes."""
+def _advance_first_day(session: Session, kept_from: date) -> None:
+    """Step 1. Raises LockNotAvailable during a publish."""
     before = read_kept_from(session)
     if before is not None and before >= kept_from:
         return
@@ -219,7 +230,10 @@ def _move_on(session: Session, kept_from: date) -> None:
 
 @dataclass(frozen=True)
 class _Month:
-    """A table of a month. is_detaching: it is detached for new readers, not for all old ones."""
+    """A table of a month. rows: Postgres' estimate, -1 if it was never analyzed.
+
+    is_detaching: its detachment has begun and has to be finalized.
+    """
 
     name: str
     rows: int
@@ -236,32 +250,44 @@ def _old_months(session: Session, schema: str, parent: str, kept_from: date) -> 
 
 def _month_of(name: str) -> date:
     digits = re.search(r"(\d{4})(\d\d)$", name)
-    assert digits is not None  # noqa: S101 - the query asks for names that end so
+    assert digits is not None  # noqa: S101 - the query returns only such names
     return date(int(digits[1]), int(digits[2]), 1)
 
 
+def _rows_of_month(session: Session, schema: str, month: _Month) -> OldRows:
+    """The rows of a month: Postgres' estimate, or a count if it was never analyzed."""
+    name = f"{schema}.{month.name}"
+    if month.rows >= 0:
+        return OldRows(name, month.rows, month.bytes, is_estimate=True)
+    counted = session.execute(composed("count_month", table=Identifier(schema, month.name)))
+    (rows,) = counted.fetchone() or (0,)
+    return OldRows(name, rows, month.bytes)
+
+
 def _remove_months(session: Session, kept_from: date) -> Iterator[OldRows]:
-    """The second step, table by table; after one month that is in use, the others of it wait."""
+    """Step 2, table by table. If a month is in use, the later ones of its table are left too."""
     for schema, parent in _MONTHLY:
         months: Sequence[_Month] = _old_months(session, schema, parent, kept_from)
-        # One that is half detached has to be finished before another can be begun.
+        # A detachment that was interrupted has to be finalized before the next one can begin.
         for month in sorted(months, key=lambda one: (not one.is_detaching, one.name)):
             name = f"{schema}.{month.name}"
+            rows = OldRows(name, max(month.rows, 0), month.bytes, is_estimate=True)
             try:
+                rows = _rows_of_month(session, schema, month)
                 if parent == _OFFERS and schema == "core":
                     _delete_goods(session, month.name, kept_from)
                 _detach(session, schema, parent, month)
                 session.execute(SQL("drop table {}").format(Identifier(schema, month.name)))
-            except _IN_THE_WAY as error:
-                yield OldRows(name, month.rows, month.bytes, _reason(error))
+            except _NOT_REMOVABLE as error:
+                yield replace(rows, left=_reason(error))
                 break
-            yield OldRows(name, month.rows, month.bytes)
+            yield rows
 
 
 def _detach(session: Session, schema: str, parent: str, month: _Month) -> None:
-    """Detach a month without a lock that keeps readers of the table out.
+    """Detach a month without a lock that blocks readers of the table.
 
-    Who reads the table since before may go on to the end; whoever begins later does not see it.
+    Transactions that already read the table still see the month; later ones do not.
     """
     if not month.is_attached:
         return
@@ -274,7 +300,7 @@ def _detach(session: Session, schema: str, parent: str, month: _Month) -> None:
 
 
 def _delete_goods(session: Session, month: str, kept_from: date) -> None:
-    """Goods have no day of their own: they go with their offers."""
+    """Delete the goods of a month's offers: they have no day of their own."""
     statement = composed("delete_goods_of_month", offers=Identifier("core", month))
     values = {"most": _ROWS_AT_ONCE, "kept_from": kept_from}
     while session.execute(statement, values).rowcount == _ROWS_AT_ONCE:
@@ -282,14 +308,14 @@ def _delete_goods(session: Session, month: str, kept_from: date) -> None:
 
 
 def _delete(session: Session, name: str, table: tuple[str, str], values: dict[str, object]) -> int:
-    """Delete what a list of old rows has, each batch in a transaction of its own; returns rows."""
+    """Delete the rows that a query lists, in batches of one transaction; returns how many."""
     statement = composed("delete_old", table=Identifier(*table), listed=SQL(queries()[name]))
     deleted = 0
     while True:
         try:
             count = session.execute(statement, {**values, "most": _ROWS_AT_ONCE}).rowcount
         except (psycopg.errors.LockNotAvailable, psycopg.errors.ForeignKeyViolation):
-            # Somebody works on them, so they are not as old as they looked.
+            # Another session uses them: they are left for the next run.
             return deleted
         deleted += count
         if count < _ROWS_AT_ONCE:
@@ -298,5 +324,5 @@ def _delete(session: Session, name: str, table: tuple[str, str], values: dict[st
 
 def _reason(error: psycopg.Error) -> str:
     if isinstance(error, psycopg.errors.LockNotAvailable):
-        return "somebody reads it"
+        return "another session reads it"
     return error.diag.message_primary or type(error).__name__

@@ -17,7 +17,7 @@ from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse import expiration
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.expiration import Expired, expire, first_day_held
+from lcm_pipeline.warehouse.expiration import Expired, expire, find_expired, first_stored_day
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from lcm_pipeline.warehouse.status import missing_window
@@ -80,7 +80,7 @@ def two_months(warehouse: Warehouse, settings: Settings) -> Expired:
     [(1, date(2026, 2, 1)), (2, KEPT_FROM), (3, date(2025, 12, 1)), (27, date(2023, 12, 1))],
 )
 def test_whole_months_are_held_beside_the_present_one(held: int, first: date) -> None:
-    assert first_day_held(held, NOW) == first
+    assert first_stored_day(held, NOW) == first
 
 
 def test_old_months_go_the_marts_follow_and_everything_that_is_left_adds_up(
@@ -150,7 +150,7 @@ def test_marts_follow_a_removal_that_ended_before_they_were_refreshed(
 def test_more_months_than_any_programme_has_hold_everything(
     settings: Settings, warehouse: Warehouse
 ) -> None:
-    assert first_day_held(1200, NOW) == date(2000, 1, 1)
+    assert first_stored_day(1200, NOW) == date(2000, 1, 1)
     assert not expire(warehouse, 1200, settings.zone, NOW).rows
 
 
@@ -251,6 +251,26 @@ def test_two_years_leave_as_many_rows_as_three_months(
     assert totals_differing(warehouse, "operations").listed == []
 
 
+def test_months_that_were_never_analyzed_are_counted_and_an_earlier_limit_is_reported(
+    warehouse: Warehouse, make_settings: MakeSettings, programme: Programme
+) -> None:
+    settings = make_settings(programme(clients=0), warehouse)
+    a_year_of_months(warehouse)
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("analyze core.operations_202402")
+    found = {rows.table: rows for rows in find_expired(warehouse, 1, settings.zone).rows}
+    counted, estimated = found["core.operations_202401"], found["core.operations_202402"]
+    assert (counted.rows, counted.is_estimate) == (1, False)
+    assert (estimated.rows, estimated.is_estimate) == (1, True)
+    now = datetime(2025, 12, 6, tzinfo=UTC)
+    first = expire(warehouse, 2, settings.zone, now)
+    assert first.requested_from == first.kept_from == date(2025, 10, 1)
+    removed = {rows.table: rows.rows for rows in first.rows}
+    assert removed["core.operations_202401"] == 1
+    longer = expire(warehouse, 12, settings.zone, now)
+    assert (longer.kept_from, longer.requested_from) == (date(2025, 10, 1), date(2024, 12, 1))
+
+
 def test_a_reader_of_an_old_month_is_neither_waited_for_nor_in_anybodys_way(
     warehouse: Warehouse, make_settings: MakeSettings, programme: Programme
 ) -> None:
@@ -264,7 +284,7 @@ def test_a_reader_of_an_old_month_is_neither_waited_for_nor_in_anybodys_way(
         assert reader.execute(seen).fetchone() == (21,)
         expired = expire(warehouse, 2, settings.zone, now)
         [left] = [rows for rows in expired.left if rows.table.startswith("core.operations")]
-        assert (left.table, left.left) == ("core.operations_202401", "somebody reads it")
+        assert (left.table, left.left) == ("core.operations_202401", "another session reads it")
         # History was read by nobody, and is gone; totals add up all the same.
         assert months(warehouse, "history.operations")[0] == "202510"
         assert totals_differing(warehouse, "operations").listed == []
@@ -306,13 +326,16 @@ def test_the_command_shows_what_would_go_and_removes_it_when_told(
     shown = run(tmp_path, "retention", **variables)
     assert shown.returncode == 0, shown.stderr
     assert "core.operations_202401" in shown.stdout
+    assert "?" not in shown.stdout
     assert "--apply" in shown.stdout
     assert one(warehouse, "select count(*) from core.operations") == 24
     done = run(tmp_path, "retention", "--apply", "--json", **variables)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kept_from"] > "2026-01-01"
     assert one(warehouse, "select count(*) from core.operations") == 0
-    assert "nothing is older" in run(tmp_path, "retention", **variables).stdout
+    longer = run(tmp_path, "retention", **variables | {"LCM_RETENTION_MONTHS": "9"}).stdout
+    assert "nothing is older" in longer
+    assert "an earlier, shorter limit still holds" in longer
 
 
 def test_a_sync_removes_what_is_old_and_asks_for_none_of_it(

@@ -1,4 +1,4 @@
-"""`lcm pseudonymize`: what is stored, hashed with a key that was added."""
+"""`lcm pseudonymize`: hash what is stored with a key that was added."""
 
 import typer
 
@@ -15,8 +15,8 @@ def pseudonymize() -> None:
     the key, move it to the end of LCM_PSEUDONYM_OLD_KEYS and set another one: hashes are then
     hashed again, and all keys are needed from then on.
 
-    The next sync would do the same before it reads. An interrupted run is resumed. Exit code 1: a
-    sync or a push is running.
+    The next sync would do the same before it reads. An interrupted run is resumed; a second one
+    waits for the first. Exit code 1: a sync or a push is running.
     """
     settings = load_settings()
     if not settings.pseudonyms:
@@ -24,6 +24,6 @@ def pseudonymize() -> None:
     with existing_warehouse(settings) as warehouse:
         count = use_keys(warehouse, settings)
     if count:
-        typer.echo(f"everything stored was hashed with {count} key{'s' * (count > 1)}")
+        typer.echo(f"all stored phones and cards were hashed with {count} key{'s' * (count > 1)}")
     else:
-        typer.echo("everything is stored with these keys already")
+        typer.echo("all stored phones and cards are hashed with these keys already")

@@ -1,4 +1,4 @@
-"""`lcm retention`: facts, history and ledgers that are older than they are held."""
+"""`lcm retention`: show or remove what is older than LCM_RETENTION_MONTHS."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -14,22 +14,27 @@ from lcm_pipeline.warehouse.expiration import Expired, expire, find_expired
 
 
 def retention(
-    apply: Annotated[bool, typer.Option("--apply", help="Remove it. It cannot be undone.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Remove it. This cannot be undone.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show what is older than LCM_RETENTION_MONTHS, or remove it with --apply.
 
-    Months of operations, leads, favourites and of all history are dropped as a whole; finished
-    profile updates, resolved rows of the quarantine and old runs are deleted. The marts are then
-    computed anew: sums over a client's whole life begin with the first month that is held. Each
-    sync that succeeded does the same.
+    Whole months of operations, leads, favourites and history are dropped; finished profile updates,
+    resolved rows in quarantine and old runs are deleted. Then the marts are recomputed: sums over
+    the whole life of a client start with the first stored month. Each successful sync does the
+    same.
 
-    Nobody who reads is waited for: what is in use stays, with exit code 3, until the next time.
+    Numbers of rows marked with ~ are Postgres' estimates. A larger limit brings nothing back: the
+    earlier one holds until its months are within the new one, and the command says so.
+
+    The removal does not wait for readers: months in use stay, with exit code 3, until the next run.
     """
     settings = load_settings()
     months = settings.retention_months
     if months is None:
-        raise UsageError("LCM_RETENTION_MONTHS is not set: everything is held")
+        raise UsageError("LCM_RETENTION_MONTHS is not set: everything is stored without limit")
     with existing_warehouse(settings) as warehouse:
         if apply:
             expired = expire(warehouse, months, settings.zone, datetime.now(UTC))
@@ -38,23 +43,27 @@ def retention(
     if as_json:
         print_json({"applied": apply, **vars(expired)})
     else:
-        _print(expired, apply=apply)
+        _print(expired, months, apply=apply)
     if expired.left:
         raise typer.Exit(INCOMPLETE)
 
 
-def _print(expired: Expired, *, apply: bool) -> None:
+def _print(expired: Expired, months: int, *, apply: bool) -> None:
     for rows in expired.rows:
-        count = f"{rows.rows:,}" if rows.rows >= 0 else "?"
+        count = f"{'~' if rows.is_estimate else ''}{rows.rows:,}"
         size = f"{rows.bytes / 1e6:,.1f} MB" if rows.bytes else ""
         left = f"  stays for now: {rows.left}" if rows.left else ""
         typer.echo(f"{count:>12} rows {size:>12}  {rows.table}{left}")
     if not expired.rows:
         typer.echo(f"nothing is older than {expired.kept_from}")
     elif apply:
-        typer.echo(f"removed: held from {expired.kept_from} on")
+        typer.echo(f"removed: stored from {expired.kept_from} on")
     else:
         total = sum(rows.bytes for rows in expired.rows)
+        typer.echo(f"older than {expired.kept_from}: {total / 1e6:,.1f} MB; --apply removes it")
+    if expired.requested_from < expired.kept_from:
         typer.echo(
-            f"would go: {total / 1e6:,.1f} MB of before {expired.kept_from}; --apply removes it"
+            f"an earlier, shorter limit still holds: nothing before {expired.kept_from} is stored,"
+            f" although LCM_RETENTION_MONTHS={months} allows days from {expired.requested_from} on."
+            " Removed months do not come back"
         )

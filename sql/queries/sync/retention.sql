@@ -1,15 +1,15 @@
--- sync.retention: how long facts are held, and what is older
+-- sync.retention: how long facts are stored, and what is older
 
 -- name: kept_from
--- purpose: the first business day that is held; no row where all are
+-- purpose: the first business day that is stored; no row without a limit
 select kept_from from sync.retention;
 
 -- name: has_published
--- purpose: whether the warehouse holds facts that a sync has published
+-- purpose: whether any sync was published
 select exists (select from sync.runs where status = 'published') as has_published;
 
 -- name: keep_from
--- purpose: move the first day that is held forward
+-- purpose: move the first stored day forward; never back
 -- parameters: kept_from
 insert into sync.retention as retention (kept_from)
 values (%(kept_from)s)
@@ -19,7 +19,7 @@ on conflict (retention_id) do update set
 where retention.kept_from < excluded.kept_from;
 
 -- name: expire_rows
--- purpose: count each client's live rows that are no longer held, so that its total still adds up
+-- purpose: count each client's live rows that expire, so that its total still adds up
 -- parameters: feed, kept_from (the new one); {table} is the feed's main table, {day} its business day
 update sync.client_state as state
 set expired = state.expired + expiring.rows
@@ -37,9 +37,9 @@ from (
 where state.feed = %(feed)s and state.client_id = expiring.client_id;
 
 -- name: carry_favourite_stats
--- purpose: keep each client's newest numbers of the days that go, as those of the first day that stays
+-- purpose: copy each client's newest numbers of the expiring days to the first stored day
 -- parameters: kept_from
--- A row is written on days of change alone, so the newest one still holds.
+-- A row is written only on days of change, so the newest one is still valid.
 insert into core.favourite_stats (
     snapshot_date, client_id, max_link_goods, now_link_goods, remain_link_goods,
     remain_count_purchases, remain_gain, remain_every_gain, count_offer, count_confirm,
@@ -55,7 +55,7 @@ order by client_id asc, snapshot_date desc
 on conflict (snapshot_date, client_id) do nothing;
 
 -- name: old_months
--- purpose: the months of a table, with their size; those that a broken-off removal left behind too
+-- purpose: the months of a table, with their size; also those that an interrupted removal has left
 -- parameters: schema_name, parent
 select
     child.relname as name,
@@ -74,8 +74,13 @@ where
     and child.relname ~ ('^' || %(parent)s || '_[0-9]{6}$')
 order by child.relname;
 
+-- name: count_month
+-- purpose: count the rows of a month
+-- {table}: the month
+select count(*) as month_rows from {table};
+
 -- name: delete_goods_of_month
--- purpose: delete goods of the offers of a month that goes; returns how many
+-- purpose: delete goods of the offers of an expired month
 -- parameters: most, kept_from; {offers} is the month
 delete from core.favourite_goods
 where ctid = any(array(
@@ -96,16 +101,16 @@ where ctid = any(array(
 ));
 
 -- name: count_old
--- purpose: how many rows a list of old ones has, and their size
--- parameters: kept_from, before (and one of the lists below)
+-- purpose: how many rows one of the queries below lists, and their size
+-- parameters: kept_from, before (and the query)
 select
     count(*) as rows,
     coalesce(sum(listed.bytes), 0)::bigint as bytes
 from ({listed}) as listed;
 
 -- name: delete_old
--- purpose: delete some rows of a list of old ones
--- parameters: kept_from, before, most (and one of the lists below, with its table)
+-- purpose: delete some of the rows that one of the queries below lists
+-- parameters: kept_from, before, most (and the query); {table} is the table of the query
 delete from {table}
 where ctid = any(array(
     select listed.place from ({listed}) as listed
@@ -126,7 +131,7 @@ where
     and greatest(updates.requested_at, updates.claimed_at, updates.sent_at) < %(before)s;
 
 -- name: old_updates
--- purpose: profile updates that were finished long ago, with the values that they asked for
+-- purpose: profile updates that were finished long ago, with their requested values
 -- parameters: before
 select
     updates.ctid as place,
@@ -137,7 +142,7 @@ where
     and greatest(updates.requested_at, updates.claimed_at, updates.sent_at) < %(before)s;
 
 -- name: old_pushes
--- purpose: pushes that ended long ago, and whose updates are gone
+-- purpose: pushes that ended long ago, and whose updates are deleted
 -- parameters: before
 select
     pushes.ctid as place,
@@ -182,7 +187,7 @@ where
     and runs.window_to < %(kept_from)s;
 
 -- name: old_runs
--- purpose: runs that ended long ago and tell of no day that is held; never the newest of a feed
+-- purpose: runs that ended long ago, of expired days; never the newest of a feed
 -- parameters: before, kept_from
 select
     runs.ctid as place,
@@ -198,7 +203,7 @@ where
     );
 
 -- name: old_commands
--- purpose: commands that ended long ago and have no run any more
+-- purpose: commands that ended long ago, without runs
 -- parameters: before
 select
     commands.ctid as place,
@@ -213,7 +218,7 @@ where
     );
 
 -- name: old_window_days
--- purpose: days that were published and are not held; never the newest of a feed
+-- purpose: expired days that were published; never the newest of a feed
 -- parameters: kept_from
 select
     window_days.ctid as place,
@@ -227,7 +232,7 @@ where
     );
 
 -- name: old_published_days
--- purpose: what was written down of days that are not held
+-- purpose: recorded figures of expired days
 -- parameters: kept_from
 select
     published_days.ctid as place,
@@ -236,7 +241,7 @@ from mart.published_days
 where published_days.day < %(kept_from)s;
 
 -- name: old_published_months
--- purpose: what was written down of months that are not held
+-- purpose: recorded figures of expired months
 -- parameters: kept_from
 select
     published_months.ctid as place,
@@ -245,7 +250,7 @@ from mart.published_months
 where published_months.month < %(kept_from)s;
 
 -- name: old_restated_answers
--- purpose: what was said otherwise of months that are not held
+-- purpose: restatements of expired months
 -- parameters: kept_from
 select
     restated_answers.ctid as place,
@@ -254,6 +259,6 @@ from mart.restated_answers
 where restated_answers.month < %(kept_from)s;
 
 -- name: forget_answers
--- purpose: let the next refresh say what it says of past months as if for the first time
--- That rows are not held any more is no restatement by the source.
+-- purpose: let the next refresh record past months as if for the first time
+-- The removal of rows is not a restatement by the source.
 delete from refresh.answers;
