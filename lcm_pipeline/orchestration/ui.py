@@ -27,6 +27,7 @@ from lcm_pipeline.orchestration.instance import (
     instance_variables,
 )
 from lcm_pipeline.orchestration.local_runs import fail_dead_runs
+from lcm_pipeline.orchestration.parent import PARENT
 from lcm_pipeline.orchestration.resources import POOL
 from lcm_pipeline.settings import Settings
 
@@ -223,6 +224,7 @@ def _running(
     """The processes, ended when the context is left, the children of each by itself."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     secret = {} if token is None else {UI_TOKEN: token}
+    environment = {**environment, PARENT: str(os.getpid())}
     try:
         for program, words in commands.items():
             given = environment if "daemon" in program else {**environment, **secret}

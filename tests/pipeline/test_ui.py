@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.orchestration.instance import dagster_instance
+from lcm_pipeline.orchestration.parent import PARENT
 from lcm_pipeline.orchestration.ui import holder_of
 from lcm_pipeline.settings import load_settings
 from tests.docs.checkout import free_port
@@ -293,6 +294,17 @@ def test_the_daemon_ends_when_lcm_ui_is_killed(tmp_path: Path) -> None:
         for pid in daemon:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the death of a parent")
+def test_a_program_whose_parent_was_killed_during_its_start_ends_by_itself() -> None:
+    text = "from lcm_pipeline.orchestration.parent import end_with_parent as end; end(); print(1)"
+    for parent, output in ((os.getpid(), "1\n"), (2**31 - 1, "")):
+        started = subprocess.run(
+            [sys.executable, "-c", text],
+            env={**os.environ, PARENT: str(parent)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (started.stdout, started.returncode) == (output, 0 if output else 1)
 
 
 def _children_of(pid: int) -> list[int]:
