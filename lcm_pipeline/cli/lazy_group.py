@@ -42,14 +42,15 @@ class LazyGroup(TyperGroup):
 def load_command(name: str) -> Any:
     """Import commands/NAME.py and make its function NAME a command with all its options.
 
-    A module may set COMMAND to the command class to use.
+    A hyphen in the name is an underscore in both. A module may set COMMAND to the command class
+    to use.
     """
     with large_imports():
-        module = import_module(f"lcm_pipeline.cli.commands.{name}")
+        module = import_module(f"lcm_pipeline.cli.commands.{name.replace('-', '_')}")
     single = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
-    function = getattr(module, name)
+    function = getattr(module, name.replace("-", "_"))
     single.command(cls=getattr(module, "COMMAND", None), help=_unwrapped_help(function))(function)
     return get_command(single)
 

@@ -215,7 +215,7 @@ def require_existing(settings: Settings) -> None:
 
 
 def _has_data(home: Path) -> bool:
-    return ServerFolder(home).data_folder.exists()
+    return ServerFolder(home).has_data
 
 
 def _check(warehouse: Warehouse) -> None:

@@ -42,6 +42,45 @@ select
 from described
 order by schema_name, table_name, attnum;
 
+-- name: databases
+-- purpose: the databases of the server that hold data of users
+select datname from pg_database
+where datallowconn and not datistemplate
+order by datname;
+
+-- name: tables_of_users
+-- purpose: every table that stores rows of its own, without those of Postgres and of extensions
+select
+    pg_namespace.nspname as schema_name,
+    pg_class.relname as table_name
+from pg_class
+inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
+where
+    pg_class.relkind = 'r'
+    and pg_namespace.nspname !~ '^pg_'
+    and pg_namespace.nspname <> 'information_schema'
+    and not exists (
+        select from pg_depend
+        where
+            pg_depend.classid = 'pg_class'::regclass
+            and pg_depend.objid = pg_class.oid
+            and pg_depend.deptype = 'e'
+    )
+order by 1, 2;
+
+-- name: count_table
+-- purpose: count the rows of a table
+-- {table}: the table
+select count(*) as table_rows from {table};
+
+-- name: values_of_sequences
+-- purpose: the last value of each sequence; null if it was never used
+select
+    schemaname || '.' || sequencename as sequence_name,
+    last_value
+from pg_sequences
+order by 1;
+
 -- name: rights_of_user
 -- purpose: what the user may do in this database, to report missing rights at the start
 -- Always one row. Names are looked up in the catalog, as to_regclass raises an error if the user may

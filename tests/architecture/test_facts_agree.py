@@ -75,7 +75,7 @@ def test_env_example_lists_each_setting_with_its_default() -> None:
 
 
 def test_the_readme_names_each_command_and_only_real_ones() -> None:
-    named = set(re.findall(r"\blcm ([a-z]+)\b", (ROOT / "README.md").read_text()))
+    named = set(re.findall(r"\blcm ([a-z-]+)\b", (ROOT / "README.md").read_text()))
     commands = set(HELP_LINES)
     assert named == commands
 

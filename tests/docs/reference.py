@@ -92,7 +92,8 @@ def _commands() -> str:
         "",
     ]
     for name in HELP_LINES:
-        function = getattr(import_module(f"lcm_pipeline.cli.commands.{name}"), name)
+        python_name = name.replace("-", "_")
+        function = getattr(import_module(f"lcm_pipeline.cli.commands.{python_name}"), python_name)
         lines += [f"## lcm {name}", "", _plain(inspect.getdoc(function) or ""), ""]
         parameters = load_command(name).params
         rows = [_row(one) for one in parameters if not getattr(one, "hidden", False)]

@@ -307,6 +307,7 @@ _RULES = [
     Rule(r"lcm reset .*", _parse, "see tests/integration/test_cli_daily.py"),
     Rule(r"lcm retention --apply", _parse, "see tests/integration/test_retention.py"),
     Rule(r"lcm pseudonymize", _parse, "see tests/integration/test_pseudonyms.py"),
+    Rule(r"lcm upgrade-home( --from-bin \S+)?", _parse, "see test_embedded_upgrade.py"),
     Rule(r"lcm (retire|reset|forget|retention)", lambda _checkout, _text: None, "names it"),
     Rule(r"lcm retire .*", _parse, "see tests/integration/test_retired_clients.py"),
     Rule(r"lcm (simulate )?--help", _run),

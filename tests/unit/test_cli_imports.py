@@ -47,9 +47,11 @@ def test_a_failed_import_resumes_collection() -> None:
 
 
 def test_each_file_of_commands_is_a_command_and_help_has_its_first_sentence() -> None:
-    assert {module.name for module in pkgutil.iter_modules(commands.__path__)} == set(HELP_LINES)
+    files = {module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__)}
+    assert files == set(HELP_LINES)
     for name, line in HELP_LINES.items():
-        command = getattr(import_module(f"lcm_pipeline.cli.commands.{name}"), name)
+        python_name = name.replace("-", "_")
+        command = getattr(import_module(f"lcm_pipeline.cli.commands.{python_name}"), python_name)
         text = inspect.getdoc(command)
         assert text is not None
         assert " ".join(text.split("\n\n")[0].split()) == line

