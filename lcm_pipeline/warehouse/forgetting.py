@@ -17,13 +17,15 @@ from psycopg.sql import Identifier
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.forgotten import client_hash, key_digest
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.ingest.state import load_forgotten
+from lcm_pipeline.warehouse.ingest.state import load_forgotten, require_pseudonyms
 from lcm_pipeline.warehouse.marts.refresh import forget_refreshes, refresh_marts
 from lcm_pipeline.warehouse.queries import composed, query
 from lcm_pipeline.warehouse.rewriting import one_rewrite_at_a_time, require_quiet
 
+_NO_PSEUDONYMS = Pseudonyms()
 # Rows that are of no use without the person; they are deleted, not kept under another id.
 _DELETED = frozenset({("sync", "fetches"), ("sync", "quarantine"), ("sync", "retired_clients"),
                       ("outbox", "profile_updates")})  # fmt: skip
@@ -60,18 +62,26 @@ class Receipt:
 
 
 def forget(
-    warehouse: Warehouse, client_id: int, key: bytes | None, *, old_keys: Sequence[bytes] = ()
+    warehouse: Warehouse,
+    client_id: int,
+    key: bytes | None,
+    *,
+    old_keys: Sequence[bytes] = (),
+    pseudonyms: Pseudonyms = _NO_PSEUDONYMS,
 ) -> Receipt:
     """Erase a person, in one transaction, and refresh the marts that list clients.
 
     Waits for another erasure or rewrite. key: of the hash and of the receipt; None for the one that
-    the warehouse stores. old_keys: those with which others were erased. Raises UsageError for an
-    unknown client, BusyError, ForgottenKeyError, WarehouseLockedError.
+    the warehouse stores. old_keys: those with which others were erased. pseudonyms: those of the
+    settings. Raises UsageError for an unknown client, BusyError, ForgottenKeyError,
+    PseudonymKeyError, WarehouseLockedError.
     """
     with (
         warehouse.connect(autocommit=True, application_name="lcm forget") as session,
         one_rewrite_at_a_time(warehouse, session, "lcm forget"),
     ):
+        # Later syncs would miss an erasure that is recorded under a mistyped key.
+        require_pseudonyms(session, pseudonyms)
         forgotten = load_forgotten(session, key, old_keys)
         if client_id in forgotten:
             hashes = [client_hash(client_id, each) for each in forgotten.keys]

@@ -246,7 +246,11 @@ def test_a_second_rewrite_waits_for_the_first_and_says_for_whom(
     client = min(source.world.programme.customers)
     second: list[Callable[[], object]] = [
         lambda: use_keys(warehouse, settings),
-        lambda: forget(warehouse, client, KEY.encode()).deleted,
+        lambda: (
+            forget(
+                warehouse, client, KEY.encode(), pseudonyms=settings.pseudonyms
+            ).kept_without_person
+        ),
     ]
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(use_keys, warehouse, settings)

@@ -6,7 +6,7 @@ import typer
 
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.prompts import confirm
-from lcm_pipeline.cli.warehouse import existing_warehouse, require_keys
+from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.forgetting import forget as forget_client
 
@@ -25,12 +25,11 @@ def forget(
     with that key.
 
     The service still has the data: erase the person there too. Backups and Dagster's log are not
-    erased, see docs/privacy.md. While a sync or a push runs, the command fails with exit code 1.
+    erased, see docs/privacy.md. While a sync or a push runs, the command fails with exit code 1; it
+    waits for another lcm forget or lcm pseudonymize.
     """
     settings = load_settings()
     with existing_warehouse(settings) as warehouse:
-        # An erasure recorded under a mistyped key would be missed by every later sync.
-        require_keys(warehouse, settings)
         if not yes:
             confirm(f"Erase client {client} from {warehouse.place}? It cannot be undone.")
         receipt = forget_client(
@@ -38,6 +37,7 @@ def forget(
             client,
             settings.pseudonym_key_bytes,
             old_keys=settings.pseudonym_old_key_bytes,
+            pseudonyms=settings.pseudonyms,
         )
     if as_json:
         print_json(vars(receipt))
