@@ -15,9 +15,9 @@ from benchmarks.environments import python_of
 _PARTS = (
     ("imports", ("<frozen importlib",)),
     ("saving: COPY into staging, ledger", ("record_outcomes",)),
-    ("publishing", ("publish (lcm_pipeline/warehouse/publish",)),
+    ("publishing", ("publish (lcm_pipeline/warehouse/ingest/publish",)),
     ("transform: payloads to table rows", ("lcm_pipeline/transform/",)),
-    ("HTTP: httpx, aiohttp, sockets", ("(lcm_pipeline/api/wire", "/aiohttp/", "(aiohttp/")),
+    ("HTTP: httpx, aiohttp, sockets", ("(lcm_pipeline/api/transport", "/aiohttp/", "(aiohttp/")),
     ("the rest of the API's client", ("lcm_pipeline/api/",)),
     ("proving the readings", ("read_client_task",)),
     ("event loop and fan-out", ("run_forever (asyncio", "lcm_pipeline/sync/fan_out")),

@@ -2,19 +2,21 @@
 
 import json
 import os
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from benchmarks import profiling
 from benchmarks.arena import Arena, run_once
 from benchmarks.arena import arena as open_arena
 from benchmarks.contestants import FLOOR, OURS
 from benchmarks.figures import most_within_a_second
 from benchmarks.measuring import ContestantError
 from benchmarks.report import Table, join, write
-from benchmarks.serving import api_server
+from benchmarks.serving import ROOT, api_server
 from benchmarks.world import World
 
 _DEBIAN = Path("/usr/lib/postgresql/15/bin")
@@ -123,3 +125,13 @@ def test_contestants_write_to_the_chosen_postgres(tmp_path: Path) -> None:
 def test_the_densest_second_is_found_wherever_it_begins() -> None:
     assert most_within_a_second([0.0, 0.9, 1.1, 1.2, 1.89, 3.0]) == 4
     assert most_within_a_second([]) == 0
+
+
+def test_each_part_of_the_profile_names_files_that_exist() -> None:
+    paths = [
+        re.search(r"lcm_pipeline/[\w/]+", function)
+        for _, functions in profiling._PARTS
+        for function in functions
+    ]
+    for path in filter(None, paths):
+        assert list(ROOT.glob(f"{path.group()}*")), path.group()
