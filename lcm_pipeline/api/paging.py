@@ -16,7 +16,7 @@ from msgspec import UNSET
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.messages import PageWithMessage, confirm_message
 from lcm_pipeline.api.requests import build_request, to_service_time
-from lcm_pipeline.api.rows import source_row, source_rows
+from lcm_pipeline.api.rows import source_rows
 from lcm_pipeline.model.endpoints import (
     CLIENT_FAVORITE_DATA_INFO,
     CLIENT_INFO_PERIOD,
@@ -162,12 +162,3 @@ def _service_time(value: Any) -> Any:
     if not isinstance(value, datetime):
         return value
     return value.isoformat() if value.tzinfo is None else to_service_time(value)
-
-
-__all__ = [
-    "FavouriteGoodsPage",
-    "read_favourite_goods",
-    "read_page",
-    "read_registrations",
-    "source_row",
-]

@@ -1,28 +1,36 @@
-"""Reading one client of a feed: from a task of the ledger to an outcome for staging."""
+"""Reading one client of a feed: from a task of the ledger to an outcome for staging.
 
-from collections.abc import Sequence
+Which pages to request, and whether they prove the reading, is decided in `reading`; the requests
+are sent here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
+from typing import TypeVar
 
 import msgspec
 
-from lcm_pipeline.api.paging import read_favourite_goods, read_page, source_row
+from lcm_pipeline.api.paging import read_favourite_goods, read_page
+from lcm_pipeline.api.rows import source_row
 from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.endpoints import FAVOURITE_GOODS
 from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
-from lcm_pipeline.model.payloads import FavouriteGood, decode_row
+from lcm_pipeline.model.payloads import READ_ERRORS, FavouriteGood, decode_row
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.readings import ClientRows, Outcome, Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import ProvenState, Reading, pack_head, unpack_head
-from lcm_pipeline.reading.proof import prove_reading
-from lcm_pipeline.sync.pages import drive, fetch_together
+from lcm_pipeline.reading.proof import ReadingRequests, prove_reading
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.transform.headers import holds_any
 from lcm_pipeline.transform.pseudonyms import pseudonymize
-from lcm_pipeline.transform.rows import READ_ERRORS
 from lcm_pipeline.transform.values import day_of, latest_day
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 # A person chooses among dozens of goods. The limit bounds a response that never ends.
 _MOST_GOODS = 10_000
@@ -39,12 +47,12 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
     rows = _held(source, reading.rows)
     expired = len(reading.rows) - len(rows)
     if reading.kind == "delta" and expired:
-        # Whether they came on top or changed, only a whole reading tells.
+        # A delta does not show whether these old rows are new or changed; a full reading does.
         return await read_client_task(source, feed, replace(task, is_whole=True))
     details = await _read_details(source, client_id, task, reading, rows) if feed.details else {}
     header = reading.header
     if header is not None and not holds_any(header, feed.header_members):
-        # It holds nothing that is stored, so what is known from an earlier header stays.
+        # Nothing of it is stored, so the values of an earlier header stay.
         header = None
     digest = _digest(header, source.pseudonyms)
     has_header = digest is not None and digest != task.header_digest
@@ -90,11 +98,55 @@ async def _read(source: Source, feed: Feed, client_id: int, task: Task) -> Readi
         keep_head=feed.details is not None,
         trust_total=not source.distrusts,
     )
-    return await drive(requests, fetch)
+    return await _drive(requests, fetch)
+
+
+async def _drive(
+    requests: ReadingRequests, fetch: Callable[[PageRequest], Awaitable[Page]]
+) -> Reading:
+    """Send the requests that a reading yields, and pass the pages back to it, until it is proven.
+
+    Raises what the reading or a request raises.
+    """
+    batch = next(requests)
+    while True:
+        pages = await _fetch_concurrently(batch, fetch, at_once=len(batch))
+        try:
+            batch = requests.send(pages)
+        except StopIteration as stop:
+            reading: Reading = stop.value
+            return reading
+
+
+async def _fetch_concurrently(
+    items: Sequence[ItemT], fetch: Callable[[ItemT], Awaitable[ResultT]], *, at_once: int
+) -> list[ResultT]:
+    """Await `fetch` for each item, at most `at_once` at a time; returns the results in order.
+
+    The first failure cancels the others and is raised.
+    """
+    if len(items) == 1:
+        # Most clients have a single page: do without a task for it.
+        return [await fetch(items[0])]
+    results: dict[int, ResultT] = {}
+    left = iter(enumerate(items))
+
+    async def work() -> None:
+        for at, item in left:
+            results[at] = await fetch(item)
+
+    tasks = [asyncio.ensure_future(work()) for _ in range(min(at_once, len(items)))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        # gather does not cancel the others when one of them fails.
+        for task in tasks:
+            task.cancel()
+    return [results[at] for at in range(len(items))]
 
 
 def _held(source: Source, rows: tuple[SourceRow, ...]) -> tuple[SourceRow, ...]:
-    """The rows of days that the warehouse holds, and those of no day: they go to quarantine."""
+    """The rows of days that the warehouse holds, and those without a day: they go to quarantine."""
     kept_from = source.kept_from
     if kept_from is None:
         return rows
@@ -124,7 +176,7 @@ async def _read_details(
     async def read_goods(favourite_id: int) -> tuple[SourceRow, ...]:
         return await _read_goods(source, client_id, favourite_id)
 
-    read = await fetch_together(missing, read_goods, at_once=_GOODS_AT_ONCE)
+    read = await _fetch_concurrently(missing, read_goods, at_once=_GOODS_AT_ONCE)
     goods = included | dict(zip(missing, read, strict=True))
     return {favourite_id: goods[favourite_id] for favourite_id in ids}
 
@@ -146,28 +198,28 @@ async def _fetch_goods(source: Source, client_id: int, favourite_id: int) -> tup
     rows: dict[object, SourceRow] = {}
     received = 0
     while True:
-        answer = await read_favourite_goods(source.api, client_id, favourite_id, request)
-        if answer.page.suspicious:
+        response = await read_favourite_goods(source.api, client_id, favourite_id, request)
+        if response.page.suspicious:
             raise UnprovenReadingError(
                 f"the goods of offer {favourite_id} came with a message each time"
             )
-        fresh = [row for row in answer.page.rows if row.key not in rows]
+        fresh = [row for row in response.page.rows if row.key not in rows]
         rows.update((row.key, row) for row in fresh)
-        received += len(answer.page.rows)
-        if not fresh or len(answer.page.rows) < full_page:
-            return _of_offer(tuple(rows.values()), favourite_id, answer.offer_ids)
+        received += len(response.page.rows)
+        if not fresh or len(response.page.rows) < full_page:
+            return _of_offer(tuple(rows.values()), favourite_id, response.offer_ids)
         if received > _MOST_GOODS:
             raise UnprovenReadingError(
                 f"the goods of offer {favourite_id} do not end: {received:,} rows came, and at most"
                 f" {_MOST_GOODS:,} are read"
             )
-        request = request._replace(start=request.start + len(answer.page.rows))
+        request = request._replace(start=request.start + len(response.page.rows))
 
 
 def _of_offer(
     rows: tuple[SourceRow, ...], favourite_id: int, offer_ids: frozenset[int]
 ) -> tuple[SourceRow, ...]:
-    """The goods of this offer alone, where the server returned those of several."""
+    """The goods of this offer alone, if the server returned those of several."""
     owners = {row.digest: _owner(row) for row in rows}
     if offer_ids <= {favourite_id} or not set(owners.values()) <= offer_ids:
         return rows
@@ -175,13 +227,16 @@ def _of_offer(
 
 
 def _included_goods(reading: Reading) -> dict[int, tuple[SourceRow, ...]]:
-    """Goods that came without being asked for, when their Id clearly names offers."""
+    """Goods in the response for the offers, if the Id of each names one of these offers.
+
+    Some servers send them although no offer was requested; then no request for them is needed.
+    """
     if not reading.single_page or not reading.header:
         return {}
     try:
         raws = msgspec.json.decode(reading.header, type=_GoodsPayload).ListFavorites
     except READ_ERRORS:
-        # Whatever it is, it is no list of goods: they are asked for.
+        # It is not a list of goods, so they are requested offer by offer.
         return {}
     rows = [source_row(FAVOURITE_GOODS, bytes(raw)) for raw in raws or ()]
     offers = {_offer_id(row) for row in reading.rows}

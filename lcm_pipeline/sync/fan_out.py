@@ -12,7 +12,7 @@ group of clients that the service rejects.
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +28,6 @@ from lcm_pipeline.api.identity import LOGIN_PATH
 from lcm_pipeline.model.readings import Outcome, Task, TaskStatus
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.sync.pages import any_true
 from lcm_pipeline.sync.threads import run_in_thread
 
 Read = Callable[[Task], Awaitable[Outcome]]
@@ -266,6 +265,18 @@ def _unsuccessful(
     task: Task, status: TaskStatus, reason: str, *, is_refused: bool = False
 ) -> Outcome:
     return Outcome(task, status, datetime.now(UTC), error=reason, is_refused=is_refused)
+
+
+async def any_true(calls: Iterable[Awaitable[bool]]) -> bool:
+    """Await some calls concurrently until one returns True, then cancel the others."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        for task in asyncio.as_completed(tasks):
+            if await task:
+                return True
+    finally:
+        await _stop(tasks)
+    return False
 
 
 async def _stop(tasks: Sequence[asyncio.Future[Any]]) -> None:

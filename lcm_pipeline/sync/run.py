@@ -27,8 +27,7 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.client import read_client_task
 from lcm_pipeline.sync.context import RunContext
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.sync.fan_out import FanOut
-from lcm_pipeline.sync.pages import any_true
+from lcm_pipeline.sync.fan_out import FanOut, any_true
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.report import ReaderReport, SyncReport

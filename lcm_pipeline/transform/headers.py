@@ -12,8 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.payloads import Int32, Int64
-from lcm_pipeline.transform.rows import READ_ERRORS
+from lcm_pipeline.model.payloads import READ_ERRORS, Int32, Int64
 from lcm_pipeline.transform.values import UnfitValueError
 
 ValueT = TypeVar("ValueT")

@@ -16,8 +16,7 @@ from typing import NamedTuple, NoReturn, TypeVar, cast
 import msgspec
 
 from lcm_pipeline.model.json_split import SplitError, split_object
-from lcm_pipeline.model.payloads import READ_ERRORS as READ_ERRORS
-from lcm_pipeline.model.payloads import decode_row, unknown_fields
+from lcm_pipeline.model.payloads import READ_ERRORS, decode_row, unknown_fields
 from lcm_pipeline.transform.values import UnfitValueError
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from lcm_pipeline.api.paging import source_row
+from lcm_pipeline.api.rows import source_row
 from lcm_pipeline.model.endpoints import (
     CLIENT_FAVORITE_DATA_INFO,
     CLIENT_INFO_PERIOD,
