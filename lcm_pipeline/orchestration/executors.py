@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.settings import Settings
 
 IN_PROCESS = "in_process"
@@ -20,14 +21,10 @@ _POD_VARIABLE = "KUBERNETES_SERVICE_HOST"
 _IMAGE_VARIABLE = "DAGSTER_CURRENT_IMAGE"
 
 
-class ExtraMissingError(UsageError):
-    """A package that an executor needs is not installed; the message names the extra."""
-
-
 def executor_of(settings: Settings) -> dg.ExecutorDefinition:
     """The executor of the settings, for `lcm sync`, schedules and backfills alike.
 
-    Raises ExtraMissingError, or a UsageError for a setting that the executor needs.
+    Raises MissingExtraError, or a UsageError for a setting that the executor needs.
     """
     if settings.executor == IN_PROCESS:
         return dg.in_process_executor
@@ -84,25 +81,16 @@ def k8s_config(settings: Settings) -> dict[str, Any]:
 
 
 def _k8s_executor(settings: Settings) -> dg.ExecutorDefinition:
-    try:
+    with requires_extra("k8s", "LCM_EXECUTOR=k8s"):
         from dagster_k8s import k8s_job_executor
-    except ModuleNotFoundError as error:
-        raise _missing(error, "k8s", "LCM_EXECUTOR=k8s needs") from None
     return k8s_job_executor.configured(k8s_config(settings), name=K8S)
 
 
 def celery_app() -> ModuleType:
-    """`orchestration.celery_app`, imported where it is used: it needs the extra. Raises
-    ExtraMissingError."""
-    try:
+    """`orchestration.celery_app`, imported where it is used: it needs the extra.
+
+    Raises MissingExtraError.
+    """
+    with requires_extra("celery", "LCM_EXECUTOR=celery, or lcm worker,"):
         from lcm_pipeline.orchestration import celery_app as module
-    except ModuleNotFoundError as error:
-        raise _missing(error, "celery", "LCM_EXECUTOR=celery and lcm worker need") from None
     return module
-
-
-def _missing(error: ModuleNotFoundError, extra: str, who: str) -> ExtraMissingError:
-    return ExtraMissingError(
-        f"{who} lcm_pipeline[{extra}], which is not installed (no module {error.name}):"
-        f" pip install 'lcm_pipeline[{extra}]'"
-    )
