@@ -11,7 +11,7 @@ import dagster as dg
 
 from lcm_pipeline.feeds import FEEDS, Feed, feed_named
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.orchestration.metadata import OUTBOX, STUCK_CHECK, updates_stuck
+from lcm_pipeline.orchestration.metadata import OUTBOX, STUCK_CHECK, stuck_updates_evaluation
 from lcm_pipeline.orchestration.partitions import window_of
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.verify import reconcile
@@ -157,7 +157,7 @@ def no_update_is_stuck(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResu
     state = read_outbox(sync.warehouse)
     if state is None:
         return dg.AssetCheckResult(passed=True, description="the outbox is not migrated yet")
-    result = updates_stuck(state)
+    result = stuck_updates_evaluation(state)
     return dg.AssetCheckResult(
         passed=result.passed,
         severity=result.severity,

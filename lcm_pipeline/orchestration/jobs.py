@@ -10,7 +10,7 @@ from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.orchestration import local_runs, retention
 from lcm_pipeline.orchestration.instance import instance_home
-from lcm_pipeline.orchestration.metadata import pushed, updates_stuck
+from lcm_pipeline.orchestration.metadata import push_materialization, stuck_updates_evaluation
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.settings import load_settings
@@ -90,12 +90,12 @@ def send_profile_updates(
     try:
         report = WriteBack(sync.engine.settings, sync.warehouse).push()
     except PushStoppedError as stopped:
-        yield pushed(stopped.report)
+        yield push_materialization(stopped.report)
         raise
-    yield pushed(report)
+    yield push_materialization(report)
     state = read_outbox(sync.warehouse)
     if state is not None:
-        yield updates_stuck(state)
+        yield stuck_updates_evaluation(state)
     yield dg.Output(None)
 
 

@@ -1,6 +1,7 @@
 """Runs Dagster for the command line: a range of days, in this process or through an executor."""
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -13,14 +14,9 @@ from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.code_location import build_definitions, sync_days_job
 from lcm_pipeline.orchestration.executors import CELERY, IN_PROCESS, celery_app, require_executor
-from lcm_pipeline.orchestration.following import following
-from lcm_pipeline.orchestration.instance import (
-    DagsterStorageError,
-    dagster_instance,
-    instance_home,
-)
+from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
 from lcm_pipeline.orchestration.local_runs import PROCESS_TAG, fail_dead_runs, local_run_id
-from lcm_pipeline.orchestration.partitions import WindowError, tags_for
+from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.orchestration.retention import forget_old_runs, remove_expired
 from lcm_pipeline.settings import Settings
@@ -30,19 +26,11 @@ from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.migrations import have_old_marts
 
-__all__ = [
-    "ChecksFailedError",
-    "DagsterStorageError",
-    "RunFailedError",
-    "WindowError",
-    "dagster_instance",
-    "materialize_window",
-]
-
 logger = logging.getLogger(__name__)
 
 # The command prints to the terminal; Dagster's messages are in the event log.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_PROGRESS_SECONDS = 1.0
 
 
 class RunFailedError(UserError):
@@ -144,7 +132,7 @@ def run_with_executor(
     synced = [feed for feed in FEEDS if feeds is None or feed.name in feeds]
     command_id = engine.begin_command(synced, window)
     try:
-        with _expected_warnings(), following(engine, command_id):
+        with _expected_warnings(), _reporting_progress(engine, command_id):
             result = dg.execute_job(
                 dg.reconstructable(sync_days_job),
                 instance=instance,
@@ -158,6 +146,40 @@ def run_with_executor(
     reports = engine.reports(command_id, window, since=began)
     _raise_failure(result, reports, ())
     return reports
+
+
+@contextmanager
+def _reporting_progress(engine: SyncEngine, command_id: int) -> Iterator[None]:
+    """Report the progress of a command's runs while the context is open, from a thread.
+
+    The steps are in other processes, so their progress is read from the ledger.
+    """
+    is_over = threading.Event()
+    thread = threading.Thread(
+        target=_poll_progress, args=(engine, command_id, is_over), name="lcm progress", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def _poll_progress(engine: SyncEngine, command_id: int, is_over: threading.Event) -> None:
+    done: dict[str, int] = {}
+    failures: dict[str, int] = {}
+    while not is_over.wait(_PROGRESS_SECONDS):
+        for feed, tasks, read, failed in engine.progress_of(command_id):
+            if feed not in done:
+                engine.progress.start(feed, tasks, read)
+            elif read > done[feed]:
+                engine.progress.advance(feed, read - done[feed])
+            if failed > failures.get(feed, 0):
+                engine.progress.fail(feed, failed - failures.get(feed, 0))
+            done[feed], failures[feed] = read, failed
+    for feed in done:
+        engine.progress.finish(feed)
 
 
 def _remove_old(

@@ -19,7 +19,7 @@ _LONGEST_REASON = 500
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#!|<>&~])")
 
 
-def described(
+def feed_metadata(
     session: SyncSession, report: SyncReport, asset: str
 ) -> dict[str, dg.MetadataValue[Any]]:
     """The metadata of an asset of a feed: counts, and a few rows of the window's days."""
@@ -30,7 +30,7 @@ def described(
     return {**_counts(report, feed.unit), "preview": dg.MetadataValue.md(preview)}
 
 
-def read_metadata(report: ReaderReport) -> dict[str, dg.MetadataValue[Any]]:
+def reader_metadata(report: ReaderReport) -> dict[str, dg.MetadataValue[Any]]:
     """The metadata of one reader of a run."""
     unit = feed_named(report.feed).unit
     return {
@@ -41,7 +41,7 @@ def read_metadata(report: ReaderReport) -> dict[str, dg.MetadataValue[Any]]:
     }
 
 
-def pushed(report: PushReport) -> dg.AssetMaterialization:
+def push_materialization(report: PushReport) -> dg.AssetMaterialization:
     """The results of a push: counts by status, without values or names."""
     counts = {
         "push": report.push_id,
@@ -65,7 +65,7 @@ def pushed(report: PushReport) -> dg.AssetMaterialization:
     )
 
 
-def updates_stuck(state: OutboxState) -> dg.AssetCheckEvaluation:
+def stuck_updates_evaluation(state: OutboxState) -> dg.AssetCheckEvaluation:
     """Whether an update is in `sending` while no push runs."""
     updates = "1 update" if state.stuck == 1 else f"{state.stuck} updates"
     lost = (

@@ -1,4 +1,4 @@
-"""The resource of a run: the sync engine with an open warehouse.
+"""The resource of a run: the sync engine with an open warehouse, and which feeds the run syncs.
 
 Nothing is read or opened before a run begins, so the definitions load on a machine without
 settings. It is not a ConfigurableResource, because there is nothing to configure in Dagster: every
@@ -12,9 +12,8 @@ from functools import cached_property
 
 import dagster as dg
 
-from lcm_pipeline.feeds import Feed
+from lcm_pipeline.feeds import FEEDS, Feed
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.orchestration.planned_feeds import Plan
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.concurrency import ConcurrentSync
 from lcm_pipeline.sync.engine import SyncEngine
@@ -28,6 +27,37 @@ from lcm_pipeline.warehouse.rights import require_new_months
 
 # Steps in this pool wait for each other, see dagster.yaml.
 POOL = "loyalty_api"
+_IN_ONE_PROCESS = ("in_process", "execute_in_process_executor")
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The feeds of a Dagster run, in reading order, and whether one process syncs them all.
+
+    Then that process reads the client feeds concurrently, see `sync.concurrency`. A step that has a
+    process of its own must not begin the work of another step, so it reads its feed alone.
+    """
+
+    feeds: tuple[Feed, ...]
+    is_in_one_process: bool
+
+    @property
+    def concurrent(self) -> list[Feed]:
+        """The client feeds that this process reads concurrently."""
+        return [feed for feed in self.feeds if not feed.is_by_day] if self.is_in_one_process else []
+
+
+def plan_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> RunPlan:
+    """The plan of the run that a step belongs to; the same for each of its steps."""
+    nodes = context.job_def.graph.node_dict
+    selected = context.run.asset_selection
+    feeds = [
+        feed
+        for feed in FEEDS
+        if feed.step in nodes
+        and (selected is None or any(dg.AssetKey(name) in selected for name in feed.assets))
+    ]
+    return RunPlan(tuple(feeds), context.job_def.executor_def.name in _IN_ONE_PROCESS)
 
 
 @dataclass(frozen=True)
@@ -53,7 +83,7 @@ class SyncSession:
         """The columns of the database with their comments, queried once in a run."""
         return describe(self.warehouse)
 
-    def sync_feed(self, feed: Feed, window: Window, plan: Plan) -> SyncReport:
+    def sync_feed(self, feed: Feed, window: Window, plan: RunPlan) -> SyncReport:
         """Sync a feed. The roster also begins the client feeds that this process will sync.
 
         The steps of those feeds then only wait for their reports, in any order.
@@ -66,7 +96,7 @@ class SyncSession:
             self._begin(plan.concurrent, window, command)
         return report
 
-    def start_feed(self, feed: Feed, window: Window, plan: Plan) -> None:
+    def start_feed(self, feed: Feed, window: Window, plan: RunPlan) -> None:
         """The first of three steps of a feed with several readers."""
         with self._remembering_errors():
             self.engine.start(feed, window, command_id=self.command_id(plan, window))
@@ -76,12 +106,12 @@ class SyncSession:
         with self._remembering_errors():
             return self.engine.read(feed, window)
 
-    def publish_feed(self, feed: Feed, window: Window, plan: Plan) -> SyncReport:
+    def publish_feed(self, feed: Feed, window: Window, plan: RunPlan) -> SyncReport:
         """The third step: publish what the readers have proven."""
         command = self.command_id(plan, window)
         return self._remember(lambda: self.engine.publish(feed, window, command_id=command))
 
-    def command_id(self, plan: Plan, window: Window) -> int:
+    def command_id(self, plan: RunPlan, window: Window) -> int:
         """The command that the run belongs to: an unfinished one of the same feeds and window."""
         if window not in self._commands:
             self._commands[window] = self.engine.begin_command(plan.feeds, window)
@@ -92,17 +122,18 @@ class SyncSession:
         while self._begun:
             self._begun.pop().close()
 
-    def _take(self, feed: Feed, window: Window, plan: Plan, command_id: int) -> SyncReport:
-        for together in self._begun:
-            if together.takes(feed, window):
-                return together.report(feed)
+    def _take(self, feed: Feed, window: Window, plan: RunPlan, command_id: int) -> SyncReport:
+        for syncing in self._begun:
+            if syncing.takes(feed, window):
+                return syncing.report(feed)
+        # Nothing has begun the feed: the run has no roster, or each step has a process of its own.
         others = [other for other in plan.concurrent if other is not feed]
         return self._begin([feed, *others], window, command_id).report(feed)
 
     def _begin(self, feeds: Sequence[Feed], window: Window, command_id: int) -> ConcurrentSync:
-        together = self.engine.begin(feeds, window, command_id=command_id)
-        self._begun.append(together)
-        return together
+        syncing = self.engine.begin(feeds, window, command_id=command_id)
+        self._begun.append(syncing)
+        return syncing
 
     def preview(self, table: str, window: Window) -> Preview:
         """A few rows of a core table, without personal data."""

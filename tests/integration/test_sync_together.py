@@ -228,7 +228,7 @@ def test_short_work_completes_when_its_caller_is_cancelled(times: int) -> None:
 
 
 def test_a_step_of_a_run_is_named_after_its_feed() -> None:
-    """`planned_feeds` finds a feed by the name of its step."""
+    """`plan_of` finds a feed by the name of its step."""
     from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 
     assert [definition.op.name for definition in FEED_ASSETS] == [feed.step for feed in FEEDS]

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 import dagster as dg
 
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS, REGISTRATIONS, Feed
-from lcm_pipeline.orchestration.metadata import described, read_metadata
+from lcm_pipeline.orchestration.metadata import feed_metadata, reader_metadata
 from lcm_pipeline.orchestration.partitions import DAYS, FRESH_BY_MORNING, ONE_RUN, window_of
-from lcm_pipeline.orchestration.planned_feeds import plan_of
-from lcm_pipeline.orchestration.resources import POOL, SyncSession
+from lcm_pipeline.orchestration.resources import POOL, SyncSession, plan_of
 from lcm_pipeline.settings import load_settings
 
 _COMPLETE = (
@@ -70,7 +69,7 @@ def _build_step(feed: Feed, _readers: int) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None]]:
         report = sync.sync_feed(feed, window_of(context), plan_of(context))
         for asset in feed.assets:
-            yield dg.MaterializeResult(asset_key=asset, metadata=described(sync, report, asset))
+            yield dg.MaterializeResult(asset_key=asset, metadata=feed_metadata(sync, report, asset))
 
     return sync_feed
 
@@ -103,7 +102,7 @@ def _build_graph(feed: Feed, readers: int) -> dg.AssetsDefinition:
         )
         def read(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
             report = sync.read_feed(feed, window_of(context))
-            context.add_output_metadata(read_metadata(report))
+            context.add_output_metadata(reader_metadata(report))
 
         return read
 
@@ -120,7 +119,7 @@ def _build_graph(feed: Feed, readers: int) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[None]]:
         report = sync.publish_feed(feed, window_of(context), plan_of(context))
         for asset in feed.assets:
-            yield dg.Output(None, asset, metadata=described(sync, report, asset))
+            yield dg.Output(None, asset, metadata=feed_metadata(sync, report, asset))
 
     readers_of_feed = {name: build_reader(op_name) for name, op_name in numbers.items()}
 
