@@ -30,7 +30,7 @@ from lcm_pipeline.api.errors import (
 )
 from lcm_pipeline.api.formats import FORMATS, WireFormat
 from lcm_pipeline.api.identity import LOGIN_PATH, Identity, SendLogin
-from lcm_pipeline.api.rate_limit import RequestGate, SharedSlots
+from lcm_pipeline.api.rate_limit import RequestGate, Slots
 from lcm_pipeline.api.requests import check_request, describe
 from lcm_pipeline.api.responses import parse_response
 from lcm_pipeline.api.retries import Clock, RequestCounts, Retrier, RetryPolicy
@@ -152,7 +152,7 @@ class LoyaltyApi:
         """Register what to await before each request: the pace shared by all processes."""
         self._gate.share_pace(wait)
 
-    def share_slots(self, slots: SharedSlots) -> None:
+    def share_slots(self, slots: Slots) -> None:
         """Take one of these slots for each request: those shared by all processes."""
         self._gate.share_slots(slots)
 

@@ -69,7 +69,7 @@ class Pacer:
         return max(self._next, self._departures[-self._most] + self._window)
 
 
-class SharedSlots(Protocol):
+class Slots(Protocol):
     """Slots for requests of several processes, see `sync.shared_slots`."""
 
     async def acquire(self) -> None:
@@ -92,7 +92,7 @@ class RequestGate:
         self._closed_until = float("-inf")
         self._before_request: Callable[[], Awaitable[None]] | None = None
         self._wait_for_shared_pace: Callable[[], Awaitable[None]] | None = None
-        self._shared_slots: SharedSlots | None = None
+        self._shared_slots: Slots | None = None
 
     def before_each_request(self, before_request: Callable[[], Awaitable[None]]) -> None:
         """Register what to await right before the pacing of each request; it may raise."""
@@ -102,7 +102,7 @@ class RequestGate:
         """Register a wait for a departure time that no other process uses."""
         self._wait_for_shared_pace = wait
 
-    def share_slots(self, slots: SharedSlots) -> None:
+    def share_slots(self, slots: Slots) -> None:
         """Take one of these slots for each request, in addition to our own."""
         self._shared_slots = slots
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lcm_pipeline.settings import Settings
     from lcm_pipeline.sync.plan import Plan
     from lcm_pipeline.sync.report import SyncReport
-    from lcm_pipeline.sync.scale import Programme, ScalePlan
+    from lcm_pipeline.sync.scale import ProgrammeSize, ScalePlan
     from lcm_pipeline.verify.verify import Verification
     from lcm_pipeline.warehouse.marts.refresh import Refreshed
     from lcm_pipeline.warehouse.outbox.pushes import PushReport, Reason
@@ -98,7 +98,7 @@ def print_plan(plan: "Plan") -> None:
 
 
 def print_scale(
-    programme: "Programme", plan: "ScalePlan", rate: float, settings: "Settings"
+    programme: "ProgrammeSize", plan: "ScalePlan", rate: float, settings: "Settings"
 ) -> None:
     """Print the estimated cost of a programme of a given size."""
     table = _table("", "requests", "hours", "rows", "GB")

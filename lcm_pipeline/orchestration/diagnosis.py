@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.orchestration.executors import CELERY, K8S, celery_app, require_executor
 from lcm_pipeline.settings import Settings
-from lcm_pipeline.verify.doctor import Finding, State
+from lcm_pipeline.verify.doctor import Finding, Level
 
 
 def examine_executor(settings: Settings) -> Iterator[Finding]:
@@ -19,9 +19,9 @@ def examine_executor(settings: Settings) -> Iterator[Finding]:
         try:
             require_executor(settings)
         except UsageError as error:
-            yield Finding("cluster", State.WARN, str(error), "run lcm doctor in a pod of the image")
+            yield Finding("cluster", Level.WARN, str(error), "run lcm doctor in a pod of the image")
         else:
-            yield Finding("cluster", State.OK, "this process runs in a pod")
+            yield Finding("cluster", Level.OK, "this process runs in a pod")
 
 
 def _check_celery(settings: Settings) -> Iterator[Finding]:
@@ -29,21 +29,21 @@ def _check_celery(settings: Settings) -> Iterator[Finding]:
         celery = celery_app()
         celery.require_broker(settings)
     except UsageError as error:
-        yield Finding("broker", State.FAIL, str(error), "see the message")
+        yield Finding("broker", Level.FAIL, str(error), "see the message")
         return
-    yield Finding("broker", State.OK, f"{celery.shown_broker(settings)} can be reached")
+    yield Finding("broker", Level.OK, f"{celery.shown_broker(settings)} can be reached")
     workers = celery.responding_workers(settings)
     if not workers:
         found = "no worker responds: the steps of a sync wait until one does"
-        yield Finding("workers", State.WARN, found, "start one on each machine: lcm worker")
+        yield Finding("workers", Level.WARN, found, "start one on each machine: lcm worker")
         return
     others = [worker for worker in workers if worker.readers != settings.readers]
     if others:
         listed = ", ".join(f"{worker.name} has {worker.readers}" for worker in others)
         yield Finding(
-            "workers", State.FAIL, f"LCM_READERS is {settings.readers} here, and {listed}",
+            "workers", Level.FAIL, f"LCM_READERS is {settings.readers} here, and {listed}",
             "give all the same LCM_READERS, and start these workers again",
         )  # fmt: skip
     else:
         names = ", ".join(worker.name for worker in workers)
-        yield Finding("workers", State.OK, f"{len(workers)} respond: {names}")
+        yield Finding("workers", Level.OK, f"{len(workers)} respond: {names}")

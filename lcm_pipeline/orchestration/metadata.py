@@ -24,7 +24,7 @@ def feed_metadata(
 ) -> dict[str, dg.MetadataValue[Any]]:
     """The metadata of an asset of a feed: counts, and a few rows of the window's days."""
     feed = feed_named(report.feed)
-    columns, rows = session.preview(feed.table_of(asset), report.window)
+    columns, rows = session.sample(feed.table_of(asset), report.window)
     cells = [[_as_cell(value) for value in row] for row in rows]
     preview = tabulate(cells, columns, tablefmt="pipe") if rows else "No rows on these days."
     return {**_counts(report, feed.unit), "preview": dg.MetadataValue.md(preview)}

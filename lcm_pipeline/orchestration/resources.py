@@ -21,9 +21,9 @@ from lcm_pipeline.sync.report import ReaderReport, SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.migrations import migrate
-from lcm_pipeline.warehouse.preview import Preview, preview
 from lcm_pipeline.warehouse.programme import require_programme
 from lcm_pipeline.warehouse.rights import require_new_months
+from lcm_pipeline.warehouse.sample_rows import SampleRows, sample_rows
 
 # Steps in this pool wait for each other, see dagster.yaml.
 POOL = "loyalty_api"
@@ -135,9 +135,9 @@ class SyncSession:
         self._begun.append(syncing)
         return syncing
 
-    def preview(self, table: str, window: Window) -> Preview:
+    def sample(self, table: str, window: Window) -> SampleRows:
         """A few rows of a core table, without personal data."""
-        return preview(self.warehouse, table, window)
+        return sample_rows(self.warehouse, table, window)
 
     def _remember(self, sync: Callable[[], SyncReport]) -> SyncReport:
         with self._remembering_errors():

@@ -33,7 +33,7 @@ _VERSION = alt.SCHEMA_VERSION.lstrip("v").rpartition(".")[0]
 
 
 @dataclass(frozen=True)
-class Chart:
+class DrawnChart:
     """A chart: its title, its description for screen readers, and its SVG.
 
     legend: names and their colours. incomplete_days: how many of the days shown are not complete.

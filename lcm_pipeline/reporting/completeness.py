@@ -19,7 +19,7 @@ from lcm_pipeline.reporting.periods import Days, Period
 TABLES = tuple(feed.main_table.name for feed in FEEDS if feed.has_marts)
 
 
-class State(IntEnum):
+class DayState(IntEnum):
     """How far a number can be trusted; the worst state has the greatest value."""
 
     COMPLETE = 0
@@ -38,7 +38,7 @@ class TableState:
     """
 
     table: str
-    state: State
+    state: DayState
     share: Decimal | None = None
     loaded_rows: int | None = None
     clients: int | None = None
@@ -81,7 +81,7 @@ class Completeness:
         """The state of a table on a day."""
         row, newest = self._rows.get((table, day)), self._newest.get(table)
         if newest is None:
-            return TableState(table, State.MISSING)
+            return TableState(table, DayState.MISSING)
         of_table = {
             "source_total": int(newest["source_total"]),
             "loaded_total": int(newest["loaded_total"]),
@@ -89,10 +89,10 @@ class Completeness:
             "complete_through": newest["complete_through"],
         }
         if row is None:
-            return TableState(table, State.MISSING, **of_table)
+            return TableState(table, DayState.MISSING, **of_table)
         return TableState(
             table,
-            State.COMPLETE if row["is_complete"] else State.PARTIAL,
+            DayState.COMPLETE if row["is_complete"] else DayState.PARTIAL,
             share=row["complete_share"],
             loaded_rows=int(row["loaded_rows"]),
             clients=int(row["clients"]),
@@ -104,7 +104,7 @@ class Completeness:
             **of_table,
         )
 
-    def worst(self, tables: Iterable[str], day: date) -> State:
+    def worst(self, tables: Iterable[str], day: date) -> DayState:
         """The state of a number that is computed from several tables."""
         return max(self.of(table, day).state for table in tables)
 
@@ -123,4 +123,4 @@ class Completeness:
 
     def is_complete(self, tables: Iterable[str], day: date) -> bool:
         """Whether the day is complete in every one of several tables."""
-        return self.worst(tables, day) is State.COMPLETE
+        return self.worst(tables, day) is DayState.COMPLETE

@@ -11,13 +11,13 @@ from lcm_pipeline.reporting.charts import (
     GREY,
     ORANGE,
     RED,
-    Chart,
+    DrawnChart,
     draw_days,
     draw_lines,
     draw_stack,
     draw_states,
 )
-from lcm_pipeline.reporting.completeness import TABLES, State
+from lcm_pipeline.reporting.completeness import TABLES, DayState
 from lcm_pipeline.reporting.figures import Figures
 from lcm_pipeline.reporting.formats import exact
 from lcm_pipeline.reporting.measures import (
@@ -32,16 +32,16 @@ from lcm_pipeline.reporting.sections import stack_liability
 # A trend shows the day of the report and the days before it.
 TREND_DAYS = 90
 _STATES = {
-    State.COMPLETE: ("все клиенты подтверждены", "all clients proven", GREEN),
-    State.PARTIAL: ("часть клиентов ожидает", "clients pending", AMBER),
-    State.MISSING: ("не загружено", "not loaded", RED),
+    DayState.COMPLETE: ("все клиенты подтверждены", "all clients proven", GREEN),
+    DayState.PARTIAL: ("часть клиентов ожидает", "clients pending", AMBER),
+    DayState.MISSING: ("не загружено", "not loaded", RED),
 }
 _MEASURES = {
     measure.column: measure for measure in (*PROGRAMME, *LEAD_MEASURES, *FAVOURITE_MEASURES)
 }
 
 
-def draw_programme(figures: Figures) -> list[Chart]:
+def draw_programme(figures: Figures) -> list[DrawnChart]:
     """Sales, buyers, new members and points by day."""
     bars = [
         _bars(figures, "programme_days", _MEASURES[column], colour)
@@ -56,7 +56,7 @@ def draw_programme(figures: Figures) -> list[Chart]:
     return [chart for chart in (*bars, points) if chart]
 
 
-def draw_points(figures: Figures) -> list[Chart]:
+def draw_points(figures: Figures) -> list[DrawnChart]:
     """Points outstanding by day and by month of expiry."""
     balances = _lines(
         figures,
@@ -67,20 +67,20 @@ def draw_points(figures: Figures) -> list[Chart]:
     return [chart for chart in (balances, _expiries(figures)) if chart]
 
 
-def draw_leads(figures: Figures) -> list[Chart]:
+def draw_leads(figures: Figures) -> list[DrawnChart]:
     """Leads by day."""
     chart = _bars(figures, "lead_days", _MEASURES["leads"], ORANGE)
     return [chart] if chart else []
 
 
-def draw_favourites(figures: Figures) -> list[Chart]:
+def draw_favourites(figures: Figures) -> list[DrawnChart]:
     """Offers of favourite products by day."""
     chart = _lines(figures, "favourite_days", ("offered", "confirmed"),
                     figures.say("Предложено и подтверждено", "Offered and confirmed"))  # fmt: skip
     return [chart] if chart else []
 
 
-def draw_health(figures: Figures, table_names: dict[str, str]) -> Chart:
+def draw_health(figures: Figures, table_names: dict[str, str]) -> DrawnChart:
     """Which days of each table are complete, starting with the first day that any table has."""
     first = max(figures.completeness.days()[0], figures.day - timedelta(days=TREND_DAYS - 1))
     days = [first + timedelta(days=number) for number in range((figures.day - first).days + 1)]
@@ -91,7 +91,7 @@ def draw_health(figures: Figures, table_names: dict[str, str]) -> Chart:
         [(table_names[t], day, _STATES[state][2]) for (t, day), state in states.items()],
         columns=["name", "day", "colour"],
     )
-    incomplete = sum(state is not State.COMPLETE for state in states.values())
+    incomplete = sum(state is not DayState.COMPLETE for state in states.values())
     counted = figures.say(
         f"не полностью загружено дней по таблицам: {incomplete} из {len(states)}",
         f"days of tables that are not complete: {incomplete} of {len(states)}",
@@ -100,16 +100,16 @@ def draw_health(figures: Figures, table_names: dict[str, str]) -> Chart:
         (figures.say(russian, english), colour) for russian, english, colour in _STATES.values()
     )
     title = figures.say("Полнота по дням", "Completeness by day")
-    return Chart(
+    return DrawnChart(
         title, f"{_span(figures, days)}: {counted}", draw_states(rows, figures.language), legend
     )
 
 
-def _bars(figures: Figures, query: str, measure: Measure, colour: str) -> Chart | None:
+def _bars(figures: Figures, query: str, measure: Measure, colour: str) -> DrawnChart | None:
     days = _trend(figures, query, measure)
     if days.empty:
         return None
-    return Chart(
+    return DrawnChart(
         measure.title(figures.language),
         _describe(figures, measure, days),
         draw_days(days, figures.language, colour),
@@ -117,7 +117,7 @@ def _bars(figures: Figures, query: str, measure: Measure, colour: str) -> Chart 
     )
 
 
-def _lines(figures: Figures, query: str, columns: tuple[str, str], title: str) -> Chart | None:
+def _lines(figures: Figures, query: str, columns: tuple[str, str], title: str) -> DrawnChart | None:
     measures = [_MEASURES[column] for column in columns]
     trends = [_trend(figures, query, measure) for measure in measures]
     if any(days.empty for days in trends):
@@ -129,10 +129,10 @@ def _lines(figures: Figures, query: str, columns: tuple[str, str], title: str) -
     names = [measure.title(figures.language) for measure in measures]
     legend = tuple(zip(names, colours, strict=True))
     svg = draw_lines(list(zip(colours, trends, strict=True)), figures.language)
-    return Chart(title, description, svg, legend, max(map(_count_incomplete, trends)))
+    return DrawnChart(title, description, svg, legend, max(map(_count_incomplete, trends)))
 
 
-def _expiries(figures: Figures) -> Chart | None:
+def _expiries(figures: Figures) -> DrawnChart | None:
     rows = figures["liability"]
     if rows.empty:
         return None
@@ -146,7 +146,7 @@ def _expiries(figures: Figures) -> Chart | None:
         for label, points in zip(labels, rows["outstanding_points"], strict=True)
     )
     title = figures.say("Остаток баллов по месяцу сгорания", "Points by month of expiry")
-    return Chart(title, description, svg, legend)
+    return DrawnChart(title, description, svg, legend)
 
 
 def _trend(figures: Figures, query: str, measure: Measure) -> pd.DataFrame:

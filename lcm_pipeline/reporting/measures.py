@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from lcm_pipeline.model.language import Language
-from lcm_pipeline.reporting.completeness import State
+from lcm_pipeline.reporting.completeness import DayState
 from lcm_pipeline.reporting.figures import Figures
 from lcm_pipeline.reporting.formats import NOTHING, Formats, Number
 from lcm_pipeline.reporting.periods import Days
@@ -116,7 +116,7 @@ class MeasuredValue:
 
     value: Number | None
     text: str
-    state: State
+    state: DayState
     is_late: bool = False
 
 
@@ -190,7 +190,7 @@ def _period_line(
     now = _read_days(figures, measure, rows, days.all)
     before = _read_days(figures, measure, rows, days.all_before)
     # A sum over fewer days than the period has would make the change look like growth.
-    is_base = before.state is not State.MISSING
+    is_base = before.state is not DayState.MISSING
     return PeriodLine(
         measure,
         figures.definitions.get(measure.defined_by, ""),
@@ -208,7 +208,7 @@ def _read_days(
     known = [
         rows[day]
         for day in days
-        if day in rows and figures.completeness.worst(measure.tables, day) is not State.MISSING
+        if day in rows and figures.completeness.worst(measure.tables, day) is not DayState.MISSING
     ]
     value = _aggregate(measure, known)
     last = known[-1] if known else {}
@@ -245,7 +245,7 @@ def _read_day(
     figures: Figures, measure: Measure, day: date, row: dict[str, Any] | None
 ) -> MeasuredValue:
     state = figures.completeness.worst(measure.tables, day)
-    value = None if row is None or state is State.MISSING else measure.value(row)
+    value = None if row is None or state is DayState.MISSING else measure.value(row)
     observed = (row or {}).get("balance_observed_date")
     is_late = "balance" in measure.column and observed is not None and observed > day
     is_late = is_late and value is not None

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.language import Language
 from lcm_pipeline.reporting import drawings, measures, sections
-from lcm_pipeline.reporting.completeness import TABLES, State, TableState
+from lcm_pipeline.reporting.completeness import TABLES, DayState, TableState
 from lcm_pipeline.reporting.figures import Figures
 from lcm_pipeline.reporting.formats import Formats
 from lcm_pipeline.reporting.periods import Days, Period
@@ -80,7 +80,7 @@ def _render(figures: Figures, context: dict[str, Any], **page: Any) -> str:
     environment.filters |= {name: getattr(figures.formats, name) for name in Formats.NAMES}
     # Imported macros see only the globals of the environment, not the context of the template.
     environment.globals |= {
-        "State": State,
+        "State": DayState,
         "say": figures.say,
         "language": figures.language,
         "change": figures.formats.change,
@@ -170,7 +170,7 @@ def _period(figures: Figures, period: Period, days: Days) -> dict[str, Any]:
             table: sum(completeness.is_complete((table,), day) for day in known) for table in TABLES
         },
         "has_base": all(
-            completeness.worst(("operations",), day) is not State.MISSING for day in before
+            completeness.worst(("operations",), day) is not DayState.MISSING for day in before
         ),
         "now_name": _period_name(figures, period, is_part=days.is_part),
         "before_name": _period_name(figures, period.before, is_part=days.is_part),

@@ -13,7 +13,7 @@ import msgspec
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.settings import DEFAULT_TIMEZONE
 from lcm_pipeline.superset.charts import params_of, viz_type
-from lcm_pipeline.superset.datasets import Document, Mart, dataset_of, marts_of
+from lcm_pipeline.superset.datasets import DescribedMart, Document, dataset_of, marts_of
 from lcm_pipeline.superset.definition import (
     Chart,
     Dashboard,
@@ -58,7 +58,7 @@ def bundle_of(
     return build_bundle(definition, marts_of(describe(warehouse), language))
 
 
-def build_bundle(definition: Definition, marts: Mapping[str, Mart]) -> dict[str, bytes]:
+def build_bundle(definition: Definition, marts: Mapping[str, DescribedMart]) -> dict[str, bytes]:
     """Build the files of the bundle by path. `marts` are those of the database, by name.
 
     Raises DefinitionError when a chart names a mart, a column or a metric that does not exist.
@@ -185,7 +185,7 @@ def _file_name(key: str) -> str:
     return "_".join(words.split())
 
 
-def _check_names(key: str, chart: Chart, marts: Marts, found: Mapping[str, Mart]) -> None:
+def _check_names(key: str, chart: Chart, marts: Marts, found: Mapping[str, DescribedMart]) -> None:
     """Raise DefinitionError if the definition or the mart lacks a name that the chart uses."""
     if chart.mart not in found or chart.mart not in marts.marts:
         raise DefinitionError(f"{key}: there is no mart {chart.mart}, or marts.yaml has none")

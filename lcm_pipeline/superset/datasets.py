@@ -21,7 +21,7 @@ class MartColumn(NamedTuple):
     comment: str
 
 
-class Mart(NamedTuple):
+class DescribedMart(NamedTuple):
     """A mart, as the database describes it."""
 
     comment: str
@@ -30,24 +30,24 @@ class Mart(NamedTuple):
 
 def marts_of(
     columns: Iterable[DescribedColumn], language: Language = DEFAULT_LANGUAGE
-) -> dict[str, Mart]:
+) -> dict[str, DescribedMart]:
     """The marts by name, from the description of the whole warehouse.
 
     Descriptions are in the language, or else the comment in the database.
     """
     known = russian_definitions() if language == "ru" else {}
-    found: dict[str, Mart] = {}
+    found: dict[str, DescribedMart] = {}
     for column in columns:
         if column.schema == "mart":
             about = known.get(column.table, column.table_comment)
-            mart = found.get(column.table, Mart(about, ()))
+            mart = found.get(column.table, DescribedMart(about, ()))
             comment = known.get(f"{column.table}.{column.column}", column.comment)
             added = MartColumn(column.column, column.type, comment)
             found[column.table] = mart._replace(columns=(*mart.columns, added))
     return found
 
 
-def dataset_of(name: str, marts: Marts, mart: Mart) -> Document:
+def dataset_of(name: str, marts: Marts, mart: DescribedMart) -> Document:
     """A dataset without its ids: its metrics and columns, with their titles."""
     use = marts.marts[name]
     return {
@@ -72,7 +72,7 @@ def dataset_of(name: str, marts: Marts, mart: Mart) -> Document:
     }
 
 
-def _columns(mart: Mart, marts: Marts) -> Iterable[Document]:
+def _columns(mart: DescribedMart, marts: Marts) -> Iterable[Document]:
     for column in mart.columns:
         label = marts.label(column.name)
         yield {
@@ -88,7 +88,7 @@ def _columns(mart: Mart, marts: Marts) -> Iterable[Document]:
         }
 
 
-def _calculated_columns(mart: Mart, marts: Marts) -> Iterable[Document]:
+def _calculated_columns(mart: DescribedMart, marts: Marts) -> Iterable[Document]:
     present = {column.name for column in mart.columns}
     for name, column in marts.calculated.items():
         if column.source in present:

@@ -29,7 +29,7 @@ _TASK_BYTES = 475
 
 
 @dataclass(frozen=True)
-class Programme:
+class ProgrammeSize:
     """A size. operations: of a client, from the beginning. days: since then.
 
     active_share: of the clients, those with a new operation on a day. latency: of the API, in
@@ -63,7 +63,7 @@ class ScalePlan:
     in_flight: int
 
 
-def plan_scale(programme: Programme, rps: float, settings: Settings) -> ScalePlan:
+def plan_scale(programme: ProgrammeSize, rps: float, settings: Settings) -> ScalePlan:
     """Compute the first load and a quiet day's sync at `rps` requests a second.
 
     Assumes no LCM_MAX_STALENESS_DAYS, which saves much of the daily sync.

@@ -45,7 +45,7 @@ _MAX_DAYS, _MAX_CLIENTS = 7, 10
 _ADVICE_ADDRESS = "check LCM_API_URL, the network and the proxy"
 
 
-class State(StrEnum):
+class Level(StrEnum):
     """The result of a check. warn: it works today, but needs attention."""
 
     OK = "ok"
@@ -58,7 +58,7 @@ class Finding:
     """One line of the report. advice: what to do, "" when there is nothing to do."""
 
     name: str
-    state: State
+    state: Level
     found: str
     advice: str = ""
 
@@ -76,21 +76,21 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def _check_settings(settings: Settings) -> Iterator[Finding]:
     path = env_file()
     source = f"{path} and the environment" if path else f"the environment; no .env in {Path.cwd()}"
-    yield Finding("settings", State.OK, f"read from {source}")
+    yield Finding("settings", Level.OK, f"read from {source}")
     if path is not None and path.stat().st_mode & 0o044:
         yield Finding(
-            "settings file", State.WARN, f"{path} can be read by others", f"chmod 600 {path}"
+            "settings file", Level.WARN, f"{path} can be read by others", f"chmod 600 {path}"
         )
     has_identity = any((settings.token, settings.site_code, settings.username))
     if settings.api_url is None:
         advice = "set LCM_API_URL, or run lcm init, which asks for everything"
-        yield Finding("address", State.FAIL, "LCM_API_URL is not set", advice)
+        yield Finding("address", Level.FAIL, "LCM_API_URL is not set", advice)
     elif not has_identity:
         advice = "set LCM_TOKEN, LCM_SITE_CODE, or LCM_USERNAME and LCM_PASSWORD"
-        yield Finding("identity settings", State.WARN, "no identity is set", advice)
+        yield Finding("identity settings", Level.WARN, "no identity is set", advice)
     if settings.start_date is None:
         yield Finding(
-            "start", State.WARN, "LCM_START_DATE is not set: clients who registered before the"
+            "start", Level.WARN, "LCM_START_DATE is not set: clients who registered before the"
             " first synced day are not found", "set it to the programme's first day",
         )  # fmt: skip
 
@@ -101,14 +101,14 @@ def _check_disk(settings: Settings) -> Iterator[Finding]:
     free = shutil.disk_usage(existing).free
     found = f"{free / 1e9:,.1f} GB free for LCM_HOME ({home})"
     if free < _FAIL_FREE_BYTES:
-        yield Finding("disk", State.FAIL, found, "free some space, or move LCM_HOME")
+        yield Finding("disk", Level.FAIL, found, "free some space, or move LCM_HOME")
     elif free < _WARN_FREE_BYTES:
-        yield Finding("disk", State.WARN, found, "free some space before it is full")
+        yield Finding("disk", Level.WARN, found, "free some space before it is full")
     else:
-        yield Finding("disk", State.OK, found)
+        yield Finding("disk", Level.OK, found)
     if not os.access(existing, os.W_OK):
         advice = "set LCM_HOME to a folder that you may write to"
-        yield Finding("home", State.FAIL, f"{existing} cannot be written to", advice)
+        yield Finding("home", Level.FAIL, f"{existing} cannot be written to", advice)
 
 
 def _check_warehouse(settings: Settings) -> Iterator[Finding]:
@@ -116,71 +116,71 @@ def _check_warehouse(settings: Settings) -> Iterator[Finding]:
         with open_warehouse(settings, is_read_only=True) as warehouse:
             facts = read_facts(warehouse)
             version = f"{warehouse.place}, PostgreSQL {facts.version}"
-            yield Finding("warehouse", State.OK, version)
+            yield Finding("warehouse", Level.OK, version)
             yield from _check_facts(settings, facts)
             yield from _check_status(settings, warehouse)
             yield _check_keys(settings, warehouse)
     except NothingSyncedError as error:
         advice = "lcm sync creates and fills it"
-        yield Finding("warehouse", State.WARN, str(error).splitlines()[0], advice)
+        yield Finding("warehouse", Level.WARN, str(error).splitlines()[0], advice)
     except UserError as error:
-        yield Finding("warehouse", State.FAIL, str(error), "see the message")
+        yield Finding("warehouse", Level.FAIL, str(error), "see the message")
 
 
 def _check_facts(settings: Settings, facts: WarehouseFacts) -> Iterator[Finding]:
     if facts.missing_rights:
         advice = f"have its owner run: {' '.join(facts.missing_rights)}"
-        yield Finding("rights", State.FAIL, f"{facts.user} lacks rights", advice)
+        yield Finding("rights", Level.FAIL, f"{facts.user} lacks rights", advice)
     else:
-        yield Finding("rights", State.OK, f"{facts.user} may fill the warehouse")
+        yield Finding("rights", Level.OK, f"{facts.user} may fill the warehouse")
     if facts.is_standby:
-        yield Finding("primary", State.FAIL, "a read-only standby", "set the primary's address")
+        yield Finding("primary", Level.FAIL, "a read-only standby", "set the primary's address")
     if facts.size is not None:
-        yield Finding("size", State.OK, f"the database has {facts.size / 1e9:,.1f} GB")
+        yield Finding("size", Level.OK, f"the database has {facts.size / 1e9:,.1f} GB")
     yield _check_clock("clock of the warehouse", facts.clock_ahead)
     if facts.timezone is not None and facts.timezone != settings.timezone:
         found = f"LCM_TIMEZONE is {settings.timezone}, but the marts were built in {facts.timezone}"
-        yield Finding("zone", State.WARN, found, "restore LCM_TIMEZONE, or sync all days again")
+        yield Finding("zone", Level.WARN, found, "restore LCM_TIMEZONE, or sync all days again")
     else:
         now = datetime.now(settings.zone)
-        yield Finding("zone", State.OK, f"{settings.timezone}, where it is {now:%Y-%m-%d %H:%M}")
+        yield Finding("zone", Level.OK, f"{settings.timezone}, where it is {now:%Y-%m-%d %H:%M}")
 
 
 def _check_status(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
     try:
         status = read_status(warehouse)
     except NothingSyncedError:
-        yield Finding("schema", State.WARN, "not created yet", "lcm migrate or lcm sync creates it")
+        yield Finding("schema", Level.WARN, "not created yet", "lcm migrate or lcm sync creates it")
         return
     except UserError as error:
-        yield Finding("schema", State.FAIL, str(error), "lcm migrate")
+        yield Finding("schema", Level.FAIL, str(error), "lcm migrate")
         return
-    yield Finding("schema", State.OK, "matches this version")
+    yield Finding("schema", Level.OK, "matches this version")
     run = status.last_run
     if run is not None and run.has_failed:
         found = f"{run.feed} {run.first_day} to {run.last_day}: {run.state} {run.error or ''}"
-        yield Finding("last run", State.WARN, found.strip(), "run the same lcm sync again")
+        yield Finding("last run", Level.WARN, found.strip(), "run the same lcm sync again")
     yesterday = datetime.now(settings.zone).date() - timedelta(days=1)
     if status.last_runs and not status.is_complete(yesterday, settings.max_staleness_days):
         found = f"not complete through {yesterday}"
-        yield Finding("completeness", State.WARN, found, "lcm status --pending; lcm sync --missing")
+        yield Finding("completeness", Level.WARN, found, "lcm status --pending; lcm sync --missing")
     elif status.last_runs:
-        yield Finding("completeness", State.OK, f"complete through {yesterday}")
+        yield Finding("completeness", Level.OK, f"complete through {yesterday}")
 
 
 def _check_keys(settings: Settings, warehouse: Warehouse) -> Finding:
     name, pseudonyms = "pseudonym key", settings.pseudonyms
     if problem := problem_with_keys(warehouse, pseudonyms):
-        return Finding(name, State.FAIL, problem, "see docs/privacy.md")
+        return Finding(name, Level.FAIL, problem, "see docs/privacy.md")
     if pseudonyms:
         count = len(pseudonyms.keys)
         chain = f", after {count - 1} older" if count > 1 else ""
         return Finding(
-            name, State.OK, f"is that of the warehouse{chain}: phones and cards are hashes"
+            name, Level.OK, f"is that of the warehouse{chain}: phones and cards are hashes"
         )
     if settings.pseudonym_key is not None:
-        return Finding(name, State.OK, "is for erased persons alone, as LCM_PSEUDONYMIZE is 0")
-    return Finding(name, State.OK, "is not set: phones and cards are stored as they come")
+        return Finding(name, Level.OK, "is for erased persons alone, as LCM_PSEUDONYMIZE is 0")
+    return Finding(name, Level.OK, "is not set: phones and cards are stored as they come")
 
 
 def _check_dagster(settings: Settings) -> Iterator[Finding]:
@@ -189,10 +189,10 @@ def _check_dagster(settings: Settings) -> Iterator[Finding]:
     storage = Warehouse(settings.dagster_database_url.get_secret_value())
     reason = is_reachable(storage)
     if reason is None:
-        yield Finding("Dagster's storage", State.OK, storage.place)
+        yield Finding("Dagster's storage", Level.OK, storage.place)
     else:
         advice = "check LCM_DAGSTER_DATABASE_URL"
-        yield Finding("Dagster's storage", State.FAIL, f"{storage.place}: {reason}", advice)
+        yield Finding("Dagster's storage", Level.FAIL, f"{storage.place}: {reason}", advice)
 
 
 def _check_executor(settings: Settings) -> Finding:
@@ -200,8 +200,8 @@ def _check_executor(settings: Settings) -> Finding:
     found = f"{settings.executor}, {settings.readers} readers of a feed"
     if settings.readers > 1 and settings.executor == "in_process":
         advice = "set LCM_EXECUTOR to multiprocess or celery, or leave LCM_READERS at 1"
-        return Finding("executor", State.WARN, f"{found}, one after the other", advice)
-    return Finding("executor", State.OK, found if settings.readers > 1 else settings.executor)
+        return Finding("executor", Level.WARN, f"{found}, one after the other", advice)
+    return Finding("executor", Level.OK, found if settings.readers > 1 else settings.executor)
 
 
 def _check_service(settings: Settings) -> Iterator[Finding]:
@@ -221,10 +221,10 @@ def _check_service(settings: Settings) -> Iterator[Finding]:
         if error.is_certificate:
             advice = "have it renewed, or name its authority in LCM_CA_FILE"
         name = "TLS" if error.is_certificate else "service"
-        yield Finding(name, State.FAIL, f"{host} cannot be reached: {error}", advice)
+        yield Finding(name, Level.FAIL, f"{host} cannot be reached: {error}", advice)
         return
     through = " through a proxy" if settings.proxy() else ""
-    yield Finding("service", State.OK, f"{host} responds{through} in {probe.seconds * 1000:.0f} ms")
+    yield Finding("service", Level.OK, f"{host} responds{through} in {probe.seconds * 1000:.0f} ms")
     yield _check_tls(parts.hostname or "", probe.tls, probe.certificate_ends)
     yield _check_clock("clock of the service", probe.clock_ahead)
     yield from asyncio.run(_check_responses(settings))
@@ -233,25 +233,25 @@ def _check_service(settings: Settings) -> Iterator[Finding]:
 def _check_tls(host: str, tls: str | None, ends: datetime | None) -> Finding:
     if tls is None:
         if host in ("localhost", "127.0.0.1", "::1"):
-            return Finding("TLS", State.OK, "plain HTTP, on this machine only")
+            return Finding("TLS", Level.OK, "plain HTTP, on this machine only")
         advice = "use https://: tokens and personal data can be read in transit"
-        return Finding("TLS", State.WARN, "plain HTTP, not encrypted", advice)
+        return Finding("TLS", Level.WARN, "plain HTTP, not encrypted", advice)
     days = (ends - datetime.now(UTC)).days if ends else None
     found = f"{tls}, certificate valid for {days} days" if days is not None else tls
     if days is not None and days < _WARN_CERTIFICATE_DAYS:
-        return Finding("TLS", State.WARN, found, "have the service's certificate renewed")
-    return Finding("TLS", State.OK, found)
+        return Finding("TLS", Level.WARN, found, "have the service's certificate renewed")
+    return Finding("TLS", Level.OK, found)
 
 
 def _check_clock(name: str, ahead: float | None) -> Finding:
     if ahead is None:
-        return Finding(name, State.OK, "not reported")
+        return Finding(name, Level.OK, "not reported")
     seconds = abs(ahead)
     direction = "ahead of" if ahead > 0 else "behind"
     found = f"{seconds:,.0f} s {direction} this machine's" if seconds >= 1 else "agrees"
     if seconds < _WARN_CLOCK_SECONDS:
-        return Finding(name, State.OK, found)
-    state = State.FAIL if seconds >= _FAIL_CLOCK_SECONDS else State.WARN
+        return Finding(name, Level.OK, found)
+    state = Level.FAIL if seconds >= _FAIL_CLOCK_SECONDS else Level.WARN
     return Finding(name, state, found, "synchronize both with NTP: days end by the clock")
 
 
@@ -263,13 +263,13 @@ async def _check_responses(settings: Settings) -> Sequence[Finding]:
             clients = await _recent_clients(api, settings)
         except (IdentityError, BusinessError) as error:
             advice = "check LCM_TOKEN, LCM_OPERATOR, LCM_SITE_CODE, LCM_USERNAME and LCM_PASSWORD"
-            return [Finding("identity", State.FAIL, str(error), advice)]
+            return [Finding("identity", Level.FAIL, str(error), advice)]
         except LoyaltyApiError as error:
-            return [Finding("identity", State.FAIL, str(error), _ADVICE_ADDRESS)]
-        identity = Finding("identity", State.OK, "the service accepts our requests")
+            return [Finding("identity", Level.FAIL, str(error), _ADVICE_ADDRESS)]
+        identity = Finding("identity", Level.OK, "the service accepts our requests")
         if not clients:
             found = f"no client registered in the last {_MAX_DAYS} days"
-            return [identity, Finding("paging", State.WARN, found, "the first sync measures it")]
+            return [identity, Finding("paging", Level.WARN, found, "the first sync measures it")]
         return [
             identity,
             *[await _measure_paging(api, feed, clients, settings) for feed in CLIENT_FEEDS],
@@ -310,12 +310,12 @@ async def _measure_paging(
             if fullest is None or len(page.rows) > len(fullest[1].rows):
                 fullest = client_id, page
         if fullest is None or len(fullest[1].rows) < 2:
-            return Finding(name, State.OK, "too few rows to measure; each sync measures it")
+            return Finding(name, Level.OK, "too few rows to measure; each sync measures it")
         client_id, page = fullest
         short = await read_page(api, feed.endpoint, client_id, PageRequest(1, 1))
         from_zero = await read_page(api, feed.endpoint, client_id, PageRequest(0, 1))
     except LoyaltyApiError as error:
-        return Finding(name, State.FAIL, str(error), "run lcm doctor again, then ask the vendor")
+        return Finding(name, Level.FAIL, str(error), "run lcm doctor again, then ask the vendor")
     first = [row.digest for row in page.rows[:2]]
     base = 1
     if [row.digest for row in short.rows[:1]] == first[:1]:
@@ -328,7 +328,7 @@ async def _measure_paging(
     total = page.total if page.total is not None else len(page.rows)
     if len(page.rows) < min(total, length):
         found += f"; pages are capped at {len(page.rows)} rows"
-        return Finding(name, State.WARN, found, f"set LCM_PAGE_LENGTH={len(page.rows)}")
+        return Finding(name, Level.WARN, found, f"set LCM_PAGE_LENGTH={len(page.rows)}")
     return Finding(
-        name, State.OK, f"{found}; {len(page.rows)} of {total} rows in a page of {length}"
+        name, Level.OK, f"{found}; {len(page.rows)} of {total} rows in a page of {length}"
     )

@@ -30,7 +30,7 @@ class TotalDifferences(NamedTuple):
     listed: list[TotalDifference]
 
 
-class Completeness(NamedTuple):
+class WindowCompleteness(NamedTuple):
     """Clients registered by the end of a window, and those of them not read since it ended.
 
     pending: the reading failed, or was never made; deferred: not due yet. A registration day that
@@ -104,9 +104,9 @@ def orphans(warehouse: Warehouse, feed_name: str) -> int:
     return int(row[0]) if row else 0
 
 
-def completeness(warehouse: Warehouse, feed_name: str, window: Window) -> Completeness:
+def completeness(warehouse: Warehouse, feed_name: str, window: Window) -> WindowCompleteness:
     """How many clients the last day of the window has, and how many of them are missing."""
     values = {"feed": feed_name, "first": window.first, "last": window.last}
     with warehouse.connect() as session:
         row = session.execute(query("completeness"), values).fetchone()
-    return Completeness(*row) if row else Completeness(0, 0)
+    return WindowCompleteness(*row) if row else WindowCompleteness(0, 0)

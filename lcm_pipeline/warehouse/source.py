@@ -19,7 +19,7 @@ class SourceMismatchError(UsageError):
     """The settings name a different programme from the one in the warehouse."""
 
 
-class Source(NamedTuple):
+class ProgrammeAddress(NamedTuple):
     """A programme. url: without user, password, query, default port and trailing slash."""
 
     url: str
@@ -29,14 +29,14 @@ class Source(NamedTuple):
         return self.url if self.operator is None else f"{self.url} (operator {self.operator})"
 
 
-def source_of(settings: Settings) -> Source:
+def source_of(settings: Settings) -> ProgrammeAddress:
     """The programme of the settings; raises SettingsError without LCM_API_URL."""
     parts = urlsplit(settings.required_api_url())
     host = (parts.hostname or "").rstrip(".")
     host = f"[{host}]" if ":" in host else host
     if parts.port is not None and parts.port != _DEFAULT_PORTS.get(parts.scheme):
         host = f"{host}:{parts.port}"
-    return Source(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", settings.operator)
+    return ProgrammeAddress(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", settings.operator)
 
 
 def require_source(warehouse: Warehouse, settings: Settings) -> None:
@@ -47,7 +47,7 @@ def require_source(warehouse: Warehouse, settings: Settings) -> None:
     wanted = source_of(settings)
     with warehouse.connect(autocommit=True, application_name="lcm source") as session:
         row = session.execute(query("claim_source"), wanted._asdict()).fetchone()
-    stored = Source(*row) if row else wanted
+    stored = ProgrammeAddress(*row) if row else wanted
     if stored != wanted:
         raise SourceMismatchError(
             f"The warehouse {warehouse.place} holds the programme of {stored}, and the settings"
@@ -57,14 +57,14 @@ def require_source(warehouse: Warehouse, settings: Settings) -> None:
         )
 
 
-def held_source(warehouse: Warehouse) -> Source | None:
+def held_source(warehouse: Warehouse) -> ProgrammeAddress | None:
     """The programme that the warehouse holds; None before its first sync."""
     with warehouse.connect(autocommit=True, application_name="lcm source") as session:
         row = session.execute(query("find_source")).fetchone()
-    return Source(*row) if row else None
+    return ProgrammeAddress(*row) if row else None
 
 
-def adopt_source(warehouse: Warehouse, source: Source) -> None:
+def adopt_source(warehouse: Warehouse, source: ProgrammeAddress) -> None:
     """Replace the programme of the warehouse; for one whose address has changed."""
     with warehouse.connect(autocommit=True, application_name="lcm source") as session:
         session.execute(query("replace_source"), source._asdict())

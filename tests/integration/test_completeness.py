@@ -14,7 +14,7 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.verify.reconcile import Completeness, completeness
+from lcm_pipeline.verify.reconcile import WindowCompleteness, completeness
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
@@ -134,7 +134,7 @@ def test_a_feed_that_was_never_synced_is_complete_through_no_day(
 ) -> None:
     SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(OPENING, _march(3)))
     _check_all_agree(warehouse, {**dict.fromkeys(FEEDS, None), "registrations": _march(3)})
-    assert completeness(warehouse, "leads", _window(3)) == Completeness(0, 0, 0)
+    assert completeness(warehouse, "leads", _window(3)) == WindowCompleteness(0, 0, 0)
 
 
 def test_days_are_reported_from_the_start_of_the_roster(

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.serving import ApiServer, Sight, api_server
 from benchmarks.world import World
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.sync.scale import Programme, SyncCost, plan_scale
+from lcm_pipeline.sync.scale import ProgrammeSize, SyncCost, plan_scale
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.integration.test_cli import run
 
@@ -59,7 +59,7 @@ def _assert_near(planned: SyncCost, requests: int, rows: int) -> None:
 def test_the_plan_of_a_size_is_within_a_tenth_of_a_measured_run(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    programme = Programme(
+    programme = ProgrammeSize(
         _WORLD.clients, _WORLD.operations, active_share=_BUYERS / _WORLD.clients, days=_WORLD.days
     )
     plan = plan_scale(programme, 100.0, load_settings(lookback_days=_LOOKBACK))

@@ -10,7 +10,7 @@ from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.output import print_line
 from lcm_pipeline.settings import Settings, load_settings
-from lcm_pipeline.verify.doctor import Finding, State, examine
+from lcm_pipeline.verify.doctor import Finding, Level, examine
 
 if TYPE_CHECKING:
     from lcm_pipeline.orchestration import diagnosis
@@ -37,7 +37,7 @@ def doctor(
         findings.append(finding)
         if not as_json:
             _print(finding)
-    failed = [finding.name for finding in findings if finding.state is State.FAIL]
+    failed = [finding.name for finding in findings if finding.state is Level.FAIL]
     if as_json:
         print_json({"ok": not failed, "failed": failed, "findings": findings})
     if failed:

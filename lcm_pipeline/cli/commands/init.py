@@ -13,7 +13,7 @@ from lcm_pipeline.cli.failures import FAILED
 from lcm_pipeline.cli.output import print_line
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings, SettingsError, load_settings
-from lcm_pipeline.verify.doctor import State, examine
+from lcm_pipeline.verify.doctor import Level, examine
 
 _FILE, _BACKUP = Path(".env"), Path(".env.bak")
 
@@ -135,7 +135,7 @@ def _has_failures(settings: Settings) -> bool:
             print_line(f"  {finding.state:<5} {finding.name}: {finding.found}")
             if finding.advice:
                 print_line(f"        -> {finding.advice}")
-        has_failed |= finding.state is State.FAIL
+        has_failed |= finding.state is Level.FAIL
     return has_failed
 
 

@@ -10,7 +10,7 @@ from lcm_pipeline.cli.output import print_plan, print_scale
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.plan import plan_window
-from lcm_pipeline.sync.scale import Programme, plan_scale
+from lcm_pipeline.sync.scale import ProgrammeSize, plan_scale
 
 
 def plan(
@@ -52,7 +52,7 @@ def plan(
         rate = rps or settings.max_rps
         if rate is None:
             raise typer.BadParameter("--clients needs a rate: give --rps, or set LCM_MAX_RPS")
-        programme = Programme(clients, operations, latency=latency / 1000)
+        programme = ProgrammeSize(clients, operations, latency=latency / 1000)
         print_scale(programme, plan_scale(programme, rate, settings), rate, settings)
         return
     if rps is not None:

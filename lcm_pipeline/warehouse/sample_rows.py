@@ -14,14 +14,16 @@ _PERSONAL = frozenset(
 )
 
 
-class Preview(NamedTuple):
+class SampleRows(NamedTuple):
     """Rows of a table, and the names of their columns."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
 
 
-def preview(warehouse: Warehouse, table_name: str, window: Window, most: int = 5) -> Preview:
+def sample_rows(
+    warehouse: Warehouse, table_name: str, window: Window, most: int = 5
+) -> SampleRows:
     """Up to `most` rows of a table of core for the window's days, newest first."""
     table = next(table for table in CORE_TABLES if table.name == table_name)
     columns = [name for name in table.columns if name not in _PERSONAL]
@@ -35,4 +37,4 @@ def preview(warehouse: Warehouse, table_name: str, window: Window, most: int = 5
     statement += SQL(" limit %(most)s")
     values = {"first": window.first, "last": window.last, "most": most}
     with warehouse.connect() as session:
-        return Preview(columns, session.execute(statement, values).fetchall())
+        return SampleRows(columns, session.execute(statement, values).fetchall())
