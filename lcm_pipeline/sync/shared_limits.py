@@ -15,8 +15,12 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.shared_pace import SharedPace
 from lcm_pipeline.sync.shared_slots import SharedSlots
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.request_pace import Reservation, reserve_requests
-from lcm_pipeline.warehouse.request_slots import join_slots, share_slots
+from lcm_pipeline.warehouse.request_limits import (
+    Reservation,
+    join_slots,
+    reserve_requests,
+    share_slots,
+)
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 

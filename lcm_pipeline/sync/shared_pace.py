@@ -17,7 +17,7 @@ from functools import partial
 from lcm_pipeline.api.client import SYSTEM_CLOCK
 from lcm_pipeline.api.retries import Clock
 from lcm_pipeline.sync.threads import run_in_thread
-from lcm_pipeline.warehouse.request_pace import Reservation
+from lcm_pipeline.warehouse.request_limits import Reservation
 
 # Reserved at once, in seconds of the cap, by priority: a process that dies wastes little, and the
 # warehouse is queried a few times a second. A lower priority reserves less at once, since a higher

@@ -15,8 +15,13 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.shared_limits import Priority, priority_of
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.request_pace import reserve_requests
-from lcm_pipeline.warehouse.request_slots import Sharer, join_slots, share_slots, shares
+from lcm_pipeline.warehouse.request_limits import (
+    Sharer,
+    join_slots,
+    reserve_requests,
+    share_slots,
+    shares,
+)
 
 _RPS, _IN_FLIGHT, _SOME = 60, 7, 20
 _ROOT = Path(__file__).resolve().parents[2]

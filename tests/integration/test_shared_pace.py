@@ -7,7 +7,7 @@ from itertools import pairwise
 from lcm_pipeline.api.retries import Clock
 from lcm_pipeline.sync.shared_pace import SharedPace
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.request_pace import Reservation, reserve_requests
+from lcm_pipeline.warehouse.request_limits import Reservation, reserve_requests
 
 SPACING = 0.05
 # In seconds; the clocks of machines do not agree.

@@ -1,8 +1,13 @@
-"""The slots of LCM_MAX_IN_FLIGHT: how many requests each process may have in flight.
+"""The limits that all processes share: when a request may leave, and how many are in flight.
 
-Each process has a session that holds a lock, and a row with the slots that it wants and holds. Rows
-of ended sessions no longer count, so the slots of a lost process are free at once. A process takes
-free slots up to its share, and returns those that it does not use.
+LCM_MAX_RPS: a process reserves the moments at which its requests leave (`sync.request_pace`).
+
+LCM_MAX_IN_FLIGHT: each process has a session that holds a lock, and a row with the slots that it
+wants and holds (`sync.request_slots`). Rows of ended sessions no longer count, so the slots of a
+lost process are free at once. A process takes free slots up to its share, and returns those that it
+does not use.
+
+`sync.shared_pace` and `sync.shared_slots` use them from the process that sends the requests.
 """
 
 from collections.abc import Sequence
@@ -12,6 +17,35 @@ import psycopg
 
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import query
+
+
+class Reservation(NamedTuple):
+    """Times of the server's clock, in seconds. first_at: None while others have priority."""
+
+    first_at: float | None
+    now_at: float
+
+
+def reserve_requests(
+    session: psycopg.Connection,
+    spacing: float,
+    count: int,
+    *,
+    priority: int = 0,
+    is_more: bool = False,
+) -> Reservation:
+    """Reserve send times for `count` requests, `spacing` seconds apart.
+
+    priority: 0 comes first; others get no reservation while requests of priority 0 wait. is_more:
+    more requests wait than are reserved here.
+    """
+    values = {"spacing": spacing, "count": count, "priority": priority, "is_more": is_more}
+    with session.transaction():
+        # Reservations that a crash of the server loses are past by the time it is up again.
+        session.execute("set local synchronous_commit = off")
+        row = session.execute(query("reserve_requests"), values).fetchone()
+    assert row is not None  # noqa: S101 - `returning` returns one row
+    return Reservation(*row)
 
 
 class Sharer(NamedTuple):
