@@ -41,6 +41,8 @@ class CoreTable:
     moves_between_clients: merging cards moves its rows to another client under the same key, as
     its ids are unique over all clients.
     is_held_for_months: rows older than LCM_RETENTION_MONTHS are dropped.
+    is_snapshot: it has a row for each day on which a client's values changed, while the source
+    returns only the present ones.
     publish_query: the statement that publishes it, where the generic upsert is not enough.
     follow_up_queries: statements that run after it, in order. change_notes: those that record what
     changed for the marts; after a first load in batches the marts compute everything instead.
@@ -55,6 +57,7 @@ class CoreTable:
     has_history: bool = False
     moves_between_clients: bool = False
     is_held_for_months: bool = False
+    is_snapshot: bool = False
     publish_query: str | None = None
     follow_up_queries: tuple[str, ...] = ()
     change_notes: tuple[str, ...] = ()
@@ -237,6 +240,7 @@ favourite_stats = CoreTable(
     key=("snapshot_date", "client_id"),
     covered_by=None,
     date_column="snapshot_date",
+    is_snapshot=True,
     publish_query="publish_favourite_stats",
 )
 

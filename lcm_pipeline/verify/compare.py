@@ -10,7 +10,7 @@ from typing import Any
 from lcm_pipeline.model.readings import Outcome
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.warehouse.connection import Session
-from lcm_pipeline.warehouse.ingest.live_rows import LATEST_ONLY, live_rows
+from lcm_pipeline.warehouse.ingest.live_rows import live_rows
 
 Key = tuple[Any, ...]
 Row = tuple[Any, ...]
@@ -75,8 +75,8 @@ def _fill_omitted(
 
 
 def _compared_columns(table: CoreTable) -> tuple[str, ...]:
-    """The columns to compare: without unknown fields and the day of the statistics."""
-    left_out = {"extra"} | ({"snapshot_date"} if table.name == LATEST_ONLY else set())
+    """The columns to compare: without unknown fields, and without the day of a snapshot."""
+    left_out = {"extra", table.date_column} if table.is_snapshot else {"extra"}
     return tuple(name for name in table.columns if name not in left_out)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import composed, query
 
 MOST_LISTED = 20
 
@@ -46,30 +46,30 @@ class WindowCompleteness(NamedTuple):
 def totals_differing(warehouse: Warehouse, feed_name: str) -> TotalDifferences:
     """The clients of a feed whose source total is not live rows plus quarantine."""
     feed = feed_named(feed_name)
-    name = "totals_of_days" if feed.is_by_day else "totals_of_clients"
     table = feed.main_table
-    text = query(name).decode().format(table=table.name, day=table.date_column)
+    if feed.is_by_day:
+        statement = composed("totals_of_days", table=table.name)
+    else:
+        statement = composed("totals_of_clients", table=table.name, day=table.date_column or "")
     with warehouse.connect() as session:
-        rows = session.execute(text.encode(), {"feed": feed_name}).fetchall()
+        values = {"feed": feed_name, "table_name": table.name}
+        rows = session.execute(statement, values).fetchall()
     listed = [TotalDifference(str(row[0]), *row[1:]) for row in rows[:MOST_LISTED]]
     return TotalDifferences(len(rows), listed)
 
 
 def duplicate_keys(warehouse: Warehouse, feed_name: str) -> int:
     """Number of rows that are live twice: with equal keys, apart from the business day."""
+    count = 0
     with warehouse.connect() as session:
-        counts = []
         for table in feed_named(feed_name).tables:
-            if table.date_column is None or table.name == "favourite_stats":
+            # A key without a day is the primary key; a snapshot has a row for each of its days.
+            if table.date_column is None or table.is_snapshot:
                 continue
-            key = ", ".join(table.identity)
-            text = (
-                f"select count(*) from (select from core.{table.name} where deleted_at is null"  # noqa: S608 - our own names
-                f" group by {key} having count(*) > 1) as doubled"
-            )
-            row = session.execute(text.encode()).fetchone()
-            counts.append(int(row[0]) if row else 0)
-    return sum(counts)
+            statement = composed("count_duplicate_keys", table=table.name, key=table.identity)
+            row = session.execute(statement).fetchone()
+            count += int(row[0]) if row else 0
+    return count
 
 
 def shared_keys(warehouse: Warehouse, feed_name: str) -> int:
@@ -77,30 +77,23 @@ def shared_keys(warehouse: Warehouse, feed_name: str) -> int:
 
     A merge of cards moves rows to another client; the source may have reported half of one.
     """
+    count = 0
     with warehouse.connect() as session:
-        count = 0
         for table in feed_named(feed_name).tables:
             if not table.moves_between_clients:
                 continue
-            key = ", ".join(name for name in table.key if name != "client_id")
-            text = (
-                f"select count(*) from (select from core.{table.name} where deleted_at is null"  # noqa: S608 - our own names
-                f" group by {key} having min(client_id) <> max(client_id)) as shared"
-            )
-            row = session.execute(text.encode()).fetchone()
+            key = tuple(name for name in table.key if name != "client_id")
+            statement = composed("count_shared_keys", table=table.name, key=key)
+            row = session.execute(statement).fetchone()
             count += int(row[0]) if row else 0
     return count
 
 
 def orphans(warehouse: Warehouse, feed_name: str) -> int:
     """Number of live rows whose client is not in the roster."""
-    table = feed_named(feed_name).main_table
-    text = (
-        f"select count(*) from core.{table.name} as facts where facts.deleted_at is null"  # noqa: S608 - our own names
-        " and not exists (select from core.clients where clients.client_id = facts.client_id)"
-    )
     with warehouse.connect() as session:
-        row = session.execute(text.encode()).fetchone()
+        statement = composed("count_orphans", table=feed_named(feed_name).main_table.name)
+        row = session.execute(statement).fetchone()
     return int(row[0]) if row else 0
 
 

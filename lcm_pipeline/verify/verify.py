@@ -15,6 +15,7 @@ import pandas as pd
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
 from lcm_pipeline.model.readings import Outcome, Task
+from lcm_pipeline.model.tables import clients
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.client import read_client_task
@@ -103,6 +104,7 @@ async def _verify(
         for feed in CLIENT_FEEDS if client_ids else ():
             source = Source(
                 api,
+                # The rows are compared and not published, so the day of a snapshot does not matter.
                 Window(date.max, date.max),
                 settings.zone,
                 settings.page_length,
@@ -143,7 +145,7 @@ class _Verifier:
 
     def _compare(self, session: Session, outcomes: Sequence[Outcome]) -> list[Comparison]:
         # Clients come from registrations; these feeds only add a phone.
-        tables = [table for table in self.feed.tables if table.name != "clients"]
+        tables = [table for table in self.feed.tables if table is not clients]
         return [compare_clients(session, table, outcomes) for table in tables]
 
 

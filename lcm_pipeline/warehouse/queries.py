@@ -6,10 +6,11 @@ Names are unique across all files.
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from psycopg.sql import SQL, Composable, Composed
+from psycopg.sql import SQL, Composable, Composed, Identifier
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
@@ -44,9 +45,19 @@ def query(name: str) -> bytes:
     return queries()[name].encode()
 
 
-def composed(name: str, **parts: Composable) -> Composed:
-    """The statement of that name, with its {placeholders} replaced by tables and columns."""
-    return SQL(queries()[name]).format(**parts)
+def composed(name: str, **parts: Composable | str | Sequence[str]) -> Composed:
+    """The statement of that name, with its {placeholders} replaced by tables and columns.
+
+    A str is an identifier, several are a list of columns.
+    """
+    return SQL(queries()[name]).format(**{key: _part(part) for key, part in parts.items()})
+
+
+def _part(part: Composable | str | Sequence[str]) -> Composable:
+    if isinstance(part, Composable):
+        return part
+    names = [part] if isinstance(part, str) else part
+    return SQL(", ").join(map(Identifier, names))
 
 
 @cache

@@ -8,9 +8,6 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.warehouse.queries import query
 
-# Has a row for each day on which it changed; the source returns only the current state.
-LATEST_ONLY = "favourite_stats"
-
 
 def draw_clients(session: psycopg.Connection, most: int | None) -> list[int]:
     """Up to `most` clients that were read before, in random order; None for all of them."""
@@ -21,14 +18,16 @@ def draw_clients(session: psycopg.Connection, most: int | None) -> list[int]:
 def live_rows(
     session: psycopg.Connection, table: CoreTable, client_ids: list[int]
 ) -> list[tuple[Any, ...]]:
-    """The live rows of the clients, with the columns in the order of the table."""
-    is_latest = table.name == LATEST_ONLY
+    """The live rows of the clients, with the columns in the order of the table.
+
+    Of a table of snapshots, the newest row of each client: the source returns no other.
+    """
     statement = SQL(
         "select {} {} from core.{} where client_id = any(%s) and deleted_at is null {}"
     ).format(
-        SQL("distinct on (client_id)" if is_latest else ""),
+        SQL("distinct on (client_id)" if table.is_snapshot else ""),
         SQL(", ").join(map(Identifier, table.columns)),
         Identifier(table.name),
-        SQL("order by client_id, snapshot_date desc" if is_latest else ""),
+        SQL("order by client_id, snapshot_date desc" if table.is_snapshot else ""),
     )
     return session.execute(statement, (client_ids,)).fetchall()

@@ -68,7 +68,7 @@ order by feeds.position;
 
 -- name: totals_of_clients
 -- purpose: clients whose source total is not live rows plus open quarantine
--- parameters: feed; {table} is the feed's main table, {day} its business day
+-- parameters: feed, table_name; {table} is the feed's main table, of that name, {day} its business day
 -- Rows of before the first day that is held are counted on neither side.
 with live as (
     select client_id, count(*) as rows
@@ -82,7 +82,7 @@ with live as (
 held as (
     select client_id, count(*) as rows
     from sync.quarantine
-    where feed = %(feed)s and table_name = '{table}' and resolved_at is null
+    where feed = %(feed)s and table_name = %(table_name)s and resolved_at is null
     group by client_id
 ),
 
@@ -108,7 +108,7 @@ order by client_id;
 
 -- name: totals_of_days
 -- purpose: registration days whose source total differs from live rows plus open quarantine
--- parameters: feed; {table} is the feed's main table
+-- parameters: feed, table_name; {table} is the feed's main table, of that name
 -- Rows of erased persons have negative ids; the source does not have them.
 with live as (
     select registration_date, count(*) as rows
@@ -122,7 +122,7 @@ held as (
         day,
         count(*) as rows
     from sync.quarantine
-    where feed = %(feed)s and table_name = '{table}' and resolved_at is null
+    where feed = %(feed)s and table_name = %(table_name)s and resolved_at is null
     group by day
 ),
 
