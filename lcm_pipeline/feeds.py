@@ -1,8 +1,8 @@
-"""The registry of feeds: one entry says all that the rest of the project asks about a feed.
+"""The registry of feeds: one entry defines a feed, and no other module lists the feeds.
 
 A feed is a stream of rows that is read from one endpoint into one or more tables. Assets, checks,
 `lcm status`, completeness, the report's labels and the table `sync.feeds` are made from this list;
-tests/feeds holds every entry against them. CONTRIBUTING.md says how to add one.
+tests/feeds checks that each of them has every feed. CONTRIBUTING.md explains how to add one.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,12 +23,13 @@ from lcm_pipeline.transform.operations import land_operations
 class Feed:
     """One feed.
 
-    land: turns the rows of one client into records; None for the roster, which is read by the day.
-    assets: the Dagster assets it materializes, each with its description; the first one is checked.
-    asset_group: where the UI shows them. label: what the report and the dashboards call it, Russian
-    and English. details: the endpoint that brings what belongs to a row, asked row by row.
-    header_members: what is landed of a response beside its rows. has_marts: marts are built on the
-    feed, and wait for it.
+    tables: those it fills; totals are compared with the first one.
+    land: turns the rows of one client into records; None for the roster, which is read by day.
+    assets: the Dagster assets it materializes, each with its description; the first one has the
+    checks. asset_group: where the UI shows them. label: its name in the report and the dashboards,
+    in Russian and English. details: the endpoint of what belongs to a row, requested row by row.
+    header_members: what is stored of a response besides its rows. has_marts: marts are built on the
+    feed, and are blocked when its totals do not agree.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Feed:
 
     @property
     def step(self) -> str:
-        """The name of its step in a run: that of its asset, or its own where it has several."""
+        """The name of its step in a run: that of its asset, or of the feed if it has several."""
         return next(iter(self.assets)) if len(self.assets) == 1 else self.name
 
     @property
@@ -58,17 +59,17 @@ class Feed:
         return next(iter(self.assets))
 
     def table_of(self, asset: str) -> str:
-        """The table that an asset shows: its namesake; the checked one shows the main table."""
+        """The table that an asset shows: that of its name; for the checked asset the main one."""
         return self.main_table.name if asset == self.checked_asset else asset
 
     @property
     def is_by_day(self) -> bool:
-        """Whether a task is a registration day; else it is a client."""
+        """Whether a task is a registration day, and not a client."""
         return self.land is None
 
     @property
     def unit(self) -> str:
-        """What a task is called where people read it: client or day."""
+        """What a task is called in messages: client or day."""
         return "day" if self.is_by_day else "client"
 
 
@@ -136,13 +137,13 @@ FAVOURITES = Feed(
     details=endpoints.FAVOURITE_GOODS,
 )
 
-# The roster first; then the feeds that are read client by client, in the order of their reading.
+# In reading order. The roster first: the other feeds are read for the clients that it lists.
 FEEDS = (REGISTRATIONS, OPERATIONS, LEADS, FAVOURITES)
 CLIENT_FEEDS = tuple(feed for feed in FEEDS if not feed.is_by_day)
 
 
 def feed_named(name: str) -> Feed:
-    """The feed of that name; KeyError where there is none."""
+    """The feed of that name; raises KeyError if there is none."""
     return _BY_NAME[name]
 
 

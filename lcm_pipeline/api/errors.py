@@ -119,7 +119,7 @@ class UnavailableError(TransientError):
 class MalformedError(TransientError):
     """The response is invalid: HTML, broken JSON or XML, no ErrorCode, wrong types."""
 
-    advice = "a rerun may help; if it does not, the address or the contract is wrong"
+    advice = "a rerun may help; if it does not, the address or the response format is wrong"
 
 
 class IncompleteError(TransientError):

@@ -1,6 +1,6 @@
-"""The endpoints as declarations: paths, types, keys, totals, filters.
+"""The endpoints as declarations: paths, types, keys, totals.
 
-Adding an endpoint means adding one declaration here; this module makes no calls and reads no rows.
+An endpoint is added by one declaration here, from which `api` calls it and reads its rows.
 OperationHistory has no date filter at all. The goods of a favourite offer have no endpoint of their
 own: they are a second list in the response of ClientFavoriteDataInfo.
 """

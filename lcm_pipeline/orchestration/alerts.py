@@ -30,7 +30,7 @@ class Snapshot:
     """The state at the last evaluation, so that an alert is sent once, when the state gets worse.
 
     stale_day: the day that was reported as not complete, in ISO 8601. stopped_run: the newest run
-    that a fuse stopped. fields: names that the contract does not know.
+    that a fuse stopped. fields: names that the payload definition lacks.
     """
 
     pending: int = 0
@@ -113,8 +113,8 @@ def compare(before: Snapshot, now: Snapshot) -> Iterator[Alert]:
     if new := set(now.fields) - set(before.fields):
         yield Alert(
             f"the contract drifted: {len(new)} new field{'' if len(new) == 1 else 's'}",
-            f"The service sends fields that the contract does not know: {shown_names(new)}. They"
-            " are kept in the column extra.",
+            f"The service sends fields that the payload definition lacks: {shown_names(new)}. They"
+            " are stored in the column extra.",
         )
     if now.stopped_run != before.stopped_run:
         yield Alert(

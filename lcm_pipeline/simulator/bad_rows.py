@@ -1,4 +1,4 @@
-"""Rows that do not fit the contract, for testing the quarantine; off unless a habit enables them.
+"""Rows that do not fit the payloads, for testing the quarantine; off unless a habit enables them.
 
 A spoilt row is an additional row, and counts in every total. A row with an unknown field is valid.
 """

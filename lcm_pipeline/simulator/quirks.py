@@ -89,7 +89,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(description="dates end with an offset: none, moscow or utc"),
     ] = "none"
     extra_fields: Annotated[
-        bool, Meta(description="rows have fields that the contract does not know")
+        bool, Meta(description="rows have fields that the vendor does not document")
     ] = False
 
 

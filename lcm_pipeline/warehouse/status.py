@@ -97,7 +97,7 @@ class PendingTask:
 
 @dataclass(frozen=True)
 class QuarantinedRow:
-    """A row that does not fit the contract: its client and the reason, never its content.
+    """A row that does not fit the payload definition: its client and the reason, never its content.
 
     day: the registration day that contained it, for a feed that is read by day. context: what else
     it belongs to, such as an offer; "" for nothing else.
@@ -249,9 +249,9 @@ def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) ->
 
 @dataclass(frozen=True)
 class _Days:
-    """Days of one feed that are told, and those of them that wait for something.
+    """The first and last day of a feed in the warehouse, and those of them that are not complete.
 
-    kept_from: the first day that is held, see `retention`; None where all are.
+    kept_from: the first day whose facts are kept, see `expiration`; None if all are.
     """
 
     feed: str

@@ -1,7 +1,7 @@
--- sync.quarantine: rows that do not fit the contract
+-- sync.quarantine: rows that do not fit the payload definition
 
 -- name: quarantine_row
--- purpose: store a row that does not fit the contract, once
+-- purpose: store a row that does not fit the payload definition, once
 -- parameters: feed, client_id, day, digest, table, reason, raw, context, run_id
 insert into sync.quarantine
     (feed, client_id, day, row_digest, table_name, reason, raw, context, sync_run_id)

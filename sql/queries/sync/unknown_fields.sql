@@ -1,4 +1,4 @@
--- sync.unknown_fields: fields of responses that the contract does not contain
+-- sync.unknown_fields: fields of responses that the payload definition lacks
 
 -- name: record_unknown_fields
 -- purpose: record unknown fields, a bounded number per feed
