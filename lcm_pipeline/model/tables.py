@@ -235,8 +235,8 @@ favourite_stats = CoreTable(
         "avg_favourite": _MONEY,
         "avg_all": _MONEY,
     },
-    # `told` lists the members that the header had: the others keep their stored values.
-    landing_only={"told": _TEXTS, "tells_groups": _FLAG},
+    # `present` lists the columns that the header had a value for: the others keep theirs.
+    landing_only={"present": _TEXTS, "has_groups": _FLAG},
     key=("snapshot_date", "client_id"),
     covered_by=None,
     date_column="snapshot_date",

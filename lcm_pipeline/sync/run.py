@@ -344,7 +344,7 @@ class SyncRun:
     async def _publish(self, *, partly: bool) -> int:
         batch_rows = self.settings.publish_batch_rows
         if await self._do(lambda session: begin_batches(session, self.run, batch_rows)):
-            # Before the first batch: whoever reads its rows is told that they are not all.
+            # Before the first batch, so that BI users see that its rows are not all.
             await run_in_thread(partial(refresh_completeness, self.shared.warehouse))
         try:
             published = await self._do(

@@ -30,8 +30,8 @@ class FavouriteGroupRecord(NamedTuple):
 class FavouriteStatsRecord(NamedTuple):
     """The twelve numbers in the header of a client's offers, as of the day they were read.
 
-    told: the columns whose numbers the response contains; the others are None, and stored values
-    stay. tells_groups: the response contains the list of groups, which may be empty.
+    present: the columns whose numbers the response contains; the others are None, and stored values
+    stay. has_groups: the response contains the list of groups, which may be empty.
     """
 
     snapshot_date: date
@@ -48,8 +48,8 @@ class FavouriteStatsRecord(NamedTuple):
     sum_gain: Decimal | None
     avg_favourite: Decimal | None
     avg_all: Decimal | None
-    told: list[str]
-    tells_groups: bool
+    present: list[str]
+    has_groups: bool
     extra: str | None
 
 
@@ -65,16 +65,16 @@ def land_favourite_header(
     to_group = partial(_to_group, client_id)
     draft.land(tables.favourite_groups, groups, FavouriteGroup, to_group, context=HEADER)
     numbers = {column: read(reader, name) for name, (column, read) in _NUMBERS.items()}
-    told = [column for name, (column, _) in _NUMBERS.items() if name in reader.told]
-    tells_groups = GROUPS in reader.told
-    if told or tells_groups:
+    present = [column for name, (column, _) in _NUMBERS.items() if name in reader.present]
+    has_groups = GROUPS in reader.present
+    if present or has_groups:
         stats = FavouriteStatsRecord(
-            snapshot_date, client_id, **numbers, told=told, tells_groups=tells_groups, extra=None
+            snapshot_date, client_id, **numbers, present=present, has_groups=has_groups, extra=None
         )
         draft.add(tables.favourite_stats, stats)
-    if not told:
+    if not present:
         draft.leave(tables.favourite_stats)
-    if not tells_groups:
+    if not has_groups:
         draft.leave(tables.favourite_groups)
     if reader.faults:
         row = to_source_row(header)

@@ -30,7 +30,7 @@ HEADER = "header"
 
 
 def holds_any(header: bytes, names: Container[str]) -> bool:
-    """Whether a header has a member of these names, or cannot be read at all."""
+    """Whether a header has one of these members; True if it cannot be read, to report that."""
     try:
         return any(name in names for name in _MEMBERS.decode(header))
     except READ_ERRORS:
@@ -45,12 +45,12 @@ def to_source_row(raw: bytes) -> SourceRow:
 class HeaderReader:
     """Reads the members of a header and collects their faults.
 
-    told: the members read so far that are present, null included, and fit.
+    present: the members read so far that the header has, null included, and that fit.
     """
 
     def __init__(self, header: bytes) -> None:
         self.faults: list[str] = []
-        self.told: set[str] = set()
+        self.present: set[str] = set()
         self._members: dict[str, msgspec.Raw] = {}
         try:
             self._members = _MEMBERS.decode(header)
@@ -74,7 +74,7 @@ class HeaderReader:
         except READ_ERRORS:
             self.faults.append(f"{name}: malformed JSON")
         else:
-            self.told.add(name)
+            self.present.add(name)
             return value
         return None
 
@@ -85,6 +85,6 @@ class HeaderReader:
         try:
             return to_amount(self.read(name, _DECIMAL), name)
         except UnfitValueError as error:
-            self.told.discard(name)
+            self.present.discard(name)
             self.faults.append(str(error))
             return None

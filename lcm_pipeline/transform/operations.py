@@ -114,7 +114,7 @@ def _land_phone(draft: LandingDraft, client_id: int, header: bytes) -> None:
     phone = reader.read("Phone", INT64)
     if reader.faults:
         draft.set_aside(tables.clients, to_source_row(header), reader.reason, context=HEADER)
-    if "Phone" not in reader.told:
+    if "Phone" not in reader.present:
         return
     draft.add(
         tables.clients,

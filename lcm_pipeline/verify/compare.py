@@ -43,7 +43,7 @@ def compare_clients(session: Session, table: CoreTable, outcomes: Sequence[Outco
     source_rows = _index(table, table.landing_columns, columns, records)
     client_ids = [o.task.client_id for o in covering if o.task.client_id is not None]
     warehouse_rows = _index(table, table.columns, columns, live_rows(session, table, client_ids))
-    if "told" in table.landing_columns:
+    if "present" in table.landing_columns:
         _fill_omitted(table, columns, records, source_rows, warehouse_rows)
     differences = [
         _difference(table, columns, key, source_rows.get(key), warehouse_rows.get(key))
@@ -62,12 +62,12 @@ def _fill_omitted(
 ) -> None:
     """Replace a number that a response omits by the stored one: an absent value stays as it is."""
     keys = [name for name in table.key if name in columns]
-    told_at = table.landing_columns.index("told")
+    present_at = table.landing_columns.index("present")
     for record in records:
         key = tuple(record[table.landing_columns.index(name)] for name in keys)
         if key in warehouse_rows:
             source_rows[key] = tuple(
-                there if name in record[told_at] or name in keys else here
+                there if name in record[present_at] or name in keys else here
                 for name, there, here in zip(
                     columns, source_rows[key], warehouse_rows[key], strict=True
                 )

@@ -125,13 +125,13 @@ def test_staging_of_an_older_version_is_recreated(warehouse: Warehouse) -> None:
         run = begin_run(reconnecting, FAVOURITES.name, DAYS)
         reconnecting.run(lambda session: tasks.make_staging(session, run, FAVOURITES.tables))
         table = f"staging.favourite_stats_r{run.run_id}"
-        reconnecting.run(lambda s: s.execute(f"alter table {table} drop column told".encode()))
+        reconnecting.run(lambda s: s.execute(f"alter table {table} drop column present".encode()))
         reconnecting.run(lambda s: s.execute(f"insert into {table} default values".encode()))
         other = f"staging.favourite_offers_r{run.run_id}"
         reconnecting.run(lambda s: s.execute(f"insert into {other} default values".encode()))
         reconnecting.run(lambda session: tasks.make_staging(session, run, FAVOURITES.tables))
         assert reconnecting.run(
-            lambda s: s.execute(f"select count(told), count(*) from {table}".encode()).fetchone()
+            lambda s: s.execute(f"select count(present), count(*) from {table}".encode()).fetchone()
         ) == (0, 0)
         assert reconnecting.run(
             lambda s: s.execute(f"select count(*) from {other}".encode()).fetchone()

@@ -111,7 +111,7 @@ def test_the_header_has_the_twelve_numbers_with_rounded_averages() -> None:
                 remain_link_goods=3, remain_count_purchases=4, remain_gain=Decimal("5.5"),
                 remain_every_gain=Decimal("6.25"), count_offer=7, count_confirm=8,
                 count_purchases=9, sum_gain=Decimal(10), avg_favourite=Decimal("11.01"),
-                avg_all=Decimal("12.33"), told=COLUMNS, tells_groups=True, extra=None,
+                avg_all=Decimal("12.33"), present=COLUMNS, has_groups=True, extra=None,
             )
         ]
     }  # fmt: skip
@@ -123,7 +123,7 @@ def test_a_null_number_counts_as_sent_and_an_absent_one_does_not() -> None:
     assert isinstance(record, FavouriteStatsRecord)
     assert record[:2] == (SNAPSHOT, 7)
     assert (record.count_offer, record.sum_gain) == (None, 0)
-    assert (record.told, record.tells_groups) == (["count_offer", "sum_gain"], False)
+    assert (record.present, record.has_groups) == (["count_offer", "sum_gain"], False)
     assert landing.omitted_tables == {"favourite_groups"}
 
 
@@ -132,7 +132,7 @@ def test_a_header_of_groups_alone_leaves_the_numbers_unknown() -> None:
     assert len(landing.records["favourite_groups"]) == 1
     (record,) = landing.records["favourite_stats"]
     assert isinstance(record, FavouriteStatsRecord)
-    assert (record.told, record.tells_groups) == ([], True)
+    assert (record.present, record.has_groups) == ([], True)
     assert landing.omitted_tables == {"favourite_stats"}
 
 
@@ -170,7 +170,7 @@ def test_a_number_that_does_not_fit_affects_nothing_else(
     (record,) = landing.records["favourite_stats"]
     assert isinstance(record, FavouriteStatsRecord)
     assert record.now_link_goods == 2
-    present = [*record.told, "groups"] if record.tells_groups else record.told
+    present = [*record.present, "groups"] if record.has_groups else record.present
     assert len(present) == 12
 
 

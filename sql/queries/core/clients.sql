@@ -136,7 +136,7 @@ limit 1;
 
 -- name: count_vanished_phones
 -- purpose: the number of clients of a publish whose phone the source no longer has, and of all with a phone
-with told as (
+with newest as (
     select distinct on (client_id)
         client_id,
         phone
@@ -148,9 +148,9 @@ with told as (
 select
     (
         select count(*)
-        from told
-        inner join core.clients as stored on stored.client_id = told.client_id
-        where told.phone is null and stored.phone is not null
+        from newest
+        inner join core.clients as stored on stored.client_id = newest.client_id
+        where newest.phone is null and stored.phone is not null
     ) as vanished,
     (
         select count(*)

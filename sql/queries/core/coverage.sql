@@ -16,4 +16,4 @@ create or replace temp view covered_offers as
 select client_id, favourite_id from incoming_favourite_offers where goods_read;
 
 create or replace temp view covered_headers as
-select client_id from incoming_favourite_stats where tells_groups;
+select client_id from incoming_favourite_stats where has_groups;

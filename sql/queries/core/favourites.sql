@@ -18,69 +18,69 @@ merged as (
         incoming.client_id,
         greatest(%(last)s::date, newest.snapshot_date) as snapshot_date,
         case
-            when 'max_link_goods' = any(incoming.told)
+            when 'max_link_goods' = any(incoming.present)
                 then incoming.max_link_goods
             else newest.max_link_goods
         end as max_link_goods,
         case
-            when 'now_link_goods' = any(incoming.told)
+            when 'now_link_goods' = any(incoming.present)
                 then incoming.now_link_goods
             else newest.now_link_goods
         end as now_link_goods,
         case
-            when 'remain_link_goods' = any(incoming.told)
+            when 'remain_link_goods' = any(incoming.present)
                 then incoming.remain_link_goods
             else newest.remain_link_goods
         end as remain_link_goods,
         case
-            when 'remain_count_purchases' = any(incoming.told)
+            when 'remain_count_purchases' = any(incoming.present)
                 then incoming.remain_count_purchases
             else newest.remain_count_purchases
         end as remain_count_purchases,
         case
-            when 'remain_gain' = any(incoming.told)
+            when 'remain_gain' = any(incoming.present)
                 then incoming.remain_gain
             else newest.remain_gain
         end as remain_gain,
         case
-            when 'remain_every_gain' = any(incoming.told)
+            when 'remain_every_gain' = any(incoming.present)
                 then incoming.remain_every_gain
             else newest.remain_every_gain
         end as remain_every_gain,
         case
-            when 'count_offer' = any(incoming.told)
+            when 'count_offer' = any(incoming.present)
                 then incoming.count_offer
             else newest.count_offer
         end as count_offer,
         case
-            when 'count_confirm' = any(incoming.told)
+            when 'count_confirm' = any(incoming.present)
                 then incoming.count_confirm
             else newest.count_confirm
         end as count_confirm,
         case
-            when 'count_purchases' = any(incoming.told)
+            when 'count_purchases' = any(incoming.present)
                 then incoming.count_purchases
             else newest.count_purchases
         end as count_purchases,
         case
-            when 'sum_gain' = any(incoming.told)
+            when 'sum_gain' = any(incoming.present)
                 then incoming.sum_gain
             else newest.sum_gain
         end as sum_gain,
         case
-            when 'avg_favourite' = any(incoming.told)
+            when 'avg_favourite' = any(incoming.present)
                 then incoming.avg_favourite
             else newest.avg_favourite
         end as avg_favourite,
         case
-            when 'avg_all' = any(incoming.told)
+            when 'avg_all' = any(incoming.present)
                 then incoming.avg_all
             else newest.avg_all
         end as avg_all,
         incoming.extra
     from incoming_favourite_stats as incoming
     left join newest on newest.client_id = incoming.client_id
-    where cardinality(incoming.told) > 0
+    where cardinality(incoming.present) > 0
 )
 
 insert into core.favourite_stats as stored (
@@ -130,7 +130,7 @@ on conflict (snapshot_date, client_id) do update set
 -- parameters: run_id
 -- Null and empty names are ignored. Offers are read repeatedly and in any order; dating a name by its
 -- offer gives the same result for every order.
-with told as (
+with newest as (
     select
         goods.list_data_id,
         max(offers.offered_at) as named_at,
@@ -148,20 +148,20 @@ with told as (
 
 merged as (
     select
-        told.list_data_id,
-        greatest(told.named_at, stored.named_at) as named_at,
-        case when told.named_at > stored.named_at
-            then coalesce(told.code, stored.code) else coalesce(stored.code, told.code)
+        newest.list_data_id,
+        greatest(newest.named_at, stored.named_at) as named_at,
+        case when newest.named_at > stored.named_at
+            then coalesce(newest.code, stored.code) else coalesce(stored.code, newest.code)
         end as code,
-        case when told.named_at > stored.named_at
-            then coalesce(told.good_name, stored.name) else coalesce(stored.name, told.good_name)
+        case when newest.named_at > stored.named_at
+            then coalesce(newest.good_name, stored.name) else coalesce(stored.name, newest.good_name)
         end as name,
-        case when told.named_at > stored.named_at
-            then coalesce(told.image_url, stored.image_url)
-            else coalesce(stored.image_url, told.image_url)
+        case when newest.named_at > stored.named_at
+            then coalesce(newest.image_url, stored.image_url)
+            else coalesce(stored.image_url, newest.image_url)
         end as image_url
-    from told
-    left join core.goods as stored on stored.list_data_id = told.list_data_id
+    from newest
+    left join core.goods as stored on stored.list_data_id = newest.list_data_id
 )
 
 insert into core.goods as stored
