@@ -7,7 +7,7 @@ options.py       options that commands share;  feed_options.py  those that need 
 warehouse.py     how commands open the warehouse
 output.py        tables for the terminal;  json_output.py  output for machines
 sync_log.py      log lines with times;  progress_bar.py  bars on a terminal
-failures.py      exit codes and error messages
+failures.py      exit codes and error messages;  prompts.py  confirmations
 """
 
 from lcm_pipeline.cli.main import app, main

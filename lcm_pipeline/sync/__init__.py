@@ -1,1 +1,23 @@
-"""The sync engine: roster, reading, resuming, publishing, reconciling. Knows no Dagster."""
+"""The sync engine: which clients and days a run reads, reading them, and the run. Knows no Dagster.
+
+In the order in which a sync passes through them:
+
+engine.py         syncs feeds for a window, in one call or as start, read and publish
+concurrency.py    several feeds in a background thread, each with a report to wait for
+context.py        what feeds that are read concurrently share: connections, limits, slots
+roster.py         which registration days a run polls, and how often it reads clients
+run.py            one run of a feed: adds its tasks, reads them, publishes
+fan_out.py        many tasks read concurrently, each saved before its slot is released
+client.py         one client of a feed: from a task to an outcome for staging
+registrations.py  one registration day, polled in one period or in smaller ones
+source.py         what a reading depends on: the API, how it pages, the window
+report.py         what a sync of a feed did
+shared_limits.py  the limits over all processes, and their priorities
+shared_pace.py    LCM_MAX_RPS over all processes
+shared_slots.py   LCM_MAX_IN_FLIGHT over all processes
+plan.py           estimates the cost of a window
+scale.py          estimates the cost of a programme of any size
+progress.py       how a sync or a push reports its progress
+threads.py        blocking work in a thread that never outlives its caller
+errors.py         the error that ends a sync
+"""

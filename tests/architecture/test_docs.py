@@ -35,10 +35,14 @@ def test_every_link_of_a_page_has_a_target(page: Path) -> None:
 @pytest.mark.parametrize(
     "package", [path for path in repository_files() if path.name == "__init__.py"], ids=str
 )
-def test_a_package_docstring_lists_only_existing_files(package: Path) -> None:
+def test_a_package_that_lists_files_lists_all_that_it_has(package: Path) -> None:
     docstring = ast.get_docstring(ast.parse((ROOT / package).read_text(encoding="utf-8"))) or ""
-    files = {path.name for path in (ROOT / package).parent.glob("*.py")}
-    assert set(re.findall(r"\b\w+\.py\b", docstring)) <= files
+    files = {path.name for path in (ROOT / package).parent.glob("[!_]*.py")}
+    listed = set(re.findall(r"\b\w+\.py\b", docstring))
+    assert listed <= files
+    # Benchmarks and tests may list only the files to begin with.
+    if listed and package.parts[0] == "lcm_pipeline":
+        assert listed == files
 
 
 def test_every_decision_is_listed_and_has_all_sections() -> None:

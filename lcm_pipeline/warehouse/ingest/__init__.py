@@ -1,1 +1,13 @@
-"""What a sync writes: runs, tasks, staging, and the publish into core and history."""
+"""What a sync writes: runs, tasks, staging, and the publish into core and history.
+
+runs.py        commands and runs: begin, join, leave, end
+schedule.py    which clients are due
+tasks.py       the ledger: claims, outcomes and the staging of rows
+publish.py     checks the readings and the fuses, and makes everything visible at once
+merge.py       the statements of a publish, composed from `model.tables`
+state.py       what is known of clients, days and paging between runs
+retirement.py  retires clients by hand
+replay.py      has clients with rows in quarantine read again
+cost.py        what earlier readings cost, for `lcm plan`
+live_rows.py   live rows of core, for `lcm verify`
+"""
