@@ -40,7 +40,7 @@ def find_proxy(url: str, environment: Mapping[str, str]) -> str | None:
 def _first_set(environment: Mapping[str, str], *names: str) -> str | None:
     for name in names:
         for spelling in (name, name.upper()):
-            # In a CGI program HTTP_PROXY is the header `Proxy` of whoever calls it.
+            # In a CGI program HTTP_PROXY is the header `Proxy` of the HTTP client that calls it.
             is_header = spelling == "HTTP_PROXY" and "REQUEST_METHOD" in environment
             if environment.get(spelling, "").strip() and not is_header:
                 return spelling

@@ -295,7 +295,7 @@ class Settings(BaseSettings):
 
     @property
     def pseudonyms(self) -> Pseudonyms:
-        """What phones and cards are hashed with; falsy where they are stored as they come."""
+        """What phones and cards are hashed with; falsy if they are stored as they were sent."""
         if self.pseudonym_key_bytes is None or not self.pseudonymize:
             return Pseudonyms()
         return Pseudonyms((*self.pseudonym_old_key_bytes, self.pseudonym_key_bytes))
@@ -366,7 +366,7 @@ def _require_fit_keys(settings: Settings) -> None:
         )
     if len({*old, settings.pseudonym_key_bytes}) <= len(old):
         raise SettingsError(
-            "LCM_PSEUDONYM_OLD_KEYS: a key stands there twice, or is the present one"
+            "LCM_PSEUDONYM_OLD_KEYS: a key is listed twice, or is LCM_PSEUDONYM_KEY itself"
         )
 
 
@@ -401,7 +401,7 @@ def _secrets_in_files(settings: Settings) -> dict[str, str]:
 
 
 def _is_private(url: str) -> bool:
-    """Whether nobody can read the traffic: the address is https, or on this machine."""
+    """Whether the traffic cannot be read: the address is https, or on this machine."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".").lower()
     if parts.scheme == "https" or host == "localhost" or host.endswith(".localhost"):

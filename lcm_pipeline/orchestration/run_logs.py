@@ -29,7 +29,7 @@ class RunLog:
 
 
 def read_run_log(settings: Settings, run_id: str | None, level: int) -> RunLog:
-    """The log of a run, or of the newest one; raises UsageError where there is none.
+    """The log of a run, or of the newest one; raises UsageError if there is none.
 
     run_id: the whole id or its beginning. level: lines below it are left out.
     """

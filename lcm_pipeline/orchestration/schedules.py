@@ -1,7 +1,7 @@
 """The schedules: yesterday's sync, and housekeeping. They need a running Dagster daemon.
 
-The sync is off until somebody turns it on: a fresh checkout must not start to call the API of a
-loyalty programme just because its UI was opened.
+The sync is off until it is turned on: a fresh checkout must not start to call the API of a loyalty
+programme just because its UI was opened.
 """
 
 from datetime import timedelta
@@ -12,7 +12,7 @@ import dagster as dg
 from lcm_pipeline.orchestration.jobs import forget_old_runs, sync_days
 from lcm_pipeline.orchestration.partitions import DAYS
 
-# A failed run is retried twice, as nobody is there at six to do it. All steps are retried, because
+# A failed run is retried twice, since at six no operator is at work. All steps are retried, because
 # the feeds are read concurrently; feeds that were published are not read again.
 _RETRIED = {
     "dagster/max_retries": "2",

@@ -1,6 +1,6 @@
 """The sensors: alerts, running where LCM_ALERT_URLS is set, and the write-back.
 
-The sensor of the write-back is off until somebody turns it on, as it writes to a live service.
+The sensor of the write-back is off until it is turned on, as it writes to a live service.
 After a push that was stopped it waits for a person. Updates that a push left pending are retried a
 quarter of an hour later, new updates at once.
 """
@@ -97,7 +97,7 @@ def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
     " nearly full.",
 )
 def alert_on_state(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Compare with the last send, take_snapshot what got worse, and remember."""
+    """Compare the state with that of the last evaluation, and send what got worse."""
     settings = load_settings()
     try:
         with open_warehouse(settings, is_read_only=True) as warehouse:

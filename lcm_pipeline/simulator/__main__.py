@@ -17,7 +17,7 @@ def _parser() -> argparse.ArgumentParser:
         ("seed", "what the world is drawn from"),
         ("clients", "clients that registered by now, or by the end of the opening"),
         ("start", "first day of registrations"),
-        ("now", "where the clock stands, naive Moscow time"),
+        ("now", "time of the clock, naive Moscow time"),
         ("opening-end", "until when the clients register, naive Moscow time"),
         ("token", "Token that a body must carry"),
         ("operator", "Operator that a body must carry"),

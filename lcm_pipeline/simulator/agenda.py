@@ -1,8 +1,8 @@
 """The clock of the programme and what is due on it.
 
 Everything that happens in the world is an event on this agenda, carried out in order of moment
-and then of planning. One source of chance drives them all, so where the clock stands decides
-what the world holds, whatever the steps it came in.
+and then of planning. One source of chance drives them all, so the time of the clock decides what
+the world holds, whether the clock moved in one step or in many.
 """
 
 import heapq

@@ -63,7 +63,7 @@ FAULTS: dict[str, str] = {
     "empty_body": "HTTP 200 with nothing in it",
     "truncated_json": "the body ends two thirds of the way",
     "no_error_code": "HTTP 200 with a Message and without an ErrorCode",
-    "sql_timeout_half_rows": "ErrorCode 10, a timeout, beside half of the rows",
+    "sql_timeout_half_rows": "ErrorCode 10, a timeout, with half of the rows",
     "sql_deadlock": "ErrorCode 10, a deadlock, without rows",
     "sql_other": "ErrorCode 10, another error, without rows",
     "message_half_rows": "ErrorCode 0, a Message, and half of the rows",

@@ -54,7 +54,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How answers deviate.
 
-    `totals` is honest, null, page (the rows of this answer), or a number to lie by such as -2.
+    `totals` is honest, null, page (the rows of this response), or a number to lie by such as -2.
     """
 
     max_length: Annotated[int | None, Meta(description="rows on a page at most")] = None
@@ -65,25 +65,25 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Literal["stable", "shuffled"],
         Meta(description="order of rows with equal times, stable or shuffled"),
     ] = "stable"
-    one_row_too_many: Annotated[bool, Meta(description="one row more than Length asks for")] = False
+    one_row_too_many: Annotated[bool, Meta(description="one row more than requested")] = False
     zero_based: Annotated[bool, Meta(description="Start counts from 0, not from 1")] = False
     oldest_first: Annotated[bool, Meta(description="the oldest row comes first")] = False
     ignore_start: Annotated[bool, Meta(description="every page is the first one")] = False
     totals: Annotated[
         Literal["honest", "null", "page"] | int,
-        Meta(description="honest, null, page (rows of this answer) or off by N"),
+        Meta(description="honest, null, page (rows of this response) or off by N"),
     ] = "honest"
     end_date: Annotated[
         Literal["inclusive", "exclusive", "whole_day"],
         Meta(description="EndDate is inclusive, exclusive or whole_day"),
     ] = "inclusive"
-    informational_message: Annotated[bool, Meta(description="good answers have a Message too")] = (
+    informational_message: Annotated[bool, Meta(description="good responses have a Message too")] = (
         False
     )
-    list_favourites_always: Annotated[bool, Meta(description="goods come though not asked for")] = (
+    list_favourites_always: Annotated[bool, Meta(description="goods without a request for them")] = (
         False
     )
-    latency_ms: Annotated[float, Meta(description="milliseconds before each answer")] = 0
+    latency_ms: Annotated[float, Meta(description="milliseconds before each response")] = 0
     offset_dates: Annotated[
         Literal["none", "moscow", "utc"],
         Meta(description="dates end with an offset: none, moscow or utc"),

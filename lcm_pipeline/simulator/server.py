@@ -37,7 +37,7 @@ def _protocol_noting(transports: Transports) -> type[asyncio.Protocol]:
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it listens."""
+    """A server that reports when it listens."""
 
     def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
         super().__init__(config)
@@ -159,5 +159,5 @@ class RunningSimulator:
 
 
 def start_in_thread(config: SimulatorConfig) -> RunningSimulator:
-    """Start a simulator beside the caller; it listens when this returns."""
+    """Start a simulator in a thread; it listens when this returns."""
     return RunningSimulator(config)

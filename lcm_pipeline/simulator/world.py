@@ -1,7 +1,7 @@
 """The world under test: a programme, its clock, and the truth about what it holds now.
 
-A World may be used from the thread that serves it and from a test's own thread; `lock` is held
-around whatever reads or changes it.
+A World may be used from the thread that serves it and from a test's own thread: hold `lock` to read
+or change it.
 """
 
 from datetime import date, datetime, timedelta
@@ -56,7 +56,7 @@ class World:
         moment = to if to is not None else self.now + timedelta(days=days)
         with self.lock:
             if ticks_of(moment) < ticks_of(self.now):
-                raise ValueError(f"the clock stands at {self.now} and does not go back to {moment}")
+                raise ValueError(f"the clock is at {self.now} and does not go back to {moment}")
             self.programme.agenda.run_until(ticks_of(moment))
         return self.now
 

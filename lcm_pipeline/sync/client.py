@@ -201,7 +201,7 @@ async def _fetch_goods(source: Source, client_id: int, favourite_id: int) -> tup
         response = await read_favourite_goods(source.api, client_id, favourite_id, request)
         if response.page.suspicious:
             raise UnprovenReadingError(
-                f"the goods of offer {favourite_id} came with a message each time"
+                f"the goods of offer {favourite_id} have a message each time"
             )
         fresh = [row for row in response.page.rows if row.key not in rows]
         rows.update((row.key, row) for row in fresh)
@@ -210,7 +210,7 @@ async def _fetch_goods(source: Source, client_id: int, favourite_id: int) -> tup
             return _of_offer(tuple(rows.values()), favourite_id, response.offer_ids)
         if received > _MOST_GOODS:
             raise UnprovenReadingError(
-                f"the goods of offer {favourite_id} do not end: {received:,} rows came, and at most"
+                f"the goods of offer {favourite_id} do not end: got {received:,} rows, and at most"
                 f" {_MOST_GOODS:,} are read"
             )
         request = request._replace(start=request.start + len(response.page.rows))

@@ -186,6 +186,6 @@ async def _read_each(
 
 
 def _spread(items: Sequence[ItemT], most: int) -> Sequence[ItemT]:
-    """At most so many of the items, evenly spread."""
+    """At most `most` of the items, evenly spread."""
     step = max(1, len(items) // most)
     return items[::step][:most]

@@ -129,7 +129,7 @@ class _Day:
                 continue
             if page.suspicious:
                 raise UnprovenReadingError(
-                    f"the registrations of {self._day} came with a message each time"
+                    f"the registrations of {self._day} have a message each time"
                 )
             poll.has_null = poll.has_null or page.is_null
             # Periods overlap by the margin.
@@ -156,7 +156,7 @@ class _Day:
         except TransientError as error:
             if _took_too_long(error) or (begins, ends) != (self._begins, self._ends):
                 raise
-        # A failure that came at once may be over in a moment: try as often as any other call.
+        # A failure without delay may be over in a moment: try as often as for any other call.
         return await read_registrations(api, beg, end)
 
 

@@ -42,7 +42,7 @@ class RegistrationRecord(NamedTuple):
 
 
 class ClientRecord(NamedTuple):
-    """What one source says of a client; the rest is None."""
+    """The columns of a client that one feed knows; the others are None."""
 
     client_id: int
     registered_at: datetime | None

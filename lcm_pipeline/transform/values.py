@@ -83,7 +83,7 @@ def latest_day(read_on: date) -> date:
 def business_day(
     moment: datetime, zone: ZoneInfo, field: str = "moment", latest: date = LAST_DAY
 ) -> date:
-    """Return the day of a moment in the programme's zone, where it is plausible.
+    """Return the day of a moment in the programme's zone, if it is plausible.
 
     latest: the last plausible day, see `latest_day`. Raises UnfitValueError.
     """
@@ -108,7 +108,7 @@ def business_day(
 def parse_dated_moment(
     text: str | None, field: str, zone: ZoneInfo, latest: date = LAST_DAY
 ) -> tuple[datetime, date]:
-    """Read the moment of a key, and its business day; both must be there, the day plausible."""
+    """Read the moment of a key, and its business day; raises UnfitValueError."""
     moment = require(parse_moment(text, field), field)
     return moment, business_day(moment, zone, field, latest)
 

@@ -46,7 +46,7 @@ def read_clients_again(
 ) -> list[SyncReport]:
     """Read some clients of the roster again in full, and publish them; marts are not refreshed.
 
-    Raises UsageError where one is not in the roster, SyncError when a run stopped.
+    Raises UsageError if one is not in the roster, SyncError when a run stopped.
     """
     with engine.warehouse.connect(application_name="lcm sync") as session:
         unknown = missing_clients(session, client_ids)

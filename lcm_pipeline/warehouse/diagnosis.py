@@ -60,9 +60,9 @@ def read_facts(warehouse: Warehouse) -> WarehouseFacts:
 
 
 def problem_with_keys(warehouse: Warehouse, pseudonyms: Pseudonyms) -> str | None:
-    """Why phones and cards are not stored with the keys of the settings; None where they are.
+    """Why phones and cards are not stored with the keys of the settings; None if they are.
 
-    None as well where that cannot be found out: other looks say why.
+    Also None if the keys cannot be read: other checks report why.
     """
     with warehouse.connect(autocommit=True, application_name="lcm doctor") as session:
         try:

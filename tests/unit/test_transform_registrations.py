@@ -122,4 +122,4 @@ def test_the_day_of_a_bad_row_is_known() -> None:
 def test_a_repeated_card_with_another_moment_is_a_conflict() -> None:
     landing = _land(registration(), registration(RegDate="2026-03-04T13:00:00"))
     assert len(landing.records["registrations"]) == 1
-    assert "its key came before" in landing.bad_rows[0].reason
+    assert "its key occurred before" in landing.bad_rows[0].reason

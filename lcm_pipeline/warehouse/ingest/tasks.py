@@ -78,7 +78,7 @@ def add_client_tasks(session: psycopg.Connection, run: Run, schedule: Schedule) 
 def add_tasks_again(session: psycopg.Connection, run: Run, client_ids: Sequence[int]) -> None:
     """Add tasks that read some clients in full, up to date or not.
 
-    A run that was joined keeps its other tasks. Nobody else was due, so nobody is deferred.
+    A run that was joined keeps its other tasks. No other client was due, so none is deferred.
     """
     values = {"run_id": run.run_id, "clients": list(client_ids)}
     with session.transaction():
