@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from lcm_pipeline.simulator import control
-from lcm_pipeline.simulator.contract import ENDPOINTS, Endpoint
+from lcm_pipeline.simulator.endpoints import ENDPOINTS, Endpoint
 from lcm_pipeline.simulator.faults import LOGIN, ON_CONNECTION, FaultRule, reply_instead
 from lcm_pipeline.simulator.replies import Reply, message_reply
 from lcm_pipeline.simulator.requests import UnreadableError, read_json, read_xml

@@ -5,7 +5,7 @@ as long as the clock is moved.
 """
 
 from lcm_pipeline.simulator import bonuses, purchases, registrations
-from lcm_pipeline.simulator.contract import ENDPOINTS
+from lcm_pipeline.simulator.endpoints import ENDPOINTS
 from lcm_pipeline.simulator.moments import DAY, HOUR, MINUTE, moment_within
 from lcm_pipeline.simulator.programme import Programme
 

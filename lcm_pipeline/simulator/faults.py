@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from lcm_pipeline.simulator.contract import ENDPOINTS, Endpoint
+from lcm_pipeline.simulator.endpoints import ENDPOINTS, Endpoint
 from lcm_pipeline.simulator.fields import Fields
 from lcm_pipeline.simulator.replies import AN_ERROR, DENIED, HTML_TYPE, Reply, message_reply
 

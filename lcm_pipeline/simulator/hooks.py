@@ -8,7 +8,7 @@ from collections import Counter
 
 import msgspec
 
-from lcm_pipeline.simulator.contract import SHELVES
+from lcm_pipeline.simulator.endpoints import SHELVES
 from lcm_pipeline.simulator.mutations import Action
 from lcm_pipeline.simulator.world import World
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from lxml import etree
 
-from lcm_pipeline.simulator.contract import (
+from lcm_pipeline.simulator.endpoints import (
     ABSTRACTIONS,
     BASE_FIELDS,
     INSTANCE,

@@ -6,9 +6,9 @@ The app requests replies from it; the control API changes its settings.
 from dataclasses import dataclass, field
 
 from lcm_pipeline.simulator import json_format, xml_format
-from lcm_pipeline.simulator.answers import Desk
+from lcm_pipeline.simulator.responses import Desk
 from lcm_pipeline.simulator.configuration import SimulatorConfig
-from lcm_pipeline.simulator.contract import Endpoint, answer_of
+from lcm_pipeline.simulator.endpoints import Endpoint, response_of
 from lcm_pipeline.simulator.faults import FaultPlan, FaultRule, spoil_bytes, spoil_rows
 from lcm_pipeline.simulator.fields import Fields
 from lcm_pipeline.simulator.hooks import HookPlan
@@ -63,8 +63,8 @@ class Service:
         refusal = self.identity.refusal(request)
         if refusal is not None:
             code, message = refusal
-            return answer_of(endpoint, {"ErrorCode": code, "Message": message})
-        return self.desk.answer(endpoint, request)
+            return response_of(endpoint, {"ErrorCode": code, "Message": message})
+        return self.desk.respond(endpoint, request)
 
 
 def _encode(endpoint: Endpoint, fields: Fields, *, as_xml: bool) -> Reply:

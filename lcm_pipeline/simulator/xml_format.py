@@ -4,7 +4,7 @@ Base members come first, in their own namespace, then all others by name; null i
 ErrorCode and Message of ClientUpdate are its own members, in the namespace of models.
 """
 
-from lcm_pipeline.simulator.contract import ABSTRACTIONS, INSTANCE, Endpoint
+from lcm_pipeline.simulator.endpoints import ABSTRACTIONS, INSTANCE, Endpoint
 from lcm_pipeline.simulator.fields import Fields, Row, Value
 
 CONTENT_TYPE = "application/xml; charset=utf-8"

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from lxml import etree
 
-from lcm_pipeline.simulator import contract
+from lcm_pipeline.simulator import endpoints
 from lcm_pipeline.simulator.requests import read_json as read_request_json
 from lcm_pipeline.simulator.requests import read_xml
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
@@ -21,7 +21,7 @@ from tests.contract.simulator_calls import (
     small_config,
 )
 
-NIL = f"{{{contract.INSTANCE}}}nil"
+NIL = f"{{{endpoints.INSTANCE}}}nil"
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def written(value: Any) -> str | None:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_the_vendors_requests_are_read_completely_and_equally_in_both_formats(endpoint):
-    described = contract.ENDPOINTS[endpoint]
+    described = endpoints.ENDPOINTS[endpoint]
     sample = sample_json(f"{endpoint}.request")
     from_json = read_request_json(described, json.dumps(sample).encode())
     from_xml = read_xml(described, (SAMPLES / f"{endpoint}.request.xml").read_bytes())
@@ -132,23 +132,23 @@ def test_the_vendors_requests_are_read_completely_and_equally_in_both_formats(en
 
 
 def test_a_misplaced_xml_element_is_silently_ignored():
-    described = contract.ENDPOINTS["OperationHistory"]
+    described = endpoints.ENDPOINTS["OperationHistory"]
     root = sample_xml("OperationHistory.request")
-    start = root.find(f"{{{contract.REQUESTS}}}Start")
+    start = root.find(f"{{{endpoints.REQUESTS}}}Start")
     root.insert(0, start)
     request = read_xml(described, etree.tostring(root))
     assert "Operator" not in request
     root = sample_xml("OperationHistory.request")
-    root.append(root.find(f"{{{contract.REQUESTS}}}Client"))
+    root.append(root.find(f"{{{endpoints.REQUESTS}}}Client"))
     request = read_xml(described, etree.tostring(root))
     assert "Client" not in request
     assert request["Start"] == 1
 
 
 def test_a_nil_element_is_an_absent_field():
-    described = contract.ENDPOINTS["OperationHistory"]
+    described = endpoints.ENDPOINTS["OperationHistory"]
     root = sample_xml("OperationHistory.request")
-    root.find(f"{{{contract.REQUESTS}}}Cheque").set(NIL, "true")
+    root.find(f"{{{endpoints.REQUESTS}}}Cheque").set(NIL, "true")
     assert "Cheque" not in read_xml(described, etree.tostring(root))
 
 

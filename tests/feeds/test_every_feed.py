@@ -16,7 +16,7 @@ from lcm_pipeline.model.endpoints import ENDPOINTS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.reporting.completeness import TABLES
 from lcm_pipeline.reporting.pages import ENGLISH_TABLE_NAMES, TABLE_NAMES
-from lcm_pipeline.simulator.contract import ENDPOINTS as SIMULATED
+from lcm_pipeline.simulator.endpoints import ENDPOINTS as SIMULATED
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts

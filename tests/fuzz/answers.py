@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lcm_pipeline.simulator.contract import ABSTRACTIONS, ENDPOINTS, INSTANCE, Endpoint
+from lcm_pipeline.simulator.endpoints import ABSTRACTIONS, ENDPOINTS, INSTANCE, Endpoint
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 _ERROR_MEMBERS = ("ErrorCode", "Message")

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lcm_pipeline.simulator import json_format, xml_format
-from lcm_pipeline.simulator.contract import ENDPOINTS, Endpoint
+from lcm_pipeline.simulator.endpoints import ENDPOINTS, Endpoint
 from lcm_pipeline.simulator.moments import MINUTE, date_of
 from lcm_pipeline.simulator.requests import Request, read_json, read_xml
 from lcm_pipeline.simulator.service import Service
@@ -111,13 +111,13 @@ class MutantServer:
         mutant = self.orders.mutants.get(key)
         client, day = request.get("Client", 0), str(key[1])
         with self._service.world.lock:
-            fields = self._service.desk.answer(endpoint, request)
+            fields = self._service.desk.respond(endpoint, request)
             if mutant is None:
                 return _healthy(endpoint, fields, as_xml=is_xml)
             other = None
             if mutant.source == "other":
                 neighbour = {**request, "Client": self.orders.others[client]}
-                other = self._service.desk.answer(endpoint, neighbour)
+                other = self._service.desk.respond(endpoint, neighbour)
             served = self.orders.served.setdefault(key, [])
             if served and mutant.when == "first":
                 response = _healthy(endpoint, fields, as_xml=is_xml)

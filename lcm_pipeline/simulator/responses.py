@@ -11,11 +11,11 @@ from random import Random
 from lcm_pipeline.simulator import favourites
 from lcm_pipeline.simulator.bonuses import BONUS, CHEQUE
 from lcm_pipeline.simulator.catalogue import POINTS_OF_SALE, PURCHASE
-from lcm_pipeline.simulator.contract import Endpoint, answer_of
+from lcm_pipeline.simulator.endpoints import Endpoint, response_of
 from lcm_pipeline.simulator.customers import Customer, Entry
 from lcm_pipeline.simulator.fields import Fields, Row
 from lcm_pipeline.simulator.paging import Slice, cut
-from lcm_pipeline.simulator.periods import period_of, registered_as_asked
+from lcm_pipeline.simulator.periods import period_of, matching_registrations
 from lcm_pipeline.simulator.quirks import Quirks
 from lcm_pipeline.simulator.requests import Request
 from lcm_pipeline.simulator.served_rows import INFORMATION, as_served
@@ -41,13 +41,13 @@ class Desk:
     quirks: Quirks
     chance: Random = field(default_factory=lambda: Random(0))
 
-    def answer(self, endpoint: Endpoint, request: Request) -> Fields:
+    def respond(self, endpoint: Endpoint, request: Request) -> Fields:
         """The response to one request; a refusal is a response too."""
-        respond = _HANDLERS.get(endpoint.name, Desk.rows)
+        handler = _HANDLERS.get(endpoint.name, Desk.rows)
         try:
-            fields = answer_of(endpoint, respond(self, endpoint, request))
+            fields = response_of(endpoint, handler(self, endpoint, request))
         except RefusedError as refusal:
-            return answer_of(endpoint, {"ErrorCode": refusal.code, "Message": refusal.message})
+            return response_of(endpoint, {"ErrorCode": refusal.code, "Message": refusal.message})
         if self.quirks.informational_message and fields["Message"] is None:
             fields["Message"] = INFORMATION
         return as_served(fields, self.quirks)
@@ -75,7 +75,7 @@ class Desk:
         )
 
     def registrations(self, endpoint: Endpoint, request: Request) -> Fields:
-        entries = registered_as_asked(self.world.programme, request, self.quirks)
+        entries = matching_registrations(self.world.programme, request, self.quirks)
         everything = Quirks(tie_order=self.quirks.tie_order, oldest_first=self.quirks.oldest_first)
         # ClientInfoPeriod has no pages: every row is returned, in the order of the quirks.
         page = cut(entries, start=1, length=len(entries) + 1, quirks=everything, chance=self.chance)

@@ -33,8 +33,9 @@ REG_FIELDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint. rows: its paged collection. totals: the fields that count it. items: XML names.
+    """One endpoint. fields, response_fields: of its request and its response, in the order of JSON.
 
+    rows: its paged collection. totals: the fields that count it. items: XML names of lists' items.
     shelf: the customer's shelf of its rows, for an endpoint that is read client by client. table:
     their name in World.truth(), if it is not that of the shelf. insert: adds a row of a moment to a
     client. change: changes a row in place. each_day: plans the events of a day, from its midnight.
@@ -45,7 +46,7 @@ class Endpoint:
     request: str
     response: str
     fields: Mapping[str, Kind]
-    answer: tuple[str, ...]
+    response_fields: tuple[str, ...]
     items: Mapping[str, str]
     rows: str | None = None
     totals: tuple[str, ...] = ()
@@ -82,7 +83,7 @@ _OPERATIONS = Endpoint(
         "Start": "integer",
         "Length": "integer",
     },
-    answer=("Client", "Phone", "Card", "Rows", "Operations"),
+    response_fields=("Client", "Phone", "Card", "Rows", "Operations"),
     items={"Operations": "OperationHistoryResponse.OperationHistoryOperation"},
     rows="Operations",
     totals=("Rows",),
@@ -102,7 +103,7 @@ _REGISTRATIONS = Endpoint(
         "RegPosList": "integer",
         "Reg": "reg",
     },
-    answer=("Clients",),
+    response_fields=("Clients",),
     items={"Clients": "ClientInfoPeriodResponse.ClientInfoPeriodClient"},
     rows="Clients",
 )
@@ -117,7 +118,7 @@ _LEADS = Endpoint(
         "Start": "integer",
         "Length": "integer",
     },
-    answer=("TotalRows", "TotalRowsSelect", "LeadsClients"),
+    response_fields=("TotalRows", "TotalRowsSelect", "LeadsClients"),
     items={"LeadsClients": "ClientLeadsPagingInfoResponse.ClientLeadsPagingInfoLeadsClient"},
     rows="LeadsClients",
     totals=("TotalRows", "TotalRowsSelect"),
@@ -155,7 +156,7 @@ _FAVOURITES = Endpoint(
         "Start": "integer",
         "Length": "integer",
     },
-    answer=(
+    response_fields=(
         "TotalRows",
         "TotalRowsSelect",
         *STATISTICS,
@@ -196,7 +197,7 @@ _UPDATE = Endpoint(
         "AllowEmailOnlineCheque": "boolean",
         "ContragentId": "string",
     },
-    answer=(),
+    response_fields=(),
     items={},
     own_model=True,
 )
@@ -209,10 +210,11 @@ SHELVES: Mapping[str, Endpoint] = {
 }
 
 
-def answer_of(endpoint: Endpoint, known: Fields) -> Fields:
+def response_of(endpoint: Endpoint, known: Fields) -> Fields:
     """A response in the vendor's order; missing fields are null, or an empty list."""
     fields: Fields = {
-        name: known.get(name, [] if name in endpoint.items else None) for name in endpoint.answer
+        name: known.get(name, [] if name in endpoint.items else None)
+        for name in endpoint.response_fields
     }
     fields["ErrorCode"] = known.get("ErrorCode", 0)
     fields["Message"] = known.get("Message")
