@@ -32,6 +32,8 @@ from lcm_pipeline.model.texts import shown
 from lcm_pipeline.proxies import ProxyError, find_proxy
 
 DEFAULT_TIMEZONE = "Europe/Moscow"
+# Before the service existed. Each day from here on is a partition in Dagster's UI.
+_FIRST_DAY_WITHOUT_START = date(2015, 1, 1)
 _PREFIX = "LCM_"
 _ENV_FILE = Path(".env")
 _SHORTEST_KEY = 16
@@ -274,6 +276,11 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """The programme's time zone."""
         return ZoneInfo(self.timezone)
+
+    @property
+    def first_partition(self) -> date:
+        """The first business day that can be synced: LCM_START_DATE, or a day of long ago."""
+        return self.start_date or _FIRST_DAY_WITHOUT_START
 
     @property
     def home_path(self) -> Path:

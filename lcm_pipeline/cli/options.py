@@ -82,7 +82,7 @@ def _check_bounds(settings: Settings, window: Window) -> None:
             f"{window.last} has not ended in {settings.timezone}: the last day that has is"
             f" {yesterday_of(settings)}"
         )
-    begins = settings.start_date or date(2015, 1, 1)
+    begins = settings.first_partition
     if window.first < begins:
         raise typer.BadParameter(
             f"{window.first} is before {begins}, where the programme begins: set LCM_START_DATE"

@@ -12,7 +12,6 @@ from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 
-_LONG_AGO = date(2015, 1, 1)
 _DAY_TAG = "dagster/partition"
 _FIRST_TAG = "dagster/asset_partition_range_start"
 _LAST_TAG = "dagster/asset_partition_range_end"
@@ -25,7 +24,7 @@ class WindowError(UsageError):
 def days_of(settings: Settings) -> dg.DailyPartitionsDefinition:
     """The days of a programme, from its first to the last that has ended."""
     return dg.DailyPartitionsDefinition(
-        start_date=str(settings.start_date or _LONG_AGO), timezone=settings.timezone
+        start_date=str(settings.first_partition), timezone=settings.timezone
     )
 
 

@@ -11,12 +11,14 @@ from datetime import UTC, date, datetime
 import psycopg
 from psycopg import sql
 
+from lcm_pipeline.transform.values import EARLIEST_DAY
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import query
 
 MONTHS_AHEAD = 3
-# No programme is older: the same day as mart.first_plausible_day().
-FIRST_PLAUSIBLE_DAY = date(2000, 1, 1)
+# Rows of earlier days are in quarantine. The marts begin with the same day, see
+# mart.first_plausible_day().
+FIRST_PLAUSIBLE_DAY = EARLIEST_DAY
 # The transform quarantines rows of the future already; this limit protects against any caller.
 MOST_YEARS_AHEAD = 10
 _PARENT_LOCK_TIMEOUT = "10s"

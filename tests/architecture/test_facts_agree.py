@@ -9,6 +9,7 @@ import pytest
 from lcm_pipeline.cli.commands import HELP_LINES
 from lcm_pipeline.model.tables import CORE_TABLES, CoreTable
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.transform.values import EARLIEST_DAY
 from lcm_pipeline.warehouse.connection import Warehouse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,12 @@ def test_a_table_of_the_model_matches_the_migrations(
     assert columns.pop("extra") == "jsonb"
     assert {n: t for n, t in columns.items() if n not in _BOOKKEEPING} == modelled
     assert key == table.key
+
+
+def test_the_marts_begin_with_the_first_day_of_which_rows_are_stored(warehouse: Warehouse) -> None:
+    with warehouse.connect() as session:
+        row = session.execute("select mart.first_plausible_day()").fetchone()
+    assert row == (EARLIEST_DAY,)
 
 
 def test_every_schema_table_and_column_has_a_comment(warehouse: Warehouse) -> None:
