@@ -108,6 +108,7 @@ class Identity:
                 {"grant_type": "refresh_token", "refresh_token": refresh_token}
             )
         except (IdentityError, TransientError):
+            # Spent, expired, or lost in a restart of the server: the password is next.
             return None
 
     async def _log_in_with_password(self) -> Credentials:

@@ -69,6 +69,7 @@ def materialize_window(
     OldMartsError or RunFailedError. A feed that fails does not prevent the others from being read.
     """
     if feeds is None and have_old_marts(warehouse):
+        # Sync the facts, without the marts, and report the marts as an error.
         every = [feed.name for feed in FEEDS]
         raise OldMartsError(materialize_window(settings, warehouse, window, progress, every))
     tags = tags_for(window)
@@ -100,6 +101,7 @@ def run_in_process(
             result = job.execute_in_process(
                 run_config=_QUIET,
                 instance=instance,
+                # The command reports a failure by its exit code: the daemon must not retry it too.
                 tags={**tags, "dagster/max_retries": "0"},
                 asset_selection=_selection(feeds),
                 raise_on_error=False,

@@ -12,6 +12,7 @@ from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 
+# The tags of a run's partitions; Dagster's constants for them are private.
 _DAY_TAG = "dagster/partition"
 _FIRST_TAG = "dagster/asset_partition_range_start"
 _LAST_TAG = "dagster/asset_partition_range_end"

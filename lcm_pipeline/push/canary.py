@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from lcm_pipeline.model.profiles import AttemptResult
 
+# Fewer failures in a row, or fewer refusals, occur by chance.
 _MIN_IN_A_ROW = 8
 _MIN_REFUSED = 3
 

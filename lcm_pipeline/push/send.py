@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 FEED = "profile updates"
 _CHUNK = 1_000
+# Rounds of a push: an update whose response was lost is sent again in the next one.
 _ROUNDS = 3
 _POLL_SECONDS = 0.5
 

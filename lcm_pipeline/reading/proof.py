@@ -24,6 +24,7 @@ from lcm_pipeline.reading.fingerprint import (
 from lcm_pipeline.reading.growth import read_growth
 from lcm_pipeline.reading.scan import MAX_ROWS, PageScan, scan_pages
 
+# Each scan moves the seams. What has changed during six of them is left to the next run.
 MAX_SCANS = 6
 
 ReadingRequests = Generator[list[PageRequest], list[Page], Reading]
@@ -70,11 +71,13 @@ def prove_reading(
             f"the source claims {first.total:,} rows; at most {MAX_ROWS:,} are read per client"
         )
     if known is not None and not first.suspicious:
+        # Most readings end here: nothing changed, or new rows lie on top of the known ones.
         shortcut = None if whole and keep_head else _unchanged_reading(first, known)
         if shortcut is None and not whole:
             shortcut = yield from read_growth(first, known, length=length, base=habits.base)
         if shortcut is not None:
             return shortcut
+    # The end needs no check if a page of this size was already shown to end where its total says.
     trusted = trust_total or len(first.rows) <= habits.trusted_page
     scan = yield from _prove_scan(
         first, length, habits, check_end=not trusted, had_rows=bool(known and known.total)

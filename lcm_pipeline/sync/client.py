@@ -167,6 +167,7 @@ async def _read_details(
 
     rows: those rows of the reading that the warehouse keeps.
     """
+    # The goods of an offer are read again only if the offer itself changed: there is no other sign.
     before = {entry.digest for entry in unpack_head(task.head)}
     fresh = [row for row in rows if task.is_whole or row.digest not in before]
     ids = [key for row in fresh if isinstance(key := _offer_id(row), int)]

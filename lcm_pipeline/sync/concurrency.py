@@ -65,7 +65,9 @@ class ConcurrentSync:
         try:
             await self._sync_all(self._complete)
         except BaseException as error:
+            # A caller may wait for a report that will never come: give it the error.
             self._fail_unfinished(error)
+            # A cancellation has to reach asyncio.run; any other error is raised by `report`.
             if not isinstance(error, Exception):
                 raise
 

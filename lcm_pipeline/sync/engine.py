@@ -101,7 +101,7 @@ class SyncEngine:
                 await self._poll_missing(window, shared, command_id)
                 syncing = []
                 for feed in feeds:
-                    report = self._sync_registered(feed, window, shared, command_id)
+                    report = self._sync(feed, window, self._add_client_tasks, command_id, shared)
                     syncing.append(asyncio.ensure_future(complete(feed, report)))
                     shared = shared.for_next_feed()
                 # Without return_exceptions the first error would end the loop under the others.
@@ -123,6 +123,7 @@ class SyncEngine:
                 run = self._begin_run(reconnecting, feed, window, command_id)
                 work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
                 await work.start(self._add_client_tasks)
+                # The run stays unfinished: readers join it from processes of their own.
                 runs.leave_run(reconnecting, run)
 
         self._alone(window, start)
@@ -143,6 +144,7 @@ class SyncEngine:
                     try:
                         await work.read()
                     except RunLostError as lost:
+                        # Published by another process, which read the last tasks itself.
                         if lost.status != "published":
                             raise
                     else:
@@ -197,11 +199,6 @@ class SyncEngine:
         self, feed: Feed, window: Window, command_id: int | None, shared: RunContext
     ) -> SyncReport:
         await self._poll_missing(window, shared, command_id)
-        return await self._sync_registered(feed, window, shared, command_id)
-
-    async def _sync_registered(
-        self, feed: Feed, window: Window, shared: RunContext, command_id: int | None
-    ) -> SyncReport:
         return await self._sync(feed, window, self._add_client_tasks, command_id, shared)
 
     def _add_client_tasks(self, session: Session, run: Run) -> None:
@@ -279,6 +276,7 @@ class SyncEngine:
                     await work.read()
                     await work.publish(command_id)
             finally:
+                # Also after an error: the next feed waits for this event.
                 shared.all_dispatched.set()
             return await work.report()
 

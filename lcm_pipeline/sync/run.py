@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 # Tasks per claim: a claim costs the warehouse milliseconds, so it should cover many readings.
 _CHUNK = 1_000
+# Rounds of a publish. A source that changes all the time must not hold back what is proven.
 _MOST_ROUNDS = 5
 # Clients tried to probe how an endpoint pages, and to verify the largest page of a run.
 _MOST_PROBES, _MOST_CHECKS = 3, 3
@@ -222,6 +223,7 @@ class SyncRun:
             fan_out.responds_elsewhere = partial(self._responds_for_clients, source)
         if not self.shared.all_dispatched.is_set():
             await self.shared.wait_for_previous_feed()
+            # The report counts the seconds from here: the wait belongs to the previous feed.
             self._began = time.monotonic()
         await fan_out.run(self._chunks())
 
@@ -253,6 +255,7 @@ class SyncRun:
             return
         source.distrusts = True
         async with self.shared.slots:
+            # Tasks of this run, so that a probe is not a request in addition to the reading.
             for task in await run_in_thread(partial(self._claim, None, _MOST_PROBES)):
                 try:
                     outcome = await self._read_task(source, task)
@@ -299,6 +302,7 @@ class SyncRun:
             if holds:
                 source.distrusts = False
                 return False
+            # Pages at least as large may be capped too. With another base, every page is in doubt.
             floor = size if source.habits.base == base else 0
             await self._do(partial(tasks.reopen_pages, run=self.run, from_page=floor))
             return True

@@ -123,6 +123,7 @@ def _land_phone(draft: LandingDraft, client_id: int, header: bytes) -> None:
             registered_at=None,
             registration_date=None,
             pos_id=None,
+            # 0 and null: the client has no phone any more.
             phone=phone or None,
             extra=None,
         ),

@@ -90,6 +90,7 @@ def _to_registration(
     zone: ZoneInfo, latest: date, row: Registration, extra: str | None
 ) -> RegistrationRecord:
     client_id = require(row.Client, "Client")
+    # Negative numbers are stand-ins of erased persons here.
     if client_id < 1:
         raise UnfitValueError("Client: not the number of a client")
     card_number = require(row.Card, "Card")

@@ -226,6 +226,7 @@ def _record(
     session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], outcomes: Sequence[Outcome]
 ) -> None:
     with session.transaction():
+        # A batch that a crash of the server loses is read again, like its unlogged rows.
         session.execute("set local synchronous_commit = off")
         attempts = _close(session, run, outcomes)
         ours = [outcome for outcome in outcomes if outcome.task.task_id in attempts]
