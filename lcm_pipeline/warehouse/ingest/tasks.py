@@ -101,7 +101,7 @@ def reopen_tasks(session: psycopg.Connection, run: Run, fresh_from: datetime) ->
 
 
 def reopen_pages(session: psycopg.Connection, run: Run, from_page: int) -> None:
-    """Reopen tasks whose history came in a single page of `from_page` rows or more; 0 for all."""
+    """Reopen tasks whose history was in a single page of `from_page` rows or more; 0 for all."""
     session.execute(query("reopen_pages"), {"run_id": run.run_id, "from_page": from_page})
 
 
@@ -158,7 +158,7 @@ def has_read(session: psycopg.Connection, run: Run) -> bool:
 
 
 def largest_single_page(session: psycopg.Connection, run: Run) -> tuple[int, int] | None:
-    """The client with the largest history that came in a single page, and its number of rows."""
+    """The client with the largest history that was in a single page, and its number of rows."""
     row = session.execute(query("largest_single_page"), {"run_id": run.run_id}).fetchone()
     return (row[0], row[1]) if row else None
 

@@ -49,7 +49,7 @@ set status = 'pending', claimed_by = null, is_whole = true
 where run_id = %(run_id)s and client_id = any(%(clients)s);
 
 -- name: reopen_pages
--- purpose: reopen tasks whose history came in a single page of from_page rows or more
+-- purpose: reopen tasks whose history was in a single page of from_page rows or more
 -- parameters: run_id, from_page (0 for all that were read)
 update sync.fetches
 set status = 'pending', claimed_by = null
@@ -226,7 +226,7 @@ from sync.fetches
 where run_id = %(run_id)s and status = 'pending';
 
 -- name: largest_single_page
--- purpose: the client with the largest history that came in a single page, and its number of rows
+-- purpose: the client with the largest history that was in a single page, and its number of rows
 -- parameters: run_id
 select client_id, single_page
 from sync.fetches
@@ -306,8 +306,8 @@ union all
 -- purpose: decide for each task that a run has read whether the publish may take it
 -- parameters: run_id, feed; first, last (of the tasks that are decided on)
 -- `again`: staging lost its records or holds some of days that are not kept, the state moved on and this reading builds on the old one, or
--- somebody published a newer reading that says otherwise: which is right, a third one tells.
--- `superseded`: somebody published a newer reading that says the same.
+-- another run published a newer reading with other content: a third reading decides which is right.
+-- `superseded`: another run published a newer reading with the same content.
 create temp table judged on commit drop as
 with known as (
     select
