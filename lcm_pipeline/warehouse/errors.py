@@ -1,6 +1,15 @@
 """Errors of the warehouse that its user can fix."""
 
+import psycopg
+
 from lcm_pipeline.model.errors import UsageError, UserError
+
+# What a statement raises if the schema is of another version, or is missing.
+OTHER_SCHEMA_ERRORS = (
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+)
 
 
 class WarehouseUnavailableError(UsageError):

@@ -10,7 +10,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
+from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _BATCH = 20_000
 # The precision of Arrow's decimal128.
 _MOST_DIGITS = 38
-_BEHIND = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 
 
 def export_csv(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
@@ -55,7 +54,7 @@ def _reading(warehouse: Warehouse, mart: str) -> Iterator[Session]:
         with warehouse.connect(application_name="lcm export") as session:
             session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             yield session
-    except _BEHIND as error:
+    except OTHER_SCHEMA_ERRORS as error:
         raise WarehouseUnavailableError(
             f"The warehouse {warehouse.place} has no mart.{mart}: run lcm migrate"
         ) from error

@@ -9,11 +9,9 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
 from lcm_pipeline.warehouse.queries import query, report_query
-
-_BEHIND = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable,
-           psycopg.errors.UndefinedColumn)  # fmt: skip
 
 
 def read_frame(warehouse: Warehouse, query_name: str, **values: Any) -> pd.DataFrame:
@@ -48,7 +46,7 @@ def open_mart_snapshot(warehouse: Warehouse) -> Iterator[MartSnapshot]:
         with engine.connect() as connection:
             yield MartSnapshot(connection)
     except DBAPIError as error:
-        if isinstance(error.orig, _BEHIND):
+        if isinstance(error.orig, OTHER_SCHEMA_ERRORS):
             raise WarehouseUnavailableError(
                 f"The warehouse {warehouse.place} has no marts, or those of another version:"
                 " run lcm migrate"

@@ -15,16 +15,11 @@ from psycopg.rows import class_row
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
+from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
 from lcm_pipeline.warehouse.migrations import require_current_schema
 from lcm_pipeline.warehouse.queries import query
 
 FAILED_STATES = frozenset({"failed", "interrupted", "stopped", "abandoned"})
-_BEHIND = (
-    psycopg.errors.InvalidSchemaName,
-    psycopg.errors.UndefinedTable,
-    psycopg.errors.UndefinedColumn,
-)
 
 
 @dataclass(frozen=True)
@@ -277,7 +272,7 @@ def _reading(warehouse: Warehouse) -> Iterator[Session]:
             f" ({str(error).splitlines()[0]}). Have its owner run lcm migrate, and:\n"
             f"  grant lcm_monitor to {user};"
         ) from error
-    except _BEHIND as error:
+    except OTHER_SCHEMA_ERRORS as error:
         raise WarehouseUnavailableError(
             f"The schema of {warehouse.place} is of another version"
             f" ({str(error).splitlines()[0]}): run lcm migrate"
