@@ -7,8 +7,8 @@ Actions are `insert_top`, `insert_middle` (a tie with the row there), `insert_ta
 from typing import Literal, get_args
 
 from lcm_pipeline.simulator import registrations
-from lcm_pipeline.simulator.endpoints import SHELVES
 from lcm_pipeline.simulator.customers import Entry, Shelf
+from lcm_pipeline.simulator.endpoints import SHELVES
 from lcm_pipeline.simulator.moments import SECOND
 from lcm_pipeline.simulator.programme import Programme
 

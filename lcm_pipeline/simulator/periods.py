@@ -48,7 +48,9 @@ def period_of(request: Request, quirks: Quirks) -> Period:
     return Period(request.get("BegDate"), end)
 
 
-def matching_registrations(programme: Programme, request: Request, quirks: Quirks) -> Sequence[Entry]:
+def matching_registrations(
+    programme: Programme, request: Request, quirks: Quirks
+) -> Sequence[Entry]:
     """The (Client, Card) rows that match a request of ClientInfoPeriod.
 
     Without `Registration` any action counts, so clients with an operation in the period match too.

@@ -77,12 +77,12 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Literal["inclusive", "exclusive", "whole_day"],
         Meta(description="EndDate is inclusive, exclusive or whole_day"),
     ] = "inclusive"
-    informational_message: Annotated[bool, Meta(description="good responses have a Message too")] = (
-        False
-    )
-    list_favourites_always: Annotated[bool, Meta(description="goods without a request for them")] = (
-        False
-    )
+    informational_message: Annotated[
+        bool, Meta(description="good responses have a Message too")
+    ] = False
+    list_favourites_always: Annotated[
+        bool, Meta(description="goods without a request for them")
+    ] = False
     latency_ms: Annotated[float, Meta(description="milliseconds before each response")] = 0
     offset_dates: Annotated[
         Literal["none", "moscow", "utc"],

@@ -11,11 +11,11 @@ from random import Random
 from lcm_pipeline.simulator import favourites
 from lcm_pipeline.simulator.bonuses import BONUS, CHEQUE
 from lcm_pipeline.simulator.catalogue import POINTS_OF_SALE, PURCHASE
-from lcm_pipeline.simulator.endpoints import Endpoint, response_of
 from lcm_pipeline.simulator.customers import Customer, Entry
+from lcm_pipeline.simulator.endpoints import Endpoint, response_of
 from lcm_pipeline.simulator.fields import Fields, Row
 from lcm_pipeline.simulator.paging import Slice, cut
-from lcm_pipeline.simulator.periods import period_of, matching_registrations
+from lcm_pipeline.simulator.periods import matching_registrations, period_of
 from lcm_pipeline.simulator.quirks import Quirks
 from lcm_pipeline.simulator.requests import Request
 from lcm_pipeline.simulator.served_rows import INFORMATION, as_served

@@ -6,7 +6,6 @@ The app requests replies from it; the control API changes its settings.
 from dataclasses import dataclass, field
 
 from lcm_pipeline.simulator import json_format, xml_format
-from lcm_pipeline.simulator.responses import Desk
 from lcm_pipeline.simulator.configuration import SimulatorConfig
 from lcm_pipeline.simulator.endpoints import Endpoint, response_of
 from lcm_pipeline.simulator.faults import FaultPlan, FaultRule, spoil_bytes, spoil_rows
@@ -15,6 +14,7 @@ from lcm_pipeline.simulator.hooks import HookPlan
 from lcm_pipeline.simulator.identity import Identity
 from lcm_pipeline.simulator.replies import AN_ERROR, DENIED, Reply
 from lcm_pipeline.simulator.requests import Request
+from lcm_pipeline.simulator.responses import Desk
 from lcm_pipeline.simulator.traffic import Traffic
 from lcm_pipeline.simulator.world import World
 

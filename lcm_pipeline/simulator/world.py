@@ -9,9 +9,9 @@ from threading import RLock
 from typing import Any
 
 from lcm_pipeline.simulator import favourites, mutations
-from lcm_pipeline.simulator.endpoints import SHELVES
 from lcm_pipeline.simulator.customers import Customer
 from lcm_pipeline.simulator.days import Calendar
+from lcm_pipeline.simulator.endpoints import SHELVES
 from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.moments import datetime_of, day_start, ticks_of
 from lcm_pipeline.simulator.profiles import Profiles

@@ -1,8 +1,8 @@
 """LCM_MAX_IN_FLIGHT over all processes: a request takes a slot that this process holds.
 
 The slots are distributed in the warehouse, a few times a second while a process wants more than it
-holds, and belong to it for as long as its session lives; see `warehouse.request_limits`. In between,
-a request costs the warehouse nothing.
+holds, and belong to it for as long as its session lives; see `warehouse.request_limits`. In
+between, a request costs the warehouse nothing.
 """
 
 import asyncio

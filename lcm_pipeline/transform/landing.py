@@ -97,7 +97,9 @@ class LandingDraft:
 def _store_once(stored: dict[object, Record], identity: object, record: Record) -> None:
     earlier = stored.setdefault(identity, record)
     if earlier is not record and earlier != record:
-        raise UnfitValueError("the row: its key occurred before in this reading, with other content")
+        raise UnfitValueError(
+            "the row: its key occurred before in this reading, with other content"
+        )
 
 
 @cache

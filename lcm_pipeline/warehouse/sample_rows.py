@@ -21,9 +21,7 @@ class SampleRows(NamedTuple):
     rows: list[tuple[Any, ...]]
 
 
-def sample_rows(
-    warehouse: Warehouse, table_name: str, window: Window, most: int = 5
-) -> SampleRows:
+def sample_rows(warehouse: Warehouse, table_name: str, window: Window, most: int = 5) -> SampleRows:
     """Up to `most` rows of a table of core for the window's days, newest first."""
     table = next(table for table in CORE_TABLES if table.name == table_name)
     columns = [name for name in table.columns if name not in _PERSONAL]
