@@ -154,7 +154,8 @@ merged as (
             then coalesce(newest.code, stored.code) else coalesce(stored.code, newest.code)
         end as code,
         case when newest.named_at > stored.named_at
-            then coalesce(newest.good_name, stored.name) else coalesce(stored.name, newest.good_name)
+            then coalesce(newest.good_name, stored.name)
+            else coalesce(stored.name, newest.good_name)
         end as name,
         case when newest.named_at > stored.named_at
             then coalesce(newest.image_url, stored.image_url)
