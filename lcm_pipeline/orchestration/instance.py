@@ -41,7 +41,8 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     _check_postgres(settings)
     with _environment(instance_variables(settings)):
         try:
-            instance = _open(settings)
+            with opening(settings) as home:
+                instance = dg.DagsterInstance.from_config(str(home))
         except (OSError, sa.exc.SQLAlchemyError) as error:
             raise DagsterStorageError(
                 f"Dagster cannot record its runs in {instance_home(settings)} "
@@ -82,12 +83,12 @@ def postgres_url(settings: Settings) -> str | None:
     given = given.update_query_dict({"client_encoding": "utf8"})
     options = f"{_SESSION_OPTIONS} {' '.join(_listed(given.query.get('options')))}".strip()
     try:
-        return _tried(given.update_query_dict({"options": options}))
+        return _tested(given.update_query_dict({"options": options}))
     except sa.exc.OperationalError as error:
         if _REFUSED_OPTIONS not in str(error):
             raise
     # Connection poolers reject the options.
-    return _tried(given.difference_update_query(["options"]))
+    return _tested(given.difference_update_query(["options"]))
 
 
 @contextmanager
@@ -120,11 +121,6 @@ def prepare_home(settings: Settings) -> Path:
     return home
 
 
-def _open(settings: Settings) -> dg.DagsterInstance:
-    with opening(settings) as home:
-        return dg.DagsterInstance.from_config(str(home))
-
-
 def _template() -> Path:
     """The dagster.yaml next to the package in a checkout, or inside it in a wheel."""
     inside = _PACKAGE / "dagster.yaml"
@@ -146,7 +142,7 @@ def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return value if isinstance(value, tuple) else (value,) if value else ()
 
 
-def _tried(address: sa.URL) -> str:
+def _tested(address: sa.URL) -> str:
     sa.create_engine(address, poolclass=sa.NullPool).connect().close()
     return address.render_as_string(hide_password=False)
 

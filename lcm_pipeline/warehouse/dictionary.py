@@ -54,7 +54,10 @@ def as_markdown(columns: list[DescribedColumn]) -> str:
         pieces.append(f"## {schema}\n\n{_sentence(comment)}\n")
         for (table, kind, about), found in groupby(tables, lambda column: column[2:5]):
             label = "" if kind == "table" else f" ({kind})"
-            lines = [f"| `{c.column}` | {c.type} | {_cell(c.comment)} |" for c in found]
+            cells = [(c.column, c.type, c.comment.replace("|", "\\|")) for c in found]
+            lines = [
+                f"| `{column}` | {type_name} | {comment} |" for column, type_name, comment in cells
+            ]
             pieces.append(
                 f"### {schema}.{table}{label}\n\n{_sentence(about)}\n\n"
                 "| column | type | meaning |\n|---|---|---|\n" + "\n".join(lines) + "\n"
@@ -64,7 +67,3 @@ def as_markdown(columns: list[DescribedColumn]) -> str:
 
 def _sentence(comment: str) -> str:
     return f"{comment[:1].upper()}{comment[1:]}."
-
-
-def _cell(comment: str) -> str:
-    return comment.replace("|", "\\|")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import class_row
@@ -18,6 +19,8 @@ from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
 from lcm_pipeline.warehouse.migrations import require_current_schema
 from lcm_pipeline.warehouse.queries import query
+
+RowT = TypeVar("RowT")
 
 FAILED_STATES = frozenset({"failed", "interrupted", "stopped", "abandoned"})
 
@@ -164,7 +167,7 @@ class WarehouseStatus:
 def read_overview(warehouse: Warehouse) -> list[FeedOverview]:
     """Read one entry per feed, in the order in which they are synced."""
     with warehouse.connect() as session:
-        return _read_overview(session)
+        return _fetch(session, FeedOverview, "overview")
 
 
 def read_status(
@@ -181,13 +184,13 @@ def read_status(
     """
     with _reading(warehouse) as session:
         return WarehouseStatus(
-            _read_overview(session),
+            _fetch(session, FeedOverview, "overview"),
             _read_runs(session, most_of_feed=1, most=1_000),
             _count_retired(session),
             _read_unmapped_lead_statuses(session),
-            _read_pending(session) if lists_pending else None,
-            _read_quarantine(session) if lists_quarantine else None,
-            _read_retired(session) if lists_retired else None,
+            _fetch(session, PendingTask, "pending_tasks") if lists_pending else None,
+            _fetch(session, QuarantinedRow, "quarantined_rows") if lists_quarantine else None,
+            _fetch(session, RetiredClient, "retired_clients") if lists_retired else None,
         )
 
 
@@ -211,8 +214,8 @@ def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) ->
     a range of days takes one reading of each client. Raises WarehouseUnavailableError if neither is
     known.
     """
-    with _reading(warehouse) as session, session.cursor(row_factory=class_row(_Days)) as cursor:
-        feeds = cursor.execute(query("incomplete_days")).fetchall()
+    with _reading(warehouse) as session:
+        feeds = _fetch(session, _Days, "incomplete_days")
     firsts, lasts = set[date](), set[date]()
     for feed in feeds:
         if feed.first_day is None or feed.last_day is None:
@@ -283,15 +286,9 @@ def _reading(warehouse: Warehouse) -> Iterator[Session]:
         ) from error
 
 
-def _read_overview(session: Session) -> list[FeedOverview]:
-    with session.cursor(row_factory=class_row(FeedOverview)) as cursor:
-        return cursor.execute(query("overview")).fetchall()
-
-
 def _read_runs(session: Session, *, most_of_feed: int, most: int) -> list[RunSummary]:
     values = {"lock_class": locks.RUN_CLASS, "most_of_feed": most_of_feed, "most": most}
-    with session.cursor(row_factory=class_row(RunSummary)) as cursor:
-        return cursor.execute(query("newest_runs"), values).fetchall()
+    return _fetch(session, RunSummary, "newest_runs", values)
 
 
 def _read_unmapped_lead_statuses(session: Session) -> list[str] | None:
@@ -301,21 +298,14 @@ def _read_unmapped_lead_statuses(session: Session) -> list[str] | None:
     return [name for (name,) in session.execute(query("unmapped_lead_statuses")).fetchall()]
 
 
-def _read_pending(session: Session) -> list[PendingTask]:
-    with session.cursor(row_factory=class_row(PendingTask)) as cursor:
-        return cursor.execute(query("pending_tasks")).fetchall()
-
-
-def _read_quarantine(session: Session) -> list[QuarantinedRow]:
-    with session.cursor(row_factory=class_row(QuarantinedRow)) as cursor:
-        return cursor.execute(query("quarantined_rows")).fetchall()
-
-
 def _count_retired(session: Session) -> int:
     row = session.execute(query("count_retired")).fetchone()
     return int(row[0]) if row else 0
 
 
-def _read_retired(session: Session) -> list[RetiredClient]:
-    with session.cursor(row_factory=class_row(RetiredClient)) as cursor:
-        return cursor.execute(query("retired_clients")).fetchall()
+def _fetch(
+    session: Session, kind: type[RowT], name: str, values: dict[str, Any] | None = None
+) -> list[RowT]:
+    """The rows of a statement of sql/queries, as instances of a class with its columns."""
+    with session.cursor(row_factory=class_row(kind)) as cursor:
+        return cursor.execute(query(name), values).fetchall()

@@ -118,15 +118,16 @@ def begin_run(
         session.execute(query("forget_old_tasks"))
         return session.execute(query("begin_run"), values).fetchone() is not None
 
-    while True:
+    run = None
+    while run is None:
         is_new = reconnecting.run(begin)
-        # Retry if another process has finished the run in between.
-        if run := join_run(
+        # None if another process has finished the run in between: then begin one.
+        run = join_run(
             reconnecting, feed, window, is_resumed=not is_new, pseudonyms=pseudonyms
-        ):
-            assigned = {"run_id": run.run_id, "command_id": command_id}
-            reconnecting.run(partial(_assign, assigned))
-            return run
+        )
+    assigned = {"run_id": run.run_id, "command_id": command_id}
+    reconnecting.run(lambda session: session.execute(query("assign_run"), assigned))
+    return run
 
 
 def join_run(
@@ -281,10 +282,6 @@ def _drop_staging(session: psycopg.Connection, run_id: int) -> None:
     values = {"pattern": f"_r{run_id}$"}
     for (statement,) in session.execute(query("staging_tables"), values).fetchall():
         session.execute(statement)
-
-
-def _assign(values: dict[str, Any], session: psycopg.Connection) -> None:
-    session.execute(query("assign_run"), values)
 
 
 def _status_of(session: psycopg.Connection, run: Run) -> str:
