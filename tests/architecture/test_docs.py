@@ -1,9 +1,12 @@
 """The pages are consistent: links have targets, decisions are listed, words have one meaning."""
 
 import ast
+import io
 import re
+import tokenize
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,42 @@ def test_a_package_that_lists_files_lists_all_that_it_has(package: Path) -> None
     # Benchmarks and tests may list only the files to begin with.
     if listed and package.parts[0] == "lcm_pipeline":
         assert listed == files
+
+
+def _prose_of(text: str) -> Iterator[str]:
+    """The docstrings and the comments of a module."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+
+
+def test_docstrings_and_comments_name_modules_that_exist() -> None:
+    folder = ROOT / "lcm_pipeline"
+    modules = {
+        path.relative_to(folder).with_suffix("").as_posix().replace("/", "."): path.read_text()
+        for path in folder.rglob("*.py")
+    }
+    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+    named = re.compile(rf"(?<![\w./-])((?:{'|'.join(packages)})(?:\.\w+)+)(?!\w*[(/])")
+    statements = "".join(path.read_text() for path in (ROOT / "sql").rglob("*.sql"))
+    missing = []
+    for module, text in modules.items():
+        for name in named.findall("\n".join(_prose_of(text))):
+            owner, _, member = name.rpartition(".")
+            is_found = (
+                name in modules
+                or f"{name}.__init__" in modules
+                or name.endswith(".py")
+                or re.search(rf"\b{member}\b", modules.get(owner, ""))
+                # A table or column of the schema sync, which has the name of a package.
+                or (name.startswith("sync.") and re.search(rf"\b{name}\b", statements))
+            )
+            if not is_found:
+                missing.append(f"{module}: {name}")
+    assert missing == []
 
 
 def test_every_decision_is_listed_and_has_all_sections() -> None:

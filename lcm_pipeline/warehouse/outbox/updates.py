@@ -35,7 +35,7 @@ class Claim:
 
 
 class Decision(Protocol):
-    """The decision about an update; see transform.profile_updates.Verdict."""
+    """The decision about an update; see transform.profiles.Verdict."""
 
     @property
     def objections(self) -> Sequence[object]:
