@@ -115,7 +115,7 @@ registrations = CoreTable(
     key=("registration_date", "client_id", "card_number"),
     covered_by=WHOLE_DAYS,
     date_column="registration_date",
-    follow_up_queries=("publish_cards", "note_given_away", "take_back_registered"),
+    follow_up_queries=("publish_cards", "record_given_away", "reinstate_registered"),
 )
 
 operations = CoreTable(

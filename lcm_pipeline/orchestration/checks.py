@@ -191,15 +191,15 @@ _MART_CHECKS = {
     ),
     "cheque_points_are_known": (
         "lots",
-        "Says what the rows show of points that only cheques tell (cheque_points_count).",
+        "Reports what the rows show of points that only cheques name (cheque_points_count).",
     ),
     "refund_points_are_known": (
         "points_movements",
-        "The purchase of every refund is known; says how refunds tell points (refunds_give_back).",
+        "The purchase of every refund is known; reports how refunds count (refunds_give_back).",
     ),
     "bonus_redemptions_are_known": (
         "points_movements",
-        "Says what the rows show of redemptions told by bonus rows (bonus_redemptions_count).",
+        "Reports what the rows show of redemptions in bonus rows (bonus_redemptions_count).",
     ),
     "no_doubtful_refunds": ("cheques", "Every negative amount is called a refund by the source."),
     "lead_statuses_are_mapped": (

@@ -16,7 +16,7 @@ from lcm_pipeline.orchestration.dagster_internals import (
     UserConfigSchema,
 )
 from lcm_pipeline.orchestration.event_log import BatchingEventLog
-from lcm_pipeline.orchestration.instance import opening, postgres_url
+from lcm_pipeline.orchestration.instance import locked_home, postgres_url
 from lcm_pipeline.settings import load_settings
 
 
@@ -41,5 +41,5 @@ class HomeStorage(DagsterSqliteStorage):
         url = postgres_url(settings)
         if url is not None:
             return DagsterPostgresStorage(url, should_autocreate_tables=True, inst_data=inst_data)
-        with opening(settings) as home:
+        with locked_home(settings) as home:
             return cls(str(home), inst_data)

@@ -41,7 +41,7 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     _check_postgres(settings)
     with _environment(instance_variables(settings)):
         try:
-            with opening(settings) as home:
+            with locked_home(settings) as home:
                 instance = dg.DagsterInstance.from_config(str(home))
         except (OSError, sa.exc.SQLAlchemyError) as error:
             raise DagsterStorageError(
@@ -92,7 +92,7 @@ def postgres_url(settings: Settings) -> str | None:
 
 
 @contextmanager
-def opening(settings: Settings) -> Iterator[Path]:
+def locked_home(settings: Settings) -> Iterator[Path]:
     """Create and lock DAGSTER_HOME: two processes cannot create SQLite's tables at once."""
     _make_private(instance_home(settings))
     with (instance_home(settings) / ".opening").open("a") as lock:

@@ -42,7 +42,8 @@ from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 logger = logging.getLogger(__name__)
 
-FEED = "profile updates"
+# The name of the updates where the progress of a sync names a feed.
+_PROGRESS_NAME = "profile updates"
 _CHUNK = 1_000
 # Rounds of a push: an update whose response was lost is sent again in the next one.
 _ROUNDS = 3
@@ -92,7 +93,7 @@ class PushRun:
         """Send the pending updates; those that fail are tried again in a few more rounds."""
         api.before_each_request(self._before_request)
         waiting = await self._run(lambda session: count_waiting(session, self.push))
-        self.progress.start(FEED, min(waiting, self.most or waiting), 0)
+        self.progress.start(_PROGRESS_NAME, min(waiting, self.most or waiting), 0)
         for _ in range(_ROUNDS):
             self._held_back, self._has_logged_settling = set(), False
             await self._send_round(api)
@@ -103,7 +104,7 @@ class PushRun:
             await self._run(lambda session: put_back_refused(session, self.push))
             self.halted = _EVERYTHING_REFUSED
         if not self.halted and not self._held_back:
-            self.progress.finish(FEED)
+            self.progress.finish(_PROGRESS_NAME)
 
     async def _send_round(self, api: LoyaltyApi) -> None:
         after = 0
@@ -144,7 +145,7 @@ class PushRun:
             if status in ("pending", "sending", None):
                 self._held_back.add(waiting.client_id)
                 return
-            self.progress.advance(FEED, 1)
+            self.progress.advance(_PROGRESS_NAME, 1)
 
     async def _send_one(self, api: LoyaltyApi, waiting: WaitingUpdate) -> UpdateStatus | None:
         await self._before_request()

@@ -17,7 +17,7 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest.retirement import retire, take_back
+from lcm_pipeline.warehouse.ingest.retirement import reinstate, retire
 from lcm_pipeline.warehouse.status import missing_window, read_status
 from tests.unit.api_service import Request, Response, Service, running_in_thread
 
@@ -298,9 +298,9 @@ def test_a_client_is_retired_and_reinstated_by_hand(daily: Daily) -> None:
     assert 1001 not in {client for _, client in daily.programme.requests}
     daily.programme.rows[1001].append(88)
     with pytest.raises(UsageError, match="client 1002 is not retired"):
-        take_back(daily.warehouse, [1001, 1002])
+        reinstate(daily.warehouse, [1001, 1002])
     assert daily.retired() == {1001: "manual"}
-    take_back(daily.warehouse, [1001])
+    reinstate(daily.warehouse, [1001])
     # A day that was complete without the client waits for the client again.
     assert missing_window(daily.warehouse, None, daily.day - timedelta(days=1)) is not None
     assert daily.sync() == 0

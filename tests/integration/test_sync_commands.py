@@ -18,7 +18,7 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest.replay import forget_quarantined
+from lcm_pipeline.warehouse.ingest.state import reset_quarantined
 from lcm_pipeline.warehouse.ingest.tasks import claim_tasks
 from tests.conftest import MakeSettings, Programme
 from tests.oracle import assert_exact
@@ -105,7 +105,8 @@ def test_replayed_rows_are_read_again_by_an_unfinished_command(
     engine = SyncEngine(settings, warehouse)
     command_id = engine.begin_command([OPERATIONS, LEADS], MARCH)
     engine.sync(LEADS, MARCH, command_id=command_id)
-    forget_quarantined(warehouse)
+    with warehouse.connect() as session:
+        reset_quarantined(session)
     assert engine.begin_command([OPERATIONS, LEADS], MARCH) != command_id
 
 

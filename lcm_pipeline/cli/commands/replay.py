@@ -4,7 +4,7 @@ import typer
 
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.ingest.replay import forget_quarantined
+from lcm_pipeline.warehouse.ingest.state import reset_quarantined
 
 
 def replay() -> None:
@@ -13,6 +13,9 @@ def replay() -> None:
     Marks the clients and days with open rows in quarantine as out of date, so that the next sync
     reads them in full. This command itself makes no request to the API.
     """
-    with existing_warehouse(load_settings()) as warehouse:
-        forgotten = forget_quarantined(warehouse)
-    typer.echo(f"{forgotten:,} clients and days will be read in full by the next lcm sync")
+    with (
+        existing_warehouse(load_settings()) as warehouse,
+        warehouse.connect(application_name="lcm replay") as session,
+    ):
+        count = reset_quarantined(session)
+    typer.echo(f"{count:,} clients and days will be read in full by the next lcm sync")

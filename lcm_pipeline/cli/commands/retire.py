@@ -7,8 +7,8 @@ import typer
 from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.ingest.retirement import reinstate
 from lcm_pipeline.warehouse.ingest.retirement import retire as retire_clients
-from lcm_pipeline.warehouse.ingest.retirement import take_back
 
 
 def retire(
@@ -28,7 +28,7 @@ def retire(
     wanted = sorted(set(clients))
     with existing_warehouse(load_settings()) as warehouse:
         if undo:
-            take_back(warehouse, wanted)
+            reinstate(warehouse, wanted)
         else:
             if not yes:
                 confirm(f"Retire {_named(wanted)}? They are not read any more until --undo.")

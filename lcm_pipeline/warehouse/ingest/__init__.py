@@ -7,7 +7,6 @@ publish.py     checks the readings and the fuses, and makes everything visible a
 merge.py       the statements of a publish, composed from `model.tables`
 state.py       what is known of clients, days and paging between runs
 retirement.py  retires clients by hand
-replay.py      has clients with rows in quarantine read again
 cost.py        what earlier readings cost, for `lcm plan`
 live_rows.py   live rows of core, for `lcm verify`
 """

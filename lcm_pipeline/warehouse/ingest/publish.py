@@ -218,7 +218,7 @@ def _publish_batch(
         vanished = session.execute(query("count_vanished_phones")).fetchone()
         if vanished and vanished[0]:
             raise psycopg.Rollback
-    session.execute(query("take_back_answered"))
+    session.execute(query("reinstate_responding"))
     written = 0
     for table in tables:
         if table.publish_query is None:
@@ -325,7 +325,7 @@ def _retire_clients(session: psycopg.Connection, run: Run) -> None:
     """Mark clients without a proven reading as pending, and retire those the source has lost."""
     values = {"run_id": run.run_id, "feed": run.feed, "most_refusals": _MOST_REFUSALS}
     session.execute(query("leave_pending_clients"), values)
-    session.execute(query("take_back_answered"))
+    session.execute(query("reinstate_responding"))
     session.execute(query("retire_clients"), values)
     for name in ("close_retired_tasks", "resolve_retired_quarantine", "clear_retired_state"):
         session.execute(query(name), values)

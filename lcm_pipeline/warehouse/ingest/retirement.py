@@ -19,13 +19,13 @@ def retire(warehouse: Warehouse, client_ids: Sequence[int]) -> None:
         session.execute(query("clear_retired_state"))
 
 
-def take_back(warehouse: Warehouse, client_ids: Sequence[int]) -> None:
+def reinstate(warehouse: Warehouse, client_ids: Sequence[int]) -> None:
     """Reinstate retired clients, all or none; the next sync reads them in full.
 
     Raises UsageError if one is not retired.
     """
     with warehouse.connect(application_name="lcm retire") as session, session.transaction():
-        rows = session.execute(query("take_back_by_hand"), {"clients": list(client_ids)}).fetchall()
+        rows = session.execute(query("reinstate_by_hand"), {"clients": list(client_ids)}).fetchall()
         _require_all(client_ids, rows, "is not retired")
 
 

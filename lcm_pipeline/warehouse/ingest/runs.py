@@ -115,7 +115,7 @@ def begin_run(
 
     def begin(session: psycopg.Connection) -> bool:
         _abandon_outdated(session)
-        session.execute(query("forget_old_tasks"))
+        session.execute(query("delete_old_tasks"))
         return session.execute(query("begin_run"), values).fetchone() is not None
 
     run = None

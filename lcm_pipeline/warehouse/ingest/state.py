@@ -120,6 +120,17 @@ def reset_days(session: psycopg.Connection) -> int:
     return int(row[0]) if row else 0
 
 
+def reset_quarantined(session: psycopg.Connection) -> int:
+    """Mark clients and days with rows in quarantine as not up to date; returns their number.
+
+    Abandons an unfinished command: resumed, it would not read again the feeds it has published.
+    """
+    with session.transaction():
+        session.execute(query("abandon_commands"))
+        clients = session.execute(query("reset_quarantined_clients")).rowcount
+        return clients + session.execute(query("reset_quarantined_days")).rowcount
+
+
 def newest_day(session: psycopg.Connection, feed: str) -> date | None:
     """The last day of a feed that was published; None before its first sync."""
     row = session.execute(query("newest_day"), {"feed": feed}).fetchone()

@@ -240,7 +240,7 @@ on conflict (feed, client_id) do update set
     refusals = state.refusals + excluded.refusals,
     refused_since = coalesce(state.refused_since, excluded.refused_since);
 
--- name: forget_quarantined_clients
+-- name: reset_quarantined_clients
 -- purpose: mark clients with rows in quarantine as not up to date
 update sync.client_state
 set fingerprint = null, head = null, version = version + 1

@@ -399,7 +399,7 @@ set status = 'published'
 from publishing
 where fetches.run_id = %(run_id)s and fetches.task_id = publishing.task_id;
 
--- name: forget_old_tasks
+-- name: delete_old_tasks
 -- purpose: delete the tasks of runs that ended a week ago; what they proved is in the state
 delete from sync.fetches
 using sync.runs

@@ -71,7 +71,7 @@ where
     registrations.registration_date between %(first)s and %(last)s
     and polled.read_at < retired.retired_at;
 
--- name: forget_days
+-- name: reset_quarantined_days
 -- purpose: mark days with rows in quarantine as not up to date
 update sync.registration_days
 set fingerprint = null, version = version + 1

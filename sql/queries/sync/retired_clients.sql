@@ -1,6 +1,6 @@
 -- sync.retired_clients: clients that the source no longer knows; the migration describes the rule
 
--- name: note_given_away
+-- name: record_given_away
 -- purpose: record clients whose cards a publish of registrations found with other clients
 -- They are still read; the responses of the feeds decide whether they are retired, see retire_clients.
 with touched as (
@@ -32,7 +32,7 @@ on conflict (client_id) do update set
     current_client_id = excluded.current_client_id,
     given_away_at = coalesce(retired.given_away_at, excluded.given_away_at);
 
--- name: take_back_registered
+-- name: reinstate_registered
 -- purpose: reinstate clients who were retired, or about to be, and appear in registrations again
 delete from sync.retired_clients as retired
 where
@@ -42,7 +42,7 @@ where
         where changed.client_id = retired.client_id
     );
 
--- name: take_back_answered
+-- name: reinstate_responding
 -- purpose: reinstate retired clients for which the service returned data again
 delete from sync.retired_clients as retired
 using publishing
@@ -144,7 +144,7 @@ on conflict (client_id) do update set
 where coalesce(retired.reason not in ('manual', 'forgotten'), true)
 returning client_id;
 
--- name: take_back_by_hand
+-- name: reinstate_by_hand
 -- purpose: reinstate clients in the roster; returns those that were retired
 -- parameters: clients
 delete from sync.retired_clients
