@@ -122,9 +122,7 @@ def begin_run(
     while run is None:
         is_new = reconnecting.run(begin)
         # None if another process has finished the run in between: then begin one.
-        run = join_run(
-            reconnecting, feed, window, is_resumed=not is_new, pseudonyms=pseudonyms
-        )
+        run = join_run(reconnecting, feed, window, is_resumed=not is_new, pseudonyms=pseudonyms)
     assigned = {"run_id": run.run_id, "command_id": command_id}
     reconnecting.run(lambda session: session.execute(query("assign_run"), assigned))
     return run
