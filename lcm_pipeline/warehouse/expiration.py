@@ -5,9 +5,9 @@ Three steps; each may be interrupted, and the next run continues it:
 1. The first stored day moves forward. In the same transaction each client's older rows are counted
    in `sync.client_state.expired`, so that totals add up from then on, whether the months are
    dropped yet or not. No sync requests those days, and no reading stages their rows.
-2. Months of core and history are detached concurrently and dropped. Each statement waits at most a
-   few seconds for readers, and blocks no other session meanwhile; a month in use is left for the
-   next run.
+2. Months of core and history are detached (concurrently, by the owner) and dropped. That waits at
+   most a few seconds for readers, and hardly blocks other sessions meanwhile; a month in use is
+   left for the next run.
 3. Old rows of the outbox, the quarantine and the ledgers are deleted, some thousands at a time.
 
 Registrations, clients and cards have no month: they describe who is a member, and stay until
@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
+from time import monotonic, sleep
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -36,6 +37,9 @@ from lcm_pipeline.warehouse.queries import composed, queries, query
 
 # How long a statement waits for a lock before its month is left for the next run.
 _LOCK_TIMEOUT = "3s"
+# How long a function of the owner, which waits for readers only for a moment, is called again.
+_PATIENCE_SECONDS = 3.0
+_INTERVAL_SECONDS = 0.3
 _ROWS_AT_ONCE = 10_000
 _STATS = "favourite_stats"
 _OFFERS = "favourite_offers"
@@ -276,27 +280,49 @@ def _remove_months(session: Session, kept_from: date) -> Iterator[OldRows]:
                 rows = _rows_of_month(session, schema, month)
                 if parent == _OFFERS and schema == "core":
                     _delete_goods(session, month.name, kept_from)
-                _detach(session, schema, parent, month)
-                session.execute(SQL("drop table {}").format(Identifier(schema, month.name)))
+                _remove_month(session, schema, parent, month)
             except _NOT_REMOVABLE as error:
                 yield replace(rows, left=_reason(error))
                 break
             yield rows
 
 
-def _detach(session: Session, schema: str, parent: str, month: _Month) -> None:
-    """Detach a month without a lock that blocks readers of the table.
+def _remove_month(session: Session, schema: str, parent: str, month: _Month) -> None:
+    """Detach and drop a month.
 
-    Transactions that already read the table still see the month; later ones do not.
+    The owner detaches it concurrently, without a lock that blocks readers of the table:
+    transactions that already read it still see the month; later ones do not. A function cannot do
+    that, so for other users it takes the lock when nobody reads the table: readers that begin while
+    it waits are blocked for 0.2 s at most.
     """
-    if not month.is_attached:
+    row = session.execute(
+        query("acts_as_owner_of"), {"schema_name": schema, "parent": parent}
+    ).fetchone()
+    if row != (True,):
+        _remove_month_patiently(session, schema, parent, month)
         return
-    how = SQL("finalize" if month.is_detaching else "concurrently")
-    session.execute(
-        SQL("alter table {} detach partition {} {}").format(
-            Identifier(schema, parent), Identifier(schema, month.name), how
+    if month.is_attached:
+        how = SQL("finalize" if month.is_detaching else "concurrently")
+        session.execute(
+            SQL("alter table {} detach partition {} {}").format(
+                Identifier(schema, parent), Identifier(schema, month.name), how
+            )
         )
-    )
+    session.execute(SQL("drop table {}").format(Identifier(schema, month.name)))
+
+
+def _remove_month_patiently(session: Session, schema: str, parent: str, month: _Month) -> None:
+    values = {"schema_name": schema, "parent": parent, "month_table": month.name}
+    deadline = monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            session.execute(query("remove_month"), values)
+        except psycopg.errors.LockNotAvailable:
+            if monotonic() > deadline:
+                raise
+            sleep(_INTERVAL_SECONDS)
+        else:
+            return
 
 
 def _delete_goods(session: Session, month: str, kept_from: date) -> None:

@@ -78,7 +78,7 @@ def forget(
     """
     with (
         warehouse.connect(autocommit=True, application_name="lcm forget") as session,
-        one_rewrite_at_a_time(warehouse, session, "lcm forget"),
+        one_rewrite_at_a_time(session, "lcm forget"),
     ):
         # Later syncs would miss an erasure that is recorded under a mistyped key.
         require_pseudonyms(session, pseudonyms)

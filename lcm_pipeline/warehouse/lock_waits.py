@@ -2,14 +2,17 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from lcm_pipeline.model.texts import shown
-from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
+from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.errors import WarehouseLockedError, WarehouseUnavailableError
 from lcm_pipeline.warehouse.queries import query
 
 logger = logging.getLogger(__name__)
@@ -17,6 +20,7 @@ logger = logging.getLogger(__name__)
 # A statement may take longer than this without waiting for a lock, so only then it is checked.
 _CHECK_AFTER_SECONDS = 5.0
 _LONGEST_NAME = 60
+_INTERVAL_SECONDS = 0.2
 
 
 class Blockers(NamedTuple):
@@ -60,7 +64,30 @@ def watching_for_locks(
 
 def find_blockers(session: psycopg.Connection, backend: int) -> Blockers:
     """The sessions that block a server process: process, user, application, since when (UTC)."""
-    rows = session.execute(query("blockers_of"), {"pid": backend}).fetchall()
+    return _described(session.execute(query("blockers_of"), {"pid": backend}).fetchall())
+
+
+def wait_alone(session: psycopg.Connection, kind: locks.Kind, waiter: str, seconds: float) -> None:
+    """Take a session lock that one session may have at a time; waits for the one who has it.
+
+    Logs who that is after some seconds. waiter: the name of this session in the log. Raises
+    WarehouseLockedError after so many seconds.
+    """
+    began, is_reported = time.monotonic(), False
+    while not locks.take_alone(session, kind):
+        waited = time.monotonic() - began
+        if waited > seconds or (waited > _CHECK_AFTER_SECONDS and not is_reported):
+            rows = session.execute(query("holders_of_kind"), {"kind": kind}).fetchall()
+            holders = _described(rows)
+            if waited > seconds:
+                raise WarehouseLockedError(waiter, holders.text or "another session")
+            if holders.text:
+                logger.warning("%s waits for %s. It continues when that ends", waiter, holders.text)
+                is_reported = True
+        time.sleep(_INTERVAL_SECONDS)
+
+
+def _described(rows: Sequence[TupleRow]) -> Blockers:
     blockers = []
     for pid, user, application, since in rows:
         name = shown(application, _LONGEST_NAME) or "without a name"

@@ -1,19 +1,25 @@
 """The locks of the warehouse: what each one protects, and how it is taken.
 
-Locks on tables protect what every sync needs. Whoever holds one may write to that table, so a login
-for BI can take none of them; it dies with the transaction, and Postgres tells who holds it.
+No login that may only read can take one of them, or keep a sync, a push or a migration from taking
+it; docs/adr/0008-an-owner-and-locks-of-writers.md has the reasons.
 
-Advisory locks are held by a session over many transactions, as no lock on a table can be. Any login
-can hold those too: whoever waits for one says who holds it. Ids of one number spell "lcm" and count
-on; those of two numbers are a class and a member of it. Both are part of what processes of
-different versions share: an id never changes its meaning.
+Locks on tables make processes follow each other. Whoever holds one may write to that table; it ends
+with the transaction, and Postgres reports who holds it.
+
+Session locks show what a live session works on, over many transactions. They are advisory locks,
+which any login can hold. So nobody ever waits for one: a session takes any free key of a kind, and
+only keys of sessions that may write count (`sync.session_locks`).
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from secrets import randbelow
+from typing import Literal
 
 import psycopg
 from psycopg.sql import SQL, Identifier
+
+from lcm_pipeline.warehouse.queries import query
 
 # Publishes follow each other.
 PUBLISH = "publish_lock"
@@ -23,17 +29,21 @@ REFRESH = "refresh_lock"
 PARTITIONS = "partitions_lock"
 # The slots of LCM_MAX_IN_FLIGHT are shared out by one process at a time.
 REQUEST_SLOTS = "request_slots_lock"
+# One process at a time finds out whether it may take a session lock of its kind alone.
+SESSION = "session_lock"
 
-# One process migrates at a time. Held by the session.
-MIGRATE = 0x6C636D01
-# A run is worked on by one process: (RUN_CLASS, run_id), held by the session that owns the run.
-RUN_CLASS = 0x6C636D
-# One push at a time, held by the session that owns the push.
-PUSH = (0x6C6370, 1)
-# Stored rows are rewritten by one process at a time. Held by the session.
-REWRITE = (0x6C6372, 1)
-# A process may have requests in flight: (REQUEST_SLOTS_CLASS, server process), held by its session.
-REQUEST_SLOTS_CLASS = 0x6C6373
+# run: the session works on the run of that id. push: the session is the one that pushes. rewrite:
+# it is the one that rewrites stored rows. requests: the session's row in sync.request_slots counts;
+# the id is its server process.
+Kind = Literal["run", "push", "requests", "rewrite"]
+# The high bits of the first number of an advisory lock's key; the others are random. Processes of
+# different versions share these, and sync.session_locks knows them: they never change.
+_KINDS: dict[Kind, int] = {"run": 216, "push": 217, "requests": 218, "rewrite": 219}
+_KEYS_PER_KIND = 2**23
+# The id of a session lock that one session may have at a time.
+ALONE = 1
+# The server has room for some thousand locks, so an intruder cannot hold a share of the keys.
+_MOST_TRIES = 100
 
 
 @contextmanager
@@ -65,3 +75,41 @@ def alone(session: psycopg.Connection, *names: str) -> Iterator[None]:
 def hold(session: psycopg.Connection, name: str) -> None:
     """Hold a lock on a table to the end of the open transaction."""
     session.execute(SQL("lock table {} in exclusive mode").format(Identifier("sync", name)))
+
+
+def hold_migrations(session: psycopg.Connection) -> None:
+    """Keep other migrations waiting to the end of the open transaction; readers go on."""
+    session.execute(query("lock_migrations"))
+
+
+def show_session(session: psycopg.Connection, kind: Kind, lock_id: int) -> None:
+    """Take a session lock, which sync.session_locks shows until it is released or the session ends.
+
+    Never waits.
+    """
+    for _ in range(_MOST_TRIES):
+        key = _KINDS[kind] * _KEYS_PER_KIND + randbelow(_KEYS_PER_KIND)
+        row = session.execute("select pg_try_advisory_lock_shared(%s, %s)", (key, lock_id))
+        if row.fetchone() == (True,):
+            return
+    raise psycopg.OperationalError(f"every key of a session lock ({kind}) is held by others")
+
+
+def take_alone(session: psycopg.Connection, kind: Kind) -> bool:
+    """Take a session lock that one session may have at a time; returns whether it has it now.
+
+    Never waits for the one who has it. Two sessions that try at once take turns, so only one of
+    them finds nobody.
+    """
+    with session.transaction():
+        hold(session, SESSION)
+        if session.execute(query("is_held_elsewhere"), {"kind": kind}).fetchone() != (False,):
+            return False
+        show_session(session, kind, ALONE)
+        return True
+
+
+def hide_session(session: psycopg.Connection, kind: Kind, lock_id: int) -> None:
+    """Release the session locks that `show_session` has taken."""
+    values = {"prefix": _KINDS[kind], "lock_id": lock_id}
+    session.execute(query("release_session_locks"), values)

@@ -52,18 +52,14 @@ def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
         if not _is_behind(session) and _has_feeds(session) and not are_behind(session):
             return applied
         rights.require_ownership(session)
-        rights.hand_over_to_loader(session)
-        session.execute("select pg_advisory_lock(%s)", (locks.MIGRATE,))
-        session.execute(query("create_migrations"))
-        known = _applied(session)
-        for path in migration_files():
-            if path.name not in known:
-                _apply(session, path)
-                applied.append(path.name)
+        rights.require_roles(session)
+        _create_ledger(session)
+        applied += [path.name for path in migration_files() if _apply(session, path)]
         if applied or not _has_feeds(session):
             _write_feeds(session)
         applied += _install_marts(session, may_wait=marts_may_wait)
         session.execute(query("identify_replicas"))
+        rights.give_to_owner(session)
         rights.grant_rights(session)
         return applied
 
@@ -77,11 +73,12 @@ def have_old_marts(warehouse: Warehouse) -> bool:
 def grant_missing_rights(warehouse: Warehouse) -> dict[str, int]:
     """Grant the group roles missing rights in a migrated warehouse; returns the number by role.
 
-    Logs a warning for a role that cannot be created and a right that the user may not grant.
+    What was restored without its owner is given to lcm_owner first. Logs a warning for a role that
+    cannot be created and a right that the user may not grant.
     """
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
         session.add_notice_handler(_log_warning)
-        session.execute("select pg_advisory_lock(%s)", (locks.MIGRATE,))
+        rights.give_to_owner(session)
         return rights.grant_rights(session)
 
 
@@ -151,15 +148,28 @@ def _applied(session: psycopg.Connection) -> dict[str, str]:
     return {str(name): str(checksum) for name, checksum in rows}
 
 
-def _apply(session: psycopg.Connection, path: Path) -> None:
+def _create_ledger(session: psycopg.Connection) -> None:
+    try:
+        session.execute(query("create_migrations"))
+    except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+        # `if not exists` fails if another process creates it at the same moment.
+        session.execute(query("create_migrations"))
+
+
+def _apply(session: psycopg.Connection, path: Path) -> bool:
+    """Apply a migration unless it was applied before; returns whether it was applied now."""
     try:
         with session.transaction():
+            locks.hold_migrations(session)
+            if path.name in _applied(session):
+                return False
             session.execute(path.read_bytes())
             session.execute(
                 query("record_migration"), {"name": path.name, "checksum": _checksum(path)}
             )
     except psycopg.Error as error:
         raise MigrationError(f"{path.name} failed: {str(error).strip()}") from error
+    return True
 
 
 def _feeds() -> list[dict[str, Any]]:
@@ -184,6 +194,7 @@ def _has_feeds(session: psycopg.Connection) -> bool:
 
 def _write_feeds(session: psycopg.Connection) -> None:
     with session.transaction():
+        locks.hold_migrations(session)
         session.execute(query("clear_feeds"))
         session.cursor().executemany(query("add_feed"), _feeds())
         session.execute(query("make_feed_views"))
@@ -191,7 +202,9 @@ def _write_feeds(session: psycopg.Connection) -> None:
 
 def _install_marts(session: psycopg.Connection, *, may_wait: bool) -> list[str]:
     try:
-        return [f"mart.{name}" for name in install_marts(session)]
+        with session.transaction():
+            locks.hold_migrations(session)
+            return [f"mart.{name}" for name in install_marts(session)]
     except MartInUseError as error:
         if not may_wait:
             raise MigrationError(str(error)) from error

@@ -1,7 +1,7 @@
 """Monthly partitions, created ahead and on demand; there is no default partition.
 
-A partition is created as a table of its own and then attached: unlike `create table … partition
-of`, this does not lock readers of the parent out. Only months with plausible dates get one: a table
+A function of the owner creates one (`sync.make_month`), so that whoever syncs need not own the
+tables. Only months with plausible dates get one: a table
 for each month since 1753 would slow down every query and every backup.
 """
 
@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 import psycopg
-from psycopg import sql
 
 from lcm_pipeline.transform.values import EARLIEST_DAY
 from lcm_pipeline.warehouse import locks
@@ -21,7 +20,6 @@ MONTHS_AHEAD = 3
 FIRST_PLAUSIBLE_DAY = EARLIEST_DAY
 # The transform quarantines rows of the future already; this limit protects against any caller.
 MOST_YEARS_AHEAD = 10
-_PARENT_LOCK_TIMEOUT = "10s"
 
 
 class MonthsRefused(ValueError):  # noqa: N818 - the name that the message completes
@@ -76,21 +74,9 @@ def _existing(session: psycopg.Connection, schema: str, table: str) -> set[date]
 
 
 def _make(session: psycopg.Connection, schema: str, table: str, month: date) -> str:
-    name = f"{table}_{month.year:04d}{month.month:02d}"
-    parent, child = sql.Identifier(schema, table), sql.Identifier(schema, name)
     with session.transaction():
         locks.hold(session, locks.PARTITIONS)
-        if month in _existing(session, schema, table):
-            return name
-        session.execute(sql.SQL("set local lock_timeout = {}").format(_PARENT_LOCK_TIMEOUT))
-        session.execute(
-            sql.SQL("create table {} (like {} including defaults including constraints)").format(
-                child, parent
-            )
-        )
-        session.execute(
-            sql.SQL("alter table {} attach partition {} for values from ({}) to ({})").format(
-                parent, child, month.isoformat(), next_month(month).isoformat()
-            )
-        )
-    return name
+        if month not in _existing(session, schema, table):
+            values = {"schema_name": schema, "table_name": table, "month": month}
+            session.execute(query("make_month"), values)
+    return f"{table}_{month.year:04d}{month.month:02d}"

@@ -59,7 +59,7 @@ def use_keys(warehouse: Warehouse, settings: Settings) -> int:
         load_forgotten(session, settings.pseudonym_key_bytes, settings.pseudonym_old_key_bytes)
         if not _missing(session, pseudonyms):
             return 0
-        with one_rewrite_at_a_time(warehouse, session, "lcm pseudonymize"):
+        with one_rewrite_at_a_time(session, "lcm pseudonymize"):
             # Another process may have done it while this one waited.
             missing = _missing(session, pseudonyms)
             if missing:

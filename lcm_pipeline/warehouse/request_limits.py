@@ -59,7 +59,8 @@ class Sharer(NamedTuple):
 
 def join_slots(session: psycopg.Connection) -> None:
     """Take the lock that makes the row of this session count until the session ends."""
-    session.execute("select pg_advisory_lock(%s, pg_backend_pid())", (locks.REQUEST_SLOTS_CLASS,))
+    row = session.execute("select pg_backend_pid()").fetchone()
+    locks.show_session(session, "requests", int(row[0]) if row else 0)
 
 
 def share_slots(
@@ -75,7 +76,7 @@ def share_slots(
         # Rows that a crash of the server loses belong to sessions that the crash has ended too.
         session.execute("set local synchronous_commit = off")
         locks.hold(session, locks.REQUEST_SLOTS)
-        session.execute(query("forget_lost_slots"), {"lock_class": locks.REQUEST_SLOTS_CLASS})
+        session.execute(query("forget_lost_slots"))
         values = {"priority": priority, "wanted": wanted, "in_flight": in_flight}
         session.execute(query("want_slots"), values)
         rows = session.execute(query("read_slots")).fetchall()

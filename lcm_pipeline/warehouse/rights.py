@@ -4,16 +4,22 @@ Checked before anything is written. From PostgreSQL 15 on, only the owner of the
 tables in the schema public, which contains the ledger of migrations.
 """
 
+import logging
 from dataclasses import dataclass
 
 import psycopg
 from psycopg.rows import class_row
 
+from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError
 from lcm_pipeline.warehouse.queries import query
 
+_log = logging.getLogger(__name__)
+
 # From PostgreSQL 16 on, inheritance is an option of each membership, not of the role.
 _INHERITING = 160_000
+# In one warning; the next lcm migrate names the others.
+_MOST_STATEMENTS = 10
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,7 @@ class _Rights:
     acts_as_loader: bool
     loader_is_granted: bool
     is_member_of_loader: bool
-    owner_of_facts: str | None
-    acts_as_owner_of_facts: bool
+    creates_months: bool
 
 
 def require_use(session: psycopg.Connection) -> None:
@@ -65,43 +70,79 @@ def require_ownership(session: psycopg.Connection) -> None:
 
 
 def require_new_months(warehouse: Warehouse) -> None:
-    """Raise WarehouseUnavailableError if the user may not add partitions to the facts."""
+    """Raise WarehouseUnavailableError if the user may not add partitions to the facts.
+
+    Members of lcm_loader may; so may whoever acts as the owner.
+    """
     with warehouse.connect() as session:
         rights = _read(session)
-    if rights.owner_of_facts is not None and not rights.acts_as_owner_of_facts:
-        raise WarehouseUnavailableError(
-            _refusal(
-                rights,
-                f"may not create tables for new months: {rights.owner_of_facts} owns those of core",
-                [f"grant {rights.owner_of_facts} to {rights.user_name};"],
+        if rights.is_migrated and not rights.creates_months:
+            raise WarehouseUnavailableError(
+                _refusal(
+                    rights,
+                    "may not create tables for new months, and other tables that a sync needs",
+                    [_membership(session, rights)],
+                )
             )
-        )
 
 
-def hand_over_to_loader(session: psycopg.Connection) -> None:
-    """Let the user make lcm_loader the owner of tables, as the migrations do for its members.
+def require_roles(session: psycopg.Connection) -> None:
+    """Let the user act as lcm_owner and lcm_loader, if it is a member of them.
 
     Since PostgreSQL 16 the creator of a role is its member, but needs an explicit grant to act as
-    it.
+    it. Raises WarehouseUnavailableError with the statement, if the user may not run it.
     """
     if session.info.server_version < _INHERITING:
         return
     session.execute("set createrole_self_grant = 'set, inherit'")
-    row = session.execute(query("loader_without_set")).fetchone()
-    if row is None:
+    for user, role in session.execute(query("roles_without_set")).fetchall():
+        statement = f"grant {role} to {user} with inherit true, set true"
+        try:
+            session.execute(statement.encode())
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise WarehouseUnavailableError(
+                f"The user {user} of LCM_DATABASE_URL is a member of {role}, but may not act as"
+                f" it. Have a superuser run:\n  {statement};"
+            ) from error
+
+
+def give_to_owner(session: psycopg.Connection) -> None:
+    """Give the schemas, tables, views and functions of the warehouse to lcm_owner.
+
+    Creates the role if it is missing. Where the user, or the owner so far, may not act as it, that
+    owner gets them instead, from lcm_loader for example. Each statement is a transaction of its
+    own: all of them together might need more locks than the server has room for. Logs a warning for
+    what has to be left. Does nothing for a user who is not the owner of the warehouse.
+    """
+    if not _read(session).acts_as_owner:
         return
-    statement = f"grant lcm_loader to {row[0]} with inherit true, set true"
-    try:
-        session.execute(statement.encode())
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise WarehouseUnavailableError(
-            f"The user {row[0]} of LCM_DATABASE_URL is a member of lcm_loader, but may not act as"
-            f" it. Have a superuser run:\n  {statement};"
-        ) from error
+    with session.transaction():
+        locks.hold_migrations(session)
+        session.execute(query("prepare_owner"))
+    left = []
+    for (statement,) in session.execute(query("statements_for_owner")).fetchall():
+        try:
+            with session.transaction():
+                session.execute("set local lock_timeout = '10s'")
+                locks.hold_migrations(session)
+                session.execute(statement.encode())
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
+            left.append(statement)
+        except psycopg.errors.UndefinedTable:
+            # A staging table of a run that has ended meanwhile.
+            continue
+    if left:
+        _log.warning(
+            "%s of the warehouse could not be given to its owner, as somebody uses it or this user"
+            " may not: run lcm migrate again, or have a superuser run in this database: %s%s",
+            "one object" if len(left) == 1 else f"{len(left):,} objects",
+            "; ".join(left[:_MOST_STATEMENTS]),
+            " …" if len(left) > _MOST_STATEMENTS else "",
+        )
 
 
 def grant_rights(session: psycopg.Connection) -> dict[str, int]:
-    """Grant the group roles the rights that they lack; returns the number of new rights by role.
+    """Grant the group roles exactly their rights; returns the number of new rights by role.
 
     The roles may have been created after the migrations, or a dump may have been restored without
     its privileges. Does nothing for a user who is not the owner of the warehouse.
@@ -110,6 +151,7 @@ def grant_rights(session: psycopg.Connection) -> dict[str, int]:
         return {}
     before = _count_rights(session)
     with session.transaction():
+        locks.hold_migrations(session)
         session.execute(query("grant_rights"))
     after = _count_rights(session)
     added = {role: count - before.get(role, 0) for role, count in sorted(after.items())}

@@ -14,7 +14,6 @@ import psycopg
 from psycopg.rows import class_row
 
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
 from lcm_pipeline.warehouse.migrations import require_current_schema
@@ -287,7 +286,7 @@ def _reading(warehouse: Warehouse) -> Iterator[Session]:
 
 
 def _read_runs(session: Session, *, most_of_feed: int, most: int) -> list[RunSummary]:
-    values = {"lock_class": locks.RUN_CLASS, "most_of_feed": most_of_feed, "most": most}
+    values = {"most_of_feed": most_of_feed, "most": most}
     return _fetch(session, RunSummary, "newest_runs", values)
 
 

@@ -106,8 +106,7 @@ select
     ) as acts_as_loader,
     coalesce(has_table_privilege(loader.oid, runs.oid, 'insert'), false) as loader_is_granted,
     coalesce(pg_has_role(loader.oid, 'member'), false) as is_member_of_loader,
-    quote_ident(pg_get_userbyid(facts.relowner)) as owner_of_facts,
-    coalesce(pg_has_role(facts.relowner, 'usage'), false) as acts_as_owner_of_facts
+    coalesce(has_function_privilege(months.oid, 'execute'), true) as creates_months
 from (select) as one -- noqa: ST11
 left join pg_namespace as common on common.nspname = 'public'
 left join pg_class as ledger
@@ -115,23 +114,50 @@ left join pg_class as ledger
 left join pg_class as runs
     on runs.relnamespace = (select oid from pg_namespace where nspname = 'sync')
     and runs.relname = 'runs'
-left join pg_class as facts
-    on facts.relnamespace = (select oid from pg_namespace where nspname = 'core')
-    and facts.relname = 'operations'
+left join pg_proc as months
+    on months.pronamespace = (select oid from pg_namespace where nspname = 'sync')
+    and months.proname = 'make_month'
 left join pg_roles as loader on loader.rolname = 'lcm_loader';
 
 -- name: end_lost_backend
--- purpose: end the server process of a lost session, if it still holds a lock
--- parameters: lock_class, lock_id, lost
-select pg_terminate_backend(pid)
+-- purpose: end the server process of a lost session, if it still holds a session lock
+-- parameters: kind, lock_id, lost
+select pg_terminate_backend(session_pid)
+from sync.session_locks
+where kind = %(kind)s and lock_id = %(lock_id)s and session_pid = %(lost)s;
+
+-- name: is_held_elsewhere
+-- purpose: whether another session has a session lock of a kind
+-- parameters: kind
+select exists (
+    select from sync.session_locks
+    where kind = %(kind)s and session_pid <> pg_backend_pid()
+) as is_held;
+
+-- name: holders_of_kind
+-- purpose: the other sessions that have a session lock of a kind
+-- parameters: kind
+select
+    activity.pid,
+    activity.usename as user_name,
+    activity.application_name,
+    coalesce(activity.xact_start, activity.backend_start) as since
+from sync.session_locks
+inner join pg_stat_activity as activity on activity.pid = session_locks.session_pid
+where session_locks.kind = %(kind)s and session_locks.session_pid <> pg_backend_pid();
+
+-- name: release_session_locks
+-- purpose: release the advisory locks by which this session shows what it works on
+-- parameters: prefix (of the kind), lock_id
+select pg_advisory_unlock_shared(classid::integer, objid::integer)
 from pg_locks
 where
-    locktype = 'advisory'
-    and classid = %(lock_class)s
-    and objid = %(lock_id)s
+    pid = pg_backend_pid()
+    and locktype = 'advisory'
+    and classid::bigint >> 23 = %(prefix)s
+    and objid::bigint = %(lock_id)s
     and objsubid = 2
-    and pid = %(lost)s
-    and database = (select oid from pg_database where datname = current_database());
+    and granted;
 
 -- name: blockers_of
 -- purpose: the sessions that block a server process
@@ -145,19 +171,6 @@ from unnest(pg_blocking_pids(%(pid)s)) as blocker (pid)
 inner join pg_stat_activity as activity on activity.pid = blocker.pid
 order by since;
 
--- name: unlock_if_held
--- purpose: release an advisory lock of two numbers if this session holds it
--- parameters: lock_class, lock_id
-select pg_advisory_unlock(%(lock_class)s, %(lock_id)s) as is_released
-from pg_locks
-where
-    locktype = 'advisory'
-    and pid = pg_backend_pid()
-    and classid = %(lock_class)s
-    and objid = %(lock_id)s
-    and objsubid = 2
-    and granted;
-
 -- name: ledger_of_migrations
 -- purpose: whether the user may read the ledger of migrations; no row if it does not exist
 select
@@ -170,7 +183,7 @@ where pg_namespace.nspname = 'public' and pg_class.relname = 'lcm_migrations';
 -- name: grant_rights
 -- purpose: grant the group roles missing rights: of roles created after the migrations or a restore
 -- Repeats the grants of the migrations, so it is idempotent. A right that the user may not grant
--- raises a warning. An owner is changed only if it differs, as the change locks the table.
+-- raises a warning.
 do $$
 declare
     group_role text;
@@ -193,20 +206,49 @@ begin
     -- Profiles are personal data: readers must not see them, whatever the database grants by default.
     revoke all on schema outbox from public;
     revoke all on all tables in schema outbox from public;
+    -- Everybody may execute what a restore without privileges has created.
+    revoke execute on all functions in schema sync from public;
 
+    -- What the owner creates later, months and marts, has these rights from the start.
     for wanted in
-        select listed.grantee, listed.statement
+        select
+            replace(
+                listed.statement,
+                'alter default privileges in',
+                format('alter default privileges for role %I in', creators.name)
+            ) as statement
         from (
             values
-            ('lcm_loader', 'grant usage on schema public, sync, outbox, mart to lcm_loader'),
+            (
+                'lcm_loader',
+                'grant usage on schema public, core, core_live, history, mart, outbox, refresh, staging, sync to lcm_loader'
+            ),
+            -- Until 0036 members of lcm_loader owned tables of core, and what they had made.
+            ('lcm_loader', 'revoke create on schema core, history, staging, refresh, mart from lcm_loader'),
+            ('lcm_loader', 'grant execute on all functions in schema sync to lcm_loader'),
             ('lcm_loader', 'grant select on table public.lcm_migrations, public.lcm_marts to lcm_loader'),
-            ('lcm_loader', 'grant usage, create on schema core, history, staging, refresh, mart to lcm_loader'),
             (
                 'lcm_loader',
                 'grant select, insert, update, delete on all tables in schema core, history, sync, outbox, staging, refresh to lcm_loader'
             ),
             ('lcm_loader', 'grant usage on all sequences in schema sync, outbox to lcm_loader'),
-            ('lcm_loader', 'grant select on all tables in schema mart to lcm_loader'),
+            ('lcm_loader', 'grant select on all tables in schema core_live, mart to lcm_loader'),
+            (
+                'lcm_loader',
+                (
+                    select
+                        format(
+                            'grant insert, update, delete on table %s to lcm_loader',
+                            string_agg(format('mart.%I', relname), ', ')
+                        )
+                    from pg_class
+                    where
+                        relnamespace = 'mart'::regnamespace
+                        and relkind = 'r'
+                        and relname in (select lcm_marts.name from public.lcm_marts)
+                    having count(*) > 0
+                )
+            ),
             ('lcm_loader', 'grant update on table mart.parameters to lcm_loader'),
             ('lcm_loader', 'grant insert, update, delete on table mart.rfm_segments to lcm_loader'),
             (
@@ -222,10 +264,11 @@ begin
                 'alter default privileges in schema core, history, sync, outbox, staging grant select, insert, update, delete on tables to lcm_loader'
             ),
             ('lcm_loader', 'alter default privileges in schema sync, outbox grant usage on sequences to lcm_loader'),
+            ('lcm_loader', 'alter default privileges in schema core_live grant select on tables to lcm_loader'),
             ('lcm_loader', 'alter default privileges in schema mart, refresh grant select on tables to lcm_loader'),
             ('lcm_loader', 'alter default privileges in schema mart grant execute on functions to lcm_loader'),
-            ('lcm_analyst', 'grant usage on schema core, history, mart to lcm_analyst'),
-            ('lcm_analyst', 'grant select on all tables in schema core, history, mart to lcm_analyst'),
+            ('lcm_analyst', 'grant usage on schema core, core_live, history, mart to lcm_analyst'),
+            ('lcm_analyst', 'grant select on all tables in schema core, core_live, history, mart to lcm_analyst'),
             ('lcm_analyst', 'alter default privileges in schema core, history, mart grant select on tables to lcm_analyst'),
             ('lcm_analyst', 'alter default privileges in schema mart grant execute on functions to lcm_analyst'),
             ('lcm_bi', 'grant usage on schema mart to lcm_bi'),
@@ -257,6 +300,16 @@ begin
             ('lcm_monitor', 'grant select on table outbox.pushes to lcm_monitor')
         ) as listed (grantee, statement)
         inner join pg_roles on pg_roles.rolname = listed.grantee
+        inner join (
+            select current_user as name
+            union
+            select pg_get_userbyid(nspowner) from pg_namespace
+            where nspname = 'core'
+        ) as creators
+            on
+                creators.name = current_user
+                or listed.statement like 'alter default privileges in %'
+        where listed.statement is not null
     loop
         begin
             execute wanted.statement;
@@ -264,34 +317,6 @@ begin
             when insufficient_privilege then
                 raise warning '% may not: %', current_user, wanted.statement;
         end;
-    end loop;
-
-    -- Only the owner may attach partitions and refresh materialized views.
-    for wanted in
-        select
-            pg_class.oid::regclass as relation,
-            case when pg_class.relkind = 'm' then 'materialized view' else 'table' end as kind
-        from pg_class
-        inner join pg_roles as loader on loader.rolname = 'lcm_loader'
-        where
-            pg_class.relowner <> loader.oid
-            and pg_has_role(loader.oid, 'member')
-            and pg_has_role(pg_class.relowner, 'usage')
-            and (
-                (
-                    pg_class.relnamespace in ('core'::regnamespace, 'history'::regnamespace)
-                    and pg_class.relkind in ('r', 'p')
-                )
-                or pg_class.oid in ('refresh.scope'::regclass, 'refresh.days'::regclass)
-                or (
-                    pg_class.relnamespace = 'mart'::regnamespace
-                    and pg_class.relname in (select lcm_marts.name from public.lcm_marts)
-                    and pg_class.relkind in ('r', 'm')
-                )
-            )
-        order by pg_class.relispartition, pg_class.oid
-    loop
-        execute format('alter %s %s owner to lcm_loader', wanted.kind, wanted.relation);
     end loop;
 end;
 $$;
@@ -386,12 +411,13 @@ select
     classes.oid::regclass::text as name,
     array[
         format(
-            'create %%s %%s.%%I%%s as %%s',
+            'create %%s %%s.%%I%%s as %%s%%s',
             case classes.relkind when 'm' then 'materialized view' else 'view' end,
             classes.relnamespace::regnamespace,
             classes.relname,
             ' with (' || array_to_string(classes.reloptions, ', ') || ')',
-            pg_get_viewdef(classes.oid)
+            rtrim(pg_get_viewdef(classes.oid), ';'),
+            case classes.relkind when 'm' then ' with no data' else '' end
         )
     ]
     || array(
@@ -425,6 +451,18 @@ select
         classes.relname,
         pg_get_userbyid(classes.relowner)
     )
+    || case
+        -- It runs as its owner: the functions of others are not run as who migrates.
+        when classes.relkind = 'm'
+            then array[
+                format(
+                    'refresh materialized view %%s.%%I',
+                    classes.relnamespace::regnamespace,
+                    classes.relname
+                )
+            ]
+        else '{}'
+    end
     || array(
         select
             format(
@@ -470,21 +508,167 @@ begin
 end;
 $$;
 
--- name: may_give_to_loader
--- purpose: whether the user may make lcm_loader the owner of tables
-select exists (
-    select from pg_roles
-    where rolname = 'lcm_loader' and pg_has_role(current_user, oid, 'member')
-) as may_give;
-
--- name: loader_without_set
--- purpose: the user, quoted, if it is a member of lcm_loader but may not act as it; else no row
-select quote_ident(current_user) as user_name
+-- name: roles_without_set
+-- purpose: the user, quoted, and the roles that it is a member of but may not act as
+select
+    quote_ident(current_user) as user_name,
+    rolname as role_name
 from pg_roles
 where
-    rolname = 'lcm_loader'
+    rolname in ('lcm_owner', 'lcm_loader')
     and pg_has_role(oid, 'member')
     and not (pg_has_role(oid, 'set') and pg_has_role(oid, 'usage'));
+
+-- name: prepare_owner
+-- purpose: create lcm_owner, let the owner of the warehouse so far act as it, and let it own tables
+-- What the user may not do is left: statements_for_owner then chooses another owner.
+do $$
+declare
+    former name := (
+        select pg_get_userbyid(relowner) from pg_class
+        where oid = 'public.lcm_migrations'::regclass
+    );
+    wanted text;
+begin
+    if not exists (select from pg_roles where rolname = 'lcm_owner') then
+        begin
+            create role lcm_owner nologin;
+        exception
+            when duplicate_object or unique_violation then
+                null;
+            when insufficient_privilege then
+                raise warning 'the role lcm_owner is missing, and % may not make it: have it made (create role lcm_owner nologin; grant lcm_owner to %), then run lcm migrate again',
+                    current_user, quote_ident(former);
+                return;
+        end;
+    end if;
+    for wanted in
+        select listed.statement
+        from (
+            values
+            (not pg_has_role(former, 'lcm_owner', 'usage'), format('grant lcm_owner to %I', former)),
+            (not pg_has_role('lcm_owner', 'usage'), format('grant lcm_owner to %I', current_user)),
+            -- The ledgers of migrations and marts.
+            (
+                not (
+                    has_schema_privilege('lcm_owner', 'public', 'usage')
+                    and has_schema_privilege('lcm_owner', 'public', 'create')
+                ),
+                'grant usage, create on schema public to lcm_owner'
+            ),
+            -- Materialized views are refreshed by way of a temporary table.
+            (
+                not has_database_privilege('lcm_owner', current_database(), 'temporary'),
+                format('grant temporary on database %I to lcm_owner', current_database())
+            )
+        ) as listed (is_missing, statement)
+        where listed.is_missing
+    loop
+        begin
+            execute wanted;
+        exception
+            when insufficient_privilege then
+                null;
+        end;
+    end loop;
+end;
+$$;
+
+-- name: statements_for_owner
+-- purpose: the statements that give what is ours to the owner; functions last, as they act for it
+-- Tables and views of other names that somebody made in mart stay theirs.
+with ledger as (
+    select relowner from pg_class
+    where oid = 'public.lcm_migrations'::regclass
+),
+
+target as (
+    select coalesce(
+        (
+            select pg_roles.oid
+            from pg_roles
+            cross join ledger
+            where
+                pg_roles.rolname = 'lcm_owner'
+                and pg_has_role(pg_roles.oid, 'usage')
+                and pg_has_role(ledger.relowner, pg_roles.oid, 'usage')
+        ),
+        (select ledger.relowner from ledger)
+    ) as oid
+),
+
+ours as (
+    select roles.oid
+    from pg_roles as roles
+    where
+        roles.oid = (select ledger.relowner from ledger)
+        or roles.rolname in (current_user, 'lcm_loader', 'lcm_owner')
+),
+
+found as (
+    select
+        1 as place,
+        format('schema %I', nspname) as thing
+    from pg_namespace
+    cross join target
+    where
+        nspname in ('core_live', 'core', 'history', 'mart', 'outbox', 'refresh', 'staging', 'sync')
+        and nspowner <> target.oid
+    union all
+    select
+        2 as place,
+        format('table %s', classes.oid::regclass) as thing
+    from pg_class as classes
+    inner join pg_namespace as namespaces on namespaces.oid = classes.relnamespace
+    cross join target
+    where
+        classes.relowner <> target.oid
+        and (
+            (
+                namespaces.nspname
+                in ('core_live', 'core', 'history', 'outbox', 'refresh', 'staging', 'sync')
+                and classes.relkind in ('r', 'p', 'v')
+            )
+            or (
+                namespaces.nspname = 'mart'
+                and classes.relkind in ('r', 'v', 'm')
+                and (
+                    classes.relname in (select lcm_marts.name from public.lcm_marts)
+                    or (
+                        classes.relkind = 'r' and classes.relowner in (select ours.oid from ours)
+                    )
+                )
+            )
+            or (
+                classes.oid in ('public.lcm_migrations'::regclass, 'public.lcm_marts'::regclass)
+                and has_schema_privilege(target.oid, 'public', 'create')
+            )
+        )
+    union all
+    select
+        3 as place,
+        format('routine %s', pg_proc.oid::regprocedure) as thing
+    from pg_proc
+    inner join pg_namespace as namespaces on namespaces.oid = pg_proc.pronamespace
+    cross join target
+    where
+        namespaces.nspname in ('mart', 'refresh', 'sync')
+        and pg_proc.proowner <> target.oid
+        and pg_proc.proowner in (select ours.oid from ours)
+)
+
+select format('alter %s owner to %I', found.thing, pg_get_userbyid(target.oid)) as statement
+from found
+cross join target
+order by found.place, found.thing;
+
+-- name: owner_of_marts
+-- purpose: the owner of the schema mart, and whether there is a role lcm_loader
+select
+    pg_get_userbyid(nspowner) as owner_name,
+    exists (select from pg_roles where rolname = 'lcm_loader') as has_loader
+from pg_namespace
+where nspname = 'mart';
 
 -- name: partitions_of
 -- purpose: the names of a table's partitions
@@ -493,6 +677,16 @@ select child.relname
 from pg_inherits
 inner join pg_class as child on child.oid = pg_inherits.inhrelid
 where pg_inherits.inhparent = %(table_name)s::regclass;
+
+-- name: make_month
+-- purpose: create the partition of a month; returns its name
+-- parameters: schema_name, table_name, month
+select sync.make_month(%(schema_name)s, %(table_name)s, %(month)s);
+
+-- name: analyze_table
+-- purpose: analyze a table of mart, refresh or staging, which the user need not own
+-- parameters: table_name, column_names (null for all columns)
+select sync.analyze_table(%(table_name)s::regclass, %(column_names)s::text[]);
 
 -- name: apply_settings
 -- purpose: change the settings of a session that differ from the wanted values

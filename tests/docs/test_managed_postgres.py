@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
 
+from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.migrations import migrate
+from lcm_pipeline.warehouse.partitions import ensure_partitions
 from tests.docs.commands import ROOT
 from tests.integration.test_cli import run
 
@@ -45,7 +50,7 @@ def _run_block(address: str, block: str) -> None:
 def test_the_user_of_a_provider_creates_the_warehouse_and_its_roles(
     provider: str, tmp_path: Path
 ) -> None:
-    own, _, storage = _blocks()
+    own, _, storage, daily = _blocks()
     _run_block(provider, own)
     _run_block(provider, storage)
     done = run(
@@ -54,12 +59,18 @@ def test_the_user_of_a_provider_creates_the_warehouse_and_its_roles(
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
     with psycopg.connect(provider) as session:
-        roles = session.execute("select rolname from pg_roles where rolname like 'lcm%'").fetchall()
-    assert {"lcm_loader", "lcm_analyst", "lcm_bi", "lcm_monitor"} <= {name for (name,) in roles}
+        roles = session.execute(
+            "select rolname from pg_roles where rolname like 'lcm\\_%'"
+        ).fetchall()
+    assert {name for (name,) in roles} == {
+        "lcm_owner", "lcm_loader", "lcm_analyst", "lcm_bi", "lcm_monitor"
+    }  # fmt: skip
+    _run_block(_with(provider, user="etl", database="loyalty"), daily)
+    _assert_roles(provider)
 
 
 def test_without_createrole_the_roles_are_created_first(provider: str, tmp_path: Path) -> None:
-    own, roles, _ = _blocks()
+    own, roles, _, daily = _blocks()
     _run_block(provider, own.replace(" createrole", ""))
     _run_block(provider, roles)
     done = run(
@@ -67,3 +78,28 @@ def test_without_createrole_the_roles_are_created_first(provider: str, tmp_path:
     )
     assert done.returncode == 0, done.stderr
     assert "missing" not in done.stderr, done.stderr
+    _run_block(provider, daily)
+    _assert_roles(provider)
+
+
+def _assert_roles(provider: str) -> None:
+    """Etl owns by way of lcm_owner, also what comes later; the login of the daily sync fills."""
+    loader = Warehouse(_with(provider, user="daily_sync", database="loyalty"))
+    assert migrate(loader) == []
+    with loader.connect(autocommit=True) as session:
+        assert ensure_partitions(session, "core", "operations", [date(2026, 3, 1)])
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("drop table core.operations")
+    refresh_marts(loader)
+    owner = Warehouse(_with(provider, user="etl", database="loyalty"))
+    with owner.connect(autocommit=True) as session:
+        session.execute("update public.lcm_marts set checksum = '' where name = 'card_mix'")
+    assert migrate(owner) == ["mart.card_mix"]
+    refresh_marts(loader)
+    with owner.connect(autocommit=True) as session:
+        found = session.execute(
+            "select distinct pg_get_userbyid(relowner) from pg_class"
+            " where relnamespace::regnamespace::text in ('core', 'mart', 'sync')"
+        ).fetchall()
+        assert found == [("lcm_owner",)]
+        session.execute("set role lcm_owner")

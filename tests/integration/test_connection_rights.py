@@ -111,42 +111,47 @@ def test_a_loader_cannot_change_the_schema_and_is_told_who_can(
         )
     )
     message = _refusal(house.url)
-    assert "as its owner lcm" in message
-    assert f"grant lcm to {house.user};" in message
+    assert "as its owner lcm_owner" in message
+    assert f"grant lcm_owner to {house.user};" in message
 
 
 def test_who_may_not_make_new_months_is_refused_before_anything_is_read(
-    postgres: str, template: str
+    house: Tenant, postgres: str
+) -> None:
+    migrate(Warehouse(address(postgres, database=house.database)))
+    for statement in (
+        "grant usage on schema public, sync to {user}",
+        "grant select on public.lcm_migrations, public.lcm_marts to {user}",
+        "grant select, insert on all tables in schema sync to {user}",
+    ):
+        house.run(statement)
+    with pytest.raises(WarehouseUnavailableError) as refused:
+        require_new_months(Warehouse(house.url))
+    [statement] = _statements(str(refused.value))
+    assert statement == f"grant lcm_loader to {house.user};"
+    house.owner.execute(statement.encode())
+    require_new_months(Warehouse(house.url))
+
+
+@pytest.mark.parametrize("role", ["lcm_owner", "lcm_loader"])
+def test_who_administers_a_role_lets_itself_act_as_it(
+    role: str, postgres: str, template: str
 ) -> None:
     with tenant(postgres) as made:
-        migrate(Warehouse(made.url))
-        with tenant(postgres) as other:
-            made.owner.execute(SQL("grant lcm_loader to {}").format(Identifier(other.user)))
-            loader = Warehouse(address(other.url, database=made.database))
-            assert migrate(loader) == []
-            with pytest.raises(WarehouseUnavailableError) as refused:
-                require_new_months(loader)
-            [statement] = _statements(str(refused.value))
-            assert statement == f"grant {made.user} to {other.user};"
-            made.owner.execute(statement.encode())
-            require_new_months(loader)
-
-
-def test_who_administers_the_loader_gives_tables_to_it(postgres: str, template: str) -> None:
-    with tenant(postgres) as made:
-        made.run("grant lcm_loader to {user} with admin true, inherit false, set false")
+        made.run(f"grant {role} to {{user}} with admin true, inherit false, set false")
         assert migrate(Warehouse(made.url))
         owner = made.owner.execute(
             "select pg_get_userbyid(relowner) from pg_class where oid = 'core.operations'::regclass"
         )
-        assert owner.fetchone() == ("lcm_loader",)
+        assert owner.fetchone() == ("lcm_owner" if role == "lcm_owner" else made.user,)
 
 
-def test_a_member_who_may_not_act_as_the_loader_is_told_the_statement(
-    postgres: str, template: str
+@pytest.mark.parametrize("role", ["lcm_owner", "lcm_loader"])
+def test_a_member_who_may_not_act_as_a_role_is_told_the_statement(
+    role: str, postgres: str, template: str
 ) -> None:
     with tenant(postgres) as made:
-        made.run("grant lcm_loader to {user} with inherit true, set false")
+        made.run(f"grant {role} to {{user}} with inherit true, set false")
         [statement] = _statements(_refusal(made.url))
         made.owner.execute(statement.encode())
         assert migrate(Warehouse(made.url))

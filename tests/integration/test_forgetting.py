@@ -155,9 +155,10 @@ def test_without_the_key_nothing_is_synced(
 def test_erasure_is_refused_during_a_sync_or_push(
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:
-    for held in ((locks.RUN_CLASS, 7), locks.PUSH):
+    held: tuple[tuple[locks.Kind, int], ...] = (("run", 7), ("push", 1))
+    for kind, lock_id in held:
         with warehouse.connect(autocommit=True) as session:
-            session.execute("select pg_advisory_lock_shared(%s, %s)", held)
+            locks.show_session(session, kind, lock_id)
             with pytest.raises(BusyError, match="under way"):
                 forget(warehouse, person[1], KEY)
     assert forget(warehouse, person[1], KEY).deleted

@@ -1,6 +1,8 @@
-"""Locks that every sync needs: nobody holds them but who may write, and they wait in order."""
+"""Locks that a sync, a push or a migration needs: only who may write holds them, in turn."""
 
 import threading
+from collections.abc import Iterator
+from itertools import chain, repeat
 
 import psycopg
 import pytest
@@ -8,34 +10,100 @@ import pytest
 from lcm_pipeline.warehouse import lock_waits, locks, sessions
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseLockedError
+from lcm_pipeline.warehouse.ingest.runs import begin_run
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.migrations import grant_missing_rights, migrate
+from lcm_pipeline.warehouse.rewriting import one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
-from tests.syncing import sync_everything
+from tests.integration.postgres_users import address
+from tests.outbox import ask_for, write_back
+from tests.syncing import MARCH, sync_everything
 
-TABLES = (locks.PUBLISH, locks.REFRESH, locks.PARTITIONS, locks.REQUEST_SLOTS)
+TABLES = (locks.PUBLISH, locks.REFRESH, locks.PARTITIONS, locks.REQUEST_SLOTS, locks.SESSION)
 # What earlier versions took for the same, and every login can hold.
-ADVISORY = (0x6C636D02, 0x6C636D03, 0x6C636D04, 0x6C636D05)
+ADVISORY = (0x6C636D01, 0x6C636D02, 0x6C636D03, 0x6C636D04, 0x6C636D05)
+# Those of a session: of the first runs, of the push, of a rewrite.
+OF_SESSIONS = (*((0x6C636D, run_id) for run_id in range(1, 20)), (0x6C6370, 1), (0x6C6372, 1))
 
 
-def test_a_login_for_bi_blocks_no_sync_whatever_it_holds(
-    warehouse: Warehouse, programme: Programme, make_settings: MakeSettings
+@pytest.fixture
+def meddler(warehouse: Warehouse) -> Iterator[psycopg.Connection]:
+    """A login for BI that holds all advisory locks that it can think of."""
+    name = "meddler"
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(f"create role {name} login in role lcm_bi".encode())
+        with psycopg.connect(address(warehouse.url, user=name), autocommit=True) as held:
+            for number in ADVISORY:
+                held.execute("select pg_advisory_lock(%s)", (number,))
+            for key in OF_SESSIONS:
+                held.execute("select pg_advisory_lock(%s, %s)", key)
+            yield held
+        session.execute(f"drop role {name}".encode())
+
+
+def test_a_login_for_bi_blocks_no_sync_no_push_and_no_migration_whatever_it_holds(
+    meddler: psycopg.Connection,
+    warehouse: Warehouse,
+    programme: Programme,
+    make_settings: MakeSettings,
 ) -> None:
-    settings = make_settings(programme(clients=4), warehouse, max_in_flight=4)
-    with warehouse.connect(autocommit=True, application_name="a dashboard") as meddler:
-        meddler.execute("set role lcm_bi")
-        for number in ADVISORY:
-            meddler.execute("select pg_advisory_lock(%s)", (number,))
-        for name in TABLES:
-            for mode in ("access share", "exclusive"):
-                with (
-                    pytest.raises(psycopg.errors.InsufficientPrivilege),
-                    meddler.transaction(),
-                ):
-                    meddler.execute(f"lock table sync.{name} in {mode} mode".encode())
-        reports = sync_everything(settings, warehouse)
-        refresh_marts(warehouse)
+    source = programme(clients=4)
+    # Sync and push share a rate, so each waits while the other seems to be under way.
+    settings = make_settings(source, warehouse, max_in_flight=4, max_rps=200.0)
+    for name in (*(f"sync.{name}" for name in TABLES), "public.lcm_migrations"):
+        for mode in ("access share", "exclusive"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), meddler.transaction():
+                meddler.execute(f"lock table {name} in {mode} mode".encode())
+    reports = sync_everything(settings, warehouse)
+    refresh_marts(warehouse)
     assert reports["operations"].rows_written > 0
+    ask_for(warehouse, [(min(source.world.programme.customers), {"name": "Анна"})])
+    assert write_back(settings, warehouse).push().sent == 1
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("update public.lcm_marts set checksum = '' where name = 'card_mix'")
+    assert migrate(warehouse) == ["mart.card_mix"]
+    grant_missing_rights(warehouse)
+
+
+def test_a_lock_of_a_login_for_bi_looks_like_no_work_of_ours(
+    meddler: psycopg.Connection, warehouse: Warehouse
+) -> None:
+    with ReconnectingSession(warehouse, "lcm sync leads") as ours:
+        run = begin_run(ours, "leads", MARCH)
+        # It can see the keys that are held, and hold them as well.
+        keys = meddler.execute(
+            "select classid::int, objid::int from pg_locks"
+            " where locktype = 'advisory' and objsubid = 2 and pid <> pg_backend_pid()"
+        ).fetchall()
+        assert len(keys) == 1
+        for key in [*keys, (0x6C636D, 30), (0x6C6370, 2)]:
+            meddler.execute("select pg_advisory_lock_shared(%s, %s)", key)
+        [known] = ours.run(
+            lambda session: session.execute("select * from sync.session_locks").fetchall()
+        )
+        assert known[:2] == ("run", run.run_id)
+    with warehouse.connect(autocommit=True) as session:
+        assert session.execute("select * from sync.session_locks").fetchall() == []
+        with one_rewrite_at_a_time(session, "lcm test"), session.transaction():
+            require_quiet(session)
+
+
+def test_a_session_takes_another_key_where_one_is_held(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = chain([5, 5, 5], repeat(6))
+    monkeypatch.setattr(locks, "randbelow", lambda most: next(numbers))
+    with warehouse.connect(autocommit=True) as other, warehouse.connect(autocommit=True) as ours:
+        other.execute("select pg_advisory_lock(216 * 8388608 + 5, 7)")
+        locks.show_session(ours, "run", 7)
+        seen = "select kind, lock_id, session_pid = pg_backend_pid() from sync.session_locks"
+        assert ours.execute(f"{seen} order by 3".encode()).fetchall() == [
+            ("run", 7, False),
+            ("run", 7, True),
+        ]
+        locks.hide_session(ours, "run", 7)
+        assert ours.execute(seen.encode()).fetchall() == [("run", 7, False)]
 
 
 def test_a_login_for_monitoring_cannot_hold_them_either(warehouse: Warehouse) -> None:

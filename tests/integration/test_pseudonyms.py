@@ -267,7 +267,7 @@ def test_a_second_rewrite_waits_for_the_first_and_says_for_whom(
 def test_a_rewrite_releases_its_locks_while_its_session_is_open(warehouse: Warehouse) -> None:
     held = b"select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
     with warehouse.connect(autocommit=True) as session:
-        with one_rewrite_at_a_time(warehouse, session, "lcm test"):
+        with one_rewrite_at_a_time(session, "lcm test"):
             require_quiet(session)
             assert session.execute(held).fetchone() == (2,)
         assert session.execute(held).fetchone() == (0,)

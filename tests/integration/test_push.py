@@ -374,8 +374,9 @@ def test_a_push_whose_lock_was_taken_over_sends_nothing_more(
     def take_over() -> None:
         with psycopg.connect(warehouse.url, autocommit=True) as second:
             threading.Timer(0.2, lambda: _end_sessions(warehouse, "lcm push")).start()
-            # It queues for the lock, so it gets it as soon as the first session has lost it.
-            second.execute("select pg_advisory_lock(%s, %s)", locks.PUSH)
+            # At once, so that the lock is its own the moment that the first has lost it.
+            while not locks.take_alone(second, "push"):
+                pass
             second.execute("update outbox.pushes set status = 'died', finished_at = now()")
 
     taking = threading.Timer(0.3, take_over)

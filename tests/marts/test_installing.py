@@ -136,6 +136,29 @@ def test_views_of_others_that_still_fit_are_made_again(
             session.execute("drop role visitor")
 
 
+def test_a_view_of_somebody_is_filled_as_its_owner_not_as_who_migrates(
+    warehouse: Warehouse, sql_copy: Path
+) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("create role visitor in role lcm_bi")
+        for statement in (
+            "create schema visited authorization visitor",
+            "set role visitor",
+            "create function visited.who() returns text language sql as 'select current_user'",
+            "create materialized view visited.mine as"
+            " select visited.who() as ran_as, count(card_type) as cards from mart.card_mix",
+            "reset role",
+        ):
+            session.execute(statement.encode())
+    _rename_cards(sql_copy)
+    assert _install(warehouse) == ["card_mix"]
+    with warehouse.connect(autocommit=True) as session:
+        found = session.execute("select ran_as from visited.mine").fetchone()
+        session.execute("drop schema visited cascade")
+        session.execute("drop role visitor")
+    assert found == ("visitor",)
+
+
 def test_all_views_of_others_that_do_not_fit_are_named_at_once(
     warehouse: Warehouse, sql_copy: Path
 ) -> None:

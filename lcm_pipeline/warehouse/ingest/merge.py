@@ -49,18 +49,6 @@ def count_staged(
     ).format(is_expired, staging_of(run, table), *map(Literal, among))
 
 
-def index_staged(run: Run, table: CoreTable) -> Composed:
-    """Index the staged rows by task. BRIN suffices, as they are nearly in this order."""
-    return SQL("create index if not exists {} on {} using brin (task_id)").format(
-        Identifier(f"{table.name}_r{run.run_id}_task"), staging_of(run, table)
-    )
-
-
-def analyze_staged(run: Run, table: CoreTable) -> Composed:
-    """Analyze the staged rows; only the columns of joins, which is cheaper."""
-    return SQL("analyze {} (task_id, {})").format(staging_of(run, table), _names(table.key))
-
-
 def analyze_changed(table: CoreTable) -> Composed:
     """Analyze the rows that `collect_changed` has collected; only the columns of joins."""
     return SQL("analyze {} ({}, is_new, was_deleted)").format(_changed(table), _names(table.key))

@@ -32,7 +32,7 @@ from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.ingest import merge
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
-from lcm_pipeline.warehouse.ingest.tasks import staging_of
+from lcm_pipeline.warehouse.ingest.tasks import analyze_staged, index_staged, staging_of
 from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions, months_ahead
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.redaction import redact_rows
@@ -164,7 +164,7 @@ def _publish_batches(
         if session.execute(query("is_in_batches"), values).fetchone() != (True,):
             return 0
         for table in tables:
-            session.execute(merge.analyze_staged(run, table))
+            analyze_staged(session, run, table)
         _judge_tasks(session, run, tables, _ANY_TASK)
         again = session.execute(query("count_tasks_to_repeat")).fetchone()
         if again != (0,) and not partly:
@@ -178,7 +178,7 @@ def _publish_batches(
         batches = session.execute(query("plan_batches"), {"batch_rows": batch_rows}).fetchall()
         for table in tables:
             # The index lets each batch find its rows without reading those of the others.
-            session.execute(merge.index_staged(run, table))
+            index_staged(session, run, table)
     written = 0
     for number, batch in enumerate(batches, start=1):
         done = None
@@ -270,7 +270,7 @@ def _prepare_partitions(
 def _select_tasks(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> int:
     """Create the table `publishing` of the tasks to take; returns how many to read again."""
     for table in tables:
-        session.execute(merge.analyze_staged(run, table))
+        analyze_staged(session, run, table)
     _judge_tasks(session, run, tables, _ANY_TASK)
     values = {"run_id": run.run_id}
     session.execute(query("record_verdicts"), values)

@@ -2,8 +2,8 @@
 
 A run is identified by its feed and window, whichever process began it. A process that finds it
 unfinished joins it: tasks are claimed in chunks, so any number of processes can read them. Each
-process holds a shared advisory lock on the run in the session that it works in. Postgres releases
-the lock when the process dies, so nothing has to be inferred from clocks or process ids.
+process holds a session lock on the run in the session that it works in. Postgres releases the lock
+when the process dies, so nothing has to be inferred from clocks or process ids.
 
 A command is unfinished until each of its feeds is published. The same command, called again,
 resumes it and does not read again what it has published.
@@ -251,7 +251,7 @@ def _join_again(session: psycopg.Connection, run: Run, lost: int, pseudonyms: Ps
     The server process of the lost session may not have noticed that its client is gone, so it is
     ended first.
     """
-    holder = {"lock_class": locks.RUN_CLASS, "lock_id": run.run_id, "lost": lost}
+    holder = {"kind": "run", "lock_id": run.run_id, "lost": lost}
     deadline = time.monotonic() + _END_SECONDS
     while session.execute(query("end_lost_backend"), holder).fetchall():
         if time.monotonic() > deadline:
@@ -271,15 +271,12 @@ def _join_again(session: psycopg.Connection, run: Run, lost: int, pseudonyms: Ps
 def _abandon_outdated(session: psycopg.Connection) -> None:
     """Abandon unfinished runs without a live process whose days a later run has covered."""
     with session.transaction():
-        values = {"lock_class": locks.RUN_CLASS}
-        for (run_id,) in session.execute(query("abandon_outdated_runs"), values).fetchall():
+        for (run_id,) in session.execute(query("abandon_outdated_runs")).fetchall():
             _drop_staging(session, run_id)
 
 
 def _drop_staging(session: psycopg.Connection, run_id: int) -> None:
-    values = {"pattern": f"_r{run_id}$"}
-    for (statement,) in session.execute(query("staging_tables"), values).fetchall():
-        session.execute(statement)
+    session.execute(query("drop_staging"), {"run_id": run_id})
 
 
 def _status_of(session: psycopg.Connection, run: Run) -> str:
@@ -288,8 +285,8 @@ def _status_of(session: psycopg.Connection, run: Run) -> str:
 
 
 def _lock(session: psycopg.Connection, run: Run) -> None:
-    session.execute("select pg_advisory_lock_shared(%s, %s)", (locks.RUN_CLASS, run.run_id))
+    locks.show_session(session, "run", run.run_id)
 
 
 def _unlock(session: psycopg.Connection, run: Run) -> None:
-    session.execute("select pg_advisory_unlock_shared(%s, %s)", (locks.RUN_CLASS, run.run_id))
+    locks.hide_session(session, "run", run.run_id)

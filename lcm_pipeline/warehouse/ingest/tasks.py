@@ -18,7 +18,6 @@ from psycopg.rows import class_row
 from lcm_pipeline.model.readings import MOST_UNKNOWN_FIELDS, Outcome, Task
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.model.texts import shown
-from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
 from lcm_pipeline.warehouse.ingest.state import reset_clients
@@ -120,7 +119,6 @@ def claim_tasks(
         "feed": run.feed,
         "after": after.task_id if after else 0,
         "most": most,
-        "lock_class": locks.RUN_CLASS,
     }
     with session.cursor(row_factory=class_row(Task)) as cursor:
         return cursor.execute(query("claim_tasks"), values).fetchall()
@@ -139,8 +137,7 @@ def count_pending(session: psycopg.Connection, run: Run) -> int:
 
 def pending_elsewhere(session: psycopg.Connection, run: Run) -> OtherReader | None:
     """Another session that has claimed pending tasks of the run; None if there is none."""
-    values = {"run_id": run.run_id, "lock_class": locks.RUN_CLASS}
-    row = session.execute(query("pending_elsewhere"), values).fetchone()
+    row = session.execute(query("pending_elsewhere"), {"run_id": run.run_id}).fetchone()
     return OtherReader(*row) if row and row[0] else None
 
 
@@ -186,14 +183,27 @@ def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTab
             found = session.execute(query("staging_columns"), name).fetchone()
             if found and found[0] == wanted:
                 continue
-            if found and found[0]:
-                session.execute(sql.SQL("drop table {}").format(staging_of(run, table)))
-            columns = sql.SQL(", ").join(
-                sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
-                for name, kind in zip(table.landing_columns, table.landing_types, strict=True)
-            )
-            create = sql.SQL("create unlogged table {} (task_id bigint, {})")
-            session.execute(create.format(staging_of(run, table), columns))
+            values = {
+                "run_id": run.run_id,
+                "table_name": table.name,
+                "column_names": list(table.landing_columns),
+                "column_types": list(table.landing_types),
+            }
+            session.execute(query("make_staging"), values)
+
+
+def index_staged(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
+    """Index the run's staged rows by task."""
+    session.execute(query("index_staging"), {"run_id": run.run_id, "table_name": table.name})
+
+
+def analyze_staged(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
+    """Analyze the run's staged rows; only the columns of joins, which is cheaper."""
+    values = {
+        "table_name": f"staging.{table.name}_r{run.run_id}",
+        "column_names": ["task_id", *table.key],
+    }
+    session.execute(query("analyze_table"), values)
 
 
 def staging_of(run: Run, table: CoreTable) -> sql.Identifier:

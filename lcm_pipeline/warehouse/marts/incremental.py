@@ -184,7 +184,7 @@ class IncrementalRefresher:
         else:
             rows = self._replace_days(mart)
         if rows > _MANY_ROWS:
-            self.session.execute(SQL("analyze {}").format(_kept(mart)))
+            self._analyze(f"mart.{mart.name}")
         return rows
 
     def close(self) -> None:
@@ -197,7 +197,7 @@ class IncrementalRefresher:
         self._scope("scope_everyone")
         self.session.execute(query("clear_shared_cheques"))
         self.session.execute(query("record_shared_cheques"))
-        self.session.execute("analyze refresh.shared_cheques")
+        self._analyze("refresh.shared_cheques")
 
     def _detect_spending_order(self) -> None:
         """Look for it once there are cheques; a found one makes another ledger for everyone."""
@@ -212,7 +212,11 @@ class IncrementalRefresher:
 
     def _scope(self, name: str, **values: object) -> None:
         self.session.execute(query(name), values)
-        self.session.execute("analyze refresh.scope")
+        self._analyze("refresh.scope")
+
+    def _analyze(self, table: str) -> None:
+        values = {"table_name": table, "column_names": None}
+        self.session.execute(query("analyze_table"), values)
 
     def _replace_everyone(self, mart: Mart) -> int:
         self.session.execute(SQL("delete from {}").format(_kept(mart)))
@@ -363,7 +367,7 @@ class IncrementalRefresher:
             self.session.execute(query("scope_every_day"))
         else:
             self.session.execute(query("scope_days"), {"days": sorted(days)})
-        self.session.execute("analyze refresh.days")
+        self._analyze("refresh.days")
 
     def _columns(self, mart: Mart) -> list[tuple[str, str]]:
         """The columns of a table and their types."""

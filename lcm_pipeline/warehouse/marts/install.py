@@ -80,20 +80,16 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
     grant_memory(session)
     has_tables = any(mart.kind == "table" for mart in affected)
     refresher = IncrementalRefresher.of_everyone(session) if has_tables else None
-    owner_is_loader = session.execute(query("may_give_to_loader")).fetchone() == (True,)
     for mart in affected:
         session.execute(mart.statements.encode())
+        if mart.kind != "view":
+            # Sessions of lcm_loader refresh it through a function of that owner.
+            _give_to_owner(session, mart)
         if refresher is not None and mart.kind == "table":
             refresher.replace(mart)
-        # Only the owner of a materialized view may refresh it, and the sync may run as lcm_loader.
-        if mart.kind != "view" and owner_is_loader:
-            session.execute(
-                SQL("alter table {} owner to lcm_loader").format(Identifier("mart", mart.name))
-            )
     if refresher is not None:
         refresher.close()
     forget_refreshes(session, [mart.name for mart in affected])
-    _recreate_other_views(session, dropped)
     recreated = {mart.name for mart in affected}
     for name, role, privilege in grants:
         if name in recreated:
@@ -104,6 +100,18 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
                     SQL("public") if role is None else Identifier(role),
                 )
             )
+    # After the grants, as their owners read the marts.
+    _recreate_other_views(session, dropped)
+
+
+def _give_to_owner(session: psycopg.Connection, mart: Mart) -> None:
+    row = session.execute(query("owner_of_marts")).fetchone()
+    assert row is not None  # noqa: S101 - the schema exists
+    owner, has_loader = row
+    table = Identifier("mart", mart.name)
+    session.execute(SQL("alter table {} owner to {}").format(table, Identifier(owner)))
+    if mart.kind == "table" and has_loader:
+        session.execute(SQL("grant insert, update, delete on {} to lcm_loader").format(table))
 
 
 def _drop(session: psycopg.Connection, names: list[str]) -> dict[str, list[str]]:

@@ -175,7 +175,7 @@ def _recompute(session: psycopg.Connection, name: str) -> int:
     """
     view = Identifier("mart", name)
     row = session.execute(query("was_refreshed"), {"name": name}).fetchone()
-    how = SQL("concurrently") if row and row[0] else SQL("")
-    session.execute(SQL("refresh materialized view {} {}").format(how, view))
+    values = {"mart_name": name, "is_concurrent": bool(row and row[0])}
+    session.execute(query("refresh_mart"), values)
     counted = session.execute(SQL("select count(*) from {}").format(view)).fetchone()
     return int(counted[0]) if counted else 0

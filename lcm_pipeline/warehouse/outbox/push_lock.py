@@ -1,8 +1,8 @@
 """The push lock: one push at a time, and a sync first if both share a request rate.
 
-The owner of a push holds a session-level advisory lock, so that Postgres knows whether the owner is
-alive. An update that the owner finds in `sending` was left by a push that ended. A process that
-lost the lock sends no request: it checks before each one, in the session that holds the lock.
+The owner of a push holds a session lock, so that Postgres knows whether the owner is alive. An
+update that the owner finds in `sending` was left by a push that ended. A process that lost the lock
+sends no request: it checks before each one, in the session that holds the lock.
 """
 
 import time
@@ -59,7 +59,7 @@ def keep_push_lock(reconnecting: ReconnectingSession, push_id: int) -> None:
 
     def relock(session: psycopg.Connection, lost: int) -> None:
         # The backend of the lost session may still hold the lock: it is ended between attempts.
-        holder = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1], "lost": lost}
+        holder = {"kind": "push", "lock_id": locks.ALONE, "lost": lost}
         if not _lock_patiently(session, lambda: session.execute(query("end_lost_backend"), holder)):
             raise PushLostError(push_id)
         row = session.execute(query("push_status"), {"push_id": push_id}).fetchone()
@@ -87,22 +87,19 @@ def may_send(session: psycopg.Connection, quiet: float | None) -> bool:
         # The round trip fails if the session, and with it the lock, is lost.
         session.execute("select")
         return True
-    values = {"lock_class": locks.RUN_CLASS, "quiet": quiet}
-    row = session.execute(query("is_syncing"), values).fetchone()
+    row = session.execute(query("is_syncing"), {"quiet": quiet}).fetchone()
     return not (row and row[0])
 
 
 def was_pushing(session: psycopg.Connection, quiet: float) -> bool:
     """Whether a push may have sent a request within the last `quiet` seconds."""
-    values = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1], "quiet": quiet}
-    row = session.execute(query("was_pushing"), values).fetchone()
+    row = session.execute(query("was_pushing"), {"quiet": quiet}).fetchone()
     return bool(row and row[0])
 
 
 def _lock_patiently(session: psycopg.Connection, between_attempts: Callable[[], object]) -> bool:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    statement = "select pg_try_advisory_lock(%s, %s)"
-    while session.execute(statement, locks.PUSH).fetchone() != (True,):
+    while not locks.take_alone(session, "push"):
         between_attempts()
         if time.monotonic() > deadline:
             return False

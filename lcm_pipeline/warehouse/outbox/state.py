@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from psycopg.rows import class_row
 
-from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query
 
@@ -34,7 +33,6 @@ class OutboxState:
 
 def read_outbox(warehouse: Warehouse) -> OutboxState | None:
     """Read the state of the outbox; None before the migration that creates outbox.pushes."""
-    values = {"lock_class": locks.PUSH[0], "lock_id": locks.PUSH[1]}
     with (
         warehouse.connect(autocommit=True, application_name="lcm outbox") as session,
         session.cursor(row_factory=class_row(OutboxState)) as cursor,
@@ -42,4 +40,4 @@ def read_outbox(warehouse: Warehouse) -> OutboxState | None:
         row = session.execute(query("has_pushes")).fetchone()
         if not (row and row[0]):
             return None
-        return cursor.execute(query("outbox_state"), values).fetchone()
+        return cursor.execute(query("outbox_state")).fetchone()

@@ -244,7 +244,6 @@ limit %(most)s;
 
 -- name: outbox_state
 -- purpose: what waits in the outbox, whether a push is running, and how the last one ended
--- parameters: lock_class, lock_id
 with waiting as (
     select
         count(*) as waiting,
@@ -269,16 +268,7 @@ select
     waiting.waiting,
     waiting.sending,
     coalesce(waiting.newest_id, 0) as newest_id,
-    exists (
-        select from pg_locks
-        where
-            locktype = 'advisory'
-            and classid = %(lock_class)s
-            and objid = %(lock_id)s
-            and objsubid = 2
-            and granted
-            and database = (select oid from pg_database where datname = current_database())
-    ) as is_pushing,
+    exists (select from sync.session_locks where session_locks.kind = 'push') as is_pushing,
     last_push.push_id as last_push_id,
     last_push.status as last_status,
     coalesce(last_push.last_update_id, 0) as last_update_id,

@@ -8,6 +8,10 @@ create table if not exists public.lcm_migrations (
     applied_at timestamptz not null default now()
 );
 
+-- name: lock_migrations
+-- purpose: keep other migrations waiting until the transaction ends
+lock table public.lcm_migrations in share row exclusive mode;
+
 -- name: has_migrations
 -- purpose: whether a migration was ever applied
 select to_regclass('public.lcm_migrations') is not null as has_migrations;

@@ -35,6 +35,11 @@ select name
 from refresh.marts
 where signature = %(signature)s;
 
+-- name: refresh_mart
+-- purpose: compute a materialized view, which the user need not own
+-- parameters: mart_name, is_concurrent
+select sync.refresh_mart(%(mart_name)s, %(is_concurrent)s);
+
 -- name: was_refreshed
 -- purpose: whether a mart was refreshed before
 -- parameters: name

@@ -61,7 +61,7 @@ where
 
 -- name: claim_tasks
 -- purpose: claim the next unclaimed tasks of a run, with the stored state of each
--- parameters: run_id, feed, after (the last task claimed before), most, lock_class (of runs)
+-- parameters: run_id, feed, after (the last task claimed before), most
 -- tag: tasks-claimed
 -- A claim is valid while its session holds its lock on the run, so the claims of a lost reader are
 -- free for other sessions at once.
@@ -77,13 +77,8 @@ with free as materialized (
         and (
             claimed_by is null
             or claimed_by <> all(
-                select pid from pg_locks
-                where
-                    locktype = 'advisory'
-                    and classid = %(lock_class)s
-                    and objid = %(run_id)s
-                    and objsubid = 2
-                    and granted
+                select session_locks.session_pid from sync.session_locks
+                where session_locks.kind = 'run' and session_locks.lock_id = %(run_id)s
             )
         )
     order by task_id
@@ -138,21 +133,18 @@ where run_id = %(run_id)s and claimed_by = pg_backend_pid() and status = 'pendin
 
 -- name: pending_elsewhere
 -- purpose: another session that has claimed pending tasks of a run
--- parameters: run_id, lock_class (of runs)
+-- parameters: run_id
 select
     count(*) as tasks,
     min(activity.pid) as pid,
     min(activity.usename) as user_name,
     min(activity.backend_start) as since
 from sync.fetches
-inner join pg_locks
+inner join sync.session_locks
     on
-        pg_locks.pid = fetches.claimed_by
-        and locktype = 'advisory'
-        and classid = %(lock_class)s
-        and objid = %(run_id)s
-        and objsubid = 2
-        and granted
+        session_locks.session_pid = fetches.claimed_by
+        and session_locks.kind = 'run'
+        and session_locks.lock_id = %(run_id)s
 left join pg_stat_activity as activity on activity.pid = fetches.claimed_by
 where
     fetches.run_id = %(run_id)s

@@ -2,17 +2,10 @@
 
 -- name: forget_lost_slots
 -- purpose: free the slots of sessions that have ended
--- parameters: lock_class (of request slots)
 delete from sync.request_slots
 where session_pid <> all(
-    select pid from pg_locks
-    where
-        locktype = 'advisory'
-        and classid = %(lock_class)s
-        and objid = pid
-        and objsubid = 2
-        and granted
-        and database = (select oid from pg_database where datname = current_database())
+    select session_locks.session_pid from sync.session_locks
+    where session_locks.kind = 'requests' and session_locks.lock_id = session_locks.session_pid
 );
 
 -- name: read_slots

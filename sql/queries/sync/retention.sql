@@ -79,6 +79,18 @@ order by child.relname;
 -- {table}: the month
 select count(*) as month_rows from {table};
 
+-- name: acts_as_owner_of
+-- purpose: whether the user may detach partitions of a table concurrently, as only its owner may
+-- parameters: schema_name, parent
+select pg_has_role(relowner, 'usage') as acts_as_owner
+from pg_class
+where relnamespace = %(schema_name)s::regnamespace and relname = %(parent)s and relkind = 'p';
+
+-- name: remove_month
+-- purpose: detach and drop a month that is no longer held
+-- parameters: schema_name, parent, month_table
+select sync.remove_month(%(schema_name)s, %(parent)s, %(month_table)s);
+
 -- name: delete_goods_of_month
 -- purpose: delete goods of the offers of an expired month
 -- parameters: most, kept_from; {offers} is the month

@@ -51,7 +51,6 @@ order by runs.run_id;
 
 -- name: abandon_outdated_runs
 -- purpose: abandon unfinished runs whose days a later run of the feed has covered; returns them
--- parameters: lock_class (of runs)
 -- Runs that a live process works on are left as they are.
 update sync.runs
 set status = 'abandoned', finished_at = now(), error = 'a later run covers its days'
@@ -66,14 +65,8 @@ where
             and later.window_to >= runs.window_to
     )
     and not exists (
-        select from pg_locks
-        where
-            locktype = 'advisory'
-            and classid = %(lock_class)s
-            and objid = runs.run_id
-            and objsubid = 2
-            and granted
-            and database = (select oid from pg_database where datname = current_database())
+        select from sync.session_locks
+        where session_locks.kind = 'run' and session_locks.lock_id = runs.run_id
     )
 returning run_id;
 
@@ -122,12 +115,22 @@ update sync.runs
 set status = %(status)s, error = %(error)s, finished_at = now()
 where run_id = %(run_id)s and status = 'reading';
 
--- name: staging_tables
--- purpose: the statements that drop the staging tables of a run
--- parameters: pattern (of their names)
-select format('drop table if exists %%I.%%I', schemaname, tablename)
-from pg_tables
-where schemaname = 'staging' and tablename ~ %(pattern)s;
+-- name: make_staging
+-- purpose: create the staging table of a run for a table of core; one with other columns is dropped
+-- parameters: run_id, table_name, column_names, column_types (in the same order)
+select sync.make_staging(
+    %(run_id)s, %(table_name)s, %(column_names)s::text[], %(column_types)s::text[]
+);
+
+-- name: index_staging
+-- purpose: index a staging table by task
+-- parameters: run_id, table_name
+select sync.index_staging(%(run_id)s, %(table_name)s);
+
+-- name: drop_staging
+-- purpose: drop the staging tables of a run
+-- parameters: run_id
+select sync.drop_staging(%(run_id)s);
 
 -- name: staging_columns
 -- purpose: the columns of a staging table, in order; null if there is none
@@ -270,17 +273,9 @@ where runs.run_id = %(run_id)s;
 
 -- name: is_syncing
 -- purpose: whether a sync is reading, or has just ended
--- parameters: lock_class (of runs), quiet (seconds)
+-- parameters: quiet (seconds)
 select
-    exists (
-        select from pg_locks
-        where
-            locktype = 'advisory'
-            and classid = %(lock_class)s
-            and objsubid = 2
-            and granted
-            and database = (select oid from pg_database where datname = current_database())
-    )
+    exists (select from sync.session_locks where kind = 'run')
     or exists (
         select from (select finished_at from sync.runs order by run_id desc limit 20) as recent
         where recent.finished_at > now() - make_interval(secs => %(quiet)s)
@@ -288,7 +283,7 @@ select
 
 -- name: newest_runs
 -- purpose: the newest runs, newest first, with their status
--- parameters: lock_class (of runs); most_of_feed: limit per feed; most: limit in total
+-- parameters: most_of_feed (limit per feed), most (limit in total)
 -- A process that works on a run holds a lock on it; a standby does not show locks of the primary.
 with numbered as (
     select
@@ -306,17 +301,8 @@ select
         when numbered.status <> 'reading' then numbered.status
         when
             exists (
-                select from pg_locks
-                where
-                    pg_locks.locktype = 'advisory'
-                    and pg_locks.classid = %(lock_class)s::oid
-                    and pg_locks.objid = numbered.run_id::oid
-                    and pg_locks.objsubid = 2
-                    and pg_locks.granted
-                    and pg_locks.database = (
-                        select pg_database.oid from pg_database
-                        where pg_database.datname = current_database()
-                    )
+                select from sync.session_locks
+                where session_locks.kind = 'run' and session_locks.lock_id = numbered.run_id
             )
             then 'reading'
         when numbered.error is not null then 'failed'
