@@ -11,6 +11,7 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline import feeds
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.repair import read_clients_again
+from lcm_pipeline.warehouse import expiration
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.expiration import expire
 from lcm_pipeline.warehouse.forgetting import forget
@@ -94,6 +95,7 @@ def test_a_loader_syncs_pushes_repairs_removes_and_erases(
     warehouse: Warehouse,
     programme: Programme,
     make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loader, _ = loaders
     source = programme(clients=6, habits=("leads_daily=0.3", "merged_daily=0"))
@@ -108,7 +110,13 @@ def test_a_loader_syncs_pushes_repairs_removes_and_erases(
     assert forget(loader, other, None).kept_without_person
     with loader.connect(autocommit=True) as session:
         ensure_partitions(session, "core", "leads", [date(2024, 1, 1)])
-    expired = expire(loader, 2, settings.zone, datetime(2026, 3, 31, 12, tzinfo=UTC))
+    now = datetime(2026, 3, 31, 12, tzinfo=UTC)
+    monkeypatch.setattr(expiration, "_PATIENCE_SECONDS", 0)
+    with warehouse.connect() as reader:
+        reader.execute("select count(*) from core.leads")
+        [left] = expire(loader, 2, settings.zone, now).left
+        assert (left.table, left.left) == ("core.leads_202401", "another session reads it")
+    expired = expire(loader, 2, settings.zone, now)
     assert not expired.left
     assert "core.leads_202401" in {rows.table for rows in expired.rows}
     assert _owners(warehouse) == {"lcm_owner"}
