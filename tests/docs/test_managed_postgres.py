@@ -69,9 +69,17 @@ def test_the_user_of_a_provider_creates_the_warehouse_and_its_roles(
     _assert_roles(provider)
 
 
-def test_without_createrole_the_roles_are_created_first(provider: str, tmp_path: Path) -> None:
+def test_without_createrole_the_user_owns_all_until_the_roles_are_made(
+    provider: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     own, roles, _, daily = _blocks()
     _run_block(provider, own.replace(" createrole", ""))
+    alone = Warehouse(_with(provider, user="etl", database="loyalty"))
+    assert migrate(alone)
+    assert "create role lcm_owner nologin; grant lcm_owner to etl" in caplog.text
+    refresh_marts(alone)
+    with alone.connect(autocommit=True) as session:
+        assert ensure_partitions(session, "core", "leads", [date(2026, 3, 1)])
     _run_block(provider, roles)
     done = run(
         tmp_path, "migrate", LCM_DATABASE_URL=_with(provider, user="etl", database="loyalty")
