@@ -45,6 +45,7 @@ def read_facts(warehouse: Warehouse) -> WarehouseFacts:
         missing: tuple[str, ...] = ()
         try:
             rights.require_use(session)
+            rights.require_new_months(warehouse)
         except WarehouseUnavailableError as refused:
             listed = str(refused).splitlines()[1:]
             missing = tuple(line.strip() for line in listed)

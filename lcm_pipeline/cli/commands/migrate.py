@@ -11,7 +11,8 @@ def migrate() -> None:
     """Upgrade the schema of the warehouse, and grant the group roles any missing privileges.
 
     Privileges can be missing if a role was created after the migration, or if the warehouse was
-    restored from a dump without privileges. Does nothing if nothing is missing.
+    restored from a dump without owners and privileges. Gives the warehouse to lcm_owner, so run it
+    as a member of that role. Does nothing if nothing is missing.
     """
     with open_warehouse(load_settings()) as warehouse:
         applied = migrations.migrate(warehouse)
