@@ -164,8 +164,11 @@ begin
         select from pg_class
         where
             oid = target
-            and relnamespace in (
-                'mart'::regnamespace, 'refresh'::regnamespace, 'staging'::regnamespace
+            and (
+                relnamespace in (
+                    'mart'::regnamespace, 'refresh'::regnamespace, 'staging'::regnamespace
+                )
+                or oid = 'sync.fetches'::regclass
             )
     ) then
         raise exception '% is not analyzed by a sync', target using errcode = 'invalid_parameter_value';
@@ -173,7 +176,7 @@ begin
     execute format('analyze %s %s', target, columns);
 end;
 $$;
-comment on function sync.analyze_table(regclass, text[]) is 'analyze a table of mart, refresh or staging; without columns all of them';
+comment on function sync.analyze_table(regclass, text[]) is 'analyze a table of mart, refresh or staging, or the ledger; without columns all of them';
 
 create function sync.refresh_mart(mart_name text, is_concurrent boolean) returns void
 language plpgsql security definer

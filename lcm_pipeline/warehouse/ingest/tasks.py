@@ -71,7 +71,10 @@ def add_client_tasks(session: psycopg.Connection, run: Run, schedule: Schedule) 
         added = session.execute(query("add_client_tasks"), values).rowcount
         session.execute(query("defer_clients"), values)
     if added >= _TASKS_TO_ANALYZE:
-        session.execute("analyze sync.fetches (run_id, task_id, client_id, status, claimed_by)")
+        columns = ["run_id", "task_id", "client_id", "status", "claimed_by"]
+        session.execute(
+            query("analyze_table"), {"table_name": "sync.fetches", "column_names": columns}
+        )
 
 
 def add_tasks_again(session: psycopg.Connection, run: Run, client_ids: Sequence[int]) -> None:
