@@ -3,6 +3,8 @@
 Run with `python -m benchmarks.growth`. Each size is a warehouse grown by `benchmarks.grown`. On it:
 one quiet day is published, the marts are refreshed after it, all of them are computed anew, and
 every chart of the dashboards is asked as its definition says, over the last 90 days.
+A warehouse that is there already is used again, with one more quiet day; the figures of each size
+are kept beside it, so that one size alone can be measured again and written with the others.
 """
 
 import argparse
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import psycopg
 
 from benchmarks.charts import Question, questions
@@ -108,14 +111,20 @@ def main() -> None:
     options.add_argument("--sizes", default="1,10,100", help="factors of 200,000 operations")
     options.add_argument("--write", action="store_true", help="write docs/growth.md")
     asked = options.parse_args()
-    costs = []
     for factor in map(int, asked.sizes.split(",")):
         growth = Growth(_SMALLEST.clients * factor, _SMALLEST.operations * factor)
         with embedded_postgres(asked.home / f"{growth.operations}") as url:
-            costs.append(measure(Warehouse(url), growth))
-        print(as_markdown(costs), flush=True)
+            cost = measure(Warehouse(url), growth)
+        (asked.home / f"{growth.operations}.json").write_bytes(msgspec.json.encode(cost))
+        print(as_markdown(_measured(asked.home)), flush=True)
     if asked.write:
-        _write(as_markdown(costs))
+        _write(as_markdown(_measured(asked.home)))
+
+
+def _measured(home: Path) -> list[Cost]:
+    """The newest figures of each size, the smallest first."""
+    costs = [msgspec.json.decode(path.read_bytes(), type=Cost) for path in home.glob("*.json")]
+    return sorted(costs, key=lambda cost: cost.growth.operations)
 
 
 def _write(table: str) -> None:
