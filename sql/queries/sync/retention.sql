@@ -137,10 +137,8 @@ select
     attempts.ctid as place,
     pg_column_size(attempts.*) as bytes
 from outbox.attempts
-inner join outbox.profile_updates as updates on updates.update_id = attempts.update_id
-where
-    updates.status in ('sent', 'partial', 'rejected', 'failed')
-    and greatest(updates.requested_at, updates.claimed_at, updates.sent_at) < %(before)s;
+inner join outbox.finished_updates as finished on finished.update_id = attempts.update_id
+where finished.finished_at < %(before)s;
 
 -- name: old_updates
 -- purpose: profile updates that were finished long ago, with their requested values
@@ -149,9 +147,8 @@ select
     updates.ctid as place,
     pg_column_size(updates.*) as bytes
 from outbox.profile_updates as updates
-where
-    updates.status in ('sent', 'partial', 'rejected', 'failed')
-    and greatest(updates.requested_at, updates.claimed_at, updates.sent_at) < %(before)s;
+inner join outbox.finished_updates as finished on finished.update_id = updates.update_id
+where finished.finished_at < %(before)s;
 
 -- name: old_pushes
 -- purpose: pushes that ended long ago, and whose updates are deleted
