@@ -1,7 +1,7 @@
 -- question: which days are working days in Russia, and which months and weeks do they belong to?
 -- grain: day, from the first plausible day to the end of the year after next
--- formula: mart.calendar_exceptions first (decrees that move days off, one row each, of the years that
---   it has); else the rule of article 112 of the Labour Code: Saturdays and Sundays are off, and so are
+-- formula: mart.calendar_overrides first (days corrected by hand), then mart.calendar_exceptions
+--   (decrees that move days off, one row each, of the years that it has); else the rule of article 112 of the Labour Code: Saturdays and Sundays are off, and so are
 --   1-8 January, 23 February, 8 March, 1 and 9 May, 12 June and 4 November; one of them (but those of
 --   January) that falls on a weekend moves to the next working day. is_decreed says whether the decree
 --   of the year is known here: without it, the days off of January that fall on a weekend are missing.
@@ -70,6 +70,7 @@ select
     days.weekday >= 6 as is_weekend,
     days.name is not null as is_holiday,
     coalesce(
+        overrides.is_working_day,
         exceptions.is_working_day,
         days.weekday < 6 and days.name is null and moved.day is null
     ) as is_working_day,
@@ -82,6 +83,7 @@ select
     days.day = (date_trunc('month', days.day::timestamp) + interval '1 month')::date - 1
         as is_month_end
 from days
+left join mart.calendar_overrides as overrides on overrides.calendar_date = days.day
 left join mart.calendar_exceptions as exceptions on exceptions.calendar_date = days.day
 left join moved on moved.day = days.day;
 
@@ -98,7 +100,7 @@ comment on column mart.dim_calendar.weekday_name_ru is 'its name, Russian';
 comment on column mart.dim_calendar.weekday_name is 'its name, English';
 comment on column mart.dim_calendar.is_weekend is 'a Saturday or a Sunday';
 comment on column mart.dim_calendar.is_holiday is 'a holiday by article 112 of the Labour Code; a day off that was moved is none';
-comment on column mart.dim_calendar.is_working_day is 'a working day of the five-day week';
+comment on column mart.dim_calendar.is_working_day is 'a working day of the five-day week; corrected by hand in mart.calendar_overrides';
 comment on column mart.dim_calendar.holiday_name_ru is 'name of the holiday, Russian';
 comment on column mart.dim_calendar.holiday_name is 'name of the holiday, English';
 comment on column mart.dim_calendar.is_decreed is 'the decree of the year is in mart.calendar_exceptions; without it, is_working_day follows the rule alone';

@@ -253,7 +253,7 @@ begin
             ('lcm_loader', 'grant insert, update, delete on table mart.rfm_segments to lcm_loader'),
             (
                 'lcm_loader',
-                'grant insert, update, delete on table mart.parameter_history, mart.source_breakage to lcm_loader'
+                'grant insert, update, delete on table mart.parameter_history, mart.source_breakage, mart.calendar_overrides to lcm_loader'
             ),
             (
                 'lcm_loader',

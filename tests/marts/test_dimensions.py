@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from tests.marts.comparing import read_mart
 from tests.marts.worlds import Synced
@@ -46,6 +48,38 @@ def test_a_day_off_is_moved_by_decree_or_by_rule(
         warehouse, f"select is_working_day from mart.dim_calendar where day = date '{day}'"
     )
     assert found in ([(is_working,)], []) if day > "2030" else found == [(is_working,)]
+
+
+def test_a_day_that_was_corrected_by_hand_wins_and_survives_upgrades(warehouse: Warehouse) -> None:
+    """Over a decree, a weekend and a working day; the rest of the year stays."""
+    days = "'2026-01-09', '2026-01-17', '2026-01-20'"
+    found = f"select is_working_day from mart.dim_calendar where day in ({days}) order by day"
+    assert _rows(warehouse, found) == [(False,), (False,), (True,)]
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "insert into mart.calendar_overrides (calendar_date, is_working_day, comment) values"
+            " ('2026-01-09', true, 'we work'), ('2026-01-17', true, 'stocktaking'),"
+            " ('2026-01-20', false, 'our birthday')"
+        )
+    for _ in range(2):
+        assert _rows(warehouse, found) == [(True,), (True,), (False,)]
+        migrate(warehouse)
+        refresh_marts(warehouse, everything=True)
+    assert _rows(
+        warehouse,
+        "select count(*) from mart.dim_calendar where year = 2026 and is_working_day",
+    ) == [(248,)]
+    with warehouse.connect(autocommit=True) as session:
+        for role, privilege, is_allowed in (
+            ("lcm_loader", "insert, update, delete", True),
+            ("lcm_bi", "select", True),
+            ("lcm_analyst", "select", True),
+            ("lcm_bi", "insert", False),
+        ):
+            row = session.execute(
+                "select has_table_privilege(%s, 'mart.calendar_overrides', %s)", (role, privilege)
+            ).fetchone()
+            assert row == (is_allowed,), (role, privilege)
 
 
 def test_every_key_of_a_mart_is_in_its_dimension(synced: Synced) -> None:
