@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lcm_pipeline.warehouse.outbox.undo import Undo
     from lcm_pipeline.warehouse.outbox.waiting import StuckUpdate
     from lcm_pipeline.warehouse.status import (
+        Convention,
         PendingTask,
         QuarantinedRow,
         RetiredClient,
@@ -157,12 +158,36 @@ def print_status(
     if status.unmapped_lead_statuses:
         names = shown_names(status.unmapped_lead_statuses)
         print_unwrapped(f"lead statuses neither new nor closed: {names}")
+    _print_conventions(status.conventions or [])
     if status.pending is not None:
         _print_pending(status.pending)
     if status.quarantine is not None:
         _print_quarantine(status.quarantine)
     if status.retired is not None:
         _print_retired(status.retired)
+
+
+def _print_conventions(conventions: "Sequence[Convention]") -> None:
+    """Print which conventions were detected or set, and below it those in doubt."""
+    for source, how in (("detected", "detected"), ("parameter", "set in mart.parameters")):
+        found = [f"{one.convention} = {one.used}" for one in conventions if one.source == source]
+        if found:
+            print_unwrapped(f"conventions {how}: {', '.join(found)}")
+    for one in conventions:
+        votes = f"{one.share or 0:.0%} of {one.votes:,} votes say {one.detected}"
+        setting = f" (mart.parameters.{one.parameter})" if one.parameter else ""
+        if one.doubt == "contradicted":
+            console.print(
+                f"convention {one.convention} contradicts the rows: {one.used} is used"
+                f" ({one.source}), {votes}{setting}",
+                style="yellow", highlight=False, soft_wrap=True,
+            )  # fmt: skip
+        elif one.doubt == "undecided":
+            console.print(
+                f"convention {one.convention} is undecided: {votes}, {one.used} is used"
+                f" by default{setting}",
+                style="yellow", highlight=False, soft_wrap=True,
+            )  # fmt: skip
 
 
 def print_runs(runs: "Sequence[RunSummary]") -> None:

@@ -23,7 +23,7 @@ _DAY_QUERIES = (
     "programme_days", "restatements", "liability", "bridge", "stores", "cohorts", "lead_days",
     "lead_types", "favourite_days", "favourite_goods",
 )  # fmt: skip
-_NEWEST_DAY_QUERIES = ("expiring", "segments", "lead_answers")
+_NEWEST_DAY_QUERIES = ("expiring", "segments", "lead_answers", "conventions")
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,7 @@ def _programme(figures: Figures) -> dict[str, Any]:
         "liability": sections.sum_liability(figures),
         "bridge": figures["bridge"].to_dict("records"),
         "expiring": figures["expiring"].to_dict("records"),
+        "conventions": figures["conventions"].to_dict("records"),
         "stores": sections.rank_stores(figures),
         "segments": sections.share_segments(figures),
         "cohorts": sections.lay_out_cohorts(figures),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import psycopg
@@ -125,18 +126,39 @@ class RetiredClient:
 
 
 @dataclass(frozen=True)
+class Convention:
+    """What the marts take rows for where no field of the source says.
+
+    source: why: parameter, detected or default. detected: what `share` of `votes` rows show; None
+    if none does. doubt: contradicted or undecided; None if nothing speaks against what is used.
+    parameter: the column of mart.parameters that sets it.
+    """
+
+    convention: str
+    used: str
+    source: str
+    detected: str | None
+    votes: int
+    share: Decimal | None
+    doubt: str | None
+    parameter: str | None
+
+
+@dataclass(frozen=True)
 class WarehouseStatus:
     """What `lcm status` reports, from one snapshot. Lists that were not requested are None.
 
     retired_count: clients that the source no longer knows; they do not make a day incomplete.
     unmapped_lead_statuses: statuses of leads that are in neither list of mart.parameters, as of the
-    newest refresh of the marts; None if the user may not read them.
+    newest refresh of the marts; conventions: what the marts take rows for. Both are None if the
+    user may not read the marts.
     """
 
     feeds: list[FeedOverview]
     last_runs: list[RunSummary]
     retired_count: int = 0
     unmapped_lead_statuses: list[str] | None = None
+    conventions: list[Convention] | None = None
     pending: list[PendingTask] | None = None
     quarantine: list[QuarantinedRow] | None = None
     retired: list[RetiredClient] | None = None
@@ -187,6 +209,7 @@ def read_status(
             _read_runs(session, most_of_feed=1, most=1_000),
             _count_retired(session),
             _read_unmapped_lead_statuses(session),
+            _read_conventions(session),
             _fetch(session, PendingTask, "pending_tasks") if lists_pending else None,
             _fetch(session, QuarantinedRow, "quarantined_rows") if lists_quarantine else None,
             _fetch(session, RetiredClient, "retired_clients") if lists_retired else None,
@@ -295,6 +318,12 @@ def _read_unmapped_lead_statuses(session: Session) -> list[str] | None:
     if session.execute(query("may_read_lead_statuses")).fetchone() != (True,):
         return None
     return [name for (name,) in session.execute(query("unmapped_lead_statuses")).fetchall()]
+
+
+def _read_conventions(session: Session) -> list[Convention] | None:
+    if session.execute(query("may_read_conventions")).fetchone() != (True,):
+        return None
+    return _fetch(session, Convention, "conventions_in_use")
 
 
 def _count_retired(session: Session) -> int:

@@ -25,8 +25,7 @@ with claims as (
         rules.refunds_give_back,
         rules.bonus_redemptions_count,
         rules.cheque_points_count
-    from refresh.scope
-    inner join core.operations on operations.client_id = scope.client_id
+    from refresh.scope_operations as operations
     cross join mart.parameters
     cross join refresh.rules
     where

@@ -3,6 +3,7 @@
 -- formula: mart.client_totals of each member, with favourites (confirmed offers in effect), chosen
 --   goods and leads in no closed status. mart.client_360 shows it with the day: it would be another
 --   row every day.
+-- incremental: rows by client_id
 create materialized view mart.client_facts as
 with offered as (
     select favourite_offers.client_id, count(*) as active_favourites

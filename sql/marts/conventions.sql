@@ -60,13 +60,7 @@ select
     findings.share,
     coalesce(findings.is_decided, false) as is_decided,
     findings.evidence,
-    case
-        when known.set_to is not null then known.set_to
-        -- No rule takes these otherwise: a check warns where rows speak against it.
-        when known.convention in ('refund_points', 'burns') then known.fallback
-        when findings.is_decided then findings.detected
-        else known.fallback
-    end as used,
+    taken.used,
     case
         when known.set_to is not null then 'parameter'
         when
@@ -79,9 +73,24 @@ select
         else 'default'
     end as source,
     known.parameter,
-    findings.found_at
+    findings.found_at,
+    case
+        when findings.is_decided and findings.detected <> taken.used then 'contradicted'
+        when not findings.is_decided and findings.votes > 0 and known.set_to is null
+            then 'undecided'
+    end as doubt
 from known
 left join refresh.findings on findings.convention = known.convention
+cross join lateral (
+    select
+        case
+            when known.set_to is not null then known.set_to
+            -- No rule takes these otherwise: a check warns where rows speak against it.
+            when known.convention in ('refund_points', 'burns') then known.fallback
+            when findings.is_decided then findings.detected
+            else known.fallback
+        end as used
+) as taken
 order by known.place;
 
 comment on view mart.conventions is 'what rows are taken for where no field of the source says, and why. Grain: convention';
@@ -95,3 +104,4 @@ comment on column mart.conventions.used is 'what the marts take rows for';
 comment on column mart.conventions.source is 'why: parameter, detected or default';
 comment on column mart.conventions.parameter is 'column of mart.parameters that sets it; null where none does';
 comment on column mart.conventions.found_at is 'when the rows were looked at';
+comment on column mart.conventions.doubt is 'contradicted: the rows show something else than what is used; undecided: some speak, too few or against each other; null: neither';

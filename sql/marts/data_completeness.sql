@@ -12,15 +12,20 @@
 --   of earlier ones, so where the first day that was read had registrations, or rows are older, there
 --   may be members of whom nothing here knows.
 create materialized view mart.data_completeness as
-with loaded as (
+with days_of_feeds as materialized (
+    select * from sync.day_completeness
+),
+
+loaded as (
     select feed, day, count(*) as rows
     from sync.feed_rows
     where deleted_at is null and feed <> 'operations'
     group by feed, day
     union all
     -- Kept by day, as most rows are operations.
-    select 'operations' as feed, day, loaded_rows as rows
+    select 'operations' as feed, day, sum(loaded_rows)::bigint as rows
     from mart.operations_daily
+    group by day
 ),
 
 loaded_totals as (
@@ -81,7 +86,7 @@ registered as (
 
 joined as (
     select days.day, sum(registered.members)::bigint as members
-    from (select distinct day from sync.day_completeness) as days
+    from (select distinct day from days_of_feeds) as days
     left join registered on registered.day <= days.day
     group by days.day
 ),
@@ -115,7 +120,7 @@ select
     completeness.is_complete,
     roster.roster_from
 from sync.feeds
-inner join sync.day_completeness as completeness on completeness.feed = feeds.feed
+inner join days_of_feeds as completeness on completeness.feed = feeds.feed
 left join mart.readings
     on
         readings.feed = completeness.feed

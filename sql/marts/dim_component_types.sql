@@ -7,17 +7,14 @@ create materialized view mart.dim_component_types as
 with seen as (
     select
         component_type,
-        count(*) as live_rows,
-        count(*) filter (where bonus_id <> 0) as bonuses,
-        count(*) filter (where coalesce(bonus_id, 0) = 0 and cheque_id <> 0) as cheques,
-        count(*) filter (
-            where coalesce(bonus_id, 0) = 0 and coalesce(cheque_id, 0) = 0 and order_id <> 0
-        ) as orders
-    from core.operations
+        sum(loaded_rows)::bigint as live_rows,
+        sum(bonuses) as bonuses,
+        sum(cheques) as cheques,
+        sum(orders) as orders
+    from mart.operations_daily
     where
-        deleted_at is null
-        and operation_date > (select operations_day - 92 from mart.as_of)
-        and operation_date <= (select operations_day from mart.as_of)
+        day > (select operations_day - 92 from mart.as_of)
+        and day <= (select operations_day from mart.as_of)
     group by component_type
 )
 

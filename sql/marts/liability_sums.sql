@@ -5,6 +5,14 @@
 --   mart.points_liability_daily is what they add up to.
 -- incremental: sums by day, bonus_source, expiry_month
 create materialized view mart.liability_sums as
+with moved as not materialized (
+    select movements.*
+    from refresh.scope
+    inner join mart.points_movements as movements on movements.client_id = scope.client_id
+    union all
+    select * from refresh.passed_movements
+)
+
 select
     changes.day,
     changes.bonus_source,
@@ -21,8 +29,7 @@ from (
         case when movements.pending_until > movements.movement_date then movements.points else 0 end
             as pending,
         movements.lots_change as lots
-    from refresh.scope
-    inner join mart.points_movements as movements on movements.client_id = scope.client_id
+    from moved as movements
     union all
     select
         movements.pending_until as day,
@@ -31,8 +38,7 @@ from (
         0 as points,
         -movements.points as pending,
         0 as lots
-    from refresh.scope
-    inner join mart.points_movements as movements on movements.client_id = scope.client_id
+    from moved as movements
     where
         movements.pending_until > movements.movement_date
         and movements.pending_until < '9999-12-31'

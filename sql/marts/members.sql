@@ -2,6 +2,7 @@
 -- grain: client
 -- formula: live registrations through the last day of the roster. The first card is that of the
 --   earliest registration, the newest that of the latest; equal times are told apart by the card.
+-- incremental: rows by client_id
 create materialized view mart.members as
 select
     client_id,

@@ -8,6 +8,20 @@
 --   clawed back takes its part of that money back. Marts of points by month are made of it.
 -- incremental: sums by movement_date, bonus_source, issue_month
 
+-- The cheques of lots that ended as days passed.
+drop view if exists refresh.passed_cheques cascade;
+create view refresh.passed_cheques as
+select distinct
+    lots.client_id,
+    lots.cheque_id
+from refresh.passed_movements as passed
+inner join mart.lots
+    on
+        lots.lot_id = passed.lot_id
+        and lots.component_type = passed.component_type
+        and lots.client_id = passed.client_id
+where lots.cheque_id <> 0;
+
 -- Read by the index on client_id where few clients are in scope.
 create or replace function refresh.scope_given()
 returns setof mart.lots
@@ -16,7 +30,12 @@ as $$
 select lots.*
 from refresh.scope
 inner join mart.lots on lots.client_id = scope.client_id
-where lots.cheque_id <> 0;
+where lots.cheque_id <> 0
+union all
+select lots.*
+from refresh.passed_cheques as passed
+inner join mart.lots
+    on lots.client_id = passed.client_id and lots.cheque_id = passed.cheque_id;
 $$;
 
 create or replace function refresh.scope_purchases()
@@ -26,6 +45,12 @@ as $$
 select cheques.*
 from refresh.scope
 inner join mart.cheques on cheques.client_id = scope.client_id
+where not cheques.is_refund
+union all
+select cheques.*
+from refresh.passed_cheques as passed
+inner join mart.cheques
+    on cheques.client_id = passed.client_id and cheques.cheque_id = passed.cheque_id
 where not cheques.is_refund;
 $$;
 
@@ -130,8 +155,13 @@ select
         ),
         0
     )::numeric(19, 6) as deferred_clawed_back
-from refresh.scope
-inner join mart.points_movements as movements on movements.client_id = scope.client_id
+from (
+    select movements.*
+    from refresh.scope
+    inner join mart.points_movements as movements on movements.client_id = scope.client_id
+    union all
+    select * from refresh.passed_movements
+) as movements
 left join refresh.lot_prices() as priced
     on
         priced.client_id = movements.client_id

@@ -2,6 +2,7 @@
 -- grain: client with a purchase
 -- formula: scores and segments of mart.rfm, by the date of the last purchase. mart.rfm shows them with
 --   the day: it would be another row every day.
+-- incremental: rows by client_id
 create materialized view mart.rfm_scores as
 with measured as (
     select
@@ -13,37 +14,86 @@ with measured as (
     where purchases > 0
 ),
 
-ranked as (
+-- From which value on each break is reached: there are fewer values than clients, and of most kinds far
+-- fewer. A share is that of the clients who are strictly worse.
+recency_shares as materialized (
     select
-        client_id,
-        last_purchase_date,
-        frequency,
-        monetary,
-        (rank() over (order by last_purchase_date) - 1)::numeric / count(*) over ()
-            as recency_share,
-        (rank() over (order by frequency) - 1)::numeric / count(*) over () as frequency_share,
-        (rank() over (order by monetary) - 1)::numeric / count(*) over () as monetary_share
+        last_purchase_date as value,
+        (sum(count(*)) over (order by last_purchase_date) - count(*))
+        / sum(count(*)) over () as share
     from measured
+    group by last_purchase_date
+),
+
+frequency_shares as materialized (
+    select
+        frequency as value,
+        (sum(count(*)) over (order by frequency) - count(*)) / sum(count(*)) over () as share
+    from measured
+    group by frequency
+),
+
+monetary_shares as materialized (
+    select
+        monetary as value,
+        (sum(count(*)) over (order by monetary) - count(*)) / sum(count(*)) over () as share
+    from measured
+    group by monetary
+),
+
+breaks as (
+    select each.share
+    from mart.parameters
+    cross join lateral unnest(parameters.rfm_breaks) as each (share)
+    where each.share is not null
+),
+
+limits as (
+    select
+        (
+            select array_agg(reached.value order by reached.value)
+            from breaks
+            cross join lateral (
+                select min(shares.value) as value
+                from recency_shares as shares
+                where shares.share >= breaks.share
+            ) as reached
+            where reached.value is not null
+        ) as recency,
+        (
+            select array_agg(reached.value order by reached.value)
+            from breaks
+            cross join lateral (
+                select min(shares.value) as value
+                from frequency_shares as shares
+                where shares.share >= breaks.share
+            ) as reached
+            where reached.value is not null
+        ) as frequency,
+        (
+            select array_agg(reached.value order by reached.value)
+            from breaks
+            cross join lateral (
+                select min(shares.value) as value
+                from monetary_shares as shares
+                where shares.share >= breaks.share
+            ) as reached
+            where reached.value is not null
+        ) as monetary
 ),
 
 scored as (
     select
-        ranked.client_id,
-        ranked.last_purchase_date,
-        ranked.frequency,
-        ranked.monetary,
-        1 + scores.recency as recency_score,
-        1 + scores.frequency as frequency_score,
-        1 + scores.monetary as monetary_score
-    from ranked
-    cross join mart.parameters
-    cross join lateral (
-        select
-            count(*) filter (where share <= ranked.recency_share)::integer as recency,
-            count(*) filter (where share <= ranked.frequency_share)::integer as frequency,
-            count(*) filter (where share <= ranked.monetary_share)::integer as monetary
-        from unnest(parameters.rfm_breaks) as breaks (share)
-    ) as scores
+        measured.client_id,
+        measured.last_purchase_date,
+        measured.frequency,
+        measured.monetary,
+        1 + coalesce(width_bucket(measured.last_purchase_date, limits.recency), 0)
+            as recency_score,
+        1 + coalesce(width_bucket(measured.frequency, limits.frequency), 0) as frequency_score,
+        1 + coalesce(width_bucket(measured.monetary, limits.monetary), 0) as monetary_score
+    from measured
+    cross join limits
 ),
 
 -- There are few combinations of scores, and many clients.

@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
+from lcm_pipeline.cli.output import print_status
+from lcm_pipeline.reporting.reports import make_report
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.status import read_status
 from tests.marts.comparing import read_mart
 from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.worlds import Author, empty_world, sync
+from tests.reporting.reading_pages import Page
 
 START, LAST, NOON = date(2026, 3, 1), date(2026, 3, 10), "2026-03-05T12:00:00"
 CLIENTS = 22
@@ -79,7 +83,9 @@ def test_rows_show_what_they_have_to_be_taken_for(
     assert_as_if_computed_anew(warehouse, "with detected conventions")
 
 
-def test_a_parameter_is_used_whatever_the_rows_show(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_parameter_is_used_whatever_the_rows_show(
+    warehouse: Warehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with empty_world(START, datetime(2026, 3, 11)) as simulator:
         _write(Author(simulator), False)
         sync(simulator, warehouse, tmp_path, START, LAST)
@@ -94,9 +100,22 @@ def test_a_parameter_is_used_whatever_the_rows_show(warehouse: Warehouse, tmp_pa
     said = _said(warehouse)["refund_points_are_known"]
     assert f"those of {CLIENTS} have not: Redeemed of a refund is given back" in said
     assert "(mart.parameters.refunds_give_back)" in said
+    assert _shown_by_status(warehouse, capsys) == [
+        "conventions detected: cheque_points = left_out, bonus_redemptions = left_out,"
+        " negative_amounts = purchase",
+        "conventions set in mart.parameters: refund_redemptions = given_back",
+        "convention refund_redemptions contradicts the rows: given_back is used (parameter),"
+        f" 100% of {CLIENTS} votes say left_out (mart.parameters.refunds_give_back)",
+    ]
+    page = Page(make_report(warehouse, language="en").html).words("points")
+    assert "refund_redemptions = given_back (set)" in page
+    assert "A convention contradicts the rows: refund_redemptions" in page
+    assert "undecided" not in page
 
 
-def test_a_few_rows_decide_nothing_and_are_counted(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_few_rows_decide_nothing_and_are_counted(
+    warehouse: Warehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with empty_world(START, datetime(2026, 3, 11)) as simulator:
         author = Author(simulator)
         client = author.client(1, "2026-03-01T01:00:00", [{"Card": 1}])
@@ -123,10 +142,60 @@ def test_a_few_rows_decide_nothing_and_are_counted(warehouse: Warehouse, tmp_pat
     assert said["no_doubtful_refunds"].endswith(
         "taken for a refund (the default, as the rows do not show it)"
     )
+    assert (
+        "convention negative_amounts is undecided: 100% of 1 votes say purchase, refund is used"
+        in ("\n".join(_shown_by_status(warehouse, capsys)))
+    )
+    page = Page(make_report(warehouse, language="en").html).words("points")
+    assert "A convention is undecided: negative_amounts" in page
+
+
+def test_rows_are_looked_at_again_only_when_some_speak_of_an_open_convention(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with empty_world(START, datetime(2026, 3, 11)) as simulator:
+        author = Author(simulator)
+        client = author.client(1, "2026-03-01T01:00:00", [{"Card": 1}])
+        author.cheque(client, 501, "2026-03-03T10:00:00", "30.00")
+        sync(simulator, warehouse, tmp_path, START, LAST)
+        looked = _looked_at(warehouse)
+        author.cheque(client, 502, "2026-03-11T10:00:00", "30.00")
+        simulator.world.advance(datetime(2026, 3, 12))
+        sync(simulator, warehouse, tmp_path, START, date(2026, 3, 11))
+        assert _looked_at(warehouse) == looked
+        author.cheque(client, 503, "2026-03-12T10:00:00", "-30.00", Refund=None)
+        simulator.world.advance(datetime(2026, 3, 13))
+        sync(simulator, warehouse, tmp_path, START, date(2026, 3, 12))
+        assert _looked_at(warehouse) != looked
+        assert _conventions(warehouse)["negative_amounts"]["votes"] == 1
+        looked = _looked_at(warehouse)
+        with warehouse.connect(autocommit=True) as session:
+            session.execute("update refresh.findings set is_decided = true, detected = 'refund'"
+                            " where convention = 'negative_amounts'")  # fmt: skip
+        author.cheque(client, 504, "2026-03-13T10:00:00", "-30.00", Refund=None)
+        simulator.world.advance(datetime(2026, 3, 14))
+        sync(simulator, warehouse, tmp_path, START, date(2026, 3, 13))
+        assert _looked_at(warehouse) == looked
 
 
 def _conventions(warehouse: Warehouse) -> dict[str, dict[str, Any]]:
     return {row["convention"]: row for row in read_mart(warehouse, "conventions")}
+
+
+def _shown_by_status(warehouse: Warehouse, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    capsys.readouterr()
+    print_status(read_status(warehouse), LAST, warehouse="here", settings="none")
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("convention")]
+
+
+def _looked_at(warehouse: Warehouse) -> datetime:
+    with warehouse.connect() as session:
+        row = session.execute(
+            "select max(found_at) from refresh.findings where convention <> 'spending_order'"
+        ).fetchone()
+    assert row is not None
+    found: datetime = row[0]
+    return found
 
 
 def _said(warehouse: Warehouse) -> dict[str, str]:

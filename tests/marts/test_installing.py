@@ -1,5 +1,6 @@
 """Marts are installed once, replaced under readers, and described by their own files."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def sql_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of marts that a test may change."""
     folder = tmp_path / "sql" / "marts"
-    folder.mkdir(parents=True)
-    for path in (ROOT / "sql" / "marts").glob("*.sql"):
-        (folder / path.name).write_text(path.read_text())
+    shutil.copytree(ROOT / "sql" / "marts", folder)
     monkeypatch.setattr(module, "sql_folder", lambda: folder.parent)
     yield folder
 

@@ -44,9 +44,10 @@ def status(
     """Show the last complete day, the rows and the pending reads of each feed.
 
     Also shows which warehouse and settings file are used, how many days each feed is behind
-    yesterday (in LCM_TIMEZONE), how the last run ended, and which lead statuses are neither new nor
-    closed in mart.parameters. It changes nothing and makes no request to the API, so a login that
-    may only read is enough, also on a standby.
+    yesterday (in LCM_TIMEZONE), how the last run ended, which lead statuses are neither new nor
+    closed in mart.parameters, and which conventions of mart.conventions were detected or set, with
+    those that the rows do not decide or contradict. It changes nothing and makes no request to the
+    API, so a login that may only read is enough, also on a standby.
 
     With --exit-code: 0 if every feed is complete through yesterday, 1 if the newest run of a feed
     failed, was killed or was stopped by a fuse, 3 if a feed is behind, or something is pending or
@@ -121,6 +122,7 @@ def _as_json(
             for feed in found.feeds
         ],
         "unmapped_lead_statuses": found.unmapped_lead_statuses,
+        "conventions": found.conventions,
     }
     if found.pending is not None:
         report["pending"] = found.pending

@@ -15,12 +15,21 @@ With the line
 
 all other columns are sums over clients, and the formula reads only the clients in `refresh.scope`:
 a refresh subtracts what the changed clients contributed before, and adds what they contribute now.
+With the line
+
+    -- incremental: rows by KEY
+
+the formula is computed in full, and of its rows only those are written that differ from the stored
+row of the same key: for ranks over all clients, and for marts that no change of operations drives.
 A file may also create the table itself, from a formula in `refresh` that reads only the clients in
-`refresh.scope`, the days in `refresh.days` or their months in `refresh.months`.
+`refresh.scope`, the days in `refresh.days` or their months in `refresh.months`. What a long formula
+is made of (functions in `refresh`) can be in files of a folder with the name of the mart: they run
+before it, in the order of their names.
 The inputs of a refresh (the readings, the last day known) are plain views, so always current.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
@@ -28,17 +37,27 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
+from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query, sql_folder
 
+# Inputs that show which days are known, and tables of names.
+OF_RUNS = {"as_of", "readings"}
+NAMES = {"points_of_sale", "bonus_sources", "goods"}
+_FEEDS_OF = {
+    table.name: {feed.name for feed in FEEDS if table in feed.tables}
+    for each in FEEDS
+    for table in each.tables
+}
+
 Kind = Literal["view", "materialized view", "table"]
-Incremental = Literal["client", "day", "month", "sums"]
+Incremental = Literal["client", "day", "month", "sums", "rows"]
 
 _READS = re.compile(r"\b(?:from|join)\s+mart\.(\w+)|from mart\.(\w+),", re.IGNORECASE)
 _TABLES = re.compile(r"\b(?:from|join)\s+(?:core|history|sync)\.(\w+)", re.IGNORECASE)
 _HEADER = re.compile(r"-- (question|grain|formula): ((?:.|\n--  )+)")
 _INCREMENTAL = re.compile(
-    r"^-- incremental: (day|day and later|month|sums by (?P<keys>[\w, ]+))$", re.MULTILINE
+    r"^-- incremental: (day|day and later|month|(?:sums|rows) by (?P<keys>[\w, ]+))$", re.MULTILINE
 )
 _MAKES = re.compile(r"^create (?:or replace )?(view|materialized view|table) mart\.(\w+)", re.M)
 
@@ -86,7 +105,7 @@ class Mart:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The columns that sums over clients are grouped by; empty for other marts."""
+        """The columns that sums or rows are told apart by; empty for other marts."""
         declared = _INCREMENTAL.search(self.text)
         named = declared["keys"] if declared else None
         return tuple(named.split(", ")) if named else ()
@@ -98,13 +117,21 @@ class Mart:
         return declared is not None and declared[1] == "day and later"
 
     @property
+    def follows_changes(self) -> bool:
+        """Whether a refresh computes only the clients and days that changed.
+
+        These marts refresh together, as the record of what changed is there once.
+        """
+        return self.kind == "table" and self.refreshed_by != "rows"
+
+    @property
     def refreshed_by(self) -> Incremental | None:
         """The unit by which a refresh computes a table; None for views."""
         if self.kind != "table":
             return None
         if declared := _INCREMENTAL.search(self.text):
             if self.keys:
-                return "sums"
+                return "sums" if declared[1].startswith("sums") else "rows"
             return "month" if declared[1] == "month" else "day"
         if "refresh.days" in self.text:
             return "day"
@@ -114,9 +141,27 @@ class Mart:
 def marts() -> list[Mart]:
     """All marts, each after those that it reads."""
     paths = sorted((sql_folder() / "marts").glob("*.sql"))
-    found = {path.stem: _read(path, path.stat().st_mtime_ns) for path in paths}
+    found = {path.stem: _read(path, _changed_at(path)) for path in paths}
     known = {name: set(mart.reads) & found.keys() for name, mart in found.items()}
     return [found[name] for name in TopologicalSorter(known).static_order()]
+
+
+def feeds_below(mart: Mart, known: Mapping[str, Mart]) -> set[str]:
+    """The feeds that a mart is made of, through other marts too.
+
+    Inputs that are plain views over runs and days (`as_of`, `readings`) are left out: what they say
+    of a feed is part of the state of that feed.
+    """
+    feeds = set()
+    for table in mart.tables:
+        if table in _FEEDS_OF:
+            feeds |= _FEEDS_OF[table]
+        elif table not in NAMES:
+            feeds |= {feed.name for feed in FEEDS}
+    for name in mart.reads:
+        if name in known and name not in OF_RUNS:
+            feeds |= feeds_below(known[name], known)
+    return feeds
 
 
 def store_time_zone(warehouse: Warehouse, timezone: str) -> None:
@@ -125,10 +170,18 @@ def store_time_zone(warehouse: Warehouse, timezone: str) -> None:
         session.execute(query("store_time_zone"), {"zone": timezone})
 
 
+def _parts(path: Path) -> list[Path]:
+    return sorted(path.with_suffix("").glob("*.sql"))
+
+
+def _changed_at(path: Path) -> int:
+    return max(part.stat().st_mtime_ns for part in [path, *_parts(path)])
+
+
 @lru_cache(maxsize=256)
-def _read(path: Path, _changed_at: int) -> Mart:
+def _read(path: Path, _modified_at: int) -> Mart:
     """Parse the file; cached by its modification time, as each step of a run needs all of them."""
-    text = path.read_text()
+    text = "".join(part.read_text() for part in [*_parts(path), path])
     header = {name: re.sub(r"\n--\s+", " ", said).strip() for name, said in _HEADER.findall(text)}
     reads = {name for pair in _READS.findall(text) for name in pair if name} - {path.stem}
     return Mart(

@@ -23,16 +23,21 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Composed, Identifier
 
-from lcm_pipeline.warehouse.marts.definitions import Mart, marts
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.marts.definitions import NAMES, OF_RUNS, Mart, marts
+from lcm_pipeline.warehouse.queries import composed, queries, query
 
 # After so many written rows, later statements of the transaction need fresh statistics.
 _MANY_ROWS = 10_000
-# Marts that change with passing days by more than expiry, with the query of the clients to add.
+# Marts in which clients that are not in scope change as days pass: the statements that change their
+# rows. For some clients of these, such a statement does not do, so they are computed again.
+_PASSED = {
+    "points_movements": ("expire_lots",),
+    "client_totals": ("pass_days_of_totals",),
+    "expiring_lots": ("end_expiring_lots", "add_expiring_lots"),
+}
 _PASSED_CLIENTS = {"client_totals": "scope_passed_totals"}
 # Marts that change as days pass, and inputs whose changes the query days_passed detects.
-_OF_RUNS = {"as_of", "readings", "parameters", "dated_parameters"}
-_NAMES = {"points_of_sale", "bonus_sources", "goods"}
+_OF_RUNS = OF_RUNS | {"parameters", "dated_parameters"}
 # Publishes note the days on which rows of main tables change: marts by day read operations, or the
 # rows of the other feeds.
 _OPERATIONS = "operations"
@@ -79,6 +84,19 @@ _OF_CHANGED = """
 join changed_sums on changed_sums.{first} = kept.{first}
     and ({changed_keys}) is not distinct from ({kept_keys})
 """
+# Rows of a mart that is computed in full, and that differ from the stored row of the same key.
+_COMPARE_ROWS = """
+create temp table differing on commit drop as
+select {fresh_columns}, fresh.{key} is not null as is_fresh, kept.ctid as refresh_place
+from {formula} as fresh
+full join {kept} as kept on kept.{key} = fresh.{key}
+where ({fresh_columns}) is distinct from ({kept_columns})
+"""
+_DELETE_ROWS = """
+delete from {kept} where ctid = any(array(
+    select refresh_place from differing where refresh_place is not null
+))
+"""
 _TOUCHED = """
 select distinct touched.day
 from (
@@ -93,7 +111,8 @@ where touched.day is not null
 class Elapsed:
     """What changed since the last refresh besides rows: days, parameters and names.
 
-    The days are those after `after_day`, through `last_day`. renamed: the tables of core in which a
+    The days are those after `after_day`, through `last_day`; they have ended through `through_day`.
+    is_everyone: all clients have to be computed again. renamed: the tables of core in which a
     name changed. has_month_ended: a month was completed, in which all clients count from now on.
     """
 
@@ -101,6 +120,7 @@ class Elapsed:
     has_moved: bool
     after_day: date | None
     last_day: date | None
+    through_day: date | None
     renamed: list[str]
     has_month_ended: bool
 
@@ -124,7 +144,6 @@ class IncrementalRefresher:
     session: psycopg.Connection
     is_everyone: bool
     passed: Elapsed | None = None
-    _is_widened: bool = field(default=False, init=False)
     _subtracted: set[str] = field(default_factory=set, init=False)
     _touched: defaultdict[str, set[date]] = field(init=False)
     _readers: defaultdict[str, list[Mart]] = field(init=False)
@@ -134,7 +153,7 @@ class IncrementalRefresher:
         came = self.passed.days if self.passed else set()
         self._touched = defaultdict(lambda: set(came))
         self._readers = defaultdict(list)
-        self._followed = {mart.name for mart in marts() if mart.kind == "table"} | _OF_RUNS
+        self._followed = {mart.name for mart in marts() if mart.follows_changes} | _OF_RUNS
         for mart in marts():
             if mart.refreshed_by in ("day", "month"):
                 for name in mart.reads:
@@ -145,24 +164,27 @@ class IncrementalRefresher:
         """For the changes since the last refresh; is_everyone: for all clients and days instead."""
         with session.cursor(row_factory=class_row(Elapsed)) as cursor:
             passed = cursor.execute(query("days_passed")).fetchone()
+        refresher = cls(session, is_everyone or passed is None or passed.is_everyone, passed)
+        if not refresher.is_everyone:
+            refresher._scope("scope_changed_clients")
+            refresher._copy_operations()
         # Rows that are taken for something else make other marts of everyone.
-        has_other_rules = _detect_rules(session)
-        is_everyone = is_everyone or has_other_rules or passed is None or passed.is_everyone
-        refresher = cls(session, is_everyone, passed)
-        if is_everyone:
+        if refresher._detect_rules() or refresher.is_everyone:
+            refresher.is_everyone = True
             session.execute(query("clear_changed_clients"))
             session.execute(query("clear_changed_days"))
             refresher._scope_everyone()
             return refresher
-        refresher._scope("scope_changed_clients")
         refresher._scope("scope_sharing_clients")
+        refresher._scope("scope_changed_members")
+        refresher._widen()
+        refresher._copy_operations()
         noted = session.execute(query("changed_days")).fetchall()
         for mart in marts():
             if mart.refreshed_by == "day" and _OPERATIONS in mart.tables:
                 refresher._touched[mart.name] |= {day for name, day in noted if name == _OPERATIONS}
             elif mart.refreshed_by == "day" and not _ROWS_OF_FEEDS.isdisjoint(mart.tables):
                 refresher._touched[mart.name] |= {day for name, day in noted if name != _OPERATIONS}
-        refresher._scope("scope_changed_members")
         return refresher
 
     @classmethod
@@ -174,6 +196,8 @@ class IncrementalRefresher:
 
     def replace(self, mart: Mart) -> int:
         """Compute the part of a table that changed; returns the number of rows written."""
+        if mart.refreshed_by == "rows":
+            return replace_rows(self.session, mart)
         self._subtract_before(mart)
         if mart.name == _LEDGER:
             self._detect_spending_order()
@@ -190,9 +214,12 @@ class IncrementalRefresher:
     def close(self) -> None:
         """Empty the scopes; their formulas return no rows from then on."""
         self.session.execute(query("clear_scope"))
+        self.session.execute(query("clear_copied_operations"))
+        self.session.execute(query("clear_passed_movements"))
         self.session.execute(query("clear_days"))
 
     def _scope_everyone(self) -> None:
+        self.session.execute(query("clear_copied_operations"))
         self.session.execute(query("clear_scope"))
         self._scope("scope_everyone")
         self.session.execute(query("clear_shared_cheques"))
@@ -204,11 +231,43 @@ class IncrementalRefresher:
         before = self.session.execute(query("decided_spending_order")).fetchone()
         if before is not None:
             return
-        self.session.execute(query("detect_spending_order"))
+        due = self.session.execute(query("spending_order_is_due")).fetchone()
+        if not self.is_everyone and due != (True,):
+            return
+        self._record_findings("detect_spending_order")
         found = self.session.execute(query("decided_spending_order")).fetchone()
         if found is not None and found[0] != _DEFAULT_ORDER and not self.is_everyone:
             self.is_everyone = True
             self._scope_everyone()
+
+    def _detect_rules(self) -> bool:
+        """Find what rows have to be taken for, if it can differ; returns whether it does."""
+        due = self.session.execute(query("conventions_are_due")).fetchone()
+        if not self.is_everyone and due != (True,):
+            return False
+        before = self.session.execute(query("rules_in_use")).fetchone()
+        self._record_findings("detect_conventions")
+        return self.session.execute(query("rules_in_use")).fetchone() != before
+
+    def _record_findings(self, name: str) -> None:
+        self.session.execute(composed("record_findings", found=SQL(queries()[name])))
+
+    def _copy_operations(self) -> None:
+        """Copy the operations of clients in scope, once for all formulas that read them.
+
+        Where these are many, the formulas read them from core.
+        """
+        if self.session.execute(query("scope_is_small")).fetchone() != (True,):
+            self.session.execute(query("clear_copied_operations"))
+            return
+        # Looked up client by client: from what the planner expects of a month, it would rather read
+        # all months.
+        self.session.execute("set local enable_hashjoin = off")
+        self.session.execute("set local enable_mergejoin = off")
+        self.session.execute(query("copy_operations"))
+        self.session.execute("set local enable_hashjoin = on")
+        self.session.execute("set local enable_mergejoin = on")
+        self.session.execute("analyze refresh.scoped_operations (client_id)")
 
     def _scope(self, name: str, **values: object) -> None:
         self.session.execute(query(name), values)
@@ -228,8 +287,6 @@ class IncrementalRefresher:
         ).rowcount
 
     def _replace_clients(self, mart: Mart) -> int:
-        if "as_of" in mart.reads:
-            self._widen()
         is_moved = self.passed is not None and self.passed.has_moved
         further = _PASSED_CLIENTS.get(mart.name) if is_moved else None
         if further is not None:
@@ -241,16 +298,18 @@ class IncrementalRefresher:
             SQL(""),
             SQL("join refresh.scope on scope.client_id = kept.client_id"),
         )
+        if is_moved:
+            for name in _PASSED.get(mart.name, ()):
+                rows += self.session.execute(query(name), self._passed_days()).rowcount
         if further is not None:
             self.session.execute(query("narrow_scope"))
             self.session.execute("drop table scope_before")
         return rows
 
     def _widen(self) -> None:
-        """Add the clients for whom something changed because days passed."""
-        if self.passed is not None and self.passed.has_moved and not self._is_widened:
+        """Add the clients who have to be computed again because days passed."""
+        if self.passed is not None and self.passed.has_moved:
             self._scope("scope_passed_clients", **self._passed_days())
-            self._is_widened = True
 
     def _subtract_before(self, mart: Mart) -> None:
         """Store what the clients in scope contribute to sums over a table, before it is written."""
@@ -258,7 +317,6 @@ class IncrementalRefresher:
             is_due = sums.refreshed_by == "sums" and mart.name in sums.reads
             if not is_due or sums.name in self._subtracted or self._is_whole_sum(sums):
                 continue
-            self._widen()
             self.session.execute(
                 SQL("create temp table {} on commit drop as select * from {}").format(
                     Identifier(f"before_{sums.name}"), _formula(sums)
@@ -272,7 +330,7 @@ class IncrementalRefresher:
 
     def _replace_sums(self, mart: Mart) -> int:
         """Write the sums that differ, of what they were, less what was before, and what is now."""
-        is_whole, found = self._is_whole_sum(mart), self._columns(mart)
+        is_whole, found = self._is_whole_sum(mart), _columns(self.session, mart)
         every = SQL(", ").join(Identifier(name) for name, _ in found)
         fresh = SQL("select {} from {}").format(every, _formula(mart))
         if is_whole:
@@ -312,7 +370,7 @@ class IncrementalRefresher:
 
     def _sum_up(self, mart: Mart, name: str, pieces: Composed) -> None:
         """Make a temporary table of the sums by the keys; those of nothing but 0 are left out."""
-        found = self._columns(mart)
+        found = _columns(self.session, mart)
         summed = [(column, kind) for column, kind in found if column not in mart.keys]
         self.session.execute(
             SQL(_SUM_UP).format(
@@ -329,7 +387,11 @@ class IncrementalRefresher:
 
     def _passed_days(self) -> dict[str, object]:
         assert self.passed is not None  # noqa: S101 - called only if days have passed
-        return {"after_day": self.passed.after_day, "last_day": self.passed.last_day}
+        return {
+            "after_day": self.passed.after_day,
+            "last_day": self.passed.last_day,
+            "through_day": self.passed.through_day,
+        }
 
     def _replace_days(self, mart: Mart) -> int:
         """Write the rows of the affected days, or of their months, that differ."""
@@ -356,7 +418,7 @@ class IncrementalRefresher:
     def _is_whole(self, mart: Mart) -> bool:
         """Whether something may have changed whose days cannot be derived from rows."""
         renamed = set(self.passed.renamed) if self.passed else set()
-        tables = {*_NAMES, _OPERATIONS, *_ROWS_OF_FEEDS}
+        tables = {*NAMES, _OPERATIONS, *_ROWS_OF_FEEDS}
         is_followed = set(mart.reads) <= self._followed and set(mart.tables) <= tables
         return self.is_everyone or not is_followed or not renamed.isdisjoint(mart.tables)
 
@@ -369,13 +431,6 @@ class IncrementalRefresher:
             self.session.execute(query("scope_days"), {"days": sorted(days)})
         self._analyze("refresh.days")
 
-    def _columns(self, mart: Mart) -> list[tuple[str, str]]:
-        """The columns of a table and their types."""
-        found = self.session.execute(
-            query("columns_of_mart"), {"mart": f"mart.{mart.name}"}
-        ).fetchall()
-        return [(str(name), str(kind)) for name, kind in found]
-
     def _write_differing(
         self,
         mart: Mart,
@@ -384,7 +439,7 @@ class IncrementalRefresher:
         kept_scope: Composed | SQL,
     ) -> int:
         """Delete and insert the rows that differ from `fresh`; returns the number inserted."""
-        names = [Identifier(name) for name, _ in self._columns(mart)]
+        names = [Identifier(name) for name, _ in _columns(self.session, mart)]
         columns = SQL(", ").join(names)
         self.session.execute(
             SQL(_COMPARE).format(
@@ -425,11 +480,36 @@ class IncrementalRefresher:
         self._touched[reader.name] |= {day for (day,) in days}
 
 
-def _detect_rules(session: psycopg.Connection) -> bool:
-    """Look for what rows have to be taken for; returns whether that differs now."""
-    before = session.execute(query("rules_in_use")).fetchone()
-    session.execute(query("detect_conventions"))
-    return session.execute(query("rules_in_use")).fetchone() != before
+def replace_rows(session: psycopg.Connection, mart: Mart) -> int:
+    """Compute a mart in full and write the rows that differ; returns the number inserted."""
+    names = [Identifier(name) for name, _ in _columns(session, mart)]
+    [key] = map(Identifier, mart.keys)
+    session.execute(
+        SQL(_COMPARE_ROWS).format(
+            fresh_columns=SQL(", ").join(SQL("fresh.{}").format(name) for name in names),
+            kept_columns=SQL(", ").join(SQL("kept.{}").format(name) for name in names),
+            key=key,
+            formula=_formula(mart),
+            kept=_kept(mart),
+        )
+    )
+    session.execute(SQL(_DELETE_ROWS).format(kept=_kept(mart)))
+    columns = SQL(", ").join(names)
+    rows = session.execute(
+        SQL("insert into {} ({columns}) select {columns} from differing where is_fresh").format(
+            _kept(mart), columns=columns
+        )
+    ).rowcount
+    session.execute("drop table differing")
+    if rows > _MANY_ROWS:
+        session.execute(SQL("analyze {}").format(_kept(mart)))
+    return rows
+
+
+def _columns(session: psycopg.Connection, mart: Mart) -> list[tuple[str, str]]:
+    """The columns of a table and their types."""
+    found = session.execute(query("columns_of_mart"), {"mart": f"mart.{mart.name}"}).fetchall()
+    return [(str(name), str(kind)) for name, kind in found]
 
 
 def _kept(mart: Mart) -> Identifier:

@@ -1,15 +1,16 @@
 """Refresh of the stored marts: one call shows one state of the warehouse in all of them.
 
 It is one transaction at repeatable read: readers see the old rows until the commit, and are never
-locked out. Tables compute only the clients and days that changed (`incremental`); a materialized
-view is computed in full, and only rows that differ are written. A digest of the state is stored
-with each mart, and a mart that has this digest already is skipped.
+locked out. Tables compute only the clients and days that changed (`incremental`); other marts
+are computed in full, and only rows that differ are written. A digest of the state of the feeds
+below it is stored with each mart, and a mart that has this digest already is skipped.
 """
 
 import logging
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import psycopg
 from psycopg import IsolationLevel
@@ -18,8 +19,8 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.marts.definitions import Mart, marts
-from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
+from lcm_pipeline.warehouse.marts.definitions import Mart, feeds_below, marts
+from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher, replace_rows
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
 
@@ -52,9 +53,9 @@ def refresh_marts(
     has changed.
     """
     wanted = [mart for mart in marts() if names is None or mart.name in names]
-    if any(mart.kind == "table" for mart in wanted):
+    if any(mart.follows_changes for mart in wanted):
         # The clients that changed are recorded once for all tables, so these refresh together.
-        wanted = [mart for mart in marts() if mart in wanted or mart.kind == "table"]
+        wanted = [mart for mart in marts() if mart in wanted or mart.follows_changes]
     wanted = [mart for mart in wanted if mart.kind != "view"]
     with ReconnectingSession(warehouse, "lcm marts") as reconnecting:
         return reconnecting.run(lambda session: _refresh_alone(session, wanted, everything))
@@ -95,10 +96,9 @@ def _refresh_alone(
 
 
 def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) -> list[Refreshed]:
-    row = session.execute(query("mart_signature")).fetchone()
-    signature = row[0] if row else ""
-    known = set() if everything else _known(session, signature)
-    tables = {mart.name for mart in wanted if mart.kind == "table"}
+    signatures = _signatures(session, wanted)
+    known = set() if everything else _known(session, signatures)
+    tables = {mart.name for mart in wanted if mart.follows_changes}
     first, rest = _split(wanted)
     refreshed = [_refresh_one(session, mart, None, is_known=mart.name in known) for mart in first]
     refresher = None
@@ -115,7 +115,7 @@ def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) 
         session.execute(query("finish_refresh"))
     session.execute(
         query("remember_refreshes"),
-        {"signature": signature, "names": [mart.name for mart in wanted]},
+        {"names": list(signatures), "signatures": list(signatures.values())},
     )
     return refreshed
 
@@ -134,21 +134,36 @@ def _record_published_figures(session: psycopg.Connection, refreshed: set[str]) 
 
 
 def _split(wanted: list[Mart]) -> tuple[list[Mart], list[Mart]]:
-    """Split off the materialized views that tables by client read; they are refreshed first.
+    """Split off the marts computed in full that tables by client read; they are refreshed first.
 
     Their changes add clients to the scope of the tables.
     """
     read = {
         name for mart in marts() if mart.refreshed_by in ("client", "sums") for name in mart.reads
     }
-    first = [mart for mart in wanted if mart.kind == "materialized view" and mart.name in read]
+    first = [mart for mart in wanted if not mart.follows_changes and mart.name in read]
     return first, [mart for mart in wanted if mart not in first]
 
 
-def _known(session: psycopg.Connection, signature: str) -> set[str]:
+def _signatures(session: psycopg.Connection, wanted: list[Mart]) -> dict[str, str]:
+    """The digest of what each mart is made of: the feeds below it, parameters and names."""
+    states: dict[str, str] = dict(session.execute(query("states_of_feeds")).fetchall())
+    known = {mart.name: mart for mart in marts()}
+    shared = states.pop("")
+    return {
+        mart.name: sha256(
+            "|".join(
+                [shared, *(states[feed] for feed in sorted(feeds_below(mart, known) & set(states)))]
+            ).encode()
+        ).hexdigest()
+        for mart in wanted
+    }
+
+
+def _known(session: psycopg.Connection, signatures: dict[str, str]) -> set[str]:
     """The marts that show this state already."""
-    rows = session.execute(query("refreshed_marts"), {"signature": signature})
-    return {name for (name,) in rows.fetchall()} - _ALWAYS
+    rows: dict[str, str] = dict(session.execute(query("refreshed_marts")).fetchall())
+    return {name for name, found in signatures.items() if rows.get(name) == found} - _ALWAYS
 
 
 def _refresh_one(
@@ -161,7 +176,9 @@ def _refresh_one(
     if is_known:
         return Refreshed(mart.name, 0, 0.0, is_skipped=True)
     began = time.monotonic()
-    if refresher is not None and mart.kind == "table":
+    if mart.refreshed_by == "rows":
+        rows = replace_rows(session, mart)
+    elif refresher is not None and mart.kind == "table":
         rows = refresher.replace(mart)
     else:
         rows = _recompute(session, mart.name)

@@ -5,6 +5,84 @@
 select rules::text as rules
 from refresh.rules;
 
+-- name: conventions_are_due
+-- purpose: whether rows that came since the last refresh can decide a convention that is open
+-- A convention is open while it was neither decided nor set. Its votes change with rows that speak of it
+-- in the sample that detect_conventions takes, and where clients vote by their account, with any change
+-- of theirs.
+with open_conventions as (
+    select conventions.convention
+    from mart.conventions
+    where
+        not conventions.is_decided
+        and conventions.source <> 'parameter'
+        and conventions.convention <> 'spending_order'
+),
+
+sized as (
+    select greatest(1, (reltuples / 2000)::integer) as step
+    from pg_class
+    where oid = 'core.clients'::regclass
+),
+
+since as (
+    select coalesce(max(refreshed_at), '-infinity') as moment
+    from refresh.marts
+    where name = 'cheques'
+),
+
+sampled as (
+    select
+        operations.*,
+        coalesce(operations.bonus_id, 0) <> 0 as is_bonus,
+        operations.cheque_id <> 0
+        and operations.operation_id = operations.cheque_id
+        and coalesce(operations.bonus_id, 0) = 0 as is_cheque,
+        coalesce(operations.bonus_source = parameters.burnt_bonus_source, false) as is_burn,
+        operations.synced_at > since.moment as is_new
+    from refresh.scope_operations as operations
+    cross join sized
+    cross join since
+    cross join mart.parameters
+    where abs(hashint8(operations.client_id)::bigint) % sized.step = 0
+)
+
+select
+    exists (
+        select from open_conventions
+        where
+            not exists (
+                select from refresh.findings
+                where findings.convention = open_conventions.convention
+            )
+    )
+    or exists (
+        select from sampled
+        inner join open_conventions
+            on open_conventions.convention = any(array[
+                case when is_new and is_cheque and added > 0 then 'cheque_points' end,
+                case when is_bonus and redeemed <> 0 then 'bonus_redemptions' end,
+                case when is_cheque and is_refund and redeemed <> 0 then 'refund_redemptions' end,
+                case when is_new and is_cheque and is_refund then 'refund_points' end,
+                case when is_new and is_cheque and amount < 0 then 'negative_amounts' end,
+                case when is_new and is_burn then 'burns' end
+            ])
+    ) as are_due;
+
+-- name: record_findings
+-- purpose: store what one of the statements below found; a decided finding stays
+-- parameters: found (detect_conventions or detect_spending_order)
+insert into refresh.findings as known (convention, detected, votes, share, is_decided, evidence)
+{found}
+on conflict (convention) do update set
+    detected = excluded.detected,
+    votes = excluded.votes,
+    share = excluded.share,
+    is_decided = excluded.is_decided,
+    evidence = excluded.evidence,
+    found_at = now()
+where not known.is_decided;
+
 -- name: detect_conventions
 -- purpose: find what rows have to be taken for, from rows that speak for one reading alone
 -- Of each convention, some rows (or clients) can only be right under one of its readings; these vote.
@@ -224,7 +302,6 @@ readings as (
         ) as each (convention, first_reading, second_reading, first_votes, votes, evidence)
 )
 
-insert into refresh.findings as known (convention, detected, votes, share, is_decided, evidence)
 select
     convention,
     case
@@ -236,20 +313,7 @@ select
     round(greatest(first_votes, votes - first_votes)::numeric / nullif(votes, 0), 4),
     votes >= 20 and greatest(first_votes, votes - first_votes) >= 0.8 * votes,
     evidence
-from readings
-on conflict (convention) do update set
-    detected = excluded.detected,
-    votes = excluded.votes,
-    share = excluded.share,
-    is_decided = excluded.is_decided,
-    evidence = excluded.evidence,
-    found_at = now()
-where
-    not known.is_decided
-    and (known.detected, known.votes, known.share, known.is_decided, known.evidence)
-    is distinct from (
-        excluded.detected, excluded.votes, excluded.share, excluded.is_decided, excluded.evidence
-    );
+from readings;
 
 -- name: decided_spending_order
 -- purpose: the spending order that is set or was detected; no row while the data has to be looked at
@@ -258,6 +322,18 @@ from mart.parameters
 left join refresh.findings
     on findings.convention = 'spending_order' and findings.is_decided
 where parameters.spending_order <> 'detected' or findings.is_decided;
+
+-- name: spending_order_is_due
+-- purpose: whether to look again in which order lots are redeemed
+-- Where many pairs of lots contradict each other, the rows of a few days decide nothing.
+select
+    not exists (
+        select from refresh.findings
+        where
+            convention = 'spending_order'
+            and votes >= 1000
+            and found_at > now() - interval '7 days'
+    ) as is_due;
 
 -- name: detect_spending_order
 -- purpose: find which lots are redeemed first, from what the readings saw of them
@@ -366,7 +442,6 @@ orders as (
     limit 1
 )
 
-insert into refresh.findings as known (convention, detected, votes, share, is_decided, evidence)
 select
     'spending_order',
     case when votes > 0 then finding end,
@@ -378,17 +453,4 @@ select
             then fitting || ' of ' || votes || ' pairs of lots fit ' || finding
         else 'no pair of lots shows in which order they are redeemed'
     end
-from orders
-on conflict (convention) do update set
-    detected = excluded.detected,
-    votes = excluded.votes,
-    share = excluded.share,
-    is_decided = excluded.is_decided,
-    evidence = excluded.evidence,
-    found_at = now()
-where
-    not known.is_decided
-    and (known.detected, known.votes, known.share, known.is_decided, known.evidence)
-    is distinct from (
-        excluded.detected, excluded.votes, excluded.share, excluded.is_decided, excluded.evidence
-    );
+from orders;

@@ -14,14 +14,14 @@ set signature = 'forgotten';
 
 -- name: remember_refreshes
 -- purpose: record which state of the warehouse some marts show, and when they were refreshed
--- parameters: signature, names
+-- parameters: names, signatures
 insert into refresh.marts (name, signature, refreshed_at, operations_day)
 select
-    name,
-    %(signature)s,
+    refreshed.name,
+    refreshed.signature,
     now(),
     as_of.operations_day
-from unnest(%(names)s::text[]) as name
+from unnest(%(names)s::text[], %(signatures)s::text[]) as refreshed (name, signature)
 cross join mart.as_of
 on conflict (name) do update set
     signature = excluded.signature,
@@ -29,11 +29,11 @@ on conflict (name) do update set
     operations_day = excluded.operations_day;
 
 -- name: refreshed_marts
--- purpose: the marts that show a state of the warehouse already
--- parameters: signature
-select name
-from refresh.marts
-where signature = %(signature)s;
+-- purpose: which state of the warehouse each mart shows
+select
+    name,
+    signature
+from refresh.marts;
 
 -- name: refresh_mart
 -- purpose: compute a materialized view, which the user need not own

@@ -34,15 +34,23 @@ where vanished.deleted_at is not null and moved.client_id <> vanished.client_id;
 
 -- name: days_passed
 -- purpose: the days that passed since the tables of mart were computed, and other changes
--- is_everyone: the parameters have changed, so all clients have to be computed again.
+-- is_everyone: the parameters have changed, or days were taken back (of a run that was removed), so all
+-- clients have to be computed again.
 select
-    (horizons.parameters is distinct from present.parameters) as is_everyone,
+    (
+        horizons.parameters is distinct from present.parameters
+        or coalesce(
+            present.through_day < horizons.through_day,
+            (present.through_day is null) <> (horizons.through_day is null)
+        )
+    ) as is_everyone,
     (
         (horizons.through_day, horizons.newest_day)
         is distinct from (present.through_day, present.newest_day)
     ) as has_moved,
     least(horizons.through_day, present.through_day) as after_day,
     greatest(horizons.newest_day, present.newest_day) as last_day,
+    present.through_day,
     (
         date_trunc('month', horizons.through_day + interval '1 day')
         is distinct from date_trunc('month', present.through_day + interval '1 day')
@@ -111,8 +119,7 @@ with changed as materialized (
         operations.cheque_id,
         operations.deleted_at,
         coalesce(operations.bonus_source = parameters.friend_bonus_source, false) as is_of_friend
-    from refresh.scope
-    inner join core.operations on operations.client_id = scope.client_id
+    from refresh.scope_operations as operations
     cross join mart.parameters
     where
         operations.synced_at > (
@@ -197,18 +204,139 @@ where row_days.feed = 'operations'
 on conflict do nothing;
 
 -- name: scope_passed_clients
--- purpose: add clients affected by the days that passed to the scope of a refresh
--- parameters: after_day, last_day (days that have come lie after the one, through the other)
--- Their lots reached the expiry day, or cheques that were loaded ahead of their day count by now.
+-- purpose: add clients who have to be computed again because days passed to the scope of a refresh
+-- parameters: after_day, last_day, through_day (days that have come lie after the first, through the
+--   second; those through the third have ended)
+-- Rows that were loaded ahead of their day count by now. A lot that ended is simply gone (expire_lots),
+-- unless its ledger hangs on it: where only a cheque tells of it, where it was blocked, where a row of
+-- the burnt source names it, or where it moved on its last day or later.
 insert into refresh.scope (client_id)
-select client_id
-from mart.lots
-where expiry_date > %(after_day)s and expiry_date <= %(last_day)s
-union
 select client_id
 from mart.cheques
 where day > %(after_day)s and day <= %(last_day)s
+union
+select client_id
+from mart.lots
+where issue_date > %(after_day)s and issue_date <= %(last_day)s
+union
+select lots.client_id
+from mart.lots
+where
+    lots.expiry_date > %(after_day)s
+    and lots.expiry_date <= %(through_day)s
+    and (
+        lots.is_told_by_cheque
+        or (
+            lots.remain > 0
+            and (
+                lots.is_active is false
+                or exists (
+                    select from refresh.burnt_lots as burnt
+                    where burnt.client_id = lots.client_id and burnt.lot_id = lots.lot_id
+                )
+                or (
+                    lots.remain <> lots.added
+                    and not exists (
+                        select from mart.points_movements as moved
+                        where
+                            moved.client_id = lots.client_id
+                            and moved.lot_id = lots.lot_id
+                            and moved.component_type = lots.component_type
+                        having
+                            max(moved.movement_date) < lots.expiry_date
+                            and sum(moved.points) = lots.remain
+                    )
+                )
+            )
+        )
+    )
 on conflict do nothing;
+
+-- name: expire_lots
+-- purpose: add the lots that ended, of clients that are not in scope, to the stored ledger
+-- parameters: after_day, through_day (the lots ended after the one, through the other)
+with ended as (
+    insert into refresh.passed_movements (
+        movement_date, client_id, kind, points, bonus_source, pos_id, partner_name, lot_id,
+        component_type, issue_date, expiry_date, pending_until, lots_change
+    )
+    select
+        lots.expiry_date,
+        lots.client_id,
+        'expired',
+        -lots.remain,
+        lots.bonus_source,
+        lots.pos_id,
+        lots.partner_name,
+        lots.lot_id,
+        lots.component_type,
+        lots.issue_date,
+        lots.expiry_date,
+        case when lots.active_date > lots.issue_date then lots.active_date end,
+        -1
+    from mart.lots
+    where
+        lots.expiry_date > %(after_day)s
+        and lots.expiry_date <= %(through_day)s
+        and lots.remain > 0
+        and not exists (select from refresh.scope where scope.client_id = lots.client_id)
+    returning *
+)
+
+insert into mart.points_movements
+select * from ended;
+
+-- name: clear_passed_movements
+-- purpose: forget which lots ended, after all marts have followed
+delete from refresh.passed_movements;
+
+-- name: scope_is_small
+-- purpose: whether a copy of the operations in scope costs little, compared with all operations
+select
+    (select count(*) from refresh.scope)
+    <= greatest(1000, (select reltuples / 20 from pg_class where oid = 'core.clients'::regclass))
+    as is_small;
+
+-- name: copy_operations
+-- purpose: copy the operations of those clients in scope whose are not copied yet
+insert into refresh.scoped_operations
+select
+    operations.operation_date,
+    operations.client_id,
+    operations.component_type,
+    operations.operation_id,
+    operations.processed_at,
+    operations.bonus_id,
+    operations.cheque_id,
+    operations.order_id,
+    operations.parent_id,
+    operations.pos_id,
+    operations.partner_name,
+    operations.amount,
+    operations.added,
+    operations.redeemed,
+    operations.discount,
+    operations.certificate_redeemed,
+    operations.remain,
+    operations.is_refund,
+    operations.coupon_number,
+    operations.bonus_source,
+    operations.is_active,
+    operations.active_from,
+    operations.expires_at,
+    operations.first_seen_at,
+    operations.synced_at,
+    operations.deleted_at
+from (
+    select client_id from refresh.scope
+    except
+    select client_id from refresh.scoped_operations
+) as added
+inner join core.operations on operations.client_id = added.client_id;
+
+-- name: clear_copied_operations
+-- purpose: remove the copies of operations
+delete from refresh.scoped_operations;
 
 -- name: forget_horizons
 -- purpose: make the next refresh compute everything, after a run that was published in batches
@@ -237,34 +365,45 @@ on conflict (is_only) do update set
     parameters = excluded.parameters,
     names = excluded.names;
 
--- name: mart_signature
--- purpose: a digest of all inputs of the marts; while it is the same, the marts are up to date
--- Facts change only with published runs. Names and parameters change independently.
+-- name: states_of_feeds
+-- purpose: what the marts are made of, as text; while it is the same, they are up to date
+-- Facts change only with published runs. A row without a feed: what all marts share, parameters and names,
+-- which change independently.
 select
-    md5(
-        concat_ws(
-            '|',
-            (
-                select string_agg(newest.feed || newest.run_id, ',' order by newest.feed)
-                from (
-                    select feed, max(run_id) as run_id
-                    from sync.runs
-                    where status = 'published' and rows_written + rows_deleted > 0
-                    group by feed
-                ) as newest
-            ),
-            (select string_agg(coalesce(run_id, 0)::text, ',' order by run_id) from mart.readings),
-            (select as_of::text from mart.as_of),
-            (select parameters from refresh.present),
-            (
-                select string_agg(rfm_segments::text, ',' order by priority)
-                from mart.rfm_segments
-            ),
-            (select max(synced_at) from core.points_of_sale),
-            (select max(synced_at) from core.bonus_sources),
-            (select max(synced_at) from core.goods)
-        )
-    ) as signature;
+    feeds.feed,
+    concat_ws(
+        '|',
+        (
+            select max(runs.run_id)
+            from sync.runs
+            where
+                runs.feed = feeds.feed
+                and runs.status = 'published'
+                and runs.rows_written + runs.rows_deleted > 0
+        ),
+        (
+            select string_agg(readings::text, ',' order by readings.first_day)
+            from mart.readings
+            where readings.feed = feeds.feed
+        ),
+        case feeds.feed when 'operations' then as_of.operations_loaded_day end
+    ) as state
+from sync.feeds
+cross join mart.as_of
+union all
+select
+    '' as feed,
+    concat_ws(
+        '|',
+        (select parameters from refresh.present),
+        (
+            select string_agg(rfm_segments::text, ',' order by priority)
+            from mart.rfm_segments
+        ),
+        (select max(synced_at) from core.points_of_sale),
+        (select max(synced_at) from core.bonus_sources),
+        (select max(synced_at) from core.goods)
+    ) as state;
 
 -- name: clear_changed_clients
 -- purpose: forget the clients whose operations publishes changed, when all are computed again
@@ -294,8 +433,7 @@ union
 select
     'operations' as table_name,
     operations.operation_date as day
-from refresh.scope
-inner join core.operations on operations.client_id = scope.client_id
+from refresh.scope_operations as operations
 where
     operations.cheque_id <> 0
     and operations.operation_id <> operations.cheque_id
@@ -304,24 +442,11 @@ where
 -- name: scope_changed_members
 -- purpose: add clients whose membership differs in the marts by client to the scope
 -- Registrations may be refreshed before or after operations, or be blocked, so both are compared.
-with differing as (
-    select client_id
-    from (
-        select * from mart.members
-        except
-        select * from mart.known_members
-    ) as fresh
-    union
-    select client_id
-    from (
-        select * from mart.known_members
-        except
-        select * from mart.members
-    ) as stale
-)
-
 insert into refresh.scope (client_id)
-select client_id from differing
+select coalesce(members.client_id, known_members.client_id)
+from mart.members
+full join mart.known_members on known_members.client_id = members.client_id
+where members is distinct from known_members
 on conflict do nothing;
 
 -- name: note_changed_days
@@ -339,38 +464,132 @@ select
 from {gone};
 
 -- name: scope_passed_totals
--- purpose: add clients whose balances or recent purchases changed as days passed to the scope
--- parameters: after_day, last_day (days that have come lie after the one, through the other)
--- A lot counts from its issue date and from its active date, and differently in the last 30 days
--- before it expires; a purchase is recent for rfm_days days.
-with passed as (
-    select %(after_day)s::date as after_day, %(last_day)s::date as last_day
-)
-
+-- purpose: add clients who may have nothing left as days passed to the scope of a refresh
+-- parameters: after_day, through_day (their lots ended after the one, through the other)
 insert into refresh.scope (client_id)
 select lots.client_id
-from passed
-inner join mart.lots
-    on lots.expiry_date > passed.after_day + 30 and lots.expiry_date <= passed.last_day + 30
-union
-select lots.client_id
-from passed
-inner join mart.lots
-    on lots.active_date > passed.after_day and lots.active_date <= passed.last_day
-union
-select lots.client_id
-from passed
-inner join mart.lots
-    on lots.issue_date > passed.after_day and lots.issue_date <= passed.last_day
-union
-select cheques.client_id
-from passed
-cross join mart.parameters
-inner join mart.cheques
-    on
-        cheques.day > passed.after_day - parameters.rfm_days
-        and cheques.day <= passed.last_day - parameters.rfm_days
+from mart.lots
+left join mart.client_totals as totals on totals.client_id = lots.client_id
+where
+    lots.expiry_date > %(after_day)s
+    and lots.expiry_date <= %(through_day)s
+    and lots.remain > 0
+    and coalesce(totals.purchases + totals.refunds, 0) = 0
 on conflict do nothing;
+
+-- name: pass_days_of_totals
+-- purpose: let days pass in the totals of clients that are not in scope
+-- parameters: after_day, through_day (days that have ended lie after the one, through the other)
+-- What lots add to a balance, and cheques to recent purchases, on the new day, less on the day before.
+with days (day, sign) as (
+    values (%(after_day)s::date, -1), (%(through_day)s::date, 1)
+),
+
+changes as (
+    select
+        lots.client_id,
+        0 as purchases,
+        0 as net_sales,
+        case
+            when lots.is_active is not false and lots.active_date <= days.day
+                then days.sign * lots.remain
+            else 0
+        end as active,
+        case when lots.active_date > days.day then days.sign * lots.remain else 0 end as pending,
+        case
+            when lots.is_active is false and lots.active_date <= days.day
+                then days.sign * lots.remain
+            else 0
+        end as blocked,
+        case when lots.expiry_date <= days.day + 30 then days.sign * lots.remain else 0 end
+            as expiring
+    from mart.lots
+    inner join days
+        on
+            lots.issue_date <= days.day
+            and (lots.expiry_date is null or lots.expiry_date > days.day)
+    where
+        lots.remain > 0
+        and (
+            (lots.active_date > %(after_day)s and lots.active_date <= %(through_day)s)
+            or (lots.expiry_date > %(after_day)s and lots.expiry_date <= %(through_day)s)
+            or (
+                lots.expiry_date > %(after_day)s::date + 30
+                and lots.expiry_date <= %(through_day)s::date + 30
+            )
+        )
+    union all
+    select
+        cheques.client_id,
+        -(not cheques.is_refund)::integer as purchases,
+        -cheques.net_amount as net_sales,
+        0 as active,
+        0 as pending,
+        0 as blocked,
+        0 as expiring
+    from mart.cheques
+    cross join mart.parameters
+    where
+        cheques.day > %(after_day)s::date - parameters.rfm_days
+        and cheques.day <= %(through_day)s::date - parameters.rfm_days
+        and cheques.day <= %(after_day)s
+),
+
+summed as (
+    select
+        client_id,
+        sum(purchases) as purchases,
+        sum(net_sales) as net_sales,
+        sum(active) as active,
+        sum(pending) as pending,
+        sum(blocked) as blocked,
+        sum(expiring) as expiring
+    from changes
+    group by client_id
+)
+
+update mart.client_totals set
+    recent_purchases = client_totals.recent_purchases + summed.purchases,
+    recent_net_sales = client_totals.recent_net_sales + summed.net_sales,
+    active_points = client_totals.active_points + summed.active,
+    pending_points = client_totals.pending_points + summed.pending,
+    blocked_points = client_totals.blocked_points + summed.blocked,
+    expiring_points_30_days = client_totals.expiring_points_30_days + summed.expiring
+from summed
+where
+    client_totals.client_id = summed.client_id
+    and (
+        summed.purchases <> 0
+        or summed.net_sales <> 0
+        or summed.active <> 0
+        or summed.pending <> 0
+        or summed.blocked <> 0
+        or summed.expiring <> 0
+    )
+    and not exists (select from refresh.scope where scope.client_id = summed.client_id);
+
+-- name: end_expiring_lots
+-- purpose: remove the points that no longer expire soon, as they ended
+-- parameters: through_day (the last day that has ended)
+delete from mart.expiring_lots
+where expiry_date <= %(through_day)s;
+
+-- name: add_expiring_lots
+-- purpose: add the points that expire soon by now, of clients that are not in scope
+-- parameters: after_day, through_day (days that have ended lie after the one, through the other)
+insert into mart.expiring_lots (client_id, expiry_date, points)
+select
+    lots.client_id,
+    lots.expiry_date,
+    sum(lots.remain)
+from mart.lots
+where
+    lots.remain > 0
+    and lots.issue_date <= %(through_day)s
+    and lots.expiry_date > greatest(%(after_day)s::date + 90, %(through_day)s::date)
+    and lots.expiry_date <= %(through_day)s::date + 90
+    and not exists (select from refresh.scope where scope.client_id = lots.client_id)
+group by lots.client_id, lots.expiry_date;
 
 -- name: columns_read
 -- purpose: the columns of a mart that the formula of another one reads, and whether they are days

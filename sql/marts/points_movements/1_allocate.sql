@@ -1,0 +1,222 @@
+-- Matches what lots of one client lost (pieces) with what rows took (events), in hundredths.
+-- Pieces come by bucket (the publish that showed the loss) and spending order, events by bucket and
+-- time, those that are firm first. Class of a piece: 0 was taken by some row, for sure; 1 may have
+-- expired or gone with a silent refund as well; 2 may be there still; 3 is no loss but what may have
+-- been given back.
+-- Each step takes an event or finishes a piece, so that a client with a hundred thousand rows takes
+-- seconds: in plain SQL, lots of different lifetimes have to be compared with each other.
+drop function if exists refresh.allocate cascade;
+create function refresh.allocate(
+    piece_bucket timestamptz [],
+    piece_points bigint [],
+    piece_starts timestamptz [],
+    piece_ends timestamptz [],
+    piece_class integer [],
+    event_bucket timestamptz [],
+    event_at timestamptz [],
+    event_points bigint [],
+    event_is_firm boolean [],
+    is_order_known boolean
+)
+returns table (piece integer, event integer, points bigint)
+language plpgsql immutable
+as $$
+declare
+    pieces constant integer := coalesce(array_length(piece_bucket, 1), 0);
+    events constant integer := coalesce(array_length(event_bucket, 1), 0);
+    needs bigint[] := piece_points;
+    rest bigint[] := event_points;
+    next_event integer[];
+    match_piece integer[] := '{}';
+    match_event integer[] := '{}';
+    match_points bigint[] := '{}';
+    matches integer := 0;
+    first_match integer;
+    i integer := 1;
+    first_piece integer;
+    last_piece integer;
+    first_event integer := 1;
+    last_event integer;
+    firm_event integer;
+    low integer;
+    high integer;
+    middle integer;
+    e integer;
+    root integer;
+    class integer;
+    part bigint;
+    lacking bigint;
+begin
+    select array_agg(n) into next_event from generate_series(1, events + 2) as n;
+    while i <= pieces and piece_class[i] < 3 loop
+        first_piece := i;
+        last_piece := i;
+        lacking := 0;
+        while
+            last_piece < pieces and piece_class[last_piece + 1] < 3
+            and piece_bucket[last_piece + 1] = piece_bucket[i]
+        loop
+            last_piece := last_piece + 1;
+        end loop;
+        while first_event <= events and event_bucket[first_event] < piece_bucket[i] loop
+            first_event := first_event + 1;
+        end loop;
+        last_event := first_event - 1;
+        firm_event := last_event;
+        while last_event < events and event_bucket[last_event + 1] = piece_bucket[i] loop
+            last_event := last_event + 1;
+            if event_is_firm[last_event] then
+                firm_event := last_event;
+            end if;
+        end loop;
+        first_match := matches + 1;
+        if last_event >= first_event then
+            -- In the spending order, each piece takes what is left within its time.
+            for p in first_piece .. last_piece loop
+                low := first_event;
+                high := firm_event + 1;
+                while low < high loop
+                    middle := (low + high) / 2;
+                    if event_at[middle] >= piece_starts[p] then
+                        high := middle;
+                    else
+                        low := middle + 1;
+                    end if;
+                end loop;
+                e := low;
+                while needs[p] > 0 and e <= firm_event loop
+                    root := e;
+                    while next_event[root] <> root loop
+                        next_event[root] := next_event[next_event[root]];
+                        root := next_event[root];
+                    end loop;
+                    e := root;
+                    exit when e > firm_event or event_at[e] >= piece_ends[p];
+                    part := least(needs[p], rest[e]);
+                    if part > 0 then
+                        needs[p] := needs[p] - part;
+                        rest[e] := rest[e] - part;
+                        matches := matches + 1;
+                        match_piece[matches] := p;
+                        match_event[matches] := e;
+                        match_points[matches] := part;
+                    end if;
+                    if rest[e] = 0 then
+                        next_event[e] := e + 1;
+                        e := e + 1;
+                    end if;
+                end loop;
+                if piece_class[p] = 0 then
+                    lacking := lacking + needs[p];
+                end if;
+            end loop;
+            -- A loss that was seen is a fact: it takes what is left out of its time, then what rows
+            -- that vanished had taken.
+            e := first_event;
+            for p in first_piece .. last_piece loop
+                exit when lacking = 0;
+                continue when piece_class[p] <> 0;
+                while needs[p] > 0 and e <= last_event loop
+                    part := least(needs[p], rest[e]);
+                    if part > 0 then
+                        needs[p] := needs[p] - part;
+                        rest[e] := rest[e] - part;
+                        lacking := lacking - part;
+                        matches := matches + 1;
+                        match_piece[matches] := p;
+                        match_event[matches] := e;
+                        match_points[matches] := part;
+                    end if;
+                    if rest[e] = 0 then
+                        next_event[e] := e + 1;
+                    end if;
+                    if needs[p] > 0 then
+                        e := e + 1;
+                    end if;
+                end loop;
+            end loop;
+            -- Then what was allocated to lots that may have expired, or may be there, instead. What was
+            -- before the first reading may have vanished by then: where the spending order is known,
+            -- that is likelier than another order.
+            if is_order_known and first_piece = 1 then
+                lacking := 0;
+            end if;
+            e := matches;
+            for p in first_piece .. last_piece loop
+                exit when lacking = 0;
+                continue when piece_class[p] <> 0;
+                while needs[p] > 0 and e >= first_match loop
+                    if piece_class[match_piece[e]] > 0 and match_points[e] > 0 then
+                        part := least(needs[p], match_points[e]);
+                        needs[p] := needs[p] - part;
+                        lacking := lacking - part;
+                        needs[match_piece[e]] := needs[match_piece[e]] + part;
+                        match_points[e] := match_points[e] - part;
+                        matches := matches + 1;
+                        match_piece[matches] := p;
+                        match_event[matches] := match_event[e];
+                        match_points[matches] := part;
+                    end if;
+                    if needs[p] > 0 then
+                        e := e - 1;
+                    end if;
+                end loop;
+            end loop;
+            first_event := last_event + 1;
+        end if;
+        i := last_piece + 1;
+    end loop;
+    -- What is left of all buckets: losses without a row, lots that may be there, points given back, and
+    -- lots that ended later (points that could not be used yet may be clawed back).
+    foreach class in array array[0, 2, 3, 1] loop
+        e := 1;
+        for p in 1 .. pieces loop
+            continue when piece_class[p] <> class or needs[p] = 0;
+            while needs[p] > 0 and e <= events loop
+                exit when class = 1 and rest[e] > 0 and event_at[e] >= piece_ends[p];
+                if
+                    rest[e] > 0 and event_is_firm[e]
+                    and (class <> 2 or event_at[e] >= piece_starts[p])
+                then
+                    part := least(needs[p], rest[e]);
+                    needs[p] := needs[p] - part;
+                    rest[e] := rest[e] - part;
+                    matches := matches + 1;
+                    match_piece[matches] := p;
+                    match_event[matches] := e;
+                    match_points[matches] := part;
+                end if;
+                if needs[p] > 0 then
+                    e := e + 1;
+                end if;
+            end loop;
+        end loop;
+    end loop;
+    e := 1;
+    for p in 1 .. pieces loop
+        continue when piece_class[p] <> 0 or needs[p] = 0;
+        while needs[p] > 0 and e <= events loop
+            if rest[e] > 0 and not event_is_firm[e] then
+                part := least(needs[p], rest[e]);
+                needs[p] := needs[p] - part;
+                rest[e] := rest[e] - part;
+                matches := matches + 1;
+                match_piece[matches] := p;
+                match_event[matches] := e;
+                match_points[matches] := part;
+            end if;
+            if needs[p] > 0 then
+                e := e + 1;
+            end if;
+        end loop;
+    end loop;
+    for m in 1 .. matches loop
+        if match_points[m] > 0 then
+            piece := match_piece[m];
+            event := match_event[m];
+            points := match_points[m];
+            return next;
+        end if;
+    end loop;
+end;
+$$;

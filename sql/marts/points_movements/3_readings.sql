@@ -1,0 +1,242 @@
+-- First step of the ledger: the rows of the clients in scope, and what each reading saw of their lots.
+create or replace function refresh.ledger_readings()
+returns void
+language plpgsql
+set enable_nestloop = off set enable_mergejoin = off set jit = off
+set work_mem = '128MB' set client_min_messages = warning
+as $$
+begin
+    drop table if exists
+        chosen, gone, gone_first, former, cheques, lots, versions, levels, drops, seen,
+        given_back, refunded;
+    create temp table chosen on commit drop as
+    select
+        coalesce(
+            nullif(parameters.spending_order, 'detected'),
+            (
+                select findings.detected from refresh.findings
+                where findings.convention = 'spending_order' and findings.is_decided
+            ),
+            'soonest_to_expire'
+        ) as spending_order,
+        parameters.spending_order <> 'detected' or exists (
+            select from refresh.findings
+            where findings.convention = 'spending_order' and findings.is_decided
+        ) as is_order_known,
+        parameters.timezone,
+        parameters.burnt_bonus_source,
+        as_of.operations_day
+    from mart.parameters
+    cross join mart.as_of;
+
+    -- Rows that were another client's before a merge: what was seen of them there is known of them here.
+    create temp table gone on commit drop as
+    select
+        component_type,
+        operation_id,
+        client_id,
+        first_seen_at
+    from core.operations
+    where deleted_at is not null;
+
+    create temp table gone_first on commit drop as
+    select
+        component_type,
+        operation_id,
+        min(first_seen_at) as first_seen_at
+    from gone
+    group by component_type, operation_id;
+
+    create temp table former on commit drop as
+    select
+        lot_rows.client_id,
+        gone.component_type,
+        gone.operation_id,
+        gone.client_id as former_client_id,
+        gone.first_seen_at
+    from refresh.scope_lots() as lot_rows
+    inner join gone
+        on
+            gone.component_type = lot_rows.component_type
+            and gone.operation_id = lot_rows.lot_id
+            and gone.client_id <> lot_rows.client_id;
+
+    create temp table cheques on commit drop as
+    select
+        cheques.*,
+        least(cheques.first_seen_at, gone_first.first_seen_at) as seen_at,
+        -- Cheques of one moment come one after another, and the lots of each after it.
+        row_number() over (
+            partition by cheques.client_id, cheques.processed_at order by cheques.cheque_id
+        ) * interval '2 microseconds' as delay
+    from refresh.scope_cheques() as cheques
+    left join gone_first
+        on
+            gone_first.component_type = cheques.component_type
+            and gone_first.operation_id = cheques.operation_id;
+
+    create temp table lots on commit drop as
+    select
+        lot_rows.*,
+        coalesce(
+            (lot_rows.active_from at time zone chosen.timezone)::date, lot_rows.issue_date
+        ) as active_date,
+        greatest(
+            (lot_rows.expires_at at time zone chosen.timezone)::date,
+            case when lot_rows.expires_at is not null then lot_rows.issue_date end
+        ) as expiry_date,
+        greatest(
+            lot_rows.active_from,
+            lot_rows.issued_at + coalesce(cheques.delay, interval '0') + interval '1 microsecond'
+        ) as starts_at,
+        case
+            when lot_rows.expires_at is null then 'infinity'
+            else greatest(lot_rows.expires_at, lot_rows.issued_at + interval '1 microsecond')
+        end as ends_at,
+        row_number() over (
+            partition by lot_rows.client_id
+            order by
+                case
+                    when chosen.spending_order = 'soonest_to_expire'
+                        then coalesce(lot_rows.expires_at, 'infinity')
+                end asc,
+                case when chosen.spending_order = 'newest_first' then lot_rows.issued_at end desc,
+                case when chosen.spending_order = 'newest_first' then lot_rows.lot_id end desc,
+                lot_rows.issued_at asc,
+                lot_rows.lot_id asc,
+                lot_rows.component_type asc
+        ) as spending_rank
+    from refresh.scope_lots() as lot_rows
+    cross join chosen
+    left join cheques
+        on
+            cheques.client_id = lot_rows.client_id
+            and cheques.cheque_id = lot_rows.cheque_id
+    where lot_rows.added > 0;
+
+    -- Whatever a reading saw of the lots that have lost something.
+    create temp table versions on commit drop as
+    select
+        client_id,
+        component_type,
+        lot_id,
+        added,
+        remain,
+        synced_at as seen_at
+    from lots
+    where remain < added
+    union all
+    select
+        lots.client_id,
+        lots.component_type,
+        lots.lot_id,
+        lots.added,
+        coalesce(history.remain, 0) as remain,
+        history.valid_from as seen_at
+    from refresh.scope_history() as history
+    inner join lots
+        on
+            lots.client_id = history.client_id
+            and lots.component_type = history.component_type
+            and lots.lot_id = history.operation_id
+    where lots.remain < lots.added and history.added > 0 and history.deleted_at is null
+    union all
+    select
+        lots.client_id,
+        lots.component_type,
+        lots.lot_id,
+        lots.added,
+        coalesce(history.remain, 0) as remain,
+        history.valid_from as seen_at
+    from former
+    inner join lots
+        on
+            lots.client_id = former.client_id
+            and lots.component_type = former.component_type
+            and lots.lot_id = former.operation_id
+    inner join history.operations as history
+        on
+            history.client_id = former.former_client_id
+            and history.component_type = former.component_type
+            and history.operation_id = former.operation_id
+    where lots.remain < lots.added and history.added > 0 and history.deleted_at is null;
+
+    -- What rose again later was not lost for good: the most that was still there later counts.
+    create temp table levels on commit drop as
+    select
+        client_id,
+        component_type,
+        lot_id,
+        added,
+        seen_at,
+        least(
+            added,
+            max(remain) over (
+                partition by client_id, component_type, lot_id
+                order by seen_at desc
+                rows between unbounded preceding and current row
+            )
+        ) as level
+    from versions;
+
+    create temp table drops on commit drop as
+    select
+        client_id,
+        component_type,
+        lot_id,
+        seen_at,
+        level,
+        coalesce(
+            lag(level) over (partition by client_id, component_type, lot_id order by seen_at), added
+        ) - level as points
+    from levels;
+
+    -- There are few publishes and many rows. Its rows tell of the last day of the reading that it was of.
+    create temp table seen on commit drop as
+    select
+        moments.seen_at,
+        coalesce(
+            max(readings.last_day),
+            (select min(first.last_day) from mart.readings as first where first.feed = 'operations')
+        ) as seen_day
+    from (
+        select distinct seen_at from drops
+        union
+        select distinct synced_at from lots where remain > added
+    ) as moments
+    left join mart.readings
+        on readings.feed = 'operations' and readings.started_at <= moments.seen_at
+    group by moments.seen_at;
+
+    -- What refunds did to the cheque that they give back, as far as they tell.
+    create temp table given_back on commit drop as
+    select
+        refunds.client_id,
+        refunds.parent_id as cheque_id,
+        sum(-refunds.redeemed) as points,
+        sum(-refunds.added) as points_taken,
+        sum(abs(refunds.amount)) as amount,
+        min(refunds.processed_at) as refunded_at,
+        min(refunds.day) as refund_day,
+        min(refunds.seen_at) as seen_at
+    from cheques as refunds
+    where refunds.is_refund and refunds.parent_id is not null
+    group by refunds.client_id, refunds.parent_id;
+
+    -- Refunds that tell no points: they may have taken some from the lots of their cheque.
+    create temp table refunded on commit drop as
+    select
+        given_back.client_id,
+        given_back.cheque_id,
+        given_back.seen_at,
+        given_back.refunded_at,
+        given_back.refund_day,
+        least(1, coalesce(given_back.amount / nullif(abs(cheques.amount), 0), 1)) as share
+    from given_back
+    left join cheques
+        on
+            cheques.client_id = given_back.client_id
+            and cheques.cheque_id = given_back.cheque_id
+    where given_back.points_taken = 0;
+end;
+$$;

@@ -1,0 +1,291 @@
+-- Third step: losses and takings matched.
+create or replace function refresh.ledger_matches()
+returns void
+language plpgsql
+set enable_nestloop = off set enable_mergejoin = off set jit = off
+set work_mem = '128MB' set client_min_messages = warning
+as $$
+begin
+    drop table if exists
+        pieces, events, matched, leftovers;
+    -- All that is matched, as refresh.allocate wants it.
+    create temp table pieces on commit drop as
+    select
+        together.*,
+        row_number() over (
+            partition by together.client_id
+            order by together.class = 3, together.seen_at, together.spending_rank, together.lot_id
+        )::integer as piece
+    from (
+        select
+            reserved.client_id,
+            reserved.component_type,
+            reserved.lot_id,
+            reserved.spending_rank,
+            reserved.seen_at,
+            case when reserved.is_ending or reserved.refund_day is not null then 1 else 0 end
+                as class,
+            reserved.is_ending,
+            reserved.points - reserved.burnt - coalesce(claws.points, 0) as points,
+            reserved.burnt,
+            lots.starts_at,
+            least(
+                case when reserved.is_ending then lots.ends_at else 'infinity' end,
+                reserved.refunded_at
+            ) as ends_at,
+            reserved.seen_day,
+            reserved.expiry_date,
+            reserved.refund_day,
+            reserved.refund_limit,
+            null as kind,
+            false as is_told
+        from reserved
+        inner join lots
+            on
+                lots.client_id = reserved.client_id
+                and lots.component_type = reserved.component_type
+                and lots.lot_id = reserved.lot_id
+        left join (
+            select client_id, component_type, lot_id, seen_at, sum(points) as points
+            from claws
+            group by client_id, component_type, lot_id, seen_at
+        ) as claws
+            on
+                claws.client_id = reserved.client_id
+                and claws.component_type = reserved.component_type
+                and claws.lot_id = reserved.lot_id
+                and claws.seen_at = reserved.seen_at
+        union all
+        -- Nobody tells what remains of these.
+        select
+            lots.client_id,
+            lots.component_type,
+            lots.lot_id,
+            lots.spending_rank,
+            least(lots.first_seen_at, former.first_seen_at) as seen_at,
+            2 as class,
+            true as is_ending,
+            lots.added - coalesce(claws.points, 0) as points,
+            0 as burnt,
+            lots.starts_at,
+            case
+                when refunded.share = 1 then least(lots.ends_at, refunded.refunded_at)
+                else lots.ends_at
+            end as ends_at,
+            null as seen_day,
+            case when lots.expiry_date <= chosen.operations_day then lots.expiry_date end
+                as expiry_date,
+            refunded.refund_day,
+            round(lots.added * refunded.share, 2) as refund_limit,
+            null as kind,
+            false as is_told
+        from lots
+        cross join chosen
+        left join (
+            select client_id, component_type, operation_id, min(first_seen_at) as first_seen_at
+            from former
+            group by client_id, component_type, operation_id
+        ) as former
+            on
+                former.client_id = lots.client_id
+                and former.component_type = lots.component_type
+                and former.operation_id = lots.lot_id
+        left join (
+            select client_id, component_type, lot_id, sum(points) as points
+            from claws
+            where seen_at is null
+            group by client_id, component_type, lot_id
+        ) as claws
+            on
+                claws.client_id = lots.client_id
+                and claws.component_type = lots.component_type
+                and claws.lot_id = lots.lot_id
+        left join refunded
+            on
+                refunded.client_id = lots.client_id
+                and refunded.cheque_id = lots.cheque_id
+                and refunded.refunded_at < lots.ends_at
+        where lots.remain is null
+        union all
+        -- Points that a refund gave back: told without its cheque, or not told at all.
+        select
+            refunds.client_id,
+            null as component_type,
+            null as lot_id,
+            case when refunds.redeemed < 0 then 1 else 2 end as spending_rank,
+            refunds.seen_at,
+            3 as class,
+            false as is_ending,
+            case
+                when refunds.redeemed < 0 then -refunds.redeemed
+                else round(
+                    parents.redeemed * least(
+                        1, coalesce(abs(refunds.amount) / nullif(abs(parents.amount), 0), 1)
+                    ), 2
+                )
+            end as points,
+            0 as burnt,
+            '-infinity' as starts_at,
+            'infinity' as ends_at,
+            refunds.day as seen_day,
+            null as expiry_date,
+            null as refund_day,
+            null as refund_limit,
+            'redeemed' as kind,
+            refunds.redeemed < 0 as is_told
+        from cheques as refunds
+        left join cheques as parents
+            on
+                parents.client_id = refunds.client_id
+                and parents.cheque_id = refunds.parent_id
+                and parents.redeemed > 0
+        where
+            refunds.is_refund
+            and case
+                when refunds.redeemed < 0 then parents.cheque_id is null
+                else parents.cheque_id is not null
+            end
+        union all
+        select
+            client_id,
+            component_type,
+            operation_id as lot_id,
+            3 as spending_rank,
+            seen_at,
+            3 as class,
+            false as is_ending,
+            given as points,
+            0 as burnt,
+            '-infinity' as starts_at,
+            'infinity' as ends_at,
+            day as seen_day,
+            null as expiry_date,
+            null as refund_day,
+            null as refund_limit,
+            'corrected' as kind,
+            false as is_told
+        from vanished
+        where given > 0
+    ) as together;
+
+    create temp table events on commit drop as
+    select
+        together.*,
+        row_number() over (
+            partition by together.client_id
+            order by
+                together.seen_at asc,
+                together.is_firm desc,
+                together.at asc,
+                together.taking asc,
+                together.cheque_id asc
+        )::integer as event
+    from (
+        select
+            takings.client_id,
+            takings.taking,
+            takings.kind,
+            takings.day,
+            takings.at,
+            takings.seen_at,
+            takings.told - coalesce(claws.points, 0) as told,
+            takings.points - coalesce(claws.points, 0) as points,
+            true as is_firm,
+            takings.cheque_id,
+            takings.pos_id,
+            takings.partner_name
+        from takings
+        left join (
+            select client_id, taking, sum(points) as points
+            from claws
+            group by client_id, taking
+        ) as claws
+            on claws.client_id = takings.client_id and claws.taking = takings.taking
+        union all
+        select
+            client_id,
+            null as taking,
+            'corrected' as kind,
+            day,
+            at,
+            seen_at,
+            0 as told,
+            taken as points,
+            false as is_firm,
+            operation_id as cheque_id,
+            pos_id,
+            partner_name
+        from vanished
+        where taken > 0
+        union all
+        -- A refund that names no cheque and no points may have taken some.
+        select
+            client_id,
+            null as taking,
+            'clawed_back' as kind,
+            day,
+            processed_at as at,
+            seen_at,
+            0 as told,
+            abs(amount) as points,
+            false as is_firm,
+            cheque_id,
+            pos_id,
+            partner_name
+        from cheques
+        where is_refund and parent_id is null and added = 0
+    ) as together;
+
+    create temp table matched on commit drop as
+    select
+        pieces_of.client_id,
+        allocated.piece,
+        allocated.event,
+        (allocated.points / 100.0)::numeric(19, 2) as points
+    from (
+        select
+            client_id,
+            array_agg(seen_at order by piece) as bucket,
+            array_agg((points * 100)::bigint order by piece) as points,
+            array_agg(starts_at order by piece) as starts_at,
+            array_agg(ends_at order by piece) as ends_at,
+            array_agg(class order by piece) as class,
+            (select chosen.is_order_known from chosen) as is_order_known
+        from pieces
+        group by client_id
+    ) as pieces_of
+    inner join (
+        select
+            client_id,
+            array_agg(seen_at order by event) as bucket,
+            array_agg(at order by event) as at,
+            array_agg((points * 100)::bigint order by event) as points,
+            array_agg(is_firm order by event) as is_firm
+        from events
+        group by client_id
+    ) as events_of on events_of.client_id = pieces_of.client_id
+    cross join lateral refresh.allocate(
+        pieces_of.bucket,
+        pieces_of.points,
+        pieces_of.starts_at,
+        pieces_of.ends_at,
+        pieces_of.class,
+        events_of.bucket,
+        events_of.at,
+        events_of.points,
+        events_of.is_firm,
+        pieces_of.is_order_known
+    ) as allocated;
+
+    create temp table leftovers on commit drop as
+    select
+        pieces.*,
+        pieces.points - coalesce(taken.points, 0) as rest
+    from pieces
+    left join (
+        select client_id, piece, sum(points) as points
+        from matched
+        group by client_id, piece
+    ) as taken on taken.client_id = pieces.client_id and taken.piece = pieces.piece;
+end;
+$$;

@@ -1,0 +1,225 @@
+-- Last step: the movements of each lot, and those without one.
+create or replace function refresh.ledger_movements()
+returns void
+language plpgsql
+set enable_nestloop = off set enable_mergejoin = off set jit = off
+set work_mem = '128MB' set client_min_messages = warning
+as $$
+begin
+    drop table if exists
+        movements;
+    create temp table movements on commit drop as
+    select
+        issue_date as movement_date,
+        client_id,
+        'added' as kind,
+        added as points,
+        pos_id,
+        partner_name,
+        component_type,
+        lot_id,
+        null::bigint as cheque_id
+    from lots
+    union all
+    -- More remains of a lot than was given.
+    select
+        greatest(seen.seen_day, lots.issue_date) as movement_date,
+        lots.client_id,
+        'unexplained' as kind,
+        lots.remain - lots.added as points,
+        null as pos_id,
+        null as partner_name,
+        lots.component_type,
+        lots.lot_id,
+        null as cheque_id
+    from lots
+    inner join seen on seen.seen_at = lots.synced_at
+    where lots.remain > lots.added
+    union all
+    -- What rows took from lots.
+    select
+        events.day as movement_date,
+        events.client_id,
+        events.kind,
+        -sum(taken.points) as points,
+        events.pos_id,
+        events.partner_name,
+        taken.component_type,
+        taken.lot_id,
+        events.cheque_id
+    from (
+        select
+            matched.client_id,
+            matched.event,
+            pieces.component_type,
+            pieces.lot_id,
+            matched.points
+        from matched
+        inner join pieces
+            on pieces.client_id = matched.client_id and pieces.piece = matched.piece
+        where pieces.class < 3
+        union all
+        select
+            claws.client_id,
+            events.event,
+            claws.component_type,
+            claws.lot_id,
+            claws.points
+        from claws
+        inner join events
+            on events.client_id = claws.client_id and events.taking = claws.taking
+    ) as taken
+    inner join events on events.client_id = taken.client_id and events.event = taken.event
+    group by
+        events.day,
+        events.client_id,
+        events.event,
+        events.kind,
+        events.pos_id,
+        events.partner_name,
+        taken.component_type,
+        taken.lot_id,
+        events.cheque_id
+    union all
+    -- What rows took, without a lot: given back later, or seen on no lot.
+    select
+        events.day as movement_date,
+        events.client_id,
+        shown.kind,
+        shown.points,
+        events.pos_id,
+        events.partner_name,
+        null as component_type,
+        null as lot_id,
+        events.cheque_id
+    from events
+    left join (
+        select
+            matched.client_id,
+            matched.event,
+            sum(matched.points) filter (where pieces.class < 3) as of_lots,
+            sum(matched.points) as points
+        from matched
+        inner join pieces
+            on pieces.client_id = matched.client_id and pieces.piece = matched.piece
+        group by matched.client_id, matched.event
+    ) as taken on taken.client_id = events.client_id and taken.event = events.event
+    cross join lateral (
+        values
+        (events.kind, coalesce(taken.of_lots, 0) - events.told),
+        ('unexplained', events.points - coalesce(taken.points, 0))
+    ) as shown (kind, points)
+    where events.is_firm and shown.points <> 0
+    union all
+    -- What came back, without a lot.
+    select
+        seen_day as movement_date,
+        client_id,
+        kind,
+        points - rest as points,
+        null as pos_id,
+        null as partner_name,
+        null as component_type,
+        null as lot_id,
+        null as cheque_id
+    from leftovers
+    where class = 3 and not is_told and points > rest
+    union all
+    select
+        refunds.day as movement_date,
+        refunds.client_id,
+        'redeemed' as kind,
+        -refunds.redeemed as points,
+        refunds.pos_id,
+        refunds.partner_name,
+        null as component_type,
+        null as lot_id,
+        refunds.cheque_id
+    from cheques as refunds
+    where refunds.redeemed < 0
+    union all
+    select
+        seen_day as movement_date,
+        client_id,
+        'unexplained' as kind,
+        -rest as points,
+        null as pos_id,
+        null as partner_name,
+        null as component_type,
+        null as lot_id,
+        null as cheque_id
+    from leftovers
+    where class = 3 and is_told and rest > 0
+    union all
+    select
+        given_back.refund_day as movement_date,
+        given_back.client_id,
+        'unexplained' as kind,
+        cheques.redeemed - given_back.points as points,
+        null as pos_id,
+        null as partner_name,
+        null as component_type,
+        null as lot_id,
+        null as cheque_id
+    from given_back
+    inner join cheques
+        on
+            cheques.client_id = given_back.client_id
+            and cheques.cheque_id = given_back.cheque_id
+    where cheques.redeemed > 0 and given_back.points > cheques.redeemed
+    union all
+    -- What lots lost, and no row took.
+    select
+        shown.movement_date,
+        leftovers.client_id,
+        shown.kind,
+        -shown.points as points,
+        lots.pos_id,
+        lots.partner_name,
+        leftovers.component_type,
+        leftovers.lot_id,
+        null as cheque_id
+    from leftovers
+    inner join lots
+        on
+            lots.client_id = leftovers.client_id
+            and lots.component_type = leftovers.component_type
+            and lots.lot_id = leftovers.lot_id
+    cross join lateral (
+        select
+            case
+                when leftovers.refund_day is null then 0
+                when not leftovers.is_ending then leftovers.rest
+                else least(leftovers.rest, leftovers.refund_limit)
+            end as points
+    ) as clawed
+    cross join lateral (
+        values
+        ('clawed_back', leftovers.refund_day, clawed.points),
+        (
+            case when leftovers.is_ending then 'expired' else 'unexplained' end,
+            case when leftovers.is_ending then leftovers.expiry_date else leftovers.seen_day end,
+            leftovers.rest - clawed.points + leftovers.burnt
+        )
+    ) as shown (kind, movement_date, points)
+    where
+        leftovers.class < 3
+        and shown.points <> 0
+        and shown.movement_date is not null
+    union all
+    -- What remains of a lot that has ended.
+    select
+        lots.expiry_date as movement_date,
+        lots.client_id,
+        'expired' as kind,
+        -lots.remain as points,
+        lots.pos_id,
+        lots.partner_name,
+        lots.component_type,
+        lots.lot_id,
+        null as cheque_id
+    from lots
+    cross join chosen
+    where lots.remain > 0 and lots.expiry_date <= chosen.operations_day;
+end;
+$$;
