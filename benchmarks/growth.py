@@ -1,10 +1,11 @@
 """How cost grows with the history: a table of 1x, 10x and 100x, written to docs/growth.md.
 
 Run with `python -m benchmarks.growth`. Each size is a warehouse grown by `benchmarks.grown`. On it:
-one quiet day is published, the marts are refreshed after it, all of them are computed anew, and
+all marts are computed in full, one quiet day is published, the marts are refreshed after it, and
 every chart of the dashboards is asked as its definition says, over the last 90 days.
 A warehouse that is there already is used again, with one more quiet day; the figures of each size
 are kept beside it, so that one size alone can be measured again and written with the others.
+With `--quiet-day` the figure of the full computation is taken from there.
 """
 
 import argparse
@@ -58,16 +59,21 @@ class Cost:
     looks: dict[str, float]
 
 
-def measure(warehouse: Warehouse, growth: Growth) -> Cost:
-    """Grow the warehouse where it is not grown yet, and take all the times."""
+def measure(warehouse: Warehouse, growth: Growth, recompute: Refresh | None) -> Cost:
+    """Grow the warehouse where it is not grown yet, and take all the times.
+
+    recompute: what computing all marts took before; None: it is measured.
+    """
     if not is_grown(warehouse):
         grow(warehouse, growth, print)
     migrate(warehouse)
-    refresh_marts(warehouse)
+    if recompute is None:
+        recompute = _refresh(warehouse, everything=True)
+    else:
+        refresh_marts(warehouse)
     day = _quiet_day(warehouse, growth)
     loaded = load_ours(warehouse, day)
     refresh = _refresh(warehouse)
-    recompute = _refresh(warehouse, everything=True)
     with warehouse.connect(autocommit=True) as session:
         size = session.execute("select pg_database_size(current_database())").fetchone()
         looks = {q.chart: _look(session, q) for q in questions(str(LAST_DAY))}
@@ -110,12 +116,15 @@ def main() -> None:
     options.add_argument("--home", type=Path, default=Path(".bench/growth"))
     options.add_argument("--sizes", default="1,10,100", help="factors of 200,000 operations")
     options.add_argument("--write", action="store_true", help="write docs/growth.md")
+    options.add_argument("--quiet-day", action="store_true", help="measure only the quiet day")
     asked = options.parse_args()
     for factor in map(int, asked.sizes.split(",")):
         growth = Growth(_SMALLEST.clients * factor, _SMALLEST.operations * factor)
+        kept = asked.home / f"{growth.operations}.json"
+        before = msgspec.json.decode(kept.read_bytes(), type=Cost) if asked.quiet_day else None
         with embedded_postgres(asked.home / f"{growth.operations}") as url:
-            cost = measure(Warehouse(url), growth)
-        (asked.home / f"{growth.operations}.json").write_bytes(msgspec.json.encode(cost))
+            cost = measure(Warehouse(url), growth, before.recompute if before else None)
+        kept.write_bytes(msgspec.json.encode(cost))
         print(as_markdown(_measured(asked.home)), flush=True)
     if asked.write:
         _write(as_markdown(_measured(asked.home)))

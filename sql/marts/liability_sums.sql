@@ -3,14 +3,18 @@
 -- formula: sums of mart.points_movements: points, of them pending (a lot that starts later adds its points
 --   when they move, and takes them off when it starts), and lots with points left.
 --   mart.points_liability_daily is what they add up to.
--- incremental: sums by day, bonus_source, expiry_month
+-- incremental: sums of rows by day, bonus_source, expiry_month
 create materialized view mart.liability_sums as
 with moved as not materialized (
-    select movements.*
+    select
+        1 as sign,
+        stored.*
     from refresh.scope
-    inner join mart.points_movements as movements on movements.client_id = scope.client_id
+    inner join mart.points_movements as stored on stored.client_id = scope.client_id
+    where coalesce(current_setting('lcm.refresh', true), '') <> 'changes'
     union all
-    select * from refresh.passed_movements
+    select * from refresh.changed_movements
+    where current_setting('lcm.refresh', true) = 'changes'
 )
 
 select
@@ -25,10 +29,13 @@ from (
         movements.movement_date as day,
         movements.bonus_source,
         date_trunc('month', movements.expiry_date)::date as expiry_month,
-        movements.points,
-        case when movements.pending_until > movements.movement_date then movements.points else 0 end
-            as pending,
-        movements.lots_change as lots
+        movements.sign * movements.points as points,
+        case
+            when movements.pending_until > movements.movement_date
+                then movements.sign * movements.points
+            else 0
+        end as pending,
+        movements.sign * movements.lots_change as lots
     from moved as movements
     union all
     select
@@ -36,7 +43,7 @@ from (
         movements.bonus_source,
         date_trunc('month', movements.expiry_date)::date as expiry_month,
         0 as points,
-        -movements.points as pending,
+        -movements.sign * movements.points as pending,
         0 as lots
     from moved as movements
     where

@@ -2,17 +2,29 @@
 -- grain: issue date x active date x expiry date
 -- formula: sums of mart.lots at the points they were given with. mart.points_vintage and the activated
 --   points of mart.program_daily are made of it.
--- incremental: sums by issue_date, active_date, expiry_date
+-- incremental: sums of rows by issue_date, active_date, expiry_date
 create materialized view mart.lot_sums as
 select
     lots.issue_date,
     lots.active_date,
     lots.expiry_date,
-    sum(lots.added)::numeric(19, 2) as added
-from refresh.scope
-inner join mart.lots on lots.client_id = scope.client_id
+    sum(lots.sign * lots.added)::numeric(19, 2) as added
+from (
+    select
+        1 as sign,
+        stored.issue_date,
+        stored.active_date,
+        stored.expiry_date,
+        stored.added
+    from refresh.scope
+    inner join mart.lots as stored on stored.client_id = scope.client_id
+    where coalesce(current_setting('lcm.refresh', true), '') <> 'changes'
+    union all
+    select * from refresh.changed_lots
+    where current_setting('lcm.refresh', true) = 'changes'
+) as lots
 group by lots.issue_date, lots.active_date, lots.expiry_date
-having sum(lots.added) <> 0;
+having sum(lots.sign * lots.added) <> 0;
 
 create unique index on mart.lot_sums (issue_date, active_date, expiry_date);
 

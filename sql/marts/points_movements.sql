@@ -30,7 +30,8 @@ returns table (
     issue_date date,
     expiry_date date,
     pending_until date,
-    lots_change integer
+    lots_change integer,
+    price_of_point numeric
 )
 language plpgsql rows 100000
 set enable_nestloop = off set enable_mergejoin = off set jit = off
@@ -69,7 +70,8 @@ begin
             else
                 (sum(movements.points) over of_lot > 0)::integer
                 - (sum(movements.points) over of_lot - movements.points > 0)::integer
-        end as lots_change
+        end as lots_change,
+        prices.price_of_point
     from movements
     cross join chosen
     left join lots
@@ -77,6 +79,11 @@ begin
             lots.client_id = movements.client_id
             and lots.component_type = movements.component_type
             and lots.lot_id = movements.lot_id
+    left join prices
+        on
+            prices.client_id = movements.client_id
+            and prices.component_type = movements.component_type
+            and prices.lot_id = movements.lot_id
     window of_lot as (
         partition by movements.client_id, movements.component_type, movements.lot_id
         order by
@@ -110,4 +117,5 @@ comment on column mart.points_movements.cheque_id is 'cheque whose row tells of 
 comment on column mart.points_movements.issue_date is 'business day on which the lot was given';
 comment on column mart.points_movements.expiry_date is 'business day at whose end the lot is gone; null when it does not expire';
 comment on column mart.points_movements.pending_until is 'first business day on which the lot could be used; 9999-12-31 while it is blocked; null when at once';
+comment on column mart.points_movements.price_of_point is 'money of the purchase that is set aside for each point of the lot; null where no purchase paid for it, see mart.points_sums';
 comment on column mart.points_movements.lots_change is 'by how many the lots with points left change: 1, 0 or -1';

@@ -1,4 +1,4 @@
--- purpose: what a refresh reads once instead of several times, and lots that end as days pass
+-- purpose: what a refresh reads once instead of several times, and which rows it changed
 
 -- The operations of the clients that a refresh computes. Seven formulas read them; from core.operations,
 -- each would look up each client in each month again.
@@ -69,8 +69,9 @@ inner join core.operations on operations.client_id = scope.client_id
 where (select count(*) = 0 from (select from refresh.scoped_operations limit 1) as copied);
 comment on view refresh.scope_operations is 'the operations of the clients in refresh.scope: the copies where there are some, else those of core. Grain: operation';
 
--- What happened to lots of clients who are not in scope, as nothing but time passed.
-create unlogged table refresh.passed_movements (
+-- Sums over rows change by the rows that a refresh wrote (sign 1) or removed (sign -1).
+create unlogged table refresh.changed_movements (
+    sign integer not null,
     movement_date date not null,
     client_id bigint not null,
     kind text not null,
@@ -84,9 +85,18 @@ create unlogged table refresh.passed_movements (
     issue_date date,
     expiry_date date,
     pending_until date,
-    lots_change integer
+    lots_change integer,
+    price_of_point numeric
 );
-comment on table refresh.passed_movements is 'rows that the passing of days adds to mart.points_movements for clients that are not in refresh.scope; empty outside of the transaction of a refresh. Grain: movement';
+comment on table refresh.changed_movements is 'rows that a refresh wrote to mart.points_movements or removed from it; empty outside of its transaction, and while it computes everyone. Grain: movement';
+create unlogged table refresh.changed_lots (
+    sign integer not null,
+    issue_date date not null,
+    active_date date,
+    expiry_date date,
+    added numeric not null
+);
+comment on table refresh.changed_lots is 'rows that a refresh wrote to mart.lots or removed from it; empty outside of its transaction, and while it computes everyone. Grain: lot';
 
 create table refresh.burnt_lots (
     client_id bigint not null,
@@ -101,11 +111,13 @@ do $$
 begin
     if exists (select from pg_roles where rolname = 'lcm_loader') then
         grant select, insert, update, delete
-        on refresh.scoped_operations, refresh.passed_movements, refresh.burnt_lots to lcm_loader;
+        on refresh.scoped_operations, refresh.changed_movements, refresh.changed_lots, refresh.burnt_lots
+        to lcm_loader;
         grant select on refresh.scope_operations to lcm_loader;
         if pg_has_role(current_user, 'lcm_loader', 'member') then
             alter table refresh.scoped_operations owner to lcm_loader;
-            alter table refresh.passed_movements owner to lcm_loader;
+            alter table refresh.changed_movements owner to lcm_loader;
+            alter table refresh.changed_lots owner to lcm_loader;
         end if;
     end if;
 end;

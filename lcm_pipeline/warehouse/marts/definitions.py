@@ -15,6 +15,8 @@ With the line
 
 all other columns are sums over clients, and the formula reads only the clients in `refresh.scope`:
 a refresh subtracts what the changed clients contributed before, and adds what they contribute now.
+With `sums of rows by`, they are sums over single rows of the ledger or of lots: the formula reads
+the rows that the refresh changed, with a sign, while the setting `lcm.refresh` is `changes`.
 With the line
 
     -- incremental: rows by KEY
@@ -57,7 +59,8 @@ _READS = re.compile(r"\b(?:from|join)\s+mart\.(\w+)|from mart\.(\w+),", re.IGNOR
 _TABLES = re.compile(r"\b(?:from|join)\s+(?:core|history|sync)\.(\w+)", re.IGNORECASE)
 _HEADER = re.compile(r"-- (question|grain|formula): ((?:.|\n--  )+)")
 _INCREMENTAL = re.compile(
-    r"^-- incremental: (day|day and later|month|(?:sums|rows) by (?P<keys>[\w, ]+))$", re.MULTILINE
+    r"^-- incremental: (day|day and later|month|(?:sums|sums of rows|rows) by (?P<keys>[\w, ]+))$",
+    re.MULTILINE,
 )
 _MAKES = re.compile(r"^create (?:or replace )?(view|materialized view|table) mart\.(\w+)", re.M)
 
@@ -109,6 +112,12 @@ class Mart:
         declared = _INCREMENTAL.search(self.text)
         named = declared["keys"] if declared else None
         return tuple(named.split(", ")) if named else ()
+
+    @property
+    def sums_rows(self) -> bool:
+        """Whether the sums change by single rows of what they read."""
+        declared = _INCREMENTAL.search(self.text)
+        return declared is not None and declared[1].startswith("sums of rows")
 
     @property
     def is_running(self) -> bool:

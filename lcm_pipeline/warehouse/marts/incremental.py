@@ -36,6 +36,8 @@ _PASSED = {
     "expiring_lots": ("end_expiring_lots", "add_expiring_lots"),
 }
 _PASSED_CLIENTS = {"client_totals": "scope_passed_totals"}
+# Marts whose changed rows sums over rows need.
+_RECORDED = {"points_movements": "record_movements", "lots": "record_lots"}
 # Marts that change as days pass, and inputs whose changes the query days_passed detects.
 _OF_RUNS = OF_RUNS | {"parameters", "dated_parameters"}
 # Publishes note the days on which rows of main tables change: marts by day read operations, or the
@@ -179,6 +181,7 @@ class IncrementalRefresher:
         refresher._scope("scope_changed_members")
         refresher._widen()
         refresher._copy_operations()
+        session.execute("set local lcm.refresh = 'changes'")
         noted = session.execute(query("changed_days")).fetchall()
         for mart in marts():
             if mart.refreshed_by == "day" and _OPERATIONS in mart.tables:
@@ -215,10 +218,13 @@ class IncrementalRefresher:
         """Empty the scopes; their formulas return no rows from then on."""
         self.session.execute(query("clear_scope"))
         self.session.execute(query("clear_copied_operations"))
-        self.session.execute(query("clear_passed_movements"))
+        self.session.execute(query("clear_changed_movements"))
+        self.session.execute(query("clear_changed_lots"))
         self.session.execute(query("clear_days"))
+        self.session.execute("set local lcm.refresh = ''")
 
     def _scope_everyone(self) -> None:
+        self.session.execute("set local lcm.refresh = ''")
         self.session.execute(query("clear_copied_operations"))
         self.session.execute(query("clear_scope"))
         self._scope("scope_everyone")
@@ -314,7 +320,7 @@ class IncrementalRefresher:
     def _subtract_before(self, mart: Mart) -> None:
         """Store what the clients in scope contribute to sums over a table, before it is written."""
         for sums in marts():
-            is_due = sums.refreshed_by == "sums" and mart.name in sums.reads
+            is_due = sums.refreshed_by == "sums" and mart.name in sums.reads and not sums.sums_rows
             if not is_due or sums.name in self._subtracted or self._is_whole_sum(sums):
                 continue
             self.session.execute(
@@ -351,7 +357,11 @@ class IncrementalRefresher:
             for name, _ in found
         )
         before = Identifier(f"before_{mart.name}")
-        changes = SQL("{} union all select {} from {}").format(fresh, negated, before)
+        changes = (
+            fresh
+            if mart.sums_rows
+            else SQL("{} union all select {} from {}").format(fresh, negated, before)
+        )
         self._sum_up(mart, "changed_sums", changes)
         self.session.execute("analyze changed_sums")
         of_changed = SQL(_OF_CHANGED).format(
@@ -457,6 +467,8 @@ class IncrementalRefresher:
         if not self.is_everyone:
             for reader in self._readers[mart.name]:
                 self._touch(reader, mart)
+            if mart.name in _RECORDED:
+                self.session.execute(query(_RECORDED[mart.name]))
         self.session.execute("drop table differing")
         return rows
 

@@ -7,7 +7,7 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 begin
     drop table if exists
-        chosen, gone, gone_first, former, cheques, lots, versions, levels, drops, seen,
+        chosen, gone, gone_first, former, cheques, lots, prices, versions, levels, drops, seen,
         given_back, refunded;
     create temp table chosen on commit drop as
     select
@@ -113,6 +113,58 @@ begin
             cheques.client_id = lot_rows.client_id
             and cheques.cheque_id = lot_rows.cheque_id
     where lot_rows.added > 0;
+
+    -- The money that is set aside for each point of the lots of purchases that were paid with money.
+    create temp table prices on commit drop as
+    with given as (
+        select
+            lots.client_id,
+            lots.component_type,
+            lots.lot_id,
+            lots.cheque_id,
+            lots.added,
+            lots.added * parameters.point_value
+            * (1 - coalesce(own.expected_breakage, parameters.expected_breakage)) as selling_price
+        from lots
+        inner join mart.dated_parameters as parameters
+            on lots.issue_date between parameters.first_day and parameters.last_day
+        left join refresh.source_breakage as own
+            on
+                own.bonus_source = lots.bonus_source
+                and lots.issue_date between own.first_day and own.last_day
+        where lots.cheque_id <> 0
+    ),
+
+    given_for as (
+        select
+            *,
+            sum(selling_price) over (partition by client_id, cheque_id) as all_selling_prices
+        from given
+    ),
+
+    paid as (
+        select
+            cheques.client_id,
+            cheques.cheque_id,
+            cheques.amount - cheques.redeemed * parameters.point_value as price
+        from cheques
+        inner join mart.dated_parameters as parameters
+            on cheques.day between parameters.first_day and parameters.last_day
+        where
+            not cheques.is_refund
+            and cheques.amount > cheques.redeemed * parameters.point_value
+    )
+
+    select
+        given_for.client_id,
+        given_for.component_type,
+        given_for.lot_id,
+        paid.price * given_for.selling_price / (paid.price + given_for.all_selling_prices)
+        / given_for.added as price_of_point
+    from given_for
+    inner join paid
+        on paid.client_id = given_for.client_id and paid.cheque_id = given_for.cheque_id
+    where given_for.selling_price > 0;
 
     -- Whatever a reading saw of the lots that have lost something.
     create temp table versions on commit drop as

@@ -256,11 +256,12 @@ on conflict do nothing;
 -- purpose: add the lots that ended, of clients that are not in scope, to the stored ledger
 -- parameters: after_day, through_day (the lots ended after the one, through the other)
 with ended as (
-    insert into refresh.passed_movements (
-        movement_date, client_id, kind, points, bonus_source, pos_id, partner_name, lot_id,
-        component_type, issue_date, expiry_date, pending_until, lots_change
+    insert into refresh.changed_movements (
+        sign, movement_date, client_id, kind, points, bonus_source, pos_id, partner_name, lot_id,
+        component_type, issue_date, expiry_date, pending_until, lots_change, price_of_point
     )
     select
+        1,
         lots.expiry_date,
         lots.client_id,
         'expired',
@@ -273,7 +274,16 @@ with ended as (
         lots.issue_date,
         lots.expiry_date,
         case when lots.active_date > lots.issue_date then lots.active_date end,
-        -1
+        -1,
+        (
+            select moved.price_of_point
+            from mart.points_movements as moved
+            where
+                moved.client_id = lots.client_id
+                and moved.lot_id = lots.lot_id
+                and moved.component_type = lots.component_type
+            limit 1
+        )
     from mart.lots
     where
         lots.expiry_date > %(after_day)s
@@ -283,12 +293,70 @@ with ended as (
     returning *
 )
 
-insert into mart.points_movements
-select * from ended;
+insert into mart.points_movements (
+    movement_date, client_id, kind, points, bonus_source, pos_id, partner_name, lot_id,
+    component_type, issue_date, expiry_date, pending_until, lots_change, price_of_point
+)
+select
+    movement_date,
+    client_id,
+    kind,
+    points,
+    bonus_source,
+    pos_id,
+    partner_name,
+    lot_id,
+    component_type,
+    issue_date,
+    expiry_date,
+    pending_until,
+    lots_change,
+    price_of_point
+from ended;
 
--- name: clear_passed_movements
--- purpose: forget which lots ended, after all marts have followed
-delete from refresh.passed_movements;
+-- name: record_movements
+-- purpose: record which rows of the ledger a refresh writes or removes
+insert into refresh.changed_movements (
+    sign, movement_date, client_id, kind, points, bonus_source, pos_id, partner_name, lot_id,
+    component_type, cheque_id, issue_date, expiry_date, pending_until, lots_change, price_of_point
+)
+select
+    refresh_sign,
+    movement_date,
+    client_id,
+    kind,
+    points,
+    bonus_source,
+    pos_id,
+    partner_name,
+    lot_id,
+    component_type,
+    cheque_id,
+    issue_date,
+    expiry_date,
+    pending_until,
+    lots_change,
+    price_of_point
+from differing;
+
+-- name: record_lots
+-- purpose: record which lots a refresh writes or removes
+insert into refresh.changed_lots (sign, issue_date, active_date, expiry_date, added)
+select
+    refresh_sign,
+    issue_date,
+    active_date,
+    expiry_date,
+    added
+from differing;
+
+-- name: clear_changed_movements
+-- purpose: forget which rows of the ledger changed, after all sums have followed
+delete from refresh.changed_movements;
+
+-- name: clear_changed_lots
+-- purpose: forget which lots changed, after all sums have followed
+delete from refresh.changed_lots;
 
 -- name: scope_is_small
 -- purpose: whether a copy of the operations in scope costs little, compared with all operations
