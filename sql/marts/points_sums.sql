@@ -70,6 +70,7 @@ where
     added <> 0
     or redeemed <> 0
     or expired <> 0
+    or matured_expired <> 0
     or clawed_back <> 0
     or corrections <> 0
     or residual <> 0

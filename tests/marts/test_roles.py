@@ -93,7 +93,8 @@ def test_readers_see_nothing_of_the_outbox_now_or_later(role: str, warehouse: Wa
             " and relkind in ('r', 'v')"
         )
         tables = [row[0] for row in rows.fetchall()]
-    assert {"profile_updates", "pushes", "attempts", "later", "seen"} == {*tables}
+    expected = {"profile_updates", "pushes", "attempts", "finished_updates", "later", "seen"}
+    assert {*tables} == expected
     with _logged_in(warehouse, role) as session:
         for table in tables:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
