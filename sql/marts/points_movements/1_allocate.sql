@@ -7,15 +7,15 @@
 -- seconds: in plain SQL, lots of different lifetimes have to be compared with each other.
 drop function if exists refresh.allocate cascade;
 create function refresh.allocate(
-    piece_bucket timestamptz [],
-    piece_points bigint [],
-    piece_starts timestamptz [],
-    piece_ends timestamptz [],
-    piece_class integer [],
-    event_bucket timestamptz [],
-    event_at timestamptz [],
-    event_points bigint [],
-    event_is_firm boolean [],
+    piece_bucket timestamptz[],
+    piece_points bigint[],
+    piece_starts timestamptz[],
+    piece_ends timestamptz[],
+    piece_class integer[],
+    event_bucket timestamptz[],
+    event_at timestamptz[],
+    event_points bigint[],
+    event_is_firm boolean[],
     is_order_known boolean
 )
 returns table (piece integer, event integer, points bigint)

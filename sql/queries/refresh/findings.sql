@@ -73,7 +73,10 @@ select
 -- purpose: store what one of the statements below found; a decided finding stays
 -- parameters: found (detect_conventions or detect_spending_order)
 insert into refresh.findings as known (convention, detected, votes, share, is_decided, evidence)
-{found}
+select found.*
+from (
+    {found}
+) as found
 on conflict (convention) do update set
     detected = excluded.detected,
     votes = excluded.votes,

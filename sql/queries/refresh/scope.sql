@@ -276,13 +276,12 @@ with ended as (
         case when lots.active_date > lots.issue_date then lots.active_date end,
         -1,
         (
-            select moved.price_of_point
+            select max(moved.price_of_point)
             from mart.points_movements as moved
             where
                 moved.client_id = lots.client_id
                 and moved.lot_id = lots.lot_id
                 and moved.component_type = lots.component_type
-            limit 1
         )
     from mart.lots
     where
