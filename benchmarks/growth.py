@@ -105,8 +105,9 @@ def as_markdown(costs: list[Cost]) -> str:
         ("The marts that take longest after a quiet day there", largest.refresh),
         ("When all are recomputed", largest.recompute),
     ):
-        lines += ["", f"{what}:", ""]
-        lines += [f"- {m.seconds:.1f} s: `mart.{m.name}`" for m in refresh.slowest]
+        if refresh.marts:
+            lines += ["", f"{what}:", ""]
+            lines += [f"- {m.seconds:.1f} s: `mart.{m.name}`" for m in refresh.slowest]
     return "\n".join(lines)
 
 

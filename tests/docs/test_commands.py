@@ -143,6 +143,17 @@ def _edit_parameters(checkout: Checkout, text: str) -> None:
     assert counted == (2,)
 
 
+def _override_the_calendar(checkout: Checkout, text: str) -> None:
+    """Run SQL, and take it back; the calendar follows."""
+    off = "select not is_working_day from mart.dim_calendar where day = '2027-01-11'"
+    with psycopg.connect(checkout.warehouse) as session:
+        before = session.execute(off).fetchone()
+        session.execute(text.encode())
+        after = session.execute(off).fetchone()
+        session.rollback()
+    assert (before, after) == ((False,), (True,))
+
+
 def _run_grant(checkout: Checkout, text: str) -> None:
     """Run the grant on the checkout's own warehouse, and roll it back."""
     with psycopg.connect(checkout.warehouse) as session:
@@ -324,6 +335,7 @@ _RULES = [
     Rule(r"create database .*", _create_database),
     Rule(r"(grant|revoke) .*", _run_grant),
     Rule(r"update mart\.parameters .*", _edit_parameters),
+    Rule(r"insert into mart\.calendar_overrides .*", _override_the_calendar),
     Rule(r"make (test|demo|dashboards|demo dashboards|screenshots|dbt)", _make,
          "installs an environment; `lcm demo` is run"),
     Rule(r"make (install|reference|docs-site|image-test|superset)", _make,
