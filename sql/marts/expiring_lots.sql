@@ -2,7 +2,8 @@
 -- grain: client x expiry day
 -- formula: what remains of lots given by the last day of operations that expire in the 90 days after
 --   it. mart.points_expiring shows it with the day: it would be another row every day. As a day passes,
---   a refresh removes what ended and adds what is that near now, of all clients (expiring_days_passed).
+--   a refresh removes what ended and adds what is that near now, of all clients (end_expiring_lots,
+--   add_expiring_lots).
 create view refresh.expiring_lots as
 select
     lots.client_id,

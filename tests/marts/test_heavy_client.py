@@ -17,7 +17,7 @@ from lcm_pipeline.warehouse.partitions import ensure_partitions
 _HEAVY, _PAIRS = 1, 40_000
 _MOST_SECONDS = 30
 # These marts have one row per client and month, or per client; the heavy client is no member.
-_FEWEST = {"purchase_months": 1, "client_totals": 1, "known_members": 0}
+_FEWEST = {"expiring_lots": 0, "purchase_months": 1, "client_totals": 1, "known_members": 0}
 
 # Pairs of a cheque and its bonus, an empty lot. Of the long history every second cheque is the
 # refund of the one before, and every fourth bonus records that another one expired.
