@@ -169,6 +169,8 @@ def print_status(
 
 def _print_conventions(conventions: "Sequence[Convention]") -> None:
     """Print which conventions were detected or set, and below it those in doubt."""
+    if any(one.source != "default" or one.doubt for one in conventions):
+        console.print()
     for source, how in (("detected", "detected"), ("parameter", "set in mart.parameters")):
         found = [f"{one.convention} = {one.used}" for one in conventions if one.source == source]
         if found:
@@ -176,18 +178,14 @@ def _print_conventions(conventions: "Sequence[Convention]") -> None:
     for one in conventions:
         votes = f"{one.share or 0:.0%} of {one.votes:,} votes say {one.detected}"
         setting = f" (mart.parameters.{one.parameter})" if one.parameter else ""
-        if one.doubt == "contradicted":
-            console.print(
-                f"convention {one.convention} contradicts the rows: {one.used} is used"
-                f" ({one.source}), {votes}{setting}",
-                style="yellow", highlight=False, soft_wrap=True,
-            )  # fmt: skip
-        elif one.doubt == "undecided":
-            console.print(
-                f"convention {one.convention} is undecided: {votes}, {one.used} is used"
-                f" by default{setting}",
-                style="yellow", highlight=False, soft_wrap=True,
-            )  # fmt: skip
+        line = {
+            "contradicted": f"convention {one.convention} contradicts the rows: {one.used} is used"
+            f" ({one.source}), {votes}{setting}",
+            "undecided": f"convention {one.convention} is undecided: {votes}, {one.used} is used"
+            f" by default{setting}",
+        }.get(one.doubt or "")
+        if line is not None:
+            console.print(line, style="yellow", highlight=False, soft_wrap=True)
 
 
 def print_runs(runs: "Sequence[RunSummary]") -> None:
