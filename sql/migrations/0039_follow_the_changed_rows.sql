@@ -114,11 +114,6 @@ begin
         on refresh.scoped_operations, refresh.changed_movements, refresh.changed_lots, refresh.burnt_lots
         to lcm_loader;
         grant select on refresh.scope_operations to lcm_loader;
-        if pg_has_role(current_user, 'lcm_loader', 'member') then
-            alter table refresh.scoped_operations owner to lcm_loader;
-            alter table refresh.changed_movements owner to lcm_loader;
-            alter table refresh.changed_lots owner to lcm_loader;
-        end if;
     end if;
 end;
 $$;

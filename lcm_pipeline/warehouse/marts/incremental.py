@@ -273,7 +273,8 @@ class IncrementalRefresher:
         self.session.execute(query("copy_operations"))
         self.session.execute("set local enable_hashjoin = on")
         self.session.execute("set local enable_mergejoin = on")
-        self.session.execute("analyze refresh.scoped_operations (client_id)")
+        values = {"table_name": "refresh.scoped_operations", "column_names": ["client_id"]}
+        self.session.execute(query("analyze_table"), values)
 
     def _scope(self, name: str, **values: object) -> None:
         self.session.execute(query(name), values)
@@ -514,7 +515,8 @@ def replace_rows(session: psycopg.Connection, mart: Mart) -> int:
     ).rowcount
     session.execute("drop table differing")
     if rows > _MANY_ROWS:
-        session.execute(SQL("analyze {}").format(_kept(mart)))
+        values = {"table_name": f"mart.{mart.name}", "column_names": None}
+        session.execute(query("analyze_table"), values)
     return rows
 
 
