@@ -22,8 +22,8 @@ _ROWS_ONCE = 3 + 1 + 1 + 1 + 2
 # client in core and sync, and of the stored marts per operation and per client.
 _OPERATION_BYTES = 300
 _CLIENT_BYTES = 2_700
-_MART_OPERATION_BYTES = 440
-_MART_CLIENT_BYTES = 550
+_MART_OPERATION_BYTES = 470
+_MART_CLIENT_BYTES = 1_200
 # A task in the ledger of a run, which is deleted a week later.
 _TASK_BYTES = 475
 

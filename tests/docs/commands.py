@@ -28,7 +28,7 @@ _FIRST_WORDS = (
 )
 _SQL = ("create role", "alter role", "grant", "alter system", "create database")
 # Fenced blocks without a command, by their first line.
-_DRAWINGS = ("LCManagerPartner API", "lcm_pipeline/", "LCM_", "rows asked for")
+_DRAWINGS = ("LCManagerPartner API", "lcm_pipeline/", "LCM_", "rows requested")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _INDENTED = re.compile(r"(?:^ {4,}\S.*\n)+", re.MULTILINE)

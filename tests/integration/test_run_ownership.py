@@ -139,7 +139,13 @@ def test_each_task_is_claimed_by_one_reader(warehouse: Warehouse) -> None:
 
 def test_concurrent_readers_never_claim_the_same_task(warehouse: Warehouse) -> None:
     with joined(warehouse) as (one, run):
-        add_clients(one, run, 600)
+        add_clients(one, run, 2_000)
+        # Claims of a lost session make the others look at which sessions are alive.
+        one.run(
+            lambda session: session.execute(
+                "update sync.fetches set claimed_by = 2147483647 where task_id <= 50"
+            )
+        )
     barrier = threading.Barrier(4)
 
     def read(stack: ExitStack) -> list[int | None]:
@@ -147,13 +153,17 @@ def test_concurrent_readers_never_claim_the_same_task(warehouse: Warehouse) -> N
         joined_run = begin_run(reconnecting, "leads", DAYS)
         barrier.wait()
         mine: list[int | None] = []
-        while chunk := claimed(reconnecting, joined_run, most=7):
-            mine += chunk
+        after = None
+        while chunk := reconnecting.run(
+            lambda session, after=after: claim_tasks(session, joined_run, after=after, most=4)
+        ):
+            after = chunk[-1]
+            mine += [task.client_id for task in chunk]
         return mine
 
     with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
         chunks = list(pool.map(read, [stack] * 4))
-    assert sorted(client or 0 for chunk in chunks for client in chunk) == list(range(1, 601))
+    assert sorted(client or 0 for chunk in chunks for client in chunk) == list(range(1, 2_001))
 
 
 def test_the_tasks_of_a_lost_reader_are_claimed_by_others(warehouse: Warehouse) -> None:

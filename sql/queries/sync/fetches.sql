@@ -67,8 +67,10 @@ where
 -- free for other sessions at once.
 -- Run and feed come from the materialized rows below: as constants they would let the planner, which
 -- has no statistics of a new run, join by them alone and compare each task with each other one.
+-- The sessions are compared twice. When another session claims a task at the same moment, Postgres
+-- checks the condition of `free` again for the new row only, and may take that session for a lost one.
 with free as materialized (
-    select run_id, task_id, %(feed)s::text as feed
+    select run_id, task_id, claimed_by, %(feed)s::text as feed
     from sync.fetches
     where
         run_id = %(run_id)s
@@ -90,7 +92,16 @@ claimed as (
     update sync.fetches
     set claimed_by = pg_backend_pid()
     from free
-    where fetches.run_id = free.run_id and fetches.task_id = free.task_id
+    where
+        fetches.run_id = free.run_id
+        and fetches.task_id = free.task_id
+        and (
+            free.claimed_by is null
+            or free.claimed_by <> all(
+                select session_locks.session_pid from sync.session_locks
+                where session_locks.kind = 'run' and session_locks.lock_id = %(run_id)s
+            )
+        )
     returning fetches.task_id, fetches.client_id, fetches.day, fetches.is_whole, free.feed
 )
 
