@@ -2,7 +2,10 @@
 
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,9 @@ from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.migrations import migrate
 
 _numbers = itertools.count(1)
+_MEMORY = Path("/dev/shm")
+# For the servers of a few processes.
+_MEMORY_BYTES = 6 * 2**30
 
 Programme = Callable[..., RunningSimulator]
 MakeSettings = Callable[..., Settings]
@@ -40,15 +46,26 @@ def _isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setenv("LCM_HOME", str(tmp_path / "home"))
 
 
+@contextmanager
+def _server_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory if there is room: each test creates and removes a thousand files."""
+    if not (_MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _MEMORY_BYTES):
+        yield tmp_path_factory.mktemp("postgres")
+        return
+    with tempfile.TemporaryDirectory(prefix="lcm-test-", dir=_MEMORY) as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an embedded Postgres that runs for the whole session."""
-    with embedded_postgres(tmp_path_factory.mktemp("postgres")) as url:
+    with _server_folder(tmp_path_factory) as folder, embedded_postgres(folder) as url:
         # Each test clones and drops a database of 700 files, mostly waiting for the disk. Without
         # fsync only a crash of the machine loses data, not that of a server or a backend.
         with psycopg.connect(url, autocommit=True) as session:
             session.execute("alter system set fsync = off")
             session.execute("alter system set full_page_writes = off")
+            session.execute("alter system set max_wal_size = '256MB'")
             session.execute("select pg_reload_conf()")
         yield url
 
