@@ -48,7 +48,11 @@ def test_a_mutated_response_affects_only_its_client(scene: Scene, number: int, s
 
 @pytest.mark.parametrize("kind", _ROUNDS)
 @pytest.mark.parametrize(
-    "options", [Options(), Options(5, "xml", audit_share=0.0)], ids=["whole", "pages"]
+    "options",
+    [
+        pytest.param(Options(), id="whole"),
+        pytest.param(Options(5, "xml", audit_share=0.0), id="pages", marks=pytest.mark.slow),
+    ],
 )
 def test_a_mutant_that_once_broke_a_sync_is_contained(
     scene: Scene, kind: str, options: Options

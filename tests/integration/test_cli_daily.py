@@ -29,6 +29,7 @@ def _days(warehouse: Warehouse, feed: str) -> list[date]:
         return [row[0] for row in rows.fetchall()]
 
 
+@pytest.mark.slow
 def test_options_over_a_week_of_syncs(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
@@ -80,6 +81,7 @@ def test_options_over_a_week_of_syncs(
     assert "Traceback" not in log.stdout
 
 
+@pytest.mark.slow
 def test_without_a_terminal_a_sync_logs_lines_with_times(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

@@ -307,6 +307,7 @@ def test_a_dry_run_needs_no_service(
     assert "LCM_API_URL is not set" in refused.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_sent_and_the_next_push_continues(
     tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
 ) -> None:

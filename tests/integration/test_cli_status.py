@@ -110,6 +110,7 @@ def test_a_client_is_retired_by_hand_and_status_lists_it(
     assert _status(tmp_path, **variables)[1]["retired_clients"] == 0
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_shown_with_its_error_until_it_is_repeated(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

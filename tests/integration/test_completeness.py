@@ -40,6 +40,7 @@ def settings(
     yield make_settings(opened, warehouse, start_date=OPENING, page_length=12, lookback_days=0)
 
 
+@pytest.mark.slow
 def test_missed_days_are_complete_once_a_later_day_is_synced(
     warehouse: Warehouse, settings: Settings
 ) -> None:

@@ -48,6 +48,7 @@ def test_another_programme_is_refused_and_nothing_is_read_or_written(
     assert snapshot(warehouse) == before
 
 
+@pytest.mark.slow
 def test_a_programme_that_has_moved_can_be_adopted(
     programme: Programme, warehouse: Warehouse, tmp_path: Path
 ) -> None:

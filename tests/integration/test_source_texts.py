@@ -67,7 +67,7 @@ def test_markup_and_control_sequences_in_names_are_shown_as_text(
     assert not any(CONTROLS.search(name) for name in _stored(warehouse))
 
 
-@pytest.mark.parametrize("wire", ["json", "xml"])
+@pytest.mark.parametrize("wire", ["json", pytest.param("xml", marks=pytest.mark.slow)])
 def test_a_name_of_thousands_of_characters_is_truncated(
     wire: str, tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
@@ -78,7 +78,7 @@ def test_a_name_of_thousands_of_characters_is_truncated(
     assert {len(name) for name in _stored(warehouse)} == {200}
 
 
-@pytest.mark.parametrize("wire", ["json", "xml"])
+@pytest.mark.parametrize("wire", ["json", pytest.param("xml", marks=pytest.mark.slow)])
 def test_twenty_of_many_names_are_shown_and_a_bounded_number_is_stored(
     wire: str, tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

@@ -60,6 +60,7 @@ def _set_faults(source: RunningSimulator, *rules: FaultRule) -> None:
     source.service.faults.set(rules)
 
 
+@pytest.mark.slow
 def test_after_thirty_days_the_warehouse_equals_the_source(
     opened: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

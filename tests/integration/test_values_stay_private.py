@@ -99,6 +99,7 @@ def test_rows_deleted_by_hand_do_not_break_the_next_sync(
     assert all(report.pending == 0 for report in reports.values())
 
 
+@pytest.mark.slow
 def test_only_the_owner_can_read_the_folder_of_dagster(
     tmp_path: Path, source: RunningSimulator
 ) -> None:

@@ -6,6 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.worlds import Author, empty_world, sync, write_hard_edges
@@ -42,6 +44,7 @@ def _write_lots(author: Author) -> None:
     author.lot(gift, 822, "2026-02-20T10:00:00", "60.00", BonusSource=4, ends="2026-07-09T12:00:00")
 
 
+@pytest.mark.slow
 def test_as_days_pass_the_marts_equal_a_full_computation(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

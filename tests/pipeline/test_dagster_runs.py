@@ -182,6 +182,7 @@ def test_ctrl_c_ends_the_run_and_is_raised(scripted: ScriptedRuns) -> None:
         assert instance.get_runs()[0].status == dg.DagsterRunStatus.FAILURE
 
 
+@pytest.mark.slow
 def test_a_year_of_days_is_one_run_of_seconds(scripted: ScriptedRuns) -> None:
     year = days("2025-03-01", "2026-02-28")
     with dagster_instance(scripted.settings) as instance:
@@ -230,6 +231,7 @@ def sync_elsewhere(
     )
 
 
+@pytest.mark.slow
 def test_concurrent_commands_share_a_home_that_does_not_exist_yet(
     scripted: ScriptedRuns,
 ) -> None:

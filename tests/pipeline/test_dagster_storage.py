@@ -33,7 +33,9 @@ def settings(request: pytest.FixtureRequest, warehouse: Warehouse, tmp_path: Pat
     return load_settings(home=tmp_path / "home", dagster_database_url=url)
 
 
-on_both = pytest.mark.parametrize("settings", ["sqlite", "postgres"], indirect=True)
+on_both = pytest.mark.parametrize(
+    "settings", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True
+)
 
 
 @pytest.fixture

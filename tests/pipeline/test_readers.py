@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
 from lcm_pipeline.orchestration.assets.feeds import feed_assets
@@ -34,6 +35,7 @@ def test_with_several_readers_a_feed_is_start_readers_publish() -> None:
             assert {spec.group_name for spec in specs.values()} == {feed.asset_group}
 
 
+@pytest.mark.slow
 def test_readers_in_separate_processes_load_what_the_source_has(
     programme: Programme, warehouse: Warehouse, tmp_path: Path
 ) -> None:
