@@ -56,7 +56,7 @@ def _sync_at_once(scene: Scene, database: str, windows: list[Window]) -> None:
     with watching(scene.warehouse(database), tables, pause=0.05) as watcher:
         started = [start_victim(replace(order, window=window)) for window in windows]
         outcomes = [outcome_of(*one)[-1] for one in started]
-    assert [kind for kind, _ in outcomes] == ["done"] * len(windows), outcomes
+    assert [outcome for outcome in outcomes if outcome[0] != "done"] == []
     assert watcher.torn == 0
     assert watcher.slowest < _A_FEW_SECONDS
     assert overlapping_versions(scene.warehouse(database)) == 0
