@@ -140,14 +140,15 @@ declare
     found record;
 begin
     for found in
-        select pg_class.oid::regclass as relation
+        select pg_class.relname as name
         from pg_class
         where
             relnamespace = 'staging'::regnamespace
             and relkind = 'r'
             and relname ~ ('_r' || run_id || '$')
     loop
-        execute format('drop table if exists %s', found.relation);
+        -- By name: another process may have dropped it meanwhile, and then its regclass is a number.
+        execute format('drop table if exists staging.%I', found.name);
     end loop;
 end;
 $$;
