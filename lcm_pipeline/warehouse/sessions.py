@@ -5,7 +5,7 @@ response of the server was lost, and must then leave the same rows.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar
@@ -16,6 +16,7 @@ from psycopg.pq import TransactionStatus
 from lcm_pipeline.warehouse.connection import Warehouse, is_transient
 from lcm_pipeline.warehouse.errors import WarehouseLockedError
 from lcm_pipeline.warehouse.lock_waits import watching_for_locks
+from lcm_pipeline.warehouse.queries import query
 
 ResultT = TypeVar("ResultT")
 # Takes the new session and the backend of the lost one, which may still be running on the server.
@@ -31,6 +32,15 @@ def grant_memory(session: psycopg.Connection) -> None:
     For the few transactions that process millions of rows; readers keep the server's default.
     """
     session.execute("set local work_mem = '128MB'")
+
+
+def analyze(session: psycopg.Connection, table: str, columns: Sequence[str] | None = None) -> None:
+    """Analyze a table of mart, refresh or staging, or the ledger, which the user need not own.
+
+    table: with its schema. columns: those that joins need, which is cheaper; None for all.
+    """
+    values = {"table_name": table, "column_names": None if columns is None else list(columns)}
+    session.execute(query("analyze_table"), values)
 
 
 def _end_with_client(session: psycopg.Connection) -> None:

@@ -22,6 +22,7 @@ from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
 from lcm_pipeline.warehouse.ingest.state import reset_clients
 from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.sessions import analyze
 
 logger = logging.getLogger(__name__)
 
@@ -72,9 +73,7 @@ def add_client_tasks(session: psycopg.Connection, run: Run, schedule: Schedule) 
         session.execute(query("defer_clients"), values)
     if added >= _TASKS_TO_ANALYZE:
         columns = ["run_id", "task_id", "client_id", "status", "claimed_by"]
-        session.execute(
-            query("analyze_table"), {"table_name": "sync.fetches", "column_names": columns}
-        )
+        analyze(session, "sync.fetches", columns)
 
 
 def add_tasks_again(session: psycopg.Connection, run: Run, client_ids: Sequence[int]) -> None:
@@ -202,11 +201,7 @@ def index_staged(session: psycopg.Connection, run: Run, table: CoreTable) -> Non
 
 def analyze_staged(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
     """Analyze the run's staged rows; only the columns of joins, which is cheaper."""
-    values = {
-        "table_name": f"staging.{table.name}_r{run.run_id}",
-        "column_names": ["task_id", *table.key],
-    }
-    session.execute(query("analyze_table"), values)
+    analyze(session, f"staging.{table.name}_r{run.run_id}", ["task_id", *table.key])
 
 
 def staging_of(run: Run, table: CoreTable) -> sql.Identifier:

@@ -25,6 +25,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from lcm_pipeline.warehouse.marts.definitions import NAMES, OF_RUNS, Mart, marts
 from lcm_pipeline.warehouse.queries import composed, queries, query
+from lcm_pipeline.warehouse.sessions import analyze
 
 # After so many written rows, later statements of the transaction need fresh statistics.
 _MANY_ROWS = 10_000
@@ -211,7 +212,7 @@ class IncrementalRefresher:
         else:
             rows = self._replace_days(mart)
         if rows > _MANY_ROWS:
-            self._analyze(f"mart.{mart.name}")
+            analyze(self.session, f"mart.{mart.name}")
         return rows
 
     def close(self) -> None:
@@ -230,7 +231,7 @@ class IncrementalRefresher:
         self._scope("scope_everyone")
         self.session.execute(query("clear_shared_cheques"))
         self.session.execute(query("record_shared_cheques"))
-        self._analyze("refresh.shared_cheques")
+        analyze(self.session, "refresh.shared_cheques")
 
     def _detect_spending_order(self) -> None:
         """Look for it once there are cheques; a found one makes another ledger for everyone."""
@@ -273,16 +274,11 @@ class IncrementalRefresher:
         self.session.execute(query("copy_operations"))
         self.session.execute("set local enable_hashjoin = on")
         self.session.execute("set local enable_mergejoin = on")
-        values = {"table_name": "refresh.scoped_operations", "column_names": ["client_id"]}
-        self.session.execute(query("analyze_table"), values)
+        analyze(self.session, "refresh.scoped_operations", ["client_id"])
 
     def _scope(self, name: str, **values: object) -> None:
         self.session.execute(query(name), values)
-        self._analyze("refresh.scope")
-
-    def _analyze(self, table: str) -> None:
-        values = {"table_name": table, "column_names": None}
-        self.session.execute(query("analyze_table"), values)
+        analyze(self.session, "refresh.scope")
 
     def _replace_everyone(self, mart: Mart) -> int:
         self.session.execute(SQL("delete from {}").format(_kept(mart)))
@@ -440,7 +436,7 @@ class IncrementalRefresher:
             self.session.execute(query("scope_every_day"))
         else:
             self.session.execute(query("scope_days"), {"days": sorted(days)})
-        self._analyze("refresh.days")
+        analyze(self.session, "refresh.days")
 
     def _write_differing(
         self,
@@ -515,8 +511,7 @@ def replace_rows(session: psycopg.Connection, mart: Mart) -> int:
     ).rowcount
     session.execute("drop table differing")
     if rows > _MANY_ROWS:
-        values = {"table_name": f"mart.{mart.name}", "column_names": None}
-        session.execute(query("analyze_table"), values)
+        analyze(session, f"mart.{mart.name}")
     return rows
 
 
