@@ -55,7 +55,8 @@ def plan_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> RunPla
         feed
         for feed in FEEDS
         if feed.step in nodes
-        and (selected is None or any(dg.AssetKey(name) in selected for name in feed.assets))
+        # Of a run of the whole job, execute_in_process stores an empty selection instead of none.
+        and (not selected or any(dg.AssetKey(name) in selected for name in feed.assets))
     ]
     return RunPlan(tuple(feeds), context.job_def.executor_def.name in _IN_ONE_PROCESS)
 

@@ -1,7 +1,7 @@
 """Helpers for the tests of Dagster: a scripted engine, and stored materializations."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import dagster as dg
@@ -29,11 +29,16 @@ def materialized(instance: dg.DagsterInstance, table: str) -> set[str]:
 
 @dataclass(frozen=True)
 class ScriptedEngine(SyncEngine):
-    """Returns reports without reading anything; calls `script` with each feed first."""
+    """Returns reports without reading anything; calls `script` with each feed first.
+
+    begun: receives the feeds of each command, and of each begin, in the order of the calls.
+    """
 
     script: Callable[[str], None] = lambda feed: None
+    begun: list[list[str]] = field(default_factory=list)
 
     def begin_command(self, feeds: Sequence[Feed], window: Window) -> int:
+        self.begun.append([feed.name for feed in feeds])
         return 1
 
     def sync(self, feed: Feed, window: Window, *, command_id: int | None = None) -> SyncReport:
@@ -42,6 +47,7 @@ class ScriptedEngine(SyncEngine):
     def begin(  # type: ignore[override]
         self, feeds: Sequence[Feed], window: Window, *, command_id: int | None = None
     ) -> "ScriptedReading":
+        self.begun.append([feed.name for feed in feeds])
         return ScriptedReading(lambda feed: self._report(feed.name, window))
 
     def _report(self, feed: str, window: Window) -> SyncReport:
@@ -51,7 +57,7 @@ class ScriptedEngine(SyncEngine):
 
 @dataclass(frozen=True)
 class ScriptedReading:
-    """Replaces a `Together` that one step waits for, and no step after it."""
+    """Replaces a `ConcurrentSync` that one step waits for, and no step after it."""
 
     report: Callable[[Feed], SyncReport]
 
@@ -74,9 +80,14 @@ class ScriptedRuns:
         instance: dg.DagsterInstance,
         window: Window,
         script: Callable[[str], None] = lambda feed: None,
+        *,
+        feeds: Sequence[str] | None = None,
+        begun: list[list[str]] | None = None,
     ) -> list[SyncReport]:
-        session = SyncSession(ScriptedEngine(self.settings, self.warehouse, script=script))
-        run_in_process(instance, session, tags_for(window))
+        calls = [] if begun is None else begun
+        engine = ScriptedEngine(self.settings, self.warehouse, script=script, begun=calls)
+        session = SyncSession(engine)
+        run_in_process(instance, session, tags_for(window), feeds=feeds)
         return session.reports
 
 

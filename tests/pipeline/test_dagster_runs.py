@@ -19,6 +19,7 @@ from lcm_pipeline.orchestration.local_runs import fail_dead_runs, local_run_id
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.report import SyncReport
+from lcm_pipeline.sync.run import SyncRun
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
 from tests.pipeline.dagster_runs import TABLES, ScriptedRuns, Silence, days, materialized
@@ -94,6 +95,39 @@ def test_a_run_shows_counts_and_a_preview_but_nothing_personal_and_no_secret(
     assert len(personal) > 10
     assert not [value for (value,) in personal if value in stored]
     assert str(TOKEN) not in stored
+
+
+@pytest.mark.parametrize("feeds", [None, ["registrations", "leads"]])
+def test_one_process_reads_all_feeds_of_a_run_concurrently_as_one_command(
+    scripted: ScriptedRuns, feeds: list[str] | None
+) -> None:
+    expected = [feed.name for feed in FEEDS] if feeds is None else feeds
+    begun: list[list[str]] = []
+    with dagster_instance(scripted.settings) as instance:
+        scripted.run(instance, WEEK, feeds=feeds, begun=begun)
+    assert begun[:2] == [expected, expected[1:]]
+
+
+def test_a_run_that_failed_in_its_last_feed_does_not_read_the_others_again(
+    settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = SyncRun.publish
+
+    async def fail_in_the_last(run: SyncRun, command_id: int | None = None) -> None:
+        if run.feed is FEEDS[-1]:
+            raise SyncError("the last feed fails")
+        await publish(run, command_id)
+
+    with monkeypatch.context() as patched, pytest.raises(SyncError, match="the last feed fails"):
+        patched.setattr(SyncRun, "publish", fail_in_the_last)
+        materialize_window(settings, warehouse, WEEK, Silence())
+    again = materialize_window(settings, warehouse, WEEK, Silence())
+    assert [report.is_resumed for report in again] == [True] * len(FEEDS)
+    with warehouse.connect() as session:
+        runs = session.execute("select feed, count(*) from sync.runs group by feed").fetchall()
+        commands = session.execute("select feeds, status from sync.commands").fetchall()
+    assert dict(runs) == {feed.name: 1 for feed in FEEDS}
+    assert commands == [([feed.name for feed in FEEDS], "finished")]
 
 
 def test_some_feeds_can_be_synced_alone(settings: Settings, warehouse: Warehouse) -> None:
