@@ -35,7 +35,7 @@ def grant_memory(session: psycopg.Connection) -> None:
 
 
 def analyze(session: psycopg.Connection, table: str, columns: Sequence[str] | None = None) -> None:
-    """Analyze a table of mart, refresh or staging, or the ledger, which the user need not own.
+    """Analyze a table of core, mart, refresh or staging, or the ledger; the user need not own it.
 
     table: with its schema. columns: those that joins need, which is cheaper; None for all.
     """

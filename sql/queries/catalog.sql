@@ -684,7 +684,7 @@ where pg_inherits.inhparent = %(table_name)s::regclass;
 select sync.make_month(%(schema_name)s, %(table_name)s, %(month)s);
 
 -- name: analyze_table
--- purpose: analyze a table of mart, refresh or staging, or the ledger, which the user need not own
+-- purpose: analyze a table of core, mart, refresh or staging, or the ledger, owned by anyone
 -- parameters: table_name, column_names (null for all columns)
 select sync.analyze_table(%(table_name)s::regclass, %(column_names)s::text[]);
 

@@ -1,9 +1,9 @@
 """The marts: tables and views for BI, built on the facts.
 
 A mart is defined in sql/marts: its header becomes the description, and what it reads its lineage.
-Marts that read the same facts form one step, so that totals that do not add up block the marts
-built on them and no others. A blocked mart keeps its previous rows, and `mart.data_completeness` is
-blocked with it, so that the two agree.
+Marts that the same feeds can block form one step, so that totals that do not add up block the marts
+built on them and no others; tables that follow changes refresh together. A blocked mart keeps its
+previous rows, and `mart.data_completeness` is blocked with it, so that the two agree.
 """
 
 from collections.abc import Iterator
@@ -43,6 +43,19 @@ def _feeds_below(mart: Mart, known: dict[str, Mart]) -> frozenset[str]:
     feeds = {_FEED_OF[fact].step for fact in _facts(mart)}
     below = (_feeds_below(known[name], known) for name in mart.reads if name in known)
     return frozenset(feeds).union(*below)
+
+
+def _feeds_that_block(mart: Mart, known: dict[str, Mart]) -> frozenset[str]:
+    """The feeds whose totals must agree before a mart is refreshed.
+
+    Tables that follow changes refresh together, so what blocks one of those by client blocks all.
+    """
+    read = (_feeds_that_block(known[name], known) for name in mart.reads if name in known)
+    feeds = _feeds_below(mart, known).union(*read)
+    if not mart.follows_changes:
+        return feeds
+    by_client = (one for one in known.values() if one.refreshed_by in ("client", "sums"))
+    return feeds.union(*(_feeds_below(one, known) for one in by_client))
 
 
 def _key(name: str) -> dg.AssetKey:
@@ -125,7 +138,7 @@ def _steps() -> list[dg.AssetsDefinition]:
     known = {mart.name: mart for mart in marts() if mart.name not in _OF_RUNS}
     steps: dict[frozenset[str], list[Mart]] = {}
     for mart in known.values():
-        steps.setdefault(_feeds_below(mart, known), []).append(mart)
+        steps.setdefault(_feeds_that_block(mart, known), []).append(mart)
     return [_step(feeds, found, known) for feeds, found in steps.items()]
 
 

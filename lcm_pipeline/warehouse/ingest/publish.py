@@ -36,7 +36,7 @@ from lcm_pipeline.warehouse.ingest.tasks import analyze_staged, index_staged, st
 from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions, months_ahead
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.redaction import redact_rows
-from lcm_pipeline.warehouse.sessions import grant_memory
+from lcm_pipeline.warehouse.sessions import analyze, grant_memory
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +143,7 @@ def _publish_rest(
         _note_changes(session, run, tables)
         _record_proven(session, run)
         _record_published(session, run, written, deleted)
+        _analyze_outgrown(session, tables)
     return Published(written, deleted, again)
 
 
@@ -227,7 +228,14 @@ def _publish_batch(
     written += _follow_up(session, run, tables)
     _record_proven(session, run)
     session.execute(query("count_batch"), {"run_id": run.run_id, "written": written})
+    _analyze_outgrown(session, tables)
     return written
+
+
+def _analyze_outgrown(session: psycopg.Connection, tables: Sequence[CoreTable]) -> None:
+    names = [table.name for table in tables]
+    for (name,) in session.execute(query("outgrown_tables"), {"table_names": names}).fetchall():
+        analyze(session, name)
 
 
 def _is_published(session: psycopg.Connection, run: Run) -> bool:

@@ -1,4 +1,4 @@
--- the tables of facts: what the checks count in any of them
+-- the tables of facts: what the checks count in any of them, and which need new statistics
 
 -- name: count_duplicate_keys
 -- purpose: how many keys are live more than once, such as on two business days
@@ -30,3 +30,29 @@ from core.{table} as facts
 where
     facts.deleted_at is null
     and not exists (select from core.clients where clients.client_id = facts.client_id);
+
+-- name: outgrown_tables
+-- purpose: tables of core, or their months, that have more than doubled since they were last analyzed
+-- parameters: table_names (of core)
+-- Autovacuum comes within a minute or so, and the marts are computed before that: without statistics
+-- Postgres takes a month of 30,000 rows for one of few, and reads it once per client.
+with facts as (
+    select format('core.%%I', listed.name)::regclass as oid
+    from unnest(%(table_names)s::text[]) as listed (name)
+)
+
+select format('core.%%I', pg_class.relname) as table_name
+from pg_class
+where
+    pg_class.relkind = 'r'
+    and (
+        pg_class.oid in (select facts.oid from facts)
+        or exists (
+            select from pg_inherits
+            inner join facts on facts.oid = pg_inherits.inhparent
+            where pg_inherits.inhrelid = pg_class.oid
+        )
+    )
+    and pg_relation_size(pg_class.oid)
+    > (2 * pg_class.relpages + 8) * current_setting('block_size')::integer
+order by table_name;
