@@ -82,7 +82,9 @@ def warehouse(postgres: str, template: str) -> Iterator[Warehouse]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(postgres, autocommit=True) as session:
         session.execute(
-            SQL("create database {} template {}").format(Identifier(name), Identifier(template))
+            SQL("create database {} template {} strategy file_copy").format(
+                Identifier(name), Identifier(template)
+            )
         )
     warehouse = Warehouse(_address_of(postgres, name))
     yield warehouse

@@ -25,14 +25,14 @@ def materialize(settings: Settings, warehouse: Warehouse, window: Any, listener:
     def store_and_report(log: BatchingEventLog, events: Sequence[EventLogEntry]) -> None:
         marks = any(_is_mark(event) for event in events)
         if marks:
-            listener.reached(PARTITION_MARKED, None)
+            listener.reached(PARTITION_MARKED, "", None)
         store(log, events)
         if marks:
-            listener.reached(PARTITION_MARKED, None)
+            listener.reached(PARTITION_MARKED, "", None)
 
     def tag_and_report(log: BatchingEventLog, events: Sequence[EventLogEntry], ids: Any) -> None:
         if any(_is_mark(event) for event in events):
-            listener.reached(PARTITION_MARKED, None)
+            listener.reached(PARTITION_MARKED, "", None)
         tag(log, events, ids)
 
     BatchingEventLog.store_event_batch = store_and_report

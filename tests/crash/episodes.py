@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from lcm_pipeline.feeds import CLIENT_FEEDS
 from tests.crash.commit_points import ANYWHERE
 from tests.crash.contents import compare, contents, overlapping_versions
 from tests.crash.repeats import RepeatCounter, is_command_over, requests_since, unfinished_feeds
@@ -115,7 +116,7 @@ class Episode:
         """Count readings requested again for the last strike: at most those that were in flight."""
         point = self.struck[-1].point if self.struck else ANYWHERE
         self.again.append((point, again))
-        # The check of the largest page reads one more client, and its result is not stored.
-        most = self.scene.settings["concurrency"] + 1
+        # The check of the largest page reads one more client of each feed, and does not store it.
+        most = self.scene.settings["concurrency"] + len(CLIENT_FEEDS)
         if again[0] > most:
             self.problems.append(f"{again[0]} readings requested again, {most} were in flight")

@@ -106,7 +106,7 @@ class Saboteur:
             lose_session(session)
             raise psycopg.OperationalError("server closed the connection unexpectedly")
 
-    def reached(self, point: str, session: psycopg.Connection[Any] | None) -> None:
+    def reached(self, point: str, feed: str, session: psycopg.Connection[Any] | None) -> None:
         """Count a call."""
         self.calls += point == PAGE_REQUESTED
 

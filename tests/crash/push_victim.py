@@ -62,7 +62,7 @@ class PushStriker:
     def after(self, text: str, session: psycopg.Connection[Any]) -> None:
         self.session = session
 
-    def reached(self, point: str, session: psycopg.Connection[Any] | None) -> None:
+    def reached(self, point: str, feed: str, session: psycopg.Connection[Any] | None) -> None:
         """Count a point; strike once."""
         self.reached_so_far[point] += 1
         blow = self.order.blow

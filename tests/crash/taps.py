@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.retries import RetryPolicy
+from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.crash.commit_points import (
@@ -26,6 +27,7 @@ from tests.crash.commit_points import (
 
 # Retries do not wait: realistic pauses would only cost time.
 HASTY = RetryPolicy(first_wait=0.001, longest_wait=0.002, longest_retry_after=0.002)
+_FEEDS = {feed.endpoint.name: feed.name for feed in FEEDS}
 
 
 class Listener(Protocol):
@@ -37,8 +39,8 @@ class Listener(Protocol):
     def after(self, text: str, session: psycopg.Connection[Any]) -> None:
         """A statement or a commit was executed."""
 
-    def reached(self, point: str, session: psycopg.Connection[Any] | None) -> None:
-        """A commit point was reached."""
+    def reached(self, point: str, feed: str, session: psycopg.Connection[Any] | None) -> None:
+        """A commit point was reached. feed: empty outside the sync of a feed."""
 
 
 class TappedCursor(psycopg.Cursor[TupleRow]):
@@ -63,6 +65,7 @@ class TappedSession(psycopg.Connection[TupleRow]):
 
     listener: Listener
     statements: list[str]
+    feed: str
 
     @contextmanager
     def transaction(self, *arguments: Any, **options: Any) -> Iterator[psycopg.Transaction]:
@@ -73,7 +76,7 @@ class TappedSession(psycopg.Connection[TupleRow]):
             self.listener.before("commit", self)
         self.listener.after("commit", self)
         if point := point_of_commit(statements):
-            self.listener.reached(point, self)
+            self.listener.reached(point, self.feed, self)
 
 
 @contextmanager
@@ -87,7 +90,7 @@ def _reported(cursor: TappedCursor, query: Any) -> Iterator[None]:
     point = point_of_statement(text, session.statements)
     session.statements.append(text)
     if point:
-        session.listener.reached(point, session)
+        session.listener.reached(point, session.feed, session)
 
 
 def _text_of(query: Any, session: psycopg.Connection[Any]) -> str:
@@ -109,6 +112,7 @@ class TappedWarehouse(Warehouse):
             make_conninfo("", **parts), autocommit=autocommit, cursor_factory=TappedCursor
         )
         session.listener, session.statements = self.listener, []
+        session.feed = application_name.removeprefix("lcm sync ")
         return session
 
 
@@ -118,9 +122,10 @@ class TappedApi(LoyaltyApi):
     listener: Listener
 
     async def call(self, endpoint: Any, request: Any) -> Any:
-        self.listener.reached(PAGE_REQUESTED, None)
+        feed = _FEEDS.get(endpoint.name, "")
+        self.listener.reached(PAGE_REQUESTED, feed, None)
         response = await super().call(endpoint, request)
-        self.listener.reached(PAGE_FETCHED, None)
+        self.listener.reached(PAGE_FETCHED, feed, None)
         return response
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from multiprocessing.connection import Connection
@@ -59,7 +60,6 @@ class Striker:
 
     order: Order
     report: Report
-    feed: str = ""
     reached_so_far: Counter[tuple[str, str]] = field(default_factory=Counter)
     session: psycopg.Connection[Any] | None = None
     is_spent: bool = False
@@ -70,16 +70,16 @@ class Striker:
     def after(self, text: str, session: psycopg.Connection[Any]) -> None:
         self.session = session
 
-    def reached(self, point: str, session: psycopg.Connection[Any] | None) -> None:
+    def reached(self, point: str, feed: str, session: psycopg.Connection[Any] | None) -> None:
         """Count a point; strike once."""
-        self.reached_so_far[self.feed, point] += 1
-        blow, count = self.order.blow, self.reached_so_far[self.feed, point]
+        self.reached_so_far[feed, point] += 1
+        blow, count = self.order.blow, self.reached_so_far[feed, point]
         if self.is_spent or blow is None:
             return
-        if (blow.feed, blow.point, blow.nth) != (self.feed, point, count):
+        if (blow.feed, blow.point, blow.nth) != (feed, point, count):
             return
         self.is_spent = True
-        self.report("struck", (self.feed, point))
+        self.report("struck", (feed, point))
         weapons.strike(blow.weapon, self.order.home, session or self.session)
 
 
@@ -132,9 +132,14 @@ def _sync(order: Order, warehouse: TappedWarehouse, striker: Striker) -> None:
     engine = SyncEngine(settings, warehouse, open_api=tapped_api(striker))
     feeds = [feed_named(name) for name in order.feeds]
     command_id = engine.begin_command(feeds, order.window)
+    # As the steps of a Dagster run in one process do, see `SyncSession.sync_feed`.
     for feed in feeds:
-        striker.feed = feed.name
-        engine.sync(feed, order.window, command_id=command_id)
+        if feed.is_by_day:
+            engine.sync(feed, order.window, command_id=command_id)
+    of_clients = [feed for feed in feeds if not feed.is_by_day]
+    with closing(engine.begin(of_clients, order.window, command_id=command_id)) as syncing:
+        for feed in of_clients:
+            syncing.report(feed)
 
 
 class _PrintingPipe:

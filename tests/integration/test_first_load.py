@@ -54,7 +54,7 @@ class AfterEachBatch:
     def after(self, text: str, session: psycopg.Connection[Any]) -> None:
         """Do nothing."""
 
-    def reached(self, point: str, session: psycopg.Connection[Any] | None) -> None:
+    def reached(self, point: str, feed: str, session: psycopg.Connection[Any] | None) -> None:
         if point == BATCH_PUBLISHED and session is not None:
             self.batches += 1
             self._observe(session)
