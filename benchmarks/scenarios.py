@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from benchmarks.arena import Arena, run_once
-from benchmarks.contestants import DLT, FLOOR, OTHERS, OURS
+from benchmarks.contestants import DLT, FACTS, FLOOR, OTHERS, OURS
 from benchmarks.figures import mean_rate, middle, most_within_a_second, ratio, seconds
 from benchmarks.measuring import Measurement, measure
 from benchmarks.profiling import profiled, shares
@@ -23,7 +23,7 @@ _LATENCY = 0.02
 
 def first_sync(arena: Arena) -> Table:
     """The first sync of 2,000 clients: ours, the floor, dlt, and the others if requested."""
-    contestants = [FLOOR, OURS, DLT, *(OTHERS[name] for name in arena.others)]
+    contestants = [FLOOR, OURS, FACTS, DLT, *(OTHERS[name] for name in arena.others)]
     taken: dict[str, list[Measurement]] = {one.name: [] for one in contestants}
     with api_server(World(), _LATENCY) as server:
         for _ in range(arena.runs):
