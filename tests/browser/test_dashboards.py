@@ -33,7 +33,7 @@ if reason := missing():
     pytest.skip(reason, allow_module_level=True)
 
 # Superset takes a minute to create its tables; meanwhile the programme is synced.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def page(served: Served) -> Iterator[Page]:
         yield page
 
 
-@pytest.mark.parametrize("width", [1280, pytest.param(1920, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("width", [1280, 1920])
 @pytest.mark.parametrize("dashboard", DEFINITION.dashboards, ids=lambda page: page.slug)
 def test_every_chart_of_a_dashboard_shows_something(
     dashboard: Dashboard, width: int, page: Page

@@ -83,6 +83,7 @@ def test_processes_that_sync_overlapping_days_produce_one_correct_result(
         assert differences(truth, scene.warehouse(database), last=WINDOW.last) == []
 
 
+@pytest.mark.slow
 def test_a_reader_never_sees_a_torn_day() -> None:
     with _small_scene() as scene, scene.clone(scene.beginnings[1]) as database:
         outcome = publish_and_read(FaultScene(scene), database, publishes=40, readers=2, seed=1)

@@ -193,6 +193,7 @@ def test_a_refused_token_exits_with_2_and_names_the_setting(
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_prints_how_to_resume_and_the_next_run_resumes(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
@@ -226,6 +227,7 @@ def _requests(source: RunningSimulator) -> int:
     return int(source.service.traffic.counts()["by_endpoint"].get("OperationHistory", 0))
 
 
+@pytest.mark.slow
 def test_verify_fix_repairs_differences_and_exits_with_0(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

@@ -218,6 +218,7 @@ def test_init_prompts_checks_and_writes_the_settings(tmp_path: Path, programme: 
     assert (tmp_path / ".env.bak").read_text() == before
 
 
+@pytest.mark.slow
 def test_a_sync_succeeds_although_a_custom_view_blocks_an_old_mart(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

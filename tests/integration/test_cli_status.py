@@ -30,6 +30,7 @@ def _status(tmp_path: Path, *words: str, **variables: str) -> tuple[int, dict[st
     return ended.returncode, json.loads(ended.stdout)
 
 
+@pytest.mark.slow
 def test_status_reports_the_lag_pending_clients_and_quarantine(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_client_that_fails_on_the_late_day_leaves_the_missed_days_incomplete(
     _check_all_agree(warehouse, expected)
 
 
+@pytest.mark.slow
 def test_an_unproven_registration_day_keeps_later_days_incomplete(
     warehouse: Warehouse, settings: Settings
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_feed_that_was_never_synced_is_complete_through_no_day(
     assert completeness(warehouse, "leads", _window(3)) == WindowCompleteness(0, 0, 0)
 
 
+@pytest.mark.slow
 def test_days_are_reported_from_the_start_of_the_roster(
     warehouse: Warehouse, settings: Settings
 ) -> None:

@@ -164,6 +164,7 @@ def test_erasure_is_refused_during_a_sync_or_push(
     assert forget(warehouse, person[1], KEY).deleted
 
 
+@pytest.mark.slow
 def test_the_command_confirms_signs_its_counts_and_recognises_erased_clients(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

@@ -338,6 +338,7 @@ def test_the_command_shows_what_would_go_and_removes_it_when_told(
     assert "an earlier, shorter limit still holds" in longer
 
 
+@pytest.mark.slow
 def test_a_sync_removes_what_is_old_and_asks_for_none_of_it(
     tmp_path: Path, warehouse: Warehouse, programme: Programme
 ) -> None:

@@ -113,6 +113,7 @@ def test_the_bound_applies_across_runs_and_ignores_known_names(
     assert len(_stored(warehouse)) == 1_000
 
 
+@pytest.mark.slow
 def test_texts_of_the_source_are_escaped_in_the_report_and_in_dagster(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

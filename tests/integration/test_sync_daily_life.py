@@ -80,6 +80,7 @@ def test_after_thirty_days_the_warehouse_equals_the_source(
     _check_statistics_are_kept_only_when_they_changed(warehouse)
 
 
+@pytest.mark.slow
 def test_history_has_each_version_and_deleted_at_marks_vanished_rows(
     opened: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

@@ -388,6 +388,7 @@ def test_an_older_pending_day_is_polled_again_whatever_the_look_back(
     assert "2026-03-03" in days_of(api.requests("ClientInfoPeriod"))
 
 
+@pytest.mark.slow
 def test_lcm_exits_with_3_when_no_day_can_be_read_and_clients_are_known(
     api: ScriptedApi, warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from tests.marts.worlds import Synced
 def test_after_days_of_random_life_the_marts_equal_a_full_computation(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    assert live(warehouse, tmp_path, days=8, seed=1, compare_every=4) == 3
+    assert live(warehouse, tmp_path, days=4, seed=1, compare_every=2) == 3
 
 
 def test_the_marts_of_a_golden_world_equal_a_full_computation(synced: Synced) -> None:

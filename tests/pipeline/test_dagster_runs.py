@@ -138,6 +138,7 @@ def test_some_feeds_can_be_synced_alone(settings: Settings, warehouse: Warehouse
         assert not materialized(instance, "operations")
 
 
+@pytest.mark.slow
 def test_the_checks_run_and_a_lost_row_fails_them(settings: Settings, warehouse: Warehouse) -> None:
     materialize_window(settings, warehouse, WEEK, Silence())
     assert re.fullmatch(

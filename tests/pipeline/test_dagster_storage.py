@@ -99,6 +99,7 @@ def test_a_dagster_command_in_the_checkout_records_where_lcm_does(
 
 
 @on_both
+@pytest.mark.slow
 def test_an_old_run_is_forgotten_and_its_days_stay_synced(
     instance: dg.DagsterInstance, scripted: ScriptedRuns
 ) -> None:
@@ -174,6 +175,7 @@ def test_opening_the_storage_leaves_the_environment_as_it_was(settings: Settings
     assert dict(os.environ) == before
 
 
+@pytest.mark.slow
 def test_a_password_is_in_the_environment_of_dagster_and_in_no_file(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

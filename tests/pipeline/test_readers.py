@@ -68,6 +68,7 @@ def test_readers_in_separate_processes_load_what_the_source_has(
                 assert len(days) == len(MARCH), asset
 
 
+@pytest.mark.slow
 def test_readers_in_one_process_report_counts_and_pending_clients(
     programme: Programme, warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -104,6 +104,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         process.communicate(timeout=120)
 
 
+@pytest.mark.slow
 def test_without_the_token_everything_is_read_only(served: Served) -> None:
     assert served.request("/server_info")[0] == 200
     status, response = served.request("/graphql", {"query": "{ version }"})
@@ -250,6 +251,7 @@ def test_a_health_check_reports_what_does_not_run(tmp_path: Path) -> None:
     assert "daemon does not run: no report of" in daemon.stderr
 
 
+@pytest.mark.slow
 def test_the_daemon_can_run_without_the_web_server(tmp_path: Path) -> None:
     with (tmp_path / "output").open("w") as output:
         daemon = subprocess.Popen(

@@ -147,6 +147,7 @@ def test_a_week_with_a_day_that_one_feed_lacks_is_incomplete(shop: Shop) -> None
     assert page.row("trust", "Leads")[0] == "0 of 1"
 
 
+@pytest.mark.slow
 def test_without_a_value_the_last_ended_period_is_reported(
     tmp_path: Path, by_chance: Synced
 ) -> None:
