@@ -14,6 +14,21 @@ with conventions as (
             else ' (the default, as the rows do not show it)'
         end as reason
     from mart.conventions
+),
+
+-- Both checks of accounts in one pass over the movements.
+accounts as (
+    select
+        count(*) filter (where sums.points < 0) as negative,
+        count(*) filter (where sums.points_without_lot <> 0) as without_lots
+    from (
+        select
+            client_id,
+            sum(points) as points,
+            sum(points) filter (where lot_id is null) as points_without_lot
+        from mart.points_movements
+        group by client_id
+    ) as sums
 )
 
 select
@@ -80,26 +95,15 @@ from (
 union all
 select
     'no_negative_balances' as check_name,
-    count(*) as found,
+    negative as found,
     'clients whose points sum up to less than nothing' as description
-from (
-    select client_id
-    from mart.points_movements
-    group by client_id
-    having sum(points) < 0
-) as negative
+from accounts
 union all
 select
     'points_have_lots' as check_name,
-    count(*) as found,
+    without_lots as found,
     'clients with points that are on no lot' as description
-from (
-    select client_id
-    from mart.points_movements
-    where lot_id is null
-    group by client_id
-    having sum(points) <> 0
-) as without_lots
+from accounts
 union all
 select
     'no_doubtful_refunds' as check_name,
