@@ -34,24 +34,6 @@ loaded_totals as (
     group by feed
 ),
 
-source_totals as (
-    select feed, sum(source_total - expired) as rows
-    from sync.client_state
-    group by feed
-    union all
-    -- Registrations of erased persons are ours alone: they are those of negative numbers.
-    select
-        feeds.feed,
-        sum(registration_days.source_total) + (
-            select count(*) from core.registrations
-            where registrations.client_id < 0 and registrations.deleted_at is null
-        ) as rows
-    from sync.feeds
-    cross join sync.registration_days
-    where feeds.is_by_day
-    group by feeds.feed
-),
-
 held as (
     select feed, table_name, count(*) as rows
     from sync.quarantine
@@ -127,7 +109,7 @@ left join mart.readings
         and completeness.day between readings.first_day and readings.last_day
 left join loaded on loaded.feed = feeds.feed and loaded.day = completeness.day
 left join loaded_totals on loaded_totals.feed = feeds.feed
-left join source_totals on source_totals.feed = feeds.feed
+left join sync.source_totals on source_totals.feed = feeds.feed
 left join held on held.feed = feeds.feed and held.table_name = feeds.main_table
 left join restated on restated.table_name = feeds.main_table and restated.day = completeness.day
 left join joined on joined.day = completeness.day

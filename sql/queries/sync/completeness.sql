@@ -16,28 +16,7 @@ where
 
 -- name: overview
 -- purpose: for each feed, through which day it is complete, its rows, what is pending
--- Registrations of erased persons are rows that the source has too, but no total of ours counts them.
-with loaded as (
-    select feed, sum(source_total - expired) as rows
-    from sync.client_state
-    group by feed
-    union all
-    select
-        feeds.feed,
-        sum(registration_days.source_total) + (
-            select count(*)
-            from core.registrations
-            inner join sync.retired_clients as retired
-                on retired.client_id = registrations.client_id
-            where retired.reason = 'forgotten' and registrations.deleted_at is null
-        ) as rows
-    from sync.feeds
-    cross join sync.registration_days
-    where feeds.is_by_day
-    group by feeds.feed
-),
-
-held as (
+with held as (
     select feed, table_name, count(*) as rows
     from sync.quarantine
     where resolved_at is null
@@ -54,14 +33,14 @@ select
     feeds.feed,
     feed_completeness.complete_through,
     feed_completeness.last_day,
-    coalesce(loaded.rows, 0) - coalesce(held.rows, 0) as rows,
+    coalesce(source_totals.rows, 0) - coalesce(held.rows, 0) as rows,
     feed_completeness.pending,
     feed_completeness.deferred,
     feed_completeness.quarantined,
     published.published_at
 from sync.feeds
 inner join sync.feed_completeness on feed_completeness.feed = feeds.feed
-left join loaded on loaded.feed = feeds.feed
+left join sync.source_totals on source_totals.feed = feeds.feed
 left join held on held.feed = feeds.feed and held.table_name = feeds.main_table
 left join published on published.feed = feeds.feed
 order by feeds.position;
