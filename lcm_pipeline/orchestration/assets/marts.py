@@ -38,26 +38,6 @@ def _facts(mart: Mart) -> set[str]:
     return {_FACTS[table] for table in mart.tables if table in _FACTS}
 
 
-def _feeds_below(mart: Mart, known: dict[str, Mart]) -> frozenset[str]:
-    """The feeds that a mart is built on, through other marts too."""
-    feeds = {_FEED_OF[fact].step for fact in _facts(mart)}
-    below = (_feeds_below(known[name], known) for name in mart.reads if name in known)
-    return frozenset(feeds).union(*below)
-
-
-def _feeds_that_block(mart: Mart, known: dict[str, Mart]) -> frozenset[str]:
-    """The feeds whose totals must agree before a mart is refreshed.
-
-    Tables that follow changes refresh together, so what blocks one of those by client blocks all.
-    """
-    read = (_feeds_that_block(known[name], known) for name in mart.reads if name in known)
-    feeds = _feeds_below(mart, known).union(*read)
-    if not mart.follows_changes:
-        return feeds
-    by_client = (one for one in known.values() if one.refreshed_by in ("client", "sums"))
-    return feeds.union(*(_feeds_below(one, known) for one in by_client))
-
-
 def _key(name: str) -> dg.AssetKey:
     return dg.AssetKey(["mart", name])
 
@@ -136,10 +116,31 @@ def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> d
 
 def _steps() -> list[dg.AssetsDefinition]:
     known = {mart.name: mart for mart in marts() if mart.name not in _OF_RUNS}
+    blocking = _blocking_feeds(known)
     steps: dict[frozenset[str], list[Mart]] = {}
     for mart in known.values():
-        steps.setdefault(_feeds_that_block(mart, known), []).append(mart)
+        steps.setdefault(blocking[mart.name], []).append(mart)
     return [_step(feeds, found, known) for feeds, found in steps.items()]
+
+
+def _blocking_feeds(known: dict[str, Mart]) -> dict[str, frozenset[str]]:
+    """By mart, the feeds whose totals must agree before it is refreshed: those that it is built on.
+
+    Tables that follow changes refresh together, so what blocks one of those by client blocks all.
+    """
+    below: dict[str, frozenset[str]] = {}
+    for mart in known.values():
+        feeds = frozenset(_FEED_OF[fact].step for fact in _facts(mart))
+        below[mart.name] = feeds.union(*(below[name] for name in mart.reads if name in below))
+    by_client = (mart.name for mart in known.values() if mart.refreshed_by in ("client", "sums"))
+    together = frozenset[str]().union(*(below[name] for name in by_client))
+    blocking: dict[str, frozenset[str]] = {}
+    for mart in known.values():
+        feeds = below[mart.name] | together if mart.follows_changes else below[mart.name]
+        blocking[mart.name] = feeds.union(
+            *(blocking[name] for name in mart.reads if name in blocking)
+        )
+    return blocking
 
 
 MARTS = _steps()

@@ -31,7 +31,6 @@ The inputs of a refresh (the readings, the last day known) are plain views, so a
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
@@ -88,7 +87,7 @@ class Mart:
     @cached_property
     def statements(self) -> str:
         """The SQL that creates it: the file, expanded if it has a line `-- incremental`."""
-        if _INCREMENTAL.search(self.text) is None:
+        if self._declared is None:
             return self.text
         head, made, rest = self.text.partition(f"create materialized view mart.{self.name} as\n")
         formula, end, rest = rest.partition(";\n")
@@ -99,9 +98,14 @@ class Mart:
         return f"{head}create view refresh.{self.name} as\n{formula}{end}{table}{rest}"
 
     @cached_property
+    def _declared(self) -> re.Match[str] | None:
+        """The line `-- incremental` of its head."""
+        return _INCREMENTAL.search(self.text)
+
+    @cached_property
     def kind(self) -> Kind:
         """Its kind of relation in the database; tables are the incremental marts."""
-        if _INCREMENTAL.search(self.text):
+        if self._declared:
             return "table"
         kinds: dict[str, Kind] = {name: kind for kind, name in _MAKES.findall(self.text)}
         return kinds[self.name]
@@ -109,21 +113,18 @@ class Mart:
     @property
     def keys(self) -> tuple[str, ...]:
         """The columns that sums or rows are told apart by; empty for other marts."""
-        declared = _INCREMENTAL.search(self.text)
-        named = declared["keys"] if declared else None
+        named = self._declared["keys"] if self._declared else None
         return tuple(named.split(", ")) if named else ()
 
     @property
     def sums_rows(self) -> bool:
         """Whether the sums change by single rows of what they read."""
-        declared = _INCREMENTAL.search(self.text)
-        return declared is not None and declared[1].startswith("sums of rows")
+        return self._declared is not None and self._declared[1].startswith("sums of rows")
 
     @property
     def is_running(self) -> bool:
         """Whether what happens on a day counts on all later days too."""
-        declared = _INCREMENTAL.search(self.text)
-        return declared is not None and declared[1] == "day and later"
+        return self._declared is not None and self._declared[1] == "day and later"
 
     @property
     def follows_changes(self) -> bool:
@@ -138,10 +139,10 @@ class Mart:
         """The unit by which a refresh computes a table; None for views."""
         if self.kind != "table":
             return None
-        if declared := _INCREMENTAL.search(self.text):
+        if self._declared:
             if self.keys:
-                return "sums" if declared[1].startswith("sums") else "rows"
-            return "month" if declared[1] == "month" else "day"
+                return "sums" if self._declared[1].startswith("sums") else "rows"
+            return "month" if self._declared[1] == "month" else "day"
         if "refresh.days" in self.text:
             return "day"
         return "month" if "refresh.months" in self.text else "client"
@@ -155,22 +156,20 @@ def marts() -> list[Mart]:
     return [found[name] for name in TopologicalSorter(known).static_order()]
 
 
-def feeds_below(mart: Mart, known: Mapping[str, Mart]) -> set[str]:
-    """The feeds that a mart is made of, through other marts too.
+def feeds_below() -> dict[str, frozenset[str]]:
+    """By mart, the feeds that it is made of, through other marts too.
 
     Inputs that are plain views over runs and days (`as_of`, `readings`) are left out: what they say
     of a feed is part of the state of that feed.
     """
-    feeds = set()
-    for table in mart.tables:
-        if table in _FEEDS_OF:
-            feeds |= _FEEDS_OF[table]
-        elif table not in NAMES:
-            feeds |= {feed.name for feed in FEEDS}
-    for name in mart.reads:
-        if name in known and name not in OF_RUNS:
-            feeds |= feeds_below(known[name], known)
-    return feeds
+    below: dict[str, frozenset[str]] = {}
+    for mart in marts():
+        feeds = {name for table in mart.tables for name in _FEEDS_OF.get(table, ())}
+        if any(table not in _FEEDS_OF and table not in NAMES for table in mart.tables):
+            feeds = {feed.name for feed in FEEDS}
+        read = (below[name] for name in mart.reads if name in below and name not in OF_RUNS)
+        below[mart.name] = frozenset(feeds).union(*read)
+    return below
 
 
 def store_time_zone(warehouse: Warehouse, timezone: str) -> None:

@@ -148,12 +148,12 @@ def _split(wanted: list[Mart]) -> tuple[list[Mart], list[Mart]]:
 def _signatures(session: psycopg.Connection, wanted: list[Mart]) -> dict[str, str]:
     """The digest of what each mart is made of: the feeds below it, parameters and names."""
     states: dict[str, str] = dict(session.execute(query("states_of_feeds")).fetchall())
-    known = {mart.name: mart for mart in marts()}
+    below = feeds_below()
     shared = states.pop("")
     return {
         mart.name: sha256(
             "|".join(
-                [shared, *(states[feed] for feed in sorted(feeds_below(mart, known) & set(states)))]
+                [shared, *(states[feed] for feed in sorted(below[mart.name] & set(states)))]
             ).encode()
         ).hexdigest()
         for mart in wanted
