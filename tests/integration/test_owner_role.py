@@ -192,7 +192,7 @@ def test_what_a_loader_may_do_as_the_owner_reaches_nothing_else(
             "sync.make_staging(1, 'leads', '{id}', '{mine}')",
             "sync.make_staging(1, 'leads', '{id,other}', '{int8}')",
             "sync.make_staging(1, 'nothing', '{id}', '{int8}')",
-            "sync.analyze_table('core.clients', null)",
+            "sync.analyze_table('history.clients', null)",
             "sync.analyze_table('pg_temp.harmless', null)",
         ):
             with pytest.raises(psycopg.errors.InvalidParameterValue):
