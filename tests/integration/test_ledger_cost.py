@@ -57,6 +57,53 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(child)
 
 
+def _quarantine(session: psycopg.Connection, run_id: int) -> None:
+    """A row in quarantine for each task, as after a field changed its type."""
+    session.execute(
+        "insert into sync.quarantine"
+        " (feed, client_id, row_digest, table_name, reason, raw, sync_run_id)"
+        " select 'operations', client_id, int8send(client_id), 'operations', 'amount', '{}', %s"
+        " from generate_series(1, %s) as clients (client_id)",
+        (run_id, _TASKS),
+    )
+    session.execute("analyze sync.quarantine")
+
+
+def test_many_rows_in_quarantine_are_not_compared_with_each_task_of_a_publish(
+    warehouse: Warehouse, run_id: int
+) -> None:
+    with warehouse.connect() as session:
+        _quarantine(session, run_id=run_id - 1)
+        session.execute(
+            "create temp table publishing on commit drop as select * from sync.fetches"
+            " where run_id = %s",
+            (run_id,),
+        )
+        session.execute("update publishing set reading = 'full'")
+        session.execute("analyze publishing")
+        values = {"run_id": run_id, "feed": "operations"}
+        assert _visited(session, "resolve_quarantine", values) < 20 * _TASKS
+        left = session.execute("select from sync.quarantine where resolved_at is null")
+        assert left.rowcount == 0
+
+
+def test_a_batch_of_tasks_that_are_read_again_visits_only_its_rows_in_quarantine(
+    warehouse: Warehouse, run_id: int
+) -> None:
+    with warehouse.connect() as session:
+        _quarantine(session, run_id)
+        tasks = [
+            task_id
+            for (task_id,) in session.execute(
+                "select task_id from sync.fetches order by task_id limit %s", (_BATCH,)
+            )
+        ]
+        values = {"run_id": run_id, "tasks": tasks}
+        assert _visited(session, "withdraw_quarantine", values) < _TASKS
+        left = session.execute("select from sync.quarantine")
+        assert left.rowcount == _TASKS - _BATCH
+
+
 def test_a_batch_is_claimed_and_recorded_without_comparing_it_with_the_run(
     warehouse: Warehouse, run_id: int
 ) -> None:

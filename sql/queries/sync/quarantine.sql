@@ -19,16 +19,38 @@ on conflict (
 -- purpose: delete the rows that a run put into quarantine for tasks that it reads again
 -- parameters: run_id, tasks
 -- Otherwise a reading that is not proven in the end would leave rows that no proven total includes.
+-- Clients and days are joined apart, as below: it runs for each batch of tasks that are read again.
+with again as (
+    select
+        runs.run_id,
+        runs.feed,
+        runs.started_at,
+        fetches.client_id,
+        fetches.day
+    from sync.runs
+    inner join sync.fetches on fetches.run_id = runs.run_id
+    where runs.run_id = %(run_id)s and fetches.task_id = any(%(tasks)s)
+)
+
 delete from sync.quarantine
-using sync.runs, sync.fetches as again
-where
-    runs.run_id = %(run_id)s
-    and again.run_id = runs.run_id
-    and again.task_id = any(%(tasks)s)
-    and quarantine.feed = runs.feed
-    and quarantine.sync_run_id = runs.run_id
-    and quarantine.first_seen_at >= runs.started_at
-    and (quarantine.day = again.day or quarantine.client_id = again.client_id);
+where quarantine_id in (
+    select held.quarantine_id
+    from again
+    inner join sync.quarantine as held
+        on held.feed = again.feed and held.client_id = again.client_id
+    where
+        held.resolved_at is null
+        and held.sync_run_id = again.run_id
+        and held.first_seen_at >= again.started_at
+    union all
+    select held.quarantine_id
+    from again
+    inner join sync.quarantine as held on held.feed = again.feed and held.day = again.day
+    where
+        held.resolved_at is null
+        and held.sync_run_id = again.run_id
+        and held.first_seen_at >= again.started_at
+);
 
 -- name: resolve_quarantine
 -- purpose: close quarantined rows that a new reading of their scope no longer contained
@@ -36,21 +58,34 @@ where
 -- The scope of a row is its registration day or its client's list; for goods it is the offer, which
 -- is not read again while it appears unchanged; for a header, the header. The content of the row is
 -- deleted then: it is of no more use, and may be personal data.
+-- Clients and days are joined apart: with one condition for both, Postgres compares each row with each
+-- task.
 update sync.quarantine
 set resolved_at = now(), raw = ''
-from publishing
-where
-    quarantine.feed = %(feed)s
-    and quarantine.resolved_at is null
-    and quarantine.sync_run_id <> %(run_id)s
-    and case
-        when publishing.day is not null
-            then quarantine.day = publishing.day and publishing.reading = 'full'
-        when quarantine.client_id is distinct from publishing.client_id then false
-        when quarantine.context = 'header' then publishing.has_header
-        when quarantine.context = '' then publishing.reading = 'full'
-        else publishing.is_whole and publishing.reading = 'full'
-    end;
+from (
+    select held.quarantine_id
+    from sync.quarantine as held
+    inner join publishing on publishing.client_id = held.client_id
+    where
+        held.feed = %(feed)s
+        and held.resolved_at is null
+        and held.sync_run_id <> %(run_id)s
+        and case held.context
+            when 'header' then publishing.has_header
+            when '' then publishing.reading = 'full'
+            else publishing.is_whole and publishing.reading = 'full'
+        end
+    union all
+    select held.quarantine_id
+    from sync.quarantine as held
+    inner join publishing on publishing.day = held.day
+    where
+        held.feed = %(feed)s
+        and held.resolved_at is null
+        and held.sync_run_id <> %(run_id)s
+        and publishing.reading = 'full'
+) as resolved
+where quarantine.quarantine_id = resolved.quarantine_id;
 
 -- name: quarantined_rows
 -- purpose: the rows in open quarantine, since when and why; never the content of a row
