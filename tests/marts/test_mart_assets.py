@@ -8,12 +8,15 @@ import pytest
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.assets.marts import MARTS
+from lcm_pipeline.orchestration.code_location import build_definitions
 from lcm_pipeline.orchestration.launch import (
     ChecksFailedError,
     dagster_instance,
     materialize_window,
 )
+from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
@@ -102,3 +105,31 @@ def test_only_marts_of_facts_that_do_not_add_up_are_blocked(
         "restatements", "restated_rows", "dim_lead_statuses",
     }  # fmt: skip
     assert read_mart(warehouse, "leads_daily") == before, "a blocked mart keeps its answers"
+
+
+def test_marts_in_a_run_of_their_own_are_blocked_too(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(programme(clients=30), warehouse, timezone="Europe/Moscow")
+    _sync(settings, warehouse)
+    with warehouse.connect() as session:
+        session.execute(
+            "delete from core.operations where operation_id ="
+            " (select max(operation_id) from core.operations where amount > 0)"
+        )
+    session_of_run = SyncSession(SyncEngine(settings, warehouse))
+    job = build_definitions(session_of_run).resolve_job_def("sync_days")
+    with dagster_instance(settings) as instance:
+        instance.wipe_assets([dg.AssetKey(["mart", name]) for name in SPECS])
+        # As the daemon does in a backfill, once the run of the facts has ended.
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(["mart", name]) for name in SPECS],
+            raise_on_error=False,
+        )
+        refreshed = _materialized(instance)
+    step = "refreshed_marts_of_clients_operations"
+    assert [event.step_key for event in result.all_events if event.is_step_failure] == [step]
+    assert "operations: totals differ for 1" in str(result.failure_data_for_node(step))
+    assert {"leads_daily", "favourite_uptake"} <= refreshed
+    assert not {"cheques", "program_daily", "data_completeness"} & refreshed

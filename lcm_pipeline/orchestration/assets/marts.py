@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.orchestration.checks import require_totals
 from lcm_pipeline.orchestration.partitions import ONE_RUN
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts, store_time_zone
@@ -91,17 +92,19 @@ def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> d
         # with this policy.
         backfill_policy=ONE_RUN,
     )
-    def refresh(sync: dg.ResourceParam[SyncSession]) -> Iterator[dg.MaterializeResult[None]]:
+    def refresh(
+        context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncSession]
+    ) -> Iterator[dg.MaterializeResult[None]]:
         if have_old_marts(sync.warehouse):
             raise dg.Failure(
                 "The marts are those of an older version and were left as they are: lcm migrate"
                 " names the views that depend on them",
                 allow_retries=False,
             )
+        require_totals(context, sync, feeds)
         store_time_zone(sync.warehouse, sync.engine.settings.timezone)
         refreshed = refresh_marts(sync.warehouse, {mart.name for mart in found})
-        work = {one.name: one for one in refreshed}
-        schemas = _schemas(sync)
+        schemas, work = _schemas(sync), {one.name: one for one in refreshed}
         for mart in found:
             yield dg.MaterializeResult(
                 asset_key=_key(mart.name),
