@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 from pydantic import Field
 
-from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
+from lcm_pipeline.feeds import CLIENT_FEEDS, LEADS, OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.orchestration import local_runs, retention
 from lcm_pipeline.orchestration.instance import instance_home
@@ -14,6 +14,7 @@ from lcm_pipeline.orchestration.metadata import push_materialization, stuck_upda
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
@@ -51,13 +52,18 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
     if settings.retention_months is not None:
         with open_warehouse(settings) as warehouse:
             migrate(warehouse, marts_may_wait=True)
-            retention.remove_expired(context.instance, settings, warehouse)
+            # The marts follow the removal, and those of other facts are blocked.
+            if wrong := [f for f in CLIENT_FEEDS if totals_differing(warehouse, f.name).total]:
+                names = ", ".join(feed.name for feed in wrong)
+                context.log.warning(f"no old facts were deleted, as totals differ: {names}")
+            else:
+                retention.remove_expired(context.instance, settings, warehouse)
 
 
 @dg.job(
     description=f"Delete runs older than {retention.KEPT_DAYS} days: Dagster stores every event"
     " for ever otherwise. When each day was last synced is preserved. Delete what is older than"
-    " LCM_RETENTION_MONTHS, if it is set.",
+    " LCM_RETENTION_MONTHS, if it is set and all totals agree.",
     executor_def=dg.in_process_executor,
 )
 def forget_old_runs() -> None:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import dagster as dg
 import psycopg
 import pytest
 
 from lcm_pipeline import feeds
+from lcm_pipeline.definitions import defs
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
@@ -356,3 +358,32 @@ def test_a_sync_removes_what_is_old_and_asks_for_none_of_it(
     assert one(warehouse, "select sum(expired) from sync.client_state") > 0  # type: ignore[operator]
     again = run(tmp_path, "sync", "--from", "2026-03-01", "--to", "2026-03-30", **variables)
     assert again.returncode == 0, again.stderr
+
+
+def test_the_nightly_job_removes_nothing_while_totals_block_the_marts(
+    settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LCM_DATABASE_URL", warehouse.url)
+    monkeypatch.setenv("LCM_RETENTION_MONTHS", "1")
+
+    def run_nightly_job() -> None:
+        with dg.DagsterInstance.ephemeral() as instance:
+            job = defs.resolve_job_def("forget_old_runs")
+            assert job.execute_in_process(instance=instance).success
+
+    held, sales = months(warehouse, "core.operations"), rows(warehouse, "table mart.sales_daily")
+    [(lost,)] = rows(
+        warehouse,
+        "delete from core.operations where amount > 0 and operation_id ="
+        " (select max(operation_id) from core.operations where amount > 0) returning client_id",
+    )
+    run_nightly_job()
+    assert months(warehouse, "core.operations") == held
+    assert rows(warehouse, "table mart.sales_daily") == sales
+    rows(
+        warehouse,
+        "update sync.client_state set source_total = source_total - 1"
+        f" where feed = 'operations' and client_id = {lost} returning true",
+    )
+    run_nightly_job()
+    assert months(warehouse, "core.operations")[0] > held[0]
