@@ -11,7 +11,15 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from lcm_pipeline.orchestration.alerts import Alert, Snapshot, compare, send, take_snapshot
-from lcm_pipeline.orchestration.jobs import push_profiles
+from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
+from lcm_pipeline.orchestration.assets.marts import MARTS
+from lcm_pipeline.orchestration.jobs import (
+    forget_old_runs,
+    push_profiles,
+    sync_clients_only,
+    sync_days,
+    sync_operations_and_leads,
+)
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.errors import NothingSyncedError
@@ -19,6 +27,14 @@ from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
 from lcm_pipeline.warehouse.status import read_status, read_unknown_fields
 
 _AGAIN_SECONDS = 900
+_OWN_JOBS = {
+    sync_days.name,
+    sync_clients_only.name,
+    sync_operations_and_leads.name,
+    push_profiles.name,
+    forget_old_runs.name,
+}
+_OWN_ASSETS = {key for definition in (*FEED_ASSETS, *MARTS) for key in definition.keys}
 # Setting LCM_ALERT_URLS turns the alerts on. Read at import, like the partitions.
 _ALERTING = (
     dg.DefaultSensorStatus.RUNNING
@@ -70,12 +86,16 @@ def reason_to_wait(state: OutboxState) -> str | None:
 
 @dg.run_failure_sensor(
     name="alert_on_failed_run",
+    # Dagster takes a run of `lcm sync`, which it did not launch, for one of no code location.
+    monitor_all_code_locations=True,
     default_status=_ALERTING,
     description="Alert (LCM_ALERT_URLS) when a run of a sync or a push failed.",
 )
 def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
     """Name the job, the step and the run. The reason stays in the log: it may be confidential."""
     run = context.dagster_run
+    if not _is_own(run) or _is_interrupted(context):
+        return
     steps = [event.step_key for event in context.get_step_failure_events() if event.step_key]
     days = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end")
     send(
@@ -86,6 +106,19 @@ def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
             f" {run.run_id[:8]} shows why; the same sync resumes the run.",
         ),
     )
+
+
+def _is_own(run: dg.DagsterRun) -> bool:
+    """Whether a run is of this code location, or of a command, and not of somebody else's."""
+    return run.job_name in _OWN_JOBS or not _OWN_ASSETS.isdisjoint(run.asset_selection or ())
+
+
+def _is_interrupted(context: dg.RunFailureSensorContext) -> bool:
+    """Whether a person ended the run with Ctrl-C."""
+    failures = [event.step_failure_data.error for event in context.get_step_failure_events()]
+    failures.append(context.failure_event.job_failure_data.error)
+    interrupted = dg.DagsterExecutionInterruptedError.__name__
+    return any(error is not None and error.cls_name == interrupted for error in failures)
 
 
 @dg.sensor(

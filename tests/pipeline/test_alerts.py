@@ -1,8 +1,11 @@
 """Alerts as they are delivered: by mail to a real SMTP server, and to a webhook."""
 
 import json
+import os
+import signal
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,9 +16,12 @@ import pytest
 
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.orchestration.alerts import Alert, AlertError, Snapshot, send
+from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.orchestration.sensors import alert_on_failed_run
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.pipeline.dagster_runs import ScriptedRuns, days
 
 # A library that apprise depends on still uses imghdr.
 pytestmark = pytest.mark.filterwarnings("ignore:.*imghdr:DeprecationWarning")
@@ -197,3 +203,52 @@ def test_a_failed_run_is_reported_without_its_text(
     assert posted["title"] == "lcm: sync_days failed for 2026-03-01"
     assert "broken" in posted["message"]
     assert not [secret for secret in SECRETS if secret in json.dumps(posted, ensure_ascii=False)]
+
+
+def test_the_daemon_reports_a_failed_command_but_neither_ctrl_c_nor_the_job_of_somebody_else(
+    warehouse: Warehouse,
+    webhook: tuple[str, list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LCM_ALERT_URLS", webhook[0])
+    settings = load_settings()
+    runs = ScriptedRuns(settings, warehouse)
+
+    def fail(feed: str) -> None:
+        raise SyncError(" ".join(SECRETS))
+
+    def interrupt(feed: str) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
+
+    @dg.op
+    def broken() -> None:
+        raise ValueError
+
+    @dg.job
+    def of_somebody_else() -> None:
+        broken()
+
+    with dagster_instance(settings) as instance:
+        cursor: str | None = None
+
+        def titles() -> list[str]:
+            nonlocal cursor
+            # The daemon names the code location; a run of a command has none.
+            context = dg.build_sensor_context(
+                instance=instance, cursor=cursor, repository_name="__repository__"
+            )
+            sensor = defs.resolve_sensor_def("alert_on_failed_run")
+            cursor = sensor.evaluate_tick(context).cursor or cursor
+            found = [one["title"] for one in webhook[1]]
+            webhook[1].clear()
+            return found
+
+        titles()
+        with pytest.raises(SyncError):
+            runs.run(instance, days("2026-03-01", "2026-03-02"), fail)
+        assert titles() == ["lcm: sync_days failed for 2026-03-02"]
+        with pytest.raises(KeyboardInterrupt):
+            runs.run(instance, days("2026-03-03"), interrupt)
+        of_somebody_else.execute_in_process(instance=instance, raise_on_error=False)
+        assert titles() == titles() == []
