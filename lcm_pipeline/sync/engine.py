@@ -118,13 +118,15 @@ class SyncEngine:
         async def start(shared: RunContext) -> None:
             await self._poll_missing(window, shared, command_id)
             with self._session_for(feed) as reconnecting:
-                if self._find_published(reconnecting, feed, window, command_id) is not None:
-                    return
-                run = self._begin_run(reconnecting, feed, window, command_id)
-                work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
-                await work.start(self._add_client_tasks)
-                # The run stays unfinished: readers join it from processes of their own.
-                runs.leave_run(reconnecting, run)
+                is_under_way = False
+                while not is_under_way:
+                    if self._find_published(reconnecting, feed, window, command_id) is not None:
+                        return
+                    run = self._begin_run(reconnecting, feed, window)
+                    work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
+                    is_under_way = await work.start(self._add_client_tasks, command_id)
+                    # The run stays unfinished: readers join it from processes of their own.
+                    runs.leave_run(reconnecting, run)
 
         self._alone(window, start)
 
@@ -265,20 +267,23 @@ class SyncEngine:
         with self._session_for(feed) as reconnecting:
             try:
                 find = partial(self._find_published, reconnecting, feed, window, command_id)
-                published = await run_in_thread(find, cancel_session=reconnecting)
-                if published is not None:
-                    return published
-                begin = partial(self._begin_run, reconnecting, feed, window, command_id)
-                run = await run_in_thread(begin, cancel_session=reconnecting)
-                work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
-                async with _recording_failure(reconnecting, run):
-                    await work.start(add_tasks)
-                    await work.read()
-                    await work.publish(command_id)
+                begin = partial(self._begin_run, reconnecting, feed, window)
+                while True:
+                    published = await run_in_thread(find, cancel_session=reconnecting)
+                    if published is not None:
+                        return published
+                    run = await run_in_thread(begin, cancel_session=reconnecting)
+                    work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
+                    async with _recording_failure(reconnecting, run):
+                        if await work.start(add_tasks, command_id):
+                            await work.read()
+                            await work.publish(command_id)
+                            return await work.report()
+                    # Another process ended the run before the tasks were added.
+                    await run_in_thread(partial(runs.leave_run, reconnecting, run))
             finally:
                 # Also after an error: the next feed waits for this event.
                 shared.all_dispatched.set()
-            return await work.report()
 
     def _find_published(
         self,
@@ -298,11 +303,9 @@ class SyncEngine:
 
         return reconnecting.run(find)
 
-    def _begin_run(
-        self, reconnecting: ReconnectingSession, feed: Feed, window: Window, command_id: int | None
-    ) -> Run:
+    def _begin_run(self, reconnecting: ReconnectingSession, feed: Feed, window: Window) -> Run:
         pseudonyms = self.settings.pseudonyms
-        return runs.begin_run(reconnecting, feed.name, window, command_id, pseudonyms=pseudonyms)
+        return runs.begin_run(reconnecting, feed.name, window, pseudonyms=pseudonyms)
 
     def _join_run(
         self, reconnecting: ReconnectingSession, feed: Feed, window: Window

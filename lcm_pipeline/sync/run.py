@@ -80,20 +80,26 @@ class SyncRun:
     _habits: PagingHabits = field(default_factory=PagingHabits, init=False)
     _began: float = field(default_factory=time.monotonic, init=False)
 
-    async def start(self, add_tasks: AddTasks) -> None:
+    async def start(self, add_tasks: AddTasks, command_id: int | None = None) -> bool:
         """Add the tasks to the ledger, and probe how the endpoint pages.
 
         add_tasks: adds the tasks. It is called again when a run is resumed, and adds none twice.
+        Returns False if another process has ended the run meanwhile.
         """
-        await self._do(lambda session: tasks.make_staging(session, self.run, self.feed.tables))
-        await self._do(lambda session: add_tasks(session, self.run))
         fresh_from = self.run.window.fresh_from(datetime.now(UTC), self.settings.zone)
-        await self._do(lambda session: tasks.reopen_tasks(session, self.run, fresh_from))
+        is_under_way = await self._do(
+            lambda session: tasks.add_unless_ended(
+                session, self.run, self.feed.tables, add_tasks, fresh_from, command_id
+            )
+        )
+        if not is_under_way:
+            return False
         counts = await self._do(lambda session: tasks.count_tasks(session, self.run))
         self.progress.start(self.feed.name, counts.tasks, counts.tasks - counts.pending)
         await self._wait_for_running_push()
         async with self._open_source() as source:
             await self._probe_paging(source)
+        return True
 
     async def read(self) -> None:
         """Claim, read and stage tasks until none is left, including those of lost readers."""
@@ -120,15 +126,16 @@ class SyncRun:
         self.shared.all_dispatched.set()
 
     async def publish(self, command_id: int | None = None) -> None:
-        """Publish the proven readings; read those that a publish reopens again, a few times."""
+        """Publish the proven readings; a few times, read what a publish reopens, or others add."""
         for round_number in range(1, _MOST_ROUNDS + 1):
+            is_last = round_number == _MOST_ROUNDS
             async with self._open_source() as source:
                 if await self._verify_largest_page(source):
                     await self._fan_out(source)
-            if await self._publish(partly=round_number == _MOST_ROUNDS) == 0:
+            await self._publish(partly=is_last)
+            if await self._end("published", command_id=command_id, leaves_tasks=is_last):
                 break
             await self.read()
-        await self._end("published", command_id=command_id)
         self.progress.finish(self.feed.name)
 
     def reader_report(self) -> ReaderReport:
@@ -155,10 +162,23 @@ class SyncRun:
         )
 
     async def _end(
-        self, status: str, error: str | None = None, command_id: int | None = None
-    ) -> None:
-        end = partial(end_run, self.reconnecting, self.run, status, error, command_id)
-        await run_in_thread(end, cancel_session=self.reconnecting)
+        self,
+        status: str,
+        error: str | None = None,
+        command_id: int | None = None,
+        *,
+        leaves_tasks: bool = True,
+    ) -> bool:
+        end = partial(
+            end_run,
+            self.reconnecting,
+            self.run,
+            status,
+            error,
+            command_id,
+            leaves_tasks=leaves_tasks,
+        )
+        return await run_in_thread(end, cancel_session=self.reconnecting)
 
     @asynccontextmanager
     async def _open_source(self) -> AsyncIterator[Source]:
@@ -345,13 +365,13 @@ class SyncRun:
             self.progress.fail(self.feed.name, failed)
         return refused
 
-    async def _publish(self, *, partly: bool) -> int:
+    async def _publish(self, *, partly: bool) -> None:
         batch_rows = self.settings.publish_batch_rows
         if await self._do(lambda session: begin_batches(session, self.run, batch_rows)):
             # Before the first batch, so that BI users see that its rows are not all.
             await run_in_thread(partial(refresh_completeness, self.shared.warehouse))
         try:
-            published = await self._do(
+            await self._do(
                 lambda session: publish(
                     session,
                     self.run,
@@ -365,7 +385,6 @@ class SyncRun:
         except PublishRefused as refused:
             await self._end("stopped", str(refused))
             raise SyncError(str(refused)) from refused
-        return published.again
 
 
 def report_of(run: Run, counts: dict[str, Any], seconds: float) -> SyncReport:

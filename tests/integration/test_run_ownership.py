@@ -203,8 +203,11 @@ def test_a_run_is_resumed_whatever_its_age(warehouse: Warehouse) -> None:
 
 
 _COVERED = (
-    "insert into sync.runs (feed, window_from, window_to, status, started_at)"
-    " values ('leads', '2026-03-02', '2026-03-02', 'published', now() + interval '1 hour')"
+    "with command as (insert into sync.commands (feeds, window_from, window_to)"
+    " values ('{leads}', '2026-03-02', '2026-03-02') returning command_id)"
+    " insert into sync.runs (feed, window_from, window_to, status, started_at, command_id)"
+    " select 'leads', '2026-03-02', '2026-03-02', 'published', now() + interval '1 hour',"
+    " command_id from command"
 )
 
 

@@ -1,5 +1,6 @@
 """A command is resumed as a whole, and its runs are read by any number of processes."""
 
+import asyncio
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,11 @@ from lcm_pipeline.model.readings import Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.sync import run as sync_run
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
+from lcm_pipeline.sync.run import AddTasks, SyncRun
+from lcm_pipeline.verify.repair import read_clients_again
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.state import reset_quarantined
 from lcm_pipeline.warehouse.ingest.tasks import claim_tasks
@@ -108,6 +112,121 @@ def test_replayed_rows_are_read_again_by_an_unfinished_command(
     with warehouse.connect() as session:
         reset_quarantined(session)
     assert engine.begin_command([OPERATIONS, LEADS], MARCH) != command_id
+
+
+_NEWEST = Window(MARCH.last, MARCH.last)
+
+
+def stop_before_publish(
+    settings: Settings, warehouse: Warehouse, window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command of leads that has read everything, and is then killed."""
+
+    async def stop(run: SyncRun, command_id: int | None = None) -> None:
+        raise SyncError("killed")
+
+    engine = SyncEngine(settings, warehouse)
+    with monkeypatch.context() as patched, pytest.raises(SyncError, match="killed"):
+        patched.setattr(SyncRun, "publish", stop)
+        engine.sync(LEADS, window, command_id=engine.begin_command([LEADS], window))
+
+
+@pytest.mark.parametrize("window", [Window(MARCH.first, date(2026, 3, 20)), _NEWEST])
+def test_reading_a_client_again_takes_nothing_from_an_interrupted_command(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    window: Window,
+) -> None:
+    engine = SyncEngine(settings, warehouse)
+    for feed in FEEDS:
+        engine.sync(feed, MARCH)
+    stop_before_publish(settings, warehouse, window, monkeypatch)
+    read_clients_again(engine, [LEADS], [min(source.world.programme.customers)])
+    requests_of(source)
+    resumed = engine.begin_command([LEADS], window)
+    engine.sync(LEADS, window, command_id=resumed)
+    assert not requests_of(source)
+    assert statuses(warehouse) == ["finished"]
+    assert engine.begin_command([LEADS], window) != resumed
+
+
+def test_a_sync_is_not_done_with_the_run_of_others_that_ends_before_its_tasks_are_added(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = SyncEngine(settings, warehouse)
+    for feed in FEEDS:
+        engine.sync(feed, MARCH)
+    source.world.mutate("insert_top", max(source.world.programme.customers))
+    start = SyncRun.start
+    others = [min(source.world.programme.customers)]
+
+    async def start_late(run: SyncRun, add_tasks: AddTasks, command_id: int | None = None) -> bool:
+        if others:
+            client = others.pop()
+            other = SyncEngine(settings, warehouse)
+            await asyncio.to_thread(read_clients_again, other, [OPERATIONS], [client])
+        return await start(run, add_tasks, command_id)
+
+    monkeypatch.setattr(SyncRun, "start", start_late)
+    command_id = engine.begin_command([OPERATIONS], _NEWEST)
+    report = engine.sync(OPERATIONS, _NEWEST, command_id=command_id)
+    assert (report.clients, report.rows_written) == (40, 1)
+    assert statuses(warehouse) == ["finished"]
+
+
+def test_a_run_that_others_add_tasks_to_while_it_is_published_goes_on(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = SyncEngine(settings, warehouse)
+    for feed in FEEDS:
+        engine.sync(feed, MARCH)
+    source.world.mutate("insert_top", max(source.world.programme.customers))
+    command_id = engine.begin_command([OPERATIONS], _NEWEST)
+    end = sync_run.end_run
+    joining = [SyncEngine(settings, warehouse)]
+
+    def end_late(*values: Any, **named: Any) -> bool:
+        if joining:
+            joining.pop().start(OPERATIONS, _NEWEST, command_id=command_id)
+        return end(*values, **named)
+
+    monkeypatch.setattr(sync_run, "end_run", end_late)
+    read_clients_again(engine, [OPERATIONS], [min(source.world.programme.customers)])
+    report = engine.publish(OPERATIONS, _NEWEST, command_id=command_id)
+    assert (report.clients, report.pending, report.rows_written) == (40, 0, 1)
+
+
+def test_a_client_that_changes_during_each_publish_is_reported_as_pending(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = SyncEngine(settings, warehouse)
+    for feed in FEEDS:
+        engine.sync(feed, MARCH)
+    client = min(source.world.programme.customers)
+    publish = sync_run.publish
+
+    def publish_after_another(session: psycopg.Connection, *values: Any, **named: Any) -> Any:
+        session.execute(
+            "update sync.client_state set version = version + 1"
+            " where feed = 'operations' and client_id = %s",
+            (client,),
+        )
+        return publish(session, *values, **named)
+
+    monkeypatch.setattr(sync_run, "publish", publish_after_another)
+    report = engine.sync(OPERATIONS, _NEWEST)
+    assert (report.clients, report.pending, report.is_complete) == (40, 1, False)
 
 
 def test_a_reading_is_fresh_once_its_window_has_ended_or_while_it_is_of_today() -> None:

@@ -77,6 +77,9 @@ def find_published_run(
     """The run of a feed that a command has published, begun at `fresh_from` or later; or None."""
     values = {"command_id": command_id, "feed": feed, "fresh_from": fresh_from}
     row = session.execute(query("find_published_run"), values).fetchone()
+    if row is not None:
+        # A process without this command may have published its last feed.
+        session.execute(query("finish_command"), {"command_id": command_id})
     return None if row is None else Run(int(row[0]), feed, window, is_resumed=True)
 
 
@@ -106,7 +109,6 @@ def begin_run(
     reconnecting: ReconnectingSession,
     feed: str,
     window: Window,
-    command_id: int | None = None,
     *,
     pseudonyms: Pseudonyms = _NO_KEYS,
 ) -> Run:
@@ -123,8 +125,6 @@ def begin_run(
         is_new = reconnecting.run(begin)
         # None if another process has finished the run in between: then begin one.
         run = join_run(reconnecting, feed, window, is_resumed=not is_new, pseudonyms=pseudonyms)
-    assigned = {"run_id": run.run_id, "command_id": command_id}
-    reconnecting.run(lambda session: session.execute(query("assign_run"), assigned))
     return run
 
 
@@ -183,21 +183,33 @@ def end_run(
     status: str,
     error: str | None = None,
     command_id: int | None = None,
-) -> None:
+    *,
+    leaves_tasks: bool = True,
+) -> bool:
     """Close a run, and finish the command if all its feeds are published.
 
-    Raises RunLostError if another process ended the run with a different status.
+    Returns False, and does nothing, if it has tasks to read or to publish that it must not leave:
+    another process has added some. Raises RunLostError if another process ended the run with a
+    different status.
     """
-
+    close = partial(
+        close_run,
+        run=run,
+        status=status,
+        error=error,
+        command_id=command_id,
+        leaves_tasks=leaves_tasks,
+    )
     try:
-        reconnecting.run(
-            partial(close_run, run=run, status=status, error=error, command_id=command_id)
-        )
+        is_closed = reconnecting.run(close)
     except RunLostError as lost:
         # The session may have been lost after the commit: then this process ended the run itself.
         if lost.status != status:
             raise
-    reconnecting.on_reconnect(None)
+        is_closed = True
+    if is_closed:
+        reconnecting.on_reconnect(None)
+    return is_closed
 
 
 def close_run(
@@ -206,13 +218,24 @@ def close_run(
     status: str,
     error: str | None = None,
     command_id: int | None = None,
-) -> None:
-    """Mark a run, and the command if this was its last run, as ended; drop the staging tables."""
+    *,
+    leaves_tasks: bool = True,
+) -> bool:
+    """Mark a run, and the command if this was its last run, as ended; drop the staging tables.
+
+    leaves_tasks: also if tasks have to be read or published; otherwise it returns False then.
+    """
     with session.transaction():
+        # Nobody adds tasks while the run is locked.
+        session.execute(query("lock_run"), {"run_id": run.run_id})
+        is_waiting = session.execute(query("is_waiting"), {"run_id": run.run_id}).fetchone()
+        if is_waiting == (True,) and not leaves_tasks:
+            return False
         values = {"run_id": run.run_id, "status": status, "error": error}
         session.execute(query("close_run"), values)
         _drop_staging(session, run.run_id)
         session.execute(query("finish_command"), {"command_id": command_id})
+    return True
 
 
 def record_failure(reconnecting: ReconnectingSession, run: Run, error: Exception) -> None:

@@ -7,7 +7,7 @@ counts their rows and has missing ones read again.
 
 import logging
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -62,6 +62,31 @@ class OtherReader(NamedTuple):
     pid: int
     user_name: str | None
     since: datetime | None
+
+
+def add_unless_ended(
+    session: psycopg.Connection,
+    run: Run,
+    tables: Sequence[CoreTable],
+    add_tasks: Callable[[psycopg.Connection, Run], None],
+    fresh_from: datetime,
+    command_id: int | None,
+) -> bool:
+    """Make the staging tables of a run, add its tasks, and reopen those of before `fresh_from`.
+
+    From then on the run belongs to the command: what it publishes is what the command asked for.
+    Returns False, and changes nothing, if another process has ended the run: nobody would publish
+    the tasks.
+    """
+    with session.transaction():
+        status = session.execute(query("lock_run"), {"run_id": run.run_id}).fetchone()
+        if status != ("reading",):
+            return False
+        make_staging(session, run, tables)
+        add_tasks(session, run)
+        reopen_tasks(session, run, fresh_from)
+        session.execute(query("assign_run"), {"run_id": run.run_id, "command_id": command_id})
+    return True
 
 
 def add_client_tasks(session: psycopg.Connection, run: Run, schedule: Schedule) -> None:

@@ -228,6 +228,14 @@ select count(*) as pending
 from sync.fetches
 where run_id = %(run_id)s and status = 'pending';
 
+-- name: is_waiting
+-- purpose: whether tasks of a run have to be read, or published
+-- parameters: run_id
+select exists (
+    select from sync.fetches
+    where run_id = %(run_id)s and status in ('pending', 'done')
+) as is_waiting;
+
 -- name: largest_single_page
 -- purpose: the client with the largest history that was in a single page, and its number of rows
 -- parameters: run_id

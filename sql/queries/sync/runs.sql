@@ -51,7 +51,8 @@ order by runs.run_id;
 
 -- name: abandon_outdated_runs
 -- purpose: abandon unfinished runs whose days a later run of the feed has covered; returns them
--- Runs that a live process works on are left as they are.
+-- Runs that a live process works on are left as they are. A run without a command covers nothing: it
+-- has read some clients again, or days that were missing.
 update sync.runs
 set status = 'abandoned', finished_at = now(), error = 'a later run covers its days'
 where
@@ -61,6 +62,7 @@ where
         where
             later.feed = runs.feed
             and later.status = 'published'
+            and later.command_id is not null
             and later.started_at > runs.started_at
             and later.window_to >= runs.window_to
     )
@@ -88,11 +90,14 @@ where
     feed = %(feed)s and window_from = %(first)s and window_to = %(last)s and status = 'reading';
 
 -- name: assign_run
--- purpose: record the command that a run belongs to
--- parameters: run_id, command_id
+-- purpose: record the command that a run belongs to; one that joins it without a command takes none away
+-- parameters: run_id, command_id (null for none)
 update sync.runs
 set command_id = %(command_id)s
-where run_id = %(run_id)s and command_id is distinct from %(command_id)s;
+where
+    run_id = %(run_id)s
+    and %(command_id)s::bigint is not null
+    and command_id is distinct from %(command_id)s;
 
 -- name: lock_run
 -- purpose: the status of a run; locks it until the end of the transaction
@@ -230,11 +235,17 @@ where run_id = %(run_id)s;
 -- name: report_run
 -- purpose: the counts of a run, for its report
 -- parameters: run_id
+-- What is still to be published when a run ends was not published.
 select
     runs.clients,
     (
         select count(*) from sync.fetches
-        where fetches.run_id = runs.run_id and fetches.status in ('pending', 'unproven', 'failed')
+        where
+            fetches.run_id = runs.run_id
+            and (
+                fetches.status in ('pending', 'unproven', 'failed')
+                or (fetches.status = 'done' and runs.status = 'published')
+            )
     ) as pending,
     runs.deferred,
     runs.rows_read,
