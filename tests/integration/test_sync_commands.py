@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.state import reset_quarantined
 from lcm_pipeline.warehouse.ingest.tasks import claim_tasks
 from tests.conftest import MakeSettings, Programme
+from tests.integration.test_cli import run
 from tests.oracle import assert_exact
 from tests.syncing import MARCH
 
@@ -112,6 +114,31 @@ def test_replayed_rows_are_read_again_by_an_unfinished_command(
     with warehouse.connect() as session:
         reset_quarantined(session)
     assert engine.begin_command([OPERATIONS, LEADS], MARCH) != command_id
+
+
+@pytest.mark.parametrize("words", [("reset", "--feed", "leads"), ("retire", "--undo")])
+def test_what_the_next_sync_is_to_read_is_read_by_an_unfinished_command_too(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    settings: Settings,
+    tmp_path: Path,
+    words: tuple[str, ...],
+) -> None:
+    engine = SyncEngine(settings, warehouse)
+    for feed in FEEDS:
+        engine.sync(feed, MARCH)
+    client = str(max(source.world.programme.customers))
+    clients = [client] if words[0] == "retire" else []
+    variables = {"LCM_DATABASE_URL": warehouse.url}
+    if clients:
+        assert run(tmp_path, "retire", "--yes", client, **variables).returncode == 0
+    command_id = engine.begin_command([OPERATIONS, LEADS], _NEWEST)
+    engine.sync(LEADS, _NEWEST, command_id=command_id)
+    assert run(tmp_path, *words, "--yes", *clients, **variables).returncode == 0
+    requests_of(source)
+    again = engine.begin_command([OPERATIONS, LEADS], _NEWEST)
+    engine.sync(LEADS, _NEWEST, command_id=again)
+    assert requests_of(source)["LeadsPagingInfo"] >= 40
 
 
 _NEWEST = Window(MARCH.last, MARCH.last)

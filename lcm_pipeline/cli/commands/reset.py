@@ -10,7 +10,12 @@ from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.ingest.state import missing_clients, reset_clients, reset_days
+from lcm_pipeline.warehouse.ingest.state import (
+    abandon_commands,
+    missing_clients,
+    reset_clients,
+    reset_days,
+)
 
 
 def reset(
@@ -44,6 +49,7 @@ def reset(
                 f" ({who})?"
             )
         with warehouse.connect(application_name="lcm reset") as session:
+            abandon_commands(session)
             count = reset_clients(session, of_clients, clients or None)
             days = reset_days(session) if resets_days else 0
     typer.echo(f"the next sync reads in full: {count:,} clients, {days:,} registration days")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.ingest.state import abandon_commands
 from lcm_pipeline.warehouse.queries import query
 
 
@@ -27,6 +28,7 @@ def reinstate(warehouse: Warehouse, client_ids: Sequence[int]) -> None:
     with warehouse.connect(application_name="lcm retire") as session, session.transaction():
         rows = session.execute(query("reinstate_by_hand"), {"clients": list(client_ids)}).fetchall()
         _require_all(client_ids, rows, "is not retired")
+        abandon_commands(session)
 
 
 def _require_all(client_ids: Sequence[int], done: Sequence[tuple[int]], problem: str) -> None:

@@ -120,13 +120,18 @@ def reset_days(session: psycopg.Connection) -> int:
     return int(row[0]) if row else 0
 
 
+def abandon_commands(session: psycopg.Connection) -> None:
+    """Abandon unfinished commands: resumed, they would not read again what they have published."""
+    session.execute(query("abandon_commands"))
+
+
 def reset_quarantined(session: psycopg.Connection) -> int:
     """Mark clients and days with rows in quarantine as not up to date; returns their number.
 
-    Abandons an unfinished command: resumed, it would not read again the feeds it has published.
+    The next sync reads them, also one that goes on after an interruption.
     """
     with session.transaction():
-        session.execute(query("abandon_commands"))
+        abandon_commands(session)
         clients = session.execute(query("reset_quarantined_clients")).rowcount
         return clients + session.execute(query("reset_quarantined_days")).rowcount
 
