@@ -27,6 +27,8 @@ from lcm_pipeline.warehouse.sample_rows import SampleRows, sample_rows
 
 # Steps in this pool wait for each other, see dagster.yaml.
 POOL = "loyalty_api"
+# On a run: its own id, its days and the command that its steps belong to, as "RUN:DAYS:COMMAND".
+_COMMAND_TAG = "lcm/command"
 _IN_ONE_PROCESS = ("in_process", "execute_in_process_executor")
 
 
@@ -40,11 +42,36 @@ class RunPlan:
 
     feeds: tuple[Feed, ...]
     is_in_one_process: bool
+    run: dg.DagsterRun
+    instance: dg.DagsterInstance
 
     @property
     def concurrent(self) -> list[Feed]:
         """The client feeds that this process reads concurrently."""
         return [feed for feed in self.feeds if not feed.is_by_day] if self.is_in_one_process else []
+
+    def begun_command(self, window: Window) -> int | None:
+        """The command of an earlier step of this run, or of the failed run that it retries.
+
+        It may be finished: the last feed is published, and the step runs again, or a mart failed.
+        """
+        run = self.instance.get_run_by_id(self.run.run_id) or self.run
+        of_run, days, command_id = run.tags.get(_COMMAND_TAG, "::").split(":")
+        if days != str(window):
+            return None
+        if of_run == run.run_id:
+            return int(command_id)
+        # A retry has the tags of the run that it retries; so has a repetition of a successful run.
+        parent = self.instance.get_run_by_id(of_run)
+        is_retried = parent is not None and parent.status is dg.DagsterRunStatus.FAILURE
+        return int(command_id) if is_retried else None
+
+    def record_command(self, window: Window, command_id: int) -> None:
+        """Record the command on the run, for its later steps and a retry."""
+        tags = {_COMMAND_TAG: f"{self.run.run_id}:{window}:{command_id}"}
+        run = self.instance.get_run_by_id(self.run.run_id)
+        if run is not None and not tags.items() <= run.tags.items():
+            self.instance.add_run_tags(run.run_id, tags)
 
 
 def plan_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> RunPlan:
@@ -58,7 +85,8 @@ def plan_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> RunPla
         # Of a run of the whole job, execute_in_process stores an empty selection instead of none.
         and (not selected or any(dg.AssetKey(name) in selected for name in feed.assets))
     ]
-    return RunPlan(tuple(feeds), context.job_def.executor_def.name in _IN_ONE_PROCESS)
+    is_in_one_process = context.job_def.executor_def.name in _IN_ONE_PROCESS
+    return RunPlan(tuple(feeds), is_in_one_process, context.run, context.instance)
 
 
 @dataclass(frozen=True)
@@ -113,9 +141,16 @@ class SyncSession:
         return self._remember(lambda: self.engine.publish(feed, window, command_id=command))
 
     def command_id(self, plan: RunPlan, window: Window) -> int:
-        """The command that the run belongs to: an unfinished one of the same feeds and window."""
+        """The command that the run belongs to: that of its earlier steps or of the run it retries.
+
+        Otherwise an unfinished one of the same feeds and window, or a new one.
+        """
         if window not in self._commands:
-            self._commands[window] = self.engine.begin_command(plan.feeds, window)
+            command_id = plan.begun_command(window)
+            if command_id is None:
+                command_id = self.engine.begin_command(plan.feeds, window)
+            plan.record_command(window, command_id)
+            self._commands[window] = command_id
         return self._commands[window]
 
     def close(self) -> None:

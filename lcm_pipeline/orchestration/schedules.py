@@ -13,7 +13,7 @@ from lcm_pipeline.orchestration.jobs import forget_old_runs, sync_days
 from lcm_pipeline.orchestration.partitions import DAYS
 
 # A failed run is retried twice, since at six no operator is at work. All steps are retried, because
-# the feeds are read concurrently; feeds that were published are not read again.
+# the feeds are read concurrently; feeds that were published are not read again, even if all were.
 _RETRIED = {
     "dagster/max_retries": "2",
     "dagster/retry_on_asset_or_op_failure": "true",

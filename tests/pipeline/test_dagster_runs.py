@@ -13,10 +13,13 @@ import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.orchestration.code_location import build_definitions
 from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
 from lcm_pipeline.orchestration.launch import ChecksFailedError, RunFailedError, materialize_window
 from lcm_pipeline.orchestration.local_runs import fail_dead_runs, local_run_id
+from lcm_pipeline.orchestration.resources import RunPlan, SyncSession
 from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.sync.run import SyncRun
@@ -128,6 +131,52 @@ def test_a_run_that_failed_in_its_last_feed_does_not_read_the_others_again(
         commands = session.execute("select feeds, status from sync.commands").fetchall()
     assert dict(runs) == {feed.name: 1 for feed in FEEDS}
     assert commands == [([feed.name for feed in FEEDS], "finished")]
+
+
+def count_runs(warehouse: Warehouse) -> int:
+    with warehouse.connect() as session:
+        row = session.execute("select count(*) from sync.runs").fetchone()
+    return int(row[0]) if row else 0
+
+
+def test_a_retry_reads_nothing_again_although_all_feeds_are_published(
+    settings: Settings, warehouse: Warehouse
+) -> None:
+    materialize_window(settings, warehouse, WEEK, Silence())
+    with warehouse.connect() as session:
+        session.execute(
+            "delete from core.leads where lead_id = (select min(lead_id) from core.leads)"
+        )
+    with pytest.raises(ChecksFailedError):
+        materialize_window(settings, warehouse, WEEK, Silence())
+    read = count_runs(warehouse)
+
+    def repeat(run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
+        """Execute a run again with its tags, as the daemon and Dagster's page do."""
+        job = build_definitions(SyncSession(SyncEngine(settings, warehouse)))
+        job.resolve_job_def("sync_days").execute_in_process(
+            instance=instance, tags=run.tags, raise_on_error=False
+        )
+
+    with dagster_instance(settings) as instance:
+        failed, successful = instance.get_runs()
+        for _ in range(2):
+            repeat(instance.get_runs()[0], instance)
+            assert count_runs(warehouse) == read
+        repeat(successful, instance)
+        assert count_runs(warehouse) == read + len(FEEDS)
+    assert failed.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_the_last_step_of_a_run_may_run_twice(settings: Settings, warehouse: Warehouse) -> None:
+    materialize_window(settings, warehouse, WEEK, Silence())
+    with dagster_instance(settings) as instance:
+        [run] = instance.get_runs()
+        # As another worker of Celery does whose predecessor was lost after the publish.
+        plan = RunPlan(FEEDS, is_in_one_process=False, run=run, instance=instance)
+        report = SyncSession(SyncEngine(settings, warehouse)).publish_feed(FEEDS[-1], WEEK, plan)
+    assert report.is_resumed
+    assert count_runs(warehouse) == len(FEEDS)
 
 
 def test_some_feeds_can_be_synced_alone(settings: Settings, warehouse: Warehouse) -> None:
