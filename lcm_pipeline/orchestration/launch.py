@@ -109,7 +109,7 @@ def run_in_process(
             )
     except dg.DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
-    _remove_old(instance, session.engine, result)
+    _remove_old(instance, session.engine, result, feeds)
     _raise_failure(result, session.reports, session.errors)
 
 
@@ -144,7 +144,7 @@ def run_with_executor(
             )
     except dg.DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
-    _remove_old(instance, engine, result)
+    _remove_old(instance, engine, result, feeds)
     reports = engine.reports(command_id, window, since=began)
     _raise_failure(result, reports, ())
     return reports
@@ -188,10 +188,12 @@ def _remove_old(
     instance: dg.DagsterInstance,
     engine: SyncEngine,
     result: dg.ExecuteInProcessResult | dg.JobExecutionResult,
+    feeds: Sequence[str] | None,
 ) -> None:
     """Remove what is old; of the facts only where all adds up, as the marts follow them."""
     forget_old_runs(instance, now=datetime.now(UTC))
-    if result.success:
+    # A run of some feeds has not checked the others.
+    if result.success and (feeds is None or len(set(feeds)) == len(FEEDS)):
         remove_expired(instance, engine.settings, engine.warehouse)
 
 

@@ -12,9 +12,11 @@ import pytest
 from lcm_pipeline import feeds
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.model.windows import Window
+from lcm_pipeline.orchestration.launch import materialize_window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse import expiration
@@ -358,6 +360,18 @@ def test_a_sync_removes_what_is_old_and_asks_for_none_of_it(
     assert one(warehouse, "select sum(expired) from sync.client_state") > 0  # type: ignore[operator]
     again = run(tmp_path, "sync", "--from", "2026-03-01", "--to", "2026-03-30", **variables)
     assert again.returncode == 0, again.stderr
+
+
+def test_a_sync_of_one_feed_removes_nothing_as_it_checks_no_other(
+    settings: Settings, warehouse: Warehouse
+) -> None:
+    limited = settings.model_copy(update={"retention_months": 1})
+    held = months(warehouse, "core.operations")
+    last = Window(HALF_A_YEAR.last, HALF_A_YEAR.last)
+    materialize_window(limited, warehouse, last, LoggedProgress(), ["leads"])
+    assert months(warehouse, "core.operations") == held
+    materialize_window(limited, warehouse, last, LoggedProgress())
+    assert months(warehouse, "core.operations")[0] > held[0]
 
 
 def test_the_nightly_job_removes_nothing_while_totals_block_the_marts(
