@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
@@ -108,6 +110,41 @@ def test_a_history_that_reaches_its_new_client_later_is_correct_for_the_old_one_
         refresh_marts(warehouse)
         for name in KEPT:
             assert _rows(warehouse, "mart", name) == _computed(warehouse, name), (name, client)
+
+
+class _Meanwhile(LoggedProgress):
+    """Does something else once a run has begun, before it reads a client."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__()
+        self._work = work
+
+    def start(self, feed: str, total: int, done: int) -> None:
+        super().start(feed, total, done)
+        with ThreadPoolExecutor(1) as elsewhere:
+            elsewhere.submit(self._work).result()
+
+
+def test_a_run_that_ends_after_a_newer_one_reaches_the_marts(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """A long backfill reads while the days that passed are synced and shown."""
+    _sync(lively, warehouse, tmp_path, FIRST)
+    settings = load_settings(
+        api_url=lively.url, database_url=warehouse.url, home=tmp_path, delete_fuse=1.0
+    )
+
+    def sync_the_next_day() -> None:
+        _sync(lively, warehouse, tmp_path, FIRST + timedelta(days=1))
+        for client in sorted(lively.world.programme.customers)[:10]:
+            lively.world.mutate("delete_random", client)
+
+    engine = SyncEngine(settings, warehouse, _Meanwhile(sync_the_next_day))
+    report = engine.sync(OPERATIONS, Window(FIRST, FIRST))
+    assert report.rows_deleted
+    refresh_marts(warehouse)
+    for name in KEPT:
+        assert _rows(warehouse, "mart", name) == _computed(warehouse, name), name
 
 
 def test_a_row_that_does_not_differ_is_not_rewritten(
