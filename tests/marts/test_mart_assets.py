@@ -22,6 +22,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
 from tests.conftest import MakeSettings, Programme
 from tests.marts.comparing import read_mart
+from tests.syncing import sync_everything
 
 SPECS = {spec.key.path[-1]: spec for step in MARTS for spec in step.specs}
 WEEK = Window(date(2026, 3, 1), date(2026, 3, 7))
@@ -133,3 +134,23 @@ def test_marts_in_a_run_of_their_own_are_blocked_too(
     assert "operations: totals differ for 1" in str(result.failure_data_for_node(step))
     assert {"leads_daily", "favourite_uptake"} <= refreshed
     assert not {"cheques", "program_daily", "data_completeness"} & refreshed
+
+
+def test_a_step_leaves_no_mart_behind_that_another_run_has_published_for(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    """Another run publishes between two steps of a run: the second one refreshes all tables."""
+    settings = make_settings(programme(clients=30), warehouse, timezone="Europe/Moscow")
+    _sync(settings, warehouse)
+    last = date(2026, 3, 14)
+    sync_everything(settings, warehouse, Window(WEEK.first, last))
+    [step] = [step for step in MARTS if dg.AssetKey(["mart", "client_facts"]) in step.keys]
+    job = build_definitions(SyncSession(SyncEngine(settings, warehouse))).resolve_job_def(
+        "sync_days"
+    )
+    with dagster_instance(settings) as instance:
+        assert job.execute_in_process(instance=instance, asset_selection=list(step.keys)).success
+    days = {name: read_mart(warehouse, name) for name in ("store_daily", "program_daily")}
+    sold = {name: sum(row["purchases"] for row in rows) for name, rows in days.items()}
+    assert sold["program_daily"] == sold["store_daily"]
+    assert last in {row["day"] for row in read_mart(warehouse, "published_days")}

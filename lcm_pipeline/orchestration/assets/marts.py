@@ -3,7 +3,9 @@
 A mart is defined in sql/marts: its header becomes the description, and what it reads its lineage.
 Marts that the same feeds can block form one step, so that totals that do not add up block the marts
 built on them and no others; tables that follow changes refresh together. A blocked mart keeps its
-previous rows, and `mart.data_completeness` is blocked with it, so that the two agree.
+previous rows, and `mart.data_completeness` is blocked with it, so that the two agree. A step also
+refreshes the marts of steps that fewer feeds can block, as another run may have published since:
+so no mart is ahead of those that it reads, and no table that follows changes of its readers.
 """
 
 from collections.abc import Iterator
@@ -84,7 +86,9 @@ def _refresh_metadata(refreshed: Refreshed | None) -> dict[str, dg.MetadataValue
     }
 
 
-def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> dg.AssetsDefinition:
+def _step(
+    feeds: frozenset[str], found: list[Mart], earlier: set[str], known: dict[str, Mart]
+) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=_STEP_NAME.format("_".join(sorted(feeds))),
         specs=[_spec(mart, known) for mart in found],
@@ -103,7 +107,7 @@ def _step(feeds: frozenset[str], found: list[Mart], known: dict[str, Mart]) -> d
             )
         require_totals(context, sync, feeds)
         store_time_zone(sync.warehouse, sync.engine.settings.timezone)
-        refreshed = refresh_marts(sync.warehouse, {mart.name for mart in found})
+        refreshed = refresh_marts(sync.warehouse, {mart.name for mart in found} | earlier)
         schemas, work = _schemas(sync), {one.name: one for one in refreshed}
         for mart in found:
             yield dg.MaterializeResult(
@@ -123,7 +127,10 @@ def _steps() -> list[dg.AssetsDefinition]:
     steps: dict[frozenset[str], list[Mart]] = {}
     for mart in known.values():
         steps.setdefault(blocking[mart.name], []).append(mart)
-    return [_step(feeds, found, known) for feeds, found in steps.items()]
+    return [
+        _step(feeds, found, {name for name, by in blocking.items() if by < feeds}, known)
+        for feeds, found in steps.items()
+    ]
 
 
 def _blocking_feeds(known: dict[str, Mart]) -> dict[str, frozenset[str]]:
