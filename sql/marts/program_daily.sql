@@ -51,7 +51,11 @@ days as (
     from
         last_day,
         generate_series(
-            least((select min(day) from registered), (select min(day) from sold))::timestamp,
+            least(
+                (select min(day) from registered),
+                (select min(day) from sold),
+                (select min(day) from moved)
+            )::timestamp,
             last_day.day::timestamp,
             interval '1 day'
         ) as series

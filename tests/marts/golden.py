@@ -239,7 +239,7 @@ class Golden:
     def program_daily(self) -> Rows:
         """By day."""
         rows: Rows = []
-        began = min(self.members["day"].min(), self.cheques["day"].min())
+        began = min(rows["day"].min() for rows in (self.members, self.cheques, self.lots))
         for day in self.days(began):
             cheques = self.cheques[self.cheques["day"] == day]
             bought = cheques[~cheques["refund"].astype(bool)]

@@ -105,6 +105,20 @@ def test_a_lot_that_ends_between_midnight_and_the_reading_is_owed_on_the_day_bef
     assert (month["expired"], month["residual"], month["closing"]) == (100, 0, 0)
 
 
+def test_points_given_before_the_first_registration_are_in_the_programme_by_day(
+    story: Story,
+) -> None:
+    """As where the roster is read from a later day on, or a history has moved to a newer client."""
+    client = story.author.client(7, "2026-03-04T01:00:00", [{"Card": 1}])
+    story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00")
+    story.sync_day(FIRST)
+    days = read_mart(story.warehouse, "program_daily")
+    owed = {row["day"]: (row["active_balance"], row["pending_balance"]) for row in days}
+    assert owed == _balances(story.warehouse)
+    (month,) = read_mart(story.warehouse, "points_bridge_monthly")
+    assert sum(row["points_added"] for row in days) == month["added"] == 100
+
+
 def test_points_that_no_row_explains_stay_on_the_day_of_the_reading_that_found_it(
     story: Story,
 ) -> None:
