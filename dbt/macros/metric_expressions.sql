@@ -11,8 +11,8 @@
         "points_redeemed": "sum(points_redeemed)",
         "points_expired": "sum(points_expired)",
         "points_activated": "sum(points_activated)",
-        "active_balance": "(array_agg(active_balance order by day desc))[1]",
-        "pending_balance": "(array_agg(pending_balance order by day desc))[1]",
+        "active_balance": "(array_agg(active_balance order by day desc) filter (where active_balance is not null))[1]",
+        "pending_balance": "(array_agg(pending_balance order by day desc) filter (where pending_balance is not null))[1]",
         "redeemed_to_added": "sum(points_redeemed) / nullif(sum(points_added), 0)"
     },
     "points_liability_daily": {

@@ -31,7 +31,9 @@ _MART_FRESHNESS = {
     "warn_after": {"count": 36, "period": "hour"},
     "error_after": {"count": 7, "period": "day"},
 }
-_LATEST = re.compile(r"\(array_agg\((\w+) order by (\w+) desc\)\)\[1\]")
+_LATEST = re.compile(
+    r"\(array_agg\((\w+) order by (\w+) desc\)( filter \(where \1 is not null\))?\)\[1\]"
+)
 _AGGREGATE = re.compile(r"(sum|avg|min|max)\((.+)\)")
 _NULLIF = re.compile(r"nullif\((.+), 0\)")
 _AGGREGATIONS = {"sum": "sum", "avg": "average", "min": "min", "max": "max"}

@@ -3,7 +3,8 @@
 -- formula: members by mart.members; points by mart.points_movements (expired with and without a row
 --   that says so); activated: lots by the day from which they can be used, at the points they were
 --   given with; balances by mart.points_liability_daily; purchases are cheques that are no refund,
---   buyers the clients who made one; net sales are purchases less refunds.
+--   buyers the clients who made one; net sales are purchases less refunds. What operations tell is null
+--   on days that only the roster tells of.
 create materialized view mart.program_daily as
 with last_day as (
     select greatest(registrations_day, operations_day) as day, operations_day from mart.as_of
@@ -65,10 +66,10 @@ select
     days.day,
     coalesce(registered.new_members, 0) as new_members,
     sum(coalesce(registered.new_members, 0)) over (order by days.day) as members,
-    coalesce(moved.points_added, 0) as points_added,
-    coalesce(moved.points_redeemed, 0) as points_redeemed,
-    coalesce(activated.points_activated, 0) as points_activated,
-    coalesce(moved.points_expired, 0) as points_expired,
+    coalesce(moved.points_added, told.nothing) as points_added,
+    coalesce(moved.points_redeemed, told.nothing) as points_redeemed,
+    coalesce(activated.points_activated, told.nothing) as points_activated,
+    coalesce(moved.points_expired, told.nothing) as points_expired,
     case when readings.last_day is not null then coalesce(balances.active_balance, 0) end
         as active_balance,
     case when readings.last_day is not null then coalesce(balances.pending_balance, 0) end
@@ -78,11 +79,14 @@ select
         when readings.last_day = days.day then 'read'
         when readings.last_day is not null then 'rolled back'
     end as balance_method,
-    coalesce(sold.purchases, 0) as purchases,
-    coalesce(sold.net_sales, 0) as net_sales,
-    coalesce(buyers_daily.buyers, 0) as buyers
+    coalesce(sold.purchases, told.nothing) as purchases,
+    coalesce(sold.net_sales, told.nothing) as net_sales,
+    coalesce(buyers_daily.buyers, told.nothing) as buyers
 from days
 cross join last_day
+cross join lateral (
+    select case when days.day <= last_day.operations_day then 0 end as nothing
+) as told
 left join registered on registered.day = days.day
 left join moved on moved.day = days.day and days.day <= last_day.operations_day
 left join activated on activated.day = days.day and days.day <= last_day.operations_day

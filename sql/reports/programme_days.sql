@@ -24,9 +24,12 @@ select
     program_daily.purchases,
     program_daily.net_sales,
     program_daily.buyers,
-    coalesce(refunded.purchase_amount, 0) as purchase_amount,
-    coalesce(refunded.refund_amount, 0) as refund_amount
+    coalesce(refunded.purchase_amount, told.nothing) as purchase_amount,
+    coalesce(refunded.refund_amount, told.nothing) as refund_amount
 from mart.program_daily
+cross join lateral (
+    select case when program_daily.purchases is not null then 0 end as nothing
+) as told
 left join refunded on refunded.day = program_daily.day
 where program_daily.day between %(day)s::date - 90 and %(day)s
 order by program_daily.day;

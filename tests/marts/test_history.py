@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 from psycopg.rows import dict_row
 
+from lcm_pipeline.feeds import REGISTRATIONS
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.comparing import read_mart
@@ -33,6 +37,17 @@ class Story:
         began = datetime.now(UTC)
         sync(self.simulator, self.warehouse, self._home, START, last)
         self._stamp(began, (morning - timedelta(hours=3)).replace(tzinfo=UTC))
+
+    def sync_roster(self, last: date) -> None:
+        """Sync the registrations of a day, and nothing else."""
+        self.simulator.world.advance(
+            datetime(last.year, last.month, last.day, 6) + timedelta(days=1)
+        )
+        settings = load_settings(
+            home=self._home, api_url=self.simulator.url, database_url=self.warehouse.url
+        )
+        SyncEngine(settings, self.warehouse).sync(REGISTRATIONS, Window(last, last))
+        refresh_marts(self.warehouse)
 
     def _stamp(self, began: datetime, moment: datetime) -> None:
         stamp(self.warehouse, STAMPS, began, moment=moment, month=START)
@@ -117,6 +132,20 @@ def test_points_given_before_the_first_registration_are_in_the_programme_by_day(
     assert owed == _balances(story.warehouse)
     (month,) = read_mart(story.warehouse, "points_bridge_monthly")
     assert sum(row["points_added"] for row in days) == month["added"] == 100
+
+
+def test_a_day_that_only_the_roster_tells_of_is_no_day_without_sales(story: Story) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    story.author.cheque(client, 1, "2026-03-05T10:00:00", "100.00")
+    story.sync_day(FIRST)
+    later = FIRST + timedelta(days=1)
+    story.author.client(8, "2026-03-06T01:00:00", [{"Card": 2}])
+    story.sync_roster(later)
+    days = {row["day"]: row for row in read_mart(story.warehouse, "program_daily")}
+    assert (days[FIRST]["purchases"], days[FIRST]["points_added"]) == (1, 0)
+    assert (days[later]["new_members"], days[later]["members"]) == (1, 2)
+    told = {"purchases", "net_sales", "buyers", "points_added", "points_expired", "active_balance"}
+    assert {days[later][column] for column in told} == {None}
 
 
 def test_points_that_no_row_explains_stay_on_the_day_of_the_reading_that_found_it(
