@@ -59,7 +59,7 @@
         "points_redeemed": "sum(points_redeemed)",
         "redemption_rate": "sum(points_redeemed) / nullif(sum(points_added), 0)",
         "redeemer_rate": "sum(redeemers)::numeric / nullif(sum(buyers), 0)",
-        "days_to_first": "sum(days_to_first_redemption * first_redeemers) / nullif(sum(first_redeemers), 0)"
+        "days_to_first": "sum(days_to_first_redemption * first_redeemers) / nullif(sum(case when days_to_first_redemption is not null then first_redeemers end), 0)"
     },
     "rfm": {
         "clients": "count(*)",

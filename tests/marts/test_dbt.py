@@ -37,6 +37,20 @@ def test_every_dashboard_is_an_exposure_and_every_metric_an_expression(
             assert f'"{name}":' in files["macros/metric_expressions.sql"]
 
 
+def test_a_store_without_a_known_first_redemption_does_not_shorten_the_average(
+    warehouse: Warehouse,
+) -> None:
+    """Clients of whom the roster does not tell have no days from registration."""
+    definition = read_definition(dashboards_folder() / "definition", "en")
+    metric = definition.marts.marts["redemption"].metrics["days_to_first"]
+    with warehouse.connect() as session:
+        row = session.execute(
+            f"select {metric.sql} from (values (10.0, 2), (null, 3))"
+            " as redemption (days_to_first_redemption, first_redeemers)"
+        ).fetchone()
+    assert row == (10,)
+
+
 @pytest.fixture
 def _analytics(by_hand: Synced) -> Iterator[None]:
     """A schema for dbt; dropped at the end, because other tests share the warehouse."""
