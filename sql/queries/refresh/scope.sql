@@ -434,15 +434,15 @@ on conflict (is_only) do update set
 
 -- name: states_of_feeds
 -- purpose: what the marts are made of, as text; while it is the same, they are up to date
--- Facts change only with published runs: their number grows with each, whereas a run may be published after a
--- newer one, so that the newest stays the same. A row without a feed: what all marts share, parameters and
--- names, which change independently.
+-- Facts change only with published runs. A run may be published after a newer one, which their number shows,
+-- and old ones may be deleted at the same time, which the newest shows. A row without a feed: what all marts
+-- share, parameters and names, which change independently.
 select
     feeds.feed,
     concat_ws(
         '|',
         (
-            select count(*)
+            select concat(count(*), ':', max(runs.run_id))
             from sync.runs
             where
                 runs.feed = feeds.feed
