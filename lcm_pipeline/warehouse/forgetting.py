@@ -116,6 +116,8 @@ def _erase(session: Session, client_id: int, key: bytes) -> Receipt:
     session.execute(query("number_cards"), values)
     for name in (
         "erase_registrations",
+        "erase_cards_of_former_clients",
+        "leave_merged_clients",
         "erase_cards",
         "erase_clients",
         "erase_client_versions",

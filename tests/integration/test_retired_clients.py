@@ -17,11 +17,13 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.forgetting import forget
 from lcm_pipeline.warehouse.ingest.retirement import reinstate, retire
 from lcm_pipeline.warehouse.status import missing_window, read_status
 from tests.unit.api_service import Request, Response, Service, running_in_thread
 
 JOINED = date(2026, 3, 1)
+ERASING_KEY = b"a key of sixteen bytes or more"
 WITHOUT_WAITING = RetryPolicy(first_wait=0.0)
 NOT_FOUND = Response({"ErrorCode": 2, "Message": "Участник не найден"})
 
@@ -31,6 +33,7 @@ class Programme:
     """A scripted programme. rows: keys of each client's operations and leads; cards: card by owner.
 
     refuses: the refusal that a client gets; refused_in: the endpoints that refuse, all if empty.
+    more_registrations: further rows of that day.
     """
 
     rows: dict[int, list[int]]
@@ -38,6 +41,7 @@ class Programme:
     refuses: dict[int, Response] = field(default_factory=dict)
     refused_in: frozenset[str] = frozenset()
     requests: list[tuple[str, int | None]] = field(default_factory=list)
+    more_registrations: list[dict[str, Any]] = field(default_factory=list)
 
     def reply(self, received: Request) -> Response:
         name, request = received.path.rpartition("/")[2], received.json
@@ -53,7 +57,7 @@ class Programme:
             rows = [
                 {"Client": client, "Card": card, "RegPos": 1, "RegDate": f"{JOINED}T10:00:00"}
                 for card, client in self.cards.items()
-            ]
+            ] + self.more_registrations
             return {"Clients": rows if is_on else [], "ErrorCode": 0, "Message": None}
         client, start = request["Client"], max(1, request["Start"])
         keys = self.rows.get(client, [])
@@ -306,3 +310,47 @@ def test_a_client_is_retired_and_reinstated_by_hand(daily: Daily) -> None:
     assert daily.sync() == 0
     assert missing_window(daily.warehouse, None, daily.day - timedelta(days=1)) is None
     assert daily.live()[88] == 1001
+
+
+def move_1001_to_1002(daily: Daily) -> None:
+    """Sync a programme in which client 1002 takes over the card and the rows of client 1001."""
+    assert daily.sync() == 0
+    daily.programme.cards[6001] = 1002
+    daily.programme.rows[1002] += daily.programme.rows.pop(1001)
+    while 1001 not in daily.retired():
+        daily.sync()
+
+
+def test_erasing_a_client_leaves_those_merged_into_it_retired(daily: Daily) -> None:
+    move_1001_to_1002(daily)
+    forget(daily.warehouse, 1002, ERASING_KEY)
+    assert daily.retired() == {1001: "merged"}
+    daily.programme.refuses[1001] = NOT_FOUND
+    assert daily.sync(pseudonym_key=ERASING_KEY.decode(), pseudonymize=False) == 0
+
+
+def test_a_card_of_an_erased_client_is_erased_from_its_former_owner_too(daily: Daily) -> None:
+    move_1001_to_1002(daily)
+    forget(daily.warehouse, 1002, ERASING_KEY)
+    cards = daily.rows("select card_number from core.registrations")
+    assert not {6001, 6002} & {card for (card,) in cards}
+    daily.sync(pseudonym_key=ERASING_KEY.decode(), pseudonymize=False)
+    daily.assert_totals_agree()
+
+
+def test_a_card_that_an_erased_client_had_before_stays_with_its_owner(daily: Daily) -> None:
+    move_1001_to_1002(daily)
+    forget(daily.warehouse, 1001, ERASING_KEY)
+    owners = daily.rows("select client_id from core.registrations where card_number = 6001")
+    assert owners == [(1002,)]
+
+
+def test_erasing_a_client_with_a_quarantined_registration_keeps_the_totals(daily: Daily) -> None:
+    without_card = {"Client": 1001, "Card": None, "RegPos": 1, "RegDate": f"{JOINED}T10:00:00"}
+    del daily.programme.cards[6001]
+    daily.programme.more_registrations.append(without_card)
+    daily.sync()
+    forget(daily.warehouse, 1001, ERASING_KEY)
+    daily.assert_totals_agree()
+    daily.sync(pseudonym_key=ERASING_KEY.decode(), pseudonymize=False)
+    daily.assert_totals_agree()

@@ -91,10 +91,15 @@ update {table} set {client_column} = %(stand_in)s where {client_column} = %(clie
 -- purpose: assign random numbers to the cards of a client
 -- parameters: client_id
 -- In the order of the cards: of two equally old cards, the marts take the lower number as the first.
+-- is_foreign: the card belongs to another client now, who keeps its number.
 create temp table card_numbers on commit drop as
 select
     cards.card_number,
-    chance.beginning + row_number() over (order by cards.card_number) as stand_in
+    chance.beginning + row_number() over (order by cards.card_number) as stand_in,
+    exists (
+        select from core.cards as present
+        where present.card_number = cards.card_number and present.client_id <> %(client_id)s
+    ) as is_foreign
 from (select -1000000 - (random() * 9e17)::bigint as beginning) as chance
 cross join (
     select card_number from core.registrations where client_id = %(client_id)s
@@ -111,6 +116,24 @@ from card_numbers
 where
     registrations.client_id = %(client_id)s
     and registrations.card_number = card_numbers.card_number;
+
+-- name: erase_cards_of_former_clients
+-- purpose: remove the cards of a client from the registrations of those who had them before
+-- parameters: client_id
+update core.registrations
+set card_number = card_numbers.stand_in, out_number = null, extra = null
+from card_numbers
+where
+    registrations.card_number = card_numbers.card_number
+    and registrations.client_id <> %(client_id)s
+    and not card_numbers.is_foreign;
+
+-- name: leave_merged_clients
+-- purpose: clear who has the cards of retired clients; they stay retired
+-- parameters: client_id
+update sync.retired_clients
+set current_client_id = null
+where current_client_id = %(client_id)s;
 
 -- name: erase_cards
 -- purpose: remove personal data from the cards of a client
@@ -153,6 +176,7 @@ update {table} set extra = null where client_id = %(client_id)s;
 -- name: reopen_days_of_client
 -- purpose: mark the registration days of a client for another poll, which skips the client
 -- parameters: client_id
+-- Its rows in quarantine are deleted, so the totals may not include them either.
 update sync.registration_days
 set
     source_total = registration_days.source_total - found.rows,
@@ -160,8 +184,15 @@ set
     version = version + 1
 from (
     select registration_date, count(*) as rows
-    from core.registrations
-    where client_id = %(client_id)s and deleted_at is null
+    from (
+        select registration_date
+        from core.registrations
+        where client_id = %(client_id)s and deleted_at is null
+        union all
+        select day as registration_date
+        from sync.quarantine
+        where client_id = %(client_id)s and day is not null and resolved_at is null
+    ) as counted
     group by registration_date
 ) as found
 where registration_days.registration_date = found.registration_date;
