@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from secrets import randbelow, token_bytes
 
 import msgspec
-from psycopg.sql import Identifier
+from psycopg.sql import Composed, Identifier
 
 from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.model.forgotten import client_hash, key_digest
+from lcm_pipeline.model.forgotten import Forgotten, client_hash, key_digest
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
@@ -37,6 +37,23 @@ _ERASED = {
         ("core", "favourite_groups"), ("core", "favourite_stats"),
     ),
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column for the client, of a table of the warehouse."""
+
+    schema: str
+    table: str
+    name: str
+
+    def compose(self, query_name: str) -> Composed:
+        """A statement for this table and column."""
+        return composed(
+            query_name,
+            table=Identifier(self.schema, self.table),
+            client_column=Identifier(self.name),
+        )
 
 
 @dataclass(frozen=True)
@@ -69,11 +86,12 @@ def forget(
     old_keys: Sequence[bytes] = (),
     pseudonyms: Pseudonyms = _NO_PSEUDONYMS,
 ) -> Receipt:
-    """Erase a person, in one transaction, and refresh the marts that list clients.
+    """Erase a person, in one transaction; `refresh_marts_of_clients` has to follow.
 
-    Waits for another erasure or rewrite. key: of the hash and of the receipt; None for the one that
-    the warehouse stores. old_keys: those with which others were erased. pseudonyms: those of the
-    settings. Raises UsageError for an unknown client, BusyError, ForgottenKeyError,
+    Waits for another erasure or rewrite. Erases again a person of whom rows came back, such as
+    updates that somebody put into the outbox. key: of the hash and of the receipt; None for the one
+    that the warehouse stores. old_keys: those with which others were erased. pseudonyms: those of
+    the settings. Raises UsageError for an unknown client, BusyError, ForgottenKeyError,
     PseudonymKeyError, WarehouseLockedError.
     """
     with (
@@ -83,29 +101,55 @@ def forget(
         # Later syncs would miss an erasure that is recorded under a mistyped key.
         require_pseudonyms(session, pseudonyms)
         forgotten = load_forgotten(session, key, old_keys)
-        if client_id in forgotten:
-            hashes = [client_hash(client_id, each) for each in forgotten.keys]
-            row = session.execute(query("forgotten_at"), {"client_hashes": hashes}).fetchone()
-            when = f"{row[0]:%Y-%m-%d %H:%M} UTC" if row else "before"
-            raise UsageError(f"client {client_id} was erased already, on {when}")
         with locks.alone(session, locks.PUBLISH, locks.REFRESH):
             require_quiet(session)
-            row = session.execute(query("knows_client"), {"client_id": client_id}).fetchone()
-            if row is None or not row[0]:
-                raise UsageError(f"client {client_id} is not known")
+            columns = [_Column(*row) for row in session.execute(query("client_columns")).fetchall()]
+            if not _is_known(session, client_id, columns):
+                raise UsageError(_why_unknown(session, client_id, forgotten))
             if key is None:
                 made = session.execute(
                     query("store_forget_key"), {"key": token_bytes(32)}
                 ).fetchone()
                 key = bytes(made[0]) if made else b""
-            receipt = _erase(session, client_id, key)
-        names = [row[0] for row in session.execute(query("marts_of_clients")).fetchall()]
-        forget_refreshes(session, names)
-    refresh_marts(warehouse, names)
+            receipt = _erase(session, client_id, key, columns)
+            # In the same transaction: if this process is killed, the next refresh computes them.
+            forget_refreshes(session, _marts_of_clients(session))
     return receipt
 
 
-def _erase(session: Session, client_id: int, key: bytes) -> Receipt:
+def refresh_marts_of_clients(warehouse: Warehouse) -> None:
+    """Refresh the stored marts that list clients, which show an erased one until then.
+
+    Apart from `forget`, as it may take long or fail, and the receipt is needed then too.
+    """
+    with warehouse.connect() as session:
+        names = _marts_of_clients(session)
+    refresh_marts(warehouse, names)
+
+
+def _marts_of_clients(session: Session) -> list[str]:
+    return [row[0] for row in session.execute(query("marts_of_clients")).fetchall()]
+
+
+def _is_known(session: Session, client_id: int, columns: Sequence[_Column]) -> bool:
+    """Whether a table has rows of the client, also one that an unfinished run has staged."""
+    values = {"client_id": client_id}
+    return any(
+        session.execute(column.compose("has_client"), values).fetchone() == (True,)
+        for column in columns
+    )
+
+
+def _why_unknown(session: Session, client_id: int, forgotten: Forgotten) -> str:
+    if client_id not in forgotten:
+        return f"client {client_id} is not known"
+    hashes = [client_hash(client_id, each) for each in forgotten.keys]
+    row = session.execute(query("forgotten_at"), {"client_hashes": hashes}).fetchone()
+    when = f"{row[0]:%Y-%m-%d %H:%M} UTC" if row else "before"
+    return f"client {client_id} was erased already, on {when}"
+
+
+def _erase(session: Session, client_id: int, key: bytes, columns: Sequence[_Column]) -> Receipt:
     hashed = client_hash(client_id, key)
     values = {"client_id": client_id, "stand_in": -1 - randbelow(2**62)}
     session.execute(
@@ -131,17 +175,14 @@ def _erase(session: Session, client_id: int, key: bytes) -> Receipt:
     session.execute(query("erase_errors_of_runs"), {"name": pattern})
     kept: dict[str, int] = {}
     deleted: dict[str, int] = {}
-    for schema, table, column in session.execute(query("client_columns")).fetchall():
-        is_deleted = schema == "staging" or (schema, table) in _DELETED
-        statement = composed(
-            "delete_client" if is_deleted else "replace_client",
-            table=Identifier(schema, table),
-            client_column=Identifier(column),
-        )
+    for column in columns:
+        name = f"{column.schema}.{column.table}"
+        is_deleted = column.schema == "staging" or (column.schema, column.table) in _DELETED
+        statement = column.compose("delete_client" if is_deleted else "replace_client")
         count = session.execute(statement, values).rowcount
         if count:
             counts = deleted if is_deleted else kept
-            counts[f"{schema}.{table}"] = counts.get(f"{schema}.{table}", 0) + count
+            counts[name] = counts.get(name, 0) + count
     session.execute(query("retire_stand_in"), values)
     return Receipt(hashed.hex(), datetime.now(UTC).isoformat("T", "seconds"), kept, deleted).signed(
         key

@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.forgotten import ForgottenKeyError
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.forgetting import forget
+from lcm_pipeline.warehouse.forgetting import Receipt, forget, refresh_marts_of_clients
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.rewriting import BusyError
 from lcm_pipeline.warehouse.status import read_overview
@@ -43,6 +44,13 @@ def one(warehouse: Warehouse, statement: str) -> object:
     with warehouse.connect() as session:
         row = session.execute(statement.encode()).fetchone()
     return row[0] if row else None
+
+
+def erase(warehouse: Warehouse, client: int, key: bytes | None = KEY) -> Receipt:
+    """What the command does."""
+    receipt = forget(warehouse, client, key)
+    refresh_marts_of_clients(warehouse)
+    return receipt
 
 
 SUMS = {
@@ -93,7 +101,7 @@ def test_no_personal_data_is_left_and_totals_are_kept(
         ).fetchone()
     before = {name: one(warehouse, statement) for name, statement in SUMS.items()}
     overview = {feed.feed: feed.rows for feed in read_overview(warehouse)}
-    receipt = forget(warehouse, client, KEY)
+    receipt = erase(warehouse, client)
     assert {feed.feed: feed.rows for feed in read_overview(warehouse)} == overview
     assert overview["registrations"] == one(
         warehouse, "select count(*) from core.registrations where deleted_at is null"
@@ -117,7 +125,7 @@ def test_no_personal_data_is_left_and_totals_are_kept(
 def test_the_marts_equal_a_full_computation(
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:
-    forget(warehouse, person[1], KEY)
+    erase(warehouse, person[1])
     assert_as_if_computed_anew(warehouse, "after a person was erased")
 
 
@@ -129,7 +137,7 @@ def test_no_sync_brings_the_person_back(
     key: bytes | None,
 ) -> None:
     source, client = person
-    forget(warehouse, client, key)
+    erase(warehouse, client, key)
     fields = {"pseudonym_key": key.decode()} if key else {}
     settings = make_settings(source, warehouse, audit_share=1.0, **fields)
     members = one(warehouse, "select count(*) from core.clients")
@@ -140,6 +148,21 @@ def test_no_sync_brings_the_person_back(
     assert str(client) not in dump(warehouse)
     for feed in FEEDS:
         assert totals_differing(warehouse, feed).listed == []
+
+
+def test_rows_that_came_after_the_erasure_are_erased_too(
+    person: tuple[RunningSimulator, int], warehouse: Warehouse
+) -> None:
+    _, client = person
+    erase(warehouse, client)
+    with pytest.raises(UsageError, match="was erased already, on 20"):
+        forget(warehouse, client, KEY)
+    with warehouse.connect() as session:
+        session.execute(
+            "insert into outbox.profile_updates (client_id, name) values (%s, 'Анна')", (client,)
+        )
+    assert forget(warehouse, client, KEY).deleted == {"outbox.profile_updates": 1}
+    assert "Анна" not in dump(warehouse)
 
 
 def test_without_the_key_nothing_is_synced(
@@ -181,11 +204,18 @@ def test_the_command_confirms_signs_its_counts_and_recognises_erased_clients(
     done = run(tmp_path, "forget", "--yes", "--json", client, **variables)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)) >= {"client_hash", "signature", "deleted"}
+    assert one(warehouse, f"select count(*) from mart.leads_sla where client_id = {client}") == 0
     again = run(tmp_path, "forget", "--yes", client, **variables)
     assert (again.returncode, "Traceback" in again.stderr) == (2, False)
     assert "was erased already, on 20" in again.stderr
     other = run(tmp_path, "forget", "--yes", "42", **variables)
     assert (other.returncode, "is not known" in other.stderr) == (2, True)
+    with warehouse.connect() as session:
+        session.execute("alter materialized view mart.data_completeness rename to renamed")
+    last = str(max(source.world.programme.customers))
+    stale = run(tmp_path, "forget", "--yes", "--json", last, **variables)
+    assert (stale.returncode, "run lcm marts" in stale.stderr) == (3, True), stale.stderr
+    assert json.loads(stale.stdout)["signature"]
     short = run(tmp_path, "forget", "--yes", client, **variables | {"LCM_PSEUDONYM_KEY": "short"})
     assert short.returncode == 2
     assert "LCM_PSEUDONYM_KEY" in short.stderr

@@ -354,3 +354,19 @@ def test_erasing_a_client_with_a_quarantined_registration_keeps_the_totals(daily
     daily.assert_totals_agree()
     daily.sync(pseudonym_key=ERASING_KEY.decode(), pseudonymize=False)
     daily.assert_totals_agree()
+
+
+def test_a_client_that_a_killed_run_has_only_staged_can_be_erased(
+    daily: Daily, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("lcm_pipeline.sync.run.publish", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            daily.sync()
+    daily.day = JOINED
+    assert forget(daily.warehouse, 1001, ERASING_KEY).deleted.keys() == {
+        "staging.clients_r1", "staging.registrations_r1",
+    }  # fmt: skip
+    daily.sync(pseudonym_key=ERASING_KEY.decode(), pseudonymize=False)
+    assert daily.rows("select client_id from core.clients where client_id = 1001") == []
+    daily.assert_totals_agree()

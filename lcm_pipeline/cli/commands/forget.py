@@ -2,12 +2,15 @@
 
 from typing import Annotated
 
+import psycopg
 import typer
 
+from lcm_pipeline.cli.failures import INCOMPLETE, explain, message_of
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.forgetting import Receipt, refresh_marts_of_clients
 from lcm_pipeline.warehouse.forgetting import forget as forget_client
 
 
@@ -26,7 +29,8 @@ def forget(
 
     The service still has the data: erase the person there too. Backups and Dagster's log are not
     erased, see docs/privacy.md. While a sync or a push runs, the command fails with exit code 1; it
-    waits for another lcm forget or lcm pseudonymize.
+    waits for another lcm forget or lcm pseudonymize. Exit code 3: the client is erased, but the
+    marts, which still list it, could not be refreshed.
     """
     settings = load_settings()
     with existing_warehouse(settings) as warehouse:
@@ -39,6 +43,19 @@ def forget(
             old_keys=settings.pseudonym_old_key_bytes,
             pseudonyms=settings.pseudonyms,
         )
+        # Before the marts, whose refresh may fail: the receipt cannot be had a second time.
+        _print(receipt, as_json=as_json)
+        try:
+            refresh_marts_of_clients(warehouse)
+        except psycopg.Error as error:
+            explain(
+                f"{message_of(error)}. The client is erased, but the marts were not refreshed and"
+                " still list it: run lcm marts"
+            )
+            raise typer.Exit(INCOMPLETE) from error
+
+
+def _print(receipt: Receipt, *, as_json: bool) -> None:
     if as_json:
         print_json(vars(receipt))
         return

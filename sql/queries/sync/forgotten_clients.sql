@@ -39,14 +39,10 @@ select forgotten_at
 from sync.forgotten_clients
 where client_hash = any(%(client_hashes)s);
 
--- name: knows_client
--- purpose: whether the roster, the outbox or the quarantine has a row of a client
--- parameters: client_id
-select
-    exists (select from core.clients where client_id = %(client_id)s)
-    or exists (select from core.registrations where client_id = %(client_id)s)
-    or exists (select from outbox.profile_updates where client_id = %(client_id)s)
-    or exists (select from sync.quarantine where client_id = %(client_id)s) as is_known;
+-- name: has_client
+-- purpose: whether a table has a row of a client
+-- parameters: client_id; {table} and {client_column} say where
+select exists (select from {table} where {client_column} = %(client_id)s) as is_known;
 
 -- name: client_columns
 -- purpose: the tables with a column for the client, and that column; without partitions
