@@ -150,6 +150,9 @@ def test_metrics_are_open_metrics_on_stdout_in_a_file_and_on_a_port(
     written = tmp_path / "lcm.prom"
     assert run(tmp_path, "metrics", "--output", str(written), **variables).returncode == 0
     assert _values(written.read_text()).keys() == values.keys()
+    unreachable = {"LCM_DATABASE_URL": f"postgresql://127.0.0.1:{free_port()}/none"}
+    assert run(tmp_path, "metrics", "--output", str(written), **unreachable).returncode == 2
+    assert _values(written.read_text()) == {"lcm_up": 0}
 
     port = free_port()
     serving = subprocess.Popen(

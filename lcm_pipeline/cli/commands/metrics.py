@@ -36,9 +36,9 @@ class WarehouseCollector(Collector):
         try:
             status = read_status(self._warehouse)
         except UserError:
-            yield GaugeMetricFamily("lcm_up", "Whether the warehouse could be read.", value=0)
+            yield _up(0)
             return
-        yield GaugeMetricFamily("lcm_up", "Whether the warehouse could be read.", value=1)
+        yield _up(1)
         yesterday = datetime.now(self._settings.zone).date() - timedelta(days=1)
         is_complete = status.is_complete(yesterday, self._settings.max_staleness_days)
         yield GaugeMetricFamily(
@@ -46,6 +46,14 @@ class WarehouseCollector(Collector):
         )
         yield from _of_feeds(status, yesterday)
         yield from _of_runs(status)
+
+
+class _Down(Collector):
+    """What is exported of a warehouse that cannot be opened."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield lcm_up alone."""
+        yield _up(0)
 
 
 def metrics(
@@ -65,24 +73,42 @@ def metrics(
     """Print the state of the warehouse as OpenMetrics, write it to a file, or serve it.
 
     The metrics are those of lcm status: days behind, rows, pending, quarantine and the last run of
-    each feed, without client ids and error texts. A login that may only read is enough.
+    each feed, without client ids and error texts. A login that may only read is enough. If the
+    warehouse cannot be reached, the exit code is 2, and FILE contains lcm_up 0 and nothing else.
 
     Examples: [bold]lcm metrics --output /var/lib/node_exporter/lcm.prom[/bold],
     [bold]lcm metrics --port 9108[/bold]
     """
     settings = load_settings()
-    with open_warehouse(settings, is_read_only=True) as warehouse:
-        registry = CollectorRegistry()
-        registry.register(WarehouseCollector(settings, warehouse))
-        if port is not None:
-            _serve(registry, host, port)
-        elif output is None or str(output) == "-":
-            sys.stdout.write(_exposed(registry).decode())
-        else:
-            # Replaced atomically, as the collector may read the file at any moment.
-            draft = output.with_name(f".{output.name}.new")
-            draft.write_bytes(_exposed(registry))
-            draft.replace(output)
+    file = None if port is not None or str(output) == "-" else output
+    try:
+        with open_warehouse(settings, is_read_only=True) as warehouse:
+            registry = CollectorRegistry()
+            registry.register(WarehouseCollector(settings, warehouse))
+            if port is not None:
+                _serve(registry, host, port)
+            elif file is None:
+                sys.stdout.write(_exposed(registry).decode())
+            else:
+                _replace(file, registry)
+    except UserError:
+        if file is not None:
+            # The file of the last run says that all is well, and nobody reads our exit code.
+            registry = CollectorRegistry()
+            registry.register(_Down())
+            _replace(file, registry)
+        raise
+
+
+def _up(value: int) -> GaugeMetricFamily:
+    return GaugeMetricFamily("lcm_up", "Whether the warehouse could be read.", value=value)
+
+
+def _replace(file: Path, registry: CollectorRegistry) -> None:
+    """Replace the file atomically, as the collector may read it at any moment."""
+    draft = file.with_name(f".{file.name}.new")
+    draft.write_bytes(_exposed(registry))
+    draft.replace(file)
 
 
 def _exposed(registry: CollectorRegistry) -> bytes:
