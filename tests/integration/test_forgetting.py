@@ -15,6 +15,7 @@ from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.forgetting import Receipt, forget, refresh_marts_of_clients
+from lcm_pipeline.warehouse.ingest.state import known_clients
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.rewriting import BusyError
 from lcm_pipeline.warehouse.status import read_overview
@@ -163,6 +164,17 @@ def test_rows_that_came_after_the_erasure_are_erased_too(
         )
     assert forget(warehouse, client, KEY).deleted == {"outbox.profile_updates": 1}
     assert "Анна" not in dump(warehouse)
+
+
+def test_no_request_names_the_stand_in_of_an_erased_person(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=2)
+    sync_everything(make_settings(source, warehouse), warehouse)
+    for client in source.world.programme.customers:
+        forget(warehouse, client, KEY)
+    with warehouse.connect() as session:
+        assert known_clients(session) == []
 
 
 def test_without_the_key_nothing_is_synced(

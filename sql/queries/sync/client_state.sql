@@ -109,12 +109,13 @@ from scheduled;
 
 -- name: known_clients
 -- purpose: a few clients that the service should return data for, and a feed to request for each
+-- Numbers below 0 are stand-ins of erased persons, which the service does not know.
 (
     select
         feed,
         client_id
     from sync.client_state
-    where read_at is not null and pending_since is null and refusals = 0
+    where read_at is not null and pending_since is null and refusals = 0 and client_id > 0
     order by client_id desc
     limit 2
 )
@@ -124,7 +125,7 @@ union all
         feed,
         client_id
     from sync.client_state
-    where read_at is not null and pending_since is null and refusals = 0
+    where read_at is not null and pending_since is null and refusals = 0 and client_id > 0
     order by random()
     limit 2
 )
@@ -132,6 +133,7 @@ union all
 (
     select 'operations' as feed, client_id
     from core.clients
+    where client_id > 0
     order by client_id desc
     limit 1
 );
