@@ -7,6 +7,7 @@ another rewrite.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic, sleep
 
 import psycopg
 
@@ -17,6 +18,7 @@ from lcm_pipeline.warehouse.lock_waits import wait_alone
 from lcm_pipeline.warehouse.queries import query
 
 _MOST_SECONDS = 35 * 60.0
+_PATIENCE_SECONDS, _INTERVAL_SECONDS = 1.0, 0.05
 
 
 class BusyError(UserError):
@@ -46,9 +48,17 @@ def require_quiet(session: Session) -> None:
     A running sync would write back what it has read. From then on the session holds the lock of a
     push, until `one_rewrite_at_a_time` releases it.
     """
+    # The server process of a sync that has just ended holds its locks for a moment longer.
+    deadline = monotonic() + _PATIENCE_SECONDS
+    while _is_busy(session):
+        if monotonic() > deadline:
+            raise BusyError(
+                "A sync or a push is under way, and might bring back what is taken away here."
+                " Nothing was changed: run the command again once it has ended"
+            )
+        sleep(_INTERVAL_SECONDS)
+
+
+def _is_busy(session: Session) -> bool:
     syncing = session.execute(query("is_syncing"), {"quiet": 0}).fetchone()
-    if (syncing and syncing[0]) or not locks.take_alone(session, "push"):
-        raise BusyError(
-            "A sync or a push is under way, and might bring back what is taken away here. Nothing"
-            " was changed: run the command again once it has ended"
-        )
+    return bool(syncing and syncing[0]) or not locks.take_alone(session, "push")

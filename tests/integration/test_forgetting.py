@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import threading
 from pathlib import Path
 
 import msgspec
@@ -197,6 +198,17 @@ def test_erasure_is_refused_during_a_sync_or_push(
             with pytest.raises(BusyError, match="under way"):
                 forget(warehouse, person[1], KEY)
     assert forget(warehouse, person[1], KEY).deleted
+
+
+def test_a_session_that_ends_a_moment_after_its_sync_does_not_refuse_the_erasure(
+    person: tuple[RunningSimulator, int], warehouse: Warehouse
+) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        locks.show_session(session, "run", 7)
+        ending = threading.Timer(0.3, session.close)
+        ending.start()
+        assert forget(warehouse, person[1], KEY).deleted
+        ending.join()
 
 
 @pytest.mark.slow
