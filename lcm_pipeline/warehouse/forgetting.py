@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from secrets import randbelow, token_bytes
 
 import msgspec
+import psycopg
 from psycopg.sql import Composed, Identifier
 
-from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.model.forgotten import Forgotten, client_hash, key_digest
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.warehouse import locks
@@ -37,6 +38,12 @@ _ERASED = {
         ("core", "favourite_groups"), ("core", "favourite_stats"),
     ),
 }  # fmt: skip
+
+
+class MartsNotRefreshedError(UserError):
+    """The person is erased, and marts still list it."""
+
+    exit_code = 3
 
 
 @dataclass(frozen=True)
@@ -120,11 +127,18 @@ def forget(
 def refresh_marts_of_clients(warehouse: Warehouse) -> None:
     """Refresh the stored marts that list clients, which show an erased one until then.
 
-    Apart from `forget`, as it may take long or fail, and the receipt is needed then too.
+    Apart from `forget`, as it may take long or fail, and the receipt is needed then too. Raises
+    MartsNotRefreshedError.
     """
-    with warehouse.connect() as session:
-        names = _marts_of_clients(session)
-    refresh_marts(warehouse, names)
+    try:
+        with warehouse.connect() as session:
+            names = _marts_of_clients(session)
+        refresh_marts(warehouse, names)
+    except psycopg.Error as error:
+        raise MartsNotRefreshedError(
+            "the client is erased, but the marts could not be refreshed and still list it"
+            f" ({type(error).__name__}): run lcm marts"
+        ) from error
 
 
 def _marts_of_clients(session: Session) -> list[str]:

@@ -2,10 +2,8 @@
 
 from typing import Annotated
 
-import psycopg
 import typer
 
-from lcm_pipeline.cli.failures import INCOMPLETE, explain, message_of
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
@@ -45,14 +43,7 @@ def forget(
         )
         # Before the marts, whose refresh may fail: the receipt cannot be had a second time.
         _print(receipt, as_json=as_json)
-        try:
-            refresh_marts_of_clients(warehouse)
-        except psycopg.Error as error:
-            explain(
-                f"{message_of(error)}. The client is erased, but the marts were not refreshed and"
-                " still list it: run lcm marts"
-            )
-            raise typer.Exit(INCOMPLETE) from error
+        refresh_marts_of_clients(warehouse)
 
 
 def _print(receipt: Receipt, *, as_json: bool) -> None:
