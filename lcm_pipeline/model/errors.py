@@ -13,6 +13,12 @@ class UserError(Exception):
     exit_code: ClassVar[int] = 1
 
 
+class IncompleteError(UserError):
+    """The work is done, but something needs a look."""
+
+    exit_code: ClassVar[int] = 3
+
+
 class UsageError(UserError):
     """A setting, an option, a file or a database cannot be used as it is."""
 

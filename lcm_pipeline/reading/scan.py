@@ -25,9 +25,8 @@ MAX_ROWS = 2_000_000
 _MAX_ROWS_WITHOUT_TOTAL = 250_000
 # One after the other, at 20 ms each, these take half an hour for one client.
 _MAX_PAGES = 100_000
-# Pages requested at once. A total may be wrong, so start with a few, and request four times as many
-# each time that the last ones had rows. A first page of less than the requested length starts with
-# one.
+# Pages requested at once. A total may be wrong, so start with a few and double the number each time
+# that the last ones had rows. A first page of less than the requested length starts with one.
 _FIRST_BATCH, _MAX_BATCH = 4, 64
 
 
@@ -68,7 +67,7 @@ def scan_pages(
                 ahead = state.starts_ahead(wanted)[:batch_size]
                 pages = yield [PageRequest(base + at, length) for at in ahead]
                 state.add(dict(zip(ahead, pages, strict=True)))
-                batch_size = min(4 * batch_size, _MAX_BATCH)
+                batch_size = min(2 * batch_size, _MAX_BATCH)
         return state.scan()
     except SourceChangedError as moved:
         moved.seen, moved.total = state.seen(), first.total

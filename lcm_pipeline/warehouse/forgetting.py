@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 from psycopg.sql import Composed, Identifier
 
-from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.model.errors import IncompleteError, UsageError
 from lcm_pipeline.model.forgotten import Forgotten, client_hash, key_digest
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.warehouse import locks
@@ -40,10 +40,8 @@ _ERASED = {
 }  # fmt: skip
 
 
-class MartsNotRefreshedError(UserError):
+class MartsNotRefreshedError(IncompleteError):
     """The person is erased, and marts still list it."""
-
-    exit_code = 3
 
 
 @dataclass(frozen=True)
