@@ -37,6 +37,15 @@ def _sync(settings: Settings, warehouse: Warehouse, window: Window = WEEK) -> No
     materialize_window(settings, warehouse, window, LoggedProgress())
 
 
+def _lose_an_operation(warehouse: Warehouse) -> None:
+    """Delete a purchase, so that the totals of its client differ."""
+    with warehouse.connect() as session:
+        session.execute(
+            "delete from core.operations where operation_id ="
+            " (select max(operation_id) from core.operations where amount > 0)"
+        )
+
+
 def facts_above(name: str) -> set[str]:
     """The assets of facts that a mart is built on."""
     above = defs.resolve_asset_graph().get_ancestor_asset_keys(dg.AssetKey(["mart", name]))
@@ -62,11 +71,7 @@ def test_operations_that_do_not_add_up_block_every_table_that_is_built_on_them(
 ) -> None:
     settings = make_settings(programme(clients=30), warehouse, timezone="Europe/Moscow")
     _sync(settings, warehouse)
-    with warehouse.connect() as session:
-        session.execute(
-            "delete from core.operations where operation_id ="
-            " (select max(operation_id) from core.operations where amount > 0)"
-        )
+    _lose_an_operation(warehouse)
     # The others show how complete the facts are, and which were restated.
     shown = {"data_completeness", "restatements", "restated_rows"}
     built = [
@@ -113,11 +118,7 @@ def test_marts_in_a_run_of_their_own_are_blocked_too(
 ) -> None:
     settings = make_settings(programme(clients=30), warehouse, timezone="Europe/Moscow")
     _sync(settings, warehouse)
-    with warehouse.connect() as session:
-        session.execute(
-            "delete from core.operations where operation_id ="
-            " (select max(operation_id) from core.operations where amount > 0)"
-        )
+    _lose_an_operation(warehouse)
     session_of_run = SyncSession(SyncEngine(settings, warehouse))
     job = build_definitions(session_of_run).resolve_job_def("sync_days")
     with dagster_instance(settings) as instance:

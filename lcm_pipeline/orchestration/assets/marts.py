@@ -87,7 +87,7 @@ def _refresh_metadata(refreshed: Refreshed | None) -> dict[str, dg.MetadataValue
 
 
 def _step(
-    feeds: frozenset[str], found: list[Mart], earlier: set[str], known: dict[str, Mart]
+    feeds: frozenset[str], found: list[Mart], refreshed: set[str], known: dict[str, Mart]
 ) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=_STEP_NAME.format("_".join(sorted(feeds))),
@@ -107,8 +107,8 @@ def _step(
             )
         require_totals(context, sync, feeds)
         store_time_zone(sync.warehouse, sync.engine.settings.timezone)
-        refreshed = refresh_marts(sync.warehouse, {mart.name for mart in found} | earlier)
-        schemas, work = _schemas(sync), {one.name: one for one in refreshed}
+        work = {one.name: one for one in refresh_marts(sync.warehouse, refreshed)}
+        schemas = _schemas(sync)
         for mart in found:
             yield dg.MaterializeResult(
                 asset_key=_key(mart.name),
@@ -128,7 +128,7 @@ def _steps() -> list[dg.AssetsDefinition]:
     for mart in known.values():
         steps.setdefault(blocking[mart.name], []).append(mart)
     return [
-        _step(feeds, found, {name for name, by in blocking.items() if by < feeds}, known)
+        _step(feeds, found, {name for name, by in blocking.items() if by <= feeds}, known)
         for feeds, found in steps.items()
     ]
 
