@@ -68,6 +68,22 @@ def test_a_working_installation_passes_and_its_paging_is_measured(
     assert "424242" not in shown
 
 
+def test_paging_is_measured_on_the_client_with_the_largest_total(
+    tmp_path: Path, live: RunningSimulator
+) -> None:
+    oldest = str(day_before_today(6))
+    registrations = live.world.truth()["registrations"]
+    first_day = [row["Client"] for row in registrations if row["RegDate"].startswith(oldest)]
+    longest = first_day[len(first_day) // 2]
+    # The cap of 3 rows hides nothing of the other clients, whatever the order they are listed in.
+    for client in {row["Client"] for row in registrations} - {longest}:
+        live.world.mutate("delete_all", client)
+        for _ in range(3):
+            live.world.mutate("insert_top", client)
+    _, lines = _examine(tmp_path, LCM_API_URL=live.url, LCM_TOKEN="424242", LCM_START_DATE=oldest)
+    assert "capped at 3 rows" in lines["paging of operations"][0]["found"]
+
+
 def test_each_problem_is_reported_with_its_remedy(
     tmp_path: Path, live: RunningSimulator, postgres: str
 ) -> None:
