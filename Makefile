@@ -40,7 +40,7 @@ PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 test: $(INSTALLED) lint ## Linters, types, import contracts and all tests but the slow ones
 	$(PYTEST) -m 'not slow'
 
-test-slow: $(INSTALLED) ## The slow tests: whole scenarios of half a minute or more
+test-slow: $(INSTALLED) ## The slow tests: whole scenarios, and the other cases of sampled tests
 	$(PYTEST) -m slow
 
 test-all: test test-slow ## make test, then make test-slow: what CI runs

@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -31,8 +32,20 @@ Programme = Callable[..., RunningSimulator]
 MakeSettings = Callable[..., Settings]
 
 
+# First, as pytest deselects by `-m slow` in this hook too.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files with slow tests first, so that no process starts a slow test at the very end."""
+    """Mark the cases after the first ones of a sampled test slow, and run their files first.
+
+    So no process starts a slow test at the very end.
+    """
+    cases: Counter[str] = Counter()
+    for item in items:
+        if sampled := item.get_closest_marker("sampled"):
+            test = item.nodeid.partition("[")[0]
+            cases[test] += 1
+            if cases[test] > sampled.args[0]:
+                item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

@@ -110,6 +110,7 @@ def test_the_wheel_holds_the_definition_of_the_dashboards_and_no_bundle(wheel: P
     assert folders == {"definition", "server"}
 
 
+@pytest.mark.slow
 def test_lcm_bundle_of_the_wheel_writes_the_bundle_of_the_checkout(
     wheel: Path, warehouse: Warehouse, tmp_path: Path
 ) -> None:

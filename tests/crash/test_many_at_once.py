@@ -62,6 +62,7 @@ def _sync_at_once(scene: Scene, database: str, windows: list[Window]) -> None:
     assert overlapping_versions(scene.warehouse(database)) == 0
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("processes", [2, 4, 8])
 @pytest.mark.parametrize("beginning", [0, 1])
 def test_processes_that_sync_the_same_days_produce_one_correct_result(
@@ -73,6 +74,7 @@ def test_processes_that_sync_the_same_days_produce_one_correct_result(
         assert compare(scene.endings[scene.beginnings[beginning]].contents, rows) == ([], [])
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("beginning", [0, 1])
 def test_processes_that_sync_overlapping_days_produce_one_correct_result(
     scene: Scene, beginning: int

@@ -51,6 +51,7 @@ _PAIRS = (
 )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("points", _PAIRS)
 def test_a_killed_push_that_is_run_again_sends_each_update_once_and_in_order(
     scene: PushScene, points: tuple[str, str]
@@ -63,6 +64,7 @@ def test_a_killed_push_that_is_run_again_sends_each_update_once_and_in_order(
     assert episode.struck
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("point", [UPDATE_CLAIMED, UPDATE_REQUESTED, UPDATE_SETTLED])
 def test_a_push_continues_after_its_session_is_lost(scene: PushScene, point: str) -> None:
     episode = PushEpisode(

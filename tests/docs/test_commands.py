@@ -350,6 +350,11 @@ _RULES = [
 ]  # fmt: skip
 
 
+def _is_from_help(command: Command) -> bool:
+    """Whether a page of the reference has it, which is generated from the help."""
+    return command.page.startswith("docs/reference/") and command.text.startswith("lcm ")
+
+
 def _rule_of(text: str) -> Rule:
     for rule in _RULES:
         if re.fullmatch(rule.pattern, text, re.DOTALL):
@@ -357,10 +362,17 @@ def _rule_of(text: str) -> Rule:
     pytest.fail(f"no rule of tests/docs/test_commands.py covers: {text}")
 
 
+def test_every_command_has_a_rule() -> None:
+    for command in _COMMANDS:
+        if not _is_from_help(command):
+            _rule_of(command.text)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("command", _COMMANDS, ids=str)
 def test_a_command_of_the_documentation_works(checkout: Checkout, command: Command) -> None:
-    if command.page.startswith("docs/reference/") and command.text.startswith("lcm "):
-        # Generated from the help, whose examples are run in tests/integration.
+    if _is_from_help(command):
+        # The examples of the help are run in tests/integration.
         assert command.text.split()[1] in HELP_LINES
         return
     rule = _rule_of(command.text)
@@ -380,6 +392,7 @@ def test_a_command_without_a_rule_is_noticed(tmp_path: Path) -> None:
         _rule_of("lcm fly")
 
 
+@pytest.mark.slow
 def test_dagster_backfills_into_the_given_home(checkout: Checkout, tmp_path: Path) -> None:
     (text,) = (c.text for c in _COMMANDS if c.text.startswith("dagster asset materialize"))
     days = text.replace("D1...D2", "2026-03-04...2026-03-06")

@@ -29,6 +29,7 @@ def scene(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "size"),
     [
@@ -46,6 +47,7 @@ def test_a_mutated_response_affects_only_its_client(scene: Scene, number: int, s
     _fail_with(failures)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", _ROUNDS)
 @pytest.mark.parametrize(
     "options",

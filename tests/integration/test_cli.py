@@ -43,6 +43,7 @@ def run(
     )
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("words", "variables", "expected"),
     [
@@ -77,6 +78,7 @@ def test_invalid_usage_exits_with_2_and_names_what_is_expected(
     assert "s3cr3t" not in ended.stderr + ended.stdout
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -251,6 +253,7 @@ def test_verify_fix_repairs_differences_and_exits_with_0(
     assert "again:" not in nothing.stdout
 
 
+@pytest.mark.slow
 def test_verify_of_an_unreachable_api_exits_with_1_and_changes_nothing(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

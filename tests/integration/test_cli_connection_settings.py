@@ -17,6 +17,7 @@ DAYS = ("--from", "2026-03-01", "--to", "2026-03-08")
 CHECKOUT = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [

@@ -110,6 +110,7 @@ def test_without_a_terminal_a_sync_logs_lines_with_times(
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -75,6 +75,7 @@ def test_help_lists_each_quirk_and_fault_on_its_own_line(tmp_path: Path) -> None
         assert len(line) > len(f"- {name}: ") + 5
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -123,6 +123,7 @@ def test_a_limited_push_succeeds_when_its_number_is_sent(
     assert statuses(warehouse).count("sent") == 5
 
 
+@pytest.mark.slow
 def test_an_unreachable_service_exits_with_1_and_leaves_all_pending(
     tmp_path: Path, warehouse: Warehouse, source: RunningSimulator, clients: list[int]
 ) -> None:
@@ -136,6 +137,7 @@ def test_an_unreachable_service_exits_with_1_and_leaves_all_pending(
     assert statuses(warehouse) == ["pending"]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("words", "text", "expected"),
     [

@@ -104,6 +104,7 @@ def _serving(tmp_path: Path, *words: str) -> Iterator[tuple[str, subprocess.Pope
         serving.communicate()
 
 
+@pytest.mark.slow
 def test_only_the_bi_login_can_connect_to_the_embedded_marts(tmp_path: Path) -> None:
     with embedded_postgres(tmp_path / "home") as url:
         migrate(Warehouse(url))

@@ -280,6 +280,7 @@ def test_migrate_restores_grants_lost_in_a_restore(
         assert "granted" not in again.stdout
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "words",
     [
@@ -316,6 +317,7 @@ def test_read_only_commands_create_no_warehouse_in_a_database(
         assert schemas.fetchone() == (0,)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("words", [("plan", *MARCH), ("docs",)], ids=lambda words: words[0])
 def test_commands_that_need_no_data_create_no_warehouse(
     words: tuple[str, ...], tmp_path: Path, programme: Programme

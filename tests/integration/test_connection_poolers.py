@@ -104,6 +104,7 @@ def test_a_busy_pooler_in_transaction_mode_is_refused(
                 pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [(), (LENIENT,)])
 def test_a_sync_and_a_push_work_in_session_mode(
     settings: Sequence[str],

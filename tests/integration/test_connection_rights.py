@@ -34,6 +34,7 @@ def _refusal(url: str) -> str:
     return str(refused.value)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("taken", "missing"),
     [

@@ -109,6 +109,7 @@ def test_an_ordinary_user_runs_the_server_as_himself(home: Path) -> None:
     assert user.leave() == 0
 
 
+@pytest.mark.slow
 def test_root_and_the_folder_s_ordinary_user_can_take_turns(home: Path) -> None:
     python = _python_for_others()
     home.mkdir()
@@ -129,6 +130,7 @@ def test_root_keeps_its_files_as_its_own(home: Path) -> None:
     assert user.leave() == 0
 
 
+@pytest.mark.slow
 def test_root_without_namespaces_runs_the_server_as_nobody(home: Path) -> None:
     root_made = started(home)
     assert root_made.leave() == 0
@@ -152,6 +154,7 @@ def private_programs() -> Iterator[Path]:
         yield Path(outer) / find_binaries(None).relative_to(package.parent)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("lacking", [(), (DAC_READ_SEARCH,)], ids=["root", "root of a container"])
 def test_root_without_namespaces_may_keep_all_below_a_private_folder(
     home: Path, private_programs: Path, lacking: tuple[int, ...]

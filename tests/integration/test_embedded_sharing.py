@@ -71,6 +71,7 @@ def test_a_command_that_leaves_first_does_not_wait_for_the_others(home: Path) ->
     assert stays.leave() == 0
 
 
+@pytest.mark.slow
 def test_a_command_that_comes_while_the_server_stops_starts_it_again(home: Path) -> None:
     for _ in range(5):
         with embedded_postgres(home):

@@ -131,6 +131,7 @@ def test_the_marts_equal_a_full_computation(
     assert_as_if_computed_anew(warehouse, "after a person was erased")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("key", [KEY, None], ids=["of the settings", "of the warehouse"])
 def test_no_sync_brings_the_person_back(
     person: tuple[RunningSimulator, int],

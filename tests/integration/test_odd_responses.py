@@ -115,6 +115,7 @@ LISTS = {
 every_endpoint = pytest.mark.parametrize("endpoint", LISTS)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -205,6 +206,7 @@ UNPROVEN: dict[str, tuple[str, Odd, str]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("endpoint", "odd", "reason"), UNPROVEN.values(), ids=UNPROVEN)
 def test_a_response_that_proves_nothing_leaves_its_client_pending(
     warehouse: Warehouse, endpoint: str, odd: Odd, reason: str

@@ -55,6 +55,7 @@ def raising_for(clients: set[int], error: type[Exception]) -> Callable[[Settings
     return lambda settings: RaisingApi.from_settings(settings, policy=HASTY)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("number", [0, 5, 11])
 @pytest.mark.parametrize(
     "reply",
@@ -173,6 +174,7 @@ def test_an_exception_for_every_update_stops_the_push_and_fails_none(
     assert back.push().sent == len(clients)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("status", [301, 307, 403, 404, 405])
 @pytest.mark.parametrize("number", [0, 11])
 def test_one_refused_update_does_not_stop_the_others(

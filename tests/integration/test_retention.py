@@ -275,6 +275,7 @@ def test_months_that_were_never_analyzed_are_counted_and_an_earlier_limit_is_rep
     assert (longer.kept_from, longer.requested_from) == (date(2025, 10, 1), date(2024, 12, 1))
 
 
+@pytest.mark.slow
 def test_a_reader_of_an_old_month_is_neither_waited_for_nor_in_anybodys_way(
     warehouse: Warehouse, make_settings: MakeSettings, programme: Programme
 ) -> None:
@@ -318,6 +319,7 @@ def test_rows_that_were_staged_before_a_month_went_are_read_again(
     assert totals_differing(warehouse, "operations").listed == []
 
 
+@pytest.mark.slow
 def test_the_command_shows_what_would_go_and_removes_it_when_told(
     tmp_path: Path, warehouse: Warehouse, programme: Programme
 ) -> None:
@@ -362,6 +364,7 @@ def test_a_sync_removes_what_is_old_and_asks_for_none_of_it(
     assert again.returncode == 0, again.stderr
 
 
+@pytest.mark.slow
 def test_a_sync_of_one_feed_removes_nothing_as_it_checks_no_other(
     settings: Settings, warehouse: Warehouse
 ) -> None:

@@ -135,6 +135,7 @@ def daily(warehouse: Warehouse) -> Iterator[Daily]:
         yield Daily(programme, warehouse, f"http://127.0.0.1:{port}/x/")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "refusal", [NOT_FOUND, Response({"Message": "no such client"}, status=404)], ids=["code", "404"]
 )
@@ -159,6 +160,7 @@ def test_days_become_complete_again_after_half_of_the_clients_are_deleted(
     daily.assert_totals_agree()
 
 
+@pytest.mark.slow
 def test_a_client_refused_in_one_feed_only_stays_pending(daily: Daily) -> None:
     daily.sync()
     daily.programme.refuses = {1001: NOT_FOUND}
@@ -167,6 +169,7 @@ def test_a_client_refused_in_one_feed_only_stays_pending(daily: Daily) -> None:
     assert daily.retired() == {}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "failure",
     [
@@ -183,6 +186,7 @@ def test_a_failure_of_the_service_retires_no_client(daily: Daily, failure: Respo
     assert daily.retired() == {}
 
 
+@pytest.mark.slow
 def test_no_client_is_retired_when_most_are_refused(daily: Daily) -> None:
     daily.sync()
     daily.programme.refuses = dict.fromkeys(range(1001, 1017), NOT_FOUND)
@@ -234,6 +238,7 @@ def test_rows_that_only_the_old_client_has_are_kept(daily: Daily) -> None:
     daily.assert_totals_agree()
 
 
+@pytest.mark.slow
 def test_a_merged_client_without_rows_is_retired_without_a_refusal(daily: Daily) -> None:
     daily.sync()
     source = daily.programme
@@ -249,6 +254,7 @@ def test_a_merged_client_without_rows_is_retired_without_a_refusal(daily: Daily)
     assert 1001 not in {client for _, client in source.requests}
 
 
+@pytest.mark.slow
 def test_a_client_that_the_source_reports_again_is_reinstated(daily: Daily) -> None:
     daily.sync()
     source = daily.programme
@@ -265,6 +271,7 @@ def test_a_client_that_the_source_reports_again_is_reinstated(daily: Daily) -> N
     daily.assert_totals_agree()
 
 
+@pytest.mark.slow
 def test_the_audit_leaves_a_refused_retired_client_unchanged(daily: Daily) -> None:
     daily.sync()
     daily.programme.refuses = {1001: NOT_FOUND}
@@ -274,6 +281,7 @@ def test_the_audit_leaves_a_refused_retired_client_unchanged(daily: Daily) -> No
     assert daily.retired() == {1001: "refused"}
 
 
+@pytest.mark.slow
 def test_a_new_card_reinstates_a_retired_client(daily: Daily) -> None:
     daily.sync()
     daily.programme.refuses = {1001: NOT_FOUND}
@@ -285,6 +293,7 @@ def test_a_new_card_reinstates_a_retired_client(daily: Daily) -> None:
     assert daily.retired() == {}
 
 
+@pytest.mark.slow
 def test_a_client_is_retired_and_reinstated_by_hand(daily: Daily) -> None:
     daily.sync()
     daily.programme.refuses = {1001: NOT_FOUND}

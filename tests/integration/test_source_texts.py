@@ -67,6 +67,7 @@ def test_markup_and_control_sequences_in_names_are_shown_as_text(
     assert not any(CONTROLS.search(name) for name in _stored(warehouse))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wire", ["json", pytest.param("xml", marks=pytest.mark.slow)])
 def test_a_name_of_thousands_of_characters_is_truncated(
     wire: str, tmp_path: Path, programme: Programme, warehouse: Warehouse
@@ -78,6 +79,7 @@ def test_a_name_of_thousands_of_characters_is_truncated(
     assert {len(name) for name in _stored(warehouse)} == {200}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wire", ["json", pytest.param("xml", marks=pytest.mark.slow)])
 def test_twenty_of_many_names_are_shown_and_a_bounded_number_is_stored(
     wire: str, tmp_path: Path, programme: Programme, warehouse: Warehouse
@@ -98,6 +100,7 @@ def test_twenty_of_many_names_are_shown_and_a_bounded_number_is_stored(
     assert len(shown) < 2_000
 
 
+@pytest.mark.slow
 def test_the_bound_applies_across_runs_and_ignores_known_names(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

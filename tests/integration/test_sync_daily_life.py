@@ -119,6 +119,7 @@ def test_on_a_quiet_day_each_client_takes_one_request_per_feed(
         assert set(requests[endpoint].values()) == {1}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("feed", FEEDS)
 def test_the_fuse_stops_a_publish_when_the_source_returns_nothing(
     opened: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings, feed: str

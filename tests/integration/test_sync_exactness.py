@@ -29,6 +29,7 @@ def _served(*quirks: str, habits: tuple[str, ...] = (), **others: Any) -> dict[s
     return {"quirks": quirks, "habits": habits, **others}
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     "served",
     [
@@ -62,6 +63,7 @@ def test_the_warehouse_equals_the_source_with_every_quirk(
     check_small_tables(source, warehouse, last=MARCH.last)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("served", "settings"),
     [
@@ -96,6 +98,7 @@ def test_the_warehouse_equals_the_source_over_every_connection(
     assert_exact(source, warehouse, last=MARCH.last)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_pages_of_a_few_rows_are_enough(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings, length: int
@@ -116,6 +119,7 @@ def test_a_row_is_on_the_day_in_the_time_zone_of_the_programme(
     assert_exact(source, warehouse, last=MARCH.last, zone=ZoneInfo(zone))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "served",
     [
@@ -164,6 +168,7 @@ def test_a_refused_client_is_pending_even_if_it_is_the_last_to_read(
         assert (report.clients, report.pending) == (2, 1)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("cap", [5, 20])
 def test_a_total_equal_to_the_cap_of_the_source_is_not_trusted(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings, cap: int

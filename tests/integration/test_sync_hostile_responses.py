@@ -130,6 +130,7 @@ def run_lcm(api: ScriptedApi, warehouse: Warehouse, folder: Path, *words: str) -
 # One client that is refused
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 409, 410, 423, 451])
 def test_a_refused_client_is_pending_and_the_others_are_published(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine, status: int
@@ -156,6 +157,7 @@ def test_lcm_exits_with_3_when_one_client_is_refused(
     assert published(warehouse, "operations") == list(CLIENTS[1:])
 
 
+@pytest.mark.slow
 def test_many_refused_clients_read_first_are_no_outage(
     warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
@@ -174,6 +176,7 @@ def test_many_refused_clients_read_first_are_no_outage(
     assert column(warehouse, "select count(*) from core.operations where client_id = 1040") == [4]
 
 
+@pytest.mark.slow
 def test_many_clients_whose_requests_always_fail_are_no_outage(
     warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
@@ -227,6 +230,7 @@ def test_a_token_that_becomes_invalid_stops_the_feed(
         assert len(api.requests("LeadsPagingInfo")) < 60
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("feed", FEEDS)
 def test_a_run_in_which_every_client_fails_stops(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine, feed: str
@@ -292,6 +296,7 @@ def test_an_unexpected_exception_of_every_client_stops_the_run(
         make_engine(api, AllOdd).sync(OPERATIONS, DAYS)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "body",
     [
@@ -336,6 +341,7 @@ def days_of(requests: list[Fields]) -> list[str]:
     ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "reply",
     [
@@ -517,6 +523,7 @@ def endless_rows(start: int, length: int) -> list[Fields]:
     return [operation(n, (begins - timedelta(seconds=n)).isoformat()) for n in numbers]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("rows", "total", "requests"),
     [
@@ -728,6 +735,7 @@ def _profiles(warehouse: Warehouse) -> dict[int, tuple[Any, ...]]:
 # Responses that prove nothing
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("feed", ENDPOINTS)
 @pytest.mark.parametrize(
     "body", [{"ErrorCode": 0}, {"ErrorCode": 0, "TotalRowsSelect": 0, "Others": []}]

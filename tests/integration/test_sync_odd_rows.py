@@ -87,6 +87,7 @@ def test_one_number_with_two_component_types_is_two_rows(scene: Scene) -> None:
     scene.assert_exact()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("position", [0, -1])
 def test_a_row_that_reappears_is_live_again(scene: Scene, position: int) -> None:
     before = snapshot(scene.warehouse)["core.operations"]
@@ -128,6 +129,7 @@ def test_a_registration_without_a_card_is_quarantined_and_its_client_is_read(sce
     scene.assert_exact()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [2, 70])
 def test_a_row_that_turns_invalid_and_is_corrected_is_always_counted_once(
     scene: Scene, position: int
@@ -153,6 +155,7 @@ def test_a_row_that_turns_invalid_and_is_corrected_is_always_counted_once(
     assert scene.open_quarantine() == 0
 
 
+@pytest.mark.slow
 def test_an_invalid_good_of_an_offer_is_quarantined_until_corrected(scene: Scene) -> None:
     with scene.edit() as customer:
         offer = next(iter(customer.offer_of.values()))

@@ -61,6 +61,7 @@ def spoiling(spoilt: range | list[int], column: int, value: object, **fields: An
     return read
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("column", "value"),
     [

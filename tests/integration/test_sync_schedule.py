@@ -112,6 +112,7 @@ def test_a_deferred_client_takes_no_request_and_is_no_failure(
         assert report.clients - 5 <= planned.clients <= report.clients
 
 
+@pytest.mark.slow
 def test_a_change_is_read_within_the_promise_whatever_came_before(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
@@ -158,6 +159,7 @@ def test_an_old_window_rereads_no_client_that_was_read_since(
     assert snapshot(warehouse) == before
 
 
+@pytest.mark.slow
 def test_a_backfill_of_a_range_is_exact_with_the_schedule_on(
     opened: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:

@@ -20,6 +20,7 @@ def _differences(verification: Verification) -> set[Found]:
     return {(d.table, d.key, d.kind, d.columns) for d in verification.differences}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("quirk", ["max_length=9", "zero_based=true", "totals=null"])
 def test_a_fresh_sync_verifies_without_a_difference(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings, quirk: str

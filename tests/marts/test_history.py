@@ -60,6 +60,7 @@ def story(warehouse: Warehouse, tmp_path: Path) -> Iterator[Story]:
         yield Story(simulator, warehouse, tmp_path)
 
 
+@pytest.mark.slow
 def test_what_was_owed_on_a_past_day_as_known_then_and_as_known_now(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     spent = story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00", ends="2026-06-01T00:00:00")
@@ -104,6 +105,7 @@ def test_what_was_owed_on_a_past_day_as_known_then_and_as_known_now(story: Story
     assert _owed(story.warehouse) == {**before, THIRD: (1040, 1040, "read")}
 
 
+@pytest.mark.slow
 def test_a_lot_that_ends_between_midnight_and_the_reading_is_owed_on_the_day_before(
     story: Story,
 ) -> None:
@@ -148,6 +150,7 @@ def test_a_day_that_only_the_roster_tells_of_is_no_day_without_sales(story: Stor
     assert {days[later][column] for column in told} == {None}
 
 
+@pytest.mark.slow
 def test_points_that_no_row_explains_stay_on_the_day_of_the_reading_that_found_it(
     story: Story,
 ) -> None:
@@ -171,6 +174,7 @@ def test_points_that_no_row_explains_stay_on_the_day_of_the_reading_that_found_i
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_lot_that_moves_by_a_merge_keeps_its_past(story: Story) -> None:
     """Readings found the lot at the old client until the day on which it expired."""
     old = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
@@ -194,6 +198,7 @@ def test_a_lot_that_moves_by_a_merge_keeps_its_past(story: Story) -> None:
     ] == [(8, SECOND, Decimal("-361.70"))]
 
 
+@pytest.mark.slow
 def test_the_bridge_shows_what_the_history_shows(story: Story) -> None:
     """A lot without redemptions expires without a row; a cheque vanishes with its lot."""
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
@@ -224,6 +229,7 @@ def test_lots_that_lose_more_than_the_rows_explain_show_in_the_residual(story: S
     assert (month["residual"], month["closing"]) == (-30, 70)
 
 
+@pytest.mark.slow
 def test_lead_sla_of_a_past_day_is_what_was_known_then(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     quick = story.author.lead(client, 41, "2026-03-05T20:00:00")
@@ -282,6 +288,7 @@ def test_restatements_have_the_reason_of_a_change(story: Story) -> None:
     assert (days[date(2026, 3, 2)], days[date(2026, 3, 3)], days[SECOND]) == (1, 2, 0)
 
 
+@pytest.mark.slow
 def test_rows_that_changed_back_are_not_a_restatement(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     cheque = story.author.cheque(client, 501, "2026-03-02T10:00:00", "80.00")
@@ -358,6 +365,7 @@ def test_a_client_that_was_not_proven_is_pending_from_its_last_proof_on(story: S
     assert days[date(2026, 3, 6)] == days[SECOND] == (2, 1, Decimal("0.5"))
 
 
+@pytest.mark.slow
 def test_a_late_row_of_an_ended_month_restates_its_closing_with_the_reason(
     story: Story,
 ) -> None:
@@ -408,6 +416,7 @@ def test_a_late_row_of_an_ended_month_restates_its_closing_with_the_reason(
     assert len(read_mart(story.warehouse, "restated_answers")) == len(lines)
 
 
+@pytest.mark.slow
 def test_a_month_whose_last_day_was_never_read_is_not_known_then(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     story.author.lot(client, 1, "2026-03-10T10:00:00", "100.00")

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.marts.life import assert_as_if_computed_anew, live
 from tests.marts.worlds import Synced
 
 
+@pytest.mark.slow
 def test_after_days_of_random_life_the_marts_equal_a_full_computation(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

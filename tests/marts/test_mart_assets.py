@@ -113,6 +113,7 @@ def test_only_marts_of_facts_that_do_not_add_up_are_blocked(
     assert read_mart(warehouse, "leads_daily") == before, "a blocked mart keeps its answers"
 
 
+@pytest.mark.slow
 def test_marts_in_a_run_of_their_own_are_blocked_too(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
@@ -137,6 +138,7 @@ def test_marts_in_a_run_of_their_own_are_blocked_too(
     assert not {"cheques", "program_daily", "data_completeness"} & refreshed
 
 
+@pytest.mark.slow
 def test_a_step_leaves_no_mart_behind_that_another_run_has_published_for(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

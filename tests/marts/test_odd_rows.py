@@ -135,6 +135,7 @@ def test_field_names_of_any_length_are_kept(warehouse: Warehouse) -> None:
     assert sorted(name for (name,) in rows) == names
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "moment",
     [

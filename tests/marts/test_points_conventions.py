@@ -68,6 +68,7 @@ def _check_evidence(warehouse: Warehouse, golden: Golden) -> None:
         assert list(map(int, said)) == counts, (convention, found[convention]["evidence"])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", WORLDS)
 def test_each_month_is_what_really_happened(
     name: str, warehouse: Warehouse, tmp_path: Path

@@ -103,6 +103,7 @@ def test_a_known_history_that_changed_is_exact_after_the_audit(
         judge(source, audited, seed)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("first", range(0, 20_000, 2_000))
 def test_a_sample_of_the_long_run_is_never_silently_wrong(first: int) -> None:
     verdicts = [run_history(seed) for seed in range(first, first + 2_000)]

@@ -215,6 +215,7 @@ def _doctor(tmp_path: Path, variables: dict[str, str]) -> dict[str, tuple[str, s
     return {one["name"]: (one["state"], one["found"], one["advice"]) for one in findings}
 
 
+@pytest.mark.slow
 @needs_redis
 def test_doctor_reports_what_the_executor_lacks(tmp_path: Path) -> None:
     celery = {"LCM_EXECUTOR": "celery", "LCM_CELERY_BROKER": "redis://127.0.0.1:1/0"}
@@ -284,6 +285,7 @@ def _wait_status_of(process: int) -> int:
     raise AssertionError("the command did not end")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("variables", "message"),
     [

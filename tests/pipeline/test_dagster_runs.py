@@ -111,6 +111,7 @@ def test_one_process_reads_all_feeds_of_a_run_concurrently_as_one_command(
     assert begun[:2] == [expected, expected[1:]]
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_in_its_last_feed_does_not_read_the_others_again(
     settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +140,7 @@ def count_runs(warehouse: Warehouse) -> int:
     return int(row[0]) if row else 0
 
 
+@pytest.mark.slow
 def test_a_retry_reads_nothing_again_although_all_feeds_are_published(
     settings: Settings, warehouse: Warehouse
 ) -> None:

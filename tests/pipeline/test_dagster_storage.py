@@ -130,6 +130,7 @@ def test_days_past_their_retention_leave_the_event_log(
         assert latest(instance, table).partition == "2026-03-02"
 
 
+@pytest.mark.slow
 def test_a_day_synced_again_after_a_run_was_forgotten_is_new(
     instance: dg.DagsterInstance, scripted: ScriptedRuns
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_run_that_has_not_ended_is_never_forgotten(
     assert forget_old_runs(instance, now=LATER) == 1
 
 
+@pytest.mark.slow
 def test_forgetting_frees_disk_space(tmp_path: Path, warehouse: Warehouse) -> None:
     scripted = ScriptedRuns(load_settings(home=tmp_path / "home"), warehouse)
     with dagster_instance(scripted.settings) as instance:

@@ -269,6 +269,7 @@ def test_the_daemon_can_run_without_the_web_server(tmp_path: Path) -> None:
         daemon.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the children from /proc")
 def test_the_daemon_ends_when_lcm_ui_is_killed(tmp_path: Path) -> None:
     """A daemon that outlived it would keep starting the schedules of that home."""

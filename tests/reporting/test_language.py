@@ -81,6 +81,7 @@ def test_every_russian_definition_is_of_an_existing_column(warehouse: Warehouse)
     assert russian_definitions().keys() - known == set()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("language", "words"), [("ru", "Чистые продажи"), ("en", "Net sales")])
 def test_lcm_language_selects_the_language(
     tmp_path: Path, by_hand: Synced, language: str, words: str

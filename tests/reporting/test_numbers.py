@@ -102,6 +102,7 @@ def test_points_expiring_within_a_horizon_include_the_shorter_ones(
     assert number(clients) == len({row["client_id"] for row in soon})
 
 
+@pytest.mark.slow
 def test_stores_sum_up_to_the_programme(page_of_chance: Page, golden: Golden) -> None:
     sold: dict[Any, Decimal] = {}
     for row in golden.store_daily():
@@ -137,6 +138,7 @@ def test_a_programme_with_few_rows_has_a_page_too(page_by_hand: Page) -> None:
     assert page_by_hand.row("programme", "Average cheque")[0] == "—"
 
 
+@pytest.mark.slow
 def test_a_past_day_shows_the_point_value_that_held_on_it(shop: Shop) -> None:
     """A later value of a point changes neither the money of the day nor the value shown with it."""
     shop.author.lot(shop.client, 11, "2026-03-01T10:00:00", "100.00")

@@ -33,6 +33,7 @@ def test_a_complete_day_says_so_and_marks_nothing(shop: Shop) -> None:
     assert "✓ complete" in page.words("points")
 
 
+@pytest.mark.slow
 def test_the_banner_shows_since_when_members_are_known(shop: Shop) -> None:
     """Clients registered on the first day that was read, so earlier members are unknown."""
     shop.sync(START)
@@ -44,6 +45,7 @@ def test_the_banner_shows_since_when_members_are_known(shop: Shop) -> None:
     assert "LCM_START_DATE" not in shop.report()[1].words("trust")
 
 
+@pytest.mark.slow
 def test_a_pending_client_makes_the_day_incomplete_and_marks_its_numbers(shop: Shop) -> None:
     shop.sync(START)
     shop.simulator.service.faults.set(
@@ -78,6 +80,7 @@ def test_rows_in_quarantine_are_counted_on_a_complete_day(shop: Shop) -> None:
     assert (status.complete_through, status.quarantined) == (START, 1)
 
 
+@pytest.mark.slow
 def test_report_dashboards_and_status_agree_on_the_last_complete_day(shop: Shop) -> None:
     shop.sync(START)
     shop.simulator.service.faults.set(
@@ -104,6 +107,7 @@ def test_report_dashboards_and_status_agree_on_the_last_complete_day(shop: Shop)
     assert whole == (START,)
 
 
+@pytest.mark.slow
 def test_a_deferred_client_makes_the_day_incomplete_too(shop: Shop) -> None:
     shop.sync(START)
     shop.sync(SECOND)
@@ -119,6 +123,7 @@ def test_a_deferred_client_makes_the_day_incomplete_too(shop: Shop) -> None:
     assert page.row("trust", "Operations")[1:3] == ["50 %", "0 + 1 deferred"]
 
 
+@pytest.mark.slow
 def test_a_table_that_was_not_synced_is_unknown_and_not_zero(shop: Shop) -> None:
     shop.sync(START)
     shop.sync_operations(SECOND)
@@ -130,6 +135,7 @@ def test_a_table_that_was_not_synced_is_unknown_and_not_zero(shop: Shop) -> None
     assert number(page.row("programme", "Net sales")[0]) == 400
 
 
+@pytest.mark.slow
 def test_sections_without_rows_say_so(shop: Shop) -> None:
     shop.sync(START)
     _, page = shop.report()
@@ -138,6 +144,7 @@ def test_sections_without_rows_say_so(shop: Shop) -> None:
     assert "there is nothing to compare with" in page.words("restated")
 
 
+@pytest.mark.slow
 def test_days_that_changed_since_the_day_before_are_listed_with_the_reason(shop: Shop) -> None:
     shop.sync(START)
     shop.sync(SECOND)

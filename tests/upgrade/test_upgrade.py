@@ -101,6 +101,7 @@ def test_status_and_marts_of_an_old_warehouse_agree_on_complete_days(old: Wareho
     assert dict(rows) == {name: feed.complete_through for name, feed in status.items()}
 
 
+@pytest.mark.slow
 def test_an_incremental_refresh_of_an_old_warehouse_equals_a_full_one(
     old: Warehouse, tmp_path: Path
 ) -> None:

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.verification.million import open_scene, play
 
 
+@pytest.mark.slow
 def test_one_changed_row_among_many_is_found_named_and_repaired(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
