@@ -15,6 +15,9 @@ from tests.architecture.repository import ROOT, repository_files
 
 PAGES = [path for path in repository_files() if path.suffix == ".md"]
 _LINK = re.compile(r"\]\((?!https?:|mailto:)(?P<path>[^)#\s]*)(?:#(?P<heading>[^)\s]+))?\)")
+_FILE = re.compile(
+    r"(?<![\w/.])(?:benchmarks|dashboards|dbt|deploy|lcm_pipeline|sql|tests)/[\w./-]+\.\w+"
+)
 _CODE = re.compile(r"^```.*?^```", re.M | re.S)
 
 
@@ -33,6 +36,12 @@ def test_every_link_of_a_page_has_a_target(page: Path) -> None:
         if not target.exists() or (link["heading"] and link["heading"] not in _headings(target)):
             broken.append(link[0])
     assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    names = _FILE.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert [name for name in names if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize(
