@@ -46,11 +46,21 @@ class MartsNotRefreshedError(IncompleteError):
 
 @dataclass(frozen=True)
 class _Column:
-    """A column for the client, of a table of the warehouse."""
+    """A column for the client, of a table of the warehouse.
+
+    is_expired: of a month that LCM_RETENTION_MONTHS no longer holds, and that is to be dropped.
+    """
 
     schema: str
     table: str
     name: str
+    is_expired: bool
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the rows of the client are deleted, and not kept under another id."""
+        is_listed = (self.schema, self.table) in _DELETED
+        return self.schema == "staging" or self.is_expired or is_listed
 
     def compose(self, query_name: str) -> Composed:
         """A statement for this table and column."""
@@ -189,11 +199,10 @@ def _erase(session: Session, client_id: int, key: bytes, columns: Sequence[_Colu
     deleted: dict[str, int] = {}
     for column in columns:
         name = f"{column.schema}.{column.table}"
-        is_deleted = column.schema == "staging" or (column.schema, column.table) in _DELETED
-        statement = column.compose("delete_client" if is_deleted else "replace_client")
+        statement = column.compose("delete_client" if column.is_deleted else "replace_client")
         count = session.execute(statement, values).rowcount
         if count:
-            counts = deleted if is_deleted else kept
+            counts = deleted if column.is_deleted else kept
             counts[name] = counts.get(name, 0) + count
     session.execute(query("retire_stand_in"), values)
     return Receipt(hashed.hex(), datetime.now(UTC).isoformat("T", "seconds"), kept, deleted).signed(

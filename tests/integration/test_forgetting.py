@@ -4,7 +4,9 @@ import hashlib
 import hmac
 import json
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -15,6 +17,7 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.expiration import expire
 from lcm_pipeline.warehouse.forgetting import Receipt, forget, refresh_marts_of_clients
 from lcm_pipeline.warehouse.ingest.state import known_clients
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
@@ -122,6 +125,21 @@ def test_no_personal_data_is_left_and_totals_are_kept(
         order="sorted",
     )
     assert receipt.signature == hmac.digest(KEY, signed, hashlib.sha256).hex()
+
+
+def test_a_month_that_a_reader_keeps_from_being_removed_is_erased_too(
+    person: tuple[RunningSimulator, int], warehouse: Warehouse
+) -> None:
+    _, client = person
+    with warehouse.connect() as reader:
+        for table in ("operations", "leads"):
+            reader.execute(f"select from core.{table}_202603".encode())
+        left = expire(warehouse, 1, ZoneInfo("UTC"), datetime(2026, 6, 6, tzinfo=UTC)).left
+        assert {"core.operations_202603", "core.leads_202603"} <= {rows.table for rows in left}
+        receipt = erase(warehouse, client)
+    assert receipt.deleted["core.operations_202603"] > 0
+    assert str(client) not in dump(warehouse)
+    assert "звоните" not in dump(warehouse)
 
 
 def test_the_marts_equal_a_full_computation(

@@ -151,6 +151,31 @@ def test_marts_follow_a_removal_that_ended_before_they_were_refreshed(
     assert_as_if_computed_anew(warehouse, "after an interrupted removal")
 
 
+def test_a_sync_takes_old_rows_that_could_not_be_removed_yet_for_neither_vanished_nor_lost(
+    settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # A reader of the table has the same effect, where the user is not the owner.
+    with monkeypatch.context() as patched:
+        patched.setattr(expiration, "_remove_months", end)
+        with pytest.raises(KeyboardInterrupt):
+            two_months(warehouse, settings)
+    assert months(warehouse, "core.operations")[0] == "202511"
+    vanished = "select count(*) from core.operations where deleted_at is not null"
+    before = one(warehouse, vanished)
+    # Each client is read in full, and its old rows are not staged.
+    sync_everything(settings, warehouse, HALF_A_YEAR)
+    assert one(warehouse, vanished) == before
+    for feed in FEEDS:
+        assert totals_differing(warehouse, feed).listed == []
+    found = verify_clients(settings, warehouse, None).differences
+    assert not [one for one in found if one.table in ("operations", "leads", "favourite_offers")]
+    assert not two_months(warehouse, settings).left
+    assert months(warehouse, "core.operations")[0] == "202601"
+
+
 def test_more_months_than_any_programme_has_hold_everything(
     settings: Settings, warehouse: Warehouse
 ) -> None:

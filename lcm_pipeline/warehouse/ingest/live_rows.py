@@ -6,6 +6,8 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.warehouse.ingest.merge import is_kept
+from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.queries import query
 
 
@@ -20,14 +22,17 @@ def live_rows(
 ) -> list[tuple[Any, ...]]:
     """The live rows of the clients, with the columns in the order of the table.
 
-    Of a table of snapshots, the newest row of each client: the source returns no other.
+    Of a table of snapshots, the newest row of each client: the source returns no other. Without
+    rows of days that are no longer kept, whose month could not be dropped yet.
     """
     statement = SQL(
-        "select {} {} from core.{} where client_id = any(%s) and deleted_at is null {}"
+        "select {} {} from core.{} as stored"
+        " where client_id = any(%s) and deleted_at is null and {} {}"
     ).format(
         SQL("distinct on (client_id)" if table.is_snapshot else ""),
         SQL(", ").join(map(Identifier, table.columns)),
         Identifier(table.name),
+        is_kept(table, read_kept_from(session)),
         SQL("order by client_id, snapshot_date desc" if table.is_snapshot else ""),
     )
     return session.execute(statement, (client_ids,)).fetchall()

@@ -135,15 +135,21 @@ def collect_doubtful(table: CoreTable) -> Composed:
     ).format(doubtful=_doubtful(table), changed=_changed(table))
 
 
-def collect_gone(table: CoreTable) -> Composed:
-    """Collect the keys of live rows that a covering reading did not return, or on another day."""
+def collect_gone(table: CoreTable, kept_from: date | None) -> Composed:
+    """Collect the keys of live rows that a covering reading did not return, or on another day.
+
+    kept_from: the first day that is kept, None if all are. Rows of earlier days are not returned by
+    readings, and are still stored while their month cannot be dropped.
+    """
+    held = is_kept(table, kept_from)
     gone = SQL(
         "create temp table {gone} on commit drop as select {key} from core.{name} as stored"
         " join {covered} as covered on {in_scope} where stored.deleted_at is null"
         # Negative ids are rows of erased persons, which the source never returns.
-        " and stored.client_id > 0"
+        " and stored.client_id > 0 and {is_kept}"
         " and not exists (select from {incoming} as incoming where {same})"
     ).format(
+        is_kept=held,
         gone=_gone(table),
         key=_names(table.key, "stored"),
         name=Identifier(table.name),
@@ -152,11 +158,16 @@ def collect_gone(table: CoreTable) -> Composed:
         incoming=_incoming(table),
         same=_equal(table.key, "stored", "incoming"),
     )
-    return gone if table.date_column is None else gone + _moved_to_another_day(table)
+    if table.date_column is None:
+        return gone
+    return gone + _moved_to_another_day(table) + SQL(" and ") + held
 
 
-def collect_moved(table: CoreTable) -> Composed:
-    """Collect live rows of retired clients that other clients have now; parameter: the feed."""
+def collect_moved(table: CoreTable, kept_from: date | None) -> Composed:
+    """Collect live rows of retired clients that other clients have now; parameter: the feed.
+
+    kept_from: as in `collect_gone`; totals do not include the rows of earlier days.
+    """
     same = tuple(name for name in table.key if name != "client_id")
     return composed(
         "collect_moved_rows",
@@ -166,6 +177,7 @@ def collect_moved(table: CoreTable) -> Composed:
         gone=_gone(table),
         is_gone=_equal(table.key, "gone", "stored"),
         changed=_changed(table),
+        is_kept=is_kept(table, kept_from),
         is_changed=_equal(same, "changed", "stored"),
         is_same=_equal(same, "present", "stored"),
     )
@@ -308,6 +320,13 @@ def _moved_to_another_day(table: CoreTable) -> Composed:
         same=_equal(table.identity, "stored", "changed"),
         day=Identifier(table.date_column),
     )
+
+
+def is_kept(table: CoreTable, kept_from: date | None) -> SQL | Composed:
+    """Whether the day of a row of `stored` is kept; a constant, so that months are pruned."""
+    if kept_from is None or not table.is_held_for_months or table.date_column is None:
+        return SQL("true")
+    return SQL("stored.{} >= {}").format(Identifier(table.date_column), Literal(kept_from))
 
 
 def _values(table: CoreTable) -> list[str]:

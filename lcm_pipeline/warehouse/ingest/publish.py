@@ -325,7 +325,7 @@ def _collect(session: psycopg.Connection, table: CoreTable) -> None:
     if merge.moves_within_clients(table):
         session.execute(merge.collect_doubtful(table))
         session.execute(SQL("analyze {}").format(Identifier(f"doubtful_{table.name}")))
-    session.execute(merge.collect_gone(table))
+    session.execute(merge.collect_gone(table, read_kept_from(session)))
     session.execute(SQL("analyze {}").format(Identifier(f"gone_{table.name}")))
 
 
@@ -345,7 +345,7 @@ def _collect_moved(session: psycopg.Connection, run: Run, table: CoreTable) -> N
     They are added after the fuse was checked, since they are not lost.
     """
     values = {"feed": run.feed}
-    session.execute(merge.collect_moved(table), values)
+    session.execute(merge.collect_moved(table, read_kept_from(session)), values)
     session.execute(merge.add_moved_to_gone(table))
     session.execute(merge.lower_totals(table), values)
     session.execute(query("record_retired_comparison"), values)

@@ -46,10 +46,19 @@ select exists (select from {table} where {client_column} = %(client_id)s) as is_
 
 -- name: client_columns
 -- purpose: the tables with a column for the client, and that column; without partitions
+-- Those of an expired month that could not be dropped yet are listed, as their table does not show them.
 select
     pg_namespace.nspname as schema_name,
     pg_class.relname as table_name,
-    pg_attribute.attname as column_name
+    pg_attribute.attname as column_name,
+    pg_class.relname ~ '_[0-9]{6}$'
+    and exists (
+        select from pg_class as whole
+        where
+            whole.relnamespace = pg_class.relnamespace
+            and whole.relname = left(pg_class.relname, -7)
+            and whole.relkind = 'p'
+    ) as is_expired
 from pg_attribute
 inner join pg_class on pg_class.oid = pg_attribute.attrelid
 inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
@@ -57,7 +66,13 @@ where
     pg_attribute.attname in ('client_id', 'current_client_id')
     and not pg_attribute.attisdropped
     and pg_class.relkind in ('r', 'p')
-    and not pg_class.relispartition
+    and (
+        not pg_class.relispartition
+        or exists (
+            select from pg_inherits
+            where pg_inherits.inhrelid = pg_class.oid and pg_inherits.inhdetachpending
+        )
+    )
     and pg_namespace.nspname in ('core', 'history', 'mart', 'refresh', 'sync', 'staging', 'outbox')
 order by 1, 2, 3;
 

@@ -240,8 +240,8 @@ where state.feed = held.feed and state.client_id = held.client_id;
 -- name: collect_moved_rows
 -- purpose: live rows of retired clients that other clients have now, under the same key
 -- parameters: feed; {core} is the table, {key} its key, {gone} and {changed} the rows of the publish,
---   {moved} the result; {is_gone}, {is_changed} and {is_same} compare keys, the last two without
---   the client
+--   {moved} the result; {is_kept}: whether its day is kept; {is_gone}, {is_changed} and
+--   {is_same} compare keys, the last two without the client
 -- The first time after a client was retired, all its rows are compared with those of others; after
 -- that, incoming rows are compared with its rows.
 create temp table {moved} on commit drop as
@@ -254,6 +254,7 @@ with kept as materialized (
     where
         retired.retired_at is not null
         and stored.deleted_at is null
+        and {is_kept}
         and not exists (select gone.client_id from {gone} as gone where {is_gone})
 )
 
