@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 from pydantic import Field
 
-from lcm_pipeline.feeds import CLIENT_FEEDS, LEADS, OPERATIONS, REGISTRATIONS
+from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.orchestration import local_runs, retention
 from lcm_pipeline.orchestration.instance import instance_home
@@ -14,7 +14,7 @@ from lcm_pipeline.orchestration.metadata import push_materialization, stuck_upda
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.verify.reconcile import totals_differing
+from lcm_pipeline.verify.reconcile import feeds_that_differ
 from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
@@ -53,8 +53,8 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
         with open_warehouse(settings) as warehouse:
             migrate(warehouse, marts_may_wait=True)
             # The marts follow the removal, and those of other facts are blocked.
-            if wrong := [f for f in CLIENT_FEEDS if totals_differing(warehouse, f.name).total]:
-                names = ", ".join(feed.name for feed in wrong)
+            if wrong := feeds_that_differ(warehouse):
+                names = ", ".join(wrong)
                 context.log.warning(f"no old facts were deleted, as totals differ: {names}")
             else:
                 retention.remove_expired(context.instance, settings, warehouse)

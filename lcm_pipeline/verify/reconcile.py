@@ -6,7 +6,7 @@ Totals: rows of a proven reading = live rows + open quarantine, client by client
 
 from typing import NamedTuple
 
-from lcm_pipeline.feeds import feed_named
+from lcm_pipeline.feeds import CLIENT_FEEDS, feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import composed, query
@@ -56,6 +56,11 @@ def totals_differing(warehouse: Warehouse, feed_name: str) -> TotalDifferences:
         rows = session.execute(statement, values).fetchall()
     listed = [TotalDifference(str(row[0]), *row[1:]) for row in rows[:MOST_LISTED]]
     return TotalDifferences(len(rows), listed)
+
+
+def feeds_that_differ(warehouse: Warehouse) -> list[str]:
+    """The client feeds whose totals differ: the marts that are built on them are blocked."""
+    return [feed.name for feed in CLIENT_FEEDS if totals_differing(warehouse, feed.name).total]
 
 
 def duplicate_keys(warehouse: Warehouse, feed_name: str) -> int:

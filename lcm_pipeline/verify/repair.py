@@ -13,8 +13,11 @@ from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.report import SyncReport
+from lcm_pipeline.verify.reconcile import feeds_that_differ
 from lcm_pipeline.verify.verify import Verification, verify_these
+from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.state import missing_clients, newest_day
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,17 @@ def repair_clients(engine: SyncEngine, found: Verification) -> Repair:
     everyone = sorted({d.client_id for d in found.differences})
     left = verify_these(engine.settings, engine.warehouse, everyone, engine.progress)
     return Repair(tuple(reports), left)
+
+
+def refresh_after_repair(warehouse: Warehouse) -> list[str]:
+    """Refresh the marts, unless totals differ; returns the feeds in which they do.
+
+    As after a sync: marts show no facts that are known to be wrong, of clients not compared here.
+    """
+    wrong = feeds_that_differ(warehouse)
+    if not wrong:
+        refresh_marts(warehouse)
+    return wrong
 
 
 def read_clients_again(

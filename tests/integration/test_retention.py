@@ -360,6 +360,12 @@ def test_the_command_shows_what_would_go_and_removes_it_when_told(
     assert "?" not in shown.stdout
     assert "--apply" in shown.stdout
     assert one(warehouse, "select count(*) from core.operations") == 24
+    state = "update sync.client_state set source_total = {} where client_id = 24 returning true"
+    assert one(warehouse, state.format(2))
+    blocked = run(tmp_path, "retention", "--apply", **variables)
+    assert (blocked.returncode, "totals differ in operations" in blocked.stderr) == (1, True)
+    assert one(warehouse, "select count(*) from core.operations") == 24
+    assert one(warehouse, state.format(1))
     done = run(tmp_path, "retention", "--apply", "--json", **variables)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kept_from"] > "2026-01-01"

@@ -6,9 +6,10 @@ from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.verify.repair import repair_clients
+from lcm_pipeline.verify.repair import refresh_after_repair, repair_clients
 from lcm_pipeline.verify.verify import Verification, verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts.refresh import are_up_to_date, refresh_marts
 from tests.conftest import MakeSettings, Programme
 from tests.oracle import assert_exact
 from tests.syncing import MARCH, sync_everything
@@ -68,6 +69,30 @@ def test_tampered_rows_are_repaired_and_no_other_client_is_read(
     # The completeness of days is unchanged, and no day was added.
     assert _days(warehouse) == before
     assert verify_clients(settings, warehouse, None).is_clean
+
+
+def test_marts_are_not_refreshed_while_totals_of_clients_that_were_not_compared_differ(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(programme(clients=10), warehouse)
+    sync_everything(settings, warehouse)
+    refresh_marts(warehouse)
+    with warehouse.connect() as session:
+        lost = session.execute(
+            "delete from core.operations where amount > 0 and client_id ="
+            " (select max(client_id) from core.operations where amount > 0) returning client_id"
+        ).fetchone()
+        assert lost is not None
+        # A refresh would take up what a publish has changed.
+        session.execute("update refresh.marts set signature = 'forgotten'")
+        session.execute("insert into refresh.changed_clients select %s", lost)
+        before = session.execute("table mart.sales_daily").fetchall()
+    assert refresh_after_repair(warehouse) == ["operations"]
+    with warehouse.connect() as session:
+        assert session.execute("table mart.sales_daily").fetchall() == before
+    repair_clients(SyncEngine(settings, warehouse), verify_clients(settings, warehouse, None))
+    assert refresh_after_repair(warehouse) == []
+    assert are_up_to_date(warehouse)
 
 
 def test_changes_in_the_source_are_repaired_before_the_next_sync(

@@ -61,6 +61,14 @@ def refresh_marts(
         return reconnecting.run(lambda session: _refresh_alone(session, wanted, everything))
 
 
+def are_up_to_date(warehouse: Warehouse) -> bool:
+    """Whether all stored marts show the facts, parameters and names as they are now."""
+    stored = [mart for mart in marts() if mart.kind != "view"]
+    with warehouse.connect(application_name="lcm marts") as session:
+        signatures = _signatures(session, stored)
+        return signatures.keys() <= _known(session, signatures) | _ALWAYS
+
+
 def refresh_completeness(warehouse: Warehouse) -> None:
     """Refresh only mart.data_completeness, so that it shows the current state of the facts.
 
