@@ -7,7 +7,7 @@ counts, days, and names of feeds, jobs and fields; no client, no row, and no tex
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 
@@ -22,7 +22,14 @@ _LOW_DISK_BYTES = 2_000_000_000
 
 
 class AlertError(UserError):
-    """An alert could not be sent; the message names the kind of the address, never the address."""
+    """An alert could not be sent; the message names the kind of the address, never the address.
+
+    is_delivered: another address has received it.
+    """
+
+    def __init__(self, message: str, *, is_delivered: bool) -> None:
+        super().__init__(message)
+        self.is_delivered = is_delivered
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,9 @@ class Snapshot:
     """The state at the last evaluation, so that an alert is sent once, when the state gets worse.
 
     stale_day: the day that was reported as not complete, in ISO 8601. stopped_run: the newest run
-    that a fuse stopped. fields: names that the payload definition lacks.
+    that a fuse stopped. fields: names that the payload definition lacks. failed_checks: as
+    `checks.failed_checks` names them. is_unreadable: the warehouse could not be read; the rest is
+    as before then.
     """
 
     pending: int = 0
@@ -38,7 +47,9 @@ class Snapshot:
     stale_day: str = ""
     stopped_run: int = 0
     fields: tuple[str, ...] = ()
+    failed_checks: tuple[str, ...] = ()
     is_disk_low: bool = False
+    is_unreadable: bool = False
 
     @classmethod
     def from_cursor(cls, cursor: str | None) -> "Snapshot | None":
@@ -50,7 +61,8 @@ class Snapshot:
         names = {field.name for field in fields(cls)}
         if not isinstance(stored, dict) or not stored.keys() <= names:
             return None
-        return cls(**{**stored, "fields": tuple(stored.get("fields", ()))})
+        listed = {name: tuple(stored.get(name, ())) for name in ("fields", "failed_checks")}
+        return cls(**{**stored, **listed})
 
     def as_cursor(self) -> str:
         """The text that a sensor stores as its cursor."""
@@ -66,17 +78,18 @@ class Alert:
 
 
 def take_snapshot(
-    settings: Settings, status: WarehouseStatus, unknown: frozenset[str], before: Snapshot,
-    now: datetime,
+    settings: Settings, status: WarehouseStatus, unknown: frozenset[str], failed: Sequence[str],
+    before: Snapshot, now: datetime,
 ) -> Snapshot:  # fmt: skip
-    """The current state. now: aware; unknown: FEED.FIELD that the payload definition lacks."""
+    """The current state of a warehouse that can be read.
+
+    now: aware; unknown: FEED.FIELD that the payload definition lacks; failed: names of checks.
+    """
     local = now.astimezone(settings.zone)
     yesterday = local.date() - timedelta(days=1)
     is_due = local.hour >= _STALE_AFTER_HOUR
     is_stale = is_due and not all(
-        feed.complete_through is not None
-        and feed.complete_through >= yesterday - timedelta(days=settings.max_staleness_days)
-        for feed in status.feeds
+        feed.is_current(yesterday, settings.max_staleness_days) for feed in status.feeds
     )
     home = settings.home_path
     there = next(folder for folder in (home, *home.parents) if folder.exists())
@@ -87,6 +100,7 @@ def take_snapshot(
         stale_day=str(yesterday) if is_stale else before.stale_day,
         stopped_run=max([before.stopped_run, *stopped]),
         fields=tuple(sorted(unknown)),
+        failed_checks=tuple(failed),
         is_disk_low=shutil.disk_usage(there).free < _LOW_DISK_BYTES,
     )
 
@@ -110,6 +124,12 @@ def compare(before: Snapshot, now: Snapshot) -> Iterator[Alert]:
             f"rows in quarantine grew from {before.quarantined:,} to {now.quarantined:,}",
             "They do not fit the payload definition: lcm status --quarantine shows which field.",
         )
+    if failed := set(now.failed_checks) - set(before.failed_checks):
+        yield Alert(
+            f"{len(failed)} check{'' if len(failed) == 1 else 's'} failed",
+            f"{', '.join(sorted(failed))}. The marts were refreshed nevertheless: lcm ui shows what"
+            " the check counted, lcm verify --all --fix reads again what differs from the source.",
+        )
     if new := set(now.fields) - set(before.fields):
         yield Alert(
             f"the contract drifted: {len(new)} new field{'' if len(new) == 1 else 's'}",
@@ -124,6 +144,11 @@ def compare(before: Snapshot, now: Snapshot) -> Iterator[Alert]:
         )
     if now.is_disk_low and not before.is_disk_low:
         yield Alert("the disk is nearly full", "Free some space, or move LCM_HOME: lcm doctor.")
+    if now.is_unreadable and not before.is_unreadable:
+        yield Alert(
+            "the warehouse cannot be read",
+            "Until it can be, no other alert on its state is sent: lcm doctor shows why.",
+        )
 
 
 def send(settings: Settings, alert: Alert) -> None:
@@ -148,5 +173,6 @@ def send(settings: Settings, alert: Alert) -> None:
     if failed:
         raise AlertError(
             f"the alert {alert.title!r} could not be sent to {', '.join(failed)}: check"
-            " LCM_ALERT_URLS and that the service can be reached"
+            " LCM_ALERT_URLS and that the service can be reached",
+            is_delivered=len(failed) < len(addresses),
         )

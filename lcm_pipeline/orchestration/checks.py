@@ -269,3 +269,24 @@ CHECKS = [
     *(_checked(feed) for feed in FEEDS),
     no_update_is_stuck,
 ]
+
+
+def failed_checks(instance: dg.DagsterInstance, before: Collection[str]) -> list[str]:
+    """The checks whose last result is a failure, but that let their run succeed, as `ASSET: CHECK`.
+
+    Warnings are not among them. before: those of the last call; a check that a run is about to
+    repeat stays as it was.
+    """
+    keys = [spec.key for checks in CHECKS for spec in checks.check_specs if not spec.blocking]
+    failed = []
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    for key, record in records.items():
+        name = f"{key.asset_key.to_user_string()}: {key.name}"
+        result = record.event.asset_check_evaluation if record.event is not None else None
+        if result is None:
+            has_failed = name in before
+        else:
+            has_failed = not result.passed and result.severity is dg.AssetCheckSeverity.ERROR
+        if has_failed:
+            failed.append(name)
+    return sorted(failed)

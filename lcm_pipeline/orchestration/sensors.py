@@ -6,13 +6,23 @@ quarter of an hour later, new updates at once.
 """
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from lcm_pipeline.orchestration.alerts import Alert, Snapshot, compare, send, take_snapshot
+from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.orchestration.alerts import (
+    Alert,
+    AlertError,
+    Snapshot,
+    compare,
+    send,
+    take_snapshot,
+)
 from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 from lcm_pipeline.orchestration.assets.marts import MARTS
+from lcm_pipeline.orchestration.checks import failed_checks
 from lcm_pipeline.orchestration.jobs import (
     forget_old_runs,
     push_profiles,
@@ -98,14 +108,18 @@ def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
         return
     steps = [event.step_key for event in context.get_step_failure_events() if event.step_key]
     days = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end")
-    send(
-        load_settings(),
-        Alert(
-            f"{run.job_name} failed" + (f" for {days}" if days else ""),
-            f"Run {run.run_id}, in {', '.join(steps) or 'no step'}. What was read is kept. lcm logs"
-            f" {run.run_id[:8]} shows why; the same sync resumes the run.",
-        ),
+    alert = Alert(
+        f"{run.job_name} failed" + (f" for {days}" if days else ""),
+        f"Run {run.run_id}, in {', '.join(steps) or 'no step'}. What was read is kept. lcm logs"
+        f" {run.run_id[:8]} shows why; the same sync resumes the run.",
     )
+    try:
+        send(load_settings(), alert)
+    except AlertError as error:
+        if not error.is_delivered:
+            # After any error but its own, Dagster moves on to the next run, and this alert is lost.
+            raise dg.DagsterInvariantViolationError(str(error)) from error
+        context.log.warning(str(error))
 
 
 def _is_own(run: dg.DagsterRun) -> bool:
@@ -126,26 +140,39 @@ def _is_interrupted(context: dg.RunFailureSensorContext) -> bool:
     minimum_interval_seconds=600,
     default_status=_ALERTING,
     description="Alert (LCM_ALERT_URLS) when yesterday is not complete by nine, pending or"
-    " quarantine grows, the service sends unknown fields, a fuse stopped a run, or the disk is"
-    " nearly full.",
+    " quarantine grows, a check failed that blocks nothing, the service sends unknown fields, a"
+    " fuse stopped a run, the disk is nearly full, or the warehouse cannot be read.",
 )
 def alert_on_state(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Compare the state with that of the last evaluation, and send what got worse."""
     settings = load_settings()
+    before = Snapshot.from_cursor(context.cursor) or Snapshot()
+    failed = failed_checks(context.instance, before.failed_checks)
     try:
         with open_warehouse(settings, is_read_only=True) as warehouse:
             status = read_status(warehouse)
             unknown = read_unknown_fields(warehouse)
+        now = take_snapshot(settings, status, unknown, failed, before, datetime.now(UTC))
     except NothingSyncedError as nothing:
         return dg.SkipReason(str(nothing).splitlines()[0])
-    before = Snapshot.from_cursor(context.cursor) or Snapshot()
-    now = take_snapshot(settings, status, unknown, before, datetime.now(UTC))
+    except UserError as error:
+        context.log.warning(str(error))
+        now = replace(before, is_unreadable=True)
     alerts = list(compare(before, now))
+    problems = []
     for alert in alerts:
-        send(settings, alert)
+        try:
+            send(settings, alert)
+        except AlertError as error:
+            # Sent again at the next evaluation, but not if that would repeat it where it arrived.
+            if not error.is_delivered:
+                raise
+            context.log.warning(str(error))
+            problems.append(str(error))
     # Stored only once all alerts were sent, so that a failed one is sent again.
     context.update_cursor(now.as_cursor())
-    return dg.SkipReason(f"sent {len(alerts)} alerts" if alerts else "nothing got worse")
+    sent = f"sent {len(alerts)} alerts" if alerts else "nothing got worse"
+    return dg.SkipReason("; ".join([sent, *problems]))
 
 
 SENSORS = [profile_updates_pending, alert_on_failed_run, alert_on_state]

@@ -51,6 +51,19 @@ class FeedOverview:
             return None
         return max(0, (yesterday - self.complete_through).days)
 
+    def is_current(self, yesterday: date, max_staleness_days: int = 0) -> bool:
+        """Whether it was synced through yesterday, and is complete but for clients not due yet.
+
+        Those may be `max_staleness_days` days behind; a feed that is not synced may not.
+        """
+        behind = self.days_behind(yesterday)
+        return (
+            self.last_day is not None
+            and self.last_day >= yesterday
+            and behind is not None
+            and behind <= max_staleness_days
+        )
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -177,10 +190,7 @@ class WarehouseStatus:
         return all(
             not feed.pending
             and not feed.quarantined
-            and feed.last_day is not None
-            and feed.last_day >= yesterday
-            and (behind := feed.days_behind(yesterday)) is not None
-            and behind <= max_staleness_days
+            and feed.is_current(yesterday, max_staleness_days)
             for feed in self.feeds
         )
 

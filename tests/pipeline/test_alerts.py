@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,16 +16,18 @@ import dagster as dg
 import pytest
 
 from lcm_pipeline.definitions import defs
-from lcm_pipeline.orchestration.alerts import Alert, AlertError, Snapshot, send
+from lcm_pipeline.orchestration.alerts import Alert, AlertError, Snapshot, send, take_snapshot
 from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.orchestration.sensors import alert_on_failed_run
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.status import FeedOverview, WarehouseStatus
 from tests.pipeline.dagster_runs import ScriptedRuns, days
 
 # A library that apprise depends on still uses imghdr.
 pytestmark = pytest.mark.filterwarnings("ignore:.*imghdr:DeprecationWarning")
+NOWHERE = "json://127.0.0.1:1/x"
 # What an alert must never contain.
 SECRETS = ("9031112233", "Кукушкина", "evl@example.org", "s3cr3t")
 
@@ -172,6 +175,36 @@ def test_a_sensor_reports_what_got_worse_once_and_no_personal_data(
     assert not [secret for secret in SECRETS if secret in everything]
 
 
+def test_an_unreadable_warehouse_is_reported_once_although_another_address_fails(
+    webhook: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LCM_DATABASE_URL", "postgresql://lcm@127.0.0.1:1/lcm")
+    monkeypatch.setenv("LCM_ALERT_URLS", f"{webhook[0]} {NOWHERE}")
+    sensor = defs.resolve_sensor_def("alert_on_state")
+    cursor: str | None = None
+    for _ in range(2):
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_sensor_context(instance=instance, cursor=cursor)
+            sensor.evaluate_tick(context)
+            cursor = context.cursor
+    assert [one["title"] for one in webhook[1]] == ["lcm: the warehouse cannot be read"]
+
+
+def test_a_sync_that_stands_still_is_reported_although_clients_may_wait_for_days() -> None:
+    settings = load_settings(max_staleness_days=7)
+    now = datetime(2026, 3, 10, 12, tzinfo=settings.zone)
+    before = Snapshot()
+
+    def stale_day(complete_through: date, last_day: date) -> str:
+        feed = FeedOverview("leads", complete_through, last_day, 1, 0, 3, 0, now)
+        status = WarehouseStatus([feed], [])
+        return take_snapshot(settings, status, frozenset(), (), before, now).stale_day
+
+    yesterday = date(2026, 3, 9)
+    assert stale_day(date(2026, 3, 3), yesterday) == ""
+    assert stale_day(date(2026, 3, 8), date(2026, 3, 8)) == "2026-03-09"
+
+
 def test_a_failed_run_is_reported_without_its_text(
     webhook: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +280,11 @@ def test_the_daemon_reports_a_failed_command_but_neither_ctrl_c_nor_the_job_of_s
         titles()
         with pytest.raises(SyncError):
             runs.run(instance, days("2026-03-01", "2026-03-02"), fail)
+        # While no address works the run is not passed over.
+        monkeypatch.setenv("LCM_ALERT_URLS", NOWHERE)
+        with pytest.raises(dg.DagsterInvariantViolationError, match="json \\(not delivered\\)"):
+            titles()
+        monkeypatch.setenv("LCM_ALERT_URLS", f"{webhook[0]} {NOWHERE}")
         assert titles() == ["lcm: sync_days failed for 2026-03-02"]
         with pytest.raises(KeyboardInterrupt):
             runs.run(instance, days("2026-03-03"), interrupt)
