@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from lcm_pipeline.feeds import FEEDS, feed_named
-from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.model.errors import IncompleteError, UserError
 from lcm_pipeline.model.windows import Window
+from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.code_location import build_definitions, sync_days_job
 from lcm_pipeline.orchestration.executors import CELERY, IN_PROCESS, celery_app, require_executor
 from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
@@ -38,7 +39,15 @@ class RunFailedError(UserError):
 
 
 class ChecksFailedError(UserError):
-    """The days are synced, but the warehouse does not add up. reports: what was done."""
+    """The days are synced, but totals differ, and marts are blocked. reports: what was done."""
+
+    def __init__(self, message: str, reports: list[SyncReport]) -> None:
+        super().__init__(message)
+        self.reports = reports
+
+
+class DoubtfulFactsError(IncompleteError):
+    """The days are synced, but a check failed that blocks no marts. reports: what was done."""
 
     def __init__(self, message: str, reports: list[SyncReport]) -> None:
         super().__init__(message)
@@ -66,7 +75,8 @@ def materialize_window(
     """Sync days through Dagster: one run, all feeds or some, then the checks and the marts.
 
     Raises the engine's own error, WindowError, DagsterStorageError, ChecksFailedError,
-    OldMartsError or RunFailedError. A feed that fails does not prevent the others from being read.
+    DoubtfulFactsError, OldMartsError or RunFailedError. A feed that fails does not prevent the
+    others from being read.
     """
     if feeds is None and have_old_marts(warehouse):
         # Sync the facts, without the marts, and report the marts as an error.
@@ -86,6 +96,24 @@ def materialize_window(
                 return session.reports
 
 
+def materialize_marts(settings: Settings, warehouse: Warehouse, progress: Progress) -> None:
+    """Refresh the marts in a run of their own, in this process, without reading anything.
+
+    For a sync that ended between its last feed and its marts. Raises RunFailedError, also while
+    totals do not agree: the marts that are built on them keep their rows.
+    """
+    home = instance_home(settings)
+    keys = [key for marts in MARTS for key in marts.keys]
+    with dagster_instance(settings) as instance:
+        fail_dead_runs(instance, home)
+        with (
+            local_run_id(home) as run_id,
+            closing(SyncSession(SyncEngine(settings, warehouse, progress))) as session,
+        ):
+            result = _execute_in_process(instance, session, {}, run_id, keys)
+            _raise_failure(result, session.reports, session.errors)
+
+
 def run_in_process(
     instance: dg.DagsterInstance,
     session: SyncSession,
@@ -95,22 +123,32 @@ def run_in_process(
     feeds: Sequence[str] | None = None,
 ) -> None:
     """One run of the job sync_days with this session, then housekeeping; raises its error."""
+    result = _execute_in_process(instance, session, tags, run_id, _selection(feeds))
+    _remove_old(instance, session.engine, result, feeds)
+    _raise_failure(result, session.reports, session.errors)
+
+
+def _execute_in_process(
+    instance: dg.DagsterInstance,
+    session: SyncSession,
+    tags: dict[str, str],
+    run_id: str | None,
+    selection: Sequence[dg.AssetKey] | None,
+) -> dg.ExecuteInProcessResult:
     job = build_definitions(session).resolve_job_def("sync_days")
     try:
         with _expected_warnings():
-            result = job.execute_in_process(
+            return job.execute_in_process(
                 run_config=_QUIET,
                 instance=instance,
                 # The command reports a failure by its exit code: the daemon must not retry it too.
                 tags={**tags, "dagster/max_retries": "0"},
-                asset_selection=_selection(feeds),
+                asset_selection=selection,
                 raise_on_error=False,
                 run_id=run_id,
             )
     except dg.DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
-    _remove_old(instance, session.engine, result, feeds)
-    _raise_failure(result, session.reports, session.errors)
 
 
 def run_with_executor(
@@ -232,7 +270,13 @@ def _raise_failure(
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
     ]
     if wrong:
-        raise ChecksFailedError("The warehouse does not add up: " + "; ".join(wrong), reports)
+        problem = "The warehouse does not add up: " + "; ".join(wrong)
+        again = "lcm verify --all --fix reads again what differs from the source"
+        if result.success:
+            raise DoubtfulFactsError(f"{problem}. This blocks no marts; {again}", reports)
+        raise ChecksFailedError(
+            f"{problem}. The marts that are built on them keep their rows; {again}", reports
+        )
     if not result.success:
         failures = [event for event in result.all_events if event.is_step_failure]
         reason = "; ".join(_failure_text(event) for event in failures) or (

@@ -29,6 +29,21 @@ _MEANING = {
     INTERRUPTED: "stopped with Ctrl-C; the same command resumes",
 }
 
+# The same sync by `lcm sync` and by Dagster's daemon.
+_AFTER_A_SYNC = (
+    "| what is left | `lcm sync` | a run of Dagster's daemon |",
+    "|---|---:|---|",
+    "| a check warns | 0 | succeeds |",
+    "| clients are pending, or rows are in quarantine | 3 | succeeds; `share_complete` warns |",
+    "| another check failed: rows are live twice, or of unknown clients, or the totals of a"
+    " registration day differ | 3 | succeeds; the check is shown as failed |",
+    "| totals of clients differ: the marts that are built on them keep their rows | 1 | fails |",
+    "| a feed or a mart failed | 1 | fails; that of the schedule is retried |",
+    "",
+    "`lcm verify --all --fix` reads again what differs from the source. With `LCM_ALERT_URLS` the"
+    " daemon [reports](../operating.md#alerts) each of these but warnings.",
+)
+
 
 def pages() -> dict[str, str]:
     """The text of each page by its name."""
@@ -130,7 +145,7 @@ def _exit_codes() -> str:
         ["# Exit codes", "", _HOW, "", "| code | meaning |", "|---:|---|", *rows, "",
          "Exit codes of `lcm status --exit-code`:"
          " [Operating it](../operating.md#exit-codes).",
-         ""]
+         "", "## What is left after a sync", "", *_AFTER_A_SYNC, ""]
     )  # fmt: skip
 
 

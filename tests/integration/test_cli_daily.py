@@ -14,6 +14,7 @@ import pytest
 from lcm_pipeline.cli.commands.simulate import day_before_today, moscow_now
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts.refresh import are_up_to_date
 from tests.conftest import Programme
 from tests.integration.test_cli import LCM, environment, run
 
@@ -60,8 +61,12 @@ def test_options_over_a_week_of_syncs(
     missing = run(tmp_path, "sync", "--missing", **variables)
     assert missing.returncode == 0, missing.stderr
     assert f"missing were {start + timedelta(days=2)}" in missing.stdout
+    # As a sync leaves them that is killed after its last feed.
+    with warehouse.connect() as session:
+        session.execute("update refresh.marts set signature = 'older'")
     again = run(tmp_path, "sync", "--missing", **variables)
     assert (again.returncode, "nothing to sync" in again.stdout) == (0, True)
+    assert are_up_to_date(warehouse)
 
     listed = json.loads(run(tmp_path, "runs", "--json", **variables).stdout)["runs"]
     assert {one["state"] for one in listed} == {"published"}

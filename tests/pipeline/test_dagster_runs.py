@@ -13,9 +13,15 @@ import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.orchestration.checks import failed_checks
 from lcm_pipeline.orchestration.code_location import build_definitions
 from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
-from lcm_pipeline.orchestration.launch import ChecksFailedError, RunFailedError, materialize_window
+from lcm_pipeline.orchestration.launch import (
+    ChecksFailedError,
+    DoubtfulFactsError,
+    RunFailedError,
+    materialize_window,
+)
 from lcm_pipeline.orchestration.local_runs import fail_dead_runs, local_run_id
 from lcm_pipeline.orchestration.resources import RunPlan, SyncSession
 from lcm_pipeline.settings import Settings, load_settings
@@ -202,6 +208,25 @@ def test_the_checks_run_and_a_lost_row_fails_them(settings: Settings, warehouse:
     with pytest.raises(ChecksFailedError, match="leads: totals differ for 1") as failed:
         materialize_window(settings, warehouse, WEEK, Silence())
     assert len(failed.value.reports) == len(FEEDS)
+
+
+def test_a_failed_check_that_blocks_nothing_leaves_the_run_successful_and_is_reported(
+    settings: Settings, warehouse: Warehouse
+) -> None:
+    materialize_window(settings, warehouse, WEEK, Silence())
+    with warehouse.connect() as session:
+        session.execute(
+            "delete from core.clients where client_id = (select min(client_id) from core.leads)"
+        )
+    with pytest.raises(DoubtfulFactsError, match=r"leads: \d+ rows of unknown clients") as failed:
+        materialize_window(settings, warehouse, WEEK, Silence())
+    assert failed.value.exit_code == 3
+    assert len(failed.value.reports) == len(FEEDS)
+    with dagster_instance(settings) as instance:
+        assert instance.get_runs()[0].status is dg.DagsterRunStatus.SUCCESS
+        failing = failed_checks(instance, ())
+    assert "leads: no_orphans" in failing
+    assert not [name for name in failing if "totals_agree" in name]
 
 
 def test_a_refusal_of_the_service_raises_the_engines_own_error(

@@ -21,6 +21,8 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.report import SyncReport
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.migrations import have_old_marts
 from lcm_pipeline.warehouse.rights import require_new_months
 from lcm_pipeline.warehouse.status import missing_window
 
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
     from lcm_pipeline.orchestration import executors, launch
     from lcm_pipeline.sync import engine
     from lcm_pipeline.verify import repair
+    from lcm_pipeline.warehouse.marts import refresh
 else:
     executors = lazy_import("lcm_pipeline.orchestration.executors")
     launch = lazy_import("lcm_pipeline.orchestration.launch")
     engine = lazy_import("lcm_pipeline.sync.engine")
     repair = lazy_import("lcm_pipeline.verify.repair")
+    refresh = lazy_import("lcm_pipeline.warehouse.marts.refresh")
 
 
 def sync(
@@ -138,10 +142,15 @@ def _sync(
     progress: Progress,
     last_ended: date,
 ) -> _Outcome | None:
-    """Sync the window, or the missing days if it is None; returns None if none is missing."""
+    """Sync the window, or the missing days if it is None; returns None if none is missing.
+
+    If no day is missing, an earlier sync may have ended before its marts, which are refreshed then.
+    """
     with programme_warehouse(settings) as warehouse:
         window = window or missing_window(warehouse, settings.start_date, last_ended)
         if window is None:
+            if feeds is None:
+                _refresh_late_marts(settings, warehouse, progress)
             return None
         # Checked first, so that missing settings fail before the log line says that reading begins.
         executors.require_executor(settings)
@@ -151,8 +160,22 @@ def _sync(
             return _Outcome(
                 window, launch.materialize_window(settings, warehouse, window, progress, feeds)
             )
-        except (launch.ChecksFailedError, launch.OldMartsError) as failed:
+        except (
+            launch.ChecksFailedError,
+            launch.DoubtfulFactsError,
+            launch.OldMartsError,
+        ) as failed:
             return _Outcome(window, failed.reports, failed)
+
+
+def _refresh_late_marts(settings: Settings, warehouse: Warehouse, progress: Progress) -> None:
+    """Refresh marts that are older than the facts: a sync failed, or was killed, after its feeds.
+
+    Marts of an older version stay as they are: `lcm migrate` says why.
+    """
+    if not (refresh.are_up_to_date(warehouse) or have_old_marts(warehouse)):
+        log.info("every day is complete, and the marts are older: refreshing them")
+        launch.materialize_marts(settings, warehouse, progress)
 
 
 def _sync_clients(
