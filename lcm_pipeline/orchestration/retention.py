@@ -2,9 +2,9 @@
 
 Dagster itself stores every event of every run for ever.
 
-Preserved of a deleted run: the newest materialization of each day and asset, with its metadata, and
-the last result of each check. Everything else is deleted: the run, its log, planned events, and
-materializations and check results that newer ones replaced.
+Preserved of a deleted run: the newest materialization of each asset and day, or of an asset without
+days, with its metadata, and the last result of each check. Everything else is deleted: the run, its
+log, planned events, and materializations and check results that newer ones replaced.
 
 `instance.delete_run` would also delete the materializations, and the days would look as if they had
 never been synced. So this module uses Dagster's tables. Days older than
@@ -46,11 +46,44 @@ def forget_old_runs(
     instance: dg.DagsterInstance, *, now: datetime, most: int = _MOST_AT_ONCE
 ) -> int:
     """Delete runs that were created more than KEPT_DAYS ago and have ended; returns how many."""
-    long_ago = dg.RunsFilter(statuses=_ENDED, created_before=now - timedelta(days=KEPT_DAYS))
+    before = now - timedelta(days=KEPT_DAYS)
+    long_ago = dg.RunsFilter(statuses=_ENDED, created_before=before)
     records = instance.get_run_records(long_ago, limit=most, ascending=True)
     for record in records:
         _forget(instance, record.dagster_run.run_id)
+    _forget_replaced(instance, before)
     return len(records)
+
+
+def _forget_replaced(instance: dg.DagsterInstance, before: datetime) -> None:
+    """Delete old materializations of assets without days, such as marts, that newer ones replaced.
+
+    Not run by run: earlier versions have deleted runs and left these.
+    """
+    log = instance.event_log_storage
+    if not isinstance(log, SqlEventLogStorage):
+        return
+    newer = SqlEventLogStorageTable.alias().c
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION.value
+    replaced = (
+        _events.dagster_event_type == kind,
+        _events.partition.is_(None),
+        # Dagster stores times in UTC, without a zone.
+        _events.timestamp < before.astimezone(UTC).replace(tzinfo=None),
+        sa.exists().where(
+            newer.asset_key == _events.asset_key,
+            newer.dagster_event_type == kind,
+            newer.partition.is_(None),
+            newer.id > _events.id,
+        ),
+    )
+    with log.index_connection() as connection:
+        connection.execute(
+            sa.delete(AssetEventTagsTable).where(
+                AssetEventTagsTable.c.event_id.in_(sa.select(_events.id).where(*replaced))
+            )
+        )
+        connection.execute(sa.delete(SqlEventLogStorageTable).where(*replaced))
 
 
 def remove_expired(instance: dg.DagsterInstance, settings: Settings, warehouse: Warehouse) -> None:
