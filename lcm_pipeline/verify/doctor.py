@@ -14,8 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
-
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import BusinessError, IdentityError, LoyaltyApiError
 from lcm_pipeline.api.paging import read_page, read_registrations
@@ -25,6 +23,7 @@ from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
 from lcm_pipeline.settings import Settings, env_file
+from lcm_pipeline.transform.registrations import client_of
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.diagnosis import (
     WarehouseFacts,
@@ -285,9 +284,8 @@ async def _recent_clients(api: LoyaltyApi, settings: Settings) -> list[int]:
         if settings.start_date is not None and day < settings.start_date:
             continue
         page = await read_registrations(api, _midnight(day), _midnight(day + timedelta(days=1)))
-        clients = [msgspec.json.decode(row.raw).get("Client") for row in page.rows]
-        # A client has a row for each of its cards.
-        client_ids = list(dict.fromkeys(client for client in clients if isinstance(client, int)))
+        # A client has a row for each of its cards; of XML, numbers are texts.
+        client_ids = list(dict.fromkeys(filter(None, map(client_of, page.rows))))
         if client_ids:
             return client_ids[:_MAX_CLIENTS]
     return []

@@ -46,10 +46,12 @@ def _examine(tmp_path: Path, **variables: str) -> tuple[int, dict[str, list[dict
     return ended.returncode, lines
 
 
+@pytest.mark.parametrize("wire_format", ["json", "xml"])
 def test_a_working_installation_passes_and_its_paging_is_measured(
-    tmp_path: Path, live: RunningSimulator, warehouse: Warehouse
+    wire_format: str, tmp_path: Path, live: RunningSimulator, warehouse: Warehouse
 ) -> None:
     variables = {
+        "LCM_API_FORMAT": wire_format,
         "LCM_API_URL": live.url,
         "LCM_DATABASE_URL": warehouse.url,
         "LCM_TOKEN": "424242",
