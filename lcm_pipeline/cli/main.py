@@ -14,6 +14,7 @@ import typer
 
 from lcm_pipeline.cli.failures import INTERRUPTED, exit_code_of, explain, message_of
 from lcm_pipeline.cli.lazy_group import LazyGroup
+from lcm_pipeline.cli.log_format import PlainFormatter
 from lcm_pipeline.model.texts import tame
 
 app = typer.Typer(
@@ -74,7 +75,7 @@ def main() -> None:
         sys.exit(code)
 
 
-class _TameFormatter(logging.Formatter):
+class _TameFormatter(PlainFormatter):
     """Escapes control sequences that texts of the source may contain."""
 
     def format(self, record: logging.LogRecord) -> str:

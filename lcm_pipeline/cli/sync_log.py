@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from lcm_pipeline.cli.log_format import PlainFormatter, original_message
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.model.texts import tame
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
@@ -30,7 +31,7 @@ class _AboveBarsHandler(logging.Handler):
         self._bars = bars
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._bars.print_line(tame(record.getMessage()))
+        self._bars.print_line(tame(original_message(record)))
 
 
 @contextmanager
@@ -56,7 +57,7 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class _TextFormatter(logging.Formatter):
+class _TextFormatter(PlainFormatter):
     """Writes local time with UTC offset, level and message, with control sequences escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -73,7 +74,7 @@ class _JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": original_message(record),
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)

@@ -1,0 +1,23 @@
+"""What log lines have in common, on a terminal and elsewhere."""
+
+import logging
+
+
+class PlainFormatter(logging.Formatter):
+    """Formats the message as it was logged.
+
+    In a run, Dagster replaces it by one that begins with the job, the run and the step: a hundred
+    characters that say nothing new, as the process has one run.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of logging
+        """Format a record; `Formatter.format` calls it, and appends a traceback if there is one."""
+        record.message = original_message(record)
+        return super().formatMessage(record)
+
+
+def original_message(record: logging.LogRecord) -> str:
+    """The message of a record, without what Dagster puts before it."""
+    # Dagster stores it in this attribute; a test fails if a version does not.
+    replaced = getattr(record, "dagster_meta", None)
+    return record.getMessage() if replaced is None else str(replaced["orig_message"])
