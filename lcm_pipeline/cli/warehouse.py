@@ -64,8 +64,10 @@ def warehouse_or_empty(settings: Settings) -> Iterator[Warehouse]:
     """
     with ExitStack() as stack:
         try:
-            require_existing(settings)
+            with open_warehouse(settings, is_read_only=True) as warehouse:
+                require_some_schema(warehouse)
         except NothingSyncedError:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lcm-plan-"))
-            settings = settings.model_copy(update={"home": Path(folder)})
+            empty = {"home": Path(folder), "database_url": None}
+            settings = settings.model_copy(update=empty)
         yield stack.enter_context(migrated_warehouse(settings))

@@ -12,6 +12,8 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.cli.warehouse import warehouse_or_empty
+from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.account import choose_account
@@ -313,6 +315,9 @@ def test_read_only_commands_create_no_warehouse_in_a_database(
             ended = run(tmp_path, command, LCM_DATABASE_URL=made.url)
             assert ended.returncode == 2
             assert "Nothing was ever synced here" in ended.stderr
+        # As lcm plan, docs, dbt and bundle do.
+        with warehouse_or_empty(load_settings(database_url=made.url)) as elsewhere:
+            assert elsewhere.is_embedded
         schemas = made.owner.execute("select count(*) from pg_namespace where nspname = 'sync'")
         assert schemas.fetchone() == (0,)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.warehouse import migrated_warehouse
+from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.superset.dbt_package import package_of, write_package
 
@@ -14,7 +14,7 @@ def dbt(
     output: Annotated[Path, typer.Option(help="Folder of the dbt project.")] = Path("dbt"),
 ) -> None:
     """Write sources, metrics and exposures for dbt, from the database and dashboards/definition."""
-    with migrated_warehouse(load_settings()) as warehouse:
+    with warehouse_or_empty(load_settings()) as warehouse:
         files = package_of(warehouse)
     write_package(output, files)
     typer.echo(f"wrote {len(files)} files to {output}")
