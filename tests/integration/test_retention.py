@@ -16,6 +16,7 @@ from lcm_pipeline.orchestration.launch import materialize_window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
@@ -174,6 +175,32 @@ def test_a_sync_takes_old_rows_that_could_not_be_removed_yet_for_neither_vanishe
     assert not [one for one in found if one.table in ("operations", "leads", "favourite_offers")]
     assert not two_months(warehouse, settings).left
     assert months(warehouse, "core.operations")[0] == "202601"
+
+
+def test_the_delete_fuse_does_not_count_rows_that_are_no_longer_kept(
+    settings: Settings, source: RunningSimulator, warehouse: Warehouse
+) -> None:
+    expire(warehouse, 1, settings.zone, NOW)
+    [(client, lost)] = rows(
+        warehouse,
+        "select client_id, count(*)::int from core.operations where deleted_at is null"
+        " group by 1 order by 2 desc limit 1",
+    )
+    [(total, kept)] = rows(
+        warehouse,
+        "select sum(source_total)::int, sum(source_total - expired)::int from sync.client_state"
+        " where feed = 'operations'",
+    )
+    assert isinstance(lost, int)
+    assert isinstance(total, int)
+    assert isinstance(kept, int)
+    # More than the limit of the rows that are kept, and less than that of all.
+    limit = lost * (1 / total + 1 / kept) / 2
+    assert lost > 10
+    source.world.mutate("delete_all", client)
+    limited = settings.model_copy(update={"delete_fuse": limit})
+    with pytest.raises(SyncError, match=f"no longer has {lost} of {kept} rows"):
+        SyncEngine(limited, warehouse).sync(feeds.OPERATIONS, HALF_A_YEAR)
 
 
 def test_more_months_than_any_programme_has_hold_everything(

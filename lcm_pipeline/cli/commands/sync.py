@@ -173,7 +173,7 @@ def _refresh_late_marts(settings: Settings, warehouse: Warehouse, progress: Prog
 
     Marts of an older version stay as they are: `lcm migrate` says why.
     """
-    if not (refresh.are_up_to_date(warehouse) or have_old_marts(warehouse)):
+    if not (have_old_marts(warehouse) or refresh.are_up_to_date(warehouse)):
         log.info("every day is complete, and the marts are older: refreshing them")
         launch.materialize_marts(settings, warehouse, progress)
 
