@@ -21,7 +21,9 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
+from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.worlds import sync
 
 START, FIRST = date(2026, 1, 10), date(2026, 3, 1)
@@ -110,6 +112,59 @@ def test_a_history_that_reaches_its_new_client_later_is_correct_for_the_old_one_
         refresh_marts(warehouse)
         for name in KEPT:
             assert _rows(warehouse, "mart", name) == _computed(warehouse, name), (name, client)
+
+
+def test_the_ledger_of_a_client_is_the_same_whoever_is_computed_with_it(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Its refunds tell no points, so which of them gave some back is an allocation."""
+    config = build_config(
+        start=START, now=datetime(2026, 2, 21), clients=25, seed=3, habits=("cancelled=0.05",)
+    )
+    with start_in_thread(config) as simulator:
+        sync(simulator, warehouse, tmp_path, START, date(2026, 2, 20))
+    with warehouse.connect() as session:
+        [client] = session.execute(
+            "select client_id from mart.cheques where is_refund and redeemed = 0"
+            " group by 1 order by count(*) desc limit 1"
+        ).fetchone() or (None,)
+        session.execute("insert into refresh.scope (client_id) values (%s)", (client,))
+        alone, stored = (
+            session.execute(
+                f"select moved::text from {schema}.points_movements as moved"
+                " where client_id = %s order by 1".encode(),
+                (client,),
+            ).fetchall()
+            for schema in ("refresh", "mart")
+        )
+        session.rollback()
+    assert len(stored) > 100
+    assert alone == stored
+
+
+def test_a_spending_order_that_is_decided_reaches_every_client(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it is the one that was taken so far: it is likelier now than another order."""
+    config = build_config(
+        start=START, now=datetime(2026, 2, 21), clients=25, seed=5, habits=("cancelled=0.05",)
+    )
+    detect = IncrementalRefresher._record_findings
+
+    def decide(refresher: IncrementalRefresher, name: str) -> None:
+        detect(refresher, name)
+        refresher.session.execute(
+            "update refresh.findings set detected = 'soonest_to_expire', votes = 20, share = 1,"
+            " is_decided = true where convention = 'spending_order'"
+        )
+
+    with start_in_thread(config) as simulator:
+        _sync(simulator, warehouse, tmp_path, date(2026, 2, 20))
+        monkeypatch.setattr(IncrementalRefresher, "_record_findings", decide)
+        # The rows of one client change.
+        simulator.world.mutate("insert_top", min(simulator.world.programme.customers))
+        sync(simulator, warehouse, tmp_path, START, date(2026, 2, 20))
+    assert_as_if_computed_anew(warehouse, "after the spending order was decided")
 
 
 class _Meanwhile(LoggedProgress):

@@ -47,7 +47,6 @@ _OPERATIONS = "operations"
 _ROWS_OF_FEEDS = {"feed_rows", "feed_versions", "feeds"}
 # What happened to each lot: it needs to know in which order they are redeemed.
 _LEDGER = "points_movements"
-_DEFAULT_ORDER = "soonest_to_expire"
 
 # The rows to insert (sign above 0) and to delete (below 0); equal rows may occur several times.
 # `group by` treats nulls as equal, and sorts or hashes: one client may have 100,000 rows.
@@ -234,7 +233,10 @@ class IncrementalRefresher:
         analyze(self.session, "refresh.shared_cheques")
 
     def _detect_spending_order(self) -> None:
-        """Look for it once there are cheques; a found one makes another ledger for everyone."""
+        """Look for it once there are cheques; a found one makes another ledger for everyone.
+
+        Also one that was taken before by default: allocations rest on whether it is known.
+        """
         before = self.session.execute(query("decided_spending_order")).fetchone()
         if before is not None:
             return
@@ -243,7 +245,7 @@ class IncrementalRefresher:
             return
         self._record_findings("detect_spending_order")
         found = self.session.execute(query("decided_spending_order")).fetchone()
-        if found is not None and found[0] != _DEFAULT_ORDER and not self.is_everyone:
+        if found is not None and not self.is_everyone:
             self.is_everyone = True
             self._scope_everyone()
 

@@ -226,7 +226,15 @@ begin
     select
         named.*,
         row_number() over (
-            partition by named.client_id order by named.at, named.kind, named.cheque_id, named.told
+            partition by named.client_id
+            order by
+                named.at,
+                named.kind,
+                named.cheque_id,
+                named.told,
+                named.seen_at,
+                named.pos_id,
+                named.partner_name
         ) as taking
     from (
         select

@@ -14,7 +14,16 @@ begin
         together.*,
         row_number() over (
             partition by together.client_id
-            order by together.class = 3, together.seen_at, together.spending_rank, together.lot_id
+            -- Of refunds that one reading saw, the earliest: without an order of its own, the result would
+            -- hang on which other clients are computed with this one.
+            order by
+                together.class = 3,
+                together.seen_at,
+                together.spending_rank,
+                together.lot_id,
+                together.component_type,
+                together.seen_day,
+                together.refund_id
         )::integer as piece
     from (
         select
@@ -38,7 +47,8 @@ begin
             reserved.refund_day,
             reserved.refund_limit,
             null as kind,
-            false as is_told
+            false as is_told,
+            null::bigint as refund_id
         from reserved
         inner join lots
             on
@@ -78,7 +88,8 @@ begin
             refunded.refund_day,
             round(lots.added * refunded.share, 2) as refund_limit,
             null as kind,
-            false as is_told
+            false as is_told,
+            null::bigint as refund_id
         from lots
         cross join chosen
         left join (
@@ -132,7 +143,8 @@ begin
             null as refund_day,
             null as refund_limit,
             'redeemed' as kind,
-            refunds.redeemed < 0 as is_told
+            refunds.redeemed < 0 as is_told,
+            refunds.cheque_id as refund_id
         from cheques as refunds
         left join cheques as parents
             on
@@ -163,7 +175,8 @@ begin
             null as refund_day,
             null as refund_limit,
             'corrected' as kind,
-            false as is_told
+            false as is_told,
+            null as refund_id
         from vanished
         where given > 0
     ) as together;
@@ -178,7 +191,9 @@ begin
                 together.is_firm desc,
                 together.at asc,
                 together.taking asc,
-                together.cheque_id asc
+                together.cheque_id asc,
+                together.kind asc,
+                together.points asc
         )::integer as event
     from (
         select
