@@ -189,14 +189,15 @@ def _period_line(
 ) -> PeriodLine:
     now = _read_days(figures, measure, rows, days.all)
     before = _read_days(figures, measure, rows, days.all_before)
-    # A sum over fewer days than the period has would make the change look like growth.
-    is_base = before.state is not DayState.MISSING
+    # A sum over fewer days than the period has would make the change look like growth, or a fall.
+    is_comparable = measure.over != "sum" or now.state is not DayState.MISSING
+    is_comparable = is_comparable and before.state is not DayState.MISSING
     return PeriodLine(
         measure,
         figures.definitions.get(measure.defined_by, ""),
         now,
         before,
-        _change(figures.formats, measure, now, before) if is_base else NOTHING,
+        _change(figures.formats, measure, now, before) if is_comparable else NOTHING,
     )
 
 

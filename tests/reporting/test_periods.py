@@ -147,6 +147,20 @@ def test_a_week_with_a_day_that_one_feed_lacks_is_incomplete(shop: Shop) -> None
     assert page.row("trust", "Leads")[0] == "0 of 1"
 
 
+def test_days_that_a_feed_lacks_make_no_change_since_the_period_before(shop: Shop) -> None:
+    shop.sync(START)
+    for day in (2, 3, 9):
+        shop.author.lead(shop.client, 40 + day, f"2026-03-{day:02}T09:00:00")
+    shop.sync(SECOND)
+    shop.sync(date(2026, 3, 9))
+    shop.sync_operations(date(2026, 3, 10))
+    week = parse_period("week", "2026-W11")
+    page = Page(make_period_report(shop.warehouse, "week", week, "en").html)
+    # One lead on the 9th, and nobody knows how many on the 10th; two on the 2nd and 3rd.
+    assert page.row("leads", "New leads") == ["1*", "2", "—"]
+    assert page.row("programme", "Purchases")[2] != "—"
+
+
 @pytest.mark.slow
 def test_without_a_value_the_last_ended_period_is_reported(
     tmp_path: Path, by_chance: Synced
