@@ -2,7 +2,7 @@
 {% macro metric_expressions() %}
 {{ return({
     "program_daily": {
-        "members": "(array_agg(members order by day desc))[1]",
+        "members": "(array_agg(members order by day desc) filter (where members is not null))[1]",
         "new_members": "sum(new_members)",
         "purchases": "sum(purchases)",
         "net_sales": "sum(net_sales)",
@@ -59,7 +59,7 @@
         "points_redeemed": "sum(points_redeemed)",
         "redemption_rate": "sum(points_redeemed) / nullif(sum(points_added), 0)",
         "redeemer_rate": "sum(redeemers)::numeric / nullif(sum(buyers), 0)",
-        "days_to_first": "sum(days_to_first_redemption * first_redeemers) / nullif(sum(case when days_to_first_redemption is not null then first_redeemers end), 0)"
+        "days_to_first": "sum(days_to_first_redemption * registered_first_redeemers) / nullif(sum(registered_first_redeemers), 0)"
     },
     "rfm": {
         "clients": "count(*)",
@@ -70,7 +70,7 @@
     },
     "cohort_retention": {
         "retention": "sum(buyers) / nullif(sum(members), 0)",
-        "sales_a_member": "sum(cumulative_net_sales_per_member * members) / nullif(sum(members), 0)"
+        "sales_a_member": "sum(cumulative_net_sales_per_member * members) / nullif(sum(members) filter (where cumulative_net_sales_per_member is not null), 0)"
     },
     "activity_monthly": {
         "members": "sum(members)",
@@ -175,7 +175,7 @@
     },
     "restatements": {
         "rows": "coalesce(sum(rows), 0)",
-        "lately": "coalesce(sum(rows) filter (where last_restated_at > now() - interval '7 days'), 0)",
+        "lately": "count(distinct day) filter (where last_restated_at > now() - interval '7 days')",
         "amount_change": "sum(amount_change)",
         "points_change": "sum(points_change)",
         "last_restated": "max(last_restated_at)"

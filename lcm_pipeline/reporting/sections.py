@@ -63,12 +63,13 @@ class ResponseTimes:
 class Cohort:
     """The members who registered in a month.
 
-    cells: for each month since then, the retention (0 to 1) and whether that month has ended.
+    cells: for each month since then, the retention (0 to 1) and whether that month has ended; None
+    for the retention of months whose operations are not stored any more.
     """
 
     month: date
     members: int
-    cells: list[tuple[Decimal, bool]]
+    cells: list[tuple[Decimal | None, bool]]
 
 
 def sum_liability(figures: Figures) -> dict[str, Any] | None:
@@ -117,15 +118,15 @@ def share_segments(figures: Figures) -> Rows:
 def lay_out_cohorts(figures: Figures) -> list[Cohort]:
     """Cohorts by month of registration, the oldest first."""
     last = figures.standing["operations_day"]
-    return [
-        Cohort(
-            month,
-            int(group["members"].iloc[0]),
-            [(row["retention"], _has_month_ended(month, row["month_number"], last))
-             for row in group.sort_values("month_number").to_dict("records")],
-        )
-        for month, group in figures["cohorts"].groupby("cohort_month", sort=True)
-    ]  # fmt: skip
+    cohorts = []
+    for month, group in figures["cohorts"].groupby("cohort_month", sort=True):
+        retention = dict(zip(group["month_number"], group["retention"], strict=True))
+        cells = [
+            (retention.get(number), _has_month_ended(month, number, last))
+            for number in range(max(retention) + 1)
+        ]
+        cohorts.append(Cohort(month, int(group["members"].iloc[0]), cells))
+    return cohorts
 
 
 def count_response_times(figures: Figures, column: str, limit: str) -> ResponseTimes:

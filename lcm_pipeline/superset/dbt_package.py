@@ -7,6 +7,7 @@ the example) repeat none of these.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import msgspec
 from lcm_pipeline.superset.definition import Definition, Metric, dashboards_folder, read_definition
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.dictionary import DescribedColumn, describe
+from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.queries import query
 
 Document = dict[str, Any]
@@ -114,7 +116,7 @@ def _table(columns: list[DescribedColumn], key: TableKey) -> Document:
 def _freshness(table: DescribedColumn, columns: set[str]) -> Document:
     if table.schema == "core" and "synced_at" in columns:
         return {"loaded_at_field": "synced_at", "config": {"freshness": _CORE_FRESHNESS}}
-    if table.schema == "mart" and table.kind == "materialized view":
+    if table.schema == "mart" and table.table in _stored_marts():
         return {
             # dbt runs this SQL; the name comes from the catalogue of the database.
             "loaded_at_field": "(select max(refreshed_at) from mart.refreshes"  # noqa: S608
@@ -122,6 +124,12 @@ def _freshness(table: DescribedColumn, columns: set[str]) -> Document:
             "config": {"freshness": _MART_FRESHNESS},
         }
     return {}
+
+
+@cache
+def _stored_marts() -> frozenset[str]:
+    """The marts that a refresh fills; plain views are as new as what they read."""
+    return frozenset(mart.name for mart in marts() if mart.kind != "view")
 
 
 def _exposures(definition: Definition) -> Document:
@@ -161,8 +169,14 @@ def _metrics(definition: Definition) -> Document:
     metrics: list[Document] = []
     for mart, time in _marts_with_time(definition):
         measures: dict[str, Document] = {}
-        for name, metric in definition.marts.marts[mart].metrics.items():
+        use = definition.marts.marts[mart]
+        # Time is the only dimension here: over ages, a metric would count members again and again.
+        is_summed_by_time = use.not_over in (None, time)
+        for name, metric in use.metrics.items() if is_summed_by_time else ():
             metrics += _metric(mart, name, metric, time, measures)
+        if use.not_over == time:
+            for measure in measures.values():
+                measure["non_additive_dimension"] = _last_value(time)
         if measures:
             models.append(
                 {
@@ -237,12 +251,17 @@ def _measure(sql: str, time: str) -> Document | None:
         return {
             "agg": "sum",
             "expr": latest[1],
-            "non_additive_dimension": {"name": f"of_{time}", "window_choice": "max"},
+            "non_additive_dimension": _last_value(time),
         }
     aggregate = _AGGREGATE.fullmatch(text)
     if aggregate is None or re.search(r"[()]", aggregate[2]):
         return None
     return {"agg": _AGGREGATIONS[aggregate[1]], "expr": aggregate[2]}
+
+
+def _last_value(time: str) -> Document:
+    """For balances: of a period, MetricFlow takes the rows of its last day or month."""
+    return {"name": f"of_{time}", "window_choice": "max"}
 
 
 def _expressions_macro(definition: Definition) -> str:

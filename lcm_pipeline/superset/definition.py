@@ -73,10 +73,15 @@ class Calculated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MartUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The metrics of a mart. time: the column that time filters apply to, None if there is none."""
+    """The metrics of a mart. time: the column that time filters apply to, None if there is none.
+
+    not_over: a column whose values tell of the same points or members again, such as the day of a
+    balance. Metrics are right for one value of it, and not for the sum over several.
+    """
 
     metrics: dict[str, Metric]
     time: str | None = None
+    not_over: str | None = None
 
     @property
     def is_monthly(self) -> bool:

@@ -3,7 +3,9 @@
 -- formula: at the end of the month (or the last day known, as_of_date), by the member's last purchase
 --   so far: active at n days when it lies less than n days back. lapsed: the last purchase was less
 --   than lapse_days days before the end of the month before and no longer is. reactivated: bought in
---   the month, lapse_days days or more after the purchase before.
+--   the month, lapse_days days or more after the purchase before. Months whose operations are not
+--   stored any more (LCM_RETENTION_MONTHS) are left out, and a count is null where that holds for some
+--   of the days that it looks back on; who bought before these comes back unseen.
 create materialized view mart.activity_monthly as
 with newest as (
     select
@@ -72,14 +74,23 @@ select
     mart.display_text(points_of_sale.name) as store_name,
     enrolled.card_type,
     enrolled.members,
-    enrolled.active_30_days,
-    enrolled.active_90_days,
-    enrolled.active_365_days,
-    enrolled.lapsed,
+    case when enrolled.last_day - 29 >= stored.first_day then enrolled.active_30_days end
+        as active_30_days,
+    case when enrolled.last_day - 89 >= stored.first_day then enrolled.active_90_days end
+        as active_90_days,
+    case when enrolled.last_day - 364 >= stored.first_day then enrolled.active_365_days end
+        as active_365_days,
+    case when enrolled.month - parameters.lapse_days >= stored.first_day then enrolled.lapsed end
+        as lapsed,
     enrolled.reactivated,
     enrolled.last_day = (enrolled.month + interval '1 month')::date - 1 as is_whole_month
 from enrolled
-left join core.points_of_sale on points_of_sale.pos_id = enrolled.pos_id;
+cross join mart.parameters
+cross join (
+    select coalesce(operations_kept_from, '-infinity') as first_day from mart.as_of
+) as stored
+left join core.points_of_sale on points_of_sale.pos_id = enrolled.pos_id
+where enrolled.month >= stored.first_day;
 
 create unique index on mart.activity_monthly (month, pos_id, card_type);
 
@@ -90,9 +101,9 @@ comment on column mart.activity_monthly.pos_id is 'point of sale of the first re
 comment on column mart.activity_monthly.store_name is 'its name';
 comment on column mart.activity_monthly.card_type is 'type of the newest card, as mart.display_text shows it; null or empty when not told';
 comment on column mart.activity_monthly.members is 'members by then';
-comment on column mart.activity_monthly.active_30_days is 'members with a purchase in the last 30 days';
-comment on column mart.activity_monthly.active_90_days is 'members with a purchase in the last 90 days';
-comment on column mart.activity_monthly.active_365_days is 'members with a purchase in the last 365 days';
-comment on column mart.activity_monthly.lapsed is 'members who were active before the month and have not bought for lapse_days days by its end';
+comment on column mart.activity_monthly.active_30_days is 'members with a purchase in the last 30 days; null where operations of some of these are not stored any more';
+comment on column mart.activity_monthly.active_90_days is 'members with a purchase in the last 90 days; null as active_30_days';
+comment on column mart.activity_monthly.active_365_days is 'members with a purchase in the last 365 days; null as active_30_days';
+comment on column mart.activity_monthly.lapsed is 'members who were active before the month and have not bought for lapse_days days by its end; null as active_30_days';
 comment on column mart.activity_monthly.reactivated is 'members who bought again after lapse_days days or more';
 comment on column mart.activity_monthly.is_whole_month is 'the last day of the month is known';

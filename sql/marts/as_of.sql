@@ -2,7 +2,8 @@
 -- grain: one row
 -- formula: the last day of the newest reading of the feed. Marts show no day beyond it: of today, a
 --   reading brings a part. What is loaded of operations may go further: to the newest row that is
---   dated on the day after the newest reading at the latest.
+--   dated on the day after the newest reading at the latest. Operations before operations_kept_from
+--   are not stored any more: marts show no zeros for those days.
 create or replace view mart.as_of as
 with newest as (
     select
@@ -30,7 +31,8 @@ select
                     (newest.operations_read_at at time zone parameters.timezone)::date
                 )
         )
-    ) as operations_loaded_day
+    ) as operations_loaded_day,
+    (select retention.kept_from from sync.retention) as operations_kept_from
 from newest
 cross join mart.parameters;
 
@@ -39,6 +41,7 @@ comment on column mart.as_of.registrations_day is 'last day of the roster';
 comment on column mart.as_of.operations_day is 'last day of operations';
 comment on column mart.as_of.leads_day is 'last day of leads';
 comment on column mart.as_of.favourites_day is 'last day of favourite products';
+comment on column mart.as_of.operations_kept_from is 'first day of which operations are stored (LCM_RETENTION_MONTHS); null where all are';
 comment on column mart.as_of.operations_loaded_day is 'last day of which operations are loaded: of days after operations_day, a part is';
 
 -- What a refresh compares with the last one.

@@ -3,8 +3,8 @@
 -- formula: as of the last day of operations. Purchases are cheques that are no refund; the average
 --   cheque is their amount / their number, refunds apart; net sales are purchases less refunds.
 --   Balances are what remains of lots that have not expired: pending while they start later, blocked
---   when they have started and are marked as not active. Favourites are confirmed offers in effect;
---   open leads are those in no closed status.
+--   when they have started and are marked as not active. Favourites are confirmed offers in effect
+--   that are not marked as inactive; open leads are those in no closed status.
 create or replace view mart.client_360 as
 select
     facts.client_id,
@@ -43,6 +43,6 @@ comment on column mart.client_360.pending_points is 'points that start later';
 comment on column mart.client_360.blocked_points is 'points that have started, and that the source marks as not active';
 comment on column mart.client_360.expiring_points_30_days is 'points, active, pending or blocked, that expire in the next 30 days';
 comment on column mart.client_360.last_redemption_date is 'day of the last purchase on which points were redeemed';
-comment on column mart.client_360.active_favourites is 'confirmed offers of favourite products in effect';
+comment on column mart.client_360.active_favourites is 'confirmed offers of favourite products in effect, not marked as inactive';
 comment on column mart.client_360.chosen_goods is 'different favourite goods chosen so far';
 comment on column mart.client_360.open_leads is 'leads in no closed status';

@@ -2,7 +2,8 @@
 -- grain: registration month x month n, 0 being the registration month itself
 -- formula: retention = members of the cohort with a purchase in month n / members of the cohort;
 --   net sales of all their cheques in month n; cumulative net sales per member sum up months 0 to n.
---   Cheques dated before the registration month count in month 0.
+--   Cheques dated before the registration month count in month 0. Months whose operations are not
+--   stored any more (LCM_RETENTION_MONTHS) are left out.
 create materialized view mart.cohort_retention as
 with cohorts as (
     select cohort_month, members
@@ -15,6 +16,8 @@ grid as (
         cohorts.cohort_month,
         cohorts.members,
         month.position::integer - 1 as month_number,
+        cohorts.cohort_month >= coalesce(as_of.operations_kept_from, '-infinity')
+            as is_known_from_start,
         (month.day + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month
     from cohorts
     cross join mart.as_of
@@ -22,6 +25,7 @@ grid as (
         generate_series(
             cohorts.cohort_month::timestamp, as_of.operations_day::timestamp, interval '1 month'
         ) with ordinality as month (day, position)
+    where month.day >= coalesce(as_of.operations_kept_from, '-infinity')
 )
 
 select
@@ -31,12 +35,16 @@ select
     coalesce(bought.buyers, 0) as buyers,
     round(coalesce(bought.buyers, 0)::numeric / grid.members, 4) as retention,
     coalesce(bought.net_sales, 0)::numeric(19, 2) as net_sales,
-    round(
-        sum(coalesce(bought.net_sales, 0)) over (
-            partition by grid.cohort_month order by grid.month_number
-        ) / grid.members,
-        2
-    )::numeric(19, 2) as cumulative_net_sales_per_member,
+    -- Of an older cohort, the first months are not known.
+    case
+        when grid.is_known_from_start
+            then round(
+                sum(coalesce(bought.net_sales, 0)) over (
+                    partition by grid.cohort_month order by grid.month_number
+                ) / grid.members,
+                2
+            )
+    end::numeric(19, 2) as cumulative_net_sales_per_member,
     grid.is_whole_month
 from grid
 left join mart.cohort_sums as bought
@@ -51,5 +59,5 @@ comment on column mart.cohort_retention.members is 'clients who registered in it
 comment on column mart.cohort_retention.buyers is 'of them, clients with a purchase in month n';
 comment on column mart.cohort_retention.retention is 'buyers / members';
 comment on column mart.cohort_retention.net_sales is 'their net sales in month n, in money';
-comment on column mart.cohort_retention.cumulative_net_sales_per_member is 'their net sales in months 0 to n / members';
+comment on column mart.cohort_retention.cumulative_net_sales_per_member is 'their net sales in months 0 to n / members; null where the first of these are not stored any more';
 comment on column mart.cohort_retention.is_whole_month is 'the last day of month n is known';

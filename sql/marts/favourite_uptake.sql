@@ -2,8 +2,9 @@
 -- grain: day, without gaps from the first offer to the last day known
 -- formula: of the offers made on the day: confirmed so far, missed (not confirmed, and the term to
 --   confirm lies before the end of the last day known), the hours from offer to confirmation. active:
---   offers of any day, confirmed by the day and in effect at its end. Slots: each client's newest
---   numbers by the day.
+--   offers of any day, confirmed by the day and in effect at its end, by their dates alone: that the
+--   source marks an offer as inactive has no date, so mart.client_360 leaves it out and past days do
+--   not. Slots: each client's newest numbers by the day.
 create materialized view mart.favourite_uptake as
 with offers as (
     select
@@ -106,7 +107,7 @@ comment on column mart.favourite_uptake.day is 'business day';
 comment on column mart.favourite_uptake.offered is 'offers made on the day';
 comment on column mart.favourite_uptake.confirmed is 'of them, confirmed so far';
 comment on column mart.favourite_uptake.missed is 'of them, not confirmed in time';
-comment on column mart.favourite_uptake.active is 'confirmed offers of any day in effect at the end of the day';
+comment on column mart.favourite_uptake.active is 'confirmed offers of any day in effect at the end of the day, by their dates; also those marked as inactive since';
 comment on column mart.favourite_uptake.confirmation_lag_hours is 'average hours from offer to confirmation, of those confirmed';
 comment on column mart.favourite_uptake.slots_used is 'goods that clients have chosen at the time, by their newest numbers by the day';
 comment on column mart.favourite_uptake.slots is 'goods that they might choose';

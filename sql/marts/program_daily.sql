@@ -4,10 +4,16 @@
 --   that says so); activated: lots by the day from which they can be used, at the points they were
 --   given with; balances by mart.points_liability_daily; purchases are cheques that are no refund,
 --   buyers the clients who made one; net sales are purchases less refunds. What operations tell is null
---   on days that only the roster tells of.
+--   on days that only the roster tells of, and on days whose operations are not stored any more
+--   (LCM_RETENTION_MONTHS); members are null on days that only operations tell of.
 create materialized view mart.program_daily as
 with last_day as (
-    select greatest(registrations_day, operations_day) as day, operations_day from mart.as_of
+    select
+        greatest(registrations_day, operations_day) as day,
+        registrations_day,
+        operations_day,
+        coalesce(operations_kept_from, '-infinity') as operations_from
+    from mart.as_of
 ),
 
 registered as (
@@ -64,8 +70,11 @@ days as (
 
 select
     days.day,
-    coalesce(registered.new_members, 0) as new_members,
-    sum(coalesce(registered.new_members, 0)) over (order by days.day) as members,
+    coalesce(registered.new_members, told.nobody) as new_members,
+    case
+        when told.nobody is not null
+            then sum(coalesce(registered.new_members, 0)) over (order by days.day)
+    end as members,
     coalesce(moved.points_added, told.nothing) as points_added,
     coalesce(moved.points_redeemed, told.nothing) as points_redeemed,
     coalesce(activated.points_activated, told.nothing) as points_activated,
@@ -85,7 +94,10 @@ select
 from days
 cross join last_day
 cross join lateral (
-    select case when days.day <= last_day.operations_day then 0 end as nothing
+    select
+        case when days.day between last_day.operations_from and last_day.operations_day then 0 end
+            as nothing,
+        case when days.day <= last_day.registrations_day then 0 end as nobody
 ) as told
 left join registered on registered.day = days.day
 left join moved on moved.day = days.day and days.day <= last_day.operations_day
@@ -95,14 +107,17 @@ left join sold on sold.day = days.day and days.day <= last_day.operations_day
 left join mart.buyers_daily
     on buyers_daily.day = days.day and days.day <= last_day.operations_day
 left join mart.readings
-    on readings.feed = 'operations' and days.day between readings.first_day and readings.last_day;
+    on
+        readings.feed = 'operations'
+        and days.day between readings.first_day and readings.last_day
+        and days.day >= last_day.operations_from;
 
 create unique index on mart.program_daily (day);
 
 comment on materialized view mart.program_daily is 'the programme day by day: members, points, purchases. Grain: day';
 comment on column mart.program_daily.day is 'business day';
-comment on column mart.program_daily.new_members is 'clients who registered';
-comment on column mart.program_daily.members is 'clients registered so far';
+comment on column mart.program_daily.new_members is 'clients who registered; null on a day that only operations tell of';
+comment on column mart.program_daily.members is 'clients registered so far; null as new_members';
 comment on column mart.program_daily.points_added is 'points given';
 comment on column mart.program_daily.points_redeemed is 'points redeemed';
 comment on column mart.program_daily.points_activated is 'points that became usable';

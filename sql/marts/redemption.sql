@@ -2,7 +2,8 @@
 -- grain: month x store (null where the rows tell none: gifts are given in no store)
 -- formula: redemption rate = points redeemed / points added; redeemers are clients who redeemed on a
 --   purchase, redeemer rate = redeemers / buyers. Days to the first redemption run from registration
---   to the client's first redemption ever, counted where and when that happened.
+--   to the client's first redemption ever, counted where and when that happened, of clients whose
+--   registration is known.
 -- incremental: month
 create materialized view mart.redemption as
 -- A store that sold or gave points in a month has a row of a day there.
@@ -21,11 +22,13 @@ select
     mart.display_text(points_of_sale.name) as store_name,
     given.points_added,
     coalesce(sold.points_redeemed, 0) as points_redeemed,
-    round(sold.points_redeemed / nullif(given.points_added, 0), 4) as redemption_rate,
+    round(coalesce(sold.points_redeemed, 0) / nullif(given.points_added, 0), 4)
+        as redemption_rate,
     coalesce(sold.buyers, 0) as buyers,
     coalesce(sold.redeemers, 0) as redeemers,
     round(sold.redeemers::numeric / nullif(sold.buyers, 0), 4) as redeemer_rate,
     coalesce(firsts.first_redeemers, 0) as first_redeemers,
+    coalesce(firsts.members, 0) as registered_first_redeemers,
     round(firsts.days_from_registration::numeric / nullif(firsts.members, 0), 2)
         as days_to_first_redemption,
     (given.month + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month
@@ -50,5 +53,6 @@ comment on column mart.redemption.buyers is 'clients with a purchase';
 comment on column mart.redemption.redeemers is 'of them, clients who redeemed points';
 comment on column mart.redemption.redeemer_rate is 'redeemers / buyers';
 comment on column mart.redemption.first_redeemers is 'clients who redeemed for the first time ever';
-comment on column mart.redemption.days_to_first_redemption is 'their average days from registration to it';
+comment on column mart.redemption.registered_first_redeemers is 'of them, clients whose registration is known';
+comment on column mart.redemption.days_to_first_redemption is 'average days from registration to it, of registered_first_redeemers';
 comment on column mart.redemption.is_whole_month is 'the month has ended';

@@ -13,6 +13,7 @@ from lcm_pipeline import feeds
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.launch import materialize_window
+from lcm_pipeline.reporting.reports import make_report
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
@@ -30,6 +31,7 @@ from lcm_pipeline.warehouse.status import missing_window
 from tests.conftest import MakeSettings, Programme
 from tests.integration.test_cli import run
 from tests.marts.life import assert_as_if_computed_anew
+from tests.reporting.reading_pages import Page
 from tests.syncing import FEEDS, sync_everything
 
 HALF_A_YEAR = Window(date(2025, 11, 1), date(2026, 3, 30))
@@ -130,9 +132,47 @@ def test_old_months_go_the_marts_follow_and_everything_that_is_left_adds_up(
     refresh_marts(warehouse)
     assert one(warehouse, "select min(day) from mart.store_daily") >= KEPT_FROM  # type: ignore[operator]
     assert one(warehouse, "select min(day) from mart.leads_daily") >= KEPT_FROM  # type: ignore[operator]
+    assert_nothing_is_zero_that_is_not_stored(warehouse)
     assert one(warehouse, "select count(*) from mart.restated_answers"
                " where reason not like '%late%'") == 0  # fmt: skip
     assert_as_if_computed_anew(warehouse, "after old months went")
+
+
+def assert_nothing_is_zero_that_is_not_stored(warehouse: Warehouse) -> None:
+    """Members are known for longer than their purchases: these are null, or have no row."""
+    days = rows(
+        warehouse,
+        "select day >= '2026-01-01', count(*) = count(new_members), count(purchases),"
+        " count(buyers), count(points_added), count(active_balance), count(balance_method)"
+        " from mart.program_daily group by 1 order by 1",
+    )
+    assert days == [(False, True, 0, 0, 0, 0, 0), (True, True, 89, 89, 89, 89, 89)]
+    for column in ("activity_monthly.month", "cohort_retention.cohort_month + make_interval(months"
+                   " => cohort_retention.month_number)"):  # fmt: skip
+        mart = column.partition(".")[0]
+        first = f"select min({column})::date from mart.{mart}"
+        assert one(warehouse, first) == KEPT_FROM
+    assert rows(
+        warehouse,
+        "select month, count(active_30_days) > 0, count(active_90_days) > 0,"
+        " count(active_365_days) > 0, count(lapsed) > 0, count(reactivated) > 0"
+        " from mart.activity_monthly group by 1 order by 1",
+    ) == [
+        (KEPT_FROM, True, False, False, False, True),
+        (date(2026, 2, 1), True, False, False, False, True),
+        # Of the 90 days through 30 March, the first is not stored.
+        (date(2026, 3, 1), True, False, False, False, True),
+    ]
+    lifetime = "select count(cumulative_net_sales_per_member) from mart.cohort_retention"
+    assert one(warehouse, f"{lifetime} where cohort_month < '2026-01-01'") == 0
+    assert rows(
+        warehouse,
+        "select distinct bought is null, bought_share is null, days_to_first_purchase is null,"
+        " is_mature from mart.enrolment_daily where day < '2026-01-01'",
+    ) == [(True, True, True, False)]
+    page = Page(make_report(warehouse, language="en").html)
+    cohorts = [cells for title, cells in page.rows("clients") if "2025" in title]
+    assert [(cells[1], cells[-1] != "—") for cells in cohorts] == [("—", True)]
 
 
 def test_marts_follow_a_removal_that_ended_before_they_were_refreshed(

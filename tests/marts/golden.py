@@ -371,11 +371,12 @@ class Golden:
                     "pos_id": pos,
                     "points_added": added,
                     "points_redeemed": total(here["redeemed"]),
-                    "redemption_rate": share(total(here["redeemed"]), added) if len(here) else None,
+                    "redemption_rate": share(total(here["redeemed"]), added),
                     "buyers": buyers,
                     "redeemers": redeemers,
                     "redeemer_rate": share(redeemers, buyers),
                     "first_redeemers": len(firsts),
+                    "registered_first_redeemers": len(firsts),
                     "days_to_first_redemption": share(sum(firsts), len(firsts), 2),
                     "is_whole_month": month_end(month) <= self.last,
                 }

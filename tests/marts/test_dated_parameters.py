@@ -1,7 +1,7 @@
 """Parameters are valid from a date on: an edit changes no earlier day."""
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,24 @@ def test_an_edit_with_an_earlier_date_replaces_the_values_since_then(
         ("2026-02-01", 2),
         ("2026-02-15", 4),
     ]
+
+
+def test_an_edit_for_a_later_day_is_not_yet_what_the_numbers_rest_on(filled: Warehouse) -> None:
+    _edit(
+        filled,
+        "update mart.parameters set point_value = 0.5, sla_hours = 8, closing_sla_hours = 9,"
+        f" expected_breakage = 0.3, valid_from = '{LAST + timedelta(days=1)}'",
+    )
+    shown = {
+        row["parameter"]: (row["current_value"], row["is_default"])
+        for row in read_mart(filled, "assumptions")
+    }
+    assert shown["point_value"] == ("1", True)
+    assert shown["expected_breakage"] == ("0.2", True)
+    assert (shown["sla_hours"], shown["closing_sla_hours"]) == (("24", True), ("72", True))
+    _edit(filled, f"update mart.parameters set valid_from = '{LAST}'")
+    (value,) = [r for r in read_mart(filled, "assumptions") if r["parameter"] == "point_value"]
+    assert (value["current_value"], value["is_default"]) == ("0.5", False)
 
 
 def test_leads_are_judged_by_the_limit_of_the_day_of_their_creation(

@@ -5,11 +5,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lcm_pipeline.superset.dbt_package import package_of
 from lcm_pipeline.superset.definition import dashboards_folder, read_definition
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts.definitions import marts
 from tests.marts.worlds import Synced
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +27,14 @@ def test_the_package_matches_the_database_and_the_definition(warehouse: Warehous
     assert made <= files.keys()
 
 
+def test_the_freshness_of_every_stored_mart_is_known(warehouse: Warehouse) -> None:
+    """Of tables that follow changed rows as well as of materialized views."""
+    sources = msgspec.yaml.decode(package_of(warehouse)["models/sources.yml"])["sources"]
+    (tables,) = [source["tables"] for source in sources if source["name"] == "mart"]
+    fresh = {table["name"] for table in tables if "freshness" in table.get("config", {})}
+    assert fresh == {mart.name for mart in marts() if mart.kind != "view"}
+
+
 def test_every_dashboard_is_an_exposure_and_every_metric_an_expression(
     warehouse: Warehouse,
 ) -> None:
@@ -37,7 +47,7 @@ def test_every_dashboard_is_an_exposure_and_every_metric_an_expression(
             assert f'"{name}":' in files["macros/metric_expressions.sql"]
 
 
-def test_a_store_without_a_known_first_redemption_does_not_shorten_the_average(
+def test_days_to_the_first_redemption_are_weighted_by_clients_whose_registration_is_known(
     warehouse: Warehouse,
 ) -> None:
     """Clients of whom the roster does not tell have no days from registration."""
@@ -45,10 +55,21 @@ def test_a_store_without_a_known_first_redemption_does_not_shorten_the_average(
     metric = definition.marts.marts["redemption"].metrics["days_to_first"]
     with warehouse.connect() as session:
         row = session.execute(
-            f"select {metric.sql} from (values (10.0, 2), (null, 3))"
-            " as redemption (days_to_first_redemption, first_redeemers)"
+            f"select {metric.sql} from (values (10.0, 2, 2), (40.0, 9, 1), (null, 3, 0))"
+            " as redemption (days_to_first_redemption, first_redeemers, registered_first_redeemers)"
         ).fetchone()
-    assert row == (10,)
+    assert row == (20,)
+
+
+def test_no_metric_adds_up_balances_of_days_or_ages_of_cohorts(warehouse: Warehouse) -> None:
+    """MetricFlow sums a measure over whatever it is not grouped by."""
+    metrics = msgspec.yaml.decode(package_of(warehouse)["models/metrics/metrics.yml"])
+    models = {model["name"]: model for model in metrics["semantic_models"]}
+    for name, time in (("points_liability_daily", "of_day"), ("activity_monthly", "of_month")):
+        for measure in models[name]["measures"]:
+            assert measure["non_additive_dimension"] == {"name": time, "window_choice": "max"}
+    # Time is their only dimension, so ages cannot be told apart.
+    assert models.keys().isdisjoint({"points_vintage", "cohort_retention"})
 
 
 @pytest.fixture

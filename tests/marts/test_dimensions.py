@@ -113,6 +113,15 @@ def test_live_views_hold_the_rules_that_the_marts_follow(synced: Synced) -> None
         synced.warehouse, f"select cheque_id from core_live.cheques where operation_date <= {last}"
     )
     assert sorted(cheque for (cheque,) in found) == sorted(once)
+    columns = "cheque_id, client_id, is_refund, net_amount, coupon_number <> '' is true"
+    assert sorted(
+        _rows(synced.warehouse, f"select {columns}, operation_date from core_live.cheques")
+    ) == sorted(
+        _rows(
+            synced.warehouse,
+            "select cheque_id, client_id, is_refund, net_amount, has_coupon, day from mart.cheques",
+        )
+    )
     assert _rows(
         synced.warehouse,
         "select count(*) from core_live.clients where registration_date is not null",

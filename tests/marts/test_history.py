@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from psycopg.rows import dict_row
 
-from lcm_pipeline.feeds import REGISTRATIONS
+from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS, Feed
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
@@ -38,15 +38,15 @@ class Story:
         sync(self.simulator, self.warehouse, self._home, START, last)
         self._stamp(began, (morning - timedelta(hours=3)).replace(tzinfo=UTC))
 
-    def sync_roster(self, last: date) -> None:
-        """Sync the registrations of a day, and nothing else."""
+    def sync_one(self, feed: Feed, last: date) -> None:
+        """Sync one feed for a day, and nothing else."""
         self.simulator.world.advance(
             datetime(last.year, last.month, last.day, 6) + timedelta(days=1)
         )
         settings = load_settings(
             home=self._home, api_url=self.simulator.url, database_url=self.warehouse.url
         )
-        SyncEngine(settings, self.warehouse).sync(REGISTRATIONS, Window(last, last))
+        SyncEngine(settings, self.warehouse).sync(feed, Window(last, last))
         refresh_marts(self.warehouse)
 
     def _stamp(self, began: datetime, moment: datetime) -> None:
@@ -142,12 +142,32 @@ def test_a_day_that_only_the_roster_tells_of_is_no_day_without_sales(story: Stor
     story.sync_day(FIRST)
     later = FIRST + timedelta(days=1)
     story.author.client(8, "2026-03-06T01:00:00", [{"Card": 2}])
-    story.sync_roster(later)
+    story.sync_one(REGISTRATIONS, later)
     days = {row["day"]: row for row in read_mart(story.warehouse, "program_daily")}
     assert (days[FIRST]["purchases"], days[FIRST]["points_added"]) == (1, 0)
     assert (days[later]["new_members"], days[later]["members"]) == (1, 2)
     told = {"purchases", "net_sales", "buyers", "points_added", "points_expired", "active_balance"}
     assert {days[later][column] for column in told} == {None}
+
+
+def test_a_day_that_only_operations_tell_of_is_no_day_without_new_members(story: Story) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    story.sync_day(FIRST)
+    later = FIRST + timedelta(days=1)
+    story.author.cheque(client, 1, "2026-03-06T10:00:00", "100.00")
+    story.sync_one(OPERATIONS, later)
+    # As if a fuse had stopped the run of the roster.
+    with story.warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "update sync.runs set status = 'stopped'"
+            " where feed = 'registrations' and window_to = %s",
+            (later,),
+        )
+    refresh_marts(story.warehouse)
+    days = {row["day"]: row for row in read_mart(story.warehouse, "program_daily")}
+    assert (days[FIRST]["new_members"], days[FIRST]["members"]) == (0, 1)
+    assert (days[later]["new_members"], days[later]["members"]) == (None, None)
+    assert (days[later]["purchases"], days[later]["points_added"]) == (1, 0)
 
 
 @pytest.mark.slow

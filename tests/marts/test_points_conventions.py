@@ -190,6 +190,10 @@ def test_a_cheque_of_two_clients_and_a_friends_bonus_are_one_purchase(
         assert set(cheques) == {501, 504}
         assert cheques[501]["client_id"] == 1
         assert (cheques[504]["is_refund"], cheques[504]["is_doubtful"]) == (True, True)
+        with warehouse.connect() as session:
+            live = "select cheque_id, client_id, is_refund, net_amount from core_live.cheques"
+            found = session.execute(f"{live} order by 1".encode()).fetchall()
+        assert found == [(501, 1, False, 100), (504, 1, True, -30)]
         clients = {row["client_id"]: row for row in read_mart(warehouse, "client_360")}
         assert [clients[number]["purchases"] for number in (1, 2, 3)] == [1, 0, 0]
         assert (clients[1]["refunds"], clients[1]["net_sales"]) == (1, 70)

@@ -288,17 +288,42 @@ def test_weeks_are_labelled_by_their_monday_and_the_running_one_is_marked(
     assert running.endswith("*")
 
 
-def test_the_running_month_is_marked(warehouse: Warehouse) -> None:
+def test_a_month_is_marked_until_its_last_day_is_known(warehouse: Warehouse) -> None:
+    """Not only the running one: on the 2nd, the sync of the last day may have failed."""
     sql = DEFINITION.marts.calculated["in_month"].expression
     with warehouse.connect() as session:
         rows = session.execute(
-            f"select {sql} from (values ('2026-03-01'::date), (current_date)) as m (month)".encode()
+            f"select {sql} from (values ('2026-03-01'::date, true), ('2026-04-01', false))"
+            " as m (month, is_whole_month)".encode()
         ).fetchall()
-    (past,), (running,) = rows
-    assert past == "2026-03"
-    assert running.endswith("*")
+    assert [month for (month,) in rows] == ["2026-03", "2026-04*"]
+    shown = {name for chart in _charts() for name in (chart.x, *chart.by, *chart.columns)}
+    assert "in_month" in shown
+    assert "month" not in shown
     monthly = {name for name, use in DEFINITION.marts.marts.items() if use.time == "month"}
     assert [c.name for c in _charts() if c.mart in monthly and c.x == "month"] == []
+
+
+def test_no_chart_sums_up_balances_of_several_days_or_ages() -> None:
+    """A sum over the days of a balance, or over the ages of a cohort, counts the same again."""
+    marts_in_use, calculated = DEFINITION.marts.marts, DEFINITION.marts.calculated
+    for chart in _charts():
+        not_over = marts_in_use[chart.mart].not_over
+        named = {name for name in (chart.x, *chart.by, *chart.columns) if name is not None}
+        sources = {calculated[name].source if name in calculated else name for name in named}
+        assert not_over is None or chart.of_last_day or not_over in sources, chart.title
+
+
+def test_points_by_age_leave_out_the_age_that_is_not_over(warehouse: Warehouse) -> None:
+    """Of each issue month, the newest age is only through the last day known."""
+    (chart,) = [c for c in _charts() if c.mart == "points_vintage" and c.kind == "bar"]
+    with warehouse.connect() as session:
+        rows = session.execute(
+            "select age_months from (values ('2026-01-01'::date, 0, '2026-01-31'::date),"
+            " ('2026-01-01', 1, '2026-02-28'), ('2026-01-01', 2, '2026-03-10'))"
+            f" as vintage (issue_month, age_months, as_of_date) where {chart.only}".encode()
+        ).fetchall()
+    assert rows == [(0,), (1,)]
 
 
 def test_stores_can_be_chosen_where_there_are_stores(bundle: dict[str, bytes]) -> None:
