@@ -144,9 +144,12 @@ class LoyaltyApi:
         if not self._is_sibling:
             await self._wire.aclose()
 
-    def before_each_request(self, before_request: Callable[[], Awaitable[None]]) -> None:
-        """Register what to await before each request, also logins and retries; it may raise."""
-        self._gate.before_each_request(before_request)
+    def ask_before_each_request(self, may_send: Callable[[], Awaitable[bool]]) -> None:
+        """Register what decides whether a request may be sent now; it may raise.
+
+        For each request, also logins and retries. One that may not be sent waits.
+        """
+        self._gate.ask_before_each_request(may_send)
 
     def share_pace(self, wait: Callable[[], Awaitable[None]]) -> None:
         """Register what to await before each request: the pace shared by all processes."""

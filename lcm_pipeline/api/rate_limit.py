@@ -16,6 +16,9 @@ from typing import Protocol
 
 from lcm_pipeline.api.retries import Clock
 
+# How often a request that may not be sent yet asks again.
+_ASK_SECONDS = 0.5
+
 _own_departure: ContextVar[float | None] = ContextVar("own_departure", default=None)
 
 
@@ -90,13 +93,13 @@ class RequestGate:
         self._slots = asyncio.Semaphore(in_flight)
         self._pacer = Pacer(per_second, clock) if per_second is not None else None
         self._closed_until = float("-inf")
-        self._before_request: Callable[[], Awaitable[None]] | None = None
+        self._may_send: Callable[[], Awaitable[bool]] | None = None
         self._wait_for_shared_pace: Callable[[], Awaitable[None]] | None = None
         self._shared_slots: Slots | None = None
 
-    def before_each_request(self, before_request: Callable[[], Awaitable[None]]) -> None:
-        """Register what to await right before the pacing of each request; it may raise."""
-        self._before_request = before_request
+    def ask_before_each_request(self, may_send: Callable[[], Awaitable[bool]]) -> None:
+        """Register what decides whether a request may be sent now; it may raise."""
+        self._may_send = may_send
 
     def share_pace(self, wait: Callable[[], Awaitable[None]]) -> None:
         """Register a wait for a departure time that no other process uses."""
@@ -127,16 +130,15 @@ class RequestGate:
 
     async def __aenter__(self) -> None:
         await self._slots.acquire()
-        has_shared_slot = False
         try:
-            if self._shared_slots is not None:
-                await self._shared_slots.acquire()
-                has_shared_slot = True
-            await self._wait_for_turn()
+            while True:
+                await self._wait_for_permission()
+                if self._shared_slots is not None:
+                    await self._shared_slots.acquire()
+                if await self._wait_for_turn():
+                    return
         except BaseException:
             self._slots.release()
-            if has_shared_slot and self._shared_slots is not None:
-                self._shared_slots.release()
             raise
 
     async def __aexit__(
@@ -149,27 +151,47 @@ class RequestGate:
         if self._shared_slots is not None:
             self._shared_slots.release()
 
-    async def _wait_for_turn(self) -> None:
+    async def _wait_for_permission(self) -> None:
+        """Wait for whatever may take long, without one of the slots that processes share.
+
+        A push waits for the end of a sync, which needs the slots to get there.
+        """
         while True:
             while (remaining := self._closed_until - self._clock.monotonic()) > 0:
                 await self._clock.sleep(remaining)
-            # Before the pacing, so that requests released here at the same time are spaced out.
-            if self._before_request is not None:
-                await self._before_request()
+            if self._may_send is None or await self._may_send():
+                return
+            await self._clock.sleep(_ASK_SECONDS)
+
+    async def _wait_for_turn(self) -> bool:
+        """Wait for a departure time; if False, it must not be used, and the shared slot is free."""
+        is_used = False
+        try:
+            # Again, if the slot took time. Before the pacing, so that requests that are released
+            # here at the same time are spaced out.
+            if (
+                self._shared_slots is not None
+                and self._may_send is not None
+                and not await self._may_send()
+            ):
+                return False
             if self._wait_for_shared_pace is not None and not await self._reserve_moment():
-                continue
+                return False
             if self._pacer is not None:
                 await self._pacer.wait()
-            if self._closed_until <= self._clock.monotonic():
-                return
+            is_used = self._closed_until <= self._clock.monotonic()
+        finally:
+            if not is_used and self._shared_slots is not None:
+                self._shared_slots.release()
+        return is_used
 
     async def _reserve_moment(self) -> bool:
         """Wait for a departure time that no other process has; False when it was missed."""
         assert self._wait_for_shared_pace is not None  # noqa: S101 - checked by the caller
         await self._wait_for_shared_pace()
-        if self._before_request is None:
+        if self._may_send is None:
             return True
         # The wait may have taken long, so check again whether the request may still leave.
         reached = self._clock.monotonic()
-        await self._before_request()
-        return self._clock.monotonic() - reached <= Pacer.catch_up
+        may_send = await self._may_send()
+        return may_send and self._clock.monotonic() - reached <= Pacer.catch_up

@@ -91,7 +91,7 @@ class PushRun:
 
     async def send_everything(self, api: LoyaltyApi) -> None:
         """Send the pending updates; those that fail are tried again in a few more rounds."""
-        api.before_each_request(self._before_request)
+        api.ask_before_each_request(self._may_send)
         waiting = await self._run(lambda session: count_waiting(session, self.push))
         self.progress.start(_PROGRESS_NAME, min(waiting, self.most or waiting), 0)
         for _ in range(_ROUNDS):
@@ -148,7 +148,8 @@ class PushRun:
             self.progress.advance(_PROGRESS_NAME, 1)
 
     async def _send_one(self, api: LoyaltyApi, waiting: WaitingUpdate) -> UpdateStatus | None:
-        await self._before_request()
+        # Before the claim too: a claimed update whose request was not sent is in `sending`.
+        await self._wait_until_allowed()
         await self._wait_until_settled(waiting)
         try:
             taken = await self._run(
@@ -196,15 +197,20 @@ class PushRun:
         self._has_logged_settling = True
         await asyncio.sleep(seconds)
 
-    async def _before_request(self) -> None:
-        """Wait while a sync reads, if both share a rate; raises when the push lock was lost."""
-        quiet = quiet_seconds(self.settings.max_rps)
-        while not await self._run(lambda session: may_send(session, quiet)):
-            if not self._has_logged_wait:
-                logger.warning("the push waits for a running sync, as both share LCM_MAX_RPS")
-            self._has_logged_wait = True
+    async def _wait_until_allowed(self) -> None:
+        while True:
+            if await self._may_send():
+                return
             await asyncio.sleep(_POLL_SECONDS)
-        self._has_logged_wait = False
+
+    async def _may_send(self) -> bool:
+        """Whether no sync reads with which we share a rate; raises when the push lock was lost."""
+        quiet = quiet_seconds(self.settings.max_rps)
+        may = await self._run(lambda session: may_send(session, quiet))
+        if not may and not self._has_logged_wait:
+            logger.warning("the push waits for a running sync, as both share LCM_MAX_RPS")
+        self._has_logged_wait = not may
+        return may
 
     def _judge(self, update: ProfileUpdate, known: KnownProfile) -> Verdict:
         try:

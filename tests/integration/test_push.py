@@ -492,7 +492,8 @@ def test_the_sync_has_priority_and_the_rate_is_never_exceeded(
     rate = 20
     wishes = [(client, {"name": f"А{n}"}) for n in range(4) for client in clients]
     ask_for(warehouse, wishes)
-    pushing = with_settings(back, max_rps=float(rate), concurrency=8)
+    # Fewer slots than updates that wait for their moment: the push must leave them to the sync.
+    pushing = with_settings(back, max_rps=float(rate), concurrency=8, max_in_flight=2)
     report: list[Any] = []
     thread = threading.Thread(target=lambda: report.append(pushing.push()))
     moments = _departures(source)

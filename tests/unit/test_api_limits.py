@@ -177,3 +177,65 @@ def test_a_request_that_had_to_connect_counts_from_its_connection() -> None:
 
     asyncio.run(main())
     assert most_within(1.0, sent) <= 10
+
+
+class _SharedSlots:
+    """The slots of LCM_MAX_IN_FLIGHT that are free for this process."""
+
+    def __init__(self, free: int) -> None:
+        self._free = asyncio.Semaphore(free)
+
+    @property
+    def is_none_free(self) -> bool:
+        return self._free.locked()
+
+    async def acquire(self) -> None:
+        await self._free.acquire()
+
+    def release(self) -> None:
+        self._free.release()
+
+
+@pytest.mark.parametrize("reason", ["a sync", "Retry-After"])
+def test_a_request_that_has_to_wait_holds_no_shared_slot(reason: str) -> None:
+    """A push waits until a sync has ended, which needs slots to end."""
+    may_send = [True]
+    sent: list[str] = []
+
+    async def ask() -> bool:
+        return may_send[0]
+
+    async def sleep(_seconds: float) -> None:
+        await asyncio.sleep(60)
+
+    async def main() -> None:
+        gate, slots = RequestGate(4, None, Clock(sleep=sleep)), _SharedSlots(2)
+        gate.share_slots(slots)
+        gate.ask_before_each_request(ask)
+        reached, paced = asyncio.Event(), asyncio.Event()
+
+        async def wait_for_pace() -> None:
+            reached.set()
+            await paced.wait()
+
+        gate.share_pace(wait_for_pace)
+
+        async def send() -> None:
+            async with gate:
+                sent.append("update")
+
+        requests = [asyncio.ensure_future(send()) for _ in range(4)]
+        await reached.wait()
+        # Two have a slot and wait for their moment when the sync begins, or HTTP 429 comes.
+        if reason == "a sync":
+            may_send[0] = False
+        else:
+            gate.cool_down(1e9)
+        paced.set()
+        await asyncio.sleep(0.1)
+        assert not slots.is_none_free
+        assert sent == []
+        for request in requests:
+            request.cancel()
+
+    asyncio.run(main())
