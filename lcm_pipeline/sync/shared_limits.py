@@ -57,10 +57,10 @@ async def sharing_limits(
 
 
 def _pace_of(per_second: float, pacing: ReconnectingSession, priority: Priority) -> SharedPace:
-    def reserve(spacing: float, count: int, is_more: bool) -> Reservation:
+    def reserve(spacing: float, count: int, is_more: bool, earliest: float) -> Reservation:
         return pacing.run(
             lambda session: reserve_requests(
-                session, spacing, count, priority=priority, is_more=is_more
+                session, spacing, count, priority=priority, is_more=is_more, earliest=earliest
             )
         )
 

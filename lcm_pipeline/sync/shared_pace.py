@@ -31,9 +31,12 @@ _MOST_LATE_SECONDS = 0.03
 _CHECK_SECONDS = 0.1
 # Clocks drift by some ten microseconds a second.
 _CLOCK_SECONDS = 30.0
+_DRIFT_SECONDS = 0.001
+_MOST_AHEAD_SECONDS = 5.0
 
-# Arguments: seconds between two requests, how many, and whether more are waiting.
-Reserve = Callable[[float, int, bool], Reservation]
+# Arguments: seconds between two requests, how many, whether more are waiting, and how many seconds
+# from now the first may leave at the earliest.
+Reserve = Callable[[float, int, bool, float], Reservation]
 
 
 @dataclass
@@ -53,6 +56,8 @@ class SharedPace:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     # How far the server's clock is ahead of ours; the uncertainty of that; when it was measured.
     _ahead: tuple[float, float, float] = field(default=(0.0, math.inf, 0.0), init=False)
+    # How long the last reservation took.
+    _took: float = field(default=0.0, init=False)
 
     async def wait(self) -> None:
         """Return when the next request may leave."""
@@ -80,8 +85,14 @@ class SharedPace:
         most = max(1, int(_RESERVED_SECONDS[self.priority] * self.per_second))
         count = min(self._waiting, most)
         began = self.clock.monotonic()
-        reserved = await run_in_thread(partial(self.reserve, spacing, count, self._waiting > count))
+        # Over a slow connection, a moment that is free now would have passed before we learn of it.
+        # With a single request waiting, every moment would be missed, and it would never be sent.
+        earliest = min(self._took, _MOST_AHEAD_SECONDS)
+        reserved = await run_in_thread(
+            partial(self.reserve, spacing, count, self._waiting > count, earliest)
+        )
         ended = self.clock.monotonic()
+        self._took = ended - began
         self._compare_clocks(reserved.now_at, began, ended)
         if reserved.first_at is None:
             await self.clock.sleep(_CHECK_SECONDS)
@@ -93,8 +104,12 @@ class SharedPace:
         """Estimate the server's clock from the quickest recent response.
 
         The server read its clock between the two moments. A slow response is imprecise, and would
-        shift the moments of this process relative to those of others.
+        shift the moments of this process relative to those of others. An estimate that contradicts
+        the response is given up: a clock was set, or our monotonic clock stood still while the
+        machine was suspended.
         """
-        _, doubt, found = self._ahead
-        if ended - began <= doubt or ended - found > _CLOCK_SECONDS:
+        ahead, doubt, found = self._ahead
+        margin = doubt / 2 + _DRIFT_SECONDS
+        is_possible = now_at - ended - margin <= ahead <= now_at - began + margin
+        if ended - began <= doubt or ended - found > _CLOCK_SECONDS or not is_possible:
             self._ahead = (now_at - (began + ended) / 2, ended - began, ended)

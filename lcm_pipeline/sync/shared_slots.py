@@ -6,6 +6,7 @@ between, a request costs the warehouse nothing.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -13,10 +14,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from lcm_pipeline.sync.threads import run_in_thread
+from lcm_pipeline.warehouse.request_limits import MOST_SILENT_SECONDS
 
 # How often slots change hands. Also how long a process holds one that it does not use.
 _EVERY_SECONDS = 0.2
 _SOON_SECONDS = 0.02
+# Without a report for so long, other processes may have been given our slots: the connection to the
+# warehouse is lost, or this process was stopped for a while.
+_CERTAIN_SECONDS = 2.0
 
 Share = Callable[[int, int], int]
 
@@ -38,6 +43,8 @@ class SharedSlots:
     _waiting: deque[asyncio.Future[None]] = field(default_factory=deque, init=False)
     _has_waiting: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _error: Exception | None = field(default=None, init=False)
+    # When the warehouse last responded to a report.
+    _reported: float = field(default=0.0, init=False)
 
     @asynccontextmanager
     async def sharing(self) -> AsyncIterator[None]:
@@ -53,7 +60,7 @@ class SharedSlots:
     async def acquire(self) -> None:
         """Return when a request may be sent; raises psycopg.Error when the warehouse is lost."""
         self._record_wanted(1)
-        while self._in_flight >= self._allowed:
+        while self._in_flight >= self._allowed or not self._is_certain:
             if self._error is not None:
                 raise self._error
             turn = asyncio.get_running_loop().create_future()
@@ -74,11 +81,18 @@ class SharedSlots:
         self._in_flight -= 1
         self._wake()
 
+    @property
+    def _is_certain(self) -> bool:
+        return time.monotonic() - self._reported <= _CERTAIN_SECONDS
+
     def _record_wanted(self, more: int) -> None:
         wanted = self._in_flight + len(self._waiting) + more
         self._most_wanted = max(self._most_wanted, wanted)
 
     def _wake(self) -> None:
+        if not self._is_certain:
+            # The next report wakes them.
+            return
         free = self._allowed - self._in_flight
         while self._waiting and free > 0:
             turn = self._waiting.popleft()
@@ -99,7 +113,7 @@ class SharedSlots:
                         # Count requests that begin to wait at the same moment together.
                         await asyncio.sleep(_SOON_SECONDS)
         except Exception as error:  # noqa: BLE001 - `acquire` raises it
-            self._error = error
+            self._error, self._allowed = error, 0
             for turn in self._waiting:
                 if not turn.done():
                     turn.set_result(None)
@@ -115,6 +129,9 @@ class SharedSlots:
         # given the rest meanwhile.
         self._allowed = min(self._allowed, self._in_flight)
         in_flight = self._in_flight
+        began = time.monotonic()
         self._allowed = await run_in_thread(partial(self.share, wanted, in_flight))
+        if time.monotonic() - began < MOST_SILENT_SECONDS / 2:
+            self._reported = time.monotonic()
         self._held = max(in_flight, self._allowed)
         self._wake()

@@ -4,8 +4,8 @@ LCM_MAX_RPS: a process reserves the moments at which its requests leave (`sync.r
 
 LCM_MAX_IN_FLIGHT: each process has a session that holds a lock, and a row with the slots that it
 wants and holds (`sync.request_slots`). Rows of ended sessions no longer count, so the slots of a
-lost process are free at once. A process takes free slots up to its share, and returns those that it
-does not use.
+lost process are free at once. So are, a minute later, those of a process that is stopped, as by
+Ctrl-Z. A process takes free slots up to its share, and returns those that it does not use.
 
 `sync.shared_pace` and `sync.shared_slots` use them from the process that sends the requests.
 """
@@ -17,6 +17,10 @@ import psycopg
 
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import query
+
+# After this many seconds without a report a process is taken for stopped: it reports several times
+# a second. Its last requests have ended by then, as the service aborts them earlier.
+MOST_SILENT_SECONDS = 60.0
 
 
 class Reservation(NamedTuple):
@@ -33,13 +37,21 @@ def reserve_requests(
     *,
     priority: int = 0,
     is_more: bool = False,
+    earliest: float = 0.0,
 ) -> Reservation:
     """Reserve send times for `count` requests, `spacing` seconds apart.
 
     priority: 0 comes first; others get no reservation while requests of priority 0 wait. is_more:
-    more requests wait than are reserved here.
+    more requests wait than are reserved here. earliest: seconds from now to the first time, at
+    least.
     """
-    values = {"spacing": spacing, "count": count, "priority": priority, "is_more": is_more}
+    values = {
+        "spacing": spacing,
+        "count": count,
+        "priority": priority,
+        "is_more": is_more,
+        "earliest": earliest,
+    }
     with session.transaction():
         # Reservations that a crash of the server loses are past by the time it is up again.
         session.execute("set local synchronous_commit = off")
@@ -76,7 +88,7 @@ def share_slots(
         # Rows that a crash of the server loses belong to sessions that the crash has ended too.
         session.execute("set local synchronous_commit = off")
         locks.hold(session, locks.REQUEST_SLOTS)
-        session.execute(query("forget_lost_slots"))
+        session.execute(query("forget_lost_slots"), {"most_silent": MOST_SILENT_SECONDS})
         values = {"priority": priority, "wanted": wanted, "in_flight": in_flight}
         session.execute(query("want_slots"), values)
         rows = session.execute(query("read_slots")).fetchall()

@@ -110,6 +110,23 @@ def test_slots_of_a_session_that_ends_are_free_at_once(warehouse: Warehouse) -> 
             time.sleep(0.05)
 
 
+def test_slots_of_a_process_that_is_stopped_are_free_after_a_minute(warehouse: Warehouse) -> None:
+    with warehouse.connect(autocommit=True) as one, warehouse.connect(autocommit=True) as two:
+        join_slots(one)
+        join_slots(two)
+        assert share_slots(one, 4, priority=0, wanted=4, in_flight=0) == 4
+        assert share_slots(two, 4, priority=1, wanted=4, in_flight=0) == 0
+        two.execute(
+            "update sync.request_slots set reported_at = reported_at - interval '61 seconds'"
+            " where held > 0"
+        )
+        assert share_slots(two, 4, priority=1, wanted=4, in_flight=0) == 4
+        # It goes on: its requests are long over, and it waits until the other one leaves it some.
+        assert share_slots(one, 4, priority=0, wanted=4, in_flight=0) == 0
+        assert share_slots(two, 4, priority=1, wanted=4, in_flight=0) == 0
+        assert share_slots(one, 4, priority=0, wanted=4, in_flight=0) == 4
+
+
 @pytest.mark.parametrize(
     ("wanted", "cap", "expected"),
     [

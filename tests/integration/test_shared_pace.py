@@ -50,7 +50,7 @@ def test_requests_leave_at_their_reserved_moments_and_reserve_no_more_than_wait(
     time, reserved = _Time(), list[int]()
     free_from = 100.5
 
-    def reserve(spacing: float, count: int, is_more: bool) -> Reservation:
+    def reserve(spacing: float, count: int, is_more: bool, earliest: float) -> Reservation:
         nonlocal free_from
         reserved.append(count)
         first = max(free_from, time.now)
@@ -79,7 +79,7 @@ def test_past_moments_are_not_used() -> None:
     time = _Time()
     counts: list[int] = []
 
-    def reserve(spacing: float, count: int, is_more: bool) -> Reservation:
+    def reserve(spacing: float, count: int, is_more: bool, earliest: float) -> Reservation:
         counts.append(count)
         # The first reservation is too late to be used: the process was delayed.
         late = 5.0 if len(counts) == 1 else 0.0
@@ -96,10 +96,70 @@ def test_a_request_of_low_priority_waits_until_it_is_allowed() -> None:
     time = _Time()
     offers = [None, None, 0.0]
 
-    def reserve(spacing: float, count: int, is_more: bool) -> Reservation:
+    def reserve(spacing: float, count: int, is_more: bool, earliest: float) -> Reservation:
         first = offers.pop(0)
         return Reservation(None if first is None else time.now, time.now)
 
     asyncio.run(SharedPace(reserve, 10.0, time.clock, priority=1).wait())
     assert not offers
     assert time.now > 100.0
+
+
+class _Server:
+    """Reserves moments at a rate of 100 a second; `delay` after it read its clock, it returns."""
+
+    def __init__(self, time: _Time, delay: float) -> None:
+        self.time, self.delay = time, delay
+        self.ahead = SERVER_AHEAD
+        self.reservations = 0
+        self._free_from = 0.0
+
+    def reserve(self, spacing: float, count: int, is_more: bool, earliest: float) -> Reservation:
+        self.reservations += 1
+        assert self.reservations < 20, "no moment is ever used"
+        now = self.time.now + self.ahead
+        first = max(self._free_from, now + earliest)
+        self._free_from = first + spacing * count
+        self.time.now += self.delay
+        return Reservation(first, now)
+
+
+def test_a_single_request_leaves_although_the_warehouse_is_far_away() -> None:
+    """Each moment that is free at once has passed before the process learns of it."""
+    time = _Time()
+    server = _Server(time, delay=0.2)
+
+    async def main() -> None:
+        pace = SharedPace(server.reserve, 100.0, time.clock)
+        for _ in range(3):
+            await pace.wait()
+
+    asyncio.run(main())
+    # Only the first moment is lost: how long a reservation takes is not known before.
+    assert server.reservations == 4
+
+
+def test_no_moment_is_earlier_than_its_process_can_use_it(warehouse: Warehouse) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        for _ in range(2):
+            reserved = reserve_requests(session, 0.01, 1, earliest=0.5)
+            assert reserved.first_at is not None
+            assert reserved.first_at > reserved.now_at + 0.4
+        # Nobody waits because of that: a lower priority is allowed.
+        assert reserve_requests(session, 0.01, 1, priority=2, earliest=0.6).first_at is not None
+
+
+def test_a_process_that_was_suspended_does_not_wait_as_long_again() -> None:
+    """The monotonic clock stands still while the machine is suspended, unlike the server's."""
+    time = _Time()
+    server = _Server(time, delay=0.001)
+
+    async def main() -> None:
+        pace = SharedPace(server.reserve, 100.0, time.clock)
+        await pace.wait()
+        server.ahead += 3600
+        server.delay = 0.002
+        await pace.wait()
+
+    asyncio.run(main())
+    assert time.now < 110

@@ -1,12 +1,15 @@
 -- sync.request_slots: which of the slots of LCM_MAX_IN_FLIGHT each session holds
 
 -- name: forget_lost_slots
--- purpose: free the slots of sessions that have ended
+-- purpose: free the slots of sessions that have ended, and of processes that are stopped
+-- parameters: most_silent (seconds after which a process is taken for stopped)
 delete from sync.request_slots
-where session_pid <> all(
-    select session_locks.session_pid from sync.session_locks
-    where session_locks.kind = 'requests' and session_locks.lock_id = session_locks.session_pid
-);
+where
+    reported_at < clock_timestamp() - %(most_silent)s * interval '1 second'
+    or session_pid <> all(
+        select session_locks.session_pid from sync.session_locks
+        where session_locks.kind = 'requests' and session_locks.lock_id = session_locks.session_pid
+    );
 
 -- name: read_slots
 -- purpose: the slots that each live session wants and holds, whether it is this one, and the current second
@@ -22,11 +25,12 @@ order by session_pid;
 -- name: want_slots
 -- purpose: record the slots that this session wants; it holds none before store_slots
 -- parameters: priority, wanted, in_flight
-insert into sync.request_slots as slots (session_pid, priority, wanted, held)
-values (pg_backend_pid(), %(priority)s, %(wanted)s, 0)
+insert into sync.request_slots as slots (session_pid, priority, wanted, held, reported_at)
+values (pg_backend_pid(), %(priority)s, %(wanted)s, 0, clock_timestamp())
 on conflict (session_pid) do update set
     priority = excluded.priority,
     wanted = excluded.wanted,
+    reported_at = excluded.reported_at,
     -- Slots that it does not use are free for other sessions.
     held = least(slots.held, greatest(%(in_flight)s, 0));
 
