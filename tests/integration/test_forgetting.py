@@ -6,27 +6,35 @@ import json
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import psycopg
 import pytest
 
+from lcm_pipeline.feeds import REGISTRATIONS
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.forgotten import ForgottenKeyError
 from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.expiration import expire
 from lcm_pipeline.warehouse.forgetting import Receipt, forget, refresh_marts_of_clients
-from lcm_pipeline.warehouse.ingest.state import known_clients
+from lcm_pipeline.warehouse.ingest import tasks
+from lcm_pipeline.warehouse.ingest.state import known_clients, reset_days
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.rewriting import BusyError
 from lcm_pipeline.warehouse.status import read_overview
 from tests.conftest import MakeSettings, Programme
 from tests.integration.test_cli import MARCH, run
+from tests.integration.test_run_ownership import cut
 from tests.marts.life import assert_as_if_computed_anew
 from tests.syncing import FEEDS, sync_everything
+from tests.syncing import MARCH as WINDOW
 
 KEY = b"a key of sixteen bytes or more"
 
@@ -169,6 +177,35 @@ def test_no_sync_brings_the_person_back(
     assert str(client) not in dump(warehouse)
     for feed in FEEDS:
         assert totals_differing(warehouse, feed).listed == []
+
+
+def test_a_sync_that_loses_its_connection_during_the_erasure_stores_no_row_of_the_person(
+    person: tuple[RunningSimulator, int],
+    warehouse: Warehouse,
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A day is read with the person's registration, and is not staged yet."""
+    source, client = person
+    settings = make_settings(source, warehouse)
+    with warehouse.connect() as session:
+        reset_days(session)
+    record = tasks.record_outcomes
+    erased: list[Receipt] = []
+
+    def record_late(session: psycopg.Connection, *values: Any) -> Any:
+        if not erased:
+            cut(warehouse, session.info.backend_pid)
+            erased.append(forget(warehouse, client, None))
+        return record(session, *values)
+
+    monkeypatch.setattr(tasks, "record_outcomes", record_late)
+    with pytest.raises(SyncError, match="a person was erased"):
+        SyncEngine(settings, warehouse).sync(REGISTRATIONS, WINDOW)
+    assert erased
+    sync_everything(settings, warehouse)
+    refresh_marts(warehouse)
+    assert str(client) not in dump(warehouse)
 
 
 def test_rows_that_came_after_the_erasure_are_erased_too(

@@ -57,6 +57,18 @@ class RunLostError(Exception):
         self.status = status
 
 
+class PersonErasedError(RunLostError):
+    """A person was erased while this process had lost its connection; it may hold rows of them."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run, "reading")
+        self.args = (
+            f"{run.feed}: the connection to the warehouse was lost, and meanwhile a person was"
+            " erased, whose rows this sync may have in memory. They are not stored. What was read"
+            " before is: run the same command again to go on",
+        )
+
+
 def begin_command(session: psycopg.Connection, feeds: Sequence[str], window: Window) -> int:
     """Find the unfinished command of these feeds and this window, or begin one; returns its id.
 
@@ -139,12 +151,15 @@ def join_run(
     """Join the unfinished run of a feed and window; returns None if there is none.
 
     From then on the session holds a lock on the run, also after it reconnects. Work in it raises
-    RunLostError if another process ended the run meanwhile, and PseudonymKeyError if stored rows
-    were hashed meanwhile with other keys than `pseudonyms`, with which this process hashes.
+    RunLostError if another process ended the run meanwhile, or a person was erased, and
+    PseudonymKeyError if stored rows were hashed meanwhile with other keys than `pseudonyms`, with
+    which this process hashes.
     """
     values = {"feed": feed, "first": window.first, "last": window.last}
+    erased = 0
 
     def join(session: psycopg.Connection) -> Run | None:
+        nonlocal erased
         row = session.execute(query("find_run"), values).fetchone()
         if row is None:
             return None
@@ -155,13 +170,15 @@ def join_run(
             return None
         # Claims carry the pid of a server process, and a dead reader may have had the same pid.
         session.execute(query("drop_claims"), {"run_id": run.run_id})
+        # Nobody is erased while this session holds its lock.
+        erased = _count_erased(session)
         return run
 
     run = reconnecting.run(join)
     if run is not None:
         joined = run
         reconnecting.on_reconnect(
-            lambda session, lost: _join_again(session, joined, lost, pseudonyms)
+            lambda session, lost: _join_again(session, joined, lost, pseudonyms, erased)
         )
     return run
 
@@ -268,8 +285,12 @@ def count_requests(session: psycopg.Connection, run: Run, requests: int, retries
     session.execute(query("count_requests"), values)
 
 
-def _join_again(session: psycopg.Connection, run: Run, lost: int, pseudonyms: Pseudonyms) -> None:
+def _join_again(
+    session: psycopg.Connection, run: Run, lost: int, pseudonyms: Pseudonyms, erased: int
+) -> None:
     """Lock the run in a new session, and take over the claims of the lost one.
+
+    erased: how many persons had been erased when the run was joined.
 
     The server process of the lost session may not have noticed that its client is gone, so it is
     ended first.
@@ -288,6 +309,9 @@ def _join_again(session: psycopg.Connection, run: Run, lost: int, pseudonyms: Ps
     # run to wait for. Numbers hashed without that key must not be staged: a run with the key would
     # publish them. A key that begins after this check finds the lock.
     require_pseudonyms(session, pseudonyms, is_run=True)
+    # An erasure deletes the tasks of its client, but a registration day has rows of many clients.
+    if _count_erased(session) != erased:
+        raise PersonErasedError(run)
     session.execute(query("renew_claims"), {"run_id": run.run_id, "lost": lost})
 
 
@@ -300,6 +324,11 @@ def _abandon_outdated(session: psycopg.Connection) -> None:
 
 def _drop_staging(session: psycopg.Connection, run_id: int) -> None:
     session.execute(query("drop_staging"), {"run_id": run_id})
+
+
+def _count_erased(session: psycopg.Connection) -> int:
+    row = session.execute(query("count_forgotten")).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _status_of(session: psycopg.Connection, run: Run) -> str:

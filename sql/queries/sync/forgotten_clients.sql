@@ -7,6 +7,10 @@ select
     key_digest
 from sync.forgotten_clients;
 
+-- name: count_forgotten
+-- purpose: the number of persons who were erased
+select count(*) as persons from sync.forgotten_clients;
+
 -- name: forget_key
 -- purpose: the generated key, if none was set
 select key from sync.forget_key;
