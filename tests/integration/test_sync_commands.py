@@ -327,6 +327,38 @@ def test_a_command_joins_an_equal_one_that_is_running(
     assert_exact(source, warehouse, last=MARCH.last)
 
 
+@pytest.mark.parametrize("publisher", [0, 1], ids=["the first", "the last"])
+def test_commands_that_share_a_run_are_all_done_with_it(
+    source: RunningSimulator, warehouse: Warehouse, settings: Settings, publisher: int
+) -> None:
+    """One of more feeds than the other; the run has the number of the last one that joined it."""
+    engine = SyncEngine(settings, warehouse)
+    began = datetime.now(UTC)
+    engine.sync(FEEDS[0], MARCH)
+    commands = [engine.begin_command(feeds, MARCH) for feeds in ([OPERATIONS, LEADS], [OPERATIONS])]
+    for command_id in commands:
+        engine.start(OPERATIONS, MARCH, command_id=command_id)
+    report = engine.publish(OPERATIONS, MARCH, command_id=commands[publisher])
+    assert report.is_complete
+    requests_of(source)
+    for command_id in commands:
+        assert engine.publish(OPERATIONS, MARCH, command_id=command_id).clients == report.clients
+        assert engine.sync(OPERATIONS, MARCH, command_id=command_id).clients == report.clients
+    assert not requests_of(source)
+    assert statuses(warehouse) == ["running", "finished"]
+    engine.sync(LEADS, MARCH, command_id=commands[0])
+    assert statuses(warehouse) == ["finished", "finished"]
+    assert [one.feed for one in engine.reports(commands[0], MARCH, since=began)] == [
+        "operations",
+        "leads",
+    ]
+    # The next ones read again.
+    again = engine.begin_command([OPERATIONS], MARCH)
+    assert again not in commands
+    engine.sync(OPERATIONS, MARCH, command_id=again)
+    assert requests_of(source)["OperationHistory"] >= 40
+
+
 def test_a_step_without_a_run_reports_what_to_do(warehouse: Warehouse, settings: Settings) -> None:
     engine = SyncEngine(settings, warehouse)
     assert engine.read(LEADS, MARCH).tasks == 0

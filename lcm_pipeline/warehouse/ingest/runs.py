@@ -224,6 +224,9 @@ def end_run(
         if lost.status != status:
             raise
         is_closed = True
+        reconnecting.on_reconnect(None)
+        finish = {"command_id": command_id}
+        reconnecting.run(lambda session: session.execute(query("finish_command"), finish))
     if is_closed:
         reconnecting.on_reconnect(None)
     return is_closed

@@ -44,7 +44,7 @@ where
     and not exists (
         select from unnest(commands.feeds) as wanted (feed)
         where not exists (
-            select from sync.runs
+            select from sync.command_runs as runs
             where
                 runs.command_id = commands.command_id
                 and runs.feed = wanted.feed

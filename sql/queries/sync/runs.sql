@@ -4,7 +4,7 @@
 -- purpose: the run that a command has published of a feed
 -- parameters: command_id, feed, fresh_from (earlier readings are too old)
 select run_id
-from sync.runs
+from sync.command_runs
 where
     command_id = %(command_id)s
     and feed = %(feed)s
@@ -28,7 +28,7 @@ from (
         runs.started_at,
         runs.finished_at,
         feeds.position
-    from sync.runs
+    from sync.command_runs as runs
     inner join sync.feeds on feeds.feed = runs.feed
     where runs.command_id = %(command_id)s and runs.status = 'published'
     order by runs.feed asc, runs.run_id desc
@@ -43,7 +43,7 @@ select
     count(*) as tasks,
     count(*) filter (where fetches.status not in ('pending', 'unproven', 'failed')) as tasks_read,
     count(*) filter (where fetches.status in ('unproven', 'failed')) as tasks_failed
-from sync.runs
+from sync.command_runs as runs
 inner join sync.fetches on fetches.run_id = runs.run_id
 where runs.command_id = %(command_id)s
 group by runs.run_id, runs.feed
