@@ -14,6 +14,7 @@ from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.sync import run as sync_run
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -133,6 +134,26 @@ def daily(warehouse: Warehouse) -> Iterator[Daily]:
     )
     with running_in_thread(Service(otherwise=programme.reply)) as port:
         yield Daily(programme, warehouse, f"http://127.0.0.1:{port}/x/")
+
+
+def test_a_run_that_is_published_several_times_counts_a_refusal_once(
+    daily: Daily, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a lost response to the commit, or when others add tasks meanwhile."""
+    daily.sync()
+    daily.programme.refuses[1001] = NOT_FOUND
+    publish = sync_run.publish
+
+    def publish_thrice(*values: Any, **named: Any) -> Any:
+        for _ in range(2):
+            publish(*values, **named)
+        return publish(*values, **named)
+
+    monkeypatch.setattr(sync_run, "publish", publish_thrice)
+    assert daily.sync() == 3
+    counted = "select distinct refusals from sync.client_state where client_id = 1001"
+    assert daily.rows(counted) == [(1,)]
+    assert daily.retired() == {}
 
 
 @pytest.mark.slow

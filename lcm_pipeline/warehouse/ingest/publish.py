@@ -335,6 +335,8 @@ def _retire_clients(session: psycopg.Connection, run: Run) -> None:
     session.execute(query("leave_pending_clients"), values)
     session.execute(query("reinstate_responding"))
     session.execute(query("retire_clients"), values)
+    # A run is published again when others add tasks meanwhile, or the commit's response is lost.
+    session.execute(query("settle_refusals"), values)
     for name in ("close_retired_tasks", "resolve_retired_quarantine", "clear_retired_state"):
         session.execute(query(name), values)
 

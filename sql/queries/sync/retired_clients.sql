@@ -131,6 +131,13 @@ on conflict (client_id) do update set
     last_error = excluded.last_error
 where retired.retired_at is null;
 
+-- name: settle_refusals
+-- purpose: let a later publish of the same run not count refusals again
+-- parameters: run_id
+update sync.fetches
+set is_refused = false
+where run_id = %(run_id)s and is_refused;
+
 -- name: retire_by_hand
 -- purpose: retire clients by hand; returns those that were not retired before
 -- parameters: clients
