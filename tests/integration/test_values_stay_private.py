@@ -9,6 +9,7 @@ from lcm_pipeline.cli.failures import message_of
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.bi_logins import ensure_bi_login
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.redaction import RowRefusedError
 from tests.conftest import MakeSettings, Programme
 from tests.integration.test_cli import MARCH, run
@@ -70,6 +71,23 @@ def test_a_resolved_quarantine_row_loses_its_text(
         ).fetchall()
     assert rows
     assert set(rows) == {(False, True)}
+
+
+def test_a_bad_row_that_comes_back_has_its_text_again(warehouse: Warehouse) -> None:
+    row = {
+        "feed": "operations", "client_id": 7, "day": None, "digest": b"7", "table": "operations",
+        "reason": "bad", "raw": '{"Id":"x"}', "context": "", "run_id": 1,
+    }  # fmt: skip
+    found = b"select resolved_at is null, raw, first_seen_at = now() from sync.quarantine"
+    with warehouse.connect() as session:
+        session.execute(query("quarantine_row"), row)
+        session.execute(
+            "update sync.quarantine"
+            " set resolved_at = now(), raw = '', first_seen_at = now() - interval '1 day'"
+        )
+        for _ in range(2):
+            session.execute(query("quarantine_row"), row)
+            assert session.execute(found).fetchall() == [(True, row["raw"], True)]
 
 
 def test_the_server_log_never_contains_the_password_of_a_login(warehouse: Warehouse) -> None:

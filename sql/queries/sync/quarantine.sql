@@ -3,7 +3,8 @@
 -- name: quarantine_row
 -- purpose: store a row that does not fit the payload definition, once
 -- parameters: feed, client_id, day, digest, table, reason, raw, context, run_id
-insert into sync.quarantine
+-- A row that was resolved lost its content; if it comes back, it is as new.
+insert into sync.quarantine as held
     (feed, client_id, day, row_digest, table_name, reason, raw, context, sync_run_id)
 values
     (%(feed)s, %(client_id)s, %(day)s, %(digest)s, %(table)s, %(reason)s, %(raw)s, %(context)s,
@@ -11,7 +12,9 @@ values
 on conflict (
     feed, row_digest, coalesce(client_id, 0), coalesce(day, date '-infinity'), context
 ) do update set
+    first_seen_at = case when held.resolved_at is null then held.first_seen_at else now() end,
     resolved_at = null,
+    raw = excluded.raw,
     reason = excluded.reason,
     sync_run_id = excluded.sync_run_id;
 
