@@ -8,7 +8,8 @@ Three steps; each may be interrupted, and the next run continues it:
 2. Months of core and history are detached (concurrently, by the owner) and dropped. That waits at
    most a few seconds for readers, and hardly blocks other sessions meanwhile; a month in use is
    left for the next run.
-3. Old rows of the outbox, the quarantine and the ledgers are deleted, some thousands at a time.
+3. Old rows of the outbox, the quarantine and the ledgers are deleted, some thousands at a time, in
+   one pass over each table.
 
 Registrations, clients and cards have no month: they describe who is a member, and stay until
 `lcm forget`.
@@ -40,7 +41,9 @@ _LOCK_TIMEOUT = "3s"
 # How long a function of the owner, which waits for readers only for a moment, is called again.
 _PATIENCE_SECONDS = 3.0
 _INTERVAL_SECONDS = 0.3
-_ROWS_AT_ONCE = 10_000
+# Of the table that is passed through, per transaction. A block holds some dozens of rows; an offer
+# has some dozens of goods.
+_BLOCKS_AT_ONCE, _BLOCKS_OF_OFFERS_AT_ONCE = 128, 8
 _STATS = "favourite_stats"
 _OFFERS = "favourite_offers"
 # Tables whose months are removed, in the order of the removal.
@@ -328,24 +331,34 @@ def _remove_month_patiently(session: Session, schema: str, parent: str, month: _
 def _delete_goods(session: Session, month: str, kept_from: date) -> None:
     """Delete the goods of a month's offers: they have no day of their own."""
     statement = composed("delete_goods_of_month", offers=Identifier("core", month))
-    values = {"most": _ROWS_AT_ONCE, "kept_from": kept_from}
-    while session.execute(statement, values).rowcount == _ROWS_AT_ONCE:
-        pass
+    month_table = {"month_table": f"core.{month}"}
+    (blocks,) = session.execute(query("blocks_of_month"), month_table).fetchone() or (0,)
+    for places in _places(0, blocks - 1, _BLOCKS_OF_OFFERS_AT_ONCE):
+        session.execute(statement, {"kept_from": kept_from, **places})
 
 
 def _delete(session: Session, name: str, table: tuple[str, str], values: dict[str, object]) -> int:
     """Delete the rows that a query lists, in batches of one transaction; returns how many."""
-    statement = composed("delete_old", table=Identifier(*table), listed=SQL(queries()[name]))
+    listed = SQL(queries()[name])
+    row = session.execute(composed("blocks_of_old", listed=listed), values).fetchone()
+    first_block, last_block = row or (None, None)
+    if first_block is None or last_block is None:
+        return 0
+    statement = composed("delete_old", table=Identifier(*table), listed=listed)
     deleted = 0
-    while True:
+    for places in _places(first_block, last_block, _BLOCKS_AT_ONCE):
         try:
-            count = session.execute(statement, {**values, "most": _ROWS_AT_ONCE}).rowcount
+            deleted += session.execute(statement, {**values, **places}).rowcount
         except (psycopg.errors.LockNotAvailable, psycopg.errors.ForeignKeyViolation):
             # Another session uses them: they are left for the next run.
             return deleted
-        deleted += count
-        if count < _ROWS_AT_ONCE:
-            return deleted
+    return deleted
+
+
+def _places(first_block: int, last_block: int, at_once: int) -> Iterator[dict[str, str]]:
+    """Ranges of tids that cover these blocks: the first one, and the one after the last."""
+    for block in range(first_block, last_block + 1, at_once):
+        yield {"first": f"({block},0)", "after": f"({block + at_once},0)"}
 
 
 def _reason(error: psycopg.Error) -> str:

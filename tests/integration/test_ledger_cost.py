@@ -6,9 +6,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Composed, Identifier
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.partitions import ensure_partitions
+from lcm_pipeline.warehouse.queries import composed, queries, query
 
 _TASKS = 2_000
 _CLAIM = 1_000
@@ -38,9 +40,10 @@ def run_id(warehouse: Warehouse) -> int:
     return int(row[0])
 
 
-def _visited(session: psycopg.Connection, name: str, values: dict[str, Any]) -> int:
-    """The number of rows, and pairs of rows, that a statement examined."""
-    row = session.execute(b"explain (analyze, format json) " + query(name), values).fetchone()
+def _visited(session: psycopg.Connection, statement: str | Composed, values: dict[str, Any]) -> int:
+    """The number of rows, and pairs of rows, that a statement, or the one of a name, examined."""
+    text = query(statement) if isinstance(statement, str) else statement.as_bytes(session)
+    row = session.execute(b"explain (analyze, format json) " + text, values).fetchone()
     assert row
     counts = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
     return int(
@@ -133,3 +136,66 @@ def test_a_batch_is_claimed_and_recorded_without_comparing_it_with_the_run(
             "error": [None] * _BATCH,
         }
         assert _visited(session, "close_tasks", outcomes) < 2 * _TASKS
+
+
+def test_a_run_begins_without_reading_the_ledgers_of_all_others(
+    warehouse: Warehouse, run_id: int
+) -> None:
+    """Years of runs without tasks, and some recent ones with a task for each client."""
+    with warehouse.connect() as session:
+        session.execute(
+            "insert into sync.runs (feed, window_from, window_to, status, finished_at)"
+            " select 'leads', day, day, 'published', now() - interval '30 days'"
+            " from generate_series(date '2025-01-01', date '2025-03-31', '1 day') as day"
+        )
+        session.execute(
+            "insert into sync.fetches (run_id, client_id) select max(run_id), 1 from sync.runs"
+        )
+        session.execute("analyze sync.runs, sync.fetches")
+        assert _visited(session, "old_ledgers", {}) < _TASKS
+        row = session.execute("select max(run_id) from sync.runs").fetchone()
+        assert session.execute(query("old_ledgers")).fetchall() == [row]
+
+
+_BLOCK = {"first": "(3,0)", "after": "(4,0)"}
+
+
+def test_old_rows_are_deleted_in_one_pass_over_their_table(warehouse: Warehouse) -> None:
+    """Each batch reads its own blocks, not again those of all others."""
+    with warehouse.connect() as session:
+        _quarantine(session, run_id=1)
+        session.execute("update sync.quarantine set resolved_at = '2025-01-01' where client_id > 9")
+        session.execute("analyze sync.quarantine")
+        values = {"before": datetime(2026, 1, 1, tzinfo=UTC), "kept_from": date(2026, 1, 1)}
+        statement = composed(
+            "delete_old",
+            table=Identifier("sync", "quarantine"),
+            listed=SQL(queries()["old_quarantine"]),
+        )
+        assert _visited(session, statement, values | _BLOCK) < _TASKS / 2
+
+
+def test_the_goods_of_an_old_month_are_deleted_in_one_pass_over_its_offers(
+    warehouse: Warehouse,
+) -> None:
+    day, stamps = date(2025, 11, 3), "1, now(), now()"
+    with warehouse.connect(autocommit=True) as session:
+        ensure_partitions(session, "core", "favourite_offers", [day])
+        session.execute(
+            "insert into core.favourite_offers (offer_date, client_id, favourite_id, offered_at,"
+            f" sync_run_id, first_seen_at, synced_at) select %s, n, n, %s, {stamps}"
+            " from generate_series(1, %s) as n".encode(),
+            (day, day, _TASKS),
+        )
+        session.execute(
+            "insert into core.favourite_goods (client_id, favourite_id, list_data_id, sync_run_id,"
+            f" first_seen_at, synced_at) select n, n, good, {stamps}"
+            " from generate_series(1, %s) as n, generate_series(1, 20) as good".encode(),
+            (_TASKS,),
+        )
+        session.execute("analyze core.favourite_offers, core.favourite_goods")
+        statement = composed(
+            "delete_goods_of_month", offers=Identifier("core", "favourite_offers_202511")
+        )
+        values = {"kept_from": date(2026, 1, 1), **_BLOCK}
+        assert 0 < _visited(session, statement, values) < 10 * _TASKS

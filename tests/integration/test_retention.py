@@ -91,6 +91,13 @@ def test_whole_months_are_held_beside_the_present_one(held: int, first: date) ->
     assert first_stored_day(held, NOW) == first
 
 
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many batches as a large programme has."""
+    monkeypatch.setattr(expiration, "_BLOCKS_AT_ONCE", 1)
+    monkeypatch.setattr(expiration, "_BLOCKS_OF_OFFERS_AT_ONCE", 1)
+
+
 def test_old_months_go_the_marts_follow_and_everything_that_is_left_adds_up(
     settings: Settings, source: RunningSimulator, warehouse: Warehouse
 ) -> None:

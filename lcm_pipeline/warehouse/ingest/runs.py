@@ -129,7 +129,8 @@ def begin_run(
 
     def begin(session: psycopg.Connection) -> bool:
         _abandon_outdated(session)
-        session.execute(query("delete_old_tasks"))
+        for (old,) in session.execute(query("old_ledgers")).fetchall():
+            session.execute(query("delete_ledger"), {"run_id": old})
         return session.execute(query("begin_run"), values).fetchone() is not None
 
     run = None

@@ -410,11 +410,26 @@ set status = 'published'
 from publishing
 where fetches.run_id = %(run_id)s and fetches.task_id = publishing.task_id;
 
--- name: delete_old_tasks
--- purpose: delete the tasks of runs that ended a week ago; what they proved is in the state
+-- name: old_ledgers
+-- purpose: the runs with tasks that ended a week ago; what these proved is in the state
+-- Every run begins with it, and nearly all old runs have no tasks left. So the runs with tasks are found in
+-- the index, from one to the next: joined with the old runs, all of the ledger would be read each time.
+with recursive ledgers (run_id) as (
+    select min(fetches.run_id) from sync.fetches
+    union all
+    select (select min(fetches.run_id) from sync.fetches where fetches.run_id > ledgers.run_id)
+    from ledgers
+    where ledgers.run_id is not null
+)
+
+select runs.run_id
+from ledgers
+inner join sync.runs on runs.run_id = ledgers.run_id
+where runs.status <> 'reading' and runs.finished_at < now() - interval '7 days'
+order by runs.run_id;
+
+-- name: delete_ledger
+-- purpose: delete the tasks of a run
+-- parameters: run_id
 delete from sync.fetches
-using sync.runs
-where
-    runs.run_id = fetches.run_id
-    and runs.status <> 'reading'
-    and runs.finished_at < now() - interval '7 days';
+where run_id = %(run_id)s;

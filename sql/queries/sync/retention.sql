@@ -91,26 +91,33 @@ where relnamespace = %(schema_name)s::regnamespace and relname = %(parent)s and 
 -- parameters: schema_name, parent, month_table
 select sync.remove_month(%(schema_name)s, %(parent)s, %(month_table)s);
 
+-- name: blocks_of_month
+-- purpose: the number of blocks of a month
+-- parameters: month_table (with its schema)
+select
+    pg_relation_size(%(month_table)s::regclass)
+    / current_setting('block_size')::bigint as blocks;
+
 -- name: delete_goods_of_month
--- purpose: delete goods of the offers of an expired month
--- parameters: most, kept_from; {offers} is the month
-delete from core.favourite_goods
-where ctid = any(array(
-    select goods.ctid
-    from {offers} as offers
-    inner join core.favourite_goods as goods
-        on goods.client_id = offers.client_id and goods.favourite_id = offers.favourite_id
-    where
-        not exists (
-            select from core.favourite_offers as held
-            where
-                held.client_id = goods.client_id
-                and held.favourite_id = goods.favourite_id
-                and held.offer_date >= %(kept_from)s
-        )
-    order by goods.ctid
-    limit %(most)s
-));
+-- purpose: delete goods of some offers of an expired month
+-- parameters: kept_from; first, after (tids: offers from the one to before the other);
+--   {offers} is the month
+-- In the order of the table, some blocks at a time: a limited number of rows would have to be searched
+-- from the beginning again each time.
+delete from core.favourite_goods as goods
+using {offers} as offers
+where
+    offers.ctid >= %(first)s::tid
+    and offers.ctid < %(after)s::tid
+    and goods.client_id = offers.client_id
+    and goods.favourite_id = offers.favourite_id
+    and not exists (
+        select from core.favourite_offers as held
+        where
+            held.client_id = goods.client_id
+            and held.favourite_id = goods.favourite_id
+            and held.offer_date >= %(kept_from)s
+    );
 
 -- name: count_old
 -- purpose: how many rows one of the queries below lists, and their size
@@ -120,14 +127,22 @@ select
     coalesce(sum(listed.bytes), 0)::bigint as bytes
 from ({listed}) as listed;
 
+-- name: blocks_of_old
+-- purpose: the first and the last block of the rows that one of the queries below lists; null if none
+-- parameters: kept_from, before (and the query)
+select
+    (min(listed.place)::text::point)[0]::bigint as first_block,
+    (max(listed.place)::text::point)[0]::bigint as last_block
+from ({listed}) as listed;
+
 -- name: delete_old
--- purpose: delete some of the rows that one of the queries below lists
--- parameters: kept_from, before, most (and the query); {table} is the table of the query
+-- purpose: delete the rows that one of the queries below lists, in some blocks of their table
+-- parameters: kept_from, before (and the query); first, after (tids: rows from the one to before the
+--   other); {table} is the table of the query
 delete from {table}
 where ctid = any(array(
     select listed.place from ({listed}) as listed
-    order by listed.place
-    limit %(most)s
+    where listed.place >= %(first)s::tid and listed.place < %(after)s::tid
 ));
 
 -- name: old_attempts
@@ -163,11 +178,20 @@ where
     and not exists (
         select from outbox.profile_updates as updates
         where
-            (updates.push_id = pushes.push_id or updates.undo_of = pushes.push_id)
+            updates.push_id = pushes.push_id
             and (
                 updates.status in ('pending', 'sending')
                 or greatest(updates.requested_at, updates.claimed_at, updates.sent_at)
                 >= %(before)s
+            )
+    )
+    and not exists (
+        select from outbox.profile_updates as undone
+        where
+            undone.undo_of = pushes.push_id
+            and (
+                undone.status in ('pending', 'sending')
+                or greatest(undone.requested_at, undone.claimed_at, undone.sent_at) >= %(before)s
             )
     )
     and not exists (select from outbox.attempts where attempts.push_id = pushes.push_id)
