@@ -18,12 +18,12 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.concurrency import ConcurrentSync
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
+from lcm_pipeline.warehouse.access.dictionary import DescribedColumn, describe
+from lcm_pipeline.warehouse.access.rights import require_new_months
+from lcm_pipeline.warehouse.access.sample_rows import SampleRows, sample_rows
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
-from lcm_pipeline.warehouse.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.programme import require_programme
-from lcm_pipeline.warehouse.rights import require_new_months
-from lcm_pipeline.warehouse.sample_rows import SampleRows, sample_rows
 
 # Steps in this pool wait for each other, see dagster.yaml.
 POOL = "loyalty_api"

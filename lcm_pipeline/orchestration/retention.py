@@ -30,7 +30,7 @@ from lcm_pipeline.orchestration.dagster_internals import (
 )
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.expiration import NotRemovedError, expire
+from lcm_pipeline.warehouse.privacy.expiration import NotRemovedError, expire
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from lcm_pipeline.reporting.completeness import Completeness
 from lcm_pipeline.reporting.errors import ReportError
 from lcm_pipeline.reporting.formats import Formats
 from lcm_pipeline.reporting.periods import Period
+from lcm_pipeline.warehouse.access.dictionary import russian_definitions
+from lcm_pipeline.warehouse.access.frames import open_mart_snapshot
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.dictionary import russian_definitions
-from lcm_pipeline.warehouse.frames import open_mart_snapshot
 
 # The queries of sql/reports: those that take the day of the report, and those of the newest day.
 _DAY_QUERIES = (

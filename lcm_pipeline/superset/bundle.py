@@ -24,8 +24,8 @@ from lcm_pipeline.superset.definition import (
     read_definition,
 )
 from lcm_pipeline.superset.pages import Dataset, PlacedChart, PlacedRow, page_of
+from lcm_pipeline.warehouse.access.dictionary import describe
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.dictionary import describe
 
 DATABASE_FILE = "databases/loyalty_warehouse.yaml"
 _DATABASE = "Loyalty warehouse"

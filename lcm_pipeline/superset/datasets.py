@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.superset.definition import Marts
 from lcm_pipeline.superset.formats import FORMATS, sql_of
-from lcm_pipeline.warehouse.dictionary import DescribedColumn, russian_definitions
+from lcm_pipeline.warehouse.access.dictionary import DescribedColumn, russian_definitions
 
 Document = dict[str, Any]
 

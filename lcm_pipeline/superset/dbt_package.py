@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from lcm_pipeline.superset.definition import Definition, Metric, dashboards_folder, read_definition
+from lcm_pipeline.warehouse.access.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.queries import query
 

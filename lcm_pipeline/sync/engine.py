@@ -28,7 +28,7 @@ from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest import runs, state, tasks
 from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError
-from lcm_pipeline.warehouse.pseudonymizing import use_keys
+from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 ResultT = TypeVar("ResultT")

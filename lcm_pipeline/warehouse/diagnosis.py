@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
-from lcm_pipeline.warehouse import rights
+from lcm_pipeline.warehouse.access import rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 from lcm_pipeline.warehouse.ingest.state import require_pseudonyms

@@ -19,7 +19,8 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import described_env_file
-from lcm_pipeline.warehouse import locks, rights
+from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.access import rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import NothingSyncedError, WarehouseUnavailableError
 from lcm_pipeline.warehouse.marts.install import MartInUseError, are_behind, install_marts

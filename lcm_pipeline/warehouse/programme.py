@@ -2,8 +2,8 @@
 
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.expiration import limit_first_sync
-from lcm_pipeline.warehouse.pseudonymizing import use_keys
+from lcm_pipeline.warehouse.privacy.expiration import limit_first_sync
+from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.source import require_source
 
 

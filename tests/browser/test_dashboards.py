@@ -19,7 +19,7 @@ from lcm_pipeline.superset.archive import write_zip
 from lcm_pipeline.superset.bundle import bundle_of
 from lcm_pipeline.superset.definition import Dashboard, dashboards_folder, read_definition
 from lcm_pipeline.superset.server import find_superset, prepare
-from lcm_pipeline.warehouse.bi_logins import sqlalchemy_uri
+from lcm_pipeline.warehouse.access.bi_logins import sqlalchemy_uri
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.browser.looking import DashboardView, logged_in, open_dashboard
 from tests.browser.serving import ENVIRONMENT, Served, missing, open_browser, serving_dashboards

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from lcm_pipeline.warehouse.bi_logins import BiLoginError, ensure_bi_login, sqlalchemy_uri
+from lcm_pipeline.warehouse.access.bi_logins import BiLoginError, ensure_bi_login, sqlalchemy_uri
 from lcm_pipeline.warehouse.connection import Warehouse
 
 

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from lcm_pipeline.warehouse.access.shell import psql_command
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.migrations import migrate
-from lcm_pipeline.warehouse.shell import psql_command
 from tests.integration.test_cli import LCM, environment, run
 
 _POINT_VALUE = "select point_value from mart.parameters"

@@ -10,7 +10,7 @@ import sqlalchemy
 
 from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.bi_logins import ensure_bi_login
+from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login
 from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError, open_warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.conftest import Programme

@@ -22,12 +22,12 @@ from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.expiration import expire
-from lcm_pipeline.warehouse.forgetting import Receipt, forget, refresh_marts_of_clients
 from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.state import known_clients, reset_days
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
-from lcm_pipeline.warehouse.rewriting import BusyError
+from lcm_pipeline.warehouse.privacy.expiration import expire
+from lcm_pipeline.warehouse.privacy.forgetting import Receipt, forget, refresh_marts_of_clients
+from lcm_pipeline.warehouse.privacy.rewriting import BusyError
 from lcm_pipeline.warehouse.status import read_overview
 from tests.conftest import MakeSettings, Programme
 from tests.integration.test_cli import MARCH, run

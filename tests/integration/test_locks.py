@@ -13,7 +13,7 @@ from lcm_pipeline.warehouse.errors import WarehouseLockedError
 from lcm_pipeline.warehouse.ingest.runs import begin_run
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import grant_missing_rights, migrate
-from lcm_pipeline.warehouse.rewriting import one_rewrite_at_a_time, require_quiet
+from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.integration.postgres_users import address

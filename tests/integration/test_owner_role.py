@@ -11,14 +11,14 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline import feeds
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.repair import read_clients_again
-from lcm_pipeline.warehouse import expiration
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.expiration import expire
-from lcm_pipeline.warehouse.forgetting import forget
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import grant_missing_rights, migrate
 from lcm_pipeline.warehouse.partitions import ensure_partitions
-from lcm_pipeline.warehouse.pseudonymizing import use_keys
+from lcm_pipeline.warehouse.privacy import expiration
+from lcm_pipeline.warehouse.privacy.expiration import expire
+from lcm_pipeline.warehouse.privacy.forgetting import forget
+from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.queries import query
 from tests.conftest import MakeSettings, Programme
 from tests.integration.postgres_users import address, tenant

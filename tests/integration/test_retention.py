@@ -21,12 +21,17 @@ from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
-from lcm_pipeline.warehouse import expiration
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.expiration import Expired, expire, find_expired, first_stored_day
 from lcm_pipeline.warehouse.ingest.state import reset_clients
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.partitions import ensure_partitions
+from lcm_pipeline.warehouse.privacy import expiration
+from lcm_pipeline.warehouse.privacy.expiration import (
+    Expired,
+    expire,
+    find_expired,
+    first_stored_day,
+)
 from lcm_pipeline.warehouse.status import missing_window
 from tests.conftest import MakeSettings, Programme
 from tests.integration.test_cli import run

@@ -18,8 +18,8 @@ from lcm_pipeline.sync import run as sync_run
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.forgetting import forget
 from lcm_pipeline.warehouse.ingest.retirement import reinstate, retire
+from lcm_pipeline.warehouse.privacy.forgetting import forget
 from lcm_pipeline.warehouse.status import missing_window, read_status
 from tests.unit.api_service import Request, Response, Service, running_in_thread
 

@@ -7,7 +7,7 @@ import pytest
 
 from lcm_pipeline.cli.failures import message_of
 from lcm_pipeline.simulator.server import RunningSimulator
-from lcm_pipeline.warehouse.bi_logins import ensure_bi_login
+from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.redaction import RowRefusedError

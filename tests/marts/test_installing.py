@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from lcm_pipeline.warehouse.access.dictionary import as_markdown, describe
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.dictionary import as_markdown, describe
 from lcm_pipeline.warehouse.marts import definitions as module
 from lcm_pipeline.warehouse.marts.definitions import marts, store_time_zone
 from lcm_pipeline.warehouse.marts.install import MartInUseError, install_marts

@@ -11,7 +11,7 @@ from lcm_pipeline.reporting.errors import ReportError
 from lcm_pipeline.reporting.formats import Formats
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.superset.definition import dashboards_folder, read_definition
-from lcm_pipeline.warehouse.frames import open_mart_snapshot
+from lcm_pipeline.warehouse.access.frames import open_mart_snapshot
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.status import read_overview
 from tests.reporting.reading_pages import Page, number

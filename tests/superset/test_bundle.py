@@ -25,8 +25,8 @@ from lcm_pipeline.superset.definition import (
     read_definition,
 )
 from lcm_pipeline.superset.server import SupersetHome
+from lcm_pipeline.warehouse.access.dictionary import describe
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.dictionary import describe
 from lcm_pipeline.warehouse.marts.definitions import marts
 from tests.conftest import _address_of
 

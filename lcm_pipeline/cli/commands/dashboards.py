@@ -19,7 +19,7 @@ from lcm_pipeline.superset.server import (
     prepare,
     serving,
 )
-from lcm_pipeline.warehouse.bi_logins import ensure_bi_login, sqlalchemy_uri
+from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login, sqlalchemy_uri
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.status import read_overview
 

@@ -31,8 +31,8 @@ from lcm_pipeline.simulator.configuration import SimulatorConfig
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.verify.verify import verify_clients
+from lcm_pipeline.warehouse.access.frames import read_frame
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
-from lcm_pipeline.warehouse.frames import read_frame
 from lcm_pipeline.warehouse.migrations import drop_everything, migrate
 
 _SEED = 20260301

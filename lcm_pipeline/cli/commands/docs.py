@@ -7,7 +7,7 @@ import typer
 
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.dictionary import as_markdown, describe
+from lcm_pipeline.warehouse.access.dictionary import as_markdown, describe
 
 
 def docs(

@@ -11,8 +11,8 @@ import typer
 from lcm_pipeline.cli.failures import explain
 from lcm_pipeline.cli.options import writable_file
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.warehouse.access.export import export_csv, export_parquet
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
-from lcm_pipeline.warehouse.export import export_csv, export_parquet
 from lcm_pipeline.warehouse.marts.definitions import marts
 
 

@@ -8,8 +8,8 @@ from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.forgetting import Receipt, refresh_marts_of_clients
-from lcm_pipeline.warehouse.forgetting import forget as forget_client
+from lcm_pipeline.warehouse.privacy.forgetting import Receipt, refresh_marts_of_clients
+from lcm_pipeline.warehouse.privacy.forgetting import forget as forget_client
 
 
 def forget(

@@ -5,7 +5,7 @@ import typer
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.pseudonymizing import use_keys
+from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 
 
 def pseudonymize() -> None:

@@ -12,7 +12,7 @@ from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.verify.reconcile import feeds_that_differ
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.expiration import Expired, expire, find_expired
+from lcm_pipeline.warehouse.privacy.expiration import Expired, expire, find_expired
 
 
 class TotalsDifferError(UserError):

@@ -10,9 +10,9 @@ import typer
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.warehouse.access.serving import prepare_login
+from lcm_pipeline.warehouse.access.serving import serve as serve_on_port
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.serving import prepare_login
-from lcm_pipeline.warehouse.serving import serve as serve_on_port
 
 DEFAULT_PORT = 5433
 

@@ -20,19 +20,19 @@ from lcm_pipeline.cli.commands.serve import (
 from lcm_pipeline.cli.failures import FAILED, explain
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import Settings, load_settings
-from lcm_pipeline.warehouse.connection import (
-    Session,
-    Warehouse,
-    open_warehouse,
-    require_existing,
-)
-from lcm_pipeline.warehouse.shell import (
+from lcm_pipeline.warehouse.access.shell import (
     StatementError,
     execute,
     find_psql,
     open_shell,
     psql_command,
     role_settings,
+)
+from lcm_pipeline.warehouse.connection import (
+    Session,
+    Warehouse,
+    open_warehouse,
+    require_existing,
 )
 
 

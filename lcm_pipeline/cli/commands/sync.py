@@ -21,9 +21,9 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.report import SyncReport
+from lcm_pipeline.warehouse.access.rights import require_new_months
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.migrations import have_old_marts
-from lcm_pipeline.warehouse.rights import require_new_months
 from lcm_pipeline.warehouse.status import missing_window
 
 if TYPE_CHECKING:

@@ -91,7 +91,10 @@ def why_keys_differ(stored: Sequence[bytes], pseudonyms: Pseudonyms) -> str:
 
 
 def read_kept_from(session: psycopg.Connection) -> date | None:
-    """The first business day that is stored, see `warehouse.expiration`; None without a limit."""
+    """The first business day that is stored; None without a limit.
+
+    See `warehouse.privacy.expiration`.
+    """
     row = session.execute(query("kept_from")).fetchone()
     return row[0] if row else None
 

@@ -21,8 +21,8 @@ from lcm_pipeline.transform.pseudonyms import mask_extra, mask_numbers
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import load_forgotten, why_keys_differ
+from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.queries import composed, query
-from lcm_pipeline.warehouse.rewriting import one_rewrite_at_a_time, require_quiet
 
 _CLIENTS_AT_ONCE = 5_000
 _FIRST, _LAST = -(2**63), 2**63 - 1

@@ -23,8 +23,8 @@ from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import load_forgotten, require_pseudonyms
 from lcm_pipeline.warehouse.marts.refresh import forget_refreshes, refresh_marts
+from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.queries import composed, query
-from lcm_pipeline.warehouse.rewriting import one_rewrite_at_a_time, require_quiet
 
 _NO_PSEUDONYMS = Pseudonyms()
 # Rows that are of no use without the person; they are deleted, not kept under another id.
