@@ -99,12 +99,14 @@ def reason_to_wait(state: OutboxState) -> str | None:
     # Dagster takes a run of `lcm sync`, which it did not launch, for one of no code location.
     monitor_all_code_locations=True,
     default_status=_ALERTING,
-    description="Alert (LCM_ALERT_URLS) when a run of a sync or a push failed.",
+    description="Alert (LCM_ALERT_URLS) when a run of a sync or a push failed for good.",
 )
 def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
     """Name the job, the step and the run. The reason stays in the log: it may be confidential."""
     run = context.dagster_run
-    if not _is_own(run) or _is_interrupted(context):
+    # Of a run that Dagster retries, only the last attempt is reported.
+    will_retry = run.tags.get("dagster/will_retry") == "true"
+    if will_retry or not _is_own(run) or _is_interrupted(context):
         return
     steps = [event.step_key for event in context.get_step_failure_events() if event.step_key]
     days = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end")

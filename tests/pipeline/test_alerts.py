@@ -205,8 +205,11 @@ def test_a_sync_that_stands_still_is_reported_although_clients_may_wait_for_days
     assert stale_day(date(2026, 3, 8), date(2026, 3, 8)) == "2026-03-09"
 
 
-def test_a_failed_run_is_reported_without_its_text(
-    webhook: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("will_retry", [None, "false", "true"])
+def test_a_failed_run_that_is_not_retried_is_reported_without_its_text(
+    webhook: tuple[str, list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    will_retry: str | None,
 ) -> None:
     monkeypatch.setenv("LCM_ALERT_URLS", webhook[0])
 
@@ -218,9 +221,12 @@ def test_a_failed_run_is_reported_without_its_text(
     def sync_days() -> None:
         broken()
 
+    tags = {} if will_retry is None else {"dagster/will_retry": will_retry}
     with dg.DagsterInstance.ephemeral() as instance:
         result = sync_days.execute_in_process(
-            instance=instance, raise_on_error=False, tags={"dagster/partition": "2026-03-01"}
+            instance=instance,
+            raise_on_error=False,
+            tags={"dagster/partition": "2026-03-01", **tags},
         )
         event = next(
             one for one in result.all_events if one.event_type is dg.DagsterEventType.RUN_FAILURE
@@ -232,6 +238,9 @@ def test_a_failed_run_is_reported_without_its_text(
             dagster_run=result.dagster_run,
         ).for_run_failure()
         alert_on_failed_run(context)
+    if will_retry == "true":
+        assert webhook[1] == []
+        return
     [posted] = webhook[1]
     assert posted["title"] == "lcm: sync_days failed for 2026-03-01"
     assert "broken" in posted["message"]
