@@ -19,11 +19,12 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
-from lcm_pipeline.warehouse import lock_waits, pseudonymizing
+from lcm_pipeline.warehouse import lock_waits
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.runs import begin_run
 from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
 from lcm_pipeline.warehouse.ingest.tasks import make_staging, record_outcomes
+from lcm_pipeline.warehouse.privacy import pseudonymizing
 from lcm_pipeline.warehouse.privacy.forgetting import forget
 from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.privacy.rewriting import BusyError, one_rewrite_at_a_time, require_quiet

@@ -2,6 +2,7 @@
 
 -- name: publish_days
 -- purpose: store the figures of mart.program_daily for the newest day, after it was read
+-- Of a day before the first one that is kept there are none.
 insert into mart.published_days (
     day, points_added, points_redeemed, points_activated, points_expired
 )
@@ -12,7 +13,8 @@ select
     program_daily.points_activated,
     program_daily.points_expired
 from mart.as_of
-inner join mart.program_daily on program_daily.day = as_of.operations_day
+inner join mart.program_daily
+    on program_daily.day = as_of.operations_day and program_daily.points_added is not null
 inner join mart.readings
     on
         readings.feed = 'operations'
