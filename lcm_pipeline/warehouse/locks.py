@@ -13,7 +13,9 @@ only keys of sessions that may write count (`sync.session_locks`).
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from random import uniform
 from secrets import randbelow
+from time import sleep
 from typing import Literal
 
 import psycopg
@@ -42,6 +44,8 @@ _KINDS: dict[Kind, int] = {"run": 216, "push": 217, "requests": 218, "rewrite": 
 _KEYS_PER_KIND = 2**23
 # The id of a session lock that one session may have at a time.
 ALONE = 1
+# Seconds between the end of a wait and the next try, at most.
+_MOST_PAUSE = 0.02
 # The server has room for some thousand locks, so an intruder cannot hold a share of the keys.
 _MOST_TRIES = 100
 
@@ -55,21 +59,24 @@ def alone(session: psycopg.Connection, *names: str) -> Iterator[None]:
     lock_timeout. An autocommit session, outside of a transaction.
     """
     tables = SQL(", ").join(Identifier("sync", name) for name in names)
-    statement = SQL("lock table {} in exclusive mode").format(tables)
     is_taken = False
     while not is_taken:
         try:
             with session.transaction():
                 # Nothing before it, or the snapshot would be older than the lock.
-                session.execute(statement + SQL(" nowait"))
+                session.execute(SQL("lock table {} in exclusive mode nowait").format(tables))
                 is_taken = True
                 yield
         except psycopg.errors.LockNotAvailable:
             if is_taken:
                 raise
-            # Waited for in a transaction of its own, which has an older now().
+            # Waited for in a transaction of its own, which has an older now(). In a mode in which
+            # those who wait do not conflict: in exclusive mode they passed the lock on from one to
+            # the next, so that each found it taken again; eight syncs went on for minutes.
             with session.transaction():
-                session.execute(statement)
+                session.execute(SQL("lock table {} in row share mode").format(tables))
+            # Those who waited together do not try together.
+            sleep(uniform(0, _MOST_PAUSE))  # noqa: S311 - no secret
 
 
 def hold(session: psycopg.Connection, name: str) -> None:

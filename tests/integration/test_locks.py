@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from itertools import chain, repeat
+from typing import Any
 
 import psycopg
 import pytest
@@ -146,6 +147,36 @@ def test_who_waited_has_a_now_after_who_was_first(warehouse: Warehouse) -> None:
         waiting.join()
     assert moments == sorted(moments)  # type: ignore[type-var]
     assert len(moments) == 2
+
+
+def test_many_who_wait_take_a_lock_in_turn(warehouse: Warehouse) -> None:
+    """Each found it taken again by the next one, when they waited for it in exclusive mode."""
+    sessions, rounds, most_statements = 16, 3, 2_000
+    together = threading.Barrier(sessions)
+    done: list[int] = []
+
+    class Bounded(psycopg.Connection[Any]):
+        statements = 0
+
+        def execute(self, *args: Any, **fields: Any) -> Any:
+            self.statements += 1
+            assert self.statements < most_statements, "the lock is passed on for ever"
+            return super().execute(*args, **fields)
+
+    def take_turns() -> None:
+        with Bounded.connect(warehouse.url, autocommit=True) as session:
+            together.wait()
+            for _ in range(rounds):
+                with locks.alone(session, locks.PUBLISH):
+                    pass
+            done.append(session.statements)
+
+    threads = [threading.Thread(target=take_turns) for _ in range(sessions)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == sessions
 
 
 def test_who_waits_says_who_holds_it_and_the_lock_ends_with_its_session(
