@@ -282,6 +282,14 @@ class Settings(BaseSettings):
         """The first business day that can be synced: LCM_START_DATE, or a day of long ago."""
         return self.start_date or _FIRST_DAY_WITHOUT_START
 
+    def require_begun(self, last_ended: date) -> None:
+        """Raise SettingsError if no day from LCM_START_DATE on has ended."""
+        if self.start_date is not None and self.start_date > last_ended:
+            raise SettingsError(
+                f"LCM_START_DATE: no day from {self.start_date} on has ended in {self.timezone}:"
+                f" the last day that has is {last_ended}"
+            )
+
     @property
     def home_path(self) -> Path:
         """LCM_HOME as an absolute path."""

@@ -1,5 +1,7 @@
 """The exit code and the message of each error that the user can act on."""
 
+import errno
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -7,6 +9,9 @@ from contextlib import contextmanager
 
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.model.texts import tame
+
+# A folder or file of others, or a read-only disk: running the command again does not help.
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -22,18 +27,36 @@ def exit_code_of(error: BaseException) -> int | None:
         # The role lacks a privilege or may only read: running the command again does not help.
         denied = (driver.errors.InsufficientPrivilege, driver.errors.ReadOnlySqlTransaction)
         return USAGE if isinstance(error, denied) else FAILED
-    return FAILED if isinstance(error, OSError) else None
+    if isinstance(error, OSError):
+        return USAGE if error.errno in _DENIED else FAILED
+    return None
 
 
 def message_of(error: BaseException) -> str:
     """Return the text to print, without the parts of psycopg's messages that may quote rows."""
     driver = sys.modules.get("psycopg")
+    if isinstance(error, OSError):
+        return _message_of_os_error(error)
     if driver is None or not isinstance(error, driver.Error):
         return str(error).strip()
     if isinstance(error, driver.DataError | driver.IntegrityError):
         rule = error.diag.constraint_name or error.diag.column_name or error.diag.table_name or ""
         return f"the database refused a value (SQLSTATE {error.sqlstate} {rule}".rstrip() + ")"
     return str(error).strip().partition("\nDETAIL:")[0]
+
+
+def _message_of_os_error(error: OSError) -> str:
+    """Return which file could not be used, why, and what to do."""
+    if error.filename is None or error.strerror is None:
+        return str(error).strip()
+    path = os.path.abspath(os.fsdecode(error.filename))  # noqa: PTH100 - resolves no links
+    if error.errno in _DENIED:
+        advice = "give a folder that you may write to, as LCM_HOME, as an option or by cd"
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "free some space, then run the same command again"
+    else:
+        advice = "correct that, then run the same command again"
+    return f"{path} cannot be used ({error.strerror}): {advice}"
 
 
 class IdentityRefusedError(UsageError):

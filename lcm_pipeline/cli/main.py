@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed, 2 usage (a wrong option or setting, a database tha
 
 import io
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -57,6 +58,7 @@ def _global_options(
 
 def main() -> None:
     """Run the command line; ends the process."""
+    _open_closed_streams()
     _log_warnings()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding cannot represent must not fail a finished sync.
@@ -73,6 +75,25 @@ def main() -> None:
             raise
         explain(message_of(error))
         sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Open standard streams that the caller closed, on the null device.
+
+    Otherwise the next file or socket would get the number of the closed one, and what a child such
+    as the embedded Postgres prints would be written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)
+    # Python has left those of closed numbers at None.
+    sys.stdin = sys.stdin or os.fdopen(0, "r", encoding="utf-8")
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
 
 
 class _TameFormatter(PlainFormatter):

@@ -190,14 +190,15 @@ def holder_of(port: int) -> str | None:
     sockets = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         with suppress(OSError):
-            for line in table.read_text().splitlines()[1:]:
+            for line in table.read_text("ascii").splitlines()[1:]:
                 fields = line.split()
                 if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
                     sockets.add(f"socket:[{fields[9]}]")
     for process in Path("/proc").glob("[0-9]*") if sockets else ():
         with suppress(OSError):
             if any(str(one.readlink()) in sockets for one in (process / "fd").iterdir()):
-                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+                name = (process / "comm").read_text("utf-8", "replace").strip()
+                return f"{name} (pid {process.name})"
     return None
 
 

@@ -22,7 +22,7 @@ from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
-from lcm_pipeline.settings import Settings, env_file
+from lcm_pipeline.settings import Settings, SettingsError, env_file
 from lcm_pipeline.transform.registrations import client_of
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.diagnosis import (
@@ -87,11 +87,17 @@ def _check_settings(settings: Settings) -> Iterator[Finding]:
     elif not has_identity:
         advice = "set LCM_TOKEN, LCM_SITE_CODE, or LCM_USERNAME and LCM_PASSWORD"
         yield Finding("identity settings", Level.WARN, "no identity is set", advice)
+    advice = "set it to the programme's first day"
     if settings.start_date is None:
         yield Finding(
             "start", Level.WARN, "LCM_START_DATE is not set: clients who registered before the"
-            " first synced day are not found", "set it to the programme's first day",
+            " first synced day are not found", advice,
         )  # fmt: skip
+        return
+    try:
+        settings.require_begun(datetime.now(settings.zone).date() - timedelta(days=1))
+    except SettingsError as error:
+        yield Finding("start", Level.WARN, str(error), advice)
 
 
 def _check_disk(settings: Settings) -> Iterator[Finding]:

@@ -242,9 +242,9 @@ def read_unknown_fields(warehouse: Warehouse) -> frozenset[str]:
 def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) -> Window | None:
     """The window from the first to the last incomplete day of any feed; None if there is none.
 
-    start: the programme's first day; None for the first day that was ever synced. One window, since
-    a range of days takes one reading of each client. Raises WarehouseUnavailableError if neither is
-    known.
+    start: the programme's first day; None for the first day that was ever synced. Days before it
+    are not missing. One window, since a range of days takes one reading of each client. Raises
+    WarehouseUnavailableError if neither is known.
     """
     with _reading(warehouse) as session:
         feeds = _fetch(session, _Days, "incomplete_days")
@@ -274,7 +274,9 @@ def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) ->
             " programme's first day, or give the days with --from and --to"
         )
     first = min(firsts) if start is None else max(start, min(firsts))
-    return Window(first, min(max(lasts), yesterday))
+    last = min(max(lasts), yesterday)
+    # All incomplete days are before a start that was set later.
+    return None if last < first else Window(first, last)
 
 
 @dataclass(frozen=True)

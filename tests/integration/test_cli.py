@@ -56,6 +56,7 @@ def run(
         (("sync", "--date", "2026-03-01"), {"LCM_API_URL": "http:///x"}, "with a host"),
         (("sync", "--date", "2026-03-01"), {"LCM_API_URL": "ftp://h/"}, "with a host"),
         (("sync", "--date", "2026-03-01"), {"LCM_START_DATE": "2026-04-01"}, "LCM_START_DATE"),
+        (("sync", "--missing"), {"LCM_START_DATE": "2999-01-01"}, "no day from 2999-01-01 on has"),
         (("status",), {"LCM_CONCURRENCY": "none"}, "LCM_CONCURRENCY"),
         (("status",), {"LCM_TIMEZONE": "Mars/Base"}, "LCM_TIMEZONE"),
         (("status",), {"LCM_AUDIT_SHARE": "7"}, "between 0 and 1"),

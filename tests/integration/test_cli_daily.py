@@ -122,6 +122,7 @@ def test_without_a_terminal_a_sync_logs_lines_with_times(
     ("words", "expected"),
     [
         (("sync", "--yesterday", "--date", "2026-03-01"), "no other days"),
+        (("sync",), "give --yesterday, --missing, --date DAY, or both"),
         (("sync", "--missing", "--yesterday"), "no other days"),
         (("sync", "--yesterday", "--feed", "lead"), "expected one of"),
         (("export", "programme_daily"), "did you mean program_daily?"),

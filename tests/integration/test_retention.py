@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -281,6 +281,8 @@ def test_nobody_asks_for_days_that_are_not_held(settings: Settings, warehouse: W
     window = missing_window(warehouse, HALF_A_YEAR.first, HALF_A_YEAR.last)
     assert window is not None
     assert window.first == KEPT_FROM
+    later = HALF_A_YEAR.last + timedelta(days=1)
+    assert missing_window(warehouse, later, HALF_A_YEAR.last) is None
 
 
 def a_year_of_months(warehouse: Warehouse, first: int = 2024) -> None:

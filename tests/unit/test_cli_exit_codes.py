@@ -1,6 +1,8 @@
 """Which exceptions end `lcm` with a message and an exit code, and which with a traceback."""
 
+import errno
 import importlib
+import os
 import pkgutil
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import pytest
 
 import lcm_pipeline
 from lcm_pipeline.api.errors import UnavailableError
-from lcm_pipeline.cli.failures import exit_code_of
+from lcm_pipeline.cli.failures import exit_code_of, message_of
 from lcm_pipeline.model.errors import IncompleteError, UsageError, UserError
 from lcm_pipeline.settings import SettingsError
 
@@ -24,6 +26,42 @@ def test_a_user_error_has_its_exit_code_whatever_the_name_of_its_class() -> None
     assert exit_code_of(UnavailableError("call", "reason", status=503)) == 1
     assert exit_code_of(psycopg.OperationalError("gone")) == 1
     assert exit_code_of(PermissionError("no")) == 1
+
+
+def test_a_file_that_cannot_be_written_ends_with_its_path_and_advice(tmp_path: Path) -> None:
+    read_only = OSError(errno.EROFS, "Read-only file system", ".program_daily.csv.new")
+    assert exit_code_of(read_only) == 2
+    assert message_of(read_only) == (
+        f"{Path.cwd()}/.program_daily.csv.new cannot be used (Read-only file system):"
+        " give a folder that you may write to, as LCM_HOME, as an option or by cd"
+    )
+    full = OSError(errno.ENOSPC, "No space left on device", "/x/y")
+    assert exit_code_of(full) == 1
+    assert message_of(full).endswith("free some space, then run the same command again")
+    assert message_of(OSError("gone")) == "gone"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_command_works_with_closed_standard_streams(tmp_path: Path, closed: str) -> None:
+    probe = (
+        "import sys; from importlib import import_module;"
+        "m = import_module('lcm_pipeline.cli.main'); m.app = lambda: open('f', 'w').write("
+        "str([s.fileno() for s in (sys.stdin, sys.stdout, sys.stderr)])); m.main()"
+    )
+    shell = f'exec {sys.executable} -c "$PROBE" {closed}'
+    environment = {**os.environ, "PROBE": probe}
+    subprocess.run(["/bin/sh", "-c", shell], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "f").read_text() == "[0, 1, 2]"
+
+
+def test_what_lcm_reads_of_its_own_is_utf8_whatever_the_locale() -> None:
+    probe = (
+        "import locale; assert 'utf' not in locale.getpreferredencoding().lower();"
+        "from lcm_pipeline.warehouse.marts.definitions import marts;"
+        "assert marts()"
+    )
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", probe], env=environment, check=True)
 
 
 def test_a_defect_has_no_exit_code() -> None:

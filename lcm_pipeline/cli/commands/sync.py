@@ -87,10 +87,16 @@ def sync(
     if clients and chosen == [REGISTRATIONS.name]:
         raise typer.BadParameter("registrations are read by the day: --client has none to read")
     if not missing and not clients:
+        if not (yesterday or day or first or last):
+            raise typer.BadParameter(
+                "give --yesterday, --missing, --date DAY, or both --from DAY and --to DAY"
+            )
         only = _only_day(day, first, last, last_ended, yesterday)
         window = window_of(settings, only, first, last)
     elif missing and (yesterday or day or first or last):
         raise typer.BadParameter("--missing finds the days itself: give no other days")
+    if missing:
+        settings.require_begun(last_ended)
     settings.required_api_url()
     with (
         sync_progress(is_verbose=verbose, is_quiet=quiet, form=log_format) as progress,

@@ -189,7 +189,7 @@ def _changed_at(path: Path) -> int:
 @lru_cache(maxsize=256)
 def _read(path: Path, _modified_at: int) -> Mart:
     """Parse the file; cached by its modification time, as each step of a run needs all of them."""
-    text = "".join(part.read_text() for part in [*_parts(path), path])
+    text = "".join(part.read_text("utf-8") for part in [*_parts(path), path])
     header = {name: re.sub(r"\n--\s+", " ", said).strip() for name, said in _HEADER.findall(text)}
     reads = {name for pair in _READS.findall(text) for name in pair if name} - {path.stem}
     return Mart(
