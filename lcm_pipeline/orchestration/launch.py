@@ -282,7 +282,10 @@ def _raise_failure(
         reason = "; ".join(_failure_text(event) for event in failures) or (
             failed[1] if failed else ""
         )
-        raise RunFailedError(reason or "The Dagster run failed")
+        raise RunFailedError(
+            f"{reason or 'the Dagster run failed'}. What was read is kept: run the same command"
+            " again to go on"
+        )
 
 
 def _failure_of_run(
@@ -300,4 +303,6 @@ def _failure_text(event: dg.DagsterEvent) -> str:
     error = event.step_failure_data.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return f"{event.step_key}: {error.message.strip() if error else 'failed'}"
+    # A line DETAIL of Postgres may quote a row.
+    message = error.message.partition("\nDETAIL:")[0] if error else "failed"
+    return f"{event.step_key}: {message.strip()}"

@@ -276,9 +276,10 @@ def test_a_check_that_cannot_query_fails_the_run(scripted: ScriptedRuns) -> None
         session.execute("alter table core.leads rename to elsewhere")
     with (
         dagster_instance(scripted.settings) as instance,
-        pytest.raises(RunFailedError, match=r'leads.*"core\.leads" does not exist'),
+        pytest.raises(RunFailedError, match=r'leads.*"core\.leads" does not exist') as failed,
     ):
         scripted.run(instance, WEEK)
+    assert str(failed.value).endswith("is kept: run the same command again to go on")
 
 
 def test_ctrl_c_ends_the_run_and_is_raised(scripted: ScriptedRuns) -> None:

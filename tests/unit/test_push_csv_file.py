@@ -1,10 +1,18 @@
 """CSV files of profile updates: what is read, and how a file is refused."""
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
+from lcm_pipeline.model.profiles import CLIENT_ID, COLUMNS, REQUESTED_BY
 from lcm_pipeline.push.csv_file import UpdateFileError, read_updates
+
+
+def test_the_page_names_every_column_that_a_file_may_have() -> None:
+    page = Path("docs/how-to/write-back.md").read_text("utf-8")
+    for column in (CLIENT_ID, *COLUMNS, REQUESTED_BY):
+        assert f"`{column}`" in page, column
 
 
 def refused(text: str | bytes) -> str:

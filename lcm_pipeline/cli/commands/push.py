@@ -18,7 +18,7 @@ from lcm_pipeline.cli.output import (
 )
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.cli.warehouse import existing_warehouse, programme_warehouse
-from lcm_pipeline.model.profiles import UpdateFile
+from lcm_pipeline.model.profiles import COLUMNS, REQUESTED_BY, UpdateFile
 from lcm_pipeline.push.csv_file import UpdateFileError, read_updates
 from lcm_pipeline.push.preview import PlannedUpdate, preview_push
 from lcm_pipeline.settings import Settings, load_settings
@@ -38,7 +38,10 @@ _MAX_LISTED = 10
 def push(
     csv: Annotated[
         Path | None,
-        typer.Option(help="First load this file into the outbox: client_id and profile fields."),
+        typer.Option(
+            help="First load this file into the outbox. Its header names client_id and any of"
+            f" {', '.join((*COLUMNS, REQUESTED_BY))}."
+        ),
     ] = None,
     undo: Annotated[
         int | None, typer.Option(min=1, help="Undo the push with this number instead.")
