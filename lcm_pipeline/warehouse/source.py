@@ -42,7 +42,8 @@ def source_of(settings: Settings) -> ProgrammeAddress:
 def require_source(warehouse: Warehouse, settings: Settings) -> None:
     """Record the programme of the settings if there is none yet.
 
-    Raises SourceMismatchError if the warehouse holds another one.
+    One that was recorded, and of which nothing was read, is replaced: a wrong address or operator
+    can be corrected. Raises SourceMismatchError if the warehouse holds another one.
     """
     wanted = source_of(settings)
     with warehouse.connect(autocommit=True, application_name="lcm source") as session:

@@ -1,13 +1,23 @@
 """A warehouse stores one programme: another one is refused until it is adopted."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from lcm_pipeline.feeds import REGISTRATIONS
+from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.source import held_source, source_of
-from tests.conftest import Programme
+from lcm_pipeline.warehouse.source import (
+    SourceMismatchError,
+    held_source,
+    require_source,
+    source_of,
+)
+from tests.conftest import MakeSettings, Programme
 from tests.integration.test_cli import run
 from tests.oracle import snapshot
 
@@ -46,6 +56,34 @@ def test_another_programme_is_refused_and_nothing_is_read_or_written(
     assert another.returncode == 2
     assert foreign.service.traffic.counts()["requests"] == 0
     assert snapshot(warehouse) == before
+
+
+def test_a_wrong_address_can_be_corrected_until_something_was_read(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    right = make_settings(programme(clients=12), warehouse)
+    wrong = right.model_copy(update={"api_url": "http://127.0.0.1:9/wrong/"})
+    day = Window(date(2026, 3, 2), date(2026, 3, 2))
+    require_source(warehouse, wrong)
+    with pytest.raises(UserError, match="no connection"):
+        SyncEngine(wrong, warehouse).sync(REGISTRATIONS, day)
+    require_source(warehouse, right)
+    assert held_source(warehouse) == source_of(right)
+    SyncEngine(right, warehouse).sync(REGISTRATIONS, day)
+    with pytest.raises(SourceMismatchError):
+        require_source(warehouse, wrong)
+    assert held_source(warehouse) == source_of(right)
+
+
+def test_an_address_is_not_replaced_while_somebody_reads_it(warehouse: Warehouse) -> None:
+    recorded = load_settings(api_url="http://127.0.0.1:9/")
+    require_source(warehouse, recorded)
+    with warehouse.connect() as session:
+        # A run whose first call has not returned yet: the key of its lock, see sync.session_locks.
+        session.execute("select pg_advisory_lock_shared(7103341, 1)")
+        with pytest.raises(SourceMismatchError):
+            require_source(warehouse, recorded.model_copy(update={"operator": 7}))
+    require_source(warehouse, recorded.model_copy(update={"operator": 7}))
 
 
 @pytest.mark.slow
