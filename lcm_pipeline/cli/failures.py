@@ -32,6 +32,17 @@ def exit_code_of(error: BaseException) -> int | None:
     return None
 
 
+def has_interrupt(error: BaseException) -> bool:
+    """Whether the error was raised while Ctrl-C was handled.
+
+    Ctrl-C while a module is imported leaves it without the classes that an `except` names.
+    """
+    context = error.__context__
+    return context is not None and (
+        isinstance(context, KeyboardInterrupt) or has_interrupt(context)
+    )
+
+
 def message_of(error: BaseException) -> str:
     """Return the text to print, without the parts of psycopg's messages that may quote rows."""
     driver = sys.modules.get("psycopg")

@@ -13,7 +13,13 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import INTERRUPTED, exit_code_of, explain, message_of
+from lcm_pipeline.cli.failures import (
+    INTERRUPTED,
+    exit_code_of,
+    explain,
+    has_interrupt,
+    message_of,
+)
 from lcm_pipeline.cli.lazy_group import LazyGroup
 from lcm_pipeline.cli.log_format import PlainFormatter
 from lcm_pipeline.model.texts import tame
@@ -33,6 +39,9 @@ app = typer.Typer(
         " quarantine or differ, or updates were not sent or not accepted."
     ),
 )
+
+
+_INTERRUPTED = "Interrupted. Completed work is kept: run the same command again to continue."
 
 
 def _print_version(is_requested: bool) -> None:
@@ -67,10 +76,13 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            explain("Interrupted. Completed work is kept: run the same command again to continue.")
+            explain(_INTERRUPTED)
         raise
     except Exception as error:
         code = exit_code_of(error)
+        if code is None and has_interrupt(error):
+            explain(_INTERRUPTED)
+            sys.exit(INTERRUPTED)
         if code is None:
             raise
         explain(message_of(error))

@@ -54,6 +54,29 @@ def test_a_command_works_with_closed_standard_streams(tmp_path: Path, closed: st
     assert (tmp_path / "f").read_text() == "[0, 1, 2]"
 
 
+def test_ctrl_c_during_an_import_ends_without_a_traceback(tmp_path: Path) -> None:
+    package = tmp_path / "large"
+    package.mkdir()
+    (package / "library.py").write_text("raise KeyboardInterrupt")
+    (tmp_path / "probe.py").write_text(
+        "from importlib import import_module\n"
+        "from lcm_pipeline.cli.lazy_group import lazy_import\n"
+        "main = import_module('lcm_pipeline.cli.main')\n"
+        "def app():\n"
+        "    library = lazy_import('large.library')\n"
+        "    try:\n"
+        "        library.run()\n"
+        "    except library.SlowError:\n"
+        "        pass\n"
+        "main.app = app\n"
+        "main.main()\n"
+    )
+    command = [sys.executable, "probe.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.startswith("lcm: Interrupted.")
+
+
 def test_what_lcm_reads_of_its_own_is_utf8_whatever_the_locale() -> None:
     probe = (
         "import locale; assert 'utf' not in locale.getpreferredencoding().lower();"
