@@ -118,8 +118,16 @@ def _blank_is_unset(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _expandable(value: Path) -> Path:
+    try:
+        value.expanduser()
+    except RuntimeError:
+        raise ValueError("~ names no home folder here: expected an absolute path") from None
+    return value
+
+
 def _certificate_file(value: Path) -> Path:
-    path = value.expanduser().absolute()
+    path = _expandable(value).expanduser().absolute()
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
@@ -145,6 +153,7 @@ ServiceUrl = Annotated[str, AfterValidator(_url_with_host)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 CertificateFile = Annotated[Path, AfterValidator(_certificate_file)]
+ExpandablePath = Annotated[Path, AfterValidator(_expandable)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
 
 
@@ -203,7 +212,9 @@ class Settings(BaseSettings):
     dagster_database_url: PostgresUrl | None = Field(
         None, description="Dagster's own storage in Postgres; without it SQLite in LCM_HOME"
     )
-    home: Path = Field(Path(".lcm"), description="Folder of the embedded Postgres and of Dagster")
+    home: ExpandablePath = Field(
+        Path(".lcm"), description="Folder of the embedded Postgres and of Dagster"
+    )
     timezone: ZoneName = Field(DEFAULT_TIMEZONE, description="Time zone of the business day")
     language: Language = Field(
         DEFAULT_LANGUAGE, description="Language of the dashboards and the report: ru or en"
@@ -255,22 +266,30 @@ class Settings(BaseSettings):
     pseudonymize: bool = Field(
         True, description="With LCM_PSEUDONYM_KEY, store phones and cards as keyed hashes"
     )
-    pseudonym_key_file: Path | None = Field(None, description="File that holds LCM_PSEUDONYM_KEY")
-    pseudonym_old_keys_file: Path | None = Field(
+    pseudonym_key_file: ExpandablePath | None = Field(
+        None, description="File that holds LCM_PSEUDONYM_KEY"
+    )
+    pseudonym_old_keys_file: ExpandablePath | None = Field(
         None, description="File that holds LCM_PSEUDONYM_OLD_KEYS"
     )
-    token_file: Path | None = Field(None, description="File that holds LCM_TOKEN")
-    site_code_file: Path | None = Field(None, description="File that holds LCM_SITE_CODE")
-    password_file: Path | None = Field(None, description="File that holds LCM_PASSWORD")
-    database_url_file: Path | None = Field(None, description="File that holds LCM_DATABASE_URL")
-    bi_database_url_file: Path | None = Field(
+    token_file: ExpandablePath | None = Field(None, description="File that holds LCM_TOKEN")
+    site_code_file: ExpandablePath | None = Field(None, description="File that holds LCM_SITE_CODE")
+    password_file: ExpandablePath | None = Field(None, description="File that holds LCM_PASSWORD")
+    database_url_file: ExpandablePath | None = Field(
+        None, description="File that holds LCM_DATABASE_URL"
+    )
+    bi_database_url_file: ExpandablePath | None = Field(
         None, description="File that holds LCM_BI_DATABASE_URL"
     )
-    dagster_database_url_file: Path | None = Field(
+    dagster_database_url_file: ExpandablePath | None = Field(
         None, description="File that holds LCM_DAGSTER_DATABASE_URL"
     )
-    celery_broker_file: Path | None = Field(None, description="File that holds LCM_CELERY_BROKER")
-    alert_urls_file: Path | None = Field(None, description="File that holds LCM_ALERT_URLS")
+    celery_broker_file: ExpandablePath | None = Field(
+        None, description="File that holds LCM_CELERY_BROKER"
+    )
+    alert_urls_file: ExpandablePath | None = Field(
+        None, description="File that holds LCM_ALERT_URLS"
+    )
 
     @cached_property
     def zone(self) -> ZoneInfo:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.model.texts import tame
 
-# A folder or file of others, or a read-only disk: running the command again does not help.
-_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+# A folder or file of others, a read-only disk, a path through a file: a rerun does not help.
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR})
 
 DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -68,6 +69,7 @@ def _global_options(
 def main() -> None:
     """Run the command line; ends the process."""
     _open_closed_streams()
+    _set_missing_home()
     _log_warnings()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding cannot represent must not fail a finished sync.
@@ -106,6 +108,17 @@ def _open_closed_streams() -> None:
     sys.stdin = sys.stdin or os.fdopen(0, "r", encoding="utf-8")
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
+
+
+def _set_missing_home() -> None:
+    """Set HOME as Docker does for a user that has none, such as a random user id of a container.
+
+    Libraries look for their cache in it when they are imported, and fail without one.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/"
 
 
 class _TameFormatter(PlainFormatter):

@@ -4,6 +4,7 @@ import errno
 import importlib
 import os
 import pkgutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,28 @@ def test_ctrl_c_during_an_import_ends_without_a_traceback(tmp_path: Path) -> Non
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 130, done.stderr
     assert done.stderr.startswith("lcm: Interrupted.")
+
+
+def test_a_user_without_a_home_folder_can_use_the_libraries_of_the_report() -> None:
+    probe = (
+        "import os; from importlib import import_module;"
+        "main = import_module('lcm_pipeline.cli.main'); main.app = lambda: import_module('altair');"
+        "del os.environ['HOME'];"
+        "import pathlib, pwd; pwd.getpwuid = lambda uid: {}[uid]; main.main()"
+    )
+    subprocess.run([sys.executable, "-c", probe], check=True)
+
+
+def test_a_port_of_the_simulator_that_is_in_use_ends_with_2(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [Path(sys.executable).with_name("lcm"), "simulate", "--clients", "1"]
+        ended = subprocess.run(
+            [*command, "--days", "1", "--port", port],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.startswith(f"lcm: port {port} of 127.0.0.1 cannot be used")
 
 
 def test_what_lcm_reads_of_its_own_is_utf8_whatever_the_locale() -> None:

@@ -73,6 +73,8 @@ def test_all_problems_are_listed_at_once_and_each_name_once(
         ("DATABASE_URL", "mysql://u:s3cr3t@h/d",
          "expected postgresql://user:password@host:port/database"),
         ("TOKEN", "s3cr3t", "expected a whole number, such as 12345"),
+        ("HOME", "~nobody-here/x", "~ names no home folder here: expected an absolute path"),
+        ("TOKEN_FILE", "~nobody-here/x", "~ names no home folder here: expected an absolute path"),
     ],
 )  # fmt: skip
 def test_the_error_for_a_wrong_value_shows_what_is_allowed_but_no_secret(

@@ -88,7 +88,13 @@ def simulate(
         prefix=prefix, quirks=tuple(quirk or ()), faults=tuple(fault or ()),
     )  # fmt: skip
     # Flushed, so that a pipe gets the address immediately.
-    serve(config, lambda url: print(url, flush=True))
+    try:
+        serve(config, lambda url: print(url, flush=True))
+    except OSError as error:
+        raise UsageError(
+            f"port {port} of {host} cannot be used ({error.strerror or error}): choose another with"
+            " --port"
+        ) from error
 
 
 def _lines(described: dict[str, str]) -> str:
