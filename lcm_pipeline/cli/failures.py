@@ -53,7 +53,10 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, driver.DataError | driver.IntegrityError):
         rule = error.diag.constraint_name or error.diag.column_name or error.diag.table_name or ""
         return f"the database refused a value (SQLSTATE {error.sqlstate} {rule}".rstrip() + ")"
-    return str(error).strip().partition("\nDETAIL:")[0]
+    text = str(error).strip().partition("\nDETAIL:")[0]
+    if isinstance(error, driver.OperationalError) and exit_code_of(error) == FAILED:
+        return f"{text.rstrip('.?')}. What was done is kept: run the same command again to go on"
+    return text
 
 
 def _message_of_os_error(error: OSError) -> str:

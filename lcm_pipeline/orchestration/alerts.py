@@ -151,6 +151,19 @@ def compare(before: Snapshot, now: Snapshot) -> Iterator[Alert]:
         )
 
 
+def malformed_addresses(settings: Settings) -> list[int]:
+    """The addresses of LCM_ALERT_URLS that apprise does not understand, by their position from 1.
+
+    Nothing is sent. The addresses themselves contain passwords.
+    """
+    # Imported here: it takes longer than all other imports, and most processes send no alert.
+    import apprise
+
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)
+    addresses = enumerate(settings.alert_addresses(), start=1)
+    return [number for number, address in addresses if not apprise.Apprise().add(address)]
+
+
 def send(settings: Settings, alert: Alert) -> None:
     """Send the alert to each address of LCM_ALERT_URLS; raises AlertError when one fails.
 
@@ -164,7 +177,9 @@ def send(settings: Settings, alert: Alert) -> None:
     logging.getLogger("apprise").setLevel(logging.CRITICAL)
     failed = []
     for address in addresses:
-        kind = address.partition(":")[0]
+        scheme, separator, _ = address.partition("://")
+        # Without a scheme it may be a token that was put in the wrong place.
+        kind = scheme if separator else "an address without ://"
         one = apprise.Apprise()
         if not one.add(address):
             failed.append(f"{kind} (no address that apprise understands)")

@@ -1,8 +1,9 @@
-"""Checks what the configured executor needs, for `lcm doctor`; changes nothing."""
+"""Checks what the executor and the alerts need, for `lcm doctor`; changes nothing."""
 
 from collections.abc import Iterator
 
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.orchestration.alerts import malformed_addresses
 from lcm_pipeline.orchestration.executors import CELERY, K8S, celery_app, require_executor
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.verify.doctor import Finding, Level
@@ -22,6 +23,21 @@ def examine_executor(settings: Settings) -> Iterator[Finding]:
             yield Finding("cluster", Level.WARN, str(error), "run lcm doctor in a pod of the image")
         else:
             yield Finding("cluster", Level.OK, "this process runs in a pod")
+
+
+def examine_alerts(settings: Settings) -> Iterator[Finding]:
+    """Check the addresses of LCM_ALERT_URLS; nothing is sent to them."""
+    count = len(settings.alert_addresses())
+    malformed = malformed_addresses(settings)
+    if malformed:
+        numbers = ", ".join(map(str, malformed))
+        yield Finding(
+            "alerts", Level.FAIL,
+            f"of the {count} addresses in LCM_ALERT_URLS, apprise does not understand: {numbers}",
+            "correct them; https://github.com/caronc/apprise/wiki has the form of each service",
+        )  # fmt: skip
+    elif count:
+        yield Finding("alerts", Level.OK, f"addresses: {count}")
 
 
 def _check_celery(settings: Settings) -> Iterator[Finding]:

@@ -17,10 +17,12 @@ import pytest
 
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.orchestration.alerts import Alert, AlertError, Snapshot, send, take_snapshot
+from lcm_pipeline.orchestration.diagnosis import examine_alerts
 from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.orchestration.sensors import alert_on_failed_run
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.errors import SyncError
+from lcm_pipeline.verify.doctor import Finding, Level
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.status import FeedOverview, WarehouseStatus
 from tests.pipeline.dagster_runs import ScriptedRuns, days
@@ -299,3 +301,18 @@ def test_the_daemon_reports_a_failed_command_but_neither_ctrl_c_nor_the_job_of_s
             runs.run(instance, days("2026-03-03"), interrupt)
         of_somebody_else.execute_in_process(instance=instance, raise_on_error=False)
         assert titles() == titles() == []
+
+
+def test_doctor_counts_addresses_that_cannot_be_used_without_showing_them() -> None:
+    def found(*addresses: str) -> list[Finding]:
+        return list(examine_alerts(load_settings(alert_urls=" ".join(addresses))))
+
+    (wrong,) = found("json://localhost/", "s3cr3t")
+    assert wrong.state is Level.FAIL
+    assert wrong.found.endswith("apprise does not understand: 2")
+    assert "s3cr3t" not in str(wrong)
+    with pytest.raises(AlertError, match="without ://") as failed:
+        send(load_settings(alert_urls="s3cr3t"), Alert("title", "body"))
+    assert "s3cr3t" not in str(failed.value)
+    assert [one.state for one in found("json://localhost/")] == [Level.OK]
+    assert not found()

@@ -78,6 +78,14 @@ def test_ctrl_c_during_an_import_ends_without_a_traceback(tmp_path: Path) -> Non
     assert done.stderr.startswith("lcm: Interrupted.")
 
 
+def test_a_lost_database_ends_with_what_to_do() -> None:
+    starting = psycopg.OperationalError("the database system is starting up\nDETAIL:  recovery")
+    assert message_of(starting) == (
+        "the database system is starting up. What was done is kept: run the same command again to"
+        " go on"
+    )
+
+
 def test_a_user_without_a_home_folder_can_use_the_libraries_of_the_report() -> None:
     probe = (
         "import os; from importlib import import_module;"

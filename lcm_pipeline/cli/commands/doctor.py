@@ -28,9 +28,9 @@ def doctor(
     """Check everything that a sync needs, and print how to fix what is wrong.
 
     Checks the settings, the disk, the warehouse (reachability, version, privileges, clock, time
-    zone, schema), the executor (its broker and workers) and the service (reachability, TLS, clock,
-    identity, and paging as measured on a few live clients). Changes nothing. Exit code 1: a check
-    failed; warnings exit with 0.
+    zone, schema), the executor (its broker and workers), the form of the addresses for alerts, and
+    the service (reachability, TLS, clock, identity, and paging as measured on a few live clients).
+    Changes nothing. Exit code 1: a check failed; warnings exit with 0.
     """
     findings = []
     for finding in _examine(load_settings()):
@@ -46,9 +46,11 @@ def doctor(
 
 def _examine(settings: Settings) -> Iterator[Finding]:
     yield from examine(settings)
-    # Only executors on other machines need Dagster here, which takes a second to import.
+    # Only executors on other machines and alerts need Dagster here, which takes a second to import.
     if settings.executor in ("celery", "k8s"):
         yield from diagnosis.examine_executor(settings)
+    if settings.alert_addresses():
+        yield from diagnosis.examine_alerts(settings)
 
 
 def _print(finding: Finding) -> None:
