@@ -49,7 +49,10 @@ class LoggedProgress:
         self._log_sometimes(feed)
 
     def finish(self, feed: str) -> None:
-        """Log the final count."""
+        """Log the final count; of a feed that other processes have read, only that it ended."""
+        if feed not in self._totals:
+            logger.info("%s: done", feed)
+            return
         logger.info("%s: %s done%s", feed, self._done.get(feed, 0), self._pending(feed))
 
     def _log_sometimes(self, feed: str) -> None:
