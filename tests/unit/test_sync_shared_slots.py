@@ -3,6 +3,8 @@
 import asyncio
 import threading
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
@@ -26,6 +28,15 @@ async def _can_begin(slots: SharedSlots, seconds: float) -> bool:
     return True
 
 
+@asynccontextmanager
+async def _with_two_in_flight(share: Callable[[int, int], int]) -> AsyncIterator[SharedSlots]:
+    slots = SharedSlots(share)
+    async with slots.sharing():
+        await slots.acquire()
+        await slots.acquire()
+        yield slots
+
+
 def test_no_request_begins_while_the_warehouse_is_unreachable() -> None:
     """Other processes are given the slots of a lost session at once."""
     is_reachable = threading.Event()
@@ -36,10 +47,7 @@ def test_no_request_begins_while_the_warehouse_is_unreachable() -> None:
         return min(wanted, 2)
 
     async def main() -> None:
-        slots = SharedSlots(share)
-        async with slots.sharing():
-            await slots.acquire()
-            await slots.acquire()
+        async with _with_two_in_flight(share) as slots:
             is_reachable.clear()
             await asyncio.sleep(0.5)
             slots.release()
@@ -58,10 +66,7 @@ def test_a_process_that_was_stopped_reports_before_it_sends() -> None:
         return 2
 
     async def main() -> None:
-        slots = SharedSlots(share)
-        async with slots.sharing():
-            await slots.acquire()
-            await slots.acquire()
+        async with _with_two_in_flight(share) as slots:
             # As by SIGSTOP: nothing of the process runs.
             time.sleep(0.5)  # noqa: ASYNC251 - the event loop too
             reports = len(shared)
@@ -81,10 +86,7 @@ def test_no_request_begins_once_the_warehouse_has_failed() -> None:
         return 2
 
     async def main() -> None:
-        slots = SharedSlots(share)
-        async with slots.sharing():
-            await slots.acquire()
-            await slots.acquire()
+        async with _with_two_in_flight(share) as slots:
             is_lost.set()
             await asyncio.sleep(0.1)
             slots.release()

@@ -9,6 +9,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from lcm_pipeline.cli.failures import explain
+from lcm_pipeline.cli.files import replacing
 from lcm_pipeline.cli.options import writable_file
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.access.export import export_csv, export_parquet
@@ -51,14 +52,8 @@ def export(
             rows = _write(warehouse, name, file_format, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         else:
-            # The file is replaced atomically, so that a reader sees either the old rows or the new.
-            draft = path.with_name(f".{path.name}.new")
-            try:
-                with draft.open("wb") as file:
-                    rows = _write(warehouse, name, file_format, file)
-                draft.replace(path)
-            finally:
-                draft.unlink(missing_ok=True)
+            with replacing(path) as file:
+                rows = _write(warehouse, name, file_format, file)
     explain(f"wrote {rows:,} rows of mart.{name} to {path}")
 
 

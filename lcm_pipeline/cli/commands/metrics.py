@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from lcm_pipeline.cli.files import replacing
 from lcm_pipeline.cli.options import writable_file
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import Settings, load_settings
@@ -104,11 +105,10 @@ def _up(value: int) -> GaugeMetricFamily:
     return GaugeMetricFamily("lcm_up", "Whether the warehouse could be read.", value=value)
 
 
-def _replace(file: Path, registry: CollectorRegistry) -> None:
-    """Replace the file atomically, as the collector may read it at any moment."""
-    draft = file.with_name(f".{file.name}.new")
-    draft.write_bytes(_exposed(registry))
-    draft.replace(file)
+def _replace(path: Path, registry: CollectorRegistry) -> None:
+    """Replace the file, which node_exporter may read at any moment."""
+    with replacing(path) as file:
+        file.write(_exposed(registry))
 
 
 def _exposed(registry: CollectorRegistry) -> bytes:

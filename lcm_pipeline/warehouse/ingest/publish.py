@@ -127,15 +127,16 @@ def _publish_rest(
         _retire_clients(session, run)
         _open_views(session, run, tables)
         general = [table for table in tables if table.publish_query is None]
+        kept_from = read_kept_from(session)
         for table in general:
-            _collect(session, table)
+            _collect(session, table, kept_from)
         _check_vanished_rows(session, run, general[0], delete_fuse)
         if any(table.name == "clients" for table in tables):
             _check_vanished_phones(session, run, delete_fuse)
             _check_growth(session, run, growth_fuse)
         for table in general:
             if table.moves_between_clients:
-                _collect_moved(session, run, table)
+                _collect_moved(session, run, table, kept_from)
         written = sum(_write(session, run, table) for table in general)
         values = {"run_id": run.run_id}
         deleted = sum(session.execute(merge.mark_gone(table), values).rowcount for table in general)
@@ -315,7 +316,7 @@ def _open_views(session: psycopg.Connection, run: Run, tables: Sequence[CoreTabl
         session.execute(query("cover_offers"))
 
 
-def _collect(session: psycopg.Connection, table: CoreTable) -> None:
+def _collect(session: psycopg.Connection, table: CoreTable, kept_from: date | None) -> None:
     days = None
     if table.date_column is not None:
         found = session.execute(merge.incoming_days(table)).fetchone()
@@ -325,7 +326,7 @@ def _collect(session: psycopg.Connection, table: CoreTable) -> None:
     if merge.moves_within_clients(table):
         session.execute(merge.collect_doubtful(table))
         session.execute(SQL("analyze {}").format(Identifier(f"doubtful_{table.name}")))
-    session.execute(merge.collect_gone(table, read_kept_from(session)))
+    session.execute(merge.collect_gone(table, kept_from))
     session.execute(SQL("analyze {}").format(Identifier(f"gone_{table.name}")))
 
 
@@ -341,13 +342,15 @@ def _retire_clients(session: psycopg.Connection, run: Run) -> None:
         session.execute(query(name), values)
 
 
-def _collect_moved(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
+def _collect_moved(
+    session: psycopg.Connection, run: Run, table: CoreTable, kept_from: date | None
+) -> None:
     """Delete rows of retired clients that other clients have now.
 
     They are added after the fuse was checked, since they are not lost.
     """
     values = {"feed": run.feed}
-    session.execute(merge.collect_moved(table, read_kept_from(session)), values)
+    session.execute(merge.collect_moved(table, kept_from), values)
     session.execute(merge.add_moved_to_gone(table))
     session.execute(merge.lower_totals(table), values)
     session.execute(query("record_retired_comparison"), values)
