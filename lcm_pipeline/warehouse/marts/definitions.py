@@ -156,8 +156,8 @@ def marts() -> list[Mart]:
     return [found[name] for name in TopologicalSorter(known).static_order()]
 
 
-def feeds_below() -> dict[str, frozenset[str]]:
-    """By mart, the feeds that it is made of, through other marts too.
+def sources_below() -> dict[str, frozenset[str]]:
+    """By mart, the feeds and the tables of names that it is made of, through other marts too.
 
     Inputs that are plain views over runs and days (`as_of`, `readings`) are left out: what they say
     of a feed is part of the state of that feed.
@@ -168,7 +168,7 @@ def feeds_below() -> dict[str, frozenset[str]]:
         if any(table not in _FEEDS_OF and table not in NAMES for table in mart.tables):
             feeds = {feed.name for feed in FEEDS}
         read = (below[name] for name in mart.reads if name in below and name not in OF_RUNS)
-        below[mart.name] = frozenset(feeds).union(*read)
+        below[mart.name] = frozenset(feeds | NAMES.intersection(mart.tables)).union(*read)
     return below
 
 

@@ -146,6 +146,8 @@ class IncrementalRefresher:
     session: psycopg.Connection
     is_everyone: bool
     passed: Elapsed | None = None
+    # No client changed and no day passed: marts by client, and sums over clients, stay as they are.
+    _is_idle: bool = field(default=False, init=False)
     _subtracted: set[str] = field(default_factory=set, init=False)
     _touched: defaultdict[str, set[date]] = field(init=False)
     _readers: defaultdict[str, list[Mart]] = field(init=False)
@@ -181,6 +183,9 @@ class IncrementalRefresher:
         refresher._scope("scope_changed_members")
         refresher._widen()
         refresher._copy_operations()
+        has_clients = session.execute(query("scope_has_clients")).fetchone() == (True,)
+        has_moved = passed is not None and passed.has_moved
+        refresher._is_idle = not has_clients and not has_moved
         session.execute("set local lcm.refresh = 'changes'")
         noted = session.execute(query("changed_days")).fetchall()
         for mart in marts():
@@ -201,6 +206,8 @@ class IncrementalRefresher:
         """Compute the part of a table that changed; returns the number of rows written."""
         if mart.refreshed_by == "rows":
             return replace_rows(self.session, mart)
+        if self._is_idle and mart.refreshed_by in ("client", "sums"):
+            return 0
         self._subtract_before(mart)
         if mart.name == _LEDGER:
             self._detect_spending_order()

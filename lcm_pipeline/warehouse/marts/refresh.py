@@ -19,7 +19,7 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.marts.definitions import Mart, feeds_below, marts
+from lcm_pipeline.warehouse.marts.definitions import Mart, marts, sources_below
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher, replace_rows
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
@@ -154,14 +154,13 @@ def _split(wanted: list[Mart]) -> tuple[list[Mart], list[Mart]]:
 
 
 def _signatures(session: psycopg.Connection, wanted: list[Mart]) -> dict[str, str]:
-    """The digest of what each mart is made of: the feeds below it, parameters and names."""
-    states: dict[str, str] = dict(session.execute(query("states_of_feeds")).fetchall())
-    below = feeds_below()
-    shared = states.pop("")
+    """The digest of what each mart is made of: feeds and names below it, and parameters."""
+    states: dict[str, str | None] = dict(session.execute(query("states_of_sources")).fetchall())
+    below = sources_below()
     return {
         mart.name: sha256(
             "|".join(
-                [shared, *(states[feed] for feed in sorted(below[mart.name] & set(states)))]
+                states.get(source) or "" for source in ["", *sorted(below[mart.name])]
             ).encode()
         ).hexdigest()
         for mart in wanted

@@ -432,13 +432,13 @@ on conflict (is_only) do update set
     parameters = excluded.parameters,
     names = excluded.names;
 
--- name: states_of_feeds
+-- name: states_of_sources
 -- purpose: what the marts are made of, as text; while it is the same, they are up to date
--- Facts change only with published runs. A run may be published after a newer one, which their number shows,
--- and old ones may be deleted at the same time, which the newest shows. A row without a feed: what all marts
--- share, parameters and names, which change independently.
+-- A row for each feed, for each table of names, and one without a source: what all marts share. Facts change
+-- only with published runs. A run may be published after a newer one, which their number shows, and old
+-- ones may be deleted at the same time, which the newest shows.
 select
-    feeds.feed,
+    feeds.feed as source,
     concat_ws(
         '|',
         (
@@ -460,22 +460,38 @@ from sync.feeds
 cross join mart.as_of
 union all
 select
-    '' as feed,
+    'points_of_sale' as source,
+    max(synced_at)::text as state
+from core.points_of_sale
+union all
+select
+    'bonus_sources' as source,
+    max(synced_at)::text as state
+from core.bonus_sources
+union all
+select
+    'goods' as source,
+    max(synced_at)::text as state
+from core.goods
+union all
+select
+    '' as source,
     concat_ws(
         '|',
         (select parameters from refresh.present),
         (
             select string_agg(rfm_segments::text, ',' order by priority)
             from mart.rfm_segments
-        ),
-        (select max(synced_at) from core.points_of_sale),
-        (select max(synced_at) from core.bonus_sources),
-        (select max(synced_at) from core.goods)
+        )
     ) as state;
 
 -- name: clear_changed_clients
 -- purpose: forget the clients whose operations publishes changed, when all are computed again
 delete from refresh.changed_clients;
+
+-- name: scope_has_clients
+-- purpose: whether any client is in the scope of a refresh
+select exists (select from refresh.scope);
 
 -- name: clear_scope
 -- purpose: remove all clients from the scope of a refresh
