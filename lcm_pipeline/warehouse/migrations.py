@@ -48,7 +48,6 @@ def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
     """
     applied: list[str] = []
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
-        session.add_notice_handler(_log_warning)
         rights.require_use(session)
         if not _is_behind(session) and _has_feeds(session) and not are_behind(session):
             return applied
@@ -56,12 +55,16 @@ def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
         rights.require_roles(session)
         _create_ledger(session)
         applied += [path.name for path in migration_files() if _apply(session, path)]
+        # Only from here on: 0006 warns of roles that it may not create, once for each and of the
+        # rights of its own version. `warn_of_missing_roles` says what is missing in the end.
+        session.add_notice_handler(_log_warning)
         if applied or not _has_feeds(session):
             _write_feeds(session)
         applied += _install_marts(session, may_wait=marts_may_wait)
         session.execute(query("identify_replicas"))
         rights.give_to_owner(session)
         rights.grant_rights(session)
+        rights.warn_of_missing_roles(session)
         return applied
 
 
@@ -74,13 +77,15 @@ def have_old_marts(warehouse: Warehouse) -> bool:
 def grant_missing_rights(warehouse: Warehouse) -> dict[str, int]:
     """Grant the group roles missing rights in a migrated warehouse; returns the number by role.
 
-    What was restored without its owner is given to lcm_owner first. Logs a warning for a role that
-    cannot be created and a right that the user may not grant.
+    What was restored without its owner is given to lcm_owner first. Logs one warning for the roles
+    that the user may not create, and one for each right that it may not grant.
     """
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
         session.add_notice_handler(_log_warning)
         rights.give_to_owner(session)
-        return rights.grant_rights(session)
+        granted = rights.grant_rights(session)
+        rights.warn_of_missing_roles(session)
+        return granted
 
 
 def require_some_schema(warehouse: Warehouse) -> None:
@@ -216,7 +221,7 @@ def _install_marts(session: psycopg.Connection, *, may_wait: bool) -> list[str]:
 
 
 def _log_warning(notice: psycopg.errors.Diagnostic) -> None:
-    """Log a warning of a migration, such as that it could not create a role."""
+    """Log a warning of a statement, such as that it could not grant a right."""
     if notice.severity_nonlocalized == "WARNING":
         _log.warning("%s", notice.message_primary)
 

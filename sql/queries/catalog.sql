@@ -197,8 +197,7 @@ begin
                 when duplicate_object or unique_violation then
                     null;
                 when insufficient_privilege then
-                    raise warning 'the role % is missing, and % may not make it: have it made (create role % nologin), then run lcm migrate again',
-                        group_role, current_user, group_role;
+                    null; -- see missing_roles
             end;
         end if;
     end loop;
@@ -320,6 +319,27 @@ begin
     end loop;
 end;
 $$;
+
+-- name: missing_roles
+-- purpose: the group roles that do not exist, and whether the owner of the warehouse has to be a member
+select
+    wanted.role_name,
+    wanted.is_for_owner,
+    quote_ident(current_user) as user_name,
+    (
+        select quote_ident(pg_get_userbyid(relowner)) from pg_class
+        where oid = 'public.lcm_migrations'::regclass
+    ) as owner_name
+from (
+    values
+    (1, 'lcm_owner', true),
+    (2, 'lcm_loader', true),
+    (3, 'lcm_analyst', false),
+    (4, 'lcm_bi', false),
+    (5, 'lcm_monitor', false)
+) as wanted (place, role_name, is_for_owner)
+where not exists (select from pg_roles where pg_roles.rolname = wanted.role_name)
+order by wanted.place;
 
 -- name: rights_of_roles
 -- purpose: the number of rights of each group role, to report what a grant added
@@ -537,9 +557,7 @@ begin
             when duplicate_object or unique_violation then
                 null;
             when insufficient_privilege then
-                raise warning 'the role lcm_owner is missing, and % may not make it: have it made (create role lcm_owner nologin; grant lcm_owner to %), then run lcm migrate again',
-                    current_user, quote_ident(former);
-                return;
+                return; -- see missing_roles
         end;
     end if;
     for wanted in

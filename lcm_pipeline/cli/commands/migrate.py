@@ -16,7 +16,8 @@ def migrate() -> None:
     """
     with open_warehouse(load_settings()) as warehouse:
         applied = migrations.migrate(warehouse)
-        granted = migrations.grant_missing_rights(warehouse)
+        # A migration grants everything itself, and has warned of what it may not grant.
+        granted = {} if applied else migrations.grant_missing_rights(warehouse)
         place = warehouse.place
     for name in applied:
         typer.echo(f"applied {name}")

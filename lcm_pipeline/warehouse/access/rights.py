@@ -158,6 +158,28 @@ def grant_rights(session: psycopg.Connection) -> dict[str, int]:
     return {role: count for role, count in added.items() if count > 0}
 
 
+def warn_of_missing_roles(session: psycopg.Connection) -> None:
+    """Log one warning with the statements that create the missing group roles, if any."""
+    missing = session.execute(query("missing_roles")).fetchall()
+    if not missing:
+        return
+    user, owner = missing[0][2:]
+    names = ", ".join(role for role, *_ in missing)
+    statements = [f"create role {role} nologin;" for role, *_ in missing]
+    granted = ", ".join(role for role, is_for_owner, *_ in missing if is_for_owner)
+    if granted:
+        statements.append(f"grant {granted} to {owner};")
+    _log.warning(
+        "%s may not create the group roles of the warehouse that are missing: %s. Everything works"
+        " for %s; other logins get no rights yet. Have a superuser, or a user with createrole,"
+        " run the following, and then run lcm migrate again:\n%s",
+        user,
+        names,
+        owner,
+        "\n".join(f"  {statement}" for statement in statements),
+    )
+
+
 def _count_rights(session: psycopg.Connection) -> dict[str, int]:
     return dict(session.execute(query("rights_of_roles")).fetchall())
 
