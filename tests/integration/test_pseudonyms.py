@@ -4,8 +4,9 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -24,7 +25,9 @@ from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.runs import begin_run
 from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
 from lcm_pipeline.warehouse.ingest.tasks import make_staging, record_outcomes
+from lcm_pipeline.warehouse.partitions import ensure_partitions
 from lcm_pipeline.warehouse.privacy import pseudonymizing
+from lcm_pipeline.warehouse.privacy.expiration import expire
 from lcm_pipeline.warehouse.privacy.forgetting import forget
 from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.privacy.rewriting import BusyError, one_rewrite_at_a_time, require_quiet
@@ -304,6 +307,27 @@ def test_a_member_of_the_loader_may_hash_what_the_owner_has_stored_and_staged(
         session.execute("set role lcm_loader")
         pseudonymizing._rewrite(session, Pseudonyms((KEY.encode(),)), 1)
     assert found(warehouse, source) == []
+
+
+def test_a_month_that_a_reader_keeps_from_being_removed_holds_no_phone(
+    source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    sync_everything(keyed(source, warehouse, make_settings), warehouse)
+    version = "2024-03-02 12:00 +0"
+    with warehouse.connect(autocommit=True) as session:
+        ensure_partitions(session, "history", "clients", [date(2024, 3, 1)])
+        session.execute(
+            "insert into history.clients (client_id, phone, extra, valid_from, valid_to)"
+            " select client_id, phone, jsonb_build_object('Tel', phone), %s::timestamptz, %s"
+            " from core.clients",
+            (version, version),
+        )
+    with warehouse.connect() as reader:
+        reader.execute("select from history.clients_202403")
+        left = expire(warehouse, 1, ZoneInfo("UTC"), datetime(2024, 6, 6, tzinfo=UTC)).left
+        assert "history.clients_202403" in {rows.table for rows in left}
+        assert use_keys(warehouse, keyed(source, warehouse, make_settings, KEY)) == 1
+        assert found(warehouse, source) == []
 
 
 def test_another_key_or_none_changes_nothing(

@@ -90,7 +90,7 @@ def _rewrite(session: Session, pseudonyms: Pseudonyms, number: int) -> None:
     key = pseudonyms.only(number)
     with locks.alone(session, locks.PUBLISH):
         row = session.execute(query("has_personal_rows")).fetchone()
-        is_empty = row is None or not row[0]
+        is_empty = (row is None or not row[0]) and not _expired_columns(session)
         values = {"key_number": number, "key_digest": key.digests[0], "is_complete": is_empty}
         session.execute(query("begin_pseudonym_key"), values)
         # Checked after the insert: a run that joins from now on waits for this transaction, see
@@ -110,6 +110,12 @@ def _rewrite_batch(session: Session, key: Pseudonyms, number: int) -> bool:
         return True
     after = _FIRST if stored.through is None else stored.through
     if after == _LAST:
+        # Listed after the last batch: a month that is still attached now was rewritten by them.
+        for schema, table, column in _expired_columns(session):
+            statement = composed(
+                "empty_column", table=Identifier(schema, table), column=Identifier(column)
+            )
+            session.execute(statement)
         _rewrite_days(session, key)
         session.execute(query("complete_pseudonym_key"), {"key_number": number})
         return True
@@ -121,6 +127,15 @@ def _rewrite_batch(session: Session, key: Pseudonyms, number: int) -> bool:
     values = {"key_number": number, "through_client": through}
     session.execute(query("pass_pseudonym_clients"), values)
     return False
+
+
+def _expired_columns(session: Session) -> list[tuple[str, str, str]]:
+    """Columns with personal data of months that LCM_RETENTION_MONTHS no longer holds.
+
+    A reader keeps such a month from being dropped. Nobody needs its phones, so they are emptied.
+    """
+    rows = session.execute(query("personal_columns_of_expired_months")).fetchall()
+    return [(schema, table, column) for schema, table, column in rows]
 
 
 def _reread_staged(session: Session) -> None:

@@ -41,6 +41,39 @@ select
     or exists (select from core.registrations)
     or exists (select from sync.quarantine) as has_rows;
 
+-- name: personal_columns_of_expired_months
+-- purpose: columns for phones and unknown fields, of months that are no longer held and wait for removal
+-- Also of those whose detachment has begun: their table does not show them any more.
+select
+    pg_namespace.nspname as schema_name,
+    pg_class.relname as table_name,
+    pg_attribute.attname as column_name
+from pg_attribute
+inner join pg_class on pg_class.oid = pg_attribute.attrelid
+inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
+left join pg_inherits on pg_inherits.inhrelid = pg_class.oid
+where
+    pg_namespace.nspname in ('core', 'history')
+    and pg_class.relkind = 'r'
+    and pg_class.relname ~ '_[0-9]{6}$'
+    and coalesce(pg_inherits.inhdetachpending, true)
+    and pg_attribute.attname in ('phone', 'extra')
+    and not pg_attribute.attisdropped
+    and exists (
+        select from pg_class as whole
+        where
+            whole.relnamespace = pg_class.relnamespace
+            and whole.relname = left(pg_class.relname, -7)
+            and whole.relkind = 'p'
+    )
+order by 1, 2, 3;
+
+-- name: empty_column
+-- purpose: empty a column of a month that waits for removal
+-- {table}, {column}
+update {table} set {column} = null
+where {column} is not null;
+
 -- name: next_pseudonym_clients
 -- purpose: the last client of the next batch
 -- parameters: after, most
