@@ -62,11 +62,14 @@ class Finding:
     advice: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
-    """Run all checks, in the order in which a sync needs what they check."""
+def examine(settings: Settings, *, is_new: bool = False) -> Iterator[Finding]:
+    """Run all checks, in the order in which a sync needs what they check.
+
+    is_new: the settings are new, so nobody expects a warehouse yet, and that there is none is ok.
+    """
     yield from _check_settings(settings)
     yield from _check_disk(settings)
-    yield from _check_warehouse(settings)
+    yield from _check_warehouse(settings, is_new=is_new)
     yield from _check_dagster(settings)
     yield _check_executor(settings)
     yield from _check_service(settings)
@@ -116,16 +119,21 @@ def _check_disk(settings: Settings) -> Iterator[Finding]:
         yield Finding("home", Level.FAIL, f"{existing} cannot be written to", advice)
 
 
-def _check_warehouse(settings: Settings) -> Iterator[Finding]:
+def _check_warehouse(settings: Settings, *, is_new: bool) -> Iterator[Finding]:
     try:
         with open_warehouse(settings, is_read_only=True) as warehouse:
             facts = read_facts(warehouse)
             version = f"{warehouse.place}, PostgreSQL {facts.version}"
             yield Finding("warehouse", Level.OK, version)
             yield from _check_facts(settings, facts)
-            yield from _check_status(settings, warehouse)
+            yield from _check_status(settings, warehouse, is_new=is_new)
             yield _check_keys(settings, warehouse)
     except NothingSyncedError as error:
+        if is_new:
+            yield Finding(
+                "warehouse", Level.OK, f"the first sync creates it in {settings.home_path}"
+            )
+            return
         advice = "lcm sync creates and fills it"
         yield Finding("warehouse", Level.WARN, str(error).splitlines()[0], advice)
     except UserError as error:
@@ -151,10 +159,13 @@ def _check_facts(settings: Settings, facts: WarehouseFacts) -> Iterator[Finding]
         yield Finding("zone", Level.OK, f"{settings.timezone}, where it is {now:%Y-%m-%d %H:%M}")
 
 
-def _check_status(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
+def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> Iterator[Finding]:
     try:
         status = read_status(warehouse)
     except NothingSyncedError:
+        if is_new:
+            yield Finding("schema", Level.OK, "the first sync creates it")
+            return
         yield Finding("schema", Level.WARN, "not created yet", "lcm migrate or lcm sync creates it")
         return
     except UserError as error:

@@ -212,6 +212,9 @@ def test_init_prompts_checks_and_writes_the_settings(tmp_path: Path, programme: 
     written = init("424242")
     assert written.returncode == 0, written.stdout + written.stderr
     assert "with a host" in written.stdout
+    # The new warehouse is what the command is for, and nothing to be warned of.
+    assert "the first sync creates it" in written.stdout
+    assert "Nothing was ever synced" not in written.stdout
     path = tmp_path / ".env"
     assert path.stat().st_mode & 0o077 == 0
     assert f"LCM_START_DATE='{start}'" in path.read_text()

@@ -1,8 +1,12 @@
 """`lcm verify` names exactly the rows that differ from the source, and repairs them on request."""
 
+from pathlib import Path
+
 import pytest
 
+from lcm_pipeline.cli.commands.verify import verify
 from lcm_pipeline.feeds import feed_named
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
@@ -32,6 +36,16 @@ def test_a_fresh_sync_verifies_without_a_difference(
     verification = verify_clients(settings, warehouse, None)
     assert (verification.differences, verification.unproven) == ([], 0)
     assert verification.clients > 20
+
+
+def test_without_a_client_there_is_nothing_to_verify(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LCM_API_URL", "http://127.0.0.1:9/")
+    monkeypatch.setenv("LCM_DATABASE_URL", warehouse.url)
+    with pytest.raises(UsageError, match="nothing to verify"):
+        verify(sample=1, everyone=True, fix=False)
 
 
 def test_only_tampered_rows_are_named(

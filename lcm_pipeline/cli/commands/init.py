@@ -130,7 +130,7 @@ def _text(question: str, *, default: str = "", is_secret: bool = False) -> str:
 def _has_failures(settings: Settings) -> bool:
     """Run the checks of `lcm doctor` with these settings; returns whether one failed."""
     has_failed = False
-    for finding in examine(settings):
+    for finding in examine(settings, is_new=True):
         if finding.name not in ("settings", "settings file", "size"):
             print_line(f"  {finding.state:<5} {finding.name}: {finding.found}")
             if finding.advice:

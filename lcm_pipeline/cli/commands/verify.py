@@ -8,6 +8,7 @@ from lcm_pipeline.cli.failures import INCOMPLETE, explain, explained_identity
 from lcm_pipeline.cli.output import console, print_reports, print_verification
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.cli.warehouse import existing_warehouse, require_keys
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.repair import refresh_after_repair, repair_clients
@@ -31,7 +32,7 @@ def verify(
     Without --fix nothing is written to the warehouse. With it, clients that differ are read in
     full, published under the usual proofs and the delete fuse, and compared again. The marts are
     refreshed, unless the totals of other clients still differ. Exit code 3 if something still
-    differs, or could not be compared.
+    differs, or could not be compared, and 2 if there is no client to compare.
     """
     settings = load_settings()
     settings.required_api_url()
@@ -40,6 +41,11 @@ def verify(
         require_keys(warehouse, settings)
         with ProgressBar() as progress:
             found = verify_clients(settings, warehouse, None if everyone else sample, progress)
+        if not found.clients:
+            raise UsageError(
+                f"The warehouse {warehouse.place} holds no client that was read, so there is"
+                " nothing to verify: run lcm sync --missing, or lcm status to see what it holds"
+            )
         print_verification(found)
         is_clean = found.is_clean
         if fix and found.differences:
