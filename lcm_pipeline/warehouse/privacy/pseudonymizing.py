@@ -113,7 +113,7 @@ def _rewrite_batch(session: Session, key: Pseudonyms, number: int) -> bool:
         # Listed after the last batch: a month that is still attached now was rewritten by them.
         for schema, table, column in _expired_columns(session):
             statement = composed(
-                "empty_column", table=Identifier(schema, table), column=Identifier(column)
+                "empty_column", table=Identifier(schema, table), emptied_column=Identifier(column)
             )
             session.execute(statement)
         _rewrite_days(session, key)

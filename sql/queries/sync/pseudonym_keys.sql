@@ -70,9 +70,9 @@ order by 1, 2, 3;
 
 -- name: empty_column
 -- purpose: empty a column of a month that waits for removal
--- {table}, {column}
-update {table} set {column} = null
-where {column} is not null;
+-- {table}, {emptied_column}
+update {table} set {emptied_column} = null
+where {emptied_column} is not null;
 
 -- name: next_pseudonym_clients
 -- purpose: the last client of the next batch
