@@ -131,7 +131,7 @@
         "waiting": "sum(offered - confirmed - missed)",
         "confirmed_share": "sum(confirmed) / nullif(sum(offered), 0)",
         "active": "(array_agg(active order by day desc))[1]",
-        "lag": "sum(confirmation_lag_hours * confirmed) / nullif(sum(confirmed) filter (where confirmation_lag_hours is not null), 0)",
+        "lag": "sum(confirmation_lag_hours * timed_confirmations) / nullif(sum(timed_confirmations), 0)",
         "slots_used_share": "(array_agg(slots_used_share order by day desc))[1]"
     },
     "favourite_goods_monthly": {

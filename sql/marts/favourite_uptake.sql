@@ -43,6 +43,7 @@ made as (
         count(*) as offered,
         count(*) filter (where is_confirmed) as confirmed,
         count(*) filter (where is_missed) as missed,
+        count(lag_hours) filter (where is_confirmed) as timed_confirmations,
         round(avg(lag_hours) filter (where is_confirmed), 2) as confirmation_lag_hours
     from offers
     group by offer_date
@@ -92,6 +93,7 @@ select
     coalesce(made.confirmed, 0) as confirmed,
     coalesce(made.missed, 0) as missed,
     running.active::bigint as active,
+    coalesce(made.timed_confirmations, 0) as timed_confirmations,
     made.confirmation_lag_hours,
     running.slots_used::bigint as slots_used,
     running.slots_open::bigint as slots,
@@ -108,7 +110,8 @@ comment on column mart.favourite_uptake.offered is 'offers made on the day';
 comment on column mart.favourite_uptake.confirmed is 'of them, confirmed so far';
 comment on column mart.favourite_uptake.missed is 'of them, not confirmed in time';
 comment on column mart.favourite_uptake.active is 'confirmed offers of any day in effect at the end of the day, by their dates; also those marked as inactive since';
-comment on column mart.favourite_uptake.confirmation_lag_hours is 'average hours from offer to confirmation, of those confirmed';
+comment on column mart.favourite_uptake.timed_confirmations is 'of the confirmed, those for which the times of offer and confirmation are known';
+comment on column mart.favourite_uptake.confirmation_lag_hours is 'average hours from offer to confirmation, over timed_confirmations: weight it with them over several days';
 comment on column mart.favourite_uptake.slots_used is 'goods that clients have chosen at the time, by their newest numbers by the day';
 comment on column mart.favourite_uptake.slots is 'goods that they might choose';
 comment on column mart.favourite_uptake.slots_used_share is 'slots used / slots';

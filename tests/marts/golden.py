@@ -686,6 +686,7 @@ class Golden:
                         and (day_of(offer["ActionDateEnd"]) or date.max) > day
                         for offer in offers
                     ),
+                    "timed_confirmations": len(hours),
                     "confirmation_lag_hours": share(Decimal(sum(hours)), len(hours), 2),
                 }
             )

@@ -271,6 +271,17 @@ def test_a_headline_is_a_dash_if_less_than_half_is_known(
     assert row == (shown, why)
 
 
+def test_the_hours_to_confirm_are_weighted_by_confirmations_with_a_time(
+    warehouse: Warehouse,
+) -> None:
+    sql = DEFINITION.marts.marts["favourite_uptake"].metrics["lag"].sql
+    days = "(values (9, 1, 10.0), (1, 1, 20.0), (5, 0, null))"
+    columns = "(confirmed, timed_confirmations, confirmation_lag_hours)"
+    with warehouse.connect() as session:
+        row = session.execute(f"select {sql} from {days} as mart {columns}".encode()).fetchone()
+    assert row == (15,)
+
+
 def test_weeks_are_labelled_by_their_monday_and_marked_until_their_sunday_is_known(
     warehouse: Warehouse,
 ) -> None:
