@@ -8,10 +8,13 @@ from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
 
-# Columns that a sample never shows: they identify a person, or may.
-_PERSONAL = frozenset(
-    {"phone", "card_number", "out_number", "cheque_number", "coupon_number", "subject", "extra"}
-)
+# Columns that a sample never shows: they identify a person, or may. So does the client id: Dagster
+# stores the sample of a day for as long as it stores that the day was synced, and `lcm forget` does
+# not reach it.
+_PERSONAL = frozenset({
+    "client_id", "phone", "card_number", "out_number", "cheque_number",
+    "coupon_number", "subject", "extra",
+})  # fmt: skip
 
 
 class SampleRows(NamedTuple):
