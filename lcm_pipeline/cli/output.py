@@ -150,6 +150,12 @@ def print_status(
         )
     console.print(table)
     console.print(f"behind: days through yesterday, {yesterday}. Times are UTC.", highlight=False)
+    if status.marts_behind:
+        print_unwrapped(
+            f"marts older than the facts: {len(status.marts_behind):,}; reports and dashboards show"
+            " the facts before. lcm sync --missing refreshes them; if totals differ: lcm verify"
+            " --all --fix"
+        )
     if status.retired_count and status.retired is None:
         print_line(
             f"retired: {status.retired_count:,}, whom the source no longer knows"

@@ -305,4 +305,7 @@ def _failure_text(event: dg.DagsterEvent) -> str:
         error = error.cause
     # A line DETAIL of Postgres may quote a row.
     message = error.message.partition("\nDETAIL:")[0] if error else "failed"
+    if error is not None and error.cls_name == dg.Failure.__name__:
+        # Our own message; Dagster puts the path of its class before it.
+        message = message.partition(f"{error.cls_name}: ")[2] or message
     return f"{event.step_key}: {message.strip()}"

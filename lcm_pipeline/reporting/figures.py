@@ -127,7 +127,7 @@ def _choose_day(completeness: Completeness, day: date | None) -> date:
         return (completeness.days(("operations",)) or days)[-1]
     if day not in days:
         raise ReportError(
-            f"{day} was never synced; the warehouse holds {days[0]} to {days[-1]}:"
-            f" run lcm sync --date {day}"
+            f"The marts do not show {day}; they show {days[0]} to {days[-1]}: run lcm sync --date"
+            f" {day}. If it was synced already, lcm status says why the marts are older"
         )
     return day

@@ -161,7 +161,7 @@ def _check_facts(settings: Settings, facts: WarehouseFacts) -> Iterator[Finding]
 
 def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> Iterator[Finding]:
     try:
-        status = read_status(warehouse)
+        status = read_status(warehouse, compares_marts=True)
     except NothingSyncedError:
         if is_new:
             yield Finding("schema", Level.OK, "the first sync creates it")
@@ -182,6 +182,10 @@ def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
         yield Finding("completeness", Level.WARN, found, "lcm status --pending; lcm sync --missing")
     elif status.last_runs:
         yield Finding("completeness", Level.OK, f"complete through {yesterday}")
+    if status.marts_behind:
+        found = f"{len(status.marts_behind):,} are older than the facts"
+        advice = "lcm sync --missing refreshes them; if totals differ: lcm verify --all --fix"
+        yield Finding("marts", Level.WARN, found, advice)
 
 
 def _check_keys(settings: Settings, warehouse: Warehouse) -> Finding:

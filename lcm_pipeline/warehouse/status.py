@@ -17,6 +17,7 @@ from psycopg.rows import class_row
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
+from lcm_pipeline.warehouse.marts.refresh import marts_behind
 from lcm_pipeline.warehouse.migrations import require_current_schema
 from lcm_pipeline.warehouse.queries import query
 
@@ -164,7 +165,9 @@ class WarehouseStatus:
     retired_count: clients that the source no longer knows; they do not make a day incomplete.
     unmapped_lead_statuses: statuses of leads that are in neither list of mart.parameters, as of the
     newest refresh of the marts; conventions: what the marts take rows for. Both are None if the
-    user may not read the marts.
+    user may not read the marts. marts_behind: stored marts that are older than the facts, because a
+    sync was killed before its marts, read only some feeds, or found totals that differ. None if the
+    user may not compare them, nothing was published yet, or it was not requested.
     """
 
     feeds: list[FeedOverview]
@@ -175,6 +178,7 @@ class WarehouseStatus:
     pending: list[PendingTask] | None = None
     quarantine: list[QuarantinedRow] | None = None
     retired: list[RetiredClient] | None = None
+    marts_behind: list[str] | None = None
 
     @property
     def last_run(self) -> RunSummary | None:
@@ -207,6 +211,7 @@ def read_status(
     lists_pending: bool = False,
     lists_quarantine: bool = False,
     lists_retired: bool = False,
+    compares_marts: bool = False,
 ) -> WarehouseStatus:
     """Read the whole status in one snapshot.
 
@@ -223,6 +228,7 @@ def read_status(
             _fetch(session, PendingTask, "pending_tasks") if lists_pending else None,
             _fetch(session, QuarantinedRow, "quarantined_rows") if lists_quarantine else None,
             _fetch(session, RetiredClient, "retired_clients") if lists_retired else None,
+            _compare_marts(session) if compares_marts else None,
         )
 
 
@@ -336,6 +342,17 @@ def _read_conventions(session: Session) -> list[Convention] | None:
     if session.execute(query("may_read_conventions")).fetchone() != (True,):
         return None
     return _fetch(session, Convention, "conventions_in_use")
+
+
+def _compare_marts(session: Session) -> list[str] | None:
+    if session.execute(query("has_published")).fetchone() != (True,):
+        return None
+    try:
+        with session.transaction():
+            return marts_behind(session)
+    except (psycopg.errors.InsufficientPrivilege, *OTHER_SCHEMA_ERRORS):
+        # A login for monitoring may not use the schemas mart and refresh.
+        return None
 
 
 def _count_retired(session: Session) -> int:

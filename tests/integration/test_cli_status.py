@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.cli.commands.status import _exit_code, status
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.faults import FaultRule
@@ -20,10 +22,13 @@ from lcm_pipeline.warehouse.embedded.account import choose_account
 from lcm_pipeline.warehouse.embedded.binaries import find_binaries
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
-from tests.conftest import Programme
+from lcm_pipeline.warehouse.status import _compare_marts, read_status
+from tests.conftest import MakeSettings, Programme
 from tests.integration.postgres_users import Tenant, address, tenant
 from tests.integration.test_cli import MARCH, run
+from tests.syncing import sync_everything
 
 
 def _status(tmp_path: Path, *words: str, **variables: str) -> tuple[int, dict[str, Any]]:
@@ -75,6 +80,42 @@ def test_status_reports_the_lag_pending_clients_and_quarantine(
     # The table fits a terminal of 80 columns, also in a pipe.
     table = shown.stdout.split("\n\n")[1]
     assert max(map(len, table.splitlines())) <= 80
+
+
+def test_marts_that_a_sync_has_left_behind_are_no_complete_state(
+    programme: Programme,
+    warehouse: Warehouse,
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As after a sync whose totals differ: its facts are complete, and reports show older ones."""
+    source = programme(clients=3)
+    settings = make_settings(source, warehouse)
+    monkeypatch.setenv("LCM_DATABASE_URL", warehouse.url)
+    assert read_status(warehouse, compares_marts=True).marts_behind is None
+    sync_everything(settings, warehouse)
+
+    def reported() -> tuple[dict[str, Any], str]:
+        status(as_json=True)
+        report = json.loads(capsys.readouterr().out)
+        status()
+        return report, capsys.readouterr().out
+
+    behind, shown = reported()
+    assert len(behind["marts_behind"]) > 20
+    assert f"marts older than the facts: {len(behind['marts_behind'])};" in shown
+    with warehouse.connect() as session:
+        session.execute("set role lcm_monitor")
+        assert _compare_marts(session) is None
+    refresh_marts(warehouse)
+    after, shown = reported()
+    assert after["marts_behind"] == []
+    assert "older than the facts" not in shown
+    found = read_status(warehouse, compares_marts=True)
+    yesterday = date(2026, 3, 30)
+    assert _exit_code(found, yesterday, settings) == 0
+    assert _exit_code(replace(found, marts_behind=["lots"]), yesterday, settings) == 3
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def test_an_incomplete_day_is_written_and_ends_with_3(tmp_path: Path, shop: Shop
     ("words", "message"),
     [
         (("--date", "2026-02-30"), "is no day"),
-        (("--date", "2026-03-11"), "2026-03-11 was never synced; the warehouse holds 2026-01-01"),
+        (("--date", "2026-03-11"), "The marts do not show 2026-03-11; they show 2026-01-01"),
         (("--date", "2030-01-01"), "has not ended"),
         (("--week", "2026-03"), "is not a week: expected one such as 2026-W12"),
         (("--week", "2026-W54"), "there is no 2026-W54"),

@@ -35,7 +35,7 @@ class WarehouseCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the current metrics."""
         try:
-            status = read_status(self._warehouse)
+            status = read_status(self._warehouse, compares_marts=True)
         except UserError:
             yield _up(0)
             return
@@ -45,6 +45,12 @@ class WarehouseCollector(Collector):
         yield GaugeMetricFamily(
             "lcm_complete", "Whether every feed is complete through yesterday.", value=is_complete
         )
+        if status.marts_behind is not None:
+            yield GaugeMetricFamily(
+                "lcm_marts_behind",
+                "Marts that are older than the facts.",
+                value=len(status.marts_behind),
+            )
         yield from _of_feeds(status, yesterday)
         yield from _of_runs(status)
 

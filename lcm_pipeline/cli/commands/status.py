@@ -50,13 +50,17 @@ def status(
     API, so a login that may only read is enough, also on a standby.
 
     With --exit-code: 0 if every feed is complete through yesterday, 1 if the newest run of a feed
-    failed, was killed or was stopped by a fuse, 3 if a feed is behind, or something is pending or
-    in quarantine. Without it the exit code is 0.
+    failed, was killed or was stopped by a fuse, 3 if a feed is behind, something is pending or in
+    quarantine, or marts are older than the facts. Without it the exit code is 0.
     """
     settings = load_settings()
     with open_warehouse(settings, is_read_only=True) as warehouse:
         found = read_status(
-            warehouse, lists_pending=pending, lists_quarantine=quarantine, lists_retired=retired
+            warehouse,
+            lists_pending=pending,
+            lists_quarantine=quarantine,
+            lists_retired=retired,
+            compares_marts=True,
         )
     yesterday = datetime.now(settings.zone).date() - timedelta(days=1)
     code = _exit_code(found, yesterday, settings)
@@ -78,7 +82,7 @@ def _exit_code(found: WarehouseStatus, yesterday: date, settings: Settings) -> i
     if any(run.has_failed for run in found.last_runs):
         return FAILED
     is_complete = found.is_complete(yesterday, settings.max_staleness_days)
-    return DONE if is_complete else INCOMPLETE
+    return DONE if is_complete and not found.marts_behind else INCOMPLETE
 
 
 def _describe(settings: Settings, warehouse: Warehouse) -> str:
@@ -121,6 +125,7 @@ def _as_json(
             }
             for feed in found.feeds
         ],
+        "marts_behind": found.marts_behind,
         "unmapped_lead_statuses": found.unmapped_lead_statuses,
         "conventions": found.conventions,
     }

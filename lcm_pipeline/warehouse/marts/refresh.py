@@ -63,10 +63,15 @@ def refresh_marts(
 
 def are_up_to_date(warehouse: Warehouse) -> bool:
     """Whether all stored marts show the facts, parameters and names as they are now."""
-    stored = [mart for mart in marts() if mart.kind != "view"]
     with warehouse.connect(application_name="lcm marts") as session:
-        signatures = _signatures(session, stored)
-        return signatures.keys() <= _known(session, signatures) | _ALWAYS
+        return not marts_behind(session)
+
+
+def marts_behind(session: psycopg.Connection) -> list[str]:
+    """The stored marts that do not show the facts, parameters and names as they are now."""
+    stored = [mart for mart in marts() if mart.kind != "view"]
+    signatures = _signatures(session, stored)
+    return sorted(signatures.keys() - _known(session, signatures) - _ALWAYS)
 
 
 def refresh_completeness(warehouse: Warehouse) -> None:
