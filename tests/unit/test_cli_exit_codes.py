@@ -39,6 +39,10 @@ def test_a_file_that_cannot_be_written_ends_with_its_path_and_advice(tmp_path: P
     full = OSError(errno.ENOSPC, "No space left on device", "/x/y")
     assert exit_code_of(full) == 1
     assert message_of(full).endswith("free some space, then run the same command again")
+    # A write to a file that is open does not name it.
+    unnamed = message_of(OSError(errno.ENOSPC, "No space left on device"))
+    assert unnamed.startswith("not everything could be written (No space left on device)")
+    assert unnamed.endswith("free some space, then run the same command again")
     assert message_of(OSError("gone")) == "gone"
 
 
