@@ -167,7 +167,7 @@ class WarehouseStatus:
     newest refresh of the marts; conventions: what the marts take rows for. Both are None if the
     user may not read the marts. marts_behind: stored marts that are older than the facts, because a
     sync was killed before its marts, read only some feeds, or found totals that differ. None if the
-    user may not compare them, nothing was published yet, or it was not requested.
+    user may not compare them, no row was published yet, or it was not requested.
     """
 
     feeds: list[FeedOverview]
@@ -345,7 +345,7 @@ def _read_conventions(session: Session) -> list[Convention] | None:
 
 
 def _compare_marts(session: Session) -> list[str] | None:
-    if session.execute(query("has_published")).fetchone() != (True,):
+    if session.execute(query("has_published_rows")).fetchone() != (True,):
         return None
     try:
         with session.transaction():

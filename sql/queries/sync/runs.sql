@@ -1,5 +1,12 @@
 -- sync.runs: one reading of a feed for a window
 
+-- name: has_published_rows
+-- purpose: whether any sync has published a row, so that there is something for the marts to show
+select exists (
+    select from sync.runs
+    where status = 'published' and rows_written + rows_deleted > 0
+) as has_rows;
+
 -- name: find_published_run
 -- purpose: the run that a command has published of a feed
 -- parameters: command_id, feed, fresh_from (earlier readings are too old)
