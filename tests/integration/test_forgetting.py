@@ -135,6 +135,25 @@ def test_no_personal_data_is_left_and_totals_are_kept(
     assert receipt.signature == hmac.digest(KEY, signed, hashlib.sha256).hex()
 
 
+def test_numbers_are_masked_in_quarantined_rows_that_name_no_client(
+    person: tuple[RunningSimulator, int], warehouse: Warehouse
+) -> None:
+    _, client = person
+    card = one(warehouse, f"select min(card_number) from core.cards where client_id = {client}")
+    other = one(warehouse, f"select min(card_number) from core.cards where client_id <> {client}")
+    with warehouse.connect() as session:
+        session.execute(
+            "insert into sync.quarantine (feed, row_digest, table_name, reason, raw, sync_run_id)"
+            " select 'registrations', '\\x00', 'registrations', 'no Client', %s, max(run_id)"
+            " from sync.runs",
+            (f'{{"Client": null, "Card": {card}, "Next": {other}}}',),
+        )
+    erase(warehouse, client)
+    assert str(card) not in dump(warehouse)
+    raw = one(warehouse, "select raw from sync.quarantine where reason = 'no Client'")
+    assert raw == f'{{"Client": null, "Card": [number], "Next": {other}}}'
+
+
 def test_a_month_that_a_reader_keeps_from_being_removed_is_erased_too(
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:

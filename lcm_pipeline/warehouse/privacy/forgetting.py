@@ -181,6 +181,7 @@ def _erase(session: Session, client_id: int, key: bytes, columns: Sequence[_Colu
         session.execute(query(name), values)
     session.execute(query("number_cards"), values)
     for name in (
+        "mask_numbers_of_client",
         "erase_registrations",
         "erase_cards_of_former_clients",
         "leave_merged_clients",

@@ -122,6 +122,47 @@ cross join (
     select card_number from core.cards where client_id = %(client_id)s
 ) as cards;
 
+-- name: mask_numbers_of_client
+-- purpose: mask the cards and phones of a client in quarantined rows that name no client, or another
+-- parameters: client_id
+-- After number_cards, before the numbers are erased. Numbers of less than seven digits could be anything.
+with numbers as (
+    select card_number as number from card_numbers
+    where not is_foreign
+    union
+    select out_number from core.registrations
+    where client_id = %(client_id)s
+    union
+    select out_number from core.cards
+    where client_id = %(client_id)s
+    union
+    select phone from core.clients
+    where client_id = %(client_id)s
+    union
+    select phone from history.clients
+    where client_id = %(client_id)s
+),
+
+patterns as (
+    select '\m[78]?(' || string_agg(number::text, '|') || ')\M' as pattern
+    from numbers
+    where
+        number >= 1000000
+        and not exists (
+            select from core.cards as present
+            where
+                present.client_id <> %(client_id)s
+                and numbers.number in (present.card_number, present.out_number)
+        )
+)
+
+update sync.quarantine as held
+set raw = regexp_replace(held.raw, patterns.pattern, '[number]', 'g')
+from patterns
+where
+    held.client_id is distinct from %(client_id)s
+    and held.raw ~ patterns.pattern;
+
 -- name: erase_registrations
 -- purpose: remove personal data from the registrations of a client
 -- parameters: client_id
