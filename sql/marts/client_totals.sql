@@ -61,13 +61,13 @@ owned as (
             where lots.is_active is false and lots.active_date <= as_of.operations_day
         ) as blocked_points,
         sum(lots.remain) filter (
-            where lots.expiry_date <= as_of.operations_day + 30
+            where lots.remain > 0 and lots.expiry_date <= as_of.operations_day + 30
         ) as expiring_points_30_days
     from refresh.scope
     inner join mart.lots on lots.client_id = scope.client_id
     cross join mart.as_of
     where
-        lots.remain > 0
+        lots.remain <> 0
         and lots.issue_date <= as_of.operations_day
         and (lots.expiry_date is null or lots.expiry_date > as_of.operations_day)
     group by lots.client_id

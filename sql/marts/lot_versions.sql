@@ -25,7 +25,7 @@ with versions as (
     from core.operations
     where
         added > 0
-        and remain > 0
+        and remain <> 0
         and deleted_at is null
         and operation_date between mart.first_plausible_day() and mart.last_plausible_day()
     union all
@@ -47,7 +47,7 @@ with versions as (
     from history.operations
     where
         added > 0
-        and remain > 0
+        and remain <> 0
         and deleted_at is null
         and operation_date between mart.first_plausible_day() and mart.last_plausible_day()
 ),

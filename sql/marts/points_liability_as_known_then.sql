@@ -9,7 +9,7 @@ select
     readings.last_day as day,
     lot_versions.bonus_source,
     date_trunc('month', lot_versions.expiry_date)::date as expiry_month,
-    count(*) as lots,
+    count(*) filter (where lot_versions.remain > 0) as lots,
     sum(lot_versions.remain) filter (where not pending.is_pending) as active_points,
     sum(lot_versions.remain) filter (where pending.is_pending) as pending_points,
     sum(lot_versions.remain) as outstanding_points,

@@ -60,7 +60,7 @@ begin
         case
             when
                 lots.is_active is false
-                and lots.remain > 0
+                and lots.remain <> 0
                 and (lots.expiry_date is null or lots.expiry_date > chosen.operations_day)
                 then '9999-12-31'::date
             when lots.active_date > lots.issue_date then lots.active_date

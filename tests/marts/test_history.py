@@ -50,7 +50,8 @@ class Story:
         refresh_marts(self.warehouse)
 
     def _stamp(self, began: datetime, moment: datetime) -> None:
-        stamp(self.warehouse, STAMPS, began, moment=moment, month=START)
+        month = moment.date().replace(day=1)
+        stamp(self.warehouse, STAMPS, began, moment=moment, month=month)
         refresh_marts(self.warehouse, everything=True)
 
 

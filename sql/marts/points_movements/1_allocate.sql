@@ -2,7 +2,8 @@
 -- Pieces come by bucket (the publish that showed the loss) and spending order, events by bucket and
 -- time, those that are firm first. Class of a piece: 0 was taken by some row, for sure; 1 may have
 -- expired or gone with a silent refund as well; 2 may be there still; 3 is no loss but what may have
--- been given back.
+-- been given back. An event with event_back_at was given back at that time. It takes only what nothing
+-- else explains: a sure loss, or a lot that had ended before.
 -- Each step takes an event or finishes a piece, so that a client with a hundred thousand rows takes
 -- seconds: in plain SQL, lots of different lifetimes have to be compared with each other.
 drop function if exists refresh.allocate cascade;
@@ -16,6 +17,7 @@ create function refresh.allocate(
     event_at timestamptz[],
     event_points bigint[],
     event_is_firm boolean[],
+    event_back_at timestamptz[],
     is_order_known boolean
 )
 returns table (piece integer, event integer, points bigint)
@@ -196,7 +198,7 @@ begin
     for p in 1 .. pieces loop
         continue when piece_class[p] <> 0 or needs[p] = 0;
         while needs[p] > 0 and e <= events loop
-            if rest[e] > 0 and not event_is_firm[e] then
+            if rest[e] > 0 and not event_is_firm[e] and event_back_at[e] is null then
                 part := least(needs[p], rest[e]);
                 needs[p] := needs[p] - part;
                 rest[e] := rest[e] - part;
@@ -208,6 +210,41 @@ begin
             if needs[p] > 0 then
                 e := e + 1;
             end if;
+        end loop;
+    end loop;
+    -- Those given back come last, in order of time.
+    first_event := events + 1;
+    while first_event > 1 and event_back_at[first_event - 1] is not null loop
+        first_event := first_event - 1;
+    end loop;
+    foreach class in array array[0, 1] loop
+        for p in 1 .. pieces loop
+            exit when first_event > events;
+            continue when piece_class[p] <> class or needs[p] = 0;
+            low := first_event;
+            high := events + 1;
+            while low < high loop
+                middle := (low + high) / 2;
+                if event_at[middle] >= piece_starts[p] then
+                    high := middle;
+                else
+                    low := middle + 1;
+                end if;
+            end loop;
+            e := low;
+            while needs[p] > 0 and e <= events loop
+                exit when event_at[e] >= least(piece_ends[p], piece_bucket[p]);
+                if rest[e] > 0 and (class = 0 or event_back_at[e] >= piece_ends[p]) then
+                    part := least(needs[p], rest[e]);
+                    needs[p] := needs[p] - part;
+                    rest[e] := rest[e] - part;
+                    matches := matches + 1;
+                    match_piece[matches] := p;
+                    match_event[matches] := e;
+                    match_points[matches] := part;
+                end if;
+                e := e + 1;
+            end loop;
         end loop;
     end loop;
     for m in 1 .. matches loop

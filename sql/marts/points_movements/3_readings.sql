@@ -8,7 +8,7 @@ as $$
 begin
     drop table if exists
         chosen, gone, gone_first, former, cheques, lots, prices, versions, levels, drops, seen,
-        given_back, refunded;
+        given_back, refunded, excesses;
     create temp table chosen on commit drop as
     select
         coalesce(
@@ -166,7 +166,7 @@ begin
         on paid.client_id = given_for.client_id and paid.cheque_id = given_for.cheque_id
     where given_for.selling_price > 0;
 
-    -- Whatever a reading saw of the lots that have lost something.
+    -- Whatever a reading saw of the lots that have lost something, or that have more than was given.
     create temp table versions on commit drop as
     select
         client_id,
@@ -176,7 +176,7 @@ begin
         remain,
         synced_at as seen_at
     from lots
-    where remain < added
+    where remain <> added
     union all
     select
         lots.client_id,
@@ -191,7 +191,7 @@ begin
             lots.client_id = history.client_id
             and lots.component_type = history.component_type
             and lots.lot_id = history.operation_id
-    where lots.remain < lots.added and history.added > 0 and history.deleted_at is null
+    where lots.remain <> lots.added and history.added > 0 and history.deleted_at is null
     union all
     select
         lots.client_id,
@@ -211,7 +211,7 @@ begin
             history.client_id = former.former_client_id
             and history.component_type = former.component_type
             and history.operation_id = former.operation_id
-    where lots.remain < lots.added and history.added > 0 and history.deleted_at is null;
+    where lots.remain <> lots.added and history.added > 0 and history.deleted_at is null;
 
     -- What rose again later was not lost for good: the most that was still there later counts.
     create temp table levels on commit drop as
@@ -243,6 +243,32 @@ begin
         ) - level as points
     from levels;
 
+    -- More remains of a lot than was given: by how much, reading by reading. A change of another field is
+    -- another version of the lot, and moves none of it.
+    create temp table excesses on commit drop as
+    select *
+    from (
+        select
+            versions.client_id,
+            versions.component_type,
+            versions.lot_id,
+            versions.seen_at,
+            greatest(versions.remain - versions.added, 0) - coalesce(
+                lag(greatest(versions.remain - versions.added, 0)) over (
+                    partition by versions.client_id, versions.component_type, versions.lot_id
+                    order by versions.seen_at
+                ), 0
+            ) as points
+        from versions
+        inner join lots
+            on
+                lots.client_id = versions.client_id
+                and lots.component_type = versions.component_type
+                and lots.lot_id = versions.lot_id
+        where lots.remain > lots.added
+    ) as changes
+    where points <> 0;
+
     -- There are few publishes and many rows. Its rows tell of the last day of the reading that it was of.
     create temp table seen on commit drop as
     select
@@ -254,7 +280,7 @@ begin
     from (
         select distinct seen_at from drops
         union
-        select distinct synced_at from lots where remain > added
+        select distinct seen_at from excesses
     ) as moments
     left join mart.readings
         on readings.feed = 'operations' and readings.started_at <= moments.seen_at
@@ -266,29 +292,36 @@ begin
         refunds.client_id,
         refunds.parent_id as cheque_id,
         sum(-refunds.redeemed) as points,
-        sum(-refunds.added) as points_taken,
-        sum(abs(refunds.amount)) as amount,
-        min(refunds.processed_at) as refunded_at,
-        min(refunds.day) as refund_day,
-        min(refunds.seen_at) as seen_at
+        sum(-refunds.added) as points_taken
     from cheques as refunds
     where refunds.is_refund and refunds.parent_id is not null
     group by refunds.client_id, refunds.parent_id;
 
-    -- Refunds that tell no points: they may have taken some from the lots of their cheque.
+    -- Refunds that tell no points: they may have taken some from the lots of their cheque, each its
+    -- share of what the cheque had cost.
     create temp table refunded on commit drop as
     select
-        given_back.client_id,
-        given_back.cheque_id,
-        given_back.seen_at,
-        given_back.refunded_at,
-        given_back.refund_day,
-        least(1, coalesce(given_back.amount / nullif(abs(cheques.amount), 0), 1)) as share
-    from given_back
-    left join cheques
+        lots.client_id,
+        lots.component_type,
+        lots.lot_id,
+        refunds.seen_at,
+        refunds.cheque_id,
+        refunds.processed_at as refunded_at,
+        refunds.day as refund_day,
+        least(1, coalesce(abs(refunds.amount) / nullif(abs(cheques.amount), 0), 1)) as share
+    from cheques as refunds
+    inner join given_back
         on
-            cheques.client_id = given_back.client_id
-            and cheques.cheque_id = given_back.cheque_id
-    where given_back.points_taken = 0;
+            given_back.client_id = refunds.client_id
+            and given_back.cheque_id = refunds.parent_id
+            and given_back.points_taken = 0
+    inner join lots
+        on
+            lots.client_id = refunds.client_id
+            and lots.cheque_id = refunds.parent_id
+            and refunds.processed_at < lots.ends_at
+    left join cheques
+        on cheques.client_id = refunds.client_id and cheques.cheque_id = refunds.parent_id
+    where refunds.is_refund and refunds.parent_id is not null;
 end;
 $$;

@@ -86,7 +86,7 @@ begin
         drops.points,
         lots.expiry_date <= seen.seen_day + 1 as is_ending,
         refunded.refund_day,
-        case when drops.level = 0 and refunded.share = 1 then refunded.refunded_at end
+        case when drops.level = 0 and refunded.is_full then refunded.refunded_at end
             as refunded_at,
         case when refunded.share < 1 then round(lots.added * refunded.share, 2) else drops.points end
             as refund_limit
@@ -97,12 +97,28 @@ begin
             and lots.component_type = drops.component_type
             and lots.lot_id = drops.lot_id
     inner join seen on seen.seen_at = drops.seen_at
-    left join refunded
+    left join (
+        select
+            client_id,
+            component_type,
+            lot_id,
+            seen_at,
+            max(refunded_at) as refunded_at,
+            min(refund_day) as refund_day,
+            sum(share) as share,
+            round(
+                sum(sum(share)) over (
+                    partition by client_id, component_type, lot_id order by seen_at
+                ), 4
+            ) >= 1 as is_full
+        from refunded
+        group by client_id, component_type, lot_id, seen_at
+    ) as refunded
         on
-            refunded.client_id = lots.client_id
-            and refunded.cheque_id = lots.cheque_id
+            refunded.client_id = drops.client_id
+            and refunded.component_type = drops.component_type
+            and refunded.lot_id = drops.lot_id
             and refunded.seen_at = drops.seen_at
-            and refunded.refunded_at < lots.ends_at
     where drops.points > 0;
 
     -- Burns speak for the lot that they name, else for the lots that ended on their day or the day before.

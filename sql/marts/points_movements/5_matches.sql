@@ -7,7 +7,7 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 begin
     drop table if exists
-        pieces, events, matched, leftovers;
+        pieces, events, matched, leftovers, silent_claws;
     -- All that is matched, as refresh.allocate wants it.
     create temp table pieces on commit drop as
     select
@@ -79,14 +79,14 @@ begin
             0 as burnt,
             lots.starts_at,
             case
-                when refunded.share = 1 then least(lots.ends_at, refunded.refunded_at)
+                when refunded.share >= 1 then least(lots.ends_at, refunded.refunded_at)
                 else lots.ends_at
             end as ends_at,
             null as seen_day,
             case when lots.expiry_date <= chosen.operations_day then lots.expiry_date end
                 as expiry_date,
             refunded.refund_day,
-            round(lots.added * refunded.share, 2) as refund_limit,
+            round(lots.added * least(refunded.share, 1), 2) as refund_limit,
             null as kind,
             false as is_told,
             null::bigint as refund_id
@@ -111,11 +111,21 @@ begin
                 claws.client_id = lots.client_id
                 and claws.component_type = lots.component_type
                 and claws.lot_id = lots.lot_id
-        left join refunded
+        left join (
+            select
+                client_id,
+                component_type,
+                lot_id,
+                max(refunded_at) as refunded_at,
+                min(refund_day) as refund_day,
+                round(sum(share), 4) as share
+            from refunded
+            group by client_id, component_type, lot_id
+        ) as refunded
             on
                 refunded.client_id = lots.client_id
-                and refunded.cheque_id = lots.cheque_id
-                and refunded.refunded_at < lots.ends_at
+                and refunded.component_type = lots.component_type
+                and refunded.lot_id = lots.lot_id
         where lots.remain is null
         union all
         -- Points that a refund gave back: told without its cheque, or not told at all.
@@ -193,7 +203,8 @@ begin
                 together.taking asc,
                 together.cheque_id asc,
                 together.kind asc,
-                together.points asc
+                together.points asc,
+                together.back_at asc
         )::integer as event
     from (
         select
@@ -208,7 +219,9 @@ begin
             true as is_firm,
             takings.cheque_id,
             takings.pos_id,
-            takings.partner_name
+            takings.partner_name,
+            null::timestamptz as back_at,
+            null::date as back_day
         from takings
         left join (
             select client_id, taking, sum(points) as points
@@ -229,7 +242,9 @@ begin
             false as is_firm,
             operation_id as cheque_id,
             pos_id,
-            partner_name
+            partner_name,
+            null as back_at,
+            null as back_day
         from vanished
         where taken > 0
         union all
@@ -246,9 +261,52 @@ begin
             false as is_firm,
             cheque_id,
             pos_id,
-            partner_name
+            partner_name,
+            null as back_at,
+            null as back_day
         from cheques
         where is_refund and parent_id is null and added = 0
+        union all
+        -- What a refund says that it gave back of a cheque. Where the lots show the loss all the same, it
+        -- was taken when the cheque says, and did not come back.
+        select
+            client_id,
+            null as taking,
+            'redeemed' as kind,
+            day,
+            at,
+            'infinity' as seen_at,
+            0 as told,
+            least(points, greatest(redeemed - (so_far - points), 0)) as points,
+            false as is_firm,
+            cheque_id,
+            pos_id,
+            partner_name,
+            back_at,
+            back_day
+        from (
+            select
+                cheques.client_id,
+                cheques.day,
+                cheques.processed_at + cheques.delay as at,
+                cheques.redeemed,
+                cheques.cheque_id,
+                cheques.pos_id,
+                cheques.partner_name,
+                refunds.processed_at + refunds.delay as back_at,
+                refunds.day as back_day,
+                -refunds.redeemed as points,
+                sum(-refunds.redeemed) over (
+                    partition by refunds.client_id, refunds.parent_id
+                    order by refunds.processed_at, refunds.cheque_id
+                ) as so_far
+            from cheques as refunds
+            inner join cheques
+                on
+                    cheques.client_id = refunds.client_id
+                    and cheques.cheque_id = refunds.parent_id
+            where refunds.redeemed < 0 and cheques.redeemed > 0
+        ) as returned
     ) as together;
 
     create temp table matched on commit drop as
@@ -275,7 +333,8 @@ begin
             array_agg(seen_at order by event) as bucket,
             array_agg(at order by event) as at,
             array_agg((points * 100)::bigint order by event) as points,
-            array_agg(is_firm order by event) as is_firm
+            array_agg(is_firm order by event) as is_firm,
+            array_agg(back_at order by event) as back_at
         from events
         group by client_id
     ) as events_of on events_of.client_id = pieces_of.client_id
@@ -289,6 +348,7 @@ begin
         events_of.at,
         events_of.points,
         events_of.is_firm,
+        events_of.back_at,
         pieces_of.is_order_known
     ) as allocated;
 
@@ -302,5 +362,47 @@ begin
         from matched
         group by client_id, piece
     ) as taken on taken.client_id = pieces.client_id and taken.piece = pieces.piece;
+
+    -- What refunds that tell no points took of it: each at most its share, the last of them the rest.
+    create temp table silent_claws on commit drop as
+    select
+        client_id,
+        piece,
+        refund_day,
+        case when is_last then taken else least(taken, through) end - least(taken, before) as points
+    from (
+        select
+            leftovers.client_id,
+            leftovers.piece,
+            refunded.refund_day,
+            limits.taken,
+            round(lots.added * (sum(refunded.share) over in_order - refunded.share), 2) as before,
+            round(lots.added * sum(refunded.share) over in_order, 2) as through,
+            lead(refunded.cheque_id) over in_order is null as is_last
+        from leftovers
+        inner join lots
+            on
+                lots.client_id = leftovers.client_id
+                and lots.component_type = leftovers.component_type
+                and lots.lot_id = leftovers.lot_id
+        inner join refunded
+            on
+                refunded.client_id = leftovers.client_id
+                and refunded.component_type = leftovers.component_type
+                and refunded.lot_id = leftovers.lot_id
+                and (leftovers.class = 2 or refunded.seen_at = leftovers.seen_at)
+        cross join lateral (
+            select
+                case
+                    when not leftovers.is_ending then leftovers.rest
+                    else least(leftovers.rest, leftovers.refund_limit)
+                end as taken
+        ) as limits
+        where leftovers.refund_day is not null
+        window in_order as (
+            partition by leftovers.client_id, leftovers.piece
+            order by refunded.refunded_at, refunded.cheque_id
+        )
+    ) as shares;
 end;
 $$;

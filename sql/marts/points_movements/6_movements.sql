@@ -26,15 +26,19 @@ begin
         greatest(seen.seen_day, lots.issue_date) as movement_date,
         lots.client_id,
         'unexplained' as kind,
-        lots.remain - lots.added as points,
+        excesses.points,
         null as pos_id,
         null as partner_name,
         lots.component_type,
         lots.lot_id,
         null as cheque_id
-    from lots
-    inner join seen on seen.seen_at = lots.synced_at
-    where lots.remain > lots.added
+    from excesses
+    inner join lots
+        on
+            lots.client_id = excesses.client_id
+            and lots.component_type = excesses.component_type
+            and lots.lot_id = excesses.lot_id
+    inner join seen on seen.seen_at = excesses.seen_at
     union all
     -- What rows took from lots.
     select
@@ -104,12 +108,48 @@ begin
             on pieces.client_id = matched.client_id and pieces.piece = matched.piece
         group by matched.client_id, matched.event
     ) as taken on taken.client_id = events.client_id and taken.event = events.event
+    left join (
+        select
+            events.client_id,
+            events.cheque_id,
+            sum(matched.points) as of_lots
+        from matched
+        inner join events
+            on
+                events.client_id = matched.client_id
+                and events.event = matched.event
+                and events.back_at is not null
+        group by events.client_id, events.cheque_id
+    ) as returned
+        on
+            returned.client_id = events.client_id
+            and returned.cheque_id = events.cheque_id
+            and events.kind = 'redeemed'
     cross join lateral (
         values
-        (events.kind, coalesce(taken.of_lots, 0) - events.told),
+        (
+            events.kind,
+            coalesce(taken.of_lots, 0) + coalesce(returned.of_lots, 0) - events.told
+        ),
         ('unexplained', events.points - coalesce(taken.points, 0))
     ) as shown (kind, points)
     where events.is_firm and shown.points <> 0
+    union all
+    -- What a refund says that it gave back, but lots show as lost.
+    select
+        events.back_day as movement_date,
+        events.client_id,
+        'unexplained' as kind,
+        -sum(matched.points) as points,
+        null as pos_id,
+        null as partner_name,
+        null as component_type,
+        null as lot_id,
+        null as cheque_id
+    from events
+    inner join matched on matched.client_id = events.client_id and matched.event = events.event
+    where events.back_at is not null
+    group by events.back_day, events.client_id, events.event
     union all
     -- What came back, without a lot.
     select
@@ -151,29 +191,43 @@ begin
     from leftovers
     where class = 3 and is_told and rest > 0
     union all
+    -- More than the cheque had redeemed: on the day of the refund with which it became that.
     select
-        given_back.refund_day as movement_date,
-        given_back.client_id,
+        refunds.day as movement_date,
+        refunds.client_id,
         'unexplained' as kind,
-        cheques.redeemed - given_back.points as points,
+        -least(refunds.points, refunds.so_far - refunds.redeemed) as points,
         null as pos_id,
         null as partner_name,
         null as component_type,
         null as lot_id,
         null as cheque_id
-    from given_back
-    inner join cheques
-        on
-            cheques.client_id = given_back.client_id
-            and cheques.cheque_id = given_back.cheque_id
-    where cheques.redeemed > 0 and given_back.points > cheques.redeemed
+    from (
+        select
+            refunds.client_id,
+            refunds.day,
+            -refunds.redeemed as points,
+            cheques.redeemed,
+            sum(-refunds.redeemed) over (
+                partition by refunds.client_id, refunds.parent_id
+                order by refunds.processed_at, refunds.cheque_id
+            ) as so_far
+        from cheques as refunds
+        inner join cheques
+            on
+                cheques.client_id = refunds.client_id
+                and cheques.cheque_id = refunds.parent_id
+        where refunds.redeemed < 0 and cheques.redeemed > 0
+    ) as refunds
+    where refunds.so_far > refunds.redeemed
     union all
     -- What lots lost, and no row took.
     select
-        shown.movement_date,
+        case when leftovers.is_ending then leftovers.expiry_date else leftovers.seen_day end
+            as movement_date,
         leftovers.client_id,
-        shown.kind,
-        -shown.points as points,
+        case when leftovers.is_ending then 'expired' else 'unexplained' end as kind,
+        -lost.points as points,
         lots.pos_id,
         lots.partner_name,
         leftovers.component_type,
@@ -185,33 +239,45 @@ begin
             lots.client_id = leftovers.client_id
             and lots.component_type = leftovers.component_type
             and lots.lot_id = leftovers.lot_id
-    cross join lateral (
-        select
-            case
-                when leftovers.refund_day is null then 0
-                when not leftovers.is_ending then leftovers.rest
-                else least(leftovers.rest, leftovers.refund_limit)
-            end as points
+    left join (
+        select client_id, piece, sum(points) as points
+        from silent_claws
+        group by client_id, piece
     ) as clawed
+        on clawed.client_id = leftovers.client_id and clawed.piece = leftovers.piece
     cross join lateral (
-        values
-        ('clawed_back', leftovers.refund_day, clawed.points),
-        (
-            case when leftovers.is_ending then 'expired' else 'unexplained' end,
-            case when leftovers.is_ending then leftovers.expiry_date else leftovers.seen_day end,
-            leftovers.rest - clawed.points + leftovers.burnt
-        )
-    ) as shown (kind, movement_date, points)
+        select leftovers.rest - coalesce(clawed.points, 0) + leftovers.burnt as points
+    ) as lost
     where
         leftovers.class < 3
-        and shown.points <> 0
-        and shown.movement_date is not null
+        and lost.points <> 0
+        and (leftovers.is_ending is not true or leftovers.expiry_date is not null)
     union all
-    -- What remains of a lot that has ended.
+    select
+        silent_claws.refund_day as movement_date,
+        leftovers.client_id,
+        'clawed_back' as kind,
+        -silent_claws.points as points,
+        lots.pos_id,
+        lots.partner_name,
+        leftovers.component_type,
+        leftovers.lot_id,
+        null as cheque_id
+    from silent_claws
+    inner join leftovers
+        on leftovers.client_id = silent_claws.client_id and leftovers.piece = silent_claws.piece
+    inner join lots
+        on
+            lots.client_id = leftovers.client_id
+            and lots.component_type = leftovers.component_type
+            and lots.lot_id = leftovers.lot_id
+    where silent_claws.points <> 0
+    union all
+    -- What remains of a lot that has ended. Less than nothing is no expiry: more was taken than it had.
     select
         lots.expiry_date as movement_date,
         lots.client_id,
-        'expired' as kind,
+        case when lots.remain > 0 then 'expired' else 'unexplained' end as kind,
         -lots.remain as points,
         lots.pos_id,
         lots.partner_name,
@@ -220,6 +286,6 @@ begin
         null as cheque_id
     from lots
     cross join chosen
-    where lots.remain > 0 and lots.expiry_date <= chosen.operations_day;
+    where lots.remain <> 0 and lots.expiry_date <= chosen.operations_day;
 end;
 $$;

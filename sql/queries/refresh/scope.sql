@@ -227,7 +227,7 @@ where
     and (
         lots.is_told_by_cheque
         or (
-            lots.remain > 0
+            lots.remain <> 0
             and (
                 lots.is_active is false
                 or exists (
@@ -264,7 +264,7 @@ with ended as (
         1,
         lots.expiry_date,
         lots.client_id,
-        'expired',
+        case when lots.remain > 0 then 'expired' else 'unexplained' end,
         -lots.remain,
         lots.bonus_source,
         lots.pos_id,
@@ -274,7 +274,7 @@ with ended as (
         lots.issue_date,
         lots.expiry_date,
         case when lots.active_date > lots.issue_date then lots.active_date end,
-        -1,
+        -(lots.remain > 0)::integer,
         (
             select max(moved.price_of_point)
             from mart.points_movements as moved
@@ -287,7 +287,7 @@ with ended as (
     where
         lots.expiry_date > %(after_day)s
         and lots.expiry_date <= %(through_day)s
-        and lots.remain > 0
+        and lots.remain <> 0
         and not exists (select from refresh.scope where scope.client_id = lots.client_id)
     returning *
 )
@@ -557,7 +557,7 @@ left join mart.client_totals as totals on totals.client_id = lots.client_id
 where
     lots.expiry_date > %(after_day)s
     and lots.expiry_date <= %(through_day)s
-    and lots.remain > 0
+    and lots.remain <> 0
     and coalesce(totals.purchases + totals.refunds, 0) = 0
 on conflict do nothing;
 
@@ -585,7 +585,10 @@ changes as (
                 then days.sign * lots.remain
             else 0
         end as blocked,
-        case when lots.expiry_date <= days.day + 30 then days.sign * lots.remain else 0 end
+        case
+            when lots.expiry_date <= days.day + 30 then days.sign * greatest(lots.remain, 0)
+            else 0
+        end
             as expiring
     from mart.lots
     inner join days
@@ -593,7 +596,7 @@ changes as (
             lots.issue_date <= days.day
             and (lots.expiry_date is null or lots.expiry_date > days.day)
     where
-        lots.remain > 0
+        lots.remain <> 0
         and (
             (lots.active_date > %(after_day)s and lots.active_date <= %(through_day)s)
             or (lots.expiry_date > %(after_day)s and lots.expiry_date <= %(through_day)s)

@@ -1,0 +1,171 @@
+"""What readings saw of refunds and of odd remains: months that have ended keep their figures.
+
+March, April and May end, and are read on the next morning.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.simulator.customers import Customer, Entry
+from tests.marts.comparing import read_mart
+from tests.marts.conftest import _clone
+from tests.marts.life import assert_as_if_computed_anew
+from tests.marts.test_history import START, Story
+from tests.marts.worlds import empty_world
+
+MARCH, APRIL, MAY = date(2026, 3, 31), date(2026, 4, 30), date(2026, 5, 31)
+SILENT, TOLD_TWICE, NOT_RETURNED, TOO_MUCH, NEGATIVE, ABOVE = range(1, 7)
+_ENDS = "2026-12-31T00:00:00"
+
+Movement = tuple[date, str, Decimal]
+
+
+@pytest.fixture(scope="module")
+def over_months(
+    postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Story]:
+    """Six clients, of whom each shows one case, after the reading of May."""
+    with (
+        _clone(postgres, template) as warehouse,
+        empty_world(START, datetime(2026, 3, 1, 1)) as simulator,
+    ):
+        story = Story(simulator, warehouse, tmp_path_factory.mktemp("months"))
+        lots = _write_march(story)
+        story.sync_day(MARCH)
+        _write_april(story, lots)
+        story.sync_day(APRIL)
+        _refund(story, SILENT, 3, "2026-05-10T12:00:00", "-500.00")
+        lots[SILENT].row["Remain"] = Decimal(0)
+        # Another field changes; as much remains as before.
+        lots[ABOVE].row["PartnerName"] = "renamed"
+        story.sync_day(MAY)
+        yield story
+
+
+def _write_march(story: Story) -> dict[int, Entry]:
+    for client in range(1, 7):
+        story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
+    lots = {
+        SILENT: _lot(story, SILENT, "100.00", "50.00", ChequeId=SILENT * 100),
+        TOLD_TWICE: _lot(story, TOLD_TWICE, "50.00", "25.00"),
+        NOT_RETURNED: _lot(story, NOT_RETURNED, "50.00", "0.00"),
+        TOO_MUCH: _lot(story, TOO_MUCH, "50.00", "40.00"),
+        NEGATIVE: _lot(story, NEGATIVE, "100.00", "-20.00", ends="2026-04-20T12:00:00"),
+        ABOVE: _lot(story, ABOVE, "100.00", "150.00"),
+    }
+    _buy(story, SILENT, 0, "2026-03-02T09:00:00", "1000.00", Added=Decimal(100))
+    for client, points in ((TOLD_TWICE, 50), (NOT_RETURNED, 50), (TOO_MUCH, 50), (NEGATIVE, 120)):
+        _buy(story, client, 0, "2026-03-05T12:00:00", "1000.00", Redeemed=Decimal(points))
+    for number, day, amount in ((1, 20, "-200.00"), (2, 31, "-300.00")):
+        _refund(story, SILENT, number, f"2026-03-{day}T12:00:00", amount)
+    _refund(story, TOLD_TWICE, 1, "2026-03-20T12:00:00", "-500.00", Redeemed=Decimal(-25))
+    _refund(story, TOO_MUCH, 1, "2026-03-20T12:00:00", "-800.00", Redeemed=Decimal(-40))
+    return lots
+
+
+def _write_april(story: Story, lots: dict[int, Entry]) -> None:
+    for client, points in ((TOLD_TWICE, -25), (NOT_RETURNED, -50), (TOO_MUCH, -40)):
+        _refund(story, client, 2, "2026-04-20T12:00:00", "-500.00", Redeemed=Decimal(points))
+    lots[TOLD_TWICE].row["Remain"] = lots[TOO_MUCH].row["Remain"] = Decimal(50)
+
+
+def test_each_of_several_silent_refunds_claws_back_its_share_on_its_day(
+    over_months: Story,
+) -> None:
+    """Two of them are seen by one reading, the third by a later one."""
+    assert _taken(over_months, SILENT) == [
+        (date(2026, 3, 20), "clawed_back", -20),
+        (MARCH, "clawed_back", -30),
+        (date(2026, 5, 10), "clawed_back", -50),
+    ]
+
+
+def test_refunds_that_give_points_back_in_two_months_count_in_both(over_months: Story) -> None:
+    assert _taken(over_months, TOLD_TWICE) == [
+        (date(2026, 3, 5), "redeemed", -50),
+        (date(2026, 3, 20), "redeemed", 25),
+        (date(2026, 4, 20), "redeemed", 25),
+    ]
+
+
+def test_points_that_a_later_refund_says_it_gave_back_and_no_lot_shows_change_no_earlier_month(
+    over_months: Story,
+) -> None:
+    assert _taken(over_months, NOT_RETURNED) == [
+        (date(2026, 3, 5), "redeemed", -50),
+        (date(2026, 4, 20), "redeemed", 50),
+        (date(2026, 4, 20), "unexplained", -50),
+    ]
+
+
+def test_more_than_was_redeemed_is_unexplained_on_the_day_of_the_refund_that_exceeds_it(
+    over_months: Story,
+) -> None:
+    assert _taken(over_months, TOO_MUCH) == [
+        (date(2026, 3, 5), "redeemed", -50),
+        (date(2026, 3, 20), "redeemed", 40),
+        (date(2026, 4, 20), "redeemed", 40),
+        (date(2026, 4, 20), "unexplained", -30),
+    ]
+
+
+def test_a_lot_of_which_less_than_nothing_remains_is_gone_on_its_expiry_day(
+    over_months: Story,
+) -> None:
+    assert _taken(over_months, NEGATIVE) == [
+        (date(2026, 3, 5), "redeemed", -120),
+        (date(2026, 4, 20), "unexplained", 20),
+    ]
+
+
+def test_what_remains_above_the_points_given_stays_on_the_day_of_the_first_reading(
+    over_months: Story,
+) -> None:
+    assert _taken(over_months, ABOVE) == [(MARCH, "unexplained", 50)]
+
+
+def test_closed_months_stay_and_what_was_known_then_is_what_is_known_now(
+    over_months: Story,
+) -> None:
+    owed = {
+        row["day"]: (row["as_known_now"], row["as_known_then"])
+        for row in read_mart(over_months.warehouse, "points_owed")
+        if row["method"] == "read"
+    }
+    assert owed == {MARCH: (245, 245), APRIL: (300, 300), MAY: (250, 250)}
+    assert read_mart(over_months.warehouse, "restated_answers") == []
+    balances = read_mart(over_months.warehouse, "client_360")
+    assert sum(row["active_points"] for row in balances) == 250
+    assert_as_if_computed_anew(over_months.warehouse, "after May")
+
+
+def _taken(story: Story, client: int) -> list[Movement]:
+    return sorted(
+        (row["movement_date"], row["kind"], row["points"])
+        for row in read_mart(story.warehouse, "points_movements")
+        if row["client_id"] == client and row["kind"] != "added"
+    )
+
+
+def _customer(story: Story, client: int) -> Customer:
+    return story.simulator.world.programme.customers[client]
+
+
+def _lot(story: Story, client: int, points: str, remain: str, **fields: Any) -> Entry:
+    fields = {"ends": _ENDS, "Remain": Decimal(remain), **fields}
+    customer = _customer(story, client)
+    return story.author.lot(customer, client * 1000, "2026-03-02T09:00:00", points, **fields)
+
+
+def _buy(story: Story, client: int, number: int, moment: str, amount: str, **fields: Any) -> None:
+    story.author.cheque(_customer(story, client), client * 100 + number, moment, amount, **fields)
+
+
+def _refund(
+    story: Story, client: int, number: int, moment: str, amount: str, **fields: Any
+) -> None:
+    _buy(story, client, number, moment, amount, Refund=True, Parent=client * 100, **fields)
