@@ -143,18 +143,18 @@ select
     pos_id,
     mart.display_text(partner_name) as partner_name,
     is_refund,
-    coalesce(amount, 0) as amount,
+    coalesce(amount, 0)::numeric(19, 2) as amount,
     case
         when is_refund then -abs(coalesce(amount, 0))
         else coalesce(amount, 0)
-    end as net_amount,
+    end::numeric(19, 2) as net_amount,
     case
         when not is_refund then told_redeemed
         when refunds_give_back then -abs(told_redeemed)
         else 0
-    end as redeemed,
-    coalesce(discount, 0) as discount,
-    coalesce(certificate_redeemed, 0) as certificate_redeemed,
+    end::numeric(19, 2) as redeemed,
+    coalesce(discount, 0)::numeric(19, 2) as discount,
+    coalesce(certificate_redeemed, 0)::numeric(19, 2) as certificate_redeemed,
     coalesce(coupon_number, '') <> '' as has_coupon,
     coalesce(
         parent_id,
@@ -166,7 +166,7 @@ select
                 )
         end
     ) as parent_id,
-    case when is_refund then -told_added else told_added end as added,
+    case when is_refund then -told_added else told_added end::numeric(19, 2) as added,
     not is_refund
     and not is_bonus
     and added > 0

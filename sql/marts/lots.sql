@@ -35,7 +35,7 @@ select
     lot_rows.pos_id,
     lot_rows.partner_name,
     lot_rows.added,
-    coalesce(lot_rows.remain, estimated.remain, lot_rows.added) as remain,
+    coalesce(lot_rows.remain, estimated.remain, lot_rows.added)::numeric(19, 2) as remain,
     lot_rows.is_active,
     coalesce(
         (lot_rows.active_from at time zone parameters.timezone)::date, lot_rows.issue_date

@@ -51,7 +51,7 @@ carried as (
     select
         issue_month,
         age_months,
-        open_points,
+        round(open_points, 12) as open_points,
         0::numeric as leaving
     from newest
     union all
@@ -90,17 +90,18 @@ select
     issue_month,
     as_of_date,
     age_months,
-    issued,
-    expired,
-    open_points,
-    round(undeveloped, 2) as undeveloped_points,
-    round(to_expire, 2) as expected_to_expire,
+    issued::numeric(19, 2) as issued,
+    expired::numeric(19, 2) as expired,
+    open_points::numeric(19, 2) as open_points,
+    undeveloped::numeric(19, 2) as undeveloped_points,
+    to_expire::numeric(19, 2) as expected_to_expire,
     round((expired + to_expire) / issued, 4) as breakage_rate,
     round(to_expire / nullif(open_points, 0), 4) as open_breakage_rate,
     flat_breakage,
-    round(open_points - to_expire, 2) as expected_points,
-    round((open_points - to_expire) * point_value, 2) as expected_value,
-    round(open_points * (1 - flat_breakage) * point_value, 2) as flat_expected_value
+    (open_points - to_expire)::numeric(19, 2) as expected_points,
+    ((open_points - to_expire) * point_value)::numeric(19, 2) as expected_value,
+    (open_points * (1 - flat_breakage) * point_value)::numeric(19, 2)
+        as flat_expected_value
 from expected;
 
 create unique index on mart.points_breakage (issue_month);

@@ -22,11 +22,11 @@ select
     published.expired,
     published.clawed_back,
     published.corrections,
-    then_known.closing - (
+    (then_known.closing - (
         published.opening + published.added - published.redeemed - published.expired
         - published.clawed_back + published.corrections
-    ) as residual,
-    then_known.closing,
+    ))::numeric(19, 2) as residual,
+    then_known.closing::numeric(19, 2) as closing,
     bridge.closing as closing_as_known_now,
     readings.known_at,
     case when readings.last_day = months.last_day then 'read' else 'rolled back' end as method,

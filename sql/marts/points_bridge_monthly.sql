@@ -39,14 +39,14 @@ select
         sum(movements.change) over (
             order by months.month rows between unbounded preceding and 1 preceding
         ), 0
-    ) as opening,
-    coalesce(movements.added, 0) as added,
-    coalesce(movements.redeemed, 0) as redeemed,
-    coalesce(movements.expired, 0) as expired,
-    coalesce(movements.clawed_back, 0) as clawed_back,
-    coalesce(movements.corrections, 0) as corrections,
-    coalesce(movements.residual, 0) as residual,
-    coalesce(sum(movements.change) over (order by months.month), 0) as closing,
+    )::numeric(19, 2) as opening,
+    coalesce(movements.added, 0)::numeric(19, 2) as added,
+    coalesce(movements.redeemed, 0)::numeric(19, 2) as redeemed,
+    coalesce(movements.expired, 0)::numeric(19, 2) as expired,
+    coalesce(movements.clawed_back, 0)::numeric(19, 2) as clawed_back,
+    coalesce(movements.corrections, 0)::numeric(19, 2) as corrections,
+    coalesce(movements.residual, 0)::numeric(19, 2) as residual,
+    coalesce(sum(movements.change) over (order by months.month), 0)::numeric(19, 2) as closing,
     (months.month + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month
 from months
 left join movements on movements.month = months.month

@@ -17,7 +17,7 @@ select
         else 90
     end as horizon_days,
     expiring.points,
-    round(expiring.points * parameters.point_value, 2) as points_value
+    (expiring.points * parameters.point_value)::numeric(19, 2) as points_value
 from mart.expiring_lots as expiring
 cross join (
     select coalesce(refreshed.operations_day, as_of.operations_day) as as_of_date

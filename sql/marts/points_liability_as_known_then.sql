@@ -10,9 +10,11 @@ select
     lot_versions.bonus_source,
     date_trunc('month', lot_versions.expiry_date)::date as expiry_month,
     count(*) filter (where lot_versions.remain > 0) as lots,
-    sum(lot_versions.remain) filter (where not pending.is_pending) as active_points,
-    sum(lot_versions.remain) filter (where pending.is_pending) as pending_points,
-    sum(lot_versions.remain) as outstanding_points,
+    sum(lot_versions.remain) filter (where not pending.is_pending)::numeric(19, 2)
+        as active_points,
+    sum(lot_versions.remain) filter (where pending.is_pending)::numeric(19, 2)
+        as pending_points,
+    sum(lot_versions.remain)::numeric(19, 2) as outstanding_points,
     readings.known_at
 from mart.readings
 inner join mart.lot_versions

@@ -53,19 +53,18 @@ select
     by_day.bonus_source,
     mart.display_text(bonus_sources.name) as bonus_source_name,
     by_day.expiry_month,
-    by_day.lots,
-    by_day.points - by_day.pending as active_points,
-    by_day.pending as pending_points,
-    by_day.points as outstanding_points,
-    round(by_day.points * parameters.point_value, 2) as outstanding_value,
-    round(
-        by_day.points * (1 - coalesce(own.expected_breakage, parameters.expected_breakage)), 2
-    ) as expected_points,
-    round(
+    by_day.lots::bigint as lots,
+    (by_day.points - by_day.pending)::numeric(19, 2) as active_points,
+    by_day.pending::numeric(19, 2) as pending_points,
+    by_day.points::numeric(19, 2) as outstanding_points,
+    (by_day.points * parameters.point_value)::numeric(19, 2) as outstanding_value,
+    (
         by_day.points * (1 - coalesce(own.expected_breakage, parameters.expected_breakage))
-        * parameters.point_value,
-        2
-    ) as expected_value,
+    )::numeric(19, 2) as expected_points,
+    (
+        by_day.points * (1 - coalesce(own.expected_breakage, parameters.expected_breakage))
+        * parameters.point_value
+    )::numeric(19, 2) as expected_value,
     readings.last_day as observed_date,
     case when readings.last_day = by_day.day then 'read' else 'rolled back' end as method
 from by_day

@@ -97,7 +97,23 @@ end;
 $$;
 
 create view refresh.points_movements as
-select * from refresh.points_ledger();
+select
+    movement_date,
+    client_id,
+    kind,
+    points::numeric(19, 2) as points,
+    bonus_source,
+    pos_id,
+    partner_name,
+    lot_id,
+    component_type,
+    cheque_id,
+    issue_date,
+    expiry_date,
+    pending_until,
+    lots_change,
+    price_of_point
+from refresh.points_ledger();
 
 create table mart.points_movements as table refresh.points_movements with no data;
 create index on mart.points_movements (client_id);

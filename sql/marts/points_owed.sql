@@ -17,8 +17,8 @@ with changes as (
 
 select
     series::date as day,
-    changes.points as as_known_now,
-    then_known.points as as_known_then,
+    changes.points::numeric(19, 2) as as_known_now,
+    then_known.points::numeric(19, 2) as as_known_then,
     case when readings.last_day = series::date then 'read' else 'rolled back' end as method
 from mart.as_of
 cross join changes

@@ -83,19 +83,21 @@ select
     grid.issue_month,
     grid.age_months,
     grid.day as as_of_date,
-    grid.issued,
-    grid.issued - coalesce(lost.open_points, 0) - coalesce(lost.expired, 0)
-    - coalesce(lost.clawed_back, 0) as redeemed,
-    coalesce(lost.expired, 0) as expired,
-    coalesce(lost.clawed_back, 0) as clawed_back,
-    coalesce(lost.open_points, 0) as open_points,
+    grid.issued::numeric(19, 2) as issued,
+    (
+        grid.issued - coalesce(lost.open_points, 0) - coalesce(lost.expired, 0)
+        - coalesce(lost.clawed_back, 0)
+    )::numeric(19, 2) as redeemed,
+    coalesce(lost.expired, 0)::numeric(19, 2) as expired,
+    coalesce(lost.clawed_back, 0)::numeric(19, 2) as clawed_back,
+    coalesce(lost.open_points, 0)::numeric(19, 2) as open_points,
     round((
         grid.issued - coalesce(lost.open_points, 0) - coalesce(lost.expired, 0)
         - coalesce(lost.clawed_back, 0)
     ) / grid.issued, 4) as redeemed_share,
     round(coalesce(lost.expired, 0) / grid.issued, 4) as expired_share,
     round(coalesce(lost.open_points, 0) / grid.issued, 4) as open_share,
-    coalesce(matured.points, 0) as matured,
+    coalesce(matured.points, 0)::numeric(19, 2) as matured,
     round(coalesce(lost.matured_expired, 0) / matured.points, 4) as breakage_rate,
     readings.last_day as observed_date
 from grid

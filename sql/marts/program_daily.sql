@@ -74,22 +74,24 @@ select
     case
         when told.nobody is not null
             then sum(coalesce(registered.new_members, 0)) over (order by days.day)
-    end as members,
-    coalesce(moved.points_added, told.nothing) as points_added,
-    coalesce(moved.points_redeemed, told.nothing) as points_redeemed,
-    coalesce(activated.points_activated, told.nothing) as points_activated,
-    coalesce(moved.points_expired, told.nothing) as points_expired,
-    case when readings.last_day is not null then coalesce(balances.active_balance, 0) end
-        as active_balance,
-    case when readings.last_day is not null then coalesce(balances.pending_balance, 0) end
-        as pending_balance,
+    end::bigint as members,
+    coalesce(moved.points_added, told.nothing)::numeric(19, 2) as points_added,
+    coalesce(moved.points_redeemed, told.nothing)::numeric(19, 2) as points_redeemed,
+    coalesce(activated.points_activated, told.nothing)::numeric(19, 2) as points_activated,
+    coalesce(moved.points_expired, told.nothing)::numeric(19, 2) as points_expired,
+    case
+        when readings.last_day is not null then coalesce(balances.active_balance, 0)
+    end::numeric(19, 2) as active_balance,
+    case
+        when readings.last_day is not null then coalesce(balances.pending_balance, 0)
+    end::numeric(19, 2) as pending_balance,
     readings.last_day as balance_observed_date,
     case
         when readings.last_day = days.day then 'read'
         when readings.last_day is not null then 'rolled back'
     end as balance_method,
     coalesce(sold.purchases, told.nothing) as purchases,
-    coalesce(sold.net_sales, told.nothing) as net_sales,
+    coalesce(sold.net_sales, told.nothing)::numeric(19, 2) as net_sales,
     coalesce(buyers_daily.buyers, told.nothing) as buyers
 from days
 cross join last_day

@@ -19,10 +19,12 @@ select
     published.points_redeemed,
     published.points_activated,
     published.points_expired,
-    case when readings.last_day is not null then coalesce(balances.active_points, 0) end
-        as active_balance,
-    case when readings.last_day is not null then coalesce(balances.pending_points, 0) end
-        as pending_balance,
+    case
+        when readings.last_day is not null then coalesce(balances.active_points, 0)
+    end::numeric(19, 2) as active_balance,
+    case
+        when readings.last_day is not null then coalesce(balances.pending_points, 0)
+    end::numeric(19, 2) as pending_balance,
     readings.known_at,
     case when readings.last_day is not null then 'read' else 'rolled back' end as method
 from mart.program_daily as days

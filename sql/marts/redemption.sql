@@ -20,8 +20,8 @@ select
     given.month,
     given.pos_id,
     mart.display_text(points_of_sale.name) as store_name,
-    given.points_added,
-    coalesce(sold.points_redeemed, 0) as points_redeemed,
+    given.points_added::numeric(19, 2) as points_added,
+    coalesce(sold.points_redeemed, 0)::numeric(19, 2) as points_redeemed,
     round(coalesce(sold.points_redeemed, 0) / nullif(given.points_added, 0), 4)
         as redemption_rate,
     coalesce(sold.buyers, 0) as buyers,

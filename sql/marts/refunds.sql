@@ -37,11 +37,11 @@ select
     sum(pieces.refunds)::bigint as refunds,
     round(sum(pieces.refunds) / nullif(sum(pieces.purchases), 0), 4)
         as refund_rate_by_count,
-    sum(pieces.purchase_amount) as purchase_amount,
-    sum(pieces.refund_amount) as refund_amount,
+    sum(pieces.purchase_amount)::numeric(19, 2) as purchase_amount,
+    sum(pieces.refund_amount)::numeric(19, 2) as refund_amount,
     round(sum(pieces.refund_amount) / nullif(sum(pieces.purchase_amount), 0), 4)
         as refund_rate_by_amount,
-    sum(pieces.points) as points_clawed_back
+    sum(pieces.points)::numeric(19, 2) as points_clawed_back
 from pieces
 left join core.points_of_sale on points_of_sale.pos_id = pieces.pos_id
 group by pieces.day, pieces.pos_id, points_of_sale.name;
