@@ -18,7 +18,7 @@ from tests.marts.test_history import START, Story
 from tests.marts.worlds import empty_world
 
 MARCH, APRIL, MAY = date(2026, 3, 31), date(2026, 4, 30), date(2026, 5, 31)
-SILENT, TOLD_TWICE, NOT_RETURNED, TOO_MUCH, NEGATIVE, ABOVE = range(1, 7)
+SILENT, TOLD_TWICE, NOT_RETURNED, TOO_MUCH, NEGATIVE, ABOVE, ENDED = range(1, 8)
 _ENDS = "2026-12-31T00:00:00"
 
 Movement = tuple[date, str, Decimal]
@@ -28,7 +28,7 @@ Movement = tuple[date, str, Decimal]
 def over_months(
     postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Story]:
-    """Six clients, of whom each shows one case, after the reading of May."""
+    """Seven clients, of whom each shows one case, after the reading of May."""
     with (
         _clone(postgres, template) as warehouse,
         empty_world(START, datetime(2026, 3, 1, 1)) as simulator,
@@ -47,7 +47,7 @@ def over_months(
 
 
 def _write_march(story: Story) -> dict[int, Entry]:
-    for client in range(1, 7):
+    for client in range(1, 8):
         story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
     lots = {
         SILENT: _lot(story, SILENT, "100.00", "50.00", ChequeId=SILENT * 100),
@@ -56,9 +56,11 @@ def _write_march(story: Story) -> dict[int, Entry]:
         TOO_MUCH: _lot(story, TOO_MUCH, "50.00", "40.00"),
         NEGATIVE: _lot(story, NEGATIVE, "100.00", "-20.00", ends="2026-04-20T12:00:00"),
         ABOVE: _lot(story, ABOVE, "100.00", "150.00"),
+        ENDED: _lot(story, ENDED, "50.00", "0.00", ends="2026-03-25T12:00:00"),
     }
     _buy(story, SILENT, 0, "2026-03-02T09:00:00", "1000.00", Added=Decimal(100))
-    for client, points in ((TOLD_TWICE, 50), (NOT_RETURNED, 50), (TOO_MUCH, 50), (NEGATIVE, 120)):
+    for client in (TOLD_TWICE, NOT_RETURNED, TOO_MUCH, NEGATIVE, ENDED):
+        points = 120 if client == NEGATIVE else 50
         _buy(story, client, 0, "2026-03-05T12:00:00", "1000.00", Redeemed=Decimal(points))
     for number, day, amount in ((1, 20, "-200.00"), (2, 31, "-300.00")):
         _refund(story, SILENT, number, f"2026-03-{day}T12:00:00", amount)
@@ -68,7 +70,7 @@ def _write_march(story: Story) -> dict[int, Entry]:
 
 
 def _write_april(story: Story, lots: dict[int, Entry]) -> None:
-    for client, points in ((TOLD_TWICE, -25), (NOT_RETURNED, -50), (TOO_MUCH, -40)):
+    for client, points in ((TOLD_TWICE, -25), (NOT_RETURNED, -50), (TOO_MUCH, -40), (ENDED, -50)):
         _refund(story, client, 2, "2026-04-20T12:00:00", "-500.00", Redeemed=Decimal(points))
     lots[TOLD_TWICE].row["Remain"] = lots[TOO_MUCH].row["Remain"] = Decimal(50)
 
@@ -92,10 +94,12 @@ def test_refunds_that_give_points_back_in_two_months_count_in_both(over_months: 
     ]
 
 
+@pytest.mark.parametrize("client", [NOT_RETURNED, ENDED])
 def test_points_that_a_later_refund_says_it_gave_back_and_no_lot_shows_change_no_earlier_month(
-    over_months: Story,
+    client: int, over_months: Story
 ) -> None:
-    assert _taken(over_months, NOT_RETURNED) == [
+    """Whether the lot is still in its time, or had ended before the refund."""
+    assert _taken(over_months, client) == [
         (date(2026, 3, 5), "redeemed", -50),
         (date(2026, 4, 20), "redeemed", 50),
         (date(2026, 4, 20), "unexplained", -50),

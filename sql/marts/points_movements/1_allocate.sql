@@ -43,7 +43,9 @@ declare
     low integer;
     high integer;
     middle integer;
+    by_end integer[];
     e integer;
+    p integer;
     root integer;
     class integer;
     part bigint;
@@ -217,24 +219,13 @@ begin
     while first_event > 1 and event_back_at[first_event - 1] is not null loop
         first_event := first_event - 1;
     end loop;
-    foreach class in array array[0, 1] loop
+    if first_event <= events then
         for p in 1 .. pieces loop
-            exit when first_event > events;
-            continue when piece_class[p] <> class or needs[p] = 0;
-            low := first_event;
-            high := events + 1;
-            while low < high loop
-                middle := (low + high) / 2;
-                if event_at[middle] >= piece_starts[p] then
-                    high := middle;
-                else
-                    low := middle + 1;
-                end if;
-            end loop;
-            e := low;
+            continue when piece_class[p] <> 0 or needs[p] = 0;
+            e := first_event;
             while needs[p] > 0 and e <= events loop
                 exit when event_at[e] >= least(piece_ends[p], piece_bucket[p]);
-                if rest[e] > 0 and (class = 0 or event_back_at[e] >= piece_ends[p]) then
+                if rest[e] > 0 and event_at[e] >= piece_starts[p] then
                     part := least(needs[p], rest[e]);
                     needs[p] := needs[p] - part;
                     rest[e] := rest[e] - part;
@@ -246,7 +237,40 @@ begin
                 e := e + 1;
             end loop;
         end loop;
-    end loop;
+        -- Few lots end between a purchase and its refund.
+        by_end := array(
+            select ended.n
+            from unnest(piece_ends, piece_class) with ordinality as ended (ends_at, class, n)
+            where ended.class = 1
+            order by ended.ends_at, ended.n
+        );
+        for e in first_event .. events loop
+            low := 1;
+            high := coalesce(array_length(by_end, 1), 0) + 1;
+            while low < high loop
+                middle := (low + high) / 2;
+                if piece_ends[by_end[middle]] > event_at[e] then
+                    high := middle;
+                else
+                    low := middle + 1;
+                end if;
+            end loop;
+            while rest[e] > 0 and low <= coalesce(array_length(by_end, 1), 0) loop
+                p := by_end[low];
+                exit when piece_ends[p] > event_back_at[e];
+                part := least(needs[p], rest[e]);
+                if part > 0 and event_at[e] >= piece_starts[p] and event_at[e] < piece_bucket[p] then
+                    needs[p] := needs[p] - part;
+                    rest[e] := rest[e] - part;
+                    matches := matches + 1;
+                    match_piece[matches] := p;
+                    match_event[matches] := e;
+                    match_points[matches] := part;
+                end if;
+                low := low + 1;
+            end loop;
+        end loop;
+    end if;
     for m in 1 .. matches loop
         if match_points[m] > 0 then
             piece := match_piece[m];
