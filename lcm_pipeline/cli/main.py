@@ -2,14 +2,16 @@
 
 Exit codes: 0 done, 1 failed, 2 usage (a wrong option or setting, a database that cannot be used),
 3 finished, but clients are pending, rows are in quarantine or differ, or updates were not sent,
-130 interrupted.
+130 interrupted, by Ctrl-C or SIGTERM.
 """
 
 import io
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -71,6 +73,7 @@ def main() -> None:
     _open_closed_streams()
     _set_missing_home()
     _log_warnings()
+    signal.signal(signal.SIGTERM, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding cannot represent must not fail a finished sync.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -89,6 +92,19 @@ def main() -> None:
             raise
         explain(message_of(error))
         sys.exit(code)
+
+
+def _interrupt(_signal: int, frame: FrameType | None) -> None:
+    """Handle SIGTERM of a service manager or a container like Ctrl-C, whichever command runs.
+
+    asyncio and Dagster replace the handler of Ctrl-C for a while, so it is looked up each time. A
+    shell's background job ignores Ctrl-C, but not SIGTERM.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):
+        handler(signal.SIGINT, frame)
+    else:
+        raise KeyboardInterrupt
 
 
 def _open_closed_streams() -> None:

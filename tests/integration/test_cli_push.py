@@ -310,8 +310,20 @@ def test_a_dry_run_needs_no_service(
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_was_sent_and_the_next_push_continues(
-    tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
+@pytest.mark.parametrize(
+    ("sent", "on_ctrl_c"),
+    # A shell's background job ignores Ctrl-C.
+    [(signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_IGN)],
+    ids=["ctrl_c", "sigterm"],
+)
+def test_an_interrupt_keeps_what_was_sent_and_the_next_push_continues(
+    tmp_path: Path,
+    lcm: Any,
+    clients: list[int],
+    warehouse: Warehouse,
+    source: RunningSimulator,
+    sent: signal.Signals,
+    on_ctrl_c: Any,
 ) -> None:
     ask_for(warehouse, [(client, {"name": f"А{n}"}) for n in range(8) for client in clients])
     source.service.desk.quirks = type(source.service.desk.quirks)(latency_ms=30)
@@ -322,12 +334,12 @@ def test_ctrl_c_keeps_what_was_sent_and_the_next_push_continues(
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, on_ctrl_c),
     )
     until = time.monotonic() + 60
     while len(source.world.profiles.updates) < 25 and time.monotonic() < until:
         time.sleep(0.02)
-    os.kill(stopped.pid, signal.SIGINT)
+    os.kill(stopped.pid, sent)
     _, stderr = stopped.communicate(timeout=60)
     assert stopped.returncode == 130, stderr
     assert "run the same command again" in stderr
