@@ -29,6 +29,7 @@ from lcm_pipeline.model.readings import Outcome, Task, TaskStatus
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.threads import run_in_thread
+from lcm_pipeline.warehouse.request_limits import RequestLimitsError
 
 Read = Callable[[Task], Awaitable[Outcome]]
 # Returns the outcomes that could not be stored, each replaced by a failure.
@@ -123,7 +124,8 @@ class FanOut:
     async def _read_one(self, task: Task) -> Outcome:
         """Read one task; an exception becomes a failed outcome with its reason.
 
-        Raises SyncError when the service does not respond for any task.
+        Raises SyncError when the service does not respond for any task, and RequestLimitsError when
+        no request may be sent.
         """
         if self._abandoned:
             return _unsuccessful(task, "failed", self._abandoned)
@@ -132,6 +134,8 @@ class FanOut:
         except UnprovenReadingError as verdict:
             self._consecutive_failures, self.has_succeeded = 0, True
             return _unsuccessful(task, "unproven", str(verdict))
+        except RequestLimitsError:
+            raise
         except Exception as error:  # noqa: BLE001 - one odd response must not stop the others
             reason = self._explain(task, error)
             await self._count_failure(error, reason)
@@ -197,6 +201,8 @@ class FanOut:
             self._remember(await self.read(task))
         except UnprovenReadingError:
             return True
+        except RequestLimitsError:
+            raise
         except Exception:  # noqa: BLE001 - any failure means no response
             return False
         return True

@@ -30,6 +30,7 @@ from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.cost import KnownCost, cost_of_known_clients
 from lcm_pipeline.warehouse.ingest.state import first_polled_day, polled_days
+from lcm_pipeline.warehouse.request_limits import RequestLimitsError
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -173,6 +174,8 @@ async def _read_each(
     for item in items:
         try:
             results.append(await read(item))
+        except RequestLimitsError:
+            raise
         except Exception as error:  # noqa: BLE001 - one odd response must not cost the plan
             failures.append(error)
             if not results and len(failures) == _MOST_FAILURES:

@@ -53,15 +53,20 @@ class LoggedProgress:
         if feed not in self._totals:
             logger.info("%s: done", feed)
             return
-        logger.info("%s: %s done%s", feed, self._done.get(feed, 0), self._pending(feed))
+        logger.info("%s: %s done%s", feed, self._counted(feed), self._pending(feed))
 
     def _log_sometimes(self, feed: str) -> None:
         if time.monotonic() - self._logged_at >= _EVERY_SECONDS:
             self._logged_at = time.monotonic()
             logger.info(
                 "%s: %s of %s done%s",
-                feed, self._done.get(feed, 0), self._totals.get(feed), self._pending(feed),
+                feed, self._counted(feed), self._totals.get(feed), self._pending(feed),
             )  # fmt: skip
+
+    def _counted(self, feed: str) -> int:
+        # A reading that was lost with the database's memory, or is in doubt, is done twice.
+        most = self._totals.get(feed, 0) - self._failed.get(feed, 0)
+        return max(0, min(self._done.get(feed, 0), most))
 
     def _pending(self, feed: str) -> str:
         failed = self._failed.get(feed, 0)

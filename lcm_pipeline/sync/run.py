@@ -39,6 +39,7 @@ from lcm_pipeline.warehouse.ingest.publish import PublishRefused, begin_batches,
 from lcm_pipeline.warehouse.ingest.runs import Run, count_requests, end_run, read_counts
 from lcm_pipeline.warehouse.marts.refresh import refresh_completeness
 from lcm_pipeline.warehouse.outbox.push_lock import quiet_seconds, was_pushing
+from lcm_pipeline.warehouse.request_limits import RequestLimitsError
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 ResultT = TypeVar("ResultT")
@@ -279,6 +280,8 @@ class SyncRun:
             for task in await run_in_thread(partial(self._claim, None, _MOST_PROBES)):
                 try:
                     outcome = await self._read_task(source, task)
+                except RequestLimitsError:
+                    raise
                 except TransientError:
                     break
                 except Exception:  # noqa: BLE001, S112 - it is read again, and reported then
@@ -313,6 +316,8 @@ class SyncRun:
                 holds = outcome.source_total == size and source.habits.base == base
             except UnprovenReadingError:
                 holds = False
+            except RequestLimitsError:
+                raise
             except Exception as error:  # noqa: BLE001 - it costs this client alone
                 cause = str(error) if isinstance(error, LoyaltyApiError) else type(error).__name__
                 reason = f"the end of its page could not be verified: {cause}"

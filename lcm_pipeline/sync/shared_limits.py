@@ -20,6 +20,7 @@ from lcm_pipeline.warehouse.request_limits import (
     join_slots,
     reserve_requests,
     share_slots,
+    stopping_without_limits,
 )
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
@@ -58,11 +59,12 @@ async def sharing_limits(
 
 def _pace_of(per_second: float, pacing: ReconnectingSession, priority: Priority) -> SharedPace:
     def reserve(spacing: float, count: int, is_more: bool, earliest: float) -> Reservation:
-        return pacing.run(
-            lambda session: reserve_requests(
-                session, spacing, count, priority=priority, is_more=is_more, earliest=earliest
+        with stopping_without_limits():
+            return pacing.run(
+                lambda session: reserve_requests(
+                    session, spacing, count, priority=priority, is_more=is_more, earliest=earliest
+                )
             )
-        )
 
     return SharedPace(reserve, per_second, priority=priority)
 
@@ -76,10 +78,11 @@ def _slots_of(cap: int, holding: ReconnectingSession, priority: Priority) -> Sha
     holding.on_reconnect(join_again)
 
     def share(wanted: int, in_flight: int) -> int:
-        return holding.run(
-            lambda session: share_slots(
-                session, cap, priority=priority, wanted=wanted, in_flight=in_flight
+        with stopping_without_limits():
+            return holding.run(
+                lambda session: share_slots(
+                    session, cap, priority=priority, wanted=wanted, in_flight=in_flight
+                )
             )
-        )
 
     return SharedSlots(share)

@@ -58,7 +58,7 @@ class SharedSlots:
                 await task
 
     async def acquire(self) -> None:
-        """Return when a request may be sent; raises psycopg.Error when the warehouse is lost."""
+        """Return when a request may be sent; raises the error of `share` when that failed."""
         self._record_wanted(1)
         while self._in_flight >= self._allowed or not self._is_certain:
             if self._error is not None:

@@ -10,17 +10,40 @@ Ctrl-Z. A process takes free slots up to its share, and returns those that it do
 `sync.shared_pace` and `sync.shared_slots` use them from the process that sends the requests.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import psycopg
 
+from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import query
 
 # After this many seconds without a report a process is taken for stopped: it reports several times
 # a second. Its last requests have ended by then, as the service aborts them earlier.
 MOST_SILENT_SECONDS = 60.0
+
+
+class RequestLimitsError(UserError):
+    """The limits cannot be read in the warehouse, and no request may leave without them.
+
+    It concerns no single client or update: whoever asks for a request has to stop.
+    """
+
+
+@contextmanager
+def stopping_without_limits() -> Iterator[None]:
+    """Raise RequestLimitsError for an error of the warehouse that retries did not overcome."""
+    try:
+        yield
+    except (psycopg.Error, UserError) as error:
+        cause = str(error).strip().partition("\n")[0].rstrip(".?")
+        raise RequestLimitsError(
+            "no more requests can be sent, as the warehouse keeps track of LCM_MAX_RPS and"
+            f" LCM_MAX_IN_FLIGHT and does not respond: {cause}. What was done is kept: run the"
+            " same command again to go on"
+        ) from error
 
 
 class Reservation(NamedTuple):

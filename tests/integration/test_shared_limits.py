@@ -11,17 +11,22 @@ from pathlib import Path
 import pytest
 
 from benchmarks.figures import most_within_a_second
+from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.shared_limits import Priority, priority_of
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.request_limits import (
+    RequestLimitsError,
     Sharer,
     join_slots,
     reserve_requests,
     share_slots,
     shares,
 )
+from tests.conftest import MakeSettings, Programme
+from tests.syncing import MARCH
 
 _RPS, _IN_FLIGHT, _SOME = 60, 7, 20
 _ROOT = Path(__file__).resolve().parents[2]
@@ -184,3 +189,27 @@ def test_only_a_sync_of_the_newest_day_is_a_daily_sync() -> None:
     assert priority_of(Window(yesterday, yesterday), settings) is Priority.DAILY
     assert priority_of(Window(before, before), settings) is Priority.BACKFILL
     assert priority_of(Window(before, yesterday), settings) is Priority.BACKFILL
+
+
+@pytest.mark.parametrize(
+    ("table", "limit"), [("request_slots", "max_in_flight"), ("request_pace", "max_rps")]
+)
+def test_a_run_without_its_limits_stops_and_fails_no_client(
+    programme: Programme,
+    warehouse: Warehouse,
+    make_settings: MakeSettings,
+    table: str,
+    limit: str,
+) -> None:
+    settings = make_settings(programme(clients=12), warehouse)
+    SyncEngine(settings, warehouse).sync(REGISTRATIONS, MARCH)
+    limited = settings.model_copy(update={limit: 50})
+    with warehouse.connect(autocommit=True) as session:
+        # Like a lost connection, but without the retries.
+        session.execute(f"alter table sync.{table} rename to hidden")
+        with pytest.raises(RequestLimitsError, match="run the same command again"):
+            SyncEngine(limited, warehouse).sync(OPERATIONS, MARCH)
+        failed = "select count(*) from sync.fetches where status = 'failed'"
+        assert session.execute(failed).fetchone() == (0,)
+        session.execute(f"alter table sync.hidden rename to {table}")
+    assert SyncEngine(limited, warehouse).sync(OPERATIONS, MARCH).is_complete

@@ -13,6 +13,7 @@ import psycopg
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.request_limits import RequestLimitsError
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 # The session of an owner that was killed may take a moment to end; a live owner keeps the lock.
@@ -40,8 +41,13 @@ class PushLostError(Exception):
         )
 
 
-# The errors of may_send: they come from the warehouse, not from the API, and end the push.
-SEND_CHECK_ERRORS: tuple[type[Exception], ...] = (PushLostError, psycopg.Error)
+# The errors of what is checked before each request (may_send, the limits over all processes): they
+# come from the warehouse, not from the API, and end the push.
+SEND_CHECK_ERRORS: tuple[type[Exception], ...] = (
+    PushLostError,
+    RequestLimitsError,
+    psycopg.Error,
+)
 
 
 def acquire_push_lock(reconnecting: ReconnectingSession) -> None:
