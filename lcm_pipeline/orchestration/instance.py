@@ -5,6 +5,7 @@ under a lock, since two processes cannot create SQLite's tables at once. An addr
 is passed in the environment, never written to the file.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 import dagster as dg
 import sqlalchemy as sa
 
-from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import Settings
 
 # Not named LCM_*, which would make it a setting.
@@ -28,6 +29,8 @@ _SESSION_OPTIONS = (
 _REFUSED_OPTIONS = "unsupported startup parameter"
 # The rest of the template is for a `dagster` command without DAGSTER_HOME.
 _STORAGE_MARK = "# --- storage"
+# SQLite's words for some full disks, and for a disk that fails.
+_IO_ERROR = "disk I/O error"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -35,21 +38,52 @@ class DagsterStorageError(UsageError):
     """Dagster cannot record its runs; the message says where, why, and what to do."""
 
 
+class DagsterStorageLostError(UserError):
+    """Dagster can no longer record its runs, as on a full disk; the message says what to do."""
+
+
 @contextmanager
 def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """Dagster's instance of the settings; safe to open from many processes at once."""
+    """Dagster's instance of the settings; safe to open from many processes at once.
+
+    Raises DagsterStorageError when it cannot be opened, DagsterStorageLostError when the disk is
+    full or its database fails later.
+    """
     _check_postgres(settings)
     with _environment(instance_variables(settings)):
         try:
             with locked_home(settings) as home:
                 instance = dg.DagsterInstance.from_config(str(home))
         except (OSError, sa.exc.SQLAlchemyError) as error:
+            if _is_full(error) or _IO_ERROR in str(error):
+                raise _storage_lost(settings, error) from error
             raise DagsterStorageError(
                 f"Dagster cannot record its runs in {instance_home(settings)} "
                 f"({str(error).splitlines()[0]}): set LCM_HOME to a folder that you may write to"
             ) from error
         with instance:
-            yield instance
+            try:
+                yield instance
+            except sa.exc.SQLAlchemyError as error:
+                raise _storage_lost(settings, error) from error
+
+
+def _is_full(error: Exception) -> bool:
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "is full" in str(error)
+
+
+def _storage_lost(settings: Settings, error: Exception) -> DagsterStorageLostError:
+    """Name where the runs are recorded, the cause without the statement, and what to do."""
+    where, advice = "the database of LCM_DAGSTER_DATABASE_URL", "check that it runs"
+    if settings.dagster_database_url is None:
+        where, advice = str(instance_home(settings)), "check the disk and its free space"
+    cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0].rstrip(".")
+    if _is_full(error):
+        advice = "free some space"
+    return DagsterStorageLostError(
+        f"Dagster cannot record its runs in {where} ({cause}). What was done is kept: {advice},"
+        " then run the same command again to go on"
+    )
 
 
 def instance_home(settings: Settings) -> Path:

@@ -1,7 +1,9 @@
 """Dagster's storage: where it is, what is deleted from it, and what is never written to it."""
 
 import os
+import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from lcm_pipeline.definitions import defs
 from lcm_pipeline.orchestration.event_log import BatchingEventLog
 from lcm_pipeline.orchestration.instance import (
     DagsterStorageError,
+    DagsterStorageLostError,
     dagster_instance,
     instance_home,
 )
@@ -218,6 +221,33 @@ def test_a_home_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     with (
         pytest.raises(DagsterStorageError, match="LCM_HOME"),
         dagster_instance(load_settings(home=tmp_path / "file")),
+    ):
+        pass
+
+
+@contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """Let writes of this process fail, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_becomes_full_is_reported_with_how_to_resume(tmp_path: Path) -> None:
+    opened, unopened = load_settings(home=tmp_path / "1"), load_settings(home=tmp_path / "2")
+    with (
+        pytest.raises(DagsterStorageLostError, match="run the same command again"),
+        dagster_instance(opened) as instance,
+        no_file_longer_than(1_000),
+    ):
+        instance.create_run_for_job(defs.resolve_job_def("forget_old_runs"))
+    with (
+        pytest.raises(DagsterStorageLostError, match="check the disk and its free space"),
+        no_file_longer_than(100_000),
+        dagster_instance(unopened),
     ):
         pass
 
