@@ -38,6 +38,10 @@ _PREFIX = "LCM_"
 _ENV_FILE = Path(".env")
 _SHORTEST_KEY = 16
 _LONGEST_GIVEN = 80
+# In .env, ${NAME} is the value of a variable, also within quotes, and empty if that is not set:
+# then what follows :- is used.
+_REFERENCE = re.compile(r"\$\{([^}:]+)\}")
+LITERAL_DOLLAR = "${:-$}"
 # For messages about settings that have no default.
 _EXAMPLES = {"operator": 7, "max_rps": 5, "max_in_flight": 64, "start_date": "2026-03-01"}
 # Secrets that a file may hold instead, as container platforms and systemd hand them over.
@@ -488,6 +492,7 @@ def _unknown_settings() -> list[str]:
     problems: dict[str, str] = {}
     for name, where in [*_names_in_env_file(), *((name, "") for name in os.environ)]:
         prefix, field = name[: len(_PREFIX)].upper(), name[len(_PREFIX) :].lower()
+        prefix = prefix.replace("-", "_").replace(".", "_")
         if prefix != _PREFIX or field in Settings.model_fields or field in problems:
             continue
         nearest = get_close_matches(field, Settings.model_fields, n=1)
@@ -521,7 +526,7 @@ def _names_in_env_file() -> Iterator[tuple[str, str]]:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise SettingsError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
-    malformed = []
+    malformed, names = [], set(os.environ)
     for binding in parse_stream(StringIO(text, newline=None)):
         # The parser counts blank lines before a statement as a part of it.
         text = binding.original.string
@@ -531,6 +536,16 @@ def _names_in_env_file() -> Iterator[tuple[str, str]]:
             malformed.append(f"{where}expected NAME=VALUE, with every quote closed")
         elif binding.key is not None:
             yield binding.key, where
+            if not binding.key.isascii():
+                # Such as LСM_OPERATOR with a Cyrillic С, which is no setting and looks like one.
+                malformed.append(f"{where}a name with a letter that is not Latin")
+            referred = set(_REFERENCE.findall(binding.value or ""))
+            if binding.key.upper().startswith(_PREFIX) and referred - names:
+                malformed.append(
+                    f"{where}{binding.key} has a ${{NAME}} of a variable that is not set; write"
+                    f" {LITERAL_DOLLAR} for a $ before a brace"
+                )
+            names.add(binding.key)
     if malformed:
         raise SettingsError("\n".join(malformed))
 

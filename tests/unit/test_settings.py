@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lcm_pipeline.cli.commands.init import _write
 from lcm_pipeline.settings import Settings, SettingsError, load_settings
 
 
@@ -156,6 +157,30 @@ def test_a_malformed_line_is_reported_by_its_number_and_not_quoted(
 ) -> None:
     env_file.write_bytes(content)
     assert problems() == [f"{env_file}, line {line}: expected NAME=VALUE, with every quote closed"]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("LCM_PASSWORD='s3${cr3t}'", "LCM_PASSWORD has a ${NAME} of a variable that is not set;"
+                                     " write ${:-$} for a $ before a brace"),
+        ("LСM_OPERATOR=5", "a name with a letter that is not Latin"),
+        ("LCM-MAX-RPS=5", "unknown setting LCM-MAX-RPS; did you mean LCM_MAX_RPS?"),
+    ],
+)  # fmt: skip
+def test_a_line_that_does_not_do_what_it_seems_to_is_reported(
+    line: str, problem: str, env_file: Path
+) -> None:
+    env_file.write_text(f"{line}\n", encoding="utf-8")
+    assert problems() == [f"{env_file}, line 1: {problem}"]
+
+
+def test_init_writes_a_password_that_is_read_as_it_was_given(env_file: Path) -> None:
+    password = "a${nope}b${HOME}$${x:-y}\\'\"${"
+    _write({"username": "me", "password": password})
+    read = load_settings().password
+    assert read is not None
+    assert read.get_secret_value() == password
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import typer
 from lcm_pipeline.cli.failures import FAILED
 from lcm_pipeline.cli.output import print_line
 from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.settings import Settings, SettingsError, load_settings
+from lcm_pipeline.settings import LITERAL_DOLLAR, Settings, SettingsError, load_settings
 from lcm_pipeline.verify.doctor import Level, examine
 
 _FILE, _BACKUP = Path(".env"), Path(".env.bak")
@@ -144,6 +144,7 @@ def _write(answers: Mapping[str, Any]) -> None:
     lines = ["# Written by lcm init. All settings: .env.example\n"]
     for name, value in answers.items():
         quoted = str(value).replace("\\", "\\\\").replace("'", "\\'")
+        quoted = quoted.replace("${", f"{LITERAL_DOLLAR}{{")
         lines.append(f"LCM_{name.upper()}='{quoted}'\n")
     descriptor = os.open(_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
