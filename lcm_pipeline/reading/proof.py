@@ -80,7 +80,7 @@ def prove_reading(
     # The end needs no check if a page of this size was already shown to end where its total says.
     trusted = trust_total or len(first.rows) <= habits.trusted_page
     scan = yield from _prove_scan(
-        first, length, habits, check_end=not trusted, had_rows=bool(known and known.total)
+        first, length, habits, check_end=not trusted, known_rows=known.total if known else 0
     )
     return _full_reading(scan, keep_head=keep_head)
 
@@ -95,10 +95,10 @@ def _unchanged_reading(first: Page, known: ProvenState) -> Reading | None:
 
 
 def _prove_scan(
-    first: Page, length: int, habits: PagingHabits, *, check_end: bool, had_rows: bool
+    first: Page, length: int, habits: PagingHabits, *, check_end: bool, known_rows: int
 ) -> Generator[list[PageRequest], list[Page], PageScan]:
     """Scan until a scan is proven, by its total or by a second scan that agrees."""
-    proof = _Proof(habits.base, had_rows=had_rows)
+    proof = _Proof(habits.base, known_rows=known_rows)
     page: Page | None = first
     for attempt in range(MAX_SCANS):
         scan_length = _shifted_length(length, attempt)
@@ -133,14 +133,14 @@ def _prove_scan(
 class _Proof:
     """What the scans of one reading have shown so far.
 
-    is_hopeless: another scan would show the same. had_rows: the last reading had rows.
+    is_hopeless: another scan would show the same. known_rows: of the last reading.
     """
 
-    def __init__(self, base: int, *, had_rows: bool) -> None:
+    def __init__(self, base: int, *, known_rows: int) -> None:
         self.base = base
         self.reason = ""
         self.is_hopeless = False
-        self._had_rows = had_rows
+        self._known_rows = known_rows
         self._previous: PageScan | None = None
         self._seen: set[Hashable] = set()
         self._most_claimed = 0
@@ -161,7 +161,13 @@ class _Proof:
         self.record_seen(scan.rows, scan.total)
         self._previous = scan
         self.reason = f"{len(scan.rows)} distinct rows were read, the source claims {scan.total}"
-        if not scan.rows and self._had_rows and not agreed:
+        if scan.suspicious and len(scan.rows) < max(1, self._known_rows):
+            # The service swallows its own time-outs, and returns what it has read until then. Two
+            # scans agree while it is overloaded.
+            self.reason += ", with a message each time that may report an error"
+            self.is_hopeless = agreed
+            return False
+        if not scan.rows and self._known_rows and not agreed:
             # A history that has suddenly vanished may be a failure of the source.
             return False
         # When two equal scans fall short of the total, a third would not find more.

@@ -37,6 +37,7 @@ class PageScan(NamedTuple):
     never did. anchored: every seam had its anchor and no page was suspicious; otherwise the scan
     must be confirmed by a second that agrees.
     pages: number of pages. largest_page: rows in the largest of them.
+    suspicious: a page had a message that may report an error.
     """
 
     rows: dict[Hashable, SourceRow]
@@ -45,6 +46,7 @@ class PageScan(NamedTuple):
     anchored: bool
     pages: int
     largest_page: int
+    suspicious: bool
 
 
 def scan_pages(
@@ -133,10 +135,13 @@ class _ScanState:
         totals = {page.total for page in self.pages.values() if page.total is not None}
         if len(totals) > 1:
             raise SourceChangedError("the total changed while the pages were read")
-        anchored = self._anchored and not any(page.suspicious for page in self.pages.values())
+        suspicious = any(page.suspicious for page in self.pages.values())
+        anchored = self._anchored and not suspicious
         sizes = [len(page.rows) for page in self.pages.values()]
         total = totals.pop() if totals else None
-        return PageScan(self._rows, total, self._first.header, anchored, len(sizes), max(sizes))
+        return PageScan(
+            self._rows, total, self._first.header, anchored, len(sizes), max(sizes), suspicious
+        )
 
     def _join(self, page: Page, following: int) -> None:
         offset = following - self._at

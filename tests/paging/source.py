@@ -29,6 +29,7 @@ class Manners:
     lies_randomly: bool = False
     repeats: float = 0.0
     changes: float = 0.0
+    is_suspicious: bool = False
 
 
 @dataclass
@@ -53,7 +54,8 @@ class Source:
         self.moved.append(moved)
         if self._last is not None and self.rng.random() < self.manners.repeats:
             return self._last
-        self._last = Page(tuple(self._slice(request)), self._total())
+        suspicious = self.manners.is_suspicious
+        self._last = Page(tuple(self._slice(request)), self._total(), suspicious=suspicious)
         return self._last
 
     def change(self) -> None:

@@ -184,6 +184,22 @@ def test_a_vanished_history_is_confirmed_by_a_second_request() -> None:
     assert len(source.states) - before_requests >= 2
 
 
+@pytest.mark.parametrize(("known_rows", "left"), [(0, 0), (40, 0), (40, 7)])
+def test_rows_do_not_vanish_while_responses_report_an_error(known_rows: int, left: int) -> None:
+    source = make_source(1, known_rows, 1000, Manners())
+    known = drive(source, 50).known if known_rows else None
+    while len(source.rows) > left:
+        source.rows.popitem()
+    source.manners = Manners(is_suspicious=True)
+    with pytest.raises(UnprovenReadingError, match="may report an error"):
+        drive(source, 50, known)
+
+
+def test_a_message_that_is_always_there_does_not_hold_back_rows() -> None:
+    source = make_source(1, 40, 1000, Manners(is_suspicious=True))
+    assert drive(source, 50).known.total == 40
+
+
 def _after(before: Reading, after: Reading) -> set[int]:
     rows = {row.key[0] for row in after.rows}
     return rows if after.kind == "full" else rows | {row.key[0] for row in before.rows}
