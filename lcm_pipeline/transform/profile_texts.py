@@ -30,6 +30,12 @@ _UNSENDABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uff
 # Letters and marks that show nothing though they are no format characters.
 _BLANK_LETTERS = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]")
 
+# The byte of each character. A byte that has none is often kept as it is.
+_BYTES_OF_CHARS = tuple(
+    {bytes([byte]).decode(charset, "ignore") or chr(byte): byte for byte in range(256)}
+    for charset in ("cp1251", "cp1252")
+)
+
 NO_VALUE = "an error of a spreadsheet or a word for no value"
 
 
@@ -55,7 +61,11 @@ def reason_against_any_text(text: str) -> str | None:
     """Return why a stripped text is not a valid value of any field; None if it is."""
     if stands_for_no_value(text):
         return NO_VALUE
-    if any(mark in text for mark in _LOST_LETTERS) or _is_only_question_marks(text):
+    if (
+        any(mark in text for mark in _LOST_LETTERS)
+        or _is_only_question_marks(text)
+        or _is_misread_utf8(text)
+    ):
         return "its letters were lost in a conversion"
     if text.startswith("="):
         return "a formula of a spreadsheet"
@@ -68,6 +78,28 @@ def reason_against_any_text(text: str) -> str | None:
 
 def _is_only_question_marks(text: str) -> bool:
     return "?" in text and not any(char.isalnum() for char in text)
+
+
+def _is_misread_utf8(text: str) -> bool:
+    """Whether the text is UTF-8 that a program read as cp1251 or cp1252, such as `РђРЅРЅР°`.
+
+    Two letters or more: a single pair, such as `Сё`, may be written by a person.
+    """
+    if text.isascii():
+        return False
+    return any(
+        _count_letters(bytes(table[char] for char in text)) >= 2
+        for table in _BYTES_OF_CHARS
+        if all(char in table for char in text)
+    )
+
+
+def _count_letters(content: bytes) -> int:
+    """The number of characters beyond ASCII in UTF-8; 0 if it is not UTF-8."""
+    try:
+        return sum(not char.isascii() for char in content.decode())
+    except UnicodeDecodeError:
+        return 0
 
 
 def _holds_invisible(text: str) -> bool:

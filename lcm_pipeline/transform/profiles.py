@@ -29,7 +29,8 @@ _GENDERS = (-1, 0, 1)
 _NAMES = ("name", "surname", "patronymic")
 _CODES = (POS_CODE, "contragent_id")
 _SPOILT_CODE = re.compile(r"\d+[.,]0|\d+[.,]\d+e\+?\d+|\d+e\+\d+", re.ASCII | re.IGNORECASE)
-_EMAIL = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\".]+(\.[^\s@,;<>\".]+)+")
+# Without the `mailto:` of a link and the apostrophe with which Excel marks a text.
+_EMAIL = re.compile(r"(?!')[^\s@,;:<>\"]+@[^\s@,;:<>\".]+(\.[^\s@,;:<>\".]+)+")
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,23 @@ def _reason_against_text(one: ProfileField, value: str) -> str | None:
         return "holds a question mark, as where a letter was lost in a conversion"
     if one.column == "email" and not _EMAIL.fullmatch(value):
         return "not shaped like an e-mail address"
+    if one.column == "email" and _mixes_alphabets(value):
+        return "holds a letter of another alphabet, such as a Cyrillic one that looks Latin"
+    if one.column in _NAMES and _is_number(value):
+        return "a number: does the column belong to another field?"
     if one.column in _CODES and _SPOILT_CODE.fullmatch(value):
         return "a number that a program wrote with a fraction or an exponent: export it as text"
     return None
+
+
+def _is_number(text: str) -> bool:
+    return any(map(str.isdigit, text)) and not any(map(str.isalpha, text))
+
+
+def _mixes_alphabets(email: str) -> bool:
+    """Whether an address with a Latin domain has other letters before the @: none exists."""
+    name, _, domain = email.rpartition("@")
+    return domain.isascii() and not name.isascii()
 
 
 def _is_plausible(text: str, today: date) -> bool:
