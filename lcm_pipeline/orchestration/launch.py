@@ -279,7 +279,7 @@ def _raise_failure(
         )
     if not result.success:
         failures = [event for event in result.all_events if event.is_step_failure]
-        reason = "; ".join(_failure_text(event) for event in failures) or (
+        reason = "; ".join(_failure_text(event, result.all_events) for event in failures) or (
             failed[1] if failed else ""
         )
         raise RunFailedError(
@@ -299,7 +299,15 @@ def _failure_of_run(
     return None
 
 
-def _failure_text(event: dg.DagsterEvent) -> str:
+def _failure_text(event: dg.DagsterEvent, all_events: Sequence[dg.DagsterEvent]) -> str:
+    for other in all_events:
+        # The failure of a step whose process was killed has no message; another event has the
+        # signal, and the advice to find more memory.
+        _, found, signal = (other.message or "").partition(
+            f"child process for step {event.step_key}"
+        )
+        if found:
+            return f"{event.step_key}: its process{signal.partition(' Possible')[0].rstrip('.')}"
     error = event.step_failure_data.error
     while error is not None and error.cause is not None:
         error = error.cause

@@ -1,5 +1,7 @@
 """A sync with several readers, whose steps run in Dagster's multiprocess executor."""
 
+import os
+import signal
 from pathlib import Path
 
 import dagster as dg
@@ -8,6 +10,7 @@ import pytest
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
 from lcm_pipeline.orchestration.assets.feeds import feed_assets
 from lcm_pipeline.orchestration.instance import dagster_instance
+from lcm_pipeline.orchestration.launch import RunFailedError, _raise_failure
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -88,3 +91,21 @@ def test_readers_in_one_process_report_counts_and_pending_clients(
     assert ended.returncode == 3, ended.stderr
     for feed in FEEDS:
         assert feed.name in ended.stdout
+
+
+@dg.op
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dg.job(executor_def=dg.multiprocess_executor)
+def deadly() -> None:
+    die()
+
+
+@pytest.mark.slow
+def test_the_error_of_a_killed_reader_names_the_signal(tmp_path: Path) -> None:
+    with dagster_instance(load_settings(home=tmp_path)) as instance:
+        result = dg.execute_job(dg.reconstructable(deadly), instance=instance)
+    with pytest.raises(RunFailedError, match=r"^die: its process was terminated by .*SIGKILL"):
+        _raise_failure(result, [], ())
