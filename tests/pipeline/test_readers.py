@@ -33,6 +33,9 @@ def test_with_several_readers_a_feed_is_start_readers_publish() -> None:
                 *(f"{feed.name}_read_{number}" for number in range(1, _READERS + 1)),
                 f"{feed.name}_publish",
             }
+            # One whose process is killed runs once more, or nothing would be published.
+            policies = [one.retry_policy for one in assets.node_def.node_defs if "read" in one.name]
+            assert [policy and policy.max_retries for policy in policies] == [1] * _READERS
             specs = {spec.key.to_user_string(): spec for spec in assets.specs}
             assert all(spec.kinds == {"http", "postgres"} for spec in specs.values())
             assert {spec.group_name for spec in specs.values()} == {feed.asset_group}

@@ -99,9 +99,16 @@ def _build_graph(feed: Feed, readers: int) -> dg.AssetsDefinition:
             pool=POOL,
             tags=_op_tags(feed),
             description="Reads clients that no other reader has, and stages their rows.",
+            # The others have read the clients of a reader that was killed, as for lack of memory:
+            # without another attempt of its step nothing would be published.
+            retry_policy=dg.RetryPolicy(max_retries=1),
         )
         def read(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
-            report = sync.read_feed(feed, window_of(context))
+            try:
+                report = sync.read_feed(feed, window_of(context))
+            except Exception as error:
+                # Its own errors come after all attempts that make sense.
+                raise dg.Failure(f"{feed.name}: reading failed", allow_retries=False) from error
             context.add_output_metadata(reader_metadata(report))
 
         return read
