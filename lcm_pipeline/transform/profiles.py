@@ -126,7 +126,7 @@ def _reason_against_text(one: ProfileField, value: str) -> str | None:
     if one.column == "email" and not _EMAIL.fullmatch(value):
         return "not shaped like an e-mail address"
     if one.column == "email" and _mixes_alphabets(value):
-        return "holds a letter of another alphabet, such as a Cyrillic one that looks Latin"
+        return "mixes two alphabets, as where a Cyrillic letter looks like a Latin one"
     if one.column in _NAMES and _is_number(value):
         return "a number: does the column belong to another field?"
     if one.column in _CODES and _SPOILT_CODE.fullmatch(value):
@@ -139,9 +139,11 @@ def _is_number(text: str) -> bool:
 
 
 def _mixes_alphabets(email: str) -> bool:
-    """Whether an address with a Latin domain has other letters before the @: none exists."""
-    name, _, domain = email.rpartition("@")
-    return domain.isascii() and not name.isascii()
+    """Whether there are Latin and Cyrillic letters before the @."""
+    name = email.rpartition("@")[0]
+    return (
+        re.search("[A-Za-z]", name) is not None and re.search("[\u0400-\u04ff]", name) is not None
+    )
 
 
 def _is_plausible(text: str, today: date) -> bool:
