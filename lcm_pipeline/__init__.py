@@ -11,12 +11,13 @@ The folders, top down; each imports only those below it:
     sync           the engine: roster, fan-out, reading a client, running and publishing a feed
     reporting      owns altair and jinja2: the page of a day, from the marts alone
     api            owns httpx: one call, identity, formats, retries, limits, errors
-    warehouse      owns psycopg: sessions, migrations, and four rooms of its own:
-                     ingest (runs, tasks, publish), outbox, marts, embedded (a Postgres server)
+    warehouse      owns psycopg: sessions, locks, migrations, status, and six packages: ingest
+                     (runs, tasks, publish), marts, outbox, access, privacy, embedded (a server)
     settings       every LCM_* variable
     feeds          the registry: one entry a feed
     transform      payload rows to table records, pure functions
     reading        the proof of one client's history: scan, seams, growth, fingerprint; pure
+    files          files that are shipped with the package, and replacing one atomically
     model          the vocabulary: payloads, endpoints, tables, tasks, windows
     simulator      a loyalty programme to run against; imports none of these
 

@@ -5,7 +5,7 @@ lazy_group.py    imports the module of the called command only
 commands/        one file per command, named after it
 options.py       options that commands share;  feed_options.py  those that need the feeds
 warehouse.py     how commands open the warehouse
-output.py        tables for the terminal;  json_output.py  output for machines;  files.py  files
+output.py        tables for the terminal;  json_output.py  output for machines
 sync_log.py      log lines with times;  log_format.py  what they have in common with warnings
 progress_bar.py  bars on a terminal
 failures.py      exit codes and error messages;  prompts.py  confirmations

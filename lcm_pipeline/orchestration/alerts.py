@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 
+from lcm_pipeline.files import existing_folder
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.texts import shown_names
 from lcm_pipeline.settings import Settings
@@ -91,8 +92,6 @@ def take_snapshot(
     is_stale = is_due and not all(
         feed.is_current(yesterday, settings.max_staleness_days) for feed in status.feeds
     )
-    home = settings.home_path
-    there = next(folder for folder in (home, *home.parents) if folder.exists())
     stopped = [run.run_id for run in status.last_runs if run.state == "stopped"]
     return Snapshot(
         pending=sum(feed.pending for feed in status.feeds),
@@ -101,7 +100,7 @@ def take_snapshot(
         stopped_run=max([before.stopped_run, *stopped]),
         fields=tuple(sorted(unknown)),
         failed_checks=tuple(failed),
-        is_disk_low=shutil.disk_usage(there).free < _LOW_DISK_BYTES,
+        is_disk_low=shutil.disk_usage(existing_folder(settings.home_path)).free < _LOW_DISK_BYTES,
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import dagster as dg
 import sqlalchemy as sa
 
+from lcm_pipeline.files import replacing, shipped
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import Settings
 
@@ -31,7 +32,6 @@ _REFUSED_OPTIONS = "unsupported startup parameter"
 _STORAGE_MARK = "# --- storage"
 # SQLite's words for some full disks, and for a disk that fails.
 _IO_ERROR = "disk I/O error"
-_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class DagsterStorageError(UsageError):
@@ -145,20 +145,14 @@ def prepare_home(settings: Settings) -> Path:
     """Create DAGSTER_HOME and its dagster.yaml according to the settings."""
     home = instance_home(settings)
     _make_private(home)
-    shared, _, _ = _template().read_text(encoding="utf-8").partition(_STORAGE_MARK)
+    template = shipped("dagster.yaml").read_text(encoding="utf-8")
+    shared, _, _ = template.partition(_STORAGE_MARK)
     text = shared + _storage(settings, home)
     path = home / "dagster.yaml"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        draft = home / f".dagster.yaml.{os.getpid()}"
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        with replacing(path) as file:
+            file.write(text.encode())
     return home
-
-
-def _template() -> Path:
-    """The dagster.yaml next to the package in a checkout, or inside it in a wheel."""
-    inside = _PACKAGE / "dagster.yaml"
-    return inside if inside.exists() else _PACKAGE.parent / "dagster.yaml"
 
 
 def _storage(settings: Settings, home: Path) -> str:

@@ -1,11 +1,10 @@
 """Builds the report of a day, a week or a month, and writes it atomically."""
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
+from lcm_pipeline.files import replacing
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.reporting.completeness import TABLES
 from lcm_pipeline.reporting.errors import ReportError
@@ -84,24 +83,5 @@ def make_period_report(
 
 def save_report(report: Report, path: Path) -> None:
     """Write the page atomically: a reader sees the old file or the new one. Raises OSError."""
-    path = path.resolve()
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        draft = Path(file.name)
-        try:
-            file.write(report.html)
-            file.close()
-            # A temporary file is private; the page gets the mode of any other new file.
-            draft.chmod(0o666 & ~_umask())
-            draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    # The umask can only be read by setting it.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+    with replacing(path) as file:
+        file.write(report.html.encode())

@@ -5,17 +5,15 @@ does not depend on Superset. `bundle` checks the names of marts and columns agai
 so that a definition can be read without one.
 """
 
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from lcm_pipeline.files import shipped
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.settings import DEFAULT_TIMEZONE
-
-_PACKAGE = Path(__file__).resolve().parents[1]
 
 Content = TypeVar("Content")
 Kind = Literal[
@@ -176,15 +174,9 @@ class Definition(msgspec.Struct, frozen=True):
     dashboards: tuple[Dashboard, ...]
 
 
-@cache
 def dashboards_folder() -> Path:
-    """The folder `dashboards`: next to the package in a checkout, inside it in a wheel."""
-    for candidate in (_PACKAGE / "dashboards", _PACKAGE.parent / "dashboards"):
-        if (candidate / "definition").is_dir():
-            return candidate
-    raise FileNotFoundError(
-        "the folder dashboards/ is missing: install the project from its checkout"
-    )
+    """The folder that holds `definition` and `server`."""
+    return shipped("dashboards")
 
 
 def read_definition(

@@ -19,6 +19,7 @@ from lcm_pipeline.api.errors import BusinessError, IdentityError, LoyaltyApiErro
 from lcm_pipeline.api.paging import read_page, read_registrations
 from lcm_pipeline.api.probe import UnreachableError, probe_service
 from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
+from lcm_pipeline.files import existing_folder
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
@@ -105,7 +106,7 @@ def _check_settings(settings: Settings) -> Iterator[Finding]:
 
 def _check_disk(settings: Settings) -> Iterator[Finding]:
     home = settings.home_path
-    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    existing = existing_folder(home)
     free = shutil.disk_usage(existing).free
     found = f"{free / 1e9:,.1f} GB free for LCM_HOME ({home})"
     if free < _FAIL_FREE_BYTES:

@@ -12,17 +12,14 @@ from pathlib import Path
 
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+from lcm_pipeline.files import shipped
+
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
-@cache
 def sql_folder() -> Path:
     """The folder that holds `migrations` and `queries`."""
-    for candidate in (_PACKAGE / "sql", _PACKAGE.parent / "sql"):
-        if (candidate / "migrations").is_dir():
-            return candidate
-    raise FileNotFoundError("the folder sql/ is missing: install the project from its checkout")
+    return shipped("sql")
 
 
 @cache

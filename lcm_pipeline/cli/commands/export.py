@@ -9,8 +9,8 @@ from typing import Annotated, BinaryIO
 import typer
 
 from lcm_pipeline.cli.failures import explain
-from lcm_pipeline.cli.files import replacing
 from lcm_pipeline.cli.options import writable_file
+from lcm_pipeline.files import replacing
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.access.export import export_csv, export_parquet
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse

@@ -14,8 +14,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from lcm_pipeline.cli.files import replacing
 from lcm_pipeline.cli.options import writable_file
+from lcm_pipeline.files import replacing
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse

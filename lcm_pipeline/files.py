@@ -1,0 +1,43 @@
+"""Files: those that are shipped with the package, and replacing one that others may be reading."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from secrets import token_hex
+from typing import BinaryIO
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@cache
+def shipped(name: str) -> Path:
+    """A file or folder of the project, such as `sql`: in the package of a wheel, or next to it.
+
+    Raises FileNotFoundError.
+    """
+    for candidate in (_PACKAGE / name, _PACKAGE.parent / name):
+        if candidate.exists():
+            return candidate
+    raise FileNotFoundError(f"{name} is missing: install the project from its checkout")
+
+
+def existing_folder(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that replaces `path` atomically at the end.
+
+    A reader sees the old file or the new one. After an error the old one stays. A link is followed.
+    """
+    path = path.resolve()
+    draft = path.with_name(f".{path.name}.{token_hex(4)}")
+    try:
+        with draft.open("xb") as file:
+            yield file
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
