@@ -147,7 +147,7 @@ class LoyaltyApi:
     def ask_before_each_request(self, may_send: Callable[[], Awaitable[bool]]) -> None:
         """Register what decides whether a request may be sent now; it may raise.
 
-        For each request, also logins and retries. One that may not be sent waits.
+        It is called for each request, also for logins and retries. One that may not be sent waits.
         """
         self._gate.ask_before_each_request(may_send)
 

@@ -16,8 +16,8 @@ from typing import Protocol
 
 from lcm_pipeline.api.retries import Clock
 
-# How often a request that may not be sent yet asks again.
-_ASK_SECONDS = 0.5
+# How often a request that may not be sent yet checks again.
+_CHECK_SECONDS = 0.5
 
 _own_departure: ContextVar[float | None] = ContextVar("own_departure", default=None)
 
@@ -161,14 +161,14 @@ class RequestGate:
                 await self._clock.sleep(remaining)
             if self._may_send is None or await self._may_send():
                 return
-            await self._clock.sleep(_ASK_SECONDS)
+            await self._clock.sleep(_CHECK_SECONDS)
 
     async def _wait_for_turn(self) -> bool:
-        """Wait for a departure time; if False, it must not be used, and the shared slot is free."""
+        """Wait for a departure time; False if it must not be used, with the shared slot released."""
         is_used = False
         try:
-            # Again, if the slot took time. Before the pacing, so that requests that are released
-            # here at the same time are spaced out.
+            # Check again, as the wait for the slot may have taken long. Before the pacing, which
+            # spaces out the requests that are released here at the same time.
             if (
                 self._shared_slots is not None
                 and self._may_send is not None
@@ -191,7 +191,7 @@ class RequestGate:
         await self._wait_for_shared_pace()
         if self._may_send is None:
             return True
-        # The wait may have taken long, so check again whether the request may still leave.
+        # The wait may have taken long: check again whether the request may still leave.
         reached = self._clock.monotonic()
         may_send = await self._may_send()
         return may_send and self._clock.monotonic() - reached <= Pacer.catch_up

@@ -66,7 +66,7 @@ def parse_response(
     call_name: str,
     now: float,
 ) -> ResponseT:
-    """Return the response to a request, or raise the LoyaltyApiError that it stands for.
+    """Return the response to a request, or raise the LoyaltyApiError that it represents.
 
     now: Unix time, for a Retry-After that is a date.
     """

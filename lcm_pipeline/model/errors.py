@@ -14,7 +14,7 @@ class UserError(Exception):
 
 
 class IncompleteError(UserError):
-    """The work is done, but something needs a look."""
+    """The work is done, but something needs attention."""
 
     exit_code: ClassVar[int] = 3
 

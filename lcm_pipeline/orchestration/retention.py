@@ -1,17 +1,17 @@
 """Deletes what is old: Dagster's runs, and what is older than LCM_RETENTION_MONTHS.
 
-Dagster itself stores every event of every run for ever.
+Dagster itself stores every event of every run forever.
 
 Preserved of a deleted run: the newest materialization of each asset and day, or of an asset without
 days, with its metadata, and the last result of each check. Everything else is deleted: the run, its
 log, planned events, and materializations and check results that newer ones replaced.
 
 `instance.delete_run` would also delete the materializations, and the days would look as if they had
-never been synced. So this module uses Dagster's tables. Days older than
-LCM_RETENTION_MONTHS do look so in the end: their facts are gone too.
+never been synced. So this module uses Dagster's tables. Materializations of days older than
+LCM_RETENTION_MONTHS are deleted with their facts.
 
-`lcm sync` does both after each successful run, and so does the nightly job of the daemon. It is no
-step of the sync: no day may fail or wait because somebody reads an old month.
+`lcm sync` does both after each successful run, and so does the nightly job of the daemon. It is not
+a step of the sync: no day may fail or wait because another session reads an old month.
 """
 
 import logging
@@ -87,9 +87,9 @@ def _forget_replaced(instance: dg.DagsterInstance, before: datetime) -> None:
 
 
 def remove_expired(instance: dg.DagsterInstance, settings: Settings, warehouse: Warehouse) -> None:
-    """Remove what LCM_RETENTION_MONTHS no longer holds, here and in the warehouse, where it is set.
+    """Remove facts older than LCM_RETENTION_MONTHS, if it is set, and their materializations.
 
-    What cannot be removed is logged and left for the next time: it fails nobody's run.
+    What cannot be removed is logged and left for the next time: it fails no run.
     """
     if settings.retention_months is None:
         return

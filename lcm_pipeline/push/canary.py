@@ -78,7 +78,7 @@ class Canary:
                 f"{self._failed_in_trial} of the first {self.canary} updates failed, more than"
                 f" LCM_PUSH_FUSE ({self.fuse:g}) allows"
             )
-        # The row is longer than the trial, so that during the trial only the fuse stops the push.
+        # As many failures as the trial has attempts: during the trial only the fuse stops the push.
         elif self._in_a_row >= max(_MIN_IN_A_ROW, self.concurrency, self.canary):
             reason = f"{self._in_a_row} updates failed in a row"
         else:

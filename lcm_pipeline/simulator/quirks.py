@@ -1,6 +1,6 @@
-"""What the programme is like (Habits) and how its server answers (Quirks).
+"""What the programme is like (Habits) and how its server responds (Quirks).
 
-Habits shape the world and are fixed at its start; quirks shape answers only, leave the truth
+Habits shape the world and are fixed at its start; quirks shape responses only, leave the truth
 alone, and may be changed while the server runs.
 """
 
@@ -52,7 +52,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How answers deviate.
+    """How responses deviate.
 
     `totals` is honest, null, page (the rows of this response), or a number to lie by such as -2.
     """

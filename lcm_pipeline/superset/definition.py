@@ -73,8 +73,8 @@ class Calculated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class MartUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The metrics of a mart. time: the column that time filters apply to, None if there is none.
 
-    not_over: a column whose values tell of the same points or members again, such as the day of a
-    balance. Metrics are right for one value of it, and not for the sum over several.
+    not_over: a column over which a metric would count the same points or members several times,
+    such as the day of a balance. Metrics are right for one of its values, not for their sum.
     """
 
     metrics: dict[str, Metric]

@@ -68,10 +68,10 @@ def find_blockers(session: psycopg.Connection, backend: int) -> Blockers:
 
 
 def wait_alone(session: psycopg.Connection, kind: locks.Kind, waiter: str, seconds: float) -> None:
-    """Take a session lock that one session may have at a time; waits for the one who has it.
+    """Take a session lock that one session may have at a time; waits while another one has it.
 
-    Logs who that is after some seconds. waiter: the name of this session in the log. Raises
-    WarehouseLockedError after so many seconds.
+    Logs which session that is, after a few seconds. waiter: the name of this session in the log.
+    Raises WarehouseLockedError after `seconds`.
     """
     began, is_reported = time.monotonic(), False
     while not locks.take_alone(session, kind):

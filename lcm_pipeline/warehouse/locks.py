@@ -3,11 +3,11 @@
 No login that may only read can take one of them, or keep a sync, a push or a migration from taking
 it; docs/adr/0008-an-owner-and-locks-of-writers.md has the reasons.
 
-Locks on tables make processes follow each other. Whoever holds one may write to that table; it ends
-with the transaction, and Postgres reports who holds it.
+Locks on tables serialize processes. Only a login that may write to the table can take one; the lock
+ends with the transaction, and Postgres reports which session holds it.
 
 Session locks show what a live session works on, over many transactions. They are advisory locks,
-which any login can hold. So nobody ever waits for one: a session takes any free key of a kind, and
+which any login can hold. So no session ever waits for one: it takes any free key of a kind, and
 only keys of sessions that may write count (`sync.session_locks`).
 """
 
@@ -23,20 +23,19 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.queries import query
 
-# Publishes follow each other.
+# Serializes publishes.
 PUBLISH = "publish_lock"
-# Refreshes of the marts follow each other.
+# Serializes refreshes of the marts.
 REFRESH = "refresh_lock"
-# A month's partition is made once.
+# Keeps two processes from creating the same partition.
 PARTITIONS = "partitions_lock"
-# The slots of LCM_MAX_IN_FLIGHT are shared out by one process at a time.
+# Serializes the distribution of the slots of LCM_MAX_IN_FLIGHT.
 REQUEST_SLOTS = "request_slots_lock"
-# One process at a time finds out whether it may take a session lock of its kind alone.
+# Serializes `take_alone`.
 SESSION = "session_lock"
 
-# run: the session works on the run of that id. push: the session is the one that pushes. rewrite:
-# it is the one that rewrites stored rows. requests: the session's row in sync.request_slots counts;
-# the id is its server process.
+# run: the session works on the run of that id. push: it pushes. rewrite: it rewrites stored rows.
+# requests: its row in sync.request_slots counts; the id is its server process.
 Kind = Literal["run", "push", "requests", "rewrite"]
 # The high bits of the first number of an advisory lock's key; the others are random. Processes of
 # different versions share these, and sync.session_locks knows them: they never change.
@@ -54,9 +53,9 @@ _MOST_TRIES = 100
 def alone(session: psycopg.Connection, *names: str) -> Iterator[None]:
     """Hold locks on tables for the length of a transaction, which this begins and ends.
 
-    The transaction begins when the locks are free: now(), and the snapshot of a repeatable read,
-    lie after what others wrote who held them. Raises LockNotAvailable after the session's
-    lock_timeout. An autocommit session, outside of a transaction.
+    session: an autocommit session, outside a transaction. The transaction begins when the locks are
+    free, so its now(), and the snapshot of a repeatable read, are later than what the previous
+    holders wrote. Raises LockNotAvailable after the session's lock_timeout.
     """
     tables = SQL(", ").join(Identifier("sync", name) for name in names)
     is_taken = False
@@ -70,12 +69,12 @@ def alone(session: psycopg.Connection, *names: str) -> Iterator[None]:
         except psycopg.errors.LockNotAvailable:
             if is_taken:
                 raise
-            # Waited for in a transaction of its own, which has an older now(). In a mode in which
-            # those who wait do not conflict: in exclusive mode they passed the lock on from one to
-            # the next, so that each found it taken again; eight syncs went on for minutes.
+            # Wait in a separate transaction, as its now() is older than the lock. In row share mode
+            # the waiting sessions do not conflict: in exclusive mode they passed the lock from one
+            # to the next, and each found it taken again; eight syncs went on like this for minutes.
             with session.transaction():
                 session.execute(SQL("lock table {} in row share mode").format(tables))
-            # Those who waited together do not try together.
+            # Spread the attempts of sessions that have waited for the same lock.
             sleep(uniform(0, _MOST_PAUSE))  # noqa: S311 - no secret
 
 
@@ -105,8 +104,8 @@ def show_session(session: psycopg.Connection, kind: Kind, lock_id: int) -> None:
 def take_alone(session: psycopg.Connection, kind: Kind) -> bool:
     """Take a session lock that one session may have at a time; returns whether it has it now.
 
-    Never waits for the one who has it. Two sessions that try at once take turns, so only one of
-    them finds nobody.
+    Never waits for the session that has it. Attempts are serialized, so that only one of two
+    sessions that try at once gets it.
     """
     with session.transaction():
         hold(session, SESSION)

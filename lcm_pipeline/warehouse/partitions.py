@@ -1,8 +1,8 @@
 """Monthly partitions, created ahead and on demand; there is no default partition.
 
-A function of the owner creates one (`sync.make_month`), so that whoever syncs need not own the
-tables. Only months with plausible dates get one: a table
-for each month since 1753 would slow down every query and every backup.
+A function of the owner creates them (`sync.make_month`), so that the user of a sync need not own
+the tables. Only months with plausible dates get one: a table for each month since 1753 would slow
+down every query and every backup.
 """
 
 from collections.abc import Iterable

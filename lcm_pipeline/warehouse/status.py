@@ -141,11 +141,11 @@ class RetiredClient:
 
 @dataclass(frozen=True)
 class Convention:
-    """What the marts take rows for where no field of the source says.
+    """How the marts interpret rows where no field of the source decides.
 
-    source: why: parameter, detected or default. detected: what `share` of `votes` rows show; None
-    if none does. doubt: contradicted or undecided; None if nothing speaks against what is used.
-    parameter: the column of mart.parameters that sets it.
+    source: of the value in use: parameter, detected or default. detected: what a `share` of the
+    `votes` shows; None if no row shows anything. doubt: contradicted or undecided; None if the rows
+    agree with the value in use. parameter: the column of mart.parameters that sets it.
     """
 
     convention: str
@@ -164,7 +164,7 @@ class WarehouseStatus:
 
     retired_count: clients that the source no longer knows; they do not make a day incomplete.
     unmapped_lead_statuses: statuses of leads that are in neither list of mart.parameters, as of the
-    newest refresh of the marts; conventions: what the marts take rows for. Both are None if the
+    newest refresh of the marts; conventions: how the marts interpret rows. Both are None if the
     user may not read the marts. marts_behind: stored marts that are older than the facts, because a
     sync was killed before its marts, read only some feeds, or found totals that differ. None if the
     user may not compare them, no row was published yet, or it was not requested.

@@ -2,10 +2,11 @@
 
 A mart is defined in sql/marts: its header becomes the description, and what it reads its lineage.
 Marts that the same feeds can block form one step, so that totals that do not add up block the marts
-built on them and no others; tables that follow changes refresh together. A blocked mart keeps its
-previous rows, and `mart.data_completeness` is blocked with it, so that the two agree. A step also
-refreshes the marts of steps that fewer feeds can block, as another run may have published since:
-so no mart is ahead of those that it reads, and no table that follows changes of its readers.
+built on them and no others. Tables that follow changes are refreshed together. A blocked mart keeps
+its previous rows, and `mart.data_completeness` is blocked with it, so that the two agree.
+
+Another run may publish between two steps. So a step also refreshes the marts that fewer feeds can
+block: no mart is newer than those that it reads.
 """
 
 from collections.abc import Iterator
@@ -16,11 +17,11 @@ from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.orchestration.checks import require_totals
 from lcm_pipeline.orchestration.partitions import ONE_RUN
 from lcm_pipeline.orchestration.resources import SyncSession
-from lcm_pipeline.warehouse.marts.definitions import Mart, marts, store_time_zone
+from lcm_pipeline.warehouse.marts.definitions import OF_RUNS, Mart, marts, store_time_zone
 from lcm_pipeline.warehouse.marts.refresh import Refreshed, refresh_marts
 from lcm_pipeline.warehouse.migrations import have_old_marts
 
-# Tables of core that marts read, by the asset that fills them, and assets by their feed.
+# The asset that fills a table of core; assets have the names of tables, too.
 _FACTS = {
     table: asset
     for feed in FEEDS
@@ -30,8 +31,6 @@ _FACTS = {
 # The view of the rows of all feeds.
 _ALL_FEEDS = "feed_rows"
 _FEED_OF = {asset: feed for feed in FEEDS for asset in feed.assets}
-# They show which days are known, from the runs; only without a run do they read the facts.
-_OF_RUNS = {"readings", "as_of"}
 
 
 def _facts(mart: Mart) -> set[str]:
@@ -122,7 +121,7 @@ def _step(
 
 
 def _steps() -> list[dg.AssetsDefinition]:
-    known = {mart.name: mart for mart in marts() if mart.name not in _OF_RUNS}
+    known = {mart.name: mart for mart in marts() if mart.name not in OF_RUNS}
     blocking = _blocking_feeds(known)
     steps: dict[frozenset[str], list[Mart]] = {}
     for mart in known.values():
@@ -136,6 +135,7 @@ def _steps() -> list[dg.AssetsDefinition]:
 def _blocking_feeds(known: dict[str, Mart]) -> dict[str, frozenset[str]]:
     """By mart, the feeds whose totals must agree before it is refreshed: those that it is built on.
 
+    Not `feeds_below`: a mart of the ledger of runs changes with every feed, and none blocks it.
     Tables that follow changes refresh together, so what blocks one of those by client blocks all.
     """
     below: dict[str, frozenset[str]] = {}

@@ -99,9 +99,9 @@ def publish(
 
 
 def begin_batches(session: psycopg.Connection, run: Run, batch_rows: int) -> bool:
-    """Choose batches if the run is a first load of more than `batch_rows` rows; returns whether.
+    """Choose batches if the run is a first load of more than `batch_rows` rows.
 
-    From then on, no day of its feed is complete until the run is published.
+    Returns whether it did. From then on, no day of its feed is complete until the run is published.
     """
     values = {"run_id": run.run_id, "batch_rows": batch_rows}
     return session.execute(query("begin_batches"), values).fetchone() is not None

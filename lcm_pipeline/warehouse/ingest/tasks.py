@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_FIELD = 200
 
-# With statistics of before the run, each claim sorts all tasks that are left. Autovacuum looks once
-# a minute, a run of 2,000 clients is over by then.
+# With the statistics of before the run, each claim would sort all tasks that are left. Autovacuum
+# runs once a minute; a run of 2,000 clients is over by then.
 _TASKS_TO_ANALYZE = 1_000
 
 # Errors that a bad value causes: from the server, or from the driver before the value is sent.
@@ -74,9 +74,9 @@ def add_unless_ended(
 ) -> bool:
     """Make the staging tables of a run, add its tasks, and reopen those of before `fresh_from`.
 
-    From then on the run belongs to the command: what it publishes is what the command asked for.
-    Returns False, and changes nothing, if another process has ended the run: nobody would publish
-    the tasks.
+    From then on the run belongs to the command: what it publishes counts as published by it.
+    Returns False, and changes nothing, if another process has ended the run: the tasks would never
+    be published.
     """
     with session.transaction():
         status = session.execute(query("lock_run"), {"run_id": run.run_id}).fetchone()

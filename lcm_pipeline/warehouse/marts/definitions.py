@@ -112,7 +112,7 @@ class Mart:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The columns that sums or rows are told apart by; empty for other marts."""
+        """The columns that identify a sum or a row; empty for other marts."""
         named = self._declared["keys"] if self._declared else None
         return tuple(named.split(", ")) if named else ()
 
@@ -159,8 +159,8 @@ def marts() -> list[Mart]:
 def sources_below() -> dict[str, frozenset[str]]:
     """By mart, the feeds and the tables of names that it is made of, through other marts too.
 
-    Inputs that are plain views over runs and days (`as_of`, `readings`) are left out: what they say
-    of a feed is part of the state of that feed.
+    Inputs that are plain views over runs and days (`as_of`, `readings`) are left out: what they
+    show of a feed is part of the state of that feed.
     """
     below: dict[str, frozenset[str]] = {}
     for mart in marts():

@@ -96,7 +96,7 @@ def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
 def _refresh_alone(
     session: psycopg.Connection, wanted: list[Mart], everything: bool
 ) -> list[Refreshed]:
-    """The lock is taken before the transaction, or that would tell of the time before the wait."""
+    """Refresh under the lock, which is taken first: a snapshot of before the wait would be old."""
     session.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
         with locks.alone(session, locks.REFRESH):

@@ -41,7 +41,7 @@ _ERASED = {
 
 
 class MartsNotRefreshedError(IncompleteError):
-    """The person is erased, and marts still list it."""
+    """The person is erased, but the marts still list them."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ def forget(
 ) -> Receipt:
     """Erase a person, in one transaction; `refresh_marts_of_clients` has to follow.
 
-    Waits for another erasure or rewrite. Erases again a person of whom rows came back, such as
-    updates that somebody put into the outbox. key: of the hash and of the receipt; None for the one
-    that the warehouse stores. old_keys: those with which others were erased. pseudonyms: those of
-    the settings. Raises UsageError for an unknown client, BusyError, ForgottenKeyError,
+    Waits for another erasure or rewrite. A person who was erased before is erased again if new rows
+    of them exist, such as updates in the outbox. key: of the hash and of the receipt; None for the
+    one that the warehouse stores. old_keys: those with which others were erased. pseudonyms: those
+    of the settings. Raises UsageError for an unknown client, BusyError, ForgottenKeyError,
     PseudonymKeyError, WarehouseLockedError.
     """
     with (
@@ -135,8 +135,8 @@ def forget(
 def refresh_marts_of_clients(warehouse: Warehouse) -> None:
     """Refresh the stored marts that list clients, which show an erased one until then.
 
-    Apart from `forget`, as it may take long or fail, and the receipt is needed then too. Raises
-    MartsNotRefreshedError.
+    Separate from `forget`, because it may take long or fail, and the receipt must not depend on it.
+    Raises MartsNotRefreshedError.
     """
     try:
         with warehouse.connect() as session:
