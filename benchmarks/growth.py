@@ -23,7 +23,7 @@ from benchmarks.grown import LAST_DAY, Growth, grow, is_grown
 from benchmarks.loading import Batch, load_ours, next_number
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
-from lcm_pipeline.warehouse.marts.refresh import Refreshed, refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import MartRefresh, refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -38,10 +38,10 @@ class Refresh:
     """Seconds of a refresh, and what became of each mart."""
 
     seconds: float
-    marts: list[Refreshed]
+    marts: list[MartRefresh]
 
     @property
-    def slowest(self) -> list[Refreshed]:
+    def slowest(self) -> list[MartRefresh]:
         """The marts that took longest."""
         return sorted(self.marts, key=lambda mart: -mart.seconds)[:_SHOWN]
 

@@ -118,10 +118,6 @@ def _zone(value: str) -> str:
     return value
 
 
-def _blank_is_unset(value: Any) -> Any:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
 def _expandable(value: Path) -> Path:
     try:
         value.expanduser()

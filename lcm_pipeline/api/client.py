@@ -144,12 +144,12 @@ class LoyaltyApi:
         if not self._is_sibling:
             await self._wire.aclose()
 
-    def ask_before_each_request(self, may_send: Callable[[], Awaitable[bool]]) -> None:
+    def check_before_each_request(self, may_send: Callable[[], Awaitable[bool]]) -> None:
         """Register what decides whether a request may be sent now; it may raise.
 
         It is called for each request, also for logins and retries. One that may not be sent waits.
         """
-        self._gate.ask_before_each_request(may_send)
+        self._gate.check_before_each_request(may_send)
 
     def share_pace(self, wait: Callable[[], Awaitable[None]]) -> None:
         """Register what to await before each request: the pace shared by all processes."""

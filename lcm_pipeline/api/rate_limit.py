@@ -97,7 +97,7 @@ class RequestGate:
         self._wait_for_shared_pace: Callable[[], Awaitable[None]] | None = None
         self._shared_slots: Slots | None = None
 
-    def ask_before_each_request(self, may_send: Callable[[], Awaitable[bool]]) -> None:
+    def check_before_each_request(self, may_send: Callable[[], Awaitable[bool]]) -> None:
         """Register what decides whether a request may be sent now; it may raise."""
         self._may_send = may_send
 
@@ -164,7 +164,7 @@ class RequestGate:
             await self._clock.sleep(_CHECK_SECONDS)
 
     async def _wait_for_turn(self) -> bool:
-        """Wait for a departure time; False if it must not be used, with the shared slot released."""
+        """Wait for a departure time; False if it must not be used: the shared slot is released."""
         is_used = False
         try:
             # Check again, as the wait for the slot may have taken long. Before the pacing, which

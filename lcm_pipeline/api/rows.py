@@ -5,7 +5,6 @@ decoded when the row turns out to be new. A row whose key cannot be read is stil
 replaces the key, so that it is counted and can go to quarantine.
 """
 
-from collections.abc import Callable, Hashable
 from functools import cache
 from hashlib import blake2b
 from typing import Any
@@ -16,8 +15,6 @@ from lcm_pipeline.model.endpoints import Endpoint
 from lcm_pipeline.model.json_split import SplitError, split_object
 from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.payloads import READ_ERRORS
-
-KeyReader = Callable[[bytes], tuple[Hashable, str | None]]
 
 
 def source_row(endpoint: Endpoint[Any, Any], raw: bytes) -> SourceRow:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lcm_pipeline.sync.report import SyncReport
     from lcm_pipeline.sync.scale import ProgrammeSize, ScalePlan
     from lcm_pipeline.verify.verify import Verification
-    from lcm_pipeline.warehouse.marts.refresh import Refreshed
+    from lcm_pipeline.warehouse.marts.refresh import MartRefresh
     from lcm_pipeline.warehouse.outbox.pushes import PushReport, Reason
     from lcm_pipeline.warehouse.outbox.undo import Undo
     from lcm_pipeline.warehouse.outbox.waiting import StuckUpdate
@@ -272,7 +272,7 @@ def _print_retired(clients: "Sequence[RetiredClient]") -> None:
         print_unwrapped(f"  client {one.client_id}  {one.reason}  {since}{heir}{error}")
 
 
-def print_refreshed(marts: Sequence["Refreshed"]) -> None:
+def print_refreshed(marts: Sequence["MartRefresh"]) -> None:
     """Print the rows and seconds of each mart, or that it was up to date."""
     table = _table("", "rows", "seconds")
     for mart in marts:

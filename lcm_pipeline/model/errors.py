@@ -13,7 +13,7 @@ class UserError(Exception):
     exit_code: ClassVar[int] = 1
 
 
-class IncompleteError(UserError):
+class PartialSuccessError(UserError):
     """The work is done, but something needs attention."""
 
     exit_code: ClassVar[int] = 3

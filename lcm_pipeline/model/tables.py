@@ -44,8 +44,9 @@ class CoreTable:
     is_snapshot: it has a row for each day on which a client's values changed, while the source
     returns only the present ones.
     publish_query: the statement that publishes it, where the generic upsert is not enough.
-    follow_up_queries: statements that run after it, in order. change_notes: those that record what
-    changed for the marts; after a first load in batches the marts compute everything instead.
+    follow_up_queries: statements that run after it, in order. change_queries: those that record
+    what changed, for the marts; not after a first load in batches, when the marts compute
+    everything.
     """
 
     name: str
@@ -60,7 +61,7 @@ class CoreTable:
     is_snapshot: bool = False
     publish_query: str | None = None
     follow_up_queries: tuple[str, ...] = ()
-    change_notes: tuple[str, ...] = ()
+    change_queries: tuple[str, ...] = ()
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -153,7 +154,7 @@ operations = CoreTable(
     has_history=True,
     is_held_for_months=True,
     moves_between_clients=True,
-    change_notes=("note_changed_clients",),
+    change_queries=("record_changed_clients",),
 )
 
 leads = CoreTable(

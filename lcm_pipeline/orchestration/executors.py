@@ -11,7 +11,6 @@ from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.settings import Settings
 
 IN_PROCESS = "in_process"
-MULTIPROCESS = "multiprocess"
 CELERY = "celery"
 K8S = "k8s"
 # The Secret with LCM_* variables, see deploy/kubernetes/secret.example.yaml.

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from lcm_pipeline.feeds import FEEDS, feed_named
-from lcm_pipeline.model.errors import IncompleteError, UserError
+from lcm_pipeline.model.errors import PartialSuccessError, UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.code_location import build_definitions, sync_days_job
@@ -46,7 +46,7 @@ class ChecksFailedError(UserError):
         self.reports = reports
 
 
-class DoubtfulFactsError(IncompleteError):
+class DoubtfulFactsError(PartialSuccessError):
     """The days are synced, but a check failed that blocks no marts. reports: what was done."""
 
     def __init__(self, message: str, reports: list[SyncReport]) -> None:

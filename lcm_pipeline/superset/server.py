@@ -24,7 +24,7 @@ from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.settings import DEFAULT_TIMEZONE, child_environment
 from lcm_pipeline.superset.bundle import DATABASE_FILE
 from lcm_pipeline.superset.definition import dashboards_folder
-from lcm_pipeline.warehouse.embedded.account import end_with_parent
+from lcm_pipeline.warehouse.embedded.account import parent_death_hook
 
 ADMINISTRATOR = "admin"
 _STARTING_SECONDS = 120.0
@@ -139,7 +139,7 @@ def serving(superset: SupersetHome, port: int) -> Iterator[subprocess.Popen[byte
     with _private_log(superset) as log:
         server = subprocess.Popen(  # noqa: S603 - our own arguments
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=superset.folder,
-            env=superset.environment(), preexec_fn=end_with_parent(os.getpid()),
+            env=superset.environment(), preexec_fn=parent_death_hook(os.getpid()),
             start_new_session=True,
         )  # fmt: skip
         try:

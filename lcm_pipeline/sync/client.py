@@ -44,7 +44,7 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
     assert client_id is not None and feed.land is not None  # noqa: S101 - a feed of clients
     read_at = datetime.now(UTC)
     reading = await _read(source, feed, client_id, task)
-    rows = _held(source, reading.rows)
+    rows = _without_expired(source, reading.rows)
     expired = len(reading.rows) - len(rows)
     if reading.kind == "delta" and expired:
         # A delta does not show whether these old rows are new or changed; a full reading does.
@@ -145,8 +145,8 @@ async def _fetch_concurrently(
     return [results[at] for at in range(len(items))]
 
 
-def _held(source: Source, rows: tuple[SourceRow, ...]) -> tuple[SourceRow, ...]:
-    """The rows of days that the warehouse holds, and those without a day: they go to quarantine."""
+def _without_expired(source: Source, rows: tuple[SourceRow, ...]) -> tuple[SourceRow, ...]:
+    """The rows of days that are kept, and those without a day: they go to quarantine."""
     kept_from = source.kept_from
     if kept_from is None:
         return rows

@@ -123,8 +123,10 @@ class SyncEngine:
                     if self._find_published(reconnecting, feed, window, command_id) is not None:
                         return
                     run = self._begin_run(reconnecting, feed, window)
-                    work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
-                    is_under_way = await work.start(self._add_client_tasks, command_id)
+                    sync_run = SyncRun(
+                        self.settings, self.progress, shared, feed, run, reconnecting
+                    )
+                    is_under_way = await sync_run.start(self._add_client_tasks, command_id)
                     # The run stays unfinished: readers join it from processes of their own.
                     runs.leave_run(reconnecting, run)
 
@@ -141,17 +143,17 @@ class SyncEngine:
                 run = self._join_run(reconnecting, feed, window)
                 if run is None:
                     return ReaderReport(feed.name, window)
-                work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
+                sync_run = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
                 async with _recording_failure(reconnecting, run):
                     try:
-                        await work.read()
+                        await sync_run.read()
                     except RunLostError as lost:
                         # Published by another process, which read the last tasks itself.
                         if lost.status != "published":
                             raise
                     else:
                         runs.leave_run(reconnecting, run)
-                return work.reader_report()
+                return sync_run.reader_report()
 
         return self._alone(window, read)
 
@@ -169,11 +171,11 @@ class SyncEngine:
                             " published it: run the same command again"
                         )
                     return report
-                work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
+                sync_run = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
                 async with _recording_failure(reconnecting, run):
-                    await work.read()
-                    await work.publish(command_id)
-                return await work.report()
+                    await sync_run.read()
+                    await sync_run.publish(command_id)
+                return await sync_run.report()
 
         return self._alone(window, publish)
 
@@ -273,12 +275,14 @@ class SyncEngine:
                     if published is not None:
                         return published
                     run = await run_in_thread(begin, cancel_session=reconnecting)
-                    work = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
+                    sync_run = SyncRun(
+                        self.settings, self.progress, shared, feed, run, reconnecting
+                    )
                     async with _recording_failure(reconnecting, run):
-                        if await work.start(add_tasks, command_id):
-                            await work.read()
-                            await work.publish(command_id)
-                            return await work.report()
+                        if await sync_run.start(add_tasks, command_id):
+                            await sync_run.read()
+                            await sync_run.publish(command_id)
+                            return await sync_run.report()
                     # Another process ended the run before the tasks were added.
                     await run_in_thread(partial(runs.leave_run, reconnecting, run))
             finally:

@@ -78,7 +78,7 @@ class FanOut:
     advice: str = "What was read is kept: run the same command again to go on"
     _consecutive_failures: int = field(default=0, init=False)
     _has_transient_failure: bool = field(default=False, init=False)
-    _consecutive_refused: int = field(default=0, init=False)
+    _consecutive_unstored: int = field(default=0, init=False)
     _last_failure: str = field(default="", init=False)
     _abandoned: str = field(default="", init=False)
     _cheapest: tuple[int, Task] | None = field(default=None, init=False)
@@ -231,12 +231,12 @@ class FanOut:
 
     def _save(self, batch: Sequence[_FinishedTask], loop: asyncio.AbstractEventLoop) -> None:
         outcomes = [item.outcome for item in batch]
-        refused = self.record(outcomes)
-        stored = sum(outcome.status == "done" for outcome in outcomes) - len(refused)
-        self._consecutive_refused = 0 if stored > 0 else self._consecutive_refused + len(refused)
-        if self._consecutive_refused >= max(_OUTAGE_FAILURES, self.concurrency):
+        unstored = self.record(outcomes)
+        stored = sum(outcome.status == "done" for outcome in outcomes) - len(unstored)
+        self._consecutive_unstored = 0 if stored > 0 else self._consecutive_unstored + len(unstored)
+        if self._consecutive_unstored >= max(_OUTAGE_FAILURES, self.concurrency):
             raise SyncError(
-                f"the warehouse rejects all that was read: {refused[-1].error}. {self.advice}"
+                f"the warehouse rejects all that was read: {unstored[-1].error}. {self.advice}"
             )
         # Release the slots from this thread: waiting for the writer task to resume first would cost
         # the readers two iterations of the event loop.

@@ -20,8 +20,7 @@ def schedule_of(settings: Settings) -> Schedule:
 
 def first_day(settings: Settings, window: Window, first_polled: date | None) -> date:
     """The first registration day of the roster: LCM_START_DATE, or the first day ever polled."""
-    candidates = [settings.start_date or first_polled or window.first, window.first]
-    return min(candidates)
+    return min(settings.start_date or first_polled or window.first, window.first)
 
 
 def missing_days(begins: date, window: Window, polled: AbstractSet[date]) -> list[date]:

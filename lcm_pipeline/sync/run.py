@@ -309,10 +309,10 @@ class SyncRun:
             client_id, size = found
             base = source.habits.base
             source.distrusts = True
-            alone = Task(client_id)
+            task = Task(client_id)
             try:
                 async with self.shared.slots:
-                    outcome = await self._read_task(source, alone)
+                    outcome = await self._read_task(source, task)
                 holds = outcome.source_total == size and source.habits.base == base
             except UnprovenReadingError:
                 holds = False
@@ -359,16 +359,16 @@ class SyncRun:
     def _record(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         """Store outcomes; returns those whose values the warehouse rejected."""
         tables = self.feed.tables
-        refused = self.reconnecting.run(
+        unstored = self.reconnecting.run(
             lambda session: tasks.record_outcomes(session, self.run, tables, outcomes)
         )
         self.rows += sum(outcome.landing.staged for outcome in outcomes)
         self.tasks_read += len(outcomes)
-        failed = len(refused) + sum(outcome.status != "done" for outcome in outcomes)
+        failed = len(unstored) + sum(outcome.status != "done" for outcome in outcomes)
         self.progress.advance(self.feed.name, len(outcomes) - failed)
         if failed:
             self.progress.fail(self.feed.name, failed)
-        return refused
+        return unstored
 
     async def _publish(self, *, partly: bool) -> None:
         batch_rows = self.settings.publish_batch_rows

@@ -53,7 +53,7 @@ class SharedPace:
     priority: int = 0
     _moments: deque[float] = field(default_factory=deque, init=False)
     _waiting: int = field(default=0, init=False)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     # How far the server's clock is ahead of ours; the uncertainty of that; when it was measured.
     _ahead: tuple[float, float, float] = field(default=(0.0, math.inf, 0.0), init=False)
     # How long the last reservation took.
@@ -63,7 +63,7 @@ class SharedPace:
         """Return when the next request may leave."""
         self._waiting += 1
         try:
-            async with self._turn:
+            async with self._lock:
                 while True:
                     moment = await self._next_moment()
                     await self.clock.sleep(max(0.0, moment - self.clock.monotonic()))

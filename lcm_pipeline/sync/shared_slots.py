@@ -63,14 +63,14 @@ class SharedSlots:
         while self._in_flight >= self._allowed or not self._is_certain:
             if self._error is not None:
                 raise self._error
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
             self._has_waiting.set()
             try:
-                await turn
+                await waiter
             except asyncio.CancelledError:
-                if turn in self._waiting:
-                    self._waiting.remove(turn)
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
                 else:
                     self._wake()
                 raise
@@ -95,9 +95,9 @@ class SharedSlots:
             return
         free = self._allowed - self._in_flight
         while self._waiting and free > 0:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
                 free -= 1
 
     async def _share_periodically(self) -> None:
@@ -114,9 +114,9 @@ class SharedSlots:
                         await asyncio.sleep(_SOON_SECONDS)
         except Exception as error:  # noqa: BLE001 - `acquire` raises it
             self._error, self._allowed = error, 0
-            for turn in self._waiting:
-                if not turn.done():
-                    turn.set_result(None)
+            for waiter in self._waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
             self._waiting.clear()
 
     async def _share_once(self) -> None:

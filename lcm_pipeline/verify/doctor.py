@@ -28,9 +28,9 @@ from lcm_pipeline.transform.registrations import client_of
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.diagnosis import (
     WarehouseFacts,
-    is_reachable,
     problem_with_keys,
     read_facts,
+    why_unreachable,
 )
 from lcm_pipeline.warehouse.errors import NothingSyncedError
 from lcm_pipeline.warehouse.status import read_status
@@ -208,7 +208,7 @@ def _check_dagster(settings: Settings) -> Iterator[Finding]:
     if settings.dagster_database_url is None:
         return
     storage = Warehouse(settings.dagster_database_url.get_secret_value())
-    reason = is_reachable(storage)
+    reason = why_unreachable(storage)
     if reason is None:
         yield Finding("Dagster's storage", Level.OK, storage.place)
     else:

@@ -75,7 +75,7 @@ def problem_with_keys(warehouse: Warehouse, pseudonyms: Pseudonyms) -> str | Non
     return None
 
 
-def is_reachable(database: Warehouse) -> str | None:
+def why_unreachable(database: Warehouse) -> str | None:
     """Return why a session cannot be opened; None if it can."""
     try:
         database.connect_as_is("lcm doctor").close()

@@ -27,7 +27,7 @@ from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from lcm_pipeline.warehouse.privacy import expiration
 from lcm_pipeline.warehouse.privacy.expiration import (
-    Expired,
+    Expiration,
     expire,
     find_expired,
     first_stored_day,
@@ -84,7 +84,7 @@ def settings(
     yield settings
 
 
-def two_months(warehouse: Warehouse, settings: Settings) -> Expired:
+def two_months(warehouse: Warehouse, settings: Settings) -> Expiration:
     return expire(warehouse, 2, settings.zone, NOW)
 
 

@@ -457,7 +457,7 @@ def test_the_hook_runs_before_each_request_and_retry() -> None:
             request_counts.append(api.counts.requests)
             return True
 
-        api.ask_before_each_request(may_send)
+        api.check_before_each_request(may_send)
         await history(api)
 
     run(Service(Response(status=503), Response()), act)
@@ -471,7 +471,7 @@ def test_a_request_is_not_sent_if_the_hook_raises() -> None:
         async def refuse() -> bool:
             raise RuntimeError("no more")
 
-        api.ask_before_each_request(refuse)
+        api.check_before_each_request(refuse)
         await history(api)
 
     with pytest.raises(RuntimeError, match="no more"):

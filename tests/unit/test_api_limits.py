@@ -211,7 +211,7 @@ def test_a_request_that_has_to_wait_holds_no_shared_slot(reason: str) -> None:
     async def main() -> None:
         gate, slots = RequestGate(4, None, Clock(sleep=sleep)), _SharedSlots(2)
         gate.share_slots(slots)
-        gate.ask_before_each_request(ask)
+        gate.check_before_each_request(ask)
         reached, paced = asyncio.Event(), asyncio.Event()
 
         async def wait_for_pace() -> None:

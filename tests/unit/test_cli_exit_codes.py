@@ -15,7 +15,7 @@ import pytest
 import lcm_pipeline
 from lcm_pipeline.api.errors import UnavailableError
 from lcm_pipeline.cli.failures import exit_code_of, message_of
-from lcm_pipeline.model.errors import IncompleteError, UsageError, UserError
+from lcm_pipeline.model.errors import PartialSuccessError, UsageError, UserError
 from lcm_pipeline.settings import SettingsError
 
 
@@ -133,7 +133,7 @@ def test_only_the_base_classes_define_an_exit_code() -> None:
     kinds = list(_subclasses(UserError))
     assert SettingsError in kinds
     own = {kind for kind in kinds if "exit_code" in vars(kind)}
-    assert own == {IncompleteError, UsageError}
+    assert own == {PartialSuccessError, UsageError}
 
 
 def test_an_error_is_recognized_without_importing_the_driver() -> None:

@@ -12,7 +12,7 @@ from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.verify.reconcile import feeds_that_differ
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.privacy.expiration import Expired, expire, find_expired
+from lcm_pipeline.warehouse.privacy.expiration import Expiration, expire, find_expired
 
 
 class TotalsDifferError(UserError):
@@ -65,7 +65,7 @@ def _require_totals(warehouse: Warehouse) -> None:
         )
 
 
-def _print(expired: Expired, months: int, *, apply: bool) -> None:
+def _print(expired: Expiration, months: int, *, apply: bool) -> None:
     for rows in expired.rows:
         count = f"{'~' if rows.is_estimate else ''}{rows.rows:,}"
         size = f"{rows.bytes / 1e6:,.1f} MB" if rows.bytes else ""

@@ -151,14 +151,14 @@ def _typed(*, is_terminal: bool) -> Iterator[str]:
 
 def _run(session: Session, statement: str) -> int:
     try:
-        answer = execute(session, statement)
+        result = execute(session, statement)
     except StatementError as error:
         explain(str(error))
         return 1
-    if answer.columns:
+    if result.columns:
         writer = csv.writer(sys.stdout)
-        writer.writerow(answer.columns)
-        writer.writerows(answer.rows)
+        writer.writerow(result.columns)
+        writer.writerows(result.rows)
     else:
-        print(answer.status)
+        print(result.status)
     return 0

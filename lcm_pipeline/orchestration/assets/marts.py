@@ -6,7 +6,8 @@ built on them and no others. Tables that follow changes are refreshed together. 
 its previous rows, and `mart.data_completeness` is blocked with it, so that the two agree.
 
 Another run may publish between two steps. So a step also refreshes the marts that fewer feeds can
-block: no mart is newer than those that it reads.
+block: no mart is newer than those that it reads, and no table that follows changes is newer than
+its readers.
 """
 
 from collections.abc import Iterator
@@ -18,10 +19,10 @@ from lcm_pipeline.orchestration.checks import require_totals
 from lcm_pipeline.orchestration.partitions import ONE_RUN
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.warehouse.marts.definitions import OF_RUNS, Mart, marts, store_time_zone
-from lcm_pipeline.warehouse.marts.refresh import Refreshed, refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import MartRefresh, refresh_marts
 from lcm_pipeline.warehouse.migrations import have_old_marts
 
-# The asset that fills a table of core; assets have the names of tables, too.
+# By table of core that marts read, the asset that fills it.
 _FACTS = {
     table: asset
     for feed in FEEDS
@@ -74,7 +75,7 @@ def _schemas(sync: SyncSession) -> dict[str, dg.TableSchema]:
 _STEP_NAME = "refreshed_marts_of_{}"
 
 
-def _refresh_metadata(refreshed: Refreshed | None) -> dict[str, dg.MetadataValue]:
+def _refresh_metadata(refreshed: MartRefresh | None) -> dict[str, dg.MetadataValue]:
     """The metadata of a refresh; empty for a plain view."""
     if refreshed is None:
         return {}
@@ -135,7 +136,7 @@ def _steps() -> list[dg.AssetsDefinition]:
 def _blocking_feeds(known: dict[str, Mart]) -> dict[str, frozenset[str]]:
     """By mart, the feeds whose totals must agree before it is refreshed: those that it is built on.
 
-    Not `feeds_below`: a mart of the ledger of runs changes with every feed, and none blocks it.
+    Unlike in `feeds_below`, a table of the schema sync adds no feed.
     Tables that follow changes refresh together, so what blocks one of those by client blocks all.
     """
     below: dict[str, frozenset[str]] = {}

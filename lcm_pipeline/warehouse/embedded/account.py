@@ -103,7 +103,7 @@ def choose_account(folder: ServerFolder, binaries: Path) -> Account:
     )
 
 
-def end_with_parent(parent: int) -> Callable[[], None]:
+def parent_death_hook(parent: int) -> Callable[[], None]:
     """A preexec function: SIGTERM, Postgres' smart shutdown, is sent when `parent` has died."""
     libc = _libc()
 

@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from lcm_pipeline.warehouse.embedded.account import Account, end_with_parent
+from lcm_pipeline.warehouse.embedded.account import Account, parent_death_hook
 from lcm_pipeline.warehouse.embedded.cluster import ENVIRONMENT
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
 from lcm_pipeline.warehouse.embedded.launch import launch_supervisor, start_module
@@ -68,7 +68,7 @@ def _start_postmaster(
     command = [str(binaries / "postgres"), "-D", str(folder.data_folder)]
     for name, value in options.items():
         command += ["-c", f"{name}={value}"]
-    tie_to_parent = end_with_parent(os.getpid())
+    tie_to_parent = parent_death_hook(os.getpid())
 
     def prepare() -> None:
         # In this order: the kernel clears the parent-death signal when credentials change.

@@ -38,7 +38,7 @@ from psycopg.sql import Identifier
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import postgres_binaries_override
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.embedded.account import Account, choose_account, end_with_parent
+from lcm_pipeline.warehouse.embedded.account import Account, choose_account, parent_death_hook
 from lcm_pipeline.warehouse.embedded.binaries import (
     find_binaries,
     find_programs_of,
@@ -294,7 +294,7 @@ def _running(
     command = [str(server.programs / "postgres"), "-D", str(server.data)]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
-    tie_to_parent = end_with_parent(os.getpid())
+    tie_to_parent = parent_death_hook(os.getpid())
 
     def prepare() -> None:
         # In this order: the kernel clears the parent-death signal when credentials change.
@@ -328,7 +328,7 @@ def _await_ready(server: _Server, process: subprocess.Popen[bytes], log: IO[byte
 def _copy_roles(old: _Server, new: _Server) -> None:
     dump = subprocess.run(  # noqa: S603 - our own command
         [str(new.programs / "pg_dumpall"), "--globals-only", "-d", old.address("postgres")],
-        env=ENVIRONMENT, preexec_fn=end_with_parent(os.getpid()),
+        env=ENVIRONMENT, preexec_fn=parent_death_hook(os.getpid()),
         capture_output=True, check=False,
     )  # fmt: skip
     if dump.returncode != 0:
@@ -336,7 +336,7 @@ def _copy_roles(old: _Server, new: _Server) -> None:
     # Initialization has created this one.
     text = dump.stdout.replace(f"\nCREATE ROLE {SUPERUSER};\n".encode(), b"\n")
     load = subprocess.run(  # noqa: S603 - our own command
-        _psql(new), input=text, env=ENVIRONMENT, preexec_fn=end_with_parent(os.getpid()),
+        _psql(new), input=text, env=ENVIRONMENT, preexec_fn=parent_death_hook(os.getpid()),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
     )  # fmt: skip
     if load.returncode != 0:
@@ -386,7 +386,7 @@ def _with_new_locale(statement: bytes, new: _Server) -> bytes:
 def _process(command: list[str], **pipes: IO[bytes] | int) -> Iterator[subprocess.Popen[bytes]]:
     """A program that is killed when the context is left; the kernel ends it with this process."""
     process = subprocess.Popen(  # type: ignore[call-overload]  # noqa: S603 - our own command
-        command, env=ENVIRONMENT, preexec_fn=end_with_parent(os.getpid()),
+        command, env=ENVIRONMENT, preexec_fn=parent_death_hook(os.getpid()),
         start_new_session=True, **pipes,
     )  # fmt: skip
     try:

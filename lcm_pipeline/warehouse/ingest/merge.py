@@ -260,18 +260,18 @@ def mark_gone(table: CoreTable) -> Composed:
     )
 
 
-def note_days(table: CoreTable) -> Composed:
+def record_days(table: CoreTable) -> Composed:
     """Record the days of the changed and the gone rows, for marts by day; parameter: table_name."""
     assert table.date_column is not None  # noqa: S101 - called for tables with days only
     return composed(
-        "note_changed_days",
+        "record_changed_days",
         day=Identifier(table.date_column),
         changed=_changed(table),
         gone=_gone(table),
     )
 
 
-def store_names(thing: NameDimension) -> Composed:
+def store_names(dimension: NameDimension) -> Composed:
     """Store the newest names from incoming rows; parameter: the run."""
     return SQL(
         "insert into core.{name} as stored"
@@ -283,15 +283,15 @@ def store_names(thing: NameDimension) -> Composed:
         " sync_run_id = excluded.sync_run_id, synced_at = excluded.synced_at"
         " where (excluded.named_at, excluded.name) > (stored.named_at, stored.name)"
     ).format(
-        name=Identifier(thing.name),
-        columns=_names(tuple(thing.columns)),
-        theirs=_names(tuple(thing.columns.values())),
-        key=Identifier(thing.columns[thing.key]),
-        own_key=Identifier(thing.key),
-        label=Identifier(thing.columns["name"]),
-        moment=Identifier(thing.moment),
-        source=Identifier(f"incoming_{thing.source}"),
-        set=_assignments([name for name in thing.columns if name != thing.key]),
+        name=Identifier(dimension.name),
+        columns=_names(tuple(dimension.columns)),
+        theirs=_names(tuple(dimension.columns.values())),
+        key=Identifier(dimension.columns[dimension.key]),
+        own_key=Identifier(dimension.key),
+        label=Identifier(dimension.columns["name"]),
+        moment=Identifier(dimension.moment),
+        source=Identifier(f"incoming_{dimension.source}"),
+        set=_assignments([name for name in dimension.columns if name != dimension.key]),
     )
 
 

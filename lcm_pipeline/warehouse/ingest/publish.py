@@ -60,7 +60,7 @@ class PublishRefused(Exception):  # noqa: N818 - the name that the message compl
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishCounts:
     """The counts of a publish. again: tasks that have to be read again before they are taken."""
 
     written: int
@@ -77,7 +77,7 @@ def publish(
     growth_fuse: float = 0,
     partly: bool = False,
     batch_rows: int = 1_000_000,
-) -> Published:
+) -> PublishCounts:
     """Publish the proven tasks of the run, unless some have to be read again.
 
     session: an autocommit session. delete_fuse: share of the covered rows, and of the covered
@@ -88,7 +88,7 @@ def publish(
     """
     with session.transaction():
         if _is_published(session, run):
-            return Published(0, 0, 0)
+            return PublishCounts(0, 0, 0)
         months = {table.name: _staged_months(session, run, table) for table in tables}
     for table in tables:
         _prepare_partitions(session, run, table, months[table.name])
@@ -115,15 +115,15 @@ def _publish_rest(
     growth_fuse: float,
     *,
     partly: bool,
-) -> Published:
+) -> PublishCounts:
     """Publish everything that the batches have left, and end the publish, in one transaction."""
     with locks.alone(session, locks.PUBLISH):
         if _is_published(session, run):
-            return Published(0, 0, 0)
+            return PublishCounts(0, 0, 0)
         grant_memory(session)
         again = _select_tasks(session, run, tables)
         if again and not partly:
-            return Published(0, 0, again)
+            return PublishCounts(0, 0, again)
         _retire_clients(session, run)
         _open_views(session, run, tables)
         general = [table for table in tables if table.publish_query is None]
@@ -141,11 +141,11 @@ def _publish_rest(
         values = {"run_id": run.run_id}
         deleted = sum(session.execute(merge.mark_gone(table), values).rowcount for table in general)
         written += _follow_up(session, run, tables)
-        _note_changes(session, run, tables)
+        _record_changes(session, run, tables)
         _record_proven(session, run)
         _record_published(session, run, written, deleted)
         _analyze_outgrown(session, tables)
-    return Published(written, deleted, again)
+    return PublishCounts(written, deleted, again)
 
 
 def _publish_batches(
@@ -433,21 +433,21 @@ def _follow_up(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable
     for table in tables:
         if table.publish_query is not None:
             written += session.execute(query(table.publish_query), values).rowcount
-    for thing in NAME_DIMENSIONS:
-        if thing.source in names:
-            session.execute(merge.store_names(thing), values)
+    for dimension in NAME_DIMENSIONS:
+        if dimension.source in names:
+            session.execute(merge.store_names(dimension), values)
     for name in (name for table in tables for name in table.follow_up_queries):
         session.execute(query(name), values)
     return written
 
 
-def _note_changes(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
+def _record_changes(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
     """Record the changes for the marts; after batches the marts compute everything."""
-    for name in (name for table in tables for name in table.change_notes):
+    for name in (name for table in tables for name in table.change_queries):
         session.execute(query(name))
     for table in tables:
         if table.date_column is not None and table.publish_query is None:
-            session.execute(merge.note_days(table), {"table_name": table.name})
+            session.execute(merge.record_days(table), {"table_name": table.name})
     session.execute(query("forget_horizons"), {"run_id": run.run_id})
 
 

@@ -34,7 +34,7 @@ _TASKS_TO_ANALYZE = 1_000
 
 # Errors that a bad value causes: from the server, or from the driver before the value is sent.
 # Other errors have other causes, and fail the run.
-_REFUSED = (
+_VALUE_ERRORS = (
     psycopg.DataError,
     psycopg.IntegrityError,
     psycopg.errors.ProgramLimitExceeded,
@@ -244,12 +244,12 @@ def record_outcomes(
     """
     try:
         _record(session, run, tables, outcomes)
-    except _REFUSED as error:
+    except _VALUE_ERRORS as error:
         half = len(outcomes) // 2
         if half:
-            refused = record_outcomes(session, run, tables, outcomes[:half])
-            return refused + record_outcomes(session, run, tables, outcomes[half:])
-        failed = _refused(outcomes[0], error)
+            unstored = record_outcomes(session, run, tables, outcomes[:half])
+            return unstored + record_outcomes(session, run, tables, outcomes[half:])
+        failed = _as_failure(outcomes[0], error)
         _record(session, run, tables, [failed])
         return [failed]
     return []
@@ -272,14 +272,14 @@ def _record(
         # stay in staging, as they are not published.
         if staged := [o.task.task_id for o in again if o.landing.staged or o.status == "done"]:
             for table in tables:
-                forget = sql.SQL("delete from {} where task_id = any(%(tasks)s)")
-                session.execute(forget.format(staging_of(run, table)), {"tasks": staged})
+                delete = sql.SQL("delete from {} where task_id = any(%(tasks)s)")
+                session.execute(delete.format(staging_of(run, table)), {"tasks": staged})
         for table in tables:
             _copy(session, run, table, ours)
         _quarantine(session, run, ours)
 
 
-def _refused(outcome: Outcome, error: Exception) -> Outcome:
+def _as_failure(outcome: Outcome, error: Exception) -> Outcome:
     """The outcome as a failure; the reason names the rule, never the value that broke it."""
     rule = type(error).__name__
     if isinstance(error, psycopg.Error) and error.sqlstate:

@@ -32,7 +32,7 @@ _ALWAYS = frozenset({"data_completeness", "leads_sla", "restatements"})
 
 
 @dataclass(frozen=True)
-class Refreshed:
+class MartRefresh:
     """The result of one mart. rows: its number of rows; for a table, the rows written.
 
     is_skipped: it was up to date already.
@@ -46,7 +46,7 @@ class Refreshed:
 
 def refresh_marts(
     warehouse: Warehouse, names: Collection[str] | None = None, *, everything: bool = False
-) -> list[Refreshed]:
+) -> list[MartRefresh]:
     """Refresh the named marts, or all; returns a result for each, after those that it reads.
 
     everything: compute marts that are up to date too, in full. Raises psycopg.Error; then nothing
@@ -95,7 +95,7 @@ def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
 
 def _refresh_alone(
     session: psycopg.Connection, wanted: list[Mart], everything: bool
-) -> list[Refreshed]:
+) -> list[MartRefresh]:
     """Refresh under the lock, which is taken first: a snapshot of before the wait would be old."""
     session.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
@@ -108,7 +108,9 @@ def _refresh_alone(
             session.isolation_level = None
 
 
-def _refresh(session: psycopg.Connection, wanted: list[Mart], everything: bool) -> list[Refreshed]:
+def _refresh(
+    session: psycopg.Connection, wanted: list[Mart], everything: bool
+) -> list[MartRefresh]:
     signatures = _signatures(session, wanted)
     known = set() if everything else _known(session, signatures)
     tables = {mart.name for mart in wanted if mart.follows_changes}
@@ -184,9 +186,9 @@ def _refresh_one(
     refresher: IncrementalRefresher | None,
     *,
     is_known: bool,
-) -> Refreshed:
+) -> MartRefresh:
     if is_known:
-        return Refreshed(mart.name, 0, 0.0, is_skipped=True)
+        return MartRefresh(mart.name, 0, 0.0, is_skipped=True)
     began = time.monotonic()
     if mart.refreshed_by == "rows":
         rows = replace_rows(session, mart)
@@ -194,7 +196,7 @@ def _refresh_one(
         rows = refresher.replace(mart)
     else:
         rows = _recompute(session, mart.name)
-    return Refreshed(mart.name, rows, time.monotonic() - began)
+    return MartRefresh(mart.name, rows, time.monotonic() - began)
 
 
 def _recompute(session: psycopg.Connection, name: str) -> int:

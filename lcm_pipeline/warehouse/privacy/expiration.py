@@ -96,7 +96,7 @@ class OldRows:
 
 
 @dataclass(frozen=True)
-class Expired:
+class Expiration:
     """What is older than the limit, by table and month.
 
     kept_from: the first business day that is stored. requested_from: the one that
@@ -122,7 +122,7 @@ def first_stored_day(months: int, now: datetime) -> date:
     return max(date(count // 12, count % 12 + 1, 1), FIRST_PLAUSIBLE_DAY)
 
 
-def find_expired(warehouse: Warehouse, months: int, zone: ZoneInfo) -> Expired:
+def find_expired(warehouse: Warehouse, months: int, zone: ZoneInfo) -> Expiration:
     """List what is older than `months` whole months; changes nothing.
 
     Rows of months that were never analyzed are counted, which reads those months.
@@ -141,10 +141,10 @@ def find_expired(warehouse: Warehouse, months: int, zone: ZoneInfo) -> Expired:
             rows, size = row.fetchone() or (0, 0)
             found.append(OldRows(".".join(table), rows, size))
     listed = tuple(one for one in found if one.rows or one.bytes)
-    return Expired(kept_from, requested_from, listed)
+    return Expiration(kept_from, requested_from, listed)
 
 
-def expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) -> Expired:
+def expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) -> Expiration:
     """Remove what is older than `months` whole months.
 
     Returns what was removed, and what is left and why: what is in use is left for the next run.
@@ -159,7 +159,7 @@ def expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) -> 
         ) from error
 
 
-def _expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) -> Expired:
+def _expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) -> Expiration:
     requested_from = first_stored_day(months, now.astimezone(zone))
     with warehouse.connect(autocommit=True, application_name="lcm retention") as session:
         session.execute(SQL("set lock_timeout = {}").format(Literal(_LOCK_TIMEOUT)))
@@ -170,7 +170,7 @@ def _expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) ->
             previous = read_kept_from(session)
             if previous is None:
                 busy = OldRows("sync.retention", 0, 0, "a publish is running")
-                return Expired(requested_from, requested_from, (busy,))
+                return Expiration(requested_from, requested_from, (busy,))
             kept_from = previous
         else:
             kept_from = read_kept_from(session) or requested_from
@@ -192,7 +192,7 @@ def _expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) ->
             _forget_marts(session)
     if has_changed and not have_old_marts(warehouse):
         refresh_marts(warehouse, everything=True)
-    return Expired(kept_from, requested_from, tuple(found))
+    return Expiration(kept_from, requested_from, tuple(found))
 
 
 def limit_first_sync(warehouse: Warehouse, months: int, zone: ZoneInfo) -> None:
@@ -333,8 +333,8 @@ def _delete_goods(session: Session, month: str, kept_from: date) -> None:
     statement = composed("delete_goods_of_month", offers=Identifier("core", month))
     month_table = {"month_table": f"core.{month}"}
     (blocks,) = session.execute(query("blocks_of_month"), month_table).fetchone() or (0,)
-    for places in _places(0, blocks - 1, _BLOCKS_OF_OFFERS_AT_ONCE):
-        session.execute(statement, {"kept_from": kept_from, **places})
+    for tids in _tid_ranges(0, blocks - 1, _BLOCKS_OF_OFFERS_AT_ONCE):
+        session.execute(statement, {"kept_from": kept_from, **tids})
 
 
 def _delete(session: Session, name: str, table: tuple[str, str], values: dict[str, object]) -> int:
@@ -346,17 +346,17 @@ def _delete(session: Session, name: str, table: tuple[str, str], values: dict[st
         return 0
     statement = composed("delete_old", table=Identifier(*table), listed=listed)
     deleted = 0
-    for places in _places(first_block, last_block, _BLOCKS_AT_ONCE):
+    for tids in _tid_ranges(first_block, last_block, _BLOCKS_AT_ONCE):
         try:
-            deleted += session.execute(statement, {**values, **places}).rowcount
+            deleted += session.execute(statement, {**values, **tids}).rowcount
         except (psycopg.errors.LockNotAvailable, psycopg.errors.ForeignKeyViolation):
             # Another session uses them: they are left for the next run.
             return deleted
     return deleted
 
 
-def _places(first_block: int, last_block: int, at_once: int) -> Iterator[dict[str, str]]:
-    """Ranges of tids that cover these blocks: the first one, and the one after the last."""
+def _tid_ranges(first_block: int, last_block: int, at_once: int) -> Iterator[dict[str, str]]:
+    """Ranges of tids that cover these blocks: the first tid, and the one after the last."""
     for block in range(first_block, last_block + 1, at_once):
         yield {"first": f"({block},0)", "after": f"({block + at_once},0)"}
 

@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 from psycopg.sql import Composed, Identifier
 
-from lcm_pipeline.model.errors import IncompleteError, UsageError
+from lcm_pipeline.model.errors import PartialSuccessError, UsageError
 from lcm_pipeline.model.forgotten import Forgotten, client_hash, key_digest
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.warehouse import locks
@@ -40,7 +40,7 @@ _ERASED = {
 }  # fmt: skip
 
 
-class MartsNotRefreshedError(IncompleteError):
+class MartsNotRefreshedError(PartialSuccessError):
     """The person is erased, but the marts still list them."""
 
 

@@ -1,6 +1,6 @@
 -- refresh.*: what an incremental refresh of the marts computes again
 
--- name: note_changed_clients
+-- name: record_changed_clients
 -- purpose: record the clients whose operations a publish changed, for marts stored by client
 -- A vanished row counts differently once another client has it, or has it no longer. So the client
 -- that it vanished from is recorded too.
@@ -533,7 +533,7 @@ full join mart.known_members on known_members.client_id = members.client_id
 where members is distinct from known_members
 on conflict do nothing;
 
--- name: note_changed_days
+-- name: record_changed_days
 -- purpose: note on which days a publish changed rows of a table, for the marts that are kept by day
 -- parameters: table_name
 insert into refresh.changed_days (table_name, day)
