@@ -27,12 +27,12 @@ from dagster_celery.tasks import create_task
 from kombu.exceptions import OperationalError
 
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.orchestration.executors import CODE_LOCATION
 from lcm_pipeline.settings import Settings
 
 # Dagster's executor registers the task again for each step that it submits.
 warnings.filterwarnings("ignore", message="Task name 'execute_plan' is already registered")
 
-CODE_LOCATION = "lcm_pipeline.definitions"
 # The shortest time that does not mistake a machine under load for a dead one.
 _LOST_AFTER_SECONDS = 30
 _CONNECT_SECONDS = 5.0

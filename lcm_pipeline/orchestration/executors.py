@@ -10,6 +10,8 @@ from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.settings import Settings
 
+# The module that processes of Dagster load.
+CODE_LOCATION = "lcm_pipeline.definitions"
 IN_PROCESS = "in_process"
 CELERY = "celery"
 K8S = "k8s"
@@ -37,7 +39,7 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
             # All readers of a feed in parallel, and one step that does not wait for them.
             "max_concurrent": settings.readers + 1,
             # A new process needs seconds to import; one forked from a loaded process does not.
-            "start_method": {"forkserver": {"preload_modules": ["lcm_pipeline.definitions"]}},
+            "start_method": {"forkserver": {"preload_modules": [CODE_LOCATION]}},
         },
         name=settings.executor,
     )

@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from lcm_pipeline.model.errors import UsageError, UserError
-from lcm_pipeline.orchestration.executors import require_executor
+from lcm_pipeline.orchestration.executors import CODE_LOCATION, require_executor
 from lcm_pipeline.orchestration.instance import (
     dagster_instance,
     instance_home,
@@ -31,7 +31,6 @@ from lcm_pipeline.orchestration.parent import PARENT
 from lcm_pipeline.orchestration.resources import POOL
 from lcm_pipeline.settings import Settings
 
-CODE_LOCATION = "lcm_pipeline.definitions"
 # Not named LCM_*, which would make it a setting.
 UI_TOKEN = "DAGSTER_UI_TOKEN"  # noqa: S105 - the name of a variable
 _CHECK_SECONDS = 0.5

@@ -14,9 +14,10 @@ import uvicorn
 from dagster_webserver.app import create_app_from_workspace_process_context
 
 from lcm_pipeline.orchestration.dagster_internals import ModuleTarget, WorkspaceProcessContext
+from lcm_pipeline.orchestration.executors import CODE_LOCATION
 from lcm_pipeline.orchestration.parent import end_with_parent
 from lcm_pipeline.orchestration.request_guard import RequestGuard
-from lcm_pipeline.orchestration.ui import CODE_LOCATION, UI_TOKEN
+from lcm_pipeline.orchestration.ui import UI_TOKEN
 
 _POLL_MILLISECONDS = 2000
 

@@ -83,10 +83,7 @@ def sum_liability(figures: Figures) -> dict[str, Any] | None:
 
 def rank_stores(figures: Figures) -> Stores:
     """The stores that sold in the last 28 days, by net sales of the day."""
-    rows = [
-        {**row, "average_cheque": _divide(row["purchase_amount"], row["purchases"])}
-        for row in figures["stores"].to_dict("records")
-    ]
+    rows = _with_average_cheque(figures["stores"])
     if len(rows) <= 2 * MOST_STORES:
         return Stores(rows, [], len(rows))
     return Stores(rows[:MOST_STORES], rows[: -MOST_STORES - 1 : -1], len(rows))
@@ -94,10 +91,7 @@ def rank_stores(figures: Figures) -> Stores:
 
 def rank_period_stores(figures: Figures) -> Rows:
     """The stores that sold in a period or in the one before, by net sales of the period."""
-    return [
-        {**row, "average_cheque": _divide(row["purchase_amount"], row["purchases"])}
-        for row in figures["store_periods"].to_dict("records")
-    ]
+    return _with_average_cheque(figures["store_periods"])
 
 
 def share_segments(figures: Figures) -> Rows:
@@ -165,6 +159,13 @@ def _has_month_ended(month: date, months_since: int, last: date) -> bool:
     months = (last.year - month.year) * 12 + last.month - month.month
     is_last_day = (last + timedelta(days=1)).day == 1
     return months_since < months or (months_since == months and is_last_day)
+
+
+def _with_average_cheque(stores: pd.DataFrame) -> Rows:
+    return [
+        {**row, "average_cheque": _divide(row["purchase_amount"], row["purchases"])}
+        for row in stores.to_dict("records")
+    ]
 
 
 def _divide(part: Any, whole: Any) -> Decimal | None:

@@ -12,6 +12,7 @@ from lcm_pipeline.superset.formats import (
     format_of,
 )
 
+_MARKER_SIZE = 6
 _BY_NAME = {"sort_series_type": "name", "sort_series_ascending": True}
 _TO_THE_WHOLE = {"y_axis_bounds": [0, 1], "truncateYAxis": True}
 
@@ -53,7 +54,7 @@ def _style(chart: Chart) -> Params:
         params["opacity"] = 0.5
     elif chart.kind == "line":
         # A line without markers shows nothing in a programme's first month, when it has one point.
-        params |= {"markerEnabled": True, "markerSize": 6}
+        params |= {"markerEnabled": True, "markerSize": _MARKER_SIZE}
     return params
 
 
@@ -83,5 +84,5 @@ def _time_axis(chart: Chart, marts: Marts, *, is_monthly: bool) -> Params:
         "tooltipTimeFormat": MONTH if grain == "month" else DAYS[marts.language],
         # Markers on each of 90 days would hide the line.
         "markerEnabled": grain == "month",
-        "markerSize": 6,
+        "markerSize": _MARKER_SIZE,
     }

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import NamedTuple
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -23,34 +22,28 @@ _LONGEST_NAME = 60
 _INTERVAL_SECONDS = 0.2
 
 
-class Blockers(NamedTuple):
-    """The sessions that hold the lock a session waits for, as text; empty for none."""
-
-    text: str = ""
-
-
 @contextmanager
 def watching_for_locks(
     connect: Callable[[], psycopg.Connection], backend: Callable[[], int], waiter: str
-) -> Iterator[list[Blockers]]:
+) -> Iterator[list[str]]:
     """Log which sessions block a session whose statement has run for some seconds.
 
     connect: opens another session. backend: returns the server process of the session that may
     wait. waiter: its name in the log. Yields a list, to which the blockers are added once found.
     """
-    found: list[Blockers] = []
+    found: list[str] = []
 
     def check() -> None:
         # This only explains a wait, so its own failure must not fail the statement.
         with suppress(psycopg.Error, WarehouseUnavailableError), closing(connect()) as session:
             blockers = find_blockers(session, backend())
-            if blockers.text:
+            if blockers:
                 found.append(blockers)
                 logger.warning(
                     "%s waits for a lock that is held by %s. It continues when that transaction"
                     " ends",
                     waiter,
-                    blockers.text,
+                    blockers,
                 )
 
     timer = threading.Timer(_CHECK_AFTER_SECONDS, check)
@@ -62,8 +55,8 @@ def watching_for_locks(
         timer.cancel()
 
 
-def find_blockers(session: psycopg.Connection, backend: int) -> Blockers:
-    """The sessions that block a server process: process, user, application, since when (UTC)."""
+def find_blockers(session: psycopg.Connection, backend: int) -> str:
+    """Describe the sessions that block a server process; "" for none."""
     return _described(session.execute(query("blockers_of"), {"pid": backend}).fetchall())
 
 
@@ -80,14 +73,15 @@ def wait_alone(session: psycopg.Connection, kind: locks.Kind, waiter: str, secon
             rows = session.execute(query("holders_of_kind"), {"kind": kind}).fetchall()
             holders = _described(rows)
             if waited > seconds:
-                raise WarehouseLockedError(waiter, holders.text or "another session")
-            if holders.text:
-                logger.warning("%s waits for %s. It continues when that ends", waiter, holders.text)
+                raise WarehouseLockedError(waiter, holders or "another session")
+            if holders:
+                logger.warning("%s waits for %s. It continues when that ends", waiter, holders)
                 is_reported = True
         time.sleep(_INTERVAL_SECONDS)
 
 
-def _described(rows: Sequence[TupleRow]) -> Blockers:
+def _described(rows: Sequence[TupleRow]) -> str:
+    """Each session's process, user, application, and since when it has been in its transaction."""
     blockers = []
     for pid, user, application, since in rows:
         name = shown(application, _LONGEST_NAME) or "without a name"
@@ -96,4 +90,4 @@ def _described(rows: Sequence[TupleRow]) -> Blockers:
             f"server process {pid} (user {shown(str(user), _LONGEST_NAME)}, application {name},"
             f" since {moment})"
         )
-    return Blockers("; ".join(blockers))
+    return "; ".join(blockers)

@@ -106,7 +106,7 @@ class ReconnectingSession:
                         pause = next(pauses, None)
                         if pause is None or not is_transient(error) or self._is_cancelled.is_set():
                             if isinstance(error, psycopg.errors.LockNotAvailable) and blockers:
-                                raise WarehouseLockedError(self._name, blockers[-1].text) from error
+                                raise WarehouseLockedError(self._name, blockers[-1]) from error
                             raise
                     except BaseException:
                         self._close_if_busy()

@@ -8,7 +8,6 @@ supervisor starts it again. So either can die without harm; if both die at once,
 the server, and no process is left over.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -16,10 +15,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from lcm_pipeline.warehouse.embedded.account import Account, parent_death_hook
-from lcm_pipeline.warehouse.embedded.cluster import ENVIRONMENT
+from lcm_pipeline.warehouse.embedded.account import Account
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
 from lcm_pipeline.warehouse.embedded.launch import launch_supervisor, start_module
+from lcm_pipeline.warehouse.embedded.postmaster import start_postmaster
 from lcm_pipeline.warehouse.embedded.sockets import PORT, remove_socket_folder
 
 _INTERVAL_SECONDS = 0.05
@@ -41,7 +40,13 @@ def main(arguments: list[str]) -> None:
     uid, gid, is_renamed, capability = (int(part) for part in owner.split(":"))
     folder = ServerFolder(Path(home))
     account = Account(uid, gid, is_renamed=bool(is_renamed), capability=capability)
-    server = _start_postmaster(folder, Path(binaries), sockets=sockets, account=account)
+    server = start_postmaster(
+        Path(binaries),
+        folder.data_folder,
+        account,
+        sockets=Path(sockets),
+        settings={"port": PORT},
+    )
     while server.poll() is None:
         time.sleep(_INTERVAL_SECONDS)
         if not folder.supervisor_lock.exists():
@@ -53,29 +58,6 @@ def main(arguments: list[str]) -> None:
             with suppress(OSError):
                 launch_supervisor(folder, Path(binaries))
             time.sleep(_RELAUNCH_SECONDS)
-
-
-def _start_postmaster(
-    folder: ServerFolder, binaries: Path, *, sockets: str, account: Account
-) -> subprocess.Popen[bytes]:
-    quoted = sockets.replace('"', '""')
-    options = {
-        "listen_addresses": "",
-        "port": PORT,
-        "unix_socket_directories": f'"{quoted}"',
-        "unix_socket_permissions": "0700",
-    }
-    command = [str(binaries / "postgres"), "-D", str(folder.data_folder)]
-    for name, value in options.items():
-        command += ["-c", f"{name}={value}"]
-    tie_to_parent = parent_death_hook(os.getpid())
-
-    def prepare() -> None:
-        # In this order: the kernel clears the parent-death signal when credentials change.
-        account.enter()
-        tie_to_parent()
-
-    return subprocess.Popen(command, preexec_fn=prepare, env=ENVIRONMENT)  # noqa: S603 - our own
 
 
 if __name__ == "__main__":

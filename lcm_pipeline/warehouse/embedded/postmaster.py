@@ -1,17 +1,21 @@
-"""Finds and stops the postmaster of a data folder, and cleans up after one that crashed.
+"""Starts, finds and stops the postmaster of a data folder, and cleans up after one that crashed.
 
-Only the supervisor calls this, under its lock, so that no other process starts a server in the
-folder. Postgres takes any live process with the pid in a stale `postmaster.pid` for its predecessor
-and refuses to start. A pid that now belongs to another program is therefore replaced; the rest of
-the file stays, because Postgres finds leftover backends by it.
+Callers work under the supervisor's lock, so that no other process starts a server in the folder.
+Postgres takes any live process with the pid in a stale `postmaster.pid` for its predecessor and
+refuses to start. A pid that now belongs to another program is therefore replaced; the rest of the
+file stays, because Postgres finds leftover backends by it.
 """
 
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from lcm_pipeline.warehouse.embedded.account import Account, parent_death_hook
+from lcm_pipeline.warehouse.embedded.cluster import ENVIRONMENT
 
 # Above the greatest pid of Linux, so never that of a live process.
 _UNUSED_PID = 2**31 - 1
@@ -33,6 +37,41 @@ class Postmaster(NamedTuple):
     @property
     def is_stopping(self) -> bool:
         return self.status == "stopping"
+
+
+def start_postmaster(
+    binaries: Path,
+    data_folder: Path,
+    account: Account,
+    *,
+    sockets: Path,
+    settings: Mapping[str, object],
+    **options: Any,
+) -> subprocess.Popen[bytes]:
+    """Start a server as the account, on a Unix socket only; it ends when this process dies.
+
+    settings: its port, and others that override those of the folder. options: of Popen.
+    """
+    quoted = str(sockets).replace('"', '""')
+    given = {
+        "listen_addresses": "",
+        "unix_socket_directories": f'"{quoted}"',
+        "unix_socket_permissions": "0700",
+        **settings,
+    }
+    command = [str(binaries / "postgres"), "-D", str(data_folder)]
+    for name, value in given.items():
+        command += ["-c", f"{name}={value}"]
+    tie_to_parent = parent_death_hook(os.getpid())
+
+    def prepare() -> None:
+        # In this order: the kernel clears the parent-death signal when credentials change.
+        account.enter()
+        tie_to_parent()
+
+    return subprocess.Popen(  # noqa: S603 - our own command
+        command, preexec_fn=prepare, env=ENVIRONMENT, **options
+    )
 
 
 def find_postmaster(data_folder: Path) -> Postmaster | None:

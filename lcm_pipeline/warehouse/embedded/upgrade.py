@@ -65,6 +65,7 @@ from lcm_pipeline.warehouse.embedded.folder import (
 from lcm_pipeline.warehouse.embedded.postmaster import (
     clear_leftovers,
     find_postmaster,
+    start_postmaster,
     stop_postmaster,
 )
 from lcm_pipeline.warehouse.embedded.sockets import make_socket_folder, remove_socket_folder
@@ -282,29 +283,17 @@ def _running(
     server: _Server, account: Account, log: IO[bytes], settings: dict[str, str]
 ) -> Iterator[None]:
     """Run a server for the length of the context; the kernel stops it if this process dies."""
-    quoted = str(server.sockets).replace('"', '""')
-    settings = {
-        "listen_addresses": "",
-        "port": str(server.port),
-        "unix_socket_directories": f'"{quoted}"',
-        "unix_socket_permissions": "0700",
-        "logging_collector": "off",
-        **settings,
-    }
-    command = [str(server.programs / "postgres"), "-D", str(server.data)]
-    for name, value in settings.items():
-        command += ["-c", f"{name}={value}"]
-    tie_to_parent = parent_death_hook(os.getpid())
-
-    def prepare() -> None:
-        # In this order: the kernel clears the parent-death signal when credentials change.
-        account.enter()
-        tie_to_parent()
-
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        command, preexec_fn=prepare, env=ENVIRONMENT, stdin=subprocess.DEVNULL,
-        stdout=log, stderr=log, start_new_session=True,
-    )  # fmt: skip
+    process = start_postmaster(
+        server.programs,
+        server.data,
+        account,
+        sockets=server.sockets,
+        settings={"port": server.port, "logging_collector": "off", **settings},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
     try:
         _await_ready(server, process, log)
         yield
