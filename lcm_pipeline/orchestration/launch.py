@@ -20,6 +20,7 @@ from lcm_pipeline.orchestration.local_runs import PROCESS_TAG, fail_dead_runs, l
 from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.orchestration.retention import forget_old_runs, remove_expired
+from lcm_pipeline.orchestration.run_logs import failure_text
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import Progress
@@ -308,12 +309,4 @@ def _failure_text(event: dg.DagsterEvent, all_events: Sequence[dg.DagsterEvent])
         )
         if found:
             return f"{event.step_key}: its process{signal.partition(' Possible')[0].rstrip('.')}"
-    error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    # A line DETAIL of Postgres may quote a row.
-    message = error.message.partition("\nDETAIL:")[0] if error else "failed"
-    if error is not None and error.cls_name == dg.Failure.__name__:
-        # Our own message; Dagster puts the path of its class before it.
-        message = message.partition(f"{error.cls_name}: ")[2] or message
-    return f"{event.step_key}: {message.strip()}"
+    return f"{event.step_key}: {failure_text(event) or 'failed'}"

@@ -62,13 +62,25 @@ def _find(instance: dg.DagsterInstance, run_id: str | None) -> dg.DagsterRun:
     return runs[0]
 
 
+def failure_text(event: dg.DagsterEvent) -> str:
+    """The message of the error that made a step fail; "" if there is none."""
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    if error is None:
+        return ""
+    # A line DETAIL of Postgres may quote a row.
+    message = error.message.partition("\nDETAIL:")[0]
+    if error.cls_name == dg.Failure.__name__:
+        # Our own message; Dagster puts the path of its class before it.
+        message = message.partition(f"{error.cls_name}: ")[2] or message
+    return message.strip()
+
+
 def _text(record: dg.EventLogEntry) -> str:
     """The message, and the cause of a failure; without a traceback, which lcm ui shows."""
     text = record.user_message or record.message
     event = record.dagster_event
     if event is not None and event.is_step_failure:
-        error = event.step_failure_data.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        text += f" {error.message.strip()}" if error else ""
+        text += f" {failure_text(event)}"
     return " ".join(text.split())

@@ -1,5 +1,6 @@
 """Dagster's storage: where it is, what is deleted from it, and what is never written to it."""
 
+import logging
 import os
 import resource
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from lcm_pipeline.orchestration.instance import (
     instance_home,
 )
 from lcm_pipeline.orchestration.retention import KEPT_DAYS, forget_old_days, forget_old_runs
+from lcm_pipeline.orchestration.run_logs import read_run_log
 from lcm_pipeline.orchestration.ui import ui_variables
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -173,6 +175,23 @@ def test_the_nightly_job_forgets(instance: dg.DagsterInstance, scripted: Scripte
     done = defs.resolve_job_def("forget_old_runs").execute_in_process(instance=instance)
     assert done.success
     assert len(instance.get_runs()) == 2
+
+
+def test_the_log_of_a_failed_run_quotes_no_row(tmp_path: Path) -> None:
+    @dg.op
+    def insert() -> None:
+        raise ValueError("duplicate key\nDETAIL:  Key (phone)=(9001234567) already exists.")
+
+    @dg.job
+    def failing() -> None:
+        insert()
+
+    settings = load_settings(home=tmp_path)
+    with dagster_instance(settings) as instance:
+        failing.execute_in_process(instance=instance, raise_on_error=False)
+    texts = [entry.text for entry in read_run_log(settings, None, logging.DEBUG).entries]
+    assert any("duplicate key" in text for text in texts)
+    assert not any("9001234567" in text for text in texts)
 
 
 def test_opening_the_storage_leaves_the_environment_as_it_was(settings: Settings) -> None:
