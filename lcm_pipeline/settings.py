@@ -9,7 +9,7 @@ import os
 import re
 import ssl
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, timedelta
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import cached_property
@@ -300,6 +300,10 @@ class Settings(BaseSettings):
     def first_partition(self) -> date:
         """The first business day that can be synced: LCM_START_DATE, or a day of long ago."""
         return self.start_date or _FIRST_DAY_WITHOUT_START
+
+    def yesterday(self) -> date:
+        """The business day that ended last, in LCM_TIMEZONE."""
+        return datetime.now(self.zone).date() - timedelta(days=1)
 
     def require_begun(self, last_ended: date) -> None:
         """Raise SettingsError if no day from LCM_START_DATE on has ended."""

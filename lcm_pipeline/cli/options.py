@@ -1,7 +1,7 @@
 """Options that several commands share, and the parsers of their values."""
 
 import os
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -71,16 +71,11 @@ def window_of(
     return window
 
 
-def yesterday_of(settings: Settings) -> date:
-    """Return the day that ended last in LCM_TIMEZONE."""
-    return datetime.now(settings.zone).date() - timedelta(days=1)
-
-
 def _check_bounds(settings: Settings, window: Window) -> None:
     if not window.has_ended(datetime.now(UTC), settings.zone):
         raise typer.BadParameter(
             f"{window.last} has not ended in {settings.timezone}: the last day that has is"
-            f" {yesterday_of(settings)}"
+            f" {settings.yesterday()}"
         )
     begins = settings.first_partition
     if window.first < begins:

@@ -14,7 +14,7 @@ from lcm_pipeline.orchestration.metadata import push_materialization, stuck_upda
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.verify.reconcile import feeds_that_differ
+from lcm_pipeline.verify.reconcile import TotalsDifferError, require_totals_for_removal
 from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
@@ -52,10 +52,10 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
     if settings.retention_months is not None:
         with open_warehouse(settings) as warehouse:
             migrate(warehouse, marts_may_wait=True)
-            # The marts follow the removal, and those of other facts are blocked.
-            if wrong := feeds_that_differ(warehouse):
-                names = ", ".join(wrong)
-                context.log.warning(f"no old facts were deleted, as totals differ: {names}")
+            try:
+                require_totals_for_removal(warehouse)
+            except TotalsDifferError as error:
+                context.log.warning(str(error))
             else:
                 retention.remove_expired(context.instance, settings, warehouse)
 

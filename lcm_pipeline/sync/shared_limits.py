@@ -6,7 +6,6 @@ cost the warehouse nothing.
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 
 from lcm_pipeline.api.client import LoyaltyApi
@@ -35,8 +34,7 @@ class Priority(IntEnum):
 
 def priority_of(window: Window, settings: Settings) -> Priority:
     """DAILY for a sync of yesterday or today alone; BACKFILL for any other window."""
-    yesterday = datetime.now(UTC).astimezone(settings.zone).date() - timedelta(days=1)
-    is_daily = window.first == window.last and window.last >= yesterday
+    is_daily = window.first == window.last and window.last >= settings.yesterday()
     return Priority.DAILY if is_daily else Priority.BACKFILL
 
 

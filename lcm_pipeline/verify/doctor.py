@@ -99,7 +99,7 @@ def _check_settings(settings: Settings) -> Iterator[Finding]:
         )  # fmt: skip
         return
     try:
-        settings.require_begun(datetime.now(settings.zone).date() - timedelta(days=1))
+        settings.require_begun(settings.yesterday())
     except SettingsError as error:
         yield Finding("start", Level.WARN, str(error), advice)
 
@@ -177,7 +177,7 @@ def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
     if run is not None and run.has_failed:
         found = f"{run.feed} {run.first_day} to {run.last_day}: {run.state} {run.error or ''}"
         yield Finding("last run", Level.WARN, found.strip(), "run the same lcm sync again")
-    yesterday = datetime.now(settings.zone).date() - timedelta(days=1)
+    yesterday = settings.yesterday()
     if status.last_runs and not status.is_complete(yesterday, settings.max_staleness_days):
         found = f"not complete through {yesterday}"
         yield Finding("completeness", Level.WARN, found, "lcm status --pending; lcm sync --missing")

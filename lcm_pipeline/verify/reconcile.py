@@ -7,11 +7,16 @@ Totals: rows of a proven reading = live rows + open quarantine, client by client
 from typing import NamedTuple
 
 from lcm_pipeline.feeds import CLIENT_FEEDS, feed_named
+from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import composed, query
 
 MOST_LISTED = 20
+
+
+class TotalsDifferError(UserError):
+    """Nothing was removed; the message says in which feeds totals differ."""
 
 
 class TotalDifference(NamedTuple):
@@ -61,6 +66,15 @@ def totals_differing(warehouse: Warehouse, feed_name: str) -> TotalDifferences:
 def feeds_that_differ(warehouse: Warehouse) -> list[str]:
     """The client feeds whose totals differ: the marts that are built on them are blocked."""
     return [feed.name for feed in CLIENT_FEEDS if totals_differing(warehouse, feed.name).total]
+
+
+def require_totals_for_removal(warehouse: Warehouse) -> None:
+    """Raise TotalsDifferError while totals differ: the marts are computed from what is left."""
+    if wrong := feeds_that_differ(warehouse):
+        raise TotalsDifferError(
+            f"totals differ in {', '.join(wrong)}, which blocks the marts, and a removal would"
+            " recompute them. Nothing was removed: run lcm verify --all --fix first"
+        )
 
 
 def duplicate_keys(warehouse: Warehouse, feed_name: str) -> int:

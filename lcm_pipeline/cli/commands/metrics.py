@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +40,7 @@ class WarehouseCollector(Collector):
             yield _up(0)
             return
         yield _up(1)
-        yesterday = datetime.now(self._settings.zone).date() - timedelta(days=1)
+        yesterday = self._settings.yesterday()
         is_complete = status.is_complete(yesterday, self._settings.max_staleness_days)
         yield GaugeMetricFamily(
             "lcm_complete", "Whether every feed is complete through yesterday.", value=is_complete

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from lcm_pipeline.cli.failures import INCOMPLETE, explain
-from lcm_pipeline.cli.options import DayOption, OutputOption, window_of, yesterday_of
+from lcm_pipeline.cli.options import DayOption, OutputOption, window_of
 from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.model.texts import tame
 from lcm_pipeline.reporting.periods import Kind, Period, parse_period
@@ -79,7 +79,7 @@ def report(
     if sum(option is not None for option in (day, yesterday or None, week, month)) > 1:
         raise typer.BadParameter("give one of --date, --yesterday, --week and --month")
     if yesterday:
-        day = yesterday_of(settings)
+        day = settings.yesterday()
     if day is not None:
         window_of(settings, day, None, None)
     kind: Kind = "week" if week is not None else "month"

@@ -8,15 +8,10 @@ import typer
 from lcm_pipeline.cli.failures import INCOMPLETE
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.warehouse import existing_warehouse
-from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.verify.reconcile import feeds_that_differ
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.verify.reconcile import require_totals_for_removal
 from lcm_pipeline.warehouse.privacy.expiration import Expiration, expire, find_expired
-
-
-class TotalsDifferError(UserError):
-    """Nothing was removed; the message says in which feeds totals differ."""
 
 
 def retention(
@@ -44,7 +39,7 @@ def retention(
         raise UsageError("LCM_RETENTION_MONTHS is not set: everything is stored without limit")
     with existing_warehouse(settings) as warehouse:
         if apply:
-            _require_totals(warehouse)
+            require_totals_for_removal(warehouse)
             expired = expire(warehouse, months, settings.zone, datetime.now(UTC))
         else:
             expired = find_expired(warehouse, months, settings.zone)
@@ -54,15 +49,6 @@ def retention(
         _print(expired, months, apply=apply)
     if expired.left:
         raise typer.Exit(INCOMPLETE)
-
-
-def _require_totals(warehouse: Warehouse) -> None:
-    """Raise TotalsDifferError while totals differ: the marts are computed from what is left."""
-    if wrong := feeds_that_differ(warehouse):
-        raise TotalsDifferError(
-            f"totals differ in {', '.join(wrong)}, which blocks the marts, and a removal would"
-            " recompute them. Nothing was removed: run lcm verify --all --fix first"
-        )
 
 
 def _print(expired: Expiration, months: int, *, apply: bool) -> None:

@@ -1,6 +1,6 @@
 """`lcm status`: what the warehouse contains, how far it is behind, and what is incomplete."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import typer
@@ -62,7 +62,7 @@ def status(
             lists_retired=retired,
             compares_marts=True,
         )
-    yesterday = datetime.now(settings.zone).date() - timedelta(days=1)
+    yesterday = settings.yesterday()
     code = _exit_code(found, yesterday, settings)
     if as_json:
         print_json(_as_json(settings, warehouse, found, yesterday=yesterday, code=code))

@@ -11,7 +11,7 @@ from lcm_pipeline.cli.failures import INCOMPLETE, explain, explained_identity
 from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import import_in_thread, lazy_import
-from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of, yesterday_of
+from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import print_reports
 from lcm_pipeline.cli.sync_log import LogFormat, log, sync_progress
 from lcm_pipeline.cli.warehouse import programme_warehouse
@@ -79,7 +79,7 @@ def sync(
     [bold]lcm sync --from 2026-03-01 --to 2026-03-30[/bold]
     """
     settings = load_settings()
-    last_ended = yesterday_of(settings)
+    last_ended = settings.yesterday()
     chosen = known_feeds(feeds)
     window: Window | None = None
     if clients and (missing or yesterday or day or first or last):

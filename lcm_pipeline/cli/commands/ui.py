@@ -1,6 +1,5 @@
 """`lcm ui`: run Dagster's web server and daemon, with access control."""
 
-import signal
 from contextlib import closing
 from typing import Annotated
 
@@ -46,8 +45,6 @@ def ui(
     if check:
         check_ui(settings, host=host, port=port, programs=programs)
         return
-    # SIGTERM of a service manager stops it like Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     serving = serve_ui(
         settings,
         host=host,
