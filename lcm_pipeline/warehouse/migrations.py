@@ -24,7 +24,7 @@ from lcm_pipeline.warehouse.access import rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import NothingSyncedError, WarehouseUnavailableError
 from lcm_pipeline.warehouse.marts.install import MartInUseError, are_behind, install_marts
-from lcm_pipeline.warehouse.queries import migration_files, query
+from lcm_pipeline.warehouse.queries import fetch_value, migration_files, query
 
 _log = logging.getLogger(__name__)
 
@@ -132,8 +132,7 @@ def drop_everything(warehouse: Warehouse) -> None:
 
 def _is_behind(session: psycopg.Connection) -> bool:
     """Whether a migration is missing; raises if one was changed after it was applied."""
-    row = session.execute(query("has_migrations")).fetchone()
-    known = _applied(session) if row and row[0] else {}
+    known = _applied(session) if fetch_value(session, "has_migrations") else {}
     files = migration_files()
     for path in files:
         if path.name in known and known[path.name] != _checksum(path):

@@ -6,10 +6,12 @@ Names are unique across all files.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import psycopg
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from lcm_pipeline.files import shipped
@@ -40,6 +42,14 @@ def queries() -> dict[str, str]:
 def query(name: str) -> bytes:
     """The statement of that name; raises KeyError if there is none."""
     return queries()[name].encode()
+
+
+def fetch_value(
+    session: psycopg.Connection, name: str, values: Mapping[str, Any] | None = None
+) -> Any | None:
+    """The first column of the row that a statement returns; None without a row."""
+    row = session.execute(query(name), values).fetchone()
+    return None if row is None else row[0]
 
 
 def composed(name: str, **parts: Composable | str | Sequence[str]) -> Composed:

@@ -19,7 +19,7 @@ from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
 from lcm_pipeline.warehouse.marts.refresh import marts_behind
 from lcm_pipeline.warehouse.migrations import require_current_schema
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 
 RowT = TypeVar("RowT")
 
@@ -222,7 +222,7 @@ def read_status(
         return WarehouseStatus(
             _fetch(session, FeedOverview, "overview"),
             _read_runs(session, most_of_feed=1, most=1_000),
-            _count_retired(session),
+            int(fetch_value(session, "count_retired") or 0),
             _read_unmapped_lead_statuses(session),
             _read_conventions(session),
             _fetch(session, PendingTask, "pending_tasks") if lists_pending else None,
@@ -333,19 +333,19 @@ def _read_runs(session: Session, *, most_of_feed: int, most: int) -> list[RunSum
 
 def _read_unmapped_lead_statuses(session: Session) -> list[str] | None:
     # A login for monitoring may not use the schema mart.
-    if session.execute(query("may_read_lead_statuses")).fetchone() != (True,):
+    if not fetch_value(session, "may_read_lead_statuses"):
         return None
     return [name for (name,) in session.execute(query("unmapped_lead_statuses")).fetchall()]
 
 
 def _read_conventions(session: Session) -> list[Convention] | None:
-    if session.execute(query("may_read_conventions")).fetchone() != (True,):
+    if not fetch_value(session, "may_read_conventions"):
         return None
     return _fetch(session, Convention, "conventions_in_use")
 
 
 def _compare_marts(session: Session) -> list[str] | None:
-    if session.execute(query("has_published_rows")).fetchone() != (True,):
+    if not fetch_value(session, "has_published_rows"):
         return None
     try:
         with session.transaction():
@@ -353,11 +353,6 @@ def _compare_marts(session: Session) -> list[str] | None:
     except (psycopg.errors.InsufficientPrivilege, *OTHER_SCHEMA_ERRORS):
         # A login for monitoring may not use the schemas mart and refresh.
         return None
-
-
-def _count_retired(session: Session) -> int:
-    row = session.execute(query("count_retired")).fetchone()
-    return int(row[0]) if row else 0
 
 
 def _fetch(

@@ -69,7 +69,7 @@ def test_no_name_of_a_statement_is_computed() -> None:
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Name)
-        and call.func.id in ("query", "report_query")
+        and call.func.id in ("query", "report_query", "fetch_value")
         and any(isinstance(part, ast.JoinedStr | ast.BinOp) for part in call.args)
     ]
     assert computed == []

@@ -34,7 +34,7 @@ from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.ingest.tasks import analyze_staged, index_staged, staging_of
 from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions, months_ahead
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.redaction import redact_rows
 from lcm_pipeline.warehouse.sessions import analyze, grant_memory
 
@@ -163,7 +163,7 @@ def _publish_batches(
     """
     values = {"run_id": run.run_id}
     with locks.alone(session, locks.PUBLISH):
-        if session.execute(query("is_in_batches"), values).fetchone() != (True,):
+        if not fetch_value(session, "is_in_batches", values):
             return 0
         for table in tables:
             analyze_staged(session, run, table)
@@ -241,8 +241,7 @@ def _analyze_outgrown(session: psycopg.Connection, tables: Sequence[CoreTable]) 
 
 def _is_published(session: psycopg.Connection, run: Run) -> bool:
     """Whether another process has published the run; if not, locks it until the commit."""
-    row = session.execute(query("lock_run"), {"run_id": run.run_id}).fetchone()
-    status = row[0] if row else "missing"
+    status = fetch_value(session, "lock_run", {"run_id": run.run_id}) or "missing"
     if status not in ("reading", "published"):
         raise PublishRefused(f"{run.feed}: another process ended the run: it is {status}")
     return bool(status == "published")
@@ -283,10 +282,10 @@ def _select_tasks(session: psycopg.Connection, run: Run, tables: Sequence[CoreTa
     _judge_tasks(session, run, tables, _ANY_TASK)
     values = {"run_id": run.run_id}
     session.execute(query("record_verdicts"), values)
-    row = session.execute(query("count_pending_tasks"), values).fetchone()
+    again = int(fetch_value(session, "count_pending_tasks", values) or 0)
     session.execute(query("select_tasks"))
     session.execute("analyze publishing")
-    return int(row[0]) if row else 0
+    return again
 
 
 def _judge_tasks(
@@ -406,8 +405,7 @@ def _check_growth(session: psycopg.Connection, run: Run, growth_fuse: float) -> 
     if found is None or found[1] <= _FEW_CLIENTS:
         return
     day, new = found
-    row = session.execute(query("count_other_clients"), {"run_id": run.run_id}).fetchone()
-    known = int(row[0]) if row else 0
+    known = int(fetch_value(session, "count_other_clients", {"run_id": run.run_id}) or 0)
     if known and new > growth_fuse * known:
         raise PublishRefused(
             f"{run.feed}: {new:,} new clients registered on"

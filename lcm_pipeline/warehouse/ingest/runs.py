@@ -26,7 +26,7 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse, is_transient
 from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 _NO_KEYS = Pseudonyms()
@@ -79,8 +79,8 @@ def begin_command(session: psycopg.Connection, feeds: Sequence[str], window: Win
         session.execute(query("abandon_outdated_commands"))
         session.execute(query("begin_command"), values)
         # Retry if another process has finished the command between the two statements.
-        if row := session.execute(query("find_command"), values).fetchone():
-            return int(row[0])
+        if (command_id := fetch_value(session, "find_command", values)) is not None:
+            return int(command_id)
 
 
 def find_published_run(
@@ -249,8 +249,8 @@ def close_run(
     with session.transaction():
         # Nobody adds tasks while the run is locked.
         session.execute(query("lock_run"), {"run_id": run.run_id})
-        is_waiting = session.execute(query("is_waiting"), {"run_id": run.run_id}).fetchone()
-        if is_waiting == (True,) and not leaves_tasks:
+        is_waiting = fetch_value(session, "is_waiting", {"run_id": run.run_id})
+        if is_waiting and not leaves_tasks:
             return False
         values = {"run_id": run.run_id, "status": status, "error": error}
         session.execute(query("close_run"), values)
@@ -331,13 +331,11 @@ def _drop_staging(session: psycopg.Connection, run_id: int) -> None:
 
 
 def _count_erased(session: psycopg.Connection) -> int:
-    row = session.execute(query("count_forgotten")).fetchone()
-    return int(row[0]) if row else 0
+    return int(fetch_value(session, "count_forgotten") or 0)
 
 
 def _status_of(session: psycopg.Connection, run: Run) -> str:
-    row = session.execute(query("run_status"), {"run_id": run.run_id}).fetchone()
-    return str(row[0]) if row else "missing"
+    return str(fetch_value(session, "run_status", {"run_id": run.run_id}) or "missing")
 
 
 def _lock(session: psycopg.Connection, run: Run) -> None:

@@ -7,13 +7,12 @@ import psycopg
 
 from lcm_pipeline.model.forgotten import Forgotten, forgotten_by
 from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 
 
 def first_polled_day(session: psycopg.Connection) -> date | None:
     """The earliest registration day that was ever polled; None before the first poll."""
-    row = session.execute(query("first_polled_day")).fetchone()
-    return row[0] if row else None
+    return fetch_value(session, "first_polled_day")
 
 
 def polled_days(session: psycopg.Connection, first: date, last: date) -> set[date]:
@@ -95,8 +94,7 @@ def read_kept_from(session: psycopg.Connection) -> date | None:
 
     See `warehouse.privacy.expiration`.
     """
-    row = session.execute(query("kept_from")).fetchone()
-    return row[0] if row else None
+    return fetch_value(session, "kept_from")
 
 
 def missing_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> list[int]:
@@ -113,14 +111,12 @@ def reset_clients(
     client_ids: None for all clients. Returns the number of clients.
     """
     values = {"feeds": list(feeds), "clients": None if client_ids is None else list(client_ids)}
-    row = session.execute(query("reset_clients"), values).fetchone()
-    return int(row[0]) if row else 0
+    return int(fetch_value(session, "reset_clients", values) or 0)
 
 
 def reset_days(session: psycopg.Connection) -> int:
     """Mark all registration days as not up to date; returns their number."""
-    row = session.execute(query("reset_days")).fetchone()
-    return int(row[0]) if row else 0
+    return int(fetch_value(session, "reset_days") or 0)
 
 
 def abandon_commands(session: psycopg.Connection) -> None:
@@ -141,8 +137,7 @@ def reset_quarantined(session: psycopg.Connection) -> int:
 
 def newest_day(session: psycopg.Connection, feed: str) -> date | None:
     """The last day of a feed that was published; None before its first sync."""
-    row = session.execute(query("newest_day"), {"feed": feed}).fetchone()
-    return row[0] if row else None
+    return fetch_value(session, "newest_day", {"feed": feed})
 
 
 def read_base(session: psycopg.Connection, feed: str) -> int | None:

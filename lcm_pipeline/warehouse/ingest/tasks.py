@@ -21,7 +21,7 @@ from lcm_pipeline.model.texts import shown
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
 from lcm_pipeline.warehouse.ingest.state import reset_clients
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.sessions import analyze
 
 logger = logging.getLogger(__name__)
@@ -158,8 +158,7 @@ def drop_claims(session: psycopg.Connection, run: Run) -> None:
 
 def count_pending(session: psycopg.Connection, run: Run) -> int:
     """The number of tasks of the run not read yet, whichever session has claimed them."""
-    row = session.execute(query("count_pending_tasks"), {"run_id": run.run_id}).fetchone()
-    return int(row[0]) if row else 0
+    return int(fetch_value(session, "count_pending_tasks", {"run_id": run.run_id}) or 0)
 
 
 def pending_elsewhere(session: psycopg.Connection, run: Run) -> OtherReader | None:
@@ -177,8 +176,7 @@ def other_tasks(session: psycopg.Connection, run: Run) -> list[Task]:
 
 def has_read(session: psycopg.Connection, run: Run) -> bool:
     """Whether any process has read a task of the run, including one that was killed since."""
-    row = session.execute(query("has_read"), {"run_id": run.run_id}).fetchone()
-    return bool(row and row[0])
+    return bool(fetch_value(session, "has_read", {"run_id": run.run_id}))
 
 
 def largest_single_page(session: psycopg.Connection, run: Run) -> tuple[int, int] | None:

@@ -21,7 +21,7 @@ from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts, sources_below
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher, replace_rows
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
 
 logger = logging.getLogger(__name__)
@@ -205,8 +205,7 @@ def _recompute(session: psycopg.Connection, name: str) -> int:
     The first time not concurrently: there are no rows to compare with, and no readers to lock out.
     """
     view = Identifier("mart", name)
-    row = session.execute(query("was_refreshed"), {"name": name}).fetchone()
-    values = {"mart_name": name, "is_concurrent": bool(row and row[0])}
-    session.execute(query("refresh_mart"), values)
+    is_concurrent = bool(fetch_value(session, "was_refreshed", {"name": name}))
+    session.execute(query("refresh_mart"), {"mart_name": name, "is_concurrent": is_concurrent})
     counted = session.execute(SQL("select count(*) from {}").format(view)).fetchone()
     return int(counted[0]) if counted else 0

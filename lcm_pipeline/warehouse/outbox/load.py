@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from lcm_pipeline.model.profiles import REQUESTED_BY, FileRow, UpdateFile
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value
 from lcm_pipeline.warehouse.redaction import redact_rows
 
 _TYPES = {
@@ -40,8 +40,7 @@ def load_file(session: psycopg.Connection, file: UpdateFile) -> int:
 
 def is_loaded(session: psycopg.Connection, file: UpdateFile) -> bool:
     """Whether rows of the file are waiting in the outbox already."""
-    row = session.execute(query("is_load_waiting"), {"digest": file.digest}).fetchone()
-    return bool(row and row[0])
+    return bool(fetch_value(session, "is_load_waiting", {"digest": file.digest}))
 
 
 def _copy(session: psycopg.Connection, file: UpdateFile, rows: Sequence[FileRow]) -> None:

@@ -12,7 +12,7 @@ import psycopg
 
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse import locks
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.request_limits import RequestLimitsError
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
@@ -93,14 +93,12 @@ def may_send(session: psycopg.Connection, quiet: float | None) -> bool:
         # The round trip fails if the session, and with it the lock, is lost.
         session.execute("select")
         return True
-    row = session.execute(query("is_syncing"), {"quiet": quiet}).fetchone()
-    return not (row and row[0])
+    return not fetch_value(session, "is_syncing", {"quiet": quiet})
 
 
 def was_pushing(session: psycopg.Connection, quiet: float) -> bool:
     """Whether a push may have sent a request within the last `quiet` seconds."""
-    row = session.execute(query("was_pushing"), {"quiet": quiet}).fetchone()
-    return bool(row and row[0])
+    return bool(fetch_value(session, "was_pushing", {"quiet": quiet}))
 
 
 def _lock_patiently(session: psycopg.Connection, between_attempts: Callable[[], object]) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,6 @@ def read_outbox(warehouse: Warehouse) -> OutboxState | None:
         warehouse.connect(autocommit=True, application_name="lcm outbox") as session,
         session.cursor(row_factory=class_row(OutboxState)) as cursor,
     ):
-        row = session.execute(query("has_pushes")).fetchone()
-        if not (row and row[0]):
+        if not fetch_value(session, "has_pushes"):
             return None
         return cursor.execute(query("outbox_state")).fetchone()

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from lcm_pipeline.model.profiles import AttemptResult, KnownProfile, ProfileUpdate, Values
 from lcm_pipeline.warehouse.outbox.pushes import Push
 from lcm_pipeline.warehouse.outbox.waiting import as_update, known_profiles
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.redaction import redact_rows
 
 # An update that another session edits is skipped, not waited for.
@@ -103,8 +103,7 @@ def reject_update(
 ) -> UpdateStatus | None:
     """Reject an update that cannot be claimed; one that may have been sent stays in `sending`."""
     values = {"push_id": push.push_id, "update_id": update_id, "error": error}
-    row = session.execute(query("set_update_aside"), values).fetchone()
-    return str(row[0]) if row else None
+    return fetch_value(session, "set_update_aside", values)
 
 
 def _status_after(claim: Claim, result: AttemptResult) -> UpdateStatus:

@@ -9,7 +9,7 @@ from psycopg.rows import class_row, dict_row
 
 from lcm_pipeline.model.profiles import KnownProfile, ProfileUpdate, Value, Values
 from lcm_pipeline.warehouse.outbox.pushes import Push, PushReport
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 
 _NO_LIMIT = 2**63 - 1
 
@@ -51,8 +51,7 @@ def next_updates(
 
 def count_waiting(session: psycopg.Connection, push: Push) -> int:
     """How many updates the push may still take."""
-    row = session.execute(query("count_waiting"), vars(push)).fetchone()
-    return int(row[0]) if row else 0
+    return int(fetch_value(session, "count_waiting", vars(push)) or 0)
 
 
 def read_waiting(

@@ -34,7 +34,7 @@ from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import have_old_marts
 from lcm_pipeline.warehouse.partitions import FIRST_PLAUSIBLE_DAY, ensure_partitions, next_month
-from lcm_pipeline.warehouse.queries import composed, queries, query
+from lcm_pipeline.warehouse.queries import composed, fetch_value, queries, query
 
 # How long a statement waits for a lock before its month is left for the next run.
 _LOCK_TIMEOUT = "3s"
@@ -198,8 +198,7 @@ def _expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) ->
 def limit_first_sync(warehouse: Warehouse, months: int, zone: ZoneInfo) -> None:
     """Set the limit of an empty warehouse, so that its first sync stores no row to remove later."""
     with warehouse.connect(autocommit=True, application_name="lcm retention") as session:
-        row = session.execute(query("has_published")).fetchone()
-        if row is None or not row[0]:
+        if not fetch_value(session, "has_published"):
             kept_from = first_stored_day(months, datetime.now(zone))
             session.execute(query("keep_from"), {"kept_from": kept_from})
 
@@ -298,10 +297,7 @@ def _remove_month(session: Session, schema: str, parent: str, month: _Month) -> 
     that, so for other users it takes the lock when nobody reads the table: readers that begin while
     it waits are blocked for 0.2 s at most.
     """
-    row = session.execute(
-        query("acts_as_owner_of"), {"schema_name": schema, "parent": parent}
-    ).fetchone()
-    if row != (True,):
+    if not fetch_value(session, "acts_as_owner_of", {"schema_name": schema, "parent": parent}):
         _remove_month_patiently(session, schema, parent, month)
         return
     if month.is_attached:

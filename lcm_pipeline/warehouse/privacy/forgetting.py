@@ -24,7 +24,7 @@ from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import load_forgotten, require_pseudonyms
 from lcm_pipeline.warehouse.marts.refresh import forget_refreshes, refresh_marts
 from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
-from lcm_pipeline.warehouse.queries import composed, query
+from lcm_pipeline.warehouse.queries import composed, fetch_value, query
 
 _NO_PSEUDONYMS = Pseudonyms()
 # Rows that are of no use without the person; they are deleted, not kept under another id.
@@ -122,10 +122,9 @@ def forget(
             if not _is_known(session, client_id, columns):
                 raise UsageError(_why_unknown(session, client_id, forgotten))
             if key is None:
-                made = session.execute(
-                    query("store_forget_key"), {"key": token_bytes(32)}
-                ).fetchone()
-                key = bytes(made[0]) if made else b""
+                key = bytes(
+                    fetch_value(session, "store_forget_key", {"key": token_bytes(32)}) or b""
+                )
             receipt = _erase(session, client_id, key, columns)
             # In the same transaction: if this process is killed, the next refresh computes them.
             forget_refreshes(session, _marts_of_clients(session))
@@ -166,8 +165,8 @@ def _why_unknown(session: Session, client_id: int, forgotten: Forgotten) -> str:
     if client_id not in forgotten:
         return f"client {client_id} is not known"
     hashes = [client_hash(client_id, each) for each in forgotten.keys]
-    row = session.execute(query("forgotten_at"), {"client_hashes": hashes}).fetchone()
-    when = f"{row[0]:%Y-%m-%d %H:%M} UTC" if row else "before"
+    erased_at = fetch_value(session, "forgotten_at", {"client_hashes": hashes})
+    when = f"{erased_at:%Y-%m-%d %H:%M} UTC" if erased_at else "before"
     return f"client {client_id} was erased already, on {when}"
 
 

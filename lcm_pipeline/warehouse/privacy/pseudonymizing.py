@@ -22,7 +22,7 @@ from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import load_forgotten, why_keys_differ
 from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
-from lcm_pipeline.warehouse.queries import composed, query
+from lcm_pipeline.warehouse.queries import composed, fetch_value, query
 
 _CLIENTS_AT_ONCE = 5_000
 _FIRST, _LAST = -(2**63), 2**63 - 1
@@ -89,8 +89,8 @@ def _rewrite(session: Session, pseudonyms: Pseudonyms, number: int) -> None:
     """Hash all stored rows with one key, in batches."""
     key = pseudonyms.only(number)
     with locks.alone(session, locks.PUBLISH):
-        row = session.execute(query("has_personal_rows")).fetchone()
-        is_empty = (row is None or not row[0]) and not _expired_columns(session)
+        has_rows = fetch_value(session, "has_personal_rows")
+        is_empty = not has_rows and not _expired_columns(session)
         values = {"key_number": number, "key_digest": key.digests[0], "is_complete": is_empty}
         session.execute(query("begin_pseudonym_key"), values)
         # Checked after the insert: a run that joins from now on waits for this transaction, see

@@ -15,7 +15,7 @@ from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.lock_waits import wait_alone
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value
 
 _MOST_SECONDS = 35 * 60.0
 _PATIENCE_SECONDS, _INTERVAL_SECONDS = 1.0, 0.05
@@ -60,5 +60,5 @@ def require_quiet(session: Session) -> None:
 
 
 def _is_busy(session: Session) -> bool:
-    syncing = session.execute(query("is_syncing"), {"quiet": 0}).fetchone()
-    return bool(syncing and syncing[0]) or not locks.take_alone(session, "push")
+    is_syncing = fetch_value(session, "is_syncing", {"quiet": 0})
+    return bool(is_syncing) or not locks.take_alone(session, "push")
