@@ -99,7 +99,7 @@ comment on column mart.activity_monthly.month is 'first day of the month';
 comment on column mart.activity_monthly.as_of_date is 'end of the month, or the last day known';
 comment on column mart.activity_monthly.pos_id is 'point of sale of the first registration';
 comment on column mart.activity_monthly.store_name is 'its name';
-comment on column mart.activity_monthly.card_type is 'type of the newest card, as mart.display_text shows it; null or empty when not told';
+comment on column mart.activity_monthly.card_type is 'type of the newest card, as mart.display_text shows it; null or empty when unknown';
 comment on column mart.activity_monthly.members is 'members by then';
 comment on column mart.activity_monthly.active_30_days is 'members with a purchase in the last 30 days; null where operations of some of these are not stored any more';
 comment on column mart.activity_monthly.active_90_days is 'members with a purchase in the last 90 days; null as active_30_days';

@@ -114,7 +114,7 @@ create unique index on mart.activity_sums (month, pos_id, card_type);
 comment on materialized view mart.activity_sums is 'active, lapsed and reactivated members of months that have ended. Grain: month, store of registration, card type';
 comment on column mart.activity_sums.month is 'first day of the month';
 comment on column mart.activity_sums.pos_id is 'point of sale of the first registration';
-comment on column mart.activity_sums.card_type is 'type of the newest card; null or empty when not told';
+comment on column mart.activity_sums.card_type is 'type of the newest card; null or empty when unknown';
 comment on column mart.activity_sums.members is 'members by then';
 comment on column mart.activity_sums.active_30_days is 'members with a purchase in the last 30 days';
 comment on column mart.activity_sums.active_90_days is 'members with a purchase in the last 90 days';

@@ -1,4 +1,4 @@
--- question: through which business day does each feed tell?
+-- question: through which business day is each feed known?
 -- grain: one row
 -- formula: the last day of the newest reading of the feed. Marts show no day beyond it: of today, a
 --   reading brings a part. What is loaded of operations may go further: to the newest row that is
@@ -36,7 +36,7 @@ select
 from newest
 cross join mart.parameters;
 
-comment on view mart.as_of is 'the last business day that each feed tells of; marts show no later one. Grain: one row';
+comment on view mart.as_of is 'the last business day that each feed covers; marts show no later one. Grain: one row';
 comment on column mart.as_of.registrations_day is 'last day of the roster';
 comment on column mart.as_of.operations_day is 'last day of operations';
 comment on column mart.as_of.leads_day is 'last day of leads';

@@ -1,7 +1,7 @@
 -- question: what is there to know about a client?
 -- grain: client (member)
 -- formula: as of the last day of operations. Purchases are cheques that are no refund; the average
---   cheque is their amount / their number, refunds apart; net sales are purchases less refunds.
+--   cheque is their amount / their number, without refunds; net sales are purchases less refunds.
 --   Balances are what remains of lots that have not expired: pending while they start later, blocked
 --   when they have started and are marked as not active. Favourites are confirmed offers in effect
 --   that are not marked as inactive; open leads are those in no closed status.
@@ -37,7 +37,7 @@ comment on column mart.client_360.last_purchase_date is 'day of the last purchas
 comment on column mart.client_360.purchases is 'cheques that are no refund';
 comment on column mart.client_360.refunds is 'refunds';
 comment on column mart.client_360.net_sales is 'purchases less refunds, in money';
-comment on column mart.client_360.average_cheque is 'amount of purchases / purchases, refunds apart';
+comment on column mart.client_360.average_cheque is 'amount of purchases / purchases, without refunds';
 comment on column mart.client_360.active_points is 'points that can be redeemed';
 comment on column mart.client_360.pending_points is 'points that start later';
 comment on column mart.client_360.blocked_points is 'points that have started, and that the source marks as not active';

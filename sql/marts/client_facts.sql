@@ -77,7 +77,7 @@ comment on column mart.client_facts.last_purchase_date is 'day of the last purch
 comment on column mart.client_facts.purchases is 'cheques that are no refund';
 comment on column mart.client_facts.refunds is 'refunds';
 comment on column mart.client_facts.net_sales is 'purchases less refunds, in money';
-comment on column mart.client_facts.average_cheque is 'amount of purchases / purchases, refunds apart';
+comment on column mart.client_facts.average_cheque is 'amount of purchases / purchases, without refunds';
 comment on column mart.client_facts.active_points is 'points that can be redeemed';
 comment on column mart.client_facts.pending_points is 'points that start later';
 comment on column mart.client_facts.blocked_points is 'points that have started, and that the source marks as not active';

@@ -111,7 +111,7 @@ comment on column mart.client_totals.refunds is 'refunds';
 comment on column mart.client_totals.purchase_amount is 'amount of purchases, in money';
 comment on column mart.client_totals.net_sales is 'purchases less refunds, in money';
 comment on column mart.client_totals.first_redemption_date is 'day of the first purchase on which points were redeemed';
-comment on column mart.client_totals.first_redemption_pos_id is 'point of sale of that purchase; null when not told';
+comment on column mart.client_totals.first_redemption_pos_id is 'point of sale of that purchase; null when unknown';
 comment on column mart.client_totals.last_redemption_date is 'day of the last purchase on which points were redeemed';
 comment on column mart.client_totals.recent_purchases is 'purchases of the last rfm_days days';
 comment on column mart.client_totals.recent_net_sales is 'net sales of the last rfm_days days, in money';

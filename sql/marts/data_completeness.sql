@@ -2,13 +2,13 @@
 -- grain: day x table
 -- formula: what sync.day_completeness says: a day waits for a client that had registered by it until a
 --   run for the day or a later one has proven it: pending when the last reading failed or none was made,
---   deferred when it was not due (LCM_MAX_STALENESS_DAYS). Registrations are asked by the day, and wait
+--   deferred when it was not due (LCM_MAX_STALENESS_DAYS). Registrations are polled by the day, and wait
 --   for the day itself. loaded_rows are live rows of the day. source_total, loaded_total and
---   quarantined_total are of the whole table: the source tells totals by client (by day for
+--   quarantined_total are of the whole table: the source reports totals by client (by day for
 --   registrations), never by client and day. Rows in quarantine belong to no day, and make none
 --   incomplete. complete_through is the last day that is complete with all days before it. clients
 --   are members registered by the end of the day; complete_share also counts registration days that
---   were never read. roster_from: the source is asked for registrations by the day and never tells
+--   were never read. roster_from: registrations are polled by the day, and the source never reports
 --   of earlier ones, so where the first day that was read had registrations, or rows are older, there
 --   may be members of whom nothing here knows.
 create materialized view mart.data_completeness as
@@ -123,7 +123,7 @@ comment on column mart.data_completeness.day is 'business day';
 comment on column mart.data_completeness.table_name is 'main table of the feed, such as operations';
 comment on column mart.data_completeness.loaded_rows is 'live rows of the day';
 comment on column mart.data_completeness.clients is 'members: clients registered by the end of the day';
-comment on column mart.data_completeness.pending_clients is 'clients, and registration days that were never read, without a proven reading that tells of the day, as the last one failed or none was made';
+comment on column mart.data_completeness.pending_clients is 'clients, and registration days that were never read, without a proven reading that covers the day, because the last one failed or none was made';
 comment on column mart.data_completeness.complete_share is 'share that is neither pending nor deferred, cut to four digits, never rounded up';
 comment on column mart.data_completeness.source_total is 'rows of the whole table that the source claims';
 comment on column mart.data_completeness.loaded_total is 'live rows of the whole table';
@@ -134,5 +134,5 @@ comment on column mart.data_completeness.first_published_at is 'when the day was
 comment on column mart.data_completeness.complete_through is 'last day of the table that is complete with all days before it; null when there is none';
 comment on column mart.data_completeness.deferred_clients is 'of the clients, not read since the day ended, as they were not due yet: read within LCM_MAX_STALENESS_DAYS';
 comment on column mart.data_completeness.unread_registration_days is 'of those pending, registration days up to this one that no proven poll covers: who registered on them is not known';
-comment on column mart.data_completeness.is_complete is 'nothing is pending or deferred; rows in quarantine are counted apart';
+comment on column mart.data_completeness.is_complete is 'nothing is pending or deferred; rows in quarantine are counted separately';
 comment on column mart.data_completeness.roster_from is 'first registration day that was read, where members may have joined before it: they are in no number; null where it had no registrations and no row is older';

@@ -1,6 +1,6 @@
 -- question: what are points given for?
 -- grain: bonus source
--- formula: every bonus source that a lot or a name tells of; its role by mart.parameters.
+-- formula: every bonus source that a lot or a name refers to; its role by mart.parameters.
 create or replace view mart.dim_bonus_sources as
 with ids as (
     select bonus_source from core.bonus_sources
@@ -26,4 +26,4 @@ comment on view mart.dim_bonus_sources is 'why points are given. Grain: bonus so
 comment on column mart.dim_bonus_sources.bonus_source is 'the bonus source, as in the marts';
 comment on column mart.dim_bonus_sources.bonus_source_name is 'its newest name; null when none was sent';
 comment on column mart.dim_bonus_sources.is_from_purchases is 'points for purchases (purchase_bonus_source)';
-comment on column mart.dim_bonus_sources.is_burnt is 'rows that tell of expired points (burnt_bonus_source)';
+comment on column mart.dim_bonus_sources.is_burnt is 'rows of expired points (burnt_bonus_source)';

@@ -23,7 +23,7 @@ group by leads.status_name, parameters.new_lead_statuses, parameters.closed_lead
 create unique index on mart.dim_lead_statuses (status_name);
 
 comment on materialized view mart.dim_lead_statuses is 'statuses of leads, and what the programme takes them for. Grain: status name';
-comment on column mart.dim_lead_statuses.status_name is 'the status, as mart.display_text shows it; null or empty when not told';
+comment on column mart.dim_lead_statuses.status_name is 'the status, as mart.display_text shows it; null or empty when unknown';
 comment on column mart.dim_lead_statuses.role is 'new, closed, or null: in neither list of mart.parameters';
 comment on column mart.dim_lead_statuses.leads is 'leads that have it now';
 comment on column mart.dim_lead_statuses.last_day is 'newest business day on which one of these was made';

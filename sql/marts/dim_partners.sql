@@ -12,7 +12,7 @@ from mart.store_daily
 group by partner_name;
 
 comment on view mart.dim_partners is 'partners. Grain: partner';
-comment on column mart.dim_partners.partner_name is 'the partner, as in the marts; null or empty when not told';
+comment on column mart.dim_partners.partner_name is 'the partner, as in the marts; null or empty when unknown';
 comment on column mart.dim_partners.stores is 'its stores';
 comment on column mart.dim_partners.first_day is 'first day with a cheque or a lot';
 comment on column mart.dim_partners.last_day is 'last day with a cheque or a lot';

@@ -1,6 +1,6 @@
 -- question: how much of what was bought did the programme pay for?
 -- grain: day x store
--- formula: of purchases (refunds apart): (discount + points redeemed x point_value of the day +
+-- formula: of purchases (without refunds): (discount + points redeemed x point_value of the day +
 --   certificates) / amount. Coupon uses are purchases with a coupon number.
 -- incremental: day
 create materialized view mart.discount_burden as
@@ -33,7 +33,7 @@ create unique index on mart.discount_burden (day, pos_id);
 
 comment on materialized view mart.discount_burden is 'what discounts, points and certificates paid of the purchases. Grain: day, store';
 comment on column mart.discount_burden.day is 'business day';
-comment on column mart.discount_burden.pos_id is 'point of sale; null when not told';
+comment on column mart.discount_burden.pos_id is 'point of sale; null when unknown';
 comment on column mart.discount_burden.store_name is 'its name';
 comment on column mart.discount_burden.purchase_amount is 'amount of purchases, in money';
 comment on column mart.discount_burden.discount is 'discounts, in money';

@@ -1,7 +1,7 @@
 -- question: what are points given for?
 -- grain: day x bonus source
 -- formula: points of lots; share_of_day = points / all points of the day; a lot is not from a purchase
---   when its source is another one than purchase_bonus_source (or none is told).
+--   when its source is another one than purchase_bonus_source (or unknown).
 -- incremental: day
 create materialized view mart.earn_mix as
 with given as (

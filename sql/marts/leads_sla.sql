@@ -1,5 +1,5 @@
 -- question: how soon are leads taken up and closed, and how old is the backlog?
--- grain: lead that was live at the end of the day asked for; the view asks for the last day known
+-- grain: lead that was live at the end of the given day; the view takes the last day known
 -- formula: the source has no times of change, so history gives an interval: a change happened after
 --   the start of the last reading that still had the old state and by the publish that had the new
 --   one. Only readings that left no client pending or deferred narrow it; without one it begins at the
@@ -134,7 +134,7 @@ moments as (
     select '9999-12-31'::timestamptz as moment
 ),
 
--- Of each moment, the last clean reading that ended before it; of the day asked for, the last at all.
+-- Of each moment, the last clean reading that ended before it; of the given day, the last at all.
 before as (
     select
         moments.moment,
@@ -240,7 +240,7 @@ inner join mart.dated_parameters as parameters
     on intervals.lead_date between parameters.first_day and parameters.last_day;
 end;
 
-comment on function mart.leads_sla_on(date) is 'mart.leads_sla as of the end of a past business day, by what its reading knew; null asks for the last day known';
+comment on function mart.leads_sla_on(date) is 'mart.leads_sla as of the end of a past business day, by what its reading knew; null is for the last day known';
 
 create materialized view mart.leads_sla as
 select

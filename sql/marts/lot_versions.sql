@@ -1,10 +1,10 @@
 -- question: what was left of each lot at the end of a past day?
--- grain: lot x version, with the business days that the version tells of
+-- grain: lot x version, with the business days that the version covers
 -- formula: versions of core and history, each from the first day whose reading (mart.readings) had
---   it up to the day whose reading had the next. For days that a later reading tells of (a backfill)
+--   it up to the day whose reading had the next. For days that a later reading covers (a backfill)
 --   points spent in between are taken off already. A lot that ended between midnight and the reading of
 --   the day before is shown on that day with what it held when it ended, by mart.points_movements.
---   Lots that only a cheque tells have no versions.
+--   Lots that only a cheque names have no versions.
 create or replace view mart.lot_versions as
 with versions as (
     select

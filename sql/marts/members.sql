@@ -1,7 +1,7 @@
 -- question: who is in the programme, since when, by which cards?
 -- grain: client
 -- formula: live registrations through the last day of the roster. The first card is that of the
---   earliest registration, the newest that of the latest; equal times are told apart by the card.
+--   earliest registration, the newest that of the latest; of equal times the card decides.
 -- incremental: rows by client_id
 create materialized view mart.members as
 select
@@ -25,6 +25,6 @@ comment on materialized view mart.members is 'who is in the programme. Grain: cl
 comment on column mart.members.client_id is 'the client';
 comment on column mart.members.registration_date is 'business day of the first registration';
 comment on column mart.members.pos_id is 'point of sale of the first registration';
-comment on column mart.members.is_virtual is 'the first card is virtual; false where the source does not tell';
+comment on column mart.members.is_virtual is 'the first card is virtual; false where the source does not say';
 comment on column mart.members.card_type is 'type of the newest card';
 comment on column mart.members.cards is 'cards';

@@ -6,7 +6,7 @@
 --   in between / open points before. The open points of a month are carried on by these, age by age;
 --   its breakage is what has expired and what leaves so. Beyond the oldest age that was seen there is
 --   no factor: what is open by then (undeveloped_points) expires by the flat rate, expected_breakage
---   of as_of_date, which stands beside for comparison. Points that are clawed back or corrected leave
+--   of as_of_date, which is shown next to it for comparison. Points that are clawed back or corrected leave
 --   without expiring, as redeemed ones do.
 create materialized view mart.points_breakage as
 with recursive vintages as (

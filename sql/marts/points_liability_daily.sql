@@ -6,7 +6,7 @@
 --   active. Points without a lot are on the rows without a source and an expiry month. Money is points
 --   x point_value; after breakage both are taken x (1 - expected_breakage), that of the bonus source
 --   where mart.source_breakage has one; of both what holds on the day. observed_date is the last
---   day of the reading that told: where it is later than the day, method says that the balance was
+--   day of the reading used: where it is later than the day, method says that the balance was
 --   rolled back from it by the movements, with the allocation that these rest on. As each reading saw
 --   it: mart.points_liability_as_known_then.
 -- incremental: day and later
@@ -90,5 +90,5 @@ comment on column mart.points_liability_daily.outstanding_points is 'active and 
 comment on column mart.points_liability_daily.outstanding_value is 'outstanding points in money';
 comment on column mart.points_liability_daily.expected_points is 'outstanding points less the expected breakage';
 comment on column mart.points_liability_daily.expected_value is 'expected points in money';
-comment on column mart.points_liability_daily.observed_date is 'last day of the reading that told';
+comment on column mart.points_liability_daily.observed_date is 'last day of the reading that it is from';
 comment on column mart.points_liability_daily.method is 'read: that reading was of this day; rolled back: of a later one, and what rows say of the days between is undone';

@@ -122,4 +122,4 @@ comment on column mart.points_vintage.expired_share is 'expired / issued';
 comment on column mart.points_vintage.open_share is 'open / issued';
 comment on column mart.points_vintage.matured is 'points that the lots were issued with whose expiry day has come';
 comment on column mart.points_vintage.breakage_rate is 'expired share of the matured lots; null when none has matured';
-comment on column mart.points_vintage.observed_date is 'last day of the reading that told of as_of_date; when later, the balance was rolled back from it';
+comment on column mart.points_vintage.observed_date is 'last day of the reading that showed as_of_date; if it is later, the balance was rolled back from it';

@@ -3,9 +3,9 @@
 -- formula: members by mart.members; points by mart.points_movements (expired with and without a row
 --   that says so); activated: lots by the day from which they can be used, at the points they were
 --   given with; balances by mart.points_liability_daily; purchases are cheques that are no refund,
---   buyers the clients who made one; net sales are purchases less refunds. What operations tell is null
---   on days that only the roster tells of, and on days whose operations are not stored any more
---   (LCM_RETENTION_MONTHS); members are null on days that only operations tell of.
+--   buyers the clients who made one; net sales are purchases less refunds. What operations show is null
+--   on days that only the roster covers, and on days whose operations are not stored any more
+--   (LCM_RETENTION_MONTHS); members are null on days that only operations cover.
 create materialized view mart.program_daily as
 with last_day as (
     select
@@ -118,7 +118,7 @@ create unique index on mart.program_daily (day);
 
 comment on materialized view mart.program_daily is 'the programme day by day: members, points, purchases. Grain: day';
 comment on column mart.program_daily.day is 'business day';
-comment on column mart.program_daily.new_members is 'clients who registered; null on a day that only operations tell of';
+comment on column mart.program_daily.new_members is 'clients who registered; null on a day that only operations cover';
 comment on column mart.program_daily.members is 'clients registered so far; null as new_members';
 comment on column mart.program_daily.points_added is 'points given';
 comment on column mart.program_daily.points_redeemed is 'points redeemed';
@@ -126,8 +126,8 @@ comment on column mart.program_daily.points_activated is 'points that became usa
 comment on column mart.program_daily.points_expired is 'points expired, with and without a row that says so';
 comment on column mart.program_daily.active_balance is 'points that could be redeemed at the end of the day';
 comment on column mart.program_daily.pending_balance is 'points not usable yet, or blocked, at the end of the day';
-comment on column mart.program_daily.balance_observed_date is 'last day of the reading that told the balances; null where none did';
-comment on column mart.program_daily.balance_method is 'read: that reading was of this day; rolled back: of a later one, and what rows say of the days between is undone; null where no reading tells of the day';
+comment on column mart.program_daily.balance_observed_date is 'last day of the reading that the balances are from; null if none';
+comment on column mart.program_daily.balance_method is 'read: that reading was of this day; rolled back: of a later one, with the rows of the days between undone; null if no reading covers the day';
 comment on column mart.program_daily.purchases is 'cheques that are no refund';
 comment on column mart.program_daily.net_sales is 'purchases less refunds, in money';
 comment on column mart.program_daily.buyers is 'clients with a purchase';

@@ -26,7 +26,7 @@ select
     by_buyer.net_sales::numeric(19, 2) as net_sales,
     gaps.median_gap_days
 from by_buyer
--- Of the months asked for alone: a condition on the month does not pass a join.
+-- Only of the requested months: a condition on the month does not pass a join.
 cross join lateral (
     select percentile_cont(0.5) within group (order by gap.days)::numeric as median_gap_days
     from mart.purchase_months

@@ -1,11 +1,11 @@
--- question: which reading tells how a past business day ended?
+-- question: which reading shows how a past business day ended?
 -- grain: feed x published run that carried the feed on to later days
--- formula: a run reads whole histories after the last day of its window has ended, so a day is told
+-- formula: a run reads whole histories after the last day of its window has ended, so a day is shown
 --   by the first published run whose window ends on it or later. Runs that repeat days that are
---   known already restate them; they are no reading of their own here. The first reading tells of all
---   days since the roster or the rows begin, but of none before mart.first_plausible_day(). Without
+--   known already restate them; they are no reading of their own here. The first reading covers all
+--   days since the roster or the rows begin, but none before mart.first_plausible_day(). Without
 --   any run (a warehouse filled by hand) everything counts as read at once. Of a feed whose first load
---   is published in batches, nothing is told before it ends.
+--   is published in batches, nothing is shown before it ends.
 
 -- Nearly every mart reads these days. Postgres would plan their look-ups in each month of each table again for
 -- each statement; a function is planned once a session. Whoever may read the marts need not read sync.
@@ -84,9 +84,9 @@ where
         where runs.feed = feeds.feed and runs.publishing_since is not null
     );
 
-comment on view mart.readings is 'the published runs that carried a feed on to later days: which reading tells of which past days. Grain: feed, run';
+comment on view mart.readings is 'the published runs that carried a feed on to later days: which reading covers which past days. Grain: feed, run';
 comment on column mart.readings.feed is 'the feed';
-comment on column mart.readings.first_day is 'first business day that no earlier reading told of';
+comment on column mart.readings.first_day is 'first business day that no earlier reading covers';
 comment on column mart.readings.last_day is 'last business day of the run; it had ended before the reading began';
 comment on column mart.readings.started_at is 'when the run began to read';
 comment on column mart.readings.known_at is 'when the run ended, and all of it was published';

@@ -1,5 +1,5 @@
 -- question: how many clients redeemed points for the first time ever in a month, where, and how soon?
--- grain: month x store (null where the cheque tells none)
+-- grain: month x store (null where the cheque names none)
 -- formula: mart.client_totals by the first purchase on which a client redeemed points; days from
 --   registration to it are of members alone. mart.redemption is made of it.
 -- incremental: sums by month, pos_id
@@ -23,7 +23,7 @@ create unique index on mart.redeemer_sums (month, pos_id);
 
 comment on materialized view mart.redeemer_sums is 'clients who redeemed points for the first time ever. Grain: month, store';
 comment on column mart.redeemer_sums.month is 'first day of the month';
-comment on column mart.redeemer_sums.pos_id is 'point of sale; null when not told';
+comment on column mart.redeemer_sums.pos_id is 'point of sale; null when unknown';
 comment on column mart.redeemer_sums.first_redeemers is 'clients who redeemed for the first time ever';
 comment on column mart.redeemer_sums.members is 'of them, members: those of whom a registration is known';
 comment on column mart.redeemer_sums.days_from_registration is 'sum of their days from registration to it';

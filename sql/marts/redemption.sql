@@ -1,5 +1,5 @@
 -- question: who redeems, where, and how soon?
--- grain: month x store (null where the rows tell none: gifts are given in no store)
+-- grain: month x store (null where the rows name none: gifts are given in no store)
 -- formula: redemption rate = points redeemed / points added; redeemers are clients who redeemed on a
 --   purchase, redeemer rate = redeemers / buyers. Days to the first redemption run from registration
 --   to the client's first redemption ever, counted where and when that happened, of clients whose
@@ -44,7 +44,7 @@ create unique index on mart.redemption (month, pos_id);
 
 comment on materialized view mart.redemption is 'redemption of points. Grain: month, store';
 comment on column mart.redemption.month is 'first day of the month';
-comment on column mart.redemption.pos_id is 'point of sale; null when not told';
+comment on column mart.redemption.pos_id is 'point of sale; null when unknown';
 comment on column mart.redemption.store_name is 'its name';
 comment on column mart.redemption.points_added is 'points given';
 comment on column mart.redemption.points_redeemed is 'points redeemed on cheques';

@@ -50,7 +50,7 @@ create unique index on mart.refunds (day, pos_id);
 
 comment on materialized view mart.refunds is 'refunds, and the points that went with them. Grain: day, store';
 comment on column mart.refunds.day is 'business day';
-comment on column mart.refunds.pos_id is 'point of sale; null when not told';
+comment on column mart.refunds.pos_id is 'point of sale; null when unknown';
 comment on column mart.refunds.store_name is 'its name';
 comment on column mart.refunds.purchases is 'cheques that are no refund';
 comment on column mart.refunds.refunds is 'refunds';

@@ -4,7 +4,7 @@
 --   frequency = purchases / buyers; the gap is the days from a client's purchase before (in whatever
 --   month) to one in this month, its median over all of them. ARPPU (per paying user) = net sales /
 --   buyers; ARPU (per user) = net sales / members registered by the end of the month, or by the last
---   day known. The average cheque is the amount of purchases / purchases, refunds apart. The newest
+--   day known. The average cheque is the amount of purchases / purchases, without refunds. The newest
 --   month is whole once its last day is known.
 create materialized view mart.repeat_purchase as
 with registered as (
@@ -52,5 +52,5 @@ comment on column mart.repeat_purchase.net_sales is 'purchases less refunds, in 
 comment on column mart.repeat_purchase.arppu is 'average revenue per paying user: net sales / buyers';
 comment on column mart.repeat_purchase.members is 'members registered by the end of the month';
 comment on column mart.repeat_purchase.arpu is 'average revenue per user: net sales / members; null without members';
-comment on column mart.repeat_purchase.average_cheque is 'amount of purchases / purchases, refunds apart';
+comment on column mart.repeat_purchase.average_cheque is 'amount of purchases / purchases, without refunds';
 comment on column mart.repeat_purchase.is_whole_month is 'the last day of the month is known';

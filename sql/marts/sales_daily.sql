@@ -1,5 +1,5 @@
 -- question: what did each store sell on a day?
--- grain: day x partner x store (as the rows tell them: null and empty stay)
+-- grain: day x partner x store (as the rows name them: null and empty stay)
 -- formula: sums of mart.cheques. Purchases are cheques that are no refund; net sales are purchases less
 --   refunds; discount, certificates and coupons are those of purchases; clients with a purchase. Days
 --   that have not ended are here too, but none of the future. Other marts by day are made of it.
@@ -36,8 +36,8 @@ create index on mart.sales_daily (day);
 
 comment on table mart.sales_daily is 'sales of each store, of days that have not ended too. Grain: day, partner, store';
 comment on column mart.sales_daily.day is 'business day';
-comment on column mart.sales_daily.partner_name is 'partner, as mart.display_text shows it; null or empty when not told';
-comment on column mart.sales_daily.pos_id is 'point of sale; null when not told';
+comment on column mart.sales_daily.partner_name is 'partner, as mart.display_text shows it; null or empty when unknown';
+comment on column mart.sales_daily.pos_id is 'point of sale; null when unknown';
 comment on column mart.sales_daily.purchases is 'cheques that are no refund';
 comment on column mart.sales_daily.refunds is 'cheques that are refunds';
 comment on column mart.sales_daily.purchase_amount is 'amount of purchases, in money';

@@ -1,5 +1,5 @@
 -- question: what does each store sell, and which points pass over its counter?
--- grain: day x partner x store (as the rows tell them: null and empty stay)
+-- grain: day x partner x store (as the rows name them: null and empty stay)
 -- formula: purchases are cheques that are no refund; net sales are purchases less refunds; the average
 --   cheque is the amount of purchases / purchases; points added by the lots that name the store,
 --   redeemed by its cheques; clients with a purchase.
@@ -60,12 +60,12 @@ create unique index on mart.store_daily (day, partner_name, pos_id);
 
 comment on materialized view mart.store_daily is 'sales and points of each store. Grain: day, partner, store';
 comment on column mart.store_daily.day is 'business day';
-comment on column mart.store_daily.partner_name is 'partner, as mart.display_text shows it; null or empty when not told';
-comment on column mart.store_daily.pos_id is 'point of sale; null when not told, as for gifts';
+comment on column mart.store_daily.partner_name is 'partner, as mart.display_text shows it; null or empty when unknown';
+comment on column mart.store_daily.pos_id is 'point of sale; null when unknown, as for gifts';
 comment on column mart.store_daily.store_name is 'its name';
 comment on column mart.store_daily.purchases is 'cheques that are no refund';
 comment on column mart.store_daily.net_sales is 'purchases less refunds, in money';
-comment on column mart.store_daily.average_cheque is 'amount of purchases / purchases, refunds apart';
+comment on column mart.store_daily.average_cheque is 'amount of purchases / purchases, without refunds';
 comment on column mart.store_daily.points_added is 'points given';
 comment on column mart.store_daily.points_redeemed is 'points redeemed';
 comment on column mart.store_daily.refunds is 'cheques that are refunds';
