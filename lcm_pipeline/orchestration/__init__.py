@@ -33,5 +33,5 @@ parent.py             ends a process together with the one that started it
 
 import warnings
 
-# Dagster calls the one-run backfill a beta since 2023; a terminal is no place to say so.
+# Dagster has called the one-run backfill a beta since 2023; users of `lcm` need not know.
 warnings.filterwarnings("ignore", message=r"Parameter `backfill_policy`")

@@ -62,7 +62,7 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
 
 @dg.job(
     description=f"Delete runs older than {retention.KEPT_DAYS} days: Dagster stores every event"
-    " for ever otherwise. When each day was last synced is preserved. Delete what is older than"
+    " forever otherwise. When each day was last synced is preserved. Delete what is older than"
     " LCM_RETENTION_MONTHS, if it is set and all totals agree.",
     executor_def=dg.in_process_executor,
 )

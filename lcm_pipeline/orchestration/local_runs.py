@@ -1,7 +1,7 @@
 """Runs that execute in a command's own process, and their fate when it is killed.
 
 Dagster monitors the runs that it launches itself. A run in the process of a command would stay
-"started" for ever after a `kill -9`. So each holds a lock on a file named after it; the kernel
+"started" forever after a `kill -9`. So each holds a lock on a file named after it; the kernel
 releases the lock with the process, and the next command marks the run as failed.
 """
 

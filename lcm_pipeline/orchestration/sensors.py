@@ -125,7 +125,7 @@ def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
 
 
 def _is_own(run: dg.DagsterRun) -> bool:
-    """Whether a run is of this code location, or of a command, and not of somebody else's."""
+    """Whether a run is of this code location or of a command, not of another code location."""
     return run.job_name in _OWN_JOBS or not _OWN_ASSETS.isdisjoint(run.asset_selection or ())
 
 

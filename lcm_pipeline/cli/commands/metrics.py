@@ -100,7 +100,7 @@ def metrics(
                 _replace(file, registry)
     except UserError:
         if file is not None:
-            # The file of the last run says that all is well, and nobody reads our exit code.
+            # The file of the last run says that all is well, and cron ignores our exit code.
             registry = CollectorRegistry()
             registry.register(_Down())
             _replace(file, registry)

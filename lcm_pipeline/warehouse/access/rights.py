@@ -133,7 +133,7 @@ def give_to_owner(session: psycopg.Connection) -> None:
             continue
     if left:
         _log.warning(
-            "%s of the warehouse could not be given to its owner, as somebody uses it or this user"
+            "%s of the warehouse could not be given to its owner, as it is in use or this user"
             " may not: run lcm migrate again, or have a superuser run in this database: %s%s",
             "one object" if len(left) == 1 else f"{len(left):,} objects",
             "; ".join(left[:_MOST_STATEMENTS]),

@@ -76,7 +76,7 @@ _OLD_PORT, _NEW_PORT = 5433, 5434
 _PATIENCE_SECONDS = 5.0
 _START_SECONDS = 600.0
 _STOP_SECONDS = 120.0
-# Room for the WAL of the load, beside a second copy of the data.
+# Room for the WAL of the load, in addition to a second copy of the data.
 _SPARE_BYTES = 512 * 2**20
 _CHUNK = 2**20
 _CLIENTS = ("pg_dump", "pg_dumpall", "psql")

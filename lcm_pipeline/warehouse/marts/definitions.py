@@ -1,33 +1,39 @@
 """The definitions of the marts: sql/marts, one file each, with question, grain and formula.
 
-Most are materialized views, recomputed by a refresh. One whose head has the line
+Most marts are materialized views, which a refresh recomputes. A line in its head makes a mart
+incremental: its formula becomes a view in the schema `refresh`, and the mart a table, of which a
+refresh computes only a part.
 
     -- incremental: day
 
-(or month) is stored as a table, of which a refresh computes only the affected days: its formula
-becomes a view in the schema `refresh`. It has a column `day` (or `month`) that its formula groups
-by, so that Postgres applies the days to what the formula reads. Which days those are, see
-`incremental.py`; a row of what it reads must count only on days that are dates of that row. With
-`day and later`, on its column `day` and all days that follow, as in a running balance.
-With the line
+(or month) A refresh computes only the affected days, see `incremental.py`. The mart has a column
+`day` (or `month`) that its formula groups by, so that Postgres applies the condition on days to
+what the formula reads. A row of what it reads must count only on days that are dates of that row.
+
+    -- incremental: day and later
+
+The affected days are a changed day and all that follow, as in a running balance.
 
     -- incremental: sums by KEY, KEY
 
-all other columns are sums over clients, and the formula reads only the clients in `refresh.scope`:
+All other columns are sums over clients, and the formula reads only the clients in `refresh.scope`:
 a refresh subtracts what the changed clients contributed before, and adds what they contribute now.
-With `sums of rows by`, they are sums over single rows of the ledger or of lots: the formula reads
-the rows that the refresh changed, with a sign, while the setting `lcm.refresh` is `changes`.
-With the line
+
+    -- incremental: sums of rows by KEY, KEY
+
+They are sums over single rows of the ledger or of lots. While the setting `lcm.refresh` is
+`changes`, the formula reads only the rows that the refresh changed, with a sign.
 
     -- incremental: rows by KEY
 
-the formula is computed in full, and of its rows only those are written that differ from the stored
-row of the same key: for ranks over all clients, and for marts that no change of operations drives.
-A file may also create the table itself, from a formula in `refresh` that reads only the clients in
-`refresh.scope`, the days in `refresh.days` or their months in `refresh.months`. What a long formula
-is made of (functions in `refresh`) can be in files of a folder with the name of the mart: they run
-before it, in the order of their names.
-The inputs of a refresh (the readings, the last day known) are plain views, so always current.
+The formula is computed in full, and only the rows that differ from the stored row of the same key
+are written: for ranks over all clients, and for marts that no change of operations drives.
+
+A file may also create its table itself, from a formula in `refresh` that reads only the clients in
+`refresh.scope`, the days in `refresh.days` or their months in `refresh.months`. The functions of a
+long formula can be in files of a folder with the name of the mart, which run before it in the order
+of their names. The inputs of a refresh (the readings, the last day known) are plain views, so they
+are always current.
 """
 
 import re
@@ -130,7 +136,7 @@ class Mart:
     def follows_changes(self) -> bool:
         """Whether a refresh computes only the clients and days that changed.
 
-        These marts refresh together, as the record of what changed is there once.
+        These marts are refreshed together, because what changed is recorded only once.
         """
         return self.kind == "table" and self.refreshed_by != "rows"
 
