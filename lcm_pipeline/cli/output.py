@@ -266,10 +266,10 @@ def _print_retired(clients: "Sequence[RetiredClient]") -> None:
     """Print one line per client: the rule, since when, and the last error of the service."""
     console.print(f"\nretired: {len(clients):,}", highlight=False)
     for one in clients:
-        successor = f", its cards are client {one.current_client_id}'s" if one.current_client_id else ""
+        owner = f", its cards are client {one.current_client_id}'s" if one.current_client_id else ""
         error = f": {shown(one.last_error, _MAX_REASON_LENGTH)}" if one.last_error else ""
         since = f"since {one.since:%Y-%m-%d %H:%M} UTC"
-        print_unwrapped(f"  client {one.client_id}  {one.reason}  {since}{successor}{error}")
+        print_unwrapped(f"  client {one.client_id}  {one.reason}  {since}{owner}{error}")
 
 
 def print_refreshed(marts: Sequence["MartRefresh"]) -> None:
