@@ -50,36 +50,19 @@ breaks as (
 
 limits as (
     select
-        (
-            select array_agg(reached.value order by reached.value)
-            from breaks
-            cross join lateral (
-                select min(shares.value) as value
-                from recency_shares as shares
-                where shares.share >= breaks.share
-            ) as reached
-            where reached.value is not null
-        ) as recency,
-        (
-            select array_agg(reached.value order by reached.value)
-            from breaks
-            cross join lateral (
-                select min(shares.value) as value
-                from frequency_shares as shares
-                where shares.share >= breaks.share
-            ) as reached
-            where reached.value is not null
-        ) as frequency,
-        (
-            select array_agg(reached.value order by reached.value)
-            from breaks
-            cross join lateral (
-                select min(shares.value) as value
-                from monetary_shares as shares
-                where shares.share >= breaks.share
-            ) as reached
-            where reached.value is not null
-        ) as monetary
+        array_agg(reached.recency order by reached.recency)
+        filter (where reached.recency is not null) as recency,
+        array_agg(reached.frequency order by reached.frequency)
+        filter (where reached.frequency is not null) as frequency,
+        array_agg(reached.monetary order by reached.monetary)
+        filter (where reached.monetary is not null) as monetary
+    from breaks
+    cross join lateral (
+        select
+            (select min(value) from recency_shares where share >= breaks.share) as recency,
+            (select min(value) from frequency_shares where share >= breaks.share) as frequency,
+            (select min(value) from monetary_shares where share >= breaks.share) as monetary
+    ) as reached
 ),
 
 scored as (
