@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 console = Console(width=None if sys.stdout.isatty() else 200)
 
 _MAX_RANGES = 40
+_MAX_ROWS = 30
 _MAX_CELL_LENGTH = 200
 _MAX_REASON_LENGTH = 500
 
@@ -369,7 +370,7 @@ def print_rejected_rows(file: "UpdateFile") -> None:
             )
 
 
-def print_undo(undo: "Undo", most: int = 30) -> None:
+def print_undo(undo: "Undo") -> None:
     """Print what an undo restores, and what it cannot restore."""
     if undo.is_resumed:
         console.print(f"the undo of push {undo.push_id} was already started and continues")
@@ -382,12 +383,12 @@ def print_undo(undo: "Undo", most: int = 30) -> None:
         console.print(f"push {undo.push_id} changed nothing that can be restored")
     if undo.obstacles:
         console.print(f"fields that cannot be restored: {len(undo.obstacles):,}")
-        for one in undo.obstacles[:most]:
+        for one in undo.obstacles[:_MAX_ROWS]:
             print_line(
                 f"  client {one.client_id}, {one.column}: {shown(one.reason, _MAX_REASON_LENGTH)}"
             )
-        if len(undo.obstacles) > most:
-            console.print(f"  … and {len(undo.obstacles) - most:,} more")
+        if len(undo.obstacles) > _MAX_ROWS:
+            console.print(f"  … and {len(undo.obstacles) - _MAX_ROWS:,} more")
 
 
 def _print_planned(what: str, count: int, listed: "Sequence[PlannedUpdate]") -> None:
@@ -418,14 +419,14 @@ def _ranges(what: str, numbers: "Sequence[int]") -> list[str]:
     return [f"{what}{plural} {', '.join(shown_runs)}"] if shown_runs else []
 
 
-def print_frame(frame: "pd.DataFrame", most: int = 30) -> None:
+def print_frame(frame: "pd.DataFrame") -> None:
     """Print the first rows of a DataFrame."""
     table = _table(*map(str, frame.columns))
-    for row in frame.head(most).itertuples(index=False):
+    for row in frame.head(_MAX_ROWS).itertuples(index=False):
         table.add_row(*(Text(shown(str(value), _MAX_CELL_LENGTH)) for value in row))
     console.print(table)
-    if len(frame) > most:
-        console.print(f"… and {len(frame) - most:,} more")
+    if len(frame) > _MAX_ROWS:
+        console.print(f"… and {len(frame) - _MAX_ROWS:,} more")
 
 
 def _print_warnings(report: "SyncReport") -> None:

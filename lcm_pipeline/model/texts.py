@@ -32,9 +32,9 @@ def shown(text: str, longest: int = LONGEST_NAME) -> str:
     return f"{line[: longest - 1]}…" if is_cut else line
 
 
-def shown_names(names: Collection[str], most: int = MOST_NAMES) -> str:
-    """Join the first `most` names for a message, with the number of the others; "" for none."""
-    listed = [shown(name) or '""' for name in sorted(names)[:most]]
-    if len(names) > most:
-        listed.append(f"… and {len(names) - most:,} more")
+def shown_names(names: Collection[str]) -> str:
+    """Join the first MOST_NAMES names for a message, with the number of the others; "" for none."""
+    listed = [shown(name) or '""' for name in sorted(names)[:MOST_NAMES]]
+    if len(names) > MOST_NAMES:
+        listed.append(f"… and {len(names) - MOST_NAMES:,} more")
     return ", ".join(listed)

@@ -50,7 +50,7 @@ def push_materialization(report: PushReport) -> dg.AssetMaterialization:
         "partial": report.partial,
         "rejected": report.rejected,
         "failed": report.failed,
-        "no answer": report.unknown,
+        "no reply": report.unknown,
         "held back": report.held_back,
         "left": report.left_over,
         "requests": report.requests,

@@ -60,9 +60,9 @@ def ensure_partitions(
     return [_make(session, schema, table, month) for month in missing]
 
 
-def months_ahead(today: date | None = None) -> list[date]:
+def months_ahead() -> list[date]:
     """This month and the next MONTHS_AHEAD months, so that loads find their partitions."""
-    months = [month_of(today or datetime.now(UTC).date())]
+    months = [month_of(datetime.now(UTC).date())]
     for _ in range(MONTHS_AHEAD):
         months.append(next_month(months[-1]))
     return months

@@ -15,6 +15,7 @@ _PERSONAL = frozenset({
     "client_id", "phone", "card_number", "out_number", "cheque_number",
     "coupon_number", "subject", "extra",
 })  # fmt: skip
+_MOST_ROWS = 5
 
 
 class SampleRows(NamedTuple):
@@ -24,8 +25,8 @@ class SampleRows(NamedTuple):
     rows: list[tuple[Any, ...]]
 
 
-def sample_rows(warehouse: Warehouse, table_name: str, window: Window, most: int = 5) -> SampleRows:
-    """Up to `most` rows of a table of core for the window's days, newest first."""
+def sample_rows(warehouse: Warehouse, table_name: str, window: Window) -> SampleRows:
+    """A few rows of a table of core for the window's days, newest first."""
     table = next(table for table in CORE_TABLES if table.name == table_name)
     columns = [name for name in table.columns if name not in _PERSONAL]
     statement = SQL("select {} from {}").format(
@@ -36,6 +37,6 @@ def sample_rows(warehouse: Warehouse, table_name: str, window: Window, most: int
             day=Identifier(table.date_column)
         )
     statement += SQL(" limit %(most)s")
-    values = {"first": window.first, "last": window.last, "most": most}
+    values = {"first": window.first, "last": window.last, "most": _MOST_ROWS}
     with warehouse.connect() as session:
         return SampleRows(columns, session.execute(statement, values).fetchall())

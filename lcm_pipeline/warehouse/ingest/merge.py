@@ -141,6 +141,7 @@ def collect_gone(table: CoreTable, kept_from: date | None) -> Composed:
     kept_from: the first day that is kept, None if all are. Rows of earlier days are not returned by
     readings, and are still stored while their month cannot be dropped.
     """
+    assert table.covered_by is not None  # noqa: S101 - the others have a publish_query
     held = is_kept(table, kept_from)
     gone = SQL(
         "create temp table {gone} on commit drop as select {key} from core.{name} as stored"
@@ -153,8 +154,8 @@ def collect_gone(table: CoreTable, kept_from: date | None) -> Composed:
         gone=_gone(table),
         key=_names(table.key, "stored"),
         name=Identifier(table.name),
-        covered=_covered(table),
-        in_scope=_equal(_scope(table), "stored", "covered"),
+        covered=Identifier(table.covered_by.relation),
+        in_scope=_equal(table.covered_by.columns, "stored", "covered"),
         incoming=_incoming(table),
         same=_equal(table.key, "stored", "incoming"),
     )
@@ -331,14 +332,6 @@ def is_kept(table: CoreTable, kept_from: date | None) -> SQL | Composed:
 
 def _values(table: CoreTable) -> list[str]:
     return [name for name in table.columns if name not in table.key]
-
-
-def _scope(table: CoreTable) -> tuple[str, ...]:
-    return table.covered_by.columns if table.covered_by else ()
-
-
-def _covered(table: CoreTable) -> Identifier:
-    return Identifier(table.covered_by.relation if table.covered_by else "")
 
 
 def _incoming(table: CoreTable) -> Identifier:
