@@ -132,8 +132,8 @@ class Growth:
         return date(months // 12, months % 12 + 1, 1)
 
 
-def grow(warehouse: Warehouse, growth: Growth, told: Callable[[str], None]) -> None:
-    """Fill an empty, or not yet migrated, warehouse; tells each month that is done."""
+def grow(warehouse: Warehouse, growth: Growth, report: Callable[[str], None]) -> None:
+    """Fill an empty, or not yet migrated, warehouse; reports each month that is done."""
     migrate(warehouse)
     with warehouse.connect(autocommit=True, application_name="lcm grow") as session:
         session.execute("select setseed(0.25)")
@@ -141,7 +141,7 @@ def grow(warehouse: Warehouse, growth: Growth, told: Callable[[str], None]) -> N
         month, done = growth.first_day, 0
         while month <= LAST_DAY:
             done += _add_month(session, growth, month, done)
-            told(f"{month:%Y-%m}: {2 * done:,} operations")
+            report(f"{month:%Y-%m}: {2 * done:,} operations")
             month = next_month(month)
         state = {"first": growth.first_day, "last": LAST_DAY, "clients": growth.clients}
         _execute_each(session, _STATE, {**state, "operations": 2 * done})

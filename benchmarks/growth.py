@@ -112,23 +112,23 @@ def as_markdown(costs: list[Cost]) -> str:
 
 
 def main() -> None:
-    """Measure the sizes, print the table, and write it into the documentation when asked."""
+    """Measure the sizes, print the table, and write it into the documentation with --write."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--home", type=Path, default=Path(".bench/growth"))
     options.add_argument("--sizes", default="1,10,100", help="factors of 200,000 operations")
     options.add_argument("--write", action="store_true", help="write docs/growth.md")
     options.add_argument("--quiet-day", action="store_true", help="measure only the quiet day")
-    asked = options.parse_args()
-    for factor in map(int, asked.sizes.split(",")):
+    arguments = options.parse_args()
+    for factor in map(int, arguments.sizes.split(",")):
         growth = Growth(_SMALLEST.clients * factor, _SMALLEST.operations * factor)
-        kept = asked.home / f"{growth.operations}.json"
-        before = msgspec.json.decode(kept.read_bytes(), type=Cost) if asked.quiet_day else None
-        with embedded_postgres(asked.home / f"{growth.operations}") as url:
+        kept = arguments.home / f"{growth.operations}.json"
+        before = msgspec.json.decode(kept.read_bytes(), type=Cost) if arguments.quiet_day else None
+        with embedded_postgres(arguments.home / f"{growth.operations}") as url:
             cost = measure(Warehouse(url), growth, before.recompute if before else None)
         kept.write_bytes(msgspec.json.encode(cost))
-        print(as_markdown(_measured(asked.home)), flush=True)
-    if asked.write:
-        _write(as_markdown(_measured(asked.home)))
+        print(as_markdown(_measured(arguments.home)), flush=True)
+    if arguments.write:
+        _write(as_markdown(_measured(arguments.home)))
 
 
 def _measured(home: Path) -> list[Cost]:
