@@ -232,23 +232,17 @@ def _check(warehouse: Warehouse) -> None:
         ):
             problem = "it is a read-only standby: give the address of its primary"
         else:
-            _refuse_pooler(warehouse, session)
-            return
+            try:
+                refuse_shared_sessions(session, warehouse.connect_as_is)
+            except SharedSessionsError as error:
+                problem = str(error)
+            except psycopg.Error as error:
+                raise WarehouseUnavailableError(_unreachable(warehouse, error)) from error
+            else:
+                return
     raise WarehouseUnavailableError(
         f"The warehouse {warehouse.place} cannot be used: {problem}, and set LCM_DATABASE_URL to it"
     )
-
-
-def _refuse_pooler(warehouse: Warehouse, session: Session) -> None:
-    try:
-        refuse_shared_sessions(session, warehouse.connect_as_is)
-    except SharedSessionsError as error:
-        raise WarehouseUnavailableError(
-            f"The warehouse {warehouse.place} cannot be used: {error}, and set LCM_DATABASE_URL"
-            " to it"
-        ) from error
-    except psycopg.Error as error:
-        raise WarehouseUnavailableError(_unreachable(warehouse, error)) from error
 
 
 def _connect_with_retries(warehouse: Warehouse) -> Session:

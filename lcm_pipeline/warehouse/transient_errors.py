@@ -29,8 +29,6 @@ _FULL = (
     "remaining connection slots are reserved",
     "too many connections",
 )
-
-
 # PgBouncer reports all its own failures with the code of a protocol violation.
 _POOLER = (
     "server conn crashed",
