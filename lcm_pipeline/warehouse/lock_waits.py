@@ -60,14 +60,16 @@ def find_blockers(session: psycopg.Connection, backend: int) -> str:
     return _described(session.execute(query("blockers_of"), {"pid": backend}).fetchall())
 
 
-def wait_alone(session: psycopg.Connection, kind: locks.Kind, waiter: str, seconds: float) -> None:
+def wait_exclusive(
+    session: psycopg.Connection, kind: locks.Kind, waiter: str, seconds: float
+) -> None:
     """Take a session lock that one session may have at a time; waits while another one has it.
 
     Logs which session that is, after a few seconds. waiter: the name of this session in the log.
     Raises WarehouseLockedError after `seconds`.
     """
     began, is_reported = time.monotonic(), False
-    while not locks.take_alone(session, kind):
+    while not locks.try_exclusive(session, kind):
         waited = time.monotonic() - began
         if waited > seconds or (waited > _CHECK_AFTER_SECONDS and not is_reported):
             rows = session.execute(query("holders_of_kind"), {"kind": kind}).fetchall()

@@ -31,7 +31,7 @@ REFRESH = "refresh_lock"
 PARTITIONS = "partitions_lock"
 # Serializes the distribution of the slots of LCM_MAX_IN_FLIGHT.
 REQUEST_SLOTS = "request_slots_lock"
-# Serializes `take_alone`.
+# Serializes `try_exclusive`.
 SESSION = "session_lock"
 
 # run: the session works on the run of that id. push: it pushes. rewrite: it rewrites stored rows.
@@ -42,7 +42,7 @@ Kind = Literal["run", "push", "requests", "rewrite"]
 _KINDS: dict[Kind, int] = {"run": 216, "push": 217, "requests": 218, "rewrite": 219}
 _KEYS_PER_KIND = 2**23
 # The id of a session lock that one session may have at a time.
-ALONE = 1
+EXCLUSIVE = 1
 # Seconds between the end of a wait and the next try, at most.
 _MOST_PAUSE = 0.02
 # The server has room for some thousand locks, so an intruder cannot hold a share of the keys.
@@ -50,7 +50,7 @@ _MOST_TRIES = 100
 
 
 @contextmanager
-def alone(session: psycopg.Connection, *names: str) -> Iterator[None]:
+def exclusive(session: psycopg.Connection, *names: str) -> Iterator[None]:
     """Hold locks on tables for the length of a transaction, which this begins and ends.
 
     session: an autocommit session, outside a transaction. The transaction begins when the locks are
@@ -101,7 +101,7 @@ def show_session(session: psycopg.Connection, kind: Kind, lock_id: int) -> None:
     raise psycopg.OperationalError(f"every key of a session lock ({kind}) is held by others")
 
 
-def take_alone(session: psycopg.Connection, kind: Kind) -> bool:
+def try_exclusive(session: psycopg.Connection, kind: Kind) -> bool:
     """Take a session lock that one session may have at a time; returns whether it has it now.
 
     Never waits for the session that has it. Attempts are serialized, so that only one of two
@@ -111,7 +111,7 @@ def take_alone(session: psycopg.Connection, kind: Kind) -> bool:
         hold(session, SESSION)
         if session.execute(query("is_held_elsewhere"), {"kind": kind}).fetchone() != (False,):
             return False
-        show_session(session, kind, ALONE)
+        show_session(session, kind, EXCLUSIVE)
         return True
 
 

@@ -118,7 +118,7 @@ def test_a_login_for_monitoring_cannot_hold_them_either(warehouse: Warehouse) ->
             meddler.execute("lock table sync.publish_lock in access share mode")
             with (
                 warehouse.connect(autocommit=True) as session,
-                locks.alone(session, locks.PUBLISH),
+                locks.exclusive(session, locks.PUBLISH),
             ):
                 pass
 
@@ -129,12 +129,12 @@ def test_who_waited_has_a_now_after_who_was_first(warehouse: Warehouse) -> None:
     def come_second() -> None:
         with (
             warehouse.connect(autocommit=True, application_name="second") as second,
-            locks.alone(second, locks.PUBLISH),
+            locks.exclusive(second, locks.PUBLISH),
         ):
             moments.append(second.execute("select now()").fetchone())
 
     with warehouse.connect(autocommit=True) as first:
-        with locks.alone(first, locks.PUBLISH):
+        with locks.exclusive(first, locks.PUBLISH):
             waiting = threading.Thread(target=come_second)
             waiting.start()
             with warehouse.connect(autocommit=True) as looking:
@@ -167,7 +167,7 @@ def test_many_who_wait_take_a_lock_in_turn(warehouse: Warehouse) -> None:
         with Bounded.connect(warehouse.url, autocommit=True) as session:
             together.wait()
             for _ in range(rounds):
-                with locks.alone(session, locks.PUBLISH):
+                with locks.exclusive(session, locks.PUBLISH):
                     pass
             done.append(session.statements)
 
@@ -187,7 +187,7 @@ def test_who_waits_says_who_holds_it_and_the_lock_ends_with_its_session(
 
     def publish(session: psycopg.Connection) -> None:
         session.execute("set lock_timeout = '4s'")
-        with locks.alone(session, locks.PUBLISH):
+        with locks.exclusive(session, locks.PUBLISH):
             pass
 
     holder = warehouse.connect(application_name="lcm sync leads")

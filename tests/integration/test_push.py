@@ -375,7 +375,7 @@ def test_a_push_whose_lock_was_taken_over_sends_nothing_more(
         with psycopg.connect(warehouse.url, autocommit=True) as second:
             threading.Timer(0.2, lambda: _end_sessions(warehouse, "lcm push")).start()
             # At once, so that the lock is its own the moment that the first has lost it.
-            while not locks.take_alone(second, "push"):
+            while not locks.try_exclusive(second, "push"):
                 pass
             second.execute("update outbox.pushes set status = 'died', finished_at = now()")
 

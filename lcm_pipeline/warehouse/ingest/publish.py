@@ -117,7 +117,7 @@ def _publish_rest(
     partly: bool,
 ) -> PublishCounts:
     """Publish everything that the batches have left, and end the publish, in one transaction."""
-    with locks.alone(session, locks.PUBLISH):
+    with locks.exclusive(session, locks.PUBLISH):
         if _is_published(session, run):
             return PublishCounts(0, 0, 0)
         grant_memory(session)
@@ -162,7 +162,7 @@ def _publish_batches(
     Does nothing for a run that is not a first load, or while tasks have to be read again.
     """
     values = {"run_id": run.run_id}
-    with locks.alone(session, locks.PUBLISH):
+    with locks.exclusive(session, locks.PUBLISH):
         if not fetch_value(session, "is_in_batches", values):
             return 0
         for table in tables:
@@ -185,7 +185,7 @@ def _publish_batches(
     for number, batch in enumerate(batches, start=1):
         done = None
         try:
-            with locks.alone(session, locks.PUBLISH):
+            with locks.exclusive(session, locks.PUBLISH):
                 done = _publish_batch(session, run, tables, batch)
         except psycopg.errors.UniqueViolation:
             # A stored row that no client state knows of: the last transaction can replace it.

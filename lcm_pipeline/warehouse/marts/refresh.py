@@ -58,7 +58,7 @@ def refresh_marts(
         wanted = [mart for mart in marts() if mart in wanted or mart.follows_changes]
     wanted = [mart for mart in wanted if mart.kind != "view"]
     with ReconnectingSession(warehouse, "lcm marts") as reconnecting:
-        return reconnecting.run(lambda session: _refresh_alone(session, wanted, everything))
+        return reconnecting.run(lambda session: _refresh_exclusively(session, wanted, everything))
 
 
 def are_up_to_date(warehouse: Warehouse) -> bool:
@@ -93,13 +93,13 @@ def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
     session.execute(query("forget_refreshes"), {"names": list(names)})
 
 
-def _refresh_alone(
+def _refresh_exclusively(
     session: psycopg.Connection, wanted: list[Mart], everything: bool
 ) -> list[MartRefresh]:
     """Refresh under the lock, which is taken first: a snapshot of before the wait would be old."""
     session.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
-        with locks.alone(session, locks.REFRESH):
+        with locks.exclusive(session, locks.REFRESH):
             grant_memory(session)
             return _refresh(session, wanted, everything)
     finally:

@@ -65,7 +65,7 @@ def keep_push_lock(reconnecting: ReconnectingSession, push_id: int) -> None:
 
     def relock(session: psycopg.Connection, lost: int) -> None:
         # The backend of the lost session may still hold the lock: it is ended between attempts.
-        holder = {"kind": "push", "lock_id": locks.ALONE, "lost": lost}
+        holder = {"kind": "push", "lock_id": locks.EXCLUSIVE, "lost": lost}
         if not _lock_patiently(session, lambda: session.execute(query("end_lost_backend"), holder)):
             raise PushLostError(push_id)
         row = session.execute(query("push_status"), {"push_id": push_id}).fetchone()
@@ -103,7 +103,7 @@ def was_pushing(session: psycopg.Connection, quiet: float) -> bool:
 
 def _lock_patiently(session: psycopg.Connection, between_attempts: Callable[[], object]) -> bool:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not locks.take_alone(session, "push"):
+    while not locks.try_exclusive(session, "push"):
         between_attempts()
         if time.monotonic() > deadline:
             return False

@@ -220,7 +220,7 @@ def _advance_first_day(session: Session, kept_from: date) -> None:
     if before is not None and before >= kept_from:
         return
     ensure_partitions(session, "core", _STATS, [kept_from])
-    with locks.alone(session, locks.PUBLISH):
+    with locks.exclusive(session, locks.PUBLISH):
         for feed in CLIENT_FEEDS:
             table = feed.main_table
             if table.is_held_for_months and table.date_column is not None:

@@ -116,7 +116,7 @@ def forget(
         # Later syncs would miss an erasure that is recorded under a mistyped key.
         require_pseudonyms(session, pseudonyms)
         forgotten = load_forgotten(session, key, old_keys)
-        with locks.alone(session, locks.PUBLISH, locks.REFRESH):
+        with locks.exclusive(session, locks.PUBLISH, locks.REFRESH):
             require_quiet(session)
             columns = [_Column(*row) for row in session.execute(query("client_columns")).fetchall()]
             if not _is_known(session, client_id, columns):

@@ -63,7 +63,7 @@ def use_keys(warehouse: Warehouse, settings: Settings) -> int:
             # Another process may have done it while this one waited.
             missing = _missing(session, pseudonyms)
             if missing:
-                with locks.alone(session, locks.PUBLISH):
+                with locks.exclusive(session, locks.PUBLISH):
                     require_quiet(session)
             for number in missing:
                 _rewrite(session, pseudonyms, number)
@@ -88,7 +88,7 @@ def _read(session: Session) -> _Stored:
 def _rewrite(session: Session, pseudonyms: Pseudonyms, number: int) -> None:
     """Hash all stored rows with one key, in batches."""
     key = pseudonyms.only(number)
-    with locks.alone(session, locks.PUBLISH):
+    with locks.exclusive(session, locks.PUBLISH):
         has_rows = fetch_value(session, "has_personal_rows")
         is_empty = not has_rows and not _expired_columns(session)
         values = {"key_number": number, "key_digest": key.digests[0], "is_complete": is_empty}
@@ -99,7 +99,7 @@ def _rewrite(session: Session, pseudonyms: Pseudonyms, number: int) -> None:
         _reread_staged(session)
     is_done = False
     while not is_done:
-        with locks.alone(session, locks.PUBLISH):
+        with locks.exclusive(session, locks.PUBLISH):
             is_done = _rewrite_batch(session, key, number)
 
 

@@ -14,7 +14,7 @@ import psycopg
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session
-from lcm_pipeline.warehouse.lock_waits import wait_alone
+from lcm_pipeline.warehouse.lock_waits import wait_exclusive
 from lcm_pipeline.warehouse.queries import fetch_value
 
 _MOST_SECONDS = 35 * 60.0
@@ -32,14 +32,14 @@ def one_rewrite_at_a_time(session: Session, waiter: str) -> Iterator[None]:
     session: an autocommit session. waiter: its name in the log. Raises WarehouseLockedError when
     another rewrite does not end for half an hour.
     """
-    wait_alone(session, "rewrite", waiter, _MOST_SECONDS)
+    wait_exclusive(session, "rewrite", waiter, _MOST_SECONDS)
     try:
         yield
     finally:
         # The lock of a push first, or the next rewrite could mistake this process for a push.
         with suppress(psycopg.Error):
-            locks.hide_session(session, "push", locks.ALONE)
-            locks.hide_session(session, "rewrite", locks.ALONE)
+            locks.hide_session(session, "push", locks.EXCLUSIVE)
+            locks.hide_session(session, "rewrite", locks.EXCLUSIVE)
 
 
 def require_quiet(session: Session) -> None:
@@ -61,4 +61,4 @@ def require_quiet(session: Session) -> None:
 
 def _is_busy(session: Session) -> bool:
     is_syncing = fetch_value(session, "is_syncing", {"quiet": 0})
-    return bool(is_syncing) or not locks.take_alone(session, "push")
+    return bool(is_syncing) or not locks.try_exclusive(session, "push")
