@@ -21,7 +21,7 @@ SOURCES = Path(__file__).resolve().parents[2]
 
 
 class User:
-    """One command that uses the server until it is told to leave."""
+    """One command that uses the server until the test ends it."""
 
     def __init__(
         self,

@@ -64,7 +64,7 @@ LEDGERS = (
 
 @pytest.fixture
 def source(programme: Programme, monkeypatch: pytest.MonkeyPatch) -> RunningSimulator:
-    """A service that tells in its errors whatever it knows."""
+    """A service whose errors repeat the secrets it has received."""
     page = f"<html><body><h1>{LEAK}</h1></body></html>".encode()
     monkeypatch.setattr(faults, "_OTHER", LEAK)
     monkeypatch.setattr(faults, "_PARTLY", LEAK)

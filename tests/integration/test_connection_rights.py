@@ -1,4 +1,4 @@
-"""A user who lacks rights is told at the start which, and the very statements that give them."""
+"""A user without rights learns at the start which are missing, and which statements grant them."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -24,14 +24,14 @@ def assert_answer(
 ) -> None:
     """Fail with the first rows that differ in a column of the expected ones."""
     assert expected, f"nothing is expected of {name}"
-    told = _by_key(read_mart(warehouse, name), key)
+    actual = _by_key(read_mart(warehouse, name), key)
     wanted = _by_key(expected, key)
-    wrong = [f"missing {k}" for k in wanted.keys() - told.keys()]
-    wrong += [f"surplus {k}: {told[k]}" for k in told.keys() - wanted.keys()]
+    wrong = [f"missing {k}" for k in wanted.keys() - actual.keys()]
+    wrong += [f"surplus {k}: {actual[k]}" for k in actual.keys() - wanted.keys()]
     for which, row in wanted.items():
         for column, value in row.items():
-            if which in told and not _alike(value, told[which][column]):
-                wrong.append(f"{which} {column}: expected {value!r}, not {told[which][column]!r}")
+            if which in actual and not _alike(value, actual[which][column]):
+                wrong.append(f"{which} {column}: expected {value!r}, not {actual[which][column]!r}")
     assert not wrong, f"{name}: {len(wrong)} differences, such as\n" + "\n".join(wrong[:MOST_SHOWN])
 
 
@@ -41,7 +41,7 @@ def _by_key(rows: Sequence[dict[str, Any]], key: Sequence[str]) -> dict[Any, dic
     return found
 
 
-def _alike(expected: Any, told: Any) -> bool:
+def _alike(expected: Any, actual: Any) -> bool:
     if isinstance(expected, float) and not math.isnan(expected):
-        return told is not None and abs(Decimal(expected) - Decimal(told)) < Decimal("1e-6")
-    return bool(expected == told)
+        return actual is not None and abs(Decimal(expected) - Decimal(actual)) < Decimal("1e-6")
+    return bool(expected == actual)

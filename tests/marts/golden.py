@@ -501,8 +501,8 @@ class Golden:
                 came_back = any(b >= month and (b - a).days >= 90 for a, b in steps)
                 key = (month, end, _none(member["pos"]), _none(member["type"]))
                 row = counts.setdefault(key, dict.fromkeys(_ACTIVITY, 0))
-                told = (True, idle < 30, idle < 90, idle < 365, was_idle < 90 <= idle, came_back)
-                for name, is_so in zip(_ACTIVITY, told, strict=True):
+                bands = (True, idle < 30, idle < 90, idle < 365, was_idle < 90 <= idle, came_back)
+                for name, is_so in zip(_ACTIVITY, bands, strict=True):
                     row[name] += is_so
         return [
             {

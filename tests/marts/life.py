@@ -80,24 +80,26 @@ def _pass_a_day(
 
 def _rows(warehouse: Warehouse, name: str) -> Counter[tuple[Any, ...]]:
     with warehouse.connect() as session:
-        statement = SQL("select told::text from {} as told").format(Identifier("mart", name))
+        statement = SQL("select stored::text from {} as stored").format(Identifier("mart", name))
         return Counter(session.execute(statement).fetchall())
 
 
 def main() -> None:
     """Run in a temporary embedded Postgres."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--days", type=int, default=60)
-    options.add_argument("--seed", type=int, default=1)
-    asked = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--days", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
     with (
         TemporaryDirectory() as folder,
         embedded_postgres(Path(folder) / "postgres") as url,
     ):
         warehouse = Warehouse(url)
         migrate(warehouse)
-        compared = live(warehouse, Path(folder) / "home", days=asked.days, seed=asked.seed)
-        print(f"{asked.days} days, all {len(STORED)} stored marts compared {compared} times: equal")
+        compared = live(warehouse, Path(folder) / "home", days=options.days, seed=options.seed)
+        print(
+            f"{options.days} days, all {len(STORED)} stored marts compared {compared} times: equal"
+        )
 
 
 if __name__ == "__main__":

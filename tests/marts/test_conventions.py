@@ -36,10 +36,10 @@ def _write(author: Author, is_as_usual: bool) -> None:
                        Remain=Decimal(left if is_as_usual else "80"))  # fmt: skip
             author.cheque(clients[kind], first + 10 + kind, "2026-03-04T10:00:00", "50.00",
                           Redeemed=Decimal(20))  # fmt: skip
-        # A refund that tells points in Redeemed, which came back or not.
+        # A refund with points in Redeemed, which may have come back.
         author.cheque(clients[0], first + 20, NOON, "50.00", Refund=True, Parent=first + 10,
                       Redeemed=Decimal(15))  # fmt: skip
-        # A bonus row that tells points in Redeemed, which were taken or not.
+        # A bonus row with points in Redeemed, which may have been taken.
         author.lot(clients[1], first + 21, NOON, "0.00", Redeemed=Decimal(3), BonusSource=2)
         # Points of a cheque that no bonus row names; a gift of as many may be the same points.
         author.cheque(clients[2], first + 22, NOON, "70.00", Added=Decimal(7))

@@ -40,12 +40,12 @@ def test_points_expire_on_the_day_of_their_expiry(by_hand: Synced) -> None:
 
 def test_a_refund_of_either_sign_reduces_the_sales(by_hand: Synced) -> None:
     rows = read_mart(by_hand.warehouse, "refunds")
-    told = {
+    actual = {
         (row["day"], row["pos_id"]): (row["refund_amount"], row["points_clawed_back"])
         for row in rows
         if row["refunds"]
     }
-    assert told == {(date(2026, 3, 2), 101): (800, 40), (date(2026, 3, 3), 204): (250, 0)}
+    assert actual == {(date(2026, 3, 2), 101): (800, 40), (date(2026, 3, 3), 204): (250, 0)}
     sales = {row["day"]: row["net_sales"] for row in read_mart(by_hand.warehouse, "program_daily")}
     assert sales[date(2026, 3, 2)] == -550
     assert sales[date(2026, 3, 3)] == -250
@@ -53,12 +53,12 @@ def test_a_refund_of_either_sign_reduces_the_sales(by_hand: Synced) -> None:
 
 def test_a_cheque_counts_once_however_many_rows_have_its_number(by_hand: Synced) -> None:
     cheques = read_mart(by_hand.warehouse, "cheques")
-    told = [
+    actual = [
         (row["client_id"], row["cheque_id"], row["day"], row["amount"])
         for row in cheques
         if row["cheque_id"] in (501, 507, 510, 520)
     ]
-    assert sorted(told) == [
+    assert sorted(actual) == [
         (1001, 501, date(2026, 2, 28), 1000),
         (1002, 507, date(2026, 3, 4), 0),
         (1003, 510, date(2026, 2, 14), 500),

@@ -41,7 +41,7 @@ cross join mart.parameters
 cross join lateral (
     select
         %(client)s = 1 and kind = 1 and pair %% 2 = 0, %(client)s = 1 and kind = 2 and pair %% 4 = 0
-) as told (is_refund, is_burnt);
+) as flags (is_refund, is_burnt);
 """
 
 
@@ -74,7 +74,7 @@ def test_a_client_with_a_very_long_history_is_computed_in_time(crowded: Warehous
         for mart in marts():
             if mart.refreshed_by == "client":
                 formula = Identifier("refresh", mart.name)
-                count = SQL("select count(*) from (select * from {}) as told").format(formula)
-                told = session.execute(count).fetchone()
-                assert told is not None
-                assert told[0] >= _FEWEST.get(mart.name, _PAIRS / 2), mart.name
+                count = SQL("select count(*) from (select * from {}) as counted").format(formula)
+                counted = session.execute(count).fetchone()
+                assert counted is not None
+                assert counted[0] >= _FEWEST.get(mart.name, _PAIRS / 2), mart.name

@@ -147,8 +147,15 @@ def test_a_day_that_only_the_roster_tells_of_is_no_day_without_sales(story: Stor
     days = {row["day"]: row for row in read_mart(story.warehouse, "program_daily")}
     assert (days[FIRST]["purchases"], days[FIRST]["points_added"]) == (1, 0)
     assert (days[later]["new_members"], days[later]["members"]) == (1, 2)
-    told = {"purchases", "net_sales", "buyers", "points_added", "points_expired", "active_balance"}
-    assert {days[later][column] for column in told} == {None}
+    actual = {
+        "purchases",
+        "net_sales",
+        "buyers",
+        "points_added",
+        "points_expired",
+        "active_balance",
+    }
+    assert {days[later][column] for column in actual} == {None}
 
 
 def test_a_day_that_only_operations_tell_of_is_no_day_without_new_members(story: Story) -> None:
@@ -292,11 +299,11 @@ def test_restatements_have_the_reason_of_a_change(story: Story) -> None:
     client.operations.remove(vanishing)
     story.author.cheque(client, 502, "2026-03-03T10:00:00", "-70.00", Refund=True)
     story.sync_day(SECOND)
-    told = {
+    actual = {
         (row["day"], row["table_name"], row["reason"]): (row["rows"], row["amount_change"])
         for row in read_mart(story.warehouse, "restatements")
     }
-    assert told == {
+    assert actual == {
         (date(2026, 3, 2), "operations", "mutated"): (1, 0),
         (date(2026, 3, 3), "operations", "vanished"): (1, -80),
         (date(2026, 3, 3), "operations", "late"): (1, -70),
@@ -317,11 +324,11 @@ def test_rows_that_changed_back_are_not_a_restatement(story: Story) -> None:
     story.sync_day(FIRST)
     cheque.row["Amount"], lead.row["LeadStatusName"] = Decimal("90.00"), "В работе"
     story.sync_day(SECOND)
-    told = {
+    actual = {
         (row["table_name"], row["reason"]): (row["rows"], row["amount_change"])
         for row in read_mart(story.warehouse, "restatements")
     }
-    assert told == {("operations", "mutated"): (1, 10), ("leads", "mutated"): (1, 0)}
+    assert actual == {("operations", "mutated"): (1, 10), ("leads", "mutated"): (1, 0)}
     cheque.row["Amount"], lead.row["LeadStatusName"] = Decimal("80.00"), "Новое"
     story.sync_day(THIRD)
     assert read_mart(story.warehouse, "restatements") == []

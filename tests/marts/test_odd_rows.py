@@ -247,7 +247,7 @@ def _check_days(warehouse: Warehouse, last: date) -> None:
 
 def _texts(warehouse: Warehouse, name: str) -> list[Any]:
     with warehouse.connect() as session:
-        statement = SQL("select told::text from {} as told order by 1").format(
+        statement = SQL("select stored::text from {} as stored order by 1").format(
             Identifier("mart", name)
         )
         return session.execute(statement).fetchall()

@@ -35,7 +35,7 @@ def _write_lots(author: Author) -> None:
     author.lot(client, 815, "2026-02-13T10:00:00", "8.00", ends="2026-03-17T12:00:00")
     author.lot(client, 816, "2026-03-01T10:00:00", "-3.00", BonusSource=7, Parent=815,
                Remain=None, Active=None)  # fmt: skip
-    # Only a cheque tells of it.
+    # Only a cheque records it.
     author.cheque(client, 803, "2026-03-02T10:00:00", "50.00", Added=Decimal("5.00"),
                   ExpiryDate="2026-03-17T12:00:00")  # fmt: skip
     # Who never bought has nothing left when the lot ends.

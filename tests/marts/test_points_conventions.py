@@ -26,7 +26,7 @@ WORLDS = {
     "oldest first": ("spending=oldest_first",),
     "newest first": ("spending=newest_first", "burns=never", "refund_points=negative"),
     "soonest first": ("spending=soonest_first", "burns=positive_added", "refund_points=positive"),
-    "burns told by Redeemed, blocked lots": (
+    "burns in Redeemed, blocked lots": (
         "burns=redeemed", "blocked=0.05", "bonus_redemptions=0.5", "friend_bonuses=0.1",
         "refunds_without_flag=0.3",
     ),

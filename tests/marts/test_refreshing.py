@@ -340,7 +340,7 @@ def _bring_up(session: psycopg.Connection, name: str) -> None:
 
 def _rows(warehouse: Warehouse, schema: str, name: str) -> Counter[tuple[Any, ...]]:
     with warehouse.connect() as session:
-        statement = SQL("select told::text from {} as told").format(Identifier(schema, name))
+        statement = SQL("select stored::text from {} as stored").format(Identifier(schema, name))
         return Counter(session.execute(statement).fetchall())
 
 
@@ -353,7 +353,7 @@ def _computed(warehouse: Warehouse, name: str) -> Counter[tuple[Any, ...]]:
         session.execute(
             "insert into refresh.days select distinct operation_date from core.operations"
         )
-        statement = SQL("select told::text from {} as told").format(Identifier("refresh", name))
+        statement = SQL("select stored::text from {} as stored").format(Identifier("refresh", name))
         found = Counter(session.execute(statement).fetchall())
         session.rollback()
     return found
@@ -370,6 +370,8 @@ def _versions(warehouse: Warehouse, name: str) -> dict[str, str]:
     """The rows of a mart with their ctids; the ctid changes when a row is rewritten."""
     with warehouse.connect() as session:
         rows = session.execute(
-            SQL("select told::text, ctid::text from {} as told").format(Identifier("mart", name))
+            SQL("select stored::text, ctid::text from {} as stored").format(
+                Identifier("mart", name)
+            )
         )
         return dict(rows.fetchall())
