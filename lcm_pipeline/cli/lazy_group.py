@@ -8,11 +8,10 @@ import gc
 import inspect
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from importlib.util import LazyLoader, find_spec, module_from_spec
-from threading import Thread
 from types import ModuleType
 from typing import Any
 
@@ -81,23 +80,6 @@ def lazy_import(name: str) -> Any:
     parent, _, child = name.rpartition(".")
     setattr(sys.modules[parent], child, module)
     return module
-
-
-def import_in_thread(name: str) -> Thread:
-    """Import a module in a thread, while this one waits for a server; the caller joins it.
-
-    Join it before any module of `lazy_import` that it may import too is used: executing such a
-    module is not safe in two threads. An ImportError is raised where the module is used.
-    """
-
-    def load() -> None:
-        with suppress(ImportError), large_imports():
-            import_module(name)
-
-    # No daemon: one that is stopped inside of an import can crash the interpreter.
-    thread = Thread(target=load, name=f"import {name}")
-    thread.start()
-    return thread
 
 
 class _LargeModuleLoader(SourceFileLoader):

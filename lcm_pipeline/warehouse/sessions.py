@@ -124,10 +124,11 @@ class ReconnectingSession:
             _end_with_client(session)
             if self._renew is not None:
                 self._renew(session, self._backend)
+            self._backend = _backend_of(session)
         except BaseException:
             session.close()
             raise
-        self._session, self._backend = session, _backend_of(session)
+        self._session = session
         return session
 
     def _close_if_busy(self) -> None:

@@ -39,3 +39,13 @@ def test_a_failed_call_loses_no_row(scene: FaultScene, kind: str) -> None:
 @pytest.mark.parametrize("kind", SQL_KINDS)
 def test_a_failed_statement_loses_no_row(scene: FaultScene, kind: str, feed: str) -> None:
     _check_failure(scene, kind, feed, scene.sizes[feed][1])
+
+
+@pytest.mark.parametrize("kind", ["deadlock", "connection lost before"])
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_a_transient_error_of_the_first_statements_is_retried(
+    scene: FaultScene, kind: str, n: int
+) -> None:
+    """These look for keys and erased persons, before any run begins."""
+    verdict = scene.play(Case(FEEDS[0], kind, n))
+    assert (verdict.was_met, verdict.reruns) == (True, 0)

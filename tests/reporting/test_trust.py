@@ -173,7 +173,9 @@ def test_a_day_that_was_never_synced_is_refused_with_the_next_step(shop: Shop) -
     with pytest.raises(ReportError, match=r"no synced day yet.*lcm sync --date"):
         shop.report()
     shop.sync(START)
-    with pytest.raises(ReportError, match=f"holds {START} to {START}: run lcm sync --date {THIRD}"):
+    with pytest.raises(
+        ReportError, match=f"they show {START} to {START}: run lcm sync --date {THIRD}"
+    ):
         shop.report(THIRD)
 
 

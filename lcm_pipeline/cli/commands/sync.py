@@ -10,7 +10,7 @@ import typer
 from lcm_pipeline.cli.failures import INCOMPLETE, explain, explained_identity
 from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
 from lcm_pipeline.cli.json_output import print_json
-from lcm_pipeline.cli.lazy_group import import_in_thread, lazy_import
+from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import print_reports
 from lcm_pipeline.cli.sync_log import LogFormat, log, sync_progress
@@ -152,9 +152,7 @@ def _sync(
 
     If no day is missing, an earlier sync may have ended before its marts, which are refreshed then.
     """
-    imports = import_in_thread("lcm_pipeline.orchestration.code_location")
     with programme_warehouse(settings) as warehouse:
-        imports.join()
         window = window or missing_window(warehouse, settings.start_date, last_ended)
         if window is None:
             if feeds is None:

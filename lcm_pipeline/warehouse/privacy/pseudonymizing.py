@@ -10,6 +10,7 @@ reading computes with the whole chain of keys.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from psycopg.sql import SQL, Identifier
@@ -23,6 +24,7 @@ from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import load_forgotten, why_keys_differ
 from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.queries import composed, fetch_value, query
+from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 _CLIENTS_AT_ONCE = 5_000
 _FIRST, _LAST = -(2**63), 2**63 - 1
@@ -54,20 +56,25 @@ def use_keys(warehouse: Warehouse, settings: Settings) -> int:
     Costs one query if there is no new key. Waits for another rewrite. Raises PseudonymKeyError if
     the keys are not those of the warehouse, ForgottenKeyError, BusyError, WarehouseLockedError.
     """
+    # A lost session is replaced: the rewrite goes on after its last batch.
+    with ReconnectingSession(warehouse, "lcm pseudonymize") as reconnecting:
+        return reconnecting.run(partial(_use_keys, settings=settings))
+
+
+def _use_keys(session: Session, settings: Settings) -> int:
     pseudonyms = settings.pseudonyms
-    with warehouse.connect(autocommit=True, application_name="lcm pseudonymize") as session:
-        load_forgotten(session, settings.pseudonym_key_bytes, settings.pseudonym_old_key_bytes)
-        if not _missing(session, pseudonyms):
-            return 0
-        with one_rewrite_at_a_time(session, "lcm pseudonymize"):
-            # Another process may have done it while this one waited.
-            missing = _missing(session, pseudonyms)
-            if missing:
-                with locks.exclusive(session, locks.PUBLISH):
-                    require_quiet(session)
-            for number in missing:
-                _rewrite(session, pseudonyms, number)
-            return len(missing)
+    load_forgotten(session, settings.pseudonym_key_bytes, settings.pseudonym_old_key_bytes)
+    if not _missing(session, pseudonyms):
+        return 0
+    with one_rewrite_at_a_time(session, "lcm pseudonymize"):
+        # Another process may have done it while this one waited.
+        missing = _missing(session, pseudonyms)
+        if missing:
+            with locks.exclusive(session, locks.PUBLISH):
+                require_quiet(session)
+        for number in missing:
+            _rewrite(session, pseudonyms, number)
+        return len(missing)
 
 
 def _missing(session: Session, pseudonyms: Pseudonyms) -> list[int]:
