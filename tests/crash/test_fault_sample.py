@@ -41,6 +41,7 @@ def test_a_failed_statement_loses_no_row(scene: FaultScene, kind: str, feed: str
     _check_failure(scene, kind, feed, scene.sizes[feed][1])
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["deadlock", "connection lost before"])
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_a_transient_error_of_the_first_statements_is_retried(

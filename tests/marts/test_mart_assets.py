@@ -66,6 +66,7 @@ def test_lineage_leads_to_the_facts() -> None:
     assert "favourite_offers" in facts_above("client_360")
 
 
+@pytest.mark.slow
 def test_operations_that_do_not_add_up_block_every_table_that_is_built_on_them(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
