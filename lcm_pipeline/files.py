@@ -1,5 +1,6 @@
 """Files: those that are shipped with the package, and replacing one that others may be reading."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -7,6 +8,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
+# The error numbers of a disk without room, or of a user without any left.
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PACKAGE = Path(__file__).resolve().parent
 
 

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lcm_pipeline.files import DISK_FULL
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.model.texts import tame
 
 # A folder or file of others, a read-only disk, a path through a file: a rerun does not help.
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR})
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -63,7 +63,7 @@ def message_of(error: BaseException) -> str:
 def _message_of_os_error(error: OSError) -> str:
     """Return which file could not be used, why, and what to do."""
     if error.filename is None or error.strerror is None:
-        if error.errno in _FULL:
+        if error.errno in DISK_FULL:
             # A write does not name its file.
             return (
                 f"not everything could be written ({error.strerror}): free some space, then run the"
@@ -73,7 +73,7 @@ def _message_of_os_error(error: OSError) -> str:
     path = os.path.abspath(os.fsdecode(error.filename))  # noqa: PTH100 - resolves no links
     if error.errno in _DENIED:
         advice = "give a folder that you may write to, as LCM_HOME, as an option or by cd"
-    elif error.errno in _FULL:
+    elif error.errno in DISK_FULL:
         advice = "free some space, then run the same command again"
     else:
         advice = "correct that, then run the same command again"

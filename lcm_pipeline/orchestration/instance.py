@@ -5,7 +5,6 @@ under a lock, since two processes cannot create SQLite's tables at once. An addr
 is passed in the environment, never written to the file.
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 import dagster as dg
 import sqlalchemy as sa
 
-from lcm_pipeline.files import replacing, shipped
+from lcm_pipeline.files import DISK_FULL, replacing, shipped
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import Settings
 
@@ -69,7 +68,7 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 
 def _is_full(error: Exception) -> bool:
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "is full" in str(error)
+    return getattr(error, "errno", None) in DISK_FULL or "is full" in str(error)
 
 
 def _storage_lost(settings: Settings, error: Exception) -> DagsterStorageLostError:

@@ -24,7 +24,7 @@ from psycopg.rows import class_row
 from psycopg.sql import SQL, Composed, Identifier
 
 from lcm_pipeline.warehouse.marts.definitions import NAMES, OF_RUNS, Mart, marts
-from lcm_pipeline.warehouse.queries import composed, queries, query
+from lcm_pipeline.warehouse.queries import composed, fetch_value, queries, query
 from lcm_pipeline.warehouse.sessions import analyze
 
 # After so many written rows, later statements of the transaction need fresh statistics.
@@ -183,7 +183,7 @@ class IncrementalRefresher:
         refresher._scope("scope_changed_members")
         refresher._widen()
         refresher._copy_operations()
-        has_clients = session.execute(query("scope_has_clients")).fetchone() == (True,)
+        has_clients = fetch_value(session, "scope_has_clients")
         has_moved = passed is not None and passed.has_moved
         refresher._is_idle = not has_clients and not has_moved
         session.execute("set local lcm.refresh = 'changes'")
@@ -247,8 +247,7 @@ class IncrementalRefresher:
         before = self.session.execute(query("decided_spending_order")).fetchone()
         if before is not None:
             return
-        due = self.session.execute(query("spending_order_is_due")).fetchone()
-        if not self.is_everyone and due != (True,):
+        if not self.is_everyone and not fetch_value(self.session, "spending_order_is_due"):
             return
         self._record_findings("detect_spending_order")
         found = self.session.execute(query("decided_spending_order")).fetchone()
@@ -258,8 +257,7 @@ class IncrementalRefresher:
 
     def _detect_rules(self) -> bool:
         """Find what rows have to be taken for, if it can differ; returns whether it does."""
-        due = self.session.execute(query("conventions_are_due")).fetchone()
-        if not self.is_everyone and due != (True,):
+        if not self.is_everyone and not fetch_value(self.session, "conventions_are_due"):
             return False
         before = self.session.execute(query("rules_in_use")).fetchone()
         self._record_findings("detect_conventions")
@@ -273,7 +271,7 @@ class IncrementalRefresher:
 
         Where these are many, the formulas read them from core.
         """
-        if self.session.execute(query("scope_is_small")).fetchone() != (True,):
+        if not fetch_value(self.session, "scope_is_small"):
             self.session.execute(query("clear_copied_operations"))
             return
         # Looked up client by client: from what the planner expects of a month, it would rather read
