@@ -27,7 +27,7 @@ from dagster_celery.tasks import create_task
 from kombu.exceptions import OperationalError
 
 from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.orchestration.executors import CODE_LOCATION
+from lcm_pipeline.orchestration.instance import CODE_LOCATION
 from lcm_pipeline.settings import Settings
 
 # Dagster's executor registers the task again for each step that it submits.

@@ -8,10 +8,9 @@ import dagster as dg
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.extras import requires_extra
+from lcm_pipeline.orchestration.instance import CODE_LOCATION
 from lcm_pipeline.settings import Settings
 
-# The module that processes of Dagster load.
-CODE_LOCATION = "lcm_pipeline.definitions"
 IN_PROCESS = "in_process"
 CELERY = "celery"
 K8S = "k8s"

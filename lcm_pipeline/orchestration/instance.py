@@ -19,6 +19,8 @@ from lcm_pipeline.files import DISK_FULL, replacing, shipped
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import Settings
 
+# The module that processes of Dagster load.
+CODE_LOCATION = "lcm_pipeline.definitions"
 # Not named LCM_*, which would make it a setting.
 _URL_VARIABLE = "DAGSTER_STORAGE_URL"
 # What Dagster relies on, whatever its role or database sets: it writes, and reads times as UTC.

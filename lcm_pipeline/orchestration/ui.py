@@ -20,8 +20,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from lcm_pipeline.model.errors import UsageError, UserError
-from lcm_pipeline.orchestration.executors import CODE_LOCATION, require_executor
+from lcm_pipeline.orchestration.executors import require_executor
 from lcm_pipeline.orchestration.instance import (
+    CODE_LOCATION,
     dagster_instance,
     instance_home,
     instance_variables,

@@ -14,7 +14,7 @@ import uvicorn
 from dagster_webserver.app import create_app_from_workspace_process_context
 
 from lcm_pipeline.orchestration.dagster_internals import ModuleTarget, WorkspaceProcessContext
-from lcm_pipeline.orchestration.executors import CODE_LOCATION
+from lcm_pipeline.orchestration.instance import CODE_LOCATION
 from lcm_pipeline.orchestration.parent import end_with_parent
 from lcm_pipeline.orchestration.request_guard import RequestGuard
 from lcm_pipeline.orchestration.ui import UI_TOKEN
