@@ -7,7 +7,7 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 begin
     drop table if exists
-        pieces, events, matched, leftovers, silent_claws;
+        pieces, given_back, events, matched, leftovers, silent_claws;
     -- All that is matched, as refresh.allocate wants it.
     create temp table pieces on commit drop as
     select
@@ -191,6 +191,36 @@ begin
         where given > 0
     ) as together;
 
+    -- What refunds say that they gave back of what a cheque redeemed. All refunds of a cheque together give
+    -- back no more than that: `within` is what counts of each, in their order.
+    create temp table given_back on commit drop as
+    select
+        refunded.*,
+        least(points, greatest(redeemed - (so_far - points), 0)) as within
+    from (
+        select
+            cheques.client_id,
+            cheques.day,
+            cheques.processed_at + cheques.delay as at,
+            cheques.redeemed,
+            cheques.cheque_id,
+            cheques.pos_id,
+            cheques.partner_name,
+            refunds.processed_at + refunds.delay as back_at,
+            refunds.day as back_day,
+            -refunds.redeemed as points,
+            sum(-refunds.redeemed) over (
+                partition by refunds.client_id, refunds.parent_id
+                order by refunds.processed_at, refunds.cheque_id
+            ) as so_far
+        from cheques as refunds
+        inner join cheques
+            on
+                cheques.client_id = refunds.client_id
+                and cheques.cheque_id = refunds.parent_id
+        where refunds.redeemed < 0 and cheques.redeemed > 0
+    ) as refunded;
+
     create temp table events on commit drop as
     select
         together.*,
@@ -277,36 +307,14 @@ begin
             at,
             'infinity' as seen_at,
             0 as told,
-            least(points, greatest(redeemed - (so_far - points), 0)) as points,
+            within as points,
             false as is_firm,
             cheque_id,
             pos_id,
             partner_name,
             back_at,
             back_day
-        from (
-            select
-                cheques.client_id,
-                cheques.day,
-                cheques.processed_at + cheques.delay as at,
-                cheques.redeemed,
-                cheques.cheque_id,
-                cheques.pos_id,
-                cheques.partner_name,
-                refunds.processed_at + refunds.delay as back_at,
-                refunds.day as back_day,
-                -refunds.redeemed as points,
-                sum(-refunds.redeemed) over (
-                    partition by refunds.client_id, refunds.parent_id
-                    order by refunds.processed_at, refunds.cheque_id
-                ) as so_far
-            from cheques as refunds
-            inner join cheques
-                on
-                    cheques.client_id = refunds.client_id
-                    and cheques.cheque_id = refunds.parent_id
-            where refunds.redeemed < 0 and cheques.redeemed > 0
-        ) as returned
+        from given_back
     ) as together;
 
     create temp table matched on commit drop as

@@ -193,33 +193,17 @@ begin
     union all
     -- More than the cheque had redeemed: on the day of the refund with which it became that.
     select
-        refunds.day as movement_date,
-        refunds.client_id,
+        back_day as movement_date,
+        client_id,
         'unexplained' as kind,
-        -least(refunds.points, refunds.so_far - refunds.redeemed) as points,
+        within - points as points,
         null as pos_id,
         null as partner_name,
         null as component_type,
         null as lot_id,
         null as cheque_id
-    from (
-        select
-            refunds.client_id,
-            refunds.day,
-            -refunds.redeemed as points,
-            cheques.redeemed,
-            sum(-refunds.redeemed) over (
-                partition by refunds.client_id, refunds.parent_id
-                order by refunds.processed_at, refunds.cheque_id
-            ) as so_far
-        from cheques as refunds
-        inner join cheques
-            on
-                cheques.client_id = refunds.client_id
-                and cheques.cheque_id = refunds.parent_id
-        where refunds.redeemed < 0 and cheques.redeemed > 0
-    ) as refunds
-    where refunds.so_far > refunds.redeemed
+    from given_back
+    where points > within
     union all
     -- What lots lost, and no row took.
     select
