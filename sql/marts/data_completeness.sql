@@ -60,17 +60,17 @@ roster as (
         )
 ),
 
-registered as (
-    select registration_date as day, count(*) as members
-    from mart.members
-    group by registration_date
-),
-
+-- Members by day, of all days of the feeds and of registrations.
 joined as (
-    select days.day, sum(registered.members)::bigint as members
-    from (select distinct day from days_of_feeds) as days
-    left join registered on registered.day <= days.day
-    group by days.day
+    select
+        day,
+        (sum(count(client_id)) over (order by day))::bigint as members
+    from (
+        select registration_date as day, client_id from mart.members
+        union all
+        select distinct day, null::bigint as client_id from days_of_feeds
+    ) as days
+    group by day
 ),
 
 restated as (
