@@ -51,9 +51,9 @@ _PARTLY = "Не удалось получить часть записей"
 
 # What happens to the call, by kind: `lcm simulate --help` lists them.
 FAULTS: dict[str, str] = {
-    "timeout": "no answer for `seconds`",
+    "timeout": "no response for `seconds`",
     "reset": "the connection is reset",
-    "disconnect": "the connection is closed without an answer",
+    "disconnect": "the connection is closed without a response",
     "too_many_requests": "HTTP 429, with Retry-After where `retry_after` is given",
     "server_error": "HTTP 500",
     "unavailable_html": "HTTP 503 with a page of HTML",

@@ -129,7 +129,7 @@ comment on column mart.points_movements.pos_id is 'point of sale of the row or t
 comment on column mart.points_movements.partner_name is 'partner of the row or the lot';
 comment on column mart.points_movements.lot_id is 'the lot, of redemptions an allocation; null where no lot is known';
 comment on column mart.points_movements.component_type is 'kind of operation of the lot; part of its key';
-comment on column mart.points_movements.cheque_id is 'cheque whose row tells of it, if one does';
+comment on column mart.points_movements.cheque_id is 'cheque whose row states it; null when none does';
 comment on column mart.points_movements.issue_date is 'business day on which the lot was given';
 comment on column mart.points_movements.expiry_date is 'business day at whose end the lot is gone; null when it does not expire';
 comment on column mart.points_movements.pending_until is 'first business day on which the lot could be used; 9999-12-31 while it is blocked; null when at once';
