@@ -4,6 +4,7 @@
 -- expired or gone with a silent refund as well; 2 may be there still; 3 is no loss but what may have
 -- been given back. An event with event_back_at was given back at that time. It takes only what nothing
 -- else explains: a sure loss, or a lot that had ended before.
+-- first_reading: of the client; null where the spending order is not known.
 -- Each step takes an event or finishes a piece, so that a client with a hundred thousand rows takes
 -- seconds: in plain SQL, lots of different lifetimes have to be compared with each other.
 drop function if exists refresh.allocate cascade;
@@ -18,7 +19,7 @@ create function refresh.allocate(
     event_points bigint[],
     event_is_firm boolean[],
     event_back_at timestamptz[],
-    is_order_known boolean
+    first_reading timestamptz
 )
 returns table (piece integer, event integer, points bigint)
 language plpgsql immutable
@@ -43,6 +44,7 @@ declare
     low integer;
     high integer;
     middle integer;
+    by_time integer[];
     by_end integer[];
     e integer;
     p integer;
@@ -139,10 +141,10 @@ begin
                     end if;
                 end loop;
             end loop;
-            -- Then what was allocated to lots that may have expired, or may be there, instead. What was
-            -- before the first reading may have vanished by then: where the spending order is known,
-            -- that is likelier than another order.
-            if is_order_known and first_piece = 1 then
+            -- Then what was allocated to lots that may have expired, or may be there, instead. Unless
+            -- the first reading saw it: where the spending order is known, it is likelier that a row
+            -- vanished before.
+            if piece_bucket[i] <= first_reading then
                 lacking := 0;
             end if;
             e := matches;
@@ -171,17 +173,61 @@ begin
         i := last_piece + 1;
     end loop;
     -- What is left of all buckets: losses without a row, lots that may be there, points given back, and
-    -- lots that ended later (points that could not be used yet may be clawed back).
-    foreach class in array array[0, 2, 3, 1] loop
+    -- lots that ended later (points that could not be used yet may be clawed back). Then (4) lots that may
+    -- be there, after their time: what a refund may have taken was there, if nothing else explains a row.
+    if 2 = any(piece_class) then
+        by_time := array(
+            select taking.n
+            from unnest(event_at, event_is_firm) with ordinality as taking (at, is_firm, n)
+            where taking.is_firm
+            order by taking.at, taking.n
+        );
+        select array_agg(n) into next_event
+        from generate_series(1, coalesce(array_length(by_time, 1), 0) + 1) as n;
+    end if;
+    foreach class in array array[0, 2, 3, 1, 4] loop
         e := 1;
         for p in 1 .. pieces loop
-            continue when piece_class[p] <> class or needs[p] = 0;
+            continue when needs[p] = 0;
+            if piece_class[p] = 2 and class in (2, 4) then
+                low := 1;
+                high := coalesce(array_length(by_time, 1), 0) + 1;
+                last_event := high;
+                while low < high loop
+                    middle := (low + high) / 2;
+                    if event_at[by_time[middle]] >= piece_starts[p] then
+                        high := middle;
+                    else
+                        low := middle + 1;
+                    end if;
+                end loop;
+                root := low;
+                while needs[p] > 0 loop
+                    while next_event[root] <> root loop
+                        next_event[root] := next_event[next_event[root]];
+                        root := next_event[root];
+                    end loop;
+                    exit when root = last_event;
+                    e := by_time[root];
+                    exit when class = 2 and event_at[e] >= piece_ends[p];
+                    part := least(needs[p], rest[e]);
+                    if part > 0 then
+                        needs[p] := needs[p] - part;
+                        rest[e] := rest[e] - part;
+                        matches := matches + 1;
+                        match_piece[matches] := p;
+                        match_event[matches] := e;
+                        match_points[matches] := part;
+                    end if;
+                    if rest[e] = 0 then
+                        next_event[root] := root + 1;
+                    end if;
+                end loop;
+            end if;
+            continue when piece_class[p] <> class or class = 2;
             while needs[p] > 0 and e <= events loop
                 exit when class = 1 and rest[e] > 0 and event_at[e] >= piece_ends[p];
-                if
-                    rest[e] > 0 and event_is_firm[e]
-                    and (class <> 2 or event_at[e] >= piece_starts[p])
-                then
+                if rest[e] > 0 and event_is_firm[e] then
                     part := least(needs[p], rest[e]);
                     needs[p] := needs[p] - part;
                     rest[e] := rest[e] - part;

@@ -281,6 +281,9 @@ begin
         select distinct seen_at from drops
         union
         select distinct seen_at from excesses
+        union
+        select distinct seen_at from cheques
+        where is_refund and redeemed < 0
     ) as moments
     left join mart.readings
         on readings.feed = 'operations' and readings.started_at <= moments.seen_at

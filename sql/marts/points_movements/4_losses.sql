@@ -368,7 +368,8 @@ begin
         where day_burns.points > coalesce(ended.points, 0)
     ) as named;
 
-    -- What a refund says that it took is taken from the lots of its cheque first.
+    -- What a refund says that it took is taken from the lots of its cheque first: from those that no
+    -- redemption can have used before, then from the last in the spending order, as they were left.
     create temp table claws on commit drop as
     select
         taken.client_id,
@@ -391,16 +392,34 @@ begin
     ) as taken
     inner join (
         select
-            client_id,
-            component_type,
-            lot_id,
-            cheque_id,
-            seen_at,
-            sum(points - burnt) over of_cheque - (points - burnt) as before,
-            sum(points - burnt) over of_cheque as through
+            reserved.client_id,
+            reserved.component_type,
+            reserved.lot_id,
+            reserved.cheque_id,
+            reserved.seen_at,
+            sum(reserved.points - reserved.burnt) over of_cheque
+            - (reserved.points - reserved.burnt) as before,
+            sum(reserved.points - reserved.burnt) over of_cheque as through
         from reserved
-        where cheque_id is not null
-        window of_cheque as (partition by client_id, cheque_id, seen_at order by spending_rank)
+        inner join lots
+            on
+                lots.client_id = reserved.client_id
+                and lots.component_type = reserved.component_type
+                and lots.lot_id = reserved.lot_id
+        inner join (
+            select client_id, of_cheque_id, seen_at, max(at) as at
+            from takings
+            where of_cheque_id is not null and kind = 'clawed_back'
+            group by client_id, of_cheque_id, seen_at
+        ) as refunds
+            on
+                refunds.client_id = reserved.client_id
+                and refunds.of_cheque_id = reserved.cheque_id
+                and refunds.seen_at = reserved.seen_at
+        window of_cheque as (
+            partition by reserved.client_id, reserved.cheque_id, reserved.seen_at
+            order by lots.starts_at > refunds.at desc, reserved.spending_rank desc
+        )
     ) as lost
         on
             lost.client_id = taken.client_id

@@ -7,7 +7,31 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 begin
     drop table if exists
-        pieces, given_back, events, matched, leftovers, silent_claws;
+        refund_shares, pieces, returned_points, events, matched, leftovers, silent_claws;
+    -- What refunds that tell no points may take of a lot that only its cheque states.
+    create temp table refund_shares on commit drop as
+    select
+        refunded.client_id,
+        refunded.component_type,
+        refunded.lot_id,
+        refunded.cheque_id as refund_id,
+        refunded.refunded_at,
+        refunded.refund_day,
+        round(lots.added * least(1, sum(refunded.share) over in_order), 2)
+        - round(lots.added * least(1, sum(refunded.share) over in_order - refunded.share), 2)
+            as points
+    from refunded
+    inner join lots
+        on
+            lots.client_id = refunded.client_id
+            and lots.component_type = refunded.component_type
+            and lots.lot_id = refunded.lot_id
+            and lots.remain is null
+    window in_order as (
+        partition by refunded.client_id, refunded.component_type, refunded.lot_id
+        order by refunded.refunded_at, refunded.cheque_id
+    );
+
     -- All that is matched, as refresh.allocate wants it.
     create temp table pieces on commit drop as
     select
@@ -22,6 +46,8 @@ begin
                 together.spending_rank,
                 together.lot_id,
                 together.component_type,
+                -- What a refund took is what was left: the share of the earliest is redeemed last.
+                together.ends_at desc,
                 together.seen_day,
                 together.refund_id
         )::integer as piece
@@ -66,7 +92,7 @@ begin
                 and claws.lot_id = reserved.lot_id
                 and claws.seen_at = reserved.seen_at
         union all
-        -- Nobody tells what remains of these.
+        -- Nobody tells what remains of these. The share of a refund can be redeemed only before it.
         select
             lots.client_id,
             lots.component_type,
@@ -75,23 +101,57 @@ begin
             least(lots.first_seen_at, former.first_seen_at) as seen_at,
             2 as class,
             true as is_ending,
-            lots.added - coalesce(claws.points, 0) as points,
+            parts.points,
             0 as burnt,
             lots.starts_at,
-            case
-                when refunded.share >= 1 then least(lots.ends_at, refunded.refunded_at)
-                else lots.ends_at
-            end as ends_at,
+            least(lots.ends_at, parts.refunded_at) as ends_at,
             null as seen_day,
             case when lots.expiry_date <= chosen.operations_day then lots.expiry_date end
                 as expiry_date,
-            refunded.refund_day,
-            round(lots.added * least(refunded.share, 1), 2) as refund_limit,
+            parts.refund_day,
+            parts.points as refund_limit,
             null as kind,
             false as is_told,
-            null::bigint as refund_id
+            parts.refund_id
         from lots
         cross join chosen
+        inner join (
+            select * from refund_shares
+            union all
+            select
+                lots.client_id,
+                lots.component_type,
+                lots.lot_id,
+                null as refund_id,
+                null as refunded_at,
+                null as refund_day,
+                lots.added - coalesce(shares.points, 0) - coalesce(claws.points, 0) as points
+            from lots
+            left join (
+                select client_id, component_type, lot_id, sum(points) as points
+                from refund_shares
+                group by client_id, component_type, lot_id
+            ) as shares
+                on
+                    shares.client_id = lots.client_id
+                    and shares.component_type = lots.component_type
+                    and shares.lot_id = lots.lot_id
+            left join (
+                select client_id, component_type, lot_id, sum(points) as points
+                from claws
+                where seen_at is null
+                group by client_id, component_type, lot_id
+            ) as claws
+                on
+                    claws.client_id = lots.client_id
+                    and claws.component_type = lots.component_type
+                    and claws.lot_id = lots.lot_id
+            where lots.remain is null
+        ) as parts
+            on
+                parts.client_id = lots.client_id
+                and parts.component_type = lots.component_type
+                and parts.lot_id = lots.lot_id
         left join (
             select client_id, component_type, operation_id, min(first_seen_at) as first_seen_at
             from former
@@ -101,32 +161,7 @@ begin
                 former.client_id = lots.client_id
                 and former.component_type = lots.component_type
                 and former.operation_id = lots.lot_id
-        left join (
-            select client_id, component_type, lot_id, sum(points) as points
-            from claws
-            where seen_at is null
-            group by client_id, component_type, lot_id
-        ) as claws
-            on
-                claws.client_id = lots.client_id
-                and claws.component_type = lots.component_type
-                and claws.lot_id = lots.lot_id
-        left join (
-            select
-                client_id,
-                component_type,
-                lot_id,
-                max(refunded_at) as refunded_at,
-                min(refund_day) as refund_day,
-                round(sum(share), 4) as share
-            from refunded
-            group by client_id, component_type, lot_id
-        ) as refunded
-            on
-                refunded.client_id = lots.client_id
-                and refunded.component_type = lots.component_type
-                and refunded.lot_id = lots.lot_id
-        where lots.remain is null
+        where parts.points > 0
         union all
         -- Points that a refund gave back: told without its cheque, or not told at all.
         select
@@ -193,7 +228,7 @@ begin
 
     -- What refunds say that they gave back of what a cheque redeemed. All refunds of a cheque together give
     -- back no more than that: `within` is what counts of each, in their order.
-    create temp table given_back on commit drop as
+    create temp table returned_points on commit drop as
     select
         refunded.*,
         least(points, greatest(redeemed - (so_far - points), 0)) as within
@@ -208,6 +243,7 @@ begin
             cheques.partner_name,
             refunds.processed_at + refunds.delay as back_at,
             refunds.day as back_day,
+            refunds.seen_at as back_seen_at,
             -refunds.redeemed as points,
             sum(-refunds.redeemed) over (
                 partition by refunds.client_id, refunds.parent_id
@@ -314,7 +350,7 @@ begin
             partner_name,
             back_at,
             back_day
-        from given_back
+        from returned_points
     ) as together;
 
     create temp table matched on commit drop as
@@ -322,7 +358,8 @@ begin
         pieces_of.client_id,
         allocated.piece,
         allocated.event,
-        (allocated.points / 100.0)::numeric(19, 2) as points
+        (allocated.points / 100.0)::numeric(19, 2) as points,
+        false as has_expired
     from (
         select
             client_id,
@@ -330,8 +367,7 @@ begin
             array_agg((points * 100)::bigint order by piece) as points,
             array_agg(starts_at order by piece) as starts_at,
             array_agg(ends_at order by piece) as ends_at,
-            array_agg(class order by piece) as class,
-            (select chosen.is_order_known from chosen) as is_order_known
+            array_agg(class order by piece) as class
         from pieces
         group by client_id
     ) as pieces_of
@@ -346,6 +382,19 @@ begin
         from events
         group by client_id
     ) as events_of on events_of.client_id = pieces_of.client_id
+    left join (
+        select
+            rows_seen.client_id,
+            min(rows_seen.seen_at) as seen_at
+        from (
+            select client_id, first_seen_at as seen_at from lots
+            union all
+            select client_id, seen_at from cheques
+        ) as rows_seen
+        cross join chosen
+        where chosen.is_order_known
+        group by rows_seen.client_id
+    ) as first_readings on first_readings.client_id = pieces_of.client_id
     cross join lateral refresh.allocate(
         pieces_of.bucket,
         pieces_of.points,
@@ -357,8 +406,32 @@ begin
         events_of.points,
         events_of.is_firm,
         events_of.back_at,
-        pieces_of.is_order_known
+        first_readings.seen_at
     ) as allocated;
+
+    -- The lot ended after the refund, and before the reading that had the refund: what it got back expired.
+    update matched
+    set has_expired = true
+    from events
+    inner join returned_points
+        on
+            returned_points.client_id = events.client_id
+            and returned_points.cheque_id = events.cheque_id
+            and returned_points.back_at = events.back_at
+    inner join seen on seen.seen_at = returned_points.back_seen_at
+    cross join pieces
+    inner join lots
+        on
+            lots.client_id = pieces.client_id
+            and lots.component_type = pieces.component_type
+            and lots.lot_id = pieces.lot_id
+    where
+        events.client_id = matched.client_id
+        and events.event = matched.event
+        and pieces.client_id = matched.client_id
+        and pieces.piece = matched.piece
+        and lots.ends_at > events.back_at
+        and lots.expiry_date <= seen.seen_day + 1;
 
     create temp table leftovers on commit drop as
     select
@@ -398,7 +471,10 @@ begin
                 refunded.client_id = leftovers.client_id
                 and refunded.component_type = leftovers.component_type
                 and refunded.lot_id = leftovers.lot_id
-                and (leftovers.class = 2 or refunded.seen_at = leftovers.seen_at)
+                and (
+                    refunded.cheque_id = leftovers.refund_id
+                    or (leftovers.refund_id is null and refunded.seen_at = leftovers.seen_at)
+                )
         cross join lateral (
             select
                 case

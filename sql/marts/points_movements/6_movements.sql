@@ -61,7 +61,7 @@ begin
         from matched
         inner join pieces
             on pieces.client_id = matched.client_id and pieces.piece = matched.piece
-        where pieces.class < 3
+        where pieces.class < 3 and not matched.has_expired
         union all
         select
             claws.client_id,
@@ -119,6 +119,7 @@ begin
                 events.client_id = matched.client_id
                 and events.event = matched.event
                 and events.back_at is not null
+        where not matched.has_expired
         group by events.client_id, events.cheque_id
     ) as returned
         on
@@ -148,8 +149,34 @@ begin
         null as cheque_id
     from events
     inner join matched on matched.client_id = events.client_id and matched.event = events.event
-    where events.back_at is not null
+    where events.back_at is not null and not matched.has_expired
     group by events.back_day, events.client_id, events.event
+    union all
+    select
+        lots.expiry_date as movement_date,
+        matched.client_id,
+        'expired' as kind,
+        -sum(matched.points) as points,
+        lots.pos_id,
+        lots.partner_name,
+        lots.component_type,
+        lots.lot_id,
+        null as cheque_id
+    from matched
+    inner join pieces on pieces.client_id = matched.client_id and pieces.piece = matched.piece
+    inner join lots
+        on
+            lots.client_id = pieces.client_id
+            and lots.component_type = pieces.component_type
+            and lots.lot_id = pieces.lot_id
+    where matched.has_expired
+    group by
+        lots.expiry_date,
+        matched.client_id,
+        lots.pos_id,
+        lots.partner_name,
+        lots.component_type,
+        lots.lot_id
     union all
     -- What came back, without a lot.
     select
@@ -202,7 +229,7 @@ begin
         null as component_type,
         null as lot_id,
         null as cheque_id
-    from given_back
+    from returned_points
     where points > within
     union all
     -- What lots lost, and no row took.
