@@ -28,6 +28,9 @@ from lcm_pipeline.warehouse.queries import fetch_value, migration_files, query
 
 _log = logging.getLogger(__name__)
 
+# "no privileges were granted": the user holds the right, but not the option to grant it.
+_NOT_GRANTABLE = "01007"
+
 _SCHEMAS = ("core_live", "core", "history", "mart", "outbox", "refresh", "staging", "sync")
 
 
@@ -220,8 +223,12 @@ def _install_marts(session: psycopg.Connection, *, may_wait: bool) -> list[str]:
 
 
 def _log_warning(notice: psycopg.errors.Diagnostic) -> None:
-    """Log a warning of a statement, such as that it could not grant a right."""
-    if notice.severity_nonlocalized == "WARNING":
+    """Log a warning of a statement, such as that it could not grant a right.
+
+    Postgres warns of rights that cannot be granted, but names neither the role nor the statement.
+    These concern schema public and the database, which by default everybody may use.
+    """
+    if notice.severity_nonlocalized == "WARNING" and notice.sqlstate != _NOT_GRANTABLE:
         _log.warning("%s", notice.message_primary)
 
 

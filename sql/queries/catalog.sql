@@ -106,6 +106,7 @@ select
     ) as acts_as_loader,
     coalesce(has_table_privilege(loader.oid, runs.oid, 'insert'), false) as loader_is_granted,
     coalesce(pg_has_role(loader.oid, 'member'), false) as is_member_of_loader,
+    coalesce(has_schema_privilege(loader.oid, common.oid, 'usage'), true) as loader_uses_public,
     coalesce(has_function_privilege(months.oid, 'execute'), true) as creates_months
 from (select) as one -- noqa: ST11
 left join pg_namespace as common on common.nspname = 'public'

@@ -70,7 +70,10 @@ def test_a_new_warehouse_needs_rights_that_the_message_gives(
     assert schemas.fetchone() == (0,)
     for statement in statements:
         house.owner.execute(statement.encode())
-    assert run(tmp_path, "migrate", LCM_DATABASE_URL=house.url).returncode == 0
+    migrated = run(tmp_path, "migrate", LCM_DATABASE_URL=house.url)
+    assert migrated.returncode == 0
+    # The rights that the message asked for suffice: nothing is left to warn of.
+    assert "WARNING" not in migrated.stderr
 
 
 def test_a_stranger_is_told_to_become_a_loader_and_then_syncs(
@@ -93,6 +96,15 @@ def test_a_stranger_is_told_to_become_a_loader_and_then_syncs(
 def test_a_member_who_does_not_inherit_is_told_so(house: Tenant, postgres: str) -> None:
     migrate(Warehouse(address(postgres, database=house.database)))
     house.run("grant lcm_loader to {user} with inherit false")
+    [statement] = _statements(_refusal(house.url))
+    house.owner.execute(statement.encode())
+    assert migrate(Warehouse(house.url)) == []
+
+
+def test_a_loader_who_may_not_use_public_is_told_so(house: Tenant, postgres: str) -> None:
+    migrate(Warehouse(address(postgres, database=house.database)))
+    house.run("grant lcm_loader to {user}")
+    house.run("revoke usage on schema public from public, lcm_loader")
     [statement] = _statements(_refusal(house.url))
     house.owner.execute(statement.encode())
     assert migrate(Warehouse(house.url)) == []

@@ -38,6 +38,7 @@ class _Rights:
     acts_as_loader: bool
     loader_is_granted: bool
     is_member_of_loader: bool
+    loader_uses_public: bool
     creates_months: bool
 
 
@@ -208,6 +209,8 @@ def _membership(session: psycopg.Connection, rights: _Rights) -> str:
         return f"grant {rights.owner} to {rights.user_name};"
     if not rights.is_member_of_loader:
         return f"grant lcm_loader to {rights.user_name};"
+    if not rights.loader_uses_public:
+        return "grant usage on schema public to lcm_loader;"
     if session.info.server_version < _INHERITING:
         return f"alter role {rights.user_name} inherit;"
     return f"grant lcm_loader to {rights.user_name} with inherit true;"
