@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from importlib.util import LazyLoader, find_spec, module_from_spec
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -83,9 +83,23 @@ def lazy_import(name: str) -> Any:
 
 
 class _LargeModuleLoader(SourceFileLoader):
+    # Names of modules whose import was interrupted by Ctrl-C.
+    interrupted: ClassVar[list[str]] = []
+
     def exec_module(self, module: ModuleType) -> None:
-        with large_imports():
-            super().exec_module(module)
+        try:
+            with large_imports():
+                super().exec_module(module)
+        except KeyboardInterrupt:
+            # The import statement of Python looks up __spec__ of a module that it knows, which
+            # executes a lazy one, and clears every exception of that.
+            self.interrupted.append(module.__name__)
+            raise
+
+
+def is_import_interrupted() -> bool:
+    """Whether Ctrl-C stopped a lazy import, which leaves its module without some names."""
+    return bool(_LargeModuleLoader.interrupted)
 
 
 @contextmanager

@@ -59,15 +59,20 @@ def test_a_command_works_with_closed_standard_streams(tmp_path: Path, closed: st
     assert (tmp_path / "f").read_text() == "[0, 1, 2]"
 
 
-def test_ctrl_c_during_an_import_ends_without_a_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_ctrl_c_during_an_import_ends_without_a_traceback(tmp_path: Path, is_nested: bool) -> None:
     package = tmp_path / "large"
     package.mkdir()
-    (package / "library.py").write_text("raise KeyboardInterrupt")
+    interrupted = "inner" if is_nested else "library"
+    # Python clears the interrupt of a lazy module that an import statement executes.
+    (package / "library.py").write_text("from large.inner import run")
+    (package / f"{interrupted}.py").write_text("raise KeyboardInterrupt")
     (tmp_path / "probe.py").write_text(
         "from importlib import import_module\n"
         "from lcm_pipeline.cli.lazy_group import lazy_import\n"
         "main = import_module('lcm_pipeline.cli.main')\n"
         "def app():\n"
+        f"    lazy_import('large.{interrupted}')\n"
         "    library = lazy_import('large.library')\n"
         "    try:\n"
         "        library.run()\n"
