@@ -38,6 +38,8 @@ _PREFIX = "LCM_"
 _ENV_FILE = Path(".env")
 _SHORTEST_KEY = 16
 _LONGEST_GIVEN = 80
+# Of 64 bits, as in the service and in Postgres.
+_LARGEST_INTEGER = 2**63 - 1
 # In .env, ${NAME} is the value of a variable, also within quotes, and empty if that is not set:
 # then what follows :- is used.
 _REFERENCE = re.compile(r"\$\{([^}:]+)\}")
@@ -75,17 +77,22 @@ def _share(value: Any) -> float:
 
 
 def _url_with_host(value: str) -> str:
+    value = value.strip()
     try:
-        parts = urlsplit(value.strip())
+        parts = urlsplit(value)
         host = parts.hostname
         _ = parts.port  # Raises ValueError for a port that is not a number.
+        (host or "").encode("idna")  # Also for an empty label, or one of more than 63 characters.
     except ValueError:
         raise ValueError("expected an address such as https://host/prefix/") from None
+    if re.search(r"[\s?#]", value):
+        # The names of endpoints are appended to it.
+        raise ValueError("expected an address such as https://host/prefix/, without blanks, ? or #")
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError("expected an address such as https://host/prefix/, with a host")
     if parts.username or parts.password:
         raise ValueError("keep credentials out of the address: use LCM_USERNAME and LCM_PASSWORD")
-    return value.strip().rstrip("/") + "/"
+    return value.rstrip("/") + "/"
 
 
 def _postgres_url(value: SecretStr) -> SecretStr:
@@ -172,7 +179,9 @@ class Settings(BaseSettings):
     api_url: ServiceUrl | None = Field(
         None, description="Base address of the service, with the tenant's path prefix"
     )
-    operator: int | None = Field(None, description="Operator id sent in every body")
+    operator: int | None = Field(
+        None, le=_LARGEST_INTEGER, description="Operator id sent in every body"
+    )
     token: SecretStr | None = Field(None, description="Integer Token sent in every body")
     site_code: SecretStr | None = Field(None, description="SiteCode of a widget, in every body")
     username: str | None = Field(None, description="User of ManagerLogin, for the bearer token")
@@ -381,8 +390,11 @@ def load_settings(**overrides: Any) -> Settings:
             "LCM_API_URL: plain http sends the login and personal data unencrypted; give an https"
             " address, or set LCM_ALLOW_HTTP=1 if you control the network"
         )
-    if settings.token is not None and not settings.token.get_secret_value().strip().isdigit():
-        raise SettingsError("LCM_TOKEN: expected a whole number, such as 12345")
+    if settings.token is not None:
+        token = settings.token.get_secret_value().strip()
+        is_number = token.isascii() and token.isdigit() and len(token) <= len(str(_LARGEST_INTEGER))
+        if not is_number or int(token) > _LARGEST_INTEGER:
+            raise SettingsError("LCM_TOKEN: expected a whole number, such as 12345")
     _require_fit_keys(settings)
     if (settings.username is None) != (settings.password is None):
         raise SettingsError("LCM_USERNAME and LCM_PASSWORD go together: one of them is not set")

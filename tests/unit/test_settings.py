@@ -160,6 +160,38 @@ def test_a_malformed_line_is_reported_by_its_number_and_not_quoted(
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LCM_API_URL", "https://ho st/"),
+        ("LCM_API_URL", "https://host/pre fix/"),
+        ("LCM_API_URL", "https://host/prefix/?format=json"),
+        ("LCM_API_URL", "https://host/prefix/#help"),
+        ("LCM_API_URL", "https://a..b/"),
+        ("LCM_API_URL", f"https://{'a' * 64}.ru/"),
+        ("LCM_OPERATOR", "9" * 20),
+        ("LCM_TOKEN", "²"),
+        ("LCM_TOKEN", "٣"),
+        ("LCM_TOKEN", "9" * 20),
+        ("LCM_TOKEN", "9" * 5000),
+    ],
+)
+def test_a_value_that_no_service_can_accept_is_refused(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    [problem] = problems()
+    assert problem.startswith(f"{name}: expected a")
+
+
+@pytest.mark.parametrize("host", ["my_host", "host.example.", "xn--e1afmkfd.xn--p1ai", "пример.рф"])
+def test_an_address_of_any_host_name_is_accepted(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LCM_API_URL", f"https://{host}/prefix")
+    assert load_settings().api_url == f"https://{host}/prefix/"
+
+
+@pytest.mark.parametrize(
     ("line", "problem"),
     [
         ("LCM_PASSWORD='s3${cr3t}'", "LCM_PASSWORD has a ${NAME} of a variable that is not set;"
