@@ -6,14 +6,16 @@ and `lcm sync --help` or an invalid date do not import Dagster either.
 
 import gc
 import inspect
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
-from importlib.util import LazyLoader, find_spec, module_from_spec
-from types import ModuleType
-from typing import Any, ClassVar
+from importlib.util import find_spec, module_from_spec
+from types import FrameType, ModuleType
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -73,33 +75,34 @@ def lazy_import(name: str) -> Any:
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    spec.loader = LazyLoader(_LargeModuleLoader(name, spec.origin))
+    spec.loader = _LargeModuleLoader(name, spec.origin)
     module = module_from_spec(spec)
+    module.__class__ = _LazyModule
     sys.modules[name] = module
-    spec.loader.exec_module(module)
     parent, _, child = name.rpartition(".")
     setattr(sys.modules[parent], child, module)
     return module
 
 
+class _LazyModule(ModuleType):
+    """A module that is executed when a name of it is looked up.
+
+    That of importlib is executed for its `__spec__` too. Python looks this up when it imports a
+    module again, and clears every exception that the lookup raises: Ctrl-C would be lost.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        loader = getattr(self.__spec__, "loader", None)
+        assert loader is not None  # noqa: S101 - of lazy_import
+        loader.exec_module(self)
+        return getattr(self, name)
+
+
 class _LargeModuleLoader(SourceFileLoader):
-    # Names of modules whose import was interrupted by Ctrl-C.
-    interrupted: ClassVar[list[str]] = []
-
     def exec_module(self, module: ModuleType) -> None:
-        try:
-            with large_imports():
-                super().exec_module(module)
-        except KeyboardInterrupt:
-            # The import statement of Python looks up __spec__ of a module that it knows, which
-            # executes a lazy one, and clears every exception of that.
-            self.interrupted.append(module.__name__)
-            raise
-
-
-def is_import_interrupted() -> bool:
-    """Whether Ctrl-C stopped a lazy import, which leaves its module without some names."""
-    return bool(_LargeModuleLoader.interrupted)
+        with large_imports():
+            super().exec_module(module)
 
 
 @contextmanager
@@ -111,11 +114,42 @@ def large_imports() -> Iterator[None]:
     Afterwards these objects are frozen, so that no later collection scans them, and collections
     become rarer: thousands of requests in flight create many objects but hardly any reference
     cycles, and collections took a tenth of a sync's time.
+
+    Ctrl-C and SIGTERM are raised when the imports have ended. In the middle, they would leave
+    modules without some names, and libraries clear errors of what they try to import.
     """
     gc.disable()
     try:
-        yield
+        with _late_interrupts():
+            yield
     finally:
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         gc.enable()
+
+
+@contextmanager
+def _late_interrupts() -> Iterator[None]:
+    """Raise KeyboardInterrupt for Ctrl-C and SIGTERM at the end, for a second one at once.
+
+    The handler of SIGTERM calls that of Ctrl-C, see `main`.
+    """
+    former = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if former is not signal.default_int_handler or not is_main:
+        # Within other imports, or ignored as in a background job of a shell.
+        yield
+        return
+    late: list[int] = []
+
+    def record(number: int, _frame: FrameType | None) -> None:
+        late.append(number)
+        signal.signal(signal.SIGINT, former)
+
+    signal.signal(signal.SIGINT, record)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+        if late:
+            raise KeyboardInterrupt

@@ -23,7 +23,7 @@ from lcm_pipeline.cli.failures import (
     has_interrupt,
     message_of,
 )
-from lcm_pipeline.cli.lazy_group import LazyGroup, is_import_interrupted
+from lcm_pipeline.cli.lazy_group import LazyGroup
 from lcm_pipeline.cli.log_format import PlainFormatter
 from lcm_pipeline.model.texts import tame
 
@@ -85,7 +85,7 @@ def main() -> None:
         raise
     except Exception as error:
         code = exit_code_of(error)
-        if code is None and (has_interrupt(error) or is_import_interrupted()):
+        if code is None and has_interrupt(error):
             explain(_INTERRUPTED)
             sys.exit(INTERRUPTED)
         if code is None:

@@ -25,8 +25,8 @@ run_logs.py           the log of a run, for `lcm logs`
 retention.py          deletes old runs and expired facts
 alerts.py             what is worth an alert, and sending it
 ui.py                 the web server and the daemon, for `lcm ui`
-web.py                the process of the web server
-daemon.py             the process of the daemon
+program.py            the process of the web server, and that of the daemon
+web.py                the web server
 request_guard.py      protects the web server, which itself accepts any request
 parent.py             ends a process together with the one that started it
 """

@@ -76,10 +76,11 @@ def serve_ui(
     in use, a home that is already served or an executor that cannot run, UiEndedError when one of
     the processes ends by itself.
     """
-    # SIGTERM must stop the two processes too. SIGINT is ignored in background jobs of a shell, so
-    # its handler is set explicitly.
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.default_int_handler)
+    # SIGTERM must stop the two processes too, and the end of the terminal, unless nohup ignores it.
+    # SIGINT is ignored in background jobs of a shell, so its handler is set explicitly.
+    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if stop is not signal.SIGHUP or signal.getsignal(stop) is not signal.SIG_IGN:
+            signal.signal(stop, signal.default_int_handler)
     require_executor(settings)
     with ExitStack() as stack:
         for program in programs:
@@ -203,9 +204,9 @@ def holder_of(port: int) -> str | None:
 
 
 def _commands(host: str, port: int, allowed_hosts: Sequence[str]) -> dict[Program, list[str]]:
-    web = [sys.executable, "-m", "lcm_pipeline.orchestration.web", host, str(port), *allowed_hosts]
-    daemon = [sys.executable, "-m", "lcm_pipeline.orchestration.daemon"]
-    daemon += ["run", "-m", CODE_LOCATION]
+    program = [sys.executable, "-m", "lcm_pipeline.orchestration.program"]
+    web = [*program, "lcm_pipeline.orchestration.web", host, str(port), *allowed_hosts]
+    daemon = [*program, "dagster._daemon", "run", "-m", CODE_LOCATION]
     return {
         Program.WEB: [*web, *([host] if host not in allowed_hosts else [])],
         Program.DAEMON: [
@@ -229,7 +230,9 @@ def _running(
     try:
         for program, words in commands.items():
             given = environment if "daemon" in program else {**environment, **secret}
-            processes[program] = subprocess.Popen(words, env=given)  # noqa: S603 - our own words
+            # Ctrl-C on a terminal reaches a whole group: each process gets it once, from here, and
+            # not the code servers, which their parents stop.
+            processes[program] = subprocess.Popen(words, env=given, process_group=0)  # noqa: S603
         yield processes
     finally:
         for process in processes.values():

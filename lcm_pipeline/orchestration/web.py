@@ -1,4 +1,4 @@
-"""Dagster's web page behind the guard: `python -m lcm_pipeline.orchestration.web HOST PORT …`.
+"""Dagster's web page behind the guard, for program.py: HOST PORT and further host names.
 
 Dagster's own program cannot add a middleware, so this one builds the same application and serves
 it. The token is passed in the environment, as other users can see the arguments of a process. The
@@ -6,6 +6,7 @@ modules of Dagster that this needs are private: tests/pipeline/test_ui.py fails 
 """
 
 import os
+import signal
 import sys
 from contextlib import suppress
 
@@ -15,7 +16,6 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 
 from lcm_pipeline.orchestration.dagster_internals import ModuleTarget, WorkspaceProcessContext
 from lcm_pipeline.orchestration.instance import CODE_LOCATION
-from lcm_pipeline.orchestration.parent import end_with_parent
 from lcm_pipeline.orchestration.request_guard import RequestGuard
 from lcm_pipeline.orchestration.ui import UI_TOKEN
 
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Raised for Ctrl-C and when lcm ui stops the server; uvicorn has already shut down.
     with suppress(KeyboardInterrupt):
         main(sys.argv[1:])

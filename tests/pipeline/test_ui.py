@@ -269,6 +269,28 @@ def test_the_daemon_can_run_without_the_web_server(tmp_path: Path) -> None:
         daemon.wait()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the children from /proc")
+def test_ctrl_c_while_the_programs_start_prints_no_traceback(tmp_path: Path) -> None:
+    with (tmp_path / "output").open("w") as output:
+        stopped = subprocess.Popen(
+            [LCM, "ui", "--port", str(free_port())],
+            env=environment(tmp_path), cwd=tmp_path, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not any("site-packages" in _maps_of(pid) for pid in _children_of(stopped.pid)):
+            assert time.monotonic() < deadline, (tmp_path / "output").read_text()
+            time.sleep(0.05)
+        # As a terminal does: to all processes of the group.
+        os.killpg(stopped.pid, signal.SIGINT)
+        assert stopped.wait(120) == 0
+        assert (tmp_path / "output").read_text() == "Stopping Dagster\n"
+    finally:
+        stopped.kill()
+        stopped.wait()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the children from /proc")
 def test_the_daemon_ends_when_lcm_ui_is_killed(tmp_path: Path) -> None:
@@ -335,12 +357,10 @@ def _await_health(folder: Path, *words: str) -> None:
 def test_lcm_ui_fails_when_its_daemon_dies(served: Served) -> None:
     """Must be the last test, as it ends the shared server."""
     found = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(served.process.pid)],
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(served.process.pid)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    [daemon] = [
-        line.split()[0] for line in found.stdout.splitlines() if "orchestration.daemon" in line
-    ]
+    [daemon] = [line.split()[0] for line in found.stdout.splitlines() if "dagster._daemon" in line]
     subprocess.run(["kill", "-9", daemon], check=True)
     assert served.process.wait(120) == 1
     _, output = served.process.communicate()

@@ -87,6 +87,34 @@ def test_ctrl_c_during_an_import_ends_without_a_traceback(tmp_path: Path, is_nes
     assert done.stderr.startswith("lcm: Interrupted.")
 
 
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_that_a_library_clears_ends_the_command(tmp_path: Path, sent: str) -> None:
+    (tmp_path / "library.py").write_text(
+        "import os, signal\n"
+        "try:\n"
+        f"    os.kill(os.getpid(), signal.{sent})\n"
+        "except BaseException:\n"
+        "    pass\n"
+    )
+    (tmp_path / "probe.py").write_text(
+        "from importlib import import_module\n"
+        "from lcm_pipeline.cli.lazy_group import large_imports\n"
+        "main = import_module('lcm_pipeline.cli.main')\n"
+        "def app():\n"
+        "    try:\n"
+        "        with large_imports():\n"
+        "            import library\n"
+        "    except KeyboardInterrupt:\n"
+        "        raise SystemExit(130)\n"
+        "main.app = app\n"
+        "main.main()\n"
+    )
+    command = [sys.executable, "probe.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.startswith("lcm: Interrupted.")
+
+
 def test_a_lost_database_ends_with_what_to_do() -> None:
     starting = psycopg.OperationalError("the database system is starting up\nDETAIL:  recovery")
     assert message_of(starting) == (

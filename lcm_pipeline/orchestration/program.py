@@ -1,0 +1,27 @@
+"""Runs a program of `lcm ui`, the web server or Dagster's daemon, which ends with `lcm ui`.
+
+`python -m lcm_pipeline.orchestration.program MODULE …` passes the other arguments to the module.
+"""
+
+import os
+import runpy
+import signal
+import sys
+from types import FrameType
+
+from lcm_pipeline.orchestration.parent import end_with_parent
+
+_INTERRUPTED = 130
+
+
+def _end_at_once(_signal: int, _frame: FrameType | None) -> None:
+    os._exit(_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    # For the seconds of the imports, which have nothing to clean up: an exception would be printed
+    # with its traceback. The module sets its own handler when it begins.
+    signal.signal(signal.SIGINT, _end_at_once)
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
