@@ -8,6 +8,7 @@ migrations wait for each other.
 """
 
 import logging
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 _NOT_GRANTABLE = "01007"
 
 _SCHEMAS = ("core_live", "core", "history", "mart", "outbox", "refresh", "staging", "sync")
+_CONCURRENT_CHANGE = "tuple concurrently updated"
+_RETRY_SECONDS, _PAUSE_SECONDS = 60.0, 0.2
 
 
 class MigrationError(UserError):
@@ -50,10 +53,24 @@ def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
     WarehouseUnavailableError if the user lacks rights.
     """
     applied: list[str] = []
+    deadline = time.monotonic() + _RETRY_SECONDS
+    while True:
+        try:
+            _migrate(warehouse, applied, marts_may_wait=marts_may_wait)
+        except (MigrationError, psycopg.errors.InternalError_) as error:
+            # Roles belong to the server: the migration of another database has changed one too.
+            if _CONCURRENT_CHANGE not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return applied
+
+
+def _migrate(warehouse: Warehouse, applied: list[str], *, marts_may_wait: bool) -> None:
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
         rights.require_use(session)
         if not _is_behind(session) and _has_feeds(session) and not are_behind(session):
-            return applied
+            return
         rights.require_ownership(session)
         rights.require_roles(session)
         _create_ledger(session)
@@ -68,7 +85,6 @@ def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
         rights.give_to_owner(session)
         rights.grant_rights(session)
         rights.warn_of_missing_roles(session)
-        return applied
 
 
 def have_old_marts(warehouse: Warehouse) -> bool:

@@ -1,6 +1,7 @@
 """Locks that a sync, a push or a migration needs: only who may write holds them, in turn."""
 
 import threading
+import time
 from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Any
@@ -17,7 +18,7 @@ from lcm_pipeline.warehouse.migrations import grant_missing_rights, migrate
 from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
-from tests.integration.postgres_users import address
+from tests.integration.postgres_users import address, tenant
 from tests.outbox import ask_for, write_back
 from tests.syncing import MARCH, sync_everything
 
@@ -197,3 +198,30 @@ def test_who_waits_says_who_holds_it_and_the_lock_ends_with_its_session(
             waiting.run(publish)
         holder.close()
         waiting.run(publish)
+
+
+def test_a_migration_is_repeated_where_that_of_another_database_changes_a_role(
+    postgres: str, template: str
+) -> None:
+    """Two programmes on one server, each at its first sync: the roles belong to the server."""
+    set_timeout = "alter role lcm_bi set statement_timeout = '60s'"
+    with tenant(postgres) as made, psycopg.connect(postgres) as other:
+        other.execute(set_timeout)
+        warehouse = Warehouse(address(postgres, database=made.database))
+        migrated: list[list[str]] = []
+        thread = threading.Thread(target=lambda: migrated.append(migrate(warehouse)))
+        thread.start()
+        _wait_for_blocked(postgres, by=other.info.backend_pid)
+        other.commit()
+        thread.join()
+    assert "0006_create_roles.sql" in migrated[0]
+    assert migrated[0] == list(dict.fromkeys(migrated[0]))
+
+
+def _wait_for_blocked(postgres: str, by: int) -> None:
+    waits = "select from pg_stat_activity where %s = any(pg_blocking_pids(pid))"
+    deadline = time.monotonic() + 120
+    with psycopg.connect(postgres, autocommit=True) as session:
+        while session.execute(waits, [by]).fetchone() is None:
+            assert time.monotonic() < deadline, "nothing waits"
+            time.sleep(0.05)
