@@ -33,6 +33,7 @@ from lcm_pipeline.proxies import ProxyError, find_proxy
 
 DEFAULT_TIMEZONE = "Europe/Moscow"
 # Before the service existed. Each day from here on is a partition in Dagster's UI.
+MOST_READERS = 64
 _FIRST_DAY_WITHOUT_START = date(2015, 1, 1)
 _PREFIX = "LCM_"
 _ENV_FILE = Path(".env")
@@ -191,18 +192,22 @@ class Settings(BaseSettings):
     concurrency: int = Field(
         16, ge=1, le=512, description="Readings in flight at once, of each reader"
     )
-    readers: int = Field(1, ge=1, le=64, description="Reading steps of a run")
+    readers: int = Field(1, ge=1, le=MOST_READERS, description="Reading steps of a run")
     executor: Literal["in_process", "multiprocess", "celery", "k8s"] = Field(
         "in_process", description="What runs the steps of a sync"
     )
     celery_broker: BrokerUrl | None = Field(
         None, description="Broker of Celery, redis:// or amqp://; for LCM_EXECUTOR=celery"
     )
-    max_rps: float | None = Field(None, gt=0, description="Requests per second at most; none")
+    max_rps: float | None = Field(
+        None, ge=0.01, le=100_000, description="Requests per second at most; none"
+    )
     max_in_flight: int | None = Field(
         None, ge=1, le=10_000, description="Requests in flight at most, of all processes; none"
     )
-    timeout: float = Field(90.0, gt=0, description="Seconds to wait for one whole response")
+    timeout: float = Field(
+        90.0, gt=0, le=3600, description="Seconds to wait for one whole response"
+    )
     max_answer_mb: int = Field(
         64, ge=1, le=4096, description="Megabytes that one response may have, decompressed"
     )
@@ -608,4 +613,5 @@ def _bounds(constraints: list[Any]) -> str:
         return f" from {bounds['ge']} to {bounds['le']}"
     if "ge" in bounds:
         return f", {bounds['ge']} or more"
-    return f" greater than {bounds['gt']}" if "gt" in bounds else ""
+    most = f", {bounds['le']} at most" if "le" in bounds else ""
+    return f" greater than {bounds['gt']}{most}" if "gt" in bounds else ""

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lcm_pipeline.model.texts import shown, shown_names, tame
+from lcm_pipeline.settings import MOST_READERS
 
 # Only for annotations: each command imports what it prints, and no more.
 if TYPE_CHECKING:
@@ -110,11 +111,21 @@ def print_scale(
             name, f"{cost.requests:,}", f"{hours:,.1f}", f"{cost.rows:,}", f"{cost.disk / 1e9:,.2f}"
         )
     console.print(table)
+    advice = f"LCM_READERS={plan.readers} with LCM_CONCURRENCY={settings.concurrency}"
+    if plan.readers > MOST_READERS:
+        advice = (
+            f"{plan.readers:,} readers with LCM_CONCURRENCY={settings.concurrency}. LCM_READERS is"
+            f" {MOST_READERS} at most: raise LCM_CONCURRENCY, or request less"
+        )
+    if settings.max_in_flight is not None and plan.in_flight > settings.max_in_flight:
+        advice += (
+            f". LCM_MAX_IN_FLIGHT={settings.max_in_flight} allows only"
+            f" {settings.max_in_flight / programme.latency:g} requests a second"
+        )
     console.print(
         f"{programme.clients:,} clients with {programme.operations:g} operations each, of which"
         f" {programme.active_share:.0%} have a new one on a day. {rate:g} requests a second at"
-        f" {programme.latency * 1000:g} ms are {plan.in_flight:,} in flight:"
-        f" LCM_READERS={plan.readers} with LCM_CONCURRENCY={settings.concurrency}"
+        f" {programme.latency * 1000:g} ms are {plan.in_flight:,} in flight: {advice}"
     )
 
 

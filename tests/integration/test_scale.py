@@ -83,10 +83,32 @@ def test_the_size_is_planned_without_an_api_or_a_warehouse(tmp_path: Path) -> No
     assert not (tmp_path / "home").exists()
 
 
+def test_a_plan_says_what_the_settings_do_not_allow(tmp_path: Path) -> None:
+    planned = run(tmp_path, "plan", "--clients", "1000", "--rps", "50000", LCM_MAX_IN_FLIGHT="64")
+    assert planned.returncode == 0, planned.stderr
+    said = " ".join(planned.stdout.split())
+    assert "625 readers" in said
+    assert "LCM_READERS is 64 at most" in said
+    assert "LCM_MAX_IN_FLIGHT=64 allows only 320 requests a second" in said
+
+
 @pytest.mark.parametrize(
-    "words", [("--clients", "5"), ("--rps", "5"), ("--clients", "5", "--date", "2026-03-01")]
+    "words",
+    [
+        ("--clients", "5"),
+        ("--rps", "5"),
+        ("--clients", "5", "--date", "2026-03-01"),
+        ("--date", "2026-03-01", "--operations", "3"),
+        ("--date", "2026-03-01", "--latency", "3"),
+        ("--clients", "5", "--rps", "inf"),
+        ("--clients", "5", "--rps", "1e300"),
+        ("--clients", "5", "--rps", "5", "--operations", "1e18"),
+        ("--clients", "5", "--rps", "5", "--latency", "inf"),
+    ],
 )
-def test_a_size_needs_a_rate_and_no_days(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_size_needs_a_rate_no_days_and_possible_numbers(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
     refused = run(tmp_path, "plan", *words)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr

@@ -62,7 +62,10 @@ def test_all_problems_are_listed_at_once_and_each_name_once(
     [
         ("OPERATOR", "x", "expected a whole number, such as 7; got 'x'"),
         ("CONCURRENCY", "0", "expected a whole number from 1 to 512, such as 16; got '0'"),
-        ("MAX_RPS", "-1", "expected a number greater than 0, such as 5; got '-1'"),
+        ("MAX_RPS", "-1", "expected a number from 0.01 to 100000, such as 5; got '-1'"),
+        ("MAX_RPS", "inf", "expected a number from 0.01 to 100000, such as 5; got 'inf'"),
+        ("TIMEOUT", "inf",
+         "expected a number greater than 0, 3600 at most, such as 90.0; got 'inf'"),
         ("GROWTH_FUSE", "nan", "expected a number, 0 or more, such as 2.0; got 'nan'"),
         ("START_DATE", "1.3.2026", "expected a day, such as 2026-03-01; got '1.3.2026'"),
         ("API_FORMAT", "yaml", "expected json or xml; got 'yaml'"),

@@ -26,15 +26,33 @@ def plan(
     rps: Annotated[
         float | None,
         typer.Option(
-            min=0.01, metavar="R", help="Requests per second.", show_default="LCM_MAX_RPS"
+            min=0.01,
+            max=100_000,
+            metavar="R",
+            help="Requests per second.",
+            show_default="LCM_MAX_RPS",
         ),
     ] = None,
     operations: Annotated[
-        float, typer.Option(min=0.0, metavar="N", help="Operations per client, with --clients.")
-    ] = 15.0,
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1_000_000,
+            metavar="N",
+            help="Operations per client, with --clients.",
+            show_default=f"{ProgrammeSize.operations:g}",
+        ),
+    ] = None,
     latency: Annotated[
-        float, typer.Option(min=1.0, metavar="MS", help="Latency of the API, with --clients.")
-    ] = 200.0,
+        float | None,
+        typer.Option(
+            min=1.0,
+            max=600_000,
+            metavar="MS",
+            help="Latency of the API, with --clients.",
+            show_default=f"{ProgrammeSize.latency * 1000:g}",
+        ),
+    ] = None,
 ) -> None:
     """Estimate the cost of a sync: requests, time at the configured rate, expected rows.
 
@@ -52,11 +70,17 @@ def plan(
         rate = rps or settings.max_rps
         if rate is None:
             raise typer.BadParameter("--clients needs a rate: give --rps, or set LCM_MAX_RPS")
-        programme = ProgrammeSize(clients, operations, latency=latency / 1000)
+        programme = ProgrammeSize(
+            clients,
+            ProgrammeSize.operations if operations is None else operations,
+            latency=ProgrammeSize.latency if latency is None else latency / 1000,
+        )
         print_scale(programme, plan_scale(programme, rate, settings), rate, settings)
         return
     if rps is not None:
         raise typer.BadParameter("--rps needs --clients; LCM_MAX_RPS is the rate of a sync")
+    if operations is not None or latency is not None:
+        raise typer.BadParameter("--operations and --latency need --clients: a sync measures them")
     window = window_of(settings, day, first, last)
     settings.required_api_url()
     with explained_identity(), warehouse_or_empty(settings) as warehouse:
