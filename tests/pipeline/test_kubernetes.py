@@ -51,6 +51,8 @@ def _context_of(deployment: dict[str, Any]) -> K8sContainerContext:
         "env_secrets": [secret["name"] for secret in deployment["envSecrets"]],
         "resources": deployment["resources"],
         "security_context": deployment["securityContext"],
+        "volumes": deployment["volumes"],
+        "volume_mounts": deployment["volumeMounts"],
         "run_k8s_config": {
             "pod_spec_config": {"securityContext": deployment["podSecurityContext"]}
         },
@@ -96,6 +98,12 @@ def test_a_pod_of_a_step_has_the_secret_and_resource_limits(deployment: dict[str
     assert environment["LCM_READERS"] == "4"
     assert container["resources"]["limits"]["memory"] == "1Gi"
     assert sent["spec"]["backoffLimit"] == 0
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    pod = sent["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    empty = {one["name"] for one in pod["volumes"] if "emptyDir" in one}
+    written = {one["mountPath"] for one in container["volumeMounts"] if one["name"] in empty}
+    assert written == {"/tmp", deployment["env"]["LCM_HOME"]}
 
 
 def test_kubernetes_knows_each_field_of_the_values(
@@ -111,6 +119,10 @@ def test_kubernetes_knows_each_field_of_the_values(
     _model(client.V1SecurityContext, deployment["securityContext"])
     for secret in deployment["envSecrets"]:
         _model(client.V1SecretEnvSource, secret)
+    for volume in deployment["volumes"]:
+        _model(client.V1Volume, volume)
+    for mount in deployment["volumeMounts"]:
+        _model(client.V1VolumeMount, mount)
     probes = [name for name in deployment if name.endswith("Probe")]
     assert sorted(probes) == ["livenessProbe", "readinessProbe", "startupProbe"]
 
