@@ -4,14 +4,18 @@ A step is one message to the broker, and its worker acknowledges it when the ste
 step of a lost worker is redelivered to another one: RabbitMQ notices that the connection closed,
 and Redis redelivers a message that its worker has not renewed for half a minute. A step may
 therefore run twice at once: its work is claimed in the warehouse, task by task, and published once.
+
+Each warehouse has a queue of its own, so workers of several programmes can use one broker.
 """
 
 import logging
 import socket
 import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,11 +28,13 @@ from dagster_celery.defaults import broker_transport_options
 from dagster_celery.executor import CeleryExecutor, _submit_task
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_task
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
-from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.orchestration.instance import CODE_LOCATION
-from lcm_pipeline.settings import Settings
+from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.orchestration.instance import CODE_LOCATION, storage_id_of
+from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.warehouse.identity import warehouse_identity
 
 # Dagster's executor registers the task again for each step that it submits.
 warnings.filterwarnings("ignore", message="Task name 'execute_plan' is already registered")
@@ -38,20 +44,57 @@ _LOST_AFTER_SECONDS = 30
 _CONNECT_SECONDS = 5.0
 _PING_SECONDS = 2.0
 _LOOPBACK = ("localhost", "::1")
-# Our own entry in the configuration of Celery, which workers report.
-_READERS_KEY = "lcm_readers"
+# Our own entries in the configuration of Celery, which workers report.
+_QUEUE_KEY = "lcm_queue"
+_ALIKE_KEY = "lcm_alike"
+# A worker with other values has other steps, reads or publishes something else, or exceeds a limit.
+_ALIKE_SETTINGS = (
+    "readers",
+    "timezone",
+    "start_date",
+    "lookback_days",
+    "page_length",
+    "audit_share",
+    "max_staleness_days",
+    "retention_months",
+    "delete_fuse",
+    "growth_fuse",
+    "max_rps",
+    "max_in_flight",
+)
+# Celery masks values whose name contains DATABASE, so this is not the name of the setting.
+_STORAGE = "Dagster storage"
 
 
 @dataclass(frozen=True)
 class WorkerSummary:
-    """A worker that responds. readers: its LCM_READERS; None for one that is not of `lcm`."""
+    """A worker that responds.
+
+    queue: that of its warehouse. alike: what has to be the same as in the command, by name: its
+    version, Dagster's storage, settings. Both are empty for a worker that does not report them.
+    """
 
     name: str
-    readers: int | None
+    queue: str = ""
+    alike: Mapping[str, str] = field(default_factory=dict)
+
+    def difference(self, alike: Mapping[str, str]) -> str | None:
+        """The first value that differs from the given ones, as in "LCM_READERS=4, not 2"."""
+        for name, value in alike.items():
+            own = self.alike.get(name, "unknown")
+            if own != value:
+                if name == _STORAGE:
+                    return "another Dagster storage (LCM_DAGSTER_DATABASE_URL, or LCM_HOME)"
+                return f"{name}={own}, not {value}"
+        return None
 
 
 class CeleryUsageError(UsageError):
     """A setting that Celery needs is missing or cannot be used; the message says which."""
+
+
+class BrokerLostError(UserError):
+    """The broker can no longer be reached in the middle of a run."""
 
 
 def executor_of_celery(settings: Settings) -> dg.ExecutorDefinition:
@@ -70,11 +113,10 @@ def require_broker(settings: Settings) -> None:
             if broker.startswith("redis"):
                 # The client of Redis connects with its first command.
                 connection.default_channel.client.ping()
-    except (OperationalError, OSError, *connection.connection_errors) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except _lost_connection(settings) as error:
         raise CeleryUsageError(
-            f"the broker {_shown(broker)} cannot be reached ({reason}): start it, or correct"
-            " LCM_CELERY_BROKER"
+            f"the broker {_shown(broker)} cannot be reached ({_reason(error)}): start it, or"
+            " correct LCM_CELERY_BROKER"
         ) from None
 
 
@@ -95,20 +137,26 @@ def require_settings(settings: Settings) -> None:
             )
 
 
-def require_same_readers(settings: Settings) -> int:
-    """Query the workers; returns how many respond.
+def require_same_settings(settings: Settings, storage_id: str) -> int:
+    """Query the workers of the warehouse; returns how many respond.
 
-    Raises CeleryUsageError for a worker whose LCM_READERS differs: its code location has other
-    steps, and it would fail those that it is given.
+    storage_id: the id of Dagster's storage. Raises CeleryUsageError for a worker with another
+    version, storage, or setting of those that all need alike.
     """
+    alike = {**_alike(settings), _STORAGE: storage_id}
     found = responding_workers(settings)
     for worker in found:
-        if worker.readers != settings.readers:
+        if difference := worker.difference(alike):
             raise CeleryUsageError(
-                f"the worker {worker.name} has LCM_READERS={worker.readers}, and this process"
-                f" {settings.readers}: give all the same, and start the worker again"
+                f"the worker {worker.name} has {difference}: give it the same as this command, and"
+                " start it again"
             )
     return len(found)
+
+
+def differing_settings(settings: Settings, worker: WorkerSummary) -> str | None:
+    """The first setting, or the version, of a worker that differs from this process; or None."""
+    return worker.difference(_alike(settings))
 
 
 def shown_broker(settings: Settings) -> str:
@@ -117,15 +165,38 @@ def shown_broker(settings: Settings) -> str:
 
 
 def responding_workers(settings: Settings) -> list[WorkerSummary]:
-    """The workers that respond within two seconds, by name."""
+    """The workers of the warehouse that respond within two seconds, by name."""
+    queue = queue_of(settings)
+    return [worker for worker in _all_workers(settings) if worker.queue in (queue, "")]
+
+
+def queue_of(settings: Settings) -> str:
+    """The queue of the warehouse of the settings. Raises WarehouseUnavailableError."""
+    return f"lcm-{warehouse_identity(settings)}"
+
+
+def _all_workers(settings: Settings) -> list[WorkerSummary]:
     inspect = _build_app(settings).control.inspect(timeout=_PING_SECONDS)
-    found = inspect.conf() or {}
-    return [WorkerSummary(name, config.get(_READERS_KEY)) for name, config in sorted(found.items())]
+    return [
+        WorkerSummary(name, config.get(_QUEUE_KEY, ""), config.get(_ALIKE_KEY, {}))
+        for name, config in sorted((inspect.conf() or {}).items())
+    ]
 
 
-def run_worker(settings: Settings, name: str, slots: int) -> int:
-    """Run steps until the process is stopped; returns the exit code."""
+def _alike(settings: Settings) -> dict[str, str]:
+    values = {f"LCM_{name.upper()}": str(getattr(settings, name)) for name in _ALIKE_SETTINGS}
+    return {"lcm_pipeline": version("lcm-pipeline"), **values}
+
+
+def run_worker(settings: Settings, name: str, slots: int, storage_id: str) -> int:
+    """Run steps until the process is stopped; returns the exit code.
+
+    storage_id: the id of Dagster's storage.
+    """
     app = _build_app(settings)
+    queue = queue_of(settings)
+    app.amqp.queues.add(_queue(queue))
+    app.conf.update({_QUEUE_KEY: queue, _ALIKE_KEY: {**_alike(settings), _STORAGE: storage_id}})
     # The result is the events of the step, which are in Dagster's storage: do not log them.
     create_task(app, resultrepr_maxsize=0)
     # alembic logs the database each time that Dagster's storage is opened.
@@ -135,7 +206,7 @@ def run_worker(settings: Settings, name: str, slots: int) -> int:
         "worker",
         f"--hostname={name}@{socket.gethostname()}",
         f"--concurrency={slots}",
-        "--queues=dagster",
+        f"--queues={queue}",
         "--loglevel=INFO",
         # Workers need not know about each other.
         "--without-gossip",
@@ -170,20 +241,50 @@ class _Step:
     requirements=dg.multiple_process_executor_requirements(),
 )
 def _terminating_executor(context: dg.InitExecutorContext) -> dg.Executor:
-    """Dagster's executor, made to terminate running steps when a run is stopped.
+    """Dagster's executor, with the queue of the warehouse, and terminating running steps.
 
-    Dagster's own waits for them. A step that reads may take hours, and loses nothing when it is
-    terminated.
+    Dagster's own waits for them when a run is stopped. A step that reads may take hours, and loses
+    nothing when it is terminated.
     """
     create: Any = celery_executor.executor_creation_fn
     executor: Any = create(context)
 
-    def submit(*arguments: Any) -> _Step:
-        return _Step(_submit_task(*arguments))
+    def execute(plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
+        settings = load_settings()
+        # Runs that `lcm sync` has not started were not checked yet.
+        require_same_settings(settings, storage_id_of(plan_context.instance))
+        submit = partial(_submit, queue=queue_of(settings))
+        try:
+            yield from core_celery_execution_loop(plan_context, execution_plan, submit)
+        except _lost_connection(settings) as error:
+            raise BrokerLostError(
+                f"the broker {shown_broker(settings)} was lost ({_reason(error)})"
+            ) from None
 
-    executor.execute = partial(core_celery_execution_loop, step_execution_fn=submit)
+    executor.execute = execute
     created: dg.Executor = executor
     return created
+
+
+def _lost_connection(settings: Settings) -> tuple[type[Exception], ...]:
+    """The errors of a broker that cannot be reached."""
+    connection = _build_app(settings).connection_for_write()
+    return (OperationalError, OSError, *connection.connection_errors)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
+def _submit(app: Any, context: Any, step: Any, _default: str, *arguments: Any, queue: str) -> _Step:
+    app.amqp.queues.add(_queue(queue))
+    return _Step(_submit_task(app, context, step, queue, *arguments))
+
+
+def _queue(name: str) -> Any:
+    """A queue as Dagster declares its own, with priorities on RabbitMQ."""
+    create: Any = Queue
+    return create(name, routing_key=f"{name}.#", queue_arguments={"x-max-priority": 10})
 
 
 class RenewDeliveries(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
@@ -249,7 +350,6 @@ def _app_config(settings: Settings, broker: str) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        _READERS_KEY: settings.readers,
     }
     if broker.startswith("redis"):
         config["broker_transport_options"] = {

@@ -1,8 +1,9 @@
 """Everything that is used of Dagster's private API, where it has no public one.
 
 The storage classes and tables are needed to store a range of days at once (event_log.py), to delete
-old runs but not what they materialized (retention.py), and to let a bare `dagster` command record
-where `lcm` does (home_storage.py); the workspace to serve Dagster's page behind a guard (web.py).
+old runs but not what they materialized (retention.py), to let a bare `dagster` command record where
+`lcm` does (home_storage.py), and to tell one storage from another (instance.py); the workspace to
+serve Dagster's page behind a guard (web.py).
 No other module imports from `dagster._…`; a test names what a new Dagster version has moved.
 """
 
@@ -15,6 +16,7 @@ from dagster._core.storage.event_log.schema import (
     SqlEventLogStorageTable,
 )
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._core.workspace.context import WorkspaceProcessContext
@@ -32,6 +34,7 @@ __all__ = [
     "ModuleTarget",
     "SqlEventLogStorage",
     "SqlEventLogStorageTable",
+    "SqlRunStorage",
     "SqliteEventLogStorage",
     "UserConfigSchema",
     "WorkspaceProcessContext",

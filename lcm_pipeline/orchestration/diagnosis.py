@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.orchestration.alerts import malformed_addresses
 from lcm_pipeline.orchestration.executors import CELERY, K8S, celery_app, require_executor
 from lcm_pipeline.settings import Settings
@@ -48,17 +48,22 @@ def _check_celery(settings: Settings) -> Iterator[Finding]:
         yield Finding("broker", Level.FAIL, str(error), "see the message")
         return
     yield Finding("broker", Level.OK, f"{celery.shown_broker(settings)} can be reached")
-    workers = celery.responding_workers(settings)
+    try:
+        workers = celery.responding_workers(settings)
+    except UserError as error:
+        # Another check reports the warehouse.
+        yield Finding("workers", Level.WARN, f"not checked: {error}")
+        return
     if not workers:
-        found = "no worker responds: the steps of a sync wait until one does"
+        found = "no worker of this warehouse responds: the steps of a sync wait until one does"
         yield Finding("workers", Level.WARN, found, "start one on each machine: lcm worker")
         return
-    others = [worker for worker in workers if worker.readers != settings.readers]
+    different = {one.name: celery.differing_settings(settings, one) for one in workers}
+    others = [f"{name} has {difference}" for name, difference in different.items() if difference]
     if others:
-        listed = ", ".join(f"{worker.name} has {worker.readers}" for worker in others)
         yield Finding(
-            "workers", Level.FAIL, f"LCM_READERS is {settings.readers} here, and {listed}",
-            "give all the same LCM_READERS, and start these workers again",
+            "workers", Level.FAIL, "; ".join(others),
+            "give all the same, and start these workers again",
         )  # fmt: skip
     else:
         names = ", ".join(worker.name for worker in workers)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from lcm_pipeline.files import DISK_FULL, replacing, shipped
 from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.orchestration.dagster_internals import SqlRunStorage
 from lcm_pipeline.settings import Settings
 
 # The module that processes of Dagster load.
@@ -67,6 +68,15 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
                 yield instance
             except sa.exc.SQLAlchemyError as error:
                 raise _storage_lost(settings, error) from error
+
+
+def storage_id_of(instance: dg.DagsterInstance) -> str:
+    """The id of Dagster's storage, which is created when it is first asked for."""
+    storage = instance.run_storage
+    assert isinstance(storage, SqlRunStorage)  # noqa: S101 - SQLite and Postgres are
+    storage.get_run_storage_id()
+    # Two processes may have created one each at once: all take the first.
+    return storage.get_run_storage_id()
 
 
 def _is_full(error: Exception) -> bool:

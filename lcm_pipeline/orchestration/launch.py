@@ -15,7 +15,7 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.code_location import build_definitions, sync_days_job
 from lcm_pipeline.orchestration.executors import CELERY, IN_PROCESS, celery_app, require_executor
-from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
+from lcm_pipeline.orchestration.instance import dagster_instance, instance_home, storage_id_of
 from lcm_pipeline.orchestration.local_runs import PROCESS_TAG, fail_dead_runs, local_run_id
 from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
@@ -165,10 +165,14 @@ def run_with_executor(
     process: the id of this command's process on the run, see `local_runs`. The reports come from
     the warehouse.
     """
-    if engine.settings.executor == CELERY and not celery_app().require_same_readers(
-        engine.settings
-    ):
-        logger.warning("no worker responds: the steps wait until one is started with lcm worker")
+    if engine.settings.executor == CELERY:
+        celery = celery_app()
+        storage_id = storage_id_of(instance)
+        if not celery.require_same_settings(engine.settings, storage_id):
+            logger.warning(
+                "no worker of this warehouse responds: the steps wait until one is started with lcm"
+                " worker"
+            )
     began = datetime.now(UTC)
     synced = [feed for feed in FEEDS if feeds is None or feed.name in feeds]
     command_id = engine.begin_command(synced, window)
@@ -296,7 +300,11 @@ def _failure_of_run(
     for event in result.all_events:
         if event.event_type is dg.DagsterEventType.RUN_FAILURE:
             error = event.job_failure_data.error
-            return None if error is None else (error.cls_name or "", error.message.strip())
+            if error is None:
+                return None
+            # Dagster puts the path of the class first, and appends the stack of a Celery worker.
+            message = error.message.partition("\nStack Trace")[0].strip()
+            return error.cls_name or "", message.partition(f"{error.cls_name}: ")[2] or message
     return None
 
 

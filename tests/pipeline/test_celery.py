@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
 from tests.crash.repeats import RequestCounts, requests_since
+from tests.integration.postgres_users import tenant
 from tests.integration.test_cli import LCM, environment, run
 from tests.oracle import assert_exact
 from tests.pipeline import rabbitmq_broker
@@ -170,9 +171,14 @@ def test_the_steps_and_clients_of_a_killed_worker_are_taken_over(
     tmp_path: Path,
 ) -> None:
     with two_workers(tmp_path, shared_settings) as workers:
-        other = run(tmp_path, *_SYNC, timeout=_PATIENCE, **{**shared_settings, "LCM_READERS": "2"})
-        assert other.returncode == 2, other.stderr
-        assert f"has LCM_READERS={_READERS}, and this process 2" in other.stderr
+        for other, difference in (
+            ({"LCM_READERS": "2"}, f"has LCM_READERS={_READERS}, not 2"),
+            ({"LCM_TIMEZONE": "UTC"}, "has LCM_TIMEZONE=Europe/Moscow, not UTC"),
+            ({"LCM_DAGSTER_DATABASE_URL": ""}, "has another Dagster storage"),
+        ):
+            refused = run(tmp_path, *_SYNC, timeout=_PATIENCE, **{**shared_settings, **other})
+            assert refused.returncode == 2, refused.stderr
+            assert difference in refused.stderr
         _assert_doctor_names(tmp_path, shared_settings)
         with started(tmp_path, "sync.log", *_SYNC, **shared_settings) as command:
             _wait_for(lambda: _is_half_done(source))
@@ -272,6 +278,43 @@ def test_a_stopped_or_killed_command_is_resumed_when_called_again(
     with dagster_instance(settings) as instance:
         statuses = [one.status for one in instance.get_runs()]
     assert statuses[:2] == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_two_programmes_on_one_broker_do_not_meet(
+    programme: Programme, postgres: str, template: str, broker: str, tmp_path: Path
+) -> None:
+    """Each warehouse has a queue of its own, so a worker takes no step of the other programme."""
+    with ExitStack() as stack:
+        commands, expected = [], []
+        for number in (1, 2):
+            source = programme(clients=20 * number, seed=number)
+            url = stack.enter_context(tenant(postgres)).url
+            variables = {
+                "LCM_API_URL": source.url,
+                "LCM_DATABASE_URL": url,
+                "LCM_DAGSTER_DATABASE_URL": url,
+                "LCM_EXECUTOR": "celery",
+                "LCM_CELERY_BROKER": broker,
+                "LCM_READERS": "2",
+                "LCM_HOME": str(tmp_path / f"home_{number}"),
+            }
+            words = ("worker", "--slots", "1", "--name", f"worker-{number}")
+            log = f"worker_{number}.log"
+            stack.enter_context(started(tmp_path, log, *words, **variables))
+            _wait_for(lambda log=log: " ready" in _text(tmp_path / log))  # type: ignore[misc]
+            commands.append((f"sync_{number}.log", variables))
+            expected.append((source, url))
+        running = [
+            stack.enter_context(started(tmp_path, log, *_SYNC, **variables))
+            for log, variables in commands
+        ]
+        for (log, _), process in zip(commands, running, strict=True):
+            ended = os.waitstatus_to_exitcode(_wait_status_of(process))
+            assert ended == 0, _text(tmp_path / log)
+        for source, url in expected:
+            assert_exact(source, Warehouse(url), last=MARCH.last)
 
 
 def _wait_status_of(process: int) -> int:
