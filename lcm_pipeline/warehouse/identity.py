@@ -16,7 +16,7 @@ def warehouse_identity(settings: Settings) -> str:
     Raises WarehouseUnavailableError.
     """
     if settings.database_url is None:
-        return sha256(str(settings.home_path).encode()).hexdigest()[:16]
+        return sha256(str(settings.home_path.resolve()).encode()).hexdigest()[:16]
     with (
         open_warehouse(settings) as warehouse,
         warehouse.connect(autocommit=True, application_name="lcm identity") as session,
