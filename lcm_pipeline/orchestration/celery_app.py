@@ -9,6 +9,7 @@ Each warehouse has a queue of its own, so workers of several programmes can use 
 """
 
 import logging
+import signal
 import socket
 import time
 import warnings
@@ -21,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import dagster as dg
 from celery import bootsteps
+from celery.signals import worker_process_init
 from celery.worker import state as worker_state
 from dagster_celery import celery_executor
 from dagster_celery.core_execution_loop import core_celery_execution_loop
@@ -202,6 +204,7 @@ def run_worker(settings: Settings, name: str, slots: int, storage_id: str) -> in
     # alembic logs the database each time that Dagster's storage is opened.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     app.steps["consumer"].add(RenewDeliveries)
+    worker_process_init.connect(_leave_ctrl_c_to_the_worker)
     arguments = [
         "worker",
         f"--hostname={name}@{socket.gethostname()}",
@@ -217,6 +220,14 @@ def run_worker(settings: Settings, name: str, slots: int, storage_id: str) -> in
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     return 0
+
+
+def _leave_ctrl_c_to_the_worker(**_: Any) -> None:
+    """Block SIGINT, which a terminal sends to the processes of the slots as well.
+
+    Celery ignores it there, but Dagster replaces its handler and ends the running step.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 class _Step:

@@ -199,6 +199,30 @@ def test_the_steps_and_clients_of_a_killed_worker_are_taken_over(
     assert ["one", "two"] in workers_of.values()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_ctrl_c_in_the_terminal_of_a_worker_lets_its_steps_end(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    clean: RequestCounts,
+    shared_settings: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    with (
+        two_workers(tmp_path, shared_settings) as workers,
+        started(tmp_path, "sync.log", *_SYNC, **shared_settings) as command,
+    ):
+        _wait_for(lambda: _is_half_done(source))
+        # A terminal sends it to the whole group, so to the processes of the slots too.
+        os.killpg(workers[0], signal.SIGINT)
+        assert os.waitstatus_to_exitcode(_wait_status_of(command)) == 0, _text(
+            tmp_path / "sync.log"
+        )
+    assert "Warm shutdown" in _text(tmp_path / "one.log")
+    assert_exact(source, warehouse, last=MARCH.last)
+    assert not _repeated_readings(clean, requests_since(source))
+
+
 def _assert_doctor_names(tmp_path: Path, variables: dict[str, str]) -> None:
     """Check that `lcm doctor` reports a reachable broker and the workers that respond."""
     lines = _doctor(tmp_path, variables)
