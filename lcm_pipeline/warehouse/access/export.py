@@ -1,5 +1,6 @@
 """Export of a mart: CSV streamed from the server, or Parquet in batches, in constant memory."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -33,7 +34,8 @@ def export_csv(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
 def export_parquet(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
     """Write the mart as Parquet; returns the number of rows.
 
-    Numeric columns become exact decimals where 38 digits suffice, else doubles. Times are in UTC.
+    Numeric columns become exact decimals where 38 digits suffice, else doubles; arrays become
+    lists, objects JSON. Times are in UTC.
     """
     with requires_extra("parquet", "lcm export --format parquet"):
         import pyarrow.parquet as parquet
@@ -89,8 +91,13 @@ def _schema_of(session: Session, mart: str) -> "pa.Schema":
     for column in described:
         known = psycopg.adapters.types.get(column.type_code)
         name = known.name if known is not None else "text"
-        kind = _decimal(session, mart, column.name) if name == "numeric" else plain.get(name)
-        fields.append(pa.field(column.name, kind or pa.string()))
+        # An array is registered under the name of its elements.
+        is_array = known is not None and known.array_oid == column.type_code
+        if name == "numeric" and not is_array:
+            kind = _decimal(session, mart, column.name)
+        else:
+            kind = plain.get(name, pa.string())
+        fields.append(pa.field(column.name, pa.list_(kind) if is_array else kind))
     return pa.schema(fields)
 
 
@@ -123,8 +130,14 @@ def _as_arrow(schema: "pa.Schema", rows: Sequence[tuple[Any, ...]]) -> "pa.Recor
     arrays = []
     for field, values in zip(schema, zip(*rows, strict=True), strict=True):
         if pa.types.is_string(field.type):
-            values = tuple(None if value is None else str(value) for value in values)
+            values = tuple(map(_as_text, values))
         elif pa.types.is_floating(field.type):
             values = tuple(None if value is None else float(value) for value in values)
         arrays.append(pa.array(values, type=field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _as_text(value: Any) -> str | None:
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return None if value is None else str(value)
