@@ -1,5 +1,6 @@
 """Fills the templates: renders figures as one self-contained HTML page."""
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -167,6 +168,13 @@ def _period(figures: Figures, period: Period, days: Days) -> dict[str, Any]:
         "days": days,
         # "Restated since yesterday" has no meaning for a week or a month.
         "restated": None,
+        "states": [
+            replace(
+                completeness.of(table, figures.day),
+                restated_rows=sum(completeness.of(table, day).restated_rows for day in known),
+            )
+            for table in TABLES
+        ],
         "complete_days": {
             table: sum(completeness.is_complete((table,), day) for day in known) for table in TABLES
         },

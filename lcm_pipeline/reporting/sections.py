@@ -73,12 +73,25 @@ class Cohort:
 
 
 def sum_liability(figures: Figures) -> dict[str, Any] | None:
-    """Points and money owed at the end of the day; None if the day has no lots."""
+    """Points and money owed at the end of the day; None if the day has no lots.
+
+    expected_breakage: the share that was taken off, on average where bonus sources have their own.
+    is_late: the balance was read after the day and rolled back to it.
+    """
     rows = figures["liability"]
     if rows.empty:
         return None
     sums = {name: rows[name].sum() for name in rows.columns if name.endswith(("points", "value"))}
-    return {**sums, "observed_date": rows["observed_date"].max()}
+    has_source_breakage = bool(rows["has_source_breakage"].any())
+    breakage = figures.standing["expected_breakage"]
+    if has_source_breakage and sums["outstanding_points"]:
+        breakage = 1 - sums["expected_points"] / sums["outstanding_points"]
+    return {
+        **sums,
+        "expected_breakage": breakage,
+        "has_source_breakage": has_source_breakage,
+        "is_late": rows["observed_date"].max() > figures.day,
+    }
 
 
 def rank_stores(figures: Figures) -> Stores:

@@ -156,3 +156,42 @@ def test_a_past_day_shows_the_point_value_that_held_on_it(shop: Shop) -> None:
     assert "breakage of 20.0 %" in then.words("points")
     assert "at 2.00 ₽ a point" in now.words("points")
     assert "breakage of 50.0 %" in now.words("points")
+
+
+def test_the_liability_of_a_past_day_is_of_that_day_and_says_that_it_was_rolled_back(
+    by_chance: Synced, golden: Golden
+) -> None:
+    day = by_chance.last - timedelta(days=10)
+    page = Page(make_report(by_chance.warehouse, day, "en").html)
+    paragraphs = page.section("points").xpath("./p")
+    points = number(paragraphs[0].xpath("./b")[0].text_content())
+    assert points == total(golden.outstanding(day)["remain"])
+    words = " ".join(" ".join(each.text_content().split()) for each in paragraphs)
+    assert "rolled back from there by the movements" in words
+    assert "newest state" not in words
+
+
+def test_the_expected_breakage_is_an_average_where_bonus_sources_have_their_own(
+    shop: Shop,
+) -> None:
+    shop.author.lot(shop.client, 11, "2026-03-01T10:00:00", "300.00")
+    shop.author.lot(shop.client, 12, "2026-03-01T11:00:00", "100.00", BonusSource=4)
+    shop.sync(START)
+    with shop.warehouse.connect(autocommit=True) as session:
+        session.execute("insert into mart.source_breakage values (4, '2000-01-01', 0.9)")
+    refresh_marts(shop.warehouse)
+    _, page = shop.report()
+    # 300 x 0.2 + 100 x 0.9 = 150 of 400.
+    assert "breakage of 37.5 % on average over bonus sources — 250.00 ₽" in page.words("points")
+
+
+def test_points_that_refunds_gave_back_have_one_sign_in_the_bridge(shop: Shop) -> None:
+    """In March refunds give back more points than purchases redeem."""
+    shop.author.lot(shop.client, 11, "2026-02-01T10:00:00", "100.00")
+    points = {"Redeemed": Decimal("5.00")}
+    shop.author.cheque(shop.client, 301, "2026-02-10T10:00:00", "50.00", **points)
+    back = {"Refund": True, "Parent": 301, **points}
+    shop.author.cheque(shop.client, 302, "2026-03-01T09:30:00", "50.00", **back)
+    shop.sync(START)
+    _, page = shop.report()
+    assert page.row("points", "Redeemed") == ["−5.00", "+5.00"]

@@ -12,7 +12,7 @@ from lcm_pipeline.reporting.reports import Report, make_period_report
 from tests.marts.golden import total
 from tests.marts.worlds import Synced
 from tests.reporting.reading_pages import Page, number
-from tests.reporting.shops import SECOND, START, Shop
+from tests.reporting.shops import SECOND, START, THIRD, Shop
 from tests.reporting.test_command import _report
 
 WEEK = parse_period("week", "2026-W12")
@@ -182,3 +182,19 @@ def test_weeks_begin_on_monday_and_months_are_calendar_months() -> None:
     assert last_ended_period("week", date(2026, 3, 22)) == WEEK
     assert last_ended_period("week", date(2026, 3, 28)) == WEEK
     assert last_ended_period("month", date(2026, 2, 28)).name == "2026-02"
+
+
+def test_the_rows_of_a_period_that_were_restated_are_those_of_all_its_days(shop: Shop) -> None:
+    shop.sync(START)
+    shop.sync(SECOND)
+    for number_of_cheque, moment in ((598, "2026-03-01T20:00:00"), (599, "2026-03-02T20:00:00")):
+        shop.author.cheque(shop.other, number_of_cheque, moment, "5.00")
+    shop.sync(THIRD)
+    march = parse_period("month", "2026-03")
+    page = Page(make_period_report(shop.warehouse, "month", march, "en").html)
+    assert page.row("health", "Operations")[4] == "2"
+    assert "Restated, of the period" in page.words("health")
+    _, day = shop.report(THIRD)
+    cells = next(cells for title, cells in day.rows("health") if title == "Operations")
+    assert cells[4] == "0"
+    assert "Restated, of the day" in day.words("health")
