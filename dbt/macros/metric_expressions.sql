@@ -136,7 +136,7 @@
     },
     "favourite_goods_monthly": {
         "clients_a_month": "round(avg(clients))",
-        "months": "count(*)",
+        "months": "count(distinct month)",
         "still_active_share": "sum(still_active_share * clients) / nullif(sum(clients), 0)"
     },
     "leads_daily": {

@@ -2,7 +2,7 @@
 -- grain: registration day x store of registration
 -- formula: enrolments are clients by their first registration; virtual when their first card is.
 --   bought: the first purchase lies at most first_purchase_days days after the registration (day 0
---   is that day). The share is final once is_mature says that so many days have passed. What was
+--   is that day, and the day of a purchase before it). The share is final once is_mature says that so many days have passed. What was
 --   bought is null where operations since the registration are not stored any more
 --   (LCM_RETENTION_MONTHS). Sums of mart.enrolment_sums.
 create or replace view mart.enrolment_daily as

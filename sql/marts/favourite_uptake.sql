@@ -1,10 +1,10 @@
 -- question: do clients take up favourite products?
 -- grain: day, without gaps from the first offer to the last day known
 -- formula: of the offers made on the day: confirmed so far, missed (not confirmed, and the term to
---   confirm lies before the end of the last day known), the hours from offer to confirmation. active:
+--   confirm has passed by the end of the last day known), the hours from offer to confirmation. active:
 --   offers of any day, confirmed by the day and in effect at its end, by their dates alone: that the
 --   source marks an offer as inactive has no date, so mart.client_360 leaves it out and past days do
---   not. Slots: each client's newest numbers by the day.
+--   not. Slots: each client's newest numbers by the day; 0 before the first reading.
 create materialized view mart.favourite_uptake as
 with offers as (
     select

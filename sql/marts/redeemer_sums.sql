@@ -1,7 +1,7 @@
 -- question: how many clients redeemed points for the first time ever in a month, where, and how soon?
 -- grain: month x store (null where the cheque names none)
 -- formula: mart.client_totals by the first purchase on which a client redeemed points; days from
---   registration to it are of members alone. mart.redemption is made of it.
+--   registration to it are of members alone, 0 where it came first. mart.redemption is made of it.
 -- incremental: sums by month, pos_id
 create materialized view mart.redeemer_sums as
 select
@@ -9,8 +9,9 @@ select
     totals.first_redemption_pos_id as pos_id,
     count(*) as first_redeemers,
     count(members.client_id) as members,
-    coalesce(sum(totals.first_redemption_date - members.registration_date), 0)::bigint
-        as days_from_registration
+    coalesce(sum(greatest(totals.first_redemption_date - members.registration_date, 0)) filter (
+        where members.client_id is not null
+    ), 0)::bigint as days_from_registration
 from refresh.scope
 inner join mart.client_totals as totals on totals.client_id = scope.client_id
 left join mart.known_members as members on members.client_id = scope.client_id

@@ -3,7 +3,7 @@
 -- formula: redemption rate = points redeemed / points added; redeemers are clients who redeemed on a
 --   purchase, redeemer rate = redeemers / buyers. Days to the first redemption run from registration
 --   to the client's first redemption ever, counted where and when that happened, of clients whose
---   registration is known.
+--   registration is known; they are 0 where the redemption came first.
 -- incremental: month
 create materialized view mart.redemption as
 -- A store that sold or gave points in a month has a row of a day there.

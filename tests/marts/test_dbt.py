@@ -70,6 +70,8 @@ def test_no_metric_adds_up_balances_of_days_or_ages_of_cohorts(warehouse: Wareho
             assert measure["non_additive_dimension"] == {"name": time, "window_choice": "max"}
     # Time is their only dimension, so ages cannot be told apart.
     assert models.keys().isdisjoint({"points_vintage", "cohort_retention"})
+    # Nor can the tables whose rows are counted.
+    assert "data_completeness" not in models
 
 
 @pytest.fixture

@@ -128,6 +128,10 @@ EXPECTED: dict[str, Callable[[Golden], Any]] = {
     ),
     "redemption.redeemer_rate": _redeemer_rate,
     "redemption.days_to_first": _days_to_first,
+    # Over all goods, a month counts once.
+    "favourite_goods_monthly.months": lambda golden: Decimal(
+        len({row["month"] for row in golden.favourite_goods_monthly()} & set(MONTHS))
+    ),
     "repeat_purchase.arppu": _arppu,
     "repeat_purchase.average_cheque": lambda golden: share(
         total(_in_months(golden.purchases)["amount"]), len(_in_months(golden.purchases)), 6

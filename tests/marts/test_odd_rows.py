@@ -78,6 +78,24 @@ def test_texts_of_12_kb_fail_no_mart_and_stay_distinct_after_the_cut(
     assert make_report(warehouse, LAST).incomplete == ()
 
 
+def test_days_from_a_registration_to_an_earlier_purchase_are_none(
+    simulator: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """One client redeems two days before its registration, another one two days after it."""
+    author = Author(simulator)
+    for client, registered, bought in ((1, 3, 1), (2, 1, 3)):
+        joined = author.client(client, f"2026-03-0{registered}T09:00:00", [{"Card": client}])
+        author.lot(joined, 10 + client, "2026-03-01T08:00:00", "100.00", Remain=Decimal(95))
+        moment = f"2026-03-0{bought}T10:00:00"
+        author.cheque(joined, 500 + client, moment, "50.00", Redeemed=Decimal(5))
+    sync(simulator, warehouse, tmp_path, START, LAST)
+    [redeemed] = [row for row in read_mart(warehouse, "redemption") if row["first_redeemers"]]
+    assert redeemed["registered_first_redeemers"] == 2
+    assert redeemed["days_to_first_redemption"] == 1
+    waits = [row["days_to_first_purchase"] for row in read_mart(warehouse, "enrolment_daily")]
+    assert sorted(waits) == [0, 2]
+
+
 def test_a_text_of_200_characters_is_not_cut(warehouse: Warehouse) -> None:
     whole, longer = _long(2, 200), _long(2, 201)
     with warehouse.connect() as session:
