@@ -3,7 +3,8 @@
 -- formula: as of the last day of operations. Purchases are cheques that are no refund; the average
 --   cheque is their amount / their number, without refunds; net sales are purchases less refunds.
 --   Balances are what remains of lots that have not expired: pending while they start later, blocked
---   when they have started and are marked as not active. Favourites are confirmed offers in effect
+--   when they have started and are marked as not active; what remains is that of the newest reading, so
+--   points that were redeemed or expired since that day are not here. Favourites are confirmed offers in effect
 --   that are not marked as inactive; open leads are those in no closed status.
 create or replace view mart.client_360 as
 select

@@ -3,7 +3,8 @@
 -- formula: what remains of lots given by the last day of operations (as_of_date) that expire in the 90
 --   days after it. A lot that expires on as_of_date itself is gone. horizon_days is the least of 7,
 --   30, 60 and 90 that holds the day: points that expire in 30 days are those with horizon_days <= 30.
---   Money is by the point value of as_of_date.
+--   Money is by the point value of as_of_date. What remains is that of the newest reading, so points
+--   that were redeemed or expired since as_of_date are not here.
 create or replace view mart.points_expiring as
 select
     shown.as_of_date,
