@@ -368,8 +368,8 @@ begin
         where day_burns.points > coalesce(ended.points, 0)
     ) as named;
 
-    -- What a refund says that it took is taken from the lots of its cheque first: from those that no
-    -- redemption can have used before, then from the last in the spending order, as they were left.
+    -- What a refund says that it took is taken from the lots of its cheque first: from those that did not
+    -- just expire, then that no redemption can have used before, then that are redeemed last.
     create temp table claws on commit drop as
     select
         taken.client_id,
@@ -418,7 +418,10 @@ begin
                 and refunds.seen_at = reserved.seen_at
         window of_cheque as (
             partition by reserved.client_id, reserved.cheque_id, reserved.seen_at
-            order by lots.starts_at > refunds.at desc, reserved.spending_rank desc
+            order by
+                reserved.is_ending is true asc,
+                lots.starts_at > refunds.at desc,
+                reserved.spending_rank desc
         )
     ) as lost
         on

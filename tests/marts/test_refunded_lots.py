@@ -1,0 +1,165 @@
+"""Which lots a refund took from, and which a redemption, where the rows leave one answer.
+
+Each client shows one case. Readings on the mornings after 5, 15 and 31 March.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from lcm_pipeline.simulator.customers import Entry
+from tests.marts.comparing import read_mart
+from tests.marts.conftest import _clone
+from tests.marts.life import assert_as_if_computed_anew
+from tests.marts.test_history import START, Story
+from tests.marts.worlds import empty_world
+
+PENDING, ENDING, RETURNED, PARTIAL, WHOLE_CHEQUE, PART_OF_CHEQUE = range(1, 7)
+FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 15), date(2026, 3, 31)
+_LATE = "2026-12-31T00:00:00"
+
+Movement = tuple[date, str, int, Decimal]
+
+
+@pytest.fixture(scope="module")
+def refunded(
+    postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Story]:
+    """A warehouse after the third reading, with a spending order that is set."""
+    with (
+        _clone(postgres, template) as warehouse,
+        empty_world(START, datetime(2026, 3, 1, 1)) as simulator,
+    ):
+        with warehouse.connect(autocommit=True) as session:
+            session.execute("update mart.parameters set spending_order = 'soonest_to_expire'")
+        story = Story(simulator, warehouse, tmp_path_factory.mktemp("refunds"))
+        for client in range(1, 7):
+            story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
+        lots = _write_purchases(story)
+        story.sync_day(FIRST)
+        _write_refunds(story, lots)
+        story.sync_day(SECOND)
+        # Given back on 10 March, after the first reading had seen it empty; ended before the third.
+        _cheque(story, RETURNED, 2, 16, -500, Refund=True, Redeemed=Decimal(-50))
+        for client, points in ((WHOLE_CHEQUE, 50), (PART_OF_CHEQUE, 80)):
+            _cheque(story, client, 3, 20, 700, Redeemed=Decimal(points))
+        story.sync_day(THIRD)
+        yield story
+
+
+def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
+    """Purchases of 2 March, and lots by client and number."""
+    lots = {
+        (PENDING, 1): _lot(story, PENDING, 1, 60),
+        (PENDING, 2): _lot(story, PENDING, 2, 60, starts="2026-03-25T00:00:00"),
+        (ENDING, 1): _lot(story, ENDING, 1, 60, ends="2026-03-09T12:00:00"),
+        (ENDING, 2): _lot(story, ENDING, 2, 60),
+        (RETURNED, 1): _lot(story, RETURNED, 1, 50, ends="2026-03-20T12:00:00", ChequeId=None),
+        (PARTIAL, 1): _lot(story, PARTIAL, 1, 100, ends="2026-03-09T12:00:00"),
+        (PARTIAL, 2): _lot(story, PARTIAL, 2, 50, ChequeId=None),
+    }
+    points = {PENDING: 120, ENDING: 120, PARTIAL: 100, WHOLE_CHEQUE: 100, PART_OF_CHEQUE: 100}
+    for client, given in points.items():
+        _cheque(story, client, 0, 2, 1000, Added=Decimal(given))
+    for client in (WHOLE_CHEQUE, PART_OF_CHEQUE):
+        _cheque(story, client, 1, 3, 500, Added=Decimal(50))
+    _cheque(story, RETURNED, 0, 4, 500, Redeemed=Decimal(50))
+    lots[RETURNED, 1].row["Remain"] = Decimal(0)
+    return lots
+
+
+def _write_refunds(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
+    _cheque(story, PENDING, 1, 7, 300, Redeemed=Decimal(60))
+    _cheque(story, PENDING, 2, 8, -1000, Refund=True, Added=Decimal(-60))
+    _cheque(story, ENDING, 2, 8, -400, Refund=True, Added=Decimal(-48))
+    _cheque(story, PARTIAL, 2, 6, -400, Refund=True)
+    _cheque(story, PARTIAL, 3, 7, 600, Redeemed=Decimal(110))
+    _cheque(story, WHOLE_CHEQUE, 2, 10, -1000, Refund=True)
+    _cheque(story, PART_OF_CHEQUE, 2, 10, -400, Refund=True)
+    for lot in (*((PENDING, number) for number in (1, 2)), (ENDING, 1), (PARTIAL, 1), (PARTIAL, 2)):
+        lots[lot].row["Remain"] = Decimal(0)
+    lots[ENDING, 2].row["Remain"] = Decimal(36)
+
+
+def test_a_stated_claw_back_leaves_to_a_redemption_what_only_that_can_have_taken(
+    refunded: Story,
+) -> None:
+    """The second lot could not be redeemed yet."""
+    assert _taken(refunded, PENDING) == [
+        (date(2026, 3, 7), "redeemed", 1, -60),
+        (date(2026, 3, 8), "clawed_back", 2, -60),
+    ]
+
+
+def test_a_stated_claw_back_explains_first_what_did_not_expire(refunded: Story) -> None:
+    assert _taken(refunded, ENDING) == [
+        (date(2026, 3, 8), "clawed_back", 1, -24),
+        (date(2026, 3, 8), "clawed_back", 2, -24),
+        (date(2026, 3, 9), "expired", 1, -36),
+    ]
+
+
+def test_points_given_back_to_a_lot_that_ends_before_the_next_reading_expire(
+    refunded: Story,
+) -> None:
+    assert _taken(refunded, RETURNED) == [
+        (date(2026, 3, 4), "redeemed", 0, -50),
+        (date(2026, 3, 16), "redeemed", 0, 50),
+        (date(2026, 3, 20), "expired", 1, -50),
+    ]
+
+
+def test_a_silent_refund_of_a_part_is_found_beside_a_redemption_of_the_same_reading(
+    refunded: Story,
+) -> None:
+    assert _taken(refunded, PARTIAL) == [
+        (date(2026, 3, 6), "clawed_back", 1, -40),
+        (date(2026, 3, 7), "redeemed", 1, -60),
+        (date(2026, 3, 7), "redeemed", 2, -50),
+    ]
+
+
+def test_a_redemption_takes_nothing_of_a_cheque_that_was_refunded_before(refunded: Story) -> None:
+    """No row says what remains of the points of a cheque."""
+    assert _taken(refunded, WHOLE_CHEQUE) == [
+        (date(2026, 3, 10), "clawed_back", WHOLE_CHEQUE * 100, -100),
+        (date(2026, 3, 20), "redeemed", WHOLE_CHEQUE * 100 + 1, -50),
+    ]
+    assert _taken(refunded, PART_OF_CHEQUE) == [
+        (date(2026, 3, 10), "clawed_back", PART_OF_CHEQUE * 100, -40),
+        (date(2026, 3, 20), "redeemed", PART_OF_CHEQUE * 100, -60),
+        (date(2026, 3, 20), "redeemed", PART_OF_CHEQUE * 100 + 1, -20),
+    ]
+
+
+def test_a_refresh_of_the_refunded_clients_equals_a_full_one(refunded: Story) -> None:
+    assert_as_if_computed_anew(refunded.warehouse, "after three readings")
+
+
+def _taken(story: Story, client: int) -> list[Movement]:
+    """Day, kind, number of the lot (0 without one) and points of all but the points given."""
+    return sorted(
+        (row["movement_date"], row["kind"], (row["lot_id"] or 0) % 1000, row["points"])
+        for row in read_mart(story.warehouse, "points_movements")
+        if row["client_id"] == client and row["kind"] != "added"
+    )
+
+
+def _lot(story: Story, client: int, number: int, points: int, **fields: Any) -> Entry:
+    customer = story.simulator.world.programme.customers[client]
+    return story.author.lot(
+        customer, client * 1000 + number, "2026-03-02T09:00:00", str(points),
+        **{"ends": _LATE, "ChequeId": client * 100, **fields},
+    )  # fmt: skip
+
+
+def _cheque(story: Story, client: int, number: int, day: int, amount: int, **fields: Any) -> None:
+    """A cheque at noon of a day of March; a refund gives back cheque 0 of the client."""
+    if "Refund" in fields:
+        fields["Parent"] = client * 100
+    customer = story.simulator.world.programme.customers[client]
+    moment = f"2026-03-{day:02}T12:00:00"
+    story.author.cheque(customer, client * 100 + number, moment, str(amount), **fields)
