@@ -16,7 +16,7 @@ DOCS_INSTALLED := $(DOCS)/.installed
 
 .PHONY: help demo test test-all test-slow lint lint-python lint-types lint-imports lint-sql hooks lock ui \
   install superset dashboards bundle dbt screenshots soak crash push-crash faults readers \
-  verify-million fuzz life bench image-test reference docs-site clean
+  verify-million fuzz life points bench image-test reference docs-site clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -157,6 +157,10 @@ fuzz: $(INSTALLED) ## Sync mutated responses with healthy clients; SEED=…, or 
 DAYS ?= 60
 life: $(INSTALLED) ## Sixty random days: each refresh of the marts equals a full recomputation
 	$(BIN)/python -m tests.marts.life --days $(DAYS) --seed $(SEED)
+
+WORLDS ?= 20
+points: $(INSTALLED) ## Twenty programmes with random conventions: each month of the ledger against the truth
+	$(BIN)/python -m tests.marts.random_points --worlds $(WORLDS) --seed $(SEED)
 
 IMAGE_BASE ?=
 image-test: $(INSTALLED) ## Build the image with buildah and run it (as root; IMAGE_BASE=… sets its base)

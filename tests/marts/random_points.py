@@ -1,0 +1,151 @@
+"""Random conventions, read several times: the months of the ledger against what really happened.
+
+Run with `python -m tests.marts.random_points --worlds 20 --seed 1`. Each programme keeps its points
+in another way (spending order, refunds, burns, blocked lots) and is read every few days. Every
+month of mart.points_bridge_monthly is then compared with what the simulator recorded beside the
+rows.
+"""
+
+import argparse
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+import psycopg
+
+from lcm_pipeline.simulator.configuration import build_config
+from lcm_pipeline.simulator.server import start_in_thread
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from lcm_pipeline.warehouse.migrations import migrate
+from tests.marts.comparing import read_mart
+from tests.marts.golden import Golden
+from tests.marts.worlds import sync
+
+START, FIRST, LAST = date(2026, 1, 20), date(2026, 1, 23), date(2026, 3, 10)
+# Of the points given in the month: the most that a month may be off where rows cannot tell.
+LIMIT = Decimal("0.01")
+_CHOICES = {
+    "spending": ("oldest_first", "soonest_first", "newest_first"),
+    "refund_points": ("silent", "silent", "negative", "positive"),
+    "refund_gives_back": ("false", "true"),
+    "partial_refunds": ("0", "0.5"),
+    "refunds_without_parent": ("0", "0", "0.2"),
+    "burns": ("sometimes", "never", "added", "redeemed"),
+    "blocked": ("0", "0.05"),
+    "cheque_points": ("0", "0", "0.4"),
+    "bonus_redemptions": ("0", "0", "0.5"),
+}
+_ORDERS = {
+    "oldest_first": "oldest_first",
+    "soonest_first": "soonest_to_expire",
+    "newest_first": "newest_first",
+}
+_MEASURES = {"added": 1, "redeemed": -1, "expired": -1, "clawed_back": -1}
+
+
+@dataclass(frozen=True)
+class World:
+    """A programme: its conventions, and the days from one reading to the next."""
+
+    seed: int
+    days: int
+    conventions: dict[str, str]
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the rows tell everything: no claw-back or return of points is hidden for good."""
+        ways = self.conventions
+        hides_refunds = ways["refund_points"] == "silent"
+        gives_back, by_cheque = ways["refund_gives_back"] == "true", ways["cheque_points"] != "0"
+        is_nameless = ways["refunds_without_parent"] != "0"
+        return not (hides_refunds and (gives_back or by_cheque)) and not (
+            gives_back and by_cheque and is_nameless
+        )
+
+    def __str__(self) -> str:
+        ways = (f"{name}={way}" for name, way in self.conventions.items())
+        return f"seed={self.seed} days={self.days} {' '.join(ways)}"
+
+
+def random_worlds(seed: int) -> Iterator[World]:
+    """Worlds without end; equal seeds are equal worlds."""
+    chance = random.Random(seed)
+    while True:
+        conventions = {name: chance.choice(ways) for name, ways in _CHOICES.items()}
+        yield World(chance.randrange(10**6), chance.choice((2, 5, 9, 16)), conventions)
+
+
+def deviations(world: World, warehouse: Warehouse, home: Path) -> dict[tuple[date, str], Decimal]:
+    """What is off, by month and measure, as a share of the points given in that month."""
+    with warehouse.connect(autocommit=True) as session:
+        order = _ORDERS[world.conventions["spending"]]
+        session.execute("update mart.parameters set spending_order = %s", (order,))
+    config = build_config(
+        start=START, now=datetime(2026, 1, 24), clients=30, seed=world.seed,
+        habits=("cancelled=0", "merged_daily=0", "late=0", "refunded=0.15",
+                *(f"conventions.{name}={way}" for name, way in world.conventions.items())),
+    )  # fmt: skip
+    with start_in_thread(config) as simulator:
+        last = FIRST
+        while True:
+            simulator.world.advance(datetime(last.year, last.month, last.day) + timedelta(days=1))
+            sync(simulator, warehouse, home, START, last)
+            if last == LAST:
+                break
+            last = min(LAST, last + timedelta(days=world.days))
+        programme = simulator.world.programme
+        truth = Golden(simulator.world.truth(), LAST, programme.flows).points()
+    off: dict[tuple[date, str], Decimal] = {}
+    balance = Decimal(0)
+    for row in sorted(read_mart(warehouse, "points_bridge_monthly"), key=lambda row: row["month"]):
+        month = row["month"]
+        balance += sum(points for (there, _), points in truth.items() if there == month)
+        real = {
+            name: sign * truth.get((month, name), Decimal(0)) for name, sign in _MEASURES.items()
+        }
+        real |= {"corrections": Decimal(0), "residual": Decimal(0), "closing": balance}
+        off |= {
+            (month, name): (row[name] - points) / row["added"]
+            for name, points in real.items()
+            if row[name] != points
+        }
+    return off
+
+
+def main() -> None:
+    """Run in a temporary embedded Postgres; exits with 1 if a month is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--worlds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    exact, wrong, most = 0, 0, Decimal(0)
+    with TemporaryDirectory() as folder, embedded_postgres(Path(folder) / "postgres") as url:
+        for number, world in zip(range(options.worlds), random_worlds(options.seed), strict=False):
+            with psycopg.connect(url, autocommit=True) as session:
+                session.execute(f"create database world_{number}".encode())
+            warehouse = Warehouse(urlsplit(url)._replace(path=f"/world_{number}").geturl())
+            migrate(warehouse)
+            off = deviations(world, warehouse, Path(folder) / f"home_{number}")
+            share = max(map(abs, off.values()), default=Decimal(0))
+            exact, most = exact + (not off), max(most, share)
+            is_wrong = share > LIMIT or (world.is_told and bool(off))
+            wrong += is_wrong
+            print(f"{'WRONG' if is_wrong else 'ok'} {share:.2%} {world}", flush=True)
+            for (month, name), points in off.items():
+                print(f"    {month:%Y-%m} {name}: {points:+.2%} of the points given", flush=True)
+    print(
+        f"{options.worlds} worlds: {exact} exact in each month, the others at most {most:.2%} off;"
+        f" {wrong} wrong"
+    )
+    sys.exit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main()
