@@ -128,28 +128,40 @@ def large_imports() -> Iterator[None]:
         gc.enable()
 
 
+class _LateInterrupt:
+    """Handler of Ctrl-C and SIGTERM: the first is recorded, a second is handled as before."""
+
+    def __init__(self, former: dict[signal.Signals, Any]) -> None:
+        self.has_come = False
+        self._former = former
+        for number in former:
+            signal.signal(number, self)
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        self.has_come = True
+        self.restore()
+
+    def restore(self) -> None:
+        """Set the former handlers again."""
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+
 @contextmanager
 def _late_interrupts() -> Iterator[None]:
-    """Raise KeyboardInterrupt for Ctrl-C and SIGTERM at the end, for a second one at once.
-
-    The handler of SIGTERM calls that of Ctrl-C, see `main`.
-    """
-    former = signal.getsignal(signal.SIGINT)
-    is_main = threading.current_thread() is threading.main_thread()
-    if former is not signal.default_int_handler or not is_main:
-        # Within other imports, or ignored as in a background job of a shell.
+    """Raise KeyboardInterrupt for Ctrl-C and SIGTERM at the end, for a second one at once."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A background job of a shell ignores Ctrl-C. Any other handler is that of other imports, or of
+    # asyncio or Dagster.
+    is_usual = handlers[signal.SIGINT] in (signal.default_int_handler, signal.SIG_IGN)
+    is_nested = isinstance(handlers[signal.SIGTERM], _LateInterrupt)
+    if not is_usual or is_nested or threading.current_thread() is not threading.main_thread():
         yield
         return
-    late: list[int] = []
-
-    def record(number: int, _frame: FrameType | None) -> None:
-        late.append(number)
-        signal.signal(signal.SIGINT, former)
-
-    signal.signal(signal.SIGINT, record)
+    late = _LateInterrupt({number: one for number, one in handlers.items() if callable(one)})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, former)
-        if late:
+        late.restore()
+        if late.has_come:
             raise KeyboardInterrupt

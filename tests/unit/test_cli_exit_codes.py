@@ -87,8 +87,18 @@ def test_ctrl_c_during_an_import_ends_without_a_traceback(tmp_path: Path, is_nes
     assert done.stderr.startswith("lcm: Interrupted.")
 
 
-@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
-def test_an_interrupt_that_a_library_clears_ends_the_command(tmp_path: Path, sent: str) -> None:
+@pytest.mark.parametrize(
+    ("sent", "handler"),
+    [
+        ("SIGINT", "default_int_handler"),
+        ("SIGTERM", "default_int_handler"),
+        # As in a background job of a shell.
+        ("SIGTERM", "SIG_IGN"),
+    ],
+)
+def test_an_interrupt_that_a_library_clears_ends_the_command(
+    tmp_path: Path, sent: str, handler: str
+) -> None:
     (tmp_path / "library.py").write_text(
         "import os, signal\n"
         "try:\n"
@@ -97,6 +107,8 @@ def test_an_interrupt_that_a_library_clears_ends_the_command(tmp_path: Path, sen
         "    pass\n"
     )
     (tmp_path / "probe.py").write_text(
+        "import signal\n"
+        f"signal.signal(signal.SIGINT, signal.{handler})\n"
         "from importlib import import_module\n"
         "from lcm_pipeline.cli.lazy_group import large_imports\n"
         "main = import_module('lcm_pipeline.cli.main')\n"
