@@ -58,14 +58,14 @@ class World:
 
     @property
     def is_told(self) -> bool:
-        """Whether the rows tell everything: no claw-back or return of points is hidden for good."""
+        """Whether the rows tell everything.
+
+        No row says what remains of points that only a cheque states, nor what a silent refund gave
+        back to a lot that has ended.
+        """
         ways = self.conventions
-        hides_refunds = ways["refund_points"] == "silent"
-        gives_back, by_cheque = ways["refund_gives_back"] == "true", ways["cheque_points"] != "0"
-        is_nameless = ways["refunds_without_parent"] != "0"
-        return not (hides_refunds and (gives_back or by_cheque)) and not (
-            gives_back and by_cheque and is_nameless
-        )
+        is_silent = ways["refund_points"] == "silent" and ways["refund_gives_back"] == "true"
+        return ways["cheque_points"] == "0" and not is_silent
 
     def __str__(self) -> str:
         ways = (f"{name}={way}" for name, way in self.conventions.items())

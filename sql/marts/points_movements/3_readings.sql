@@ -101,8 +101,10 @@ begin
                         then coalesce(lot_rows.expires_at, 'infinity')
                 end asc,
                 case when chosen.spending_order = 'newest_first' then lot_rows.issued_at end desc,
-                case when chosen.spending_order = 'newest_first' then lot_rows.lot_id end desc,
+                -- Of lots of one moment, those whose loss is seen come first.
                 lot_rows.issued_at asc,
+                lot_rows.is_told_by_cheque asc,
+                case when chosen.spending_order = 'newest_first' then lot_rows.lot_id end desc,
                 lot_rows.lot_id asc,
                 lot_rows.component_type asc
         ) as spending_rank
