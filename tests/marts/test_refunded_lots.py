@@ -17,7 +17,7 @@ from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.test_history import START, Story
 from tests.marts.worlds import empty_world
 
-PENDING, ENDING, RETURNED, PARTIAL, WHOLE_CHEQUE, PART_OF_CHEQUE = range(1, 7)
+PENDING, ENDING, RETURNED, PARTIAL, WHOLE_CHEQUE, PART_OF_CHEQUE, BEFORE = range(1, 8)
 FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 15), date(2026, 3, 31)
 _LATE = "2026-12-31T00:00:00"
 
@@ -36,7 +36,7 @@ def refunded(
         with warehouse.connect(autocommit=True) as session:
             session.execute("update mart.parameters set spending_order = 'soonest_to_expire'")
         story = Story(simulator, warehouse, tmp_path_factory.mktemp("refunds"))
-        for client in range(1, 7):
+        for client in range(1, 8):
             story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
         lots = _write_purchases(story)
         story.sync_day(FIRST)
@@ -60,14 +60,19 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
         (RETURNED, 1): _lot(story, RETURNED, 1, 50, ends="2026-03-20T12:00:00", ChequeId=None),
         (PARTIAL, 1): _lot(story, PARTIAL, 1, 100, ends="2026-03-09T12:00:00"),
         (PARTIAL, 2): _lot(story, PARTIAL, 2, 50, ChequeId=None),
+        (BEFORE, 1): _lot(story, BEFORE, 1, 100, ends="2026-03-04T20:00:00", Remain=Decimal(0)),
+        (BEFORE, 2): _lot(story, BEFORE, 2, 50, ChequeId=None, Remain=Decimal(0)),
     }
-    points = {PENDING: 120, ENDING: 120, PARTIAL: 100, WHOLE_CHEQUE: 100, PART_OF_CHEQUE: 100}
+    points = {PENDING: 120, ENDING: 120, PARTIAL: 100, WHOLE_CHEQUE: 100, PART_OF_CHEQUE: 100,
+              BEFORE: 100}  # fmt: skip
     for client, given in points.items():
         _cheque(story, client, 0, 2, 1000, Added=Decimal(given))
     for client in (WHOLE_CHEQUE, PART_OF_CHEQUE):
         _cheque(story, client, 1, 3, 500, Added=Decimal(50))
     _cheque(story, RETURNED, 0, 4, 500, Redeemed=Decimal(50))
     lots[RETURNED, 1].row["Remain"] = Decimal(0)
+    _cheque(story, BEFORE, 2, 3, -400, Refund=True)
+    _cheque(story, BEFORE, 3, 4, 600, Redeemed=Decimal(110))
     return lots
 
 
@@ -119,6 +124,14 @@ def test_a_silent_refund_of_a_part_is_found_beside_a_redemption_of_the_same_read
         (date(2026, 3, 6), "clawed_back", 1, -40),
         (date(2026, 3, 7), "redeemed", 1, -60),
         (date(2026, 3, 7), "redeemed", 2, -50),
+    ]
+
+
+def test_a_silent_refund_of_a_part_is_found_before_the_first_reading_too(refunded: Story) -> None:
+    assert _taken(refunded, BEFORE) == [
+        (date(2026, 3, 3), "clawed_back", 1, -40),
+        (date(2026, 3, 4), "redeemed", 1, -60),
+        (date(2026, 3, 4), "redeemed", 2, -50),
     ]
 
 

@@ -4,6 +4,7 @@
 -- expired or gone with a silent refund as well; 2 may be there still; 3 is no loss but what may have
 -- been given back. An event with event_back_at was given back at that time. It takes only what nothing
 -- else explains: a sure loss, or a lot that had ended before.
+-- piece_refunds: the most that silent refunds may have taken of a piece.
 -- first_reading: of the client; null where the spending order is not known.
 -- Each step takes an event or finishes a piece, so that a client with a hundred thousand rows takes
 -- seconds: in plain SQL, lots of different lifetimes have to be compared with each other.
@@ -14,6 +15,7 @@ create function refresh.allocate(
     piece_starts timestamptz[],
     piece_ends timestamptz[],
     piece_class integer[],
+    piece_refunds bigint[],
     event_bucket timestamptz[],
     event_at timestamptz[],
     event_points bigint[],
@@ -29,6 +31,7 @@ declare
     events constant integer := coalesce(array_length(event_bucket, 1), 0);
     needs bigint[] := piece_points;
     rest bigint[] := event_points;
+    refundable bigint[] := piece_refunds;
     next_event integer[];
     match_piece integer[] := '{}';
     match_event integer[] := '{}';
@@ -141,22 +144,23 @@ begin
                     end if;
                 end loop;
             end loop;
-            -- Then what was allocated to lots that may have expired, or may be there, instead. Unless
-            -- the first reading saw it: where the spending order is known, it is likelier that a row
-            -- vanished before.
-            if piece_bucket[i] <= first_reading then
-                lacking := 0;
-            end if;
+            -- Then what was allocated to lots that may have expired, or may be there, instead. If the first
+            -- reading saw it and the spending order is known, it is likelier that a row vanished before:
+            -- then only what a refund may have taken of these lots.
             e := matches;
             for p in first_piece .. last_piece loop
                 exit when lacking = 0;
                 continue when piece_class[p] <> 0;
                 while needs[p] > 0 and e >= first_match loop
-                    if piece_class[match_piece[e]] > 0 and match_points[e] > 0 then
-                        part := least(needs[p], match_points[e]);
+                    part := least(needs[p], match_points[e]);
+                    if piece_bucket[i] <= first_reading then
+                        part := least(part, refundable[match_piece[e]]);
+                    end if;
+                    if piece_class[match_piece[e]] > 0 and part > 0 then
                         needs[p] := needs[p] - part;
                         lacking := lacking - part;
                         needs[match_piece[e]] := needs[match_piece[e]] + part;
+                        refundable[match_piece[e]] := refundable[match_piece[e]] - part;
                         match_points[e] := match_points[e] - part;
                         matches := matches + 1;
                         match_piece[matches] := p;

@@ -367,7 +367,11 @@ begin
             array_agg((points * 100)::bigint order by piece) as points,
             array_agg(starts_at order by piece) as starts_at,
             array_agg(ends_at order by piece) as ends_at,
-            array_agg(class order by piece) as class
+            array_agg(class order by piece) as class,
+            array_agg(
+                case when refund_day is null then 0 else (refund_limit * 100)::bigint end
+                order by piece
+            ) as refunds
         from pieces
         group by client_id
     ) as pieces_of
@@ -401,6 +405,7 @@ begin
         pieces_of.starts_at,
         pieces_of.ends_at,
         pieces_of.class,
+        pieces_of.refunds,
         events_of.bucket,
         events_of.at,
         events_of.points,
