@@ -340,7 +340,7 @@ _RULES = [
          "installs an environment; `lcm demo` is run"),
     Rule(r"make (install|reference|docs-site|image-test|superset)", _make,
          "installs an environment; `lcm demo` is run"),
-    Rule(r"make (soak|crash|push-crash|faults|readers|verify-million|fuzz|life)( .*)?", _make,
+    Rule(r"make (soak|crash|push-crash|faults|readers|verify-million|fuzz|life|points)( .*)?", _make,
          "takes an hour; samples are in tests/crash, paging, verification and fuzz"),
     Rule(r"make bench( .*)?", _make, "takes an hour, and installs others; see tests/bench"),
     Rule(r"python -m tests\.(crash|paging)\.\w+\b.*", _module,
