@@ -32,8 +32,8 @@ from lcm_pipeline.model.texts import shown
 from lcm_pipeline.proxies import ProxyError, find_proxy
 
 DEFAULT_TIMEZONE = "Europe/Moscow"
-# Before the service existed. Each day from here on is a partition in Dagster's UI.
 MOST_READERS = 64
+# Before the service existed. Each day from here on is a partition in Dagster's UI.
 _FIRST_DAY_WITHOUT_START = date(2015, 1, 1)
 _PREFIX = "LCM_"
 _ENV_FILE = Path(".env")

@@ -81,10 +81,7 @@ def test_ctrl_c_during_an_import_ends_without_a_traceback(tmp_path: Path, is_nes
         "main.app = app\n"
         "main.main()\n"
     )
-    command = [sys.executable, "probe.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 130, done.stderr
-    assert done.stderr.startswith("lcm: Interrupted.")
+    _assert_interrupted(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +118,13 @@ def test_an_interrupt_that_a_library_clears_ends_the_command(
         "main.app = app\n"
         "main.main()\n"
     )
+    _assert_interrupted(tmp_path)
+
+
+def _assert_interrupted(folder: Path) -> None:
+    """Run probe.py in the folder, and check that it ends as interrupted."""
     command = [sys.executable, "probe.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 130, done.stderr
     assert done.stderr.startswith("lcm: Interrupted.")
 

@@ -186,17 +186,16 @@ begin
             where taking.is_firm
             order by taking.at, taking.n
         );
-        select array_agg(n) into next_event
-        from generate_series(1, coalesce(array_length(by_time, 1), 0) + 1) as n;
+        last_event := coalesce(array_length(by_time, 1), 0) + 1;
+        select array_agg(n) into next_event from generate_series(1, last_event) as n;
     end if;
     foreach class in array array[0, 2, 3, 1, 4] loop
         e := 1;
         for p in 1 .. pieces loop
-            continue when needs[p] = 0;
-            if piece_class[p] = 2 and class in (2, 4) then
+            continue when needs[p] = 0 or piece_class[p] <> case class when 4 then 2 else class end;
+            if piece_class[p] = 2 then
                 low := 1;
-                high := coalesce(array_length(by_time, 1), 0) + 1;
-                last_event := high;
+                high := last_event;
                 while low < high loop
                     middle := (low + high) / 2;
                     if event_at[by_time[middle]] >= piece_starts[p] then
@@ -227,23 +226,23 @@ begin
                         next_event[root] := root + 1;
                     end if;
                 end loop;
+            else
+                while needs[p] > 0 and e <= events loop
+                    exit when class = 1 and rest[e] > 0 and event_at[e] >= piece_ends[p];
+                    if rest[e] > 0 and event_is_firm[e] then
+                        part := least(needs[p], rest[e]);
+                        needs[p] := needs[p] - part;
+                        rest[e] := rest[e] - part;
+                        matches := matches + 1;
+                        match_piece[matches] := p;
+                        match_event[matches] := e;
+                        match_points[matches] := part;
+                    end if;
+                    if needs[p] > 0 then
+                        e := e + 1;
+                    end if;
+                end loop;
             end if;
-            continue when piece_class[p] <> class or class = 2;
-            while needs[p] > 0 and e <= events loop
-                exit when class = 1 and rest[e] > 0 and event_at[e] >= piece_ends[p];
-                if rest[e] > 0 and event_is_firm[e] then
-                    part := least(needs[p], rest[e]);
-                    needs[p] := needs[p] - part;
-                    rest[e] := rest[e] - part;
-                    matches := matches + 1;
-                    match_piece[matches] := p;
-                    match_event[matches] := e;
-                    match_points[matches] := part;
-                end if;
-                if needs[p] > 0 then
-                    e := e + 1;
-                end if;
-            end loop;
         end loop;
     end loop;
     e := 1;

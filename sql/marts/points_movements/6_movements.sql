@@ -152,6 +152,7 @@ begin
     where events.back_at is not null and not matched.has_expired
     group by events.back_day, events.client_id, events.event
     union all
+    -- What a refund gave back to a lot that ended before it was read.
     select
         lots.expiry_date as movement_date,
         matched.client_id,
