@@ -218,7 +218,7 @@ class IncrementalRefresher:
         else:
             rows = self._replace_days(mart)
         if rows > _MANY_ROWS:
-            analyze(self.session, f"mart.{mart.name}")
+            _analyze(self.session, mart)
         return rows
 
     def close(self) -> None:
@@ -518,8 +518,17 @@ def replace_rows(session: psycopg.Connection, mart: Mart) -> int:
     ).rowcount
     session.execute("drop table differing")
     if rows > _MANY_ROWS:
-        analyze(session, f"mart.{mart.name}")
+        _analyze(session, mart)
     return rows
+
+
+def _analyze(session: psycopg.Connection, mart: Mart) -> None:
+    """Analyze the columns by which later formulas join and filter; autovacuum does all of them."""
+    name = f"mart.{mart.name}"
+    columns = [
+        str(column) for (column,) in session.execute(query("indexed_columns"), {"mart": name})
+    ]
+    analyze(session, name, columns)
 
 
 def _columns(session: psycopg.Connection, mart: Mart) -> list[tuple[str, str]]:

@@ -733,6 +733,19 @@ from pg_attribute
 where attrelid = %(mart)s::regclass and attnum > 0 and not attisdropped
 order by attnum;
 
+-- name: indexed_columns
+-- purpose: the columns of a mart that have an index
+-- parameters: mart (name with its schema)
+select attname
+from pg_attribute
+where
+    attrelid = %(mart)s::regclass
+    and attnum = any(array(
+        select unnest(indkey) from pg_index
+        where indrelid = %(mart)s::regclass
+    ))
+order by attnum;
+
 -- name: clear_shared_cheques
 -- purpose: forget the shared cheques, before they are found again
 delete from refresh.shared_cheques;
