@@ -56,3 +56,14 @@ def test_a_publish_does_not_wait_for_a_vacuum_of_its_tables(
     after = _analyzed_and_stored_rows(warehouse)
     assert after[0] == analyzed
     assert after[1] > 2 * stored
+
+
+def test_a_publish_counts_the_bytes_of_tables_beyond_a_gigabyte(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        # Of a table like this, the doubled bytes do not fit into 32 bits.
+        session.execute(
+            "update pg_class set relpages = 200000 where oid = 'mart.points_movements'::regclass"
+        )
+    assert SyncEngine(settings, warehouse).sync(OPERATIONS, FIRST_DAYS).rows_written

@@ -54,5 +54,5 @@ where
         )
     )
     and pg_relation_size(pg_class.oid)
-    > (2 * pg_class.relpages + 8) * current_setting('block_size')::integer
+    > (2 * pg_class.relpages::bigint + 8) * current_setting('block_size')::bigint
 order by table_name;
