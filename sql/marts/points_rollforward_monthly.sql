@@ -21,12 +21,24 @@ with months as (
     cross join mart.as_of
 ),
 
+-- A rate holds for a period: sums of its days times the rate are the sums of days times the rate.
 flows as (
     select
-        sums.*,
         date_trunc('month', sums.movement_date)::date as month,
+        sums.issue_month,
+        sums.bonus_source,
         parameters.point_value
-        * (1 - coalesce(own.expected_breakage, parameters.expected_breakage)) as rate
+        * (1 - coalesce(own.expected_breakage, parameters.expected_breakage)) as rate,
+        sum(sums.added) as added,
+        sum(sums.redeemed) as redeemed,
+        sum(sums.expired) as expired,
+        sum(sums.clawed_back) as clawed_back,
+        sum(sums.corrections) as corrections,
+        sum(sums.residual) as residual,
+        sum(sums.deferred_added) as deferred_added,
+        sum(sums.deferred_clawed_back) as deferred_clawed_back,
+        sum(sums.priced_redeemed) as priced_redeemed,
+        sum(sums.priced_change) as priced_change
     from mart.points_sums as sums
     inner join mart.dated_parameters as parameters
         on sums.movement_date between parameters.first_day and parameters.last_day
@@ -35,6 +47,7 @@ flows as (
             own.bonus_source = sums.bonus_source
             and sums.movement_date between own.first_day and own.last_day
     where sums.movement_date <= (select operations_day from mart.as_of)
+    group by month, sums.issue_month, sums.bonus_source, rate
 ),
 
 valued as (
@@ -61,15 +74,15 @@ edits as (
 outstanding as (
     select
         edits.day,
-        flows.bonus_source,
+        sums.bonus_source,
         sum(
-            flows.added - flows.redeemed - flows.expired - flows.clawed_back + flows.corrections
-            + flows.residual
+            sums.added - sums.redeemed - sums.expired - sums.clawed_back + sums.corrections
+            + sums.residual
         ) as points
     from edits
-    inner join flows on flows.movement_date < edits.day
+    inner join mart.points_sums as sums on sums.movement_date < edits.day
     where edits.day <= (select operations_day from mart.as_of)
-    group by edits.day, flows.bonus_source
+    group by edits.day, sums.bonus_source
 ),
 
 re_estimated as (
@@ -122,18 +135,7 @@ deferring as (
         greatest(sum(flows.priced_redeemed), 0) as redeemed,
         greatest(sum(flows.priced_change), 0) as open_points
     from months
-    inner join (
-        select
-            month,
-            issue_month,
-            bonus_source,
-            sum(deferred_added) as deferred_added,
-            sum(deferred_clawed_back) as deferred_clawed_back,
-            sum(priced_redeemed) as priced_redeemed,
-            sum(priced_change) as priced_change
-        from flows
-        group by month, issue_month, bonus_source
-    ) as flows on flows.month <= months.month
+    inner join flows on flows.month <= months.month
     group by months.month, months.last_day, flows.issue_month, flows.bonus_source
 ),
 
