@@ -7,7 +7,7 @@ options.py       options that commands share;  feed_options.py  those that need 
 warehouse.py     how commands open the warehouse
 output.py        tables for the terminal;  json_output.py  output for machines
 sync_log.py      log lines with times;  log_format.py  what they have in common with warnings
-progress_bar.py  bars on a terminal
+progress_bar.py  bars on a terminal;  marts_progress.py  lines about marts that take long
 failures.py      exit codes and error messages;  prompts.py  confirmations
 """
 

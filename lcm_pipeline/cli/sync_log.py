@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from lcm_pipeline.cli.log_format import PlainFormatter, original_message
+from lcm_pipeline.cli.marts_progress import MARTS_LOGGER
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.model.texts import tame
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
@@ -39,7 +40,7 @@ def _logging_above(bars: ProgressBar) -> Iterator[None]:
     """Print steps and waiting retries above the bars, which do not say why they rest."""
     handler = _AboveBarsHandler(bars)
     handler.addFilter(_PackageFilter())
-    watched = [logging.getLogger(name) for name in (_RETRIES, _RUNS, log.name)]
+    watched = [logging.getLogger(name) for name in (_RETRIES, _RUNS, MARTS_LOGGER, log.name)]
     for logger in watched:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

@@ -1,10 +1,14 @@
-"""What is logged while feeds are read, without a terminal."""
+"""What is logged while feeds are read and marts are computed, without a terminal."""
 
 import logging
+import re
+import time
 
 import pytest
 
+from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.sync.progress import LoggedProgress
+from lcm_pipeline.warehouse.marts import progress as of_marts
 
 
 def test_a_feed_that_other_processes_have_read_ends_without_a_count(
@@ -30,3 +34,25 @@ def test_tasks_that_are_read_again_are_counted_once(caplog: pytest.LogCaptureFix
     progress.advance("leads", 9)
     progress.finish("leads")
     assert caplog.messages == ["leads: 9 done, 1 pending"]
+
+
+def test_a_mart_that_takes_long_is_named_on_standard_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(of_marts, "_EVERY_SECONDS", 0.01)
+    printed = ""
+    with marts_progress(), of_marts.logged_progress(65) as begin:
+        begin("cheques")
+        begin("points_movements")
+        while "points_movements" not in printed:
+            time.sleep(0.01)
+            printed += capsys.readouterr().err
+    assert re.search(
+        r"^lcm: marts: 1 of 65 done, points_movements takes \d+ s so far$", printed, re.M
+    )
+
+
+def test_marts_that_take_no_time_are_not_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with marts_progress(), of_marts.logged_progress(1) as begin:
+        begin("cheques")
+    assert not capsys.readouterr().err

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.json_output import print_json
+from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
@@ -43,7 +44,8 @@ def forget(
         )
         # Before the marts, whose refresh may fail: the receipt cannot be had a second time.
         _print(receipt, as_json=as_json)
-        refresh_marts_of_clients(warehouse)
+        with marts_progress():
+            refresh_marts_of_clients(warehouse)
 
 
 def _print(receipt: Receipt, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.cli.output import print_refreshed
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
@@ -22,6 +23,6 @@ def marts(
     were repaired by hand. Queries see the old rows until all marts are refreshed.
     """
     settings = load_settings()
-    with existing_warehouse(settings) as warehouse:
+    with existing_warehouse(settings) as warehouse, marts_progress():
         store_time_zone(warehouse, settings.timezone)
         print_refreshed(refresh_marts(warehouse, everything=everything))

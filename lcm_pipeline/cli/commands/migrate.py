@@ -2,6 +2,7 @@
 
 import typer
 
+from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse import migrations
 from lcm_pipeline.warehouse.connection import open_warehouse
@@ -14,7 +15,7 @@ def migrate() -> None:
     restored from a dump without owners and privileges. Gives the warehouse to lcm_owner, so run it
     as a member of that role. Does nothing if nothing is missing.
     """
-    with open_warehouse(load_settings()) as warehouse:
+    with open_warehouse(load_settings()) as warehouse, marts_progress():
         applied = migrations.migrate(warehouse)
         # A migration grants everything itself, and has warned of what it may not grant.
         granted = {} if applied else migrations.grant_missing_rights(warehouse)

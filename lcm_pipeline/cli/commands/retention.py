@@ -7,6 +7,7 @@ import typer
 
 from lcm_pipeline.cli.failures import INCOMPLETE
 from lcm_pipeline.cli.json_output import print_json
+from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import load_settings
@@ -37,7 +38,7 @@ def retention(
     months = settings.retention_months
     if months is None:
         raise UsageError("LCM_RETENTION_MONTHS is not set: everything is stored without limit")
-    with existing_warehouse(settings) as warehouse:
+    with existing_warehouse(settings) as warehouse, marts_progress():
         if apply:
             require_totals_for_removal(warehouse)
             expired = expire(warehouse, months, settings.zone, datetime.now(UTC))

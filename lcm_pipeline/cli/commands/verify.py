@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.failures import INCOMPLETE, explain, explained_identity
+from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.cli.output import console, print_reports, print_verification
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.cli.warehouse import existing_warehouse, require_keys
@@ -62,7 +63,8 @@ def _repair(settings: Settings, warehouse: Warehouse, found: Verification) -> bo
     print_reports(repair.reports)
     console.print("\nCompared with the source once more:")
     print_verification(repair.left)
-    wrong = refresh_after_repair(warehouse)
+    with marts_progress():
+        wrong = refresh_after_repair(warehouse)
     if wrong:
         explain(
             f"totals still differ in {', '.join(wrong)}, so the marts keep their rows: lcm verify"

@@ -11,6 +11,7 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
+from lcm_pipeline.warehouse.marts.progress import logged_progress
 from lcm_pipeline.warehouse.marts.refresh import forget_refreshes
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import grant_memory
@@ -80,13 +81,15 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
     grant_memory(session)
     has_tables = any(mart.kind == "table" for mart in affected)
     refresher = IncrementalRefresher.of_everyone(session) if has_tables else None
-    for mart in affected:
-        session.execute(mart.statements.encode())
-        if mart.kind != "view":
-            # Sessions of lcm_loader refresh it through a function of that owner.
-            _give_to_owner(session, mart)
-        if refresher is not None and mart.kind == "table":
-            refresher.replace(mart)
+    with logged_progress(len(affected)) as begin:
+        for mart in affected:
+            begin(mart.name)
+            session.execute(mart.statements.encode())
+            if mart.kind != "view":
+                # Sessions of lcm_loader refresh it through a function of that owner.
+                _give_to_owner(session, mart)
+            if refresher is not None and mart.kind == "table":
+                refresher.replace(mart)
     if refresher is not None:
         refresher.close()
     forget_refreshes(session, [mart.name for mart in affected])

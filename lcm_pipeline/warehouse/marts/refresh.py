@@ -8,7 +8,7 @@ below it is stored with each mart, and a mart that has this digest already is sk
 
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -21,6 +21,7 @@ from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts, sources_below
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher, replace_rows
+from lcm_pipeline.warehouse.marts.progress import logged_progress
 from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
 
@@ -101,7 +102,8 @@ def _refresh_exclusively(
     try:
         with locks.exclusive(session, locks.REFRESH):
             grant_memory(session)
-            return _refresh(session, wanted, everything)
+            with logged_progress(len(wanted)) as begin:
+                return _refresh(session, wanted, everything, begin)
     finally:
         # A session that is lost, or that an interrupt left busy, is closed.
         if session.info.transaction_status is TransactionStatus.IDLE:
@@ -109,21 +111,27 @@ def _refresh_exclusively(
 
 
 def _refresh(
-    session: psycopg.Connection, wanted: list[Mart], everything: bool
+    session: psycopg.Connection,
+    wanted: list[Mart],
+    everything: bool,
+    begin: Callable[[str], None],
 ) -> list[MartRefresh]:
     signatures = _signatures(session, wanted)
     known = set() if everything else _known(session, signatures)
     tables = {mart.name for mart in wanted if mart.follows_changes}
     first, rest = _split(wanted)
-    refreshed = [_refresh_one(session, mart, None, is_known=mart.name in known) for mart in first]
+    refreshed: list[MartRefresh] = []
+    for mart in first:
+        begin(mart.name)
+        refreshed.append(_refresh_one(session, mart, None, is_known=mart.name in known))
     refresher = None
     if tables - known:
         # All tables, since the record of changed clients and days is cleared afterwards.
         known -= tables
         refresher = IncrementalRefresher.of_changes(session, is_everyone=everything)
-    refreshed += [
-        _refresh_one(session, mart, refresher, is_known=mart.name in known) for mart in rest
-    ]
+    for mart in rest:
+        begin(mart.name)
+        refreshed.append(_refresh_one(session, mart, refresher, is_known=mart.name in known))
     if refresher is not None:
         refresher.close()
         _record_published_figures(session, {mart.name for mart in wanted})
