@@ -40,10 +40,10 @@ PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 test: $(INSTALLED) lint ## Linters, types, import contracts and all tests but the slow ones
 	$(PYTEST) -m 'not slow'
 
-# PART=2 runs the second half alone: CI runs one half, by the commit, to stay below half an hour.
+# PART=2 runs the second quarter alone: CI runs one, by the commit, to stay below half an hour.
 PART ?=
-test-slow: $(INSTALLED) ## The slow tests: whole scenarios, other cases of sampled tests (PART=1 or 2: a half)
-	$(PYTEST) -m slow $(if $(PART),--splits 2 --group $(PART))
+test-slow: $(INSTALLED) ## The slow tests: whole scenarios, other cases of sampled tests (PART=1 to 4: a quarter)
+	$(PYTEST) -m slow $(if $(PART),--splits 4 --group $(PART))
 
 test-all: test test-slow ## make test, then make test-slow
 
