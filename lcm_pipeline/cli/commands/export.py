@@ -3,8 +3,9 @@
 import sys
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
@@ -13,7 +14,7 @@ from lcm_pipeline.cli.options import writable_file
 from lcm_pipeline.files import replacing
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.access.export import export_csv, export_parquet
-from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
+from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
 
 
@@ -36,30 +37,44 @@ def export(
             show_default="MART.FORMAT",
         ),
     ] = None,
+    spreadsheet_safe: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet-safe",
+            help="CSV: an apostrophe before texts that a spreadsheet would run as a formula.",
+        ),
+    ] = False,
 ) -> None:
     """Write a mart to a file: CSV, or Parquet with its types.
 
-    All rows come from one snapshot. Marts contain no personal data, so membership in lcm_bi is
-    enough to run it. The data dictionary (lcm docs) describes each mart and column.
+    All rows come from one snapshot, in the order of the mart's key, so equal marts give equal
+    files. Marts contain no personal data, so membership in lcm_bi is enough to run it. The data
+    dictionary (lcm docs) describes each mart and column.
+
+    Names of stores, goods and statuses are those of the source. A spreadsheet runs one that begins
+    with =, +, - or @ as a formula: open a CSV there only with --spreadsheet-safe, which changes
+    these texts and no number.
 
     Example: [bold]lcm export program_daily --format parquet[/bold]
     """
     settings = load_settings()
     name = _known_name(mart)
+    if spreadsheet_safe and file_format is not Format.CSV:
+        raise typer.BadParameter("--spreadsheet-safe is for --format csv only")
+    write = (
+        partial(export_csv, spreadsheet_safe=spreadsheet_safe)
+        if file_format is Format.CSV
+        else export_parquet
+    )
     with open_warehouse(settings, is_read_only=True) as warehouse:
         path = output or Path(f"{name}.{file_format}")
         if str(path) == "-":
-            rows = _write(warehouse, name, file_format, sys.stdout.buffer)
+            rows = write(warehouse, name, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         else:
             with replacing(path) as file:
-                rows = _write(warehouse, name, file_format, file)
+                rows = write(warehouse, name, file)
     explain(f"wrote {rows:,} rows of mart.{name} to {path}")
-
-
-def _write(warehouse: Warehouse, mart: str, file_format: Format, file: BinaryIO) -> int:
-    write = export_csv if file_format is Format.CSV else export_parquet
-    return write(warehouse, mart, file)
 
 
 def _known_name(given: str) -> str:

@@ -1,4 +1,8 @@
-"""Export of a mart: CSV streamed from the server, or Parquet in batches, in constant memory."""
+"""Export of a mart: CSV streamed from the server, or Parquet in batches, in constant memory.
+
+The rows are in the order of the mart's key, which its index has; without a key in that of all its
+columns, which the server sorts. So equal marts give equal files.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -7,11 +11,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import psycopg
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
+from lcm_pipeline.warehouse.queries import query
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,12 +24,22 @@ if TYPE_CHECKING:
 _BATCH = 20_000
 # The precision of Arrow's decimal128.
 _MOST_DIGITS = 38
+# Texts that a spreadsheet reads as a formula, after OWASP's "CSV injection". Its import drops the
+# apostrophe, or shows it.
+_TEXTS = frozenset({psycopg.adapters.types[name].oid for name in ("text", "varchar", "bpchar")})
+_AS_TEXT = SQL("case when {0} ~ '^[-=+@\\t\\r\\n]' then '''' || {0} else {0} end as {0}")
 
 
-def export_csv(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
-    """Write the mart as CSV in UTF-8 with a header; returns the number of rows."""
-    statement = SQL("copy ({}) to stdout (format csv, header)").format(_rows_of(mart))
+def export_csv(
+    warehouse: Warehouse, mart: str, file: BinaryIO, *, spreadsheet_safe: bool = False
+) -> int:
+    """Write the mart as CSV in UTF-8 with a header; returns the number of rows.
+
+    spreadsheet_safe: an apostrophe before each text that a spreadsheet would run as a formula.
+    """
     with _reading(warehouse, mart) as session, session.cursor() as cursor:
+        rows = _ordered_rows_of(session, mart, spreadsheet_safe=spreadsheet_safe)
+        statement = SQL("copy ({}) to stdout (format csv, header)").format(rows)
         with cursor.copy(statement) as copy:
             for block in copy:
                 file.write(block)
@@ -69,6 +84,25 @@ def _reading(warehouse: Warehouse, mart: str) -> Iterator[Session]:
 
 def _rows_of(mart: str) -> Composed:
     return SQL("select * from {}").format(Identifier("mart", mart))
+
+
+def _ordered_rows_of(session: Session, mart: str, *, spreadsheet_safe: bool = False) -> Composed:
+    """The rows by the mart's key, or by all columns if it has none."""
+    columns = {
+        column.name: column.type_code
+        for column in session.execute(_rows_of(mart) + SQL(" limit 0")).description or ()
+    }
+    keys = {(schema, table): key for schema, table, key, _ in session.execute(query("table_keys"))}
+    shown: list[Composable] = [
+        _AS_TEXT.format(Identifier(name))
+        if spreadsheet_safe and type_code in _TEXTS
+        else Identifier(name)
+        for name, type_code in columns.items()
+    ]
+    order = [Identifier(mart, name) for name in keys["mart", mart] or columns]
+    return SQL("select {} from {} order by {}").format(
+        SQL(", ").join(shown), Identifier("mart", mart), SQL(", ").join(order)
+    )
 
 
 def _schema_of(session: Session, mart: str) -> "pa.Schema":
@@ -119,7 +153,7 @@ def _decimal(session: Session, mart: str, column: str) -> "pa.DataType":
 
 def _batches(session: Session, mart: str) -> Iterator[list[tuple[Any, ...]]]:
     with session.cursor(name="export") as cursor:
-        cursor.execute(_rows_of(mart))
+        cursor.execute(_ordered_rows_of(session, mart))
         while rows := cursor.fetchmany(_BATCH):
             yield rows
 
