@@ -4,7 +4,7 @@
 --   confirm has passed by the end of the last day known), the hours from offer to confirmation. active:
 --   offers of any day, confirmed by the day and in effect at its end, by their dates alone: that the
 --   source marks an offer as inactive has no date, so mart.client_360 leaves it out and past days do
---   not. Slots: each client's newest numbers by the day; 0 before the first reading.
+--   not. Slots: each client's newest numbers by the day; null before the first reading.
 create materialized view mart.favourite_uptake as
 with offers as (
     select
@@ -95,11 +95,12 @@ select
     running.active::bigint as active,
     coalesce(made.timed_confirmations, 0) as timed_confirmations,
     made.confirmation_lag_hours,
-    running.slots_used::bigint as slots_used,
-    running.slots_open::bigint as slots,
+    case when running.day >= read.first_day then running.slots_used end::bigint as slots_used,
+    case when running.day >= read.first_day then running.slots_open end::bigint as slots,
     round(running.slots_used::numeric / nullif(running.slots_open, 0), 4) as slots_used_share
 from running
 inner join days on days.day = running.day
+cross join (select min(day) as first_day from slots) as read
 left join made on made.day = running.day;
 
 create unique index on mart.favourite_uptake (day);
@@ -112,6 +113,6 @@ comment on column mart.favourite_uptake.missed is 'of them, not confirmed in tim
 comment on column mart.favourite_uptake.active is 'confirmed offers of any day in effect at the end of the day, by their dates; also those marked as inactive since';
 comment on column mart.favourite_uptake.timed_confirmations is 'of the confirmed, those for which the times of offer and confirmation are known';
 comment on column mart.favourite_uptake.confirmation_lag_hours is 'average hours from offer to confirmation, over timed_confirmations: weight it with them over several days';
-comment on column mart.favourite_uptake.slots_used is 'goods that clients have chosen at the time, by their newest numbers by the day';
-comment on column mart.favourite_uptake.slots is 'goods that they might choose';
+comment on column mart.favourite_uptake.slots_used is 'goods that clients have chosen at the time, by their newest numbers by the day; null before the first reading';
+comment on column mart.favourite_uptake.slots is 'goods that they might choose; null before the first reading';
 comment on column mart.favourite_uptake.slots_used_share is 'slots used / slots';

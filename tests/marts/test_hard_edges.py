@@ -130,6 +130,16 @@ def test_a_lead_that_had_changed_before_its_first_reading_is_judged_by_its_creat
     assert leads[43]["first_change_by"] is None
 
 
+def test_slots_are_unknown_before_the_first_reading(by_hand: Synced) -> None:
+    """The numbers are those of the last day of the window; the first offer was made before it."""
+    rows = _by(read_mart(by_hand.warehouse, "favourite_uptake"), "day")
+    names = ("slots_used", "slots", "slots_used_share")
+    known = {day: [row[name] for name in names] for day, row in rows.items()}
+    assert None not in known.pop(LAST)
+    assert len(known) == 11
+    assert list(known.values()) == [[None] * 3] * 11
+
+
 def _by(rows: Iterable[dict[str, Any]], name: str) -> dict[Any, dict[str, Any]]:
     return {row[name]: row for row in rows}
 
