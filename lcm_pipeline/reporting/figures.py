@@ -1,7 +1,7 @@
 """Everything that a page shows, read from the marts in one snapshot, so that the numbers agree."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -70,7 +70,7 @@ def read_figures(
     """
     with open_mart_snapshot(warehouse) as marts:
         completeness = Completeness(marts.read("completeness"))
-        chosen = _choose_day(completeness, day)
+        chosen = _choose_day(completeness, day, period)
         results = {name: marts.read(name, day=chosen) for name in _DAY_QUERIES}
         results |= {name: marts.read(name) for name in _NEWEST_DAY_QUERIES}
         [standing] = marts.read("standing", day=chosen).to_dict("records")
@@ -116,7 +116,7 @@ def _sanitize(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.map(sanitize_value).astype(object).where(rows.notna(), None)
 
 
-def _choose_day(completeness: Completeness, day: date | None) -> date:
+def _choose_day(completeness: Completeness, day: date | None, period: Period | None = None) -> date:
     days = completeness.days()
     if not days:
         raise ReportError(
@@ -125,6 +125,14 @@ def _choose_day(completeness: Completeness, day: date | None) -> date:
         )
     if day is None:
         return (completeness.days(("operations",)) or days)[-1]
+    if day < days[0]:
+        # All days up to the first one: after a gap no day is complete.
+        raise ReportError(
+            f"The marts do not show {period.name if period else day}, as {days[0]} is their first"
+            " day. If the programme had begun by then, lcm sync --from"
+            f" {period.first if period else day} --to {days[0] - timedelta(days=1)} reads the days"
+            " before it; if not, there is nothing to report"
+        )
     if day not in days:
         raise ReportError(
             f"The marts do not show {day}; they show {days[0]} to {days[-1]}: run lcm sync --date"

@@ -13,7 +13,7 @@ from lcm_pipeline.cli.options import DayOption, OutputOption, window_of
 from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.model.texts import tame
 from lcm_pipeline.reporting.periods import Kind, Period, parse_period
-from lcm_pipeline.settings import load_settings
+from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def report(
         window_of(settings, day, None, None)
     kind: Kind = "week" if week is not None else "month"
     text = week if week is not None else month
-    period = None if text in (None, _LAST) else _parse(kind, str(text))
+    period = None if text in (None, _LAST) else _parse(settings, kind, str(text))
     with open_warehouse(settings, is_read_only=True) as warehouse:
         if text is None:
             made = make_report(warehouse, day, settings.language)
@@ -112,11 +112,17 @@ def report(
         raise typer.Exit(INCOMPLETE)
 
 
-def _parse(kind: Kind, text: str) -> Period:
+def _parse(settings: Settings, kind: Kind, text: str) -> Period:
     try:
-        return parse_period(kind, text)
+        period = parse_period(kind, text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    if settings.start_date is not None and period.last < settings.start_date:
+        raise typer.BadParameter(
+            f"{period.name} is before {settings.start_date}, where the programme begins: set"
+            " LCM_START_DATE"
+        )
+    return period
 
 
 def _write(made: "Report", path: Path) -> None:
