@@ -164,9 +164,9 @@ def print_status(
     console.print(f"behind: days through yesterday, {yesterday}. Times are UTC.", highlight=False)
     if status.marts_behind:
         print_unwrapped(
-            f"marts older than the facts: {len(status.marts_behind):,}; reports and dashboards show"
-            " the facts before. lcm sync --missing refreshes them; if totals differ: lcm verify"
-            " --all --fix"
+            f"marts older than the facts or mart.parameters: {len(status.marts_behind):,}; reports"
+            " and dashboards show what was before. lcm marts refreshes them; if totals differ,"
+            " first: lcm verify --all --fix"
         )
     if status.retired_count and status.retired is None:
         print_line(

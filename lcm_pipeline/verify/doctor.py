@@ -184,8 +184,8 @@ def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
     elif status.last_runs:
         yield Finding("completeness", Level.OK, f"complete through {yesterday}")
     if status.marts_behind:
-        found = f"{len(status.marts_behind):,} are older than the facts"
-        advice = "lcm sync --missing refreshes them; if totals differ: lcm verify --all --fix"
+        found = f"{len(status.marts_behind):,} are older than the facts or mart.parameters"
+        advice = "lcm marts refreshes them; if totals differ, first lcm verify --all --fix"
         yield Finding("marts", Level.WARN, found, advice)
 
 
