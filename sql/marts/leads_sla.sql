@@ -2,8 +2,8 @@
 -- grain: lead that was live at the end of the given day; the view takes the last day known
 -- formula: the source has no times of change, so history gives an interval: a change happened after
 --   the start of the last reading that still had the old state and by the publish that had the new
---   one. Only readings that left no client pending or deferred narrow it; without one it begins at the
---   creation of the lead, as for a lead that was first seen changed (it may have skipped a status).
+--   one. Only readings of all clients, none of them pending or deferred, narrow it; without one it begins
+--   at the creation of the lead, as for a lead that was first seen changed (it may have skipped a status).
 --   The first change is the first state outside new_lead_statuses; closing is the step into
 --   closed_lead_statuses after the last other state. hit: the whole interval lies within the limit;
 --   missed: beyond it, or the lead was still waiting beyond it; else unknown; null while no lead was ever
@@ -116,14 +116,27 @@ steps as (
     group by known.client_id, known.lead_id
 ),
 
-proofs as (
-    select runs.started_at, runs.finished_at
+runs as (
+    select
+        runs.started_at,
+        runs.finished_at,
+        runs.window_to,
+        runs.clients,
+        runs.pending + runs.deferred as unread,
+        max(runs.window_to) over (order by runs.finished_at, runs.run_id) as newest_day,
+        first_value(runs.clients) over (
+            partition by runs.window_to order by runs.finished_at, runs.run_id
+        ) as clients_of_day
     from sync.runs
-    where
-        runs.feed = 'leads'
-        and runs.status = 'published'
-        and runs.pending = 0
-        and runs.deferred = 0
+    where runs.feed = 'leads' and runs.status = 'published'
+),
+
+-- A run of an earlier day reads only who had registered by it, and a repair only the clients that differ:
+-- that of the newest day, so it has fewer clients than the reading of the day.
+proofs as (
+    select started_at, finished_at
+    from runs
+    where unread = 0 and window_to = newest_day and clients >= clients_of_day
 ),
 
 moments as (

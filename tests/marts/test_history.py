@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from psycopg.rows import dict_row
 
-from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS, Feed
+from lcm_pipeline.feeds import CLIENT_FEEDS, OPERATIONS, REGISTRATIONS, Feed
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.verify.repair import read_clients_again
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.comparing import read_mart
@@ -38,15 +39,31 @@ class Story:
         sync(self.simulator, self.warehouse, self._home, START, last)
         self._stamp(began, (morning - timedelta(hours=3)).replace(tzinfo=UTC))
 
+    def read_again(self, client_id: int, moment: datetime) -> None:
+        """Read one client again, as `lcm verify --fix` and `lcm sync --client` do."""
+        began = datetime.now(UTC)
+        read_clients_again(self._engine, CLIENT_FEEDS, [client_id])
+        self._stamp(began, moment)
+
+    def sync_earlier(self, last: date, moment: datetime) -> None:
+        """Sync days that are known already, as a backfill does."""
+        began = datetime.now(UTC)
+        sync(self.simulator, self.warehouse, self._home, START, last)
+        self._stamp(began, moment)
+
+    @property
+    def _engine(self) -> SyncEngine:
+        settings = load_settings(
+            home=self._home, api_url=self.simulator.url, database_url=self.warehouse.url
+        )
+        return SyncEngine(settings, self.warehouse)
+
     def sync_one(self, feed: Feed, last: date) -> None:
         """Sync one feed for a day, and nothing else."""
         self.simulator.world.advance(
             datetime(last.year, last.month, last.day, 6) + timedelta(days=1)
         )
-        settings = load_settings(
-            home=self._home, api_url=self.simulator.url, database_url=self.warehouse.url
-        )
-        SyncEngine(settings, self.warehouse).sync(feed, Window(last, last))
+        self._engine.sync(feed, Window(last, last))
         refresh_marts(self.warehouse)
 
     def _stamp(self, began: datetime, moment: datetime) -> None:
@@ -287,6 +304,32 @@ def test_lead_sla_of_a_past_day_is_what_was_known_then(story: Story) -> None:
     assert now[41]["first_change_by"] == _utc(2026, 3, 7, 3)
     assert now[41]["closing_sla"] == "hit"
     assert now[43]["first_change_sla"] == "missed"
+
+
+def test_only_a_reading_of_all_clients_shows_that_a_lead_still_waits(story: Story) -> None:
+    """A repair of another client, or a backfill to a day before the client came, read no lead."""
+    story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    client = story.author.client(8, "2026-03-05T01:00:00", [{"Card": 2}])
+    taken_up = story.author.lead(client, 41, "2026-03-05T20:00:00")
+    story.author.lead(client, 42, "2026-03-05T20:00:00")
+    story.sync_day(FIRST)
+    taken_up.row["LeadStatusName"] = "В работе"
+    story.read_again(7, _utc(2026, 3, 7, 3))
+    story.sync_earlier(date(2026, 3, 4), _utc(2026, 3, 7, 9))
+    assert _sla(story.warehouse, FIRST)[42] == ("unknown", True)
+    story.sync_day(SECOND)
+    now = {row["lead_id"]: row for row in read_mart(story.warehouse, "leads_sla")}
+    assert now[41]["first_change_after"] == _utc(2026, 3, 6, 3)
+    assert now[41]["first_change_by"] == _utc(2026, 3, 9, 3)
+    assert now[41]["first_change_sla"] == "unknown"
+    assert now[42]["first_change_sla"] == "missed"
+    # The same day again, of all clients: that is a reading of all.
+    story.sync_earlier(SECOND, _utc(2026, 3, 9, 9))
+    taken_up.row["LeadStatusName"] = "Закрыто"
+    story.sync_day(THIRD)
+    (closed,) = [row for row in read_mart(story.warehouse, "leads_sla") if row["lead_id"] == 41]
+    assert closed["closed_after"] == _utc(2026, 3, 9, 9)
+    assert closed["closed_by"] == _utc(2026, 3, 10, 3)
 
 
 def test_restatements_have_the_reason_of_a_change(story: Story) -> None:
