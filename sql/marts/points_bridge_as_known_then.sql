@@ -55,8 +55,8 @@ comment on column mart.points_bridge_as_known_then.redeemed is 'points redeemed,
 comment on column mart.points_bridge_as_known_then.expired is 'points expired; null as opening';
 comment on column mart.points_bridge_as_known_then.clawed_back is 'points taken back for refunded cheques; null as opening';
 comment on column mart.points_bridge_as_known_then.corrections is 'deductions by rows, and rows that vanished; null as opening';
-comment on column mart.points_bridge_as_known_then.residual is 'the rest to closing; null as opening';
-comment on column mart.points_bridge_as_known_then.closing is 'points outstanding at the end of the month as its reading saw it; null without a reading of that day';
+comment on column mart.points_bridge_as_known_then.residual is 'the rest to closing, so also points that only cheques state, which closing does not hold; null as opening';
+comment on column mart.points_bridge_as_known_then.closing is 'points outstanding at the end of the month as its reading saw it, without points that only cheques state; null without a reading of that day';
 comment on column mart.points_bridge_as_known_then.closing_as_known_now is 'closing of mart.points_bridge_monthly';
 comment on column mart.points_bridge_as_known_then.known_at is 'when that reading was published';
 comment on column mart.points_bridge_as_known_then.method is 'how closing_as_known_now is known: read on the last day, or rolled back from a later reading, so that nobody knew then';

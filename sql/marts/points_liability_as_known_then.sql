@@ -2,8 +2,9 @@
 -- grain: day that has a reading of its own x bonus source x expiry month
 -- formula: what remained of the lots given by the day, in the version that the day's reading brought
 --   (mart.lot_versions). Later rows, rows that vanished and later readings change nothing of it. A day
---   without a reading of its own has no row: nobody knew then. As known today:
---   mart.points_liability_daily.
+--   without a reading of its own has no row: nobody knew then. Points that only cheques state
+--   (mart.lots.is_told_by_cheque) are not here: the source never reports what remains of them. As known
+--   today: mart.points_liability_daily.
 create or replace view mart.points_liability_as_known_then as
 select
     readings.last_day as day,
@@ -31,7 +32,7 @@ group by
     date_trunc('month', lot_versions.expiry_date)::date,
     readings.known_at;
 
-comment on view mart.points_liability_as_known_then is 'points owed at the end of each day that has a reading of its own, as that reading saw it. Grain: day, bonus source, expiry month';
+comment on view mart.points_liability_as_known_then is 'points owed at the end of each day that has a reading of its own, as that reading saw it, without points that only cheques state. Grain: day, bonus source, expiry month';
 comment on column mart.points_liability_as_known_then.day is 'business day, at its end';
 comment on column mart.points_liability_as_known_then.bonus_source is 'why the points were given';
 comment on column mart.points_liability_as_known_then.expiry_month is 'first day of the month in which they expire; null when they do not';

@@ -3,7 +3,8 @@
 -- formula: the sum of mart.points_movements through the day, which is what mart.points_liability_daily adds
 --   up to, and all of mart.points_liability_as_known_then. The two differ by rows that came late, changed
 --   or vanished since; mart.restatements names the days. As known then is null on a day without a reading
---   of its own.
+--   of its own, and holds no points that only cheques state (mart.lots.is_told_by_cheque): the source never
+--   reports what remains of them.
 create or replace view mart.points_owed as
 with changes as (
     select
@@ -44,5 +45,5 @@ where changes.points <> 0;
 comment on view mart.points_owed is 'points owed at the end of each day, as known today and as known then. Grain: day on which something was owed';
 comment on column mart.points_owed.day is 'business day, at its end';
 comment on column mart.points_owed.as_known_now is 'points owed, with all that is known today';
-comment on column mart.points_owed.as_known_then is 'points owed, as the reading of the day saw it; null without a reading of its own';
+comment on column mart.points_owed.as_known_then is 'points owed, as the reading of the day saw it, without points that only cheques state; null without a reading of its own';
 comment on column mart.points_owed.method is 'how as_known_now is known: read, or rolled back from a later reading';

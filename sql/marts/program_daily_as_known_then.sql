@@ -39,7 +39,7 @@ comment on column mart.program_daily_as_known_then.points_added is 'points given
 comment on column mart.program_daily_as_known_then.points_redeemed is 'points redeemed; null as points_added';
 comment on column mart.program_daily_as_known_then.points_activated is 'points that became usable; null as points_added';
 comment on column mart.program_daily_as_known_then.points_expired is 'points expired; null as points_added';
-comment on column mart.program_daily_as_known_then.active_balance is 'points that could be redeemed at the end of the day; null without a reading of its own';
-comment on column mart.program_daily_as_known_then.pending_balance is 'points not usable yet, or blocked; null without a reading of its own';
+comment on column mart.program_daily_as_known_then.active_balance is 'points that could be redeemed at the end of the day, without points that only cheques state; null without a reading of its own';
+comment on column mart.program_daily_as_known_then.pending_balance is 'points not usable yet, or blocked, without points that only cheques state; null without a reading of its own';
 comment on column mart.program_daily_as_known_then.known_at is 'when that reading was published';
 comment on column mart.program_daily_as_known_then.method is 'how mart.program_daily knows the balances: read on the day, or rolled back from a later reading, so that nobody knew then';

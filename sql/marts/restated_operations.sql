@@ -168,6 +168,6 @@ comment on column mart.restated_operations.day is 'business day';
 comment on column mart.restated_operations.reason is 'late, mutated or vanished';
 comment on column mart.restated_operations.rows is 'rows that changed';
 comment on column mart.restated_operations.amount_change is 'by how much the money of cheques changed';
-comment on column mart.restated_operations.points_change is 'by how many the points given changed';
+comment on column mart.restated_operations.points_change is 'by how many the points given by bonus rows changed; points that only cheques state are not in it';
 comment on column mart.restated_operations.first_restated_at is 'first of the newest changes of these rows';
 comment on column mart.restated_operations.last_restated_at is 'last of them';

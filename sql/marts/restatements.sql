@@ -5,7 +5,7 @@
 --   and changed back is none. vanished: rows that it had and the source has no longer; a row that
 --   moved to another client or day is vanished there and late here. Amounts: money of cheques, refunds
 --   negative, by the cheque's own row, or by the first of the rows that name it where it has none: an
---   order that names a cheque adds nothing to it. Points: added by lots. Rows of the other
+--   order that names a cheque adds nothing to it. Points: added by bonus rows. Rows of the other
 --   feeds have no amount; those that keep no history count as mutated by the time of the change.
 create materialized view mart.restatements as
 select
@@ -38,6 +38,6 @@ comment on column mart.restatements.table_name is 'main table of the feed, such 
 comment on column mart.restatements.reason is 'late, mutated or vanished';
 comment on column mart.restatements.rows is 'rows that changed';
 comment on column mart.restatements.amount_change is 'by how much the money of cheques changed';
-comment on column mart.restatements.points_change is 'by how many the points given changed';
+comment on column mart.restatements.points_change is 'by how many the points given by bonus rows changed; points that only cheques state are not in it';
 comment on column mart.restatements.first_restated_at is 'first of the newest changes of these rows';
 comment on column mart.restatements.last_restated_at is 'last of them';
