@@ -1,7 +1,7 @@
 -- question: which points expire soon, whatever the day?
 -- grain: client x expiry day
 -- formula: what remains of lots given by the last day of operations that expire in the 90 days after
---   it. mart.points_expiring shows it with the day: it would be another row every day. As a day passes,
+--   it. What remains is that of the newest reading. mart.points_expiring shows it with the day: it would be another row every day. As a day passes,
 --   a refresh removes what ended and adds what is that near now, of all clients (end_expiring_lots,
 --   add_expiring_lots).
 create view refresh.expiring_lots as
@@ -25,4 +25,4 @@ create index on mart.expiring_lots (expiry_date);
 comment on table mart.expiring_lots is 'points that expire in the next 90 days, without the day. Grain: client, expiry day';
 comment on column mart.expiring_lots.client_id is 'the client';
 comment on column mart.expiring_lots.expiry_date is 'business day at whose end the points are gone';
-comment on column mart.expiring_lots.points is 'points, active and pending';
+comment on column mart.expiring_lots.points is 'points, active and pending: what remains in the newest reading, made after the last day of operations';
