@@ -28,6 +28,7 @@ from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.privacy.expiration import expire
 from lcm_pipeline.warehouse.privacy.forgetting import Receipt, forget, refresh_marts_of_clients
 from lcm_pipeline.warehouse.privacy.rewriting import BusyError
+from lcm_pipeline.warehouse.queries import migration_files
 from lcm_pipeline.warehouse.status import read_overview
 from tests.conftest import MakeSettings, Programme
 from tests.integration.test_cli import MARCH, run
@@ -107,11 +108,13 @@ def test_no_personal_data_is_left_and_totals_are_kept(
     _, client = person
     with warehouse.connect() as session:
         cards = [row[0] for row in session.execute(
-            "select card_number from core.cards where client_id = %s", (client,)
+            "select unnest(array[card_number, out_number]) from core.cards where client_id = %s",
+            (client,),
         ).fetchall()]  # fmt: skip
         phone = session.execute(
             "select phone from core.clients where client_id = %s", (client,)
         ).fetchone()
+    assert None not in cards
     before = {name: one(warehouse, statement) for name, statement in SUMS.items()}
     overview = {feed.feed: feed.rows for feed in read_overview(warehouse)}
     receipt = erase(warehouse, client)
@@ -133,6 +136,20 @@ def test_no_personal_data_is_left_and_totals_are_kept(
         order="sorted",
     )
     assert receipt.signature == hmac.digest(KEY, signed, hashlib.sha256).hex()
+
+
+def test_an_update_erases_printed_numbers_of_persons_who_were_erased_before(
+    person: tuple[RunningSimulator, int], warehouse: Warehouse
+) -> None:
+    erase(warehouse, person[1])
+    others = one(warehouse, "select count(*) from core.cards where out_number > 0")
+    [migration] = [path for path in migration_files() if path.name.startswith("0050_")]
+    with warehouse.connect() as session:
+        session.execute("update core.cards set out_number = 4 where client_id < 0")
+        session.execute(migration.read_bytes())
+    left = "select count(*) from core.cards where client_id < 0 and out_number is not null"
+    assert one(warehouse, left) == 0
+    assert one(warehouse, "select count(*) from core.cards where out_number > 0") == others
 
 
 def test_numbers_are_masked_in_quarantined_rows_that_name_no_client(

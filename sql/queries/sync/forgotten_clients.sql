@@ -195,7 +195,7 @@ where current_client_id = %(client_id)s;
 -- purpose: remove personal data from the cards of a client
 -- parameters: client_id
 update core.cards
-set card_number = card_numbers.stand_in
+set card_number = card_numbers.stand_in, out_number = null, extra = null
 from card_numbers
 where cards.client_id = %(client_id)s and cards.card_number = card_numbers.card_number;
 
