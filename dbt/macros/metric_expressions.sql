@@ -155,7 +155,7 @@
         "taken_up_known": "case when count(*) = 0 then 'there are no leads' else 'known of ' || count(*) filter (where first_change_sla in ('hit', 'missed')) || ' of ' || count(*) || case when 2 * count(*) filter (where first_change_sla in ('hit', 'missed')) < count(*) then '; under half, hence the dash' else '' end end",
         "closed_headline": "case when 2 * count(*) filter (where closing_sla in ('hit', 'missed')) >= count(*) and count(*) > 0 then to_char(100.0 * count(*) filter (where closing_sla = 'hit') / nullif(count(*) filter (where closing_sla in ('hit', 'missed')), 0), 'FM990.0') || ' %' else '—' end",
         "closed_known": "case when count(*) = 0 then 'there are no leads' else 'known of ' || count(*) filter (where closing_sla in ('hit', 'missed')) || ' of ' || count(*) || case when 2 * count(*) filter (where closing_sla in ('hit', 'missed')) < count(*) then '; under half, hence the dash' else '' end end",
-        "unknown_share": "count(*) filter (where first_change_sla = 'unknown')::numeric / nullif(count(*), 0)"
+        "unknown_share": "count(*) filter (where coalesce(first_change_sla, 'unknown') = 'unknown')::numeric / nullif(count(*), 0)"
     },
     "card_mix": {
         "cards": "sum(cards)"

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from lcm_pipeline.feeds import FAVOURITES, FEEDS, OPERATIONS, REGISTRATIONS
 from lcm_pipeline.superset.definition import Definition, Metric, dashboards_folder, read_definition
 from lcm_pipeline.warehouse.access.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -26,10 +27,14 @@ _SCHEMAS = ("core", "core_live", "history", "mart")
 _HEAD = (
     "# Made by `lcm dbt`: edit the comments in sql/ or dashboards/definition, then run it again.\n"
 )
-# Only changed rows are written. A day without any change is unusual; three in a row suggest
-# that nothing was synced.
-_CORE_FRESHNESS = {"warn_after": {"count": 3, "period": "day"}}
-_MART_FRESHNESS = {
+# The feeds that bring the tables which no feed lists as its own.
+_BROUGHT_BY = {
+    "cards": REGISTRATIONS,
+    "points_of_sale": REGISTRATIONS,
+    "bonus_sources": OPERATIONS,
+    "goods": FAVOURITES,
+}
+_FRESHNESS = {
     "warn_after": {"count": 36, "period": "hour"},
     "error_after": {"count": 7, "period": "day"},
 }
@@ -98,7 +103,7 @@ def _sources(
 def _table(columns: list[DescribedColumn], key: TableKey) -> Document:
     first = columns[0]
     table: Document = {"name": first.table, "description": first.table_comment}
-    table |= _freshness(first, {column.column for column in columns})
+    table |= _freshness(first)
     if key.columns:
         table["data_tests"] = [{"unique_key": {"arguments": {"columns": key.columns}}}]
     table["columns"] = [
@@ -113,17 +118,26 @@ def _table(columns: list[DescribedColumn], key: TableKey) -> Document:
     return table
 
 
-def _freshness(table: DescribedColumn, columns: set[str]) -> Document:
-    if table.schema == "core" and "synced_at" in columns:
-        return {"loaded_at_field": "synced_at", "config": {"freshness": _CORE_FRESHNESS}}
-    if table.schema == "mart" and table.table in _stored_marts():
-        return {
-            # dbt runs this SQL; the name comes from the catalogue of the database.
-            "loaded_at_field": "(select max(refreshed_at) from mart.refreshes"  # noqa: S608
-            f" where mart_name = '{table.table}')",
-            "config": {"freshness": _MART_FRESHNESS},
-        }
-    return {}
+def _freshness(table: DescribedColumn) -> Document:
+    """When the newest day was read, or the mart refreshed: rows may be few, or none for months.
+
+    A query, as dbt finds no time in a column of a table without rows, and fails.
+    """
+    # dbt runs this SQL; the names come from the catalogue of the database.
+    if table.schema == "core":
+        loaded = f"select max(known_at) from mart.readings where feed = '{_feed_of(table.table)}'"  # noqa: S608
+    elif table.schema == "mart" and table.table in _stored_marts():
+        loaded = f"select max(refreshed_at) from mart.refreshes where mart_name = '{table.table}'"  # noqa: S608
+    else:
+        return {}
+    return {"config": {"freshness": _FRESHNESS, "loaded_at_query": loaded}}
+
+
+def _feed_of(table: str) -> str:
+    """The feed that brings the rows of a table of core."""
+    if table in _BROUGHT_BY:
+        return _BROUGHT_BY[table].name
+    return next(feed.name for feed in FEEDS if table in {each.name for each in feed.tables})
 
 
 @cache

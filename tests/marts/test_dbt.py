@@ -35,6 +35,26 @@ def test_the_freshness_of_every_stored_mart_is_known(warehouse: Warehouse) -> No
     assert fresh == {mart.name for mart in marts() if mart.kind != "view"}
 
 
+def test_freshness_is_known_of_tables_without_rows_or_changes(by_hand: Synced) -> None:
+    """Names of stores change once a year, and a programme without restatements is a good one."""
+    package = msgspec.yaml.decode(package_of(by_hand.warehouse)["models/sources.yml"])
+    sources = {source["name"]: source["tables"] for source in package["sources"]}
+    known = {}
+    with by_hand.warehouse.connect() as session:
+        session.execute("set local role lcm_analyst")
+        for table in (*sources["core"], *sources["mart"]):
+            if "freshness" in table.get("config", {}):
+                (moment,) = session.execute(table["config"]["loaded_at_query"]).fetchone() or ()
+                known[table["name"]] = moment
+        readings = session.execute("select feed, known_at from mart.readings").fetchall()
+    assert {table["name"] for table in sources["core"]} <= known.keys()
+    assert None not in known.values()
+    by_feed = dict(readings)
+    assert known["cards"] == known["registrations"] == by_feed["registrations"]
+    assert known["bonus_sources"] == known["operations"] == by_feed["operations"]
+    assert known["goods"] == known["favourite_offers"] == by_feed["favourites"]
+
+
 def test_every_dashboard_is_an_exposure_and_every_metric_an_expression(
     warehouse: Warehouse,
 ) -> None:
@@ -98,7 +118,7 @@ def test_dbt_builds_the_example_and_tests_its_sources(by_hand: Synced, tmp_path:
             "PGDATABASE": info.dbname,
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         }
-    for command in (["build"], ["source", "freshness", "--select", "source:mart.client_facts"]):
+    for command in (["build"], ["source", "freshness"]):
         done = subprocess.run(
             [DBT, *command, "--project-dir", PACKAGE, "--profiles-dir", PACKAGE,
              "--target-path", tmp_path / "target", "--log-path", tmp_path / "logs"],
