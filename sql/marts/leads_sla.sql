@@ -1,5 +1,6 @@
 -- question: how soon are leads taken up and closed, and how old is the backlog?
--- grain: lead that was live at the end of the given day; the view takes the last day known
+-- grain: lead that was live at the end of the given day; the view takes the last day known, with all that
+--   is known now: also what a backfill, a repair or another run of the day brought after its first reading
 -- formula: the source has no times of change, so history gives an interval: a change happened after
 --   the start of the last reading that still had the old state and by the publish that had the new
 --   one. Only readings of all clients, none of them pending or deferred, narrow it; without one it begins
@@ -8,8 +9,8 @@
 --   closed_lead_statuses after the last other state. hit: the whole interval lies within the limit;
 --   missed: beyond it, or the lead was still waiting beyond it; else unknown; null while no lead was ever
 --   seen in a status of new_lead_statuses (or closed_lead_statuses): the programme's own names have to be
---   put there. A past day is judged by what its reading knew; the limits are those of the day on which
---   the lead was made (mart.dated_parameters).
+--   put there. A day that is given is judged by what its reading knew; the limits are those of the day on
+--   which the lead was made (mart.dated_parameters).
 create or replace function mart.leads_sla_on(asked_day date)
 returns table (
     as_of_date date,
@@ -35,7 +36,9 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
 with reading as (
-    select asked.day, readings.known_at
+    select
+        asked.day,
+        case when asked_day is null then '9999-12-31' else readings.known_at end as known_at
     from (select coalesce(asked_day, as_of.leads_day) as day from mart.as_of) as asked
     inner join mart.readings
         on readings.feed = 'leads' and asked.day between readings.first_day and readings.last_day
@@ -253,7 +256,7 @@ inner join mart.dated_parameters as parameters
     on intervals.lead_date between parameters.first_day and parameters.last_day;
 end;
 
-comment on function mart.leads_sla_on(date) is 'mart.leads_sla as of the end of a past business day, by what its reading knew; null is for the last day known';
+comment on function mart.leads_sla_on(date) is 'mart.leads_sla as of the end of a past business day, by what its reading knew; null is for the last day known, by all that is known now';
 
 create materialized view mart.leads_sla as
 select

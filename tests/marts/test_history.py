@@ -306,6 +306,21 @@ def test_lead_sla_of_a_past_day_is_what_was_known_then(story: Story) -> None:
     assert now[43]["first_change_sla"] == "missed"
 
 
+def test_the_newest_leads_are_all_that_are_known_now(story: Story) -> None:
+    """A repair, a backfill and another run of the day bring leads after the day's first reading."""
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    lead = story.author.lead(client, 41, "2026-03-04T20:00:00")
+    story.sync_day(FIRST)
+    lead.row["LeadStatusName"] = "Закрыто"
+    story.author.lead(client, 42, "2026-03-04T21:00:00")
+    story.read_again(7, _utc(2026, 3, 6, 9))
+    now = {row["lead_id"]: row for row in read_mart(story.warehouse, "leads_sla")}
+    assert {number: row["is_open"] for number, row in now.items()} == {41: False, 42: True}
+    assert now[41]["closed_after"] == _utc(2026, 3, 6, 3)
+    assert now[41]["closed_by"] == _utc(2026, 3, 6, 9)
+    assert _sla(story.warehouse, FIRST) == {41: ("missed", True)}
+
+
 def test_only_a_reading_of_all_clients_shows_that_a_lead_still_waits(story: Story) -> None:
     """A repair of another client, or a backfill to a day before the client came, read no lead."""
     story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
