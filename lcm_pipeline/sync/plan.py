@@ -26,6 +26,7 @@ from lcm_pipeline.sync import roster
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.shared_limits import Priority, sharing_limits
+from lcm_pipeline.sync.shared_pace import PACE_SHARE
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.cost import KnownCost, cost_of_known_clients
@@ -111,7 +112,7 @@ def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Pla
     requests = sum(feed.requests for feed in feeds)
     seconds = requests * sample.latency / settings.concurrency
     if settings.max_rps:
-        seconds = max(seconds, requests / settings.max_rps)
+        seconds = max(seconds, requests / (settings.max_rps * PACE_SHARE))
     return Plan(window, tuple(feeds), seconds, sample.latency, sample.sampled)
 
 

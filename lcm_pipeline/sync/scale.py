@@ -10,6 +10,7 @@ from math import ceil
 
 from lcm_pipeline.feeds import CLIENT_FEEDS
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.shared_pace import PACE_SHARE
 
 # Requests a second that one process sends at best, against an ordinary server on the same machine.
 _PROCESS_RPS = 800.0
@@ -64,7 +65,7 @@ class ScalePlan:
 
 
 def plan_scale(programme: ProgrammeSize, rps: float, settings: Settings) -> ScalePlan:
-    """Compute the first load and a quiet day's sync at `rps` requests a second.
+    """Compute the first load and a quiet day's sync with LCM_MAX_RPS=`rps`.
 
     Assumes no LCM_MAX_STALENESS_DAYS, which saves much of the daily sync.
     """
@@ -83,12 +84,16 @@ def plan_scale(programme: ProgrammeSize, rps: float, settings: Settings) -> Scal
     daily = 1 + settings.lookback_days + clients * feeds + audited
     new = round(clients * programme.active_share)
     new_disk = new * (_OPERATION_BYTES + _MART_OPERATION_BYTES) + daily * _TASK_BYTES
+    per_second = rps * PACE_SHARE
     per_reader = min(_PROCESS_RPS, settings.concurrency / programme.latency)
     return ScalePlan(
         first=SyncCost(
-            first, operations + clients * _ROWS_ONCE, first_disk, timedelta(seconds=first / rps)
+            first,
+            operations + clients * _ROWS_ONCE,
+            first_disk,
+            timedelta(seconds=first / per_second),
         ),
-        daily=SyncCost(daily, new, new_disk, timedelta(seconds=daily / rps)),
+        daily=SyncCost(daily, new, new_disk, timedelta(seconds=daily / per_second)),
         readers=ceil(rps / per_reader),
         in_flight=ceil(rps * programme.latency),
     )

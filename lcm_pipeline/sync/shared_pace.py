@@ -23,9 +23,9 @@ from lcm_pipeline.warehouse.request_limits import Reservation
 # warehouse is queried a few times a second. A lower priority reserves less at once, since a higher
 # one has to wait for what is already reserved.
 _RESERVED_SECONDS = (0.2, 0.1, 0.05)
-# Requests reach the server with a varying delay. With this margin, a second in which each of them
-# is late by up to the given time still holds no more than the cap.
-_PACE_SHARE = 0.95
+# The share of the cap that is used: requests reach the server with a varying delay. With this
+# margin, a second in which each is late by up to the given time still holds no more than the cap.
+PACE_SHARE = 0.95
 _MOST_LATE_SECONDS = 0.03
 # How often a lower priority checks whether a higher one still waits.
 _CHECK_SECONDS = 0.1
@@ -81,7 +81,7 @@ class SharedPace:
             await self._reserve()
 
     async def _reserve(self) -> None:
-        spacing = 1.0 / (self.per_second * _PACE_SHARE)
+        spacing = 1.0 / (self.per_second * PACE_SHARE)
         most = max(1, int(_RESERVED_SECONDS[self.priority] * self.per_second))
         count = min(self._waiting, most)
         began = self.clock.monotonic()
