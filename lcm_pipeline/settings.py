@@ -402,7 +402,10 @@ def load_settings(**overrides: Any) -> Settings:
             raise SettingsError("LCM_TOKEN: expected a whole number, such as 12345")
     _require_fit_keys(settings)
     if (settings.username is None) != (settings.password is None):
-        raise SettingsError("LCM_USERNAME and LCM_PASSWORD go together: one of them is not set")
+        missing = "LCM_USERNAME" if settings.username is None else "LCM_PASSWORD"
+        raise SettingsError(
+            f"LCM_USERNAME and LCM_PASSWORD go together: {missing} is not set, or empty"
+        )
     if settings.api_url is not None:
         settings.proxy()
     return settings

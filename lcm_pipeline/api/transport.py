@@ -177,20 +177,20 @@ class Transport:
         """Describe the failure without the library's own message, which may quote the request."""
         match cause:
             case aiohttp.ClientConnectorDNSError():
-                return "the host name is not known"
+                return f"the host name {self._server()} (LCM_API_URL) is not known"
             case aiohttp.ClientProxyConnectionError():
                 return "no connection to the proxy that the environment names"
             case aiohttp.ClientHttpProxyError():
                 return f"the proxy refused to connect (HTTP {cause.status})"
             case aiohttp.ClientConnectorSSLError():
-                return "no TLS connection: does this address serve https?"
+                return f"no TLS connection to {self._server()}: does LCM_API_URL serve https?"
             case aiohttp.ConnectionTimeoutError() | httpx.PoolTimeout():
                 seconds = self._extensions["timeout"]["connect"]
-                return f"no connection within {seconds:g} s"
+                return f"no connection to {self._server()} (LCM_API_URL) within {seconds:g} s"
             case TimeoutError() | httpx.TimeoutException():
                 return f"no complete response within {self._timeout:g} s (LCM_TIMEOUT)"
             case _ if isinstance(cause, _NEVER_SENT):
-                return "no connection"
+                return f"no connection to {self._server()} (LCM_API_URL)"
             # The cause has the details: the outer error is only a "bad message".
             case HttpProcessingError() if isinstance(cause.__cause__ or cause, LineTooLong):
                 return f"a header of the response is longer than {_LONGEST_HEADER // 1024} KB"
@@ -200,6 +200,10 @@ class Transport:
                 return "the response was cut off"
             case _:
                 return f"the connection broke ({type(cause).__name__})"
+
+    def _server(self) -> str:
+        """The host of the base address, with its port where one is given."""
+        return urlsplit(self._base_url).netloc
 
     async def aclose(self) -> None:
         """Close the connections."""

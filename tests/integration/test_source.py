@@ -65,7 +65,7 @@ def test_a_wrong_address_can_be_corrected_until_something_was_read(
     wrong = right.model_copy(update={"api_url": "http://127.0.0.1:9/wrong/"})
     day = Window(date(2026, 3, 2), date(2026, 3, 2))
     require_source(warehouse, wrong)
-    with pytest.raises(UserError, match="no connection"):
+    with pytest.raises(UserError, match=r"no connection to 127\.0\.0\.1:9 \(LCM_API_URL\)"):
         SyncEngine(wrong, warehouse).sync(REGISTRATIONS, day)
     require_source(warehouse, right)
     assert held_source(warehouse) == source_of(right)
