@@ -66,7 +66,7 @@ def _ask() -> dict[str, Any]:
         answers["username"] = _ask_for("username", "User of ManagerLogin (empty: none)",
                                        is_optional=True)  # fmt: skip
         if answers["username"] is not None:
-            answers["password"] = _text("Password (hidden)", is_secret=True)
+            answers["password"] = _ask_for("password", "Password (hidden)", is_secret=True)
     answers["start_date"] = _ask_for("start_date", "First day of the programme, such as 2024-01-31")
     answers["timezone"] = _ask_for("timezone", "Time zone of the business day",
                                    default="Europe/Moscow")  # fmt: skip
@@ -98,9 +98,10 @@ def _ask_for(
         try:
             if name == "start_date":
                 date.fromisoformat(answer)
-            # A user without a password is not valid.
-            others = {"password": "-"} if name == "username" else {}
-            load_settings(**{name: answer}, **others)
+            # Neither is valid without the other.
+            others = {"username": "password", "password": "username"}
+            pair = {others[name]: "-"} if name in others else {}
+            load_settings(**{name: answer}, **pair)
         except SettingsError as error:
             print_line(f"  {error}")
         except ValueError:
