@@ -31,7 +31,7 @@ from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
-from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import are_up_to_date, refresh_marts
 from lcm_pipeline.warehouse.migrations import have_old_marts
 from lcm_pipeline.warehouse.partitions import FIRST_PLAUSIBLE_DAY, ensure_partitions, next_month
 from lcm_pipeline.warehouse.queries import composed, fetch_value, queries, query
@@ -190,8 +190,9 @@ def _expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) ->
         if has_changed:
             # Again, as another process may have refreshed them during the removal.
             _forget_marts(session)
-    if has_changed and not have_old_marts(warehouse):
-        refresh_marts(warehouse, everything=True)
+    # Also if an earlier removal was interrupted before the marts followed.
+    if not (have_old_marts(warehouse) or are_up_to_date(warehouse)):
+        refresh_marts(warehouse, everything=has_changed)
     return Expiration(kept_from, requested_from, tuple(found))
 
 
