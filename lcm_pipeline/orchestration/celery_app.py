@@ -13,17 +13,18 @@ import signal
 import socket
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import dagster as dg
 from celery import bootsteps
+from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import worker_process_init
 from celery.worker import state as worker_state
+from celery.worker.consumer import Consumer
 from dagster_celery import celery_executor
 from dagster_celery.core_execution_loop import core_celery_execution_loop
 from dagster_celery.defaults import broker_transport_options
@@ -45,6 +46,10 @@ warnings.filterwarnings("ignore", message="Task name 'execute_plan' is already r
 _LOST_AFTER_SECONDS = 30
 _CONNECT_SECONDS = 5.0
 _PING_SECONDS = 2.0
+# A broker may be away for a day, and be tried every 30 seconds.
+_RECONNECTS = 10_000
+# Longer than any step: what marks the steps of a run in Redis may not expire before they end.
+_MARK_SECONDS = 30 * 86_400
 _LOOPBACK = ("localhost", "::1")
 # Our own entries in the configuration of Celery, which workers report.
 _QUEUE_KEY = "lcm_queue"
@@ -108,11 +113,15 @@ def require_broker(settings: Settings) -> None:
     """Raise CeleryUsageError unless the settings suffice and the broker is reachable."""
     require_settings(settings)
     broker = _broker_of(settings)
-    connection = _build_app(settings).connection_for_write(connect_timeout=_CONNECT_SECONDS)
+    connection = _build_app(settings).connection_for_write(
+        connect_timeout=_CONNECT_SECONDS,
+        # A Redis without TLS does not respond to rediss://, as if it were slow.
+        transport_options={"socket_timeout": _CONNECT_SECONDS} if _is_redis(broker) else {},
+    )
     try:
         with connection:
             connection.ensure_connection(max_retries=1, timeout=_CONNECT_SECONDS)
-            if broker.startswith("redis"):
+            if _is_redis(broker):
                 # The client of Redis connects with its first command.
                 connection.default_channel.client.ping()
     except _lost_connection(settings) as error:
@@ -204,22 +213,22 @@ def run_worker(settings: Settings, name: str, slots: int, storage_id: str) -> in
     # alembic logs the database each time that Dagster's storage is opened.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     app.steps["consumer"].add(RenewDeliveries)
+    app.conf.worker_consumer = f"{__name__}:{StepConsumer.__name__}"
     worker_process_init.connect(_leave_ctrl_c_to_the_worker)
-    arguments = [
-        "worker",
-        f"--hostname={name}@{socket.gethostname()}",
-        f"--concurrency={slots}",
-        f"--queues={queue}",
-        "--loglevel=INFO",
+    worker = app.Worker(
+        hostname=f"{name}@{socket.gethostname()}",
+        concurrency=slots,
+        queues=queue,
+        loglevel="INFO",
         # Workers need not know about each other.
-        "--without-gossip",
-        "--without-mingle",
-    ]
-    try:
-        app.worker_main(arguments)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    return 0
+        without_gossip=True,
+        without_mingle=True,
+    )
+    worker.start()
+    if worker_state.should_stop is not None or worker_state.should_terminate is not None:
+        # Stopped by a signal; for SIGINT Celery's own code is 1.
+        return 0
+    return int(worker.exitcode or 0)
 
 
 def _leave_ctrl_c_to_the_worker(**_: Any) -> None:
@@ -230,13 +239,58 @@ def _leave_ctrl_c_to_the_worker(**_: Any) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
+class _RunSteps:
+    """The steps that one run has submitted."""
+
+    def __init__(self, queue: str, run_id: str) -> None:
+        self._queue = queue
+        self._mark = f"lcm-run-{run_id}"
+        self._results: list[Any] = []
+        self._client: Any = None
+
+    def submit(self, app: Any, context: Any, step: Any, _default: str, *arguments: Any) -> "_Step":
+        """Put a step into the queue of the warehouse. Raises BrokerLostError as below."""
+        app.amqp.queues.add(_queue(self._queue))
+        self._results.append(_submit_task(app, context, step, self._queue, *arguments))
+        # RabbitMQ keeps its queues, and a connection that it has closed is noticed.
+        self._client = getattr(app.backend, "client", None)
+        if self._client is not None:
+            # Counted in Redis, because setting the number would hide that it was lost.
+            counted = self._client.incr(self._mark)
+            self._client.expire(self._mark, _MARK_SECONDS)
+            self._require(counted)
+        return _Step(self._results[-1], self)
+
+    def raise_if_lost(self) -> None:
+        """Raise BrokerLostError if Redis has come back without what was submitted last.
+
+        Its clients connect again unnoticed, and the run would wait for the lost steps forever.
+        """
+        if self._client is not None:
+            self._require(int(self._client.get(self._mark) or 0))
+
+    def _require(self, counted: int) -> None:
+        if counted != len(self._results):
+            raise BrokerLostError(
+                "the broker has lost the steps in its queue: it was started again without its data,"
+                " or emptied"
+            )
+
+    def close(self) -> None:
+        """Forget the steps, without a connection: an unreachable broker would be tried again."""
+        for result in self._results:
+            result.backend = None
+
+
 class _Step:
     """The result of a step on a worker; `revoke` also terminates a step that has begun."""
 
-    def __init__(self, result: Any) -> None:
+    def __init__(self, result: Any, steps: _RunSteps) -> None:
         self._result = result
+        self._steps = steps
 
     def ready(self) -> bool:
+        self._steps.raise_if_lost()
         return bool(self._result.ready())
 
     def get(self) -> Any:
@@ -264,10 +318,11 @@ def _terminating_executor(context: dg.InitExecutorContext) -> dg.Executor:
         settings = load_settings()
         # Runs that `lcm sync` has not started were not checked yet.
         require_same_settings(settings, storage_id_of(plan_context.instance))
-        submit = partial(_submit, queue=queue_of(settings))
+        steps = _RunSteps(queue_of(settings), plan_context.run_id)
         try:
-            yield from core_celery_execution_loop(plan_context, execution_plan, submit)
+            yield from core_celery_execution_loop(plan_context, execution_plan, steps.submit)
         except _lost_connection(settings) as error:
+            steps.close()
             raise BrokerLostError(
                 f"the broker {shown_broker(settings)} was lost ({_reason(error)})"
             ) from None
@@ -280,16 +335,12 @@ def _terminating_executor(context: dg.InitExecutorContext) -> dg.Executor:
 def _lost_connection(settings: Settings) -> tuple[type[Exception], ...]:
     """The errors of a broker that cannot be reached."""
     connection = _build_app(settings).connection_for_write()
-    return (OperationalError, OSError, *connection.connection_errors)
+    # RabbitMQ refuses a password as an error of a channel.
+    return (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)
 
 
 def _reason(error: Exception) -> str:
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-
-
-def _submit(app: Any, context: Any, step: Any, _default: str, *arguments: Any, queue: str) -> _Step:
-    app.amqp.queues.add(_queue(queue))
-    return _Step(_submit_task(app, context, step, queue, *arguments))
 
 
 def _queue(name: str) -> Any:
@@ -298,7 +349,30 @@ def _queue(name: str) -> Any:
     return create(name, routing_key=f"{name}.#", queue_arguments={"x-max-priority": 10})
 
 
-class RenewDeliveries(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+class StepConsumer(Consumer):  # type: ignore[misc] # Celery has no types
+    """Celery's consumer; steps that run while Redis is away keep their messages.
+
+    Celery would return these messages to the queue on the connection that it has just lost, and
+    later acknowledge them on it: with Redis each is an AttributeError that ends the worker.
+
+    kept: messages of lost connections, not acknowledged yet.
+    """
+
+    kept: Sequence[Any] = ()
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Close the lost connection, and keep the messages that came over it."""
+        reserved = (request.message for request in tuple(worker_state.reserved_requests))
+        self.kept = [one for one in (*self.kept, *reserved) if not one.acknowledged]
+        if self.task_consumer is not None:
+            self.task_consumer.channel.do_restore = False
+        with warnings.catch_warnings():
+            # A default of Celery will change: steps would be cancelled here.
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
+
+
+class RenewDeliveries(bootsteps.StartStopStep):  # type: ignore[misc] # as above
     """Renews the messages that this worker holds in Redis, periodically.
 
     Kombu redelivers a message after its visibility time-out, even if its worker is alive. A step of
@@ -315,6 +389,9 @@ class RenewDeliveries(bootsteps.StartStopStep):  # type: ignore[misc] # Celery h
         """Begin to renew, in the event loop of the worker."""
         channel = consumer.task_consumer.channel
         if hasattr(channel, "unacked_index_key"):
+            # A message in Redis can be acknowledged on any connection, unlike one of RabbitMQ.
+            for message in consumer.kept:
+                message.channel = channel
             self._timer = consumer.timer.call_repeatedly(
                 _LOST_AFTER_SECONDS / 4, _renew, args=(channel,)
             )
@@ -346,7 +423,7 @@ def _executor_config(settings: Settings) -> dict[str, Any]:
     return {
         "broker": broker,
         # RabbitMQ sends results back to the waiting process; Redis stores them.
-        "backend": broker if broker.startswith("redis") else "rpc://",
+        "backend": broker if _is_redis(broker) else "rpc://",
         # A worker imports it before it forks, so each process of its pool has it.
         "include": [CODE_LOCATION],
         "config_source": _app_config(settings, broker),
@@ -356,13 +433,14 @@ def _executor_config(settings: Settings) -> dict[str, Any]:
 def _app_config(settings: Settings, broker: str) -> dict[str, Any]:
     config: dict[str, Any] = {
         "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": _RECONNECTS,
         # One message per slot: messages that wait are left to other workers.
         "worker_prefetch_multiplier": 1,
         "worker_redirect_stdouts": False,
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
     }
-    if broker.startswith("redis"):
+    if _is_redis(broker):
         config["broker_transport_options"] = {
             **broker_transport_options,
             "visibility_timeout": _LOST_AFTER_SECONDS,
@@ -387,6 +465,10 @@ def _broker_of(settings: Settings) -> str:
         query = "&".join(filter(None, (parts.query, "ssl_cert_reqs=required")))
         return parts._replace(query=query).geturl()
     return broker
+
+
+def _is_redis(broker: str) -> bool:
+    return urlsplit(broker).scheme in ("redis", "rediss")
 
 
 def _shown(broker: str) -> str:

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 import dagster as dg
 import psycopg
 import pytest
+import redis
 
 from benchmarks import redis_broker
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
-from lcm_pipeline.orchestration.celery_app import require_broker
+from lcm_pipeline.orchestration.celery_app import CeleryUsageError, require_broker
 from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
@@ -218,9 +219,44 @@ def test_ctrl_c_in_the_terminal_of_a_worker_lets_its_steps_end(
         assert os.waitstatus_to_exitcode(_wait_status_of(command)) == 0, _text(
             tmp_path / "sync.log"
         )
+        assert os.waitstatus_to_exitcode(_wait_status_of(workers[0])) == 0
     assert "Warm shutdown" in _text(tmp_path / "one.log")
     assert_exact(source, warehouse, last=MARCH.last)
     assert not _repeated_readings(clean, requests_since(source))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+@pytest.mark.parametrize("broker", [pytest.param("redis", marks=needs_redis)], indirect=True)
+def test_a_redis_that_comes_back_without_its_queue_ends_the_command_and_no_worker(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    clean: RequestCounts,
+    shared_settings: dict[str, str],
+    broker: str,
+    tmp_path: Path,
+) -> None:
+    with two_workers(tmp_path, shared_settings) as workers:
+        with started(tmp_path, "sync.log", *_SYNC, **shared_settings) as command:
+            _wait_for(lambda: _is_half_done(source))
+            # As after a restart without persistence that is over before a client notices.
+            with redis.Redis.from_url(broker) as client:
+                client.flushall()
+                for kind in ("normal", "pubsub"):
+                    client.client_kill_filter(_type=kind, skipme=True)
+            ended = os.waitstatus_to_exitcode(_wait_status_of(command))
+        said = _text(tmp_path / "sync.log")
+        assert ended == 1, said
+        assert "the broker has lost the steps in its queue" in said
+        assert "run the same command again to go on" in said
+        assert "Traceback" not in said
+        again = run(tmp_path, *_SYNC, timeout=_PATIENCE, **shared_settings)
+        assert again.returncode == 0, again.stderr
+        for number, name in enumerate(("one", "two")):
+            assert os.waitpid(workers[number], os.WNOHANG) == (0, 0)
+            assert "Traceback" not in _text(tmp_path / f"{name}.log")
+    assert_exact(source, warehouse, last=MARCH.last)
+    assert len(_repeated_readings(clean, requests_since(source))) <= 2 * _SLOTS * _CONCURRENCY
 
 
 def _assert_doctor_names(tmp_path: Path, variables: dict[str, str]) -> None:
@@ -273,6 +309,32 @@ def test_the_certificate_of_a_broker_is_verified_unless_the_address_disables_it(
         for address in (f"{url}?ssl_ca_certs={authority}", f"{url}?ssl_cert_reqs=none"):
             settings = load_settings(home=tmp_path / "home", celery_broker=address)
             require_broker(settings)
+
+
+@needs_redis
+def test_a_redis_without_tls_is_reported_and_not_awaited(tmp_path: Path) -> None:
+    with redis_broker.redis_broker() as url:
+        settings = load_settings(
+            home=tmp_path / "home", celery_broker=url.replace("redis://", "rediss://")
+        )
+        with pytest.raises(CeleryUsageError, match="cannot be reached"):
+            require_broker(settings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broker", [pytest.param("rabbitmq", marks=needs_rabbitmq)], indirect=True)
+@pytest.mark.parametrize(
+    ("right", "wrong", "reason"),
+    [("guest:guest", "guest:hush", "ACCESS_REFUSED"), ("//", "/none", "vhost none not found")],
+)
+def test_a_rabbitmq_that_refuses_us_is_reported(
+    broker: str, right: str, wrong: str, reason: str, tmp_path: Path
+) -> None:
+    start, _, end = broker.rpartition(right)
+    settings = load_settings(home=tmp_path / "home", celery_broker=f"{start}{wrong}{end}")
+    with pytest.raises(CeleryUsageError, match=reason) as caught:
+        require_broker(settings)
+    assert "hush" not in str(caught.value)
 
 
 @pytest.mark.slow
