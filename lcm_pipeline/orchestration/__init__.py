@@ -14,7 +14,7 @@ code_location.py      all definitions that Dagster loads
 launch.py             runs days for `lcm sync`, in this process or through an executor
 local_runs.py         marks runs of killed commands as failed
 executors.py          where steps execute: this process, child processes, Celery, pods
-celery_app.py         the Celery executor and its workers
+celery/               the Celery executor and its workers
 worker.py             serves steps, for `lcm worker`
 diagnosis.py          checks the executor, for `lcm doctor`
 instance.py           Dagster's home and storage

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.orchestration.alerts import malformed_addresses
-from lcm_pipeline.orchestration.executors import CELERY, K8S, celery_app, require_executor
+from lcm_pipeline.orchestration.executors import CELERY, K8S, celery_package, require_executor
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.verify.doctor import Finding, Level
 
@@ -42,7 +42,7 @@ def examine_alerts(settings: Settings) -> Iterator[Finding]:
 
 def _check_celery(settings: Settings) -> Iterator[Finding]:
     try:
-        celery = celery_app()
+        celery = celery_package()
         celery.require_broker(settings)
     except UsageError as error:
         yield Finding("broker", Level.FAIL, str(error), "see the message")

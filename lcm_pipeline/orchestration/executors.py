@@ -29,7 +29,7 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
     if settings.executor == IN_PROCESS:
         return dg.in_process_executor
     if settings.executor == CELERY:
-        executor: dg.ExecutorDefinition = celery_app().executor_of_celery(settings)
+        executor: dg.ExecutorDefinition = celery_package().executor_of_celery(settings)
         return executor
     if settings.executor == K8S:
         return _k8s_executor(settings)
@@ -47,7 +47,7 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
 def require_executor(settings: Settings) -> None:
     """Raise a UsageError when the configured executor cannot run; fails fast, without waiting."""
     if settings.executor == CELERY:
-        celery_app().require_broker(settings)
+        celery_package().require_broker(settings)
     if settings.executor == K8S:
         _k8s_executor(settings)
         if _POD_VARIABLE not in os.environ:
@@ -86,11 +86,11 @@ def _k8s_executor(settings: Settings) -> dg.ExecutorDefinition:
     return k8s_job_executor.configured(k8s_config(settings), name=K8S)
 
 
-def celery_app() -> ModuleType:
-    """`orchestration.celery_app`, imported where it is used: it needs the extra.
+def celery_package() -> ModuleType:
+    """`orchestration.celery`, imported where it is used: it needs the extra.
 
     Raises MissingExtraError.
     """
     with requires_extra("celery", "LCM_EXECUTOR=celery, or lcm worker,"):
-        from lcm_pipeline.orchestration import celery_app as module
+        from lcm_pipeline.orchestration import celery as module
     return module

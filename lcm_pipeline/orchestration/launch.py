@@ -14,7 +14,12 @@ from lcm_pipeline.model.errors import PartialSuccessError, UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.code_location import build_definitions, sync_days_job
-from lcm_pipeline.orchestration.executors import CELERY, IN_PROCESS, celery_app, require_executor
+from lcm_pipeline.orchestration.executors import (
+    CELERY,
+    IN_PROCESS,
+    celery_package,
+    require_executor,
+)
 from lcm_pipeline.orchestration.instance import dagster_instance, instance_home, storage_id_of
 from lcm_pipeline.orchestration.local_runs import PROCESS_TAG, fail_dead_runs, local_run_id
 from lcm_pipeline.orchestration.partitions import tags_for
@@ -166,7 +171,7 @@ def run_with_executor(
     the warehouse.
     """
     if engine.settings.executor == CELERY:
-        celery = celery_app()
+        celery = celery_package()
         storage_id = storage_id_of(instance)
         if not celery.require_same_settings(engine.settings, storage_id):
             logger.warning(

@@ -4,7 +4,7 @@ import os
 import warnings
 
 from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.orchestration.executors import CELERY, celery_app
+from lcm_pipeline.orchestration.executors import CELERY, celery_package
 from lcm_pipeline.orchestration.instance import dagster_instance, instance_variables, storage_id_of
 from lcm_pipeline.settings import Settings
 
@@ -17,7 +17,7 @@ def serve_steps(settings: Settings, name: str, slots: int) -> int:
     """
     if not name.replace("-", "").replace("_", "").isalnum():
         raise UsageError(f"--name {name[:40]!r}: expected letters, digits, - and _")
-    celery = celery_app()
+    celery = celery_package()
     celery.require_broker(settings)
     settings.required_api_url()
     # Steps load the code location, whose assets depend on the executor.

@@ -18,7 +18,7 @@ import redis
 
 from benchmarks import redis_broker
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
-from lcm_pipeline.orchestration.celery_app import CeleryUsageError, require_broker
+from lcm_pipeline.orchestration.celery.broker import CeleryUsageError, require_broker
 from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
