@@ -1,14 +1,16 @@
 -- question: which stores are there?
 -- grain: point of sale
 -- formula: every point of sale that a registration or an operation names, with its newest name, and
---   the partner of its newest sale.
+--   the partner of its newest sale that names one.
 create or replace view mart.dim_stores as
 with sales as (
     select
         pos_id,
         min(day) as first_day,
         max(day) as last_day,
-        (array_agg(partner_name order by day desc, purchases desc))[1] as partner_name
+        (array_agg(partner_name order by day desc, purchases desc, partner_name) filter (
+            where partner_name <> ''
+        ))[1] as partner_name
     from mart.sales_daily
     where pos_id is not null
     group by pos_id
@@ -36,6 +38,6 @@ left join sales on sales.pos_id = ids.pos_id;
 comment on view mart.dim_stores is 'stores. Grain: point of sale';
 comment on column mart.dim_stores.pos_id is 'the point of sale, as in the marts';
 comment on column mart.dim_stores.store_name is 'its newest name; null when none was sent';
-comment on column mart.dim_stores.partner_name is 'partner of its newest sale';
+comment on column mart.dim_stores.partner_name is 'partner of its newest sale that names one; null when none does';
 comment on column mart.dim_stores.first_sale_date is 'first day with a cheque there';
 comment on column mart.dim_stores.last_sale_date is 'last day with a cheque there';

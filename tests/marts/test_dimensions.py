@@ -50,6 +50,25 @@ def test_a_day_off_is_moved_by_decree_or_by_rule(
     assert found in ([(is_working,)], []) if day > "2030" else found == [(is_working,)]
 
 
+def test_a_store_has_the_partner_of_its_newest_sale_that_names_one(warehouse: Warehouse) -> None:
+    """Of two partners with equal sales the first by name, however the rows lie in the table."""
+    sales = [
+        ("2026-03-01", "older", 9), ("2026-03-02", "b", 2), ("2026-03-02", "a", 2),
+        ("2026-03-03", None, 5), ("2026-03-03", "", 5),
+    ]  # fmt: skip
+    with warehouse.connect(autocommit=True) as session:
+        for store, rows in ((7, sales), (8, sales[::-1]), (9, sales[3:])):
+            for day, partner, purchases in rows:
+                session.execute(
+                    "insert into mart.sales_daily (day, partner_name, pos_id, purchases)"
+                    " values (%s, %s, %s, %s)",
+                    (day, partner, store, purchases),
+                )
+    assert _rows(
+        warehouse, "select pos_id, partner_name, last_sale_date from mart.dim_stores order by 1"
+    ) == [(7, "a", date(2026, 3, 3)), (8, "a", date(2026, 3, 3)), (9, None, date(2026, 3, 3))]
+
+
 def test_a_day_that_was_corrected_by_hand_wins_and_survives_upgrades(warehouse: Warehouse) -> None:
     """Over a decree, a weekend and a working day; the rest of the year stays."""
     days = "'2026-01-09', '2026-01-17', '2026-01-20'"
