@@ -100,10 +100,15 @@ def read_figures(
     )
 
 
-def last_day(warehouse: Warehouse) -> date:
-    """The last day of operations, or of any feed if there are none. Raises ReportError."""
+def known_range(warehouse: Warehouse) -> tuple[date, date]:
+    """The first known day, and the last one of operations, or of any feed if there are none.
+
+    Raises ReportError.
+    """
     with open_mart_snapshot(warehouse) as marts:
-        return _choose_day(Completeness(marts.read("completeness")), None)
+        completeness = Completeness(marts.read("completeness"))
+        last = _choose_day(completeness, None)
+    return completeness.days()[0], last
 
 
 def _sanitize(rows: pd.DataFrame) -> pd.DataFrame:

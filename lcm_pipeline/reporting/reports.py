@@ -8,9 +8,9 @@ from lcm_pipeline.files import replacing
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.reporting.completeness import TABLES
 from lcm_pipeline.reporting.errors import ReportError
-from lcm_pipeline.reporting.figures import last_day, read_figures
+from lcm_pipeline.reporting.figures import known_range, read_figures
 from lcm_pipeline.reporting.pages import build_page, build_period_page, incomplete_tables
-from lcm_pipeline.reporting.periods import Kind, Period, last_ended_period
+from lcm_pipeline.reporting.periods import Kind, Period, last_ended_period, period_of
 from lcm_pipeline.warehouse.connection import Warehouse
 
 
@@ -62,8 +62,14 @@ def make_period_report(
     ReportError when none of its days was ever synced, WarehouseUnavailableError when there are no
     marts.
     """
-    last = last_day(warehouse)
-    period = period or last_ended_period(kind, last)
+    first, last = known_range(warehouse)
+    if period is None:
+        period = last_ended_period(kind, last)
+        if period.last < first:
+            raise ReportError(
+                f"No {kind} has ended since {first}, the first day that the marts show: lcm report"
+                f" --{kind} {period_of(kind, last).name} shows the current one"
+            )
     if period.first > last:
         raise ReportError(
             f"{period.name} begins after {last}, the last day that was synced: run lcm sync first"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lcm_pipeline.reporting.errors import ReportError
 from lcm_pipeline.reporting.periods import last_ended_period, parse_period, period_of
 from lcm_pipeline.reporting.reports import Report, make_period_report
 from tests.marts.golden import total
@@ -198,3 +199,13 @@ def test_the_rows_of_a_period_that_were_restated_are_those_of_all_its_days(shop:
     cells = next(cells for title, cells in day.rows("health") if title == "Operations")
     assert cells[4] == "0"
     assert "Restated, of the day" in day.words("health")
+
+
+def test_in_the_first_month_the_message_names_the_current_one(shop: Shop) -> None:
+    """And not a sync of the month before, in which there was no programme."""
+    shop.sync(START)
+    with pytest.raises(ReportError, match="No month has ended since 2026-") as stopped:
+        make_period_report(shop.warehouse, "month", language="en")
+    current = period_of("month", START)
+    assert f"lcm report --month {current.name} shows" in str(stopped.value)
+    assert make_period_report(shop.warehouse, "month", current, "en").is_part
