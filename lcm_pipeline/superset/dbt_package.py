@@ -125,11 +125,12 @@ def _freshness(table: DescribedColumn) -> Document:
     """
     # dbt runs this SQL; the names come from the catalogue of the database.
     if table.schema == "core":
-        loaded = f"select max(known_at) from mart.readings where feed = '{_feed_of(table.table)}'"  # noqa: S608
+        moment, source = "known_at", f"mart.readings where feed = '{_feed_of(table.table)}'"
     elif table.schema == "mart" and table.table in _stored_marts():
-        loaded = f"select max(refreshed_at) from mart.refreshes where mart_name = '{table.table}'"  # noqa: S608
+        moment, source = "refreshed_at", f"mart.refreshes where mart_name = '{table.table}'"
     else:
         return {}
+    loaded = f"select max({moment}) from {source}"  # noqa: S608
     return {"config": {"freshness": _FRESHNESS, "loaded_at_query": loaded}}
 
 
