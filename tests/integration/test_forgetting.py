@@ -143,7 +143,7 @@ def test_an_update_erases_printed_numbers_of_persons_who_were_erased_before(
 ) -> None:
     erase(warehouse, person[1])
     others = one(warehouse, "select count(*) from core.cards where out_number > 0")
-    [migration] = [path for path in migration_files() if path.name.startswith("0050_")]
+    [migration] = [path for path in migration_files() if path.name.startswith("0049_")]
     with warehouse.connect() as session:
         session.execute("update core.cards set out_number = 4 where client_id < 0")
         session.execute(migration.read_bytes())
