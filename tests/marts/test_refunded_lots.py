@@ -6,11 +6,13 @@ Each client shows one case. Readings on the mornings after 5, 15 and 31 March.
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lcm_pipeline.simulator.customers import Entry
+from lcm_pipeline.warehouse.connection import Warehouse
 from tests.marts.comparing import read_mart
 from tests.marts.conftest import _clone
 from tests.marts.life import assert_as_if_computed_anew
@@ -152,6 +154,38 @@ def test_a_refresh_of_the_refunded_clients_equals_a_full_one(refunded: Story) ->
     assert_as_if_computed_anew(refunded.warehouse, "after three readings")
 
 
+def test_where_refunds_state_their_points_one_of_none_took_none(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """A redemption after it may have used the lots of its cheque, which came back in between."""
+    with empty_world(START, datetime(2026, 3, 1, 1)) as simulator:
+        story = Story(simulator, warehouse, tmp_path)
+        for client in range(1, 23):
+            story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
+        for client in range(1, 21):
+            _lot(story, client, 1, 60, Remain=Decimal(0))
+            _cheque(story, client, 0, 2, 1000, Added=Decimal(60))
+            _cheque(story, client, 1, 3, -1000, Refund=True, Added=Decimal(-60))
+        _lot(story, 21, 1, 60, Remain=Decimal(0))
+        for client in (21, 22):
+            _cheque(story, client, 0, 2, 1000, Added=Decimal(60))
+            _cheque(story, client, 1, 3, 500, Redeemed=Decimal(60))
+            _cheque(story, client, 2, 4, -1000, Refund=True, Added=Decimal(0))
+            _cheque(story, client, 3, 5, -500, Refund=True, Redeemed=Decimal(-60),
+                    Parent=client * 100 + 1)  # fmt: skip
+            _cheque(story, client, 4, 6, 700, Redeemed=Decimal(60))
+        story.sync_day(FIRST)
+        story.sync_day(SECOND)
+    # Without its lots: redeemed by the first cheque, and given back.
+    for client, lot in ((21, 1), (22, 200)):
+        assert _taken(story, client) == [
+            (date(2026, 3, 3), "redeemed", 0, -60),
+            (date(2026, 3, 5), "redeemed", 0, 60),
+            (date(2026, 3, 6), "redeemed", lot, -60),
+        ]
+    assert _taken(story, 1) == [(date(2026, 3, 3), "clawed_back", 1, -60)]
+
+
 def _taken(story: Story, client: int) -> list[Movement]:
     """Day, kind, number of the lot (0 without one) and points of all but the points given."""
     return sorted(
@@ -172,7 +206,7 @@ def _lot(story: Story, client: int, number: int, points: int, **fields: Any) -> 
 def _cheque(story: Story, client: int, number: int, day: int, amount: int, **fields: Any) -> None:
     """A cheque at noon of a day of March; a refund gives back cheque 0 of the client."""
     if "Refund" in fields:
-        fields["Parent"] = client * 100
+        fields = {"Parent": client * 100, **fields}
     customer = story.simulator.world.programme.customers[client]
     moment = f"2026-03-{day:02}T12:00:00"
     story.author.cheque(customer, client * 100 + number, moment, str(amount), **fields)

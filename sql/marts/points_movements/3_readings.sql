@@ -25,8 +25,10 @@ begin
         ) as is_order_known,
         parameters.timezone,
         parameters.burnt_bonus_source,
+        rules.refunds_state_points,
         as_of.operations_day
     from mart.parameters
+    cross join refresh.rules
     cross join mart.as_of;
 
     -- Rows that were another client's before a merge: what was seen of them there is known of them here.
@@ -303,7 +305,7 @@ begin
     group by refunds.client_id, refunds.parent_id;
 
     -- Refunds that tell no points: they may have taken some from the lots of their cheque, each its
-    -- share of what the cheque had cost.
+    -- share of what the cheque had cost. Where refunds state their points, such a refund took none.
     create temp table refunded on commit drop as
     select
         lots.client_id,
@@ -315,6 +317,7 @@ begin
         refunds.day as refund_day,
         least(1, coalesce(abs(refunds.amount) / nullif(abs(cheques.amount), 0), 1)) as share
     from cheques as refunds
+    inner join chosen on not chosen.refunds_state_points
     inner join given_back
         on
             given_back.client_id = refunds.client_id

@@ -331,6 +331,7 @@ begin
             null as back_at,
             null as back_day
         from cheques
+        inner join chosen on not chosen.refunds_state_points
         where is_refund and parent_id is null and added = 0
         union all
         -- What a refund says that it gave back of a cheque. Where the lots show the loss all the same, it
