@@ -19,7 +19,8 @@ from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.test_history import START, Story
 from tests.marts.worlds import empty_world
 
-PENDING, ENDING, RETURNED, PARTIAL, WHOLE_CHEQUE, PART_OF_CHEQUE, BEFORE = range(1, 8)
+CLIENTS = range(1, 9)
+PENDING, ENDING, RETURNED, PARTIAL, WHOLE_CHEQUE, PART_OF_CHEQUE, BEFORE, SILENT = CLIENTS
 FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 15), date(2026, 3, 31)
 _LATE = "2026-12-31T00:00:00"
 
@@ -38,7 +39,7 @@ def refunded(
         with warehouse.connect(autocommit=True) as session:
             session.execute("update mart.parameters set spending_order = 'soonest_to_expire'")
         story = Story(simulator, warehouse, tmp_path_factory.mktemp("refunds"))
-        for client in range(1, 8):
+        for client in CLIENTS:
             story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
         lots = _write_purchases(story)
         story.sync_day(FIRST)
@@ -64,13 +65,15 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
         (PARTIAL, 2): _lot(story, PARTIAL, 2, 50, ChequeId=None),
         (BEFORE, 1): _lot(story, BEFORE, 1, 100, ends="2026-03-04T20:00:00", Remain=Decimal(0)),
         (BEFORE, 2): _lot(story, BEFORE, 2, 50, ChequeId=None, Remain=Decimal(0)),
+        (SILENT, 1): _lot(story, SILENT, 1, 50, ChequeId=None, Remain=Decimal(0)),
     }
     points = {PENDING: 120, ENDING: 120, PARTIAL: 100, WHOLE_CHEQUE: 100, PART_OF_CHEQUE: 100,
               BEFORE: 100}  # fmt: skip
     for client, given in points.items():
         _cheque(story, client, 0, 2, 1000, Added=Decimal(given))
-    for client in (WHOLE_CHEQUE, PART_OF_CHEQUE):
+    for client in (WHOLE_CHEQUE, PART_OF_CHEQUE, SILENT):
         _cheque(story, client, 1, 3, 500, Added=Decimal(50))
+    _cheque(story, SILENT, 0, 4, 500, Redeemed=Decimal(100))
     _cheque(story, RETURNED, 0, 4, 500, Redeemed=Decimal(50))
     lots[RETURNED, 1].row["Remain"] = Decimal(0)
     _cheque(story, BEFORE, 2, 3, -400, Refund=True)
@@ -86,6 +89,8 @@ def _write_refunds(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
     _cheque(story, PARTIAL, 3, 7, 600, Redeemed=Decimal(110))
     _cheque(story, WHOLE_CHEQUE, 2, 10, -1000, Refund=True)
     _cheque(story, PART_OF_CHEQUE, 2, 10, -400, Refund=True)
+    _cheque(story, SILENT, 2, 10, -500, Refund=True)
+    lots[SILENT, 1].row["Remain"] = Decimal(50)
     for lot in (*((PENDING, number) for number in (1, 2)), (ENDING, 1), (PARTIAL, 1), (PARTIAL, 2)):
         lots[lot].row["Remain"] = Decimal(0)
     lots[ENDING, 2].row["Remain"] = Decimal(36)
@@ -147,6 +152,14 @@ def test_a_redemption_takes_nothing_of_a_cheque_that_was_refunded_before(refunde
         (date(2026, 3, 10), "clawed_back", PART_OF_CHEQUE * 100, -40),
         (date(2026, 3, 20), "redeemed", PART_OF_CHEQUE * 100, -60),
         (date(2026, 3, 20), "redeemed", PART_OF_CHEQUE * 100 + 1, -20),
+    ]
+
+
+def test_a_silent_refund_that_gave_back_to_one_lot_gave_back_to_all(refunded: Story) -> None:
+    """The cheque had redeemed a lot that was seen whole again, and one that a cheque states."""
+    assert _taken(refunded, SILENT) == [
+        (date(2026, 3, 4), "redeemed", 0, -100),
+        (date(2026, 3, 10), "redeemed", 0, 100),
     ]
 
 

@@ -5,6 +5,7 @@
 -- been given back. An event with event_back_at was given back at that time. It takes only what nothing
 -- else explains: a sure loss, or a lot that had ended before.
 -- piece_refunds: the most that silent refunds may have taken of a piece.
+-- piece_event: of class 3, the event that a silent refund gives back.
 -- first_reading: of the client; null where the spending order is not known.
 -- Each step takes an event or finishes a piece, so that a client with a hundred thousand rows takes
 -- seconds: in plain SQL, lots of different lifetimes have to be compared with each other.
@@ -16,6 +17,7 @@ create function refresh.allocate(
     piece_ends timestamptz[],
     piece_class integer[],
     piece_refunds bigint[],
+    piece_event integer[],
     event_bucket timestamptz[],
     event_at timestamptz[],
     event_points bigint[],
@@ -33,6 +35,9 @@ declare
     rest bigint[] := event_points;
     refundable bigint[] := piece_refunds;
     next_event integer[];
+    last_match integer[];
+    earlier_match integer[];
+    of_cheques bigint[];
     match_piece integer[] := '{}';
     match_event integer[] := '{}';
     match_points bigint[] := '{}';
@@ -55,6 +60,7 @@ declare
     class integer;
     part bigint;
     lacking bigint;
+    has_returned boolean := false;
 begin
     select array_agg(n) into next_event from generate_series(1, events + 2) as n;
     while i <= pieces and piece_class[i] < 3 loop
@@ -189,7 +195,55 @@ begin
         last_event := coalesce(array_length(by_time, 1), 0) + 1;
         select array_agg(n) into next_event from generate_series(1, last_event) as n;
     end if;
-    foreach class in array array[0, 2, 3, 1, 4] loop
+    -- In between (5), what silent refunds gave back of their own cheques. If lots show that one did, they
+    -- all gave back what came of lots that may be there, too, which may then be used again.
+    foreach class in array array[0, 2, 5, 3, 2, 1, 4] loop
+        if class = 5 then
+            for p in 1 .. pieces loop
+                e := piece_event[p];
+                continue when e is null;
+                part := least(needs[p], rest[e]);
+                if part > 0 then
+                    needs[p] := needs[p] - part;
+                    rest[e] := rest[e] - part;
+                    matches := matches + 1;
+                    match_piece[matches] := p;
+                    match_event[matches] := e;
+                    match_points[matches] := part;
+                    has_returned := true;
+                end if;
+            end loop;
+            continue when not has_returned;
+            for m in 1 .. matches loop
+                if piece_class[match_piece[m]] = 2 then
+                    e := match_event[m];
+                    earlier_match[m] := last_match[e];
+                    last_match[e] := m;
+                    of_cheques[e] := coalesce(of_cheques[e], 0) + match_points[m];
+                end if;
+            end loop;
+            for p in 1 .. pieces loop
+                e := piece_event[p];
+                continue when e is null or last_match[e] is null;
+                lacking := least(needs[p], of_cheques[e] * piece_points[p] / event_points[e]);
+                while lacking > 0 and last_match[e] is not null loop
+                    part := least(lacking, match_points[last_match[e]]);
+                    lacking := lacking - part;
+                    needs[p] := needs[p] - part;
+                    root := match_piece[last_match[e]];
+                    needs[root] := needs[root] + part;
+                    match_points[last_match[e]] := match_points[last_match[e]] - part;
+                    matches := matches + 1;
+                    match_piece[matches] := p;
+                    match_event[matches] := e;
+                    match_points[matches] := part;
+                    if match_points[last_match[e]] = 0 then
+                        last_match[e] := earlier_match[last_match[e]];
+                    end if;
+                end loop;
+            end loop;
+            continue;
+        end if;
         e := 1;
         for p in 1 .. pieces loop
             continue when needs[p] = 0 or piece_class[p] <> case class when 4 then 2 else class end;

@@ -74,7 +74,8 @@ begin
             reserved.refund_limit,
             null as kind,
             false as is_told,
-            null::bigint as refund_id
+            null::bigint as refund_id,
+            null::bigint as of_cheque_id
         from reserved
         inner join lots
             on
@@ -112,7 +113,8 @@ begin
             parts.points as refund_limit,
             null as kind,
             false as is_told,
-            parts.refund_id
+            parts.refund_id,
+            null as of_cheque_id
         from lots
         cross join chosen
         inner join (
@@ -189,7 +191,8 @@ begin
             null as refund_limit,
             'redeemed' as kind,
             refunds.redeemed < 0 as is_told,
-            refunds.cheque_id as refund_id
+            refunds.cheque_id as refund_id,
+            parents.cheque_id as of_cheque_id
         from cheques as refunds
         left join cheques as parents
             on
@@ -221,7 +224,8 @@ begin
             null as refund_limit,
             'corrected' as kind,
             false as is_told,
-            null as refund_id
+            null as refund_id,
+            null as of_cheque_id
         from vanished
         where given > 0
     ) as together;
@@ -363,18 +367,28 @@ begin
         false as has_expired
     from (
         select
-            client_id,
-            array_agg(seen_at order by piece) as bucket,
-            array_agg((points * 100)::bigint order by piece) as points,
-            array_agg(starts_at order by piece) as starts_at,
-            array_agg(ends_at order by piece) as ends_at,
-            array_agg(class order by piece) as class,
+            pieces.client_id,
+            array_agg(pieces.seen_at order by pieces.piece) as bucket,
+            array_agg((pieces.points * 100)::bigint order by pieces.piece) as points,
+            array_agg(pieces.starts_at order by pieces.piece) as starts_at,
+            array_agg(pieces.ends_at order by pieces.piece) as ends_at,
+            array_agg(pieces.class order by pieces.piece) as class,
             array_agg(
-                case when refund_day is null then 0 else (refund_limit * 100)::bigint end
-                order by piece
-            ) as refunds
+                case
+                    when pieces.refund_day is null then 0
+                    else (pieces.refund_limit * 100)::bigint
+                end
+                order by pieces.piece
+            ) as refunds,
+            array_agg(events.event order by pieces.piece) as events
         from pieces
-        group by client_id
+        left join events
+            on
+                events.client_id = pieces.client_id
+                and events.cheque_id = pieces.of_cheque_id
+                and events.kind = 'redeemed'
+                and events.is_firm
+        group by pieces.client_id
     ) as pieces_of
     inner join (
         select
@@ -407,6 +421,7 @@ begin
         pieces_of.ends_at,
         pieces_of.class,
         pieces_of.refunds,
+        pieces_of.events,
         events_of.bucket,
         events_of.at,
         events_of.points,
