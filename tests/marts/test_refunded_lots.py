@@ -19,8 +19,9 @@ from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.test_history import START, Story
 from tests.marts.worlds import empty_world
 
-CLIENTS = range(1, 9)
-PENDING, ENDING, RETURNED, PARTIAL, WHOLE_CHEQUE, PART_OF_CHEQUE, BEFORE, SILENT = CLIENTS
+CLIENTS = range(1, 12)
+PENDING, ENDING, RETURNED, PARTIAL, WHOLE_CHEQUE, PART_OF_CHEQUE, BEFORE, SILENT, *AGAIN = CLIENTS
+REDEEMED_AGAIN, BURNT_AGAIN, CLAWED_BACK_AGAIN = AGAIN
 FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 15), date(2026, 3, 31)
 _LATE = "2026-12-31T00:00:00"
 
@@ -67,6 +68,17 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
         (BEFORE, 2): _lot(story, BEFORE, 2, 50, ChequeId=None, Remain=Decimal(0)),
         (SILENT, 1): _lot(story, SILENT, 1, 50, ChequeId=None, Remain=Decimal(0)),
     }
+    lots |= {
+        (client, number): _lot(
+            story, client, number, 50, ends=ends,
+            ChequeId=client * 100 + 1 if (client, number) == (CLAWED_BACK_AGAIN, 1) else None,
+        )
+        for client in AGAIN
+        for number, ends in (
+            (1, _LATE if client == REDEEMED_AGAIN else "2026-03-10T12:00:00"),
+            (2, "2026-03-11T12:00:00"),
+        )
+    }  # fmt: skip
     points = {PENDING: 120, ENDING: 120, PARTIAL: 100, WHOLE_CHEQUE: 100, PART_OF_CHEQUE: 100,
               BEFORE: 100}  # fmt: skip
     for client, given in points.items():
@@ -74,7 +86,11 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
     for client in (WHOLE_CHEQUE, PART_OF_CHEQUE, SILENT):
         _cheque(story, client, 1, 3, 500, Added=Decimal(50))
     _cheque(story, SILENT, 0, 4, 500, Redeemed=Decimal(100))
-    _cheque(story, RETURNED, 0, 4, 500, Redeemed=Decimal(50))
+    _cheque(story, CLAWED_BACK_AGAIN, 1, 2, 1000, Added=Decimal(50))
+    for client in (RETURNED, *AGAIN):
+        _cheque(story, client, 0, 4, 500, Redeemed=Decimal(50))
+    for client in AGAIN:
+        lots[client, 1].row["Remain"] = Decimal(0)
     lots[RETURNED, 1].row["Remain"] = Decimal(0)
     _cheque(story, BEFORE, 2, 3, -400, Refund=True)
     _cheque(story, BEFORE, 3, 4, 600, Redeemed=Decimal(110))
@@ -90,6 +106,17 @@ def _write_refunds(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
     _cheque(story, WHOLE_CHEQUE, 2, 10, -1000, Refund=True)
     _cheque(story, PART_OF_CHEQUE, 2, 10, -400, Refund=True)
     _cheque(story, SILENT, 2, 10, -500, Refund=True)
+    for client in AGAIN:
+        _cheque(story, client, 2, 7, -500, Refund=True, Redeemed=Decimal(-50))
+        lots[client, 2].row["Remain"] = Decimal(0)
+    _cheque(story, REDEEMED_AGAIN, 3, 9, 700, Redeemed=Decimal(50))
+    customer = story.simulator.world.programme.customers[BURNT_AGAIN]
+    story.author.lot(
+        customer, BURNT_AGAIN * 1000 + 3, "2026-03-10T12:00:00", "-50", BonusSource=7,
+        Parent=BURNT_AGAIN * 1000 + 1, Remain=None, Active=None,
+    )  # fmt: skip
+    _cheque(story, CLAWED_BACK_AGAIN, 3, 8, -1000, Refund=True, Added=Decimal(-50),
+            Parent=CLAWED_BACK_AGAIN * 100 + 1)  # fmt: skip
     lots[SILENT, 1].row["Remain"] = Decimal(50)
     for lot in (*((PENDING, number) for number in (1, 2)), (ENDING, 1), (PARTIAL, 1), (PARTIAL, 2)):
         lots[lot].row["Remain"] = Decimal(0)
@@ -118,10 +145,27 @@ def test_points_given_back_to_a_lot_that_ends_before_the_next_reading_expire(
     refunded: Story,
 ) -> None:
     assert _taken(refunded, RETURNED) == [
-        (date(2026, 3, 4), "redeemed", 0, -50),
-        (date(2026, 3, 16), "redeemed", 0, 50),
+        (date(2026, 3, 4), "redeemed", 1, -50),
+        (date(2026, 3, 16), "redeemed", 1, 50),
         (date(2026, 3, 20), "expired", 1, -50),
     ]
+
+
+def test_points_given_back_between_two_readings_are_lost_once_more_before_others_are(
+    refunded: Story,
+) -> None:
+    """Both readings saw the first lot empty. The second lot expired."""
+    redeemed, returned = (date(2026, 3, 4), "redeemed", 1, -50), (date(2026, 3, 7), "redeemed")
+    expired = (date(2026, 3, 11), "expired", 2, -50)
+    assert _taken(refunded, REDEEMED_AGAIN) == [
+        redeemed, (*returned, 0, 50), (date(2026, 3, 9), "redeemed", 0, -50), expired,
+    ]  # fmt: skip
+    assert _taken(refunded, BURNT_AGAIN) == [
+        redeemed, (*returned, 1, 50), (date(2026, 3, 10), "expired", 1, -50), expired,
+    ]  # fmt: skip
+    assert _taken(refunded, CLAWED_BACK_AGAIN) == [
+        redeemed, (*returned, 1, 50), (date(2026, 3, 8), "clawed_back", 1, -50), expired,
+    ]  # fmt: skip
 
 
 def test_a_silent_refund_of_a_part_is_found_beside_a_redemption_of_the_same_reading(

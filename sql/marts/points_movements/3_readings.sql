@@ -7,8 +7,8 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 begin
     drop table if exists
-        chosen, gone, gone_first, former, cheques, lots, prices, versions, levels, drops, seen,
-        given_back, refunded, excesses;
+        chosen, gone, gone_first, former, cheques, lots, prices, given_back, returned_points, versions,
+        levels, drops, seen, refunded, excesses;
     create temp table chosen on commit drop as
     select
         coalesce(
@@ -170,8 +170,70 @@ begin
         on paid.client_id = given_for.client_id and paid.cheque_id = given_for.cheque_id
     where given_for.selling_price > 0;
 
-    -- Whatever a reading saw of the lots that have lost something, or that have more than was given.
+    -- What refunds did to the cheque that they give back, as far as they tell.
+    create temp table given_back on commit drop as
+    select
+        refunds.client_id,
+        refunds.parent_id as cheque_id,
+        sum(-refunds.redeemed) as points,
+        sum(-refunds.added) as points_taken
+    from cheques as refunds
+    where refunds.is_refund and refunds.parent_id is not null
+    group by refunds.client_id, refunds.parent_id;
+
+    -- What refunds say that they gave back of what a cheque redeemed. All refunds of a cheque together give
+    -- back no more than that: `within` is what counts of each, in their order.
+    create temp table returned_points on commit drop as
+    select
+        refunded.*,
+        least(points, greatest(redeemed - (so_far - points), 0)) as within
+    from (
+        select
+            cheques.client_id,
+            cheques.day,
+            cheques.processed_at + cheques.delay as at,
+            cheques.seen_at,
+            cheques.redeemed,
+            cheques.cheque_id,
+            cheques.pos_id,
+            cheques.partner_name,
+            refunds.cheque_id as refund_id,
+            refunds.processed_at + refunds.delay as back_at,
+            refunds.day as back_day,
+            refunds.seen_at as back_seen_at,
+            least(1, coalesce(abs(refunds.amount) / nullif(abs(cheques.amount), 0), 1)) as share,
+            -refunds.redeemed as points,
+            sum(-refunds.redeemed) over (
+                partition by refunds.client_id, refunds.parent_id
+                order by refunds.processed_at, refunds.cheque_id
+            ) as so_far
+        from cheques as refunds
+        inner join cheques
+            on
+                cheques.client_id = refunds.client_id
+                and cheques.cheque_id = refunds.parent_id
+        where refunds.redeemed < 0 and cheques.redeemed > 0
+    ) as refunded;
+
+    -- Whatever a reading saw of the lots that have lost something, or that have more than was given; where
+    -- refunds gave points back, also of those that are whole again.
     create temp table versions on commit drop as
+    with changed as (
+        select
+            lots.client_id,
+            lots.component_type,
+            lots.lot_id,
+            lots.added,
+            lots.remain,
+            lots.synced_at
+        from lots
+        left join (select distinct client_id from returned_points) as returned
+            on returned.client_id = lots.client_id
+        where
+            lots.remain <> lots.added
+            or (returned.client_id is not null and lots.remain is not null)
+    )
+
     select
         client_id,
         component_type,
@@ -179,8 +241,7 @@ begin
         added,
         remain,
         synced_at as seen_at
-    from lots
-    where remain <> added
+    from changed
     union all
     select
         lots.client_id,
@@ -190,12 +251,12 @@ begin
         coalesce(history.remain, 0) as remain,
         history.valid_from as seen_at
     from refresh.scope_history() as history
-    inner join lots
+    inner join changed as lots
         on
             lots.client_id = history.client_id
             and lots.component_type = history.component_type
             and lots.lot_id = history.operation_id
-    where lots.remain <> lots.added and history.added > 0 and history.deleted_at is null
+    where history.added > 0 and history.deleted_at is null
     union all
     select
         lots.client_id,
@@ -205,7 +266,7 @@ begin
         coalesce(history.remain, 0) as remain,
         history.valid_from as seen_at
     from former
-    inner join lots
+    inner join changed as lots
         on
             lots.client_id = former.client_id
             and lots.component_type = former.component_type
@@ -215,7 +276,7 @@ begin
             history.client_id = former.former_client_id
             and history.component_type = former.component_type
             and history.operation_id = former.operation_id
-    where lots.remain <> lots.added and history.added > 0 and history.deleted_at is null;
+    where history.added > 0 and history.deleted_at is null;
 
     -- What rose again later was not lost for good: the most that was still there later counts.
     create temp table levels on commit drop as
@@ -292,17 +353,6 @@ begin
     left join mart.readings
         on readings.feed = 'operations' and readings.started_at <= moments.seen_at
     group by moments.seen_at;
-
-    -- What refunds did to the cheque that they give back, as far as they tell.
-    create temp table given_back on commit drop as
-    select
-        refunds.client_id,
-        refunds.parent_id as cheque_id,
-        sum(-refunds.redeemed) as points,
-        sum(-refunds.added) as points_taken
-    from cheques as refunds
-    where refunds.is_refund and refunds.parent_id is not null
-    group by refunds.client_id, refunds.parent_id;
 
     -- Refunds that tell no points: they may have taken some from the lots of their cheque, each its
     -- share of what the cheque had cost. Where refunds state their points, such a refund took none.

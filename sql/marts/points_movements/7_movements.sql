@@ -193,18 +193,41 @@ begin
     from leftovers
     where class = 3 and not is_told and points > rest
     union all
+    -- What refunds say that they gave back: to a lot, where it lost it again.
     select
         refunds.day as movement_date,
         refunds.client_id,
         'redeemed' as kind,
-        -refunds.redeemed as points,
+        -refunds.redeemed - coalesce(regained.points, 0) as points,
         refunds.pos_id,
         refunds.partner_name,
         null as component_type,
         null as lot_id,
         refunds.cheque_id
     from cheques as refunds
-    where refunds.redeemed < 0
+    left join (
+        select client_id, refund_id, sum(points) as points
+        from regained
+        where lot_id is not null
+        group by client_id, refund_id
+    ) as regained
+        on regained.client_id = refunds.client_id and regained.refund_id = refunds.cheque_id
+    where refunds.redeemed < 0 and -refunds.redeemed > coalesce(regained.points, 0)
+    union all
+    select
+        refunds.day as movement_date,
+        refunds.client_id,
+        'redeemed' as kind,
+        regained.points,
+        refunds.pos_id,
+        refunds.partner_name,
+        regained.component_type,
+        regained.lot_id,
+        refunds.cheque_id
+    from regained
+    inner join cheques as refunds
+        on refunds.client_id = regained.client_id and refunds.cheque_id = regained.refund_id
+    where regained.lot_id is not null
     union all
     select
         seen_day as movement_date,
@@ -246,7 +269,7 @@ begin
         leftovers.lot_id,
         null as cheque_id
     from leftovers
-    inner join lots
+    left join lots
         on
             lots.client_id = leftovers.client_id
             and lots.component_type = leftovers.component_type

@@ -1,4 +1,4 @@
--- Second step: what lots lost, what burns and rows that stand alone took of it, and what else was taken.
+-- Third step: what lots lost, what burns took of it, and what else was taken.
 create or replace function refresh.ledger_losses()
 returns void
 language plpgsql
@@ -7,71 +7,7 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 begin
     drop table if exists
-        alone, losses, lot_burns, burnt_losses, day_burns, reserved, takings, claws, vanished;
-    -- Bonus rows that take points and that no cheque speaks for.
-    create temp table alone on commit drop as
-    select
-        operations.client_id,
-        operations.component_type,
-        operations.operation_id,
-        operations.operation_date as day,
-        operations.processed_at as at,
-        least(operations.first_seen_at, gone_first.first_seen_at) as seen_at,
-        operations.parent_id as lot_id,
-        operations.pos_id,
-        mart.display_text(operations.partner_name) as partner_name,
-        case
-            when operations.bonus_source = chosen.burnt_bonus_source then 'expired'
-            when
-                operations.added <> 0
-                and (operations.is_refund is true or given_back.cheque_id is not null)
-                then 'clawed_back'
-            when operations.added < 0 then 'corrected'
-            else 'redeemed'
-        end as kind,
-        case
-            when operations.bonus_source = chosen.burnt_bonus_source
-                then greatest(
-                    abs(coalesce(operations.added, 0)), abs(coalesce(operations.redeemed, 0))
-                )
-            when operations.added <> 0 then abs(operations.added)
-            else operations.redeemed
-        end as points
-    from refresh.scope_takings() as operations
-    cross join chosen
-    left join gone_first
-        on
-            gone_first.component_type = operations.component_type
-            and gone_first.operation_id = operations.operation_id
-    left join cheques
-        on
-            cheques.client_id = operations.client_id
-            and cheques.cheque_id = operations.cheque_id
-    left join given_back
-        on
-            given_back.client_id = operations.client_id
-            and given_back.cheque_id = operations.cheque_id
-    where
-        operations.bonus_source = chosen.burnt_bonus_source
-        or (
-            (operations.added < 0 or (operations.is_refund and operations.added <> 0))
-            and cheques.is_refund is not true
-        )
-        or (
-            operations.redeemed <> 0
-            and coalesce(operations.added, 0) = 0
-            and cheques.cheque_id is null
-        );
-
-    -- These have to be computed again when they end.
-    insert into refresh.burnt_lots (client_id, lot_id)
-    select distinct
-        client_id,
-        lot_id
-    from alone
-    where kind = 'expired' and lot_id is not null
-    on conflict do nothing;
-
+        losses, burnt_losses, day_burns, reserved, takings, claws, vanished;
     -- What the lots lost, reading by reading, and what else may have been done to them.
     create temp table losses on commit drop as
     select
@@ -89,7 +25,9 @@ begin
         case when drops.level = 0 and refunded.is_full then refunded.refunded_at end
             as refunded_at,
         case when refunded.share < 1 then round(lots.added * refunded.share, 2) else drops.points end
-            as refund_limit
+            as refund_limit,
+        0 as given_back_by,
+        lots.starts_at
     from drops
     inner join lots
         on
@@ -119,26 +57,30 @@ begin
             and refunded.component_type = drops.component_type
             and refunded.lot_id = drops.lot_id
             and refunded.seen_at = drops.seen_at
-    where drops.points > 0;
-
-    -- Burns speak for the lot that they name, else for the lots that ended on their day or the day before.
-    create temp table lot_burns on commit drop as
+    where drops.points > 0
+    union all
     select
-        alone.client_id,
+        lots.client_id,
         lots.component_type,
         lots.lot_id,
-        sum(alone.points) as points,
-        max(alone.day) as day,
-        max(alone.at) as at,
-        max(alone.seen_at) as seen_at
-    from alone
+        lots.spending_rank,
+        lots.expiry_date,
+        lots.cheque_id,
+        regained.seen_at,
+        regained.back_day as seen_day,
+        regained.points,
+        true as is_ending,
+        null as refund_day,
+        null as refunded_at,
+        regained.points as refund_limit,
+        regained.refund_id as given_back_by,
+        greatest(lots.starts_at, regained.back_at) as starts_at
+    from regained
     inner join lots
         on
-            lots.client_id = alone.client_id
-            and lots.lot_id = alone.lot_id
-            and not lots.is_told_by_cheque
-    where alone.kind = 'expired' and lots.expiry_date is not null
-    group by alone.client_id, lots.component_type, lots.lot_id;
+            lots.client_id = regained.client_id
+            and lots.component_type = regained.component_type
+            and lots.lot_id = regained.lot_id;
 
     create temp table burnt_losses on commit drop as
     select
@@ -150,7 +92,7 @@ begin
                 lot_burns.points - coalesce(lots.remain, 0) - coalesce(
                     sum(losses.points) over (
                         partition by losses.client_id, losses.component_type, losses.lot_id
-                        order by losses.seen_at desc
+                        order by losses.seen_at desc, losses.given_back_by desc
                         rows between unbounded preceding and 1 preceding
                     ), 0
                 )
@@ -213,7 +155,7 @@ begin
                 coalesce(of_day.points, 0) - coalesce(
                     sum(losses.points - coalesce(burnt_losses.burnt, 0)) over (
                         partition by losses.client_id, losses.expiry_date, losses.is_ending
-                        order by losses.spending_rank, losses.seen_at
+                        order by losses.spending_rank, losses.seen_at, losses.given_back_by
                         rows between unbounded preceding and 1 preceding
                     ), 0
                 )
@@ -226,6 +168,7 @@ begin
             and burnt_losses.component_type = losses.component_type
             and burnt_losses.lot_id = losses.lot_id
             and burnt_losses.seen_at = losses.seen_at
+            and burnt_losses.given_back_by = losses.given_back_by
     left join (
         select client_id, expiry_date, sum(points) as points
         from day_burns
@@ -260,7 +203,8 @@ begin
             cheques.processed_at + cheques.delay as at,
             cheques.seen_at,
             cheques.redeemed as told,
-            greatest(cheques.redeemed - coalesce(given_back.points, 0), 0) as points,
+            greatest(cheques.redeemed - coalesce(given_back.points, 0), 0)
+            + coalesce(lost_again.points, 0) as points,
             cheques.cheque_id,
             null::bigint as of_cheque_id,
             cheques.pos_id,
@@ -270,6 +214,14 @@ begin
             on
                 given_back.client_id = cheques.client_id
                 and given_back.cheque_id = cheques.cheque_id
+        left join (
+            select client_id, cheque_id, sum(points) as points
+            from regained
+            group by client_id, cheque_id
+        ) as lost_again
+            on
+                lost_again.client_id = cheques.client_id
+                and lost_again.cheque_id = cheques.cheque_id
         where cheques.redeemed > 0
         union all
         select
@@ -377,6 +329,7 @@ begin
         lost.component_type,
         lost.lot_id,
         lost.seen_at,
+        lost.given_back_by,
         least(taken.through, lost.through) - greatest(taken.before, lost.before) as points
     from (
         select
@@ -397,6 +350,7 @@ begin
             reserved.lot_id,
             reserved.cheque_id,
             reserved.seen_at,
+            reserved.given_back_by,
             sum(reserved.points - reserved.burnt) over of_cheque
             - (reserved.points - reserved.burnt) as before,
             sum(reserved.points - reserved.burnt) over of_cheque as through
@@ -421,7 +375,8 @@ begin
             order by
                 reserved.is_ending is true asc,
                 lots.starts_at > refunds.at desc,
-                reserved.spending_rank desc
+                reserved.spending_rank desc,
+                reserved.given_back_by asc
         )
     ) as lost
         on
@@ -437,6 +392,7 @@ begin
         lots.component_type,
         lots.lot_id,
         null as seen_at,
+        0 as given_back_by,
         least(taken.through, lots.added) - taken.before as points
     from (
         select

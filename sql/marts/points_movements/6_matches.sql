@@ -1,4 +1,4 @@
--- Third step: losses and takings matched.
+-- Fourth step: losses and takings matched.
 create or replace function refresh.ledger_matches()
 returns void
 language plpgsql
@@ -7,7 +7,7 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 begin
     drop table if exists
-        refund_shares, pieces, returned_points, events, matched, leftovers, silent_claws;
+        refund_shares, pieces, events, matched, leftovers, silent_claws;
     -- What refunds that tell no points may take of a lot that only its cheque states.
     create temp table refund_shares on commit drop as
     select
@@ -63,7 +63,7 @@ begin
             reserved.is_ending,
             reserved.points - reserved.burnt - coalesce(claws.points, 0) as points,
             reserved.burnt,
-            lots.starts_at,
+            reserved.starts_at,
             least(
                 case when reserved.is_ending then lots.ends_at else 'infinity' end,
                 reserved.refunded_at
@@ -74,7 +74,7 @@ begin
             reserved.refund_limit,
             null as kind,
             false as is_told,
-            null::bigint as refund_id,
+            nullif(reserved.given_back_by, 0) as refund_id,
             null::bigint as of_cheque_id
         from reserved
         inner join lots
@@ -83,15 +83,46 @@ begin
                 and lots.component_type = reserved.component_type
                 and lots.lot_id = reserved.lot_id
         left join (
-            select client_id, component_type, lot_id, seen_at, sum(points) as points
+            select
+                client_id,
+                component_type,
+                lot_id,
+                seen_at,
+                given_back_by,
+                sum(points) as points
             from claws
-            group by client_id, component_type, lot_id, seen_at
+            group by client_id, component_type, lot_id, seen_at, given_back_by
         ) as claws
             on
                 claws.client_id = reserved.client_id
                 and claws.component_type = reserved.component_type
                 and claws.lot_id = reserved.lot_id
                 and claws.seen_at = reserved.seen_at
+                and claws.given_back_by = reserved.given_back_by
+        union all
+        -- What was given back, and lost again by a lot that is not known.
+        select
+            client_id,
+            null as component_type,
+            null as lot_id,
+            0 as spending_rank,
+            seen_at,
+            0 as class,
+            false as is_ending,
+            points,
+            0 as burnt,
+            back_at as starts_at,
+            'infinity' as ends_at,
+            back_day as seen_day,
+            null as expiry_date,
+            null as refund_day,
+            null as refund_limit,
+            null as kind,
+            false as is_told,
+            refund_id,
+            null as of_cheque_id
+        from regained
+        where lot_id is null
         union all
         -- Nobody tells what remains of these. The share of a refund can be redeemed only before it.
         select
@@ -230,37 +261,6 @@ begin
         where given > 0
     ) as together;
 
-    -- What refunds say that they gave back of what a cheque redeemed. All refunds of a cheque together give
-    -- back no more than that: `within` is what counts of each, in their order.
-    create temp table returned_points on commit drop as
-    select
-        refunded.*,
-        least(points, greatest(redeemed - (so_far - points), 0)) as within
-    from (
-        select
-            cheques.client_id,
-            cheques.day,
-            cheques.processed_at + cheques.delay as at,
-            cheques.redeemed,
-            cheques.cheque_id,
-            cheques.pos_id,
-            cheques.partner_name,
-            refunds.processed_at + refunds.delay as back_at,
-            refunds.day as back_day,
-            refunds.seen_at as back_seen_at,
-            -refunds.redeemed as points,
-            sum(-refunds.redeemed) over (
-                partition by refunds.client_id, refunds.parent_id
-                order by refunds.processed_at, refunds.cheque_id
-            ) as so_far
-        from cheques as refunds
-        inner join cheques
-            on
-                cheques.client_id = refunds.client_id
-                and cheques.cheque_id = refunds.parent_id
-        where refunds.redeemed < 0 and cheques.redeemed > 0
-    ) as refunded;
-
     create temp table events on commit drop as
     select
         together.*,
@@ -341,21 +341,29 @@ begin
         -- What a refund says that it gave back of a cheque. Where the lots show the loss all the same, it
         -- was taken when the cheque says, and did not come back.
         select
-            client_id,
+            returned_points.client_id,
             null as taking,
             'redeemed' as kind,
-            day,
-            at,
+            returned_points.day,
+            returned_points.at,
             'infinity' as seen_at,
             0 as told,
-            within as points,
+            returned_points.within - coalesce(lost_again.points, 0) as points,
             false as is_firm,
-            cheque_id,
-            pos_id,
-            partner_name,
-            back_at,
-            back_day
+            returned_points.cheque_id,
+            returned_points.pos_id,
+            returned_points.partner_name,
+            returned_points.back_at,
+            returned_points.back_day
         from returned_points
+        left join (
+            select client_id, refund_id, sum(points) as points
+            from regained
+            group by client_id, refund_id
+        ) as lost_again
+            on
+                lost_again.client_id = returned_points.client_id
+                and lost_again.refund_id = returned_points.refund_id
     ) as together;
 
     create temp table matched on commit drop as

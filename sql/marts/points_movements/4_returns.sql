@@ -1,0 +1,420 @@
+-- Second step: rows that take points and stand alone, and what lots lost once more after a refund.
+create or replace function refresh.ledger_returns()
+returns void
+language plpgsql
+set enable_nestloop = off set enable_mergejoin = off set jit = off
+set work_mem = '128MB' set client_min_messages = warning
+as $$
+begin
+    drop table if exists
+        alone, lot_burns, lost_again, ended, regained;
+    -- Bonus rows that take points and that no cheque speaks for.
+    create temp table alone on commit drop as
+    select
+        operations.client_id,
+        operations.component_type,
+        operations.operation_id,
+        operations.operation_date as day,
+        operations.processed_at as at,
+        least(operations.first_seen_at, gone_first.first_seen_at) as seen_at,
+        operations.parent_id as lot_id,
+        operations.pos_id,
+        mart.display_text(operations.partner_name) as partner_name,
+        case
+            when operations.bonus_source = chosen.burnt_bonus_source then 'expired'
+            when
+                operations.added <> 0
+                and (operations.is_refund is true or given_back.cheque_id is not null)
+                then 'clawed_back'
+            when operations.added < 0 then 'corrected'
+            else 'redeemed'
+        end as kind,
+        case
+            when operations.bonus_source = chosen.burnt_bonus_source
+                then greatest(
+                    abs(coalesce(operations.added, 0)), abs(coalesce(operations.redeemed, 0))
+                )
+            when operations.added <> 0 then abs(operations.added)
+            else operations.redeemed
+        end as points
+    from refresh.scope_takings() as operations
+    cross join chosen
+    left join gone_first
+        on
+            gone_first.component_type = operations.component_type
+            and gone_first.operation_id = operations.operation_id
+    left join cheques
+        on
+            cheques.client_id = operations.client_id
+            and cheques.cheque_id = operations.cheque_id
+    left join given_back
+        on
+            given_back.client_id = operations.client_id
+            and given_back.cheque_id = operations.cheque_id
+    where
+        operations.bonus_source = chosen.burnt_bonus_source
+        or (
+            (operations.added < 0 or (operations.is_refund and operations.added <> 0))
+            and cheques.is_refund is not true
+        )
+        or (
+            operations.redeemed <> 0
+            and coalesce(operations.added, 0) = 0
+            and cheques.cheque_id is null
+        );
+
+    -- These have to be computed again when they end.
+    insert into refresh.burnt_lots (client_id, lot_id)
+    select distinct
+        client_id,
+        lot_id
+    from alone
+    where kind = 'expired' and lot_id is not null
+    on conflict do nothing;
+
+    -- Burns speak for the lot that they name, else for the lots that ended on their day or the day before.
+    create temp table lot_burns on commit drop as
+    select
+        alone.client_id,
+        lots.component_type,
+        lots.lot_id,
+        sum(alone.points) as points,
+        max(alone.day) as day,
+        max(alone.at) as at,
+        max(alone.seen_at) as seen_at
+    from alone
+    inner join lots
+        on
+            lots.client_id = alone.client_id
+            and lots.lot_id = alone.lot_id
+            and not lots.is_told_by_cheque
+    where alone.kind = 'expired' and lots.expiry_date is not null
+    group by alone.client_id, lots.component_type, lots.lot_id;
+
+    -- What refunds gave back after a reading, and the reading that had the refund does not show: lots lost
+    -- it once more in between.
+    create temp table lost_again on commit drop as
+    with risen as (
+        select
+            client_id,
+            seen_at,
+            sum(points) as points
+        from (
+            select
+                client_id,
+                seen_at,
+                remain - lag(remain) over (
+                    partition by client_id, component_type, lot_id order by seen_at
+                ) as points
+            from versions
+        ) as changes
+        where points > 0
+        group by client_id, seen_at
+    ),
+
+    unseen as (
+        select
+            returned.*,
+            least(
+                returned.within, greatest(returned.through - coalesce(risen.points, 0), 0)
+            ) as points_unseen
+        from (
+            select
+                *,
+                sum(within) over (
+                    partition by client_id, back_seen_at order by back_at, refund_id
+                ) as through
+            from returned_points
+            where seen_at < back_seen_at
+        ) as returned
+        left join risen
+            on risen.client_id = returned.client_id and risen.seen_at = returned.back_seen_at
+    ),
+
+    -- What rows of a reading do not explain of the losses that it saw. What cheques had redeemed of lots that
+    -- only a cheque states came back unseen.
+    lacking as (
+        select
+            client_id,
+            seen_at,
+            sum(points) as points
+        from (
+            select
+                drops.client_id,
+                drops.seen_at,
+                drops.points
+            from drops
+            inner join lots
+                on
+                    lots.client_id = drops.client_id
+                    and lots.component_type = drops.component_type
+                    and lots.lot_id = drops.lot_id
+            inner join seen on seen.seen_at = drops.seen_at
+            left join (select distinct client_id from lots where remain is null) as cheque_lots
+                on cheque_lots.client_id = drops.client_id
+            where
+                cheque_lots.client_id is null
+                or coalesce(lots.expiry_date > seen.seen_day + 1, true)
+            union all
+            select
+                cheques.client_id,
+                cheques.seen_at,
+                - greatest(cheques.redeemed - coalesce(given_back.points, 0), 0) as points
+            from cheques
+            left join given_back
+                on
+                    given_back.client_id = cheques.client_id
+                    and given_back.cheque_id = cheques.cheque_id
+            where cheques.redeemed > 0
+            union all
+            select
+                client_id,
+                seen_at,
+                added as points
+            from cheques
+            where added < 0
+            union all
+            select
+                client_id,
+                seen_at,
+                -points
+            from alone
+            where kind <> 'expired'
+        ) as sides
+        group by client_id, seen_at
+    )
+
+    select
+        *,
+        row_number() over (
+            partition by client_id order by back_seen_at, back_at, refund_id
+        )::integer as event
+    from (
+        select
+            unseen.*,
+            least(
+                unseen.points_unseen,
+                lacking.points - (sum(unseen.points_unseen) over earlier - unseen.points_unseen)
+            ) as points_lost
+        from unseen
+        inner join lacking
+            on lacking.client_id = unseen.client_id and lacking.seen_at = unseen.seen_at
+        window earlier as (
+            partition by unseen.client_id, unseen.seen_at order by unseen.back_at, unseen.refund_id
+        )
+    ) as limited
+    where points_lost > 0;
+
+    -- Lots that may have lost it as they ended, by the first of these readings that was made then: for sure
+    -- (class 0) where a burn says so.
+    create temp table ended on commit drop as
+    with readings as (
+        select
+            lost_again.client_id,
+            lost_again.back_seen_at,
+            seen.seen_day + 1 as day,
+            min(lost_again.back_at) as back_at,
+            max(lost_again.share) as share
+        from lost_again
+        inner join seen on seen.seen_at = lost_again.back_seen_at
+        group by lost_again.client_id, lost_again.back_seen_at, seen.seen_day
+    ),
+
+    -- Sorted, not compared with each other: a client may have a hundred thousand rows.
+    placed as (
+        select
+            *,
+            min(back_seen_at) over (
+                partition by client_id
+                order by day desc, back_seen_at is null
+                rows between unbounded preceding and current row
+            ) as ended_by
+        from (
+            select
+                client_id,
+                day,
+                back_seen_at,
+                null::smallint as component_type,
+                null::bigint as lot_id
+            from readings
+            union all
+            select
+                lots.client_id,
+                lots.expiry_date,
+                null as back_seen_at,
+                lots.component_type,
+                lots.lot_id
+            from lots
+            inner join (select distinct client_id from readings) as clients
+                on clients.client_id = lots.client_id
+            where lots.expiry_date is not null and lots.remain is not null
+        ) as days
+    ),
+
+    candidates as (
+        select
+            lots.client_id,
+            lots.component_type,
+            lots.lot_id,
+            lots.remain,
+            lots.spending_rank,
+            lots.starts_at,
+            lots.ends_at,
+            readings.back_seen_at,
+            readings.share,
+            sum(drops.points) filter (where drops.seen_at < readings.back_seen_at) as lost,
+            coalesce(
+                sum(drops.points) filter (where lots.expiry_date <= seen.seen_day + 1), 0
+            ) as lost_at_end
+        from placed
+        inner join readings
+            on
+                readings.client_id = placed.client_id
+                and readings.back_seen_at = placed.ended_by
+        inner join lots
+            on
+                lots.client_id = placed.client_id
+                and lots.component_type = placed.component_type
+                and lots.lot_id = placed.lot_id
+                and lots.ends_at > readings.back_at
+        inner join drops
+            on
+                drops.client_id = lots.client_id
+                and drops.component_type = lots.component_type
+                and drops.lot_id = lots.lot_id
+                and drops.points > 0
+        inner join seen on seen.seen_at = drops.seen_at
+        group by
+            lots.client_id,
+            lots.component_type,
+            lots.lot_id,
+            lots.remain,
+            lots.spending_rank,
+            lots.starts_at,
+            lots.ends_at,
+            readings.back_seen_at,
+            readings.share
+    )
+
+    select
+        candidates.client_id,
+        candidates.component_type,
+        candidates.lot_id,
+        candidates.starts_at,
+        candidates.ends_at,
+        candidates.back_seen_at,
+        losable.class,
+        losable.points,
+        row_number() over (
+            partition by candidates.client_id
+            order by candidates.back_seen_at, candidates.spending_rank
+        )::integer as piece
+    from candidates
+    left join lot_burns
+        on
+            lot_burns.client_id = candidates.client_id
+            and lot_burns.component_type = candidates.component_type
+            and lot_burns.lot_id = candidates.lot_id
+    cross join lateral (
+        select
+            case when burnt.points > 0 then 0 else 1 end as class,
+            case
+                when burnt.points > 0 then burnt.points
+                else round(candidates.lost * candidates.share, 2)
+            end as points
+        from (
+            select lot_burns.points - candidates.lost_at_end - candidates.remain as points
+        ) as burnt
+    ) as losable
+    where candidates.lost > 0 and losable.points > 0;
+
+    create temp table regained on commit drop as
+    with matches as (
+        select
+            lost_of.client_id,
+            allocated.piece,
+            allocated.event,
+            sum(allocated.points / 100.0)::numeric(19, 2) as points
+        from (
+            select
+                client_id,
+                array_agg(back_seen_at order by event) as bucket,
+                array_agg(back_at order by event) as at,
+                array_agg((points_lost * 100)::bigint order by event) as points,
+                array_agg(true) as is_firm,
+                array_agg(null::timestamptz) as back_at
+            from lost_again
+            group by client_id
+        ) as lost_of
+        inner join (
+            select
+                client_id,
+                array_agg(back_seen_at order by piece) as bucket,
+                array_agg((points * 100)::bigint order by piece) as points,
+                array_agg(starts_at order by piece) as starts_at,
+                array_agg(ends_at order by piece) as ends_at,
+                array_agg(class order by piece) as class,
+                array_agg(0::bigint) as refunds,
+                array_agg(null::integer) as events
+            from ended
+            group by client_id
+        ) as ended_of on ended_of.client_id = lost_of.client_id
+        cross join lateral refresh.allocate(
+            ended_of.bucket,
+            ended_of.points,
+            ended_of.starts_at,
+            ended_of.ends_at,
+            ended_of.class,
+            ended_of.refunds,
+            ended_of.events,
+            lost_of.bucket,
+            lost_of.at,
+            lost_of.points,
+            lost_of.is_firm,
+            lost_of.back_at,
+            null::timestamptz
+        ) as allocated
+        group by lost_of.client_id, allocated.piece, allocated.event
+    )
+
+    select
+        lost_again.client_id,
+        lost_again.cheque_id,
+        lost_again.refund_id,
+        lost_again.back_seen_at as seen_at,
+        lost_again.back_at,
+        lost_again.back_day,
+        parts.component_type,
+        parts.lot_id,
+        parts.points
+    from lost_again
+    inner join (
+        select
+            matches.client_id,
+            matches.event,
+            ended.component_type,
+            ended.lot_id,
+            matches.points
+        from matches
+        inner join ended on ended.client_id = matches.client_id and ended.piece = matches.piece
+        union all
+        -- What no lot that ended can have lost, another one did.
+        select
+            lost_again.client_id,
+            lost_again.event,
+            null as component_type,
+            null as lot_id,
+            lost_again.points_lost - coalesce(known.points, 0) as points
+        from lost_again
+        left join (
+            select client_id, event, sum(points) as points
+            from matches
+            group by client_id, event
+        ) as known on known.client_id = lost_again.client_id and known.event = lost_again.event
+    ) as parts
+        on
+            parts.client_id = lost_again.client_id
+            and parts.event = lost_again.event
+            and parts.points > 0;
+end;
+$$;
