@@ -91,6 +91,21 @@ begin
     where alone.kind = 'expired' and lots.expiry_date is not null
     group by alone.client_id, lots.component_type, lots.lot_id;
 
+    create temp table regained (
+        client_id bigint,
+        cheque_id bigint,
+        refund_id bigint,
+        seen_at timestamptz,
+        back_at timestamptz,
+        back_day date,
+        component_type smallint,
+        lot_id bigint,
+        points numeric(19, 2)
+    ) on commit drop;
+    if not exists (select from returned_points where seen_at < back_seen_at) then
+        return;
+    end if;
+
     -- What refunds gave back after a reading, and the reading that had the refund does not show: lots lost
     -- it once more in between.
     create temp table lost_again on commit drop as
@@ -328,7 +343,7 @@ begin
     ) as losable
     where candidates.lost > 0 and losable.points > 0;
 
-    create temp table regained on commit drop as
+    insert into regained
     with matches as (
         select
             lost_of.client_id,
