@@ -19,8 +19,9 @@ from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.test_history import START, Story
 from tests.marts.worlds import empty_world
 
-CLIENTS = range(1, 12)
-PENDING, ENDING, RETURNED, PARTIAL, WHOLE_CHEQUE, PART_OF_CHEQUE, BEFORE, SILENT, *AGAIN = CLIENTS
+CLIENTS = range(1, 13)
+PENDING, ENDING, RETURNED, PARTIAL, BURNT_IN_PART, WHOLE_CHEQUE, PART_OF_CHEQUE, *OTHERS = CLIENTS
+BEFORE, SILENT, *AGAIN = OTHERS
 REDEEMED_AGAIN, BURNT_AGAIN, CLAWED_BACK_AGAIN = AGAIN
 FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 15), date(2026, 3, 31)
 _LATE = "2026-12-31T00:00:00"
@@ -67,6 +68,9 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
         (BEFORE, 1): _lot(story, BEFORE, 1, 100, ends="2026-03-04T20:00:00", Remain=Decimal(0)),
         (BEFORE, 2): _lot(story, BEFORE, 2, 50, ChequeId=None, Remain=Decimal(0)),
         (SILENT, 1): _lot(story, SILENT, 1, 50, ChequeId=None, Remain=Decimal(0)),
+        (BURNT_IN_PART, 1): _lot(
+            story, BURNT_IN_PART, 1, 100, ends="2026-03-10T12:00:00", ChequeId=None
+        ),
     }
     lots |= {
         (client, number): _lot(
@@ -110,15 +114,23 @@ def _write_refunds(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
         _cheque(story, client, 2, 7, -500, Refund=True, Redeemed=Decimal(-50))
         lots[client, 2].row["Remain"] = Decimal(0)
     _cheque(story, REDEEMED_AGAIN, 3, 9, 700, Redeemed=Decimal(50))
-    customer = story.simulator.world.programme.customers[BURNT_AGAIN]
-    story.author.lot(
-        customer, BURNT_AGAIN * 1000 + 3, "2026-03-10T12:00:00", "-50", BonusSource=7,
-        Parent=BURNT_AGAIN * 1000 + 1, Remain=None, Active=None,
-    )  # fmt: skip
+    _cheque(story, BURNT_IN_PART, 2, 8, -400, Refund=True, Parent=None)
+    for client, points in ((BURNT_AGAIN, 50), (BURNT_IN_PART, 60)):
+        customer = story.simulator.world.programme.customers[client]
+        story.author.lot(
+            customer, client * 1000 + 3, "2026-03-10T12:00:00", str(-points), BonusSource=7,
+            Parent=client * 1000 + 1, Remain=None, Active=None,
+        )  # fmt: skip
     _cheque(story, CLAWED_BACK_AGAIN, 3, 8, -1000, Refund=True, Added=Decimal(-50),
             Parent=CLAWED_BACK_AGAIN * 100 + 1)  # fmt: skip
     lots[SILENT, 1].row["Remain"] = Decimal(50)
-    for lot in (*((PENDING, number) for number in (1, 2)), (ENDING, 1), (PARTIAL, 1), (PARTIAL, 2)):
+    for lot in (
+        *((PENDING, number) for number in (1, 2)),
+        (ENDING, 1),
+        (PARTIAL, 1),
+        (PARTIAL, 2),
+        (BURNT_IN_PART, 1),
+    ):
         lots[lot].row["Remain"] = Decimal(0)
     lots[ENDING, 2].row["Remain"] = Decimal(36)
 
@@ -166,6 +178,14 @@ def test_points_given_back_between_two_readings_are_lost_once_more_before_others
     assert _taken(refunded, CLAWED_BACK_AGAIN) == [
         redeemed, (*returned, 1, 50), (date(2026, 3, 8), "clawed_back", 1, -50), expired,
     ]  # fmt: skip
+
+
+def test_what_a_burn_of_a_lot_does_not_cover_did_not_expire(refunded: Story) -> None:
+    """A refund that names neither a cheque nor points may have taken the rest."""
+    assert _taken(refunded, BURNT_IN_PART) == [
+        (date(2026, 3, 8), "clawed_back", 1, -40),
+        (date(2026, 3, 10), "expired", 1, -60),
+    ]
 
 
 def test_a_silent_refund_of_a_part_is_found_beside_a_redemption_of_the_same_reading(

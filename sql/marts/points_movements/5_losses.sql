@@ -145,9 +145,11 @@ begin
     ) as day_before
         on day_before.client_id = burns.client_id and day_before.expiry_date = burns.day - 1;
 
+    -- What a burn of the lot does not cover was taken by something else.
     create temp table reserved on commit drop as
     select
         losses.*,
+        losses.is_ending and coalesce(burnt_losses.burnt, 0) = 0 as may_have_expired,
         coalesce(burnt_losses.burnt, 0) + least(
             losses.points - coalesce(burnt_losses.burnt, 0),
             greatest(
@@ -373,7 +375,7 @@ begin
         window of_cheque as (
             partition by reserved.client_id, reserved.cheque_id, reserved.seen_at
             order by
-                reserved.is_ending is true asc,
+                reserved.may_have_expired is true asc,
                 lots.starts_at > refunds.at desc,
                 reserved.spending_rank desc,
                 reserved.given_back_by asc

@@ -58,9 +58,9 @@ begin
             reserved.lot_id,
             reserved.spending_rank,
             reserved.seen_at,
-            case when reserved.is_ending or reserved.refund_day is not null then 1 else 0 end
+            case when reserved.may_have_expired or reserved.refund_day is not null then 1 else 0 end
                 as class,
-            reserved.is_ending,
+            reserved.may_have_expired as is_ending,
             reserved.points - reserved.burnt - coalesce(claws.points, 0) as points,
             reserved.burnt,
             reserved.starts_at,

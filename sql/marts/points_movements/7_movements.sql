@@ -258,10 +258,10 @@ begin
     union all
     -- What lots lost, and no row took.
     select
-        case when leftovers.is_ending then leftovers.expiry_date else leftovers.seen_day end
+        case when lost.has_expired then leftovers.expiry_date else leftovers.seen_day end
             as movement_date,
         leftovers.client_id,
-        case when leftovers.is_ending then 'expired' else 'unexplained' end as kind,
+        case when lost.has_expired then 'expired' else 'unexplained' end as kind,
         -lost.points as points,
         lots.pos_id,
         lots.partner_name,
@@ -281,12 +281,21 @@ begin
     ) as clawed
         on clawed.client_id = leftovers.client_id and clawed.piece = leftovers.piece
     cross join lateral (
-        select leftovers.rest - coalesce(clawed.points, 0) + leftovers.burnt as points
-    ) as lost
+        values
+        (
+            true,
+            leftovers.burnt
+            + case when leftovers.is_ending then leftovers.rest - coalesce(clawed.points, 0) else 0 end
+        ),
+        (
+            false,
+            case when leftovers.is_ending then 0 else leftovers.rest - coalesce(clawed.points, 0) end
+        )
+    ) as lost (has_expired, points)
     where
         leftovers.class < 3
         and lost.points <> 0
-        and (leftovers.is_ending is not true or leftovers.expiry_date is not null)
+        and (not lost.has_expired or leftovers.expiry_date is not null)
     union all
     select
         silent_claws.refund_day as movement_date,
