@@ -19,9 +19,9 @@ from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.test_history import START, Story
 from tests.marts.worlds import empty_world
 
-CLIENTS = range(1, 13)
+CLIENTS = range(1, 16)
 PENDING, ENDING, RETURNED, PARTIAL, BURNT_IN_PART, WHOLE_CHEQUE, PART_OF_CHEQUE, *OTHERS = CLIENTS
-BEFORE, SILENT, *AGAIN = OTHERS
+BEFORE, SILENT, NAMELESS, MEANWHILE, TAKEN_LATER, *AGAIN = OTHERS
 REDEEMED_AGAIN, BURNT_AGAIN, CLAWED_BACK_AGAIN = AGAIN
 FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 15), date(2026, 3, 31)
 _LATE = "2026-12-31T00:00:00"
@@ -68,6 +68,11 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
         (BEFORE, 1): _lot(story, BEFORE, 1, 100, ends="2026-03-04T20:00:00", Remain=Decimal(0)),
         (BEFORE, 2): _lot(story, BEFORE, 2, 50, ChequeId=None, Remain=Decimal(0)),
         (SILENT, 1): _lot(story, SILENT, 1, 50, ChequeId=None, Remain=Decimal(0)),
+        (MEANWHILE, 1): _lot(story, MEANWHILE, 1, 100, ends=None, ChequeId=None, Remain=Decimal(0)),
+        (TAKEN_LATER, 1): _lot(story, TAKEN_LATER, 1, 50, ChequeId=None, Remain=Decimal(0)),
+        (TAKEN_LATER, 2): _lot(
+            story, TAKEN_LATER, 2, 50, ends="2026-03-09T12:00:00", ChequeId=None, Remain=Decimal(0)
+        ),
         (BURNT_IN_PART, 1): _lot(
             story, BURNT_IN_PART, 1, 100, ends="2026-03-10T12:00:00", ChequeId=None
         ),
@@ -91,7 +96,11 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
         _cheque(story, client, 1, 3, 500, Added=Decimal(50))
     _cheque(story, SILENT, 0, 4, 500, Redeemed=Decimal(100))
     _cheque(story, CLAWED_BACK_AGAIN, 1, 2, 1000, Added=Decimal(50))
-    for client in (RETURNED, *AGAIN):
+    for client in (NAMELESS, MEANWHILE):
+        _cheque(story, client, 1, 1, 500, Added=Decimal(50))
+    _cheque(story, MEANWHILE, 2, 5, 500, Redeemed=Decimal(100))
+    _cheque(story, TAKEN_LATER, 1, 3, 500, Redeemed=Decimal(50))
+    for client in (RETURNED, NAMELESS, MEANWHILE, TAKEN_LATER, *AGAIN):
         _cheque(story, client, 0, 4, 500, Redeemed=Decimal(50))
     for client in AGAIN:
         lots[client, 1].row["Remain"] = Decimal(0)
@@ -114,6 +123,10 @@ def _write_refunds(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
         _cheque(story, client, 2, 7, -500, Refund=True, Redeemed=Decimal(-50))
         lots[client, 2].row["Remain"] = Decimal(0)
     _cheque(story, REDEEMED_AGAIN, 3, 9, 700, Redeemed=Decimal(50))
+    _cheque(story, NAMELESS, 2, 10, -200, Refund=True, Redeemed=Decimal(-20), Parent=None)
+    for client in (MEANWHILE, TAKEN_LATER):
+        _cheque(story, client, 3, 7, -500, Refund=True, Redeemed=Decimal(-50))
+    _cheque(story, TAKEN_LATER, 4, 12, 500, Redeemed=Decimal(50))
     _cheque(story, BURNT_IN_PART, 2, 8, -400, Refund=True, Parent=None)
     for client, points in ((BURNT_AGAIN, 50), (BURNT_IN_PART, 60)):
         customer = story.simulator.world.programme.customers[client]
@@ -178,6 +191,33 @@ def test_points_given_back_between_two_readings_are_lost_once_more_before_others
     assert _taken(refunded, CLAWED_BACK_AGAIN) == [
         redeemed, (*returned, 1, 50), (date(2026, 3, 8), "clawed_back", 1, -50), expired,
     ]  # fmt: skip
+
+
+def test_what_rows_took_after_points_were_given_back_did_not_expire(refunded: Story) -> None:
+    """The refund gave back to the first lot; the second one, as empty as that, ended meanwhile."""
+    taken = _taken(refunded, TAKEN_LATER)
+    assert [(day.day, kind, points) for day, kind, _, points in taken] == [
+        (3, "redeemed", -50), (4, "redeemed", -50), (7, "redeemed", 50), (12, "redeemed", -50),
+    ]  # fmt: skip
+
+
+def test_a_refund_without_its_cheque_gives_back_to_points_that_only_a_cheque_states(
+    refunded: Story,
+) -> None:
+    assert _taken(refunded, NAMELESS) == [
+        (date(2026, 3, 4), "redeemed", 0, -20),
+        (date(2026, 3, 4), "redeemed", 1, -30),
+        (date(2026, 3, 10), "redeemed", 0, 20),
+    ]
+
+
+def test_points_given_back_later_were_not_there_for_the_next_redemption(refunded: Story) -> None:
+    """The first cheque had redeemed what another cheque states; so the second used the lot."""
+    assert _taken(refunded, MEANWHILE) == [
+        (date(2026, 3, 4), "redeemed", 0, -50),
+        (date(2026, 3, 5), "redeemed", 1, -100),
+        (date(2026, 3, 7), "redeemed", 0, 50),
+    ]
 
 
 def test_what_a_burn_of_a_lot_does_not_cover_did_not_expire(refunded: Story) -> None:

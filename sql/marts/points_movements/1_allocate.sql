@@ -5,7 +5,7 @@
 -- been given back. An event with event_back_at was given back at that time. It takes only what nothing
 -- else explains: a sure loss, or a lot that had ended before.
 -- piece_refunds: the most that silent refunds may have taken of a piece.
--- piece_event: of class 3, the event that a silent refund gives back.
+-- piece_event: of class 3, the event that a silent refund gives back; a stated one has piece_starts.
 -- first_reading: of the client; null where the spending order is not known.
 -- Each step takes an event or finishes a piece, so that a client with a hundred thousand rows takes
 -- seconds: in plain SQL, lots of different lifetimes have to be compared with each other.
@@ -38,6 +38,12 @@ declare
     last_match integer[];
     earlier_match integer[];
     of_cheques bigint[];
+    refunds integer[];
+    taken integer[];
+    stack integer[];
+    depth integer;
+    returned bigint;
+    limited bigint;
     match_piece integer[] := '{}';
     match_event integer[] := '{}';
     match_points bigint[] := '{}';
@@ -63,6 +69,9 @@ declare
     has_returned boolean := false;
 begin
     select array_agg(n) into next_event from generate_series(1, events + 2) as n;
+    select coalesce(sum(giving.points), 0) into returned
+    from unnest(event_points, event_at, event_back_at) as giving (points, at, back_at)
+    where giving.back_at is not null and giving.at < first_reading;
     while i <= pieces and piece_class[i] < 3 loop
         first_piece := i;
         last_piece := i;
@@ -152,7 +161,8 @@ begin
             end loop;
             -- Then what was allocated to lots that may have expired, or may be there, instead. If the first
             -- reading saw it and the spending order is known, it is likelier that a row vanished before:
-            -- then only what a refund may have taken of these lots.
+            -- then only what a refund may have taken of these lots, and of lots that may be there what was
+            -- given back: somebody had redeemed it meanwhile.
             e := matches;
             for p in first_piece .. last_piece loop
                 exit when lacking = 0;
@@ -160,13 +170,20 @@ begin
                 while needs[p] > 0 and e >= first_match loop
                     part := least(needs[p], match_points[e]);
                     if piece_bucket[i] <= first_reading then
-                        part := least(part, refundable[match_piece[e]]);
+                        limited := refundable[match_piece[e]];
+                        if piece_class[match_piece[e]] = 2 then
+                            limited := limited + returned;
+                        end if;
+                        part := least(part, limited);
                     end if;
                     if piece_class[match_piece[e]] > 0 and part > 0 then
                         needs[p] := needs[p] - part;
                         lacking := lacking - part;
                         needs[match_piece[e]] := needs[match_piece[e]] + part;
-                        refundable[match_piece[e]] := refundable[match_piece[e]] - part;
+                        if piece_class[match_piece[e]] = 2 then
+                            returned := returned - greatest(part - refundable[match_piece[e]], 0);
+                        end if;
+                        refundable[match_piece[e]] := greatest(refundable[match_piece[e]] - part, 0);
                         match_points[e] := match_points[e] - part;
                         matches := matches + 1;
                         match_piece[matches] := p;
@@ -197,7 +214,9 @@ begin
     end if;
     -- In between (5), what silent refunds gave back of their own cheques. If lots show that one did, they
     -- all gave back what came of lots that may be there, too, which may then be used again.
-    foreach class in array array[0, 2, 5, 3, 2, 1, 4] loop
+    -- After all (6), refunds that state it gave back what events before them took of such lots, the newest
+    -- first.
+    foreach class in array array[0, 2, 5, 3, 6, 2, 1, 4] loop
         if class = 5 then
             for p in 1 .. pieces loop
                 e := piece_event[p];
@@ -239,6 +258,57 @@ begin
                     match_points[matches] := part;
                     if match_points[last_match[e]] = 0 then
                         last_match[e] := earlier_match[last_match[e]];
+                    end if;
+                end loop;
+            end loop;
+            continue;
+        elsif class = 6 then
+            refunds := array(
+                select refunding.n
+                from unnest(needs, piece_class, piece_starts)
+                with ordinality as refunding (need, class, starts_at, n)
+                where refunding.class = 3 and refunding.need > 0 and refunding.starts_at > '-infinity'
+                order by refunding.starts_at, refunding.n
+            );
+            continue when refunds = '{}';
+            -- Matches by the time of their events; those before a refund lie on a stack.
+            taken := array(
+                select taking.n
+                from unnest(match_piece, match_event, match_points)
+                with ordinality as taking (piece, event, points, n)
+                inner join unnest(piece_class)
+                with ordinality as pieces_taken (class, piece)
+                    on pieces_taken.piece = taking.piece and pieces_taken.class = 2
+                inner join unnest(event_at)
+                with ordinality as events_taking (at, event)
+                    on events_taking.event = taking.event
+                where taking.points > 0
+                order by events_taking.at, taking.n
+            );
+            stack := '{}';
+            depth := 0;
+            low := 1;
+            foreach p in array refunds loop
+                while
+                    low <= coalesce(array_length(taken, 1), 0)
+                    and event_at[match_event[taken[low]]] < piece_starts[p]
+                loop
+                    depth := depth + 1;
+                    stack[depth] := taken[low];
+                    low := low + 1;
+                end loop;
+                while needs[p] > 0 and depth > 0 loop
+                    root := stack[depth];
+                    part := least(needs[p], match_points[root]);
+                    needs[p] := needs[p] - part;
+                    needs[match_piece[root]] := needs[match_piece[root]] + part;
+                    match_points[root] := match_points[root] - part;
+                    matches := matches + 1;
+                    match_piece[matches] := p;
+                    match_event[matches] := match_event[root];
+                    match_points[matches] := part;
+                    if match_points[root] = 0 then
+                        depth := depth - 1;
                     end if;
                 end loop;
             end loop;

@@ -65,7 +65,11 @@ begin
             reserved.burnt,
             reserved.starts_at,
             least(
-                case when reserved.is_ending then lots.ends_at else 'infinity' end,
+                case
+                    when reserved.is_ending and reserved.given_back_by = 0 then lots.ends_at
+                    -- What was given back need not have been of a lot that ended.
+                    else 'infinity'
+                end,
                 reserved.refunded_at
             ) as ends_at,
             reserved.seen_day,
@@ -214,7 +218,10 @@ begin
                 )
             end as points,
             0 as burnt,
-            '-infinity' as starts_at,
+            case
+                when refunds.redeemed < 0 then refunds.processed_at + refunds.delay
+                else '-infinity'
+            end as starts_at,
             'infinity' as ends_at,
             refunds.day as seen_day,
             null as expiry_date,
