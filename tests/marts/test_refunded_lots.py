@@ -19,9 +19,9 @@ from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.test_history import START, Story
 from tests.marts.worlds import empty_world
 
-CLIENTS = range(1, 16)
+CLIENTS = range(1, 17)
 PENDING, ENDING, RETURNED, PARTIAL, BURNT_IN_PART, WHOLE_CHEQUE, PART_OF_CHEQUE, *OTHERS = CLIENTS
-BEFORE, SILENT, NAMELESS, MEANWHILE, TAKEN_LATER, *AGAIN = OTHERS
+BEFORE, SILENT, NAMELESS, MEANWHILE, TAKEN_LATER, BESIDE, *AGAIN = OTHERS
 REDEEMED_AGAIN, BURNT_AGAIN, CLAWED_BACK_AGAIN = AGAIN
 FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 15), date(2026, 3, 31)
 _LATE = "2026-12-31T00:00:00"
@@ -73,6 +73,9 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
         (TAKEN_LATER, 2): _lot(
             story, TAKEN_LATER, 2, 50, ends="2026-03-09T12:00:00", ChequeId=None, Remain=Decimal(0)
         ),
+        (BESIDE, 1): _lot(
+            story, BESIDE, 1, 50, ends="2026-03-10T12:00:00", ChequeId=None, Remain=Decimal(0)
+        ),
         (BURNT_IN_PART, 1): _lot(
             story, BURNT_IN_PART, 1, 100, ends="2026-03-10T12:00:00", ChequeId=None
         ),
@@ -96,11 +99,12 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
         _cheque(story, client, 1, 3, 500, Added=Decimal(50))
     _cheque(story, SILENT, 0, 4, 500, Redeemed=Decimal(100))
     _cheque(story, CLAWED_BACK_AGAIN, 1, 2, 1000, Added=Decimal(50))
-    for client in (NAMELESS, MEANWHILE):
+    for client in (NAMELESS, MEANWHILE, BESIDE):
         _cheque(story, client, 1, 1, 500, Added=Decimal(50))
     _cheque(story, MEANWHILE, 2, 5, 500, Redeemed=Decimal(100))
+    _cheque(story, BESIDE, 2, 5, 500, Redeemed=Decimal(50))
     _cheque(story, TAKEN_LATER, 1, 3, 500, Redeemed=Decimal(50))
-    for client in (RETURNED, NAMELESS, MEANWHILE, TAKEN_LATER, *AGAIN):
+    for client in (RETURNED, NAMELESS, MEANWHILE, TAKEN_LATER, BESIDE, *AGAIN):
         _cheque(story, client, 0, 4, 500, Redeemed=Decimal(50))
     for client in AGAIN:
         lots[client, 1].row["Remain"] = Decimal(0)
@@ -124,7 +128,7 @@ def _write_refunds(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
         lots[client, 2].row["Remain"] = Decimal(0)
     _cheque(story, REDEEMED_AGAIN, 3, 9, 700, Redeemed=Decimal(50))
     _cheque(story, NAMELESS, 2, 10, -200, Refund=True, Redeemed=Decimal(-20), Parent=None)
-    for client in (MEANWHILE, TAKEN_LATER):
+    for client in (MEANWHILE, TAKEN_LATER, BESIDE):
         _cheque(story, client, 3, 7, -500, Refund=True, Redeemed=Decimal(-50))
     _cheque(story, TAKEN_LATER, 4, 12, 500, Redeemed=Decimal(50))
     _cheque(story, BURNT_IN_PART, 2, 8, -400, Refund=True, Parent=None)
@@ -199,6 +203,17 @@ def test_what_rows_took_after_points_were_given_back_did_not_expire(refunded: St
     assert [(day.day, kind, points) for day, kind, _, points in taken] == [
         (3, "redeemed", -50), (4, "redeemed", -50), (7, "redeemed", 50), (12, "redeemed", -50),
     ]  # fmt: skip
+
+
+def test_points_given_back_to_a_lot_that_ended_expire_beside_those_that_a_cheque_states(
+    refunded: Story,
+) -> None:
+    assert _taken(refunded, BESIDE) == [
+        (date(2026, 3, 4), "redeemed", 1, -50),
+        (date(2026, 3, 5), "redeemed", (BESIDE * 100 + 1) % 1000, -50),
+        (date(2026, 3, 7), "redeemed", 1, 50),
+        (date(2026, 3, 10), "expired", 1, -50),
+    ]
 
 
 def test_a_refund_without_its_cheque_gives_back_to_points_that_only_a_cheque_states(

@@ -7,7 +7,7 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 begin
     drop table if exists
-        alone, lot_burns, lost_again, ended, regained;
+        alone, lot_burns, unseen, used, lost_again, ended, regained;
     -- Bonus rows that take points and that no cheque speaks for.
     create temp table alone on commit drop as
     select
@@ -107,8 +107,8 @@ begin
     end if;
 
     -- What refunds gave back after a reading, and the reading that had the refund does not show: lots lost
-    -- it once more in between.
-    create temp table lost_again on commit drop as
+    -- it once more in between, or only a cheque states them.
+    create temp table unseen on commit drop as
     with risen as (
         select
             client_id,
@@ -125,11 +125,13 @@ begin
         ) as changes
         where points > 0
         group by client_id, seen_at
-    ),
+    )
 
-    unseen as (
+    select *
+    from (
         select
             returned.*,
+            cheque_lots.client_id is not null as has_cheque_lots,
             least(
                 returned.within, greatest(returned.through - coalesce(risen.points, 0), 0)
             ) as points_unseen
@@ -144,32 +146,180 @@ begin
         ) as returned
         left join risen
             on risen.client_id = returned.client_id and risen.seen_at = returned.back_seen_at
+        left join (select distinct client_id from lots where remain is null) as cheque_lots
+            on cheque_lots.client_id = returned.client_id
+    ) as returned
+    where points_unseen > 0;
+    if not exists (select from unseen) then
+        return;
+    end if;
+
+    -- Of clients with lots that only a cheque states: which lots their cheques had used before.
+    create temp table used on commit drop as
+    with clients as (
+        select distinct client_id from unseen where has_cheque_lots
     ),
 
-    -- What rows of a reading do not explain of the losses that it saw. What cheques had redeemed of lots that
-    -- only a cheque states came back unseen.
-    lacking as (
+    pieces as (
+        select
+            *,
+            row_number() over (
+                partition by client_id order by seen_at, spending_rank
+            )::integer as piece
+        from (
+            select
+                lots.client_id,
+                lots.component_type,
+                lots.lot_id,
+                lots.spending_rank,
+                drops.seen_at,
+                drops.points,
+                lots.starts_at,
+                lots.ends_at,
+                case when lots.expiry_date <= seen.seen_day + 1 then 1 else 0 end as class
+            from clients
+            inner join lots on lots.client_id = clients.client_id
+            inner join drops
+                on
+                    drops.client_id = lots.client_id
+                    and drops.component_type = lots.component_type
+                    and drops.lot_id = lots.lot_id
+                    and drops.points > 0
+            inner join seen on seen.seen_at = drops.seen_at
+            union all
+            select
+                lots.client_id,
+                lots.component_type,
+                lots.lot_id,
+                lots.spending_rank,
+                lots.first_seen_at as seen_at,
+                lots.added as points,
+                lots.starts_at,
+                lots.ends_at,
+                2 as class
+            from clients
+            inner join lots on lots.client_id = clients.client_id and lots.remain is null
+        ) as lost
+    ),
+
+    events as (
+        select
+            *,
+            row_number() over (
+                partition by client_id order by seen_at, at, cheque_id, points
+            )::integer as event
+        from (
+            select
+                cheques.client_id,
+                cheques.cheque_id,
+                cheques.seen_at,
+                cheques.processed_at + cheques.delay as at,
+                cheques.redeemed - coalesce(returned.points, 0) as points
+            from clients
+            inner join cheques on cheques.client_id = clients.client_id and cheques.redeemed > 0
+            left join (
+                select client_id, cheque_id, sum(within) as points
+                from returned_points
+                where seen_at = back_seen_at
+                group by client_id, cheque_id
+            ) as returned
+                on
+                    returned.client_id = cheques.client_id
+                    and returned.cheque_id = cheques.cheque_id
+            union all
+            select
+                cheques.client_id,
+                cheques.cheque_id,
+                cheques.seen_at,
+                cheques.processed_at + cheques.delay as at,
+                -cheques.added as points
+            from clients
+            inner join cheques on cheques.client_id = clients.client_id and cheques.added < 0
+            union all
+            select
+                alone.client_id,
+                null as cheque_id,
+                alone.seen_at,
+                alone.at,
+                alone.points
+            from clients
+            inner join alone on alone.client_id = clients.client_id and alone.kind <> 'expired'
+        ) as taken
+        where points > 0
+    )
+
+    select
+        pieces.client_id,
+        events.cheque_id,
+        pieces.component_type,
+        pieces.lot_id,
+        pieces.spending_rank,
+        pieces.ends_at,
+        pieces.seen_at,
+        (allocated.points / 100.0)::numeric(19, 2) as points
+    from (
+        select
+            client_id,
+            array_agg(seen_at order by piece) as bucket,
+            array_agg((points * 100)::bigint order by piece) as points,
+            array_agg(starts_at order by piece) as starts_at,
+            array_agg(ends_at order by piece) as ends_at,
+            array_agg(class order by piece) as class,
+            array_agg(0::bigint) as refunds,
+            array_agg(null::integer) as events
+        from pieces
+        group by client_id
+    ) as pieces_of
+    inner join (
+        select
+            client_id,
+            array_agg(seen_at order by event) as bucket,
+            array_agg(at order by event) as at,
+            array_agg((points * 100)::bigint order by event) as points,
+            array_agg(true) as is_firm,
+            array_agg(null::timestamptz) as back_at
+        from events
+        group by client_id
+    ) as events_of on events_of.client_id = pieces_of.client_id
+    cross join lateral refresh.allocate(
+        pieces_of.bucket,
+        pieces_of.points,
+        pieces_of.starts_at,
+        pieces_of.ends_at,
+        pieces_of.class,
+        pieces_of.refunds,
+        pieces_of.events,
+        events_of.bucket,
+        events_of.at,
+        events_of.points,
+        events_of.is_firm,
+        events_of.back_at,
+        null::timestamptz
+    ) as allocated
+    inner join pieces
+        on
+            pieces.client_id = pieces_of.client_id
+            and pieces.piece = allocated.piece
+            and pieces.class < 2
+    inner join events
+        on
+            events.client_id = pieces_of.client_id
+            and events.event = allocated.event
+            and events.cheque_id is not null;
+
+    -- Of the other clients: at most what rows do not explain of the losses that the reading before saw.
+    create temp table lost_again on commit drop as
+    with lacking as (
         select
             client_id,
             seen_at,
             sum(points) as points
         from (
             select
-                drops.client_id,
-                drops.seen_at,
-                drops.points
+                client_id,
+                seen_at,
+                points
             from drops
-            inner join lots
-                on
-                    lots.client_id = drops.client_id
-                    and lots.component_type = drops.component_type
-                    and lots.lot_id = drops.lot_id
-            inner join seen on seen.seen_at = drops.seen_at
-            left join (select distinct client_id from lots where remain is null) as cheque_lots
-                on cheque_lots.client_id = drops.client_id
-            where
-                cheque_lots.client_id is null
-                or coalesce(lots.expiry_date > seen.seen_day + 1, true)
             union all
             select
                 cheques.client_id,
@@ -214,6 +364,7 @@ begin
         from unseen
         inner join lacking
             on lacking.client_id = unseen.client_id and lacking.seen_at = unseen.seen_at
+        where not unseen.has_cheque_lots
         window earlier as (
             partition by unseen.client_id, unseen.seen_at order by unseen.back_at, unseen.refund_id
         )
@@ -430,6 +581,66 @@ begin
         on
             parts.client_id = lost_again.client_id
             and parts.event = lost_again.event
-            and parts.points > 0;
+            and parts.points > 0
+    union all
+    -- Where cheques may have used lots that only a cheque states, only lots that they used and that ended.
+    select
+        client_id,
+        cheque_id,
+        refund_id,
+        back_seen_at as seen_at,
+        back_at,
+        back_day,
+        component_type,
+        lot_id,
+        least(through, points_unseen) - (through - points) as points
+    from (
+        select
+            *,
+            sum(points) over (
+                partition by client_id, refund_id order by spending_rank, lot_id, component_type
+            ) as through
+        from (
+            select
+                unseen.client_id,
+                unseen.cheque_id,
+                unseen.refund_id,
+                unseen.back_seen_at,
+                unseen.back_at,
+                unseen.back_day,
+                unseen.points_unseen,
+                used.component_type,
+                used.lot_id,
+                used.spending_rank,
+                round(sum(used.points) * unseen.share, 2) as points
+            from unseen
+            inner join seen on seen.seen_at = unseen.back_seen_at
+            inner join used
+                on
+                    used.client_id = unseen.client_id
+                    and used.cheque_id = unseen.cheque_id
+                    and used.seen_at < unseen.back_seen_at
+                    and used.ends_at > unseen.back_at
+            inner join lots
+                on
+                    lots.client_id = used.client_id
+                    and lots.component_type = used.component_type
+                    and lots.lot_id = used.lot_id
+                    and lots.expiry_date <= seen.seen_day + 1
+            group by
+                unseen.client_id,
+                unseen.cheque_id,
+                unseen.refund_id,
+                unseen.back_seen_at,
+                unseen.back_at,
+                unseen.back_day,
+                unseen.points_unseen,
+                unseen.share,
+                used.component_type,
+                used.lot_id,
+                used.spending_rank
+        ) as of_lots
+    ) as in_order
+    where through - points < points_unseen;
 end;
 $$;
