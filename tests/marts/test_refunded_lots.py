@@ -19,9 +19,9 @@ from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.test_history import START, Story
 from tests.marts.worlds import empty_world
 
-CLIENTS = range(1, 17)
+CLIENTS = range(1, 18)
 PENDING, ENDING, RETURNED, PARTIAL, BURNT_IN_PART, WHOLE_CHEQUE, PART_OF_CHEQUE, *OTHERS = CLIENTS
-BEFORE, SILENT, NAMELESS, MEANWHILE, TAKEN_LATER, BESIDE, *AGAIN = OTHERS
+BEFORE, SILENT, NAMELESS, MEANWHILE, TAKEN_LATER, BESIDE, SHARED, *AGAIN = OTHERS
 REDEEMED_AGAIN, BURNT_AGAIN, CLAWED_BACK_AGAIN = AGAIN
 FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 15), date(2026, 3, 31)
 _LATE = "2026-12-31T00:00:00"
@@ -60,6 +60,8 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
     lots = {
         (PENDING, 1): _lot(story, PENDING, 1, 60),
         (PENDING, 2): _lot(story, PENDING, 2, 60, starts="2026-03-25T00:00:00"),
+        (SHARED, 1): _lot(story, SHARED, 1, 50, ends="2026-03-09T12:00:00"),
+        (SHARED, 2): _lot(story, SHARED, 2, 50),
         (ENDING, 1): _lot(story, ENDING, 1, 60, ends="2026-03-09T12:00:00"),
         (ENDING, 2): _lot(story, ENDING, 2, 60),
         (RETURNED, 1): _lot(story, RETURNED, 1, 50, ends="2026-03-20T12:00:00", ChequeId=None),
@@ -92,7 +94,7 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
         )
     }  # fmt: skip
     points = {PENDING: 120, ENDING: 120, PARTIAL: 100, WHOLE_CHEQUE: 100, PART_OF_CHEQUE: 100,
-              BEFORE: 100}  # fmt: skip
+              BEFORE: 100, SHARED: 100}  # fmt: skip
     for client, given in points.items():
         _cheque(story, client, 0, 2, 1000, Added=Decimal(given))
     for client in (WHOLE_CHEQUE, PART_OF_CHEQUE, SILENT):
@@ -118,6 +120,10 @@ def _write_refunds(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
     _cheque(story, PENDING, 1, 7, 300, Redeemed=Decimal(60))
     _cheque(story, PENDING, 2, 8, -1000, Refund=True, Added=Decimal(-60))
     _cheque(story, ENDING, 2, 8, -400, Refund=True, Added=Decimal(-48))
+    _cheque(story, SHARED, 2, 8, -400, Refund=True, Added=Decimal(-40))
+    _cheque(story, SHARED, 3, 12, 500, Redeemed=Decimal(30))
+    for number in (1, 2):
+        lots[SHARED, number].row["Remain"] = Decimal(0)
     _cheque(story, PARTIAL, 2, 6, -400, Refund=True)
     _cheque(story, PARTIAL, 3, 7, 600, Redeemed=Decimal(110))
     _cheque(story, WHOLE_CHEQUE, 2, 10, -1000, Refund=True)
@@ -167,6 +173,15 @@ def test_a_stated_claw_back_explains_first_what_did_not_expire(refunded: Story) 
         (date(2026, 3, 8), "clawed_back", 1, -24),
         (date(2026, 3, 8), "clawed_back", 2, -24),
         (date(2026, 3, 9), "expired", 1, -36),
+    ]
+
+
+def test_a_stated_claw_back_takes_of_each_lot_its_share(refunded: Story) -> None:
+    assert _taken(refunded, SHARED) == [
+        (date(2026, 3, 8), "clawed_back", 1, -20),
+        (date(2026, 3, 8), "clawed_back", 2, -20),
+        (date(2026, 3, 9), "expired", 1, -30),
+        (date(2026, 3, 12), "redeemed", 2, -30),
     ]
 
 

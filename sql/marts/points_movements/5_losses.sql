@@ -353,9 +353,8 @@ begin
             reserved.cheque_id,
             reserved.seen_at,
             reserved.given_back_by,
-            sum(reserved.points - reserved.burnt) over of_cheque
-            - (reserved.points - reserved.burnt) as before,
-            sum(reserved.points - reserved.burnt) over of_cheque as through
+            sum(part.points) over of_cheque - part.points as before,
+            sum(part.points) over of_cheque as through
         from reserved
         inner join lots
             on
@@ -363,15 +362,37 @@ begin
                 and lots.component_type = reserved.component_type
                 and lots.lot_id = reserved.lot_id
         inner join (
-            select client_id, of_cheque_id, seen_at, max(at) as at
+            select
+                takings.client_id,
+                takings.of_cheque_id,
+                takings.seen_at,
+                max(takings.at) as at,
+                coalesce(
+                    sum(abs(refunds.amount)) / nullif(abs(max(cheques.amount)), 0), 1
+                ) as share
             from takings
-            where of_cheque_id is not null and kind = 'clawed_back'
-            group by client_id, of_cheque_id, seen_at
+            inner join cheques as refunds
+                on
+                    refunds.client_id = takings.client_id
+                    and refunds.cheque_id = takings.cheque_id
+            left join cheques
+                on
+                    cheques.client_id = takings.client_id
+                    and cheques.cheque_id = takings.of_cheque_id
+            where takings.of_cheque_id is not null and takings.kind = 'clawed_back'
+            group by takings.client_id, takings.of_cheque_id, takings.seen_at
         ) as refunds
             on
                 refunds.client_id = reserved.client_id
                 and refunds.of_cheque_id = reserved.cheque_id
                 and refunds.seen_at = reserved.seen_at
+        -- Of each lot its share, as the refund gives back a share of the cheque.
+        cross join lateral (
+            select
+                least(
+                    reserved.points - reserved.burnt, round(lots.added * refunds.share, 2)
+                ) as points
+        ) as part
         window of_cheque as (
             partition by reserved.client_id, reserved.cheque_id, reserved.seen_at
             order by
