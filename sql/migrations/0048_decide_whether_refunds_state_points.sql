@@ -1,5 +1,12 @@
 -- purpose: whether a refund that states no points took none, or took some silently
 
+alter table refresh.findings add column silent bigint not null default 0;
+comment on column refresh.findings.silent is 'refunds that state no points, of refund_points; else 0';
+-- Until now, only the words had the number.
+update refresh.findings
+set silent = coalesce(substring(evidence from '([0-9]+) tell none')::bigint, 0)
+where convention = 'refund_points';
+
 create or replace view refresh.rules as
 select
     burnt_bonus_source,
@@ -38,8 +45,7 @@ select
     -- Where a third of the refunds state points or more, one that states none took none.
     coalesce(
         (
-            select 2 * votes >= substring(evidence from '([0-9]+) tell none')::bigint
-            from refresh.findings
+            select 2 * votes >= silent from refresh.findings
             where convention = 'refund_points' and is_decided
         ),
         false

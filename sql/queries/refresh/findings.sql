@@ -72,7 +72,9 @@ select
 -- name: record_findings
 -- purpose: store what one of the statements below found; a decided finding stays
 -- parameters: found (detect_conventions or detect_spending_order)
-insert into refresh.findings as known (convention, detected, votes, share, is_decided, evidence)
+insert into refresh.findings as known (
+    convention, detected, votes, share, is_decided, evidence, silent
+)
 select found.*
 from (
     {found}
@@ -83,6 +85,7 @@ on conflict (convention) do update set
     share = excluded.share,
     is_decided = excluded.is_decided,
     evidence = excluded.evidence,
+    silent = excluded.silent,
     found_at = now()
 where not known.is_decided;
 
@@ -250,7 +253,12 @@ readings as (
         each.second_reading,
         each.first_votes,
         each.votes,
-        each.evidence
+        each.evidence,
+        case
+            when each.convention = 'refund_points'
+                then counted.refunds - counted.positive - counted.negative
+            else 0
+        end as silent
     from counted
     cross join balanced
     cross join
@@ -315,7 +323,8 @@ select
     votes,
     round(greatest(first_votes, votes - first_votes)::numeric / nullif(votes, 0), 4),
     votes >= 20 and greatest(first_votes, votes - first_votes) >= 0.8 * votes,
-    evidence
+    evidence,
+    silent
 from readings;
 
 -- name: decided_spending_order
@@ -455,5 +464,6 @@ select
         when votes > 0
             then fitting || ' of ' || votes || ' pairs of lots fit ' || finding
         else 'no pair of lots shows in which order they are redeemed'
-    end
+    end,
+    0
 from orders;
