@@ -1,9 +1,9 @@
 -- question: what did a client buy so far, and which points are left?
 -- grain: client with a cheque or a lot
--- formula: sums over mart.purchase_months; balances are what remains of lots that have not expired by
---   the last day of operations: blocked when the source says that they are not active, though they
---   have started; pending while they start later; else active. Recent are the purchases of the last
---   rfm_days days. Marts by client are made of it.
+-- formula: sums over mart.purchase_months; balances are what remains, in the newest reading, of lots that
+--   have not expired by the last day of operations: blocked when the source says that they are not
+--   active, though they have started; pending while they start later; else active. Recent are the
+--   purchases of the last rfm_days days. Marts by client are made of it.
 create view refresh.client_totals as
 with bought as (
     select
@@ -102,7 +102,7 @@ create index on mart.client_totals (client_id);
 -- A refresh looks up whose points become usable.
 create index if not exists lots_active_date on mart.lots (active_date);
 
-comment on table mart.client_totals is 'purchases and balances of a client, as of the last day of operations. Grain: client with a cheque or a lot';
+comment on table mart.client_totals is 'purchases of a client through the last day of operations, and balances by the newest reading. Grain: client with a cheque or a lot';
 comment on column mart.client_totals.client_id is 'the client';
 comment on column mart.client_totals.first_purchase_date is 'day of the first purchase';
 comment on column mart.client_totals.last_purchase_date is 'day of the last purchase';
@@ -115,7 +115,7 @@ comment on column mart.client_totals.first_redemption_pos_id is 'point of sale o
 comment on column mart.client_totals.last_redemption_date is 'day of the last purchase on which points were redeemed';
 comment on column mart.client_totals.recent_purchases is 'purchases of the last rfm_days days';
 comment on column mart.client_totals.recent_net_sales is 'net sales of the last rfm_days days, in money';
-comment on column mart.client_totals.active_points is 'points that can be redeemed';
-comment on column mart.client_totals.pending_points is 'points that start later';
-comment on column mart.client_totals.blocked_points is 'points that have started, and that the source marks as not active';
-comment on column mart.client_totals.expiring_points_30_days is 'points, active, pending or blocked, that expire in the next 30 days';
+comment on column mart.client_totals.active_points is 'points that can be redeemed: what remains in the newest reading';
+comment on column mart.client_totals.pending_points is 'points that start later; as active_points';
+comment on column mart.client_totals.blocked_points is 'points that have started, and that the source marks as not active; as active_points';
+comment on column mart.client_totals.expiring_points_30_days is 'points, active, pending or blocked, that expire in the next 30 days; as active_points';
