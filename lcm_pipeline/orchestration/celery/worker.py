@@ -16,14 +16,7 @@ from celery.worker.consumer import Consumer
 from dagster_celery.tasks import create_task
 
 from lcm_pipeline.orchestration.celery.broker import LOST_AFTER_SECONDS, build_app
-from lcm_pipeline.orchestration.celery.workers import (
-    ALIKE_KEY,
-    QUEUE_KEY,
-    STORAGE,
-    alike_of,
-    declared_queue,
-    queue_of,
-)
+from lcm_pipeline.orchestration.celery.workers import declared_queue, queue_of, worker_config
 from lcm_pipeline.settings import Settings
 
 
@@ -35,7 +28,7 @@ def run_worker(settings: Settings, name: str, slots: int, storage_id: str) -> in
     app = build_app(settings)
     queue = queue_of(settings)
     app.amqp.queues.add(declared_queue(queue))
-    app.conf.update({QUEUE_KEY: queue, ALIKE_KEY: {**alike_of(settings), STORAGE: storage_id}})
+    app.conf.update(worker_config(settings, queue, storage_id))
     # The result is the events of the step, which are in Dagster's storage: do not log them.
     create_task(app, resultrepr_maxsize=0)
     # alembic logs the database each time that Dagster's storage is opened.

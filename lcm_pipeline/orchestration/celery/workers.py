@@ -16,8 +16,8 @@ from lcm_pipeline.warehouse.identity import warehouse_identity
 
 _PING_SECONDS = 2.0
 # Our own entries in the configuration of Celery, which workers report.
-QUEUE_KEY = "lcm_queue"
-ALIKE_KEY = "lcm_alike"
+_QUEUE_KEY = "lcm_queue"
+_ALIKE_KEY = "lcm_alike"
 # A worker with other values has other steps, reads or publishes something else, or exceeds a limit.
 _ALIKE_SETTINGS = (
     "readers",
@@ -34,7 +34,7 @@ _ALIKE_SETTINGS = (
     "max_in_flight",
 )
 # Celery masks values whose name contains DATABASE, so this is not the name of the setting.
-STORAGE = "Dagster storage"
+_STORAGE = "Dagster storage"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class WorkerSummary:
         for name, value in alike.items():
             own = self.alike.get(name, "unknown")
             if own != value:
-                if name == STORAGE:
+                if name == _STORAGE:
                     return "another Dagster storage (LCM_DAGSTER_DATABASE_URL, or LCM_HOME)"
                 return f"{name}={own}, not {value}"
         return None
@@ -66,7 +66,7 @@ def require_same_settings(settings: Settings, storage_id: str) -> int:
     storage_id: the id of Dagster's storage. Raises CeleryUsageError for a worker with another
     version, storage, or setting of those that all need alike.
     """
-    alike = {**alike_of(settings), STORAGE: storage_id}
+    alike = _alike_with_storage(settings, storage_id)
     found = responding_workers(settings)
     for worker in found:
         if difference := worker.difference(alike):
@@ -79,7 +79,7 @@ def require_same_settings(settings: Settings, storage_id: str) -> int:
 
 def differing_settings(settings: Settings, worker: WorkerSummary) -> str | None:
     """The first setting, or the version, of a worker that differs from this process; or None."""
-    return worker.difference(alike_of(settings))
+    return worker.difference(_alike(settings))
 
 
 def responding_workers(settings: Settings) -> list[WorkerSummary]:
@@ -99,7 +99,19 @@ def declared_queue(name: str) -> Any:
     return create(name, routing_key=f"{name}.#", queue_arguments={"x-max-priority": 10})
 
 
-def alike_of(settings: Settings) -> dict[str, str]:
+def worker_config(settings: Settings, queue: str, storage_id: str) -> dict[str, Any]:
+    """What a worker reports of itself: entries for the configuration of its Celery app.
+
+    storage_id: the id of Dagster's storage.
+    """
+    return {_QUEUE_KEY: queue, _ALIKE_KEY: _alike_with_storage(settings, storage_id)}
+
+
+def _alike_with_storage(settings: Settings, storage_id: str) -> dict[str, str]:
+    return {**_alike(settings), _STORAGE: storage_id}
+
+
+def _alike(settings: Settings) -> dict[str, str]:
     """What has to be alike in a command and its workers: the version and settings, by name."""
     values = {f"LCM_{name.upper()}": str(getattr(settings, name)) for name in _ALIKE_SETTINGS}
     return {"lcm_pipeline": version("lcm-pipeline"), **values}
@@ -108,6 +120,6 @@ def alike_of(settings: Settings) -> dict[str, str]:
 def _all_workers(settings: Settings) -> list[WorkerSummary]:
     inspect = build_app(settings).control.inspect(timeout=_PING_SECONDS)
     return [
-        WorkerSummary(name, config.get(QUEUE_KEY, ""), config.get(ALIKE_KEY, {}))
+        WorkerSummary(name, config.get(_QUEUE_KEY, ""), config.get(_ALIKE_KEY, {}))
         for name, config in sorted((inspect.conf() or {}).items())
     ]
