@@ -40,6 +40,7 @@ as $$
 #variable_conflict use_column
 begin
     perform refresh.ledger_readings();
+    perform refresh.ledger_takings_alone();
     perform refresh.ledger_returns();
     perform refresh.ledger_losses();
     perform refresh.ledger_matches();

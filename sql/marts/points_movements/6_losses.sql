@@ -1,4 +1,4 @@
--- Third step: what lots lost, what burns took of it, and what else was taken.
+-- Fourth step: what lots lost, what burns took of it, and what else was taken.
 create or replace function refresh.ledger_losses()
 returns void
 language plpgsql

@@ -1,4 +1,4 @@
--- Fourth step: losses and takings matched.
+-- Fifth step: losses and takings matched.
 create or replace function refresh.ledger_matches()
 returns void
 language plpgsql
@@ -75,7 +75,8 @@ begin
             reserved.seen_day,
             reserved.expiry_date,
             reserved.refund_day,
-            reserved.refund_limit,
+            case when reserved.refund_day is not null then reserved.refund_limit end
+                as refund_limit,
             null as kind,
             false as is_told,
             nullif(reserved.given_back_by, 0) as refund_id,
@@ -145,7 +146,7 @@ begin
             case when lots.expiry_date <= chosen.operations_day then lots.expiry_date end
                 as expiry_date,
             parts.refund_day,
-            parts.points as refund_limit,
+            case when parts.refund_day is not null then parts.points end as refund_limit,
             null as kind,
             false as is_told,
             parts.refund_id,
@@ -375,75 +376,9 @@ begin
 
     create temp table matched on commit drop as
     select
-        pieces_of.client_id,
-        allocated.piece,
-        allocated.event,
-        (allocated.points / 100.0)::numeric(19, 2) as points,
+        *,
         false as has_expired
-    from (
-        select
-            pieces.client_id,
-            array_agg(pieces.seen_at order by pieces.piece) as bucket,
-            array_agg((pieces.points * 100)::bigint order by pieces.piece) as points,
-            array_agg(pieces.starts_at order by pieces.piece) as starts_at,
-            array_agg(pieces.ends_at order by pieces.piece) as ends_at,
-            array_agg(pieces.class order by pieces.piece) as class,
-            array_agg(
-                case
-                    when pieces.refund_day is null then 0
-                    else (pieces.refund_limit * 100)::bigint
-                end
-                order by pieces.piece
-            ) as refunds,
-            array_agg(events.event order by pieces.piece) as events
-        from pieces
-        left join events
-            on
-                events.client_id = pieces.client_id
-                and events.cheque_id = pieces.of_cheque_id
-                and events.kind = 'redeemed'
-                and events.is_firm
-        group by pieces.client_id
-    ) as pieces_of
-    inner join (
-        select
-            client_id,
-            array_agg(seen_at order by event) as bucket,
-            array_agg(at order by event) as at,
-            array_agg((points * 100)::bigint order by event) as points,
-            array_agg(is_firm order by event) as is_firm,
-            array_agg(back_at order by event) as back_at
-        from events
-        group by client_id
-    ) as events_of on events_of.client_id = pieces_of.client_id
-    left join (
-        select
-            rows_seen.client_id,
-            min(rows_seen.seen_at) as seen_at
-        from (
-            select client_id, first_seen_at as seen_at from lots
-            union all
-            select client_id, seen_at from cheques
-        ) as rows_seen
-        cross join chosen
-        where chosen.is_order_known
-        group by rows_seen.client_id
-    ) as first_readings on first_readings.client_id = pieces_of.client_id
-    cross join lateral refresh.allocate(
-        pieces_of.bucket,
-        pieces_of.points,
-        pieces_of.starts_at,
-        pieces_of.ends_at,
-        pieces_of.class,
-        pieces_of.refunds,
-        pieces_of.events,
-        events_of.bucket,
-        events_of.at,
-        events_of.points,
-        events_of.is_firm,
-        events_of.back_at,
-        first_readings.seen_at
-    ) as allocated;
+    from refresh.allocated(may_lack_rows => true);
 
     -- The lot ended after the refund, and before the reading that had the refund: what it got back expired.
     update matched
