@@ -7,7 +7,7 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 begin
     drop table if exists
-        refund_shares, pieces, events, matched, leftovers, silent_claws;
+        refund_shares, piece_rows, pieces, event_rows, events, matched, leftovers, silent_claws;
     -- What refunds that tell no points may take of a lot that only its cheque states.
     create temp table refund_shares on commit drop as
     select
@@ -32,347 +32,367 @@ begin
         order by refunded.refunded_at, refunded.cheque_id
     );
 
-    -- All that is matched, as refresh.allocate wants it.
-    create temp table pieces on commit drop as
+    -- All that lots lost, may lose or got back. class: see refresh.allocate.
+    create temp table piece_rows (
+        client_id bigint,
+        component_type smallint,
+        lot_id bigint,
+        spending_rank bigint,
+        seen_at timestamptz,
+        class integer,
+        is_ending boolean default false,
+        points numeric,
+        burnt numeric default 0,
+        starts_at timestamptz,
+        ends_at timestamptz default 'infinity',
+        seen_day date,
+        expiry_date date,
+        refund_day date,
+        refund_limit numeric,
+        kind text,
+        is_told boolean default false,
+        refund_id bigint,
+        of_cheque_id bigint
+    ) on commit drop;
+
+    insert into piece_rows (
+        client_id, component_type, lot_id, spending_rank, seen_at, class, is_ending, points,
+        burnt, starts_at, ends_at, seen_day, expiry_date, refund_day, refund_limit,
+        refund_id
+    )
     select
-        together.*,
-        row_number() over (
-            partition by together.client_id
-            -- Of refunds that one reading saw, the earliest: without an order of its own, the result would
-            -- hang on which other clients are computed with this one.
-            order by
-                together.class = 3,
-                together.seen_at,
-                together.spending_rank,
-                together.lot_id,
-                together.component_type,
-                -- What a refund took is what was left: the share of the earliest is redeemed last.
-                together.ends_at desc,
-                together.seen_day,
-                together.refund_id
-        )::integer as piece
-    from (
-        select
-            reserved.client_id,
-            reserved.component_type,
-            reserved.lot_id,
-            reserved.spending_rank,
-            reserved.seen_at,
-            case when reserved.may_have_expired or reserved.refund_day is not null then 1 else 0 end
-                as class,
-            reserved.may_have_expired as is_ending,
-            reserved.points - reserved.burnt - coalesce(claws.points, 0) as points,
-            reserved.burnt,
-            reserved.starts_at,
-            least(
-                case
-                    when reserved.is_ending and reserved.given_back_by = 0 then lots.ends_at
-                    -- What was given back need not have been of a lot that ended.
-                    else 'infinity'
-                end,
-                reserved.refunded_at
-            ) as ends_at,
-            reserved.seen_day,
-            reserved.expiry_date,
-            reserved.refund_day,
-            case when reserved.refund_day is not null then reserved.refund_limit end
-                as refund_limit,
-            null as kind,
-            false as is_told,
-            nullif(reserved.given_back_by, 0) as refund_id,
-            null::bigint as of_cheque_id
-        from reserved
-        inner join lots
-            on
-                lots.client_id = reserved.client_id
-                and lots.component_type = reserved.component_type
-                and lots.lot_id = reserved.lot_id
-        left join (
-            select
-                client_id,
-                component_type,
-                lot_id,
-                seen_at,
-                given_back_by,
-                sum(points) as points
-            from claws
-            group by client_id, component_type, lot_id, seen_at, given_back_by
-        ) as claws
-            on
-                claws.client_id = reserved.client_id
-                and claws.component_type = reserved.component_type
-                and claws.lot_id = reserved.lot_id
-                and claws.seen_at = reserved.seen_at
-                and claws.given_back_by = reserved.given_back_by
-        union all
-        -- What was given back, and lost again by a lot that is not known.
+        reserved.client_id,
+        reserved.component_type,
+        reserved.lot_id,
+        reserved.spending_rank,
+        reserved.seen_at,
+        case when reserved.may_have_expired or reserved.refund_day is not null then 1 else 0 end as class,
+        reserved.may_have_expired as is_ending,
+        reserved.points - reserved.burnt - coalesce(claws.points, 0) as points,
+        reserved.burnt,
+        reserved.starts_at,
+        least(
+            case
+                when reserved.is_ending and reserved.given_back_by = 0 then lots.ends_at
+                -- What was given back need not have been of a lot that ended.
+                else 'infinity'
+            end,
+            reserved.refunded_at
+        ) as ends_at,
+        reserved.seen_day,
+        reserved.expiry_date,
+        reserved.refund_day,
+        case when reserved.refund_day is not null then reserved.refund_limit end as refund_limit,
+        nullif(reserved.given_back_by, 0) as refund_id
+    from reserved
+    inner join lots
+        on
+            lots.client_id = reserved.client_id
+            and lots.component_type = reserved.component_type
+            and lots.lot_id = reserved.lot_id
+    left join (
         select
             client_id,
-            null as component_type,
-            null as lot_id,
-            0 as spending_rank,
+            component_type,
+            lot_id,
             seen_at,
-            0 as class,
-            false as is_ending,
-            points,
-            0 as burnt,
-            back_at as starts_at,
-            'infinity' as ends_at,
-            back_day as seen_day,
-            null as expiry_date,
-            null as refund_day,
-            null as refund_limit,
-            null as kind,
-            false as is_told,
-            refund_id,
-            null as of_cheque_id
-        from regained
-        where lot_id is null
+            given_back_by,
+            sum(points) as points
+        from claws
+        group by client_id, component_type, lot_id, seen_at, given_back_by
+    ) as claws
+        on
+            claws.client_id = reserved.client_id
+            and claws.component_type = reserved.component_type
+            and claws.lot_id = reserved.lot_id
+            and claws.seen_at = reserved.seen_at
+            and claws.given_back_by = reserved.given_back_by;
+
+    -- What was given back, and lost again by a lot that is not known.
+    insert into piece_rows (
+        client_id, spending_rank, seen_at, class, points, starts_at, seen_day, refund_id
+    )
+    select
+        client_id,
+        0 as spending_rank,
+        seen_at,
+        0 as class,
+        points,
+        back_at as starts_at,
+        back_day as seen_day,
+        refund_id
+    from regained
+    where lot_id is null;
+
+    -- Nobody tells what remains of these. The share of a refund can be redeemed only before it.
+    insert into piece_rows (
+        client_id, component_type, lot_id, spending_rank, seen_at, class, is_ending, points,
+        starts_at, ends_at, expiry_date, refund_day, refund_limit, refund_id
+    )
+    select
+        lots.client_id,
+        lots.component_type,
+        lots.lot_id,
+        lots.spending_rank,
+        least(lots.first_seen_at, former.first_seen_at) as seen_at,
+        2 as class,
+        true as is_ending,
+        parts.points,
+        lots.starts_at,
+        least(lots.ends_at, parts.refunded_at) as ends_at,
+        case when lots.expiry_date <= chosen.operations_day then lots.expiry_date end as expiry_date,
+        parts.refund_day,
+        case when parts.refund_day is not null then parts.points end as refund_limit,
+        parts.refund_id
+    from lots
+    cross join chosen
+    inner join (
+        select * from refund_shares
         union all
-        -- Nobody tells what remains of these. The share of a refund can be redeemed only before it.
         select
             lots.client_id,
             lots.component_type,
             lots.lot_id,
-            lots.spending_rank,
-            least(lots.first_seen_at, former.first_seen_at) as seen_at,
-            2 as class,
-            true as is_ending,
-            parts.points,
-            0 as burnt,
-            lots.starts_at,
-            least(lots.ends_at, parts.refunded_at) as ends_at,
-            null as seen_day,
-            case when lots.expiry_date <= chosen.operations_day then lots.expiry_date end
-                as expiry_date,
-            parts.refund_day,
-            case when parts.refund_day is not null then parts.points end as refund_limit,
-            null as kind,
-            false as is_told,
-            parts.refund_id,
-            null as of_cheque_id
-        from lots
-        cross join chosen
-        inner join (
-            select * from refund_shares
-            union all
-            select
-                lots.client_id,
-                lots.component_type,
-                lots.lot_id,
-                null as refund_id,
-                null as refunded_at,
-                null as refund_day,
-                lots.added - coalesce(shares.points, 0) - coalesce(claws.points, 0) as points
-            from lots
-            left join (
-                select client_id, component_type, lot_id, sum(points) as points
-                from refund_shares
-                group by client_id, component_type, lot_id
-            ) as shares
-                on
-                    shares.client_id = lots.client_id
-                    and shares.component_type = lots.component_type
-                    and shares.lot_id = lots.lot_id
-            left join (
-                select client_id, component_type, lot_id, sum(points) as points
-                from claws
-                where seen_at is null
-                group by client_id, component_type, lot_id
-            ) as claws
-                on
-                    claws.client_id = lots.client_id
-                    and claws.component_type = lots.component_type
-                    and claws.lot_id = lots.lot_id
-            where lots.remain is null
-        ) as parts
-            on
-                parts.client_id = lots.client_id
-                and parts.component_type = lots.component_type
-                and parts.lot_id = lots.lot_id
-        left join (
-            select client_id, component_type, operation_id, min(first_seen_at) as first_seen_at
-            from former
-            group by client_id, component_type, operation_id
-        ) as former
-            on
-                former.client_id = lots.client_id
-                and former.component_type = lots.component_type
-                and former.operation_id = lots.lot_id
-        where parts.points > 0
-        union all
-        -- Points that a refund gave back: told without its cheque, or not told at all.
-        select
-            refunds.client_id,
-            null as component_type,
-            null as lot_id,
-            case when refunds.redeemed < 0 then 1 else 2 end as spending_rank,
-            refunds.seen_at,
-            3 as class,
-            false as is_ending,
-            case
-                when refunds.redeemed < 0 then -refunds.redeemed
-                else round(
-                    parents.redeemed * least(
-                        1, coalesce(abs(refunds.amount) / nullif(abs(parents.amount), 0), 1)
-                    ), 2
-                )
-            end as points,
-            0 as burnt,
-            case
-                when refunds.redeemed < 0 then refunds.processed_at + refunds.delay
-                else '-infinity'
-            end as starts_at,
-            'infinity' as ends_at,
-            refunds.day as seen_day,
-            null as expiry_date,
-            null as refund_day,
-            null as refund_limit,
-            'redeemed' as kind,
-            refunds.redeemed < 0 as is_told,
-            refunds.cheque_id as refund_id,
-            parents.cheque_id as of_cheque_id
-        from cheques as refunds
-        left join cheques as parents
-            on
-                parents.client_id = refunds.client_id
-                and parents.cheque_id = refunds.parent_id
-                and parents.redeemed > 0
-        where
-            refunds.is_refund
-            and case
-                when refunds.redeemed < 0 then parents.cheque_id is null
-                else parents.cheque_id is not null
-            end
-        union all
-        select
-            client_id,
-            component_type,
-            operation_id as lot_id,
-            3 as spending_rank,
-            seen_at,
-            3 as class,
-            false as is_ending,
-            given as points,
-            0 as burnt,
-            '-infinity' as starts_at,
-            'infinity' as ends_at,
-            day as seen_day,
-            null as expiry_date,
-            null as refund_day,
-            null as refund_limit,
-            'corrected' as kind,
-            false as is_told,
             null as refund_id,
-            null as of_cheque_id
-        from vanished
-        where given > 0
-    ) as together;
+            null as refunded_at,
+            null as refund_day,
+            lots.added - coalesce(shares.points, 0) - coalesce(claws.points, 0) as points
+        from lots
+        left join (
+            select client_id, component_type, lot_id, sum(points) as points
+            from refund_shares
+            group by client_id, component_type, lot_id
+        ) as shares
+            on
+                shares.client_id = lots.client_id
+                and shares.component_type = lots.component_type
+                and shares.lot_id = lots.lot_id
+        left join (
+            select client_id, component_type, lot_id, sum(points) as points
+            from claws
+            where seen_at is null
+            group by client_id, component_type, lot_id
+        ) as claws
+            on
+                claws.client_id = lots.client_id
+                and claws.component_type = lots.component_type
+                and claws.lot_id = lots.lot_id
+        where lots.remain is null
+    ) as parts
+        on
+            parts.client_id = lots.client_id
+            and parts.component_type = lots.component_type
+            and parts.lot_id = lots.lot_id
+    left join (
+        select client_id, component_type, operation_id, min(first_seen_at) as first_seen_at
+        from former
+        group by client_id, component_type, operation_id
+    ) as former
+        on
+            former.client_id = lots.client_id
+            and former.component_type = lots.component_type
+            and former.operation_id = lots.lot_id
+    where parts.points > 0;
+
+    -- Points that a refund gave back: told without its cheque, or not told at all.
+    insert into piece_rows (
+        client_id, spending_rank, seen_at, class, points, starts_at, seen_day, kind,
+        is_told, refund_id, of_cheque_id
+    )
+    select
+        refunds.client_id,
+        case when refunds.redeemed < 0 then 1 else 2 end as spending_rank,
+        refunds.seen_at,
+        3 as class,
+        case
+            when refunds.redeemed < 0 then -refunds.redeemed
+            else round(
+                parents.redeemed * least(
+                    1, coalesce(abs(refunds.amount) / nullif(abs(parents.amount), 0), 1)
+                ), 2
+            )
+        end as points,
+        case
+            when refunds.redeemed < 0 then refunds.processed_at + refunds.delay
+            else '-infinity'
+        end as starts_at,
+        refunds.day as seen_day,
+        'redeemed' as kind,
+        refunds.redeemed < 0 as is_told,
+        refunds.cheque_id as refund_id,
+        parents.cheque_id as of_cheque_id
+    from cheques as refunds
+    left join cheques as parents
+        on
+            parents.client_id = refunds.client_id
+            and parents.cheque_id = refunds.parent_id
+            and parents.redeemed > 0
+    where
+        refunds.is_refund
+        and case
+            when refunds.redeemed < 0 then parents.cheque_id is null
+            else parents.cheque_id is not null
+        end;
+
+    insert into piece_rows (
+        client_id, component_type, lot_id, spending_rank, seen_at, class, points, starts_at,
+        seen_day, kind
+    )
+    select
+        client_id,
+        component_type,
+        operation_id as lot_id,
+        3 as spending_rank,
+        seen_at,
+        3 as class,
+        given as points,
+        '-infinity' as starts_at,
+        day as seen_day,
+        'corrected' as kind
+    from vanished
+    where given > 0;
+
+    create temp table pieces on commit drop as
+    select
+        *,
+        row_number() over (
+            partition by client_id
+            -- Of refunds that one reading saw, the earliest: without an order of its own, the result would
+            -- hang on which other clients are computed with this one.
+            order by
+                class = 3,
+                seen_at,
+                spending_rank,
+                lot_id,
+                component_type,
+                -- What a refund took is what was left: the share of the earliest is redeemed last.
+                ends_at desc,
+                seen_day,
+                refund_id
+        )::integer as piece
+    from piece_rows;
+
+    -- What rows took. told is what the row says, points is what lots have to show.
+    create temp table event_rows (
+        client_id bigint,
+        taking bigint,
+        kind text,
+        day date,
+        at timestamptz,
+        seen_at timestamptz,
+        told numeric default 0,
+        points numeric,
+        is_firm boolean default false,
+        cheque_id bigint,
+        pos_id bigint,
+        partner_name text,
+        back_at timestamptz,
+        back_day date
+    ) on commit drop;
+
+    insert into event_rows (
+        client_id, taking, kind, day, at, seen_at, told, points, is_firm, cheque_id, pos_id,
+        partner_name
+    )
+    select
+        takings.client_id,
+        takings.taking,
+        takings.kind,
+        takings.day,
+        takings.at,
+        takings.seen_at,
+        takings.told - coalesce(claws.points, 0) as told,
+        takings.points - coalesce(claws.points, 0) as points,
+        true as is_firm,
+        takings.cheque_id,
+        takings.pos_id,
+        takings.partner_name
+    from takings
+    left join (
+        select client_id, taking, sum(points) as points
+        from claws
+        group by client_id, taking
+    ) as claws
+        on claws.client_id = takings.client_id and claws.taking = takings.taking;
+
+    insert into event_rows (
+        client_id, kind, day, at, seen_at, points, cheque_id, pos_id, partner_name
+    )
+    select
+        client_id,
+        'corrected' as kind,
+        day,
+        at,
+        seen_at,
+        taken as points,
+        operation_id as cheque_id,
+        pos_id,
+        partner_name
+    from vanished
+    where taken > 0;
+
+    -- A refund that names no cheque and no points may have taken some.
+    insert into event_rows (
+        client_id, kind, day, at, seen_at, points, cheque_id, pos_id, partner_name
+    )
+    select
+        client_id,
+        'clawed_back' as kind,
+        day,
+        processed_at as at,
+        seen_at,
+        abs(amount) as points,
+        cheque_id,
+        pos_id,
+        partner_name
+    from cheques
+    inner join chosen on not chosen.refunds_state_points
+    where is_refund and parent_id is null and added = 0;
+
+    -- What a refund says that it gave back of a cheque. Where the lots show the loss all the same, it
+    -- was taken when the cheque says, and did not come back.
+    insert into event_rows (
+        client_id, kind, day, at, seen_at, points, cheque_id, pos_id, partner_name, back_at,
+        back_day
+    )
+    select
+        returned_points.client_id,
+        'redeemed' as kind,
+        returned_points.day,
+        returned_points.at,
+        'infinity' as seen_at,
+        returned_points.within - coalesce(lost_again.points, 0) as points,
+        returned_points.cheque_id,
+        returned_points.pos_id,
+        returned_points.partner_name,
+        returned_points.back_at,
+        returned_points.back_day
+    from returned_points
+    left join (
+        select client_id, refund_id, sum(points) as points
+        from regained
+        group by client_id, refund_id
+    ) as lost_again
+        on
+            lost_again.client_id = returned_points.client_id
+            and lost_again.refund_id = returned_points.refund_id;
 
     create temp table events on commit drop as
     select
-        together.*,
+        *,
         row_number() over (
-            partition by together.client_id
+            partition by client_id
             order by
-                together.seen_at asc,
-                together.is_firm desc,
-                together.at asc,
-                together.taking asc,
-                together.cheque_id asc,
-                together.kind asc,
-                together.points asc,
-                together.back_at asc
+                seen_at asc,
+                is_firm desc,
+                at asc,
+                taking asc,
+                cheque_id asc,
+                kind asc,
+                points asc,
+                back_at asc
         )::integer as event
-    from (
-        select
-            takings.client_id,
-            takings.taking,
-            takings.kind,
-            takings.day,
-            takings.at,
-            takings.seen_at,
-            takings.told - coalesce(claws.points, 0) as told,
-            takings.points - coalesce(claws.points, 0) as points,
-            true as is_firm,
-            takings.cheque_id,
-            takings.pos_id,
-            takings.partner_name,
-            null::timestamptz as back_at,
-            null::date as back_day
-        from takings
-        left join (
-            select client_id, taking, sum(points) as points
-            from claws
-            group by client_id, taking
-        ) as claws
-            on claws.client_id = takings.client_id and claws.taking = takings.taking
-        union all
-        select
-            client_id,
-            null as taking,
-            'corrected' as kind,
-            day,
-            at,
-            seen_at,
-            0 as told,
-            taken as points,
-            false as is_firm,
-            operation_id as cheque_id,
-            pos_id,
-            partner_name,
-            null as back_at,
-            null as back_day
-        from vanished
-        where taken > 0
-        union all
-        -- A refund that names no cheque and no points may have taken some.
-        select
-            client_id,
-            null as taking,
-            'clawed_back' as kind,
-            day,
-            processed_at as at,
-            seen_at,
-            0 as told,
-            abs(amount) as points,
-            false as is_firm,
-            cheque_id,
-            pos_id,
-            partner_name,
-            null as back_at,
-            null as back_day
-        from cheques
-        inner join chosen on not chosen.refunds_state_points
-        where is_refund and parent_id is null and added = 0
-        union all
-        -- What a refund says that it gave back of a cheque. Where the lots show the loss all the same, it
-        -- was taken when the cheque says, and did not come back.
-        select
-            returned_points.client_id,
-            null as taking,
-            'redeemed' as kind,
-            returned_points.day,
-            returned_points.at,
-            'infinity' as seen_at,
-            0 as told,
-            returned_points.within - coalesce(lost_again.points, 0) as points,
-            false as is_firm,
-            returned_points.cheque_id,
-            returned_points.pos_id,
-            returned_points.partner_name,
-            returned_points.back_at,
-            returned_points.back_day
-        from returned_points
-        left join (
-            select client_id, refund_id, sum(points) as points
-            from regained
-            group by client_id, refund_id
-        ) as lost_again
-            on
-                lost_again.client_id = returned_points.client_id
-                and lost_again.refund_id = returned_points.refund_id
-    ) as together;
+    from event_rows;
 
     create temp table matched on commit drop as
     select

@@ -8,7 +8,21 @@ as $$
 begin
     drop table if exists
         movements;
-    create temp table movements on commit drop as
+    create temp table movements (
+        movement_date date,
+        client_id bigint,
+        kind text,
+        points numeric,
+        pos_id bigint,
+        partner_name text,
+        component_type smallint,
+        lot_id bigint,
+        cheque_id bigint
+    ) on commit drop;
+
+    insert into movements (
+        movement_date, client_id, kind, points, pos_id, partner_name, component_type, lot_id
+    )
     select
         issue_date as movement_date,
         client_id,
@@ -17,30 +31,31 @@ begin
         pos_id,
         partner_name,
         component_type,
-        lot_id,
-        null::bigint as cheque_id
-    from lots
-    union all
+        lot_id
+    from lots;
+
     -- More remains of a lot than was given.
+    insert into movements (movement_date, client_id, kind, points, component_type, lot_id)
     select
         greatest(seen.seen_day, lots.issue_date) as movement_date,
         lots.client_id,
         'unexplained' as kind,
         excesses.points,
-        null as pos_id,
-        null as partner_name,
         lots.component_type,
-        lots.lot_id,
-        null as cheque_id
+        lots.lot_id
     from excesses
     inner join lots
         on
             lots.client_id = excesses.client_id
             and lots.component_type = excesses.component_type
             and lots.lot_id = excesses.lot_id
-    inner join seen on seen.seen_at = excesses.seen_at
-    union all
+    inner join seen on seen.seen_at = excesses.seen_at;
+
     -- What rows took from lots.
+    insert into movements (
+        movement_date, client_id, kind, points, pos_id, partner_name, component_type,
+        lot_id, cheque_id
+    )
     select
         events.day as movement_date,
         events.client_id,
@@ -83,9 +98,12 @@ begin
         events.partner_name,
         taken.component_type,
         taken.lot_id,
-        events.cheque_id
-    union all
+        events.cheque_id;
+
     -- What rows took, without a lot: given back later, or seen on no lot.
+    insert into movements (
+        movement_date, client_id, kind, points, pos_id, partner_name, cheque_id
+    )
     select
         events.day as movement_date,
         events.client_id,
@@ -93,8 +111,6 @@ begin
         shown.points,
         events.pos_id,
         events.partner_name,
-        null as component_type,
-        null as lot_id,
         events.cheque_id
     from events
     left join (
@@ -134,25 +150,24 @@ begin
         ),
         ('unexplained', events.points - coalesce(taken.points, 0))
     ) as shown (kind, points)
-    where events.is_firm and shown.points <> 0
-    union all
+    where events.is_firm and shown.points <> 0;
+
     -- What a refund says that it gave back, but lots show as lost.
+    insert into movements (movement_date, client_id, kind, points)
     select
         events.back_day as movement_date,
         events.client_id,
         'unexplained' as kind,
-        -sum(matched.points) as points,
-        null as pos_id,
-        null as partner_name,
-        null as component_type,
-        null as lot_id,
-        null as cheque_id
+        -sum(matched.points) as points
     from events
     inner join matched on matched.client_id = events.client_id and matched.event = events.event
     where events.back_at is not null and not matched.has_expired
-    group by events.back_day, events.client_id, events.event
-    union all
+    group by events.back_day, events.client_id, events.event;
+
     -- What a refund gave back to a lot that ended before it was read.
+    insert into movements (
+        movement_date, client_id, kind, points, pos_id, partner_name, component_type, lot_id
+    )
     select
         lots.expiry_date as movement_date,
         matched.client_id,
@@ -161,8 +176,7 @@ begin
         lots.pos_id,
         lots.partner_name,
         lots.component_type,
-        lots.lot_id,
-        null as cheque_id
+        lots.lot_id
     from matched
     inner join pieces on pieces.client_id = matched.client_id and pieces.piece = matched.piece
     inner join lots
@@ -177,23 +191,22 @@ begin
         lots.pos_id,
         lots.partner_name,
         lots.component_type,
-        lots.lot_id
-    union all
+        lots.lot_id;
+
     -- What came back, without a lot.
+    insert into movements (movement_date, client_id, kind, points)
     select
         seen_day as movement_date,
         client_id,
         kind,
-        points - rest as points,
-        null as pos_id,
-        null as partner_name,
-        null as component_type,
-        null as lot_id,
-        null as cheque_id
+        points - rest as points
     from leftovers
-    where class = 3 and not is_told and points > rest
-    union all
+    where class = 3 and not is_told and points > rest;
+
     -- What refunds say that they gave back: to a lot, where it lost it again.
+    insert into movements (
+        movement_date, client_id, kind, points, pos_id, partner_name, cheque_id
+    )
     select
         refunds.day as movement_date,
         refunds.client_id,
@@ -201,8 +214,6 @@ begin
         -refunds.redeemed - coalesce(regained.points, 0) as points,
         refunds.pos_id,
         refunds.partner_name,
-        null as component_type,
-        null as lot_id,
         refunds.cheque_id
     from cheques as refunds
     left join (
@@ -212,8 +223,12 @@ begin
         group by client_id, refund_id
     ) as regained
         on regained.client_id = refunds.client_id and regained.refund_id = refunds.cheque_id
-    where refunds.redeemed < 0 and -refunds.redeemed > coalesce(regained.points, 0)
-    union all
+    where refunds.redeemed < 0 and -refunds.redeemed > coalesce(regained.points, 0);
+
+    insert into movements (
+        movement_date, client_id, kind, points, pos_id, partner_name, component_type,
+        lot_id, cheque_id
+    )
     select
         refunds.day as movement_date,
         refunds.client_id,
@@ -227,47 +242,40 @@ begin
     from regained
     inner join cheques as refunds
         on refunds.client_id = regained.client_id and refunds.cheque_id = regained.refund_id
-    where regained.lot_id is not null
-    union all
+    where regained.lot_id is not null;
+
+    insert into movements (movement_date, client_id, kind, points)
     select
         seen_day as movement_date,
         client_id,
         'unexplained' as kind,
-        -rest as points,
-        null as pos_id,
-        null as partner_name,
-        null as component_type,
-        null as lot_id,
-        null as cheque_id
+        -rest as points
     from leftovers
-    where class = 3 and is_told and rest > 0
-    union all
+    where class = 3 and is_told and rest > 0;
+
     -- More than the cheque had redeemed: on the day of the refund with which it became that.
+    insert into movements (movement_date, client_id, kind, points)
     select
         back_day as movement_date,
         client_id,
         'unexplained' as kind,
-        within - points as points,
-        null as pos_id,
-        null as partner_name,
-        null as component_type,
-        null as lot_id,
-        null as cheque_id
+        within - points as points
     from returned_points
-    where points > within
-    union all
+    where points > within;
+
     -- What lots lost, and no row took.
+    insert into movements (
+        movement_date, client_id, kind, points, pos_id, partner_name, component_type, lot_id
+    )
     select
-        case when lost.has_expired then leftovers.expiry_date else leftovers.seen_day end
-            as movement_date,
+        case when lost.has_expired then leftovers.expiry_date else leftovers.seen_day end as movement_date,
         leftovers.client_id,
         case when lost.has_expired then 'expired' else 'unexplained' end as kind,
         -lost.points as points,
         lots.pos_id,
         lots.partner_name,
         leftovers.component_type,
-        leftovers.lot_id,
-        null as cheque_id
+        leftovers.lot_id
     from leftovers
     left join lots
         on
@@ -295,8 +303,11 @@ begin
     where
         leftovers.class < 3
         and lost.points <> 0
-        and (not lost.has_expired or leftovers.expiry_date is not null)
-    union all
+        and (not lost.has_expired or leftovers.expiry_date is not null);
+
+    insert into movements (
+        movement_date, client_id, kind, points, pos_id, partner_name, component_type, lot_id
+    )
     select
         silent_claws.refund_day as movement_date,
         leftovers.client_id,
@@ -305,8 +316,7 @@ begin
         lots.pos_id,
         lots.partner_name,
         leftovers.component_type,
-        leftovers.lot_id,
-        null as cheque_id
+        leftovers.lot_id
     from silent_claws
     inner join leftovers
         on leftovers.client_id = silent_claws.client_id and leftovers.piece = silent_claws.piece
@@ -315,9 +325,12 @@ begin
             lots.client_id = leftovers.client_id
             and lots.component_type = leftovers.component_type
             and lots.lot_id = leftovers.lot_id
-    where silent_claws.points <> 0
-    union all
+    where silent_claws.points <> 0;
+
     -- What remains of a lot that has ended. Less than nothing is no expiry: more was taken than it had.
+    insert into movements (
+        movement_date, client_id, kind, points, pos_id, partner_name, component_type, lot_id
+    )
     select
         lots.expiry_date as movement_date,
         lots.client_id,
@@ -326,8 +339,7 @@ begin
         lots.pos_id,
         lots.partner_name,
         lots.component_type,
-        lots.lot_id,
-        null as cheque_id
+        lots.lot_id
     from lots
     cross join chosen
     where lots.remain <> 0 and lots.expiry_date <= chosen.operations_day;
