@@ -37,17 +37,24 @@ with known (place, convention, parameter, set_to, fallback) as (
                 end,
                 'given_back'
             ),
-            (4, 'refund_points', null, null, 'clawed_back'),
             (
-                5, 'negative_amounts', 'negative_is_refund',
+                4, 'silent_refunds', 'silent_refunds_give_back',
+                case parameters.silent_refunds_give_back
+                    when true then 'given_back' when false then 'kept'
+                end,
+                'as_lots_show'
+            ),
+            (5, 'refund_points', null, null, 'clawed_back'),
+            (
+                6, 'negative_amounts', 'negative_is_refund',
                 case parameters.negative_is_refund
                     when true then 'refund' when false then 'purchase'
                 end,
                 'refund'
             ),
-            (6, 'burns', 'burnt_bonus_source', null, 'expired'),
+            (7, 'burns', 'burnt_bonus_source', null, 'expired'),
             (
-                7, 'spending_order', 'spending_order',
+                8, 'spending_order', 'spending_order',
                 nullif(parameters.spending_order, 'detected'), 'soonest_to_expire'
             )
         ) as each (place, convention, parameter, set_to, fallback)
@@ -94,7 +101,7 @@ cross join lateral (
 order by known.place;
 
 comment on view mart.conventions is 'what rows are taken for where no field of the source says, and why. Grain: convention';
-comment on column mart.conventions.convention is 'cheque_points, bonus_redemptions, refund_redemptions, refund_points, negative_amounts, burns or spending_order';
+comment on column mart.conventions.convention is 'cheque_points, bonus_redemptions, refund_redemptions, silent_refunds, refund_points, negative_amounts, burns or spending_order';
 comment on column mart.conventions.detected is 'what fits the rows best; null where they show nothing';
 comment on column mart.conventions.votes is 'rows, clients or pairs of lots that speak of it';
 comment on column mart.conventions.share is 'share of these that agree with detected';

@@ -23,12 +23,12 @@ CLIENTS = 22
 
 
 def _write(author: Author, is_as_usual: bool) -> None:
-    """Clients of four kinds; what their lots lost shows what the rows in question did."""
+    """Clients of five kinds; what their lots lost shows what the rows in question did."""
     for number in range(1, CLIENTS + 1):
         clients = [
             author.client(kind * 100 + number, "2026-03-01T01:00:00",
                           [{"Card": kind * 100 + number}])
-            for kind in range(4)
+            for kind in range(5)
         ]  # fmt: skip
         first = 10_000 + 100 * number
         for kind, left in enumerate(("95", "77", "80")):
@@ -45,6 +45,12 @@ def _write(author: Author, is_as_usual: bool) -> None:
         author.cheque(clients[2], first + 22, NOON, "70.00", Added=Decimal(7))
         if not is_as_usual:
             author.lot(clients[2], first + 23, NOON, "7.00")
+        # A refund that states no points: what its purchase had redeemed may have come back.
+        author.lot(clients[4], first + 3, "2026-03-02T10:00:00", "100.00",
+                   Remain=Decimal(100 if is_as_usual else 80))  # fmt: skip
+        author.cheque(clients[4], first + 13, "2026-03-04T10:00:00", "50.00",
+                      Redeemed=Decimal(20))  # fmt: skip
+        author.cheque(clients[4], first + 25, NOON, "50.00", Refund=True, Parent=first + 13)
         # A negative amount without the flag.
         author.cheque(clients[3], first + 24, NOON, "-30.00", Refund=None,
                       Parent=first + 99 if is_as_usual else None)  # fmt: skip
@@ -62,6 +68,7 @@ def test_rows_show_what_they_have_to_be_taken_for(
         "refund_redemptions": ("given_back", "left_out"),
         "bonus_redemptions": ("redeemed", "left_out"),
         "cheque_points": ("given", "left_out"),
+        "silent_refunds": ("given_back", "kept"),
         "negative_amounts": ("refund", "purchase"),
     }
     for name, reading in readings.items():
@@ -73,10 +80,10 @@ def test_rows_show_what_they_have_to_be_taken_for(
         assert (found["votes"], found["share"]) == (CLIENTS, 1), name
     (month,) = read_mart(warehouse, "points_bridge_monthly")
     cheques = read_mart(warehouse, "cheques")
-    assert month["added"] == CLIENTS * 307
-    assert month["redeemed"] == CLIENTS * (60 + 3 - 15 if is_as_usual else 60)
+    assert month["added"] == CLIENTS * 407
+    assert month["redeemed"] == CLIENTS * (60 + 3 - 15 if is_as_usual else 80)
     assert month["residual"] == 0
-    assert sum(row["is_refund"] for row in cheques) == CLIENTS * (2 if is_as_usual else 1)
+    assert sum(row["is_refund"] for row in cheques) == CLIENTS * (3 if is_as_usual else 2)
     assert sum(row["is_told_by_cheque"] for row in read_mart(warehouse, "lots")) == (
         CLIENTS if is_as_usual else 0
     )
@@ -96,13 +103,13 @@ def test_a_parameter_is_used_whatever_the_rows_show(
     assert (found["detected"], found["used"], found["source"]) == (
         "left_out", "given_back", "parameter",
     )  # fmt: skip
-    assert sum(row["redeemed"] for row in read_mart(warehouse, "cheques")) == CLIENTS * 45
+    assert sum(row["redeemed"] for row in read_mart(warehouse, "cheques")) == CLIENTS * 65
     said = _said(warehouse)["refund_points_are_known"]
     assert f"those of {CLIENTS} have not: Redeemed of a refund is given back" in said
     assert "(mart.parameters.refunds_give_back)" in said
     assert _shown_by_status(warehouse, capsys) == [
         "conventions detected: cheque_points = left_out, bonus_redemptions = left_out,"
-        " negative_amounts = purchase",
+        " silent_refunds = kept, negative_amounts = purchase",
         "conventions set in mart.parameters: refund_redemptions = given_back",
         "convention refund_redemptions contradicts the rows: given_back is used (parameter),"
         f" 100% of {CLIENTS} votes say left_out (mart.parameters.refunds_give_back)",

@@ -19,6 +19,7 @@ from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.queries import query
 from tests.marts.comparing import read_mart
 from tests.marts.golden import Golden, month_of
+from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.worlds import Author, empty_world, sync
 
 FIRST, LAST = date(2026, 1, 20), date(2026, 3, 10)
@@ -322,3 +323,34 @@ def test_a_parameter_overrules_how_rows_are_interpreted(
             session.execute(f"update mart.parameters set {name} = false".encode())
         refresh_marts(warehouse)
         assert _figures() == figures, name
+
+
+def test_silent_refunds_give_back_as_set_or_as_the_lots_of_each_client_show(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Nobody tells what remains of the points of the first client; the second got them back."""
+    with empty_world(START, datetime(2026, 3, 11)) as simulator:
+        author = Author(simulator)
+        told_by_cheque, told = (
+            author.client(number, "2026-03-01T01:00:00", [{"Card": number}]) for number in (1, 2)
+        )
+        author.cheque(told_by_cheque, 501, "2026-03-03T10:00:00", "900.00", Added=Decimal(100))
+        author.lot(told, 601, "2026-03-03T10:00:00", "100.00", Remain=Decimal(100))
+        for client, number in ((told_by_cheque, 502), (told, 602)):
+            author.cheque(client, number, "2026-03-04T10:00:00", "50.00", Redeemed=Decimal(20))
+            author.cheque(client, number + 1, "2026-03-06T10:00:00", "50.00", Refund=True,
+                          Parent=number)  # fmt: skip
+        sync(simulator, warehouse, tmp_path, START, date(2026, 3, 10))
+    for is_set, redeemed, residual, closing in (
+        (None, 20, 0, 180),
+        (True, 0, 0, 200),
+        (False, 40, 20, 180),
+    ):
+        with warehouse.connect(autocommit=True) as session:
+            session.execute("update mart.parameters set silent_refunds_give_back = %s", (is_set,))
+        refresh_marts(warehouse)
+        (month,) = read_mart(warehouse, "points_bridge_monthly")
+        assert (month["redeemed"], month["residual"], month["closing"]) == (
+            redeemed, residual, closing,
+        ), is_set  # fmt: skip
+    assert_as_if_computed_anew(warehouse, "with a set convention")

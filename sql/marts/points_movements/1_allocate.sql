@@ -336,12 +336,13 @@ begin
 end;
 $$;
 
--- What silent refunds gave back of their own cheques. If lots show that one did, they all gave back what came
--- of lots that may be there, too, which may then be used again.
+-- What silent refunds gave back of their own cheques. If they do, or lots show that one did, they all gave back
+-- what came of lots that may be there, too, which may then be used again.
 create or replace function refresh.allocate_silent_refunds(
     state refresh.allocation,
     pieces refresh.client_pieces,
-    events refresh.client_events
+    events refresh.client_events,
+    give_back boolean
 )
 returns refresh.allocation
 language plpgsql immutable
@@ -355,7 +356,7 @@ declare
     needs bigint[] := state.needs;
     rest bigint[] := state.rest;
     matches refresh.match[] := state.matches;
-    has_returned boolean := false;
+    has_returned boolean := give_back;
     last_match integer[];
     earlier_match integer[];
     of_cheques bigint[];
@@ -572,7 +573,10 @@ $$;
 -- All passes. What is left of the readings: losses without a row, lots that may be there, points given back,
 -- and lots that ended later (points that could not be used yet may be clawed back).
 create or replace function refresh.allocate(
-    pieces refresh.client_pieces, events refresh.client_events, first_reading timestamptz
+    pieces refresh.client_pieces,
+    events refresh.client_events,
+    first_reading timestamptz,
+    silent_refunds_give_back boolean
 )
 returns table (piece integer, event integer, points bigint)
 language plpgsql immutable
@@ -589,7 +593,9 @@ begin
         state := refresh.allocate_by_time(state, pieces, events, is_after_end => false);
     end if;
     if 3 = any(pieces.class) then
-        state := refresh.allocate_silent_refunds(state, pieces, events);
+        state := refresh.allocate_silent_refunds(
+            state, pieces, events, silent_refunds_give_back
+        );
         state := refresh.allocate_class(state, pieces, events, 3, are_firm => true);
         state := refresh.allocate_stated_refunds(state, pieces, events);
         -- What they gave back may have been used again.
@@ -681,8 +687,12 @@ begin
         where may_lack_rows and chosen.is_order_known
         group by rows_seen.client_id
     ) as first_readings on first_readings.client_id = pieces_of.client_id
+    cross join chosen
     cross join lateral refresh.allocate(
-        pieces_of.pieces, events_of.events, first_readings.seen_at
+        pieces_of.pieces,
+        events_of.events,
+        first_readings.seen_at,
+        coalesce(chosen.silent_refunds_give_back, false)
     ) as allocated;
 end;
 $$;

@@ -26,6 +26,7 @@ begin
         parameters.timezone,
         parameters.burnt_bonus_source,
         rules.refunds_state_points,
+        rules.silent_refunds_give_back,
         as_of.operations_day
     from mart.parameters
     cross join refresh.rules

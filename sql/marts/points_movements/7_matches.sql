@@ -227,11 +227,14 @@ begin
             parents.client_id = refunds.client_id
             and parents.cheque_id = refunds.parent_id
             and parents.redeemed > 0
+    cross join chosen
     where
         refunds.is_refund
         and case
             when refunds.redeemed < 0 then parents.cheque_id is null
-            else parents.cheque_id is not null
+            else
+                parents.cheque_id is not null
+                and chosen.silent_refunds_give_back is distinct from false
         end;
 
     insert into piece_rows (

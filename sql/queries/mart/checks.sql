@@ -160,18 +160,31 @@ select
     count(*) filter (where cheques.parent_id is null and cheques.cheque_id is not null) as found,
     points.evidence || '. ' || redemptions.evidence || ': Redeemed of a refund is '
     || case redemptions.used when 'given_back' then 'given back' else 'left out' end
-    || redemptions.reason || '. Refunds of an unknown purchase: '
+    || redemptions.reason || '. ' || silent.evidence || ': such points are '
+    || case silent.used
+        when 'given_back' then 'given back' when 'kept' then 'not given back'
+        else 'given back where the lots of a client show it'
+    end
+    || silent.reason || '. Refunds of an unknown purchase: '
     || count(*) filter (where cheques.parent_id is null and cheques.cheque_id is not null)
         as description
 from conventions as points
 inner join conventions as redemptions on redemptions.convention = 'refund_redemptions'
+inner join conventions as silent on silent.convention = 'silent_refunds'
 cross join mart.as_of
 left join mart.cheques
     on
         cheques.is_refund
         and cheques.day between as_of.operations_day - 91 and as_of.operations_day
 where points.convention = 'refund_points'
-group by points.evidence, redemptions.evidence, redemptions.used, redemptions.reason
+group by
+    points.evidence,
+    redemptions.evidence,
+    redemptions.used,
+    redemptions.reason,
+    silent.evidence,
+    silent.used,
+    silent.reason
 union all
 select
     'bonus_redemptions_are_known' as check_name,

@@ -63,6 +63,9 @@ select
                 case when is_new and is_cheque and added > 0 then 'cheque_points' end,
                 case when is_bonus and redeemed <> 0 then 'bonus_redemptions' end,
                 case when is_cheque and is_refund and redeemed <> 0 then 'refund_redemptions' end,
+                case
+                    when is_cheque and is_refund and coalesce(redeemed, 0) = 0 then 'silent_refunds'
+                end,
                 case when is_new and is_cheque and is_refund then 'refund_points' end,
                 case when is_new and is_cheque and amount < 0 then 'negative_amounts' end,
                 case when is_new and is_burn then 'burns' end
@@ -92,8 +95,9 @@ where not known.is_decided;
 -- name: detect_conventions
 -- purpose: find what rows have to be taken for, from rows that speak for one reading alone
 -- Of each convention, some rows (or clients) can only be right under one of its readings; these vote.
--- Two of them vote by a client's account: what all its lots have lost is exactly what its rows took, with
--- or without the rows in question; clients of whom a lot may have ended vote for nothing. Windows instead
+-- Three of them vote by a client's account: what all its lots have lost is exactly what its rows took, with
+-- or without the rows in question (silent refunds: is more, or less, than it can be otherwise, as they may
+-- have clawed points back, too); clients of whom a lot may have ended vote for nothing. Windows instead
 -- of joins: a client may have a hundred thousand rows. Some thousand clients are enough; a decided
 -- finding stays.
 with sized as (
@@ -165,10 +169,54 @@ told as (
     window of_cheque as (partition by client_id, cheque_id)
 ),
 
+-- What refunds that state no points may have given back of their purchase, and the most that they may have
+-- clawed back of what it gave.
+silent as (
+    select
+        refunds.client_id,
+        sum(round(parents.redeemed * portion.share, 2)) as given_back,
+        sum(round(parents.added * portion.share, 2)) as clawed_back
+    from told as refunds
+    inner join (
+        select
+            client_id,
+            cheque_id,
+            max(abs(amount)) filter (where is_cheque) as amount,
+            max(redeemed) filter (where is_cheque) as redeemed,
+            sum(added) filter (where is_lot or (is_cheque and not is_named)) as added
+        from told
+        where cheque_id <> 0 and not is_flagged
+        group by client_id, cheque_id
+    ) as parents
+        on
+            parents.client_id = refunds.client_id
+            and parents.cheque_id = refunds.parent_id
+            and parents.redeemed > 0
+    cross join lateral (
+        select least(1, coalesce(abs(refunds.amount) / nullif(parents.amount, 0), 1)) as share
+    ) as portion
+    where
+        refunds.is_cheque
+        and refunds.is_flagged
+        and refunds.added = 0
+        and refunds.redeemed = 0
+    group by refunds.client_id
+),
+
 accounts as (
     select
         told.client_id,
         sum(told.added - told.remain) filter (where told.is_lot) as lost,
+        -- Nobody tells what remains of these.
+        coalesce(
+            sum(told.added) filter (
+                where
+                told.is_cheque and not told.is_named and not told.is_flagged and told.added > 0
+            ), 0
+        ) as untold,
+        coalesce(
+            bool_or(told.is_cheque and told.is_flagged and coalesce(told.parent_id, 0) = 0), false
+        ) as has_refunds_without_parent,
         coalesce(
             sum(told.redeemed) filter (
                 where told.is_cheque and not told.is_flagged and told.amount >= 0
@@ -232,18 +280,35 @@ counted as (
 balanced as (
     select
         count(*) filter (
-            where taken_by_bonuses <> 0 and given_back = 0 and lost = taken + taken_by_bonuses
+            where
+            taken_by_bonuses <> 0
+            and accounts.given_back = 0
+            and lost = taken + taken_by_bonuses
         ) as with_bonuses,
         count(*) filter (
-            where taken_by_bonuses <> 0 and given_back = 0 and lost = taken
+            where taken_by_bonuses <> 0 and accounts.given_back = 0 and lost = taken
         ) as without_bonuses,
         count(*) filter (
-            where given_back <> 0 and taken_by_bonuses = 0 and lost = taken - given_back
+            where
+            accounts.given_back <> 0
+            and taken_by_bonuses = 0
+            and lost = taken - accounts.given_back
         ) as with_refunds,
         count(*) filter (
-            where given_back <> 0 and taken_by_bonuses = 0 and lost = taken
-        ) as without_refunds
+            where accounts.given_back <> 0 and taken_by_bonuses = 0 and lost = taken
+        ) as without_refunds,
+        count(*) filter (
+            where silent.given_back > 0 and accounts.lost + accounts.untold < accounts.taken
+        ) as with_silent_refunds,
+        count(*) filter (
+            where
+            silent.given_back > 0
+            and not accounts.has_refunds_without_parent
+            and accounts.lost > accounts.taken + accounts.taken_by_bonuses
+            + silent.clawed_back - silent.given_back
+        ) as without_silent_refunds
     from accounts
+    left join silent on silent.client_id = accounts.client_id
 ),
 
 readings as (
@@ -286,6 +351,14 @@ readings as (
                 balanced.with_refunds, balanced.with_refunds + balanced.without_refunds,
                 'the lots of ' || balanced.with_refunds || ' clients have what refunds tell in'
                 || ' Redeemed back, those of ' || balanced.without_refunds || ' have not'
+            ),
+            (
+                'silent_refunds', 'given_back', 'kept',
+                balanced.with_silent_refunds,
+                balanced.with_silent_refunds + balanced.without_silent_refunds,
+                'rows of ' || balanced.with_silent_refunds || ' clients took more than their lots'
+                || ' can have lost, unless refunds that state no points gave some back; lots of '
+                || balanced.without_silent_refunds || ' clients lost more than if they had'
             ),
             (
                 'refund_points', 'clawed_back', null,
