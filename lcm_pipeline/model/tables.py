@@ -200,6 +200,7 @@ favourite_offers = CoreTable(
     date_column="offer_date",
     has_history=True,
     is_held_for_months=True,
+    moves_between_clients=True,
 )
 
 favourite_goods = CoreTable(

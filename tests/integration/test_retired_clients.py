@@ -33,6 +33,7 @@ NOT_FOUND = Response({"ErrorCode": 2, "Message": "Участник не найд
 class Programme:
     """A scripted programme. rows: keys of each client's operations and leads; cards: card by owner.
 
+    offers: keys of each client's favourite offers, each of one good.
     refuses: the refusal that a client gets; refused_in: the endpoints that refuse, all if empty.
     more_registrations: further rows of that day.
     """
@@ -43,6 +44,7 @@ class Programme:
     refused_in: frozenset[str] = frozenset()
     requests: list[tuple[str, int | None]] = field(default_factory=list)
     more_registrations: list[dict[str, Any]] = field(default_factory=list)
+    offers: dict[int, list[int]] = field(default_factory=dict)
 
     def reply(self, received: Request) -> Response:
         name, request = received.path.rpartition("/")[2], received.json
@@ -72,9 +74,17 @@ class Programme:
             return header | {"Operations": rows, "ErrorCode": 0, "Message": None}
         if name == "LeadsPagingInfo":
             return {"TotalRows": len(keys), "LeadsClients": rows, "ErrorCode": 0, "Message": None}
+        wanted = request.get("ClientFavoriteId")
+        offers = [
+            {"Id": key, "ProcTime": f"{JOINED}T12:00:00"}
+            for key in self.offers.get(client, [])
+            if wanted in (None, key)
+        ]
         return {
-            "TotalRows": 0, "SumGain": 0, "GroupFavorites": [], "ClientFavorites": [],
-            "ListFavorites": [], "ErrorCode": 0,
+            "TotalRows": len(offers), "SumGain": 0, "GroupFavorites": [],
+            "ClientFavorites": offers[start - 1 :][: request["Length"]],
+            "ListFavorites": [{"Id": wanted, "ListDataId": 1}] if wanted and offers else [],
+            "ErrorCode": 0,
         }  # fmt: skip
 
 
@@ -109,7 +119,10 @@ class Daily:
         return {one.client_id: one.reason for one in found}
 
     def live(self, table: str = "operations") -> dict[int, int]:
-        key = {"operations": "operation_id", "leads": "lead_id", "registrations": "card_number"}
+        key = {
+            "operations": "operation_id", "leads": "lead_id", "registrations": "card_number",
+            "favourite_offers": "favourite_id", "favourite_goods": "favourite_id",
+        }  # fmt: skip
         found = self.rows(
             f"select {key[table]}, client_id from core.{table} where deleted_at is null"
         )
@@ -225,10 +238,12 @@ def test_a_response_between_refusals_resets_the_count(daily: Daily) -> None:
 
 
 def test_merged_cards_count_their_history_once_and_retire_the_old_client(daily: Daily) -> None:
-    daily.sync()
     source = daily.programme
+    source.offers = {1001: [1, 2], 1003: [3]}
+    daily.sync()
     source.cards[6001] = 1002
     source.rows[1002] += source.rows.pop(1001)
+    source.offers[1002] = source.offers.pop(1001)
     source.refuses = {1001: NOT_FOUND}
     assert daily.sync() == 0
     assert daily.retired() == {1001: "merged"}
@@ -236,6 +251,8 @@ def test_merged_cards_count_their_history_once_and_retire_the_old_client(daily: 
         live = daily.live(table)
         assert 1001 not in live.values()
         assert len(live) == (30 if table == "registrations" else 60)
+    for table in ("favourite_offers", "favourite_goods"):
+        assert daily.live(table) == {1: 1002, 2: 1002, 3: 1003}
     assert daily.rows("select current_client_id from sync.retired_clients") == [(1002,)]
     assert daily.complete_through() == [daily.day - timedelta(days=1)] * len(FEEDS)
     daily.assert_totals_agree()
