@@ -1,6 +1,6 @@
 -- question: what are points given for?
 -- grain: bonus source
--- formula: every bonus source that a lot or a name refers to; its role by mart.parameters.
+-- formula: every bonus source that a lot or a name refers to, and those that mart.parameters gives a role.
 create or replace view mart.dim_bonus_sources as
 with ids as (
     select bonus_source from core.bonus_sources

@@ -1,7 +1,7 @@
 -- question: which stores are there?
 -- grain: point of sale
 -- formula: every point of sale that a registration or an operation names, with its newest name, and
---   the partner of its newest sale that names one.
+--   the partner of its newest sale that names one. Sales are those through the last day of operations.
 create or replace view mart.dim_stores as
 with sales as (
     select
@@ -12,7 +12,10 @@ with sales as (
             where partner_name <> ''
         ))[1] as partner_name
     from mart.sales_daily
-    where pos_id is not null
+    -- A reading brings a part of the day after, which no other mart shows.
+    where
+        pos_id is not null
+        and day <= coalesce((select operations_day from mart.as_of), 'infinity')
     group by pos_id
 ),
 

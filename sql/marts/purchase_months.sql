@@ -47,4 +47,4 @@ comment on column mart.purchase_months.refunds is 'cheques that are refunds';
 comment on column mart.purchase_months.purchase_amount is 'amount of purchases, in money';
 comment on column mart.purchase_months.net_sales is 'purchases less refunds, in money';
 comment on column mart.purchase_months.longest_gap_days is 'longest of gaps_days';
-comment on column mart.purchase_months.gaps_days is 'days from the purchase before to each purchase, ascending; the first purchase ever has none';
+comment on column mart.purchase_months.gaps_days is 'days from the purchase before to each purchase, ascending; the first purchase ever has none, and null stands for an empty list';

@@ -2,7 +2,8 @@
 -- grain: day x store
 -- formula: refunds and purchases of the day (a refund is dated by itself, not by its purchase); the
 --   refund rate by count is refunds / purchases, by amount the absolute refunds / purchases. Points
---   clawed back are those of mart.points_movements, on the day of the refund, in the store of the lot.
+--   clawed back are those of mart.points_movements, on the day of the refund, in its store where the
+--   refund states them, else in the store of the lot.
 -- incremental: day
 create materialized view mart.refunds as
 with pieces as (

@@ -69,6 +69,23 @@ def test_a_store_has_the_partner_of_its_newest_sale_that_names_one(warehouse: Wa
     ) == [(7, "a", date(2026, 3, 3)), (8, "a", date(2026, 3, 3)), (9, None, date(2026, 3, 3))]
 
 
+def test_stores_show_no_sale_after_the_last_day_known(warehouse: Warehouse) -> None:
+    """A reading brings a part of the day after it."""
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "insert into sync.runs (feed, window_from, window_to, status, started_at, finished_at)"
+            " values ('operations', '2026-03-01', '2026-03-02', 'published', now(), now())"
+        )
+        session.execute(
+            "insert into mart.sales_daily (day, partner_name, pos_id, purchases)"
+            " values ('2026-03-01', 'old', 7, 1), ('2026-03-03', 'new', 7, 1),"
+            " ('2026-03-03', 'new', 8, 1)"
+        )
+    assert _rows(
+        warehouse, "select pos_id, partner_name, last_sale_date from mart.dim_stores order by 1"
+    ) == [(7, "old", date(2026, 3, 1))]
+
+
 def test_a_day_that_was_corrected_by_hand_wins_and_survives_upgrades(warehouse: Warehouse) -> None:
     """Over a decree, a weekend and a working day; the rest of the year stays."""
     days = "'2026-01-09', '2026-01-17', '2026-01-20'"
