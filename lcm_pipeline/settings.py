@@ -35,6 +35,8 @@ DEFAULT_TIMEZONE = "Europe/Moscow"
 MOST_READERS = 64
 # Before the service existed. Each day from here on is a partition in Dagster's UI.
 _FIRST_DAY_WITHOUT_START = date(2015, 1, 1)
+# Every day from LCM_START_DATE on is polled, and Dagster fails with the first years of all.
+_EARLIEST_START = date(1990, 1, 1)
 _PREFIX = "LCM_"
 _ENV_FILE = Path(".env")
 _SHORTEST_KEY = 16
@@ -70,7 +72,7 @@ def _share(value: Any) -> float:
     """Parse a share between 0 and 1, such as 0.05, 1/7 or 0."""
     try:
         share = float(Fraction(str(value).strip()))
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise ValueError("expected a share such as 1/7 or 0.05") from None
     if not 0 <= share <= 1:
         raise ValueError("expected a share between 0 and 1")
@@ -119,10 +121,21 @@ def _broker_url(value: SecretStr) -> SecretStr:
 
 
 def _zone(value: str) -> str:
+    expected = "expected a time zone name such as Europe/Moscow"
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError):
-        raise ValueError("expected a time zone name such as Europe/Moscow") from None
+        raise ValueError(expected) from None
+    # In the zone folder of a system, but unknown to Postgres: the marts would fail, at the end.
+    if value in ("localtime", "posixrules") or value.startswith(("posix/", "right/")):
+        raise ValueError(expected)
+    return value
+
+
+def _first_day(value: Any) -> Any:
+    """Refuse what pydantic would take as seconds since 1970, such as 20260301."""
+    if isinstance(value, str) and value.strip().lstrip("+-").replace(".", "", 1).isdecimal():
+        raise ValueError(f"expected {_expected('start_date')}")
     return value
 
 
@@ -233,8 +246,10 @@ class Settings(BaseSettings):
     language: Language = Field(
         DEFAULT_LANGUAGE, description="Language of the dashboards and the report: ru or en"
     )
-    start_date: date | None = Field(
-        None, description="First registration day; without it the first day that was ever polled"
+    start_date: Annotated[date | None, BeforeValidator(_first_day)] = Field(
+        None,
+        ge=_EARLIEST_START,
+        description="First registration day; without it the first day that was ever polled",
     )
     lookback_days: int = Field(
         30, ge=0, le=3650, description="Registration days polled again in each run"
@@ -597,7 +612,7 @@ def _expected(field: str) -> str:
     if kind is bool:
         return "1 for yes or 0 for no"
     if kind is date:
-        return f"a day{such_as}"
+        return f"a day, {_EARLIEST_START} or later{such_as}"
     if kind in (int, float):
         number = "a whole number" if kind is int else "a number"
         return f"{number}{_bounds(known.metadata)}{such_as}"

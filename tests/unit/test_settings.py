@@ -67,10 +67,22 @@ def test_all_problems_are_listed_at_once_and_each_name_once(
         ("TIMEOUT", "inf",
          "expected a number greater than 0, 3600 at most, such as 90.0; got 'inf'"),
         ("GROWTH_FUSE", "nan", "expected a number, 0 or more, such as 2.0; got 'nan'"),
-        ("START_DATE", "1.3.2026", "expected a day, such as 2026-03-01; got '1.3.2026'"),
+        ("START_DATE", "1.3.2026",
+         "expected a day, 1990-01-01 or later, such as 2026-03-01; got '1.3.2026'"),
+        # pydantic would read it as seconds since 1970, which is a day of August 1970.
+        ("START_DATE", "20260301",
+         "expected a day, 1990-01-01 or later, such as 2026-03-01; got '20260301'"),
+        ("START_DATE", "0001-01-01",
+         "expected a day, 1990-01-01 or later, such as 2026-03-01; got '0001-01-01'"),
+        # Known to Python where the system's zone folder has them, and never to Postgres.
+        ("TIMEZONE", "localtime",
+         "expected a time zone name such as Europe/Moscow; got 'localtime'"),
+        ("TIMEZONE", "right/Europe/Moscow",
+         "expected a time zone name such as Europe/Moscow; got 'right/Europe/Moscow'"),
         ("API_FORMAT", "yaml", "expected json or xml; got 'yaml'"),
         ("LANGUAGE", "de", "expected ru or en; got 'de'"),
         ("ALLOW_HTTP", "maybe", "expected 1 for yes or 0 for no; got 'maybe'"),
+        ("DELETE_FUSE", "1e999", "expected a share such as 1/7 or 0.05; got '1e999'"),
         ("AUDIT_SHARE", "7", "expected a share between 0 and 1; got '7'"),
         ("API_URL", "ftp://u:s3cr3t@shop.example/", "expected an address such as "
          "https://host/prefix/, with a host"),
