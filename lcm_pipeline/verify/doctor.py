@@ -175,8 +175,10 @@ def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
     yield Finding("schema", Level.OK, "matches this version")
     run = status.last_run
     if run is not None and run.has_failed:
-        found = f"{run.feed} {run.first_day} to {run.last_day}: {run.state} {run.error or ''}"
-        yield Finding("last run", Level.WARN, found.strip(), "run the same lcm sync again")
+        found = f"{run.feed} {run.first_day} to {run.last_day}: {run.state}"
+        if run.error:
+            found += f": {run.error}"
+        yield Finding("last run", Level.WARN, found, "run the same lcm sync again")
     yesterday = settings.yesterday()
     if status.last_runs and not status.is_complete(yesterday, settings.max_staleness_days):
         found = f"not complete through {yesterday}"

@@ -151,7 +151,7 @@ def test_an_unreachable_service_exits_with_1_and_leaves_all_pending(
         (("--csv", "missing.csv"), "", "cannot be read: No such file"),
         (("--csv", "."), "", "cannot be read"),
         (("--csv", "FILE", "--undo", "1"), "", "either --csv or --undo"),
-        (("--undo", "17"), "", "no push 17"),
+        (("--undo", "17"), "", "lcm sql --as-owner -c 'table outbox.pushes'"),
         (("--undo", "17", "--dry-run"), "", "no push 17"),
         (("--max", "0"), "", "--max"),
     ],

@@ -50,7 +50,10 @@ def find_undo(session: psycopg.Connection, push_id: int) -> Undo:
     """Find what the undo of a push would restore; raises UndoError if there is no such push."""
     values = {"push_id": push_id}
     if session.execute(query("push_status"), values).fetchone() is None:
-        raise UndoError(f"there is no push {push_id}: see outbox.pushes")
+        raise UndoError(
+            f"there is no push {push_id}: their numbers are listed by"
+            " lcm sql --as-owner -c 'table outbox.pushes'"
+        )
     is_waiting = session.execute(query("is_undo_waiting"), values).fetchone() == (True,)
     undo = Undo(push_id, is_resumed=is_waiting)
     rows = () if undo.is_resumed else session.execute(query("find_undo"), values)
