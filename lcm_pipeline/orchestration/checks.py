@@ -223,7 +223,7 @@ _MART_CHECKS = {
     ),
     "refund_points_are_known": (
         "points_movements",
-        "The purchase of every refund is known; reports how refunds count (refunds_give_back).",
+        "The purchase of every refund is known; reports how refunds count (mart.conventions).",
     ),
     "bonus_redemptions_are_known": (
         "points_movements",

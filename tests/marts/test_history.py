@@ -423,6 +423,17 @@ def test_completeness_shows_what_is_loaded_and_what_is_pending(by_hand: Synced) 
     assert all((row["clients"], row["roster_from"]) == (5, None) for row in rows)
 
 
+def test_views_are_planned_for_about_as_many_rows_as_the_tables_below_have(
+    by_chance: Synced,
+) -> None:
+    """Else sessions with JIT compilation, the default, compile them for seconds."""
+    for name in ("lot_versions", "points_liability_as_known_then", "points_owed"):
+        with by_chance.warehouse.connect() as session:
+            row = session.execute(f"explain (format json) select * from mart.{name}".encode())
+            plan = row.fetchall()[0][0][0]["Plan"]
+        assert plan["Total Cost"] < 100_000, (name, plan["Total Cost"], plan["Plan Rows"])
+
+
 def test_a_roster_that_begins_in_the_middle_shows_its_first_day(by_chance: Synced) -> None:
     rows = read_mart(by_chance.warehouse, "data_completeness")
     assert {row["roster_from"] for row in rows} == {by_chance.first}
