@@ -354,3 +354,19 @@ def test_silent_refunds_give_back_as_set_or_as_the_lots_of_each_client_show(
             redeemed, residual, closing,
         ), is_set  # fmt: skip
     assert_as_if_computed_anew(warehouse, "with a set convention")
+
+
+def test_a_lot_whose_end_is_told_by_the_day_can_be_used_on_that_day(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with empty_world(START, datetime(2026, 3, 11)) as simulator:
+        author = Author(simulator)
+        client = author.client(1, "2026-03-01T01:00:00", [{"Card": 1}])
+        for number, ends in ((11, None), (12, "2026-03-08T00:00:00")):
+            author.lot(client, number, "2026-03-02T10:00:00", "100.00", ends=ends,
+                       Remain=Decimal(0))  # fmt: skip
+        author.cheque(client, 501, "2026-03-08T10:00:00", "200.00", Redeemed=Decimal(100))
+        author.cheque(client, 502, "2026-03-09T10:00:00", "200.00", Redeemed=Decimal(100))
+        sync(simulator, warehouse, tmp_path, START, date(2026, 3, 10))
+    (month,) = read_mart(warehouse, "points_bridge_monthly")
+    assert (month["redeemed"], month["expired"], month["residual"]) == (200, 0, 0)

@@ -92,9 +92,18 @@ begin
             lot_rows.active_from,
             lot_rows.issued_at + coalesce(cheques.delay, interval '0') + interval '1 microsecond'
         ) as starts_at,
+        -- A lot is gone at the end of its expiry day: one that is told by the day alone can be used on it.
         case
             when lot_rows.expires_at is null then 'infinity'
-            else greatest(lot_rows.expires_at, lot_rows.issued_at + interval '1 microsecond')
+            else greatest(
+                lot_rows.expires_at
+                + case
+                    when (lot_rows.expires_at at time zone chosen.timezone)::time = '00:00'
+                        then interval '24 hours'
+                    else interval '0'
+                end,
+                lot_rows.issued_at + interval '1 microsecond'
+            )
         end as ends_at,
         row_number() over (
             partition by lot_rows.client_id
