@@ -153,10 +153,11 @@ def test_a_spending_order_that_is_decided_reaches_every_client(
 
     def decide(refresher: IncrementalRefresher, name: str) -> None:
         detect(refresher, name)
-        refresher.session.execute(
-            "update refresh.findings set detected = 'soonest_to_expire', votes = 20, share = 1,"
-            " is_decided = true where convention = 'spending_order'"
-        )
+        if name == "detect_spending_order":
+            refresher.session.execute(
+                "update refresh.findings set detected = 'soonest_to_expire', votes = 20,"
+                " share = 1, is_decided = true where convention = 'spending_order'"
+            )
 
     with start_in_thread(config) as simulator:
         _sync(simulator, warehouse, tmp_path, date(2026, 2, 20))
