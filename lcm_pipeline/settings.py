@@ -140,6 +140,8 @@ def _first_day(value: Any) -> Any:
 
 
 def _expandable(value: Path) -> Path:
+    if not str(value).strip():
+        raise ValueError("expected a path, not only blanks")
     try:
         value.expanduser()
     except RuntimeError:

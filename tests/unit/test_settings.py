@@ -90,6 +90,8 @@ def test_all_problems_are_listed_at_once_and_each_name_once(
          "expected postgresql://user:password@host:port/database"),
         ("TOKEN", "s3cr3t", "expected a whole number, such as 12345"),
         ("HOME", "~nobody-here/x", "~ names no home folder here: expected an absolute path"),
+        ("HOME", " ", "expected a path, not only blanks; got ''"),
+        ("TOKEN_FILE", "\t", "expected a path, not only blanks; got ''"),
         ("TOKEN_FILE", "~nobody-here/x", "~ names no home folder here: expected an absolute path"),
     ],
 )  # fmt: skip
