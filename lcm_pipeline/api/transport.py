@@ -13,6 +13,7 @@ from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
 from copy import copy
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
@@ -163,7 +164,8 @@ class Transport:
             return "an address that cannot be read"
         segments = [scrub(segment.partition(";")[0]) for segment in parts.path.split("/")]
         path = quote("/".join(segments), safe="/%:@[]-_.~")
-        netloc = scrub(host) if port is None else f"{scrub(host)}:{port}"
+        shown = _shown_host(host)
+        netloc = shown if port is None else f"{shown}:{port}"
         return f"{scrub(parts.scheme)}://{netloc}{path}"[:_LONGEST_LOCATION]
 
     def _transport_error(self, call_name: str, error: Exception) -> TransportError:
@@ -225,6 +227,16 @@ class Transport:
         request.stream = httpx.ByteStream(body)
         request.read()
         return request
+
+
+def _shown_host(host: str) -> str:
+    """Return a host for messages: an IP address as it is, of a name the labels scrubbed."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        # Together, the labels of a long name with a digit look like a token.
+        return ".".join(map(scrub, host.split(".")))
+    return f"[{address}]" if address.version == 6 else str(address)
 
 
 class _Head(NamedTuple):
