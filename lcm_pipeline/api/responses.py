@@ -28,7 +28,7 @@ from lcm_pipeline.api.errors import (
     WrongClientError,
 )
 from lcm_pipeline.api.formats import NotAResponseError, response_as_json
-from lcm_pipeline.api.retries import parse_retry_after
+from lcm_pipeline.api.retries import LONGEST_RETRY_AFTER, parse_retry_after
 from lcm_pipeline.api.scrubbing import scrub
 from lcm_pipeline.api.transport import HttpResponse
 from lcm_pipeline.model.endpoints import Endpoint
@@ -45,6 +45,8 @@ _PASSING_TEXT = re.compile(
     re.IGNORECASE,
 )
 _MOST_TEXT_READ = 10_000
+# Seconds of a Retry-After in a message; a server may send 60 digits.
+_LONGEST_SHOWN = 999_999_999
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 # Only larger responses are checked for tiny values, which would exhaust memory when decoded.
@@ -96,6 +98,8 @@ def check_status(reply: HttpResponse, call_name: str, now: float) -> None:
     reason = f"HTTP {status}"
     if status in (408, 429) or status >= 500:
         retry_after = parse_retry_after(reply.retry_after, now)
+        if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
+            reason += f", which asks to wait {min(retry_after, _LONGEST_SHOWN):,.0f} s"
         raise UnavailableError(call_name, reason, status=status, retry_after=retry_after)
     if status == 401:
         raise IdentityError(call_name, reason)

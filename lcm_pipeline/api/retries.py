@@ -19,8 +19,12 @@ from lcm_pipeline.api.errors import TransientError, UnavailableError
 
 logger = logging.getLogger(__name__)
 
-# Longer than any HTTP date.
-_LONGEST_RETRY_AFTER = 64
+# Seconds that a server's Retry-After is followed for; it may ask for years.
+LONGEST_RETRY_AFTER = 60.0
+# Characters: longer than any HTTP date.
+_LONGEST_HEADER = 64
+# Seconds between two warnings of a longer Retry-After: all requests in flight get it.
+_WARNING_SPACING = 600.0
 
 ResultT = TypeVar("ResultT")
 
@@ -45,7 +49,7 @@ class RetryPolicy:
     throttled_attempts: int = 20
     first_wait: float = 0.5
     longest_wait: float = 30.0
-    longest_retry_after: float = 60.0
+    longest_retry_after: float = LONGEST_RETRY_AFTER
 
     def wait_after(self, error: TransientError, attempt: int) -> float:
         """Seconds to wait after an attempt, counted from 1."""
@@ -70,6 +74,13 @@ class RequestCounts:
 
 
 @dataclass
+class LongWaits:
+    """When a long Retry-After was last warned of; one object for all copies of a Retrier."""
+
+    warned_at: float = float("-inf")
+
+
+@dataclass
 class Retrier:
     """Sends a request until it succeeds, the error is final, or the attempts are used up.
 
@@ -82,6 +93,7 @@ class Retrier:
     counts: RequestCounts
     cool_down: Callable[[float], None]
     budget: float = float("inf")
+    long_waits: LongWaits = field(default_factory=LongWaits)
 
     async def run(
         self, send: Callable[[], Awaitable[ResultT]], *, repeatable: bool = True
@@ -127,10 +139,27 @@ class Retrier:
             most,
             wait,
         )
+        if error.retry_after is not None and error.retry_after > self.policy.longest_retry_after:
+            self._warn_of_long_wait(error, most, wait)
         if _is_throttled(error):
             self.cool_down(wait)
         elif wait > 0:
             await self.clock.sleep(wait)
+
+    def _warn_of_long_wait(self, error: TransientError, most: int, wait: float) -> None:
+        """Say why nothing moves, also where only warnings are shown, but not for each request."""
+        now = self.clock.monotonic()
+        if now - self.long_waits.warned_at < _WARNING_SPACING:
+            return
+        self.long_waits.warned_at = now
+        logger.warning(
+            "%s: %s. Trying again every %.0f s, %d times at most; or stop with Ctrl-C, and run the"
+            " same command later: what was done is kept",
+            error.call_name,
+            error.reason,
+            wait,
+            most,
+        )
 
 
 @dataclass
@@ -159,7 +188,7 @@ def parse_retry_after(text: str | None, now: float) -> float | None:
     """Parse a Retry-After header (seconds or an HTTP date) to seconds from `now`."""
     if text is None:
         return None
-    text = text.strip()[:_LONGEST_RETRY_AFTER]
+    text = text.strip()[:_LONGEST_HEADER]
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return float(text)
     try:

@@ -283,6 +283,27 @@ def test_retry_after_is_honoured(header: str, waits: float, status: int) -> None
     assert sum(time.waits) == pytest.approx(waits)
 
 
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("3600", "3,600"), ("9" * 60, "999,999,999"), (formatdate(87_400), "86,400")],
+)
+def test_a_long_retry_after_is_capped_warned_of_once_and_in_the_error(
+    header: str, seconds: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    time = FakeTime()
+    caplog.set_level("WARNING")
+    headers = {"Retry-After": header}
+    service = Service(otherwise=lambda _: Response(status=status, headers=headers))
+    error = failing(service, time=time)
+    assert max(time.waits) <= 60.0
+    warnings = [one for one in caplog.messages if "Trying again every 60 s" in one]
+    assert f"HTTP {status}, which asks to wait {seconds} s" in warnings[0]
+    # 19 waits of a minute after 429, of which one in ten minutes is warned of; 5 after 503.
+    assert len(warnings) == (2 if status == 429 else 1)
+    assert f"HTTP {status}, which asks to wait " in str(error)
+
+
 def test_retry_after_zero_is_bounded_too() -> None:
     service = Service(otherwise=lambda _: Response(status=429, headers={"Retry-After": "0"}))
     assert isinstance(failing(service), UnavailableError)
