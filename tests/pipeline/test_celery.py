@@ -19,9 +19,10 @@ import redis
 
 from benchmarks import redis_broker
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
-from lcm_pipeline.orchestration.celery.broker import CeleryUsageError, require_broker
+from lcm_pipeline.orchestration.celery.broker import CeleryUsageError, build_app, require_broker
+from lcm_pipeline.orchestration.celery.workers import declared_queue, queue_of
 from lcm_pipeline.orchestration.instance import dagster_instance
-from lcm_pipeline.settings import load_settings
+from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -366,6 +367,30 @@ def test_a_stopped_or_killed_command_is_resumed_when_called_again(
     with dagster_instance(settings) as instance:
         statuses = [one.status for one in instance.get_runs()]
     assert statuses[:2] == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_a_command_without_workers_can_be_stopped_and_leaves_no_steps(
+    source: RunningSimulator, warehouse: Warehouse, shared_settings: dict[str, str], tmp_path: Path
+) -> None:
+    with started(tmp_path, "waits.log", *_SYNC, **shared_settings) as waits:
+        _wait_for(lambda: "no worker of this warehouse" in _text(tmp_path / "waits.log"))
+        settings = load_settings(
+            celery_broker=shared_settings["LCM_CELERY_BROKER"], database_url=warehouse.url
+        )
+        _wait_for(lambda: _queued_steps(settings) > 0)
+        os.kill(waits, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(_wait_status_of(waits)) == 130
+    assert _queued_steps(settings) == 0
+    assert requests_since(source) == {}
+
+
+def _queued_steps(settings: Settings) -> int:
+    """How many steps wait in the queue of the warehouse."""
+    with build_app(settings).connection_for_read() as connection:
+        queue = declared_queue(queue_of(settings))(connection.default_channel)
+        return int(queue.queue_declare().message_count)
 
 
 @pytest.mark.slow

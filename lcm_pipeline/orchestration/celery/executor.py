@@ -1,15 +1,18 @@
 """Dagster's Celery executor, which ends a run whose steps the broker has lost."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+from celery.exceptions import TaskRevokedError
 from dagster_celery import celery_executor
 from dagster_celery.core_execution_loop import core_celery_execution_loop
 from dagster_celery.executor import _submit_task
 
 from lcm_pipeline.orchestration.celery.broker import (
     BrokerLostError,
+    build_app,
     executor_config,
     lost_connection_errors,
     reason_of,
@@ -17,6 +20,7 @@ from lcm_pipeline.orchestration.celery.broker import (
 )
 from lcm_pipeline.orchestration.celery.workers import (
     declared_queue,
+    has_workers,
     queue_of,
     require_same_settings,
 )
@@ -25,6 +29,9 @@ from lcm_pipeline.settings import Settings, load_settings
 
 # Longer than any step: what marks the steps of a run in Redis may not expire before they end.
 _MARK_SECONDS = 30 * 86_400
+# Dagster's loop does not pause while a stopped or failed run waits for its other steps.
+_POLL_SECONDS = 0.1
+_WORKER_CHECK_SECONDS = 5.0
 
 
 def executor_of_celery(settings: Settings) -> dg.ExecutorDefinition:
@@ -35,11 +42,15 @@ def executor_of_celery(settings: Settings) -> dg.ExecutorDefinition:
 class _RunSteps:
     """The steps that one run has submitted."""
 
-    def __init__(self, queue: str, run_id: str) -> None:
+    def __init__(self, settings: Settings, queue: str, run_id: str) -> None:
+        self._settings = settings
         self._queue = queue
         self._mark = f"lcm-run-{run_id}"
         self._results: list[Any] = []
         self._client: Any = None
+        self._polled_at = float("-inf")
+        self._checked_at = float("-inf")
+        self._is_withdrawn = False
 
     def submit(self, app: Any, context: Any, step: Any, _default: str, *arguments: Any) -> "_Step":
         """Put a step into the queue of the warehouse. Raises BrokerLostError as below."""
@@ -69,6 +80,36 @@ class _RunSteps:
                 " or emptied"
             )
 
+    def pause(self) -> None:
+        """Sleep, unless the last poll was long ago."""
+        time.sleep(max(0.0, self._polled_at + _POLL_SECONDS - time.monotonic()))
+        self._polled_at = time.monotonic()
+
+    def withdraw_without_workers(self) -> bool:
+        """Take the steps of a stopped run out of the queue, if no worker is there to discard them.
+
+        Returns whether it did. It checks every few seconds, as the workers may end meanwhile.
+        """
+        is_checked = time.monotonic() - self._checked_at < _WORKER_CHECK_SECONDS
+        if self._is_withdrawn or is_checked:
+            return self._is_withdrawn
+        if has_workers(self._settings, self._queue):
+            self._checked_at = time.monotonic()
+            return False
+        self._is_withdrawn = True
+        own = {result.id for result in self._results}
+        with build_app(self._settings).connection_for_write() as connection:
+            queue = declared_queue(self._queue)(connection.default_channel)
+            others = []
+            while (message := queue.get()) is not None:
+                if message.headers.get("id") in own:
+                    message.ack()
+                else:
+                    others.append(message)
+            for message in others:
+                message.requeue()
+        return True
+
     def close(self) -> None:
         """Forget the steps, without a connection: an unreachable broker would be tried again."""
         for result in self._results:
@@ -81,15 +122,25 @@ class _Step:
     def __init__(self, result: Any, steps: _RunSteps) -> None:
         self._result = result
         self._steps = steps
+        self._is_revoked = False
+        self._is_withdrawn = False
 
     def ready(self) -> bool:
+        self._steps.pause()
         self._steps.raise_if_lost()
-        return bool(self._result.ready())
+        if self._result.ready():
+            return True
+        if self._is_revoked and not self._is_withdrawn:
+            self._is_withdrawn = self._steps.withdraw_without_workers()
+        return self._is_withdrawn
 
     def get(self) -> Any:
+        if self._is_withdrawn:
+            raise TaskRevokedError
         return self._result.get()
 
     def revoke(self) -> None:
+        self._is_revoked = True
         self._result.revoke(terminate=True)
 
 
@@ -111,7 +162,7 @@ def _terminating_executor(context: dg.InitExecutorContext) -> dg.Executor:
         settings = load_settings()
         # Runs that `lcm sync` has not started were not checked yet.
         require_same_settings(settings, storage_id_of(plan_context.instance))
-        steps = _RunSteps(queue_of(settings), plan_context.run_id)
+        steps = _RunSteps(settings, queue_of(settings), plan_context.run_id)
         try:
             yield from core_celery_execution_loop(plan_context, execution_plan, steps.submit)
         except lost_connection_errors(settings) as error:

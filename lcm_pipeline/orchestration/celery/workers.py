@@ -84,8 +84,12 @@ def differing_settings(settings: Settings, worker: WorkerSummary) -> str | None:
 
 def responding_workers(settings: Settings) -> list[WorkerSummary]:
     """The workers of the warehouse that respond within two seconds, by name."""
-    queue = queue_of(settings)
-    return [worker for worker in _all_workers(settings) if worker.queue in (queue, "")]
+    return _workers_of(settings, queue_of(settings))
+
+
+def has_workers(settings: Settings, queue: str) -> bool:
+    """Whether a worker of a warehouse's queue responds within two seconds."""
+    return bool(_workers_of(settings, queue))
 
 
 def queue_of(settings: Settings) -> str:
@@ -117,9 +121,10 @@ def _alike(settings: Settings) -> dict[str, str]:
     return {"lcm_pipeline": version("lcm-pipeline"), **values}
 
 
-def _all_workers(settings: Settings) -> list[WorkerSummary]:
+def _workers_of(settings: Settings, queue: str) -> list[WorkerSummary]:
     inspect = build_app(settings).control.inspect(timeout=_PING_SECONDS)
-    return [
+    found = [
         WorkerSummary(name, config.get(_QUEUE_KEY, ""), config.get(_ALIKE_KEY, {}))
         for name, config in sorted((inspect.conf() or {}).items())
     ]
+    return [worker for worker in found if worker.queue in (queue, "")]
