@@ -133,7 +133,7 @@ def test_closing_interrupts_and_the_next_sync_resumes(
         time.sleep(0.01)
     began = time.monotonic()
     together.close()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
     for feed in TOGETHER:
         with pytest.raises(asyncio.CancelledError):
             together.report(feed)
@@ -198,7 +198,7 @@ def test_a_cancelled_caller_leaves_no_running_statement(warehouse: Warehouse) ->
 
     began = time.monotonic()
     asyncio.run(main())
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
     with warehouse.connect() as session:
         left = session.execute(
             "select count(*) from pg_stat_activity"
