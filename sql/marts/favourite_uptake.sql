@@ -4,7 +4,9 @@
 --   confirm has passed by the end of the last day known), the hours from offer to confirmation. active:
 --   offers of any day, confirmed by the day and in effect at its end, by their dates alone: that the
 --   source marks an offer as inactive has no date, so mart.client_360 leaves it out and past days do
---   not. Slots: each client's newest numbers by the day; null before the first reading.
+--   not. Slots: each client's newest numbers by the day; null before the first reading. A retired client
+--   whose cards belong to another client has none from the first reading after that on: the other
+--   client's numbers are of both.
 create materialized view mart.favourite_uptake as
 with offers as (
     select
@@ -59,14 +61,36 @@ effects as (
     where is_confirmed and active_until_date > confirmed_date
 ),
 
-slots as (
+numbers as (
     select
+        client_id,
         snapshot_date as day,
-        coalesce(now_link_goods, 0) - coalesce(lag(now_link_goods) over steps, 0) as used,
-        coalesce(max_link_goods, 0) - coalesce(lag(max_link_goods) over steps, 0) as open
+        coalesce(now_link_goods, 0) as used,
+        coalesce(max_link_goods, 0) as open,
+        false as is_retired
     from core.favourite_stats
     where deleted_at is null
-    window steps as (partition by client_id order by snapshot_date)
+    union all
+    select
+        retired.client_id,
+        min(readings.last_day) as day,
+        0 as used,
+        0 as open,
+        true as is_retired
+    from sync.retired_clients as retired
+    inner join mart.readings
+        on readings.feed = 'favourites' and readings.known_at >= retired.retired_at
+    where retired.current_client_id is not null
+    group by retired.client_id
+),
+
+slots as (
+    select
+        day,
+        used - coalesce(lag(used) over steps, 0) as used,
+        open - coalesce(lag(open) over steps, 0) as open
+    from numbers
+    window steps as (partition by client_id order by day, is_retired)
 ),
 
 changes as (
@@ -113,6 +137,6 @@ comment on column mart.favourite_uptake.missed is 'of them, not confirmed in tim
 comment on column mart.favourite_uptake.active is 'confirmed offers of any day in effect at the end of the day, by their dates; also those marked as inactive since';
 comment on column mart.favourite_uptake.timed_confirmations is 'of the confirmed, those for which the times of offer and confirmation are known';
 comment on column mart.favourite_uptake.confirmation_lag_hours is 'average hours from offer to confirmation, over timed_confirmations: weight it with them over several days';
-comment on column mart.favourite_uptake.slots_used is 'goods that clients have chosen at the time, by their newest numbers by the day; null before the first reading';
+comment on column mart.favourite_uptake.slots_used is 'goods that clients have chosen at the time, by their newest numbers by the day, without retired clients whose cards belong to another; null before the first reading';
 comment on column mart.favourite_uptake.slots is 'goods that they might choose; null before the first reading';
 comment on column mart.favourite_uptake.slots_used_share is 'slots used / slots';

@@ -19,6 +19,7 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.retirement import reinstate, retire
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.privacy.forgetting import forget
 from lcm_pipeline.warehouse.status import missing_window, read_status
 from tests.unit.api_service import Request, Response, Service, running_in_thread
@@ -33,7 +34,7 @@ NOT_FOUND = Response({"ErrorCode": 2, "Message": "Участник не найд
 class Programme:
     """A scripted programme. rows: keys of each client's operations and leads; cards: card by owner.
 
-    offers: keys of each client's favourite offers, each of one good.
+    offers: keys of each client's favourite offers, each of one good. slots: goods that a client chose.
     refuses: the refusal that a client gets; refused_in: the endpoints that refuse, all if empty.
     more_registrations: further rows of that day.
     """
@@ -45,6 +46,7 @@ class Programme:
     requests: list[tuple[str, int | None]] = field(default_factory=list)
     more_registrations: list[dict[str, Any]] = field(default_factory=list)
     offers: dict[int, list[int]] = field(default_factory=dict)
+    slots: dict[int, int] = field(default_factory=dict)
 
     def reply(self, received: Request) -> Response:
         name, request = received.path.rpartition("/")[2], received.json
@@ -81,7 +83,8 @@ class Programme:
             if wanted in (None, key)
         ]
         return {
-            "TotalRows": len(offers), "SumGain": 0, "GroupFavorites": [],
+            "TotalRows": len(offers), "SumGain": 0, "GroupFavorites": [], "MaxLinkGoods": 5,
+            "NowLinkGoods": self.slots.get(client, 0),
             "ClientFavorites": offers[start - 1 :][: request["Length"]],
             "ListFavorites": [{"Id": wanted, "ListDataId": 1}] if wanted and offers else [],
             "ErrorCode": 0,
@@ -277,6 +280,29 @@ def test_rows_that_only_the_old_client_has_are_kept(daily: Daily) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("is_refused", "slots"), [(True, [150, 145, 145]), (False, [150, 150, 145])]
+)
+def test_the_slots_of_a_merged_client_end_when_it_is_retired(
+    daily: Daily, is_refused: bool, slots: list[int]
+) -> None:
+    source = daily.programme
+    source.offers, source.slots = {1001: [1]}, {1001: 2, 1002: 1}
+    daily.sync()
+    source.cards[6001] = 1002
+    source.rows[1002] += source.rows.pop(1001)
+    source.offers[1002] = source.offers.pop(1001)
+    source.slots = {1002: 3}
+    if is_refused:
+        source.refuses = {1001: NOT_FOUND}
+    for _ in range(2):
+        daily.sync()
+    assert daily.retired() == {1001: "merged"}
+    refresh_marts(daily.warehouse)
+    uptake = "select slots_used, slots from mart.favourite_uptake order by day"
+    assert daily.rows(uptake) == [(3, count) for count in slots]
+
+
 def test_a_merged_client_without_rows_is_retired_without_a_refusal(daily: Daily) -> None:
     daily.sync()
     source = daily.programme
