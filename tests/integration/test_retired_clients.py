@@ -34,7 +34,8 @@ NOT_FOUND = Response({"ErrorCode": 2, "Message": "Участник не найд
 class Programme:
     """A scripted programme. rows: keys of each client's operations and leads; cards: card by owner.
 
-    offers: keys of each client's favourite offers, each of one good. slots: goods that a client chose.
+    offers: keys of each client's favourite offers, each of one good.
+    slots: the number of goods that a client chose.
     refuses: the refusal that a client gets; refused_in: the endpoints that refuse, all if empty.
     more_registrations: further rows of that day.
     """
