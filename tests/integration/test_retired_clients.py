@@ -84,7 +84,8 @@ class Programme:
             if wanted in (None, key)
         ]
         return {
-            "TotalRows": len(offers), "SumGain": 0, "GroupFavorites": [], "MaxLinkGoods": 5,
+            "TotalRows": len(offers), "SumGain": 0, "MaxLinkGoods": 5,
+            "GroupFavorites": [{"Id": 1, "CountSelect": 1}] if self.slots.get(client) else [],
             "NowLinkGoods": self.slots.get(client, 0),
             "ClientFavorites": offers[start - 1 :][: request["Length"]],
             "ListFavorites": [{"Id": wanted, "ListDataId": 1}] if wanted and offers else [],
@@ -299,6 +300,8 @@ def test_the_slots_of_a_merged_client_end_when_it_is_retired(
     for _ in range(2):
         daily.sync()
     assert daily.retired() == {1001: "merged"}
+    chosen = "select client_id, deleted_at is null from core.favourite_groups order by client_id"
+    assert daily.rows(chosen) == [(1001, False), (1002, True)]
     refresh_marts(daily.warehouse)
     uptake = "select slots_used, slots from mart.favourite_uptake order by day"
     assert daily.rows(uptake) == [(3, count) for count in slots]
