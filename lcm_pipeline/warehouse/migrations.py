@@ -192,7 +192,7 @@ def _apply(session: psycopg.Connection, path: Path) -> bool:
                 query("record_migration"), {"name": path.name, "checksum": _checksum(path)}
             )
     except psycopg.Error as error:
-        raise MigrationError(f"{path.name} failed: {str(error).strip()}") from error
+        raise _failed(path.name, error) from error
     return True
 
 
@@ -235,7 +235,15 @@ def _install_marts(session: psycopg.Connection, *, may_wait: bool) -> list[str]:
         _log.warning("the marts of the older version remain: %s", error)
         return []
     except psycopg.Error as error:
-        raise MigrationError(f"the marts failed: {str(error).strip()}") from error
+        raise _failed("the marts", error) from error
+
+
+def _failed(what: str, error: psycopg.Error) -> MigrationError:
+    reason = str(error).strip().rstrip(".?")
+    return MigrationError(
+        f"{what} failed: {reason}. Nothing of this step was applied: remove the cause, then run"
+        " `lcm migrate`"
+    )
 
 
 def _log_warning(notice: psycopg.errors.Diagnostic) -> None:

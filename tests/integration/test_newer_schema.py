@@ -1,10 +1,12 @@
-"""A warehouse migrated by a newer version of lcm is refused and left unchanged."""
+"""A warehouse of a newer version stays unchanged, and so does one whose migration fails."""
 
 from pathlib import Path
 
 import pytest
 
+from lcm_pipeline.warehouse import migrations
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.queries import migration_files
 from tests.integration.test_cli import run
 
 _COMMANDS = ("sync --date 2026-03-01", "verify", "push", "migrate", "status", "doctor")
@@ -36,3 +38,18 @@ def test_each_command_exits_with_2_and_advises_an_update(tmp_path: Path, newer: 
     with newer.connect() as session:
         (files,) = session.execute("select max(name) from public.lcm_migrations").fetchall()
     assert files == ("9999_of_tomorrow.sql",)
+
+
+def test_a_failed_migration_changes_nothing_and_says_what_to_run(
+    tmp_path: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "9999_break.sql"
+    broken.write_text("create table public.half (id bigint); select 1 / 0;")
+    files = [*migration_files(), broken]
+    monkeypatch.setattr(migrations, "migration_files", lambda: files)
+    with pytest.raises(migrations.MigrationError) as raised:
+        migrations.migrate(warehouse)
+    assert "9999_break.sql failed: division by zero. Nothing of this step" in str(raised.value)
+    assert "run `lcm migrate`" in str(raised.value)
+    with warehouse.connect() as session:
+        assert session.execute("select to_regclass('public.half')").fetchone() == (None,)
