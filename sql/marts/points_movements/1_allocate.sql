@@ -1,6 +1,7 @@
 -- Matches what lots of one client lost (pieces) with what rows took (events), in hundredths: greedily, in
 -- passes, each of which takes an event or finishes a piece at every step, so that a client with a hundred
 -- thousand rows takes seconds. In plain SQL, lots of different lifetimes have to be compared with each other.
+drop function if exists refresh.allocate cascade;
 drop type if exists refresh.client_pieces cascade;
 drop type if exists refresh.client_events cascade;
 drop type if exists refresh.allocation cascade;
@@ -422,7 +423,6 @@ declare
     piece_class constant integer[] := pieces.class;
     event_at constant timestamptz[] := events.at;
     needs bigint[] := state.needs;
-    rest bigint[] := state.rest;
     matches refresh.match[] := state.matches;
     refunds integer[];
     taken integer[];
@@ -481,7 +481,7 @@ begin
             end if;
         end loop;
     end loop;
-    return (needs, rest, matches);
+    return (needs, state.rest, matches);
 end;
 $$;
 
@@ -520,52 +520,50 @@ begin
     while first_event > 1 and event_back_at[first_event - 1] is not null loop
         first_event := first_event - 1;
     end loop;
-    if first_event <= event_count then
-        for p in 1 .. piece_count loop
-            continue when piece_class[p] <> 0 or needs[p] = 0;
-            e := first_event;
-            while needs[p] > 0 and e <= event_count loop
-                exit when event_at[e] >= least(piece_ends[p], piece_bucket[p]);
-                if rest[e] > 0 and event_at[e] >= piece_starts[p] then
-                    part := least(needs[p], rest[e]);
-                    needs[p] := needs[p] - part;
-                    rest[e] := rest[e] - part;
-                    matches := matches || (p, e, part)::refresh.match;
-                end if;
-                e := e + 1;
-            end loop;
-        end loop;
-        -- Few lots end between a purchase and its refund.
-        by_end := array(
-            select ended.n
-            from unnest(piece_ends, piece_class) with ordinality as ended (ends_at, class, n)
-            where ended.class = 1
-            order by ended.ends_at, ended.n
-        );
-        for e in first_event .. event_count loop
-            low := 1;
-            high := cardinality(by_end) + 1;
-            while low < high loop
-                middle := (low + high) / 2;
-                if piece_ends[by_end[middle]] > event_at[e] then
-                    high := middle;
-                else
-                    low := middle + 1;
-                end if;
-            end loop;
-            while rest[e] > 0 and low <= cardinality(by_end) loop
-                p := by_end[low];
-                exit when piece_ends[p] > event_back_at[e];
+    for p in 1 .. piece_count loop
+        continue when piece_class[p] <> 0 or needs[p] = 0;
+        e := first_event;
+        while needs[p] > 0 and e <= event_count loop
+            exit when event_at[e] >= least(piece_ends[p], piece_bucket[p]);
+            if rest[e] > 0 and event_at[e] >= piece_starts[p] then
                 part := least(needs[p], rest[e]);
-                if part > 0 and event_at[e] >= piece_starts[p] and event_at[e] < piece_bucket[p] then
-                    needs[p] := needs[p] - part;
-                    rest[e] := rest[e] - part;
-                    matches := matches || (p, e, part)::refresh.match;
-                end if;
-                low := low + 1;
-            end loop;
+                needs[p] := needs[p] - part;
+                rest[e] := rest[e] - part;
+                matches := matches || (p, e, part)::refresh.match;
+            end if;
+            e := e + 1;
         end loop;
-    end if;
+    end loop;
+    -- Few lots end between a purchase and its refund.
+    by_end := array(
+        select ended.n
+        from unnest(piece_ends, piece_class) with ordinality as ended (ends_at, class, n)
+        where ended.class = 1
+        order by ended.ends_at, ended.n
+    );
+    for e in first_event .. event_count loop
+        low := 1;
+        high := cardinality(by_end) + 1;
+        while low < high loop
+            middle := (low + high) / 2;
+            if piece_ends[by_end[middle]] > event_at[e] then
+                high := middle;
+            else
+                low := middle + 1;
+            end if;
+        end loop;
+        while rest[e] > 0 and low <= cardinality(by_end) loop
+            p := by_end[low];
+            exit when piece_ends[p] > event_back_at[e];
+            part := least(needs[p], rest[e]);
+            if part > 0 and event_at[e] >= piece_starts[p] and event_at[e] < piece_bucket[p] then
+                needs[p] := needs[p] - part;
+                rest[e] := rest[e] - part;
+                matches := matches || (p, e, part)::refresh.match;
+            end if;
+            low := low + 1;
+        end loop;
+    end loop;
     return (needs, rest, matches);
 end;
 $$;
