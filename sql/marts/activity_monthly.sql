@@ -16,14 +16,44 @@ with newest as (
     where operations_day + 1 <> date_trunc('month', operations_day + interval '1 day')::date
 ),
 
--- By the index on the month: a join by client would read all months.
-bought as (
+standing as (
     select
-        client_id,
-        purchases,
-        longest_gap_days
-    from mart.purchase_months
-    where month = (select month from newest)
+        members.pos_id,
+        members.card_type,
+        count(*) as members,
+        count(*) filter (where newest.last_day - totals.last_purchase_date < 30) as active_30_days,
+        count(*) filter (where newest.last_day - totals.last_purchase_date < 90) as active_90_days,
+        count(*) filter (where newest.last_day - totals.last_purchase_date < 365)
+            as active_365_days,
+        count(*) filter (
+            where
+                newest.month - 1 - totals.last_purchase_date < parameters.lapse_days
+                and newest.last_day - totals.last_purchase_date >= parameters.lapse_days
+                and totals.last_purchase_date < newest.month
+        ) as lapsed
+    from newest
+    cross join mart.parameters
+    inner join mart.members on members.registration_date <= newest.last_day
+    left join mart.client_totals as totals on totals.client_id = members.client_id
+    group by members.pos_id, members.card_type
+),
+
+-- Apart from the others, as they are few, and by the index on the month: a join by client would read all
+-- months.
+back as (
+    select
+        members.pos_id,
+        members.card_type,
+        count(*) as reactivated
+    from mart.purchase_months as bought
+    cross join mart.parameters
+    inner join mart.members on members.client_id = bought.client_id
+    where
+        bought.month = (select month from newest)
+        and members.registration_date <= (select last_day from newest)
+        and bought.purchases > 0
+        and bought.longest_gap_days >= parameters.lapse_days
+    group by members.pos_id, members.card_type
 ),
 
 enrolled as (
@@ -43,28 +73,20 @@ enrolled as (
     select
         newest.month,
         newest.last_day,
-        members.pos_id,
-        members.card_type,
-        count(*) as members,
-        count(*) filter (where newest.last_day - totals.last_purchase_date < 30),
-        count(*) filter (where newest.last_day - totals.last_purchase_date < 90),
-        count(*) filter (where newest.last_day - totals.last_purchase_date < 365),
-        count(*) filter (
-            where
-                newest.month - 1 - totals.last_purchase_date < parameters.lapse_days
-                and newest.last_day - totals.last_purchase_date >= parameters.lapse_days
-                and totals.last_purchase_date < newest.month
-        ),
-        count(*) filter (
-            where
-                bought.purchases > 0 and bought.longest_gap_days >= parameters.lapse_days
-        )
+        standing.pos_id,
+        standing.card_type,
+        standing.members,
+        standing.active_30_days,
+        standing.active_90_days,
+        standing.active_365_days,
+        standing.lapsed,
+        coalesce(back.reactivated, 0)
     from newest
-    cross join mart.parameters
-    inner join mart.members on members.registration_date <= newest.last_day
-    left join mart.client_totals as totals on totals.client_id = members.client_id
-    left join bought on bought.client_id = members.client_id
-    group by newest.month, newest.last_day, members.pos_id, members.card_type
+    cross join standing
+    left join back
+        on
+            back.pos_id is not distinct from standing.pos_id
+            and back.card_type is not distinct from standing.card_type
 )
 
 select

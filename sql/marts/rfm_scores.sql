@@ -14,69 +14,37 @@ with measured as (
     where purchases > 0
 ),
 
--- From which value on each break is reached: there are fewer values than clients, and of most kinds far
--- fewer. A share is that of the clients who are strictly worse.
-recency_shares as materialized (
-    select
-        last_purchase_date as value,
-        (sum(count(*)) over (order by last_purchase_date) - count(*))
-        / sum(count(*)) over () as share
-    from measured
-    group by last_purchase_date
-),
-
-frequency_shares as materialized (
-    select
-        frequency as value,
-        (sum(count(*)) over (order by frequency) - count(*)) / sum(count(*)) over () as share
-    from measured
-    group by frequency
-),
-
-monetary_shares as materialized (
-    select
-        monetary as value,
-        (sum(count(*)) over (order by monetary) - count(*)) / sum(count(*)) over () as share
-    from measured
-    group by monetary
-),
-
+-- From how many clients strictly worse each break is reached.
 breaks as (
-    select each.share
+    select array_agg(ceil(share * clients)::bigint order by share) as reached_from
     from mart.parameters
+    cross join (select count(*) as clients from measured) as counted
     cross join lateral unnest(parameters.rfm_breaks) as each (share)
-    where each.share is not null
+    where share is not null
 ),
 
-limits as (
+ranked as (
     select
-        array_agg(reached.recency order by reached.recency)
-        filter (where reached.recency is not null) as recency,
-        array_agg(reached.frequency order by reached.frequency)
-        filter (where reached.frequency is not null) as frequency,
-        array_agg(reached.monetary order by reached.monetary)
-        filter (where reached.monetary is not null) as monetary
-    from breaks
-    cross join lateral (
-        select
-            (select min(value) from recency_shares where share >= breaks.share) as recency,
-            (select min(value) from frequency_shares where share >= breaks.share) as frequency,
-            (select min(value) from monetary_shares where share >= breaks.share) as monetary
-    ) as reached
+        *,
+        rank() over (order by last_purchase_date) - 1 as less_recent,
+        rank() over (order by frequency) - 1 as less_frequent,
+        rank() over (order by monetary) - 1 as less_monetary
+    from measured
 ),
 
 scored as (
     select
-        measured.client_id,
-        measured.last_purchase_date,
-        measured.frequency,
-        measured.monetary,
-        1 + coalesce(width_bucket(measured.last_purchase_date, limits.recency), 0)
-            as recency_score,
-        1 + coalesce(width_bucket(measured.frequency, limits.frequency), 0) as frequency_score,
-        1 + coalesce(width_bucket(measured.monetary, limits.monetary), 0) as monetary_score
-    from measured
-    cross join limits
+        ranked.client_id,
+        ranked.last_purchase_date,
+        ranked.frequency,
+        ranked.monetary,
+        1 + coalesce(width_bucket(ranked.less_recent, breaks.reached_from), 0) as recency_score,
+        1 + coalesce(width_bucket(ranked.less_frequent, breaks.reached_from), 0)
+            as frequency_score,
+        1 + coalesce(width_bucket(ranked.less_monetary, breaks.reached_from), 0)
+            as monetary_score
+    from ranked
+    cross join breaks
 ),
 
 -- There are few combinations of scores, and many clients.

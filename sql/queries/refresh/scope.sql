@@ -530,7 +530,16 @@ insert into refresh.scope (client_id)
 select coalesce(members.client_id, known_members.client_id)
 from mart.members
 full join mart.known_members on known_members.client_id = members.client_id
-where members is distinct from known_members
+-- By column: rows as a whole take twice as long to compare.
+where
+    (
+        members.client_id, members.registration_date, members.pos_id, members.is_virtual,
+        members.card_type, members.cards
+    )
+    is distinct from (
+        known_members.client_id, known_members.registration_date, known_members.pos_id,
+        known_members.is_virtual, known_members.card_type, known_members.cards
+    )
 on conflict do nothing;
 
 -- name: record_changed_days
