@@ -27,21 +27,21 @@ def _check_failure(scene: FaultScene, kind: str, feed: str, most: int) -> None:
     assert (verdict.lost, verdict.surplus, verdict.problems) == ([], [], [])
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", HTTP_KINDS)
 def test_a_failed_call_loses_no_row(scene: FaultScene, kind: str) -> None:
     feed = FEEDS[[*HTTP_KINDS].index(kind) % len(FEEDS)]
     _check_failure(scene, kind, feed, scene.sizes[feed][0])
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("feed", FEEDS)
 @pytest.mark.parametrize("kind", SQL_KINDS)
 def test_a_failed_statement_loses_no_row(scene: FaultScene, kind: str, feed: str) -> None:
     _check_failure(scene, kind, feed, scene.sizes[feed][1])
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["deadlock", "connection lost before"])
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_a_transient_error_of_the_first_statements_is_retried(

@@ -48,7 +48,7 @@ def test_a_killed_sync_that_is_run_again_has_the_result_of_a_clean_one(
     assert episode.struck
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("nth", [2, MOST - 1])
 def test_a_rerun_marks_a_day_whose_mark_was_interrupted(scene: Scene, nth: int) -> None:
     line = Line()

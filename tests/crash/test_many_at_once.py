@@ -74,7 +74,7 @@ def test_processes_that_sync_the_same_days_produce_one_correct_result(
         assert compare(scene.endings[scene.beginnings[beginning]].contents, rows) == ([], [])
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("beginning", [0, 1])
 def test_processes_that_sync_overlapping_days_produce_one_correct_result(
     scene: Scene, beginning: int

@@ -167,6 +167,7 @@ def test_status_imports_no_large_library(tmp_path: Path, warehouse: Warehouse) -
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_invalid_rows_exit_with_3(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

@@ -48,6 +48,7 @@ def https_service() -> Iterator[str]:
         yield f"https://localhost:{port}/x/"
 
 
+@pytest.mark.slow
 def test_an_untrusted_certificate_is_reported_with_the_setting_to_use(
     tmp_path: Path, warehouse: Warehouse, https_service: str
 ) -> None:

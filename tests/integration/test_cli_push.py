@@ -218,6 +218,7 @@ def test_an_unreadable_row_is_rejected_and_the_others_are_sent(
     ]
 
 
+@pytest.mark.slow
 def test_a_file_with_only_rejected_rows_exits_with_3_and_sends_nothing(
     tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
 ) -> None:
@@ -242,6 +243,7 @@ def test_every_line_that_would_be_rejected_is_listed(
     assert listed.split(", ") == [str(n) for n in numbers]
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_values_only_on_a_terminal(
     tmp_path: Path,
     lcm: Any,
@@ -264,6 +266,7 @@ def test_a_dry_run_shows_values_only_on_a_terminal(
     assert (outbox(warehouse), source.world.profiles.updates) == ([], [])
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_an_undo_shows_what_it_would_restore(
     tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse
 ) -> None:

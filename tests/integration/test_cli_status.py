@@ -219,6 +219,7 @@ def monitored(postgres: str, template: str) -> Iterator[Tenant]:
         yield made
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("group", ["lcm_monitor", "pg_read_all_data"])
 def test_status_works_for_a_read_only_login(group: str, monitored: Tenant, tmp_path: Path) -> None:
     monitored.owner.execute(SQL("grant {} to {user}").format(
@@ -264,6 +265,7 @@ def test_status_changes_nothing_and_reports_an_older_schema(
         assert "run lcm migrate" in ended.stderr
 
 
+@pytest.mark.slow
 def test_status_works_on_a_standby(tmp_path: Path) -> None:
     home = tmp_path / "primary"
     with embedded_postgres(home) as url:
@@ -304,6 +306,7 @@ def _standby(home: Path) -> Iterator[str]:
         server.wait(60)
 
 
+@pytest.mark.slow
 def test_migrate_restores_grants_lost_in_a_restore(
     tmp_path: Path, postgres: str, template: str
 ) -> None:
@@ -356,6 +359,7 @@ def test_a_read_only_command_in_the_wrong_folder_creates_no_warehouse(
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.slow
 def test_read_only_commands_create_no_warehouse_in_a_database(
     tmp_path: Path, postgres: str
 ) -> None:

@@ -76,6 +76,7 @@ def test_a_new_warehouse_needs_rights_that_the_message_gives(
     assert "WARNING" not in migrated.stderr
 
 
+@pytest.mark.slow
 def test_a_stranger_is_told_to_become_a_loader_and_then_syncs(
     house: Tenant, postgres: str, tmp_path: Path, programme: Programme
 ) -> None:
@@ -170,6 +171,7 @@ def test_a_member_who_may_not_act_as_a_role_is_told_the_statement(
         assert migrate(Warehouse(made.url))
 
 
+@pytest.mark.slow
 def test_an_owner_who_makes_the_roles_migrates_without_a_superuser(tmp_path: Path) -> None:
     with embedded_postgres(tmp_path / "home") as url:
         with psycopg.connect(url, autocommit=True) as server:

@@ -172,6 +172,7 @@ def test_the_next_command_finishes_an_upgrade_that_was_killed_between_its_rename
     assert _folders(home) == {"data", f"data-{_OLD}"}
 
 
+@pytest.mark.slow
 def test_a_failed_load_or_comparison_or_an_interrupt_leaves_the_old_home(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

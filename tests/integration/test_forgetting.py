@@ -171,6 +171,7 @@ def test_numbers_are_masked_in_quarantined_rows_that_name_no_client(
     assert raw == f'{{"Client": null, "Card": [number], "Next": {other}}}'
 
 
+@pytest.mark.slow
 def test_a_month_that_a_reader_keeps_from_being_removed_is_erased_too(
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:
@@ -280,6 +281,7 @@ def test_without_the_key_nothing_is_synced(
             sync_everything(make_settings(source, warehouse, **other), warehouse)
 
 
+@pytest.mark.slow
 def test_erasure_is_refused_during_a_sync_or_push(
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:

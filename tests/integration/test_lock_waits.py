@@ -25,6 +25,7 @@ def _wait_for_a_lock(session: psycopg.Connection) -> None:
         session.execute(_WAIT)
 
 
+@pytest.mark.slow
 def test_a_statement_that_waits_for_a_lock_logs_the_holder(
     warehouse: Warehouse, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -187,6 +187,7 @@ def assert_nothing_is_zero_that_is_not_stored(warehouse: Warehouse) -> None:
     assert [(cells[1], cells[-1] != "—") for cells in cohorts] == [("—", True)]
 
 
+@pytest.mark.slow
 def test_marts_follow_a_removal_that_ended_before_they_were_refreshed(
     settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -491,6 +492,7 @@ def test_a_sync_of_one_feed_removes_nothing_as_it_checks_no_other(
     assert months(warehouse, "core.operations")[0] > held[0]
 
 
+@pytest.mark.slow
 def test_the_nightly_job_removes_nothing_while_totals_block_the_marts(
     settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -234,6 +234,7 @@ def test_no_client_is_retired_when_most_are_refused(daily: Daily) -> None:
     assert daily.retired() == {}
 
 
+@pytest.mark.slow
 def test_a_response_between_refusals_resets_the_count(daily: Daily) -> None:
     daily.sync()
     for refuses in ({1001: NOT_FOUND}, {1001: NOT_FOUND}, {}, {1001: NOT_FOUND}):

@@ -79,6 +79,7 @@ def test_without_a_promise_every_client_is_due_in_each_run(
             _publish(session, enlisted, day, changed=[])
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_benchmark_keeps_its_promise_and_saves(warehouse: Warehouse) -> None:
     population = invent_population(150, seed=2)
     year = simulate_year(warehouse, population, Schedule(AUDIT_SHARE, 7), days=75)

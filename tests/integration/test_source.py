@@ -58,6 +58,7 @@ def test_another_programme_is_refused_and_nothing_is_read_or_written(
     assert snapshot(warehouse) == before
 
 
+@pytest.mark.slow
 def test_a_wrong_address_can_be_corrected_until_something_was_read(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

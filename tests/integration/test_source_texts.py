@@ -56,6 +56,7 @@ def _stored(warehouse: Warehouse) -> list[str]:
     return [name for (name,) in rows]
 
 
+@pytest.mark.slow
 def test_markup_and_control_sequences_in_names_are_shown_as_text(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

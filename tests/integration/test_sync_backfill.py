@@ -3,6 +3,8 @@
 from datetime import date, datetime, timedelta
 from math import ceil
 
+import pytest
+
 from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.simulator.server import RunningSimulator
@@ -28,6 +30,7 @@ def _requests_of_one_reading(source: RunningSimulator) -> int:
     return len(YEAR) + pages + len(truth["favourite_offers"])
 
 
+@pytest.mark.slow
 def test_a_year_costs_the_requests_of_one_reading(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
@@ -44,6 +47,7 @@ def test_a_year_costs_the_requests_of_one_reading(
         assert {count for _, count in days} == {len(YEAR)}
 
 
+@pytest.mark.slow
 def test_overlapping_ranges_give_the_result_of_one_range(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

@@ -147,6 +147,7 @@ def test_a_refused_client_is_pending_and_the_others_are_published(
     assert published(warehouse, "operations") == list(CLIENTS)
 
 
+@pytest.mark.slow
 def test_lcm_exits_with_3_when_one_client_is_refused(
     api: ScriptedApi, warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -157,6 +157,7 @@ def test_a_few_rows_decide_nothing_and_are_counted(
     assert "A convention is undecided: negative_amounts" in page
 
 
+@pytest.mark.slow
 def test_rows_are_looked_at_again_only_when_some_speak_of_an_open_convention(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -114,6 +114,7 @@ def test_an_edit_with_an_earlier_date_replaces_the_values_since_then(
     ]
 
 
+@pytest.mark.slow
 def test_an_edit_for_a_later_day_is_not_yet_what_the_numbers_rest_on(filled: Warehouse) -> None:
     _edit(
         filled,

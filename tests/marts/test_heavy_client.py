@@ -60,6 +60,7 @@ def crowded(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
+@pytest.mark.slow
 def test_a_client_with_a_very_long_history_is_computed_in_time(crowded: Warehouse) -> None:
     with crowded.connect(autocommit=True) as session:
         session.execute("insert into refresh.scope select distinct client_id from core.operations")

@@ -7,6 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.comparing import read_mart
@@ -126,6 +128,7 @@ def _deferred(golden: Golden, day: date) -> tuple[Decimal, Decimal, Decimal]:
     return Decimal(float(given)), Decimal(float(back)), Decimal(float(closing))
 
 
+@pytest.mark.slow
 def test_an_edit_of_value_and_breakage_is_a_re_estimate_of_its_month(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -276,6 +276,7 @@ def test_checks_of_the_marts_report_what_is_doubtful(warehouse: Warehouse, tmp_p
     assert (lead["first_change_sla"], lead["closing_sla"]) == (None, None)
 
 
+@pytest.mark.slow
 def test_a_parameter_overrules_how_rows_are_interpreted(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -142,6 +142,7 @@ def test_the_ledger_of_a_client_is_the_same_whoever_is_computed_with_it(
     assert alone == stored
 
 
+@pytest.mark.slow
 def test_a_spending_order_that_is_decided_reaches_every_client(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +182,7 @@ class _Meanwhile(LoggedProgress):
             elsewhere.submit(self._work).result()
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_after_a_newer_one_reaches_the_marts(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:

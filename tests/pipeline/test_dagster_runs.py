@@ -178,6 +178,7 @@ def test_a_retry_reads_nothing_again_although_all_feeds_are_published(
     assert failed.status is dg.DagsterRunStatus.FAILURE
 
 
+@pytest.mark.slow
 def test_the_last_step_of_a_run_may_run_twice(settings: Settings, warehouse: Warehouse) -> None:
     materialize_window(settings, warehouse, WEEK, Silence())
     with dagster_instance(settings) as instance:
@@ -273,6 +274,7 @@ def test_two_failures_are_both_reported(scripted: ScriptedRuns) -> None:
     assert failed.value.__notes__ == ["also failed: no leads"]
 
 
+@pytest.mark.slow
 def test_a_check_that_cannot_query_fails_the_run(scripted: ScriptedRuns) -> None:
     with scripted.warehouse.connect() as session:
         session.execute("alter table core.leads rename to elsewhere")

@@ -31,6 +31,7 @@ def test_a_complete_day_is_written_to_a_file_and_ends_with_0(
     assert page.row("programme", "New members")[0] == "1"
 
 
+@pytest.mark.slow
 def test_a_dash_writes_the_page_and_nothing_else(tmp_path: Path, by_hand: Synced) -> None:
     day = str(by_hand.last - timedelta(days=2))
     ended = _report(tmp_path, by_hand.warehouse, "--date", day, "--output", "-")
@@ -100,6 +101,7 @@ def test_a_warehouse_without_days_or_marts_ends_with_2_and_the_next_step(
     assert (ended.returncode, "run lcm migrate" in ended.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_member_of_lcm_bi_may_report_and_others_are_refused(
     tmp_path: Path, by_hand: Synced
 ) -> None:

@@ -148,6 +148,7 @@ def test_a_week_with_a_day_that_one_feed_lacks_is_incomplete(shop: Shop) -> None
     assert page.row("trust", "Leads")[0] == "0 of 1"
 
 
+@pytest.mark.slow
 def test_days_that_a_feed_lacks_make_no_change_since_the_period_before(shop: Shop) -> None:
     shop.sync(START)
     for day in (2, 3, 9):

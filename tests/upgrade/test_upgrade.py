@@ -83,6 +83,7 @@ def test_an_old_warehouse_is_migrated_with_all_its_data(old: Warehouse) -> None:
     assert _first_day(old) == FIRST
 
 
+@pytest.mark.slow
 def test_status_and_marts_of_an_old_warehouse_agree_on_complete_days(old: Warehouse) -> None:
     migrate(old)
     refresh_marts(old)
