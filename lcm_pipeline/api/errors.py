@@ -50,11 +50,6 @@ class LoyaltyApiError(UserError):
         tries = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
         return f"{self.call_name}: {self.reason}{tries}; {self.advice}"
 
-    @property
-    def rerun_helps(self) -> bool:
-        """Whether the same call may succeed later."""
-        return isinstance(self, TransientError)
-
 
 class RequestError(LoyaltyApiError, ValueError):
     """The request does not match the endpoint's definition; it was not sent."""

@@ -1,6 +1,7 @@
 """Which responses are accepted as proof of their rows, or of having none."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -52,7 +53,11 @@ READS: dict[str, tuple[Read, str, str | None]] = {
         None,
     ),
 }
+WITH_TOTAL = {name: read for name, read in READS.items() if read[2] is not None}
 every_read = pytest.mark.parametrize(("read", "rows", "total"), READS.values(), ids=READS)
+every_read_with_total = pytest.mark.parametrize(
+    ("read", "rows", "total"), WITH_TOTAL.values(), ids=WITH_TOTAL
+)
 read_history = READS["operations"][0]
 
 
@@ -96,7 +101,6 @@ def assert_retries_fail(members: dict[str, Any], read: Read, message: str) -> No
         with pytest.raises(IncompleteError) as caught:
             run(service, read)
         assert len(service.requests) == 6
-        assert caught.value.rerun_helps
         assert message in str(caught.value)
 
 
@@ -109,33 +113,24 @@ def test_a_response_without_its_list_proves_nothing(
     assert_retries_fail({"ErrorCode": 0}, read, f"the response lacks {rows}")
 
 
-@pytest.mark.parametrize("other", READS)
-@every_read
-def test_a_response_to_another_request_proves_nothing(
-    read: Read, rows: str, total: str | None, other: str
-) -> None:
+@pytest.mark.parametrize(("name", "other"), list(itertools.permutations(READS, 2)))
+def test_a_response_to_another_request_proves_nothing(name: str, other: str) -> None:
+    read, rows, _ = READS[name]
     _, other_rows, other_total = READS[other]
     members = {"ErrorCode": 0, other_rows: []} | ({other_total: 0} if other_total else {})
-    if other_rows != rows:
-        assert_retries_fail(members, read, f"the response lacks {rows}")
+    assert_retries_fail(members, read, f"the response lacks {rows}")
 
 
 @pytest.mark.parametrize("found", [[], [{"Id": 1, "ComponentType": 1, "Leads": 1}]])
-@every_read
+@every_read_with_total
 def test_a_response_without_its_total_proves_nothing(
-    read: Read, rows: str, total: str | None, found: list[Any]
+    read: Read, rows: str, total: str, found: list[Any]
 ) -> None:
-    if total:
-        members = {"ErrorCode": 0, rows: found}
-        assert_retries_fail(members, read, f"the response lacks {total}")
+    assert_retries_fail({"ErrorCode": 0, rows: found}, read, f"the response lacks {total}")
 
 
-@every_read
-def test_null_is_an_empty_list_only_if_the_total_is_zero(
-    read: Read, rows: str, total: str | None
-) -> None:
-    if total is None:
-        return
+@every_read_with_total
+def test_null_is_an_empty_list_only_if_the_total_is_zero(read: Read, rows: str, total: str) -> None:
     for claimed in (None, 5, -1):
         assert_retries_fail({"ErrorCode": 0, rows: None, total: claimed}, read, f"{rows} is null")
     for response in in_each_format({"ErrorCode": 0, rows: None, total: 0}):
@@ -181,7 +176,6 @@ def test_a_response_about_another_client_is_never_proof(named: Any) -> None:
         with pytest.raises(WrongClientError) as caught:
             run(service, read_history)
         assert len(service.requests) == 6
-        assert caught.value.rerun_helps
         assert f"about client {int(named)}" in str(caught.value)
         assert "for client 7 " in str(caught.value)
         assert len(run(Service(response, Response(history_of(7))), read_history).rows) == 1
