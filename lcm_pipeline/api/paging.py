@@ -5,7 +5,6 @@ counts from 1 according to the vendor's documentation; a server may treat 0 as 1
 have one row more than requested.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -15,7 +14,6 @@ from msgspec import UNSET
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.messages import PageWithMessage, confirm_message
-from lcm_pipeline.api.requests import build_request, to_service_time
 from lcm_pipeline.api.rows import source_rows
 from lcm_pipeline.model.endpoints import (
     CLIENT_FAVORITE_DATA_INFO,
@@ -24,7 +22,7 @@ from lcm_pipeline.model.endpoints import (
     Endpoint,
 )
 from lcm_pipeline.model.pages import Page, PageRequest
-from lcm_pipeline.model.payloads import READ_ERRORS, Response
+from lcm_pipeline.model.payloads import READ_ERRORS, Request, Response
 
 _HEADER_ENCODER = msgspec.json.Encoder(decimal_format="number")
 _LONGEST_DECIMAL = 40
@@ -43,35 +41,33 @@ class FavouriteGoodsPage(NamedTuple):
 
 
 async def read_page(
-    api: LoyaltyApi,
-    endpoint: Endpoint[Any, Any],
-    client_id: int,
-    request: PageRequest,
-    **filters: Any,
+    api: LoyaltyApi, endpoint: Endpoint[Any, Any], client_id: int, request: PageRequest
 ) -> Page:
-    """Read one page of a client; `filters` are more fields of the request, times as datetimes."""
-    fields = {"Client": client_id, "Start": request.start, "Length": request.length, **filters}
-    return await _read_confirmed(api, endpoint, fields)
+    """Read one page of a client."""
+    call = endpoint.request_type(Client=client_id, Start=request.start, Length=request.length)
+    return await _read_confirmed(api, endpoint, call)
 
 
 async def read_registrations(api: LoyaltyApi, beg: datetime, end: datetime) -> Page:
-    """Read the registrations between two times of the service's clock; there is no total."""
-    fields = {"BegDate": beg, "EndDate": end, "Registration": True}
-    return await _read_confirmed(api, CLIENT_INFO_PERIOD, fields)
+    """Read the registrations between two times of the service's clock; there is no total.
+
+    beg and end: without a time zone, in that of the service.
+    """
+    call = CLIENT_INFO_PERIOD.request_type(
+        BegDate=beg.isoformat(), EndDate=end.isoformat(), Registration=True
+    )
+    return await _read_confirmed(api, CLIENT_INFO_PERIOD, call)
 
 
 async def read_favourite_goods(
     api: LoyaltyApi, client_id: int, favourite_id: int, request: PageRequest
 ) -> FavouriteGoodsPage:
     """Read one page of the goods of one offer; only requests for one offer return goods."""
-    call = build_request(
-        FAVOURITE_GOODS,
-        {
-            "Client": client_id,
-            "ClientFavoriteId": favourite_id,
-            "Start": request.start,
-            "Length": request.length,
-        },
+    call = FAVOURITE_GOODS.request_type(
+        Client=client_id,
+        ClientFavoriteId=favourite_id,
+        Start=request.start,
+        Length=request.length,
     )
     offer_ids: frozenset[int] = frozenset()
 
@@ -85,15 +81,9 @@ async def read_favourite_goods(
     return FavouriteGoodsPage(page, offer_ids)
 
 
-async def _read_confirmed(
-    api: LoyaltyApi, endpoint: Endpoint[Any, Any], fields: Mapping[str, Any]
-) -> Page:
-    request = build_request(
-        endpoint, {name: _service_time(value) for name, value in fields.items()}
-    )
-
+async def _read_confirmed(api: LoyaltyApi, endpoint: Endpoint[Any, Any], call: Request) -> Page:
     async def fetch() -> PageWithMessage:
-        return _to_page(endpoint, await api.call(endpoint, request))
+        return _to_page(endpoint, await api.call(endpoint, call))
 
     return await confirm_message(endpoint, api.harmless_messages, fetch)
 
@@ -156,9 +146,3 @@ def _offer_ids(offers: Any) -> frozenset[int]:
     rows = source_rows(CLIENT_FAVORITE_DATA_INFO, offers if isinstance(offers, list) else ())
     ids = (row.key[0] for row in rows if isinstance(row.key, tuple))
     return frozenset(offer_id for offer_id in ids if isinstance(offer_id, int))
-
-
-def _service_time(value: Any) -> Any:
-    if not isinstance(value, datetime):
-        return value
-    return value.isoformat() if value.tzinfo is None else to_service_time(value)

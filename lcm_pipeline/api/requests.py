@@ -1,4 +1,4 @@
-"""Builds and checks requests before they are sent.
+"""Checks requests before they are sent.
 
 The server silently ignores a field of the wrong type and returns unfiltered data, so a request that
 does not match its definition is never sent. Dates are sent without an offset: the service misreads
@@ -6,38 +6,20 @@ a date with `Z` by three hours.
 """
 
 import re
-from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from lcm_pipeline.api.errors import RequestError
 from lcm_pipeline.model.endpoints import Endpoint
-from lcm_pipeline.model.payloads import SERVICE_ZONE, Request
-
-RequestT = TypeVar("RequestT", bound=Request)
+from lcm_pipeline.model.payloads import Request
 
 _NAIVE_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,7})?)?")
 _DATE_FIELDS = ("BegDate", "EndDate", "Birthdate")
 
 # Characters that XML does not allow. JSON does, but the server also serves its texts as XML.
 _UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-
-
-def to_service_time(moment: datetime) -> str:
-    """Format an aware datetime in the service's time zone, without an offset."""
-    if moment.tzinfo is None:
-        raise ValueError("expected a datetime with a time zone")
-    return moment.astimezone(SERVICE_ZONE).replace(tzinfo=None).isoformat()
-
-
-def build_request(endpoint: Endpoint[RequestT, Any], fields: dict[str, Any]) -> RequestT:
-    """Build a request; raises RequestError for an unknown field, as it would be a lost filter."""
-    try:
-        return endpoint.request_type(**fields)
-    except TypeError as error:
-        raise RequestError(endpoint.name, str(error)) from None
 
 
 def check_request(endpoint: Endpoint[Any, Any], request: Request) -> None:

@@ -1,15 +1,11 @@
-"""Pages: rows, totals, headers, filters, and suspicious responses."""
+"""Pages: rows, totals, headers, and suspicious responses."""
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import pytest
-
-from lcm_pipeline.api.errors import RequestError
 from lcm_pipeline.api.paging import read_favourite_goods, read_page, read_registrations
-from lcm_pipeline.api.requests import to_service_time
 from lcm_pipeline.model.endpoints import (
     CLIENT_FAVORITE_DATA_INFO,
     ENDPOINTS,
@@ -120,32 +116,10 @@ def test_a_header_has_exactly_the_members_that_were_sent() -> None:
     assert json.loads(page.header) == {"SumGain": None, "AvgAll": 0}
 
 
-def test_leads_have_no_header_and_are_requested_in_service_time() -> None:
+def test_leads_have_no_header() -> None:
     service = Service(Response({"ErrorCode": 0, "TotalRows": 0, "LeadsClients": []}))
-    page = run(
-        service,
-        lambda api: read_page(
-            api,
-            LEADS_PAGING_INFO,
-            7,
-            PageRequest(1, 5),
-            BegDate=datetime(2026, 2, 28, 21, tzinfo=UTC),
-            EndDate="2026-03-02T00:00:00",
-        ),
-    )
+    page = run(service, lambda api: read_page(api, LEADS_PAGING_INFO, 7, PageRequest(1, 5)))
     assert page.header is None
-    assert service.requests[0].json["BegDate"] == "2026-03-01T00:00:00"
-    assert service.requests[0].json["EndDate"] == "2026-03-02T00:00:00"
-
-
-def test_a_filter_that_the_endpoint_does_not_have_is_an_error() -> None:
-    service = Service()
-    with pytest.raises(RequestError, match="BegDate"):
-        run(
-            service,
-            lambda api: read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 5), BegDate="x"),
-        )
-    assert service.requests == []
 
 
 def test_registrations_are_requested_in_service_time() -> None:
@@ -247,12 +221,6 @@ def test_a_time_out_message_is_never_accepted() -> None:
     service = Service(otherwise=lambda _: Response(operations(1, Message="Timeout expired")))
     assert run(service, read_operations).suspicious
     assert len(service.requests) == 3
-
-
-def test_service_time_is_moscow_time_without_an_offset() -> None:
-    assert to_service_time(datetime(2026, 2, 28, 21, tzinfo=UTC)) == "2026-03-01T00:00:00"
-    with pytest.raises(ValueError, match="time zone"):
-        to_service_time(datetime(2026, 3, 1))
 
 
 def test_only_the_update_is_not_repeatable() -> None:
