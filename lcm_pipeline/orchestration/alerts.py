@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
+from types import ModuleType
 
 from lcm_pipeline.files import existing_folder
 from lcm_pipeline.model.errors import UserError
@@ -155,10 +156,7 @@ def malformed_addresses(settings: Settings) -> list[int]:
 
     Nothing is sent. The addresses themselves contain passwords.
     """
-    # Imported here: it takes longer than all other imports, and most processes send no alert.
-    import apprise
-
-    logging.getLogger("apprise").setLevel(logging.CRITICAL)
+    apprise = _load_apprise()
     addresses = enumerate(settings.alert_addresses(), start=1)
     return [number for number, address in addresses if not apprise.Apprise().add(address)]
 
@@ -168,21 +166,17 @@ def send(settings: Settings, alert: Alert) -> None:
 
     All addresses are tried, so that one that fails does not silence the others.
     """
-    # Imported here: it takes longer than all other imports, and most processes send no alert.
-    import apprise
-
+    apprise = _load_apprise()
     addresses = settings.alert_addresses()
-    # Its log messages may quote an address, which contains a password.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL)
     failed = []
     for address in addresses:
         scheme, separator, _ = address.partition("://")
         # Without a scheme it may be a token that was put in the wrong place.
         kind = scheme if separator else "an address without ://"
-        one = apprise.Apprise()
-        if not one.add(address):
+        service = apprise.Apprise()
+        if not service.add(address):
             failed.append(f"{kind} (no address that apprise understands)")
-        elif not one.notify(title=f"lcm: {alert.title}", body=alert.body):
+        elif not service.notify(title=f"lcm: {alert.title}", body=alert.body):
             failed.append(f"{kind} (not delivered)")
     if failed:
         raise AlertError(
@@ -190,3 +184,12 @@ def send(settings: Settings, alert: Alert) -> None:
             " LCM_ALERT_URLS and that the service can be reached",
             is_delivered=len(failed) < len(addresses),
         )
+
+
+def _load_apprise() -> ModuleType:
+    # Imported here: it takes longer than all other imports, and most processes send no alert.
+    import apprise
+
+    # Its log messages may quote an address, which contains a password.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)
+    return apprise

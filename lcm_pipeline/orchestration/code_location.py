@@ -7,13 +7,7 @@ from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.assets.profile_updates import profile_updates
 from lcm_pipeline.orchestration.checks import CHECKS
 from lcm_pipeline.orchestration.executors import executor_of
-from lcm_pipeline.orchestration.jobs import (
-    forget_old_runs,
-    push_profiles,
-    sync_clients_only,
-    sync_days,
-    sync_operations_and_leads,
-)
+from lcm_pipeline.orchestration.jobs import JOBS, sync_days
 from lcm_pipeline.orchestration.resources import SyncSession, sync_session
 from lcm_pipeline.orchestration.schedules import SCHEDULES
 from lcm_pipeline.orchestration.sensors import SENSORS
@@ -30,13 +24,7 @@ def build_definitions(
     return dg.Definitions(
         assets=[*FEED_ASSETS, *MARTS, profile_updates],
         asset_checks=CHECKS,
-        jobs=[
-            sync_days,
-            sync_clients_only,
-            sync_operations_and_leads,
-            push_profiles,
-            forget_old_runs,
-        ],
+        jobs=JOBS,
         schedules=SCHEDULES,
         sensors=SENSORS,
         resources={"sync": sync},

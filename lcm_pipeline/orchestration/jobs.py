@@ -130,3 +130,12 @@ def _require_confirmation(
 def push_profiles() -> None:
     """The write-back; nothing else writes to the API."""
     send_profile_updates()
+
+
+JOBS = (
+    sync_days,
+    sync_clients_only,
+    sync_operations_and_leads,
+    push_profiles,
+    forget_old_runs,
+)

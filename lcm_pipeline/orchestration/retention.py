@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 KEPT_DAYS = 30
 _MOST_AT_ONCE = 500
+_MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 _events = SqlEventLogStorageTable.c
@@ -64,26 +65,21 @@ def _forget_replaced(instance: dg.DagsterInstance, before: datetime) -> None:
     if not isinstance(log, SqlEventLogStorage):
         return
     newer = SqlEventLogStorageTable.alias().c
-    kind = dg.DagsterEventType.ASSET_MATERIALIZATION.value
-    replaced = (
-        _events.dagster_event_type == kind,
-        _events.partition.is_(None),
-        # Dagster stores times in UTC, without a zone.
-        _events.timestamp < before.astimezone(UTC).replace(tzinfo=None),
-        sa.exists().where(
-            newer.asset_key == _events.asset_key,
-            newer.dagster_event_type == kind,
-            newer.partition.is_(None),
-            newer.id > _events.id,
-        ),
+    is_replaced = sa.exists().where(
+        newer.asset_key == _events.asset_key,
+        newer.dagster_event_type == _MATERIALIZATION,
+        newer.partition.is_(None),
+        newer.id > _events.id,
     )
     with log.index_connection() as connection:
-        connection.execute(
-            sa.delete(AssetEventTagsTable).where(
-                AssetEventTagsTable.c.event_id.in_(sa.select(_events.id).where(*replaced))
-            )
+        _delete_events(
+            connection,
+            _events.dagster_event_type == _MATERIALIZATION,
+            _events.partition.is_(None),
+            # Dagster stores times in UTC, without a zone.
+            _events.timestamp < before.astimezone(UTC).replace(tzinfo=None),
+            is_replaced,
         )
-        connection.execute(sa.delete(SqlEventLogStorageTable).where(*replaced))
 
 
 def remove_expired(instance: dg.DagsterInstance, settings: Settings, warehouse: Warehouse) -> None:
@@ -116,26 +112,20 @@ def forget_old_days(instance: dg.DagsterInstance, kept_from: date) -> None:
     log = instance.event_log_storage
     if not isinstance(log, SqlEventLogStorage):
         return
-    old = (
-        _events.dagster_event_type == dg.DagsterEventType.ASSET_MATERIALIZATION.value,
-        # Days are the only partitions there are, so their order is that of the texts.
-        _events.partition < str(kept_from),
-    )
     with log.index_connection() as connection:
-        connection.execute(
-            sa.delete(AssetEventTagsTable).where(
-                AssetEventTagsTable.c.event_id.in_(sa.select(_events.id).where(*old))
-            )
+        _delete_events(
+            connection,
+            _events.dagster_event_type == _MATERIALIZATION,
+            # Days are the only partitions there are, so their order is that of the texts.
+            _events.partition < str(kept_from),
         )
-        connection.execute(sa.delete(SqlEventLogStorageTable).where(*old))
 
 
 def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
     log = instance.event_log_storage
     if isinstance(log, SqlEventLogStorage):
         with log.index_connection() as connection:
-            for statement in _deletes(run_id):
-                connection.execute(statement)
+            _delete_superfluous(connection, run_id)
     if isinstance(log, SqliteEventLogStorage):
         for suffix in ("", "-wal", "-shm"):
             Path(log.path_for_shard(run_id) + suffix).unlink(missing_ok=True)
@@ -143,29 +133,36 @@ def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
     instance.run_storage.delete_run(run_id)
 
 
-def _deletes(run_id: str) -> tuple[sa.Delete, ...]:
+def _delete_superfluous(connection: sa.Connection, run_id: str) -> None:
+    """Delete the events of a run except the newest materializations and check results."""
     newer = SqlEventLogStorageTable.alias().c
-    kind = dg.DagsterEventType.ASSET_MATERIALIZATION.value
     is_replaced = sa.exists().where(
         newer.asset_key == _events.asset_key,
-        newer.dagster_event_type == kind,
+        newer.dagster_event_type == _MATERIALIZATION,
         newer.partition == _events.partition,
         newer.id > _events.id,
     )
     is_superfluous = sa.or_(
-        _events.dagster_event_type.is_(None), _events.dagster_event_type != kind, is_replaced
+        _events.dagster_event_type.is_(None),
+        _events.dagster_event_type != _MATERIALIZATION,
+        is_replaced,
     )
-    deleted = (_events.run_id == run_id, is_superfluous)
+    _delete_events(connection, _events.run_id == run_id, is_superfluous)
     later = AssetCheckExecutionsTable.alias().c
     is_repeated = sa.exists().where(
         later.asset_key == _check_results.asset_key,
         later.check_name == _check_results.check_name,
         later.id > _check_results.id,
     )
-    return (
-        sa.delete(AssetEventTagsTable).where(
-            AssetEventTagsTable.c.event_id.in_(sa.select(_events.id).where(*deleted))
-        ),
-        sa.delete(SqlEventLogStorageTable).where(*deleted),
-        sa.delete(AssetCheckExecutionsTable).where(_check_results.run_id == run_id, is_repeated),
+    connection.execute(
+        sa.delete(AssetCheckExecutionsTable).where(_check_results.run_id == run_id, is_repeated)
     )
+
+
+def _delete_events(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> None:
+    """Delete the events that meet all conditions, and first their tags."""
+    ids = sa.select(_events.id).where(*conditions)
+    connection.execute(
+        sa.delete(AssetEventTagsTable).where(AssetEventTagsTable.c.event_id.in_(ids))
+    )
+    connection.execute(sa.delete(SqlEventLogStorageTable).where(*conditions))

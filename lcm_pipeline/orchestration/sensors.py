@@ -23,13 +23,7 @@ from lcm_pipeline.orchestration.alerts import (
 from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.checks import failed_checks
-from lcm_pipeline.orchestration.jobs import (
-    forget_old_runs,
-    push_profiles,
-    sync_clients_only,
-    sync_days,
-    sync_operations_and_leads,
-)
+from lcm_pipeline.orchestration.jobs import JOBS, push_profiles
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.errors import NothingSyncedError
@@ -37,13 +31,7 @@ from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
 from lcm_pipeline.warehouse.status import read_status, read_unknown_fields
 
 _AGAIN_SECONDS = 900
-_OWN_JOBS = {
-    sync_days.name,
-    sync_clients_only.name,
-    sync_operations_and_leads.name,
-    push_profiles.name,
-    forget_old_runs.name,
-}
+_OWN_JOBS = {job.name for job in JOBS}
 _OWN_ASSETS = {key for definition in (*FEED_ASSETS, *MARTS) for key in definition.keys}
 # Setting LCM_ALERT_URLS turns the alerts on. Read at import, like the partitions.
 _ALERTING = (
