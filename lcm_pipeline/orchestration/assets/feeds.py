@@ -4,7 +4,7 @@ With one reader a feed is one step. With several, a client feed is a graph of st
 readers in parallel, publish. The steps pass no data to each other: all state is in the warehouse.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -23,9 +23,9 @@ _ROSTER = [dg.AssetKey(name) for name in REGISTRATIONS.assets]
 
 def feed_assets(readers: int) -> list[dg.AssetsDefinition]:
     """The assets of all feeds, for runs with `readers` readers."""
-    build = _build_graph if readers > 1 else _build_step
     return [
-        _build_step(feed, readers) if feed.is_by_day else build(feed, readers) for feed in FEEDS
+        _build_graph(feed, readers) if readers > 1 and not feed.is_by_day else _build_step(feed)
+        for feed in FEEDS
     ]
 
 
@@ -52,7 +52,7 @@ def _op_tags(feed: Feed) -> dict[str, str]:
     return {"dagster/priority": str(-position), "dagster-celery/priority": str(in_queue)}
 
 
-def _build_step(feed: Feed, _readers: int) -> dg.AssetsDefinition:
+def _build_step(feed: Feed) -> dg.AssetsDefinition:
     """One step that starts, reads and publishes."""
 
     @dg.multi_asset(
@@ -76,59 +76,9 @@ def _build_step(feed: Feed, _readers: int) -> dg.AssetsDefinition:
 
 def _build_graph(feed: Feed, readers: int) -> dg.AssetsDefinition:
     """Steps for a run with several readers, each visible in the run's timeline."""
-    nothing = dg.In(dg.Nothing)
-    names = [f"read_{number}" for number in range(1, readers + 1)]
-    numbers = {name: f"{feed.name}_{name}" for name in names}
-
-    @dg.op(
-        name=f"{feed.name}_start",
-        ins={"roster": nothing},
-        out=dg.Out(dg.Nothing),
-        pool=POOL,
-        tags=_op_tags(feed),
-        description="Adds the clients to read to the ledger, and probes how the endpoint pages.",
-    )
-    def start(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
-        sync.start_feed(feed, window_of(context), plan_of(context))
-
-    def build_reader(name: str) -> dg.OpDefinition:
-        @dg.op(
-            name=name,
-            ins={"started": nothing},
-            out=dg.Out(dg.Nothing),
-            pool=POOL,
-            tags=_op_tags(feed),
-            description="Reads clients that no other reader has, and stages their rows.",
-            # The others have read the clients of a reader that was killed, as for lack of memory:
-            # without another attempt of its step nothing would be published.
-            retry_policy=dg.RetryPolicy(max_retries=1),
-        )
-        def read(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
-            try:
-                report = sync.read_feed(feed, window_of(context))
-            except Exception as error:
-                # Its own errors come after all attempts that make sense.
-                raise dg.Failure(f"{feed.name}: reading failed", allow_retries=False) from error
-            context.add_output_metadata(reader_metadata(report))
-
-        return read
-
-    @dg.op(
-        name=f"{feed.name}_publish",
-        ins=dict.fromkeys(names, nothing),
-        out={asset: dg.Out(dg.Nothing) for asset in feed.assets},
-        pool=POOL,
-        tags=_op_tags(feed),
-        description="Publishes what the readers have proven, in one transaction.",
-    )
-    def publish(
-        context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]
-    ) -> Iterator[dg.Output[None]]:
-        report = sync.publish_feed(feed, window_of(context), plan_of(context))
-        for asset in feed.assets:
-            yield dg.Output(None, asset, metadata=feed_metadata(sync, report, asset))
-
-    readers_of_feed = {name: build_reader(op_name) for name, op_name in numbers.items()}
+    start = _start_op(feed)
+    read_ops = {f"read_{number}": _read_op(feed, number) for number in range(1, readers + 1)}
+    publish = _publish_op(feed, tuple(read_ops))
 
     @dg.graph(
         name=feed.step,
@@ -137,7 +87,7 @@ def _build_graph(feed: Feed, readers: int) -> dg.AssetsDefinition:
     )
     def sync_feed(roster):  # type: ignore[no-untyped-def] # a handle of Dagster's composition
         started = start(roster)
-        published = publish(**{name: read(started) for name, read in readers_of_feed.items()})
+        published = publish(**{name: read(started) for name, read in read_ops.items()})
         if len(feed.assets) == 1:
             return {next(iter(feed.assets)): published}
         return {asset: getattr(published, asset) for asset in feed.assets}
@@ -150,17 +100,74 @@ def _build_graph(feed: Feed, readers: int) -> dg.AssetsDefinition:
         backfill_policy=ONE_RUN,
     )
     specs = {spec.key: spec for spec in _specs(feed)}
-    return definition.map_asset_specs(_replacing(specs))
+
+    def with_attributes(spec: dg.AssetSpec) -> dg.AssetSpec:
+        """Set the attributes that a graph does not take from a spec."""
+        return spec.replace_attributes(
+            description=specs[spec.key].description,
+            group_name=specs[spec.key].group_name,
+            kinds=specs[spec.key].kinds,
+            freshness_policy=specs[spec.key].freshness_policy,
+        )
+
+    return definition.map_asset_specs(with_attributes)
 
 
-def _replacing(specs: dict[dg.AssetKey, dg.AssetSpec]) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
-    """Set the attributes that a graph does not take from a spec."""
-    return lambda spec: spec.replace_attributes(
-        description=specs[spec.key].description,
-        group_name=specs[spec.key].group_name,
-        kinds=specs[spec.key].kinds,
-        freshness_policy=specs[spec.key].freshness_policy,
+def _start_op(feed: Feed) -> dg.OpDefinition:
+    @dg.op(
+        name=f"{feed.name}_start",
+        ins={"roster": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+        pool=POOL,
+        tags=_op_tags(feed),
+        description="Adds the clients to read to the ledger, and probes how the endpoint pages.",
     )
+    def start(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
+        sync.start_feed(feed, window_of(context), plan_of(context))
+
+    return start
+
+
+def _read_op(feed: Feed, number: int) -> dg.OpDefinition:
+    @dg.op(
+        name=f"{feed.name}_read_{number}",
+        ins={"started": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+        pool=POOL,
+        tags=_op_tags(feed),
+        description="Reads clients that no other reader has, and stages their rows.",
+        # The others have read the clients of a reader that was killed, as for lack of memory:
+        # without another attempt of its step nothing would be published.
+        retry_policy=dg.RetryPolicy(max_retries=1),
+    )
+    def read(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
+        try:
+            report = sync.read_feed(feed, window_of(context))
+        except Exception as error:
+            # Its own errors come after all attempts that make sense.
+            raise dg.Failure(f"{feed.name}: reading failed", allow_retries=False) from error
+        context.add_output_metadata(reader_metadata(report))
+
+    return read
+
+
+def _publish_op(feed: Feed, read_inputs: Sequence[str]) -> dg.OpDefinition:
+    @dg.op(
+        name=f"{feed.name}_publish",
+        ins=dict.fromkeys(read_inputs, dg.In(dg.Nothing)),
+        out={asset: dg.Out(dg.Nothing) for asset in feed.assets},
+        pool=POOL,
+        tags=_op_tags(feed),
+        description="Publishes what the readers have proven, in one transaction.",
+    )
+    def publish(
+        context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]
+    ) -> Iterator[dg.Output[None]]:
+        report = sync.publish_feed(feed, window_of(context), plan_of(context))
+        for asset in feed.assets:
+            yield dg.Output(None, asset, metadata=feed_metadata(sync, report, asset))
+
+    return publish
 
 
 FEED_ASSETS = feed_assets(load_settings().readers)
