@@ -47,7 +47,7 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         headers = _headers(scope)
-        if reason := self._foreign(scope, headers):
+        if reason := self._reason_to_refuse(scope, headers):
             await _refuse(scope, receive, send, reason)
         elif scope["type"] == "websocket":
             # Dagster executes subscriptions on a socket, and no mutation.
@@ -57,7 +57,7 @@ class RequestGuard:
         else:
             await self._pass_on(scope, receive, send, may_change=self._has_token(headers))
 
-    def _foreign(self, scope: Scope, headers: Mapping[str, str]) -> str | None:
+    def _reason_to_refuse(self, scope: Scope, headers: Mapping[str, str]) -> str | None:
         """Why the request does not come from our own page; None when it does."""
         host = headers.get("host", "")
         if _without_port(host) not in self._hosts:
@@ -68,7 +68,8 @@ class RequestGuard:
         is_page = (
             scope["type"] == "http"
             and scope["method"] in _SAFE_METHODS
-            and (headers.get("sec-fetch-mode") == "navigate" and scope["path"] != "/graphql")
+            and headers.get("sec-fetch-mode") == "navigate"
+            and scope["path"] != "/graphql"
         )
         site = headers.get("sec-fetch-site", "none")
         # A link on another page may open this one; embedded content may not request it.
@@ -83,8 +84,8 @@ class RequestGuard:
         except CookieError:
             cookie = None
         return any(
-            compare_digest(one.encode(), self._token.encode())
-            for one in (given, cookie.value if cookie else "")
+            compare_digest(token.encode(), self._token.encode())
+            for token in (given, cookie.value if cookie else "")
         )
 
     def _link_target(self, scope: Scope) -> str | None:
@@ -157,8 +158,10 @@ def _holds_change(body: bytes, content_type: str) -> bool:
     except ValueError:
         return True
     requests = given if isinstance(given, list) else [given]
-    documents = [one.get("query") if isinstance(one, dict) else None for one in requests]
-    return any(not isinstance(one, str) or _is_change(one) for one in documents)
+    documents = [
+        request.get("query") if isinstance(request, dict) else None for request in requests
+    ]
+    return any(not isinstance(text, str) or _is_change(text) for text in documents)
 
 
 def _is_change(document: str) -> bool:
@@ -169,8 +172,9 @@ def _is_change(document: str) -> bool:
     except GraphQLError:
         return True
     return any(
-        isinstance(one, OperationDefinitionNode) and one.operation is not OperationType.QUERY
-        for one in definitions
+        isinstance(definition, OperationDefinitionNode)
+        and definition.operation is not OperationType.QUERY
+        for definition in definitions
     )
 
 

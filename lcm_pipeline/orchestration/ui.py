@@ -89,7 +89,7 @@ def serve_ui(
             require_free_port(host, port)
         token = _token(settings) if Program.WEB in programs and not is_read_only else None
         commands = {
-            program.label: words
+            program: words
             for program, words in _commands(host, port, allowed_hosts).items()
             if program in programs
         }
@@ -145,13 +145,13 @@ def _reached_at(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared
 
 
-def _require_all(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+def _require_all(processes: Mapping[Program, subprocess.Popen[bytes]]) -> None:
     """Raise UiEndedError when one of the processes has ended."""
     for program, process in processes.items():
         if process.poll() is not None:
             raise UiEndedError(
-                f"{program} ended by itself (exit code {process.returncode}), so lcm ui ends too:"
-                " its last messages are above"
+                f"{program.label} ended by itself (exit code {process.returncode}), so lcm ui ends"
+                " too: its last messages are above"
             )
 
 
@@ -197,7 +197,7 @@ def holder_of(port: int) -> str | None:
                     sockets.add(f"socket:[{fields[9]}]")
     for process in Path("/proc").glob("[0-9]*") if sockets else ():
         with suppress(OSError):
-            if any(str(one.readlink()) in sockets for one in (process / "fd").iterdir()):
+            if any(str(link.readlink()) in sockets for link in (process / "fd").iterdir()):
                 name = (process / "comm").read_text("utf-8", "replace").strip()
                 return f"{name} (pid {process.name})"
     return None
@@ -221,15 +221,15 @@ def _commands(host: str, port: int, allowed_hosts: Sequence[str]) -> dict[Progra
 
 @contextmanager
 def _running(
-    commands: dict[str, list[str]], environment: dict[str, str], token: str | None
-) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    commands: dict[Program, list[str]], environment: dict[str, str], token: str | None
+) -> Iterator[dict[Program, subprocess.Popen[bytes]]]:
     """The processes, ended when the context is left, the children of each by itself."""
-    processes: dict[str, subprocess.Popen[bytes]] = {}
+    processes: dict[Program, subprocess.Popen[bytes]] = {}
     secret = {} if token is None else {UI_TOKEN: token}
     environment = {**environment, PARENT: str(os.getpid())}
     try:
         for program, words in commands.items():
-            given = environment if "daemon" in program else {**environment, **secret}
+            given = {**environment, **secret} if program is Program.WEB else environment
             # Ctrl-C on a terminal reaches a whole group: each process gets it once, from here, and
             # not the code servers, which their parents stop.
             processes[program] = subprocess.Popen(words, env=given, process_group=0)  # noqa: S603
