@@ -88,7 +88,7 @@ def hold_migrations(session: psycopg.Connection) -> None:
     session.execute(query("lock_migrations"))
 
 
-def show_session(session: psycopg.Connection, kind: Kind, lock_id: int) -> None:
+def acquire_session_lock(session: psycopg.Connection, kind: Kind, lock_id: int) -> None:
     """Take a session lock, which sync.session_locks shows until it is released or the session ends.
 
     Never waits.
@@ -111,11 +111,11 @@ def try_exclusive(session: psycopg.Connection, kind: Kind) -> bool:
         hold(session, SESSION)
         if session.execute(query("is_held_elsewhere"), {"kind": kind}).fetchone() != (False,):
             return False
-        show_session(session, kind, EXCLUSIVE)
+        acquire_session_lock(session, kind, EXCLUSIVE)
         return True
 
 
-def hide_session(session: psycopg.Connection, kind: Kind, lock_id: int) -> None:
-    """Release the session locks that `show_session` has taken."""
+def release_session_lock(session: psycopg.Connection, kind: Kind, lock_id: int) -> None:
+    """Release what `acquire_session_lock` has taken, however often."""
     values = {"prefix": _KINDS[kind], "lock_id": lock_id}
     session.execute(query("release_session_locks"), values)

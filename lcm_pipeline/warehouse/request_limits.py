@@ -28,7 +28,7 @@ MOST_SILENT_SECONDS = 60.0
 class RequestLimitsError(UserError):
     """The limits cannot be read in the warehouse, and no request may leave without them.
 
-    It concerns no single client or update: whoever asks for a request has to stop.
+    It concerns no single client or update: the sync or the push has to stop.
     """
 
 
@@ -95,7 +95,7 @@ class Sharer(NamedTuple):
 def join_slots(session: psycopg.Connection) -> None:
     """Take the lock that makes the row of this session count until the session ends."""
     row = session.execute("select pg_backend_pid()").fetchone()
-    locks.show_session(session, "requests", int(row[0]) if row else 0)
+    locks.acquire_session_lock(session, "requests", int(row[0]) if row else 0)
 
 
 def share_slots(

@@ -288,7 +288,7 @@ def test_erasure_is_refused_during_a_sync_or_push(
     held: tuple[tuple[locks.Kind, int], ...] = (("run", 7), ("push", 1))
     for kind, lock_id in held:
         with warehouse.connect(autocommit=True) as session:
-            locks.show_session(session, kind, lock_id)
+            locks.acquire_session_lock(session, kind, lock_id)
             with pytest.raises(BusyError, match="under way"):
                 forget(warehouse, person[1], KEY)
     assert forget(warehouse, person[1], KEY).deleted
@@ -298,7 +298,7 @@ def test_a_session_that_ends_a_moment_after_its_sync_does_not_refuse_the_erasure
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:
     with warehouse.connect(autocommit=True) as session:
-        locks.show_session(session, "run", 7)
+        locks.acquire_session_lock(session, "run", 7)
         ending = threading.Timer(0.3, session.close)
         ending.start()
         assert forget(warehouse, person[1], KEY).deleted

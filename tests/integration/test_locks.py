@@ -98,13 +98,13 @@ def test_a_session_takes_another_key_where_one_is_held(
     monkeypatch.setattr(locks, "randbelow", lambda most: next(numbers))
     with warehouse.connect(autocommit=True) as other, warehouse.connect(autocommit=True) as ours:
         other.execute("select pg_advisory_lock(216 * 8388608 + 5, 7)")
-        locks.show_session(ours, "run", 7)
+        locks.acquire_session_lock(ours, "run", 7)
         seen = "select kind, lock_id, session_pid = pg_backend_pid() from sync.session_locks"
         assert ours.execute(f"{seen} order by 3".encode()).fetchall() == [
             ("run", 7, False),
             ("run", 7, True),
         ]
-        locks.hide_session(ours, "run", 7)
+        locks.release_session_lock(ours, "run", 7)
         assert ours.execute(seen.encode()).fetchall() == [("run", 7, False)]
 
 

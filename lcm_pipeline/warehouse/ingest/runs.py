@@ -165,9 +165,9 @@ def join_run(
         if row is None:
             return None
         run = Run(int(row[0]), feed, window, is_resumed)
-        _lock(session, run)
+        locks.acquire_session_lock(session, "run", run.run_id)
         if _status_of(session, run) != "reading":
-            _unlock(session, run)
+            locks.release_session_lock(session, "run", run.run_id)
             return None
         # Claims carry the pid of a server process, and a dead reader may have had the same pid.
         session.execute(query("drop_claims"), {"run_id": run.run_id})
@@ -190,7 +190,7 @@ def leave_run(reconnecting: ReconnectingSession, run: Run) -> None:
 
     def leave(session: psycopg.Connection) -> None:
         session.execute(query("drop_claims"), {"run_id": run.run_id})
-        _unlock(session, run)
+        locks.release_session_lock(session, "run", run.run_id)
 
     reconnecting.run(leave)
 
@@ -305,7 +305,7 @@ def _join_again(
         if time.monotonic() > deadline:
             break
         time.sleep(_INTERVAL_SECONDS)
-    _lock(session, run)
+    locks.acquire_session_lock(session, "run", run.run_id)
     status = _status_of(session, run)
     if status != "reading":
         raise RunLostError(run, status)
@@ -336,11 +336,3 @@ def _count_erased(session: psycopg.Connection) -> int:
 
 def _status_of(session: psycopg.Connection, run: Run) -> str:
     return str(fetch_value(session, "run_status", {"run_id": run.run_id}) or "missing")
-
-
-def _lock(session: psycopg.Connection, run: Run) -> None:
-    locks.show_session(session, "run", run.run_id)
-
-
-def _unlock(session: psycopg.Connection, run: Run) -> None:
-    locks.hide_session(session, "run", run.run_id)

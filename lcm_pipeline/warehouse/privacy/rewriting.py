@@ -38,8 +38,8 @@ def one_rewrite_at_a_time(session: Session, waiter: str) -> Iterator[None]:
     finally:
         # The lock of a push first, or the next rewrite could mistake this process for a push.
         with suppress(psycopg.Error):
-            locks.hide_session(session, "push", locks.EXCLUSIVE)
-            locks.hide_session(session, "rewrite", locks.EXCLUSIVE)
+            locks.release_session_lock(session, "push", locks.EXCLUSIVE)
+            locks.release_session_lock(session, "rewrite", locks.EXCLUSIVE)
 
 
 def require_quiet(session: Session) -> None:
