@@ -35,7 +35,8 @@ from lcm_pipeline.sync.source import Source
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest import state, tasks
-from lcm_pipeline.warehouse.ingest.publish import PublishRefused, begin_batches, publish
+from lcm_pipeline.warehouse.ingest.fuses import PublishRefusedError
+from lcm_pipeline.warehouse.ingest.publish import begin_batches, publish
 from lcm_pipeline.warehouse.ingest.runs import Run, count_requests, end_run, read_counts
 from lcm_pipeline.warehouse.marts.refresh import refresh_completeness
 from lcm_pipeline.warehouse.outbox.push_lock import quiet_seconds, was_pushing
@@ -387,7 +388,7 @@ class SyncRun:
                     batch_rows=batch_rows,
                 )
             )
-        except PublishRefused as refused:
+        except PublishRefusedError as refused:
             await self._end("stopped", str(refused))
             raise SyncError(str(refused)) from refused
 

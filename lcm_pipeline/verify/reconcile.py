@@ -10,7 +10,7 @@ from lcm_pipeline.feeds import CLIENT_FEEDS, feed_named
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import composed, query
+from lcm_pipeline.warehouse.queries import composed, fetch_count, query
 
 MOST_LISTED = 20
 
@@ -86,8 +86,7 @@ def duplicate_keys(warehouse: Warehouse, feed_name: str) -> int:
             if table.date_column is None or table.is_snapshot:
                 continue
             statement = composed("count_duplicate_keys", table=table.name, key=table.identity)
-            row = session.execute(statement).fetchone()
-            count += int(row[0]) if row else 0
+            count += fetch_count(session, statement)
     return count
 
 
@@ -103,8 +102,7 @@ def shared_keys(warehouse: Warehouse, feed_name: str) -> int:
                 continue
             key = tuple(name for name in table.key if name != "client_id")
             statement = composed("count_shared_keys", table=table.name, key=key)
-            row = session.execute(statement).fetchone()
-            count += int(row[0]) if row else 0
+            count += fetch_count(session, statement)
     return count
 
 
@@ -112,8 +110,7 @@ def orphans(warehouse: Warehouse, feed_name: str) -> int:
     """Number of live rows whose client is not in the roster."""
     with warehouse.connect() as session:
         statement = composed("count_orphans", table=feed_named(feed_name).main_table.name)
-        row = session.execute(statement).fetchone()
-    return int(row[0]) if row else 0
+        return fetch_count(session, statement)
 
 
 def completeness(warehouse: Warehouse, feed_name: str, window: Window) -> WindowCompleteness:

@@ -22,7 +22,7 @@ FIRST_PLAUSIBLE_DAY = EARLIEST_DAY
 MOST_YEARS_AHEAD = 10
 
 
-class MonthsRefused(ValueError):  # noqa: N818 - the name that the message completes
+class MonthsRefusedError(ValueError):
     """Rows are dated in months that get no partition; nothing was created."""
 
 
@@ -43,8 +43,8 @@ def ensure_partitions(
 
     session: an autocommit session.
 
-    Raises MonthsRefused for months before FIRST_PLAUSIBLE_DAY, or more than MOST_YEARS_AHEAD years
-    from today, that have no partition yet.
+    Raises MonthsRefusedError for months before FIRST_PLAUSIBLE_DAY, or more than MOST_YEARS_AHEAD
+    years from today, that have no partition yet.
     """
     wanted = {month_of(month) for month in months}
     missing = sorted(wanted - _existing(session, schema, table))
@@ -53,7 +53,7 @@ def ensure_partitions(
     if absurd := [month for month in missing if not first <= month <= last]:
         count = len(absurd) - 1
         others = f" and {count:,} other month{'s' * (count > 1)}" if count else ""
-        raise MonthsRefused(
+        raise MonthsRefusedError(
             f"{schema}.{table}: rows are dated in {absurd[0].isoformat()[:7]}{others}, but only"
             f" months from {first.isoformat()[:7]} to {last.isoformat()[:7]} get a partition"
         )

@@ -52,6 +52,12 @@ def fetch_value(
     return None if row is None else row[0]
 
 
+def fetch_count(session: psycopg.Connection, statement: SQL | Composed) -> int:
+    """The number that a statement selects; 0 without a row."""
+    row = session.execute(statement).fetchone()
+    return int(row[0]) if row else 0
+
+
 def composed(name: str, **parts: Composable | str | Sequence[str]) -> Composed:
     """The statement of that name, with its {placeholders} replaced by tables and columns.
 

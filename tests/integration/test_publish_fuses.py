@@ -18,9 +18,10 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest import tasks
-from lcm_pipeline.warehouse.ingest.publish import PublishRefused, publish
+from lcm_pipeline.warehouse.ingest.fuses import PublishRefusedError
+from lcm_pipeline.warehouse.ingest.publish import publish
 from lcm_pipeline.warehouse.ingest.runs import begin_run
-from lcm_pipeline.warehouse.partitions import MonthsRefused, ensure_partitions
+from lcm_pipeline.warehouse.partitions import MonthsRefusedError, ensure_partitions
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.ledger import claim_clients
@@ -221,9 +222,9 @@ def test_absurd_months_get_no_partitions(warehouse: Warehouse) -> None:
     months = [date(year, month, 1) for year in range(1600, 2017) for month in range(1, 13)]
     with warehouse.connect(autocommit=True) as session:
         before = _tables(warehouse)
-        with pytest.raises(MonthsRefused, match=r"core.operations: .*1600-01 and 4,799 other"):
+        with pytest.raises(MonthsRefusedError, match=r"core.operations: .*1600-01 and 4,799 other"):
             ensure_partitions(session, "core", "operations", months)
-        with pytest.raises(MonthsRefused, match="9999-12"):
+        with pytest.raises(MonthsRefusedError, match="9999-12"):
             ensure_partitions(session, "core", "operations", [date(9999, 12, 31)])
         assert _tables(warehouse) == before
         assert ensure_partitions(session, "core", "operations", [date(2000, 1, 1)])
@@ -246,7 +247,9 @@ def test_staged_rows_of_absurd_months_stop_the_publish_and_are_named(
         claimed = reconnecting.run(lambda session: claim_clients(session, run, [7]))
         outcome = _staged(claimed[7], date(1753, 1, 1), date(2999, 1, 1))
         reconnecting.run(lambda session: tasks.record_outcomes(session, run, (leads,), [outcome]))
-        with pytest.raises(PublishRefused, match=r"leads: .*1753-01 and 1 other month,.*same comm"):
+        with pytest.raises(
+            PublishRefusedError, match=r"leads: .*1753-01 and 1 other month,.*same comm"
+        ):
             reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
     tables = {name for name in _tables(warehouse) if not name.startswith("pg_")}
     assert not {name for name in tables if "1753" in name or "2999" in name}

@@ -3,7 +3,8 @@
 runs.py        commands and runs: begin, join, leave, end
 schedule.py    which clients are due
 tasks.py       the ledger: claims, outcomes and the staging of rows
-publish.py     checks the readings and the fuses, and makes everything visible at once
+publish.py     checks the readings, and makes everything visible at once
+fuses.py       stops a publish that would delete or add too much
 merge.py       the statements of a publish, composed from `model.tables`
 state.py       what is known of clients, days and paging between runs
 retirement.py  retires clients by hand

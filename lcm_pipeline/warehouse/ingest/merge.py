@@ -6,7 +6,6 @@ are compared before they are written, so a row that did not change is not even l
 
 from datetime import date
 
-from psycopg import sql
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from lcm_pipeline.model.tables import WHOLE_CLIENTS, CoreTable, NameDimension
@@ -135,6 +134,11 @@ def collect_doubtful(table: CoreTable) -> Composed:
     ).format(doubtful=_doubtful(table), changed=_changed(table))
 
 
+def analyze_doubtful(table: CoreTable) -> Composed:
+    """Analyze the clients that `collect_doubtful` has collected."""
+    return SQL("analyze {}").format(_doubtful(table))
+
+
 def collect_gone(table: CoreTable, kept_from: date | None) -> Composed:
     """Collect the keys of live rows that a covering reading did not return, or on another day.
 
@@ -162,6 +166,11 @@ def collect_gone(table: CoreTable, kept_from: date | None) -> Composed:
     if table.date_column is None:
         return gone
     return gone + _moved_to_another_day(table) + SQL(" and ") + held
+
+
+def analyze_gone(table: CoreTable) -> Composed:
+    """Analyze the keys that `collect_gone` has collected."""
+    return SQL("analyze {}").format(_gone(table))
 
 
 def collect_moved(table: CoreTable, kept_from: date | None) -> Composed:
@@ -356,7 +365,7 @@ def _moved(table: CoreTable) -> Identifier:
 
 def _names(names: tuple[str, ...] | list[str], relation: str | None = None) -> Composed:
     parts = [Identifier(relation, name) if relation else Identifier(name) for name in names]
-    return sql.SQL(", ").join(parts)
+    return SQL(", ").join(parts)
 
 
 def _equal(names: tuple[str, ...], left: str, right: str) -> Composed:

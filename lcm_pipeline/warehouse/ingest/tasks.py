@@ -12,8 +12,8 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import class_row
+from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.model.readings import MOST_UNKNOWN_FIELDS, Outcome, Task
 from lcm_pipeline.model.tables import CoreTable
@@ -204,8 +204,8 @@ def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTab
         session.execute(query("lock_run"), {"run_id": run.run_id})
         for table in tables:
             wanted = ["task_id", *table.landing_columns]
-            name = {"name": f"{table.name}_r{run.run_id}"}
-            found = session.execute(query("staging_columns"), name).fetchone()
+            name = _staging_name(run, table)
+            found = session.execute(query("staging_columns"), {"name": name}).fetchone()
             if found and found[0] == wanted:
                 continue
             values = {
@@ -224,12 +224,16 @@ def index_staged(session: psycopg.Connection, run: Run, table: CoreTable) -> Non
 
 def analyze_staged(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
     """Analyze the run's staged rows; only the columns of joins, which is cheaper."""
-    analyze(session, f"staging.{table.name}_r{run.run_id}", ["task_id", *table.key])
+    analyze(session, f"staging.{_staging_name(run, table)}", ["task_id", *table.key])
 
 
-def staging_of(run: Run, table: CoreTable) -> sql.Identifier:
+def staging_of(run: Run, table: CoreTable) -> Identifier:
     """The run's staging table for a core table."""
-    return sql.Identifier("staging", f"{table.name}_r{run.run_id}")
+    return Identifier("staging", _staging_name(run, table))
+
+
+def _staging_name(run: Run, table: CoreTable) -> str:
+    return f"{table.name}_r{run.run_id}"
 
 
 def record_outcomes(
@@ -270,7 +274,7 @@ def _record(
         # stay in staging, as they are not published.
         if staged := [o.task.task_id for o in again if o.landing.staged or o.status == "done"]:
             for table in tables:
-                delete = sql.SQL("delete from {} where task_id = any(%(tasks)s)")
+                delete = SQL("delete from {} where task_id = any(%(tasks)s)")
                 session.execute(delete.format(staging_of(run, table)), {"tasks": staged})
         for table in tables:
             _copy(session, run, table, ours)
@@ -317,8 +321,8 @@ def _copy(
 ) -> None:
     if not any(table.name in outcome.landing.records for outcome in outcomes):
         return
-    columns = sql.SQL(", ").join(map(sql.Identifier, ("task_id", *table.landing_columns)))
-    statement = sql.SQL("/* tag: rows-staged */ copy {} ({}) from stdin (format binary)").format(
+    columns = SQL(", ").join(map(Identifier, ("task_id", *table.landing_columns)))
+    statement = SQL("/* tag: rows-staged */ copy {} ({}) from stdin (format binary)").format(
         staging_of(run, table), columns
     )
     with session.cursor() as cursor, cursor.copy(statement) as copy:
