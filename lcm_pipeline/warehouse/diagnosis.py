@@ -46,9 +46,8 @@ def read_facts(warehouse: Warehouse) -> WarehouseFacts:
         try:
             rights.require_use(session)
             rights.require_new_months(warehouse)
-        except WarehouseUnavailableError as refused:
-            listed = str(refused).splitlines()[1:]
-            missing = tuple(line.strip() for line in listed)
+        except rights.MissingRightsError as error:
+            missing = error.statements
         return WarehouseFacts(
             version=str(session.info.parameter_status("server_version")),
             user=str(user),

@@ -27,7 +27,7 @@ from lcm_pipeline.warehouse.errors import NothingSyncedError, WarehouseUnavailab
 from lcm_pipeline.warehouse.marts.install import MartInUseError, are_behind, install_marts
 from lcm_pipeline.warehouse.queries import fetch_value, migration_files, query
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # "no privileges were granted": the user holds the right, but not the option to grant it.
 _NOT_GRANTABLE = "01007"
@@ -232,7 +232,7 @@ def _install_marts(session: psycopg.Connection, *, may_wait: bool) -> list[str]:
     except MartInUseError as error:
         if not may_wait:
             raise MigrationError(str(error)) from error
-        _log.warning("the marts of the older version remain: %s", error)
+        logger.warning("the marts of the older version remain: %s", error)
         return []
     except psycopg.Error as error:
         raise _failed("the marts", error) from error
@@ -253,7 +253,7 @@ def _log_warning(notice: psycopg.errors.Diagnostic) -> None:
     These concern schema public and the database, which by default everybody may use.
     """
     if notice.severity_nonlocalized == "WARNING" and notice.sqlstate != _NOT_GRANTABLE:
-        _log.warning("%s", notice.message_primary)
+        logger.warning("%s", notice.message_primary)
 
 
 def _checksum(path: Path) -> str:

@@ -5,21 +5,35 @@ tables in the schema public, which contains the ledger of migrations.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
 from psycopg.rows import class_row
 
 from lcm_pipeline.warehouse import locks
-from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 from lcm_pipeline.warehouse.queries import query
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # From PostgreSQL 16 on, inheritance is an option of each membership, not of the role.
 _INHERITING = 160_000
 # In one warning; the next lcm migrate names the others.
 _MOST_STATEMENTS = 10
+
+
+class MissingRightsError(WarehouseUnavailableError):
+    """The user lacks rights. statements: grant them, run by the owner of the database."""
+
+    def __init__(self, rights: "_Rights", problem: str, statements: Sequence[str]) -> None:
+        listed = "".join(f"\n  {statement}" for statement in statements)
+        super().__init__(
+            f"The user {rights.user_name} of LCM_DATABASE_URL {problem}. Have the owner of the"
+            f" database, or a superuser, run in database {rights.database}:{listed}"
+        )
+        self.statements = tuple(statements)
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class _Rights:
 
 
 def require_use(session: psycopg.Connection) -> None:
-    """Raise WarehouseUnavailableError if the user may neither create nor fill the warehouse."""
+    """Raise MissingRightsError if the user may neither create nor fill the warehouse."""
     rights = _read(session)
     missing = [] if rights.is_migrated else _for_new_warehouse(rights)
     if rights.is_migrated and not (rights.acts_as_owner or rights.acts_as_loader):
@@ -51,39 +65,33 @@ def require_use(session: psycopg.Connection) -> None:
     if not rights.creates_temporary_tables:
         missing.append(f"grant temporary on database {rights.database} to {rights.user_name};")
     if missing:
-        raise WarehouseUnavailableError(
-            _refusal(rights, "lacks rights that the warehouse needs", missing)
-        )
+        raise MissingRightsError(rights, "lacks rights that the warehouse needs", missing)
 
 
 def require_ownership(session: psycopg.Connection) -> None:
-    """Raise WarehouseUnavailableError if the schema belongs to another user."""
+    """Raise MissingRightsError if the schema belongs to another user."""
     rights = _read(session)
     if rights.is_migrated and not rights.acts_as_owner:
-        raise WarehouseUnavailableError(
-            _refusal(
-                rights,
-                "may not change the schema of the warehouse, which this version has to: run"
-                f" lcm migrate as its owner {rights.owner}, or let the user act as it",
-                [f"grant {rights.owner} to {rights.user_name};"],
-            )
+        raise MissingRightsError(
+            rights,
+            "may not change the schema of the warehouse, which this version has to: run"
+            f" lcm migrate as its owner {rights.owner}, or let the user act as it",
+            [f"grant {rights.owner} to {rights.user_name};"],
         )
 
 
 def require_new_months(warehouse: Warehouse) -> None:
-    """Raise WarehouseUnavailableError if the user may not add partitions to the facts.
+    """Raise MissingRightsError if the user may not add partitions to the facts.
 
     Members of lcm_loader may; so may whoever acts as the owner.
     """
     with warehouse.connect() as session:
         rights = _read(session)
         if rights.is_migrated and not rights.creates_months:
-            raise WarehouseUnavailableError(
-                _refusal(
-                    rights,
-                    "may not create tables for new months, and other tables that a sync needs",
-                    [_membership(session, rights)],
-                )
+            raise MissingRightsError(
+                rights,
+                "may not create tables for new months, and other tables that a sync needs",
+                [_membership(session, rights)],
             )
 
 
@@ -133,7 +141,7 @@ def give_to_owner(session: psycopg.Connection) -> None:
             # A staging table of a run that has ended meanwhile.
             continue
     if left:
-        _log.warning(
+        logger.warning(
             "%s of the warehouse could not be given to its owner, as it is in use or this user"
             " may not: run lcm migrate again, or have a superuser run in this database: %s%s",
             "one object" if len(left) == 1 else f"{len(left):,} objects",
@@ -170,7 +178,7 @@ def warn_of_missing_roles(session: psycopg.Connection) -> None:
     granted = ", ".join(role for role, is_for_owner, *_ in missing if is_for_owner)
     if granted:
         statements.append(f"grant {granted} to {owner};")
-    _log.warning(
+    logger.warning(
         "%s may not create the group roles of the warehouse that are missing: %s. Everything works"
         " for %s; other logins get no rights yet. Have a superuser, or a user with createrole,"
         " run the following, and then run lcm migrate again:\n%s",
@@ -214,11 +222,3 @@ def _membership(session: psycopg.Connection, rights: _Rights) -> str:
     if session.info.server_version < _INHERITING:
         return f"alter role {rights.user_name} inherit;"
     return f"grant lcm_loader to {rights.user_name} with inherit true;"
-
-
-def _refusal(rights: _Rights, problem: str, statements: list[str]) -> str:
-    listed = "".join(f"\n  {statement}" for statement in statements)
-    return (
-        f"The user {rights.user_name} of LCM_DATABASE_URL {problem}. Have the owner of the"
-        f" database, or a superuser, run in database {rights.database}:{listed}"
-    )
