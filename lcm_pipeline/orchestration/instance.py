@@ -19,6 +19,7 @@ from lcm_pipeline.files import DISK_FULL, replacing, shipped
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.orchestration.dagster_internals import SqlRunStorage
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.warehouse.poolers import REFUSED_OPTIONS
 
 # The module that processes of Dagster load.
 CODE_LOCATION = "lcm_pipeline.definitions"
@@ -29,7 +30,6 @@ _SESSION_OPTIONS = (
     "-c default_transaction_read_only=off -c statement_timeout=0 -c idle_session_timeout=0"
     " -c timezone=UTC -c standard_conforming_strings=on -c jit=off"
 )
-_REFUSED_OPTIONS = "unsupported startup parameter"
 # The rest of the template is for a `dagster` command without DAGSTER_HOME.
 _STORAGE_MARK = "# --- storage"
 # SQLite's words for some full disks, and for a disk that fails.
@@ -71,7 +71,7 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 
 def storage_id_of(instance: dg.DagsterInstance) -> str:
-    """The id of Dagster's storage, which is created when it is first asked for."""
+    """The id of Dagster's storage, which is created at the first request."""
     storage = instance.run_storage
     assert isinstance(storage, SqlRunStorage)  # noqa: S101 - SQLite and Postgres are
     storage.get_run_storage_id()
@@ -130,7 +130,7 @@ def postgres_url(settings: Settings) -> str | None:
     try:
         return _tested(given.update_query_dict({"options": options}))
     except sa.exc.OperationalError as error:
-        if _REFUSED_OPTIONS not in str(error):
+        if REFUSED_OPTIONS not in str(error):
             raise
     # Connection poolers reject the options.
     return _tested(given.difference_update_query(["options"]))

@@ -21,10 +21,15 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from lcm_pipeline.settings import Settings, described_env_file, libpq_variables
+from lcm_pipeline.warehouse.embedded.binaries import OLDEST_MAJOR
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
 from lcm_pipeline.warehouse.embedded.server import EmbeddedPostgresError, embedded_postgres
 from lcm_pipeline.warehouse.errors import NothingSyncedError, WarehouseUnavailableError
-from lcm_pipeline.warehouse.poolers import SharedSessionsError, refuse_shared_sessions
+from lcm_pipeline.warehouse.poolers import (
+    REFUSED_OPTIONS,
+    SharedSessionsError,
+    refuse_shared_sessions,
+)
 from lcm_pipeline.warehouse.session_settings import STARTUP_OPTIONS, apply_settings
 from lcm_pipeline.warehouse.transient_errors import is_starting_up, is_transient
 
@@ -36,7 +41,6 @@ __all__ = ["Session", "Warehouse", "WarehouseUnavailableError", "is_transient", 
 # The type of a session in signatures, so that callers need not import psycopg.
 Session = psycopg.Connection[TupleRow]
 
-OLDEST_MAJOR = 15
 _CONNECT_SECONDS = 10
 _RETRY_SECONDS = 3.0
 _START_UP_SECONDS = 30.0
@@ -58,7 +62,6 @@ _EMBEDDED = {
     "requirepeer": "",
     "target_session_attrs": "any",
 }
-_REFUSED_OPTIONS = "unsupported startup parameter"
 _MALFORMED = (
     "LCM_DATABASE_URL is not an address that Postgres understands: expected "
     "postgresql://user:password@host:port/database, with special characters of the password "
@@ -111,7 +114,7 @@ class Warehouse:
             try:
                 return psycopg.connect(make_conninfo("", **parts), autocommit=True)
             except psycopg.OperationalError as error:
-                if _REFUSED_OPTIONS not in str(error):
+                if REFUSED_OPTIONS not in str(error):
                     raise
         # PgBouncer refuses start-up options. Without the empty value libpq would send PGOPTIONS.
         session = psycopg.connect(make_conninfo("", **{**parts, "options": ""}), autocommit=True)

@@ -12,6 +12,8 @@ from contextlib import ExitStack, closing
 
 import psycopg
 
+# What PgBouncer says when it refuses start-up options.
+REFUSED_OPTIONS = "unsupported startup parameter"
 # A pooler assigns servers last in, first out, or round robin. Querying with one client once, then
 # with the other once, twice and three times makes them share a server in either case.
 _ROUNDS = 6
