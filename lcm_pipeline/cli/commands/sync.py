@@ -81,20 +81,12 @@ def sync(
     settings = load_settings()
     last_ended = settings.yesterday()
     chosen = known_feeds(feeds)
+    names_days = bool(yesterday or day or first or last)
+    _require_one_choice(names_days, missing, clients, chosen)
     window: Window | None = None
-    if clients and (missing or yesterday or day or first or last):
-        raise typer.BadParameter("--client reads whole histories: give no days")
-    if clients and chosen == [REGISTRATIONS.name]:
-        raise typer.BadParameter("registrations are read by the day: --client has none to read")
-    if not missing and not clients:
-        if not (yesterday or day or first or last):
-            raise typer.BadParameter(
-                "give --yesterday, --missing, --date DAY, or both --from DAY and --to DAY"
-            )
+    if names_days:
         only = _only_day(day, first, last, last_ended, yesterday)
         window = window_of(settings, only, first, last)
-    elif missing and (yesterday or day or first or last):
-        raise typer.BadParameter("--missing finds the days itself: give no other days")
     if missing:
         settings.require_begun(last_ended)
     settings.required_api_url()
@@ -120,13 +112,7 @@ def sync(
         print_reports(outcome.reports)
         if chosen is not None or clients:
             typer.echo("the marts are as they were: lcm marts brings them up to date")
-    if isinstance(outcome.failed, launch.OldMartsError):
-        explain(str(outcome.failed))
-        raise typer.Exit(INCOMPLETE)
-    if outcome.failed is not None:
-        raise outcome.failed
-    if not all(report.is_complete for report in outcome.reports):
-        raise typer.Exit(INCOMPLETE)
+    _exit_unless_complete(outcome)
 
 
 @dataclass(frozen=True)
@@ -192,6 +178,32 @@ def _sync_clients(
         chosen = [feed for feed in CLIENT_FEEDS if feeds is None or feed.name in feeds]
         reading = engine.SyncEngine(settings, warehouse, progress)
         return _Outcome(None, repair.read_clients_again(reading, chosen, client_ids))
+
+
+def _exit_unless_complete(outcome: _Outcome) -> None:
+    if isinstance(outcome.failed, launch.OldMartsError):
+        explain(str(outcome.failed))
+        raise typer.Exit(INCOMPLETE)
+    if outcome.failed is not None:
+        raise outcome.failed
+    if not all(report.is_complete for report in outcome.reports):
+        raise typer.Exit(INCOMPLETE)
+
+
+def _require_one_choice(
+    names_days: bool, missing: bool, clients: list[int] | None, feeds: list[str] | None
+) -> None:
+    """Raise BadParameter unless the options choose days, the missing days, or clients."""
+    if clients and (missing or names_days):
+        raise typer.BadParameter("--client reads whole histories: give no days")
+    if clients and feeds == [REGISTRATIONS.name]:
+        raise typer.BadParameter("registrations are read by the day: --client has none to read")
+    if missing and names_days:
+        raise typer.BadParameter("--missing finds the days itself: give no other days")
+    if not (missing or clients or names_days):
+        raise typer.BadParameter(
+            "give --yesterday, --missing, --date DAY, or both --from DAY and --to DAY"
+        )
 
 
 def _only_day(
