@@ -73,12 +73,12 @@ def land_favourite_header(
         )
         draft.add(tables.favourite_stats, stats)
     if not present:
-        draft.leave(tables.favourite_stats)
+        draft.omit(tables.favourite_stats)
     if not has_groups:
-        draft.leave(tables.favourite_groups)
+        draft.omit(tables.favourite_groups)
     if reader.faults:
         row = to_source_row(header)
-        draft.set_aside(tables.favourite_stats, row, reader.reason, context=HEADER)
+        draft.quarantine(tables.favourite_stats, row, reader.reason, context=HEADER)
 
 
 def _read_count(reader: HeaderReader, name: str) -> int | None:

@@ -63,7 +63,7 @@ def land_favourites(client: ClientRows) -> Landing:
             context=str(favourite_id),
         )
     if client.header is None:
-        draft.leave(tables.favourite_groups, tables.favourite_stats)
+        draft.omit(tables.favourite_groups, tables.favourite_stats)
     else:
         land_favourite_header(draft, client_id, client.header, client.snapshot_date)
     return draft.finish()

@@ -54,7 +54,7 @@ class LandingDraft:
                 _store_once(stored, identity_of(record), record)
             except UnfitValueError as error:
                 client_id = owner(row) if owner else self._client_id
-                self.set_aside(table, row, str(error), context=context, client_id=client_id)
+                self.quarantine(table, row, str(error), context=context, client_id=client_id)
             else:
                 room = MOST_UNKNOWN_FIELDS - len(self._unknown_fields)
                 if extra and room > 0:
@@ -64,11 +64,11 @@ class LandingDraft:
         """Add a record that has no row of its own; a later one replaces it."""
         self._records.setdefault(table.name, {})[_identity_getter(table)(record)] = record
 
-    def leave(self, *tables: CoreTable) -> None:
+    def omit(self, *tables: CoreTable) -> None:
         """Record that the response contains nothing about some tables."""
         self._omitted_tables.update(table.name for table in tables)
 
-    def set_aside(
+    def quarantine(
         self,
         table: CoreTable,
         row: SourceRow,

@@ -113,7 +113,7 @@ def _land_phone(draft: LandingDraft, client_id: int, header: bytes) -> None:
     reader = HeaderReader(header)
     phone = reader.read("Phone", INT64)
     if reader.faults:
-        draft.set_aside(tables.clients, to_source_row(header), reader.reason, context=HEADER)
+        draft.quarantine(tables.clients, to_source_row(header), reader.reason, context=HEADER)
     if "Phone" not in reader.present:
         return
     draft.add(
