@@ -138,7 +138,7 @@ def _set_missing_home() -> None:
 
 
 class _TameFormatter(PlainFormatter):
-    """Escapes control sequences that texts of the source may contain."""
+    """Removes control characters that texts of the source may contain."""
 
     def format(self, record: logging.LogRecord) -> str:
         return tame(super().format(record))

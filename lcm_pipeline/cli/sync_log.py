@@ -59,7 +59,7 @@ class LogFormat(StrEnum):
 
 
 class _TextFormatter(PlainFormatter):
-    """Writes local time with UTC offset, level and message, with control sequences escaped."""
+    """Writes local time with UTC offset, level and message, without control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).astimezone()

@@ -343,7 +343,7 @@ async def _measure_paging(
     first = [row.digest for row in page.rows[:2]]
     base = 1
     if [row.digest for row in short.rows[:1]] == first[:1]:
-        # From=1 returned the first row. If From=0 returned a different row, that one is row 0.
+        # Start=1 returned the first row. If Start=0 returned a different row, that one is row 0.
         is_other = from_zero.rows and from_zero.rows[0].digest not in first
         base = 0 if is_other else 1
     found = f"rows are counted from {base}"
