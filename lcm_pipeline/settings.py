@@ -606,9 +606,8 @@ def _expected(field: str) -> str:
     known = Settings.model_fields[field]
     example = known.default if known.default is not None else _EXAMPLES.get(field)
     such_as = "" if example is None else f", such as {example}"
-    (kind, *_) = [one for one in get_args(known.annotation) if one is not NoneType] or [
-        known.annotation
-    ]
+    kinds = [kind for kind in get_args(known.annotation) if kind is not NoneType]
+    kind = kinds[0] if kinds else known.annotation
     if get_origin(known.annotation) is Literal:
         return " or ".join(map(str, get_args(known.annotation)))
     if kind is bool:
@@ -624,10 +623,10 @@ def _expected(field: str) -> str:
 def _bounds(constraints: list[Any]) -> str:
     """The bounds of a number, as words that follow it."""
     bounds = {
-        name: getattr(one, name)
-        for one in constraints
+        name: getattr(constraint, name)
+        for constraint in constraints
         for name in ("ge", "gt", "le")
-        if getattr(one, name, None) is not None
+        if getattr(constraint, name, None) is not None
     }
     if "ge" in bounds and "le" in bounds:
         return f" from {bounds['ge']} to {bounds['le']}"

@@ -41,7 +41,9 @@ async def confirm_message(
         current = await fetch()
         if not current.message or (endpoint.name, current.message) in harmless:
             return current.page
-        if not reports_overload(current.message) and any(_is_same(current, one) for one in earlier):
+        if not reports_overload(current.message) and any(
+            _is_same(current, page) for page in earlier
+        ):
             # Remember it only when there are rows and a total to check them against: with these a
             # page that lost rows would have been noticed.
             has_total = (

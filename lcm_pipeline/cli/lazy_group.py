@@ -158,7 +158,9 @@ def _late_interrupts() -> Iterator[None]:
     if not is_usual or is_nested or threading.current_thread() is not threading.main_thread():
         yield
         return
-    late = _LateInterrupt({number: one for number, one in handlers.items() if callable(one)})
+    late = _LateInterrupt(
+        {number: handler for number, handler in handlers.items() if callable(handler)}
+    )
     try:
         yield
     finally:

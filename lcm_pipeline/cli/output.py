@@ -187,23 +187,33 @@ def print_status(
 
 def _print_conventions(conventions: "Sequence[Convention]") -> None:
     """Print which conventions were detected or set, and below it those in doubt."""
-    if any(one.source != "default" or one.doubt for one in conventions):
+    if any(convention.source != "default" or convention.doubt for convention in conventions):
         console.print()
     for source, how in (("detected", "detected"), ("parameter", "set in mart.parameters")):
-        found = [f"{one.convention} = {one.used}" for one in conventions if one.source == source]
+        found = [
+            f"{convention.convention} = {convention.used}"
+            for convention in conventions
+            if convention.source == source
+        ]
         if found:
             print_unwrapped(f"conventions {how}: {', '.join(found)}")
-    for one in conventions:
-        votes = f"{one.share or 0:.0%} of {one.votes:,} votes say {one.detected}"
-        setting = f" (mart.parameters.{one.parameter})" if one.parameter else ""
-        line = {
-            "contradicted": f"convention {one.convention} contradicts the rows: {one.used} is used"
-            f" ({one.source}), {votes}{setting}",
-            "undecided": f"convention {one.convention} is undecided: {votes}, {one.used} is used"
-            f" by default{setting}",
-        }.get(one.doubt or "")
-        if line is not None:
-            console.print(line, style="yellow", highlight=False, soft_wrap=True)
+    for convention in conventions:
+        if doubt := _doubt_about(convention):
+            console.print(doubt, style="yellow", highlight=False, soft_wrap=True)
+
+
+def _doubt_about(convention: "Convention") -> str | None:
+    name, used = convention.convention, convention.used
+    votes = f"{convention.share or 0:.0%} of {convention.votes:,} votes say {convention.detected}"
+    setting = f" (mart.parameters.{convention.parameter})" if convention.parameter else ""
+    if convention.doubt == "contradicted":
+        return (
+            f"convention {name} contradicts the rows: {used} is used ({convention.source}), {votes}"
+            f"{setting}"
+        )
+    if convention.doubt == "undecided":
+        return f"convention {name} is undecided: {votes}, {used} is used by default{setting}"
+    return None
 
 
 def print_runs(runs: "Sequence[RunSummary]") -> None:
@@ -255,11 +265,11 @@ def _age(days: int | None) -> str:
 def _print_pending(pending: "Sequence[PendingTask]") -> None:
     """Print one line per task, for grep and cut: client or day, feed, since when, why."""
     console.print(f"\npending: {len(pending):,}", highlight=False)
-    for one in pending:
-        who = f"day {one.day}" if one.client_id is None else f"client {one.client_id}"
-        since = f"{one.since:%Y-%m-%d %H:%M} UTC" if one.since else "ever"
+    for task in pending:
+        who = f"day {task.day}" if task.client_id is None else f"client {task.client_id}"
+        since = f"{task.since:%Y-%m-%d %H:%M} UTC" if task.since else "ever"
         print_unwrapped(
-            f"  {who}  {one.feed}  since {since}: {shown(one.reason, _MAX_REASON_LENGTH)}"
+            f"  {who}  {task.feed}  since {since}: {shown(task.reason, _MAX_REASON_LENGTH)}"
         )
 
 
@@ -277,11 +287,12 @@ def _print_quarantine(rows: "Sequence[QuarantinedRow]") -> None:
 def _print_retired(clients: "Sequence[RetiredClient]") -> None:
     """Print one line per client: the rule, since when, and the last error of the service."""
     console.print(f"\nretired: {len(clients):,}", highlight=False)
-    for one in clients:
-        owner = f", its cards are client {one.current_client_id}'s" if one.current_client_id else ""
-        error = f": {shown(one.last_error, _MAX_REASON_LENGTH)}" if one.last_error else ""
-        since = f"since {one.since:%Y-%m-%d %H:%M} UTC"
-        print_unwrapped(f"  client {one.client_id}  {one.reason}  {since}{owner}{error}")
+    for client in clients:
+        current = client.current_client_id
+        owner = f", its cards are client {current}'s" if current else ""
+        error = f": {shown(client.last_error, _MAX_REASON_LENGTH)}" if client.last_error else ""
+        since = f"since {client.since:%Y-%m-%d %H:%M} UTC"
+        print_unwrapped(f"  client {client.client_id}  {client.reason}  {since}{owner}{error}")
 
 
 def print_refreshed(marts: Sequence["MartRefresh"]) -> None:
@@ -324,11 +335,11 @@ def print_push(
             f"{reason.updates:,} x {reason.status}: {shown(reason.reason, _MAX_REASON_LENGTH)}"
             f" (update {reason.first_update_id} is the first)"
         )
-    for one in stuck:
-        why = shown(one.last_error or "its response was lost", _MAX_REASON_LENGTH)
+    for update in stuck:
+        why = shown(update.last_error or "its response was lost", _MAX_REASON_LENGTH)
         print_line(
-            f"update {one.update_id} of client {one.client_id} is {one.status} after"
-            f" {one.attempts} attempts and holds back {one.behind:,} of the same client:"
+            f"update {update.update_id} of client {update.client_id} is {update.status} after"
+            f" {update.attempts} attempts and holds back {update.behind:,} of the same client:"
             f" {why}. The next lcm push sends it first"
         )
 
@@ -346,7 +357,7 @@ def print_preview(preview: "Preview") -> None:
         f" {preview.rejected:,} would be rejected"
     )
     _print_planned("would be sent", preview.to_send, preview.listed_to_send)
-    for reason, rejects in sorted(preview.reasons.items(), key=lambda one: -one[1].count):
+    for reason, rejects in sorted(preview.reasons.items(), key=lambda item: -item[1].count):
         where = _ranges("update", rejects.updates) + _ranges("line", rejects.lines)
         text = f"{rejects.count:,} x {shown(reason, _MAX_REASON_LENGTH)} ({'; '.join(where)})"
         console.print(tame(text), markup=False, emoji=False, soft_wrap=True)
@@ -355,11 +366,11 @@ def print_preview(preview: "Preview") -> None:
 
 def print_values(listed: "Sequence[PlannedUpdate]", count: int) -> None:
     """Print the values of the first updates that would be sent; only for the user's terminal."""
-    columns = list(dict.fromkeys(column for one in listed for column in one.columns))
+    columns = list(dict.fromkeys(column for update in listed for column in update.columns))
     table = _table("", "client", *columns)
-    for one in listed:
-        values = (one.values.get(column, "") for column in columns)
-        table.add_row(*(Text(str(cell)) for cell in (one.name, one.client_id, *values)))
+    for update in listed:
+        values = (update.values.get(column, "") for column in columns)
+        table.add_row(*(Text(str(cell)) for cell in (update.name, update.client_id, *values)))
     console.print(table)
     if count > len(listed):
         console.print(f"… and {count - len(listed):,} more")
@@ -374,7 +385,7 @@ def print_rejected_rows(file: "UpdateFile") -> None:
                 for objection in row.objections:
                     lines.setdefault(str(objection), []).append(row.line)
         what = "rejected" if is_stored else "not stored, as the client cannot be read"
-        for reason, of_reason in sorted(lines.items(), key=lambda one: -len(one[1])):
+        for reason, of_reason in sorted(lines.items(), key=lambda item: -len(item[1])):
             where = "; ".join(_ranges("line", of_reason))
             console.print(
                 f"{len(of_reason):,} x {what}: {reason} ({where})", markup=False, soft_wrap=True
@@ -394,19 +405,18 @@ def print_undo(undo: "Undo") -> None:
         console.print(f"push {undo.push_id} changed nothing that can be restored")
     if undo.obstacles:
         console.print(f"fields that cannot be restored: {len(undo.obstacles):,}")
-        for one in undo.obstacles[:_MAX_ROWS]:
-            print_line(
-                f"  client {one.client_id}, {one.column}: {shown(one.reason, _MAX_REASON_LENGTH)}"
-            )
+        for obstacle in undo.obstacles[:_MAX_ROWS]:
+            why = shown(obstacle.reason, _MAX_REASON_LENGTH)
+            print_line(f"  client {obstacle.client_id}, {obstacle.column}: {why}")
         if len(undo.obstacles) > _MAX_ROWS:
             console.print(f"  … and {len(undo.obstacles) - _MAX_ROWS:,} more")
 
 
 def _print_planned(what: str, count: int, listed: "Sequence[PlannedUpdate]") -> None:
-    for one in listed:
-        text = "; ".join(one.reasons) or ", ".join(one.columns)
-        whose = "" if one.client_id is None else f", client {one.client_id}"
-        print_line(f"  {one.name}{whose}: {what}: {text}")
+    for update in listed:
+        text = "; ".join(update.reasons) or ", ".join(update.columns)
+        whose = "" if update.client_id is None else f", client {update.client_id}"
+        print_line(f"  {update.name}{whose}: {what}: {text}")
     if count > len(listed):
         console.print(f"  … and {count - len(listed):,} more {what}")
 

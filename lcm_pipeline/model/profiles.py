@@ -38,7 +38,7 @@ PROFILE_FIELDS = (
     ProfileField("allow_email_online_cheque", "AllowEmailOnlineCheque", "flag"),
     ProfileField("contragent_id", "ContragentId"),
 )
-COLUMNS = tuple(one.column for one in PROFILE_FIELDS)
+COLUMNS = tuple(field.column for field in PROFILE_FIELDS)
 POS_CODE = "pos_code"
 CLIENT_ID = "client_id"
 REQUESTED_BY = "requested_by"

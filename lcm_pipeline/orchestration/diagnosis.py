@@ -58,7 +58,7 @@ def _check_celery(settings: Settings) -> Iterator[Finding]:
         found = "no worker of this warehouse responds: the steps of a sync wait until one does"
         yield Finding("workers", Level.WARN, found, "start one on each machine: lcm worker")
         return
-    different = {one.name: celery.differing_settings(settings, one) for one in workers}
+    different = {worker.name: celery.differing_settings(settings, worker) for worker in workers}
     others = [f"{name} has {difference}" for name, difference in different.items() if difference]
     if others:
         yield Finding(

@@ -92,8 +92,8 @@ def log_unexpected(update_id: int, error: Exception, logged: set[str]) -> None:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
     frames = "".join(
-        f"{''.join(traceback.format_tb(one.__traceback__, -_MAX_FRAMES))}{type(one).__name__}\n"
-        for one in reversed(causes)
+        f"{''.join(traceback.format_tb(cause.__traceback__, -_MAX_FRAMES))}{type(cause).__name__}\n"
+        for cause in reversed(causes)
     )
     if frames not in logged:
         logged.add(frames)

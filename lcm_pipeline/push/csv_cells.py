@@ -188,6 +188,6 @@ _KINDS: dict[FieldKind, Callable[[str], Any]] = {
 }
 _READERS: dict[str, Callable[[str], Any]] = {
     CLIENT_ID: _read_client,
-    **{one.column: _KINDS[one.kind] for one in PROFILE_FIELDS},
+    **{field.column: _KINDS[field.kind] for field in PROFILE_FIELDS},
     REQUESTED_BY: _read_requester,
 }

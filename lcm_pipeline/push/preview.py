@@ -97,31 +97,38 @@ class Preview:
     listed_to_send: list[PlannedUpdate] = field(default_factory=list)
     listed_rejected: list[PlannedUpdate] = field(default_factory=list)
 
-    def record(self, one: Candidate, verdict: Verdict) -> None:
-        """Record the verdict on one update."""
+    def record(self, candidate: Candidate, verdict: Verdict) -> None:
+        """Record the verdict on a candidate."""
         self.unchanged_fields.update(verdict.unchanged)
         if verdict.objections:
-            self._record_rejected(one, verdict.objections)
+            self._record_rejected(candidate, verdict.objections)
         elif verdict.values:
             self.to_send += 1
             self.sent_fields.update(verdict.values.keys())
             values = verdict.values if self.keeps_values else {}
-            listed = PlannedUpdate(one.name, one.client_id, tuple(verdict.values), values=values)
+            listed = PlannedUpdate(
+                candidate.name, candidate.client_id, tuple(verdict.values), values=values
+            )
             _list(self.listed_to_send, listed)
         else:
             self.unchanged += 1
 
-    def _record_rejected(self, one: Candidate, objections: Sequence[Objection]) -> None:
+    def _record_rejected(self, candidate: Candidate, objections: Sequence[Objection]) -> None:
         self.rejected += 1
         reasons = tuple(map(str, objections))
-        self.rejected_fields.update({one.column for one in objections if one.column})
+        self.rejected_fields.update(
+            {objection.column for objection in objections if objection.column}
+        )
         for reason in reasons:
             rejects = self.reasons.setdefault(reason, Rejects())
-            if one.line is None:
-                rejects.updates.append(one.update.update_id)
+            if candidate.line is None:
+                rejects.updates.append(candidate.update.update_id)
             else:
-                rejects.lines.append(one.line)
-        _list(self.listed_rejected, PlannedUpdate(one.name, one.client_id, reasons=reasons))
+                rejects.lines.append(candidate.line)
+        _list(
+            self.listed_rejected,
+            PlannedUpdate(candidate.name, candidate.client_id, reasons=reasons),
+        )
 
 
 def preview_push(
@@ -141,10 +148,10 @@ def preview_push(
     simulator = _Simulator(datetime.now(settings.zone).date())
     with warehouse.connect(autocommit=True, application_name="lcm push") as session:
         for chunk in _chunks(session, file):
-            simulator.learn(session, [one.update.client_id for one in chunk])
-            for one in chunk:
-                if one.update.unreadable or preview.to_send != most:
-                    preview.record(one, simulator.judge(one))
+            simulator.learn(session, [candidate.update.client_id for candidate in chunk])
+            for candidate in chunk:
+                if candidate.update.unreadable or preview.to_send != most:
+                    preview.record(candidate, simulator.judge(candidate))
             if preview.to_send == most and not (file and file.rejected_rows):
                 break
     return preview

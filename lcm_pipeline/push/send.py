@@ -228,7 +228,7 @@ def _group_by_client(
 ) -> list[list[WaitingUpdate]]:
     """Group updates by client, in order, without clients that are held back."""
     lanes: dict[int, list[WaitingUpdate]] = {}
-    for one in waiting:
-        if one.client_id not in held_back:
-            lanes.setdefault(one.client_id, []).append(one)
+    for update in waiting:
+        if update.client_id not in held_back:
+            lanes.setdefault(update.client_id, []).append(update)
     return list(lanes.values())

@@ -113,9 +113,9 @@ class Desk:
         customer = self._customer(endpoint, request)
         within = period_of(request, self.quirks)
         entries = within.of(customer.shelves["offers"].newest_first())
-        one = request.get("ClientFavoriteId")
-        if one is not None:
-            entries = [entry for entry in entries if entry.row["Id"] == one]
+        offer_id = request.get("ClientFavoriteId")
+        if offer_id is not None:
+            entries = [entry for entry in entries if entry.row["Id"] == offer_id]
         if (good := request.get("ListDataId")) is not None:
             entries = [
                 entry
@@ -124,7 +124,9 @@ class Desk:
             ]
         page = self._page(entries, request)
         # The service lists the goods only if the request names one offer.
-        goods_of = page.entries if one is not None or self.quirks.list_favourites_always else ()
+        goods_of = (
+            page.entries if offer_id is not None or self.quirks.list_favourites_always else ()
+        )
         numbers = favourites.statistics(customer, within.holds if within.bounded else None)
         return {
             **numbers,

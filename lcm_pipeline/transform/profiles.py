@@ -67,7 +67,9 @@ def judge(update: ProfileUpdate, known: KnownProfile, today: date) -> Verdict:
 
 def to_request(client_id: int, values: Values) -> SetClientUpdateRequest:
     """Write values as the vendor's request."""
-    fields = {one.vendor: values[one.column] for one in PROFILE_FIELDS if one.column in values}
+    fields = {
+        field.vendor: values[field.column] for field in PROFILE_FIELDS if field.column in values
+    }
     return SetClientUpdateRequest(Client=client_id, **fields)  # type: ignore[arg-type]
 
 
@@ -87,17 +89,17 @@ def _objections(update: ProfileUpdate, today: date) -> Iterator[Objection]:
     yield from update.unreadable
     if not update.unreadable and not _to_send(update.values).keys() - {POS_CODE}:
         yield Objection("no field of the profile is set (gender 0 and pos_code alone set none)")
-    for one in PROFILE_FIELDS:
-        if one.column not in update.values:
+    for profile_field in PROFILE_FIELDS:
+        if profile_field.column not in update.values:
             continue
-        if reason := _reason_against(one, update.values[one.column], today):
-            yield Objection(reason, one.column)
-        elif one.column in update.overtaken - {POS_CODE}:
-            yield Objection("a newer update of this field was sent before", one.column)
+        if reason := _reason_against(profile_field, update.values[profile_field.column], today):
+            yield Objection(reason, profile_field.column)
+        elif profile_field.column in update.overtaken - {POS_CODE}:
+            yield Objection("a newer update of this field was sent before", profile_field.column)
 
 
-def _reason_against(one: ProfileField, value: Value, today: date) -> str | None:
-    match one.kind:
+def _reason_against(field: ProfileField, value: Value, today: date) -> str | None:
+    match field.kind:
         case "phone":
             return None if value in _PHONES else "not 10 digits that start with 9"
         case "gender":
@@ -105,31 +107,31 @@ def _reason_against(one: ProfileField, value: Value, today: date) -> str | None:
         case "date":
             return None if _is_plausible(str(value), today) else "not from 1900-01-01 to today"
         case "text":
-            return _reason_against_text(one, str(value).strip())
+            return _reason_against_text(field, str(value).strip())
         case _:
             return None
 
 
-def _reason_against_text(one: ProfileField, value: str) -> str | None:
+def _reason_against_text(field: ProfileField, value: str) -> str | None:
     if not value:
         return "an empty text would clear it, which the API cannot do"
     if reason := reason_against_any_text(value):
         return reason
     # The server counts as .NET does, where a rare character is two.
     if (
-        one.longest is not None
-        and len(value.encode("utf-16-le", "surrogatepass")) > 2 * one.longest
+        field.longest is not None
+        and len(value.encode("utf-16-le", "surrogatepass")) > 2 * field.longest
     ):
-        return f"longer than {one.longest} characters"
-    if "?" in value and one.column in (*_NAMES, "email"):
+        return f"longer than {field.longest} characters"
+    if "?" in value and field.column in (*_NAMES, "email"):
         return "holds a question mark, as where a letter was lost in a conversion"
-    if one.column == "email" and not _EMAIL.fullmatch(value):
+    if field.column == "email" and not _EMAIL.fullmatch(value):
         return "not shaped like an e-mail address"
-    if one.column == "email" and _mixes_alphabets(value):
+    if field.column == "email" and _mixes_alphabets(value):
         return "mixes two alphabets, as where a Cyrillic letter looks like a Latin one"
-    if one.column in _NAMES and _is_number(value):
+    if field.column in _NAMES and _is_number(value):
         return "a number: does the column belong to another field?"
-    if one.column in _CODES and _SPOILT_CODE.fullmatch(value):
+    if field.column in _CODES and _SPOILT_CODE.fullmatch(value):
         return "a number that a program wrote with a fraction or an exponent: export it as text"
     return None
 

@@ -67,9 +67,9 @@ def _without_numbers(value: Any) -> Any:
         case int() | Decimal():
             return MASK if _NUMBER.search(str(value)) else value
         case list():
-            return [_without_numbers(one) for one in value]
+            return [_without_numbers(item) for item in value]
         case dict():
-            return {name: _without_numbers(one) for name, one in value.items()}
+            return {name: _without_numbers(item) for name, item in value.items()}
     return value
 
 

@@ -258,7 +258,7 @@ def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) ->
     for feed in feeds:
         if feed.first_day is None or feed.last_day is None:
             # A feed that was never synced gets the days of the other feeds, or all days.
-            firsts |= {one.first_day for one in feeds if one.first_day is not None}
+            firsts |= {other.first_day for other in feeds if other.first_day is not None}
             firsts |= {start} if start is not None else set()
             lasts.add(yesterday)
             continue

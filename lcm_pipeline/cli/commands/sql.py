@@ -125,8 +125,8 @@ def _prompt(warehouse: Warehouse, role: dict[str, str], statement: str | None) -
             # Only for its effect: it gives input() a history and editing keys.
             import readline  # noqa: F401
         failures = 0
-        for one in _typed(is_terminal=is_terminal):
-            failures += _run(session, one)
+        for typed in _typed(is_terminal=is_terminal):
+            failures += _run(session, typed)
             if failures and not is_terminal:
                 break
         return 0 if is_terminal else failures

@@ -74,7 +74,7 @@ class StepConsumer(Consumer):  # type: ignore[misc] # Celery has no types
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Close the lost connection, and keep the messages that came over it."""
         reserved = (request.message for request in tuple(worker_state.reserved_requests))
-        self.kept = [one for one in (*self.kept, *reserved) if not one.acknowledged]
+        self.kept = [message for message in (*self.kept, *reserved) if not message.acknowledged]
         if self.task_consumer is not None:
             self.task_consumer.channel.do_restore = False
         with warnings.catch_warnings():

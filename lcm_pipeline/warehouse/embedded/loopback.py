@@ -71,7 +71,7 @@ async def _relay(
     try:
         server_writer.write(packet)
         both = [_copy(reader, server_writer), _copy(server_reader, writer)]
-        tasks = [asyncio.ensure_future(one) for one in both]
+        tasks = [asyncio.ensure_future(copying) for copying in both]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()

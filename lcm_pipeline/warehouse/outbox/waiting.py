@@ -61,7 +61,7 @@ def read_waiting(
     everything = Push(0, _NO_LIMIT)
     waiting = next_updates(session, everything, after=after, most=most)
     with session.cursor(row_factory=dict_row) as cursor:
-        ids = [one.update_id for one in waiting]
+        ids = [update.update_id for update in waiting]
         rows = cursor.execute(query("read_updates"), {"update_ids": ids}).fetchall()
     return [(as_update(row), row["sent_values"]) for row in rows]
 

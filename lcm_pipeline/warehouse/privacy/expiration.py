@@ -140,7 +140,7 @@ def find_expired(warehouse: Warehouse, months: int, zone: ZoneInfo) -> Expiratio
             row = session.execute(composed("count_old", listed=SQL(queries()[name])), values)
             rows, size = row.fetchone() or (0, 0)
             found.append(OldRows(".".join(table), rows, size))
-    listed = tuple(one for one in found if one.rows or one.bytes)
+    listed = tuple(old for old in found if old.rows or old.bytes)
     return Expiration(kept_from, requested_from, listed)
 
 
