@@ -274,28 +274,35 @@ def _raise_failure(
         for other in others:
             first.add_note(f"also failed: {other}")
         raise first
-    wrong = [
-        check.description or f"{check.asset_key.to_user_string()}: {check.check_name}"
-        for check in result.get_asset_check_evaluations()
-        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
-    ]
-    if wrong:
-        problem = "The warehouse does not add up: " + "; ".join(wrong)
-        again = "lcm verify --all --fix reads again what differs from the source"
-        if result.success:
-            raise DoubtfulFactsError(f"{problem}. This blocks no marts; {again}", reports)
-        raise ChecksFailedError(
-            f"{problem}. The marts that are built on them keep their rows; {again}", reports
-        )
+    _raise_failed_checks(result, reports)
     if not result.success:
         failures = [event for event in result.all_events if event.is_step_failure]
-        reason = "; ".join(_failure_text(event, result.all_events) for event in failures) or (
+        reason = "; ".join(_step_failure_text(event, result.all_events) for event in failures) or (
             failed[1] if failed else ""
         )
         raise RunFailedError(
             f"{reason or 'the Dagster run failed'}. What was read is kept: run the same command"
             " again to go on"
         )
+
+
+def _raise_failed_checks(
+    result: dg.ExecuteInProcessResult | dg.JobExecutionResult, reports: list[SyncReport]
+) -> None:
+    failed = [
+        check.description or f"{check.asset_key.to_user_string()}: {check.check_name}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
+    ]
+    if not failed:
+        return
+    problem = "The warehouse does not add up: " + "; ".join(failed)
+    again = "lcm verify --all --fix reads again what differs from the source"
+    if result.success:
+        raise DoubtfulFactsError(f"{problem}. This blocks no marts; {again}", reports)
+    raise ChecksFailedError(
+        f"{problem}. The marts that are built on them keep their rows; {again}", reports
+    )
 
 
 def _failure_of_run(
@@ -313,7 +320,7 @@ def _failure_of_run(
     return None
 
 
-def _failure_text(event: dg.DagsterEvent, all_events: Sequence[dg.DagsterEvent]) -> str:
+def _step_failure_text(event: dg.DagsterEvent, all_events: Sequence[dg.DagsterEvent]) -> str:
     for other in all_events:
         # The failure of a step whose process was killed has no message; another event has the
         # signal, and the advice to find more memory.

@@ -10,6 +10,7 @@ from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.texts import shown, shown_names
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
+from lcm_pipeline.warehouse.access.sample_rows import sample_rows
 from lcm_pipeline.warehouse.outbox.pushes import PushReport
 from lcm_pipeline.warehouse.outbox.state import OutboxState
 
@@ -24,7 +25,7 @@ def feed_metadata(
 ) -> dict[str, dg.MetadataValue[Any]]:
     """The metadata of an asset of a feed: counts, and a few rows of the window's days."""
     feed = feed_named(report.feed)
-    columns, rows = session.sample(feed.table_of(asset), report.window)
+    columns, rows = sample_rows(session.warehouse, feed.table_of(asset), report.window)
     cells = [[_as_cell(value) for value in row] for row in rows]
     preview = tabulate(cells, columns, tablefmt="pipe") if rows else "No rows on these days."
     return {**_counts(report, feed.unit), "preview": dg.MetadataValue.md(preview)}

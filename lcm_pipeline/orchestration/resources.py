@@ -20,7 +20,6 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
 from lcm_pipeline.warehouse.access.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.access.rights import require_new_months
-from lcm_pipeline.warehouse.access.sample_rows import SampleRows, sample_rows
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.programme import require_programme
@@ -170,10 +169,6 @@ class SyncSession:
         syncing = self.engine.begin(feeds, window, command_id=command_id)
         self._begun.append(syncing)
         return syncing
-
-    def sample(self, table: str, window: Window) -> SampleRows:
-        """A few rows of a core table, without personal data."""
-        return sample_rows(self.warehouse, table, window)
 
     def _remember(self, sync: Callable[[], SyncReport]) -> SyncReport:
         with self._remembering_errors():

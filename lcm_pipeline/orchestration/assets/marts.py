@@ -31,6 +31,9 @@ _FACTS = {
 }
 # The view of the rows of all feeds.
 _ALL_FEEDS = "feed_rows"
+# Dagster takes the partitions of a run from the asset whose step name sorts last. If that were a
+# feed, Dagster would record each day of a range for each mart, although marts have no partitions.
+_STEP_NAME = "refreshed_marts_of_{}"
 _FEED_OF = {asset: feed for feed in FEEDS for asset in feed.assets}
 
 
@@ -45,11 +48,11 @@ def _key(name: str) -> dg.AssetKey:
     return dg.AssetKey(["mart", name])
 
 
-def _spec(mart: Mart, known: dict[str, Mart]) -> dg.AssetSpec:
+def _spec(mart: Mart, by_name: dict[str, Mart]) -> dg.AssetSpec:
     facts = map(dg.AssetKey, _facts(mart))
     return dg.AssetSpec(
         _key(mart.name),
-        deps=sorted({*facts, *(_key(name) for name in mart.reads if name in known)}),
+        deps=sorted({*facts, *(_key(name) for name in mart.reads if name in by_name)}),
         description=f"{mart.question}\n\nGrain: {mart.grain}.\n\n{mart.formula}",
         group_name="marts",
         kinds={"postgres", mart.kind.replace(" ", "_")},
@@ -70,11 +73,6 @@ def _schemas(sync: SyncSession) -> dict[str, dg.TableSchema]:
     }
 
 
-# Dagster takes the partitions of a run from the asset whose step name sorts last. If that were a
-# feed, Dagster would record each day of a range for each mart, although marts have no partitions.
-_STEP_NAME = "refreshed_marts_of_{}"
-
-
 def _refresh_metadata(refreshed: MartRefresh | None) -> dict[str, dg.MetadataValue]:
     """The metadata of a refresh; empty for a plain view."""
     if refreshed is None:
@@ -87,11 +85,16 @@ def _refresh_metadata(refreshed: MartRefresh | None) -> dict[str, dg.MetadataVal
 
 
 def _step(
-    feeds: frozenset[str], found: list[Mart], refreshed: set[str], known: dict[str, Mart]
+    feeds: frozenset[str], step_marts: list[Mart], refreshed: set[str], by_name: dict[str, Mart]
 ) -> dg.AssetsDefinition:
+    """The step of the marts that the same feeds can block.
+
+    refreshed: the names of all marts to refresh in it, also those that fewer feeds can block.
+    """
+
     @dg.multi_asset(
         name=_STEP_NAME.format("_".join(sorted(feeds))),
-        specs=[_spec(mart, known) for mart in found],
+        specs=[_spec(mart, by_name) for mart in step_marts],
         # They have no days, but `dagster asset materialize --partition-range` takes only assets
         # with this policy.
         backfill_policy=ONE_RUN,
@@ -107,14 +110,14 @@ def _step(
             )
         require_totals(context, sync, feeds)
         store_time_zone(sync.warehouse, sync.engine.settings.timezone)
-        work = {one.name: one for one in refresh_marts(sync.warehouse, refreshed)}
+        refreshes = {mart.name: mart for mart in refresh_marts(sync.warehouse, refreshed)}
         schemas = _schemas(sync)
-        for mart in found:
+        for mart in step_marts:
             yield dg.MaterializeResult(
                 asset_key=_key(mart.name),
                 metadata={
                     "dagster/column_schema": schemas[mart.name],
-                    **_refresh_metadata(work.get(mart.name)),
+                    **_refresh_metadata(refreshes.get(mart.name)),
                 },
             )
 
@@ -122,31 +125,31 @@ def _step(
 
 
 def _steps() -> list[dg.AssetsDefinition]:
-    known = {mart.name: mart for mart in marts() if mart.name not in OF_RUNS}
-    blocking = _blocking_feeds(known)
+    by_name = {mart.name: mart for mart in marts() if mart.name not in OF_RUNS}
+    blocking = _blocking_feeds(by_name)
     steps: dict[frozenset[str], list[Mart]] = {}
-    for mart in known.values():
+    for mart in by_name.values():
         steps.setdefault(blocking[mart.name], []).append(mart)
     return [
-        _step(feeds, found, {name for name, by in blocking.items() if by <= feeds}, known)
-        for feeds, found in steps.items()
+        _step(feeds, step_marts, {name for name, by in blocking.items() if by <= feeds}, by_name)
+        for feeds, step_marts in steps.items()
     ]
 
 
-def _blocking_feeds(known: dict[str, Mart]) -> dict[str, frozenset[str]]:
+def _blocking_feeds(by_name: dict[str, Mart]) -> dict[str, frozenset[str]]:
     """By mart, the feeds whose totals must agree before it is refreshed: those that it is built on.
 
-    Unlike in `feeds_below`, a table of the schema sync adds no feed.
+    Unlike in `sources_below`, a table of the schema sync adds no feed.
     Tables that follow changes refresh together, so what blocks one of those by client blocks all.
     """
     below: dict[str, frozenset[str]] = {}
-    for mart in known.values():
+    for mart in by_name.values():
         feeds = frozenset(_FEED_OF[fact].step for fact in _facts(mart))
         below[mart.name] = feeds.union(*(below[name] for name in mart.reads if name in below))
-    by_client = (mart.name for mart in known.values() if mart.refreshed_by in ("client", "sums"))
+    by_client = (mart.name for mart in by_name.values() if mart.refreshed_by in ("client", "sums"))
     together = frozenset[str]().union(*(below[name] for name in by_client))
     blocking: dict[str, frozenset[str]] = {}
-    for mart in known.values():
+    for mart in by_name.values():
         feeds = below[mart.name] | together if mart.follows_changes else below[mart.name]
         blocking[mart.name] = feeds.union(
             *(blocking[name] for name in mart.reads if name in blocking)
