@@ -14,7 +14,7 @@ Rows are compared before they are written, and equal rows are not touched. A mar
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Self
@@ -154,8 +154,8 @@ class IncrementalRefresher:
     _followed: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        came = self.passed.days if self.passed else set()
-        self._touched = defaultdict(lambda: set(came))
+        passed_days = self.passed.days if self.passed else set()
+        self._touched = defaultdict(lambda: set(passed_days))
         self._readers = defaultdict(list)
         self._followed = {mart.name for mart in marts() if mart.follows_changes} | _OF_RUNS
         for mart in marts():
@@ -172,8 +172,8 @@ class IncrementalRefresher:
         if not refresher.is_everyone:
             refresher._scope("scope_changed_clients")
             refresher._copy_operations()
-        # Rows that are taken for something else make other marts of everyone.
-        if refresher._detect_rules() or refresher.is_everyone:
+        # Another convention changes what the rows of all clients mean.
+        if refresher._detect_conventions() or refresher.is_everyone:
             refresher.is_everyone = True
             session.execute(query("clear_changed_clients"))
             session.execute(query("clear_changed_days"))
@@ -240,9 +240,10 @@ class IncrementalRefresher:
         analyze(self.session, "refresh.shared_cheques")
 
     def _detect_spending_order(self) -> None:
-        """Look for it once there are cheques; a found one makes another ledger for everyone.
+        """Detect the order in which lots are spent, once there are cheques that show it.
 
-        Also one that was taken before by default: allocations rest on whether it is known.
+        If it is found, the ledger of all clients is computed again, even if it was the default
+        before: allocations depend on whether the order is known.
         """
         before = self.session.execute(query("decided_spending_order")).fetchone()
         if before is not None:
@@ -255,8 +256,8 @@ class IncrementalRefresher:
             self.is_everyone = True
             self._scope_everyone()
 
-    def _detect_rules(self) -> bool:
-        """Find what rows have to be taken for, if it can differ; returns whether it does."""
+    def _detect_conventions(self) -> bool:
+        """Detect the open conventions, if new rows can decide one; returns whether any changed."""
         if not self.is_everyone and not fetch_value(self.session, "conventions_are_due"):
             return False
         before = self.session.execute(query("rules_in_use")).fetchone()
@@ -339,26 +340,37 @@ class IncrementalRefresher:
         return self.is_everyone or (has_month_ended and "as_of" in mart.reads)
 
     def _replace_sums(self, mart: Mart) -> int:
-        """Write the sums that differ, of what they were, less what was before, and what is now."""
-        is_whole, found = self._is_whole_sum(mart), _columns(self.session, mart)
-        every = SQL(", ").join(Identifier(name) for name, _ in found)
-        fresh = SQL("select {} from {}").format(every, _formula(mart))
-        if is_whole:
-            if not self.is_everyone:
-                self.session.execute(query("copy_scope"))
-                self.session.execute(query("clear_scope"))
-                self._scope("scope_everyone")
-            self._sum_up(mart, "sums", fresh)
-            if not self.is_everyone:
-                self.session.execute(query("clear_scope"))
-                self.session.execute(query("restore_scope"))
-                self.session.execute("drop table scope_before")
-            rows = self._write_differing(mart, Identifier("sums"), SQL(""), SQL(""))
-            self.session.execute("drop table sums")
-            return rows
+        names = [name for name, _ in _columns(self.session, mart)]
+        fresh = SQL("select {} from {}").format(
+            SQL(", ").join(map(Identifier, names)), _formula(mart)
+        )
+        if self._is_whole_sum(mart):
+            return self._replace_whole_sums(mart, fresh)
+        return self._replace_changed_sums(mart, names, fresh)
+
+    def _replace_whole_sums(self, mart: Mart, fresh: Composed) -> int:
+        """Write the sums over all clients that differ from the stored ones."""
+        if not self.is_everyone:
+            self.session.execute(query("copy_scope"))
+            self.session.execute(query("clear_scope"))
+            self._scope("scope_everyone")
+        self._sum_up(mart, "sums", fresh)
+        if not self.is_everyone:
+            self.session.execute(query("clear_scope"))
+            self.session.execute(query("restore_scope"))
+            self.session.execute("drop table scope_before")
+        rows = self._write_differing(mart, Identifier("sums"), SQL(""), SQL(""))
+        self.session.execute("drop table sums")
+        return rows
+
+    def _replace_changed_sums(self, mart: Mart, names: Sequence[str], fresh: Composed) -> int:
+        """Write the stored sums, less what the clients in scope contributed, plus what they do now.
+
+        names: the columns of the mart. fresh: what these clients contribute now.
+        """
         negated = SQL(", ").join(
             SQL("{}" if name in mart.keys else "-{0} as {0}").format(Identifier(name))
-            for name, _ in found
+            for name in names
         )
         before = Identifier(f"before_{mart.name}")
         changes = (
@@ -373,7 +385,7 @@ class IncrementalRefresher:
             changed_keys=_names("changed_sums", mart.keys),
             kept_keys=_names("kept", mart.keys),
         )
-        summed = [name for name, _ in found if name not in mart.keys]
+        summed = [name for name in names if name not in mart.keys]
         stored = SQL("select {} from {} as kept {}").format(
             _names("kept", [*mart.keys, *summed]), _kept(mart), of_changed
         )
@@ -424,7 +436,7 @@ class IncrementalRefresher:
         return self._write_differing(mart, _formula(mart), scope, scope)
 
     def _days_since(self, first: date) -> set[date]:
-        """A day and all later ones, through the last day that any refresh told of."""
+        """A day and all later ones, through the last day of this refresh."""
         last = self.passed.last_day if self.passed else None
         count = (last - first).days + 1 if last is not None else 0
         return {first + timedelta(days=ahead) for ahead in range(max(count, 1))}
