@@ -43,16 +43,39 @@ FRESH_BY_MORNING = dg.FreshnessPolicy.cron(
 def window_of(
     context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext,
 ) -> Window:
-    """The days that the run is for; yesterday for a check that is run on its own."""
+    """The days that the run is for; yesterday for a check that is run on its own.
+
+    Raises WindowError: a run may be launched without a partition, or with tags that name any days.
+    """
     tags = context.run.tags
-    yesterday = DAYS.get_last_partition_key()
-    first = tags.get(_FIRST_TAG) or tags.get(_DAY_TAG) or yesterday
-    last = tags.get(_LAST_TAG) or tags.get(_DAY_TAG) or yesterday
-    return Window(date.fromisoformat(str(first)), date.fromisoformat(str(last)))
+    first = tags.get(_FIRST_TAG) or tags.get(_DAY_TAG)
+    last = tags.get(_LAST_TAG) or tags.get(_DAY_TAG)
+    if first is None or last is None:
+        if not isinstance(context, dg.AssetCheckExecutionContext):
+            raise WindowError(
+                "the run was launched without a day: choose a partition, or a range of them"
+            )
+        first = last = str(DAYS.get_last_partition_key())
+    try:
+        window = Window(date.fromisoformat(first), date.fromisoformat(last))
+    except ValueError as error:
+        raise WindowError(
+            f"the run cannot be for the partitions {first}...{last}: {error}"
+        ) from None
+    _require_partitions(window)
+    return window
 
 
 def tags_for(window: Window) -> dict[str, str]:
     """The tags of a run for the days of the window; raises WindowError."""
+    _require_partitions(window)
+    if len(window) == 1:
+        return {_DAY_TAG: str(window.first)}
+    return {_FIRST_TAG: str(window.first), _LAST_TAG: str(window.last)}
+
+
+def _require_partitions(window: Window) -> None:
+    """Raise WindowError unless each day of the window is a partition: one that has ended."""
     earliest, latest = DAYS.get_first_partition_key(), DAYS.get_last_partition_key()
     if latest is None or str(window.last) > latest:
         raise WindowError(
@@ -64,6 +87,3 @@ def tags_for(window: Window) -> dict[str, str]:
             f"{window.first} is before {earliest}, the first partition: set LCM_START_DATE "
             "to an earlier day"
         )
-    if len(window) == 1:
-        return {_DAY_TAG: str(window.first)}
-    return {_FIRST_TAG: str(window.first), _LAST_TAG: str(window.last)}

@@ -13,7 +13,7 @@ import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from lcm_pipeline.feeds import FEEDS
-from lcm_pipeline.orchestration.checks import failed_checks
+from lcm_pipeline.orchestration.checks import CHECKS, failed_checks
 from lcm_pipeline.orchestration.code_location import build_definitions
 from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
 from lcm_pipeline.orchestration.launch import (
@@ -21,6 +21,7 @@ from lcm_pipeline.orchestration.launch import (
     DoubtfulFactsError,
     RunFailedError,
     materialize_window,
+    run_in_process,
 )
 from lcm_pipeline.orchestration.local_runs import fail_dead_runs, local_run_id
 from lcm_pipeline.orchestration.resources import RunPlan, SyncSession
@@ -31,7 +32,14 @@ from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.sync.run import SyncRun
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
-from tests.pipeline.dagster_runs import TABLES, ScriptedRuns, Silence, days, materialized
+from tests.pipeline.dagster_runs import (
+    TABLES,
+    ScriptedEngine,
+    ScriptedRuns,
+    Silence,
+    days,
+    materialized,
+)
 
 WEEK = days("2026-03-03", "2026-03-09")
 TOKEN = 987123654
@@ -240,6 +248,56 @@ def test_a_refusal_of_the_service_raises_the_engines_own_error(
         materialize_window(refused, warehouse, WEEK, Silence())
     assert "dagster" not in str(failed.value).lower()
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({}, "without a day: choose a partition"),
+        ({"dagster/partition": "2099-01-01"}, "2099-01-01 has not ended yet"),
+        (
+            {
+                "dagster/asset_partition_range_start": "2026-03-03",
+                "dagster/asset_partition_range_end": "2099-01-01",
+            },
+            "2099-01-01 has not ended yet",
+        ),
+        (
+            {
+                "dagster/asset_partition_range_start": "2026-03-09",
+                "dagster/asset_partition_range_end": "2026-03-03",
+            },
+            "cannot end on 2026-03-03, before it begins: 2026-03-09",
+        ),
+    ],
+    ids=["none", "future", "range into the future", "reversed"],
+)
+def test_a_run_launched_for_days_that_cannot_be_synced_reads_nothing(
+    tags: dict[str, str], message: str, scripted: ScriptedRuns
+) -> None:
+    """Dagster's page and GraphQL launch a run with any tags; `lcm sync` checks its days itself."""
+    read: list[str] = []
+    engine = ScriptedEngine(scripted.settings, scripted.warehouse, script=read.append)
+    with dagster_instance(scripted.settings) as instance:
+        with pytest.raises(RunFailedError, match=message):
+            run_in_process(instance, SyncSession(engine), tags)
+        assert (read, engine.begun) == ([], [])
+        assert not materialized(instance, "clients")
+        record = instance.get_latest_materialization_event(dg.AssetKey("clients"))
+        assert record is None
+
+
+def test_a_check_can_be_run_alone_without_a_day(scripted: ScriptedRuns) -> None:
+    sync = SyncSession(SyncEngine(scripted.settings, scripted.warehouse))
+    checks = dg.AssetSelection.checks_for_assets("clients")
+    job = dg.Definitions(
+        assets=build_definitions(sync).assets,
+        asset_checks=CHECKS,
+        jobs=[dg.define_asset_job("checks_alone", checks)],
+        resources={"sync": sync},
+    ).resolve_job_def("checks_alone")
+    with dagster_instance(scripted.settings) as instance:
+        assert job.execute_in_process(instance=instance).success
 
 
 def test_a_feed_that_fails_does_not_stop_the_others(
