@@ -174,10 +174,7 @@ def run_with_executor(
         celery = celery_package()
         storage_id = storage_id_of(instance)
         if not celery.require_same_settings(engine.settings, storage_id):
-            logger.warning(
-                "no worker of this warehouse responds: the steps wait until one is started with lcm"
-                " worker"
-            )
+            logger.warning("%s", celery.NO_WORKER)
     began = datetime.now(UTC)
     synced = [feed for feed in FEEDS if feeds is None or feed.name in feeds]
     command_id = engine.begin_command(synced, window)

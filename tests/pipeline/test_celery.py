@@ -20,8 +20,10 @@ import redis
 from benchmarks import redis_broker
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
 from lcm_pipeline.orchestration.celery.broker import CeleryUsageError, build_app, require_broker
-from lcm_pipeline.orchestration.celery.workers import declared_queue, queue_of
+from lcm_pipeline.orchestration.celery.workers import NO_WORKER, declared_queue, queue_of
+from lcm_pipeline.orchestration.code_location import sync_days_job
 from lcm_pipeline.orchestration.instance import dagster_instance
+from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
@@ -251,6 +253,7 @@ def test_a_redis_that_comes_back_without_its_queue_ends_the_command_and_no_worke
         assert ended == 1, said
         # The latter where a command was waiting for a response as its connection was closed.
         assert re.search(r"the broker (has lost the steps in its queue|\S+ was lost)", said), said
+        assert "when it runs, sync the same days again" in said
         assert "run the same command again to go on" in said
         assert "Traceback" not in said
         again = run(tmp_path, *_SYNC, timeout=_PATIENCE, **shared_settings)
@@ -384,6 +387,36 @@ def test_a_command_without_workers_can_be_stopped_and_leaves_no_steps(
         assert os.waitstatus_to_exitcode(_wait_status_of(waits)) == 130
     assert _queued_steps(settings) == 0
     assert requests_since(source) == {}
+    settings = load_settings(home=tmp_path / "home", dagster_database_url=warehouse.url)
+    with dagster_instance(settings) as instance:
+        # A run that the daemon starts has no command that could report it.
+        [stopped] = instance.get_runs()
+        assert NO_WORKER in [entry.user_message for entry in instance.all_logs(stopped.run_id)]
+
+
+def test_a_run_of_the_daemon_names_a_broker_that_is_away(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (
+        ("LCM_API_URL", source.url),
+        ("LCM_DATABASE_URL", warehouse.url),
+        ("LCM_EXECUTOR", "celery"),
+        ("LCM_CELERY_BROKER", "redis://127.0.0.1:1/0"),
+    ):
+        monkeypatch.setenv(name, value)
+    with dagster_instance(load_settings()) as instance:
+        result = dg.execute_job(
+            dg.reconstructable(sync_days_job), instance=instance, tags=tags_for(MARCH)
+        )
+    [failure] = [one for one in result.all_events if one.is_job_failure]
+    error = failure.job_failure_data.error
+    assert error is not None
+    assert error.cls_name == CeleryUsageError.__name__
+    assert "the broker redis://127.0.0.1:1 cannot be reached" in error.message
+    assert "start it, or correct LCM_CELERY_BROKER" in error.message
 
 
 def _queued_steps(settings: Settings) -> int:

@@ -17,6 +17,7 @@ from lcm_pipeline.orchestration.celery.broker import require_broker, shown_broke
 from lcm_pipeline.orchestration.celery.executor import executor_of_celery
 from lcm_pipeline.orchestration.celery.worker import run_worker
 from lcm_pipeline.orchestration.celery.workers import (
+    NO_WORKER,
     differing_settings,
     require_same_settings,
     responding_workers,
@@ -26,6 +27,7 @@ from lcm_pipeline.orchestration.celery.workers import (
 warnings.filterwarnings("ignore", message="Task name 'execute_plan' is already registered")
 
 __all__ = [
+    "NO_WORKER",
     "differing_settings",
     "executor_of_celery",
     "require_broker",

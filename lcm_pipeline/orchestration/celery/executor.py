@@ -16,9 +16,11 @@ from lcm_pipeline.orchestration.celery.broker import (
     executor_config,
     lost_connection_errors,
     reason_of,
+    require_broker,
     shown_broker,
 )
 from lcm_pipeline.orchestration.celery.workers import (
+    NO_WORKER,
     declared_queue,
     has_workers,
     queue_of,
@@ -32,6 +34,8 @@ _MARK_SECONDS = 30 * 86_400
 # Dagster's loop does not pause while a stopped or failed run waits for its other steps.
 _POLL_SECONDS = 0.1
 _WORKER_CHECK_SECONDS = 5.0
+# For a run of the daemon too, which no command reports.
+_NEXT_STEP = "when it runs, sync the same days again"
 
 
 def executor_of_celery(settings: Settings) -> dg.ExecutorDefinition:
@@ -76,8 +80,8 @@ class _RunSteps:
     def _require(self, counted: int) -> None:
         if counted != len(self._results):
             raise BrokerLostError(
-                "the broker has lost the steps in its queue: it was started again without its data,"
-                " or emptied"
+                "the broker has lost the steps in its queue (it was started again without its data,"
+                f" or emptied): {_NEXT_STEP}"
             )
 
     def pause(self) -> None:
@@ -161,14 +165,16 @@ def _terminating_executor(context: dg.InitExecutorContext) -> dg.Executor:
     def execute(plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         settings = load_settings()
         # Runs that `lcm sync` has not started were not checked yet.
-        require_same_settings(settings, storage_id_of(plan_context.instance))
+        require_broker(settings)
         steps = _RunSteps(settings, queue_of(settings), plan_context.run_id)
         try:
+            if not require_same_settings(settings, storage_id_of(plan_context.instance)):
+                plan_context.log.warning(NO_WORKER)
             yield from core_celery_execution_loop(plan_context, execution_plan, steps.submit)
         except lost_connection_errors(settings) as error:
             steps.close()
             raise BrokerLostError(
-                f"the broker {shown_broker(settings)} was lost ({reason_of(error)})"
+                f"the broker {shown_broker(settings)} was lost ({reason_of(error)}): {_NEXT_STEP}"
             ) from None
 
     executor.execute = execute

@@ -14,6 +14,9 @@ from lcm_pipeline.orchestration.celery.broker import CeleryUsageError, build_app
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.identity import warehouse_identity
 
+NO_WORKER = (
+    "no worker of this warehouse responds: the steps wait until one is started with lcm worker"
+)
 _PING_SECONDS = 2.0
 # Our own entries in the configuration of Celery, which workers report.
 _QUEUE_KEY = "lcm_queue"
