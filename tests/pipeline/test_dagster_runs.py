@@ -255,6 +255,7 @@ def test_a_refusal_of_the_service_raises_the_engines_own_error(
     [
         ({}, "without a day: choose a partition"),
         ({"dagster/partition": "2099-01-01"}, "2099-01-01 has not ended yet"),
+        ({"dagster/partition": "2014-12-31"}, "set LCM_START_DATE to an earlier day"),
         (
             {
                 "dagster/asset_partition_range_start": "2026-03-03",
@@ -270,7 +271,7 @@ def test_a_refusal_of_the_service_raises_the_engines_own_error(
             "cannot end on 2026-03-03, before it begins: 2026-03-09",
         ),
     ],
-    ids=["none", "future", "range into the future", "reversed"],
+    ids=["none", "future", "before the first", "range into the future", "reversed"],
 )
 def test_a_run_launched_for_days_that_cannot_be_synced_reads_nothing(
     tags: dict[str, str], message: str, scripted: ScriptedRuns
