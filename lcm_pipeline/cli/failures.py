@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from lcm_pipeline.files import DISK_FULL
 from lcm_pipeline.model.errors import UsageError, UserError
-from lcm_pipeline.model.texts import tame
+from lcm_pipeline.model.texts import database_message, tame
 
 # A folder or file of others, a read-only disk, a path through a file: a rerun does not help.
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR})
@@ -54,9 +54,9 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, driver.DataError | driver.IntegrityError):
         rule = error.diag.constraint_name or error.diag.column_name or error.diag.table_name or ""
         return f"the database refused a value (SQLSTATE {error.sqlstate} {rule}".rstrip() + ")"
-    text = str(error).strip().partition("\nDETAIL:")[0]
+    text = database_message(str(error))
     if isinstance(error, driver.OperationalError) and exit_code_of(error) == FAILED:
-        return f"{text.rstrip('.?')}. What was done is kept: run the same command again to go on"
+        return f"{text}. What was done is kept: run the same command again to go on"
     return text
 
 

@@ -17,11 +17,24 @@ _UNSEEN = (
 )
 _CONTROLS = re.compile(f"[{_UNSEEN}]")
 _BLANKS = re.compile(r"\s+")
+_DATABASE_PART = re.compile(r"\n(LINE \d+|DETAIL|HINT|QUERY|CONTEXT): ?")
 
 
 def tame(text: str) -> str:
     """Remove control and invisible characters; line feeds and tabs stay."""
     return _CONTROLS.sub("", text)
+
+
+def database_message(text: str) -> str:
+    """Return the message of a database error and its hint, without a full stop at the end.
+
+    Its other parts may quote rows (DETAIL, CONTEXT), or whole statements (LINE, QUERY, CONTEXT):
+    hundreds of lines where a disk became full within a mart.
+    """
+    # The message, then by turns the name of a part and its text.
+    message, *parts = _DATABASE_PART.split(text.strip())
+    hints = [part for name, part in zip(parts[::2], parts[1::2], strict=True) if name == "HINT"]
+    return ". ".join(part.strip().rstrip(".?") for part in (message, *hints))
 
 
 def shown(text: str, longest: int = LONGEST_NAME) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
 from lcm_pipeline.settings import Settings
 
@@ -69,12 +70,11 @@ def failure_text(event: dg.DagsterEvent) -> str:
         error = error.cause
     if error is None:
         return ""
-    # A line DETAIL of Postgres may quote a row.
-    message = error.message.partition("\nDETAIL:")[0]
+    message = error.message
     if error.cls_name == dg.Failure.__name__:
         # Our own message; Dagster puts the path of its class before it.
         message = message.partition(f"{error.cls_name}: ")[2] or message
-    return message.strip()
+    return database_message(message)
 
 
 def _text(record: dg.EventLogEntry) -> str:

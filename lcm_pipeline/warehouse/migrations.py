@@ -19,6 +19,7 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.settings import described_env_file
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.access import rights
@@ -239,10 +240,9 @@ def _install_marts(session: psycopg.Connection, *, may_wait: bool) -> list[str]:
 
 
 def _failed(what: str, error: psycopg.Error) -> MigrationError:
-    reason = str(error).strip().rstrip(".?")
     return MigrationError(
-        f"{what} failed: {reason}. Nothing of this step was applied: remove the cause, then run"
-        " `lcm migrate`"
+        f"{what} failed: {database_message(str(error))}. Nothing of this step was applied: remove"
+        " the cause, then run `lcm migrate`"
     )
 
 

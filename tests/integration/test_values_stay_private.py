@@ -3,6 +3,7 @@
 import stat
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from lcm_pipeline.cli.failures import message_of
@@ -49,6 +50,42 @@ def test_the_final_message_of_a_command_contains_no_value(
         session.execute(statement.encode())
     assert "9031234567" not in message_of(refused.value)
     assert "SQLSTATE 2" in message_of(refused.value)
+
+
+def test_the_final_message_of_a_command_quotes_no_statement(warehouse: Warehouse) -> None:
+    fail = """do $$ begin
+        raise exception 'No space left on device'
+            using errcode = 'disk_full', hint = 'Check free disk space.';
+    end $$"""
+    with warehouse.connect() as session, pytest.raises(psycopg.OperationalError) as refused:
+        session.execute(fail.encode())
+    assert "CONTEXT" in str(refused.value)
+    assert message_of(refused.value) == (
+        "No space left on device. Check free disk space. What was done is kept: run the same"
+        " command again to go on"
+    )
+
+
+def test_the_error_of_a_sync_quotes_no_statement_of_a_mart(
+    tmp_path: Path, source: RunningSimulator, warehouse: Warehouse
+) -> None:
+    with warehouse.connect() as session:
+        session.execute(
+            """create function mart.fail() returns trigger language plpgsql as $$ begin
+                raise exception 'No space left on device' using errcode = 'disk_full';
+            end $$"""
+        )
+        session.execute(
+            "create trigger fail before insert on mart.points_movements"
+            " execute function mart.fail()"
+        )
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    ended = run(tmp_path, "sync", *MARCH, "-q", **variables)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(
+        "No space left on device. What was read is kept: run the same command again to go on\n"
+    )
+    assert "PL/pgSQL" not in ended.stderr
 
 
 def test_a_resolved_quarantine_row_loses_its_text(

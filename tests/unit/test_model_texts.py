@@ -2,7 +2,7 @@
 
 import pytest
 
-from lcm_pipeline.model.texts import shown, shown_names, tame
+from lcm_pipeline.model.texts import database_message, shown, shown_names, tame
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,15 @@ def test_names_are_shown_up_to_twenty_with_how_many_more() -> None:
     many = shown_names([f"field{number:05}" for number in range(50_000)])
     assert many.startswith("field00000, field00001")
     assert many.endswith("field00019, … and 49,980 more")
+
+
+def test_of_a_database_error_only_the_message_and_the_hint_are_shown() -> None:
+    error = (
+        "could not extend file: No space left on device.\nLINE 1: insert into clients\n   ^\n"
+        "DETAIL:  Failing row contains (9031234567).\nHINT:  Check free disk space.\n"
+        'QUERY:  select\n1\nCONTEXT:  COPY clients, line 3: "9031234567"\nSQL function "f"'
+    )
+    assert database_message(error) == (
+        "could not extend file: No space left on device. Check free disk space"
+    )
+    assert database_message("not reached.\nIs it running?\n") == "not reached.\nIs it running"
