@@ -24,7 +24,8 @@ def forget(
     quarantine are deleted. Purchases stay under a number that identifies no one, so that sums by
     day, shop and month do not change. Only a keyed hash of the person is stored
     (LCM_PSEUDONYM_KEY). The command prints how many rows were changed, in a receipt that is signed
-    with that key.
+    with that key. For a person who was erased already, as by a command that was interrupted, it
+    prints the receipt of then.
 
     The service still has the data: erase the person there too. Backups and Dagster's log are not
     erased, see docs/privacy.md. While a sync or a push runs, the command fails with exit code 1; it
@@ -42,7 +43,7 @@ def forget(
             old_keys=settings.pseudonym_old_key_bytes,
             pseudonyms=settings.pseudonyms,
         )
-        # Before the marts, whose refresh may fail: the receipt cannot be had a second time.
+        # Before the marts, whose refresh may take long or fail.
         _print(receipt, as_json=as_json)
         with marts_progress():
             refresh_marts_of_clients(warehouse)

@@ -6,6 +6,7 @@ coupons, texts of leads, unknown fields, and the rows of the outbox, the quarant
 """
 
 import hmac
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from secrets import randbelow, token_bytes
 import msgspec
 import psycopg
 from psycopg.sql import Composed, Identifier
+from psycopg.types.json import Json
 
 from lcm_pipeline.model.errors import PartialSuccessError, UsageError
 from lcm_pipeline.model.forgotten import Forgotten, client_hash, key_digest
@@ -25,6 +27,8 @@ from lcm_pipeline.warehouse.ingest.state import load_forgotten, require_pseudony
 from lcm_pipeline.warehouse.marts.refresh import forget_refreshes, refresh_marts
 from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.queries import composed, fetch_value, query
+
+_log = logging.getLogger(__name__)
 
 _NO_PSEUDONYMS = Pseudonyms()
 # Rows that are of no use without the person; they are deleted, not kept under another id.
@@ -104,10 +108,11 @@ def forget(
     """Erase a person, in one transaction; `refresh_marts_of_clients` has to follow.
 
     Waits for another erasure or rewrite. A person who was erased before is erased again if new rows
-    of them exist, such as updates in the outbox. key: of the hash and of the receipt; None for the
-    one that the warehouse stores. old_keys: those with which others were erased. pseudonyms: those
-    of the settings. Raises UsageError for an unknown client, BusyError, ForgottenKeyError,
-    PseudonymKeyError, WarehouseLockedError.
+    of them exist, such as updates in the outbox; otherwise the receipt of then is returned, which
+    an interrupted command may not have printed, and a warning logged. key: of the hash and of the
+    receipt; None for the one that the warehouse stores. old_keys: those with which others were
+    erased. pseudonyms: those of the settings. Raises UsageError for an unknown client, BusyError,
+    ForgottenKeyError, PseudonymKeyError, WarehouseLockedError.
     """
     with (
         warehouse.connect(autocommit=True, application_name="lcm forget") as session,
@@ -120,7 +125,7 @@ def forget(
             require_quiet(session)
             columns = [_Column(*row) for row in session.execute(query("client_columns")).fetchall()]
             if not _is_known(session, client_id, columns):
-                raise UsageError(_why_unknown(session, client_id, forgotten))
+                return _earlier_receipt(session, client_id, forgotten)
             if key is None:
                 key = bytes(
                     fetch_value(session, "store_forget_key", {"key": token_bytes(32)}) or b""
@@ -161,13 +166,18 @@ def _is_known(session: Session, client_id: int, columns: Sequence[_Column]) -> b
     )
 
 
-def _why_unknown(session: Session, client_id: int, forgotten: Forgotten) -> str:
-    if client_id not in forgotten:
-        return f"client {client_id} is not known"
-    hashes = [client_hash(client_id, each) for each in forgotten.keys]
-    erased_at = fetch_value(session, "forgotten_at", {"client_hashes": hashes})
-    when = f"{erased_at:%Y-%m-%d %H:%M} UTC" if erased_at else "before"
-    return f"client {client_id} was erased already, on {when}"
+def _earlier_receipt(session: Session, client_id: int, forgotten: Forgotten) -> Receipt:
+    """The receipt of a person without rows; raises UsageError if there is none."""
+    values = {"client_hashes": [client_hash(client_id, each) for each in forgotten.keys]}
+    found = session.execute(query("receipt_of_client"), values).fetchone()
+    if found is None:
+        raise UsageError(f"client {client_id} is not known")
+    erased_at, receipt = found
+    again = f"client {client_id} was erased already, on {erased_at:%Y-%m-%d %H:%M} UTC"
+    if receipt is None:
+        raise UsageError(f"{again}, by a version of lcm that did not store the receipt")
+    _log.warning("%s: this is the receipt of then", again)
+    return Receipt(**receipt)
 
 
 def _erase(session: Session, client_id: int, key: bytes, columns: Sequence[_Column]) -> Receipt:
@@ -205,6 +215,8 @@ def _erase(session: Session, client_id: int, key: bytes, columns: Sequence[_Colu
             counts = deleted if column.is_deleted else kept
             counts[name] = counts.get(name, 0) + count
     session.execute(query("retire_stand_in"), values)
-    return Receipt(hashed.hex(), datetime.now(UTC).isoformat("T", "seconds"), kept, deleted).signed(
-        key
-    )
+    at = datetime.now(UTC).isoformat("T", "seconds")
+    receipt = Receipt(hashed.hex(), at, kept, deleted).signed(key)
+    stored = {"client_hash": hashed, "receipt": Json(vars(receipt))}
+    session.execute(query("store_receipt"), stored)
+    return receipt

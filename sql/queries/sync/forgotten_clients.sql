@@ -36,10 +36,19 @@ insert into sync.forgotten_clients (client_hash, key_digest)
 values (%(client_hash)s, %(key_digest)s)
 on conflict do nothing;
 
--- name: forgotten_at
--- purpose: when a person was erased; no row if it was not
+-- name: store_receipt
+-- purpose: store the receipt of an erasure, for a command that ends before it has printed it
+-- parameters: client_hash, receipt
+update sync.forgotten_clients
+set receipt = %(receipt)s
+where client_hash = %(client_hash)s;
+
+-- name: receipt_of_client
+-- purpose: when a person was erased, and the receipt if it was stored; no row if it was not erased
 -- parameters: client_hashes
-select forgotten_at
+select
+    forgotten_at,
+    receipt
 from sync.forgotten_clients
 where client_hash = any(%(client_hashes)s);
 
