@@ -147,6 +147,35 @@ def test_who_may_not_make_new_months_is_refused_before_anything_is_read(
     require_new_months(Warehouse(house.url))
 
 
+def test_a_default_tablespace_that_the_owner_may_not_use_is_refused_with_the_statement(
+    house: Tenant, tmp_path: Path, programme: Programme
+) -> None:
+    space = f"space_{house.user}"
+    house.run("alter database {database} owner to {user}")
+    house.run("grant lcm_owner to {user}")
+    house.owner.execute("set allow_in_place_tablespaces = on")
+    house.owner.execute(f"create tablespace {space} location ''".encode())
+    try:
+        house.run(f"alter role {{user}} set default_tablespace = {space}")
+        [statement] = _statements(_refusal(house.url))
+        assert statement == f"grant create on tablespace {space} to {house.user};"
+        house.owner.execute(statement.encode())
+        variables = {"LCM_API_URL": programme(clients=2).url, "LCM_DATABASE_URL": house.url}
+        days = ("--from", "2026-03-01", "--to", "2026-03-02")
+        refused = run(tmp_path, "sync", *days, **variables)
+        assert refused.returncode == 2
+        [statement] = _statements(refused.stderr)
+        assert statement == f"grant create on tablespace {space} to lcm_owner;"
+        house.owner.execute(statement.encode())
+        ended = run(tmp_path, "sync", *days, **variables)
+        assert ended.returncode == 0, ended.stderr
+    finally:
+        for schema in ("core", "core_live", "history", "mart", "outbox", "refresh", "staging",
+                       "sync", "public"):  # fmt: skip
+            house.owner.execute(f"drop schema if exists {schema} cascade".encode())
+        house.owner.execute(f"drop tablespace {space}".encode())
+
+
 @pytest.mark.parametrize("role", ["lcm_owner", "lcm_loader"])
 def test_who_administers_a_role_lets_itself_act_as_it(
     role: str, postgres: str, template: str

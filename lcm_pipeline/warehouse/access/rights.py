@@ -64,6 +64,7 @@ def require_use(session: psycopg.Connection) -> None:
         missing.append(_membership(session, rights))
     if not rights.creates_temporary_tables:
         missing.append(f"grant temporary on database {rights.database} to {rights.user_name};")
+    missing += _for_tablespace(session)
     if missing:
         raise MissingRightsError(rights, "lacks rights that the warehouse needs", missing)
 
@@ -92,6 +93,11 @@ def require_new_months(warehouse: Warehouse) -> None:
                 rights,
                 "may not create tables for new months, and other tables that a sync needs",
                 [_membership(session, rights)],
+            )
+        # Again: when `require_use` ran, a new warehouse had no owner yet.
+        if missing := _for_tablespace(session):
+            raise WarehouseUnavailableError(
+                _refusal(rights, "has a default_tablespace that the owner may not use", missing)
             )
 
 
@@ -209,6 +215,12 @@ def _for_new_warehouse(rights: _Rights) -> list[str]:
     if not rights.creates_in_public:
         missing.append(f"grant usage, create on schema public to {rights.user_name};")
     return missing
+
+
+def _for_tablespace(session: psycopg.Connection) -> list[str]:
+    """The statement that lets the owner create tables where the session's settings put them."""
+    rows = session.execute(query("refused_tablespace")).fetchall()
+    return [f"grant create on tablespace {tablespace} to {owner};" for tablespace, owner in rows]
 
 
 def _membership(session: psycopg.Connection, rights: _Rights) -> str:

@@ -28,3 +28,22 @@ from public.lcm_migrations;
 -- parameters: name, checksum
 insert into public.lcm_migrations (name, checksum)
 values (%(name)s, %(checksum)s);
+
+-- name: refused_tablespace
+-- purpose: the default tablespace of the session, if the owner may create nothing there; else no row
+-- Without an owner yet, it is the user. No right is needed for the tablespace of the database.
+select
+    quote_ident(pg_tablespace.spcname) as tablespace,
+    quote_ident(owners.rolname) as owner
+from pg_tablespace
+inner join pg_database
+    on pg_database.datname = current_database() and pg_database.dattablespace <> pg_tablespace.oid
+left join pg_class as ledger
+    on
+        ledger.relname = 'lcm_migrations'
+        and ledger.relnamespace = (select oid from pg_namespace where nspname = 'public')
+inner join pg_roles as owners
+    on owners.oid = coalesce(ledger.relowner, (select oid from pg_roles where rolname = current_user))
+where
+    pg_tablespace.spcname = current_setting('default_tablespace')
+    and not has_tablespace_privilege(owners.oid, pg_tablespace.oid, 'create');
