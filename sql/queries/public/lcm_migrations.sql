@@ -43,7 +43,7 @@ left join pg_class as ledger
         ledger.relname = 'lcm_migrations'
         and ledger.relnamespace = (select oid from pg_namespace where nspname = 'public')
 inner join pg_roles as owners
-    on owners.oid = coalesce(ledger.relowner, (select oid from pg_roles where rolname = current_user))
+    on owners.rolname = coalesce(pg_get_userbyid(ledger.relowner), current_user)
 where
     pg_tablespace.spcname = current_setting('default_tablespace')
     and not has_tablespace_privilege(owners.oid, pg_tablespace.oid, 'create');
