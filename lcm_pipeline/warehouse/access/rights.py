@@ -96,8 +96,8 @@ def require_new_months(warehouse: Warehouse) -> None:
             )
         # Again: when `require_use` ran, a new warehouse had no owner yet.
         if missing := _for_tablespace(session):
-            raise WarehouseUnavailableError(
-                _refusal(rights, "has a default_tablespace that the owner may not use", missing)
+            raise MissingRightsError(
+                rights, "has a default_tablespace that the owner may not use", missing
             )
 
 

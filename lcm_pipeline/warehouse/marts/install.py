@@ -13,6 +13,7 @@ from lcm_pipeline.warehouse.marts.definitions import Mart, marts
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.marts.progress import logged_progress
 from lcm_pipeline.warehouse.marts.refresh import forget_refreshes
+from lcm_pipeline.warehouse.marts.scope import Scope
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import grant_memory
 
@@ -80,7 +81,8 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
     dropped = _drop(session, [*surplus, *(mart.name for mart in affected)])
     grant_memory(session)
     has_tables = any(mart.kind == "table" for mart in affected)
-    refresher = IncrementalRefresher.of_everyone(session) if has_tables else None
+    scope = Scope.of_everyone(session) if has_tables else None
+    refresher = IncrementalRefresher(session, scope) if scope is not None else None
     with logged_progress(len(affected)) as begin:
         for mart in affected:
             begin(mart.name)
@@ -90,8 +92,8 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
                 _give_to_owner(session, mart)
             if refresher is not None and mart.kind == "table":
                 refresher.replace(mart)
-    if refresher is not None:
-        refresher.close()
+    if scope is not None:
+        scope.close()
     forget_refreshes(session, [mart.name for mart in affected])
     recreated = {mart.name for mart in affected}
     for name, role, privilege in grants:

@@ -20,8 +20,10 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts, sources_below
-from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher, replace_rows
+from lcm_pipeline.warehouse.marts.differences import replace_rows
+from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.marts.progress import logged_progress
+from lcm_pipeline.warehouse.marts.scope import Scope
 from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
 
@@ -124,16 +126,17 @@ def _refresh(
     for mart in first:
         begin(mart.name)
         refreshed.append(_refresh_one(session, mart, None, is_known=mart.name in known))
-    refresher = None
+    scope, refresher = None, None
     if tables - known:
         # All tables, since the record of changed clients and days is cleared afterwards.
         known -= tables
-        refresher = IncrementalRefresher.of_changes(session, is_everyone=everything)
+        scope = Scope.of_changes(session, is_full=everything)
+        refresher = IncrementalRefresher(session, scope)
     for mart in rest:
         begin(mart.name)
         refreshed.append(_refresh_one(session, mart, refresher, is_known=mart.name in known))
-    if refresher is not None:
-        refresher.close()
+    if scope is not None:
+        scope.close()
         _record_published_figures(session, {mart.name for mart in wanted})
         session.execute(query("finish_refresh"))
     session.execute(

@@ -34,7 +34,7 @@ where vanished.deleted_at is not null and moved.client_id <> vanished.client_id;
 
 -- name: days_passed
 -- purpose: the days that passed since the tables of mart were computed, and other changes
--- is_everyone: the parameters have changed, or days were taken back (of a run that was removed), so all
+-- is_full: the parameters have changed, or days were taken back (of a run that was removed), so all
 -- clients have to be computed again.
 select
     (
@@ -43,11 +43,11 @@ select
             present.through_day < horizons.through_day,
             (present.through_day is null) <> (horizons.through_day is null)
         )
-    ) as is_everyone,
+    ) as is_full,
     (
         (horizons.through_day, horizons.newest_day)
         is distinct from (present.through_day, present.newest_day)
-    ) as has_moved,
+    ) as has_days,
     least(horizons.through_day, present.through_day) as after_day,
     greatest(horizons.newest_day, present.newest_day) as last_day,
     present.through_day,

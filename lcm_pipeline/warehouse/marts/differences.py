@@ -1,0 +1,111 @@
+"""Writes only those rows of a mart that differ from what its formula returns now.
+
+While the rows are written, the temporary table `differing` holds the rows to insert and to delete.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.sql import SQL, Composed, Identifier
+
+from lcm_pipeline.warehouse.marts.definitions import Mart
+from lcm_pipeline.warehouse.queries import composed, query
+from lcm_pipeline.warehouse.sessions import analyze
+
+# After so many written rows, later statements of the transaction need fresh statistics.
+_MANY_ROWS = 10_000
+
+
+def table_of(mart: Mart) -> Identifier:
+    """The table in which a mart is stored."""
+    return Identifier("mart", mart.name)
+
+
+def formula_of(mart: Mart) -> Identifier:
+    """The view that computes a mart, of the clients and days in scope."""
+    return Identifier("refresh", mart.name)
+
+
+def columns_of(session: psycopg.Connection, mart: Mart) -> list[tuple[str, str]]:
+    """The columns of a mart, in order, with their types."""
+    found = session.execute(query("columns_of_mart"), {"mart": f"mart.{mart.name}"}).fetchall()
+    return [(str(name), str(kind)) for name, kind in found]
+
+
+def qualified(relation: str, names: Sequence[str]) -> Composed:
+    """Columns of one of several relations of a statement."""
+    return SQL(", ").join(Identifier(relation, name) for name in names)
+
+
+@contextmanager
+def write_differing(
+    session: psycopg.Connection,
+    mart: Mart,
+    computed: Identifier,
+    computed_where: SQL | Composed,
+    stored_where: SQL | Composed,
+) -> Iterator[int]:
+    """Delete and insert the rows that differ; yields the number inserted.
+
+    computed: the relation with the new rows. computed_where, stored_where: a join or a condition
+    that limits the rows to compare; the mart's own are called `stored`.
+    """
+    names = [name for name, _ in columns_of(session, mart)]
+    session.execute(
+        composed(
+            "compare_rows",
+            columns=names,
+            computed=SQL("select {} from {} {}").format(
+                SQL(", ").join(map(Identifier, names)), computed, computed_where
+            ),
+            stored=SQL("select {}, stored.ctid as refresh_place from {} as stored {}").format(
+                qualified("stored", names), table_of(mart), stored_where
+            ),
+        )
+    )
+    session.execute(composed("delete_differing", mart=table_of(mart)))
+    inserted = session.execute(composed("insert_differing", mart=table_of(mart), columns=names))
+    yield inserted.rowcount
+    session.execute("drop table differing")
+
+
+def replace_rows(session: psycopg.Connection, mart: Mart) -> int:
+    """Compute a mart with a key in full, and write the rows that differ; returns the number."""
+    names = [name for name, _ in columns_of(session, mart)]
+    session.execute(
+        composed(
+            "compare_by_key",
+            computed_columns=qualified("computed", names),
+            stored_columns=qualified("stored", names),
+            key=mart.keys,
+            formula=formula_of(mart),
+            mart=table_of(mart),
+        )
+    )
+    session.execute(composed("delete_differing_by_key", mart=table_of(mart)))
+    rows = session.execute(
+        composed("insert_differing_by_key", mart=table_of(mart), columns=names)
+    ).rowcount
+    session.execute("drop table differing")
+    analyze_if_many(session, mart, rows)
+    return rows
+
+
+def replace_all_rows(session: psycopg.Connection, mart: Mart) -> int:
+    """Write all rows of a mart by client again; returns the number."""
+    session.execute(SQL("delete from {}").format(table_of(mart)))
+    filled = composed("replace_all_rows", mart=table_of(mart), formula=formula_of(mart))
+    return session.execute(filled).rowcount
+
+
+def analyze_if_many(session: psycopg.Connection, mart: Mart, rows: int) -> None:
+    """Analyze the columns by which later formulas join and filter, after many rows were written.
+
+    Autovacuum analyzes the others.
+    """
+    if rows <= _MANY_ROWS:
+        return
+    name = f"mart.{mart.name}"
+    indexed = session.execute(query("indexed_columns"), {"mart": name}).fetchall()
+    analyze(session, name, [str(column) for (column,) in indexed])

@@ -1,0 +1,117 @@
+"""Marts that are sums over clients, or over single rows.
+
+They change by the clients in scope: what these contributed is remembered before the tables that the
+sums read are written, and subtracted; what they contribute then is added. Sums of rows change by
+the rows that were written or removed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg.sql import SQL, Composed, Identifier
+
+from lcm_pipeline.warehouse.marts.definitions import Mart, marts
+from lcm_pipeline.warehouse.marts.differences import (
+    columns_of,
+    formula_of,
+    qualified,
+    table_of,
+)
+from lcm_pipeline.warehouse.marts.scope import Scope
+from lcm_pipeline.warehouse.queries import composed
+
+# The stored rows of the sums that change. The first key is never null, and has an index.
+_OF_CHANGED = """
+join changed_sums on changed_sums.{first} = stored.{first}
+    and ({changed_keys}) is not distinct from ({stored_keys})
+"""
+
+
+@dataclass
+class Sums:
+    """The sums of all marts, within the transaction of a refresh."""
+
+    session: psycopg.Connection
+    scope: Scope
+    _remembered: set[str] = field(default_factory=set, init=False)
+
+    def remember_contributions(self, mart: Mart) -> None:
+        """Keep what the clients in scope contribute to sums over a mart, before it is written."""
+        for sums in marts():
+            is_due = sums.refreshed_by == "sums" and mart.name in sums.reads and not sums.sums_rows
+            if not is_due or sums.name in self._remembered or self._is_whole(sums):
+                continue
+            self.session.execute(
+                composed(
+                    "remember_contributions", remembered=_remembered(sums), formula=formula_of(sums)
+                )
+            )
+            self._remembered.add(sums.name)
+
+    @contextmanager
+    def computed(self, mart: Mart) -> Iterator[SQL | Composed]:
+        """Make the temporary table `sums`; yields the join that limits the rows to compare."""
+        names = [name for name, _ in columns_of(self.session, mart)]
+        contributions = SQL("select {} from {}").format(
+            SQL(", ").join(map(Identifier, names)), formula_of(mart)
+        )
+        if self._is_whole(mart):
+            with self.scope.with_everyone():
+                self._sum_up(mart, "sums", contributions)
+            yield SQL("")
+            self.session.execute("drop table sums")
+            return
+        if not mart.sums_rows:
+            negated = SQL(", ").join(
+                SQL("{}" if name in mart.keys else "-{0} as {0}").format(Identifier(name))
+                for name in names
+            )
+            contributions = SQL("{} union all select {} from {}").format(
+                contributions, negated, _remembered(mart)
+            )
+        self._sum_up(mart, "changed_sums", contributions)
+        self.session.execute("analyze changed_sums")
+        of_changed = SQL(_OF_CHANGED).format(
+            first=Identifier(mart.keys[0]),
+            changed_keys=qualified("changed_sums", mart.keys),
+            stored_keys=qualified("stored", mart.keys),
+        )
+        stored = SQL("select {} from {} as stored {}").format(
+            qualified("stored", names), table_of(mart), of_changed
+        )
+        changed = SQL("select {} from changed_sums union all {}").format(
+            SQL(", ").join(map(Identifier, names)), stored
+        )
+        self._sum_up(mart, "sums", changed)
+        yield of_changed
+        self.session.execute("drop table sums, changed_sums")
+
+    def _is_whole(self, mart: Mart) -> bool:
+        has_month_ended = self.scope.elapsed.has_month_ended and "as_of" in mart.reads
+        return self.scope.is_full or has_month_ended
+
+    def _sum_up(self, mart: Mart, name: str, pieces: Composed) -> None:
+        """Make a temporary table of the sums by the keys; those of nothing but 0 are left out."""
+        summed = [
+            (Identifier(column), kind)
+            for column, kind in columns_of(self.session, mart)
+            if column not in mart.keys
+        ]
+        self.session.execute(
+            composed(
+                "sum_pieces",
+                result=name,
+                keys=mart.keys,
+                sums=SQL(", ").join(
+                    SQL("sum({0})::{1} as {0}").format(column, SQL(kind)) for column, kind in summed
+                ),
+                pieces=pieces,
+                is_any=SQL(" or ").join(SQL("{} <> 0").format(column) for column, _ in summed),
+            )
+        )
+
+
+def _remembered(mart: Mart) -> Identifier:
+    return Identifier(f"before_{mart.name}")
