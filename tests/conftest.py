@@ -1,6 +1,5 @@
 """Shared fixtures: a real Postgres, a migrated database cloned per test, a programme over HTTP."""
 
-import itertools
 import os
 import shutil
 import tempfile
@@ -10,7 +9,6 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -22,8 +20,8 @@ from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.migrations import migrate
+from tests.databases import address_of, cloned_warehouse
 
-_numbers = itertools.count(1)
 _MEMORY = Path("/dev/shm")
 # For the servers of a few processes.
 _MEMORY_BYTES = 6 * 2**30
@@ -92,18 +90,8 @@ def template(postgres: str) -> str:
 @pytest.fixture
 def warehouse(postgres: str, template: str) -> Iterator[Warehouse]:
     """A migrated, empty warehouse for one test."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(postgres, autocommit=True) as session:
-        session.execute(
-            SQL("create database {} template {} strategy file_copy").format(
-                Identifier(name), Identifier(template)
-            )
-        )
-    warehouse = Warehouse(_address_of(postgres, name))
-    yield warehouse
-    warehouse.close()
-    with psycopg.connect(postgres, autocommit=True) as session:
-        session.execute(SQL("drop database {} with (force)").format(Identifier(name)))
+    with cloned_warehouse(postgres, template) as warehouse:
+        yield warehouse
 
 
 @pytest.fixture
@@ -142,9 +130,5 @@ def make_settings(tmp_path: Path) -> MakeSettings:
 def _create_database(postgres: str, name: str) -> str:
     with psycopg.connect(postgres, autocommit=True) as session:
         session.execute(SQL("create database {}").format(Identifier(name)))
-    migrate(Warehouse(_address_of(postgres, name)))
+    migrate(Warehouse(address_of(postgres, name)))
     return name
-
-
-def _address_of(postgres: str, database: str) -> str:
-    return urlsplit(postgres)._replace(path=f"/{database}").geturl()

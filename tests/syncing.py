@@ -10,6 +10,7 @@ from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
 
 MARCH = Window(date(2026, 3, 1), date(2026, 3, 30))
+MARCH_OPTIONS = ("--from", str(MARCH.first), "--to", str(MARCH.last))
 FEEDS = tuple(feed.name for feed in feeds.FEEDS)
 
 

@@ -24,7 +24,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from tests.browser.looking import DashboardView, logged_in, open_dashboard
 from tests.browser.serving import ENVIRONMENT, Served, missing, open_browser, serving_dashboards
 from tests.browser.worlds import fill_with_a_past
-from tests.conftest import _address_of
+from tests.databases import address_of
 
 _CYRILLIC = re.compile("[А-Яа-яё]")
 DEFINITION = read_definition(dashboards_folder() / "definition", "en")
@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def filled(postgres: str, template: str) -> Iterator[Warehouse]:
     with psycopg.connect(postgres, autocommit=True) as session:
         session.execute(SQL("create database dashboards template {}").format(Identifier(template)))
-    warehouse = Warehouse(_address_of(postgres, "dashboards"))
+    warehouse = Warehouse(address_of(postgres, "dashboards"))
     yield warehouse
     warehouse.close()
     with psycopg.connect(postgres, autocommit=True) as session:

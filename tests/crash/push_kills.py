@@ -38,7 +38,7 @@ from tests.crash.push_scenes import (
     store,
 )
 from tests.crash.push_victim import PushBlow, PushOrder
-from tests.crash.scenes import _CONTEXT, outcome_of, quick_folder
+from tests.crash.scenes import CONTEXT, outcome_of, quick_folder
 from tests.crash.weapons import PROCESS, SESSION
 from tests.outbox import outbox
 
@@ -143,8 +143,8 @@ def _kill_once(process: ForkServerProcess, is_time: Callable[[], bool]) -> None:
 
 
 def _start(order: PushOrder) -> tuple[ForkServerProcess, Connection]:
-    receiver, sender = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=push_victim.run, args=(order, sender))
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=push_victim.run, args=(order, sender))
     process.start()
     sender.close()
     return process, receiver

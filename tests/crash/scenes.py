@@ -186,17 +186,17 @@ def _run_clean(scene: Scene, database: str) -> dict[tuple[str, str], int]:
     return dict(detail)
 
 
-_CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT = multiprocessing.get_context("forkserver")
 # A child imports the main program again; these modules are then already loaded.
-_CONTEXT.set_forkserver_preload(
+CONTEXT.set_forkserver_preload(
     [victim.__name__, "lcm_pipeline.api.client", "tests.crash.push_scenes"]
 )
 
 
 def start_victim(order: Order) -> tuple[ForkServerProcess, Connection]:
     """Fork a victim from a warm server; it reports its progress on the pipe."""
-    receiver, sender = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=victim.run, args=(order, sender))
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=victim.run, args=(order, sender))
     process.start()
     sender.close()
     return process, receiver

@@ -14,8 +14,8 @@ from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.partitions import ensure_partitions
+from tests.commands import run
 from tests.docs.commands import ROOT
-from tests.integration.test_cli import run
 
 PAGE = ROOT / "docs" / "how-to" / "managed-postgres.md"
 _PASSWORD = "secret"

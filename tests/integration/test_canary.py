@@ -18,9 +18,10 @@ from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.replies import HTML_TYPE, Reply
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.commands import LCM, environment
 from tests.conftest import Programme
-from tests.integration.test_cli import LCM, MARCH, environment
 from tests.outbox import ask_for
+from tests.syncing import MARCH_OPTIONS
 
 SECRETS = {
     "token": "7315904628",
@@ -191,12 +192,12 @@ def test_no_secret_and_no_person_is_seen_where_it_does_not_belong(
     # A row that the database refuses, and an address that is none: both end in an error.
     with warehouse.connect() as session:
         session.execute("alter table core.clients add constraint none check (phone is null)")
-    assert witness.run("sync", "-v", *MARCH) == 1
+    assert witness.run("sync", "-v", *MARCH_OPTIONS) == 1
     with warehouse.connect() as session:
         session.execute("alter table core.clients drop constraint none")
     nowhere = f"postgresql://lcm:{SECRETS['password of the database']}@127.0.0.1:1/db"
-    assert witness.run("sync", "-v", *MARCH, LCM_DATABASE_URL=nowhere) != 0
-    assert witness.run("sync", "-v", *MARCH, "--log-format", "json") in (0, 3)
+    assert witness.run("sync", "-v", *MARCH_OPTIONS, LCM_DATABASE_URL=nowhere) != 0
+    assert witness.run("sync", "-v", *MARCH_OPTIONS, "--log-format", "json") in (0, 3)
     source.service.faults.set(
         [FaultRule(kind="sql_other", endpoint="ClientUpdate", client=clients[3])]
     )

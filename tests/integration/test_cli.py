@@ -1,6 +1,5 @@
 """The `lcm` command as a user runs it: its output and its exit code."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,33 +13,10 @@ from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.commands import LCM, environment, run
 from tests.conftest import Programme
 from tests.oracle import assert_exact, snapshot
-
-LCM = Path(sys.executable).with_name("lcm")
-MARCH = ("--from", "2026-03-01", "--to", "2026-03-30")
-
-
-def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
-    # PYTHONPATH, if set, selects the checkout whose code is tested.
-    passed_on = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    own = {"HOME": str(tmp_path), "LCM_HOME": str(tmp_path / "home")}
-    return {**passed_on, **own, **variables}
-
-
-def run(
-    tmp_path: Path, *words: str, timeout: float = 120, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [LCM, *words],
-        env=environment(tmp_path, **variables),
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+from tests.syncing import MARCH_OPTIONS
 
 
 @pytest.mark.sampled(6)
@@ -51,7 +27,7 @@ def run(
         (("sync", "--date", "yesterday"), {}, "is no day"),
         (("sync", "--from", "2026-03-05", "--to", "2026-03-01"), {}, "is after"),
         (("sync", "--from", "2026-03-05"), {}, "both --from DAY and --to DAY"),
-        (("sync", *MARCH, "--date", "2026-03-01"), {}, "either --date, or --from and --to"),
+        (("sync", *MARCH_OPTIONS, "--date", "2026-03-01"), {}, "either --date, or --from and --to"),
         (("sync", "--date", "2026-03-01"), {}, "LCM_API_URL is not set"),
         (("sync", "--date", "2026-03-01"), {"LCM_API_URL": "http:///x"}, "with a host"),
         (("sync", "--date", "2026-03-01"), {"LCM_API_URL": "ftp://h/"}, "with a host"),
@@ -134,7 +110,7 @@ def test_a_sync_is_exact_and_complete_and_status_reports_it(
         "LCM_TOKEN": "4242424242",
         "LCM_START_DATE": "2026-03-01",
     }
-    synced = run(tmp_path, "sync", *MARCH, **variables)
+    synced = run(tmp_path, "sync", *MARCH_OPTIONS, **variables)
     assert synced.returncode == 0, synced.stderr
     assert_exact(source, warehouse, last=date(2026, 3, 30))
     status = run(tmp_path, "status", **variables)
@@ -172,7 +148,9 @@ def test_invalid_rows_exit_with_3(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(habits=("bad_rows=0.05",))
-    ended = run(tmp_path, "sync", *MARCH, LCM_API_URL=source.url, LCM_DATABASE_URL=warehouse.url)
+    ended = run(
+        tmp_path, "sync", *MARCH_OPTIONS, LCM_API_URL=source.url, LCM_DATABASE_URL=warehouse.url
+    )
     assert ended.returncode == 3, ended.stderr
     assert "sync.quarantine" in ended.stdout
 
@@ -206,7 +184,7 @@ def test_ctrl_c_prints_how_to_resume_and_the_next_run_resumes(
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
     variables["LCM_CONCURRENCY"] = "2"
     stopped = subprocess.Popen(
-        [LCM, "sync", *MARCH],
+        [LCM, "sync", *MARCH_OPTIONS],
         env=environment(tmp_path, **variables),
         cwd=tmp_path,
         stderr=subprocess.PIPE,
@@ -220,7 +198,7 @@ def test_ctrl_c_prints_how_to_resume_and_the_next_run_resumes(
     _, stderr = stopped.communicate(timeout=60)
     assert stopped.returncode == 130, stderr
     assert "run the same command again" in stderr
-    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables).returncode == 0
     assert_exact(source, warehouse, last=date(2026, 3, 30))
     # Requests in flight are repeated, and a few more find out how the source pages.
     in_flight, to_detect_paging = 2, 8
@@ -238,7 +216,7 @@ def test_verify_fix_repairs_differences_and_exits_with_0(
 ) -> None:
     source = programme()
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
-    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables).returncode == 0
     with warehouse.connect() as session:
         session.execute("update core.clients set phone = 9000000001")
         session.execute(
@@ -262,7 +240,7 @@ def test_verify_of_an_unreachable_api_exits_with_1_and_changes_nothing(
 ) -> None:
     source = programme(clients=5)
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
-    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables).returncode == 0
     before = snapshot(warehouse)
     source.service.faults.set([FaultRule(kind="forbidden")])
     ended = run(tmp_path, "verify", "--all", "--fix", **variables)

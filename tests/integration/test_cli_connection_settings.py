@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from tests.integration.test_cli import run
+from tests.commands import run
 from tests.unit.api_service import Service, running_in_thread
 
 CERTIFICATES = Path(__file__).parent.parent / "unit" / "certificates"

@@ -15,8 +15,8 @@ from lcm_pipeline.cli.commands.simulate import day_before_today, moscow_now
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import are_up_to_date
+from tests.commands import LCM, environment, run
 from tests.conftest import Programme
-from tests.integration.test_cli import LCM, environment, run
 
 YESTERDAY = datetime.now(ZoneInfo("Europe/Moscow")).date() - timedelta(days=1)
 

@@ -21,7 +21,7 @@ from lcm_pipeline.cli.commands.simulate import (
 )
 from lcm_pipeline.simulator.faults import FAULTS, FaultKind
 from lcm_pipeline.simulator.quirks import Quirks
-from tests.integration.test_cli import LCM, environment, run
+from tests.commands import LCM, environment, run
 
 _DAYS = ("--days", "4", "--clients", "15", "--start", "2026-03-01")
 

@@ -20,10 +20,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from lcm_pipeline.cli.commands.simulate import day_before_today, moscow_now
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.commands import LCM, environment, run
 from tests.conftest import Programme
 from tests.docs.checkout import free_port
 from tests.integration.postgres_users import tenant
-from tests.integration.test_cli import LCM, environment, run
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from lcm_pipeline.simulator import profiles
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
-from tests.integration.test_cli import LCM, environment, run
+from tests.commands import LCM, environment, run
 from tests.outbox import ask_for, outbox, profile, statuses
 
 NAME, EMAIL, PHONE = "Евлампия", "evl@example.org", 9031112233

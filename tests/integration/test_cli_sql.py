@@ -14,7 +14,7 @@ from lcm_pipeline.warehouse.access.shell import psql_command
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.migrations import migrate
-from tests.integration.test_cli import LCM, environment, run
+from tests.commands import LCM, environment, run
 
 _POINT_VALUE = "select point_value from mart.parameters"
 

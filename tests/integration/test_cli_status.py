@@ -25,10 +25,10 @@ from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.status import _compare_marts, read_status
+from tests.commands import run
 from tests.conftest import MakeSettings, Programme
 from tests.integration.postgres_users import Tenant, address, tenant
-from tests.integration.test_cli import MARCH, run
-from tests.syncing import sync_everything
+from tests.syncing import MARCH_OPTIONS, sync_everything
 
 
 def _status(tmp_path: Path, *words: str, **variables: str) -> tuple[int, dict[str, Any]]:
@@ -47,7 +47,7 @@ def test_status_reports_the_lag_pending_clients_and_quarantine(
         [FaultRule(kind="sql_other", endpoint="OperationHistory", client=ill)]
     )
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
-    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 3
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables).returncode == 3
     (tmp_path / ".env").write_text("LCM_OPERATOR=5\n")
 
     code, status = _status(tmp_path, "--pending", "--quarantine", **variables)
@@ -134,7 +134,7 @@ def test_a_client_is_retired_by_hand_and_status_lists_it(
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
     client, other = sorted(source.world.programme.customers)[:2]
     source.service.faults.set([FaultRule(kind="forbidden", client=client)])
-    synced = run(tmp_path, "sync", *MARCH, **variables)
+    synced = run(tmp_path, "sync", *MARCH_OPTIONS, **variables)
     assert synced.returncode == 3
     # A failed client is not counted as done.
     roster = len(source.world.programme.customers)
@@ -154,11 +154,11 @@ def test_a_client_is_retired_by_hand_and_status_lists_it(
     listed = run(tmp_path, "status", "--retired", **variables)
     assert f"client {client}  manual  since " in listed.stdout
     assert "retired: 1, whom" in run(tmp_path, "status", **variables).stdout
-    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables).returncode == 0
     assert run(tmp_path, "retire", "--undo", str(other), **variables).returncode == 2
     assert run(tmp_path, "retire", "--undo", str(client), **variables).returncode == 0
     source.service.faults.set([])
-    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables).returncode == 0
     assert _status(tmp_path, **variables)[1]["retired_clients"] == 0
 
 
@@ -169,7 +169,7 @@ def test_a_failed_run_is_shown_with_its_error_until_it_is_repeated(
     source = programme(clients=5)
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
     source.service.faults.set([FaultRule(kind="forbidden", endpoint="OperationHistory")])
-    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 1
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables).returncode == 1
     code, status = _status(tmp_path, **variables)
     assert (code, status["state"]) == (1, "failed")
     assert status["last_run"]["feed"] == "operations"
@@ -180,7 +180,7 @@ def test_a_failed_run_is_shown_with_its_error_until_it_is_repeated(
     assert "403" in shown
 
     source.service.faults.set([])
-    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables).returncode == 0
     code, status = _status(tmp_path, **variables)
     assert (code, status["state"]) == (3, "incomplete")
     assert {feed["last_run"]["state"] for feed in status["feeds"]} == {"published"}
@@ -376,7 +376,7 @@ def test_read_only_commands_create_no_warehouse_in_a_database(
 
 
 @pytest.mark.sampled(1)
-@pytest.mark.parametrize("words", [("plan", *MARCH), ("docs",)], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", [("plan", *MARCH_OPTIONS), ("docs",)], ids=lambda words: words[0])
 def test_commands_that_need_no_data_create_no_warehouse(
     words: tuple[str, ...], tmp_path: Path, programme: Programme
 ) -> None:

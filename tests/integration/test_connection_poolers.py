@@ -19,10 +19,10 @@ from lcm_pipeline.warehouse.connection import (
     open_warehouse,
 )
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
+from tests.commands import run
 from tests.conftest import Programme
 from tests.integration.pgbouncer import MISSING, WHY_MISSING, pgbouncer
 from tests.integration.postgres_users import Tenant, tenant
-from tests.integration.test_cli import run
 from tests.oracle import assert_exact
 from tests.outbox import ask_for
 

@@ -11,9 +11,9 @@ from lcm_pipeline.warehouse.access.rights import require_new_months
 from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.migrations import migrate
+from tests.commands import run
 from tests.conftest import Programme
 from tests.integration.postgres_users import Tenant, address, tenant
-from tests.integration.test_cli import run
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login
 from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError, open_warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from tests.commands import run
 from tests.conftest import Programme
 from tests.integration.postgres_users import Tenant, address, tenant
-from tests.integration.test_cli import run
 from tests.oracle import assert_exact
 
 EMOJI = "Подарок 🎁 café"

@@ -22,9 +22,9 @@ from lcm_pipeline.warehouse.embedded.folder import EmbeddedPostgresError, Server
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.embedded.upgrade import HomeInUseError, UpgradeError, upgrade_home
 from lcm_pipeline.warehouse.migrations import migrate
+from tests.commands import LCM, environment
 from tests.conftest import Programme
 from tests.integration.embedded_users import eventually, server_processes
-from tests.integration.test_cli import LCM, environment
 from tests.oracle import assert_exact, snapshot
 from tests.syncing import MARCH, sync_everything
 

@@ -18,6 +18,7 @@ from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.conftest import MakeSettings, Programme
 from tests.crash.commit_points import BATCH_PUBLISHED, point_of_commit
 from tests.crash.taps import TappedWarehouse
+from tests.databases import fetch_rows
 from tests.oracle import assert_exact
 from tests.syncing import MARCH, sync_everything
 
@@ -60,11 +61,6 @@ class AfterEachBatch:
             self._observe(session)
 
 
-def _rows(warehouse: Warehouse, statement: str) -> list[tuple[Any, ...]]:
-    with warehouse.connect() as session:
-        return session.execute(statement.encode()).fetchall()
-
-
 def test_a_first_load_in_batches_is_incomplete_until_the_last_one(
     source: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:
@@ -75,14 +71,14 @@ def test_a_first_load_in_batches_is_incomplete_until_the_last_one(
     def observe(_session: psycopg.Connection[Any]) -> None:
         readings.append(
             (
-                _rows(warehouse, "select count(*) from core.operations")[0][0],
-                _rows(
+                fetch_rows(warehouse, "select count(*) from core.operations")[0][0],
+                fetch_rows(
                     warehouse,
                     "select count(*), bool_or(is_complete), max(complete_share),"
                     " max(complete_through), max(day) from sync.day_completeness"
                     " where feed = 'operations'",
                 ),
-                _rows(
+                fetch_rows(
                     warehouse,
                     "select count(*), bool_or(is_complete), max(complete_share),"
                     " max(complete_through), max(day) from mart.data_completeness"
@@ -93,7 +89,7 @@ def test_a_first_load_in_batches_is_incomplete_until_the_last_one(
 
     tapped = TappedWarehouse(warehouse.url, AfterEachBatch(observe))
     report = SyncEngine(settings, tapped).sync(OPERATIONS, MARCH)
-    rows = _rows(warehouse, "select count(*) from core.operations")[0][0]
+    rows = fetch_rows(warehouse, "select count(*) from core.operations")[0][0]
     assert report.rows_written >= rows > 5 * _BATCH_ROWS
     seen = [one[0] for one in readings]
     assert seen == sorted(seen)
@@ -104,19 +100,19 @@ def test_a_first_load_in_batches_is_incomplete_until_the_last_one(
         assert days >= 30
         assert rest == [False, 0, None, MARCH.last]
         assert of_mart[0] == of_view[0]
-    assert _rows(
+    assert fetch_rows(
         warehouse,
         "select bool_and(is_complete) from sync.day_completeness where feed = 'operations'",
     ) == [(True,)]
     # No transaction wrote more than a batch and the rows of one client.
-    heaviest = _rows(
+    heaviest = fetch_rows(
         warehouse, "select max(staged) from sync.fetches join sync.runs using (run_id)"
         " where feed = 'operations'"
     )[0][0]  # fmt: skip
-    sizes = _rows(warehouse, "select count(*) from core.operations group by xmin::text")
+    sizes = fetch_rows(warehouse, "select count(*) from core.operations group by xmin::text")
     assert max(size for (size,) in sizes) <= _BATCH_ROWS + heaviest
     refresh_marts(warehouse)
-    assert _rows(
+    assert fetch_rows(
         warehouse,
         "select bool_and(is_complete) from mart.data_completeness where table_name = 'operations'",
     ) == [(True,)]
@@ -147,10 +143,12 @@ def test_a_first_load_killed_between_batches_resumes_with_the_next_one(
     assert_exact(source, warehouse, last=MARCH.last)
     requests = source.service.traffic.counts()["by_endpoint"]
     # One request per client of one page, and one per start to check the largest page.
-    clients = _rows(warehouse, "select count(*) from core.clients")[0][0]
+    clients = fetch_rows(warehouse, "select count(*) from core.clients")[0][0]
     assert requests["OperationHistory"] <= 2 * clients + 2 * kills["operations"] + 4
-    assert _rows(warehouse, "select status from sync.commands") == [("finished",)]
-    assert _rows(warehouse, "select tablename from pg_tables where schemaname = 'staging'") == []
+    assert fetch_rows(warehouse, "select status from sync.commands") == [("finished",)]
+    assert (
+        fetch_rows(warehouse, "select tablename from pg_tables where schemaname = 'staging'") == []
+    )
 
 
 def test_marts_refreshed_between_batches_are_correct_at_the_end(
@@ -175,7 +173,10 @@ def test_marts_refreshed_between_batches_are_correct_at_the_end(
 def _marts(warehouse: Warehouse) -> list[list[str]]:
     names = ("client_360", "program_daily", "points_liability_daily", "data_completeness")
     return [
-        [row[0] for row in _rows(warehouse, f"select t::text from mart.{name} as t order by 1")]
+        [
+            row[0]
+            for row in fetch_rows(warehouse, f"select t::text from mart.{name} as t order by 1")
+        ]
         for name in names
     ]
 

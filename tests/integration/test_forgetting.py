@@ -30,34 +30,13 @@ from lcm_pipeline.warehouse.privacy.forgetting import Receipt, forget, refresh_m
 from lcm_pipeline.warehouse.privacy.rewriting import BusyError
 from lcm_pipeline.warehouse.queries import migration_files
 from lcm_pipeline.warehouse.status import read_overview
+from tests.commands import run
 from tests.conftest import MakeSettings, Programme
-from tests.integration.test_cli import MARCH, run
-from tests.integration.test_run_ownership import cut
+from tests.databases import cut, dump, fetch_value
 from tests.marts.life import assert_as_if_computed_anew
-from tests.syncing import FEEDS, sync_everything
-from tests.syncing import MARCH as WINDOW
+from tests.syncing import FEEDS, MARCH, MARCH_OPTIONS, sync_everything
 
 KEY = b"a key of sixteen bytes or more"
-
-
-def dump(warehouse: Warehouse) -> str:
-    """Every row of every table, as text."""
-    with warehouse.connect() as session:
-        tables = session.execute(
-            "select oid::regclass::text from pg_class where relkind in ('r', 'm')"
-            " and relnamespace::regnamespace::text"
-            " in ('core', 'history', 'mart', 'refresh', 'sync', 'staging', 'outbox')"
-        ).fetchall()
-        return "\n".join(
-            str(session.execute(f"select t::text from {name} as t".encode()).fetchall())
-            for (name,) in tables
-        )
-
-
-def one(warehouse: Warehouse, statement: str) -> object:
-    with warehouse.connect() as session:
-        row = session.execute(statement.encode()).fetchone()
-    return row[0] if row else None
 
 
 def erase(warehouse: Warehouse, client: int, key: bytes | None = KEY) -> Receipt:
@@ -115,14 +94,14 @@ def test_no_personal_data_is_left_and_totals_are_kept(
             "select phone from core.clients where client_id = %s", (client,)
         ).fetchone()
     assert None not in cards
-    before = {name: one(warehouse, statement) for name, statement in SUMS.items()}
+    before = {name: fetch_value(warehouse, statement) for name, statement in SUMS.items()}
     overview = {feed.feed: feed.rows for feed in read_overview(warehouse)}
     receipt = erase(warehouse, client)
     assert {feed.feed: feed.rows for feed in read_overview(warehouse)} == overview
-    assert overview["registrations"] == one(
+    assert overview["registrations"] == fetch_value(
         warehouse, "select count(*) from core.registrations where deleted_at is null"
     )
-    assert {name: one(warehouse, statement) for name, statement in SUMS.items()} == before
+    assert {name: fetch_value(warehouse, statement) for name, statement in SUMS.items()} == before
     left = dump(warehouse)
     personal = [str(client), *map(str, cards), "Анна", "anna@", "звоните"]
     personal += [str(phone[0])] if phone and phone[0] else []
@@ -142,22 +121,26 @@ def test_an_update_erases_printed_numbers_of_persons_who_were_erased_before(
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:
     erase(warehouse, person[1])
-    others = one(warehouse, "select count(*) from core.cards where out_number > 0")
+    others = fetch_value(warehouse, "select count(*) from core.cards where out_number > 0")
     [migration] = [path for path in migration_files() if path.name.startswith("0049_")]
     with warehouse.connect() as session:
         session.execute("update core.cards set out_number = 4 where client_id < 0")
         session.execute(migration.read_bytes())
     left = "select count(*) from core.cards where client_id < 0 and out_number is not null"
-    assert one(warehouse, left) == 0
-    assert one(warehouse, "select count(*) from core.cards where out_number > 0") == others
+    assert fetch_value(warehouse, left) == 0
+    assert fetch_value(warehouse, "select count(*) from core.cards where out_number > 0") == others
 
 
 def test_numbers_are_masked_in_quarantined_rows_that_name_no_client(
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:
     _, client = person
-    card = one(warehouse, f"select min(card_number) from core.cards where client_id = {client}")
-    other = one(warehouse, f"select min(card_number) from core.cards where client_id <> {client}")
+    card = fetch_value(
+        warehouse, f"select min(card_number) from core.cards where client_id = {client}"
+    )
+    other = fetch_value(
+        warehouse, f"select min(card_number) from core.cards where client_id <> {client}"
+    )
     with warehouse.connect() as session:
         session.execute(
             "insert into sync.quarantine (feed, row_digest, table_name, reason, raw, sync_run_id)"
@@ -167,7 +150,7 @@ def test_numbers_are_masked_in_quarantined_rows_that_name_no_client(
         )
     erase(warehouse, client)
     assert str(card) not in dump(warehouse)
-    raw = one(warehouse, "select raw from sync.quarantine where reason = 'no Client'")
+    raw = fetch_value(warehouse, "select raw from sync.quarantine where reason = 'no Client'")
     assert raw == f'{{"Client": null, "Card": [number], "Next": {other}}}'
 
 
@@ -206,10 +189,10 @@ def test_no_sync_brings_the_person_back(
     erase(warehouse, client, key)
     fields = {"pseudonym_key": key.decode()} if key else {}
     settings = make_settings(source, warehouse, audit_share=1.0, **fields)
-    members = one(warehouse, "select count(*) from core.clients")
+    members = fetch_value(warehouse, "select count(*) from core.clients")
     reports = sync_everything(settings, warehouse)
     assert all(report.pending == 0 for report in reports.values())
-    assert one(warehouse, "select count(*) from core.clients") == members
+    assert fetch_value(warehouse, "select count(*) from core.clients") == members
     refresh_marts(warehouse)
     assert str(client) not in dump(warehouse)
     for feed in FEEDS:
@@ -238,7 +221,7 @@ def test_a_sync_that_loses_its_connection_during_the_erasure_stores_no_row_of_th
 
     monkeypatch.setattr(tasks, "record_outcomes", record_late)
     with pytest.raises(SyncError, match="a person was erased"):
-        SyncEngine(settings, warehouse).sync(REGISTRATIONS, WINDOW)
+        SyncEngine(settings, warehouse).sync(REGISTRATIONS, MARCH)
     assert erased
     sync_everything(settings, warehouse)
     refresh_marts(warehouse)
@@ -314,14 +297,15 @@ def test_the_command_confirms_signs_its_counts_and_recognises_erased_clients(
         "LCM_DATABASE_URL": warehouse.url,
         "LCM_PSEUDONYM_KEY": KEY.decode(),
     }
-    assert run(tmp_path, "sync", *MARCH, **variables).returncode == 0
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables).returncode == 0
     client = str(min(source.world.programme.customers))
     unsure = run(tmp_path, "forget", client, **variables)
     assert (unsure.returncode, "--yes" in unsure.stderr) == (2, True)
     done = run(tmp_path, "forget", "--yes", "--json", client, **variables)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)) >= {"client_hash", "signature", "deleted"}
-    assert one(warehouse, f"select count(*) from mart.leads_sla where client_id = {client}") == 0
+    leads = f"select count(*) from mart.leads_sla where client_id = {client}"
+    assert fetch_value(warehouse, leads) == 0
     again = run(tmp_path, "forget", "--yes", "--json", client, **variables)
     assert (again.returncode, again.stdout) == (0, done.stdout)
     assert "was erased already, on 20" in again.stderr
@@ -333,10 +317,10 @@ def test_the_command_confirms_signs_its_counts_and_recognises_erased_clients(
     lost = str(sorted(source.world.programme.customers)[1])
     receipt = forget(warehouse, int(lost), KEY, pseudonyms=Pseudonyms((KEY,)))
     listed = f"select count(*) from mart.leads_sla where client_id = {lost}"
-    assert one(warehouse, listed)
+    assert fetch_value(warehouse, listed)
     resumed = run(tmp_path, "forget", "--yes", "--json", lost, **variables)
     assert (resumed.returncode, json.loads(resumed.stdout)) == (0, vars(receipt)), resumed.stderr
-    assert one(warehouse, listed) == 0
+    assert fetch_value(warehouse, listed) == 0
     other = run(tmp_path, "forget", "--yes", "42", **variables)
     assert (other.returncode, "is not known" in other.stderr) == (2, True)
     with warehouse.connect() as session:

@@ -7,7 +7,7 @@ import pytest
 from lcm_pipeline.warehouse import migrations
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import migration_files
-from tests.integration.test_cli import run
+from tests.commands import run
 
 _COMMANDS = ("sync --date 2026-03-01", "verify", "push", "migrate", "status", "doctor")
 _FAILED_CHECK = 1

@@ -33,15 +33,13 @@ from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.privacy.rewriting import BusyError, one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
+from tests.commands import run
 from tests.conftest import MakeSettings, Programme
+from tests.databases import backend_of, cut, dump, fetch_value
 from tests.integration.embedded_users import eventually
-from tests.integration.test_cli import MARCH, run
-from tests.integration.test_forgetting import dump, one
-from tests.integration.test_run_ownership import backend_of, cut
 from tests.ledger import claim_clients
 from tests.outbox import ask_for, statuses, write_back
-from tests.syncing import FEEDS, sync_everything
-from tests.syncing import MARCH as WINDOW
+from tests.syncing import FEEDS, MARCH, MARCH_OPTIONS, sync_everything
 
 KEY, NEXT_KEY = "a key of sixteen bytes or more", "another key as long as that one"
 
@@ -91,15 +89,17 @@ def test_no_phone_and_no_card_is_stored_and_joins_work(
     settings = keyed(source, warehouse, make_settings, KEY)
     sync_everything(settings, warehouse)
     assert found(warehouse, source) == []
-    assert one(warehouse, "select count(*) from sync.quarantine") > 0  # type: ignore[operator]
+    assert fetch_value(warehouse, "select count(*) from sync.quarantine") > 0  # type: ignore[operator]
     hashed = Pseudonyms((KEY.encode(),))
     row = next(row for row in source.world.profile_rows() if row["Phone"])
-    phone = one(warehouse, f"select phone from core.clients where client_id = {row['Client']}")
+    phone = fetch_value(
+        warehouse, f"select phone from core.clients where client_id = {row['Client']}"
+    )
     assert phone == hashed.phone(row["Phone"])
     assert isinstance(phone, int)
     assert phone <= LARGEST_HASH
     alone = "select count(*) from core.registrations where not exists (select from core.cards where"
-    assert one(warehouse, f"{alone} cards.card_number = registrations.card_number)") == 0
+    assert fetch_value(warehouse, f"{alone} cards.card_number = registrations.card_number)") == 0
     for feed in FEEDS:
         assert totals_differing(warehouse, feed).listed == []
     assert verify_clients(settings, warehouse, None).is_clean
@@ -118,14 +118,16 @@ def test_a_key_that_is_added_and_one_that_is_changed_make_no_version_of_a_row(
             table: stored(warehouse, table)
             for table in ("core.clients", "core.cards", "core.registrations", "history.clients")
         }
-        open_rows = one(warehouse, "select count(*) from sync.quarantine where resolved_at is null")
+        open_rows = fetch_value(
+            warehouse, "select count(*) from sync.quarantine where resolved_at is null"
+        )
         reports = sync_everything(settings, warehouse)
         assert {feed: report.rows_written for feed, report in reports.items()} == dict.fromkeys(
             FEEDS, 0
         )
         for table, rows in before.items():
             assert stored(warehouse, table) == rows, table
-        assert open_rows == one(
+        assert open_rows == fetch_value(
             warehouse, "select count(*) from sync.quarantine where resolved_at is null"
         )
         assert found(warehouse, source) == []
@@ -133,7 +135,9 @@ def test_a_key_that_is_added_and_one_that_is_changed_make_no_version_of_a_row(
     # Both keys at once, on numbers as they came, make the same.
     row = next(row for row in source.world.profile_rows() if row["Phone"])
     both = Pseudonyms((KEY.encode(), NEXT_KEY.encode()))
-    phone = one(warehouse, f"select phone from core.clients where client_id = {row['Client']}")
+    phone = fetch_value(
+        warehouse, f"select phone from core.clients where client_id = {row['Client']}"
+    )
     assert phone == both.phone(row["Phone"])
 
 
@@ -159,7 +163,9 @@ def test_a_rewriting_that_was_broken_off_goes_on_where_it_was(
     assert use_keys(warehouse, settings) == 1
     assert use_keys(warehouse, settings) == 0
     row = next(row for row in source.world.profile_rows() if row["Phone"])
-    phone = one(warehouse, f"select phone from core.clients where client_id = {row['Client']}")
+    phone = fetch_value(
+        warehouse, f"select phone from core.clients where client_id = {row['Client']}"
+    )
     assert phone == Pseudonyms((KEY.encode(),)).phone(row["Phone"])
     assert sync_everything(settings, warehouse)["registrations"].rows_written == 0
     assert found(warehouse, source) == []
@@ -169,11 +175,11 @@ def test_what_was_staged_with_another_key_is_read_again(
     source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     raw = SyncEngine(keyed(source, warehouse, make_settings), warehouse)
-    raw.sync(feeds.REGISTRATIONS, WINDOW)
-    raw.start(feeds.OPERATIONS, WINDOW)
-    raw.read(feeds.OPERATIONS, WINDOW)
+    raw.sync(feeds.REGISTRATIONS, MARCH)
+    raw.start(feeds.OPERATIONS, MARCH)
+    raw.read(feeds.OPERATIONS, MARCH)
     settings = keyed(source, warehouse, make_settings, KEY)
-    SyncEngine(settings, warehouse).publish(feeds.OPERATIONS, WINDOW)
+    SyncEngine(settings, warehouse).publish(feeds.OPERATIONS, MARCH)
     assert found(warehouse, source) == []
     assert totals_differing(warehouse, "operations").listed == []
 
@@ -190,12 +196,12 @@ def test_no_run_with_raw_numbers_begins_beside_a_new_key(
         def begin_afterwards(session: Session) -> None:
             monkeypatch.undo()
             require_quiet(session)
-            begin_run(syncing, "operations", WINDOW)
+            begin_run(syncing, "operations", MARCH)
 
         monkeypatch.setattr(pseudonymizing, "require_quiet", begin_afterwards)
         with pytest.raises(BusyError):
             use_keys(warehouse, keyed(source, warehouse, make_settings, KEY))
-    assert one(warehouse, "select count(*) from sync.pseudonym_keys") == 0
+    assert fetch_value(warehouse, "select count(*) from sync.pseudonym_keys") == 0
     # The other way round, the run waits for the key.
     with warehouse.connect() as beginning, warehouse.connect(autocommit=True) as session:
         values = {"key_number": 1, "key_digest": b"", "is_complete": False}
@@ -213,7 +219,7 @@ def test_a_run_that_loses_its_session_while_a_key_begins_stages_no_raw_number(
     sync_everything(keyed(source, warehouse, make_settings), warehouse)
     tables = feeds.OPERATIONS.tables
     with ReconnectingSession(warehouse, "lcm sync operations") as reading:
-        raw = begin_run(reading, "operations", WINDOW)
+        raw = begin_run(reading, "operations", MARCH)
         reading.run(lambda session: make_staging(session, raw, tables))
         (task,) = reading.run(lambda session: claim_clients(session, raw, [1001])).values()
         cut(warehouse, backend_of(reading))
@@ -221,10 +227,10 @@ def test_a_run_that_loses_its_session_while_a_key_begins_stages_no_raw_number(
         outcome = Outcome(task, "done", datetime.now(UTC))
         with pytest.raises(PseudonymKeyError):
             reading.run(lambda session: record_outcomes(session, raw, tables, [outcome]))
-    assert one(warehouse, "select count(*) from sync.fetches where status = 'done'") == 0
+    assert fetch_value(warehouse, "select count(*) from sync.fetches where status = 'done'") == 0
     # With the key the same run goes on.
     engine = SyncEngine(keyed(source, warehouse, make_settings, KEY), warehouse)
-    assert engine.sync(feeds.OPERATIONS, WINDOW).is_resumed
+    assert engine.sync(feeds.OPERATIONS, MARCH).is_resumed
     assert found(warehouse, source) == []
 
 
@@ -288,21 +294,24 @@ def test_the_stand_ins_of_an_erased_persons_cards_are_not_hashed(
     forget(warehouse, min(source.world.programme.customers), KEY.encode())
     stand_ins = "select array_agg(card_number order by 1) from core.{} where card_number < 0"
     before = {
-        table: one(warehouse, stand_ins.format(table)) for table in ("cards", "registrations")
+        table: fetch_value(warehouse, stand_ins.format(table))
+        for table in ("cards", "registrations")
     }
     assert all(before.values())
     assert use_keys(warehouse, keyed(source, warehouse, make_settings, KEY)) == 1
     above = f" and card_number > {LARGEST_HASH}"
-    assert before == {table: one(warehouse, stand_ins.format(table) + above) for table in before}
+    assert before == {
+        table: fetch_value(warehouse, stand_ins.format(table) + above) for table in before
+    }
 
 
 def test_a_member_of_the_loader_may_hash_what_the_owner_has_stored_and_staged(
     source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     raw = SyncEngine(keyed(source, warehouse, make_settings), warehouse)
-    raw.sync(feeds.REGISTRATIONS, WINDOW)
-    raw.start(feeds.OPERATIONS, WINDOW)
-    raw.read(feeds.OPERATIONS, WINDOW)
+    raw.sync(feeds.REGISTRATIONS, MARCH)
+    raw.start(feeds.OPERATIONS, MARCH)
+    raw.read(feeds.OPERATIONS, MARCH)
     with warehouse.connect(autocommit=True) as session:
         session.execute("set role lcm_loader")
         pseudonymizing._rewrite(session, Pseudonyms((KEY.encode(),)), 1)
@@ -353,7 +362,7 @@ def test_a_push_sends_the_phone_that_was_asked_for(
     sent = [one["Phone"] for one in source.world.profiles.updates if one["Client"] == client]
     assert sent == [9_161_234_567]
     # What was known before is a hash, which nobody could send back.
-    known = one(warehouse, "select known_before from outbox.profile_updates")
+    known = fetch_value(warehouse, "select known_before from outbox.profile_updates")
     assert known == {}
 
 
@@ -367,15 +376,17 @@ def test_the_commands_refuse_a_wrong_key_with_2_and_never_show_it(
     unset = run(tmp_path, "pseudonymize", **variables, timeout=400)
     assert (unset.returncode, "LCM_PSEUDONYM_KEY" in unset.stderr) == (2, True)
     keys = {"LCM_PSEUDONYM_KEY": KEY}
-    assert run(tmp_path, "sync", *MARCH, **variables, **keys, timeout=400).returncode == 0
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables, **keys, timeout=400).returncode == 0
     assert found(warehouse, source) == []
-    wrong = run(tmp_path, "sync", *MARCH, **variables, timeout=400, LCM_PSEUDONYM_KEY=NEXT_KEY)
+    wrong = run(
+        tmp_path, "sync", *MARCH_OPTIONS, **variables, timeout=400, LCM_PSEUDONYM_KEY=NEXT_KEY
+    )
     assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
     assert "LCM_PSEUDONYM_OLD_KEYS" in wrong.stderr
     for command in (("verify",), ("forget", "1001", "--yes")):
         refused = run(tmp_path, *command, **variables, timeout=400, LCM_PSEUDONYM_KEY=NEXT_KEY)
         assert (refused.returncode, "LCM_PSEUDONYM_OLD_KEYS" in refused.stderr) == (2, True)
-    missing = run(tmp_path, "sync", *MARCH, **variables, timeout=400)
+    missing = run(tmp_path, "sync", *MARCH_OPTIONS, **variables, timeout=400)
     assert (missing.returncode, "LCM_PSEUDONYM_KEY" in missing.stderr) == (2, True)
     looked = run(tmp_path, "doctor", **variables, timeout=400, LCM_PSEUDONYM_KEY=NEXT_KEY)
     assert "LCM_PSEUDONYM_KEY is not the key" in looked.stdout

@@ -33,8 +33,9 @@ from lcm_pipeline.warehouse.privacy.expiration import (
     first_stored_day,
 )
 from lcm_pipeline.warehouse.status import missing_window
+from tests.commands import run
 from tests.conftest import MakeSettings, Programme
-from tests.integration.test_cli import run
+from tests.databases import fetch_rows, fetch_value
 from tests.marts.life import assert_as_if_computed_anew
 from tests.reporting.reading_pages import Page
 from tests.syncing import FEEDS, sync_everything
@@ -44,21 +45,12 @@ NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 KEPT_FROM = date(2026, 1, 1)
 
 
-def rows(warehouse: Warehouse, statement: str) -> list[tuple[object, ...]]:
-    with warehouse.connect() as session:
-        return session.execute(statement.encode()).fetchall()
-
-
-def one(warehouse: Warehouse, statement: str) -> object:
-    return rows(warehouse, statement)[0][0]
-
-
 def months(warehouse: Warehouse, parent: str) -> list[str]:
     """The months of a table, detached ones too."""
     schema, name = parent.split(".")
     return [
         str(row[0])[-6:]
-        for row in rows(
+        for row in fetch_rows(
             warehouse,
             f"select relname from pg_class where relnamespace = '{schema}'::regnamespace"
             f" and relkind = 'r' and relname ~ '^{name}_[0-9]+$' order by 1",
@@ -107,8 +99,8 @@ def test_old_months_go_the_marts_follow_and_everything_that_is_left_adds_up(
     settings: Settings, source: RunningSimulator, warehouse: Warehouse
 ) -> None:
     kept = f"from core.operations where operation_date >= '{KEPT_FROM}'"
-    before = rows(warehouse, f"select * {kept} order by 1, 2, 3, 4")
-    stats = rows(
+    before = fetch_rows(warehouse, f"select * {kept} order by 1, 2, 3, 4")
+    stats = fetch_rows(
         warehouse,
         "select distinct on (client_id) client_id, sum_gain, count_offer from core.favourite_stats"
         " order by client_id, snapshot_date desc",
@@ -119,10 +111,13 @@ def test_old_months_go_the_marts_follow_and_everything_that_is_left_adds_up(
     assert not expired.left
     for table in ("core.operations", "core.leads", "core.favourite_offers", "core.favourite_stats"):
         assert min(months(warehouse, table)) >= "202601"
-    assert rows(warehouse, f"select * {kept} order by 1, 2, 3, 4") == before
-    assert one(warehouse, "select count(*) from core.favourite_goods as goods where not exists"
-               " (select from core.favourite_offers as offers"
-               " where offers.favourite_id = goods.favourite_id)") == 0  # fmt: skip
+    assert fetch_rows(warehouse, f"select * {kept} order by 1, 2, 3, 4") == before
+    orphans = (
+        "select count(*) from core.favourite_goods as goods where not exists"
+        " (select from core.favourite_offers as offers"
+        " where offers.favourite_id = goods.favourite_id)"
+    )
+    assert fetch_value(warehouse, orphans) == 0
     for feed in FEEDS:
         assert totals_differing(warehouse, feed).listed == []
     # The next sync reads everybody in full, and brings nothing of it back.
@@ -130,29 +125,29 @@ def test_old_months_go_the_marts_follow_and_everything_that_is_left_adds_up(
     source.world.mutate("insert_top", client)
     reports = sync_everything(settings, warehouse, HALF_A_YEAR)
     assert all(report.pending == 0 for report in reports.values())
-    assert one(warehouse, "select min(operation_date) from core.operations") >= KEPT_FROM  # type: ignore[operator]
-    assert one(warehouse, "select count(*) from core.favourite_stats"
+    assert fetch_value(warehouse, "select min(operation_date) from core.operations") >= KEPT_FROM  # type: ignore[operator]
+    assert fetch_value(warehouse, "select count(*) from core.favourite_stats"
                " where snapshot_date < '2026-01-01'") == 0  # fmt: skip
     for feed in FEEDS:
         assert totals_differing(warehouse, feed).listed == []
-    assert stats == rows(
+    assert stats == fetch_rows(
         warehouse,
         "select distinct on (client_id) client_id, sum_gain, count_offer from core.favourite_stats"
         " order by client_id, snapshot_date desc",
     )
     assert verify_clients(settings, warehouse, None).is_clean
     refresh_marts(warehouse)
-    assert one(warehouse, "select min(day) from mart.store_daily") >= KEPT_FROM  # type: ignore[operator]
-    assert one(warehouse, "select min(day) from mart.leads_daily") >= KEPT_FROM  # type: ignore[operator]
+    assert fetch_value(warehouse, "select min(day) from mart.store_daily") >= KEPT_FROM  # type: ignore[operator]
+    assert fetch_value(warehouse, "select min(day) from mart.leads_daily") >= KEPT_FROM  # type: ignore[operator]
     assert_nothing_is_zero_that_is_not_stored(warehouse)
-    assert one(warehouse, "select count(*) from mart.restated_answers"
+    assert fetch_value(warehouse, "select count(*) from mart.restated_answers"
                " where reason not like '%late%'") == 0  # fmt: skip
     assert_as_if_computed_anew(warehouse, "after old months went")
 
 
 def assert_nothing_is_zero_that_is_not_stored(warehouse: Warehouse) -> None:
     """Members are known for longer than their purchases: these are null, or have no row."""
-    days = rows(
+    days = fetch_rows(
         warehouse,
         "select day >= '2026-01-01', count(*) = count(new_members), count(purchases),"
         " count(buyers), count(points_added), count(active_balance), count(balance_method)"
@@ -163,8 +158,8 @@ def assert_nothing_is_zero_that_is_not_stored(warehouse: Warehouse) -> None:
                    " => cohort_retention.month_number)"):  # fmt: skip
         mart = column.partition(".")[0]
         first = f"select min({column})::date from mart.{mart}"
-        assert one(warehouse, first) == KEPT_FROM
-    assert rows(
+        assert fetch_value(warehouse, first) == KEPT_FROM
+    assert fetch_rows(
         warehouse,
         "select month, count(active_30_days) > 0, count(active_90_days) > 0,"
         " count(active_365_days) > 0, count(lapsed) > 0, count(reactivated) > 0"
@@ -176,8 +171,8 @@ def assert_nothing_is_zero_that_is_not_stored(warehouse: Warehouse) -> None:
         (date(2026, 3, 1), True, False, False, False, True),
     ]
     lifetime = "select count(cumulative_net_sales_per_member) from mart.cohort_retention"
-    assert one(warehouse, f"{lifetime} where cohort_month < '2026-01-01'") == 0
-    assert rows(
+    assert fetch_value(warehouse, f"{lifetime} where cohort_month < '2026-01-01'") == 0
+    assert fetch_rows(
         warehouse,
         "select distinct bought is null, bought_share is null, days_to_first_purchase is null,"
         " is_mature from mart.enrolment_daily where day < '2026-01-01'",
@@ -201,7 +196,7 @@ def test_marts_follow_a_removal_that_ended_before_they_were_refreshed(
     assert months(warehouse, "core.operations")[0] == "202601"
     # Nothing is left to remove, but the marts do not show it yet.
     assert not two_months(warehouse, settings).rows
-    assert one(warehouse, "select min(day) from mart.store_daily") >= KEPT_FROM  # type: ignore[operator]
+    assert fetch_value(warehouse, "select min(day) from mart.store_daily") >= KEPT_FROM  # type: ignore[operator]
     assert_as_if_computed_anew(warehouse, "after an interrupted removal")
 
 
@@ -218,12 +213,12 @@ def test_a_sync_takes_old_rows_that_could_not_be_removed_yet_for_neither_vanishe
             two_months(warehouse, settings)
     assert months(warehouse, "core.operations")[0] == "202511"
     vanished = "select count(*) from core.operations where deleted_at is not null"
-    before = one(warehouse, vanished)
+    before = fetch_value(warehouse, vanished)
     with warehouse.connect() as session:
         # Each client is read in full, as lcm reset lets it be, and its old rows are not staged.
         reset_clients(session, [feed.name for feed in feeds.CLIENT_FEEDS], None)
     sync_everything(settings, warehouse, HALF_A_YEAR)
-    assert one(warehouse, vanished) == before
+    assert fetch_value(warehouse, vanished) == before
     for feed in FEEDS:
         assert totals_differing(warehouse, feed).listed == []
     found = verify_clients(settings, warehouse, None).differences
@@ -236,12 +231,12 @@ def test_the_delete_fuse_does_not_count_rows_that_are_no_longer_kept(
     settings: Settings, source: RunningSimulator, warehouse: Warehouse
 ) -> None:
     expire(warehouse, 1, settings.zone, NOW)
-    [(client, lost)] = rows(
+    [(client, lost)] = fetch_rows(
         warehouse,
         "select client_id, count(*)::int from core.operations where deleted_at is null"
         " group by 1 order by 2 desc limit 1",
     )
-    [(total, kept)] = rows(
+    [(total, kept)] = fetch_rows(
         warehouse,
         "select sum(source_total)::int, sum(source_total - expired)::int from sync.client_state"
         " where feed = 'operations'",
@@ -270,8 +265,8 @@ def test_nobody_asks_for_days_that_are_not_held(settings: Settings, warehouse: W
     two_months(warehouse, settings)
     assert missing_window(warehouse, HALF_A_YEAR.first, HALF_A_YEAR.last) is None
     days = "select min(day) from sync.day_completeness where feed = 'operations'"
-    assert one(warehouse, days) == KEPT_FROM
-    assert one(warehouse, "select min(day) from sync.day_completeness"
+    assert fetch_value(warehouse, days) == KEPT_FROM
+    assert fetch_value(warehouse, "select min(day) from sync.day_completeness"
                " where feed = 'registrations'") == HALF_A_YEAR.first  # fmt: skip
     with warehouse.connect() as session:
         session.execute(
@@ -353,13 +348,13 @@ def test_two_years_leave_as_many_rows_as_three_months(
     expired = expire(warehouse, 2, settings.zone, now)
     assert not expired.left
     for table, most in BOUNDED.items():
-        assert one(warehouse, f"select count(*) from {table}") == most, table
+        assert fetch_value(warehouse, f"select count(*) from {table}") == most, table
     for table in ("core.operations", "core.leads", "history.operations", "history.clients"):
         assert {name for name in months(warehouse, table) if name < "202512"} == {
             "202510", "202511"
         }, table  # fmt: skip
     # The newest numbers of before are those of the first day that is held.
-    assert one(warehouse, "select sum_gain from core.favourite_stats"
+    assert fetch_value(warehouse, "select sum_gain from core.favourite_stats"
                " where snapshot_date = '2025-10-01'") == 21  # fmt: skip
     assert totals_differing(warehouse, "operations").listed == []
 
@@ -403,7 +398,9 @@ def test_a_reader_of_an_old_month_is_neither_waited_for_nor_in_anybodys_way(
         assert months(warehouse, "history.operations")[0] == "202510"
         assert totals_differing(warehouse, "operations").listed == []
         # Neither readers nor a publish wait for who still reads the month.
-        assert one(warehouse, "select count(*) from core.operations where client_id = 24") == 1
+        assert (
+            fetch_value(warehouse, "select count(*) from core.operations where client_id = 24") == 1
+        )
         with warehouse.connect() as session:
             session.execute("delete from core.clients")
             session.execute("delete from sync.client_state")
@@ -424,7 +421,7 @@ def test_rows_that_were_staged_before_a_month_went_are_read_again(
     engine.read(feeds.OPERATIONS, HALF_A_YEAR)
     two_months(warehouse, settings)
     assert engine.publish(feeds.OPERATIONS, HALF_A_YEAR).pending == 0
-    assert one(warehouse, "select min(operation_date) from core.operations") >= KEPT_FROM  # type: ignore[operator]
+    assert fetch_value(warehouse, "select min(operation_date) from core.operations") >= KEPT_FROM  # type: ignore[operator]
     assert totals_differing(warehouse, "operations").listed == []
 
 
@@ -443,17 +440,17 @@ def test_the_command_shows_what_would_go_and_removes_it_when_told(
     assert "core.operations_202401" in shown.stdout
     assert "?" not in shown.stdout
     assert "--apply" in shown.stdout
-    assert one(warehouse, "select count(*) from core.operations") == 24
+    assert fetch_value(warehouse, "select count(*) from core.operations") == 24
     state = "update sync.client_state set source_total = {} where client_id = 24 returning true"
-    assert one(warehouse, state.format(2))
+    assert fetch_value(warehouse, state.format(2))
     blocked = run(tmp_path, "retention", "--apply", **variables)
     assert (blocked.returncode, "totals differ in operations" in blocked.stderr) == (1, True)
-    assert one(warehouse, "select count(*) from core.operations") == 24
-    assert one(warehouse, state.format(1))
+    assert fetch_value(warehouse, "select count(*) from core.operations") == 24
+    assert fetch_value(warehouse, state.format(1))
     done = run(tmp_path, "retention", "--apply", "--json", **variables)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kept_from"] > "2026-01-01"
-    assert one(warehouse, "select count(*) from core.operations") == 0
+    assert fetch_value(warehouse, "select count(*) from core.operations") == 0
     longer = run(tmp_path, "retention", **variables | {"LCM_RETENTION_MONTHS": "9"}).stdout
     assert "nothing is older" in longer
     assert "an earlier, shorter limit still holds" in longer
@@ -472,9 +469,9 @@ def test_a_sync_removes_what_is_old_and_asks_for_none_of_it(
     done = run(tmp_path, "sync", "--from", "2026-03-01", "--to", "2026-03-30", **variables)
     assert done.returncode == 0, done.stderr
     # March is long gone: nothing was landed, and all adds up.
-    assert one(warehouse, "select count(*) from core.operations") == 0
-    assert one(warehouse, "select count(*) from core.clients") == 3
-    assert one(warehouse, "select sum(expired) from sync.client_state") > 0  # type: ignore[operator]
+    assert fetch_value(warehouse, "select count(*) from core.operations") == 0
+    assert fetch_value(warehouse, "select count(*) from core.clients") == 3
+    assert fetch_value(warehouse, "select sum(expired) from sync.client_state") > 0  # type: ignore[operator]
     again = run(tmp_path, "sync", "--from", "2026-03-01", "--to", "2026-03-30", **variables)
     assert again.returncode == 0, again.stderr
 
@@ -504,16 +501,19 @@ def test_the_nightly_job_removes_nothing_while_totals_block_the_marts(
             job = defs.resolve_job_def("forget_old_runs")
             assert job.execute_in_process(instance=instance).success
 
-    held, sales = months(warehouse, "core.operations"), rows(warehouse, "table mart.sales_daily")
-    [(lost,)] = rows(
+    held, sales = (
+        months(warehouse, "core.operations"),
+        fetch_rows(warehouse, "table mart.sales_daily"),
+    )
+    [(lost,)] = fetch_rows(
         warehouse,
         "delete from core.operations where amount > 0 and operation_id ="
         " (select max(operation_id) from core.operations where amount > 0) returning client_id",
     )
     run_nightly_job()
     assert months(warehouse, "core.operations") == held
-    assert rows(warehouse, "table mart.sales_daily") == sales
-    rows(
+    assert fetch_rows(warehouse, "table mart.sales_daily") == sales
+    fetch_rows(
         warehouse,
         "update sync.client_state set source_total = source_total - 1"
         f" where feed = 'operations' and client_id = {lost} returning true",

@@ -22,6 +22,7 @@ from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.crash.fault_cases import Saboteur
 from tests.crash.taps import TappedWarehouse, tapped_api
+from tests.databases import backend_of, cut, fetch_rows
 from tests.integration.embedded_users import SOURCES, eventually
 
 DAYS = Window(date(2026, 3, 1), date(2026, 3, 2))
@@ -31,22 +32,6 @@ DAYS = Window(date(2026, 3, 1), date(2026, 3, 2))
 def joined(warehouse: Warehouse, feed: str = "leads") -> Iterator[tuple[ReconnectingSession, Run]]:
     with ReconnectingSession(warehouse, "lcm test") as reconnecting:
         yield reconnecting, begin_run(reconnecting, feed, DAYS)
-
-
-def backend_of(reconnecting: ReconnectingSession) -> int:
-    row = reconnecting.run(lambda session: session.execute("select pg_backend_pid()").fetchone())
-    assert row is not None
-    return int(row[0])
-
-
-def cut(warehouse: Warehouse, backend: int) -> None:
-    with warehouse.connect(autocommit=True) as session:
-        session.execute("select pg_terminate_backend(%s, 5000)", (backend,))
-
-
-def rows(warehouse: Warehouse, statement: str) -> list[tuple[object, ...]]:
-    with warehouse.connect(autocommit=True) as session:
-        return session.execute(statement.encode()).fetchall()
 
 
 _LOCKS_HELD = """
@@ -80,10 +65,10 @@ def test_a_reader_killed_in_a_long_statement_releases_its_claims_at_once(
         [sys.executable, "-c", _BUSY, warehouse.url], cwd=SOURCES, stdout=subprocess.PIPE
     )
     asleep = "select from pg_stat_activity where query like '%pg_sleep(60)' and state = 'active'"
-    assert eventually(lambda: bool(rows(warehouse, asleep)))
+    assert eventually(lambda: bool(fetch_rows(warehouse, asleep)))
     owner.kill()
     owner.communicate()
-    assert eventually(lambda: not rows(warehouse, _LOCKS_HELD))
+    assert eventually(lambda: not fetch_rows(warehouse, _LOCKS_HELD))
 
 
 def add_clients(reconnecting: ReconnectingSession, run: Run, count: int) -> None:
@@ -220,15 +205,15 @@ def test_a_run_covered_by_a_later_one_is_abandoned(warehouse: Warehouse) -> None
         with joined(warehouse) as (_, same):
             assert same.run_id == old.run_id
     # The server may end a closed session with a short delay.
-    assert eventually(lambda: not rows(warehouse, _LOCKS_HELD))
+    assert eventually(lambda: not fetch_rows(warehouse, _LOCKS_HELD))
     with joined(warehouse) as (_, new):
         assert not new.is_resumed
-    assert rows(warehouse, "select status from sync.runs order by run_id") == [
+    assert fetch_rows(warehouse, "select status from sync.runs order by run_id") == [
         ("abandoned",),
         ("published",),
         ("reading",),
     ]
-    assert rows(warehouse, "select from pg_tables where schemaname = 'staging'") == []
+    assert fetch_rows(warehouse, "select from pg_tables where schemaname = 'staging'") == []
 
 
 def test_a_lost_session_that_the_server_still_holds_is_ended(warehouse: Warehouse) -> None:
@@ -252,7 +237,7 @@ def test_a_reader_of_a_run_that_has_ended_writes_nothing_more(warehouse: Warehou
             reconnecting.run(lambda s: s.execute("update sync.runs set requests = 7"))
         with pytest.raises(RunLostError):
             end_run(reconnecting, run, "stopped", "too late")
-    assert rows(warehouse, "select status, requests from sync.runs") == [("published", 0)]
+    assert fetch_rows(warehouse, "select status, requests from sync.runs") == [("published", 0)]
 
 
 def test_a_close_with_a_lost_response_counts_as_done(warehouse: Warehouse) -> None:
@@ -260,7 +245,7 @@ def test_a_close_with_a_lost_response_counts_as_done(warehouse: Warehouse) -> No
         reconnecting.run(lambda session: close_run(session, run, "published"))
         cut(warehouse, backend_of(reconnecting))
         end_run(reconnecting, run, "published")
-    assert rows(warehouse, "select status from sync.runs") == [("published",)]
+    assert fetch_rows(warehouse, "select status from sync.runs") == [("published",)]
 
 
 class _BeforePublish(Saboteur):
@@ -285,7 +270,7 @@ def test_an_older_reading_does_not_undo_a_newer_one(
     engine = SyncEngine(settings, warehouse)
     engine.sync(OPERATIONS, window)
     truth = "select client_id, operation_id, deleted_at from core.operations order by 1, 2"
-    before = rows(warehouse, truth)
+    before = fetch_rows(warehouse, truth)
     client = source.world.truth()["operations"][0]["Client"]
 
     def change_back_and_sync() -> None:
@@ -298,7 +283,7 @@ def test_an_older_reading_does_not_undo_a_newer_one(
     tapped = TappedWarehouse(warehouse.url, before_publish)
     SyncEngine(settings, tapped, open_api=tapped_api(before_publish)).sync(OPERATIONS, window)
     assert before_publish.action is None
-    assert rows(warehouse, truth) == before
+    assert fetch_rows(warehouse, truth) == before
 
 
 def test_a_sync_whose_run_was_taken_over_reports_it(

@@ -9,7 +9,7 @@ from benchmarks.world import World
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.scale import ProgrammeSize, SyncCost, plan_scale
 from lcm_pipeline.warehouse.connection import Warehouse
-from tests.integration.test_cli import run
+from tests.commands import run
 
 _WORLD = World(clients=1_500, operations=12, days=20)
 _LOOKBACK, _BUYERS = 10, 150

@@ -17,8 +17,8 @@ from lcm_pipeline.warehouse.source import (
     require_source,
     source_of,
 )
+from tests.commands import run
 from tests.conftest import MakeSettings, Programme
-from tests.integration.test_cli import run
 from tests.oracle import snapshot
 
 DAY = ("--date", "2026-03-02")

@@ -11,8 +11,8 @@ from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.commands import run
 from tests.conftest import Programme
-from tests.integration.test_cli import run
 
 HOSTILE = [
     "[/bold]x",

@@ -11,9 +11,9 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
+from tests.syncing import MARCH
 
 FIRST_DAYS = Window(date(2026, 3, 1), date(2026, 3, 8))
-MARCH = Window(date(2026, 3, 1), date(2026, 3, 30))
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from lcm_pipeline.verify.repair import read_clients_again
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.state import reset_quarantined
 from lcm_pipeline.warehouse.ingest.tasks import claim_tasks
+from tests.commands import run
 from tests.conftest import MakeSettings, Programme
-from tests.integration.test_cli import run
 from tests.oracle import assert_exact
 from tests.syncing import MARCH
 

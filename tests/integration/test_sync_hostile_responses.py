@@ -6,7 +6,6 @@ Only the service is scripted, see tests/scripted_api.py.
 import logging
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -36,6 +35,7 @@ from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.commands import LCM
 from tests.scripted_api import (
     Fields,
     Person,
@@ -119,10 +119,9 @@ def run_lcm(api: ScriptedApi, warehouse: Warehouse, folder: Path, *words: str) -
         "PATH": os.environ["PATH"], "HOME": str(folder), "LCM_HOME": str(folder / "home"),
         "LCM_API_URL": api.url, "LCM_DATABASE_URL": warehouse.url, "LCM_START_DATE": "2026-03-01",
     }  # fmt: skip
-    lcm = Path(sys.executable).with_name("lcm")
     given = {**variables, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     return subprocess.run(
-        [lcm, *words, "--from", "2026-03-01", "--to", "2026-03-03"],
+        [LCM, *words, "--from", "2026-03-01", "--to", "2026-03-03"],
         env=given, cwd=folder, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 

@@ -12,9 +12,9 @@ from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.redaction import RowRefusedError
+from tests.commands import run
 from tests.conftest import MakeSettings, Programme
-from tests.integration.test_cli import MARCH, run
-from tests.syncing import sync_everything
+from tests.syncing import MARCH_OPTIONS, sync_everything
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_the_error_of_a_sync_quotes_no_statement_of_a_mart(
             " execute function mart.fail()"
         )
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
-    ended = run(tmp_path, "sync", *MARCH, "-q", **variables)
+    ended = run(tmp_path, "sync", *MARCH_OPTIONS, "-q", **variables)
     assert ended.returncode == 1
     assert ended.stderr.endswith(
         "No space left on device. What was read is kept: run the same command again to go on\n"
@@ -160,7 +160,7 @@ def test_only_the_owner_can_read_the_folder_of_dagster(
 ) -> None:
     home = tmp_path / "home"
     variables = {"LCM_API_URL": source.url, "LCM_HOME": str(home)}
-    assert run(tmp_path, "sync", *MARCH, **variables).returncode in (0, 3)
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables).returncode in (0, 3)
     folders = [path for path in home.iterdir() if path.is_dir()]
     assert folders
     assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in folders} == {0}

@@ -1,16 +1,11 @@
 """Simulated programmes that are synced once per session and queried by many tests."""
 
-import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, datetime
 
-import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.warehouse.connection import Warehouse
-from tests.conftest import _address_of
+from tests.databases import cloned_warehouse
 from tests.marts.worlds import (
     Author,
     Synced,
@@ -20,22 +15,6 @@ from tests.marts.worlds import (
     write_hard_edges,
 )
 
-_numbers = itertools.count(1)
-
-
-@contextmanager
-def _clone(postgres: str, template: str) -> Iterator[Warehouse]:
-    name = f"marts_{next(_numbers)}"
-    with psycopg.connect(postgres, autocommit=True) as session:
-        session.execute(
-            SQL("create database {} template {}").format(Identifier(name), Identifier(template))
-        )
-    warehouse = Warehouse(_address_of(postgres, name))
-    yield warehouse
-    warehouse.close()
-    with psycopg.connect(postgres, autocommit=True) as session:
-        session.execute(SQL("drop database {} with (force)").format(Identifier(name)))
-
 
 @pytest.fixture(scope="session")
 def by_chance(
@@ -43,7 +22,7 @@ def by_chance(
 ) -> Iterator[Synced]:
     """A random programme of three months, as synced at the last midnight."""
     with (
-        _clone(postgres, template) as warehouse,
+        cloned_warehouse(postgres, template) as warehouse,
         random_world(warehouse, tmp_path_factory.mktemp("random")) as synced,
     ):
         yield synced
@@ -56,7 +35,7 @@ def by_hand(
     """The hand-made edge cases, as synced at the midnight after 2026-03-10."""
     first, last = date(2026, 1, 1), date(2026, 3, 10)
     with (
-        _clone(postgres, template) as warehouse,
+        cloned_warehouse(postgres, template) as warehouse,
         empty_world(first, datetime(2026, 3, 11)) as simulator,
     ):
         write_hard_edges(Author(simulator))

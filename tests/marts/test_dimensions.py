@@ -1,7 +1,6 @@
 """What people build on: dimensions, views on live rows, and when a mart was refreshed."""
 
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pytest
 
@@ -9,20 +8,16 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.partitions import ensure_partitions
+from tests.databases import fetch_rows
 from tests.marts.comparing import read_mart
 from tests.marts.worlds import Synced
-
-
-def _rows(warehouse: Warehouse, statement: str) -> list[tuple[Any, ...]]:
-    with warehouse.connect() as session:
-        return session.execute(statement.encode()).fetchall()
 
 
 def test_the_calendar_has_the_working_days_of_each_year_that_is_decreed(
     warehouse: Warehouse,
 ) -> None:
     """As many as the production calendars of these years have."""
-    assert _rows(
+    assert fetch_rows(
         warehouse,
         "select year::int, count(*) from mart.dim_calendar"
         " where is_decreed and is_working_day group by 1 order by 1",
@@ -44,7 +39,7 @@ def test_the_calendar_has_the_working_days_of_each_year_that_is_decreed(
 def test_a_day_off_is_moved_by_decree_or_by_rule(
     warehouse: Warehouse, day: str, is_working: bool
 ) -> None:
-    found = _rows(
+    found = fetch_rows(
         warehouse, f"select is_working_day from mart.dim_calendar where day = date '{day}'"
     )
     assert found in ([(is_working,)], []) if day > "2030" else found == [(is_working,)]
@@ -64,7 +59,7 @@ def test_a_store_has_the_partner_of_its_newest_sale_that_names_one(warehouse: Wa
                     " values (%s, %s, %s, %s)",
                     (day, partner, store, purchases),
                 )
-    assert _rows(
+    assert fetch_rows(
         warehouse, "select pos_id, partner_name, last_sale_date from mart.dim_stores order by 1"
     ) == [(7, "a", date(2026, 3, 3)), (8, "a", date(2026, 3, 3)), (9, None, date(2026, 3, 3))]
 
@@ -81,7 +76,7 @@ def test_stores_show_no_sale_after_the_last_day_known(warehouse: Warehouse) -> N
             " values ('2026-03-01', 'old', 7, 1), ('2026-03-03', 'new', 7, 1),"
             " ('2026-03-03', 'new', 8, 1)"
         )
-    assert _rows(
+    assert fetch_rows(
         warehouse, "select pos_id, partner_name, last_sale_date from mart.dim_stores order by 1"
     ) == [(7, "old", date(2026, 3, 1))]
 
@@ -90,7 +85,7 @@ def test_a_day_that_was_corrected_by_hand_wins_and_survives_upgrades(warehouse: 
     """Over a decree, a weekend and a working day; the rest of the year stays."""
     days = "'2026-01-09', '2026-01-17', '2026-01-20'"
     found = f"select is_working_day from mart.dim_calendar where day in ({days}) order by day"
-    assert _rows(warehouse, found) == [(False,), (False,), (True,)]
+    assert fetch_rows(warehouse, found) == [(False,), (False,), (True,)]
     with warehouse.connect(autocommit=True) as session:
         session.execute(
             "insert into mart.calendar_overrides (calendar_date, is_working_day, comment) values"
@@ -98,10 +93,10 @@ def test_a_day_that_was_corrected_by_hand_wins_and_survives_upgrades(warehouse: 
             " ('2026-01-20', false, 'our birthday')"
         )
     for _ in range(2):
-        assert _rows(warehouse, found) == [(True,), (True,), (False,)]
+        assert fetch_rows(warehouse, found) == [(True,), (True,), (False,)]
         migrate(warehouse)
         refresh_marts(warehouse, everything=True)
-    assert _rows(
+    assert fetch_rows(
         warehouse,
         "select count(*) from mart.dim_calendar where year = 2026 and is_working_day",
     ) == [(248,)]
@@ -145,23 +140,23 @@ def test_live_views_hold_the_rules_that_the_marts_follow(synced: Synced) -> None
     golden = synced.golden
     last = f"date '{synced.last}'"
     once = {row["cheque"] for row in golden.cheques.to_dict("records")}
-    found = _rows(
+    found = fetch_rows(
         synced.warehouse, f"select cheque_id from core_live.cheques where operation_date <= {last}"
     )
     assert sorted(cheque for (cheque,) in found) == sorted(once)
     columns = "cheque_id, client_id, is_refund, net_amount, coupon_number <> '' is true"
     assert sorted(
-        _rows(synced.warehouse, f"select {columns}, operation_date from core_live.cheques")
+        fetch_rows(synced.warehouse, f"select {columns}, operation_date from core_live.cheques")
     ) == sorted(
-        _rows(
+        fetch_rows(
             synced.warehouse,
             "select cheque_id, client_id, is_refund, net_amount, has_coupon, day from mart.cheques",
         )
     )
-    assert _rows(
+    assert fetch_rows(
         synced.warehouse,
         "select count(*) from core_live.clients where registration_date is not null",
-    ) == _rows(synced.warehouse, "select count(*) from mart.members")
+    ) == fetch_rows(synced.warehouse, "select count(*) from mart.members")
 
 
 def test_a_row_that_vanished_is_in_no_live_view_and_a_moved_client_has_its_new_one(
@@ -200,7 +195,7 @@ def test_everybody_who_reads_a_mart_can_read_when_it_was_refreshed(by_hand: Sync
 
 
 def test_money_has_two_digits_and_counts_are_whole_numbers(warehouse: Warehouse) -> None:
-    loose = _rows(
+    loose = fetch_rows(
         warehouse,
         "select c.relname || '.' || a.attname from pg_attribute a"
         " join pg_class c on c.oid = a.attrelid"

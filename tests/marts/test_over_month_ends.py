@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.simulator.customers import Customer, Entry
+from tests.databases import cloned_warehouse
 from tests.marts.comparing import read_mart
-from tests.marts.conftest import _clone
 from tests.marts.life import assert_as_if_computed_anew
-from tests.marts.test_history import START, Story
+from tests.marts.stories import START, Story
 from tests.marts.worlds import empty_world
 
 MARCH, APRIL, MAY = date(2026, 3, 31), date(2026, 4, 30), date(2026, 5, 31)
@@ -30,7 +30,7 @@ def over_months(
 ) -> Iterator[Story]:
     """Seven clients, of whom each shows one case, after the reading of May."""
     with (
-        _clone(postgres, template) as warehouse,
+        cloned_warehouse(postgres, template) as warehouse,
         empty_world(START, datetime(2026, 3, 1, 1)) as simulator,
     ):
         story = Story(simulator, warehouse, tmp_path_factory.mktemp("months"))

@@ -13,10 +13,10 @@ import pytest
 
 from lcm_pipeline.simulator.customers import Entry
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.databases import cloned_warehouse
 from tests.marts.comparing import read_mart
-from tests.marts.conftest import _clone
 from tests.marts.life import assert_as_if_computed_anew
-from tests.marts.test_history import START, Story
+from tests.marts.stories import START, Story
 from tests.marts.worlds import empty_world
 
 CLIENTS = range(1, 18)
@@ -35,7 +35,7 @@ def refunded(
 ) -> Iterator[Story]:
     """A warehouse after the third reading, with a spending order that is set."""
     with (
-        _clone(postgres, template) as warehouse,
+        cloned_warehouse(postgres, template) as warehouse,
         empty_world(START, datetime(2026, 3, 1, 1)) as simulator,
     ):
         with warehouse.connect(autocommit=True) as session:

@@ -28,10 +28,10 @@ from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.commands import LCM, environment, run
 from tests.conftest import MakeSettings, Programme
 from tests.crash.repeats import RequestCounts, requests_since
 from tests.integration.postgres_users import tenant
-from tests.integration.test_cli import LCM, environment, run
 from tests.oracle import assert_exact
 from tests.pipeline import rabbitmq_broker
 from tests.syncing import MARCH

@@ -19,7 +19,7 @@ from kubernetes import client
 
 from lcm_pipeline.orchestration.executors import k8s_config
 from lcm_pipeline.settings import Settings, load_settings
-from tests.integration.test_cli import run
+from tests.commands import run
 
 _FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
 _MARCH = ("--from", "2026-03-01", "--to", "2026-03-30")

@@ -14,8 +14,8 @@ from lcm_pipeline.orchestration.launch import RunFailedError, _raise_failure
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.commands import run
 from tests.conftest import Programme
-from tests.integration.test_cli import run
 from tests.oracle import assert_exact
 from tests.syncing import MARCH
 

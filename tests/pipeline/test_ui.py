@@ -25,8 +25,8 @@ from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.orchestration.parent import PARENT
 from lcm_pipeline.orchestration.ui import holder_of
 from lcm_pipeline.settings import load_settings
+from tests.commands import LCM, environment, run
 from tests.docs.checkout import free_port
-from tests.integration.test_cli import LCM, environment, run
 
 LAUNCH = """mutation { launchPipelineExecution(executionParams: {
   selector: {repositoryName: "__repository__",

@@ -1,6 +1,5 @@
 """`lcm report` as a user runs it."""
 
-import subprocess
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,20 +10,16 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.cli import main
 from lcm_pipeline.reporting.reports import Report, save_report
 from lcm_pipeline.warehouse.connection import Warehouse
-from tests.integration.test_cli import run
+from tests.commands import run_report
 from tests.marts.worlds import Synced
 from tests.reporting.reading_pages import Page
 from tests.reporting.shops import START, Shop
 
 
-def _report(tmp_path: Path, warehouse: Warehouse, *words: str) -> subprocess.CompletedProcess[str]:
-    return run(tmp_path, "report", *words, LCM_DATABASE_URL=warehouse.url, LCM_LANGUAGE="en")
-
-
 def test_a_complete_day_is_written_to_a_file_and_ends_with_0(
     tmp_path: Path, by_hand: Synced
 ) -> None:
-    ended = _report(tmp_path, by_hand.warehouse)
+    ended = run_report(tmp_path, by_hand.warehouse.url)
     assert ended.returncode == 0, ended.stderr
     assert f"wrote report-{by_hand.last}.html" in ended.stdout
     page = Page((tmp_path / f"report-{by_hand.last}.html").read_text(encoding="utf-8"))
@@ -34,7 +29,7 @@ def test_a_complete_day_is_written_to_a_file_and_ends_with_0(
 @pytest.mark.slow
 def test_a_dash_writes_the_page_and_nothing_else(tmp_path: Path, by_hand: Synced) -> None:
     day = str(by_hand.last - timedelta(days=2))
-    ended = _report(tmp_path, by_hand.warehouse, "--date", day, "--output", "-")
+    ended = run_report(tmp_path, by_hand.warehouse.url, "--date", day, "--output", "-")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("<!doctype html>")
     assert ended.stdout.rstrip().endswith("</html>")
@@ -43,7 +38,7 @@ def test_a_dash_writes_the_page_and_nothing_else(tmp_path: Path, by_hand: Synced
 
 def test_an_incomplete_day_is_written_and_ends_with_3(tmp_path: Path, shop: Shop) -> None:
     shop.sync_operations(START)
-    ended = _report(tmp_path, shop.warehouse, "--output", "page.html")
+    ended = run_report(tmp_path, shop.warehouse.url, "--output", "page.html")
     assert ended.returncode == 3, ended.stderr
     assert f"{START} is not complete in leads, favourite_offers" in ended.stderr
     assert "Part of the day was never" in (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -93,11 +88,11 @@ def test_a_wrong_option_ends_with_2(
 def test_a_warehouse_without_days_or_marts_ends_with_2_and_the_next_step(
     tmp_path: Path, warehouse: Warehouse
 ) -> None:
-    ended = _report(tmp_path, warehouse)
+    ended = run_report(tmp_path, warehouse.url)
     assert (ended.returncode, "run lcm sync --date DAY" in ended.stderr) == (2, True)
     with warehouse.connect(autocommit=True) as session:
         session.execute("drop schema mart cascade")
-    ended = _report(tmp_path, warehouse)
+    ended = run_report(tmp_path, warehouse.url)
     assert (ended.returncode, "run lcm migrate" in ended.stderr) == (2, True)
 
 
@@ -112,9 +107,9 @@ def test_a_member_of_lcm_bi_may_report_and_others_are_refused(
     with by_hand.warehouse.connect(autocommit=True) as owner:
         owner.execute(SQL("create role {} login").format(role))
         try:
-            refused = _report(tmp_path, reader)
+            refused = run_report(tmp_path, reader.url)
             owner.execute(SQL("grant lcm_bi to {}").format(role))
-            allowed = _report(tmp_path, reader)
+            allowed = run_report(tmp_path, reader.url)
         finally:
             owner.execute(SQL("drop role {}").format(role))
     assert (refused.returncode, "a member of lcm_bi" in refused.stderr) == (2, True), refused.stderr

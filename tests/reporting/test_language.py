@@ -12,7 +12,7 @@ from lcm_pipeline.reporting.reports import make_period_report, make_report
 from lcm_pipeline.superset.definition import dashboards_folder, read_definition
 from lcm_pipeline.warehouse.access.dictionary import russian_definitions
 from lcm_pipeline.warehouse.connection import Warehouse
-from tests.integration.test_cli import run
+from tests.commands import run
 from tests.marts.worlds import Synced
 from tests.reporting.reading_pages import Page
 from tests.reporting.shops import START, Shop

@@ -10,11 +10,11 @@ import pytest
 from lcm_pipeline.reporting.errors import ReportError
 from lcm_pipeline.reporting.periods import last_ended_period, parse_period, period_of
 from lcm_pipeline.reporting.reports import Report, make_period_report
+from tests.commands import run_report
 from tests.marts.golden import total
 from tests.marts.worlds import Synced
 from tests.reporting.reading_pages import Page, number
 from tests.reporting.shops import SECOND, START, THIRD, Shop
-from tests.reporting.test_command import _report
 
 WEEK = parse_period("week", "2026-W12")
 
@@ -168,10 +168,10 @@ def test_without_a_value_the_last_ended_period_is_reported(
     tmp_path: Path, by_chance: Synced
 ) -> None:
     for word, name in (("--week", "2026-W13"), ("--month", "2026-02")):
-        ended = _report(tmp_path, by_chance.warehouse, word, "--output", "page.html")
+        ended = run_report(tmp_path, by_chance.warehouse.url, word, "--output", "page.html")
         assert ended.returncode == 0, ended.stderr
         assert f"lcm report {word} {name}" in (tmp_path / "page.html").read_text(encoding="utf-8")
-    ended = _report(tmp_path, by_chance.warehouse, "--month", "2026-03")
+    ended = run_report(tmp_path, by_chance.warehouse.url, "--month", "2026-03")
     assert "2026-03 is not over: the page shows it through 2026-03-30" in ended.stderr
     assert (tmp_path / "report-2026-03.html").exists()
 

@@ -28,7 +28,7 @@ from lcm_pipeline.superset.server import SupersetHome
 from lcm_pipeline.warehouse.access.dictionary import describe
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
-from tests.conftest import _address_of
+from tests.databases import address_of
 
 DEFINITION = read_definition(dashboards_folder() / "definition")
 BUILDING_BLOCKS = {
@@ -72,7 +72,7 @@ def _values_of(part: object, key: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def bundle(postgres: str, template: str) -> dict[str, bytes]:
-    warehouse = Warehouse(_address_of(postgres, template))
+    warehouse = Warehouse(address_of(postgres, template))
     try:
         return bundle_of(warehouse)
     finally:

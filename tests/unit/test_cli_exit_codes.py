@@ -17,6 +17,7 @@ from lcm_pipeline.api.errors import UnavailableError
 from lcm_pipeline.cli.failures import exit_code_of, message_of
 from lcm_pipeline.model.errors import PartialSuccessError, UsageError, UserError
 from lcm_pipeline.settings import SettingsError
+from tests.commands import LCM
 
 
 def test_a_user_error_has_its_exit_code_whatever_the_name_of_its_class() -> None:
@@ -150,7 +151,7 @@ def test_a_user_without_a_home_folder_can_use_the_libraries_of_the_report() -> N
 def test_a_port_of_the_simulator_that_is_in_use_ends_with_2(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [Path(sys.executable).with_name("lcm"), "simulate", "--clients", "1"]
+        command = [LCM, "simulate", "--clients", "1"]
         ended = subprocess.run(
             [*command, "--days", "1", "--port", port],
             cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
@@ -202,7 +203,7 @@ def test_wrong_options_of_the_simulator_end_with_2_and_the_reason(
     tmp_path: Path, option: str, value: str
 ) -> None:
     ended = subprocess.run(
-        [Path(sys.executable).with_name("lcm"), "simulate", option, value],
+        [LCM, "simulate", option, value],
         cwd=tmp_path,
         capture_output=True,
         text=True,

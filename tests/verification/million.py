@@ -21,9 +21,9 @@ from pathlib import Path
 import psycopg
 
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from tests.commands import LCM
 from tests.verification.source import FIRST_CLIENT, FIRST_DAY, LAST_DAY
 
-LCM = Path(sys.executable).with_name("lcm")
 ROOT = Path(__file__).resolve().parents[2]
 _DAYS = ("--from", str(FIRST_DAY), "--to", str(LAST_DAY))
 
