@@ -12,23 +12,19 @@ resources.py          the engine and the warehouse during a run, and which feeds
 metadata.py           counts and previews for the UI
 code_location.py      all definitions that Dagster loads
 launch.py             runs days for `lcm sync`, in this process or through an executor
-local_runs.py         marks runs of killed commands as failed
 executors.py          where steps execute: this process, child processes, Celery, pods
 celery/               the Celery executor and its workers
 worker.py             serves steps, for `lcm worker`
 diagnosis.py          checks the executor, for `lcm doctor`
-instance.py           Dagster's home and storage
-home_storage.py       the same storage for a bare `dagster` command
-event_log.py          Dagster's event log, made fast for ranges of days
-dagster_internals.py  everything that is used of its private API
-run_logs.py           the log of a run, for `lcm logs`
-retention.py          deletes old runs and expired facts
 alerts.py             what is worth an alert, and sending it
-ui.py                 the web server and the daemon, for `lcm ui`
-program.py            the process of the web server, and that of the daemon
-web.py                the web server
-request_guard.py      protects the web server, which itself accepts any request
-parent.py             ends a process together with the one that started it
+ui/                   the web server and the daemon, for `lcm ui`
+storage/              Dagster's home and storage, runs of killed commands, logs, and what is deleted
+event_log.py          Dagster's event log, made fast for ranges of days
+home_storage.py       the same storage for a bare `dagster` command
+dagster_internals.py  everything that is used of its private API
+
+event_log.py and home_storage.py must stay where they are: dagster.yaml of each LCM_HOME, and that
+of the checkout, name their classes by module.
 """
 
 import warnings

@@ -8,7 +8,7 @@ import dagster as dg
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.extras import requires_extra
-from lcm_pipeline.orchestration.instance import CODE_LOCATION
+from lcm_pipeline.orchestration.storage.instance import CODE_LOCATION
 from lcm_pipeline.settings import Settings
 
 IN_PROCESS = "in_process"

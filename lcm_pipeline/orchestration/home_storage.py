@@ -16,7 +16,7 @@ from lcm_pipeline.orchestration.dagster_internals import (
     UserConfigSchema,
 )
 from lcm_pipeline.orchestration.event_log import BatchingEventLog
-from lcm_pipeline.orchestration.instance import locked_home, postgres_url
+from lcm_pipeline.orchestration.storage.instance import locked_home, postgres_url
 from lcm_pipeline.settings import load_settings
 
 

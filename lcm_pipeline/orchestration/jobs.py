@@ -8,10 +8,10 @@ from pydantic import Field
 
 from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.errors import UserError
-from lcm_pipeline.orchestration import local_runs, retention
-from lcm_pipeline.orchestration.instance import instance_home
 from lcm_pipeline.orchestration.metadata import push_materialization, stuck_updates_evaluation
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
+from lcm_pipeline.orchestration.storage import local_runs, retention
+from lcm_pipeline.orchestration.storage.instance import instance_home
 from lcm_pipeline.push.push import PushStoppedError, WriteBack
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.verify.reconcile import TotalsDifferError, require_totals_for_removal

@@ -20,12 +20,16 @@ from lcm_pipeline.orchestration.executors import (
     celery_package,
     require_executor,
 )
-from lcm_pipeline.orchestration.instance import dagster_instance, instance_home, storage_id_of
-from lcm_pipeline.orchestration.local_runs import PROCESS_TAG, fail_dead_runs, local_run_id
 from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
-from lcm_pipeline.orchestration.retention import forget_old_runs, remove_expired
-from lcm_pipeline.orchestration.run_logs import failure_text
+from lcm_pipeline.orchestration.storage.instance import (
+    dagster_instance,
+    instance_home,
+    storage_id_of,
+)
+from lcm_pipeline.orchestration.storage.local_runs import PROCESS_TAG, fail_dead_runs, local_run_id
+from lcm_pipeline.orchestration.storage.retention import forget_old_runs, remove_expired
+from lcm_pipeline.orchestration.storage.run_logs import failure_text
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import Progress

@@ -5,7 +5,11 @@ import warnings
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.orchestration.executors import CELERY, celery_package
-from lcm_pipeline.orchestration.instance import dagster_instance, instance_variables, storage_id_of
+from lcm_pipeline.orchestration.storage.instance import (
+    dagster_instance,
+    instance_variables,
+    storage_id_of,
+)
 from lcm_pipeline.settings import Settings
 
 

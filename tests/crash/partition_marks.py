@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import dagster as dg
 
-from lcm_pipeline.orchestration.instance import dagster_instance
+from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from tests.crash.commit_points import PARTITION_MARKED
 from tests.crash.contents import compare, contents

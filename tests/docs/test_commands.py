@@ -23,7 +23,7 @@ import yaml
 
 from lcm_pipeline.cli.commands import HELP_LINES
 from lcm_pipeline.cli.lazy_group import load_command
-from lcm_pipeline.orchestration.instance import dagster_instance
+from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import start_in_thread

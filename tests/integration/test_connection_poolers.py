@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lcm_pipeline.orchestration.instance import dagster_instance
+from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse import poolers
 from lcm_pipeline.warehouse.connection import (

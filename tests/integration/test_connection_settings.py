@@ -8,7 +8,7 @@ import psycopg
 import pytest
 import sqlalchemy
 
-from lcm_pipeline.orchestration.instance import dagster_instance
+from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login
 from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError, open_warehouse

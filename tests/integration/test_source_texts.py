@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from lcm_pipeline.orchestration.instance import dagster_instance
+from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse

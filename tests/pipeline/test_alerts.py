@@ -18,8 +18,8 @@ import pytest
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.orchestration.alerts import Alert, AlertError, Snapshot, send, take_snapshot
 from lcm_pipeline.orchestration.diagnosis import examine_alerts
-from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.orchestration.sensors import alert_on_failed_run
+from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.verify.doctor import Finding, Level

@@ -22,8 +22,8 @@ from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
 from lcm_pipeline.orchestration.celery.broker import CeleryUsageError, build_app, require_broker
 from lcm_pipeline.orchestration.celery.workers import NO_WORKER, declared_queue, queue_of
 from lcm_pipeline.orchestration.code_location import sync_days_job
-from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.orchestration.partitions import tags_for
+from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine

@@ -47,4 +47,6 @@ def test_the_installed_dagster_has_all_private_names_that_are_used() -> None:
     }  # fmt: skip
     for table, used in columns.items():
         missing = used - set(table.c.keys())
-        assert not missing, f"{table.name} of Dagster {version} lacks {missing}: see retention.py"
+        assert not missing, (
+            f"{table.name} of Dagster {version} lacks {missing}: see storage/retention.py"
+        )

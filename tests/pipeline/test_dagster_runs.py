@@ -15,7 +15,6 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.orchestration.checks import CHECKS, failed_checks
 from lcm_pipeline.orchestration.code_location import build_definitions
-from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
 from lcm_pipeline.orchestration.launch import (
     ChecksFailedError,
     DoubtfulFactsError,
@@ -23,8 +22,9 @@ from lcm_pipeline.orchestration.launch import (
     materialize_window,
     run_in_process,
 )
-from lcm_pipeline.orchestration.local_runs import fail_dead_runs, local_run_id
 from lcm_pipeline.orchestration.resources import RunPlan, SyncSession
+from lcm_pipeline.orchestration.storage.instance import dagster_instance, instance_home
+from lcm_pipeline.orchestration.storage.local_runs import fail_dead_runs, local_run_id
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
@@ -372,9 +372,9 @@ def test_a_year_of_days_is_one_run_of_seconds(scripted: ScriptedRuns) -> None:
 _SYNC = """
 import sys, time
 from pathlib import Path
-from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
+from lcm_pipeline.orchestration.storage.instance import dagster_instance, instance_home
 from lcm_pipeline.orchestration.launch import run_in_process
-from lcm_pipeline.orchestration.local_runs import local_run_id
+from lcm_pipeline.orchestration.storage.local_runs import local_run_id
 from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.settings import load_settings

@@ -14,15 +14,15 @@ from dagster._core.instance import InstanceRef
 
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.orchestration.event_log import BatchingEventLog
-from lcm_pipeline.orchestration.instance import (
+from lcm_pipeline.orchestration.storage.instance import (
     DagsterStorageError,
     DagsterStorageLostError,
     dagster_instance,
     instance_home,
 )
-from lcm_pipeline.orchestration.retention import KEPT_DAYS, forget_old_days, forget_old_runs
-from lcm_pipeline.orchestration.run_logs import read_run_log
-from lcm_pipeline.orchestration.ui import ui_variables
+from lcm_pipeline.orchestration.storage.retention import KEPT_DAYS, forget_old_days, forget_old_runs
+from lcm_pipeline.orchestration.storage.run_logs import read_run_log
+from lcm_pipeline.orchestration.ui.supervisor import ui_variables
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.pipeline.dagster_runs import TABLES, ScriptedRuns, days, materialized

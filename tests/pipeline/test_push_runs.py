@@ -9,9 +9,9 @@ import pytest
 
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.orchestration.code_location import build_definitions
-from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.orchestration.sensors import reason_to_wait
+from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator import profiles
 from lcm_pipeline.simulator.faults import FaultRule

@@ -9,8 +9,8 @@ import pytest
 
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
 from lcm_pipeline.orchestration.assets.feeds import feed_assets
-from lcm_pipeline.orchestration.instance import dagster_instance
 from lcm_pipeline.orchestration.launch import RunFailedError, _raise_failure
+from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.connection import Warehouse

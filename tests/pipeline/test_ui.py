@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from lcm_pipeline.orchestration.instance import dagster_instance
-from lcm_pipeline.orchestration.parent import PARENT
-from lcm_pipeline.orchestration.ui import holder_of
+from lcm_pipeline.orchestration.storage.instance import dagster_instance
+from lcm_pipeline.orchestration.ui.parent import PARENT
+from lcm_pipeline.orchestration.ui.supervisor import holder_of
 from lcm_pipeline.settings import load_settings
 from tests.commands import LCM, environment, run
 from tests.docs.checkout import free_port
@@ -323,7 +323,7 @@ def test_the_daemon_ends_when_lcm_ui_is_killed(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the death of a parent")
 def test_a_program_whose_parent_was_killed_during_its_start_ends_by_itself() -> None:
-    text = "from lcm_pipeline.orchestration.parent import end_with_parent as end; end(); print(1)"
+    text = "from lcm_pipeline.orchestration.ui import parent; parent.end_with_parent(); print(1)"
     for parent, output in ((os.getpid(), "1\n"), (2**31 - 1, "")):
         started = subprocess.run(
             [sys.executable, "-c", text],

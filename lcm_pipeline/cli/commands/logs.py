@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.output import print_unwrapped
-from lcm_pipeline.orchestration.run_logs import read_run_log
+from lcm_pipeline.orchestration.storage.run_logs import read_run_log
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
 

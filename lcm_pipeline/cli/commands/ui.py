@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.orchestration.ui import BOTH, Program, check_ui, serve_ui
+from lcm_pipeline.orchestration.ui.supervisor import BOTH, Program, check_ui, serve_ui
 from lcm_pipeline.settings import load_settings
 
 

@@ -9,7 +9,7 @@ from dagster_celery.make_app import make_app
 from kombu.exceptions import OperationalError
 
 from lcm_pipeline.model.errors import UsageError, UserError
-from lcm_pipeline.orchestration.instance import CODE_LOCATION
+from lcm_pipeline.orchestration.storage.instance import CODE_LOCATION
 from lcm_pipeline.settings import Settings
 
 # The shortest time that does not mistake a machine under load for a dead one.

@@ -26,7 +26,7 @@ from lcm_pipeline.orchestration.celery.workers import (
     queue_of,
     require_same_settings,
 )
-from lcm_pipeline.orchestration.instance import storage_id_of
+from lcm_pipeline.orchestration.storage.instance import storage_id_of
 from lcm_pipeline.settings import Settings, load_settings
 
 # Longer than any step: what marks the steps of a run in Redis may not expire before they end.

@@ -6,7 +6,7 @@ import dagster as dg
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.texts import database_message
-from lcm_pipeline.orchestration.instance import dagster_instance, instance_home
+from lcm_pipeline.orchestration.storage.instance import dagster_instance, instance_home
 from lcm_pipeline.settings import Settings
 
 

@@ -21,15 +21,15 @@ from pathlib import Path
 
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.orchestration.executors import require_executor
-from lcm_pipeline.orchestration.instance import (
+from lcm_pipeline.orchestration.resources import POOL
+from lcm_pipeline.orchestration.storage.instance import (
     CODE_LOCATION,
     dagster_instance,
     instance_home,
     instance_variables,
 )
-from lcm_pipeline.orchestration.local_runs import fail_dead_runs
-from lcm_pipeline.orchestration.parent import PARENT
-from lcm_pipeline.orchestration.resources import POOL
+from lcm_pipeline.orchestration.storage.local_runs import fail_dead_runs
+from lcm_pipeline.orchestration.ui.parent import PARENT
 from lcm_pipeline.settings import Settings
 
 # Not named LCM_*, which would make it a setting.
@@ -204,8 +204,8 @@ def holder_of(port: int) -> str | None:
 
 
 def _commands(host: str, port: int, allowed_hosts: Sequence[str]) -> dict[Program, list[str]]:
-    program = [sys.executable, "-m", "lcm_pipeline.orchestration.program"]
-    web = [*program, "lcm_pipeline.orchestration.web", host, str(port), *allowed_hosts]
+    program = [sys.executable, "-m", "lcm_pipeline.orchestration.ui.program"]
+    web = [*program, "lcm_pipeline.orchestration.ui.web", host, str(port), *allowed_hosts]
     daemon = [*program, "dagster._daemon", "run", "-m", CODE_LOCATION]
     return {
         Program.WEB: [*web, *([host] if host not in allowed_hosts else [])],

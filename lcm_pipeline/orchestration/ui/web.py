@@ -15,9 +15,9 @@ import uvicorn
 from dagster_webserver.app import create_app_from_workspace_process_context
 
 from lcm_pipeline.orchestration.dagster_internals import ModuleTarget, WorkspaceProcessContext
-from lcm_pipeline.orchestration.instance import CODE_LOCATION
-from lcm_pipeline.orchestration.request_guard import RequestGuard
-from lcm_pipeline.orchestration.ui import UI_TOKEN
+from lcm_pipeline.orchestration.storage.instance import CODE_LOCATION
+from lcm_pipeline.orchestration.ui.request_guard import RequestGuard
+from lcm_pipeline.orchestration.ui.supervisor import UI_TOKEN
 
 _POLL_MILLISECONDS = 2000
 

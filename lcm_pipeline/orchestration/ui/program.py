@@ -1,6 +1,6 @@
 """Runs a program of `lcm ui`, the web server or Dagster's daemon, which ends with `lcm ui`.
 
-`python -m lcm_pipeline.orchestration.program MODULE …` passes the other arguments to the module.
+`python -m lcm_pipeline.orchestration.ui.program MODULE …` passes the other arguments to the module.
 """
 
 import os
@@ -9,7 +9,7 @@ import signal
 import sys
 from types import FrameType
 
-from lcm_pipeline.orchestration.parent import end_with_parent
+from lcm_pipeline.orchestration.ui.parent import end_with_parent
 
 _INTERRUPTED = 130
 
