@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lcm_pipeline.cli.output import print_status
+from lcm_pipeline.cli.status_output import print_status
 from lcm_pipeline.reporting.reports import make_report
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts

@@ -22,8 +22,9 @@ from lcm_pipeline.cli.commands.simulate import (
     programme_config,
 )
 from lcm_pipeline.cli.failures import INCOMPLETE
-from lcm_pipeline.cli.output import console, print_frame, print_reports, print_verification
+from lcm_pipeline.cli.output import console, print_frame
 from lcm_pipeline.cli.progress_bar import ProgressBar
+from lcm_pipeline.cli.results import print_reports, print_verification
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.launch import materialize_window
 from lcm_pipeline.settings import Settings, load_settings

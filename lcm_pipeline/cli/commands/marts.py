@@ -1,15 +1,16 @@
 """`lcm marts`: refresh the stored marts now."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from lcm_pipeline.cli.marts_progress import marts_progress
-from lcm_pipeline.cli.output import print_refreshed
+from lcm_pipeline.cli.output import console, new_table
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.marts.definitions import store_time_zone
-from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import MartRefresh, refresh_marts
 
 
 def marts(
@@ -25,4 +26,15 @@ def marts(
     settings = load_settings()
     with existing_warehouse(settings) as warehouse, marts_progress():
         store_time_zone(warehouse, settings.timezone)
-        print_refreshed(refresh_marts(warehouse, everything=everything))
+        _print_refreshed(refresh_marts(warehouse, everything=everything))
+
+
+def _print_refreshed(marts: Sequence[MartRefresh]) -> None:
+    """Print the rows and seconds of each mart, or that it was up to date."""
+    table = new_table("", "rows", "seconds")
+    for mart in marts:
+        if mart.is_skipped:
+            table.add_row(f"mart.{mart.name}", "up to date", "")
+        else:
+            table.add_row(f"mart.{mart.name}", f"{mart.rows:,}", f"{mart.seconds:.1f}")
+    console.print(table)

@@ -6,11 +6,11 @@ import typer
 
 from lcm_pipeline.cli.failures import explained_identity
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
-from lcm_pipeline.cli.output import print_plan, print_scale
+from lcm_pipeline.cli.output import console, new_table
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
-from lcm_pipeline.settings import load_settings
-from lcm_pipeline.sync.plan import plan_window
-from lcm_pipeline.sync.scale import ProgrammeSize, plan_scale
+from lcm_pipeline.settings import MOST_READERS, Settings, load_settings
+from lcm_pipeline.sync.plan import Plan, plan_window
+from lcm_pipeline.sync.scale import ProgrammeSize, ScalePlan, plan_scale
 
 
 def plan(
@@ -75,7 +75,7 @@ def plan(
             ProgrammeSize.operations if operations is None else operations,
             latency=ProgrammeSize.latency if latency is None else latency / 1000,
         )
-        print_scale(programme, plan_scale(programme, rate, settings), rate, settings)
+        _print_scale(programme, plan_scale(programme, rate, settings), rate, settings)
         return
     if rps is not None:
         raise typer.BadParameter("--rps needs --clients; LCM_MAX_RPS is the rate of a sync")
@@ -84,4 +84,52 @@ def plan(
     window = window_of(settings, day, first, last)
     settings.required_api_url()
     with explained_identity(), warehouse_or_empty(settings) as warehouse:
-        print_plan(plan_window(settings, warehouse, window))
+        _print_plan(plan_window(settings, warehouse, window))
+
+
+def _print_plan(plan: Plan) -> None:
+    """Print the estimated cost of a window."""
+    table = new_table("", "clients", "deferred", "requests", "rows, about")
+    for feed in plan.feeds:
+        table.add_row(
+            feed.feed,
+            f"{feed.clients:,}",
+            f"{feed.deferred:,}",
+            f"{feed.requests:,}",
+            f"{feed.rows:,}",
+        )
+    console.print(table)
+    console.print(
+        f"{plan.window}: about {plan.requests:,} requests, {plan.seconds:,.0f} s at the configured"
+        f" rate and concurrency, with {plan.latency * 1000:.0f} ms per call as measured now"
+        f" (planning sent {plan.sampled} requests)"
+    )
+
+
+def _print_scale(
+    programme: ProgrammeSize, plan: ScalePlan, rate: float, settings: Settings
+) -> None:
+    """Print the estimated cost of a programme of a given size."""
+    table = new_table("", "requests", "hours", "rows", "GB")
+    for name, cost in (("first load", plan.first), ("daily sync", plan.daily)):
+        hours = cost.time.total_seconds() / 3600
+        table.add_row(
+            name, f"{cost.requests:,}", f"{hours:,.1f}", f"{cost.rows:,}", f"{cost.disk / 1e9:,.2f}"
+        )
+    console.print(table)
+    advice = f"LCM_READERS={plan.readers} with LCM_CONCURRENCY={settings.concurrency}"
+    if plan.readers > MOST_READERS:
+        advice = (
+            f"{plan.readers:,} readers with LCM_CONCURRENCY={settings.concurrency}. LCM_READERS is"
+            f" {MOST_READERS} at most: raise LCM_CONCURRENCY, or request less"
+        )
+    if settings.max_in_flight is not None and plan.in_flight > settings.max_in_flight:
+        advice += (
+            f". LCM_MAX_IN_FLIGHT={settings.max_in_flight} allows only"
+            f" {settings.max_in_flight / programme.latency:g} requests a second"
+        )
+    console.print(
+        f"{programme.clients:,} clients with {programme.operations:g} operations each, of which"
+        f" {programme.active_share:.0%} have a new one on a day. {rate:g} requests a second at"
+        f" {programme.latency * 1000:g} ms are {plan.in_flight:,} in flight: {advice}"
+    )

@@ -8,15 +8,15 @@ import typer
 
 from lcm_pipeline.cli.failures import DONE, INCOMPLETE
 from lcm_pipeline.cli.lazy_group import lazy_import
-from lcm_pipeline.cli.output import (
-    console,
+from lcm_pipeline.cli.output import console
+from lcm_pipeline.cli.progress_bar import ProgressBar
+from lcm_pipeline.cli.push_output import (
     print_preview,
     print_push,
     print_rejected_rows,
     print_undo,
     print_values,
 )
-from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.cli.warehouse import existing_warehouse, programme_warehouse
 from lcm_pipeline.model.profiles import COLUMNS, REQUESTED_BY, UpdateFile
 from lcm_pipeline.push.csv_file import UpdateFileError, read_updates

@@ -1,14 +1,16 @@
 """`lcm runs`: the newest runs and their states."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from lcm_pipeline.cli.json_output import print_json
-from lcm_pipeline.cli.output import print_runs
+from lcm_pipeline.cli.output import LONGEST_REASON, console, new_table, print_unwrapped
+from lcm_pipeline.model.texts import shown
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
-from lcm_pipeline.warehouse.status import read_runs
+from lcm_pipeline.warehouse.status import RunSummary, read_runs
 
 
 def runs(
@@ -24,4 +26,28 @@ def runs(
     if as_json:
         print_json({"runs": found})
     else:
-        print_runs(found)
+        _print_runs(found)
+
+
+def _print_runs(runs: Sequence[RunSummary]) -> None:
+    """Print runs, newest first, and below them the errors of those that failed."""
+    table = new_table("run", "feed", "days", "state", "began", "took", "rows\nread", "pending")
+    for run in runs:
+        days = str(run.first_day)
+        if run.last_day != run.first_day:
+            days += f"\n{run.last_day}"
+        took = str(run.finished_at - run.started_at).partition(".")[0] if run.finished_at else "-"
+        table.add_row(
+            str(run.run_id),
+            run.feed,
+            days,
+            run.state,
+            f"{run.started_at:%Y-%m-%d\n%H:%M:%S}",
+            took,
+            f"{run.rows_read:,}",
+            f"{run.pending:,}",
+        )
+    console.print(table)
+    for run in runs:
+        if run.error:
+            print_unwrapped(f"run {run.run_id}, {run.feed}: {shown(run.error, LONGEST_REASON)}")

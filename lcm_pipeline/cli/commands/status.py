@@ -7,7 +7,7 @@ import typer
 
 from lcm_pipeline.cli.failures import DONE, FAILED, INCOMPLETE
 from lcm_pipeline.cli.json_output import print_json
-from lcm_pipeline.cli.output import print_status
+from lcm_pipeline.cli.status_output import print_status
 from lcm_pipeline.settings import Settings, env_file, load_settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.status import WarehouseStatus, read_status

@@ -12,7 +12,7 @@ from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
-from lcm_pipeline.cli.output import print_reports
+from lcm_pipeline.cli.results import print_reports
 from lcm_pipeline.cli.sync_log import LogFormat, log, sync_progress
 from lcm_pipeline.cli.warehouse import programme_warehouse
 from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS

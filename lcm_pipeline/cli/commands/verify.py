@@ -6,8 +6,9 @@ import typer
 
 from lcm_pipeline.cli.failures import INCOMPLETE, explain, explained_identity
 from lcm_pipeline.cli.marts_progress import marts_progress
-from lcm_pipeline.cli.output import console, print_reports, print_verification
+from lcm_pipeline.cli.output import console
 from lcm_pipeline.cli.progress_bar import ProgressBar
+from lcm_pipeline.cli.results import print_reports, print_verification
 from lcm_pipeline.cli.warehouse import existing_warehouse, require_keys
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings, load_settings

@@ -1,0 +1,68 @@
+"""The results of syncs and verifications, which several commands print."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lcm_pipeline.cli.output import console, new_table, print_frame, print_line
+from lcm_pipeline.model.texts import shown_names
+from lcm_pipeline.sync.report import SyncReport
+
+# Only for annotations: a sync needs no verification.
+if TYPE_CHECKING:
+    from lcm_pipeline.verify.verify import Verification
+
+
+def print_reports(reports: Sequence[SyncReport]) -> None:
+    """Print the result of a sync per feed, in 80 columns, and below it what needs attention."""
+    table = new_table(
+        "", "clients\nor days", "pending", "rows\nread", "rows\nwritten", "requests", "seconds"
+    )
+    for report in reports:
+        table.add_row(
+            report.feed,
+            f"{report.clients:,}",
+            f"{report.pending:,}",
+            f"{report.rows_read:,}",
+            f"{report.rows_written:,}",
+            f"{report.requests:,}",
+            f"{report.seconds:.1f}",
+        )
+    console.print(table)
+    for report in reports:
+        counts = {
+            "clients deferred": report.deferred,
+            "rows deleted": report.rows_deleted,
+            "requests sent again": report.retries,
+        }
+        if extra := ", ".join(f"{count:,} {what}" for what, count in counts.items() if count):
+            print_line(f"{report.feed}: {extra}")
+        _print_warnings(report)
+
+
+def _print_warnings(report: SyncReport) -> None:
+    if report.pending:
+        console.print(
+            f"{report.feed}: {report.share_complete:.2%} complete, {report.pending:,} pending;"
+            " they are read first next time (lcm status --pending shows why)"
+        )
+    if report.quarantined:
+        console.print(
+            f"{report.feed}: {report.quarantined:,} rows in sync.quarantine do not fit the payload"
+            " definition (lcm status --quarantine shows why)"
+        )
+    if report.unknown_fields:
+        names = shown_names(report.unknown_fields)
+        print_line(f"{report.feed}: fields that the payload definition does not know: {names}")
+
+
+def print_verification(verification: "Verification") -> None:
+    """Print which clients differ from the source, and in which rows."""
+    console.print(
+        f"read {verification.clients:,} clients from the API again,"
+        f" compared {verification.rows:,} rows: {len(verification.differences):,} differ"
+        f" ({verification.requests:,} requests)"
+    )
+    if verification.unproven:
+        console.print(f"{verification.unproven:,} could not be read completely: not compared")
+    if verification.differences:
+        print_frame(verification.frame())

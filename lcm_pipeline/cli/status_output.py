@@ -1,0 +1,168 @@
+"""What `lcm status` prints: the state of each feed, the conventions, and the requested lists."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from lcm_pipeline.cli.output import (
+    LONGEST_REASON,
+    console,
+    new_table,
+    print_line,
+    print_unwrapped,
+)
+from lcm_pipeline.model.texts import shown, shown_names
+from lcm_pipeline.warehouse.status import (
+    Convention,
+    FeedOverview,
+    PendingTask,
+    QuarantinedRow,
+    RetiredClient,
+    RunSummary,
+    WarehouseStatus,
+)
+
+
+def print_status(
+    status: WarehouseStatus, yesterday: date, *, warehouse: str, settings: str
+) -> None:
+    """Print what the warehouse contains, feed by feed, and the requested lists."""
+    print_line(f"warehouse  {warehouse}")
+    print_line(f"settings   {settings}")
+    print_line(f"last run   {_last_run_sentence(status.last_run)}")
+    console.print()
+    _print_feeds(status.feeds, yesterday)
+    console.print(f"behind: days through yesterday, {yesterday}. Times are UTC.", highlight=False)
+    if status.marts_behind:
+        print_unwrapped(
+            f"marts older than the facts or mart.parameters: {len(status.marts_behind):,}; reports"
+            " and dashboards show what was before. lcm marts refreshes them; if totals differ,"
+            " first: lcm verify --all --fix"
+        )
+    if status.retired_count and status.retired is None:
+        print_line(
+            f"retired: {status.retired_count:,}, whom the source no longer knows"
+            " (lcm status --retired lists them)"
+        )
+    if status.unmapped_lead_statuses:
+        names = shown_names(status.unmapped_lead_statuses)
+        print_unwrapped(f"lead statuses neither new nor closed: {names}")
+    _print_conventions(status.conventions or [])
+    if status.pending is not None:
+        _print_pending(status.pending)
+    if status.quarantine is not None:
+        _print_quarantine(status.quarantine)
+    if status.retired is not None:
+        _print_retired(status.retired)
+
+
+def _print_feeds(feeds: Sequence[FeedOverview], yesterday: date) -> None:
+    has_deferred = any(feed.deferred for feed in feeds)
+    deferred = ["deferred"] if has_deferred else []
+    table = new_table(
+        "",
+        "complete\nthrough",
+        "behind",
+        "rows\nheld",
+        "pending",
+        *deferred,
+        "quaran-\ntined",
+        "published",
+    )
+    for feed in feeds:
+        table.add_row(
+            feed.feed,
+            str(feed.complete_through or "-"),
+            _age(feed.days_behind(yesterday)),
+            f"{feed.rows:,}",
+            f"{feed.pending:,}",
+            *([f"{feed.deferred:,}"] if has_deferred else []),
+            f"{feed.quarantined:,}",
+            f"{feed.published_at:%Y-%m-%d}" if feed.published_at else "-",
+        )
+    console.print(table)
+
+
+def _last_run_sentence(run: RunSummary | None) -> str:
+    if run is None:
+        return "none yet: lcm sync"
+    days = (
+        f"{run.first_day}"
+        if run.first_day == run.last_day
+        else f"{run.first_day} to {run.last_day}"
+    )
+    at = run.finished_at or run.started_at
+    began = "" if run.finished_at else "begun "
+    sentence = f"{run.state}: {run.feed} of {days}, {began}{at:%Y-%m-%d %H:%M} UTC"
+    if run.state == "interrupted":
+        return f"{sentence}; its process is gone, and the same lcm sync continues it"
+    return f"{sentence}: {shown(run.error, LONGEST_REASON)}" if run.error else sentence
+
+
+def _age(days: int | None) -> str:
+    if days is None:
+        return "all days"
+    return "-" if days == 0 else f"{days:,} day{'' if days == 1 else 's'}"
+
+
+def _print_conventions(conventions: Sequence[Convention]) -> None:
+    """Print which conventions were detected or set, and below it those in doubt."""
+    if any(convention.source != "default" or convention.doubt for convention in conventions):
+        console.print()
+    for source, how in (("detected", "detected"), ("parameter", "set in mart.parameters")):
+        found = [
+            f"{convention.convention} = {convention.used}"
+            for convention in conventions
+            if convention.source == source
+        ]
+        if found:
+            print_unwrapped(f"conventions {how}: {', '.join(found)}")
+    for convention in conventions:
+        if doubt := _doubt_about(convention):
+            console.print(doubt, style="yellow", highlight=False, soft_wrap=True)
+
+
+def _doubt_about(convention: Convention) -> str | None:
+    name, used = convention.convention, convention.used
+    votes = f"{convention.share or 0:.0%} of {convention.votes:,} votes say {convention.detected}"
+    setting = f" (mart.parameters.{convention.parameter})" if convention.parameter else ""
+    if convention.doubt == "contradicted":
+        return (
+            f"convention {name} contradicts the rows: {used} is used ({convention.source}), {votes}"
+            f"{setting}"
+        )
+    if convention.doubt == "undecided":
+        return f"convention {name} is undecided: {votes}, {used} is used by default{setting}"
+    return None
+
+
+def _print_pending(pending: Sequence[PendingTask]) -> None:
+    """Print one line per task, for grep and cut: client or day, feed, since when, why."""
+    console.print(f"\npending: {len(pending):,}", highlight=False)
+    for task in pending:
+        who = f"day {task.day}" if task.client_id is None else f"client {task.client_id}"
+        since = f"{task.since:%Y-%m-%d %H:%M} UTC" if task.since else "ever"
+        print_unwrapped(
+            f"  {who}  {task.feed}  since {since}: {shown(task.reason, LONGEST_REASON)}"
+        )
+
+
+def _print_quarantine(rows: Sequence[QuarantinedRow]) -> None:
+    """Print one line per row: client or day, feed, since when, which field does not fit."""
+    console.print(f"\nin quarantine: {len(rows):,}", highlight=False)
+    for row in rows:
+        who = f"day {row.day}" if row.day else "client unknown"
+        who = who if row.client_id is None else f"client {row.client_id}"
+        of = f" ({shown(row.context)})" if row.context else ""
+        where = f"{row.feed}  {row.table_name}{of}  since {row.since:%Y-%m-%d %H:%M} UTC"
+        print_unwrapped(f"  {who}  {where}: {shown(row.reason, LONGEST_REASON)}")
+
+
+def _print_retired(clients: Sequence[RetiredClient]) -> None:
+    """Print one line per client: the rule, since when, and the last error of the service."""
+    console.print(f"\nretired: {len(clients):,}", highlight=False)
+    for client in clients:
+        current = client.current_client_id
+        owner = f", its cards are client {current}'s" if current else ""
+        error = f": {shown(client.last_error, LONGEST_REASON)}" if client.last_error else ""
+        since = f"since {client.since:%Y-%m-%d %H:%M} UTC"
+        print_unwrapped(f"  client {client.client_id}  {client.reason}  {since}{owner}{error}")
