@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from lcm_pipeline.files import DISK_FULL
 from lcm_pipeline.model.errors import UsageError, UserError
-from lcm_pipeline.model.texts import database_message, tame
+from lcm_pipeline.model.texts import database_message, strip_control_characters
 
 # A folder or file of others, a read-only disk, a path through a file: a rerun does not help.
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR})
@@ -114,4 +114,4 @@ _SETTINGS_BY_WORDS = (
 
 def explain(message: str) -> None:
     """Print a message for the user on standard error."""
-    print(f"lcm: {tame(message)}", file=sys.stderr)
+    print(f"lcm: {strip_control_characters(message)}", file=sys.stderr)

@@ -25,7 +25,7 @@ from lcm_pipeline.cli.failures import (
 )
 from lcm_pipeline.cli.lazy_group import LazyGroup
 from lcm_pipeline.cli.log_format import PlainFormatter
-from lcm_pipeline.model.texts import tame
+from lcm_pipeline.model.texts import strip_control_characters
 
 app = typer.Typer(
     name="lcm",
@@ -137,17 +137,17 @@ def _set_missing_home() -> None:
         os.environ["HOME"] = "/"
 
 
-class _TameFormatter(PlainFormatter):
+class _SafeFormatter(PlainFormatter):
     """Removes control characters that texts of the source may contain."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return tame(super().format(record))
+        return strip_control_characters(super().format(record))
 
 
 def _log_warnings() -> None:
     """Log warnings and errors to standard error."""
     logging.basicConfig()
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(_TameFormatter("%(levelname)s %(message)s"))
+        handler.setFormatter(_SafeFormatter("%(levelname)s %(message)s"))
         # A library's logger that is set to INFO bypasses the level of the root logger.
         handler.setLevel(logging.WARNING)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lcm_pipeline.model.texts import shown, tame
+from lcm_pipeline.model.texts import shorten, strip_control_characters
 
 # Only for annotations: few commands need pandas.
 if TYPE_CHECKING:
@@ -24,12 +24,14 @@ _MOST_ROWS = 30
 
 def print_line(line: str) -> None:
     """Print a line that may contain texts of the source; nothing in it is read as markup."""
-    console.print(tame(line), markup=False, emoji=False)
+    console.print(strip_control_characters(line), markup=False, emoji=False)
 
 
 def print_unwrapped(line: str) -> None:
     """Print a line without wrapping it, so that it stays one line in a pipe."""
-    console.print(tame(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
+    console.print(
+        strip_control_characters(line), markup=False, emoji=False, highlight=False, soft_wrap=True
+    )
 
 
 def new_table(first: str, *others: str) -> Table:
@@ -45,7 +47,7 @@ def print_frame(frame: "pd.DataFrame") -> None:
     """Print the first rows of a DataFrame."""
     table = new_table(*map(str, frame.columns))
     for row in frame.head(_MOST_ROWS).itertuples(index=False):
-        table.add_row(*(Text(shown(str(value), _LONGEST_CELL)) for value in row))
+        table.add_row(*(Text(shorten(str(value), _LONGEST_CELL)) for value in row))
     console.print(table)
     if len(frame) > _MOST_ROWS:
         console.print(f"… and {len(frame) - _MOST_ROWS:,} more")

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from lcm_pipeline.cli.output import LONGEST_REASON, console, new_table, print_line
 from lcm_pipeline.model.profiles import UpdateFile
-from lcm_pipeline.model.texts import shown, tame
+from lcm_pipeline.model.texts import shorten, strip_control_characters
 from lcm_pipeline.push.preview import PlannedUpdate, Preview
 from lcm_pipeline.warehouse.outbox.pushes import PushReport, Reason
 from lcm_pipeline.warehouse.outbox.waiting import StuckUpdate
@@ -31,11 +31,11 @@ def print_push(report: PushReport, reasons: Sequence[Reason], stuck: Sequence[St
     console.print(table)
     for reason in reasons:
         print_line(
-            f"{reason.updates:,} x {reason.status}: {shown(reason.reason, LONGEST_REASON)}"
+            f"{reason.updates:,} x {reason.status}: {shorten(reason.reason, LONGEST_REASON)}"
             f" (update {reason.first_update_id} is the first)"
         )
     for update in stuck:
-        why = shown(update.last_error or "its response was lost", LONGEST_REASON)
+        why = shorten(update.last_error or "its response was lost", LONGEST_REASON)
         print_line(
             f"update {update.update_id} of client {update.client_id} is {update.status} after"
             f" {update.attempts} attempts and holds back {update.behind:,} of the same client:"
@@ -58,8 +58,8 @@ def print_preview(preview: Preview) -> None:
     _print_planned("would be sent", preview.to_send, preview.listed_to_send)
     for reason, rejects in sorted(preview.reasons.items(), key=lambda item: -item[1].count):
         where = _ranges("update", rejects.updates) + _ranges("line", rejects.lines)
-        text = f"{rejects.count:,} x {shown(reason, LONGEST_REASON)} ({'; '.join(where)})"
-        console.print(tame(text), markup=False, emoji=False, soft_wrap=True)
+        text = f"{rejects.count:,} x {shorten(reason, LONGEST_REASON)} ({'; '.join(where)})"
+        console.print(strip_control_characters(text), markup=False, emoji=False, soft_wrap=True)
     _print_planned("would be rejected", preview.rejected, preview.listed_rejected)
 
 
@@ -133,7 +133,7 @@ def print_undo(undo: "Undo") -> None:
     if undo.obstacles:
         console.print(f"fields that cannot be restored: {len(undo.obstacles):,}")
         for obstacle in undo.obstacles[:_MOST_OBSTACLES]:
-            why = shown(obstacle.reason, LONGEST_REASON)
+            why = shorten(obstacle.reason, LONGEST_REASON)
             print_line(f"  client {obstacle.client_id}, {obstacle.column}: {why}")
         if len(undo.obstacles) > _MOST_OBSTACLES:
             console.print(f"  … and {len(undo.obstacles) - _MOST_OBSTACLES:,} more")

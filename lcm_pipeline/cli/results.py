@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lcm_pipeline.cli.output import console, new_table, print_frame, print_line
-from lcm_pipeline.model.texts import shown_names
+from lcm_pipeline.model.texts import join_names
 from lcm_pipeline.sync.report import SyncReport
 
 # Only for annotations: a sync needs no verification.
@@ -51,7 +51,7 @@ def _print_warnings(report: SyncReport) -> None:
             " definition (lcm status --quarantine shows why)"
         )
     if report.unknown_fields:
-        names = shown_names(report.unknown_fields)
+        names = join_names(report.unknown_fields)
         print_line(f"{report.feed}: fields that the payload definition does not know: {names}")
 
 

@@ -10,7 +10,7 @@ from lcm_pipeline.cli.output import (
     print_line,
     print_unwrapped,
 )
-from lcm_pipeline.model.texts import shown, shown_names
+from lcm_pipeline.model.texts import join_names, shorten
 from lcm_pipeline.warehouse.status import (
     Convention,
     FeedOverview,
@@ -44,7 +44,7 @@ def print_status(
             " (lcm status --retired lists them)"
         )
     if status.unmapped_lead_statuses:
-        names = shown_names(status.unmapped_lead_statuses)
+        names = join_names(status.unmapped_lead_statuses)
         print_unwrapped(f"lead statuses neither new nor closed: {names}")
     _print_conventions(status.conventions or [])
     if status.pending is not None:
@@ -95,7 +95,7 @@ def _last_run_sentence(run: RunSummary | None) -> str:
     sentence = f"{run.state}: {run.feed} of {days}, {began}{at:%Y-%m-%d %H:%M} UTC"
     if run.state == "interrupted":
         return f"{sentence}; its process is gone, and the same lcm sync continues it"
-    return f"{sentence}: {shown(run.error, LONGEST_REASON)}" if run.error else sentence
+    return f"{sentence}: {shorten(run.error, LONGEST_REASON)}" if run.error else sentence
 
 
 def _age(days: int | None) -> str:
@@ -142,7 +142,7 @@ def _print_pending(pending: Sequence[PendingTask]) -> None:
         who = f"day {task.day}" if task.client_id is None else f"client {task.client_id}"
         since = f"{task.since:%Y-%m-%d %H:%M} UTC" if task.since else "ever"
         print_unwrapped(
-            f"  {who}  {task.feed}  since {since}: {shown(task.reason, LONGEST_REASON)}"
+            f"  {who}  {task.feed}  since {since}: {shorten(task.reason, LONGEST_REASON)}"
         )
 
 
@@ -152,9 +152,9 @@ def _print_quarantine(rows: Sequence[QuarantinedRow]) -> None:
     for row in rows:
         who = f"day {row.day}" if row.day else "client unknown"
         who = who if row.client_id is None else f"client {row.client_id}"
-        of = f" ({shown(row.context)})" if row.context else ""
+        of = f" ({shorten(row.context)})" if row.context else ""
         where = f"{row.feed}  {row.table_name}{of}  since {row.since:%Y-%m-%d %H:%M} UTC"
-        print_unwrapped(f"  {who}  {where}: {shown(row.reason, LONGEST_REASON)}")
+        print_unwrapped(f"  {who}  {where}: {shorten(row.reason, LONGEST_REASON)}")
 
 
 def _print_retired(clients: Sequence[RetiredClient]) -> None:
@@ -163,6 +163,6 @@ def _print_retired(clients: Sequence[RetiredClient]) -> None:
     for client in clients:
         current = client.current_client_id
         owner = f", its cards are client {current}'s" if current else ""
-        error = f": {shown(client.last_error, LONGEST_REASON)}" if client.last_error else ""
+        error = f": {shorten(client.last_error, LONGEST_REASON)}" if client.last_error else ""
         since = f"since {client.since:%Y-%m-%d %H:%M} UTC"
         print_unwrapped(f"  client {client.client_id}  {client.reason}  {since}{owner}{error}")

@@ -12,7 +12,7 @@ from enum import StrEnum
 from lcm_pipeline.cli.log_format import PlainFormatter, original_message
 from lcm_pipeline.cli.marts_progress import MARTS_LOGGER
 from lcm_pipeline.cli.progress_bar import ProgressBar
-from lcm_pipeline.model.texts import tame
+from lcm_pipeline.model.texts import strip_control_characters
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
 
 _PACKAGE = "lcm_pipeline"
@@ -32,7 +32,7 @@ class _AboveBarsHandler(logging.Handler):
         self._bars = bars
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._bars.print_line(tame(original_message(record)))
+        self._bars.print_line(strip_control_characters(original_message(record)))
 
 
 @contextmanager
@@ -64,7 +64,9 @@ class _TextFormatter(PlainFormatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).astimezone()
         # The inherited method appends a traceback if there is one.
-        return tame(f"{at:%Y-%m-%d %H:%M:%S%z} {record.levelname:<7} {super().format(record)}")
+        return strip_control_characters(
+            f"{at:%Y-%m-%d %H:%M:%S%z} {record.levelname:<7} {super().format(record)}"
+        )
 
 
 class _JsonFormatter(logging.Formatter):

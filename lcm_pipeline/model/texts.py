@@ -20,7 +20,7 @@ _BLANKS = re.compile(r"\s+")
 _DATABASE_PART = re.compile(r"\n(LINE \d+|DETAIL|HINT|QUERY|CONTEXT): ?")
 
 
-def tame(text: str) -> str:
+def strip_control_characters(text: str) -> str:
     """Remove control and invisible characters; line feeds and tabs stay."""
     return _CONTROLS.sub("", text)
 
@@ -37,17 +37,17 @@ def database_message(text: str) -> str:
     return ". ".join(part.strip().rstrip(".?") for part in (message, *hints))
 
 
-def shown(text: str, longest: int = LONGEST_NAME) -> str:
+def shorten(text: str, longest: int = LONGEST_NAME) -> str:
     """Return the text on one line, without control characters, of at most `longest` characters."""
     # Cut first: cleaning all of a text of megabytes would be wasted.
-    line = tame(_BLANKS.sub(" ", text[: 4 * longest])).strip()
+    line = strip_control_characters(_BLANKS.sub(" ", text[: 4 * longest])).strip()
     is_cut = len(line) > longest or len(text) > 4 * longest
     return f"{line[: longest - 1]}…" if is_cut else line
 
 
-def shown_names(names: Collection[str]) -> str:
+def join_names(names: Collection[str]) -> str:
     """Join the first MOST_NAMES names for a message, with the number of the others; "" for none."""
-    listed = [shown(name) or '""' for name in sorted(names)[:MOST_NAMES]]
+    listed = [shorten(name) or '""' for name in sorted(names)[:MOST_NAMES]]
     if len(names) > MOST_NAMES:
         listed.append(f"… and {len(names) - MOST_NAMES:,} more")
     return ", ".join(listed)

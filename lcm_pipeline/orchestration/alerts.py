@@ -14,7 +14,7 @@ from types import ModuleType
 
 from lcm_pipeline.files import existing_folder
 from lcm_pipeline.model.errors import UserError
-from lcm_pipeline.model.texts import shown_names
+from lcm_pipeline.model.texts import join_names
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.status import WarehouseStatus
 
@@ -133,7 +133,7 @@ def compare(before: Snapshot, now: Snapshot) -> Iterator[Alert]:
     if new := set(now.fields) - set(before.fields):
         yield Alert(
             f"the contract drifted: {len(new)} new field{'' if len(new) == 1 else 's'}",
-            f"The service sends fields that the payload definition lacks: {shown_names(new)}. They"
+            f"The service sends fields that the payload definition lacks: {join_names(new)}. They"
             " are stored in the column extra.",
         )
     if now.stopped_run != before.stopped_run:

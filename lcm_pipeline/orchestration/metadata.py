@@ -7,7 +7,7 @@ import dagster as dg
 from tabulate import tabulate
 
 from lcm_pipeline.feeds import feed_named
-from lcm_pipeline.model.texts import shown, shown_names
+from lcm_pipeline.model.texts import join_names, shorten
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
 from lcm_pipeline.warehouse.access.sample_rows import sample_rows
@@ -61,7 +61,7 @@ def push_materialization(report: PushReport) -> dg.AssetMaterialization:
         metadata={
             **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
             "seconds": dg.MetadataValue.float(round(report.seconds, 1)),
-            "stopped": dg.MetadataValue.text(shown(report.error or "no", _LONGEST_REASON)),
+            "stopped": dg.MetadataValue.text(shorten(report.error or "no", _LONGEST_REASON)),
         },
     )
 
@@ -101,10 +101,10 @@ def _counts(report: SyncReport, unit: str) -> dict[str, dg.MetadataValue[Any]]:
         **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
         "seconds": dg.MetadataValue.float(round(report.seconds, 1)),
         "resumed": dg.MetadataValue.bool(report.is_resumed),
-        "unknown fields": dg.MetadataValue.text(shown_names(report.unknown_fields) or "none"),
+        "unknown fields": dg.MetadataValue.text(join_names(report.unknown_fields) or "none"),
     }
 
 
 def _as_cell(value: Any) -> Any:
     """A value of the source as a Markdown cell: texts are shortened and escaped."""
-    return _MARKUP.sub(r"\\\1", shown(value)) if isinstance(value, str) else value
+    return _MARKUP.sub(r"\\\1", shorten(value)) if isinstance(value, str) else value

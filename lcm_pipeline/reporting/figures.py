@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
-from lcm_pipeline.model.texts import shown
+from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.reporting.completeness import Completeness
 from lcm_pipeline.reporting.errors import ReportError
 from lcm_pipeline.reporting.formats import Formats
@@ -116,7 +116,7 @@ def _sanitize(rows: pd.DataFrame) -> pd.DataFrame:
 
     def sanitize_value(value: Any) -> Any:
         # Names of stores and goods come from the source: one of 12 kB would fill the page.
-        return shown(value) if isinstance(value, str) else value
+        return shorten(value) if isinstance(value, str) else value
 
     return rows.map(sanitize_value).astype(object).where(rows.notna(), None)
 

@@ -4,7 +4,7 @@ from datetime import date
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from lcm_pipeline.model.texts import shown
+from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.settings.model import EARLIEST_START, PREFIX, Settings
 
 _LONGEST_GIVEN = 80
@@ -23,7 +23,7 @@ def explain(item: Any) -> str:
     is_private = "Secret" in str(Settings.model_fields[field].annotation) or "@" in given
     if is_private or not expected.startswith("expected"):
         return f"{PREFIX}{field.upper()}: {expected}"
-    return f"{PREFIX}{field.upper()}: {expected}; got {shown(given, _LONGEST_GIVEN)!r}"
+    return f"{PREFIX}{field.upper()}: {expected}; got {shorten(given, _LONGEST_GIVEN)!r}"
 
 
 def _expected(field: str) -> str:

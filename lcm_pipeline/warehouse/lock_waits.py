@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 import psycopg
 from psycopg.rows import TupleRow
 
-from lcm_pipeline.model.texts import shown
+from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.errors import WarehouseLockedError, WarehouseUnavailableError
 from lcm_pipeline.warehouse.queries import query
@@ -86,10 +86,10 @@ def _described(rows: Sequence[TupleRow]) -> str:
     """Each session's process, user, application, and since when it has been in its transaction."""
     blockers = []
     for pid, user, application, since in rows:
-        name = shown(application, _LONGEST_NAME) or "without a name"
+        name = shorten(application, _LONGEST_NAME) or "without a name"
         moment = f"{since:%Y-%m-%d %H:%M:%S} UTC" if since else "an unknown time"
         blockers.append(
-            f"server process {pid} (user {shown(str(user), _LONGEST_NAME)}, application {name},"
+            f"server process {pid} (user {shorten(str(user), _LONGEST_NAME)}, application {name},"
             f" since {moment})"
         )
     return "; ".join(blockers)

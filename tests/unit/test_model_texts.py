@@ -2,7 +2,12 @@
 
 import pytest
 
-from lcm_pipeline.model.texts import database_message, shown, shown_names, tame
+from lcm_pipeline.model.texts import (
+    database_message,
+    join_names,
+    shorten,
+    strip_control_characters,
+)
 
 
 @pytest.mark.parametrize(
@@ -12,28 +17,28 @@ from lcm_pipeline.model.texts import database_message, shown, shown_names, tame
 )  # fmt: skip
 def test_no_control_character_reaches_a_terminal(hostile: str) -> None:
     line = f"before{hostile}after"
-    assert hostile[0] not in tame(line)
-    assert tame(line).startswith("before")
-    assert tame(line).endswith("after")
+    assert hostile[0] not in strip_control_characters(line)
+    assert strip_control_characters(line).startswith("before")
+    assert strip_control_characters(line).endswith("after")
 
 
 def test_lines_tabs_and_all_letters_stay() -> None:
     text = "Магазин №1\n\tcafé 🎁 ё"
-    assert tame(text) == text
+    assert strip_control_characters(text) == text
 
 
 def test_a_text_is_shown_on_one_line_and_cut() -> None:
-    assert shown("  a\r\n b\tc ") == "a b c"
-    assert shown("x" * 80) == "x" * 80
-    assert shown("x" * 81) == "x" * 79 + "…"
-    assert len(shown("🎁" * 1_000_000)) == 80
-    assert shown("\x1b" * 1_000) == "…"
+    assert shorten("  a\r\n b\tc ") == "a b c"
+    assert shorten("x" * 80) == "x" * 80
+    assert shorten("x" * 81) == "x" * 79 + "…"
+    assert len(shorten("🎁" * 1_000_000)) == 80
+    assert shorten("\x1b" * 1_000) == "…"
 
 
 def test_names_are_shown_up_to_twenty_with_how_many_more() -> None:
-    assert shown_names([]) == ""
-    assert shown_names({"b", "a", ""}) == '"", a, b'
-    many = shown_names([f"field{number:05}" for number in range(50_000)])
+    assert join_names([]) == ""
+    assert join_names({"b", "a", ""}) == '"", a, b'
+    many = join_names([f"field{number:05}" for number in range(50_000)])
     assert many.startswith("field00000, field00001")
     assert many.endswith("field00019, … and 49,980 more")
 

@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 from lcm_pipeline.cli.failures import INCOMPLETE, explain
 from lcm_pipeline.cli.options import DayOption, OutputOption, window_of
 from lcm_pipeline.model.extras import requires_extra
-from lcm_pipeline.model.texts import tame
+from lcm_pipeline.model.texts import strip_control_characters
 from lcm_pipeline.reporting.periods import Kind, Period, parse_period
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
@@ -135,4 +135,6 @@ def _write(made: "Report", path: Path) -> None:
         sys.stdout.buffer.flush()
     else:
         save_report(made, path)
-        typer.echo(f"wrote {tame(str(path))} ({len(made.html.encode()) // 1000} kB)")
+        typer.echo(
+            f"wrote {strip_control_characters(str(path))} ({len(made.html.encode()) // 1000} kB)"
+        )

@@ -7,7 +7,7 @@ import typer
 
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.output import LONGEST_REASON, console, new_table, print_unwrapped
-from lcm_pipeline.model.texts import shown
+from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.status import RunSummary, read_runs
@@ -50,4 +50,4 @@ def _print_runs(runs: Sequence[RunSummary]) -> None:
     console.print(table)
     for run in runs:
         if run.error:
-            print_unwrapped(f"run {run.run_id}, {run.feed}: {shown(run.error, LONGEST_REASON)}")
+            print_unwrapped(f"run {run.run_id}, {run.feed}: {shorten(run.error, LONGEST_REASON)}")

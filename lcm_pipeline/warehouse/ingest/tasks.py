@@ -17,7 +17,7 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.model.readings import MOST_UNKNOWN_FIELDS, Outcome, Task
 from lcm_pipeline.model.tables import CoreTable
-from lcm_pipeline.model.texts import shown
+from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
 from lcm_pipeline.warehouse.ingest.state import reset_clients
@@ -343,7 +343,7 @@ def _quarantine(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcom
     # Truncated, since a long name does not fit into the index; without control characters, since
     # people print the table.
     unknown = frozenset[str]().union(*(outcome.landing.unknown_fields for outcome in outcomes))
-    names = {shown(name, _LONGEST_FIELD) for name in unknown}
+    names = {shorten(name, _LONGEST_FIELD) for name in unknown}
     if names:
         session.execute(
             query("record_unknown_fields"),
