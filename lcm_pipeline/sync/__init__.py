@@ -6,7 +6,10 @@ engine.py         syncs feeds for a window, in one call or as start, read and pu
 concurrency.py    several feeds in a background thread, each with a report to wait for
 context.py        what feeds that are read concurrently share: connections, limits, slots
 roster.py         which registration days a run polls, and how often it reads clients
+feed_runs.py      begins, joins and finds the runs of a feed for a window
 run.py            one run of a feed: adds its tasks, reads them, publishes
+ledger.py         the tasks of a run: claims them, records their outcomes
+paging_checks.py  how the endpoint of a run pages, and whether its largest page is whole
 fan_out.py        many tasks read concurrently, each saved before its slot is released
 client.py         one client of a feed: from a task to an outcome for staging
 registrations.py  one registration day, polled in one period or in smaller ones

@@ -5,10 +5,10 @@ executes it: in one call, or as start, read and publish in separate processes.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import partial
 from typing import TypeVar
 
@@ -20,9 +20,10 @@ from lcm_pipeline.sync import roster
 from lcm_pipeline.sync.concurrency import Complete, ConcurrentSync
 from lcm_pipeline.sync.context import OpenApi, RunContext, open_run_context
 from lcm_pipeline.sync.errors import SyncError
+from lcm_pipeline.sync.feed_runs import FeedRuns, SyncRequest
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
-from lcm_pipeline.sync.run import AddTasks, SyncRun, report_of
+from lcm_pipeline.sync.run import AddTasks, report_of
 from lcm_pipeline.sync.shared_limits import priority_of
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session, Warehouse
@@ -87,9 +88,9 @@ class SyncEngine:
         The roster: poll the window, the look-back, and the days that were never polled. Any other
         feed: read every client registered by the end of the window.
         """
-        if feed.is_by_day:
-            return self._alone(window, partial(self._poll, window, command_id=command_id))
-        return self._alone(window, partial(self._sync_clients, feed, window, command_id))
+        request = SyncRequest(feed, window, command_id)
+        sync = self._poll if feed.is_by_day else self._sync_clients
+        return self._alone(window, partial(sync, request))
 
     def begin(
         self, feeds: Sequence[Feed], window: Window, *, command_id: int | None = None
@@ -101,7 +102,8 @@ class SyncEngine:
                 await self._poll_missing(window, shared, command_id)
                 syncing = []
                 for feed in feeds:
-                    report = self._sync(feed, window, self._add_client_tasks, command_id, shared)
+                    request = SyncRequest(feed, window, command_id)
+                    report = self._sync(request, self._add_client_tasks, shared)
                     syncing.append(asyncio.ensure_future(complete(feed, report)))
                     shared = shared.for_next_feed()
                 # Without return_exceptions the first error would end the loop under the others.
@@ -117,18 +119,14 @@ class SyncEngine:
 
         async def start(shared: RunContext) -> None:
             await self._poll_missing(window, shared, command_id)
-            with self._session_for(feed) as reconnecting:
+            with self._open_runs(SyncRequest(feed, window, command_id)) as feed_runs:
                 is_under_way = False
                 while not is_under_way:
-                    if self._find_published(reconnecting, feed, window, command_id) is not None:
+                    if feed_runs.find_published() is not None:
                         return
-                    run = self._begin_run(reconnecting, feed, window)
-                    sync_run = SyncRun(
-                        self.settings, self.progress, shared, feed, run, reconnecting
-                    )
-                    is_under_way = await sync_run.start(self._add_client_tasks, command_id)
-                    # The run stays unfinished: readers join it from processes of their own.
-                    runs.leave_run(reconnecting, run)
+                    run = feed_runs.begin(shared)
+                    is_under_way = await run.start(self._add_client_tasks)
+                    run.leave()
 
         self._alone(window, start)
 
@@ -139,21 +137,20 @@ class SyncEngine:
         """
 
         async def read(shared: RunContext) -> ReaderReport:
-            with self._session_for(feed) as reconnecting:
-                run = self._join_run(reconnecting, feed, window)
+            with self._open_runs(SyncRequest(feed, window)) as feed_runs:
+                run = feed_runs.join(shared)
                 if run is None:
                     return ReaderReport(feed.name, window)
-                sync_run = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
-                async with _recording_failure(reconnecting, run):
+                async with run.recording_failure():
                     try:
-                        await sync_run.read()
+                        await run.read()
                     except RunLostError as lost:
                         # Published by another process, which read the last tasks itself.
                         if lost.status != "published":
                             raise
                     else:
-                        runs.leave_run(reconnecting, run)
-                return sync_run.reader_report()
+                        run.leave()
+                return run.reader_report()
 
         return self._alone(window, read)
 
@@ -161,21 +158,20 @@ class SyncEngine:
         """The third verb: read the tasks that are left, then publish the run."""
 
         async def publish(shared: RunContext) -> SyncReport:
-            with self._session_for(feed) as reconnecting:
-                run = self._join_run(reconnecting, feed, window)
+            with self._open_runs(SyncRequest(feed, window, command_id)) as feed_runs:
+                run = feed_runs.join(shared)
                 if run is None:
-                    report = self._find_published(reconnecting, feed, window, command_id)
+                    report = feed_runs.find_published()
                     if report is None:
                         raise SyncError(
                             f"{feed.name}: no run was begun for {window}, or another process has"
                             " published it: run the same command again"
                         )
                     return report
-                sync_run = SyncRun(self.settings, self.progress, shared, feed, run, reconnecting)
-                async with _recording_failure(reconnecting, run):
-                    await sync_run.read()
-                    await sync_run.publish(command_id)
-                return await sync_run.report()
+                async with run.recording_failure():
+                    await run.read()
+                    await run.publish()
+                return await run.report()
 
         return self._alone(window, publish)
 
@@ -185,7 +181,7 @@ class SyncEngine:
         def add_tasks(session: Session, run: Run) -> None:
             tasks.add_tasks_again(session, run, client_ids)
 
-        return self._alone(window, partial(self._sync, feed, window, add_tasks, None))
+        return self._alone(window, partial(self._sync, SyncRequest(feed, window), add_tasks))
 
     def _alone(self, window: Window, work: Callable[[RunContext], Awaitable[ResultT]]) -> ResultT:
         async def run() -> ResultT:
@@ -199,11 +195,15 @@ class SyncEngine:
         priority = priority_of(window, self.settings)
         return open_run_context(self.settings, self.open_api, self.warehouse, priority)
 
-    async def _sync_clients(
-        self, feed: Feed, window: Window, command_id: int | None, shared: RunContext
-    ) -> SyncReport:
-        await self._poll_missing(window, shared, command_id)
-        return await self._sync(feed, window, self._add_client_tasks, command_id, shared)
+    @contextmanager
+    def _open_runs(self, request: SyncRequest) -> Iterator[FeedRuns]:
+        name = f"lcm sync {request.feed.name}"
+        with ReconnectingSession(self.warehouse, name) as reconnecting:
+            yield FeedRuns(request, self.settings, self.progress, reconnecting)
+
+    async def _sync_clients(self, request: SyncRequest, shared: RunContext) -> SyncReport:
+        await self._poll_missing(request.window, shared, request.command_id)
+        return await self._sync(request, self._add_client_tasks, shared)
 
     def _add_client_tasks(self, session: Session, run: Run) -> None:
         tasks.add_client_tasks(session, run, roster.schedule_of(self.settings))
@@ -212,41 +212,38 @@ class SyncEngine:
         self, window: Window, shared: RunContext, command_id: int | None
     ) -> None:
         """Poll the days that were never polled; those that fail stay pending."""
-        missing = await run_in_thread(partial(self._missing_days, window, command_id))
+        request = SyncRequest(REGISTRATIONS, window, command_id)
+        missing = await run_in_thread(partial(self._missing_days, request))
         if missing:
-            await self._poll(window, shared, days=missing)
+            # Not as the run of the command, which is to poll the days of the window again.
+            await self._poll(SyncRequest(REGISTRATIONS, window), shared, days=missing)
 
-    def _missing_days(self, window: Window, command_id: int | None) -> list[date]:
-        with self._session_for(REGISTRATIONS) as reconnecting:
-            if self._find_published(reconnecting, REGISTRATIONS, window, command_id) is not None:
+    def _missing_days(self, request: SyncRequest) -> list[date]:
+        with self._open_runs(request) as feed_runs:
+            if feed_runs.find_published() is not None:
                 return []
-            begins, polled, _ = self._known_days(reconnecting, window)
-        missing = roster.missing_days(begins, window, polled)
+            begins, polled, _ = self._known_days(feed_runs.reconnecting, request.window)
+        missing = roster.missing_days(begins, request.window, polled)
         return [day for day in missing if day not in self._polled]
 
     async def _poll(
-        self,
-        window: Window,
-        shared: RunContext,
-        *,
-        days: Sequence[date] | None = None,
-        command_id: int | None = None,
+        self, request: SyncRequest, shared: RunContext, *, days: Sequence[date] | None = None
     ) -> SyncReport:
         """Poll the given days, or by default those that a sync of the roster polls."""
         if days is None:
-            days = await run_in_thread(partial(self._days_to_poll, window))
+            days = await run_in_thread(partial(self._days_to_poll, request))
 
         def add_tasks(session: Session, run: Run) -> None:
             tasks.add_day_tasks(session, run, days)
 
-        unordered = shared.unordered()
-        report = await self._sync(REGISTRATIONS, window, add_tasks, command_id, unordered)
+        report = await self._sync(request, add_tasks, shared.unordered())
         self._polled.update(days)
         return report
 
-    def _days_to_poll(self, window: Window) -> list[date]:
-        with self._session_for(REGISTRATIONS) as reconnecting:
-            begins, polled, pending = self._known_days(reconnecting, window)
+    def _days_to_poll(self, request: SyncRequest) -> list[date]:
+        window = request.window
+        with self._open_runs(request) as feed_runs:
+            begins, polled, pending = self._known_days(feed_runs.reconnecting, window)
         return roster.days_to_poll(begins, window, polled - pending, self.settings)
 
     def _known_days(
@@ -259,76 +256,27 @@ class SyncEngine:
         return begins, polled, pending
 
     async def _sync(
-        self,
-        feed: Feed,
-        window: Window,
-        add_tasks: AddTasks,
-        command_id: int | None,
-        shared: RunContext,
+        self, request: SyncRequest, add_tasks: AddTasks, shared: RunContext
     ) -> SyncReport:
-        with self._session_for(feed) as reconnecting:
+        with self._open_runs(request) as feed_runs:
+            cancel_session = feed_runs.reconnecting
             try:
-                find = partial(self._find_published, reconnecting, feed, window, command_id)
-                begin = partial(self._begin_run, reconnecting, feed, window)
                 while True:
-                    published = await run_in_thread(find, cancel_session=reconnecting)
+                    published = await run_in_thread(
+                        feed_runs.find_published, cancel_session=cancel_session
+                    )
                     if published is not None:
                         return published
-                    run = await run_in_thread(begin, cancel_session=reconnecting)
-                    sync_run = SyncRun(
-                        self.settings, self.progress, shared, feed, run, reconnecting
+                    run = await run_in_thread(
+                        partial(feed_runs.begin, shared), cancel_session=cancel_session
                     )
-                    async with _recording_failure(reconnecting, run):
-                        if await sync_run.start(add_tasks, command_id):
-                            await sync_run.read()
-                            await sync_run.publish(command_id)
-                            return await sync_run.report()
+                    async with run.recording_failure():
+                        if await run.start(add_tasks):
+                            await run.read()
+                            await run.publish()
+                            return await run.report()
                     # Another process ended the run before the tasks were added.
-                    await run_in_thread(partial(runs.leave_run, reconnecting, run))
+                    await run_in_thread(run.leave)
             finally:
                 # Also after an error: the next feed waits for this event.
                 shared.all_dispatched.set()
-
-    def _find_published(
-        self,
-        reconnecting: ReconnectingSession,
-        feed: Feed,
-        window: Window,
-        command_id: int | None,
-    ) -> SyncReport | None:
-        """The report of the run in which the command published the feed; None if it has not."""
-        if command_id is None:
-            return None
-        fresh_from = window.fresh_from(datetime.now(UTC), self.settings.zone)
-
-        def find(session: Session) -> SyncReport | None:
-            run = runs.find_published_run(session, command_id, feed.name, window, fresh_from)
-            return None if run is None else report_of(run, runs.read_counts(session, run), 0.0)
-
-        return reconnecting.run(find)
-
-    def _begin_run(self, reconnecting: ReconnectingSession, feed: Feed, window: Window) -> Run:
-        pseudonyms = self.settings.pseudonyms
-        return runs.begin_run(reconnecting, feed.name, window, pseudonyms=pseudonyms)
-
-    def _join_run(
-        self, reconnecting: ReconnectingSession, feed: Feed, window: Window
-    ) -> Run | None:
-        pseudonyms = self.settings.pseudonyms
-        return runs.join_run(reconnecting, feed.name, window, pseudonyms=pseudonyms)
-
-    def _session_for(self, feed: Feed) -> ReconnectingSession:
-        return ReconnectingSession(self.warehouse, f"lcm sync {feed.name}")
-
-
-@asynccontextmanager
-async def _recording_failure(reconnecting: ReconnectingSession, run: Run) -> AsyncIterator[None]:
-    """Record why this process stopped; SyncError when another process has ended the run."""
-    try:
-        yield
-    except RunLostError as lost:
-        raise SyncError(str(lost)) from lost
-    except Exception as error:
-        record = partial(runs.record_failure, reconnecting, run, error)
-        await run_in_thread(record, cancel_session=reconnecting)
-        raise

@@ -9,26 +9,25 @@ it starts or when it is published.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from lcm_pipeline.api.errors import LoyaltyApiError, TransientError
 from lcm_pipeline.api.paging import read_page
 from lcm_pipeline.feeds import Feed, feed_named
 from lcm_pipeline.model.pages import PageRequest
 from lcm_pipeline.model.readings import Outcome, Task
-from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.proof import PagingHabits
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.client import read_client_task
 from lcm_pipeline.sync.context import RunContext
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.fan_out import FanOut, any_true
-from lcm_pipeline.sync.progress import Progress
+from lcm_pipeline.sync.ledger import RunLedger
+from lcm_pipeline.sync.paging_checks import PagingChecks
 from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
 from lcm_pipeline.sync.source import Source
@@ -37,13 +36,18 @@ from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest import state, tasks
 from lcm_pipeline.warehouse.ingest.fuses import PublishRefusedError
 from lcm_pipeline.warehouse.ingest.publish import begin_batches, publish
-from lcm_pipeline.warehouse.ingest.runs import Run, count_requests, end_run, read_counts
+from lcm_pipeline.warehouse.ingest.runs import (
+    Run,
+    RunLostError,
+    count_requests,
+    end_run,
+    leave_run,
+    read_counts,
+    record_failure,
+)
 from lcm_pipeline.warehouse.marts.refresh import refresh_completeness
 from lcm_pipeline.warehouse.outbox.push_lock import quiet_seconds, was_pushing
-from lcm_pipeline.warehouse.request_limits import RequestLimitsError
-from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
-ResultT = TypeVar("ResultT")
 AddTasks = Callable[[Session, Run], None]
 
 logger = logging.getLogger(__name__)
@@ -52,8 +56,6 @@ logger = logging.getLogger(__name__)
 _CHUNK = 1_000
 # Rounds of a publish. A source that changes all the time must not hold back what is proven.
 _MOST_ROUNDS = 5
-# Clients tried to probe how an endpoint pages, and to verify the largest page of a run.
-_MOST_PROBES, _MOST_CHECKS = 3, 3
 # A day is one response, however many clients registered on it: few at a time bound the memory.
 _DAYS_AT_ONCE = 4
 # How often a reader checks whether another one has finished or lost its tasks.
@@ -63,44 +65,50 @@ _LOG_WAIT_AFTER_SECONDS = 5.0
 
 @dataclass
 class SyncRun:
-    """A run, and this process's session that is a member of it.
+    """Executes one run, as a member of it.
 
-    requests, rows, tasks_read: of this process. waited_seconds: time spent waiting for tasks that
-    other readers had claimed.
+    command_id: the command that publishes the run; None for a run on its own.
+    requests: of this process. waited_seconds: time spent waiting for tasks that other readers had
+    claimed.
     """
 
     settings: Settings
-    progress: Progress
     shared: RunContext
-    feed: Feed
-    run: Run
-    reconnecting: ReconnectingSession
+    ledger: RunLedger
+    command_id: int | None = None
     waited_seconds: float = field(default=0.0, init=False)
     requests: int = field(default=0, init=False)
-    rows: int = field(default=0, init=False)
-    tasks_read: int = field(default=0, init=False)
     _habits: PagingHabits = field(default_factory=PagingHabits, init=False)
     _began: float = field(default_factory=time.monotonic, init=False)
 
-    async def start(self, add_tasks: AddTasks, command_id: int | None = None) -> bool:
+    @property
+    def feed(self) -> Feed:
+        return self.ledger.feed
+
+    @property
+    def run(self) -> Run:
+        return self.ledger.run
+
+    async def start(self, add_tasks: AddTasks) -> bool:
         """Add the tasks to the ledger, and probe how the endpoint pages.
 
         add_tasks: adds the tasks. It is called again when a run is resumed, and adds none twice.
         Returns False if another process has ended the run meanwhile.
         """
         fresh_from = self.run.window.fresh_from(datetime.now(UTC), self.settings.zone)
-        is_under_way = await self._do(
+        is_under_way = await self.ledger.do(
             lambda session: tasks.add_unless_ended(
-                session, self.run, self.feed.tables, add_tasks, fresh_from, command_id
+                session, self.run, self.feed.tables, add_tasks, fresh_from, self.command_id
             )
         )
         if not is_under_way:
             return False
-        counts = await self._do(lambda session: tasks.count_tasks(session, self.run))
-        self.progress.start(self.feed.name, counts.tasks, counts.tasks - counts.pending)
+        counts = await self.ledger.do(lambda session: tasks.count_tasks(session, self.run))
+        self.ledger.progress.start(self.feed.name, counts.tasks, counts.tasks - counts.pending)
         await self._wait_for_running_push()
         async with self._open_source() as source:
-            await self._probe_paging(source)
+            if not self.feed.is_by_day:
+                await self._paging_checks(source).probe()
         return True
 
     async def read(self) -> None:
@@ -110,8 +118,8 @@ class SyncRun:
             await self._fan_out(source)
             began = time.monotonic()
             has_logged_wait = False
-            while await self._do(lambda s: tasks.count_pending(s, self.run)):
-                other = await self._do(lambda s: tasks.pending_elsewhere(s, self.run))
+            while await self.ledger.do(lambda s: tasks.count_pending(s, self.run)):
+                other = await self.ledger.do(lambda s: tasks.pending_elsewhere(s, self.run))
                 if other is None:
                     # The claims were lost with a session, or their readers have just ended.
                     await self._fan_out(source)
@@ -127,18 +135,20 @@ class SyncRun:
             self.waited_seconds += time.monotonic() - began
         self.shared.all_dispatched.set()
 
-    async def publish(self, command_id: int | None = None) -> None:
+    async def publish(self) -> None:
         """Publish the proven readings; a few times, read what a publish reopens, or others add."""
         for round_number in range(1, _MOST_ROUNDS + 1):
             is_last = round_number == _MOST_ROUNDS
             async with self._open_source() as source:
-                if await self._verify_largest_page(source):
-                    await self._fan_out(source)
+                if not self.feed.is_by_day:
+                    has_reopened = await self._paging_checks(source).verify_largest_page()
+                    if has_reopened:
+                        await self._fan_out(source)
             await self._publish(partly=is_last)
-            if await self._end("published", command_id=command_id, leaves_tasks=is_last):
+            if await self._end("published", command_id=self.command_id, leaves_tasks=is_last):
                 break
             await self.read()
-        self.progress.finish(self.feed.name)
+        self.ledger.progress.finish(self.feed.name)
 
     def reader_report(self) -> ReaderReport:
         """What this process has read of the run."""
@@ -146,22 +156,33 @@ class SyncRun:
             self.feed.name,
             self.run.window,
             requests=self.requests,
-            rows=self.rows,
-            tasks=self.tasks_read,
+            rows=self.ledger.rows,
+            tasks=self.ledger.tasks_read,
             waited_seconds=self.waited_seconds,
         )
 
     async def report(self) -> SyncReport:
         """What the run did; its seconds count from when this process began to read it."""
         seconds = time.monotonic() - self._began
-        counts = await self._do(lambda session: read_counts(session, self.run))
+        counts = await self.ledger.do(lambda session: read_counts(session, self.run))
         return report_of(self.run, counts, seconds)
 
-    async def _do(self, work: Callable[[Session], ResultT]) -> ResultT:
-        """Run some work in the session of the run, in a thread, so that reading goes on."""
-        return await run_in_thread(
-            partial(self.reconnecting.run, work), cancel_session=self.reconnecting
-        )
+    def leave(self) -> None:
+        """Leave the run unfinished: other readers may join it from processes of their own."""
+        leave_run(self.ledger.reconnecting, self.run)
+
+    @asynccontextmanager
+    async def recording_failure(self) -> AsyncIterator[None]:
+        """Record why this process stopped; SyncError when another process has ended the run."""
+        try:
+            yield
+        except RunLostError as lost:
+            raise SyncError(str(lost)) from lost
+        except Exception as error:
+            reconnecting = self.ledger.reconnecting
+            record = partial(record_failure, reconnecting, self.run, error)
+            await run_in_thread(record, cancel_session=reconnecting)
+            raise
 
     async def _end(
         self,
@@ -171,29 +192,26 @@ class SyncRun:
         *,
         leaves_tasks: bool = True,
     ) -> bool:
+        reconnecting = self.ledger.reconnecting
         end = partial(
-            end_run,
-            self.reconnecting,
-            self.run,
-            status,
-            error,
-            command_id,
-            leaves_tasks=leaves_tasks,
+            end_run, reconnecting, self.run, status, error, command_id, leaves_tasks=leaves_tasks
         )
-        return await run_in_thread(end, cancel_session=self.reconnecting)
+        return await run_in_thread(end, cancel_session=reconnecting)
 
     @asynccontextmanager
     async def _open_source(self) -> AsyncIterator[Source]:
         """The API as this run sees it; counts its requests, and stores how it numbers rows."""
-        base = await self._do(lambda session: state.read_base(session, self.feed.name))
+        base = await self.ledger.do(lambda session: state.read_base(session, self.feed.name))
         if base is not None:
             # Single pages are verified again in each run: the source may have begun to cap them.
             self._habits.base, self._habits.is_base_proven = base, True
         pseudonyms = self.settings.pseudonyms
         key, old_keys = self.settings.pseudonym_key_bytes, self.settings.pseudonym_old_key_bytes
-        forgotten = await self._do(lambda session: state.load_forgotten(session, key, old_keys))
-        await self._do(lambda s: state.require_pseudonyms(s, pseudonyms, is_run=True))
-        kept_from = await self._do(state.read_kept_from)
+        forgotten = await self.ledger.do(
+            lambda session: state.load_forgotten(session, key, old_keys)
+        )
+        await self.ledger.do(lambda s: state.require_pseudonyms(s, pseudonyms, is_run=True))
+        kept_from = await self.ledger.do(state.read_kept_from)
         async with self.shared.api.sibling() as api:
             source = Source(
                 api,
@@ -210,11 +228,13 @@ class SyncRun:
             finally:
                 counts = api.counts
                 self.requests += counts.requests
-                await self._do(
+                await self.ledger.do(
                     lambda s: count_requests(s, self.run, counts.requests, counts.retries)
                 )
             if self._habits.is_base_proven and self._habits.base != base:
-                await self._do(lambda s: state.store_base(s, self.feed.name, self._habits.base))
+                await self.ledger.do(
+                    lambda s: state.store_base(s, self.feed.name, self._habits.base)
+                )
 
     async def _wait_for_running_push(self) -> None:
         """Wait for the last request of a push, which yields to a sync that has begun.
@@ -222,24 +242,26 @@ class SyncRun:
         One pause lets it send what it was about to send; another takes that out of our rate.
         """
         quiet = quiet_seconds(self.settings.max_rps)
-        if quiet is not None and await self._do(lambda session: was_pushing(session, quiet)):
+        if quiet is not None and await self.ledger.do(lambda session: was_pushing(session, quiet)):
             await asyncio.sleep(2 * quiet)
 
     async def _fan_out(self, source: Source) -> None:
         # Nothing is in flight here. A claim that this process still holds was made by a statement
         # whose result was lost with its session.
-        await self._do(lambda session: tasks.drop_claims(session, self.run))
+        await self.ledger.do(lambda session: tasks.drop_claims(session, self.run))
         concurrency = self.settings.concurrency
         if self.feed.is_by_day:
             concurrency = min(concurrency, _DAYS_AT_ONCE)
         fan_out = FanOut(
             partial(self._read_task, source),
-            self._record,
+            self.ledger.record,
             concurrency,
             self.shared.slots,
-            has_succeeded=await self._do(lambda session: tasks.has_read(session, self.run)),
+            has_succeeded=await self.ledger.do(lambda session: tasks.has_read(session, self.run)),
             on_all_dispatched=self.shared.all_dispatched.set,
-            find_others=lambda: self._do(lambda session: tasks.other_tasks(session, self.run)),
+            find_others=lambda: self.ledger.do(
+                lambda session: tasks.other_tasks(session, self.run)
+            ),
         )
         if self.feed.is_by_day:
             fan_out.responds_elsewhere = partial(self._responds_for_clients, source)
@@ -247,7 +269,13 @@ class SyncRun:
             await self.shared.wait_for_previous_feed()
             # The report counts the seconds from here: the wait belongs to the previous feed.
             self._began = time.monotonic()
-        await fan_out.run(self._chunks())
+        # With several readers, the others wait for the last chunk of the slowest: keep it small.
+        most = _CHUNK if self.settings.readers == 1 else self.settings.concurrency
+        await fan_out.run(self.ledger.chunks(most))
+
+    def _paging_checks(self, source: Source) -> PagingChecks:
+        read = partial(self._read_task, source)
+        return PagingChecks(self.ledger, source, self.shared.slots, read)
 
     async def _read_task(self, source: Source, task: Task) -> Outcome:
         read = read_registration_day if self.feed.is_by_day else read_client_task
@@ -264,120 +292,16 @@ class SyncRun:
                 return True
             return False
 
-        known = await self._do(state.known_clients)
+        known = await self.ledger.do(state.known_clients)
         return await any_true(responds(feed_name, client_id) for feed_name, client_id in known)
-
-    async def _probe_paging(self, source: Source) -> None:
-        """Read one client with full scrutiny, to learn how the endpoint numbers its rows.
-
-        Once per endpoint: without it, each of the first readings would have to find out. A client
-        that cannot be read shows nothing, so a few are tried.
-        """
-        if self.feed.is_by_day or source.habits.is_base_proven:
-            return
-        source.distrusts = True
-        async with self.shared.slots:
-            # Tasks of this run, so that a probe is not a request in addition to the reading.
-            for task in await run_in_thread(partial(self._claim, None, _MOST_PROBES)):
-                try:
-                    outcome = await self._read_task(source, task)
-                except RequestLimitsError:
-                    raise
-                except TransientError:
-                    break
-                except Exception:  # noqa: BLE001, S112 - it is read again, and reported then
-                    continue
-                await run_in_thread(partial(self._record, [outcome]))
-                break
-        source.distrusts = False
-        await self._do(lambda session: tasks.drop_claims(session, self.run))
-
-    async def _verify_largest_page(self, source: Source) -> bool:
-        """Verify the end of the largest single page; returns whether tasks were reopened.
-
-        A source that caps Length and reports the cap as the total looks complete on every page.
-        When the largest page is shown to end where its total says, all smaller pages are proven. A
-        client that can no longer be read is left pending, and the next largest page is used.
-        """
-        if self.feed.is_by_day:
-            return False
-        reason = ""
-        for _ in range(_MOST_CHECKS):
-            found = await self._do(lambda session: tasks.largest_single_page(session, self.run))
-            if found is None or found[1] <= source.habits.trusted_page:
-                source.distrusts = False
-                return False
-            client_id, size = found
-            base = source.habits.base
-            source.distrusts = True
-            task = Task(client_id)
-            try:
-                async with self.shared.slots:
-                    outcome = await self._read_task(source, task)
-                holds = outcome.source_total == size and source.habits.base == base
-            except UnprovenReadingError:
-                holds = False
-            except RequestLimitsError:
-                raise
-            except Exception as error:  # noqa: BLE001 - it costs this client alone
-                cause = str(error) if isinstance(error, LoyaltyApiError) else type(error).__name__
-                reason = f"the end of its page could not be verified: {cause}"
-                fail = partial(tasks.fail_client, run=self.run, client_id=client_id, error=reason)
-                await self._do(fail)
-                continue
-            if holds:
-                source.distrusts = False
-                return False
-            # Pages at least as large may be capped too. With another base, every page is in doubt.
-            floor = size if source.habits.base == base else 0
-            await self._do(partial(tasks.reopen_pages, run=self.run, from_page=floor))
-            return True
-        raise SyncError(
-            f"the ends of the largest pages could not be verified: {reason}. What was read is"
-            " kept: run the same command again to go on"
-        )
-
-    def _chunks(self) -> Iterator[Sequence[Task]]:
-        """The tasks that no other reader has: in order, then those that were released since."""
-        after: Task | None = None
-        # With several readers, the others wait for the last chunk of the slowest: keep it small.
-        most = _CHUNK if self.settings.readers == 1 else self.settings.concurrency
-        while True:
-            chunk = self._claim(after, most)
-            if chunk:
-                after = chunk[-1]
-                yield chunk
-            elif after is None:
-                return
-            else:
-                after = None
-
-    def _claim(self, after: Task | None, most: int) -> Sequence[Task]:
-        return self.reconnecting.run(
-            lambda session: tasks.claim_tasks(session, self.run, after=after, most=most)
-        )
-
-    def _record(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        """Store outcomes; returns those whose values the warehouse rejected."""
-        tables = self.feed.tables
-        unstored = self.reconnecting.run(
-            lambda session: tasks.record_outcomes(session, self.run, tables, outcomes)
-        )
-        self.rows += sum(outcome.landing.staged for outcome in outcomes)
-        self.tasks_read += len(outcomes)
-        failed = len(unstored) + sum(outcome.status != "done" for outcome in outcomes)
-        self.progress.advance(self.feed.name, len(outcomes) - failed)
-        if failed:
-            self.progress.fail(self.feed.name, failed)
-        return unstored
 
     async def _publish(self, *, partly: bool) -> None:
         batch_rows = self.settings.publish_batch_rows
-        if await self._do(lambda session: begin_batches(session, self.run, batch_rows)):
+        if await self.ledger.do(lambda session: begin_batches(session, self.run, batch_rows)):
             # Before the first batch, so that BI users see that its rows are not all.
             await run_in_thread(partial(refresh_completeness, self.shared.warehouse))
         try:
-            await self._do(
+            await self.ledger.do(
                 lambda session: publish(
                     session,
                     self.run,

@@ -149,7 +149,7 @@ def stop_before_publish(
 ) -> None:
     """A command of leads that has read everything, and is then killed."""
 
-    async def stop(run: SyncRun, command_id: int | None = None) -> None:
+    async def stop(run: SyncRun) -> None:
         raise SyncError("killed")
 
     engine = SyncEngine(settings, warehouse)
@@ -192,12 +192,12 @@ def test_a_sync_is_not_done_with_the_run_of_others_that_ends_before_its_tasks_ar
     start = SyncRun.start
     others = [min(source.world.programme.customers)]
 
-    async def start_late(run: SyncRun, add_tasks: AddTasks, command_id: int | None = None) -> bool:
+    async def start_late(run: SyncRun, add_tasks: AddTasks) -> bool:
         if others:
             client = others.pop()
             other = SyncEngine(settings, warehouse)
             await asyncio.to_thread(read_clients_again, other, [OPERATIONS], [client])
-        return await start(run, add_tasks, command_id)
+        return await start(run, add_tasks)
 
     monkeypatch.setattr(SyncRun, "start", start_late)
     command_id = engine.begin_command([OPERATIONS], _NEWEST)

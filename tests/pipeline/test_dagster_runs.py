@@ -133,10 +133,10 @@ def test_a_run_that_failed_in_its_last_feed_does_not_read_the_others_again(
 ) -> None:
     publish = SyncRun.publish
 
-    async def fail_in_the_last(run: SyncRun, command_id: int | None = None) -> None:
+    async def fail_in_the_last(run: SyncRun) -> None:
         if run.feed is FEEDS[-1]:
             raise SyncError("the last feed fails")
-        await publish(run, command_id)
+        await publish(run)
 
     with monkeypatch.context() as patched, pytest.raises(SyncError, match="the last feed fails"):
         patched.setattr(SyncRun, "publish", fail_in_the_last)
