@@ -150,7 +150,8 @@ class _LateInterrupt:
 @contextmanager
 def _late_interrupts() -> Iterator[None]:
     """Raise KeyboardInterrupt for Ctrl-C and SIGTERM at the end, for a second one at once."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
     # A background job of a shell ignores Ctrl-C. Any other handler is that of other imports, or of
     # asyncio or Dagster.
     is_usual = handlers[signal.SIGINT] in (signal.default_int_handler, signal.SIG_IGN)

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done, 1 failed, 2 usage (a wrong option or setting, a database that cannot be used),
 3 finished, but clients are pending, rows are in quarantine or differ, or updates were not sent,
-130 interrupted, by Ctrl-C or SIGTERM.
+130 interrupted, by Ctrl-C, SIGTERM or the end of the terminal.
 """
 
 import io
@@ -74,6 +74,9 @@ def main() -> None:
     _set_missing_home()
     _log_warnings()
     signal.signal(signal.SIGTERM, _interrupt)
+    # The end of the terminal, unless nohup ignores it.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding cannot represent must not fail a finished sync.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -95,7 +98,7 @@ def main() -> None:
 
 
 def _interrupt(_signal: int, frame: FrameType | None) -> None:
-    """Handle SIGTERM of a service manager or a container like Ctrl-C, whichever command runs.
+    """Handle SIGTERM of a service manager, and the end of the terminal, like Ctrl-C.
 
     asyncio and Dagster replace the handler of Ctrl-C for a while, so it is looked up each time. A
     shell's background job ignores Ctrl-C, but not SIGTERM.

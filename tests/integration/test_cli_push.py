@@ -1,10 +1,12 @@
 """`lcm push` as a user runs it: its output, what it never prints, and its exit code."""
 
 import contextlib
+import fcntl
 import os
 import pty
 import signal
 import subprocess
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -310,6 +312,36 @@ def test_a_dry_run_needs_no_service(
     refused = run(tmp_path, "push", LCM_DATABASE_URL=warehouse.url)
     assert refused.returncode == 2
     assert "LCM_API_URL is not set" in refused.stderr
+
+
+def test_a_terminal_that_is_lost_interrupts_the_push(
+    tmp_path: Path, clients: list[int], warehouse: Warehouse, source: RunningSimulator
+) -> None:
+    ask_for(warehouse, [(client, {"name": f"А{n}"}) for n in range(8) for client in clients])
+    source.service.desk.quirks = type(source.service.desk.quirks)(latency_ms=30)
+    terminal, process_side = pty.openpty()
+
+    def use_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    pushing = subprocess.Popen(
+        [LCM, "push"],
+        env=environment(tmp_path, LCM_API_URL=source.url, LCM_DATABASE_URL=warehouse.url),
+        cwd=tmp_path,
+        stdin=process_side,
+        stdout=process_side,
+        stderr=process_side,
+        preexec_fn=use_terminal,
+    )
+    os.close(process_side)
+    until = time.monotonic() + 60
+    while len(source.world.profiles.updates) < 25 and time.monotonic() < until:
+        time.sleep(0.02)
+    # As when ssh is cut off: SIGHUP comes, and nothing can be written any more.
+    os.close(terminal)
+    pushing.wait(timeout=60)
+    assert outbox(warehouse, "pushes")[0]["status"] == "interrupted"
 
 
 @pytest.mark.slow
