@@ -186,6 +186,37 @@ def test_rows_are_looked_at_again_only_when_some_speak_of_an_open_convention(
         assert _looked_at(warehouse) == looked
 
 
+@pytest.mark.slow
+def test_accounts_of_a_sample_of_clients_are_counted_once_a_week(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with empty_world(START, datetime(2026, 3, 11)) as simulator:
+        author = Author(simulator)
+        clients = [author.client(n, "2026-03-01T01:00:00", [{"Card": n}]) for n in range(1, 21)]
+        for n, client in enumerate(clients):
+            author.cheque(client, 500 + n, "2026-03-03T10:00:00", "30.00")
+            author.cheque(client, 600 + n, NOON, "30.00", Refund=True, Parent=500 + n)
+        sync(simulator, warehouse, tmp_path, START, LAST)
+        looked = _looked_at(warehouse)
+        with warehouse.connect(autocommit=True) as session:
+            # A fifth of the clients is the sample.
+            session.execute(
+                "update pg_class set reltuples = 10000 where oid = 'core.clients'::regclass"
+            )
+        for n, client in enumerate(clients):
+            author.cheque(client, 700 + n, "2026-03-11T10:00:00", "30.00")
+        simulator.world.advance(datetime(2026, 3, 12))
+        sync(simulator, warehouse, tmp_path, START, date(2026, 3, 11))
+        assert _looked_at(warehouse) == looked
+        with warehouse.connect(autocommit=True) as session:
+            session.execute("update refresh.findings set found_at = now() - interval '8 days'")
+        for n, client in enumerate(clients):
+            author.cheque(client, 800 + n, "2026-03-12T10:00:00", "30.00")
+        simulator.world.advance(datetime(2026, 3, 13))
+        sync(simulator, warehouse, tmp_path, START, date(2026, 3, 12))
+        assert _looked_at(warehouse) > looked
+
+
 def _conventions(warehouse: Warehouse) -> dict[str, dict[str, Any]]:
     return {row["convention"]: row for row in read_mart(warehouse, "conventions")}
 

@@ -9,20 +9,30 @@ from refresh.rules;
 -- purpose: whether rows that came since the last refresh can decide a convention that is open
 -- A convention is open while it was neither decided nor set. Its votes change with rows that speak of it
 -- in the sample that detect_conventions takes, and where clients vote by their account, with any change
--- of theirs.
-with open_conventions as (
-    select conventions.convention
+-- of theirs. Of a sample, few clients change in a few days, so they are counted once a week.
+with sized as (
+    select greatest(1, (reltuples / 2000)::integer) as step
+    from pg_class
+    where oid = 'core.clients'::regclass
+),
+
+open_conventions as (
+    select
+        conventions.convention,
+        coalesce(
+            sized.step > 1
+            and conventions.convention
+            in ('bonus_redemptions', 'refund_redemptions', 'silent_refunds')
+            and findings.found_at > now() - interval '7 days',
+            false
+        ) as was_counted_lately
     from mart.conventions
+    cross join sized
+    left join refresh.findings on findings.convention = conventions.convention
     where
         not conventions.is_decided
         and conventions.source <> 'parameter'
         and conventions.convention <> 'spending_order'
-),
-
-sized as (
-    select greatest(1, (reltuples / 2000)::integer) as step
-    from pg_class
-    where oid = 'core.clients'::regclass
 ),
 
 since as (
@@ -70,6 +80,7 @@ select
                 case when is_new and is_cheque and amount < 0 then 'negative_amounts' end,
                 case when is_new and is_burn then 'burns' end
             ])
+            and not open_conventions.was_counted_lately
     ) as are_due;
 
 -- name: record_findings
