@@ -6,6 +6,7 @@ assets/               the feeds from the registry, the marts from sql/marts, the
 checks.py             asset checks of the feeds, the marts and the outbox
 jobs.py               the jobs: syncs, the push, housekeeping
 schedules.py          the daily sync and the housekeeping
+times.py              when the daily sync starts, and should have ended
 sensors.py            alerts and the write-back
 partitions.py         business days as partitions, and the days of a run
 resources.py          the engine and the warehouse during a run, and which feeds it syncs

@@ -15,11 +15,10 @@ from types import ModuleType
 from lcm_pipeline.files import existing_folder
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.texts import join_names
+from lcm_pipeline.orchestration.times import COMPLETE_BY_HOUR
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.status import WarehouseStatus
 
-# The schedule starts at six, so yesterday should be complete by nine.
-_STALE_AFTER_HOUR = 9
 _LOW_DISK_BYTES = 2_000_000_000
 
 
@@ -89,7 +88,7 @@ def take_snapshot(
     """
     local = now.astimezone(settings.zone)
     yesterday = local.date() - timedelta(days=1)
-    is_due = local.hour >= _STALE_AFTER_HOUR
+    is_due = local.hour >= COMPLETE_BY_HOUR
     is_stale = is_due and not all(
         feed.is_current(yesterday, settings.max_staleness_days) for feed in status.feeds
     )

@@ -10,6 +10,7 @@ import dagster as dg
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.windows import Window
+from lcm_pipeline.orchestration.times import COMPLETE_BY_HOUR
 from lcm_pipeline.settings import Settings, load_settings
 
 # The tags of a run's partitions; Dagster's constants for them are private.
@@ -34,9 +35,10 @@ DAYS = days_of(load_settings())
 # A range of days is one run and one reading.
 ONE_RUN = dg.BackfillPolicy.single_run()
 
-# The schedule starts at six, so yesterday should be complete by nine.
 FRESH_BY_MORNING = dg.FreshnessPolicy.cron(
-    deadline_cron="0 9 * * *", lower_bound_delta=timedelta(hours=9), timezone=DAYS.timezone
+    deadline_cron=f"0 {COMPLETE_BY_HOUR} * * *",
+    lower_bound_delta=timedelta(hours=COMPLETE_BY_HOUR),
+    timezone=DAYS.timezone,
 )
 
 

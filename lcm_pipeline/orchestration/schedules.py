@@ -11,8 +11,9 @@ import dagster as dg
 
 from lcm_pipeline.orchestration.jobs import forget_old_runs, sync_days
 from lcm_pipeline.orchestration.partitions import DAYS
+from lcm_pipeline.orchestration.times import SYNC_HOUR
 
-# A failed run is retried twice, since at six no operator is at work. All steps are retried, because
+# A failed run is retried twice, since no operator is at work so early. All steps are retried, as
 # the feeds are read concurrently; feeds that were published are not read again, even if all were.
 _RETRIED = {
     "dagster/max_retries": "2",
@@ -23,10 +24,11 @@ _RETRIED = {
 
 @dg.schedule(
     job=sync_days,
-    cron_schedule="0 6 * * *",
+    cron_schedule=f"0 {SYNC_HOUR} * * *",
     execution_timezone=DAYS.timezone,
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description=f"Every day at 06:00 {DAYS.timezone}: sync the day that has just ended.",
+    description=f"Every day at {SYNC_HOUR:02}:00 {DAYS.timezone}: sync the day that has just"
+    " ended.",
 )
 def sync_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Sync the day before the tick, also when the tick is late."""

@@ -24,6 +24,7 @@ from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.checks import failed_checks
 from lcm_pipeline.orchestration.jobs import JOBS, push_profiles
+from lcm_pipeline.orchestration.times import COMPLETE_BY_HOUR
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.errors import NothingSyncedError
@@ -129,9 +130,9 @@ def _is_interrupted(context: dg.RunFailureSensorContext) -> bool:
     name="alert_on_state",
     minimum_interval_seconds=600,
     default_status=_ALERTING,
-    description="Alert (LCM_ALERT_URLS) when yesterday is not complete by nine, pending or"
-    " quarantine grows, a check failed that blocks nothing, the service sends unknown fields, a"
-    " fuse stopped a run, the disk is nearly full, or the warehouse cannot be read.",
+    description=f"Alert (LCM_ALERT_URLS) when yesterday is not complete by {COMPLETE_BY_HOUR:02}:00"
+    ", pending or quarantine grows, a check failed that blocks nothing, the service sends unknown"
+    " fields, a fuse stopped a run, the disk is nearly full, or the warehouse cannot be read.",
 )
 def alert_on_state(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Compare the state with that of the last evaluation, and send what got worse."""
