@@ -18,6 +18,7 @@ The folders, top down; each imports only those below it:
     transform      payload rows to table records, pure functions
     reading        the proof of one client's history: scan, seams, growth, fingerprint; pure
     files          files that are shipped with the package, and replacing one atomically
+    processes      ends a process together with the one that started it
     model          the vocabulary: payloads, endpoints, tables, tasks, windows
     simulator      a loyalty programme to run against; imports none of these
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
+from lcm_pipeline.processes import parent_death_hook
 from lcm_pipeline.settings import DEFAULT_TIMEZONE, child_environment
 from lcm_pipeline.superset.bundle import DATABASE_FILE
 from lcm_pipeline.superset.definition import dashboards_folder
-from lcm_pipeline.warehouse.embedded.account import parent_death_hook
 
 ADMINISTRATOR = "admin"
 _STARTING_SECONDS = 120.0

@@ -1,11 +1,11 @@
 """Ends a process together with the process that started it, however that one ends."""
 
-import ctypes
 import os
 import signal
 import sys
 
-_PR_SET_PDEATHSIG = 1
+from lcm_pipeline.processes import request_parent_death_signal
+
 # The variable with the pid of the parent. Not named LCM_*, which would make it a setting.
 PARENT = "DAGSTER_UI_PARENT"
 
@@ -21,7 +21,7 @@ def end_with_parent() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     parent = os.environ.pop(PARENT, None)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+        request_parent_death_signal(signal.SIGINT)
         # The signal is sent only if the parent ends after the call above: it may have been killed
         # while this process was importing its modules.
         if parent is not None and os.getppid() != int(parent):

@@ -14,14 +14,13 @@ import ctypes
 import os
 import pwd
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
+from lcm_pipeline.processes import libc
 from lcm_pipeline.warehouse.embedded.folder import (
     OWN_DATABASE,
     EmbeddedPostgresError,
@@ -29,7 +28,6 @@ from lcm_pipeline.warehouse.embedded.folder import (
 )
 
 _CLONE_NEWUSER = 0x10000000
-_PR_SET_PDEATHSIG = 1
 _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 _CAPABILITY_VERSION = 0x20080522
@@ -60,7 +58,7 @@ class Account:
             if self.capability:
                 # By default setuid() clears capabilities, and access(), which Postgres calls,
                 # ignores them.
-                _check(_libc().prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
+                _check(libc().prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
             os.setgroups([])
             os.setgid(self.gid)
             os.setuid(self.uid)
@@ -103,20 +101,6 @@ def choose_account(folder: ServerFolder, binaries: Path) -> Account:
     )
 
 
-def parent_death_hook(parent: int) -> Callable[[], None]:
-    """A preexec function: SIGTERM, Postgres' smart shutdown, is sent when `parent` has died."""
-    libc = _libc()
-
-    def tie() -> None:
-        if sys.platform == "linux":
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        # The parent may have died before the signal was requested.
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return tie
-
-
 def _candidates(folder: ServerFolder) -> Iterator[Account]:
     if os.geteuid() != 0:
         yield Account(os.geteuid(), os.getegid())
@@ -148,7 +132,7 @@ def _available_capabilities() -> list[int]:
 def _can_run(account: Account, home: Path, binaries: Path) -> bool:
     if os.geteuid() != 0:
         return True
-    _libc()
+    libc()
     command = ["/bin/sh", "-c", _PROBE, "probe", str(home), str(binaries / "postgres")]
     try:
         probe = subprocess.run(  # noqa: S603 - fixed program, paths as arguments
@@ -169,7 +153,7 @@ def _nobody() -> Account:
 
 def _rename_in_namespace() -> None:
     uid, gid = os.geteuid(), os.getegid()
-    if sys.platform != "linux" or _libc().unshare(_CLONE_NEWUSER) != 0:
+    if sys.platform != "linux" or libc().unshare(_CLONE_NEWUSER) != 0:
         raise OSError(ctypes.get_errno(), "no user namespace")
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{_NOBODY} {uid} 1")
@@ -181,15 +165,10 @@ def _retain_only(capability: int) -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     # Effective, permitted, inheritable: first for the lower 32 capabilities, then for the upper.
     sets = (ctypes.c_uint32 * 6)(*[1 << capability] * 3, 0, 0, 0)
-    _check(_libc().capset(header, sets))
-    _check(_libc().prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0))
+    _check(libc().capset(header, sets))
+    _check(libc().prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0))
 
 
 def _check(result: int) -> None:
     if result != 0:
         raise OSError(ctypes.get_errno(), "cannot retain a capability")
-
-
-@cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lcm_pipeline.warehouse.embedded.account import Account, parent_death_hook
+from lcm_pipeline.processes import parent_death_hook
+from lcm_pipeline.warehouse.embedded.account import Account
 from lcm_pipeline.warehouse.embedded.cluster import ENVIRONMENT
 
 # Above the greatest pid of Linux, so never that of a live process.

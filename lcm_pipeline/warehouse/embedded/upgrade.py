@@ -36,9 +36,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg.sql import Identifier
 
 from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.processes import parent_death_hook
 from lcm_pipeline.settings import postgres_binaries_override
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.embedded.account import Account, choose_account, parent_death_hook
+from lcm_pipeline.warehouse.embedded.account import Account, choose_account
 from lcm_pipeline.warehouse.embedded.binaries import (
     find_binaries,
     find_programs_of,
