@@ -67,11 +67,6 @@ def window_of(
     if first > last:
         raise typer.BadParameter(f"--from {first} is after --to {last}")
     window = Window(first, last)
-    _check_bounds(settings, window)
-    return window
-
-
-def _check_bounds(settings: Settings, window: Window) -> None:
     if not window.has_ended(datetime.now(UTC), settings.zone):
         raise typer.BadParameter(
             f"{window.last} has not ended in {settings.timezone}: the last day that has is"
@@ -82,3 +77,4 @@ def _check_bounds(settings: Settings, window: Window) -> None:
         raise typer.BadParameter(
             f"{window.first} is before {begins}, where the programme begins: set LCM_START_DATE"
         )
+    return window

@@ -69,10 +69,12 @@ def _print_feeds(feeds: Sequence[FeedOverview], yesterday: date) -> None:
         "published",
     )
     for feed in feeds:
+        days = feed.days_behind(yesterday)
+        behind = "all days" if days is None else f"{days:,} day{'' if days == 1 else 's'}"
         table.add_row(
             feed.feed,
             str(feed.complete_through or "-"),
-            _age(feed.days_behind(yesterday)),
+            "-" if days == 0 else behind,
             f"{feed.rows:,}",
             f"{feed.pending:,}",
             *([f"{feed.deferred:,}"] if has_deferred else []),
@@ -98,12 +100,6 @@ def _last_run_sentence(run: RunSummary | None) -> str:
     return f"{sentence}: {shorten(run.error, LONGEST_REASON)}" if run.error else sentence
 
 
-def _age(days: int | None) -> str:
-    if days is None:
-        return "all days"
-    return "-" if days == 0 else f"{days:,} day{'' if days == 1 else 's'}"
-
-
 def _print_conventions(conventions: Sequence[Convention]) -> None:
     """Print which conventions were detected or set, and below it those in doubt."""
     if any(convention.source != "default" or convention.doubt for convention in conventions):
@@ -117,22 +113,19 @@ def _print_conventions(conventions: Sequence[Convention]) -> None:
         if found:
             print_unwrapped(f"conventions {how}: {', '.join(found)}")
     for convention in conventions:
-        if doubt := _doubt_about(convention):
-            console.print(doubt, style="yellow", highlight=False, soft_wrap=True)
-
-
-def _doubt_about(convention: Convention) -> str | None:
-    name, used = convention.convention, convention.used
-    votes = f"{convention.share or 0:.0%} of {convention.votes:,} votes say {convention.detected}"
-    setting = f" (mart.parameters.{convention.parameter})" if convention.parameter else ""
-    if convention.doubt == "contradicted":
-        return (
-            f"convention {name} contradicts the rows: {used} is used ({convention.source}), {votes}"
-            f"{setting}"
+        name, used = convention.convention, convention.used
+        votes = (
+            f"{convention.share or 0:.0%} of {convention.votes:,} votes say {convention.detected}"
         )
-    if convention.doubt == "undecided":
-        return f"convention {name} is undecided: {votes}, {used} is used by default{setting}"
-    return None
+        if convention.doubt == "contradicted":
+            doubt = f"contradicts the rows: {used} is used ({convention.source}), {votes}"
+        elif convention.doubt == "undecided":
+            doubt = f"is undecided: {votes}, {used} is used by default"
+        else:
+            continue
+        setting = f" (mart.parameters.{convention.parameter})" if convention.parameter else ""
+        line = f"convention {name} {doubt}{setting}"
+        console.print(line, style="yellow", highlight=False, soft_wrap=True)
 
 
 def _print_pending(pending: Sequence[PendingTask]) -> None:

@@ -57,16 +57,12 @@ class UnreadableCellError(ValueError):
 
 def read_cell(column: str, cell: str) -> Any:
     """Parse a cell by the type of its column; an empty one is None. Raises UnreadableCellError."""
-    return _READERS[column](_unwrap(cell))
-
-
-def _unwrap(cell: str) -> str:
     text = cell.strip()
     if wrapped := _FORMULA_TEXT.fullmatch(text):
-        return wrapped[1].replace('""', '"').strip()
-    if digits := _TEXT_OF_DIGITS.fullmatch(text):
-        return digits[1]
-    return text
+        text = wrapped[1].replace('""', '"').strip()
+    elif digits := _TEXT_OF_DIGITS.fullmatch(text):
+        text = digits[1]
+    return _READERS[column](text)
 
 
 def _read_text(text: str) -> str | None:

@@ -56,7 +56,7 @@ def read_updates(content: bytes) -> UpdateFile:
     rows = [
         _parse_row(line, columns, cells)
         for line, cells in records
-        if _is_row(line, cells, columns=columns)
+        if any(cell.strip() for cell in cells)
     ]
     if not rows:
         raise UpdateFileError("the file has a header and no rows")
@@ -145,26 +145,19 @@ def _normalize_name(name: str) -> str:
     return "_".join(words)
 
 
-def _is_row(line: int, cells: Sequence[str], *, columns: dict[int, str]) -> bool:
-    """Whether a record is not blank; raises UpdateFileError if it contradicts the header."""
-    filled = [at for at, cell in enumerate(cells) if cell.strip()]
-    if not filled:
-        return False
+def _parse_row(line: int, columns: dict[int, str], cells: Sequence[str]) -> FileRow:
+    """Parse a record that is not blank; raises UpdateFileError if it contradicts the header."""
     width = max(columns) + 1
     if len(cells) < width:
         raise UpdateFileError(
             f"line {line}: the header has {width} cells and this row {len(cells)}: the row is cut"
             " off or a separator is missing"
         )
-    if nameless := [at for at in filled if at not in columns]:
+    if nameless := [at for at, cell in enumerate(cells) if cell.strip() and at not in columns]:
         raise UpdateFileError(
             f"line {line}: cell {nameless[0] + 1} has no column name in the header: there is a"
             " separator too many, or the cell should be in quotation marks"
         )
-    return True
-
-
-def _parse_row(line: int, columns: dict[int, str], cells: Sequence[str]) -> FileRow:
     values: list[Any] = []
     objections = []
     for at, column in columns.items():

@@ -15,7 +15,6 @@ from lcm_pipeline.model.profiles import (
     REQUESTED_BY,
     FileRow,
     KnownProfile,
-    Objection,
     ProfileUpdate,
     UpdateFile,
     Values,
@@ -101,7 +100,20 @@ class Preview:
         """Record the verdict on a candidate."""
         self.unchanged_fields.update(verdict.unchanged)
         if verdict.objections:
-            self._record_rejected(candidate, verdict.objections)
+            self.rejected += 1
+            # A set: several objections to a field count once.
+            self.rejected_fields.update(
+                {objection.column for objection in verdict.objections if objection.column}
+            )
+            reasons = tuple(map(str, verdict.objections))
+            for reason in reasons:
+                rejects = self.reasons.setdefault(reason, Rejects())
+                if candidate.line is None:
+                    rejects.updates.append(candidate.update.update_id)
+                else:
+                    rejects.lines.append(candidate.line)
+            listed = PlannedUpdate(candidate.name, candidate.client_id, reasons=reasons)
+            _list(self.listed_rejected, listed)
         elif verdict.values:
             self.to_send += 1
             self.sent_fields.update(verdict.values.keys())
@@ -112,23 +124,6 @@ class Preview:
             _list(self.listed_to_send, listed)
         else:
             self.unchanged += 1
-
-    def _record_rejected(self, candidate: Candidate, objections: Sequence[Objection]) -> None:
-        self.rejected += 1
-        reasons = tuple(map(str, objections))
-        self.rejected_fields.update(
-            {objection.column for objection in objections if objection.column}
-        )
-        for reason in reasons:
-            rejects = self.reasons.setdefault(reason, Rejects())
-            if candidate.line is None:
-                rejects.updates.append(candidate.update.update_id)
-            else:
-                rejects.lines.append(candidate.line)
-        _list(
-            self.listed_rejected,
-            PlannedUpdate(candidate.name, candidate.client_id, reasons=reasons),
-        )
 
 
 def preview_push(

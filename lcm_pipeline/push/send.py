@@ -110,8 +110,11 @@ class PushRun:
         after = 0
         while not self._is_over and (waiting := await self._next(after)):
             after = waiting[-1].update_id
-            lanes = _group_by_client(waiting, self._held_back)
-            tasks = [asyncio.ensure_future(self._send_lane(api, lane)) for lane in lanes]
+            lanes: dict[int, list[WaitingUpdate]] = {}
+            for update in waiting:
+                if update.client_id not in self._held_back:
+                    lanes.setdefault(update.client_id, []).append(update)
+            tasks = [asyncio.ensure_future(self._send_lane(api, lane)) for lane in lanes.values()]
             try:
                 await asyncio.gather(*tasks)
             finally:
@@ -149,7 +152,8 @@ class PushRun:
 
     async def _send_one(self, api: LoyaltyApi, waiting: WaitingUpdate) -> UpdateStatus | None:
         # Before the claim too: a claimed update whose request was not sent is in `sending`.
-        await self._wait_until_allowed()
+        while not await self._may_send():  # noqa: ASYNC110 - the answer is in the database
+            await asyncio.sleep(_POLL_SECONDS)
         await self._wait_until_settled(waiting)
         try:
             taken = await self._run(
@@ -197,12 +201,6 @@ class PushRun:
         self._has_logged_settling = True
         await asyncio.sleep(seconds)
 
-    async def _wait_until_allowed(self) -> None:
-        while True:
-            if await self._may_send():
-                return
-            await asyncio.sleep(_POLL_SECONDS)
-
     async def _may_send(self) -> bool:
         """Whether no sync reads with which we share a rate; raises when the push lock was lost."""
         quiet = quiet_seconds(self.settings.max_rps)
@@ -221,14 +219,3 @@ class PushRun:
 
     async def _run(self, work: Callable[[Session], ResultT]) -> ResultT:
         return await run_in_thread(partial(self.reconnecting.run, work))
-
-
-def _group_by_client(
-    waiting: Sequence[WaitingUpdate], held_back: set[int]
-) -> list[list[WaitingUpdate]]:
-    """Group updates by client, in order, without clients that are held back."""
-    lanes: dict[int, list[WaitingUpdate]] = {}
-    for update in waiting:
-        if update.client_id not in held_back:
-            lanes.setdefault(update.client_id, []).append(update)
-    return list(lanes.values())

@@ -37,7 +37,9 @@ class Comparison:
 
 def compare_clients(session: Session, table: CoreTable, outcomes: Sequence[Outcome]) -> Comparison:
     """Compare one table for the clients of some proven readings, as far as these cover it."""
-    columns = _compared_columns(table)
+    # Without unknown fields, and without the day of a snapshot.
+    left_out = {"extra", table.date_column} if table.is_snapshot else {"extra"}
+    columns = tuple(name for name in table.columns if name not in left_out)
     covering = [outcome for outcome in outcomes if table.name not in outcome.landing.omitted_tables]
     records = [row for o in covering for row in o.landing.records.get(table.name, ())]
     source_rows = _index(table, table.landing_columns, columns, records)
@@ -72,12 +74,6 @@ def _fill_omitted(
                     columns, source_rows[key], warehouse_rows[key], strict=True
                 )
             )
-
-
-def _compared_columns(table: CoreTable) -> tuple[str, ...]:
-    """The columns to compare: without unknown fields, and without the day of a snapshot."""
-    left_out = {"extra", table.date_column} if table.is_snapshot else {"extra"}
-    return tuple(name for name in table.columns if name not in left_out)
 
 
 def _index(

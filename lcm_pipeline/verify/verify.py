@@ -6,7 +6,7 @@ is. Registrations are not compared, as each sync polls them again.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -23,8 +23,8 @@ from lcm_pipeline.sync.fan_out import FanOut
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
 from lcm_pipeline.sync.shared_limits import Priority, sharing_limits
 from lcm_pipeline.sync.source import Source
-from lcm_pipeline.verify.compare import Comparison, Difference, compare_clients
-from lcm_pipeline.warehouse.connection import Session, Warehouse
+from lcm_pipeline.verify.compare import Difference, compare_clients
+from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.live_rows import draw_clients
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
@@ -114,7 +114,11 @@ async def _verify(
             verifier = _Verifier(feed, source, reconnecting, progress, verification)
             progress.start(feed.name, len(client_ids), 0)
             fan_out = FanOut(verifier.read, verifier.record, settings.concurrency, advice=_ADVICE)
-            await fan_out.run(_chunks(client_ids))
+            chunks = (
+                [Task(client_id, is_whole=True) for client_id in client_ids[at : at + _CHUNK]]
+                for at in range(0, len(client_ids), _CHUNK)
+            )
+            await fan_out.run(chunks)
             progress.finish(feed.name)
         verification.requests += api.counts.requests
 
@@ -135,20 +139,15 @@ class _Verifier:
     def record(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         proven = [outcome for outcome in outcomes if outcome.status == "done"]
         self.verification.unproven += len(outcomes) - len(proven)
-        for comparison in self.reconnecting.run(lambda session: self._compare(session, proven)):
+        # Clients come from registrations; these feeds only add a phone.
+        tables = [table for table in self.feed.tables if table is not clients]
+        comparisons = self.reconnecting.run(
+            lambda session: [compare_clients(session, table, proven) for table in tables]
+        )
+        for comparison in comparisons:
             self.verification.rows += comparison.rows
             self.verification.differences += comparison.differences
         self.progress.advance(self.feed.name, len(proven))
         if len(proven) < len(outcomes):
             self.progress.fail(self.feed.name, len(outcomes) - len(proven))
         return ()
-
-    def _compare(self, session: Session, outcomes: Sequence[Outcome]) -> list[Comparison]:
-        # Clients come from registrations; these feeds only add a phone.
-        tables = [table for table in self.feed.tables if table is not clients]
-        return [compare_clients(session, table, outcomes) for table in tables]
-
-
-def _chunks(client_ids: Sequence[int]) -> Iterator[Sequence[Task]]:
-    for at in range(0, len(client_ids), _CHUNK):
-        yield [Task(c, is_whole=True) for c in client_ids[at : at + _CHUNK]]

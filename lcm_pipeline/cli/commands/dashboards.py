@@ -1,7 +1,6 @@
 """`lcm dashboards`: Superset with the dashboards of the warehouse."""
 
 import signal
-import subprocess
 from pathlib import Path
 from typing import Annotated
 
@@ -49,8 +48,18 @@ def dashboards(
         bundle = bundle_of(warehouse, settings.language, settings.timezone)
         prepare(superset, bundle, _bi_uri(settings, warehouse, superset))
         with serving(superset, port) as server:
-            _print_address(superset, port, is_new=is_new)
-            _wait_until_stopped(server, superset.log)
+            password = superset.password_file
+            shown = f"password {password.read_text().strip()}, " if is_new else "password "
+            typer.echo(
+                f"Superset: http://127.0.0.1:{port}/dashboard/list/  (stop with Ctrl-C)\n"
+                f"  user {ADMINISTRATOR}, {shown}stored in {password}"
+            )
+            try:
+                server.wait()
+            except KeyboardInterrupt:
+                typer.echo("Stopping Superset")
+            else:
+                raise SupersetUnavailableError(f"Superset stopped unexpectedly: see {superset.log}")
 
 
 def _with_demo_fallback(settings: Settings) -> Settings:
@@ -68,21 +77,3 @@ def _bi_uri(settings: Settings, warehouse: Warehouse, superset: SupersetHome) ->
         return sqlalchemy_uri(settings.bi_database_url.get_secret_value())
     name = f"lcm_superset_{superset.secret('login_suffix')[:8].lower().replace('-', '_')}"
     return ensure_bi_login(warehouse, name=name, password=superset.secret("login_password"))
-
-
-def _print_address(superset: SupersetHome, port: int, *, is_new: bool) -> None:
-    password = superset.password_file
-    shown = f"password {password.read_text().strip()}, " if is_new else "password "
-    typer.echo(
-        f"Superset: http://127.0.0.1:{port}/dashboard/list/  (stop with Ctrl-C)\n"
-        f"  user {ADMINISTRATOR}, {shown}stored in {password}"
-    )
-
-
-def _wait_until_stopped(server: subprocess.Popen[bytes], log: Path) -> None:
-    try:
-        server.wait()
-    except KeyboardInterrupt:
-        typer.echo("Stopping Superset")
-    else:
-        raise SupersetUnavailableError(f"Superset stopped unexpectedly: see {log}")

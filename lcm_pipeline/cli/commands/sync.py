@@ -81,12 +81,11 @@ def sync(
     settings = load_settings()
     last_ended = settings.yesterday()
     chosen = known_feeds(feeds)
-    names_days = bool(yesterday or day or first or last)
-    _require_one_choice(names_days, missing, clients, chosen)
+    names_days = bool(day or first or last)
+    _require_one_choice(names_days, yesterday, missing, clients, chosen)
     window: Window | None = None
-    if names_days:
-        only = _only_day(day, first, last, last_ended, yesterday)
-        window = window_of(settings, only, first, last)
+    if names_days or yesterday:
+        window = window_of(settings, last_ended if yesterday else day, first, last)
     if missing:
         settings.require_begun(last_ended)
     settings.required_api_url()
@@ -191,26 +190,25 @@ def _exit_unless_complete(outcome: _Outcome) -> None:
 
 
 def _require_one_choice(
-    names_days: bool, missing: bool, clients: list[int] | None, feeds: list[str] | None
+    names_days: bool,
+    yesterday: bool,
+    missing: bool,
+    clients: list[int] | None,
+    feeds: list[str] | None,
 ) -> None:
-    """Raise BadParameter unless the options choose days, the missing days, or clients."""
-    if clients and (missing or names_days):
+    """Raise BadParameter unless the options choose days, yesterday, the missing days, or clients.
+
+    names_days: --date, --from or --to was given.
+    """
+    if clients and (missing or yesterday or names_days):
         raise typer.BadParameter("--client reads whole histories: give no days")
     if clients and feeds == [REGISTRATIONS.name]:
         raise typer.BadParameter("registrations are read by the day: --client has none to read")
-    if missing and names_days:
+    if missing and (yesterday or names_days):
         raise typer.BadParameter("--missing finds the days itself: give no other days")
-    if not (missing or clients or names_days):
+    if not (missing or clients or yesterday or names_days):
         raise typer.BadParameter(
             "give --yesterday, --missing, --date DAY, or both --from DAY and --to DAY"
         )
-
-
-def _only_day(
-    day: date | None, first: date | None, last: date | None, last_ended: date, yesterday: bool
-) -> date | None:
-    if not yesterday:
-        return day
-    if day or first or last:
+    if yesterday and names_days:
         raise typer.BadParameter("--yesterday is a day of its own: give no other days")
-    return last_ended
