@@ -67,13 +67,12 @@ def status(
     if as_json:
         print_json(_as_json(settings, warehouse, found, yesterday=yesterday, code=code))
     else:
-        file = env_file()
-        print_status(
-            found,
-            yesterday,
-            warehouse=_describe(settings, warehouse),
-            settings=str(file) if file else "the environment only: no .env in this folder",
-        )
+        if warehouse.is_embedded:
+            place = f"embedded, in {settings.home_path} (LCM_HOME)"
+        else:
+            place = f"{warehouse.place} (LCM_DATABASE_URL)"
+        file = str(env_file() or "the environment only: no .env in this folder")
+        print_status(found, yesterday, warehouse=place, settings=file)
     if exit_code and code:
         raise typer.Exit(code)
 
@@ -83,12 +82,6 @@ def _exit_code(found: WarehouseStatus, yesterday: date, settings: Settings) -> i
         return FAILED
     is_complete = found.is_complete(yesterday, settings.max_staleness_days)
     return DONE if is_complete and not found.marts_behind else INCOMPLETE
-
-
-def _describe(settings: Settings, warehouse: Warehouse) -> str:
-    if warehouse.is_embedded:
-        return f"embedded, in {settings.home_path} (LCM_HOME)"
-    return f"{warehouse.place} (LCM_DATABASE_URL)"
 
 
 def _as_json(
