@@ -26,7 +26,8 @@ _MEANING = {
     " changed",
     INCOMPLETE: "finished, but something is left: clients pending, rows in quarantine, rows that"
     " differ, updates not sent",
-    INTERRUPTED: "stopped with Ctrl-C or SIGTERM, or the terminal was lost; the same command resumes",
+    INTERRUPTED: "stopped with Ctrl-C or SIGTERM, or the terminal was lost; the same command"
+    " resumes",
 }
 
 # The same sync by `lcm sync` and by Dagster's daemon.

@@ -15,12 +15,13 @@ from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.embedded import upgrade
+from lcm_pipeline.warehouse.embedded import dump, upgrade
 from lcm_pipeline.warehouse.embedded.binaries import find_binaries, major_version
 from lcm_pipeline.warehouse.embedded.cluster import stated_version
 from lcm_pipeline.warehouse.embedded.folder import EmbeddedPostgresError, ServerFolder
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
-from lcm_pipeline.warehouse.embedded.upgrade import HomeInUseError, UpgradeError, upgrade_home
+from lcm_pipeline.warehouse.embedded.upgrade import upgrade_home
+from lcm_pipeline.warehouse.embedded.upgrade_errors import HomeInUseError, UpgradeError
 from lcm_pipeline.warehouse.migrations import migrate
 from tests.commands import LCM, environment
 from tests.conftest import Programme
@@ -178,7 +179,7 @@ def test_a_failed_load_or_comparison_or_an_interrupt_leaves_the_old_home(
 ) -> None:
     with monkeypatch.context() as patch:
         # Then the database refers to a role that does not exist.
-        patch.setattr(upgrade, "_copy_roles", lambda *_: None)
+        patch.setattr(dump, "copy_roles", lambda *_: None)
         failed = pytest.raises(UpgradeError, match=r"(?s)load of database budget.*nothing was lost")
         with failed:
             upgrade_home(home, None, _nothing)
@@ -200,7 +201,7 @@ def test_a_failed_load_or_comparison_or_an_interrupt_leaves_the_old_home(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(upgrade, "_copy_roles", interrupt)
+    monkeypatch.setattr(dump, "copy_roles", interrupt)
     with pytest.raises(KeyboardInterrupt):
         upgrade_home(home, None, _nothing)
     assert (_folders(home), server_processes(home)) == ({"data"}, [])

@@ -88,6 +88,25 @@ def find_postmaster(data_folder: Path) -> Postmaster | None:
     return Postmaster(pid, lines[3].strip(), lines[4].strip(), lines[7].strip())
 
 
+def wait_until_ready(
+    data_folder: Path, starter: subprocess.Popen[bytes] | None, *, patience: float
+) -> Postmaster | None:
+    """The postmaster once it accepts connections; None if it ended before.
+
+    starter: the process that is the postmaster or starts it; None if it was running already.
+    Raises TimeoutError if it does neither within `patience` seconds.
+    """
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        running = find_postmaster(data_folder)
+        if running is not None and running.is_ready:
+            return running
+        if running is None and (starter is None or starter.poll() is not None):
+            return None
+        time.sleep(0.005)
+    raise TimeoutError(f"no server of {data_folder} is ready after {patience:.0f} s")
+
+
 def stop_postmaster(data_folder: Path, *, patience: float, grace: float = 0.0) -> None:
     """Stop the postmaster: fast shutdown after `grace` seconds, then immediate, then SIGKILL.
 

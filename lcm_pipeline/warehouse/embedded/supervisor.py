@@ -35,6 +35,7 @@ from lcm_pipeline.warehouse.embedded.postmaster import (
     clear_leftovers,
     find_postmaster,
     stop_postmaster,
+    wait_until_ready,
 )
 from lcm_pipeline.warehouse.embedded.sockets import (
     PORT,
@@ -144,19 +145,15 @@ class Supervisor:
 
     def _await_ready(self) -> Postmaster | None:
         """The server once it accepts connections; None if it ended before."""
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            running = find_postmaster(self._folder.data_folder)
-            if running is not None and running.is_ready:
-                return running
-            if running is None and (self._guard is None or self._guard.poll() is not None):
-                return None
-            time.sleep(0.005)
-        self._stop()
-        raise EmbeddedPostgresError(
-            f"Postgres was not ready after {_START_SECONDS:.0f} s in {self._folder.data_folder}; "
-            f"rerun, {OWN_DATABASE}. The end of its log:\n{self._folder.log_tail()}"
-        )
+        try:
+            return wait_until_ready(self._folder.data_folder, self._guard, patience=_START_SECONDS)
+        except TimeoutError:
+            self._stop()
+            raise EmbeddedPostgresError(
+                f"Postgres was not ready after {_START_SECONDS:.0f} s in"
+                f" {self._folder.data_folder}; rerun, {OWN_DATABASE}. The end of its log:\n"
+                f"{self._folder.log_tail()}"
+            ) from None
 
     def _stop(self) -> None:
         running = find_postmaster(self._folder.data_folder)
