@@ -5,6 +5,6 @@ local_runs.py  marks runs of killed commands as failed
 run_logs.py    the log of a run, for `lcm logs`
 retention.py   deletes old runs and expired facts
 
-The classes of the storage are in event_log.py and home_storage.py, one folder above: files named
+The storage classes are in the modules event_log and home_storage, one folder above: files named
 dagster.yaml name them by their modules.
 """
