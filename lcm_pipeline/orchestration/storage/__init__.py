@@ -5,6 +5,6 @@ local_runs.py  marks runs of killed commands as failed
 run_logs.py    the log of a run, for `lcm logs`
 retention.py   deletes old runs and expired facts
 
-The storage classes are in the modules event_log and home_storage, one folder above: files named
-dagster.yaml name them by their modules.
+The classes of the storage are in orchestration.event_log and orchestration.home_storage: files
+named dagster.yaml name them by their modules.
 """
