@@ -41,13 +41,13 @@ class Reading(NamedTuple):
     """A proven reading.
 
     kind: `unchanged` has no rows, `delta` the new and changed ones, `full` all rows.
-    known: the state to store. header: the other members of the first response.
+    header: the other members of the first response.
     single_page: rows in the one page that contained everything; 0 when there were several.
     """
 
     kind: ReadingKind
     rows: tuple[SourceRow, ...]
-    known: ProvenState
+    state_to_store: ProvenState
     header: bytes | None
     single_page: int = 0
 

@@ -78,10 +78,10 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
         reading=reading.kind,
         has_header=has_header,
         single_page=reading.single_page,
-        source_total=reading.known.total,
+        source_total=reading.state_to_store.total,
         expired=expired,
-        fingerprint=reading.known.fingerprint,
-        head=pack_head(reading.known.head),
+        fingerprint=reading.state_to_store.fingerprint,
+        head=pack_head(reading.state_to_store.head),
         header_digest=digest,
     )
 

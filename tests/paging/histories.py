@@ -96,13 +96,13 @@ def read_on_another_day(source: Source, before: Reading, length: int, seed: int)
     for _ in range(source.rng.randint(1, 4)):
         source.change_of_kind(kind)
     try:
-        after = drive(source, length, before.known, trust_total=True)
+        after = drive(source, length, before.state_to_store, trust_total=True)
     except UnprovenReadingError:
         return
     keys = {row.key[0] for row in after.rows}
     if after.kind != "full":
         keys |= {row.key[0] for row in before.rows}
-    if keys != set(source.rows) or after.known.total != len(source.rows):
+    if keys != set(source.rows) or after.state_to_store.total != len(source.rows):
         raise SilentlyWrongError(f"seed {seed}: second reading after {kind}: {source.manners}")
 
 

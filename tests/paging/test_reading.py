@@ -77,7 +77,7 @@ def test_rows_added_on_top_are_read_without_the_rest(seed: int, rows: int, grown
     for moment in range(grown):
         source.insert(2000 + moment)
     before_requests = len(source.states)
-    after = drive(source, 10, before.known)
+    after = drive(source, 10, before.state_to_store)
     assert _after(before, after) == set(source.rows)
     if rows > 20 and grown < 5:
         assert len(source.states) - before_requests == 1
@@ -89,7 +89,7 @@ def test_a_known_history_that_changed_is_exact_after_the_audit(
     seed: int, rows: int, changes: int
 ) -> None:
     source = make_source(seed, rows, 40, Manners(shuffles_ties=seed % 2 == 0))
-    known = drive(source, 10).known
+    known = drive(source, 10).state_to_store
     for _ in range(changes):
         source.change()
     try:
@@ -97,7 +97,7 @@ def test_a_known_history_that_changed_is_exact_after_the_audit(
     except UnprovenReadingError:
         return
     if audited.kind == "unchanged":
-        assert audited.known == known
+        assert audited.state_to_store == known
         assert known.total == len(source.rows)
     else:
         judge(source, audited, seed)
@@ -112,7 +112,7 @@ def test_a_sample_of_the_long_run_is_never_silently_wrong(first: int) -> None:
 
 def test_an_unchanged_history_costs_one_request() -> None:
     source = make_source(1, 300, 40, Manners(shuffles_ties=True))
-    known: ProvenState = drive(source, 50).known
+    known: ProvenState = drive(source, 50).state_to_store
     before_requests = len(source.states)
     assert drive(source, 50, known).kind == "unchanged"
     assert len(source.states) - before_requests == 1
@@ -170,24 +170,24 @@ def test_an_honest_source_is_read_in_windows_with_few_extra_requests(
 
 def test_a_history_that_grows_endlessly_is_not_read_forever() -> None:
     source = make_source(1, 40, 1000, Manners())
-    known = drive(source, 10).known
+    known = drive(source, 10).state_to_store
     source.manners = Manners(lie=1_000_000, changes=1.0)
     assert _count_requests(source, 10, known)[2] is False
 
 
 def test_a_vanished_history_is_confirmed_by_a_second_request() -> None:
     source = make_source(1, 40, 1000, Manners())
-    known = drive(source, 10).known
+    known = drive(source, 10).state_to_store
     source.rows.clear()
     before_requests = len(source.states)
-    assert drive(source, 10, known).known.total == 0
+    assert drive(source, 10, known).state_to_store.total == 0
     assert len(source.states) - before_requests >= 2
 
 
 @pytest.mark.parametrize(("known_rows", "left"), [(0, 0), (40, 0), (40, 7)])
 def test_rows_do_not_vanish_while_responses_report_an_error(known_rows: int, left: int) -> None:
     source = make_source(1, known_rows, 1000, Manners())
-    known = drive(source, 50).known if known_rows else None
+    known = drive(source, 50).state_to_store if known_rows else None
     while len(source.rows) > left:
         source.rows.popitem()
     source.manners = Manners(is_suspicious=True)
@@ -197,7 +197,7 @@ def test_rows_do_not_vanish_while_responses_report_an_error(known_rows: int, lef
 
 def test_a_message_that_is_always_there_does_not_hold_back_rows() -> None:
     source = make_source(1, 40, 1000, Manners(is_suspicious=True))
-    assert drive(source, 50).known.total == 40
+    assert drive(source, 50).state_to_store.total == 40
 
 
 def _after(before: Reading, after: Reading) -> set[int]:
