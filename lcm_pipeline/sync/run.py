@@ -144,7 +144,7 @@ class SyncRun:
                     has_reopened = await self._paging_checks(source).verify_largest_page()
                     if has_reopened:
                         await self._fan_out(source)
-            await self._publish(partly=is_last)
+            await self._publish(allow_partial=is_last)
             if await self._end("published", command_id=self.command_id, leaves_tasks=is_last):
                 break
             await self.read()
@@ -295,7 +295,7 @@ class SyncRun:
         known = await self.ledger.do(state.known_clients)
         return await any_true(responds(feed_name, client_id) for feed_name, client_id in known)
 
-    async def _publish(self, *, partly: bool) -> None:
+    async def _publish(self, *, allow_partial: bool) -> None:
         batch_rows = self.settings.publish_batch_rows
         if await self.ledger.do(lambda session: begin_batches(session, self.run, batch_rows)):
             # Before the first batch, so that BI users see that its rows are not all.
@@ -308,7 +308,7 @@ class SyncRun:
                     self.feed.tables,
                     delete_fuse=self.settings.delete_fuse,
                     growth_fuse=self.settings.growth_fuse,
-                    partly=partly,
+                    allow_partial=allow_partial,
                     batch_rows=batch_rows,
                 )
             )

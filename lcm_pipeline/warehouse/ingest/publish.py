@@ -62,18 +62,20 @@ def publish(
     *,
     delete_fuse: float,
     growth_fuse: float = 0,
-    partly: bool = False,
+    allow_partial: bool = False,
     batch_rows: int = 1_000_000,
 ) -> PublishCounts:
     """Publish the proven tasks of the run, unless some have to be read again.
 
     session: an autocommit session. delete_fuse: share of the covered rows, and of the covered
     phones, that may vanish. growth_fuse: how many times the known clients may register on a day; 0
-    is no limit. partly: publish even if tasks have to be read again. batch_rows: rows of a batch,
-    if `begin_batches` has chosen batches for the run. Raises PublishRefusedError. A run that
+    is no limit. allow_partial: publish even if tasks have to be read again. batch_rows: rows of a
+    batch, if `begin_batches` has chosen batches for the run. Raises PublishRefusedError. A run that
     another process has published meanwhile is left as it is.
     """
-    publication = _Publication(session, run, tables, delete_fuse, growth_fuse, partly, batch_rows)
+    publication = _Publication(
+        session, run, tables, delete_fuse, growth_fuse, allow_partial, batch_rows
+    )
     return publication.publish()
 
 
@@ -95,7 +97,7 @@ class _Publication:
     tables: Sequence[CoreTable]
     delete_fuse: float
     growth_fuse: float
-    partly: bool
+    allow_partial: bool
     batch_rows: int
 
     def publish(self) -> PublishCounts:
@@ -117,7 +119,7 @@ class _Publication:
                 return PublishCounts(0, 0, 0)
             grant_memory(self.session)
             again = self._select_tasks()
-            if again and not self.partly:
+            if again and not self.allow_partial:
                 return PublishCounts(0, 0, again)
             self._retire_clients()
             self._open_views()
@@ -180,7 +182,7 @@ class _Publication:
                 analyze_staged(self.session, self.run, table)
             self._judge_tasks(_ANY_TASK)
             again = self.session.execute(query("count_tasks_to_repeat")).fetchone()
-            if again != (0,) and not self.partly:
+            if again != (0,) and not self.allow_partial:
                 return []
             self.session.execute(query("select_new_tasks"))
             if clients in self.tables:
