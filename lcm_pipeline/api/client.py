@@ -198,10 +198,10 @@ class LoyaltyApi:
         headers = self._headers_for(credentials.authorization)
         post = partial(self._wire.post, endpoint.path, headers, body, call_name)
 
-        def parse(reply: HttpResponse) -> ResponseT:
+        def parse(response: HttpResponse) -> ResponseT:
             now = self._retrier.clock.wall()
-            reply = reply._replace(body=credentials.redactor.redact_body(reply.body))
-            return parse_response(endpoint, request, reply, call_name=call_name, now=now)
+            response = response._replace(body=credentials.redactor.redact_body(response.body))
+            return parse_response(endpoint, request, response, call_name=call_name, now=now)
 
         try:
             return await self._exchange(endpoint.name, post, parse, call_name)
@@ -235,13 +235,13 @@ class LoyaltyApi:
                 began = self._retrier.clock.monotonic()
                 try:
                     with self._wrap_unexpected_errors(TransportError, call_name):
-                        reply = await post()
+                        response = await post()
                 finally:
                     seconds = self._retrier.clock.monotonic() - began
             # The slot is free now, and decoding takes long: let the next request leave first.
             await self._gate.yield_to_waiting()
             with self._wrap_unexpected_errors(MalformedError, call_name):
-                return parse(reply)
+                return parse(response)
         except TransientError as error:
             error.seconds = seconds
             raise

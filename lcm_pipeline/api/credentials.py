@@ -117,14 +117,14 @@ class Login:
 
 
 def read_login(
-    body: BodyIdentity, reply: HttpResponse, *, call_name: str, clock: Clock
+    body: BodyIdentity, response: HttpResponse, *, call_name: str, clock: Clock
 ) -> Credentials:
     """Parse the response of a login; raises MalformedError.
 
     Only the access_token is required. Any other member that cannot be read is ignored.
     """
     try:
-        login = _MEMBERS.decode(to_utf8(reply.body, reply.content_type))
+        login = _MEMBERS.decode(to_utf8(response.body, response.content_type))
     except (*READ_ERRORS, CharsetError):
         raise MalformedError(call_name, "the login returned something other than JSON") from None
     token = _read_member(login, "access_token", str)

@@ -120,9 +120,9 @@ class Identity:
     async def _request_token(self, form: dict[str, str]) -> Credentials:
         call_name = f"{LOGIN_PATH} ({form['grant_type']})"
 
-        def parse(reply: HttpResponse) -> Credentials:
-            check_status(reply, call_name, self._clock.wall())
-            return read_login(self._body, reply, call_name=call_name, clock=self._clock)
+        def parse(response: HttpResponse) -> Credentials:
+            check_status(response, call_name, self._clock.wall())
+            return read_login(self._body, response, call_name=call_name, clock=self._clock)
 
         try:
             return await self._send(_LOGIN_HEADERS, urlencode(form).encode(), parse, call_name)

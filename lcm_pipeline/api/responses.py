@@ -63,7 +63,7 @@ def reports_overload(text: str | None) -> bool:
 def parse_response(
     endpoint: Endpoint[Any, ResponseT],
     request: Request,
-    reply: HttpResponse,
+    http_response: HttpResponse,
     *,
     call_name: str,
     now: float,
@@ -72,13 +72,13 @@ def parse_response(
 
     now: Unix time, for a Retry-After that is a date.
     """
-    if reply.status != 200:
-        check_status(reply, call_name, now)
-    _check_density(reply.body, call_name)
+    if http_response.status != 200:
+        check_status(http_response, call_name, now)
+    _check_density(http_response.body, call_name)
     try:
-        body = response_as_json(endpoint, reply.content_type, reply.body)
+        body = response_as_json(endpoint, http_response.content_type, http_response.body)
     except NotAResponseError as error:
-        raise MalformedError(call_name, f"HTTP {reply.status}: {error}") from error
+        raise MalformedError(call_name, f"HTTP {http_response.status}: {error}") from error
     try:
         response: ResponseT = _decoder(endpoint.response_type).decode(body)
     except READ_ERRORS:
@@ -86,25 +86,27 @@ def parse_response(
     if response.ErrorCode != 0:
         raise _business_error(endpoint, response, call_name)
     check_complete(endpoint, request, response, call_name)
-    _check_density(reply.body, call_name, rows=getattr(response, endpoint.rows_field or "", None))
+    _check_density(
+        http_response.body, call_name, rows=getattr(response, endpoint.rows_field or "", None)
+    )
     return response
 
 
-def check_status(reply: HttpResponse, call_name: str, now: float) -> None:
+def check_status(response: HttpResponse, call_name: str, now: float) -> None:
     """Raise the error for an HTTP status other than 2xx."""
-    status = reply.status
+    status = response.status
     if 200 <= status < 300:
         return
     reason = f"HTTP {status}"
     if status in (408, 429) or status >= 500:
-        retry_after = parse_retry_after(reply.retry_after, now)
+        retry_after = parse_retry_after(response.retry_after, now)
         if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
             reason += f", which asks to wait {min(retry_after, _LONGEST_SHOWN):,.0f} s"
         raise UnavailableError(call_name, reason, status=status, retry_after=retry_after)
     if status == 401:
         raise IdentityError(call_name, reason)
-    if reply.location:
-        reason += f", which points to {reply.location}"
+    if response.location:
+        reason += f", which points to {response.location}"
     raise ForbiddenError(call_name, reason, status=status)
 
 
