@@ -124,7 +124,7 @@ def _check_warehouse(settings: Settings, *, is_new: bool) -> Iterator[Finding]:
     try:
         with open_warehouse(settings, is_read_only=True) as warehouse:
             facts = read_facts(warehouse)
-            version = f"{warehouse.place}, PostgreSQL {facts.version}"
+            version = f"{warehouse.location}, PostgreSQL {facts.version}"
             yield Finding("warehouse", Level.OK, version)
             yield from _check_facts(settings, facts)
             yield from _check_status(settings, warehouse, is_new=is_new)
@@ -212,10 +212,10 @@ def _check_dagster(settings: Settings) -> Iterator[Finding]:
     storage = Warehouse(settings.dagster_database_url.get_secret_value())
     reason = why_unreachable(storage)
     if reason is None:
-        yield Finding("Dagster's storage", Level.OK, storage.place)
+        yield Finding("Dagster's storage", Level.OK, storage.location)
     else:
         advice = "check LCM_DAGSTER_DATABASE_URL"
-        yield Finding("Dagster's storage", Level.FAIL, f"{storage.place}: {reason}", advice)
+        yield Finding("Dagster's storage", Level.FAIL, f"{storage.location}: {reason}", advice)
 
 
 def _check_executor(settings: Settings) -> Finding:

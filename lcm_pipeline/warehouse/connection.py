@@ -81,10 +81,10 @@ class Warehouse:
     is_read_only: bool = field(default=False, repr=False, kw_only=True)
 
     def __repr__(self) -> str:
-        return f"Warehouse({self.place})"
+        return f"Warehouse({self.location})"
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Host, port and database, for messages."""
         parts = self._parts
         return (
@@ -244,7 +244,8 @@ def _check(warehouse: Warehouse) -> None:
             else:
                 return
     raise WarehouseUnavailableError(
-        f"The warehouse {warehouse.place} cannot be used: {problem}, and set LCM_DATABASE_URL to it"
+        f"The warehouse {warehouse.location} cannot be used: {problem}, and set"
+        " LCM_DATABASE_URL to it"
     )
 
 
@@ -263,7 +264,7 @@ def _connect_with_retries(warehouse: Warehouse) -> Session:
 
 def _unreachable(warehouse: Warehouse, error: psycopg.Error) -> str:
     message = (
-        f"The warehouse {warehouse.place} cannot be reached: {str(error).strip().rstrip('.?')}."
+        f"The warehouse {warehouse.location} cannot be reached: {str(error).strip().rstrip('.?')}."
         " Check LCM_DATABASE_URL and that the server runs and lets this user in"
     )
     if variables := libpq_variables():

@@ -24,4 +24,4 @@ def warehouse_identity(settings: Settings) -> str:
         try:
             return str(fetch_value(session, "identify_database"))
         except psycopg.errors.InsufficientPrivilege:
-            return sha256(warehouse.place.encode()).hexdigest()[:16]
+            return sha256(warehouse.location.encode()).hexdigest()[:16]

@@ -127,7 +127,7 @@ def require_current_schema(session: psycopg.Connection, warehouse: Warehouse) ->
     missing = [path.name for path in migration_files() if path.name not in known]
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     raise WarehouseUnavailableError(
-        f"The schema of {warehouse.place} is older than this version of lcm (it lacks"
+        f"The schema of {warehouse.location} is older than this version of lcm (it lacks"
         f" {missing[0]}{more}), and this command changes nothing: run lcm migrate"
     )
 
@@ -137,7 +137,7 @@ def _find_ledger(session: psycopg.Connection, warehouse: Warehouse) -> bool:
     ledger = session.execute(query("ledger_of_migrations")).fetchone()
     if ledger is None:
         raise NothingSyncedError(
-            f"the database {warehouse.place} holds no warehouse", settings=described_env_file()
+            f"the database {warehouse.location} holds no warehouse", settings=described_env_file()
         )
     return bool(ledger[0])
 

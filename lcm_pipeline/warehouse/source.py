@@ -51,7 +51,7 @@ def require_source(warehouse: Warehouse, settings: Settings) -> None:
     stored = ProgrammeAddress(*row) if row else wanted
     if stored != wanted:
         raise SourceMismatchError(
-            f"The warehouse {warehouse.place} holds the programme of {stored}, and the settings"
+            f"The warehouse {warehouse.location} holds the programme of {stored}, and the settings"
             f" name {wanted}. Nothing was read or written. Correct LCM_API_URL and LCM_OPERATOR, or"
             " set LCM_DATABASE_URL or LCM_HOME to the warehouse of that programme. If it is the"
             " same programme at another address: lcm adopt"

@@ -311,18 +311,18 @@ def _reading(warehouse: Warehouse) -> Iterator[Session]:
             yield session
     except psycopg.errors.InsufficientPrivilege as error:
         raise WarehouseUnavailableError(
-            f"The user {user} may not read the state of the warehouse {warehouse.place}"
+            f"The user {user} may not read the state of the warehouse {warehouse.location}"
             f" ({str(error).splitlines()[0]}). Have its owner run lcm migrate, and:\n"
             f"  grant lcm_monitor to {user};"
         ) from error
     except OTHER_SCHEMA_ERRORS as error:
         raise WarehouseUnavailableError(
-            f"The schema of {warehouse.place} is of another version"
+            f"The schema of {warehouse.location} is of another version"
             f" ({str(error).splitlines()[0]}): run lcm migrate"
         ) from error
     except psycopg.OperationalError as error:
         raise WarehouseUnavailableError(
-            f"The warehouse {warehouse.place} cannot be read now: {str(error).splitlines()[0]}"
+            f"The warehouse {warehouse.location} cannot be read now: {str(error).splitlines()[0]}"
         ) from error
 
 

@@ -52,7 +52,7 @@ def test_status_reports_the_lag_pending_clients_and_quarantine(
 
     code, status = _status(tmp_path, "--pending", "--quarantine", **variables)
     assert (code, status["exit_code"], status["state"]) == (3, 3, "incomplete")
-    assert status["warehouse"] == warehouse.place
+    assert status["warehouse"] == warehouse.location
     assert status["settings_file"] == str(tmp_path / ".env")
     assert status["last_run"]["state"] == "published"
     feeds = {feed["feed"]: feed for feed in status["feeds"]}

@@ -128,7 +128,7 @@ def test_a_server_that_is_starting_up_is_awaited() -> None:
         scripted_postgres([starting, starting, greeting()]) as port,
         open_warehouse(_settings_for_port(port)) as warehouse,
     ):
-        assert warehouse.place == f"127.0.0.1:{port}/loyalty"
+        assert warehouse.location == f"127.0.0.1:{port}/loyalty"
 
 
 def test_an_unreachable_address_is_reported_within_seconds() -> None:

@@ -24,9 +24,11 @@ def adopt(
     with existing_warehouse(settings) as warehouse:
         held = held_source(warehouse)
         if held == wanted:
-            typer.echo(f"the warehouse {warehouse.place} already holds the programme of {held}")
+            typer.echo(f"the warehouse {warehouse.location} already holds the programme of {held}")
             return
-        typer.echo(f"the warehouse {warehouse.place} holds the programme of {held or 'no API yet'}")
+        typer.echo(
+            f"the warehouse {warehouse.location} holds the programme of {held or 'no API yet'}"
+        )
         if not yes:
             confirm(f"From now on it is that of {wanted}. Is it the same one?")
         adopt_source(warehouse, wanted)

@@ -43,7 +43,7 @@ def dashboards(
     with existing_warehouse(settings) as warehouse:
         if all(feed.rows == 0 for feed in read_overview(warehouse)):
             typer.echo("The warehouse is empty: `lcm sync` fills it, or try `lcm demo` first.")
-        typer.echo(f"Preparing Superset for {warehouse.place}; the first time takes a minute")
+        typer.echo(f"Preparing Superset for {warehouse.location}; the first time takes a minute")
         is_new = not superset.password_file.exists()
         bundle = bundle_of(warehouse, settings.language, settings.timezone)
         prepare(superset, bundle, _bi_uri(settings, warehouse, superset))

@@ -35,7 +35,7 @@ def forget(
     settings = load_settings()
     with existing_warehouse(settings) as warehouse:
         if not yes:
-            confirm(f"Erase client {client} from {warehouse.place}? It cannot be undone.")
+            confirm(f"Erase client {client} from {warehouse.location}? It cannot be undone.")
         receipt = forget_client(
             warehouse,
             client,

@@ -19,9 +19,9 @@ def migrate() -> None:
         applied = migrations.migrate(warehouse)
         # A migration grants everything itself, and has warned of what it may not grant.
         granted = {} if applied else migrations.grant_missing_rights(warehouse)
-        place = warehouse.place
+        location = warehouse.location
     for name in applied:
         typer.echo(f"applied {name}")
     for role, count in granted.items():
         typer.echo(f"granted {count:,} rights to {role}")
-    typer.echo(f"the schema of {place} is up to date")
+    typer.echo(f"the schema of {location} is up to date")

@@ -45,8 +45,8 @@ def reset(
         if not yes:
             who = f"{len(clients)} of its clients" if clients else "all its clients"
             confirm(
-                f"Read {', '.join(feed.name for feed in chosen)} of {warehouse.place} in full again"
-                f" ({who})?"
+                f"Read {', '.join(feed.name for feed in chosen)} of {warehouse.location} in full"
+                f" again ({who})?"
             )
         with warehouse.connect(application_name="lcm reset") as session:
             abandon_commands(session)

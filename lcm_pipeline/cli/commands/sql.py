@@ -78,7 +78,7 @@ def sql(
         role = role_settings(warehouse, as_owner=as_owner)
         if statement is None and sys.stdin.isatty():
             who = role.get("role") or ("the user itself" if as_owner else "a user who only reads")
-            print(f"{warehouse.place}, as {who}", file=sys.stderr)
+            print(f"{warehouse.location}, as {who}", file=sys.stderr)
         psql = find_psql()
         if psql is None:
             code = _prompt(warehouse, role, statement)

@@ -70,7 +70,7 @@ def status(
         if warehouse.is_embedded:
             place = f"embedded, in {settings.home_path} (LCM_HOME)"
         else:
-            place = f"{warehouse.place} (LCM_DATABASE_URL)"
+            place = f"{warehouse.location} (LCM_DATABASE_URL)"
         file = str(env_file() or "the environment only: no .env in this folder")
         print_status(found, yesterday, warehouse=place, settings=file)
     if exit_code and code:
@@ -94,7 +94,7 @@ def _as_json(
     report: dict[str, Any] = {
         "state": _STATES[code],
         "exit_code": code,
-        "warehouse": warehouse.place,
+        "warehouse": warehouse.location,
         "home": settings.home_path if warehouse.is_embedded else None,
         "settings_file": env_file(),
         "checked_at": datetime.now(UTC),

@@ -145,7 +145,7 @@ def _sync(
             return None
         # Checked first, so that missing settings fail before the log line says that reading begins.
         executors.require_executor(settings)
-        log.info("reading %s into %s", window, warehouse.place)
+        log.info("reading %s into %s", window, warehouse.location)
         require_new_months(warehouse)
         try:
             return _Outcome(

@@ -45,7 +45,7 @@ def verify(
             found = verify_clients(settings, warehouse, None if everyone else sample, progress)
         if not found.clients:
             raise UsageError(
-                f"The warehouse {warehouse.place} holds no client that was read, so there is"
+                f"The warehouse {warehouse.location} holds no client that was read, so there is"
                 " nothing to verify: run lcm sync --missing, or lcm status to see what it holds"
             )
         print_verification(found)

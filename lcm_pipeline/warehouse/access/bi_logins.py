@@ -84,8 +84,8 @@ def sqlalchemy_uri(url: str, *, user: str | None = None, password: str | None = 
 
 def _advice(warehouse: Warehouse, reason: str) -> str:
     return (
-        f"The user of LCM_DATABASE_URL may not create a login for dashboards on {warehouse.place}"
-        f" ({reason.splitlines()[0]}). Have one created:\n"
+        "The user of LCM_DATABASE_URL may not create a login for dashboards on"
+        f" {warehouse.location} ({reason.splitlines()[0]}). Have one created:\n"
         f"  create role superset login password '…' in role {_GROUP};\n"
         f"  alter role superset set statement_timeout = '{_TIMEOUT}';\n"
         "and set LCM_BI_DATABASE_URL to its address"

@@ -73,11 +73,11 @@ def _reading(warehouse: Warehouse, mart: str) -> Iterator[Session]:
             yield session
     except OTHER_SCHEMA_ERRORS as error:
         raise WarehouseUnavailableError(
-            f"The warehouse {warehouse.place} has no mart.{mart}: run lcm migrate"
+            f"The warehouse {warehouse.location} has no mart.{mart}: run lcm migrate"
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise WarehouseUnavailableError(
-            f"The warehouse {warehouse.place} does not let this user read mart.{mart}: make the"
+            f"The warehouse {warehouse.location} does not let this user read mart.{mart}: make the"
             " user of LCM_DATABASE_URL a member of lcm_bi"
         ) from error
 

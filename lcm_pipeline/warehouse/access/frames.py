@@ -48,12 +48,12 @@ def open_mart_snapshot(warehouse: Warehouse) -> Iterator[MartSnapshot]:
     except DBAPIError as error:
         if isinstance(error.orig, OTHER_SCHEMA_ERRORS):
             raise WarehouseUnavailableError(
-                f"The warehouse {warehouse.place} has no marts, or those of another version:"
+                f"The warehouse {warehouse.location} has no marts, or those of another version:"
                 " run lcm migrate"
             ) from error
         if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             raise WarehouseUnavailableError(
-                f"The warehouse {warehouse.place} does not let this user read the marts: make the"
-                " user of LCM_DATABASE_URL a member of lcm_bi"
+                f"The warehouse {warehouse.location} does not let this user read the marts: make"
+                " the user of LCM_DATABASE_URL a member of lcm_bi"
             ) from error
         raise (error.orig or error) from error
