@@ -156,7 +156,12 @@ class _Proof:
 
     def accepts(self, scan: PageScan) -> bool:
         """Whether this scan, with the earlier ones, proves that its rows are complete."""
-        agreed = _has_same_rows(scan, self._previous)
+        previous = self._previous
+        agreed = (
+            previous is not None
+            and scan.total == previous.total
+            and scan.rows.keys() == previous.rows.keys()
+        )
         complete = self._seen <= scan.rows.keys()
         self.record_seen(scan.rows, scan.total)
         self._previous = scan
@@ -207,14 +212,6 @@ def _begins_like(before: Page, scan: PageScan) -> bool:
         return False
     begins = before.rows[0]
     return begins.key == first.key or begins.moment == first.moment is not None
-
-
-def _has_same_rows(scan: PageScan, previous: PageScan | None) -> bool:
-    return (
-        previous is not None
-        and scan.total == previous.total
-        and scan.rows.keys() == previous.rows.keys()
-    )
 
 
 def _full_reading(scan: PageScan, *, keep_head: bool) -> Reading:

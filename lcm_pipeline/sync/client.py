@@ -90,10 +90,13 @@ async def _read(source: Source, feed: Feed, client_id: int, task: Task) -> Readi
     async def fetch(request: PageRequest) -> Page:
         return await read_page(source.api, feed.endpoint, client_id, request)
 
+    known = None
+    if task.source_total is not None and task.fingerprint is not None:
+        known = ProvenState(task.source_total, task.fingerprint, unpack_head(task.head))
     requests = prove_reading(
         length=source.page_length,
         habits=source.habits,
-        known=_known(task),
+        known=known,
         whole=task.is_whole,
         keep_head=feed.details is not None,
         trust_total=not source.distrusts,
@@ -152,12 +155,6 @@ def _without_expired(source: Source, rows: tuple[SourceRow, ...]) -> tuple[Sourc
         return rows
     days = (day_of(row.moment, source.zone) for row in rows)
     return tuple(row for row, day in zip(rows, days, strict=True) if not day or day >= kept_from)
-
-
-def _known(task: Task) -> ProvenState | None:
-    if task.source_total is None or task.fingerprint is None:
-        return None
-    return ProvenState(task.source_total, task.fingerprint, unpack_head(task.head))
 
 
 async def _read_details(

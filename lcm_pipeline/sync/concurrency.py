@@ -66,7 +66,9 @@ class ConcurrentSync:
             await self._sync_all(self._complete)
         except BaseException as error:
             # A caller may wait for a report that will never come: give it the error.
-            self._fail_unfinished(error)
+            for report in self._reports.values():
+                if not report.done():
+                    report.set_exception(error)
             # A cancellation has to reach asyncio.run; any other error is raised by `report`.
             if not isinstance(error, Exception):
                 raise
@@ -76,8 +78,3 @@ class ConcurrentSync:
             self._reports[feed.name].set_result(await syncing)
         except Exception as error:  # noqa: BLE001 - `report` raises it
             self._reports[feed.name].set_exception(error)
-
-    def _fail_unfinished(self, error: BaseException) -> None:
-        for report in self._reports.values():
-            if not report.done():
-                report.set_exception(error)

@@ -123,8 +123,9 @@ def stop_postmaster(data_folder: Path, *, patience: float, grace: float = 0.0) -
 
 def clear_leftovers(data_folder: Path, socket_folder: Path) -> None:
     """Clean up after a crash: backends without a postmaster, old sockets, a reused pid."""
-    for pid in _leftover_backends(data_folder):
-        _signal(pid, signal.SIGQUIT)
+    for process in _PROC.iterdir() if _PROC.is_dir() else ():
+        if process.name.isdigit() and _is_backend_of(process, data_folder):
+            _signal(int(process.name), signal.SIGQUIT)
     for leftover in socket_folder.glob(".s.PGSQL.*"):
         leftover.unlink(missing_ok=True)
     lines = _pid_file_lines(data_folder)
@@ -134,13 +135,6 @@ def clear_leftovers(data_folder: Path, socket_folder: Path) -> None:
     elif _exists(int(lines[0])):
         rewritten = "\n".join([str(_UNUSED_PID), *lines[1:]]) + "\n"
         _pid_file(data_folder).write_text(rewritten, "utf-8", "surrogateescape")
-
-
-def _leftover_backends(data_folder: Path) -> list[int]:
-    if not _PROC.is_dir():
-        return []
-    processes = [process for process in _PROC.iterdir() if process.name.isdigit()]
-    return [int(process.name) for process in processes if _is_backend_of(process, data_folder)]
 
 
 def _is_backend_of(process: Path, data_folder: Path) -> bool:

@@ -27,8 +27,10 @@ def make_socket_folder(folder: ServerFolder, account: Account) -> Path:
     Raises EmbeddedPostgresError if another user owns it.
     """
     path = folder.root / "socket"
-    if not _is_usable(path):
-        path = _in_temp_folder(folder, account)
+    text = str(path)
+    if len(text) > _LONGEST or not text.isascii() or "," in text:
+        name = hashlib.sha256(os.fsencode(folder.home) + str(account.uid).encode()).hexdigest()
+        path = Path(tempfile.gettempdir()) / f"lcm-{name[:24]}"
     path.mkdir(mode=0o700, exist_ok=True)
     # The temp folder is shared: another user may have created the folder, or a link, before.
     found = path.lstat()
@@ -49,13 +51,3 @@ def remove_socket_folder(path: Path) -> None:
     for leftover in path.glob(".s.PGSQL.*"):
         leftover.unlink(missing_ok=True)
     path.rmdir()
-
-
-def _is_usable(path: Path) -> bool:
-    text = str(path)
-    return len(text) <= _LONGEST and text.isascii() and "," not in text
-
-
-def _in_temp_folder(folder: ServerFolder, account: Account) -> Path:
-    name = hashlib.sha256(os.fsencode(folder.home) + str(account.uid).encode()).hexdigest()
-    return Path(tempfile.gettempdir()) / f"lcm-{name[:24]}"
