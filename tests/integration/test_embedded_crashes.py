@@ -123,7 +123,9 @@ def test_a_pid_that_was_given_away_is_not_taken_for_the_server(home: Path) -> No
 
 
 def test_a_pid_file_that_was_never_written_out_does_not_stop_the_start(home: Path) -> None:
-    (home / "postgres/data/postmaster.pid").write_text("")
+    with embedded_postgres(home):
+        pid_file = home / "postgres/data/postmaster.pid"
+    pid_file.write_text("")
     with embedded_postgres(home) as url:
         assert answers(url)
 
