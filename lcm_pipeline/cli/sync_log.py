@@ -21,7 +21,7 @@ _RETRIES = "lcm_pipeline.api.retries"
 # Reports which reader a run waits for.
 _RUNS = "lcm_pipeline.sync.run"
 
-log = logging.getLogger("lcm_pipeline.cli.sync")
+log = logging.getLogger(__name__)
 
 
 class _AboveBarsHandler(logging.Handler):
