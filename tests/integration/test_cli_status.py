@@ -64,7 +64,7 @@ def test_status_reports_the_lag_pending_clients_and_quarantine(
     # Open statuses, neither new nor closed. A programme with other names finds its own ones here.
     assert set(status["unmapped_lead_statuses"]) == {"В работе", "Ожидает клиента"}
     used = {one["convention"]: one["used"] for one in status["conventions"]}
-    assert (len(used), used["burns"], used["spending_order"]) == (7, "expired", "soonest_to_expire")
+    assert (len(used), used["burns"], used["spending_order"]) == (8, "expired", "soonest_to_expire")
     assert len(status["quarantine"]) == sum(feed["quarantined"] for feed in status["feeds"]) > 0
     with warehouse.connect() as session:
         raw = [row[0] for row in session.execute("select raw from sync.quarantine").fetchall()]
