@@ -66,11 +66,16 @@ def composed(name: str, **parts: Composable | str | Sequence[str]) -> Composed:
     return SQL(queries()[name]).format(**{key: _part(part) for key, part in parts.items()})
 
 
+def column_list(names: Sequence[str], relation: str | None = None) -> Composed:
+    """Columns for a statement, separated by commas; relation: the one of several that has them."""
+    parts = [Identifier(relation, name) if relation else Identifier(name) for name in names]
+    return SQL(", ").join(parts)
+
+
 def _part(part: Composable | str | Sequence[str]) -> Composable:
     if isinstance(part, Composable):
         return part
-    names = [part] if isinstance(part, str) else part
-    return SQL(", ").join(map(Identifier, names))
+    return column_list([part] if isinstance(part, str) else part)
 
 
 @cache

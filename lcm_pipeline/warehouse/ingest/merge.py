@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 from lcm_pipeline.model.tables import WHOLE_CLIENTS, CoreTable, NameDimension
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.tasks import staging_of
-from lcm_pipeline.warehouse.queries import composed
+from lcm_pipeline.warehouse.queries import column_list, composed
 
 
 def incoming_view(run: Run, table: CoreTable, among: tuple[int, int]) -> Composed:
@@ -25,7 +25,7 @@ def incoming_view(run: Run, table: CoreTable, among: tuple[int, int]) -> Compose
         " where staged.task_id between {} and {}"
     ).format(
         _incoming(table),
-        _names([c for c in table.landing_columns if c != "extra"], "staged")
+        column_list([c for c in table.landing_columns if c != "extra"], "staged")
         + SQL(", staged.extra::jsonb as extra"),
         staging_of(run, table),
         *map(Literal, among),
@@ -50,7 +50,9 @@ def count_staged(
 
 def analyze_changed(table: CoreTable) -> Composed:
     """Analyze the rows that `collect_changed` has collected; only the columns of joins."""
-    return SQL("analyze {} ({}, is_new, was_deleted)").format(_changed(table), _names(table.key))
+    return SQL("analyze {} ({}, is_new, was_deleted)").format(
+        _changed(table), column_list(table.key)
+    )
 
 
 def incoming_days(table: CoreTable) -> Composed:
@@ -80,12 +82,12 @@ def collect_changed(table: CoreTable, days: tuple[date, date] | None) -> Compose
     ).format(
         within=within,
         changed=_changed(table),
-        columns=_names(table.columns, "incoming"),
+        columns=column_list(table.columns, "incoming"),
         incoming=_incoming(table),
         name=Identifier(table.name),
         same=_equal(table.key, "stored", "incoming"),
-        theirs=_names(_values(table), "stored"),
-        ours=_names(_values(table), "incoming"),
+        theirs=column_list(_values(table), "stored"),
+        ours=column_list(_values(table), "incoming"),
     )
 
 
@@ -97,8 +99,8 @@ def views_of_new(table: CoreTable) -> Composed:
     ).format(
         changed=_changed(table),
         gone=_gone(table),
-        columns=_names(table.columns),
-        key=_names(table.key),
+        columns=column_list(table.columns),
+        key=column_list(table.key),
         incoming=_incoming(table),
     )
 
@@ -111,7 +113,9 @@ def insert_new(table: CoreTable) -> Composed:
     return SQL(
         "insert into core.{name} ({columns}, sync_run_id, first_seen_at, synced_at)"
         " select {columns}, %(run_id)s, now(), now() from {incoming}"
-    ).format(name=Identifier(table.name), columns=_names(table.columns), incoming=_incoming(table))
+    ).format(
+        name=Identifier(table.name), columns=column_list(table.columns), incoming=_incoming(table)
+    )
 
 
 def collect_doubtful(table: CoreTable) -> Composed:
@@ -156,7 +160,7 @@ def collect_gone(table: CoreTable, kept_from: date | None) -> Composed:
     ).format(
         is_kept=held,
         gone=_gone(table),
-        key=_names(table.key, "stored"),
+        key=column_list(table.key, "stored"),
         name=Identifier(table.name),
         covered=Identifier(table.covered_by.relation),
         in_scope=_equal(table.covered_by.columns, "stored", "covered"),
@@ -182,7 +186,7 @@ def collect_moved(table: CoreTable, kept_from: date | None) -> Composed:
     return composed(
         "collect_moved_rows",
         moved=_moved(table),
-        key=_names(table.key, "stored"),
+        key=column_list(table.key, "stored"),
         core=Identifier("core", table.name),
         gone=_gone(table),
         is_gone=_equal(table.key, "gone", "stored"),
@@ -231,9 +235,9 @@ def store_history(table: CoreTable) -> Composed:
         " on {same}"
     ).format(
         name=Identifier(table.name),
-        columns=_names(columns),
-        stored=_names(columns, "stored"),
-        key=_names(table.key),
+        columns=column_list(columns),
+        stored=column_list(columns, "stored"),
+        key=column_list(table.key),
         changed=_changed(table),
         gone=_gone(table),
         same=_equal(table.key, "stored", "replaced"),
@@ -252,10 +256,10 @@ def write_changed(table: CoreTable) -> Composed:
         " sync_run_id = excluded.sync_run_id, synced_at = excluded.synced_at"
     ).format(
         name=Identifier(table.name),
-        columns=_names(table.columns),
+        columns=column_list(table.columns),
         changed=_changed(table),
-        order=_names(table.identity),
-        key=_names(table.key),
+        order=column_list(table.identity),
+        key=column_list(table.key),
         set=_assignments(_values(table)),
     )
 
@@ -294,8 +298,8 @@ def store_names(dimension: NameDimension) -> Composed:
         " where (excluded.named_at, excluded.name) > (stored.named_at, stored.name)"
     ).format(
         name=Identifier(dimension.name),
-        columns=_names(tuple(dimension.columns)),
-        theirs=_names(tuple(dimension.columns.values())),
+        columns=column_list(tuple(dimension.columns)),
+        theirs=column_list(tuple(dimension.columns.values())),
         key=Identifier(dimension.columns[dimension.key]),
         own_key=Identifier(dimension.key),
         label=Identifier(dimension.columns["name"]),
@@ -324,7 +328,7 @@ def _moved_to_another_day(table: CoreTable) -> Composed:
         " and (changed.is_new or changed.was_deleted)"
     ).format(
         among=among,
-        key=_names(table.key, "stored"),
+        key=column_list(table.key, "stored"),
         name=Identifier(table.name),
         changed=_changed(table),
         same=_equal(table.identity, "stored", "changed"),
@@ -361,11 +365,6 @@ def _gone(table: CoreTable) -> Identifier:
 
 def _moved(table: CoreTable) -> Identifier:
     return Identifier(f"moved_{table.name}")
-
-
-def _names(names: tuple[str, ...] | list[str], relation: str | None = None) -> Composed:
-    parts = [Identifier(relation, name) if relation else Identifier(name) for name in names]
-    return SQL(", ").join(parts)
 
 
 def _equal(names: tuple[str, ...], left: str, right: str) -> Composed:

@@ -9,7 +9,6 @@ sums up the points granted.
 from collections import defaultdict
 from datetime import date, timedelta
 
-import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from lcm_pipeline.warehouse.marts.definitions import NAMES, OF_RUNS, Mart, marts
@@ -28,8 +27,8 @@ _OF_RUNS = OF_RUNS | {"parameters", "dated_parameters"}
 class AffectedDays:
     """The affected days of all marts, within the transaction of a refresh."""
 
-    def __init__(self, session: psycopg.Connection, scope: Scope) -> None:
-        self._session = session
+    def __init__(self, scope: Scope) -> None:
+        self._session = scope.session
         self._scope = scope
         self._days = defaultdict[str, set[date]](lambda: set(scope.elapsed.days))
         self._readers = defaultdict[str, list[Mart]](list)

@@ -3,14 +3,14 @@
 While the rows are written, the temporary table `differing` holds the rows to insert and to delete.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from lcm_pipeline.warehouse.marts.definitions import Mart
-from lcm_pipeline.warehouse.queries import composed, query
+from lcm_pipeline.warehouse.queries import column_list, composed, query
 from lcm_pipeline.warehouse.sessions import analyze
 
 # After so many written rows, later statements of the transaction need fresh statistics.
@@ -33,11 +33,6 @@ def columns_of(session: psycopg.Connection, mart: Mart) -> list[tuple[str, str]]
     return [(str(name), str(kind)) for name, kind in found]
 
 
-def qualified(relation: str, names: Sequence[str]) -> Composed:
-    """Columns of one of several relations of a statement."""
-    return SQL(", ").join(Identifier(relation, name) for name in names)
-
-
 @contextmanager
 def write_differing(
     session: psycopg.Connection,
@@ -57,10 +52,10 @@ def write_differing(
             "compare_rows",
             columns=names,
             computed=SQL("select {} from {} {}").format(
-                SQL(", ").join(map(Identifier, names)), computed, computed_where
+                column_list(names), computed, computed_where
             ),
             stored=SQL("select {}, stored.ctid as refresh_place from {} as stored {}").format(
-                qualified("stored", names), table_of(mart), stored_where
+                column_list(names, "stored"), table_of(mart), stored_where
             ),
         )
     )
@@ -76,8 +71,8 @@ def replace_rows(session: psycopg.Connection, mart: Mart) -> int:
     session.execute(
         composed(
             "compare_by_key",
-            computed_columns=qualified("computed", names),
-            stored_columns=qualified("stored", names),
+            computed_columns=column_list(names, "computed"),
+            stored_columns=column_list(names, "stored"),
             key=mart.keys,
             formula=formula_of(mart),
             mart=table_of(mart),

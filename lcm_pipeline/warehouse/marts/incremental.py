@@ -6,7 +6,6 @@ and equal rows are not touched (`differences`). A mart that shows names (of stor
 sources) is computed in full when a name has changed.
 """
 
-import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from lcm_pipeline.warehouse.marts.affected_days import AffectedDays
@@ -39,11 +38,11 @@ _LEDGER = "points_movements"
 class IncrementalRefresher:
     """Refreshes tables within one transaction; the caller passes each after those that it reads."""
 
-    def __init__(self, session: psycopg.Connection, scope: Scope) -> None:
-        self._session = session
+    def __init__(self, scope: Scope) -> None:
+        self._session = scope.session
         self._scope = scope
-        self._days = AffectedDays(session, scope)
-        self._sums = Sums(session, scope)
+        self._days = AffectedDays(scope)
+        self._sums = Sums(scope)
 
     def replace(self, mart: Mart) -> int:
         """Compute the part of a table that changed; returns the number of rows written."""
@@ -65,6 +64,10 @@ class IncrementalRefresher:
             rows = self._replace_days(mart)
         analyze_if_many(self._session, mart, rows)
         return rows
+
+    def close(self) -> None:
+        """Empty the scope; the formulas return no rows from then on."""
+        self._scope.close()
 
     def _replace_clients(self, mart: Mart) -> int:
         elapsed = self._scope.elapsed

@@ -81,8 +81,7 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
     dropped = _drop(session, [*surplus, *(mart.name for mart in affected)])
     grant_memory(session)
     has_tables = any(mart.kind == "table" for mart in affected)
-    scope = Scope.of_everyone(session) if has_tables else None
-    refresher = IncrementalRefresher(session, scope) if scope is not None else None
+    refresher = IncrementalRefresher(Scope.of_everyone(session)) if has_tables else None
     with logged_progress(len(affected)) as begin:
         for mart in affected:
             begin(mart.name)
@@ -92,8 +91,8 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
                 _give_to_owner(session, mart)
             if refresher is not None and mart.kind == "table":
                 refresher.replace(mart)
-    if scope is not None:
-        scope.close()
+    if refresher is not None:
+        refresher.close()
     forget_refreshes(session, [mart.name for mart in affected])
     recreated = {mart.name for mart in affected}
     for name, role, privilege in grants:

@@ -126,17 +126,16 @@ def _refresh(
     for mart in first:
         begin(mart.name)
         refreshed.append(_refresh_one(session, mart, None, is_known=mart.name in known))
-    scope, refresher = None, None
+    refresher = None
     if tables - known:
         # All tables, since the record of changed clients and days is cleared afterwards.
         known -= tables
-        scope = Scope.of_changes(session, is_full=everything)
-        refresher = IncrementalRefresher(session, scope)
+        refresher = IncrementalRefresher(Scope.of_changes(session, is_full=everything))
     for mart in rest:
         begin(mart.name)
         refreshed.append(_refresh_one(session, mart, refresher, is_known=mart.name in known))
-    if scope is not None:
-        scope.close()
+    if refresher is not None:
+        refresher.close()
         _record_published_figures(session, {mart.name for mart in wanted})
         session.execute(query("finish_refresh"))
     session.execute(

@@ -9,18 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts
 from lcm_pipeline.warehouse.marts.differences import (
     columns_of,
     formula_of,
-    qualified,
     table_of,
 )
 from lcm_pipeline.warehouse.marts.scope import Scope
-from lcm_pipeline.warehouse.queries import composed
+from lcm_pipeline.warehouse.queries import column_list, composed
 
 # The stored rows of the sums that change. The first key is never null, and has an index.
 _OF_CHANGED = """
@@ -33,7 +31,6 @@ join changed_sums on changed_sums.{first} = stored.{first}
 class Sums:
     """The sums of all marts, within the transaction of a refresh."""
 
-    session: psycopg.Connection
     scope: Scope
     _remembered: set[str] = field(default_factory=set, init=False)
 
@@ -43,7 +40,7 @@ class Sums:
             is_due = sums.refreshed_by == "sums" and mart.name in sums.reads and not sums.sums_rows
             if not is_due or sums.name in self._remembered or self._is_whole(sums):
                 continue
-            self.session.execute(
+            self.scope.session.execute(
                 composed(
                     "remember_contributions", remembered=_remembered(sums), formula=formula_of(sums)
                 )
@@ -53,15 +50,13 @@ class Sums:
     @contextmanager
     def computed(self, mart: Mart) -> Iterator[SQL | Composed]:
         """Make the temporary table `sums`; yields the join that limits the rows to compare."""
-        names = [name for name, _ in columns_of(self.session, mart)]
-        contributions = SQL("select {} from {}").format(
-            SQL(", ").join(map(Identifier, names)), formula_of(mart)
-        )
+        names = [name for name, _ in columns_of(self.scope.session, mart)]
+        contributions = SQL("select {} from {}").format(column_list(names), formula_of(mart))
         if self._is_whole(mart):
             with self.scope.with_everyone():
                 self._sum_up(mart, "sums", contributions)
             yield SQL("")
-            self.session.execute("drop table sums")
+            self.scope.session.execute("drop table sums")
             return
         if not mart.sums_rows:
             negated = SQL(", ").join(
@@ -72,21 +67,19 @@ class Sums:
                 contributions, negated, _remembered(mart)
             )
         self._sum_up(mart, "changed_sums", contributions)
-        self.session.execute("analyze changed_sums")
+        self.scope.session.execute("analyze changed_sums")
         of_changed = SQL(_OF_CHANGED).format(
             first=Identifier(mart.keys[0]),
-            changed_keys=qualified("changed_sums", mart.keys),
-            stored_keys=qualified("stored", mart.keys),
+            changed_keys=column_list(mart.keys, "changed_sums"),
+            stored_keys=column_list(mart.keys, "stored"),
         )
         stored = SQL("select {} from {} as stored {}").format(
-            qualified("stored", names), table_of(mart), of_changed
+            column_list(names, "stored"), table_of(mart), of_changed
         )
-        changed = SQL("select {} from changed_sums union all {}").format(
-            SQL(", ").join(map(Identifier, names)), stored
-        )
+        changed = SQL("select {} from changed_sums union all {}").format(column_list(names), stored)
         self._sum_up(mart, "sums", changed)
         yield of_changed
-        self.session.execute("drop table sums, changed_sums")
+        self.scope.session.execute("drop table sums, changed_sums")
 
     def _is_whole(self, mart: Mart) -> bool:
         has_month_ended = self.scope.elapsed.has_month_ended and "as_of" in mart.reads
@@ -96,10 +89,10 @@ class Sums:
         """Make a temporary table of the sums by the keys; those of nothing but 0 are left out."""
         summed = [
             (Identifier(column), kind)
-            for column, kind in columns_of(self.session, mart)
+            for column, kind in columns_of(self.scope.session, mart)
             if column not in mart.keys
         ]
-        self.session.execute(
+        self.scope.session.execute(
             composed(
                 "sum_pieces",
                 result=name,
