@@ -16,26 +16,35 @@ with newest as (
     where operations_day + 1 <> date_trunc('month', operations_day + interval '1 day')::date
 ),
 
-standing as (
+-- Days since the last purchase. Scalar subqueries, as a join with the month keeps parallel workers out.
+lately as (
     select
         members.pos_id,
         members.card_type,
+        (select last_day from newest) - totals.last_purchase_date as days,
+        (select month from newest) - 1 - totals.last_purchase_date as days_before_month
+    from mart.members
+    left join mart.client_totals as totals on totals.client_id = members.client_id
+    where members.registration_date <= (select last_day from newest)
+),
+
+standing as (
+    select
+        lately.pos_id,
+        lately.card_type,
         count(*) as members,
-        count(*) filter (where newest.last_day - totals.last_purchase_date < 30) as active_30_days,
-        count(*) filter (where newest.last_day - totals.last_purchase_date < 90) as active_90_days,
-        count(*) filter (where newest.last_day - totals.last_purchase_date < 365)
-            as active_365_days,
+        count(*) filter (where lately.days < 30) as active_30_days,
+        count(*) filter (where lately.days < 90) as active_90_days,
+        count(*) filter (where lately.days < 365) as active_365_days,
         count(*) filter (
             where
-                newest.month - 1 - totals.last_purchase_date < parameters.lapse_days
-                and newest.last_day - totals.last_purchase_date >= parameters.lapse_days
-                and totals.last_purchase_date < newest.month
+                lately.days >= parameters.lapse_days
+                and lately.days_before_month >= 0
+                and lately.days_before_month < parameters.lapse_days
         ) as lapsed
-    from newest
+    from lately
     cross join mart.parameters
-    inner join mart.members on members.registration_date <= newest.last_day
-    left join mart.client_totals as totals on totals.client_id = members.client_id
-    group by members.pos_id, members.card_type
+    group by lately.pos_id, lately.card_type
 ),
 
 -- Apart from the others, as they are few, and by the index on the month: a join by client would read all

@@ -64,11 +64,13 @@ roster as (
 joined as (
     select
         day,
-        (sum(count(client_id)) over (order by day))::bigint as members
+        (sum(sum(clients)) over (order by day))::bigint as members
     from (
-        select registration_date as day, client_id from mart.members
+        select registration_date as day, count(*) as clients
+        from mart.members
+        group by registration_date
         union all
-        select distinct day, null::bigint as client_id from days_of_feeds
+        select distinct day, 0 as clients from days_of_feeds
     ) as days
     group by day
 ),

@@ -11,7 +11,8 @@
 -- each statement; a function is planned once a session. Whoever may read the marts need not read sync.
 create or replace function refresh.days_with_rows()
 returns table (feed text, first_day date, last_day date)
-language plpgsql stable rows 4 security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable parallel safe rows 4
+security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query

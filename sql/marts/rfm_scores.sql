@@ -16,35 +16,64 @@ with measured as (
 
 -- From how many clients strictly worse each break is reached.
 breaks as (
-    select array_agg(ceil(share * clients)::bigint order by share) as reached_from
+    select
+        counted.clients,
+        ceil(each.share * counted.clients)::bigint as reached_from
     from mart.parameters
     cross join (select count(*) as clients from measured) as counted
     cross join lateral unnest(parameters.rfm_breaks) as each (share)
-    where share is not null
+    where each.share is not null
 ),
 
-ranked as (
+-- A score is reached by values greater than the one at this position, counted from the worst.
+-- percentile_disc takes shares; half a client less keeps it from rounding up.
+positions as (
     select
-        *,
-        rank() over (order by last_purchase_date) - 1 as less_recent,
-        rank() over (order by frequency) - 1 as less_frequent,
-        rank() over (order by monetary) - 1 as less_monetary
+        array_agg(
+            ((reached_from - 0.5) / clients)::double precision order by reached_from
+        ) filter (where reached_from between 1 and clients) as shares,
+        (1 + count(*) filter (where reached_from < 1))::integer as worst_score
+    from breaks
+),
+
+-- The greatest values that are not enough for each next score.
+exceeded as (
+    select
+        percentile_disc((select shares from positions)) within group (order by last_purchase_date)
+            as last_purchase_dates,
+        percentile_disc((select shares from positions)) within group (order by frequency)
+            as frequencies,
+        percentile_disc((select shares from positions)) within group (order by monetary)
+            as monetaries
     from measured
+),
+
+-- The least values of these scores: values are discrete, days, purchases and cents.
+enough as (
+    select
+        array_agg(each.last_purchase_date + 1 order by each.last_purchase_date)
+            as last_purchase_dates,
+        array_agg(each.frequency + 1 order by each.frequency) as frequencies,
+        array_agg(each.monetary + 0.01 order by each.monetary) as monetaries
+    from exceeded
+    cross join lateral
+        unnest(exceeded.last_purchase_dates, exceeded.frequencies, exceeded.monetaries)
+            as each (last_purchase_date, frequency, monetary)
 ),
 
 scored as (
     select
-        ranked.client_id,
-        ranked.last_purchase_date,
-        ranked.frequency,
-        ranked.monetary,
-        1 + coalesce(width_bucket(ranked.less_recent, breaks.reached_from), 0) as recency_score,
-        1 + coalesce(width_bucket(ranked.less_frequent, breaks.reached_from), 0)
-            as frequency_score,
-        1 + coalesce(width_bucket(ranked.less_monetary, breaks.reached_from), 0)
-            as monetary_score
-    from ranked
-    cross join breaks
+        measured.*,
+        positions.worst_score
+        + coalesce(width_bucket(measured.last_purchase_date, enough.last_purchase_dates), 0)
+            as recency_score,
+        positions.worst_score
+        + coalesce(width_bucket(measured.frequency, enough.frequencies), 0) as frequency_score,
+        positions.worst_score
+        + coalesce(width_bucket(measured.monetary, enough.monetaries), 0) as monetary_score
+    from measured
+    cross join positions
+    cross join enough
 ),
 
 -- There are few combinations of scores, and many clients.
