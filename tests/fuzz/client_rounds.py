@@ -94,11 +94,11 @@ def _recovery(
     for one in _sync(settings, warehouse, feeds):
         yield Finding("no recovery", one.detail, feed=one.feed)
     names = {feed.name for feed in feeds}
-    for one in differences_from(scene.truth, warehouse):
-        if isinstance(one, str):
-            yield Finding("no recovery", one)
-        elif FEED_OF_TABLE[one.table] in names:
-            yield Finding("no recovery", str(one), _key_of(FEED_OF_TABLE[one.table], one.key[0]))
+    for difference in differences_from(scene.truth, warehouse):
+        if isinstance(difference, str):
+            yield Finding("no recovery", difference)
+        elif (feed := FEED_OF_TABLE[difference.table]) in names:
+            yield Finding("no recovery", str(difference), _key_of(feed, difference.key[0]))
     for feed, client in _pending(warehouse):
         if feed in names:
             yield Finding("no recovery", f"{feed} of {client} pending", _key_of(feed, client))

@@ -17,7 +17,7 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded import dump, upgrade
 from lcm_pipeline.warehouse.embedded.binaries import find_binaries, major_version
-from lcm_pipeline.warehouse.embedded.cluster import stated_version
+from lcm_pipeline.warehouse.embedded.cluster import finish_swap, stated_version
 from lcm_pipeline.warehouse.embedded.folder import EmbeddedPostgresError, ServerFolder
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.embedded.upgrade import upgrade_home
@@ -156,12 +156,12 @@ def test_a_killed_upgrade_leaves_the_old_home_and_the_next_one_carries_everythin
 def test_the_next_command_finishes_an_upgrade_that_was_killed_between_its_renames(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish, calls = upgrade.finish_swap, iter(range(10))
+    calls = iter(range(10))
 
     def finish_or_die(folder: ServerFolder) -> None:
         if next(calls) == 1:
             raise KeyboardInterrupt
-        finish(folder)
+        finish_swap(folder)
 
     monkeypatch.setattr(upgrade, "finish_swap", finish_or_die)
     with pytest.raises(KeyboardInterrupt):

@@ -16,6 +16,7 @@ from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.replies import Reply
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.simulator.service import Call
+from lcm_pipeline.transform.profiles import judge
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings
 from tests.outbox import HASTY, ask_for, outbox, profile, statuses, write_back
@@ -252,8 +253,6 @@ def test_an_update_that_cannot_be_claimed_is_the_only_one_rejected(
 def test_an_exception_during_validation_rejects_only_its_update(
     clients: list[int], warehouse: Warehouse, back: WriteBack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge = sending.judge
-
     def fail(update: Any, known: Any, today: Any) -> Any:
         if update.client_id == clients[2]:
             raise ZeroDivisionError(SECRET)

@@ -18,6 +18,7 @@ from lcm_pipeline.sync import run as sync_run
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.ingest.publish import publish
 from lcm_pipeline.warehouse.ingest.retirement import reinstate, retire
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.privacy.forgetting import forget
@@ -160,7 +161,6 @@ def test_a_run_that_is_published_several_times_counts_a_refusal_once(
     """As after a lost response to the commit, or when others add tasks meanwhile."""
     daily.sync()
     daily.programme.refuses[1001] = NOT_FOUND
-    publish = sync_run.publish
 
     def publish_thrice(*values: Any, **named: Any) -> Any:
         for _ in range(2):

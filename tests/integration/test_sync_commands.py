@@ -23,6 +23,8 @@ from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.run import AddTasks, SyncRun
 from lcm_pipeline.verify.repair import read_clients_again
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.ingest.publish import publish
+from lcm_pipeline.warehouse.ingest.runs import end_run
 from lcm_pipeline.warehouse.ingest.state import reset_quarantined
 from lcm_pipeline.warehouse.ingest.tasks import claim_tasks
 from tests.commands import run
@@ -217,13 +219,12 @@ def test_a_run_that_others_add_tasks_to_while_it_is_published_goes_on(
         engine.sync(feed, MARCH)
     source.world.mutate("insert_top", max(source.world.programme.customers))
     command_id = engine.begin_command([OPERATIONS], _NEWEST)
-    end = sync_run.end_run
     joining = [SyncEngine(settings, warehouse)]
 
     def end_late(*values: Any, **named: Any) -> bool:
         if joining:
             joining.pop().start(OPERATIONS, _NEWEST, command_id=command_id)
-        return end(*values, **named)
+        return end_run(*values, **named)
 
     monkeypatch.setattr(sync_run, "end_run", end_late)
     read_clients_again(engine, [OPERATIONS], [min(source.world.programme.customers)])
@@ -241,7 +242,6 @@ def test_a_client_that_changes_during_each_publish_is_reported_as_pending(
     for feed in FEEDS:
         engine.sync(feed, MARCH)
     client = min(source.world.programme.customers)
-    publish = sync_run.publish
 
     def publish_after_another(session: psycopg.Connection, *values: Any, **named: Any) -> Any:
         session.execute(

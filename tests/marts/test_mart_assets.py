@@ -11,10 +11,10 @@ from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.code_location import build_definitions
 from lcm_pipeline.orchestration.launch import (
     ChecksFailedError,
-    dagster_instance,
     materialize_window,
 )
 from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import LoggedProgress

@@ -21,8 +21,8 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
-from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.marts.scope import Scope
 from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.worlds import sync
 
@@ -150,19 +150,19 @@ def test_a_spending_order_that_is_decided_reaches_every_client(
     config = build_config(
         start=START, now=datetime(2026, 2, 21), clients=25, seed=5, habits=("cancelled=0.05",)
     )
-    detect = IncrementalRefresher._record_findings
+    detect = Scope._record_findings
 
-    def decide(refresher: IncrementalRefresher, name: str) -> None:
-        detect(refresher, name)
+    def decide(scope: Scope, name: str) -> None:
+        detect(scope, name)
         if name == "detect_spending_order":
-            refresher.session.execute(
+            scope.session.execute(
                 "update refresh.findings set detected = 'soonest_to_expire', votes = 20,"
                 " share = 1, is_decided = true where convention = 'spending_order'"
             )
 
     with start_in_thread(config) as simulator:
         _sync(simulator, warehouse, tmp_path, date(2026, 2, 20))
-        monkeypatch.setattr(IncrementalRefresher, "_record_findings", decide)
+        monkeypatch.setattr(Scope, "_record_findings", decide)
         # The rows of one client change.
         simulator.world.mutate("insert_top", min(simulator.world.programme.customers))
         sync(simulator, warehouse, tmp_path, START, date(2026, 2, 20))

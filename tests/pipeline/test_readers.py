@@ -34,7 +34,12 @@ def test_with_several_readers_a_feed_is_start_readers_publish() -> None:
                 f"{feed.name}_publish",
             }
             # One whose process is killed runs once more, or nothing would be published.
-            policies = [one.retry_policy for one in assets.node_def.node_defs if "read" in one.name]
+            readers = [
+                one
+                for one in assets.node_def.node_defs
+                if isinstance(one, dg.OpDefinition) and "read" in one.name
+            ]
+            policies = [reader.retry_policy for reader in readers]
             assert [policy and policy.max_retries for policy in policies] == [1] * _READERS
             specs = {spec.key.to_user_string(): spec for spec in assets.specs}
             assert all(spec.kinds == {"http", "postgres"} for spec in specs.values())
