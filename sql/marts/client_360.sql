@@ -8,26 +8,29 @@
 --   that are not marked as inactive; open leads are those in no closed status.
 create or replace view mart.client_360 as
 select
-    facts.client_id,
+    totals.client_id,
     coalesce(refreshed.operations_day, as_of.operations_day) as as_of_date,
-    facts.registration_date,
-    facts.first_purchase_date,
-    facts.last_purchase_date,
-    facts.purchases,
-    facts.refunds,
-    facts.net_sales,
-    facts.average_cheque,
-    facts.active_points,
-    facts.pending_points,
-    facts.blocked_points,
-    facts.expiring_points_30_days,
-    facts.last_redemption_date,
-    facts.active_favourites,
-    facts.chosen_goods,
-    facts.open_leads
-from mart.client_facts as facts
+    totals.registration_date,
+    totals.first_purchase_date,
+    totals.last_purchase_date,
+    totals.purchases,
+    totals.refunds,
+    totals.net_sales,
+    round(totals.purchase_amount / nullif(totals.purchases, 0), 2)::numeric(19, 2)
+        as average_cheque,
+    totals.active_points,
+    totals.pending_points,
+    totals.blocked_points,
+    totals.expiring_points_30_days,
+    totals.last_redemption_date,
+    coalesce(interests.active_favourites, 0) as active_favourites,
+    coalesce(interests.chosen_goods, 0) as chosen_goods,
+    coalesce(interests.open_leads, 0) as open_leads
+from mart.client_totals as totals
+left join mart.client_interests as interests on interests.client_id = totals.client_id
 cross join mart.as_of
-left join refresh.marts as refreshed on refreshed.name = 'client_facts';
+left join refresh.marts as refreshed on refreshed.name = 'client_totals'
+where totals.registration_date is not null;
 
 comment on view mart.client_360 is 'a client at a glance. Grain: client';
 comment on column mart.client_360.client_id is 'the client';

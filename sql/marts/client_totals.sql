@@ -1,5 +1,5 @@
 -- question: what did a client buy so far, and which points are left?
--- grain: client with a cheque or a lot
+-- grain: client who is a member, or has a cheque or a lot
 -- formula: sums over mart.purchase_months; balances are what remains, in the newest reading, of lots that
 --   have not expired by the last day of operations: blocked when the source says that they are not
 --   active, though they have started; pending while they start later; else active. Recent are the
@@ -75,6 +75,7 @@ owned as (
 
 select
     scope.client_id,
+    members.registration_date,
     bought.first_purchase_date,
     bought.last_purchase_date,
     coalesce(bought.purchases, 0) as purchases,
@@ -91,19 +92,21 @@ select
     coalesce(owned.blocked_points, 0)::numeric(19, 2) as blocked_points,
     coalesce(owned.expiring_points_30_days, 0)::numeric(19, 2) as expiring_points_30_days
 from refresh.scope
+left join mart.members on members.client_id = scope.client_id
 left join bought on bought.client_id = scope.client_id
 left join first_redemptions on first_redemptions.client_id = scope.client_id
 left join recent on recent.client_id = scope.client_id
 left join owned on owned.client_id = scope.client_id
-where bought.client_id is not null or owned.client_id is not null;
+where coalesce(members.client_id, bought.client_id, owned.client_id) is not null;
 
 create table mart.client_totals as table refresh.client_totals with no data;
 create index on mart.client_totals (client_id);
 -- A refresh looks up whose points become usable.
 create index if not exists lots_active_date on mart.lots (active_date);
 
-comment on table mart.client_totals is 'purchases of a client through the last day of operations, and balances by the newest reading. Grain: client with a cheque or a lot';
+comment on table mart.client_totals is 'purchases of a client through the last day of operations, and balances by the newest reading. Grain: client who is a member, or has a cheque or a lot';
 comment on column mart.client_totals.client_id is 'the client';
+comment on column mart.client_totals.registration_date is 'business day of the first registration; null for who is no member';
 comment on column mart.client_totals.first_purchase_date is 'day of the first purchase';
 comment on column mart.client_totals.last_purchase_date is 'day of the last purchase';
 comment on column mart.client_totals.purchases is 'cheques that are no refund';

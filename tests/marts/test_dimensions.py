@@ -190,7 +190,7 @@ def test_everybody_who_reads_a_mart_can_read_when_it_was_refreshed(by_hand: Sync
     refreshed = {
         row["mart_name"]: row["refreshed_at"] for row in read_mart(by_hand.warehouse, "refreshes")
     }
-    assert {"store_daily", "client_facts", "data_completeness"} <= refreshed.keys()
+    assert {"store_daily", "client_totals", "data_completeness"} <= refreshed.keys()
     assert max(refreshed.values()) <= datetime.now(UTC)
 
 

@@ -108,7 +108,7 @@ def test_only_marts_of_facts_that_do_not_add_up_are_blocked(
     with dagster_instance(settings) as instance:
         blocked = SPECS.keys() - _materialized(instance)
     assert blocked == {
-        "leads_daily", "leads_sla", "client_360", "client_facts", "data_completeness",
+        "leads_daily", "leads_sla", "client_360", "client_interests", "data_completeness",
         "restatements", "restated_rows", "dim_lead_statuses",
     }  # fmt: skip
     assert read_mart(warehouse, "leads_daily") == before, "a blocked mart keeps its answers"
@@ -148,7 +148,7 @@ def test_a_step_leaves_no_mart_behind_that_another_run_has_published_for(
     _sync(settings, warehouse)
     last = date(2026, 3, 14)
     sync_everything(settings, warehouse, Window(WEEK.first, last))
-    [step] = [step for step in MARTS if dg.AssetKey(["mart", "client_facts"]) in step.keys]
+    [step] = [step for step in MARTS if dg.AssetKey(["mart", "client_360"]) in step.keys]
     job = build_definitions(SyncSession(SyncEngine(settings, warehouse))).resolve_job_def(
         "sync_days"
     )

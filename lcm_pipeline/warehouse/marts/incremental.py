@@ -6,6 +6,8 @@ and equal rows are not touched (`differences`). A mart that shows names (of stor
 sources) is computed in full when a name has changed.
 """
 
+from contextlib import nullcontext
+
 from psycopg.sql import SQL, Composed, Identifier
 
 from lcm_pipeline.warehouse.marts.affected_days import AffectedDays
@@ -74,7 +76,8 @@ class IncrementalRefresher:
         of_scope = SQL("join refresh.scope on scope.client_id = stored.client_id")
         if not elapsed.has_days:
             return self._write_differing(mart, formula_of(mart), SQL(""), of_scope)
-        with self._scope.with_passed(_PASSED_CLIENTS.get(mart.name)):
+        passed = _PASSED_CLIENTS.get(mart.name)
+        with self._scope.with_added(passed, **elapsed.values) if passed else nullcontext():
             rows = self._write_differing(mart, formula_of(mart), SQL(""), of_scope)
             for name in _PASSED.get(mart.name, ()):
                 rows += self._session.execute(query(name), elapsed.values).rowcount

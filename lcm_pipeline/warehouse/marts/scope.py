@@ -105,29 +105,12 @@ class Scope:
         analyze(self.session, "refresh.scope")
 
     @contextmanager
-    def with_passed(self, name: str | None) -> Iterator[None]:
-        """Add the clients that a statement selects as days passed, if any, for one mart alone."""
-        if name is None:
-            yield
-            return
+    def with_added(self, name: str, **values: object) -> Iterator[None]:
+        """Add the clients that a statement selects, for one mart alone."""
         self.session.execute(query("copy_scope"))
-        self.add(name, **self.elapsed.values)
+        self.add(name, **values)
         yield
         self.session.execute(query("narrow_scope"))
-        self.session.execute("drop table scope_before")
-
-    @contextmanager
-    def with_everyone(self) -> Iterator[None]:
-        """Add all clients, for one mart alone."""
-        if self.is_full:
-            yield
-            return
-        self.session.execute(query("copy_scope"))
-        self.session.execute(query("clear_scope"))
-        self.add("scope_everyone")
-        yield
-        self.session.execute(query("clear_scope"))
-        self.session.execute(query("restore_scope"))
         self.session.execute("drop table scope_before")
 
     def detect_spending_order(self) -> None:

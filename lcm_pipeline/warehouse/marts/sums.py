@@ -6,7 +6,7 @@ the rows that were written or removed.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from psycopg.sql import SQL, Composed, Identifier
@@ -53,7 +53,7 @@ class Sums:
         names = [name for name, _ in columns_of(self.scope.session, mart)]
         contributions = SQL("select {} from {}").format(column_list(names), formula_of(mart))
         if self._is_whole(mart):
-            with self.scope.with_everyone():
+            with nullcontext() if self.scope.is_full else self.scope.with_added("scope_everyone"):
                 self._sum_up(mart, "sums", contributions)
             yield SQL("")
             self.scope.session.execute("drop table sums")

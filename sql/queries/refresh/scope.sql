@@ -77,7 +77,8 @@ select distinct client_id from noted;
 insert into refresh.scope (client_id)
 select client_id from core.operations
 union
-select client_id from core.registrations;
+select client_id from core.registrations
+on conflict do nothing;
 
 -- name: record_shared_cheques
 -- purpose: record the cheques that rows of several clients name, for all clients
@@ -726,11 +727,6 @@ select client_id from refresh.scope;
 -- purpose: remove the clients that were added to the scope for one mart
 delete from refresh.scope
 where client_id not in (select client_id from scope_before);
-
--- name: restore_scope
--- purpose: restore the clients that were in scope before
-insert into refresh.scope (client_id)
-select client_id from scope_before;
 
 -- name: columns_of_mart
 -- purpose: the columns of a mart, in order, with their types
