@@ -27,7 +27,7 @@ def scene() -> Iterator[Scene]:
         yield scene
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("point", POINTS)
 def test_a_killed_sync_that_is_run_again_has_the_result_of_a_clean_one(
     scene: Scene, point: str

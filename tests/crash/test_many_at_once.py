@@ -62,6 +62,7 @@ def _sync_at_once(scene: Scene, database: str, windows: list[Window]) -> None:
     assert overlapping_versions(scene.warehouse(database)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("processes", [2, 4, 8])
 @pytest.mark.parametrize("beginning", [0, 1])

@@ -69,6 +69,7 @@ def test_the_user_of_a_provider_creates_the_warehouse_and_its_roles(
     _assert_roles(provider)
 
 
+@pytest.mark.slow
 def test_without_createrole_the_user_owns_all_until_the_roles_are_made(
     provider: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -139,6 +139,7 @@ def test_an_invalid_option_exits_with_2(
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.slow
 def test_a_missing_executor_requirement_stops_a_sync_before_it_reads(
     tmp_path: Path, warehouse: Warehouse
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_mart_is_written_as_csv_and_as_parquet(tmp_path: Path, warehouse: Ware
     assert str(table.schema.field("day").type) == "date32[day]"
 
 
+@pytest.mark.slow
 def test_init_asks_until_a_login_has_a_password(tmp_path: Path, programme: Programme) -> None:
     start = day_before_today(3)
     source = programme(start=start, now=moscow_now(), clients=6)

@@ -170,6 +170,7 @@ def test_invalid_usage_or_an_invalid_file_exits_with_2_and_stores_nothing(
     assert outbox(warehouse) == []
 
 
+@pytest.mark.slow
 def test_an_unreadable_row_is_rejected_and_the_others_are_sent(
     tmp_path: Path, lcm: Any, clients: list[int], warehouse: Warehouse, source: RunningSimulator
 ) -> None:

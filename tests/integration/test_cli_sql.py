@@ -29,6 +29,7 @@ def without_psql(tmp_path: Path) -> dict[str, str]:
     return {"PATH": "/nowhere", "PG_BINDIR": str(folder)}
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("has_psql", [True, False])
 def test_an_analyst_reads_and_the_owner_writes(

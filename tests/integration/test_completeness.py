@@ -110,6 +110,7 @@ def test_an_unproven_registration_day_keeps_later_days_incomplete(
     _check_all_agree(warehouse, dict.fromkeys(FEEDS, _march(7)))
 
 
+@pytest.mark.slow
 def test_a_failed_second_poll_delays_only_its_own_day(
     warehouse: Warehouse, settings: Settings
 ) -> None:

@@ -34,7 +34,7 @@ def _refusal(url: str) -> str:
     return str(refused.value)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("taken", "missing"),
     [
@@ -111,6 +111,7 @@ def test_a_loader_who_may_not_use_public_is_told_so(house: Tenant, postgres: str
     assert migrate(Warehouse(house.url)) == []
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("forgotten", ["lcm_migrations", "lcm_marts"])
 def test_a_loader_cannot_change_the_schema_and_is_told_who_can(
     forgotten: str, house: Tenant, postgres: str
@@ -147,6 +148,7 @@ def test_who_may_not_make_new_months_is_refused_before_anything_is_read(
     require_new_months(Warehouse(house.url))
 
 
+@pytest.mark.slow
 def test_a_default_tablespace_that_the_owner_may_not_use_is_refused_with_the_statement(
     house: Tenant, tmp_path: Path, programme: Programme
 ) -> None:
@@ -189,6 +191,7 @@ def test_who_administers_a_role_lets_itself_act_as_it(
         assert owner.fetchone() == ("lcm_owner" if role == "lcm_owner" else made.user,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["lcm_owner", "lcm_loader"])
 def test_a_member_who_may_not_act_as_a_role_is_told_the_statement(
     role: str, postgres: str, template: str

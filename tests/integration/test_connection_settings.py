@@ -139,6 +139,7 @@ def test_a_stricter_synchronous_commit_of_the_role_is_kept(login: Tenant) -> Non
         assert session.execute("show synchronous_commit").fetchone() == ("remote_apply",)
 
 
+@pytest.mark.slow
 def test_a_sync_is_exact_for_a_user_with_unusual_settings(
     tmp_path: Path, programme: Programme, login: Tenant
 ) -> None:

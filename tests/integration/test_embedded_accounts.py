@@ -124,6 +124,7 @@ def test_root_and_the_folder_s_ordinary_user_can_take_turns(home: Path) -> None:
         assert started(home).leave() == 0
 
 
+@pytest.mark.slow
 def test_root_keeps_its_files_as_its_own(home: Path) -> None:
     user = started(home)
     assert (home / "postgres/data").stat().st_uid == 0
@@ -177,6 +178,7 @@ def test_root_without_namespaces_may_keep_all_below_a_private_folder(
         assert user.leave() == 0
 
 
+@pytest.mark.slow
 def test_a_server_below_a_private_folder_ends_with_its_watchers(home: Path) -> None:
     home.parent.chmod(0o700)
     user = User(home, [sys.executable, "-c", _WITHOUT_NAMESPACES])

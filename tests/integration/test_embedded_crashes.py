@@ -130,6 +130,7 @@ def test_a_pid_file_that_was_never_written_out_does_not_stop_the_start(home: Pat
         assert answers(url)
 
 
+@pytest.mark.slow
 def test_a_home_that_is_removed_under_the_server_ends_it(tmp_path: Path) -> None:
     home = tmp_path / ".lcm"
     with embedded_postgres(home):

@@ -64,6 +64,7 @@ def test_commands_at_once_share_one_server_until_the_last_leaves(home: Path) -> 
     assert eventually(lambda: not server_processes(home), within=1)
 
 
+@pytest.mark.slow
 def test_a_command_that_leaves_first_does_not_wait_for_the_others(home: Path) -> None:
     stays = started(home)
     leaves = started(home)

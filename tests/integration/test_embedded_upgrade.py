@@ -153,6 +153,7 @@ def test_a_killed_upgrade_leaves_the_old_home_and_the_next_one_carries_everythin
     assert upgrade_home(home, None, _nothing) is None
 
 
+@pytest.mark.slow
 def test_the_next_command_finishes_an_upgrade_that_was_killed_between_its_renames(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,6 +151,7 @@ def test_a_first_load_killed_between_batches_resumes_with_the_next_one(
     )
 
 
+@pytest.mark.slow
 def test_marts_refreshed_between_batches_are_correct_at_the_end(
     warehouse: Warehouse, settings: Settings
 ) -> None:
@@ -181,6 +182,7 @@ def _marts(warehouse: Warehouse) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow
 def test_the_next_sync_is_published_in_one_transaction(
     source: RunningSimulator, warehouse: Warehouse, settings: Settings
 ) -> None:

@@ -90,6 +90,7 @@ def _owners(warehouse: Warehouse) -> set[str]:
     return {str(name) for (name,) in found}
 
 
+@pytest.mark.slow
 def test_a_loader_syncs_pushes_repairs_removes_and_erases(
     loaders: tuple[Warehouse, Warehouse],
     warehouse: Warehouse,
@@ -246,6 +247,7 @@ def test_everything_of_an_earlier_version_comes_to_the_owner(
     refresh_marts(loaders[1])
 
 
+@pytest.mark.slow
 def test_an_owner_who_may_not_act_as_lcm_owner_stays_the_owner(
     postgres: str, template: str, programme: Programme, make_settings: MakeSettings
 ) -> None:

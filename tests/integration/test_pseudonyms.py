@@ -105,6 +105,7 @@ def test_no_phone_and_no_card_is_stored_and_joins_work(
     assert verify_clients(settings, warehouse, None).is_clean
 
 
+@pytest.mark.slow
 def test_a_key_that_is_added_and_one_that_is_changed_make_no_version_of_a_row(
     source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
@@ -318,6 +319,7 @@ def test_a_member_of_the_loader_may_hash_what_the_owner_has_stored_and_staged(
     assert found(warehouse, source) == []
 
 
+@pytest.mark.slow
 def test_a_month_that_a_reader_keeps_from_being_removed_holds_no_phone(
     source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
@@ -9,6 +11,7 @@ from tests.conftest import MakeSettings, Programme
 from tests.syncing import MARCH, sync_everything
 
 
+@pytest.mark.slow
 def test_a_publication_for_all_tables_breaks_nothing(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

@@ -172,6 +172,7 @@ def _clients(warehouse: Warehouse) -> int:
     return len(_phones(warehouse))
 
 
+@pytest.mark.slow
 def test_a_roster_that_grows_suddenly_stops_the_publish(
     young: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -191,6 +192,7 @@ def test_a_roster_that_grows_suddenly_stops_the_publish(
     assert _clients(warehouse) == 10_055
 
 
+@pytest.mark.slow
 def test_first_syncs_and_backfills_do_not_count_as_sudden_growth(
     young: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:

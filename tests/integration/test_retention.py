@@ -200,6 +200,7 @@ def test_marts_follow_a_removal_that_ended_before_they_were_refreshed(
     assert_as_if_computed_anew(warehouse, "after an interrupted removal")
 
 
+@pytest.mark.slow
 def test_a_sync_takes_old_rows_that_could_not_be_removed_yet_for_neither_vanished_nor_lost(
     settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +340,7 @@ BOUNDED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_years_leave_as_many_rows_as_three_months(
     warehouse: Warehouse, make_settings: MakeSettings, programme: Programme
 ) -> None:
@@ -359,6 +361,7 @@ def test_two_years_leave_as_many_rows_as_three_months(
     assert totals_differing(warehouse, "operations").listed == []
 
 
+@pytest.mark.slow
 def test_months_that_were_never_analyzed_are_counted_and_an_earlier_limit_is_reported(
     warehouse: Warehouse, make_settings: MakeSettings, programme: Programme
 ) -> None:

@@ -208,6 +208,7 @@ def test_a_client_refused_in_one_feed_only_stays_pending(daily: Daily) -> None:
     assert daily.retired() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "failure",
@@ -308,6 +309,7 @@ def test_the_slots_of_a_merged_client_end_when_it_is_retired(
     assert daily.rows(uptake) == [(3, count) for count in slots]
 
 
+@pytest.mark.slow
 def test_a_merged_client_without_rows_is_retired_without_a_refusal(daily: Daily) -> None:
     daily.sync()
     source = daily.programme
@@ -399,6 +401,7 @@ def move_1001_to_1002(daily: Daily) -> None:
         daily.sync()
 
 
+@pytest.mark.slow
 def test_erasing_a_client_leaves_those_merged_into_it_retired(daily: Daily) -> None:
     move_1001_to_1002(daily)
     forget(daily.warehouse, 1002, ERASING_KEY)
@@ -407,6 +410,7 @@ def test_erasing_a_client_leaves_those_merged_into_it_retired(daily: Daily) -> N
     assert daily.sync(pseudonym_key=ERASING_KEY.decode(), pseudonymize=False) == 0
 
 
+@pytest.mark.slow
 def test_a_card_of_an_erased_client_is_erased_from_its_former_owner_too(daily: Daily) -> None:
     move_1001_to_1002(daily)
     forget(daily.warehouse, 1002, ERASING_KEY)
@@ -416,6 +420,7 @@ def test_a_card_of_an_erased_client_is_erased_from_its_former_owner_too(daily: D
     daily.assert_totals_agree()
 
 
+@pytest.mark.slow
 def test_a_card_that_an_erased_client_had_before_stays_with_its_owner(daily: Daily) -> None:
     move_1001_to_1002(daily)
     forget(daily.warehouse, 1001, ERASING_KEY)

@@ -98,6 +98,7 @@ def test_a_plan_says_what_the_settings_do_not_allow(tmp_path: Path) -> None:
     assert "LCM_MAX_IN_FLIGHT=64 allows only 320 requests a second" in said
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "words",
     [

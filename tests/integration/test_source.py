@@ -38,6 +38,7 @@ def test_different_spellings_of_an_address_are_one_programme(one: str, other: st
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_another_programme_is_refused_and_nothing_is_read_or_written(
     programme: Programme, warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_finished_command_starts_again_from_scratch(
     assert requests_of(source)["LeadsPagingInfo"] >= 40
 
 
+@pytest.mark.slow
 def test_a_command_covered_by_a_later_one_is_abandoned(
     warehouse: Warehouse, settings: Settings
 ) -> None:
@@ -118,6 +119,7 @@ def test_replayed_rows_are_read_again_by_an_unfinished_command(
     assert engine.begin_command([OPERATIONS, LEADS], MARCH) != command_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("reset", "--feed", "leads"), ("retire", "--undo")])
 def test_what_the_next_sync_is_to_read_is_read_by_an_unfinished_command_too(
     source: RunningSimulator,
@@ -160,6 +162,7 @@ def stop_before_publish(
         engine.sync(LEADS, window, command_id=engine.begin_command([LEADS], window))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [Window(MARCH.first, date(2026, 3, 20)), _NEWEST])
 def test_reading_a_client_again_takes_nothing_from_an_interrupted_command(
     source: RunningSimulator,
@@ -327,6 +330,7 @@ def test_a_command_joins_an_equal_one_that_is_running(
     assert_exact(source, warehouse, last=MARCH.last)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("publisher", [0, 1], ids=["the first", "the last"])
 def test_commands_that_share_a_run_are_all_done_with_it(
     source: RunningSimulator, warehouse: Warehouse, settings: Settings, publisher: int

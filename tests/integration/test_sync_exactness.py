@@ -168,6 +168,7 @@ def test_a_refused_client_is_pending_even_if_it_is_the_last_to_read(
         assert (report.clients, report.pending) == (2, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("cap", [5, 20])
 def test_a_total_equal_to_the_cap_of_the_source_is_not_trusted(
@@ -224,6 +225,7 @@ def test_unknown_fields_are_stored_and_reported_once(
     assert_exact(source, warehouse, last=MARCH.last, extra=UNANNOUNCED)
 
 
+@pytest.mark.slow
 def test_a_second_sync_leaves_every_row_identical(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

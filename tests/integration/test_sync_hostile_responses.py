@@ -129,7 +129,7 @@ def run_lcm(api: ScriptedApi, warehouse: Warehouse, folder: Path, *words: str) -
 # One client that is refused
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 409, 410, 423, 451])
 def test_a_refused_client_is_pending_and_the_others_are_published(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine, status: int
@@ -341,7 +341,7 @@ def days_of(requests: list[Fields]) -> list[str]:
     ]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "reply",
     [
@@ -380,6 +380,7 @@ def test_an_unreadable_registration_day_is_pending_and_known_clients_are_read(
     assert 2001 in published(warehouse, "operations")
 
 
+@pytest.mark.slow
 def test_an_older_pending_day_is_polled_again_whatever_the_look_back(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
@@ -407,6 +408,7 @@ def test_lcm_exits_with_3_when_no_day_can_be_read_and_clients_are_known(
     assert column(warehouse, "select count(*) from core.operations where operation_id = 7") == [1]
 
 
+@pytest.mark.slow
 def test_polling_is_given_up_after_many_failed_days_and_clients_are_read(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
@@ -672,6 +674,7 @@ def test_rows_of_implausible_days_are_quarantined_and_create_no_partition(
     assert column(warehouse, stored) == [3]
 
 
+@pytest.mark.slow
 def test_an_invalid_row_of_an_unproven_reading_is_not_counted(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
@@ -690,6 +693,7 @@ def test_an_invalid_row_of_an_unproven_reading_is_not_counted(
 # Fields missing from a header
 
 
+@pytest.mark.slow
 def test_fields_missing_from_a_response_keep_their_values(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
@@ -735,7 +739,7 @@ def _profiles(warehouse: Warehouse) -> dict[int, tuple[Any, ...]]:
 # Responses that prove nothing
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("feed", ENDPOINTS)
 @pytest.mark.parametrize(
     "body", [{"ErrorCode": 0}, {"ErrorCode": 0, "TotalRowsSelect": 0, "Others": []}]

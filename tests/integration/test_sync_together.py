@@ -50,6 +50,7 @@ def rows_of(warehouse: Warehouse) -> dict[str, int]:
         }
 
 
+@pytest.mark.slow
 def test_feeds_read_together_equal_feeds_read_alone(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_report_can_be_taken_only_once(
     together.close()
 
 
+@pytest.mark.slow
 def test_a_feed_starts_all_its_tasks_before_the_next_feed_begins(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
@@ -142,6 +144,7 @@ def test_closing_interrupts_and_the_next_sync_resumes(
     assert report.is_complete
 
 
+@pytest.mark.slow
 def test_a_failed_start_fails_every_feed(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

@@ -85,6 +85,7 @@ def test_tampered_rows_are_repaired_and_no_other_client_is_read(
     assert verify_clients(settings, warehouse, None).is_clean
 
 
+@pytest.mark.slow
 def test_marts_are_not_refreshed_while_totals_of_clients_that_were_not_compared_differ(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
@@ -126,6 +127,7 @@ def test_changes_in_the_source_are_repaired_before_the_next_sync(
     assert_exact(source, warehouse, last=MARCH.last)
 
 
+@pytest.mark.slow
 def test_a_client_that_cannot_be_reread_is_left_and_reported(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

@@ -66,6 +66,7 @@ def test_the_final_message_of_a_command_quotes_no_statement(warehouse: Warehouse
     )
 
 
+@pytest.mark.slow
 def test_the_error_of_a_sync_quotes_no_statement_of_a_mart(
     tmp_path: Path, source: RunningSimulator, warehouse: Warehouse
 ) -> None:

@@ -56,6 +56,7 @@ def _write(author: Author, is_as_usual: bool) -> None:
                       Parent=first + 99 if is_as_usual else None)  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_as_usual", [True, False])
 def test_rows_show_what_they_have_to_be_taken_for(
     warehouse: Warehouse, tmp_path: Path, is_as_usual: bool
@@ -90,6 +91,7 @@ def test_rows_show_what_they_have_to_be_taken_for(
     assert_as_if_computed_anew(warehouse, "with detected conventions")
 
 
+@pytest.mark.slow
 def test_a_parameter_is_used_whatever_the_rows_show(
     warehouse: Warehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +122,7 @@ def test_a_parameter_is_used_whatever_the_rows_show(
     assert "undecided" not in page
 
 
+@pytest.mark.slow
 def test_a_few_rows_decide_nothing_and_are_counted(
     warehouse: Warehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,7 @@ def test_an_edit_with_a_date_changes_no_earlier_day(filled: Warehouse) -> None:
     assert_as_if_computed_anew(filled, "after an edit with a date")
 
 
+@pytest.mark.slow
 def test_an_edit_without_a_date_corrects_the_current_values(filled: Warehouse) -> None:
     _edit(filled, f"update mart.parameters set point_value = 2, valid_from = '{CHANGED}'")
     before = _before(filled, "points_liability_daily")

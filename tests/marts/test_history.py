@@ -87,6 +87,7 @@ def test_a_lot_that_ends_between_midnight_and_the_reading_is_owed_on_the_day_bef
     assert (month["expired"], month["residual"], month["closing"]) == (100, 0, 0)
 
 
+@pytest.mark.slow
 def test_points_given_before_the_first_registration_are_in_the_programme_by_day(
     story: Story,
 ) -> None:
@@ -101,6 +102,7 @@ def test_points_given_before_the_first_registration_are_in_the_programme_by_day(
     assert sum(row["points_added"] for row in days) == month["added"] == 100
 
 
+@pytest.mark.slow
 def test_a_day_that_only_the_roster_tells_of_is_no_day_without_sales(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     story.author.cheque(client, 1, "2026-03-05T10:00:00", "100.00")
@@ -122,6 +124,7 @@ def test_a_day_that_only_the_roster_tells_of_is_no_day_without_sales(story: Stor
     assert {days[later][column] for column in actual} == {None}
 
 
+@pytest.mark.slow
 def test_a_day_that_only_operations_tell_of_is_no_day_without_new_members(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     story.sync_day(FIRST)
@@ -253,6 +256,7 @@ def test_lead_sla_of_a_past_day_is_what_was_known_then(story: Story) -> None:
     assert now[43]["first_change_sla"] == "missed"
 
 
+@pytest.mark.slow
 def test_the_newest_leads_are_all_that_are_known_now(story: Story) -> None:
     """A repair, a backfill and another run of the day bring leads after the day's first reading."""
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
@@ -268,6 +272,7 @@ def test_the_newest_leads_are_all_that_are_known_now(story: Story) -> None:
     assert _sla(story.warehouse, FIRST) == {41: ("missed", True)}
 
 
+@pytest.mark.slow
 def test_only_a_reading_of_all_clients_shows_that_a_lead_still_waits(story: Story) -> None:
     """A repair of another client, or a backfill to a day before the client came, read no lead."""
     story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
@@ -386,6 +391,7 @@ def test_a_roster_that_begins_in_the_middle_shows_its_first_day(by_chance: Synce
     assert {row["roster_from"] for row in rows} == {by_chance.first}
 
 
+@pytest.mark.slow
 def test_a_client_that_was_not_proven_is_pending_from_its_last_proof_on(story: Story) -> None:
     for number in (7, 8):
         client = story.author.client(number, f"2026-03-0{number - 5}T01:00:00", [{"Card": number}])
@@ -471,6 +477,7 @@ def test_a_month_whose_last_day_was_never_read_is_not_known_then(story: Story) -
     assert march["closing_as_known_now"] == 100
 
 
+@pytest.mark.slow
 def test_an_edit_of_a_parameter_is_the_reason_of_a_restated_month(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     story.author.lot(client, 1, "2026-03-10T10:00:00", "100.00")

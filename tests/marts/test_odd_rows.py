@@ -35,6 +35,7 @@ def _long(seed: int, characters: int = 3_000) -> str:
     return "".join(chr(chance.randrange(0x20000, 0x2A6D0)) for _ in range(characters))
 
 
+@pytest.mark.slow
 def test_texts_of_12_kb_fail_no_mart_and_stay_distinct_after_the_cut(
     simulator: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:

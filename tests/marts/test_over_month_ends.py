@@ -17,6 +17,8 @@ from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.stories import START, Story
 from tests.marts.worlds import empty_world
 
+pytestmark = pytest.mark.slow
+
 MARCH, APRIL, MAY = date(2026, 3, 31), date(2026, 4, 30), date(2026, 5, 31)
 SILENT, TOLD_TWICE, NOT_RETURNED, TOO_MUCH, NEGATIVE, ABOVE, ENDED = range(1, 8)
 _ENDS = "2026-12-31T00:00:00"

@@ -103,6 +103,7 @@ def test_each_month_is_what_really_happened(
         assert owed[last] == balance
 
 
+@pytest.mark.slow
 def test_partial_refunds_that_give_points_back_are_within_half_a_percent(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_merges_cancels_and_blocked_lots_close_within_half_a_percent(
         assert abs(month["closing"] - balance) <= limit
 
 
+@pytest.mark.slow
 def test_a_programme_shows_its_spending_order(warehouse: Warehouse, tmp_path: Path) -> None:
     config = build_config(
         start=FIRST, now=datetime(2026, 3, 11), clients=160, seed=11,
@@ -173,6 +175,7 @@ def test_a_programme_shows_its_spending_order(warehouse: Warehouse, tmp_path: Pa
 START, THEN, NOW = date(2026, 3, 1), date(2026, 3, 31), date(2026, 4, 30)
 
 
+@pytest.mark.slow
 def test_a_cheque_of_two_clients_and_a_friends_bonus_are_one_purchase(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -252,6 +255,7 @@ def test_a_cancelled_order_returns_the_spent_points(warehouse: Warehouse, tmp_pa
     assert [(m["closing"], m["corrections"], m["residual"]) for m in months] == [(50, 0, 0)] * 2
 
 
+@pytest.mark.slow
 def test_checks_of_the_marts_report_what_is_doubtful(warehouse: Warehouse, tmp_path: Path) -> None:
     with empty_world(START, datetime(2026, 3, 11)) as simulator:
         author = Author(simulator)
@@ -326,6 +330,7 @@ def test_a_parameter_overrules_how_rows_are_interpreted(
         assert _figures() == figures, name
 
 
+@pytest.mark.slow
 def test_silent_refunds_give_back_as_set_or_as_the_lots_of_each_client_show(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

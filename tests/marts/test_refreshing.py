@@ -79,6 +79,7 @@ def test_after_any_change_the_marts_equal_a_full_computation(
         assert _rows(warehouse, "mart", name) == kept[name], name
 
 
+@pytest.mark.slow
 def test_a_day_without_a_changed_cheque_is_not_rewritten(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_day_without_a_changed_cheque_is_not_rewritten(
     assert len(days) < len({day for day, _ in after}) / 2
 
 
+@pytest.mark.slow
 def test_a_history_that_reaches_its_new_client_later_is_correct_for_the_old_one_too(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -114,6 +116,7 @@ def test_a_history_that_reaches_its_new_client_later_is_correct_for_the_old_one_
             assert _rows(warehouse, "mart", name) == _computed(warehouse, name), (name, client)
 
 
+@pytest.mark.slow
 def test_the_ledger_of_a_client_is_the_same_whoever_is_computed_with_it(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -205,6 +208,7 @@ def test_a_run_that_ends_after_a_newer_one_reaches_the_marts(
         assert _rows(warehouse, "mart", name) == _computed(warehouse, name), name
 
 
+@pytest.mark.slow
 def test_a_row_that_does_not_differ_is_not_rewritten(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -218,6 +222,7 @@ def test_a_row_that_does_not_differ_is_not_rewritten(
         assert {row for row in alike if after[row] != before[name][row]} == set(), name
 
 
+@pytest.mark.slow
 def test_a_lot_with_only_another_remain_changes_no_day(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -233,6 +238,7 @@ def test_a_lot_with_only_another_remain_changes_no_day(
     assert _versions(warehouse, "store_daily") == before
 
 
+@pytest.mark.slow
 def test_days_and_months_without_changes_are_not_computed(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -257,6 +263,7 @@ def test_days_and_months_without_changes_are_not_computed(
         assert not any("2020-01-01" in text for (text,) in _rows(warehouse, "mart", name)), name
 
 
+@pytest.mark.slow
 def test_points_that_expire_soon_are_not_rewritten_every_day(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -288,6 +295,7 @@ def test_a_renamed_store_has_its_new_name_on_every_day(
     assert names == [("Новая",)]
 
 
+@pytest.mark.slow
 def test_an_equal_state_is_not_computed_again(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -19,6 +19,8 @@ from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.stories import START, Story
 from tests.marts.worlds import empty_world
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = range(1, 18)
 PENDING, ENDING, RETURNED, PARTIAL, BURNT_IN_PART, WHOLE_CHEQUE, PART_OF_CHEQUE, *OTHERS = CLIENTS
 BEFORE, SILENT, NAMELESS, MEANWHILE, TAKEN_LATER, BESIDE, SHARED, *AGAIN = OTHERS

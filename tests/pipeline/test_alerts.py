@@ -249,6 +249,7 @@ def test_a_failed_run_that_is_not_retried_is_reported_without_its_text(
     assert not [secret for secret in SECRETS if secret in json.dumps(posted, ensure_ascii=False)]
 
 
+@pytest.mark.slow
 def test_the_daemon_reports_a_failed_command_but_neither_ctrl_c_nor_the_job_of_somebody_else(
     warehouse: Warehouse,
     webhook: tuple[str, list[dict[str, Any]]],

@@ -303,6 +303,7 @@ def test_doctor_reports_what_the_executor_lacks(tmp_path: Path) -> None:
     assert _doctor(tmp_path, {"LCM_EXECUTOR": "k8s"})["cluster"][0] == "warn"
 
 
+@pytest.mark.slow
 @needs_redis
 def test_the_certificate_of_a_broker_is_verified_unless_the_address_disables_it(
     tmp_path: Path,
@@ -394,6 +395,7 @@ def test_a_command_without_workers_can_be_stopped_and_leaves_no_steps(
         assert NO_WORKER in [entry.user_message for entry in instance.all_logs(stopped.run_id)]
 
 
+@pytest.mark.slow
 def test_a_run_of_the_daemon_names_a_broker_that_is_away(
     source: RunningSimulator,
     warehouse: Warehouse,
@@ -474,7 +476,7 @@ def _wait_status_of(process: int) -> int:
     raise AssertionError("the command did not end")
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
@@ -504,6 +506,7 @@ def test_a_worker_reports_what_it_lacks(
     assert "hush" not in ended.stderr
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("words", [("worker",), (*_SYNC,)])
 def test_the_error_for_a_missing_extra_names_it(
     words: tuple[str, ...], warehouse: Warehouse, tmp_path: Path

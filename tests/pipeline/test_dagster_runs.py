@@ -116,6 +116,7 @@ def test_a_run_shows_counts_and_a_preview_but_nothing_personal_and_no_secret(
     assert str(TOKEN) not in stored
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("feeds", [None, ["registrations", "leads"]])
 def test_one_process_reads_all_feeds_of_a_run_concurrently_as_one_command(
     scripted: ScriptedRuns, feeds: list[str] | None
@@ -221,6 +222,7 @@ def test_the_checks_run_and_a_lost_row_fails_them(settings: Settings, warehouse:
     assert len(failed.value.reports) == len(FEEDS)
 
 
+@pytest.mark.slow
 def test_a_failed_check_that_blocks_nothing_leaves_the_run_successful_and_is_reported(
     settings: Settings, warehouse: Warehouse
 ) -> None:
@@ -250,6 +252,7 @@ def test_a_refusal_of_the_service_raises_the_engines_own_error(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
@@ -320,6 +323,7 @@ def test_a_feed_that_fails_does_not_stop_the_others(
         assert len(materialized(instance, "leads")) == 7
 
 
+@pytest.mark.slow
 def test_two_failures_are_both_reported(scripted: ScriptedRuns) -> None:
     def script(feed: str) -> None:
         if feed in ("operations", "leads"):
@@ -424,6 +428,7 @@ def test_concurrent_commands_share_a_home_that_does_not_exist_yet(
         assert len(materialized(instance, "favourite_stats")) == 21
 
 
+@pytest.mark.slow
 def test_the_run_of_a_killed_command_is_marked_as_failed(scripted: ScriptedRuns) -> None:
     process = sync_elsewhere(scripted, "2026-03-01", "2026-03-02", seconds=60)
     assert process.stdout is not None
@@ -446,6 +451,7 @@ def test_a_run_that_ended_leaves_no_file_in_running(scripted: ScriptedRuns) -> N
     assert not list((home / "running").iterdir())
 
 
+@pytest.mark.slow
 def test_a_mart_has_no_partitions_and_is_planned_once_in_a_range(scripted: ScriptedRuns) -> None:
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
     with dagster_instance(scripted.settings) as instance:

@@ -125,6 +125,7 @@ def test_an_old_run_is_forgotten_and_its_days_stay_synced(
     assert forget_old_runs(instance, now=LATER) == 0
 
 
+@pytest.mark.slow
 @on_both
 def test_days_past_their_retention_leave_the_event_log(
     instance: dg.DagsterInstance, scripted: ScriptedRuns
@@ -148,6 +149,7 @@ def test_a_day_synced_again_after_a_run_was_forgotten_is_new(
     assert stored_materializations(instance, "leads") == ["2026-03-01", "2026-03-01"]
 
 
+@pytest.mark.slow
 def test_a_run_that_has_not_ended_is_never_forgotten(
     instance: dg.DagsterInstance, scripted: ScriptedRuns
 ) -> None:
@@ -170,6 +172,7 @@ def test_forgetting_frees_disk_space(tmp_path: Path, warehouse: Warehouse) -> No
     assert {path.name for path in kept} <= {"index.db", "index.db-wal", "index.db-shm"}
 
 
+@pytest.mark.slow
 def test_the_nightly_job_forgets(instance: dg.DagsterInstance, scripted: ScriptedRuns) -> None:
     scripted.run(instance, days("2026-03-01"))
     done = defs.resolve_job_def("forget_old_runs").execute_in_process(instance=instance)

@@ -161,6 +161,7 @@ def test_the_environment_and_the_secret_are_settings(
     assert settings.dagster_database_url is not None
 
 
+@pytest.mark.slow
 def test_the_error_outside_of_a_cluster_says_so(tmp_path: Path) -> None:
     ended = run(tmp_path, "ui", LCM_EXECUTOR="k8s")
     assert ended.returncode == 2, ended.stderr

@@ -217,6 +217,7 @@ class _Website:
         self._server.server_close()
 
 
+@pytest.mark.slow
 def test_a_second_one_on_the_same_home_is_refused_and_names_the_first(served: Served) -> None:
     ended = run(served.folder, "ui", "--port", str(free_port()))
     assert ended.returncode == 2
@@ -242,6 +243,7 @@ def test_a_health_check_passes_while_both_run(served: Served) -> None:
     _await_health(served.folder, "--port", port)
 
 
+@pytest.mark.slow
 def test_a_health_check_reports_what_does_not_run(tmp_path: Path) -> None:
     web = run(tmp_path, "ui", "--check", "--only", "web", "--port", str(free_port()))
     assert web.returncode == 1
@@ -269,6 +271,7 @@ def test_the_daemon_can_run_without_the_web_server(tmp_path: Path) -> None:
         daemon.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the children from /proc")
 def test_ctrl_c_while_the_programs_start_prints_no_traceback(tmp_path: Path) -> None:
     with (tmp_path / "output").open("w") as output:
@@ -321,6 +324,7 @@ def test_the_daemon_ends_when_lcm_ui_is_killed(tmp_path: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the death of a parent")
 def test_a_program_whose_parent_was_killed_during_its_start_ends_by_itself() -> None:
     text = "from lcm_pipeline.orchestration.ui import parent; parent.end_with_parent(); print(1)"

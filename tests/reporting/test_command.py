@@ -36,6 +36,7 @@ def test_a_dash_writes_the_page_and_nothing_else(tmp_path: Path, by_hand: Synced
     assert list(tmp_path.glob("*.html")) == []
 
 
+@pytest.mark.slow
 def test_an_incomplete_day_is_written_and_ends_with_3(tmp_path: Path, shop: Shop) -> None:
     shop.sync_operations(START)
     ended = run_report(tmp_path, shop.warehouse.url, "--output", "page.html")
@@ -85,6 +86,7 @@ def test_a_wrong_option_ends_with_2(
     assert list(tmp_path.glob("*.html")) == []
 
 
+@pytest.mark.slow
 def test_a_warehouse_without_days_or_marts_ends_with_2_and_the_next_step(
     tmp_path: Path, warehouse: Warehouse
 ) -> None:

@@ -81,6 +81,7 @@ def test_every_russian_definition_is_of_an_existing_column(warehouse: Warehouse)
     assert russian_definitions().keys() - known == set()
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(("language", "words"), [("ru", "Чистые продажи"), ("en", "Net sales")])
 def test_lcm_language_selects_the_language(
@@ -94,12 +95,14 @@ def test_lcm_language_selects_the_language(
     assert words in ended.stdout
 
 
+@pytest.mark.slow
 def test_another_language_is_refused(tmp_path: Path) -> None:
     ended = run(tmp_path, "report", LCM_LANGUAGE="de")
     assert ended.returncode == 2
     assert "LCM_LANGUAGE" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_default_is_marked_until_it_is_set(shop: Shop) -> None:
     shop.sync(START)
     with shop.warehouse.connect(autocommit=True) as session:

@@ -48,6 +48,7 @@ def test_a_measure_is_right_for_the_day_the_day_before_and_a_week_before(
     assert shown[0]
 
 
+@pytest.mark.slow
 def test_a_past_day_is_reported_as_well(
     by_chance: Synced, days: dict[date, dict[str, Any]]
 ) -> None:
@@ -158,6 +159,7 @@ def test_a_past_day_shows_the_point_value_that_held_on_it(shop: Shop) -> None:
     assert "breakage of 50.0 %" in now.words("points")
 
 
+@pytest.mark.slow
 def test_the_liability_of_a_past_day_is_of_that_day_and_says_that_it_was_rolled_back(
     by_chance: Synced, golden: Golden
 ) -> None:
@@ -171,6 +173,7 @@ def test_the_liability_of_a_past_day_is_of_that_day_and_says_that_it_was_rolled_
     assert "newest state" not in words
 
 
+@pytest.mark.slow
 def test_the_expected_breakage_is_an_average_where_bonus_sources_have_their_own(
     shop: Shop,
 ) -> None:
@@ -185,6 +188,7 @@ def test_the_expected_breakage_is_an_average_where_bonus_sources_have_their_own(
     assert "breakage of 37.5 % on average over bonus sources — 250.00 ₽" in page.words("points")
 
 
+@pytest.mark.slow
 def test_points_that_refunds_gave_back_have_one_sign_in_the_bridge(shop: Shop) -> None:
     """In March refunds give back more points than purchases redeem."""
     shop.author.lot(shop.client, 11, "2026-02-01T10:00:00", "100.00")

@@ -16,6 +16,8 @@ from tests.marts.worlds import Synced
 from tests.reporting.reading_pages import Page, number
 from tests.reporting.shops import SECOND, START, THIRD, Shop
 
+pytestmark = pytest.mark.slow
+
 WEEK = parse_period("week", "2026-W12")
 
 

@@ -64,6 +64,7 @@ def test_a_pending_client_makes_the_day_incomplete_and_marks_its_numbers(shop: S
     assert shop.report(START)[0].incomplete == ()
 
 
+@pytest.mark.slow
 def test_rows_in_quarantine_are_counted_on_a_complete_day(shop: Shop) -> None:
     odd = shop.author.cheque(shop.client, 599, "2026-03-01T11:00:00", "1.00")
     odd.row["ComponentType"], odd.bad = 300, True
