@@ -48,9 +48,11 @@ class ProgressBar:
         self._progress.console.print(line, markup=False, highlight=False, emoji=False)
 
     def start(self, feed: str, total: int, done: int) -> None:
-        """Add a bar. done: tasks that an earlier process has finished."""
+        """Add a bar, unless total is 0. done: tasks that an earlier process has finished."""
         self._failed[feed] = 0
-        self._bars[feed] = self._progress.add_task(feed, total=total, completed=done, pending="")
+        self._bars[feed] = self._progress.add_task(
+            feed, total=total, completed=done, pending="", visible=total > 0
+        )
 
     def advance(self, feed: str, count: int) -> None:
         """Advance the bar of a feed."""

@@ -1,5 +1,6 @@
 """The `lcm` command as a user runs it: its output and its exit code."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -229,6 +230,10 @@ def test_verify_fix_repairs_differences_and_exits_with_0(
     assert repaired.returncode == 0, repaired.stderr + repaired.stdout
     assert "0 differ" in repaired.stdout.partition("once more")[2]
     assert "9000000001" not in repaired.stdout + repaired.stderr
+    # Log lines with times, also those of the marts, and each once.
+    lines = repaired.stderr.splitlines()
+    assert all(re.match(r"[\d-]{10} [\d:]{8}[+-]\d{4} INFO ", line) for line in lines), lines
+    assert any(re.search(r"INFO    operations: \d+ done$", line) for line in lines)
     nothing = run(tmp_path, "verify", "--fix", **variables)
     assert nothing.returncode == 0
     assert "again:" not in nothing.stdout

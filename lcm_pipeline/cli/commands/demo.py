@@ -23,7 +23,7 @@ from lcm_pipeline.cli.commands.simulate import (
 )
 from lcm_pipeline.cli.failures import INCOMPLETE
 from lcm_pipeline.cli.output import console, print_frame
-from lcm_pipeline.cli.progress_bar import ProgressBar
+from lcm_pipeline.cli.progress_log import command_progress
 from lcm_pipeline.cli.results import print_reports, print_verification
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.launch import materialize_window
@@ -85,7 +85,7 @@ def _sync(settings: Settings, warehouse: Warehouse, window: Window) -> list[Sync
     drop_everything(warehouse)
     migrate(warehouse)
     console.print(f"Syncing {window} into an embedded Postgres, through Dagster")
-    with ProgressBar() as progress:
+    with command_progress() as progress:
         reports = materialize_window(settings, warehouse, window, progress)
     print_reports(reports)
     return reports

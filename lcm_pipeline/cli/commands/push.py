@@ -9,7 +9,7 @@ import typer
 from lcm_pipeline.cli.failures import DONE, INCOMPLETE
 from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.output import console
-from lcm_pipeline.cli.progress_bar import ProgressBar
+from lcm_pipeline.cli.progress_log import command_progress
 from lcm_pipeline.cli.push_output import (
     print_preview,
     print_push,
@@ -103,10 +103,11 @@ def _check_terminal(*, is_dry: bool) -> None:
 def _send(settings: Settings, csv: Path | None, most: int | None) -> int:
     """Send the pending updates and the rows of the file; return the exit code."""
     file = _read(csv)
-    with programme_warehouse(settings) as warehouse, ProgressBar() as progress:
-        pushing = write_back.WriteBack(settings, warehouse, progress)
+    with programme_warehouse(settings) as warehouse:
         try:
-            report = pushing.push(most=most, file=file)
+            with command_progress() as progress:
+                pushing = write_back.WriteBack(settings, warehouse, progress)
+                report = pushing.push(most=most, file=file)
         except write_back.PushStoppedError as stopped:
             _print(warehouse, stopped.report, file=file)
             raise
@@ -115,10 +116,11 @@ def _send(settings: Settings, csv: Path | None, most: int | None) -> int:
 
 def _undo(settings: Settings, push_id: int, most: int | None) -> int:
     """Undo a push; return the exit code."""
-    with programme_warehouse(settings) as warehouse, ProgressBar() as progress:
-        pushing = write_back.WriteBack(settings, warehouse, progress)
+    with programme_warehouse(settings) as warehouse:
         try:
-            undone, report = pushing.undo(push_id, most=most)
+            with command_progress() as progress:
+                pushing = write_back.WriteBack(settings, warehouse, progress)
+                undone, report = pushing.undo(push_id, most=most)
         except write_back.PushStoppedError as stopped:
             _print(warehouse, stopped.report)
             raise

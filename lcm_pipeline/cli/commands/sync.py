@@ -12,8 +12,8 @@ from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
+from lcm_pipeline.cli.progress_log import LogFormat, command_progress, log
 from lcm_pipeline.cli.results import print_reports
-from lcm_pipeline.cli.sync_log import LogFormat, log, sync_progress
 from lcm_pipeline.cli.warehouse import programme_warehouse
 from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS
 from lcm_pipeline.model.errors import UserError
@@ -90,7 +90,7 @@ def sync(
         settings.require_begun(last_ended)
     settings.required_api_url()
     with (
-        sync_progress(is_verbose=verbose, is_quiet=quiet, form=log_format) as progress,
+        command_progress(is_verbose=verbose, is_quiet=quiet, form=log_format) as progress,
         explained_identity(),
     ):
         # Logged before Dagster is imported, which takes more than a second.

@@ -7,7 +7,7 @@ import typer
 from lcm_pipeline.cli.failures import INCOMPLETE, explain, explained_identity
 from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.cli.output import console
-from lcm_pipeline.cli.progress_bar import ProgressBar
+from lcm_pipeline.cli.progress_log import command_progress
 from lcm_pipeline.cli.results import print_reports, print_verification
 from lcm_pipeline.cli.warehouse import existing_warehouse, require_keys
 from lcm_pipeline.model.errors import UsageError
@@ -41,7 +41,7 @@ def verify(
     with explained_identity(), existing_warehouse(settings) as warehouse:
         require_source(warehouse, settings)
         require_keys(warehouse, settings)
-        with ProgressBar() as progress:
+        with command_progress() as progress:
             found = verify_clients(settings, warehouse, None if everyone else sample, progress)
         if not found.clients:
             raise UsageError(
@@ -59,7 +59,7 @@ def verify(
 def _repair(settings: Settings, warehouse: Warehouse, found: Verification) -> bool:
     """Read the clients that differ again; return whether nothing differs after that."""
     console.print("\nReading the clients that differ again:")
-    with ProgressBar() as progress:
+    with command_progress() as progress:
         repair = repair_clients(SyncEngine(settings, warehouse, progress), found)
     print_reports(repair.reports)
     console.print("\nCompared with the source once more:")

@@ -1,4 +1,4 @@
-"""The progress of `lcm sync`: bars on a terminal, log lines with times in a file or a pipe."""
+"""The progress of a command: bars on a terminal, log lines with times in a file or a pipe."""
 
 import json
 import logging
@@ -106,10 +106,10 @@ class _PackageFilter(logging.Filter):
 
 
 @contextmanager
-def sync_progress(
-    *, is_verbose: bool, is_quiet: bool, form: LogFormat | None
+def command_progress(
+    *, is_verbose: bool = False, is_quiet: bool = False, form: LogFormat | None = None
 ) -> Iterator[Progress]:
-    """Report the progress of a sync on standard error; configures the logging of the process.
+    """Report the progress of a command on standard error while the context is open.
 
     form: None means bars on a terminal and text elsewhere.
     """
@@ -118,9 +118,19 @@ def sync_progress(
             yield bars
         return
     level = logging.DEBUG if is_verbose else logging.WARNING if is_quiet else logging.INFO
-    logging.getLogger(_PACKAGE).setLevel(level)
-    for handler in logging.getLogger().handlers:
+    package, passes = logging.getLogger(_PACKAGE), _PackageFilter()
+    package_level = package.level
+    handlers = {handler: (handler.level, handler.formatter) for handler in logging.root.handlers}
+    package.setLevel(level)
+    for handler in handlers:
         handler.setLevel(level)
         handler.setFormatter(_JsonFormatter() if form is LogFormat.JSON else _TextFormatter())
-        handler.addFilter(_PackageFilter())
-    yield LoggedProgress()
+        handler.addFilter(passes)
+    try:
+        yield LoggedProgress()
+    finally:
+        package.setLevel(package_level)
+        for handler, (handler_level, formatter) in handlers.items():
+            handler.setLevel(handler_level)
+            handler.setFormatter(formatter)
+            handler.removeFilter(passes)
