@@ -26,7 +26,7 @@ def shipped(name: str) -> Path:
 
 
 def existing_folder(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that exists."""
+    """The path itself, or the nearest one above it that exists."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 

@@ -13,6 +13,8 @@ from lcm_pipeline.model.texts import database_message, strip_control_characters
 
 # A folder or file of others, a read-only disk, a path through a file: a rerun does not help.
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR})
+# A file or folder in the way, or a path that can exist nowhere.
+_UNUSABLE = frozenset({errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -29,7 +31,7 @@ def exit_code_of(error: BaseException) -> int | None:
         denied = (driver.errors.InsufficientPrivilege, driver.errors.ReadOnlySqlTransaction)
         return USAGE if isinstance(error, denied) else FAILED
     if isinstance(error, OSError):
-        return USAGE if error.errno in _DENIED else FAILED
+        return USAGE if error.errno in _DENIED | _UNUSABLE else FAILED
     return None
 
 
@@ -73,6 +75,8 @@ def _message_of_os_error(error: OSError) -> str:
     path = os.path.abspath(os.fsdecode(error.filename))  # noqa: PTH100 - resolves no links
     if error.errno in _DENIED:
         advice = "give a folder that you may write to, as LCM_HOME, as an option or by cd"
+    elif error.errno in _UNUSABLE:
+        advice = "give another path, as LCM_HOME, as an option or by cd"
     elif error.errno in DISK_FULL:
         advice = "free some space, then run the same command again"
     else:

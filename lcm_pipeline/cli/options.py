@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lcm_pipeline.files import existing_folder
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 
@@ -33,14 +34,33 @@ ToOption = Annotated[
 ]
 
 
-def writable_file(path: Path) -> Path:
-    """Check that a file can be created or replaced; `-` is standard output."""
+def writable_file(path: Path, *, creates_folders: bool = False) -> Path:
+    """Check that a file can be created or replaced; `-` is standard output.
+
+    creates_folders: the command creates the folders of the path.
+    """
+    if str(path) == "-":
+        return path
     if path.exists() and not path.is_file():
-        raise typer.BadParameter(f"{path} is no file: name one, or - for standard output")
+        raise typer.BadParameter(f"{path} is no file: name another path")
     folder = path.resolve().parent
-    if str(path) != "-" and not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise typer.BadParameter(f"{folder} is no folder that can be written to")
+    _require_writable(existing_folder(folder) if creates_folders else folder)
     return path
+
+
+def writable_folder(path: Path) -> Path:
+    """Check that a folder can be created or written to."""
+    _require_writable(existing_folder(path.resolve()))
+    return path
+
+
+def _require_writable(folder: Path) -> None:
+    if not folder.exists():
+        raise typer.BadParameter(f"there is no folder {folder}: create it, or name another path")
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise typer.BadParameter(
+            f"{folder} is no folder that can be written to: name another path"
+        )
 
 
 OutputOption = Annotated[

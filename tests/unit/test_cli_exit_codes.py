@@ -17,7 +17,7 @@ from lcm_pipeline.api.errors import UnavailableError
 from lcm_pipeline.cli.failures import exit_code_of, message_of
 from lcm_pipeline.model.errors import PartialSuccessError, UsageError, UserError
 from lcm_pipeline.settings import SettingsError
-from tests.commands import LCM
+from tests.commands import LCM, run
 
 
 def test_a_user_error_has_its_exit_code_whatever_the_name_of_its_class() -> None:
@@ -37,6 +37,9 @@ def test_a_file_that_cannot_be_written_ends_with_its_path_and_advice(tmp_path: P
         f"{Path.cwd()}/.program_daily.csv.new cannot be used (Read-only file system):"
         " give a folder that you may write to, as LCM_HOME, as an option or by cd"
     )
+    in_the_way = FileExistsError(errno.EEXIST, "File exists", "/x/y")
+    assert exit_code_of(in_the_way) == 2
+    assert message_of(in_the_way).endswith("give another path, as LCM_HOME, as an option or by cd")
     full = OSError(errno.ENOSPC, "No space left on device", "/x/y")
     assert exit_code_of(full) == 1
     assert message_of(full).endswith("free some space, then run the same command again")
@@ -45,6 +48,37 @@ def test_a_file_that_cannot_be_written_ends_with_its_path_and_advice(tmp_path: P
     assert unnamed.startswith("not everything could be written (No space left on device)")
     assert unnamed.endswith("free some space, then run the same command again")
     assert message_of(OSError("gone")) == "gone"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "--output"),
+        ("export", "program_daily", "--output"),
+        ("metrics", "--output"),
+        ("docs", "--output"),
+        ("dbt", "--output"),
+        ("bundle", "--output"),
+        ("bundle", "--archive"),
+    ],
+    ids=" ".join,
+)
+def test_an_output_path_that_cannot_be_used_exits_with_2_before_any_work(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    unusable = ["file/x", "a" * 300]
+    if words[-1] == "--output" and words[0] in ("dbt", "bundle"):
+        unusable.append("file")
+    else:
+        unusable.append("folder")
+    for path in unusable:
+        ended = run(tmp_path, *words, path)
+        assert ended.returncode == 2, ended.stderr
+        assert "another path" in " ".join(ended.stderr.replace("│", " ").split())
+        assert "Traceback" not in ended.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

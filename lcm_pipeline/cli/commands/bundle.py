@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lcm_pipeline.cli.options import writable_file, writable_folder
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.superset.archive import write_bundle, write_zip
@@ -12,10 +13,18 @@ from lcm_pipeline.superset.bundle import bundle_of
 
 
 def bundle(
-    output: Annotated[Path, typer.Option(help="Folder to write.")] = Path("build/dashboards"),
-    archive: Annotated[Path, typer.Option(help="Zip file to write, for Superset's import.")] = Path(
-        "dist/lcm_dashboards.zip"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option(callback=writable_folder, metavar="FOLDER", help="Folder to write."),
+    ] = Path("build/dashboards"),
+    archive: Annotated[
+        Path,
+        typer.Option(
+            callback=lambda path: writable_file(path, creates_folders=True),
+            metavar="FILE",
+            help="Zip file to write, for Superset's import.",
+        ),
+    ] = Path("dist/lcm_dashboards.zip"),
 ) -> None:
     """Write the dashboards as a bundle for any Superset, from dashboards/definition.
 
