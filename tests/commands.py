@@ -1,6 +1,8 @@
 """The `lcm` command as a user runs it: in a process and an environment of its own."""
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +29,33 @@ def run(
         text=True,
         timeout=timeout,
         check=False,
+    )
+
+
+def run_on_terminal(
+    tmp_path: Path, *words: str, stream: str = "stdout", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `lcm` with a terminal as one of stdout and stderr; the other one is a pipe."""
+    controller, terminal = pty.openpty()
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: terminal}
+    with subprocess.Popen(
+        [LCM, *words],
+        env=environment(tmp_path, **{"TERM": "dumb", "COLUMNS": "200", **variables}),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        **streams,
+    ) as running:
+        os.close(terminal)
+        shown = b""
+        # Linux raises an error when the other side of the terminal is closed.
+        with contextlib.suppress(OSError):
+            while part := os.read(controller, 65536):
+                shown += part
+        os.close(controller)
+        stdout, stderr = running.communicate(timeout=120)
+    texts = {"stdout": stdout or b"", "stderr": stderr or b"", stream: shown}
+    return subprocess.CompletedProcess(
+        words, running.returncode, texts["stdout"].decode(), texts["stderr"].decode()
     )
 
 

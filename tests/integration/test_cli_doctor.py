@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from lcm_pipeline.cli.commands.simulate import day_before_today, moscow_now
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
-from tests.commands import LCM, environment, run
+from tests.commands import LCM, environment, run, run_on_terminal
 from tests.conftest import Programme
 from tests.docs.checkout import free_port
 from tests.integration.postgres_users import tenant
@@ -169,10 +169,18 @@ def test_metrics_are_open_metrics_on_stdout_in_a_file_and_on_a_port(
     assert "no answer" not in printed.stdout
 
     written = tmp_path / "lcm.prom"
-    assert run(tmp_path, "metrics", "--output", str(written), **variables).returncode == 0
+    done = run(tmp_path, "metrics", "--output", str(written), **variables)
+    # Cron mails whatever is printed.
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert _values(written.read_text()).keys() == values.keys()
     unreachable = {"LCM_DATABASE_URL": f"postgresql://127.0.0.1:{free_port()}/none"}
-    assert run(tmp_path, "metrics", "--output", str(written), **unreachable).returncode == 2
+    words = ("metrics", "--output", str(written))
+    shown = run_on_terminal(tmp_path, *words, stream="stderr", **variables)
+    assert (shown.returncode, shown.stdout) == (0, "")
+    assert shown.stderr.rstrip() == f"lcm: wrote the metrics to {written}"
+    failed = run(tmp_path, "metrics", "--output", str(written), **unreachable)
+    assert failed.returncode == 2
+    assert f"wrote lcm_up 0 to {written}" in failed.stderr
     assert _values(written.read_text()) == {"lcm_up": 0}
 
     port = free_port()

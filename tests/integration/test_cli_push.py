@@ -1,6 +1,5 @@
 """`lcm push` as a user runs it: its output, what it never prints, and its exit code."""
 
-import contextlib
 import fcntl
 import os
 import pty
@@ -18,7 +17,7 @@ from lcm_pipeline.simulator import profiles
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
-from tests.commands import LCM, environment, run
+from tests.commands import LCM, environment, run, run_on_terminal
 from tests.outbox import ask_for, outbox, profile, statuses
 
 NAME, EMAIL, PHONE = "Евлампия", "evl@example.org", 9031112233
@@ -309,30 +308,8 @@ def on_terminal(
     tmp_path: Path, warehouse: Warehouse, *words: str, stream: str = "stdout", **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `lcm push` with a terminal as its standard output, or error."""
-    controller, terminal = pty.openpty()
-    with subprocess.Popen(
-        [LCM, "push", *words],
-        env=environment(
-            tmp_path,
-            **{"LCM_DATABASE_URL": warehouse.url, "TERM": "dumb", "COLUMNS": "200", **variables},
-        ),
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, stream: terminal},
-    ) as running:
-        os.close(terminal)
-        output = b""
-        # Linux raises an error when the other side of the terminal is closed.
-        with contextlib.suppress(OSError):
-            while part := os.read(controller, 65536):
-                output += part
-        os.close(controller)
-        piped = running.stdout.read() if running.stdout else b""
-        code = running.wait(timeout=120)
-    shown = output.decode()
-    if stream == "stderr":
-        return subprocess.CompletedProcess(words, code, piped.decode(), shown)
-    return subprocess.CompletedProcess(words, code, shown)
+    variables = {"LCM_DATABASE_URL": warehouse.url, **variables}
+    return run_on_terminal(tmp_path, "push", *words, stream=stream, **variables)
 
 
 def test_a_dry_run_needs_no_service(
