@@ -1,13 +1,14 @@
 """Weeks and months, and the days of the period before that they are compared with."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
 Kind = Literal["week", "month"]
 _DAY = timedelta(days=1)
+# A period and those next to it lie within the range of dates.
+_YEARS = range(1900, 9001)
 
 
 @dataclass(frozen=True)
@@ -97,18 +98,26 @@ def parse_period(kind: Kind, text: str) -> Period:
     if kind == "week":
         if (found := re.fullmatch(r"(\d{4})-?W(\d{2})", text)) is None:
             raise ValueError(f"{text!r} is not a week: expected one such as 2026-W12")
-        return period_of(kind, _build_date(date.fromisocalendar, text, found[1], found[2], "1"))
+        year, week = int(found[1]), int(found[2])
+        # 28 December is always in the last week of its ISO year.
+        weeks = date(year, 12, 28).isocalendar().week if year in _YEARS else 0
+        if not 1 <= week <= weeks:
+            raise ValueError(f"there is no week {text}: {_numbers(year, weeks)}, such as 2026-W12")
+        return period_of(kind, date.fromisocalendar(year, week, 1))
     if (found := re.fullmatch(r"(\d{4})-(\d{2})", text)) is None:
         raise ValueError(f"{text!r} is not a month: expected one such as 2026-03")
-    return period_of(kind, _build_date(date, text, found[1], found[2], "1"))
+    year, month = int(found[1]), int(found[2])
+    months = 12 if year in _YEARS else 0
+    if not 1 <= month <= months:
+        raise ValueError(f"there is no month {text}: {_numbers(year, months)}, such as 2026-03")
+    return period_of(kind, date(year, month, 1))
 
 
-def _build_date(build: Callable[[int, int, int], date], text: str, *numbers: str) -> date:
-    try:
-        year, number, day = map(int, numbers)
-        return build(year, number, day)
-    except ValueError as error:
-        raise ValueError(f"there is no {text}: {error}") from None
+def _numbers(year: int, last: int) -> str:
+    """Say which weeks or months exist; last: that of the year, 0 if the year is out of range."""
+    if last == 0:
+        return f"expected a year from {_YEARS[0]} to {_YEARS[-1]}"
+    return f"those of {year} are 01 to {last}"
 
 
 def _between(first: date, last: date) -> list[date]:
