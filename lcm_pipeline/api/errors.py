@@ -35,9 +35,11 @@ class LoyaltyApiError(UserError):
 
     call_name: what was tried. reason: what came back. attempts: how often it was tried. exhausted:
     the attempts are used up, so that no outer retry loop starts over. advice: what to do next.
+    may_pass: whether the same command may succeed later, although nothing was corrected.
     """
 
     advice = ""
+    may_pass = False
     exhausted = False
 
     def __init__(self, call_name: str, reason: str) -> None:
@@ -67,6 +69,7 @@ class TransientError(LoyaltyApiError):
     """
 
     advice = "a rerun may help"
+    may_pass = True
     never_sent = False
     retry_after: float | None = None
     seconds = 0.0
@@ -88,6 +91,7 @@ class CertificateError(TransportError):
         "LCM_CA_FILE can name a PEM file with the certificate of the authority to trust;"
         " a rerun alone does not help"
     )
+    may_pass = False
     is_worth_retrying = False
 
     def __init__(self, call_name: str, reason: str, advice: str | None = None) -> None:
@@ -149,13 +153,13 @@ class TooLargeError(LoyaltyApiError):
 class IdentityError(LoyaltyApiError):
     """The server does not accept our credentials."""
 
-    advice = "check LCM_USERNAME, LCM_PASSWORD and LCM_TOKEN; a rerun alone does not help"
+    advice = "correct LCM_TOKEN, or LCM_USERNAME and LCM_PASSWORD; a rerun alone does not help"
 
 
 class RejectedError(LoyaltyApiError):
     """The server refused this request, and would refuse it again."""
 
-    advice = "a rerun does not help"
+    advice = "a rerun alone does not help"
 
     @property
     def is_definite(self) -> bool:

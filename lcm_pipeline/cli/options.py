@@ -58,9 +58,7 @@ def _require_writable(folder: Path) -> None:
     if not folder.exists():
         raise typer.BadParameter(f"there is no folder {folder}: create it, or name another path")
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise typer.BadParameter(
-            f"{folder} is no folder that can be written to: name another path"
-        )
+        raise typer.BadParameter(f"{folder} is no folder that can be written to: name another path")
 
 
 OutputOption = Annotated[

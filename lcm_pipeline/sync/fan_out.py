@@ -64,7 +64,8 @@ class FanOut:
     find_others: returns a few tasks that should succeed, to try before the feed stops.
     responds_elsewhere: returns whether the service responds for other feeds; then this feed is
     abandoned: its remaining tasks fail without a request, and the run goes on. None: never.
-    advice: the next step, for the message of SyncError.
+    kept, next_step: what the message of SyncError says of the tasks that were read, and what to do
+    when the service responds again.
     """
 
     read: Read
@@ -75,11 +76,13 @@ class FanOut:
     on_all_dispatched: Callable[[], None] = lambda: None
     find_others: FindOthers | None = None
     responds_elsewhere: Callable[[], Awaitable[bool]] | None = None
-    advice: str = "What was read is kept: run the same command again to go on"
+    kept: str = "What was read is kept"
+    next_step: str = "run the same command again to go on"
     _consecutive_failures: int = field(default=0, init=False)
     _has_transient_failure: bool = field(default=False, init=False)
     _consecutive_unstored: int = field(default=0, init=False)
     _last_failure: str = field(default="", init=False)
+    _may_pass: bool = field(default=True, init=False)
     _abandoned: str = field(default="", init=False)
     _cheapest: tuple[int, Task] | None = field(default=None, init=False)
     _traced: set[str] = field(default_factory=set, init=False)
@@ -161,8 +164,9 @@ class FanOut:
         """Count a failure, and check the service once the failures look like an outage."""
         self._consecutive_failures += 1
         self._last_failure = reason
+        self._may_pass = not isinstance(error, LoyaltyApiError) or error.may_pass
         if isinstance(error, IdentityError) and error.call_name.startswith(LOGIN_PATH):
-            raise SyncError(self._advise(reason)) from error
+            raise SyncError(self._no_response()) from error
         if isinstance(error, TransientError) or not isinstance(error, LoyaltyApiError):
             self._has_transient_failure = True
         if self.has_succeeded or self._has_transient_failure:
@@ -187,7 +191,7 @@ class FanOut:
             elif self.responds_elsewhere is not None and await self.responds_elsewhere():
                 self._abandoned = f"not requested, as others failed: {self._last_failure}"
             else:
-                raise SyncError(self._advise(self._last_failure)) from error
+                raise SyncError(self._no_response()) from error
 
     async def _responds_for_others(self) -> bool:
         """Whether the service responds for a task that succeeded before, or for a few others."""
@@ -213,8 +217,14 @@ class FanOut:
         if self._cheapest is None or rows < self._cheapest[0]:
             self._cheapest = rows, outcome.task
 
-    def _advise(self, reason: str) -> str:
-        return f"the service gives no usable response: {reason}. {self.advice}"
+    def _no_response(self) -> str:
+        """Describe why the feed stops: the last failure, and the next step."""
+        next_step = self.next_step
+        if not self._may_pass:
+            next_step = "once that is corrected, run the same command again"
+        return (
+            f"the service gives no usable response: {self._last_failure}. {self.kept}: {next_step}"
+        )
 
     async def _write(self, finished: asyncio.Queue[_FinishedTask]) -> None:
         # A batch takes half of the slots at most, so that the other half sends requests meanwhile.
@@ -236,7 +246,8 @@ class FanOut:
         self._consecutive_unstored = 0 if stored > 0 else self._consecutive_unstored + len(unstored)
         if self._consecutive_unstored >= max(_OUTAGE_FAILURES, self.concurrency):
             raise SyncError(
-                f"the warehouse rejects all that was read: {unstored[-1].error}. {self.advice}"
+                f"the warehouse rejects all that was read: {unstored[-1].error}. {self.kept}:"
+                f" {self.next_step}"
             )
         # Release the slots from this thread: waiting for the writer task to resume first would cost
         # the readers two iterations of the event loop.

@@ -30,7 +30,6 @@ from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 _CHUNK = 1_000
-_ADVICE = "Nothing was changed: run the same command again when the service responds"
 
 
 @dataclass
@@ -113,7 +112,13 @@ async def _verify(
             )
             verifier = _Verifier(feed, source, reconnecting, progress, verification)
             progress.start(feed.name, len(client_ids), 0)
-            fan_out = FanOut(verifier.read, verifier.record, settings.concurrency, advice=_ADVICE)
+            fan_out = FanOut(
+                verifier.read,
+                verifier.record,
+                settings.concurrency,
+                kept="Nothing was changed",
+                next_step="run the same command again when the service responds",
+            )
             chunks = (
                 [Task(client_id, is_whole=True) for client_id in client_ids[at : at + _CHUNK]]
                 for at in range(0, len(client_ids), _CHUNK)

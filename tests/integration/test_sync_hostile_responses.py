@@ -208,8 +208,12 @@ def test_a_wrong_address_or_token_stops_a_first_sync_at_once(
     api: ScriptedApi, make_engine: MakeEngine, status: int
 ) -> None:
     api.rules.append(lambda name, request: Reply({"Message": "x"}, status))
-    with pytest.raises(SyncError, match=f"HTTP {status}"):
+    with pytest.raises(SyncError, match=f"HTTP {status}") as stopped:
         make_engine(api).sync(REGISTRATIONS, Window(date(2026, 3, 1), date(2026, 3, 30)))
+    message = str(stopped.value)
+    assert message.endswith("is kept: once that is corrected, run the same command again")
+    assert "does not help" not in message.replace("a rerun alone does not help", "")
+    assert ("correct LCM_TOKEN, or" in message) == (status == 401)
     # Four at once; a request with a 401 is repeated after a new login.
     assert len(api.received) <= (12 if status == 401 else 6)
 

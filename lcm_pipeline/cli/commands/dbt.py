@@ -14,9 +14,7 @@ from lcm_pipeline.superset.dbt_package import package_of, write_package
 def dbt(
     output: Annotated[
         Path,
-        typer.Option(
-            callback=writable_folder, metavar="FOLDER", help="Folder of the dbt project."
-        ),
+        typer.Option(callback=writable_folder, metavar="FOLDER", help="Folder of the dbt project."),
     ] = Path("dbt"),
 ) -> None:
     """Write sources, metrics and exposures for dbt, from the database and dashboards/definition."""
