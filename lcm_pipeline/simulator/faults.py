@@ -7,12 +7,14 @@ bytes of the response.
 
 from collections import Counter
 from random import Random
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from lcm_pipeline.simulator.endpoints import ENDPOINTS, Endpoint
 from lcm_pipeline.simulator.fields import Fields
+from lcm_pipeline.simulator.quirks import Positive, Share
 from lcm_pipeline.simulator.replies import AN_ERROR, DENIED, HTML_TYPE, Reply, message_reply
 
 FaultKind = Literal[
@@ -78,13 +80,13 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     kind: FaultKind
-    nth: int | None = None
-    every: int | None = None
-    probability: float | None = None
-    times: int | None = None
+    nth: Positive | None = None
+    every: Positive | None = None
+    probability: Share | None = None
+    times: Annotated[int, Meta(ge=0)] | None = None
     endpoint: str | None = None
     client: int | None = None
-    seconds: float = 30.0
+    seconds: Annotated[float, Meta(ge=0, le=3600)] = 30.0
     retry_after: str | int | None = None
     applied: bool = False
     seed: int = 0
@@ -131,7 +133,7 @@ class FaultPlan:
         if rule.nth is not None:
             return calls == rule.nth
         if rule.every is not None:
-            return calls % max(1, rule.every) == 0
+            return calls % rule.every == 0
         return rule.probability is None or self._chances[number].random() < rule.probability
 
 

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 import msgspec
 from msgspec import Meta
 
+Positive = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
 
 class Conventions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a programme keeps its points; shares of 1 of visits, refunds, burns or lots.
@@ -18,36 +21,36 @@ class Conventions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     spending: Literal["oldest_first", "soonest_first", "newest_first"] = "oldest_first"
-    cheque_points: float = 0.0
-    bonus_redemptions: float = 0.0
-    friend_bonuses: float = 0.0
+    cheque_points: Share = 0.0
+    bonus_redemptions: Share = 0.0
+    friend_bonuses: Share = 0.0
     refund_points: Literal["silent", "negative", "positive"] = "silent"
     refund_gives_back: bool = False
-    partial_refunds: float = 0.0
-    refunds_without_parent: float = 0.0
-    refunds_without_flag: float = 0.0
+    partial_refunds: Share = 0.0
+    refunds_without_parent: Share = 0.0
+    refunds_without_flag: Share = 0.0
     burns: Literal["sometimes", "never", "added", "positive_added", "redeemed"] = "sometimes"
-    blocked: float = 0.0
+    blocked: Share = 0.0
 
 
 class Habits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Shares of 1: of clients, of visits, or (`…_daily`) of all clients on each day."""
 
-    two_cards: float = 0.12
-    late: float = 0.04
-    late_registrations: float = 0.02
-    cancelled: float = 0.02
-    refunded: float = 0.06
-    tied: float = 0.15
-    nulls: float = 0.04
-    bad_rows: float = 0.0
-    visits_daily: float = 0.06
-    promotions_daily: float = 0.02
-    leads_daily: float = 0.04
-    offers_daily: float = 0.03
-    merged_daily: float = 0.001
-    card_changes_daily: float = 0.004
-    heavy_operations: int = 0
+    two_cards: Share = 0.12
+    late: Share = 0.04
+    late_registrations: Share = 0.02
+    cancelled: Share = 0.02
+    refunded: Share = 0.06
+    tied: Share = 0.15
+    nulls: Share = 0.04
+    bad_rows: Share = 0.0
+    visits_daily: Share = 0.06
+    promotions_daily: Share = 0.02
+    leads_daily: Share = 0.04
+    offers_daily: Share = 0.03
+    merged_daily: Share = 0.001
+    card_changes_daily: Share = 0.004
+    heavy_operations: Annotated[int, Meta(ge=0)] = 0
     conventions: Conventions = Conventions()
 
 
@@ -57,9 +60,9 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `totals` is honest, null, page (the rows of this response), or a number to lie by such as -2.
     """
 
-    max_length: Annotated[int | None, Meta(description="rows on a page at most")] = None
+    max_length: Annotated[Positive | None, Meta(description="rows on a page at most")] = None
     default_length: Annotated[
-        int, Meta(description="rows on a page when the request has no Length")
+        Positive, Meta(description="rows on a page when the request has no Length")
     ] = 10
     tie_order: Annotated[
         Literal["stable", "shuffled"],
@@ -83,7 +86,9 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     list_favourites_always: Annotated[
         bool, Meta(description="goods without a request for them")
     ] = False
-    latency_ms: Annotated[float, Meta(description="milliseconds before each response")] = 0
+    latency_ms: Annotated[
+        float, Meta(ge=0, le=3_600_000, description="milliseconds before each response")
+    ] = 0
     offset_dates: Annotated[
         Literal["none", "moscow", "utc"],
         Meta(description="dates end with an offset: none, moscow or utc"),
@@ -105,7 +110,7 @@ def described_quirks() -> dict[str, str]:
 
 def _as_typed(value: Any) -> str:
     """A value as NAME=VALUE takes it."""
-    return "none" if value is None else str(value).lower()
+    return "null" if value is None else str(value).lower()
 
 
 Chosen = TypeVar("Chosen", Conventions, Habits, Quirks)

@@ -231,7 +231,19 @@ def test_an_error_is_recognized_without_importing_the_driver() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--quirk", "no_such=1"), ("--fault", "{}"), ("--fault", "no"), ("--quirk", "max_length")],
+    [
+        ("--quirk", "no_such=1"),
+        ("--fault", "{}"),
+        ("--fault", "no"),
+        ("--quirk", "max_length"),
+        ("--quirk", "max_length=-1"),
+        ("--quirk", "default_length=0"),
+        ("--quirk", "latency_ms=-5"),
+        ("--quirk", "latency_ms=inf"),
+        ("--fault", '{"kind": "reset", "every": 0}'),
+        ("--fault", '{"kind": "reset", "probability": -0.5}'),
+        ("--fault", '{"kind": "timeout", "seconds": -1}'),
+    ],
 )
 def test_wrong_options_of_the_simulator_end_with_2_and_the_reason(
     tmp_path: Path, option: str, value: str
