@@ -42,7 +42,7 @@ def writable_file(path: Path, *, creates_folders: bool = False) -> Path:
     if str(path) == "-":
         return path
     if path.exists() and not path.is_file():
-        raise typer.BadParameter(f"{path} is no file: name another path")
+        raise typer.BadParameter(f"'{path}' is no file: name another path")
     folder = path.resolve().parent
     _require_writable(existing_folder(folder) if creates_folders else folder)
     return path

@@ -103,9 +103,9 @@ def _certificate_file(value: Path) -> Path:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
-        raise ValueError(f"{path} holds no certificate in PEM format") from None
+        raise ValueError(f"'{path}' holds no certificate in PEM format") from None
     except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror})") from None
+        raise ValueError(f"'{path}' cannot be read ({error.strerror})") from None
     return path
 
 

@@ -87,13 +87,13 @@ def _secrets_in_files(settings: Settings) -> dict[str, str]:
         try:
             text = path.expanduser().read_text(encoding="utf-8-sig").rstrip("\r\n")
         except OSError as error:
-            problems.append(f"{setting}_FILE: {path} cannot be read ({error.strerror})")
+            problems.append(f"{setting}_FILE: '{path}' cannot be read ({error.strerror})")
             continue
         except UnicodeDecodeError:
-            problems.append(f"{setting}_FILE: {path} is not UTF-8")
+            problems.append(f"{setting}_FILE: '{path}' is not UTF-8")
             continue
         if not text.strip():
-            problems.append(f"{setting}_FILE: {path} is empty")
+            problems.append(f"{setting}_FILE: '{path}' is empty")
         elif getattr(settings, name) is not None:
             problems.append(f"{setting} and {setting}_FILE are both set: leave one out")
         secrets[name] = text

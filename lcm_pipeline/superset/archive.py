@@ -23,9 +23,9 @@ def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
     if folder.exists():
         if not folder.is_dir() or (any(folder.iterdir()) and not (folder / DATABASE_FILE).exists()):
             raise BundleFolderError(
-                f"{folder} holds something other than a bundle (there is no {DATABASE_FILE} in it),"
-                " and writing a bundle there would delete it: name an empty or a new folder with"
-                " --output"
+                f"'{folder}' holds something other than a bundle (there is no {DATABASE_FILE} in"
+                " it), and writing a bundle there would delete it: name an empty or a new folder"
+                " with --output"
             )
         shutil.rmtree(folder)
     for name, text in files.items():

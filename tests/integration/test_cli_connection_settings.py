@@ -24,7 +24,7 @@ CHECKOUT = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
         ({"http_proxy": "http://127.0.0.1:abc"}, "http_proxy: expected a proxy"),
         ({"ALL_PROXY": "socks5://h:1"}, "ALL_PROXY: only proxies of http"),
         ({"HTTP_PROXY": "http://h:1", "NO_PROXY": "10.0.0.0/99"}, "NO_PROXY: '10.0.0.0/99' is no"),
-        ({"LCM_CA_FILE": "/nowhere/ca.pem"}, "LCM_CA_FILE: /nowhere/ca.pem cannot be read"),
+        ({"LCM_CA_FILE": "/nowhere/ca.pem"}, "LCM_CA_FILE: '/nowhere/ca.pem' cannot be read"),
         ({"LCM_CA_FILE": os.devnull}, "holds no certificate"),
         ({"LCM_MAX_ANSWER_MB": "0"}, "LCM_MAX_ANSWER_MB"),
     ],

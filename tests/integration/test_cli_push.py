@@ -150,7 +150,7 @@ def test_an_unreachable_service_exits_with_1_and_leaves_all_pending(
         (("--csv", "FILE", "--show-values"), "client_id,name\n7,Евлампия\n", "with --dry-run"),
         (("--csv", "FILE", "--dry-run", "--show-values"), "client_id,name\n7,Евлампия\n",
          "works only on a terminal"),
-        (("--csv", "missing.csv"), "", "cannot be read: No such file"),
+        (("--csv", "missing.csv"), "", "'missing.csv' cannot be read: No such file"),
         (("--csv", "."), "", "cannot be read"),
         (("--csv", "FILE", "--undo", "1"), "", "either --csv or --undo"),
         (("--undo", "17"), "", "lcm sql --as-owner -c 'table outbox.pushes'"),

@@ -298,9 +298,9 @@ def test_every_secret_may_be_in_a_file() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (None, "LCM_PASSWORD_FILE: {path} cannot be read (No such file or directory)"),
-        (b"\n", "LCM_PASSWORD_FILE: {path} is empty"),
-        (b"\xff\xfe", "LCM_PASSWORD_FILE: {path} is not UTF-8"),
+        (None, "LCM_PASSWORD_FILE: '{path}' cannot be read (No such file or directory)"),
+        (b"\n", "LCM_PASSWORD_FILE: '{path}' is empty"),
+        (b"\xff\xfe", "LCM_PASSWORD_FILE: '{path}' is not UTF-8"),
         (b"x", "LCM_PASSWORD and LCM_PASSWORD_FILE are both set: leave one out"),
     ],
 )

@@ -162,9 +162,9 @@ def _read(csv: Path | None) -> UpdateFile | None:
     try:
         return read_updates(csv.read_bytes())
     except OSError as error:
-        raise UpdateFileError(f"{csv} cannot be read: {error.strerror}") from None
+        raise UpdateFileError(f"'{csv}' cannot be read: {error.strerror}") from None
     except UpdateFileError as error:
-        raise UpdateFileError(f"{csv}: {error}. Nothing was loaded") from None
+        raise UpdateFileError(f"'{csv}': {error}. Nothing was loaded") from None
 
 
 def _print(
