@@ -55,21 +55,16 @@ def print_preview(preview: Preview) -> None:
         f"updates: {preview.to_send:,} would be sent, {preview.unchanged:,} have nothing to send,"
         f" {preview.rejected:,} would be rejected"
     )
-    _print_planned("would be sent", preview.to_send, preview.listed_to_send)
+    for update in preview.listed_to_send:
+        columns = ", ".join(update.columns)
+        print_line(f"  {update.name}, client {update.client_id}: would be sent: {columns}")
+    if preview.to_send > len(preview.listed_to_send):
+        more = preview.to_send - len(preview.listed_to_send)
+        console.print(f"  … and {more:,} more would be sent")
     for reason, rejects in sorted(preview.reasons.items(), key=lambda item: -item[1].count):
         where = _ranges("update", rejects.updates) + _ranges("line", rejects.lines)
         text = f"{rejects.count:,} x {shorten(reason, LONGEST_REASON)} ({'; '.join(where)})"
         console.print(strip_control_characters(text), markup=False, emoji=False, soft_wrap=True)
-    _print_planned("would be rejected", preview.rejected, preview.listed_rejected)
-
-
-def _print_planned(what: str, count: int, listed: Sequence[PlannedUpdate]) -> None:
-    for update in listed:
-        text = "; ".join(update.reasons) or ", ".join(update.columns)
-        whose = "" if update.client_id is None else f", client {update.client_id}"
-        print_line(f"  {update.name}{whose}: {what}: {text}")
-    if count > len(listed):
-        console.print(f"  … and {count - len(listed):,} more {what}")
 
 
 def print_values(listed: Sequence[PlannedUpdate], count: int) -> None:

@@ -50,16 +50,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PlannedUpdate:
-    """One update of a preview.
+    """One update that would be sent.
 
-    name: the update, or the line of the file. reasons: why it would be rejected. values: what would
-    be sent, when requested.
+    name: the update, or the line of the file. values: what would be sent, when requested.
     """
 
     name: str
     client_id: int | None
     columns: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = ()
     values: Values = field(default_factory=dict, repr=False)
 
 
@@ -81,8 +79,9 @@ class Preview:
     """What a push would do.
 
     to_send, unchanged, rejected: numbers of updates. sent_fields, unchanged_fields,
-    rejected_fields: numbers by column. listed_...: the first updates of each kind. reasons:
-    everything that would be rejected, by reason. keeps_values: whether listed_to_send has values.
+    rejected_fields: numbers by column. listed_to_send: the first updates that would be sent.
+    reasons: everything that would be rejected, by reason. keeps_values: whether listed_to_send has
+    values.
     """
 
     keeps_values: bool = False
@@ -94,7 +93,6 @@ class Preview:
     rejected_fields: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, Rejects] = field(default_factory=dict)
     listed_to_send: list[PlannedUpdate] = field(default_factory=list)
-    listed_rejected: list[PlannedUpdate] = field(default_factory=list)
 
     def record(self, candidate: Candidate, verdict: Verdict) -> None:
         """Record the verdict on a candidate."""
@@ -105,23 +103,22 @@ class Preview:
             self.rejected_fields.update(
                 {objection.column for objection in verdict.objections if objection.column}
             )
-            reasons = tuple(map(str, verdict.objections))
-            for reason in reasons:
+            for reason in map(str, verdict.objections):
                 rejects = self.reasons.setdefault(reason, Rejects())
                 if candidate.line is None:
                     rejects.updates.append(candidate.update.update_id)
                 else:
                     rejects.lines.append(candidate.line)
-            listed = PlannedUpdate(candidate.name, candidate.client_id, reasons=reasons)
-            _list(self.listed_rejected, listed)
         elif verdict.values:
             self.to_send += 1
             self.sent_fields.update(verdict.values.keys())
-            values = verdict.values if self.keeps_values else {}
-            listed = PlannedUpdate(
-                candidate.name, candidate.client_id, tuple(verdict.values), values=values
-            )
-            _list(self.listed_to_send, listed)
+            if len(self.listed_to_send) < _MOST_LISTED:
+                values = verdict.values if self.keeps_values else {}
+                self.listed_to_send.append(
+                    PlannedUpdate(
+                        candidate.name, candidate.client_id, tuple(verdict.values), values=values
+                    )
+                )
         else:
             self.unchanged += 1
 
@@ -204,8 +201,3 @@ def _candidates(session: Session, file: UpdateFile, rows: Sequence[FileRow]) -> 
         update = ProfileUpdate(0, client_id or 0, values, is_known, unreadable=row.objections)
         candidates.append(Candidate(update, client_id, row.line))
     return candidates
-
-
-def _list(listed: list[PlannedUpdate], one: PlannedUpdate) -> None:
-    if len(listed) < _MOST_LISTED:
-        listed.append(one)
