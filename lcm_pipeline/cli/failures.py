@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lcm_pipeline.cli.commands import RESUMABLE
 from lcm_pipeline.files import DISK_FULL
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.model.texts import database_message, strip_control_characters
@@ -35,6 +36,20 @@ def exit_code_of(error: BaseException) -> int | None:
     return None
 
 
+def is_resumable() -> bool:
+    """Whether the command that runs keeps its work, so that the same command continues."""
+    # Words before the command are options without a value.
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    return command in RESUMABLE
+
+
+def interrupt_message() -> str:
+    """Return the text to print after Ctrl-C."""
+    if is_resumable():
+        return "Interrupted. Completed work is kept: run the same command again to continue."
+    return "Interrupted."
+
+
 def has_interrupt(error: BaseException) -> bool:
     """Whether the error was raised while Ctrl-C was handled.
 
@@ -58,7 +73,9 @@ def message_of(error: BaseException) -> str:
         return f"the database refused a value (SQLSTATE {error.sqlstate} {rule}".rstrip() + ")"
     text = database_message(str(error))
     if isinstance(error, driver.OperationalError) and exit_code_of(error) == FAILED:
-        return f"{text}. What was done is kept: run the same command again to go on"
+        if is_resumable():
+            return f"{text}. What was done is kept: run the same command again to go on"
+        return f"{text}. Run the same command again"
     return text
 
 

@@ -21,6 +21,7 @@ from lcm_pipeline.cli.failures import (
     exit_code_of,
     explain,
     has_interrupt,
+    interrupt_message,
     message_of,
 )
 from lcm_pipeline.cli.lazy_group import LazyGroup
@@ -42,9 +43,6 @@ app = typer.Typer(
         " quarantine or differ, or updates were not sent or not accepted."
     ),
 )
-
-
-_INTERRUPTED = "Interrupted. Completed work is kept: run the same command again to continue."
 
 
 def _print_version(is_requested: bool) -> None:
@@ -84,12 +82,12 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            explain(_INTERRUPTED)
+            explain(interrupt_message())
         raise
     except Exception as error:
         code = exit_code_of(error)
         if code is None and has_interrupt(error):
-            explain(_INTERRUPTED)
+            explain(interrupt_message())
             sys.exit(INTERRUPTED)
         if code is None:
             raise

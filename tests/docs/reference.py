@@ -27,7 +27,7 @@ _MEANING = {
     INCOMPLETE: "finished, but something is left: clients pending, rows in quarantine, rows that"
     " differ, updates not sent",
     INTERRUPTED: "stopped with Ctrl-C or SIGTERM, or the terminal was lost; the same command"
-    " resumes",
+    " resumes or starts again",
 }
 
 # The same sync by `lcm sync` and by Dagster's daemon.

@@ -52,7 +52,10 @@ def test_the_final_message_of_a_command_contains_no_value(
     assert "SQLSTATE 2" in message_of(refused.value)
 
 
-def test_the_final_message_of_a_command_quotes_no_statement(warehouse: Warehouse) -> None:
+def test_the_final_message_of_a_command_quotes_no_statement(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["lcm", "sync", "--yesterday"])
     fail = """do $$ begin
         raise exception 'No space left on device'
             using errcode = 'disk_full', hint = 'Check free disk space.';

@@ -14,6 +14,7 @@ import pytest
 
 import lcm_pipeline
 from lcm_pipeline.api.errors import UnavailableError
+from lcm_pipeline.cli.commands import HELP_LINES, RESUMABLE
 from lcm_pipeline.cli.failures import exit_code_of, message_of
 from lcm_pipeline.model.errors import PartialSuccessError, UsageError, UserError
 from lcm_pipeline.settings import SettingsError
@@ -157,19 +158,37 @@ def test_an_interrupt_that_a_library_clears_ends_the_command(
 
 
 def _assert_interrupted(folder: Path) -> None:
-    """Run probe.py in the folder, and check that it ends as interrupted."""
-    command = [sys.executable, "probe.py"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 130, done.stderr
-    assert done.stderr.startswith("lcm: Interrupted.")
+    """Run probe.py in the folder, and check that it ends as interrupted.
+
+    Only a command that keeps what it has done says so.
+    """
+    for command, text in (
+        ("push", " Completed work is kept: run the same command again to continue."),
+        ("report", ""),
+    ):
+        done = subprocess.run(
+            [sys.executable, "probe.py", command],
+            cwd=folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 130, done.stderr
+        assert done.stderr == f"lcm: Interrupted.{text}\n"
 
 
-def test_a_lost_database_ends_with_what_to_do() -> None:
+def test_a_lost_database_ends_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     starting = psycopg.OperationalError("the database system is starting up\nDETAIL:  recovery")
+    monkeypatch.setattr("sys.argv", ["lcm", "sync", "--yesterday"])
     assert message_of(starting) == (
         "the database system is starting up. What was done is kept: run the same command again to"
         " go on"
     )
+    monkeypatch.setattr("sys.argv", ["lcm", "export", "program_daily"])
+    assert message_of(starting) == (
+        "the database system is starting up. Run the same command again"
+    )
+
+
+def test_commands_that_keep_their_work_are_commands() -> None:
+    assert HELP_LINES.keys() >= RESUMABLE
 
 
 def test_a_user_without_a_home_folder_can_use_the_libraries_of_the_report() -> None:

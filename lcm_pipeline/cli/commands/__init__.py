@@ -45,3 +45,6 @@ HELP_LINES = {
     ),
     "simulate": "Serve a simulated loyalty programme over HTTP, to try the pipeline.",
 }
+
+# Commands that store what they have done so far: the same command continues after an interruption.
+RESUMABLE = frozenset({"sync", "push", "forget", "pseudonymize", "retention", "migrate"})
