@@ -41,11 +41,15 @@ def examine_alerts(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_celery(settings: Settings) -> Iterator[Finding]:
+    if settings.celery_broker is None:
+        advice = "set it to the address of a broker, such as redis://localhost:6379/0"
+        yield Finding("broker", Level.FAIL, "LCM_CELERY_BROKER is not set", advice)
+        return
     try:
         celery = celery_package()
         celery.require_broker(settings)
     except UsageError as error:
-        yield Finding("broker", Level.FAIL, str(error), "see the message")
+        yield Finding("broker", Level.FAIL, str(error), "correct that, then run lcm doctor again")
         return
     yield Finding("broker", Level.OK, f"{celery.shown_broker(settings)} can be reached")
     try:

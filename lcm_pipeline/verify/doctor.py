@@ -138,7 +138,8 @@ def _check_warehouse(settings: Settings, *, is_new: bool) -> Iterator[Finding]:
         advice = "lcm sync creates and fills it"
         yield Finding("warehouse", Level.WARN, str(error).splitlines()[0], advice)
     except UserError as error:
-        yield Finding("warehouse", Level.FAIL, str(error), "see the message")
+        advice = "correct that, then run lcm doctor again"
+        yield Finding("warehouse", Level.FAIL, str(error), advice)
 
 
 def _check_facts(settings: Settings, facts: WarehouseFacts) -> Iterator[Finding]:

@@ -113,6 +113,25 @@ def test_a_new_folder_gets_a_list_of_what_is_missing_and_stays_empty(tmp_path: P
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "finding", "found", "advice"),
+    [
+        ("LCM_EXECUTOR", "celery", "broker", "LCM_CELERY_BROKER is not set",
+         "set it to the address of a broker, such as redis://localhost:6379/0"),
+        ("LCM_DATABASE_URL", "postgresql://127.0.0.1:1/none", "warehouse", "cannot be reached",
+         "correct that, then run lcm doctor again"),
+    ],
+)  # fmt: skip
+def test_what_is_not_set_or_not_reached_has_a_next_step(
+    tmp_path: Path, name: str, value: str, finding: str, found: str, advice: str
+) -> None:
+    _, lines = _examine(tmp_path, **{name: value})
+    line = lines[finding][0]
+    assert (line["state"], line["advice"]) == ("fail", advice)
+    assert found in line["found"]
+    assert not set("\n\t") & set(line["found"])
+
+
 class _SlowClock(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response_only(404)
