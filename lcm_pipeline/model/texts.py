@@ -26,7 +26,7 @@ def strip_control_characters(text: str) -> str:
 
 
 def database_message(text: str) -> str:
-    """Return the message of a database error and its hint, without a full stop at the end.
+    """Return the message of a database error and its hint on one line, without a full stop.
 
     Its other parts may quote rows (DETAIL, CONTEXT), or whole statements (LINE, QUERY, CONTEXT):
     hundreds of lines where a disk became full within a mart.
@@ -34,7 +34,10 @@ def database_message(text: str) -> str:
     # The message, then by turns the name of a part and its text.
     message, *parts = _DATABASE_PART.split(text.strip())
     hints = [part for name, part in zip(parts[::2], parts[1::2], strict=True) if name == "HINT"]
-    return ". ".join(part.strip().rstrip(".?") for part in (message, *hints))
+    # libpq appends a question after a tab, and lists the hosts that it has tried.
+    lines = [line.strip() for part in (message, *hints) for line in part.splitlines()]
+    text = ". ".join(line.rstrip(".?") for line in lines if line)
+    return text.replace(":. ", ": ")
 
 
 def shorten(text: str, longest: int = LONGEST_NAME) -> str:

@@ -20,6 +20,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
+from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.settings import Settings, described_env_file, libpq_variables
 from lcm_pipeline.warehouse.embedded.binaries import OLDEST_MAJOR
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
@@ -264,7 +265,7 @@ def _connect_with_retries(warehouse: Warehouse) -> Session:
 
 def _unreachable(warehouse: Warehouse, error: psycopg.Error) -> str:
     message = (
-        f"The warehouse {warehouse.location} cannot be reached: {str(error).strip().rstrip('.?')}."
+        f"The warehouse {warehouse.location} cannot be reached: {database_message(str(error))}."
         " Check LCM_DATABASE_URL and that the server runs and lets this user in"
     )
     if variables := libpq_variables():
