@@ -104,6 +104,24 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         process.communicate(timeout=120)
 
 
+def test_the_first_line_comes_before_the_page_is_served(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [LCM, "ui", "--port", str(free_port())],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line == "lcm: starting Dagster's web server and Dagster's daemon\n"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+
+
 @pytest.mark.slow
 def test_without_the_token_everything_is_read_only(served: Served) -> None:
     assert served.request("/server_info")[0] == 200
@@ -288,7 +306,9 @@ def test_ctrl_c_while_the_programs_start_prints_no_traceback(tmp_path: Path) -> 
         # As a terminal does: to all processes of the group.
         os.killpg(stopped.pid, signal.SIGINT)
         assert stopped.wait(120) == 0
-        assert (tmp_path / "output").read_text() == "Stopping Dagster\n"
+        lines = (tmp_path / "output").read_text().splitlines()
+        assert lines[0].startswith("lcm: starting")
+        assert lines[1:] == ["Stopping Dagster"]
     finally:
         stopped.kill()
         stopped.wait()

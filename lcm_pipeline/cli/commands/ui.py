@@ -1,12 +1,20 @@
 """`lcm ui`: run Dagster's web server and daemon, with access control."""
 
 from contextlib import closing
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lcm_pipeline.orchestration.ui.supervisor import BOTH, Program, check_ui, serve_ui
+from lcm_pipeline.cli.failures import explain
+from lcm_pipeline.cli.lazy_group import lazy_import
+from lcm_pipeline.orchestration.ui.processes import BOTH, Program
 from lcm_pipeline.settings import load_settings
+
+# Imported on first use: Dagster takes seconds, and the first line must come before.
+if TYPE_CHECKING:
+    from lcm_pipeline.orchestration.ui import supervisor
+else:
+    supervisor = lazy_import("lcm_pipeline.orchestration.ui.supervisor")
 
 
 def ui(
@@ -43,9 +51,10 @@ def ui(
     settings = load_settings()
     programs = BOTH if only is None else (only,)
     if check:
-        check_ui(settings, host=host, port=port, programs=programs)
+        supervisor.check_ui(settings, host=host, port=port, programs=programs)
         return
-    serving = serve_ui(
+    explain(f"starting {' and '.join(program.label for program in programs)}")
+    serving = supervisor.serve_ui(
         settings,
         host=host,
         port=port,

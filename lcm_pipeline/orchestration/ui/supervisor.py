@@ -16,7 +16,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from enum import StrEnum
 from pathlib import Path
 
 from lcm_pipeline.model.errors import UsageError, UserError
@@ -30,6 +29,7 @@ from lcm_pipeline.orchestration.storage.instance import (
 )
 from lcm_pipeline.orchestration.storage.local_runs import fail_dead_runs
 from lcm_pipeline.orchestration.ui.parent import PARENT
+from lcm_pipeline.orchestration.ui.processes import BOTH, Program
 from lcm_pipeline.settings import Settings
 
 # Not named LCM_*, which would make it a setting.
@@ -40,21 +40,6 @@ _LISTENING = "0A"
 # A daemon reports every 30 s; one that starts the code location may be late by minutes.
 _OLDEST_HEARTBEAT_SECONDS = 600.0
 _CHECK_TIMEOUT_SECONDS = 20.0
-
-
-class Program(StrEnum):
-    """The two processes of `lcm ui`."""
-
-    WEB = "web"
-    DAEMON = "daemon"
-
-    @property
-    def label(self) -> str:
-        """Its name in messages."""
-        return "Dagster's web server" if self is Program.WEB else "Dagster's daemon"
-
-
-BOTH = tuple(Program)
 
 
 class UiEndedError(UserError):
