@@ -100,9 +100,11 @@ def _engine(address: str) -> sa.Engine:
     engine = sa.create_engine(address, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
 
     @sa.event.listens_for(engine, "connect")
-    def _wait_less(connection: Any, _record: Any) -> None:
+    def _configure(connection: Any, _record: Any) -> None:
         # A crash of the machine may lose the last events, but never corrupts the file.
         connection.execute("pragma synchronous = normal")
+        # The journal of a batch would be a file in /tmp, where there may be no room.
+        connection.execute("pragma temp_store = memory")
 
     return engine
 
