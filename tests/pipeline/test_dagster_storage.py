@@ -172,6 +172,17 @@ def test_forgetting_frees_disk_space(tmp_path: Path, warehouse: Warehouse) -> No
     assert {path.name for path in kept} <= {"index.db", "index.db-wal", "index.db-shm"}
 
 
+def test_the_event_log_needs_no_room_for_temporary_files(tmp_path: Path) -> None:
+    with dagster_instance(load_settings(home=tmp_path / "home")) as instance:
+        log = instance.event_log_storage
+        assert isinstance(log, BatchingEventLog)
+        in_memory = 2
+        for connecting in (log.run_connection("a"), log.index_connection()):
+            with connecting as connection:
+                found = connection.exec_driver_sql("pragma temp_store").scalar()
+                assert found == in_memory
+
+
 @pytest.mark.slow
 def test_the_nightly_job_forgets(instance: dg.DagsterInstance, scripted: ScriptedRuns) -> None:
     scripted.run(instance, days("2026-03-01"))
@@ -236,6 +247,8 @@ def test_an_unreachable_database_is_reported_without_its_password(tmp_path: Path
         pass
     assert SECRET not in str(refused.value)
     assert "127.0.0.1" in str(refused.value)
+    # libpq's text has two lines.
+    assert not set("\n\t") & set(str(refused.value))
 
 
 def test_a_home_that_cannot_be_written_is_reported(tmp_path: Path) -> None:

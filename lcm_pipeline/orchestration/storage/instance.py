@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from lcm_pipeline.files import DISK_FULL, replacing, shipped
 from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.orchestration.dagster_internals import SqlRunStorage
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.poolers import REFUSED_OPTIONS
@@ -190,7 +191,7 @@ def _check_postgres(settings: Settings) -> None:
     try:
         postgres_url(settings)
     except (sa.exc.SQLAlchemyError, ValueError) as error:
-        reason = str(getattr(error, "orig", None) or "not a valid address").strip()
+        reason = database_message(str(getattr(error, "orig", None) or "not a valid address"))
         raise DagsterStorageError(
             f"Dagster's own database cannot be used: {reason}. Check LCM_DAGSTER_DATABASE_URL, or "
             "leave it out: then Dagster records its runs in LCM_HOME"
