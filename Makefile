@@ -37,7 +37,9 @@ demo: $(INSTALLED) ## Sync 14 days of a simulated programme into an embedded Pos
 
 # Four processes for two cores: half of the time a test waits, for a server that starts or a process that ends.
 PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
-test: $(INSTALLED) lint ## Linters, types, import contracts and all tests but the slow ones
+test: $(INSTALLED) ## Linters, types, import contracts and all tests but the slow ones
+	@# Types take as long as the other linters together.
+	$(MAKE) --no-print-directory --jobs 2 --output-sync lint
 	$(PYTEST) -m 'not slow'
 
 # PART=2 runs the second quarter alone: CI runs one, by the commit, to stay below half an hour.

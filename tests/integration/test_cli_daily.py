@@ -163,6 +163,7 @@ def test_missing_before_the_first_sync_requires_a_start_date(
     assert "LCM_START_DATE" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_mart_is_written_as_csv_and_as_parquet(tmp_path: Path, warehouse: Warehouse) -> None:
     variables = {"LCM_DATABASE_URL": warehouse.url}
     printed = run(tmp_path, "export", "mart.rfm_segments", "--output", "-", **variables)

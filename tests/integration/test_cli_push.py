@@ -336,6 +336,8 @@ def test_a_terminal_that_is_lost_interrupts_the_push(
     def use_terminal() -> None:
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        # Below nohup it is ignored.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     pushing = subprocess.Popen(
         [LCM, "push"],

@@ -375,6 +375,7 @@ def test_read_only_commands_create_no_warehouse_in_a_database(
         assert schemas.fetchone() == (0,)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("words", [("plan", *MARCH_OPTIONS), ("docs",)], ids=lambda words: words[0])
 def test_commands_that_need_no_data_create_no_warehouse(

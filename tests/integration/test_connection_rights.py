@@ -111,6 +111,7 @@ def test_a_loader_who_may_not_use_public_is_told_so(house: Tenant, postgres: str
     assert migrate(Warehouse(house.url)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("forgotten", ["lcm_migrations", "lcm_marts"])
 def test_a_loader_cannot_change_the_schema_and_is_told_who_can(

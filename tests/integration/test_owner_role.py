@@ -217,6 +217,7 @@ def test_functions_that_act_for_their_owner_fix_their_search_path(warehouse: War
         assert is_for_bi == expected, name
 
 
+@pytest.mark.slow
 def test_everything_of_an_earlier_version_comes_to_the_owner(
     loaders: tuple[Warehouse, Warehouse],
     warehouse: Warehouse,

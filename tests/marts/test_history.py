@@ -344,6 +344,7 @@ def test_rows_that_changed_back_are_not_a_restatement(story: Story) -> None:
     assert read_mart(story.warehouse, "restatements") == []
 
 
+@pytest.mark.slow
 def test_a_late_cheque_and_its_order_count_once(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     story.author.cheque(client, 500, "2026-03-02T10:00:00", "5.00")

@@ -304,6 +304,7 @@ def test_a_check_can_be_run_alone_without_a_day(scripted: ScriptedRuns) -> None:
         assert job.execute_in_process(instance=instance).success
 
 
+@pytest.mark.slow
 def test_a_feed_that_fails_does_not_stop_the_others(
     scripted: ScriptedRuns,
 ) -> None:

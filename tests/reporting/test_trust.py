@@ -22,6 +22,7 @@ def _titles(page: Page) -> str:
     return " ".join(page.section("trust").xpath("./h2")[0].text_content().split())
 
 
+@pytest.mark.slow
 def test_a_complete_day_says_so_and_marks_nothing(shop: Shop) -> None:
     shop.sync(START)
     report, page = shop.report()
