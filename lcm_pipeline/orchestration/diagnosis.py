@@ -6,7 +6,7 @@ from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.orchestration.alerts import malformed_addresses
 from lcm_pipeline.orchestration.executors import CELERY, K8S, celery_package, require_executor
 from lcm_pipeline.settings import Settings
-from lcm_pipeline.verify.doctor import Finding, Level
+from lcm_pipeline.verify.findings import Finding, Level
 
 
 def examine_executor(settings: Settings) -> Iterator[Finding]:

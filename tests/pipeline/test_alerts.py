@@ -22,7 +22,7 @@ from lcm_pipeline.orchestration.sensors import alert_on_failed_run
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.verify.doctor import Finding, Level
+from lcm_pipeline.verify.findings import Finding, Level
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.status import FeedOverview, WarehouseStatus
 from tests.pipeline.dagster_runs import ScriptedRuns, days

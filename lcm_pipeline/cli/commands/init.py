@@ -13,7 +13,8 @@ from lcm_pipeline.cli.failures import FAILED
 from lcm_pipeline.cli.output import print_line
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import LITERAL_DOLLAR, Settings, SettingsError, load_settings
-from lcm_pipeline.verify.doctor import Level, examine
+from lcm_pipeline.verify.doctor import examine
+from lcm_pipeline.verify.findings import Level
 
 _FILE, _BACKUP = Path(".env"), Path(".env.bak")
 
