@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 usage (a wrong option or setting, a database tha
 130 interrupted, by Ctrl-C, SIGTERM or the end of the terminal.
 """
 
+import errno
 import io
 import logging
 import os
@@ -79,7 +80,10 @@ def main() -> None:
         # A name that the terminal's encoding cannot represent must not fail a finished sync.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            _flush_output()
     except SystemExit as end:
         if end.code == INTERRUPTED:
             explain(interrupt_message())
@@ -93,6 +97,22 @@ def main() -> None:
             raise
         explain(message_of(error))
         sys.exit(code)
+
+
+def _flush_output() -> None:
+    """Write what is left of the output, so that a full disk is reported as any other error.
+
+    Python would do so after the exit code is decided: it prints a traceback and exits with 120.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            # The reader of a pipe has seen enough: as Click ends a command that prints more.
+            sys.exit(1)
+        raise
 
 
 def _interrupt(_signal: int, frame: FrameType | None) -> None:

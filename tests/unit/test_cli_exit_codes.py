@@ -95,6 +95,47 @@ def test_a_command_works_with_closed_standard_streams(tmp_path: Path, closed: st
     assert (tmp_path / "f").read_text() == "[0, 1, 2]"
 
 
+@pytest.mark.parametrize("printing", ["print('rows', flush=True)", "sys.stdout.write('rows')"])
+def test_output_that_cannot_be_written_exits_with_1_and_one_message(printing: str) -> None:
+    probe = (
+        "import sys; from importlib import import_module;"
+        f"m = import_module('lcm_pipeline.cli.main'); m.app = lambda: {printing}; m.main()"
+    )
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", probe],
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "lcm: not everything could be written (No space left on device): free some space, then"
+        " run the same command again\n"
+    )
+
+
+def test_output_that_nobody_reads_to_the_end_is_no_traceback() -> None:
+    probe = (
+        "import sys; from importlib import import_module;"
+        "m = import_module('lcm_pipeline.cli.main'); m.app = lambda: sys.stdout.write('rows');"
+        "m.main()"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-c", probe],
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
 @pytest.mark.parametrize("is_nested", [False, True])
 def test_ctrl_c_during_an_import_ends_without_a_traceback(tmp_path: Path, is_nested: bool) -> None:
     package = tmp_path / "large"
