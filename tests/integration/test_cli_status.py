@@ -82,6 +82,22 @@ def test_status_reports_the_lag_pending_clients_and_quarantine(
     assert max(map(len, table.splitlines())) <= 80
 
 
+def test_a_client_whose_last_reading_failed_is_listed_though_its_days_are_complete(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    source = programme(clients=3)
+    settings = make_settings(source, warehouse)
+    sync_everything(settings, warehouse)
+    ill = min(source.world.programme.customers)
+    source.service.faults.set(
+        [FaultRule(kind="sql_other", endpoint="OperationHistory", client=ill)]
+    )
+    sync_everything(settings, warehouse)
+    found = read_status(warehouse, lists_pending=True)
+    assert [(task.feed, task.client_id) for task in found.pending or []] == [("operations", ill)]
+    assert {feed.pending for feed in found.feeds} == {0}
+
+
 def test_marts_that_a_sync_has_left_behind_are_no_complete_state(
     programme: Programme,
     warehouse: Warehouse,

@@ -128,7 +128,8 @@ order by day;
 
 -- name: pending_tasks
 -- purpose: which clients and registration days are pending, since when and why; no personal data
--- A client that was never read has no row in sync.client_state: it is pending since it registered.
+-- A client that was never read has no row in sync.client_state: it is pending since it registered. One
+-- whose last reading failed is listed though its days may be complete, as an earlier one has proven them.
 with clients as (
     select
         feeds.position,
@@ -138,8 +139,7 @@ with clients as (
         coalesce(state.pending_since, clients.first_seen_at) as since,
         coalesce(state.last_error, 'not read yet') as reason
     from sync.feeds
-    inner join sync.feed_completeness
-        on feed_completeness.feed = feeds.feed and feed_completeness.pending > 0
+    inner join sync.feed_completeness on feed_completeness.feed = feeds.feed
     inner join core.clients on clients.registration_date <= feed_completeness.last_day
     left join sync.client_state as state
         on state.feed = feeds.feed and state.client_id = clients.client_id
