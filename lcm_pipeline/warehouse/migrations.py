@@ -70,21 +70,28 @@ def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
 def _migrate(warehouse: Warehouse, applied: list[str], *, marts_may_wait: bool) -> None:
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
         rights.require_use(session)
-        if not _is_behind(session) and _has_feeds(session) and not are_behind(session):
+        is_behind = _is_behind(session)
+        was_killed = not is_behind and fetch_value(session, "has_begun_migration")
+        if not (is_behind or was_killed or not _has_feeds(session) or are_behind(session)):
             return
         rights.require_ownership(session)
         rights.require_roles(session)
         _create_ledger(session)
+        session.execute(query("begin_migration"))
         applied += [path.name for path in migration_files() if _apply(session, path)]
         # Only from here on: 0006 warns of roles that it may not create, once for each and of the
         # rights of its own version. `warn_of_missing_roles` says what is missing in the end.
         session.add_notice_handler(_log_warning)
-        if applied or not _has_feeds(session):
+        # Again: in a new warehouse the table is created by a migration.
+        session.execute(query("begin_migration"))
+        if applied or was_killed or not _has_feeds(session):
             _write_feeds(session)
         applied += _install_marts(session, may_wait=marts_may_wait)
         session.execute(query("identify_replicas"))
         rights.give_to_owner(session)
         rights.grant_rights(session)
+        # What was killed before is done again, or the rights would be missing for good.
+        session.execute(query("end_migration"))
         rights.warn_of_missing_roles(session)
 
 

@@ -1,10 +1,11 @@
-"""A warehouse of a newer version stays unchanged, and so does one whose migration fails."""
+"""A warehouse of a newer version stays unchanged; a failed or killed migration is repeated."""
 
 from pathlib import Path
 
 import pytest
 
 from lcm_pipeline.warehouse import migrations
+from lcm_pipeline.warehouse.access import rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import migration_files
 from tests.commands import run
@@ -53,3 +54,27 @@ def test_a_failed_migration_changes_nothing_and_says_what_to_run(
     assert "run `lcm migrate`" in str(raised.value)
     with warehouse.connect() as session:
         assert session.execute("select to_regclass('public.half')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize("step", ["give_to_owner", "grant_rights"])
+def test_rights_that_a_killed_migration_did_not_grant_are_granted_by_the_next_one(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def be_killed(_session: object) -> None:
+        raise KeyboardInterrupt
+
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("update public.lcm_marts set checksum = 'older' where name = 'as_of'")
+        session.execute("revoke select on core.operations from lcm_analyst")
+    with monkeypatch.context() as patch:
+        patch.setattr(rights, step, be_killed)
+        with pytest.raises(KeyboardInterrupt):
+            migrations.migrate(warehouse)
+    migrations.migrate(warehouse)
+    with warehouse.connect() as session:
+        granted = session.execute(
+            "select has_table_privilege('lcm_analyst', 'core.operations', 'select'),"
+            " pg_get_userbyid(relowner) from pg_class where oid = 'mart.as_of'::regclass"
+        ).fetchone()
+    assert granted == (True, "lcm_owner")
+    assert migrations.migrate(warehouse) == []
