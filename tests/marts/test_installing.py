@@ -103,6 +103,66 @@ def _rename_cards(sql_copy: Path) -> None:
                     .replace("card_mix.cards is", "card_mix.all_cards is"))  # fmt: skip
 
 
+def test_what_else_others_attached_to_marts_is_never_dropped(
+    warehouse: Warehouse, sql_copy: Path
+) -> None:
+    attached = (
+        "function public.count_cards()",
+        "function public.types_of_cards()",
+        "trigger not_written on public.mine",
+        "rule not_deleted on public.mine",
+        "default value for public.mine.cards",
+        "table column public.kept.card",
+    )
+    with warehouse.connect(autocommit=True) as session:
+        for statement in (
+            "create view public.mine as select card_type, cards from mart.card_mix",
+            "create function public.nothing() returns trigger language plpgsql"
+            " as 'begin return null; end'",
+            "create trigger not_written instead of insert on public.mine"
+            " for each row execute function public.nothing()",
+            "create rule not_deleted as on delete to public.mine do instead nothing",
+            "alter view public.mine alter column cards set default 5",
+            "create function public.count_cards() returns numeric language sql"
+            " begin atomic select sum(mine.cards) from public.mine; end",
+            "create function public.types_of_cards() returns setof mart.card_mix language sql"
+            " as 'select * from mart.card_mix'",
+            "create table public.kept (id integer, card mart.card_mix)",
+        ):
+            session.execute(statement.encode())
+    _change_comment(sql_copy)
+    with pytest.raises(MartInUseError) as refused:
+        _install(warehouse)
+    assert {line.strip() for line in str(refused.value).splitlines()[1:]} == set(attached)
+    with warehouse.connect() as session:
+        assert session.execute("select public.count_cards()").fetchone() == (None,)
+
+
+def test_rights_on_columns_of_marts_and_of_views_of_others_are_kept(
+    warehouse: Warehouse, sql_copy: Path
+) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("create role visitor")
+        session.execute("create view public.mine as select card_type, cards from mart.card_mix")
+        session.execute("grant select (card_type) on mart.card_mix to visitor")
+        session.execute("grant select (card_type) on public.mine to visitor")
+    _change_comment(sql_copy)
+    assert _install(warehouse) == ["card_mix"]
+    with warehouse.connect(autocommit=True) as session:
+        may = session.execute(
+            "select has_column_privilege('visitor', 'mart.card_mix', 'card_type', 'select'),"
+            " has_column_privilege('visitor', 'public.mine', 'card_type', 'select')"
+        ).fetchone()
+        session.execute("drop owned by visitor")
+        session.execute("drop role visitor")
+    assert may == (True, True)
+
+
+def _change_comment(sql_copy: Path) -> None:
+    path = sql_copy / "card_mix.sql"
+    path.write_text(path.read_text() + "\n-- changed\n")
+
+
 def test_views_of_others_that_still_fit_are_made_again(
     warehouse: Warehouse, sql_copy: Path
 ) -> None:

@@ -3,8 +3,10 @@
 A mart whose file has not changed since it was installed is left as it is. A stored mart cannot be
 replaced, so it and the marts that read it are dropped, created and filled in one transaction; their
 readers wait meanwhile. Grants on them are restored, and views of other users that read them are
-created again from their definitions.
+created again from their definitions. Where anything else of users would be lost, nothing changes.
 """
+
+from contextlib import suppress
 
 import psycopg
 from psycopg.sql import SQL, Identifier
@@ -78,6 +80,7 @@ def _with_readers(wanted: list[Mart], changed: list[Mart]) -> list[Mart]:
 def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[str]) -> None:
     """Drop and create the affected marts, and the views of other users that read them."""
     grants = session.execute(query("mart_grants")).fetchall()
+    attached = _objects_on_marts(session)
     dropped = _drop(session, [*surplus, *(mart.name for mart in affected)])
     grant_memory(session)
     has_tables = any(mart.kind == "table" for mart in affected)
@@ -106,6 +109,7 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
             )
     # After the grants, as their owners read the marts.
     _recreate_other_views(session, dropped)
+    _require_kept(session, attached)
 
 
 def _give_to_owner(session: psycopg.Connection, mart: Mart) -> None:
@@ -156,4 +160,26 @@ def _recreate_other_views(session: psycopg.Connection, dropped: dict[str, list[s
         raise MartInUseError(
             "views of yours read marts that have to be recreated, and do not fit the new ones;"
             f" nothing was changed. Drop them, run this again, and create them again:\n{listed}"
+        )
+
+
+def _objects_on_marts(session: psycopg.Connection) -> set[str]:
+    """Functions, triggers, columns and others of users that are dropped with marts, by name.
+
+    The name of a right on columns is the statement that grants it.
+    """
+    return {name for (name,) in session.execute(query("objects_on_marts")).fetchall()}
+
+
+def _require_kept(session: psycopg.Connection, attached: set[str]) -> None:
+    """Grant dropped rights on columns again; raise MartInUseError if something else is gone."""
+    for grant in filter(lambda name: name.startswith("grant "), attached):
+        missing = suppress(psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable)
+        with missing, session.transaction():
+            session.execute(grant.encode())
+    if lost := attached - _objects_on_marts(session):
+        listed = "\n".join(f"  {name}" for name in sorted(lost))
+        raise MartInUseError(
+            "objects of yours depend on marts that have to be recreated; nothing was changed. Drop"
+            f" them, run this again, and create them again:\n{listed}"
         )
