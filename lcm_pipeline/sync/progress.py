@@ -58,15 +58,17 @@ class LoggedProgress:
     def _log_sometimes(self, feed: str) -> None:
         if time.monotonic() - self._logged_at >= _EVERY_SECONDS:
             self._logged_at = time.monotonic()
-            logger.info(
-                "%s: %s of %s done%s",
-                feed, self._counted(feed), self._totals.get(feed), self._pending(feed),
-            )  # fmt: skip
+            # A reader in a process of its own knows what it has read, not what there is to read.
+            known = feed in self._totals
+            counted = f" of {self._totals[feed]} done" if known else " done by this reader"
+            logger.info("%s: %s%s%s", feed, self._counted(feed), counted, self._pending(feed))
 
     def _counted(self, feed: str) -> int:
+        done = self._done.get(feed, 0)
+        if feed not in self._totals:
+            return done
         # A reading that was lost with the database's memory, or is in doubt, is done twice.
-        most = self._totals.get(feed, 0) - self._failed.get(feed, 0)
-        return max(0, min(self._done.get(feed, 0), most))
+        return max(0, min(done, self._totals[feed] - self._failed.get(feed, 0)))
 
     def _pending(self, feed: str) -> str:
         failed = self._failed.get(feed, 0)

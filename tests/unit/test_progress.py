@@ -7,6 +7,7 @@ import time
 import pytest
 
 from lcm_pipeline.cli.marts_progress import marts_progress
+from lcm_pipeline.sync import progress as of_feeds
 from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.warehouse.marts import progress as of_marts
 
@@ -34,6 +35,20 @@ def test_tasks_that_are_read_again_are_counted_once(caplog: pytest.LogCaptureFix
     progress.advance("leads", 9)
     progress.finish("leads")
     assert caplog.messages == ["leads: 9 done, 1 pending"]
+
+
+def test_a_reader_that_does_not_know_the_total_logs_what_it_has_read(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_feeds, "_EVERY_SECONDS", 0)
+    caplog.set_level(logging.INFO)
+    progress = LoggedProgress()
+    progress.advance("leads", 7)
+    progress.fail("leads", 1)
+    assert caplog.messages == [
+        "leads: 7 done by this reader",
+        "leads: 7 done by this reader, 1 pending",
+    ]
 
 
 def test_a_mart_that_takes_long_is_named_on_standard_error(
