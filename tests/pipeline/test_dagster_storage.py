@@ -208,6 +208,25 @@ def test_the_log_of_a_failed_run_quotes_no_row(tmp_path: Path) -> None:
     assert not any("9001234567" in text for text in texts)
 
 
+def test_the_log_of_a_run_that_could_not_begin_says_why(settings: Settings) -> None:
+    @dg.resource
+    def sync(_context: dg.InitResourceContext) -> None:
+        raise ConnectionError("the warehouse does not respond")
+
+    @dg.op(required_resource_keys={"sync"})
+    def read() -> None:
+        """Never begins."""
+
+    @dg.job(resource_defs={"sync": sync})
+    def failing() -> None:
+        read()
+
+    with dagster_instance(settings) as instance:
+        failing.execute_in_process(instance=instance, raise_on_error=False)
+    texts = [entry.text for entry in read_run_log(settings, None, logging.DEBUG).entries]
+    assert any("the warehouse does not respond" in text for text in texts)
+
+
 def test_opening_the_storage_leaves_the_environment_as_it_was(settings: Settings) -> None:
     before = dict(os.environ)
     with dagster_instance(settings):

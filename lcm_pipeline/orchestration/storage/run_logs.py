@@ -9,6 +9,9 @@ from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.orchestration.storage.instance import dagster_instance, instance_home
 from lcm_pipeline.settings import Settings
 
+# Dagster's messages of these do not say why.
+_WITH_CAUSE = ("STEP_FAILURE", "RESOURCE_INIT_FAILURE")
+
 
 @dataclass(frozen=True)
 class LogEntry:
@@ -64,13 +67,13 @@ def _find(instance: dg.DagsterInstance, run_id: str | None) -> dg.DagsterRun:
 
 
 def failure_text(event: dg.DagsterEvent) -> str:
-    """The message of the error that made a step fail; "" if there is none."""
-    error = event.step_failure_data.error
+    """The message of the error that made a step, or a run, fail; "" if there is none."""
+    error = getattr(event.event_specific_data, "error", None)
     while error is not None and error.cause is not None:
         error = error.cause
     if error is None:
         return ""
-    message = error.message
+    message = str(error.message)
     if error.cls_name == dg.Failure.__name__:
         # Our own message; Dagster puts the path of its class before it.
         message = message.partition(f"{error.cls_name}: ")[2] or message
@@ -81,6 +84,6 @@ def _text(record: dg.EventLogEntry) -> str:
     """The message, and the cause of a failure; without a traceback, which lcm ui shows."""
     text = record.user_message or record.message
     event = record.dagster_event
-    if event is not None and event.is_step_failure:
+    if event is not None and event.event_type_value in _WITH_CAUSE:
         text += f" {failure_text(event)}"
     return " ".join(text.split())
