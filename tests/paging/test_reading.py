@@ -22,7 +22,7 @@ manners = st.builds(
     ignores_start=st.booleans(),
     lie=st.sampled_from([0, 0, 0, None, -1, 1, -4]),
     changes=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
-    # Excluded: counting from 0, a new order of equal moments at each request, and no total. In pages
+    # Excluded: counting from 0, a new order of equal moments at each request, no total. In pages
     # of one row, two rows may look like one by chance: nothing in the responses shows the other.
 ).filter(lambda how: not (how.base == 0 and how.shuffles_ties and how.lie is None))
 
