@@ -34,23 +34,28 @@ ToOption = Annotated[
 ]
 
 
-def writable_file(path: Path, *, creates_folders: bool = False) -> Path:
-    """Check that a file can be created or replaced; `-` is standard output.
+def writable_file(path: Path) -> Path:
+    """Check that a file can be created in its folder, or replaced; `-` is standard output."""
+    return _require_file(path, path.resolve().parent)
 
-    creates_folders: the command creates the folders of the path.
-    """
-    if str(path) == "-":
-        return path
-    if path.exists() and not path.is_file():
-        raise typer.BadParameter(f"'{path}' is no file: name another path")
-    folder = path.resolve().parent
-    _require_writable(existing_folder(folder) if creates_folders else folder)
-    return path
+
+def creatable_file(path: Path) -> Path:
+    """As writable_file, for a command that creates the folders of the path."""
+    return _require_file(path, existing_folder(path.resolve().parent))
 
 
 def writable_folder(path: Path) -> Path:
     """Check that a folder can be created or written to."""
     _require_writable(existing_folder(path.resolve()))
+    return path
+
+
+def _require_file(path: Path, folder: Path) -> Path:
+    if str(path) == "-":
+        return path
+    if path.exists() and not path.is_file():
+        raise typer.BadParameter(f"'{path}' is no file: name another path")
+    _require_writable(folder)
     return path
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.options import writable_file, writable_folder
+from lcm_pipeline.cli.options import creatable_file, writable_folder
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.superset.archive import write_bundle, write_zip
@@ -20,7 +20,7 @@ def bundle(
     archive: Annotated[
         Path,
         typer.Option(
-            callback=lambda path: writable_file(path, creates_folders=True),
+            callback=creatable_file,
             metavar="FILE",
             help="Zip file to write, for Superset's import.",
         ),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.options import writable_file
+from lcm_pipeline.cli.options import creatable_file
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.files import replacing
 from lcm_pipeline.settings import load_settings
@@ -17,7 +17,7 @@ def docs(
     output: Annotated[
         Path,
         typer.Option(
-            callback=lambda path: writable_file(path, creates_folders=True),
+            callback=creatable_file,
             metavar="FILE",
             help="File to write, - for standard output.",
         ),
