@@ -9,6 +9,7 @@ schedules.py          the daily sync and the housekeeping
 times.py              when the daily sync starts, and should have ended
 sensors.py            alerts and the write-back
 partitions.py         business days as partitions, and the days of a run
+outages.py            how the daily sync waits for a service that does not respond
 resources.py          the engine and the warehouse during a run, and which feeds it syncs
 metadata.py           counts and previews for the UI
 code_location.py      all definitions that Dagster loads

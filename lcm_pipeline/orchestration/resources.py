@@ -162,7 +162,13 @@ class SyncSession:
             if syncing.takes(feed, window):
                 return syncing.report(feed)
         # Nothing has begun the feed: the run has no roster, or each step has a process of its own.
-        others = [other for other in plan.concurrent if other is not feed]
+        # Or its step runs again, while the first attempt of others goes on.
+        others = [
+            other
+            for other in plan.concurrent
+            if other is not feed
+            and not any(syncing.takes(other, window) for syncing in self._begun)
+        ]
         return self._begin([feed, *others], window, command_id).report(feed)
 
     def _begin(self, feeds: Sequence[Feed], window: Window, command_id: int) -> ConcurrentSync:

@@ -10,12 +10,14 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from lcm_pipeline.orchestration.jobs import forget_old_runs, sync_days
+from lcm_pipeline.orchestration.outages import WAITS_TAG
 from lcm_pipeline.orchestration.partitions import DAYS
 from lcm_pipeline.orchestration.times import SYNC_HOUR
 
 # A failed run is retried twice, since no operator is at work so early. All steps are retried, as
 # the feeds are read concurrently; feeds that were published are not read again, even if all were.
-_RETRIED = {
+UNATTENDED = {
+    WAITS_TAG: "true",
     "dagster/max_retries": "2",
     "dagster/retry_on_asset_or_op_failure": "true",
     "dagster/retry_strategy": "ALL_STEPS",
@@ -33,7 +35,7 @@ _RETRIED = {
 def sync_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Sync the day before the tick, also when the tick is late."""
     tick = context.scheduled_execution_time.astimezone(ZoneInfo(DAYS.timezone))
-    return dg.RunRequest(partition_key=str(tick.date() - timedelta(days=1)), tags=_RETRIED)
+    return dg.RunRequest(partition_key=str(tick.date() - timedelta(days=1)), tags=UNATTENDED)
 
 
 forget_nightly = dg.ScheduleDefinition(

@@ -27,7 +27,7 @@ from lcm_pipeline.api.errors import (
 from lcm_pipeline.api.identity import LOGIN_PATH
 from lcm_pipeline.model.readings import Outcome, Task, TaskStatus
 from lcm_pipeline.reading.errors import UnprovenReadingError
-from lcm_pipeline.sync.errors import SyncError
+from lcm_pipeline.sync.errors import ServiceUnavailableError, SyncError
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.request_limits import RequestLimitsError
 
@@ -166,7 +166,7 @@ class FanOut:
         self._last_failure = reason
         self._may_pass = not isinstance(error, LoyaltyApiError) or error.may_pass
         if isinstance(error, IdentityError) and error.call_name.startswith(LOGIN_PATH):
-            raise SyncError(self._no_response()) from error
+            raise self._no_response() from error
         if isinstance(error, TransientError) or not isinstance(error, LoyaltyApiError):
             self._has_transient_failure = True
         if self.has_succeeded or self._has_transient_failure:
@@ -191,7 +191,7 @@ class FanOut:
             elif self.responds_elsewhere is not None and await self.responds_elsewhere():
                 self._abandoned = f"not requested, as others failed: {self._last_failure}"
             else:
-                raise SyncError(self._no_response()) from error
+                raise self._no_response() from error
 
     async def _responds_for_others(self) -> bool:
         """Whether the service responds for a task that succeeded before, or for a few others."""
@@ -217,14 +217,12 @@ class FanOut:
         if self._cheapest is None or rows < self._cheapest[0]:
             self._cheapest = rows, outcome.task
 
-    def _no_response(self) -> str:
-        """Describe why the feed stops: the last failure, and the next step."""
-        next_step = self.next_step
-        if not self._may_pass:
-            next_step = "once that is corrected, run the same command again"
-        return (
-            f"the service gives no usable response: {self._last_failure}. {self.kept}: {next_step}"
-        )
+    def _no_response(self) -> SyncError:
+        """The error that stops the feed: the last failure, and the next step."""
+        message = f"the service gives no usable response: {self._last_failure}. {self.kept}"
+        if self._may_pass:
+            return ServiceUnavailableError(f"{message}: {self.next_step}")
+        return SyncError(f"{message}: once that is corrected, run the same command again")
 
     async def _write(self, finished: asyncio.Queue[_FinishedTask]) -> None:
         # A batch takes half of the slots at most, so that the other half sends requests meanwhile.

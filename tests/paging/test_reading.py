@@ -22,9 +22,10 @@ manners = st.builds(
     ignores_start=st.booleans(),
     lie=st.sampled_from([0, 0, 0, None, -1, 1, -4]),
     changes=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
-    # Excluded: counting from 0, a new order of equal moments at each request, no total. In pages
-    # of one row, two rows may look like one by chance: nothing in the responses shows the other.
-).filter(lambda how: not (how.base == 0 and how.shuffles_ties and how.lie is None))
+    # Excluded: counting from 0, a new order of equal moments at each request, and no total or one
+    # that is too low. The hidden row may be another one in each response by chance, so that none
+    # of them shows that there is one more.
+).filter(lambda how: how.base or not how.shuffles_ties or (how.lie is not None and how.lie >= 0))
 
 
 def make_source(seed: int, rows: int, moments: int, how: Manners) -> Source:

@@ -15,6 +15,7 @@ from lcm_pipeline.definitions import defs
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
 from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 from lcm_pipeline.orchestration.checks import completeness_sentence
+from lcm_pipeline.orchestration.outages import WAITS_TAG
 from lcm_pipeline.orchestration.partitions import DAYS, WindowError, days_of, tags_for
 from lcm_pipeline.settings import load_settings
 from tests.pipeline.dagster_runs import TABLES, days
@@ -104,6 +105,7 @@ def test_the_daily_schedule_requests_the_day_that_has_just_ended() -> None:
     # The daemon retries a failed run of the schedule as a whole.
     assert request.tags["dagster/max_retries"] == "2"
     assert request.tags["dagster/retry_on_asset_or_op_failure"] == "true"
+    assert WAITS_TAG in request.tags
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 6 * * *", "Europe/Moscow")
 
 

@@ -10,6 +10,7 @@ import dagster as dg
 
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS, REGISTRATIONS, Feed
 from lcm_pipeline.orchestration.metadata import feed_metadata, reader_metadata
+from lcm_pipeline.orchestration.outages import waiting_for_service
 from lcm_pipeline.orchestration.partitions import DAYS, FRESH_BY_MORNING, ONE_RUN, window_of
 from lcm_pipeline.orchestration.resources import POOL, SyncSession, plan_of
 from lcm_pipeline.settings import load_settings
@@ -67,7 +68,8 @@ def _build_step(feed: Feed) -> dg.AssetsDefinition:
     def sync_feed(
         context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncSession]
     ) -> Iterator[dg.MaterializeResult[None]]:
-        report = sync.sync_feed(feed, window_of(context), plan_of(context))
+        with waiting_for_service(context):
+            report = sync.sync_feed(feed, window_of(context), plan_of(context))
         for asset in feed.assets:
             yield dg.MaterializeResult(asset_key=asset, metadata=feed_metadata(sync, report, asset))
 
@@ -123,7 +125,8 @@ def _start_op(feed: Feed) -> dg.OpDefinition:
         description="Adds the clients to read to the ledger, and probes how the endpoint pages.",
     )
     def start(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
-        sync.start_feed(feed, window_of(context), plan_of(context))
+        with waiting_for_service(context):
+            sync.start_feed(feed, window_of(context), plan_of(context))
 
     return start
 
@@ -142,7 +145,13 @@ def _read_op(feed: Feed, number: int) -> dg.OpDefinition:
     )
     def read(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
         try:
-            report = sync.read_feed(feed, window_of(context))
+            with waiting_for_service(context):
+                if context.retry_number:
+                    # Reopens the clients that failed before an outage was recognized.
+                    sync.start_feed(feed, window_of(context), plan_of(context))
+                report = sync.read_feed(feed, window_of(context))
+        except dg.RetryRequested:
+            raise
         except Exception as error:
             # Its own errors come after all attempts that make sense.
             raise dg.Failure(f"{feed.name}: reading failed", allow_retries=False) from error
@@ -163,7 +172,8 @@ def _publish_op(feed: Feed, read_inputs: Sequence[str]) -> dg.OpDefinition:
     def publish(
         context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]
     ) -> Iterator[dg.Output[None]]:
-        report = sync.publish_feed(feed, window_of(context), plan_of(context))
+        with waiting_for_service(context):
+            report = sync.publish_feed(feed, window_of(context), plan_of(context))
         for asset in feed.assets:
             yield dg.Output(None, asset, metadata=feed_metadata(sync, report, asset))
 

@@ -1,0 +1,43 @@
+"""What a step does when the service does not respond: the daily sync waits for it.
+
+No operator is at work so early, and an outage of an hour must not cost the day. A run that a person
+launched fails at once instead, with the reason.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from lcm_pipeline.orchestration.times import COMPLETE_BY_HOUR, SYNC_HOUR
+from lcm_pipeline.sync.errors import ServiceUnavailableError
+
+# On runs whose steps wait; their retries inherit it.
+WAITS_TAG = "lcm/waits_for_service"
+_MINUTES_BETWEEN_ATTEMPTS = 10
+_MOST_WAITS = (COMPLETE_BY_HOUR - SYNC_HOUR) * 60 // _MINUTES_BETWEEN_ATTEMPTS
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def waiting_for_service(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+) -> Iterator[None]:
+    """Have Dagster run the step again in ten minutes if the service does not respond.
+
+    Raises ServiceUnavailableError in a run that does not wait, and once the day should be complete.
+    """
+    try:
+        yield
+    except ServiceUnavailableError as error:
+        if WAITS_TAG not in context.run.tags or context.retry_number >= _MOST_WAITS:
+            raise
+        logger.warning(
+            "%s. Attempt %d of %d is in %d minutes",
+            error, context.retry_number + 2, _MOST_WAITS + 1, _MINUTES_BETWEEN_ATTEMPTS,
+        )  # fmt: skip
+        raise dg.RetryRequested(
+            max_retries=_MOST_WAITS, seconds_to_wait=_MINUTES_BETWEEN_ATTEMPTS * 60
+        ) from error
