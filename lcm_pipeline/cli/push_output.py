@@ -38,8 +38,8 @@ def print_push(report: PushReport, reasons: Sequence[Reason], stuck: Sequence[St
         why = shorten(update.last_error or "its response was lost", LONGEST_REASON)
         print_line(
             f"update {update.update_id} of client {update.client_id} is {update.status} after"
-            f" {update.attempts} attempts and holds back {update.behind:,} of the same client:"
-            f" {why}. The next lcm push sends it first"
+            f" {update.attempts} attempt{'s' * (update.attempts > 1)} and holds back"
+            f" {update.behind:,} of the same client: {why}. The next lcm push sends it first"
         )
 
 

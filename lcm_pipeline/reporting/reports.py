@@ -72,7 +72,8 @@ def make_period_report(
             )
     if period.first > last:
         raise ReportError(
-            f"{period.name} begins after {last}, the last day that was synced: run lcm sync first"
+            f"{period.name} begins after {last}, the last day that was synced: name an earlier"
+            f" {kind}, or sync its days first once they have ended"
         )
     figures = read_figures(warehouse, min(period.last, last), language, period)
     days = figures.completeness.days_of(period, figures.day)

@@ -46,9 +46,10 @@ def read_run_log(settings: Settings, run_id: str | None, level: int) -> RunLog:
     with dagster_instance(settings) as instance:
         run = _find(instance, run_id)
         entries = [
-            LogEntry(record.timestamp, int(record.level), _text(record))
+            LogEntry(record.timestamp, int(record.level), text)
             for record in instance.all_logs(run.run_id)
-            if int(record.level) >= level
+            # Some events of Dagster's queue have no message.
+            if int(record.level) >= level and (text := _text(record))
         ]
         return RunLog(run.run_id, run.job_name, run.status.value.lower(), entries)
 
