@@ -35,7 +35,7 @@ def waiting_for_service(
         if WAITS_TAG not in context.run.tags or context.retry_number >= _MOST_WAITS:
             raise
         logger.warning(
-            "%s. Attempt %d of %d is in %d minutes",
+            "%s, or wait: attempt %d of %d is in %d minutes",
             error, context.retry_number + 2, _MOST_WAITS + 1, _MINUTES_BETWEEN_ATTEMPTS,
         )  # fmt: skip
         raise dg.RetryRequested(

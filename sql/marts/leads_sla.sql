@@ -54,7 +54,7 @@ versions as (
         leads.source_name,
         leads.form_name,
         leads.status_name,
-        leads.deleted_at,
+        leads.deleted_at is null as is_live,
         leads.synced_at as valid_from,
         'infinity'::timestamptz as valid_to
     from core.leads
@@ -68,7 +68,7 @@ versions as (
         leads.source_name,
         leads.form_name,
         leads.status_name,
-        leads.deleted_at,
+        leads.deleted_at is null as is_live,
         leads.valid_from,
         leads.valid_to
     from history.leads
@@ -87,7 +87,7 @@ known as (
         versions.valid_from <= reading.known_at
         and versions.lead_date >= mart.first_plausible_day()
         and versions.lead_date <= reading.day
-        and versions.deleted_at is null
+        and versions.is_live
 ),
 
 -- Names of statuses are the programme's own: lists of names that never occur judge nothing.
@@ -101,22 +101,23 @@ mapped as (
     left join versions on true
 ),
 
-present as (
-    select known.*
-    from known
-    cross join reading
-    where known.valid_to > reading.known_at
-),
-
+-- Windows, as the planner takes known for one row: a join of it with its groups would compare each lead with
+-- each other.
 steps as (
     select
-        known.client_id,
-        known.lead_id,
-        min(known.valid_from) as first_seen,
-        min(known.valid_from) filter (where not known.is_new) as changed,
-        max(known.valid_to) filter (where not known.is_closed) as left_open
+        known.*,
+        min(known.valid_from) over of_lead as first_seen,
+        min(known.valid_from) filter (where not known.is_new) over of_lead as changed,
+        max(known.valid_to) filter (where not known.is_closed) over of_lead as left_open
     from known
-    group by known.client_id, known.lead_id
+    window of_lead as (partition by known.client_id, known.lead_id)
+),
+
+present as (
+    select steps.*
+    from steps
+    cross join reading
+    where steps.valid_to > reading.known_at
 ),
 
 runs as (
@@ -143,14 +144,21 @@ proofs as (
 ),
 
 moments as (
-    select steps.changed as moment from steps where steps.changed > steps.first_seen
+    select present.changed as moment from present where present.changed > present.first_seen
     union
-    select steps.left_open as moment from steps where steps.left_open < 'infinity'
-    union
-    select '9999-12-31'::timestamptz as moment
+    select present.left_open as moment from present where present.left_open < 'infinity'
 ),
 
--- Of each moment, the last clean reading that ended before it; of the given day, the last at all.
+-- The last clean reading at all, and that which ended last before each moment.
+latest as (
+    select
+        max(proofs.started_at) as started_at,
+        max(proofs.finished_at) as finished_at
+    from proofs
+    cross join reading
+    where proofs.finished_at <= reading.known_at
+),
+
 before as (
     select
         moments.moment,
@@ -175,28 +183,26 @@ intervals as (
         present.status_name,
         present.is_closed,
         case
-            when steps.changed is null then null
-            when before_change.finished_at >= steps.first_seen
+            when present.changed is null then null
+            when before_change.finished_at >= present.first_seen
                 then greatest(before_change.started_at, present.created_at)
             else present.created_at
         end as change_after,
-        steps.changed as change_by,
+        present.changed as change_by,
         case
             when not present.is_closed then null
-            when before_close.finished_at >= steps.first_seen
+            when before_close.finished_at >= present.first_seen
                 then greatest(before_close.started_at, present.created_at)
             else present.created_at
         end as closed_after,
-        case when present.is_closed then coalesce(steps.left_open, steps.first_seen) end
+        case when present.is_closed then coalesce(present.left_open, present.first_seen) end
             as closed_by,
-        case when before_now.finished_at >= steps.first_seen then before_now.started_at end
+        case when latest.finished_at >= present.first_seen then latest.started_at end
             as still_at
     from present
-    inner join steps
-        on steps.client_id = present.client_id and steps.lead_id = present.lead_id
-    left join before as before_change on before_change.moment = steps.changed
-    left join before as before_close on before_close.moment = steps.left_open
-    left join before as before_now on before_now.moment = '9999-12-31'::timestamptz
+    cross join latest
+    left join before as before_change on before_change.moment = present.changed
+    left join before as before_close on before_close.moment = present.left_open
 )
 
 select

@@ -3,38 +3,90 @@
 -- formula: as mart.restatements.
 -- incremental: day
 create materialized view mart.restated_rows as
-with changes as (
+with days as (
     select
-        feeds.main_table as table_name,
+        readings.feed,
+        readings.known_at,
+        series.at::date as day
+    from mart.readings
+    cross join
+        generate_series(
+            readings.first_day::timestamp, readings.last_day::timestamp, interval '1 day'
+        ) as series (at)
+    where readings.feed <> 'operations'
+),
+
+states as (
+    select
+        present.feed,
         present.day,
-        case
-            when present.first_seen_at > readings.known_at then 'late'
-            when present.deleted_at is not null then 'vanished'
-            else 'mutated'
-        end as reason,
-        present.synced_at as changed_at
+        present.key,
+        days.known_at,
+        present.first_seen_at,
+        present.synced_at,
+        present.deleted_at,
+        present.content as content_now,
+        null::jsonb as content_then
     from sync.feed_rows as present
-    inner join sync.feeds on feeds.feed = present.feed and feeds.has_marts
-    inner join mart.readings
-        on
-            readings.feed = present.feed
-            and present.day between readings.first_day and readings.last_day
-    left join sync.feed_versions as earlier
-        on
-            earlier.feed = present.feed
-            and earlier.feed <> 'operations'
-            and earlier.day = present.day
-            and earlier.key = present.key
-            and earlier.valid_from <= readings.known_at
-            and earlier.valid_to > readings.known_at
+    inner join days on days.feed = present.feed and days.day = present.day
     where
         present.feed <> 'operations'
-        and present.synced_at > readings.known_at
-        and (present.first_seen_at <= readings.known_at or present.deleted_at is null)
+        and present.synced_at > days.known_at
+        and (present.first_seen_at <= days.known_at or present.deleted_at is null)
+    union all
+    select
+        earlier.feed,
+        earlier.day,
+        earlier.key,
+        days.known_at,
+        null as first_seen_at,
+        null as synced_at,
+        null as deleted_at,
+        null as content_now,
+        earlier.content as content_then
+    from sync.feed_versions as earlier
+    inner join days on days.feed = earlier.feed and days.day = earlier.day
+    where
+        earlier.feed <> 'operations'
+        and earlier.valid_from <= days.known_at
+        and earlier.valid_to > days.known_at
+),
+
+-- Rows as they are and as they were are grouped: in a join, each would be compared with all of its day.
+compared as (
+    select
+        states.feed,
+        states.day,
+        states.known_at,
+        min(states.first_seen_at) as first_seen_at,
+        min(states.synced_at) as changed_at,
+        min(states.deleted_at) as deleted_at,
+        (array_agg(states.content_now) filter (where states.content_now is not null))[1]
+            as content_now,
+        (array_agg(states.content_then) filter (where states.content_then is not null))[1]
+            as content_then
+    from states
+    group by states.feed, states.day, states.key, states.known_at
+),
+
+changes as (
+    select
+        feeds.main_table as table_name,
+        compared.day,
+        compared.changed_at,
+        case
+            when compared.first_seen_at > compared.known_at then 'late'
+            when compared.deleted_at is not null then 'vanished'
+            else 'mutated'
+        end as reason
+    from compared
+    inner join sync.feeds on feeds.feed = compared.feed and feeds.has_marts
+    where
+        compared.content_now is not null
         and (
-            earlier.key is null
-            or present.deleted_at is not null
-            or mart.content_of(present.content) <> mart.content_of(earlier.content)
+            compared.content_then is null
+            or compared.deleted_at is not null
+            or mart.content_of(compared.content_now) <> mart.content_of(compared.content_then)
         )
 )
 

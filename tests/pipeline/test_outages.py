@@ -95,7 +95,7 @@ def test_the_daily_sync_waits_until_the_service_responds_again(
     assert ended.status is dg.DagsterRunStatus.SUCCESS
     assert set(attempts(settings, ended.run_id)) == repeated
     assert "gives no usable response" in messages[0]
-    assert "Attempt 2 of 19" in messages[0]
+    assert "attempt 2 of 19" in messages[0]
     assert_exact(source, warehouse, last=MARCH.last)
     with warehouse.connect() as session:
         commands = session.execute("select feeds, status from sync.commands").fetchall()

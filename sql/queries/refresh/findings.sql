@@ -180,38 +180,34 @@ told as (
     window of_cheque as (partition by client_id, cheque_id)
 ),
 
+-- With each refund, the cheque that it refunds.
+refunded as (
+    select
+        *,
+        max(abs(amount)) filter (where is_cheque and not is_flagged) over of_purchase
+            as purchase_amount,
+        max(redeemed) filter (where is_cheque and not is_flagged) over of_purchase
+            as purchase_redeemed,
+        sum(added) filter (where not is_flagged and (is_lot or (is_cheque and not is_named)))
+            over of_purchase as purchase_added
+    from told
+    window of_purchase as (
+        partition by client_id, case when is_flagged then parent_id else nullif(cheque_id, 0) end
+    )
+),
+
 -- What refunds that state no points may have given back of their purchase, and the most that they may have
 -- clawed back of what it gave.
 silent as (
     select
-        refunds.client_id,
-        sum(round(parents.redeemed * portion.share, 2)) as given_back,
-        sum(round(parents.added * portion.share, 2)) as clawed_back
-    from told as refunds
-    inner join (
-        select
-            client_id,
-            cheque_id,
-            max(abs(amount)) filter (where is_cheque) as amount,
-            max(redeemed) filter (where is_cheque) as redeemed,
-            sum(added) filter (where is_lot or (is_cheque and not is_named)) as added
-        from told
-        where cheque_id <> 0 and not is_flagged
-        group by client_id, cheque_id
-    ) as parents
-        on
-            parents.client_id = refunds.client_id
-            and parents.cheque_id = refunds.parent_id
-            and parents.redeemed > 0
-    cross join lateral (
-        select least(1, coalesce(abs(refunds.amount) / nullif(parents.amount, 0), 1)) as share
-    ) as portion
-    where
-        refunds.is_cheque
-        and refunds.is_flagged
-        and refunds.added = 0
-        and refunds.redeemed = 0
-    group by refunds.client_id
+        refunded.*,
+        round(purchase_redeemed * portion.share, 2) as given_back_in_silence,
+        round(purchase_added * portion.share, 2) as clawed_back_in_silence
+    from refunded
+    left join lateral (
+        select least(1, coalesce(abs(amount) / nullif(purchase_amount, 0), 1)) as share
+        where is_cheque and is_flagged and added = 0 and redeemed = 0 and purchase_redeemed > 0
+    ) as portion on true
 ),
 
 accounts as (
@@ -245,8 +241,10 @@ accounts as (
         ) as taken_by_bonuses,
         coalesce(
             sum(abs(told.redeemed)) filter (where told.is_cheque and told.is_flagged), 0
-        ) as given_back
-    from told
+        ) as given_back,
+        sum(told.given_back_in_silence) as given_back_in_silence,
+        sum(told.clawed_back_in_silence) as clawed_back_in_silence
+    from silent as told
     cross join ended
     group by told.client_id
     having
@@ -293,33 +291,31 @@ balanced as (
         count(*) filter (
             where
             taken_by_bonuses <> 0
-            and accounts.given_back = 0
+            and given_back = 0
             and lost = taken + taken_by_bonuses
         ) as with_bonuses,
         count(*) filter (
-            where taken_by_bonuses <> 0 and accounts.given_back = 0 and lost = taken
+            where taken_by_bonuses <> 0 and given_back = 0 and lost = taken
         ) as without_bonuses,
         count(*) filter (
             where
-            accounts.given_back <> 0
+            given_back <> 0
             and taken_by_bonuses = 0
-            and lost = taken - accounts.given_back
+            and lost = taken - given_back
         ) as with_refunds,
         count(*) filter (
-            where accounts.given_back <> 0 and taken_by_bonuses = 0 and lost = taken
+            where given_back <> 0 and taken_by_bonuses = 0 and lost = taken
         ) as without_refunds,
         count(*) filter (
-            where silent.given_back > 0 and accounts.lost + accounts.untold < accounts.taken
+            where given_back_in_silence > 0 and lost + untold < taken
         ) as with_silent_refunds,
         count(*) filter (
             where
-            silent.given_back > 0
-            and not accounts.has_refunds_without_parent
-            and accounts.lost > accounts.taken + accounts.taken_by_bonuses
-            + silent.clawed_back - silent.given_back
+            given_back_in_silence > 0
+            and not has_refunds_without_parent
+            and lost > taken + taken_by_bonuses + clawed_back_in_silence - given_back_in_silence
         ) as without_silent_refunds
     from accounts
-    left join silent on silent.client_id = accounts.client_id
 ),
 
 readings as (

@@ -1,0 +1,115 @@
+"""No statement of a refresh compares rows with each other, whatever the planner expects.
+
+It often expects a single row of a common table expression, and then joins two of them in a nested
+loop: instant in a small world, hours in a large one.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.settings import load_settings
+from lcm_pipeline.simulator.configuration import build_config
+from lcm_pipeline.simulator.server import start_in_thread
+from lcm_pipeline.warehouse.connection import Session, Warehouse
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from tests.syncing import sync_everything
+
+_START, _DAYS = date(2026, 1, 10), 4
+_EXPLAINED = {
+    "auto_explain.log_min_duration": "0",
+    "auto_explain.log_analyze": "on",
+    "auto_explain.log_timing": "off",
+    "auto_explain.log_nested_statements": "on",
+    "auto_explain.log_format": "json",
+    "client_min_messages": "log",
+}
+_TABLES = (
+    "core.registrations", "core.clients", "core.operations", "core.leads", "core.favourite_offers",
+    "core.favourite_goods", "history.operations", "history.leads",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ExplainedWarehouse(Warehouse):
+    """A warehouse whose sessions record the plans of their statements, with what they did."""
+
+    plans: list[dict[str, Any]] = field(default_factory=list)
+
+    def connect(self, *, autocommit: bool = False, application_name: str = "lcm") -> Session:
+        session = super().connect(autocommit=True, application_name=application_name)
+        session.add_notice_handler(self._record)
+        session.execute("load 'auto_explain'")
+        for name, value in _EXPLAINED.items():
+            session.execute("select set_config(%s, %s, false)", (name, value))
+        session.autocommit = autocommit
+        return session
+
+    def _record(self, notice: psycopg.errors.Diagnostic) -> None:
+        _, is_plan, plan = (notice.message_primary or "").partition("plan:\n")
+        if is_plan:
+            self.plans.append(json.loads(plan))
+
+    @property
+    def most_rows(self) -> tuple[float, str]:
+        """The most rows that a node of a plan looked at, and what it is."""
+        return max(
+            (rows_of(node), f"{node['Node Type']} of: {plan['Query Text']}")
+            for plan in self.plans
+            for node in nodes(plan["Plan"])
+        )
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def rows_of(node: dict[str, Any]) -> float:
+    """The rows that a node returned or removed, over all loops."""
+    counts = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
+    return float(node["Actual Loops"] * sum(node.get(name, 0) for name in counts))
+
+
+def count_rows(warehouse: Warehouse) -> int:
+    with warehouse.connect() as session:
+        counts = [
+            session.execute(f"select count(*) from {table}".encode()).fetchone()
+            for table in _TABLES
+        ]
+    return sum(count[0] for count in counts if count)
+
+
+@pytest.fixture
+def explained(warehouse: Warehouse, tmp_path: Path) -> ExplainedWarehouse:
+    """Many leads that change on each of a few days, in marts that lack the last one."""
+    first = datetime(2026, 2, 21)
+    config = build_config(
+        start=_START, now=first, clients=150, seed=5, habits=("leads_daily=0.3", "visits_daily=0.1")
+    )
+    with start_in_thread(config) as simulator:
+        settings = load_settings(home=tmp_path, api_url=simulator.url, database_url=warehouse.url)
+        for day in range(_DAYS):
+            refresh_marts(warehouse)
+            now = first + timedelta(days=day)
+            simulator.world.advance(now)
+            window = Window(_START, now.date() - timedelta(days=1))
+            sync_everything(settings, warehouse, window)
+    return ExplainedWarehouse(warehouse.url)
+
+
+def test_the_work_of_a_refresh_is_in_proportion_to_the_rows(explained: ExplainedWarehouse) -> None:
+    most = 2 * count_rows(explained)
+    for everything in (False, True):
+        explained.plans.clear()
+        assert len(refresh_marts(explained, everything=everything)) > 40
+        looked_at, node = explained.most_rows
+        assert looked_at < most, f"{looked_at:,.0f} rows in {node}"
