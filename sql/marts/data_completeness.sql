@@ -105,10 +105,8 @@ select
     roster.roster_from
 from sync.feeds
 inner join days_of_feeds as completeness on completeness.feed = feeds.feed
-left join mart.readings
-    on
-        readings.feed = completeness.feed
-        and completeness.day between readings.first_day and readings.last_day
+left join mart.readings_by_day as readings
+    on readings.feed = completeness.feed and readings.day = completeness.day
 left join loaded on loaded.feed = feeds.feed and loaded.day = completeness.day
 left join loaded_totals on loaded_totals.feed = feeds.feed
 left join sync.source_totals on source_totals.feed = feeds.feed

@@ -65,11 +65,11 @@ select
         by_day.points * (1 - coalesce(own.expected_breakage, parameters.expected_breakage))
         * parameters.point_value
     )::numeric(19, 2) as expected_value,
-    readings.last_day as observed_date,
-    case when readings.last_day = by_day.day then 'read' else 'rolled back' end as method
+    readings.observed_date,
+    case when readings.observed_date = by_day.day then 'read' else 'rolled back' end as method
 from by_day
-inner join mart.readings
-    on readings.feed = 'operations' and by_day.day between readings.first_day and readings.last_day
+inner join mart.readings_by_day as readings
+    on readings.feed = 'operations' and readings.day = by_day.day
 left join core.bonus_sources on bonus_sources.bonus_source = by_day.bonus_source
 inner join mart.dated_parameters as parameters
     on by_day.day between parameters.first_day and parameters.last_day

@@ -20,7 +20,7 @@ select
     series::date as day,
     changes.points::numeric(19, 2) as as_known_now,
     then_known.points::numeric(19, 2) as as_known_then,
-    case when readings.last_day = series::date then 'read' else 'rolled back' end as method
+    case when readings.observed_date = series::date then 'read' else 'rolled back' end as method
 from mart.as_of
 cross join changes
 cross join
@@ -29,10 +29,8 @@ cross join
         coalesce(changes.end_day, as_of.operations_day + 1) - interval '1 day',
         interval '1 day'
     ) as series
-inner join mart.readings
-    on
-        readings.feed = 'operations'
-        and series::date between readings.first_day and readings.last_day
+inner join mart.readings_by_day as readings
+    on readings.feed = 'operations' and readings.day = series::date
 left join (
     select
         day,

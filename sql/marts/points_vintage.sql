@@ -99,12 +99,12 @@ select
     round(coalesce(lost.open_points, 0) / grid.issued, 4) as open_share,
     coalesce(matured.points, 0)::numeric(19, 2) as matured,
     round(coalesce(lost.matured_expired, 0) / matured.points, 4) as breakage_rate,
-    readings.last_day as observed_date
+    readings.observed_date
 from grid
 left join lost on lost.month = grid.month and lost.issue_month = grid.issue_month
 left join matured on matured.month = grid.month and matured.issue_month = grid.issue_month
-left join mart.readings
-    on readings.feed = 'operations' and grid.day between readings.first_day and readings.last_day;
+left join mart.readings_by_day as readings
+    on readings.feed = 'operations' and readings.day = grid.day;
 
 create unique index on mart.points_vintage (issue_month, age_months);
 

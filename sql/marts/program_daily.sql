@@ -80,15 +80,15 @@ select
     coalesce(activated.points_activated, told.nothing)::numeric(19, 2) as points_activated,
     coalesce(moved.points_expired, told.nothing)::numeric(19, 2) as points_expired,
     case
-        when readings.last_day is not null then coalesce(balances.active_balance, 0)
+        when readings.observed_date is not null then coalesce(balances.active_balance, 0)
     end::numeric(19, 2) as active_balance,
     case
-        when readings.last_day is not null then coalesce(balances.pending_balance, 0)
+        when readings.observed_date is not null then coalesce(balances.pending_balance, 0)
     end::numeric(19, 2) as pending_balance,
-    readings.last_day as balance_observed_date,
+    readings.observed_date as balance_observed_date,
     case
-        when readings.last_day = days.day then 'read'
-        when readings.last_day is not null then 'rolled back'
+        when readings.observed_date = days.day then 'read'
+        when readings.observed_date is not null then 'rolled back'
     end as balance_method,
     coalesce(sold.purchases, told.nothing) as purchases,
     coalesce(sold.net_sales, told.nothing)::numeric(19, 2) as net_sales,
@@ -108,10 +108,10 @@ left join balances on balances.day = days.day
 left join sold on sold.day = days.day and days.day <= last_day.operations_day
 left join mart.buyers_daily
     on buyers_daily.day = days.day and days.day <= last_day.operations_day
-left join mart.readings
+left join mart.readings_by_day as readings
     on
         readings.feed = 'operations'
-        and days.day between readings.first_day and readings.last_day
+        and readings.day = days.day
         and days.day >= last_day.operations_from;
 
 create unique index on mart.program_daily (day);

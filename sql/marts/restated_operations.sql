@@ -8,10 +8,8 @@ with days as (
         days.day,
         readings.known_at
     from refresh.days
-    inner join mart.readings
-        on
-            readings.feed = 'operations'
-            and days.day between readings.first_day and readings.last_day
+    inner join mart.readings_by_day as readings
+        on readings.feed = 'operations' and readings.day = days.day
 ),
 
 -- The rows that a reading had and that are not as they were, as then and as now.

@@ -3,53 +3,42 @@
 -- formula: as mart.restatements.
 -- incremental: day
 create materialized view mart.restated_rows as
-with days as (
-    select
-        readings.feed,
-        readings.known_at,
-        series.at::date as day
-    from mart.readings
-    cross join
-        generate_series(
-            readings.first_day::timestamp, readings.last_day::timestamp, interval '1 day'
-        ) as series (at)
-    where readings.feed <> 'operations'
-),
-
-states as (
+with states as (
     select
         present.feed,
         present.day,
         present.key,
-        days.known_at,
+        readings.known_at,
         present.first_seen_at,
         present.synced_at,
         present.deleted_at,
         present.content as content_now,
         null::jsonb as content_then
     from sync.feed_rows as present
-    inner join days on days.feed = present.feed and days.day = present.day
+    inner join mart.readings_by_day as readings
+        on readings.feed = present.feed and readings.day = present.day
     where
         present.feed <> 'operations'
-        and present.synced_at > days.known_at
-        and (present.first_seen_at <= days.known_at or present.deleted_at is null)
+        and present.synced_at > readings.known_at
+        and (present.first_seen_at <= readings.known_at or present.deleted_at is null)
     union all
     select
         earlier.feed,
         earlier.day,
         earlier.key,
-        days.known_at,
+        readings.known_at,
         null as first_seen_at,
         null as synced_at,
         null as deleted_at,
         null as content_now,
         earlier.content as content_then
     from sync.feed_versions as earlier
-    inner join days on days.feed = earlier.feed and days.day = earlier.day
+    inner join mart.readings_by_day as readings
+        on readings.feed = earlier.feed and readings.day = earlier.day
     where
         earlier.feed <> 'operations'
-        and earlier.valid_from <= days.known_at
-        and earlier.valid_to > days.known_at
+        and earlier.valid_from <= readings.known_at
+        and earlier.valid_to > readings.known_at
 ),
 
 -- Rows as they are and as they were are grouped: in a join, each would be compared with all of its day.

@@ -38,7 +38,7 @@ BUILDING_BLOCKS = {
     "dim_currency", "dim_partners", "dim_stores", "known_members", "lot_versions", "lots",
     "members",
     "operations_daily", "points_liability_as_known_then", "points_movements", "points_owed",
-    "purchase_months", "purchases_monthly", "readings", "redeemer_sums",
+    "purchase_months", "purchases_monthly", "readings", "readings_by_day", "redeemer_sums",
     "refreshes", "restated_operations", "restated_rows", "rfm_scores", "sales_daily",
     "sales_monthly",
     "dated_parameters", "dim_lead_statuses", "expiring_lots", "liability_sums", "lot_sums",

@@ -49,7 +49,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query, sql_folder
 
 # Inputs that show which days are known, and tables of names.
-OF_RUNS = {"as_of", "readings"}
+OF_RUNS = {"as_of", "readings", "readings_by_day"}
 NAMES = {"points_of_sale", "bonus_sources", "goods"}
 _FEEDS_OF = {
     table.name: {feed.name for feed in FEEDS if table in feed.tables}
