@@ -10,7 +10,7 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.warehouse.access.rights import require_new_months
 from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
-from lcm_pipeline.warehouse.migrations import migrate
+from lcm_pipeline.warehouse.migrations import grant_missing_rights, migrate
 from tests.commands import run
 from tests.conftest import Programme
 from tests.integration.postgres_users import Tenant, address, tenant
@@ -216,3 +216,21 @@ def test_an_owner_who_makes_the_roles_migrates_without_a_superuser(tmp_path: Pat
         with psycopg.connect(url, autocommit=True) as server:
             server.execute("create database second owner landlord")
         assert migrate(Warehouse(address(url, user="landlord", database="second")))
+
+
+def test_what_a_superuser_has_added_keeps_no_role_from_its_rights(
+    postgres: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tenant(postgres) as made:
+        migrate(Warehouse(made.url))
+        for statement in (
+            "create view mart.mine as select 1 as one",
+            "create table outbox.mine (id integer)",
+            "create function sync.mine() returns integer return 1",
+            "create sequence sync.numbers",
+            "revoke select on mart.program_daily from lcm_bi",
+        ):
+            made.run(statement)
+        caplog.clear()
+        assert grant_missing_rights(Warehouse(made.url)) == {"lcm_bi": 1}
+        assert "may not: grant" not in caplog.text
