@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from lcm_pipeline.feeds import REGISTRATIONS
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.forgotten import ForgottenKeyError
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.simulator.server import RunningSimulator
@@ -26,7 +27,13 @@ from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.state import known_clients, reset_days
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.privacy.expiration import expire
-from lcm_pipeline.warehouse.privacy.forgetting import Receipt, forget, refresh_marts_of_clients
+from lcm_pipeline.warehouse.privacy.forgetting import (
+    OtherTablesError,
+    Receipt,
+    forget,
+    refresh_marts_of_clients,
+    require_no_other_rows,
+)
 from lcm_pipeline.warehouse.privacy.rewriting import BusyError
 from lcm_pipeline.warehouse.queries import migration_files
 from lcm_pipeline.warehouse.status import read_overview
@@ -242,6 +249,42 @@ def test_rows_that_came_after_the_erasure_are_erased_too(
     assert "Анна" not in dump(warehouse)
 
 
+def test_tables_of_others_are_left_and_named(
+    person: tuple[RunningSimulator, int], warehouse: Warehouse
+) -> None:
+    _, client = person
+    with warehouse.connect() as session:
+        session.execute("create table history.cards_of_march as select * from core.cards")
+        session.execute("create table mart.targets as select 1 as client_id")
+        session.execute(
+            "create materialized view mart.buyers as select distinct client_id from core.operations"
+        )
+    receipt = erase(warehouse, client)
+    assert receipt.kept_without_person["core.cards"] > 0
+    assert "history.cards_of_march" not in receipt.kept_without_person
+    with pytest.raises(OtherTablesError, match=r": history\.cards_of_march, mart\.buyers\. "):
+        require_no_other_rows(warehouse, client)
+    with warehouse.connect() as session:
+        session.execute("delete from history.cards_of_march where client_id = %s", (client,))
+        session.execute("refresh materialized view mart.buyers")
+    require_no_other_rows(warehouse, client)
+    assert str(client) not in dump(warehouse)
+
+
+def test_nothing_is_erased_while_a_table_of_others_refers_to_the_client(
+    person: tuple[RunningSimulator, int], warehouse: Warehouse
+) -> None:
+    _, client = person
+    with warehouse.connect() as session:
+        session.execute("create table mart.vip (client_id bigint references core.clients)")
+        session.execute("insert into mart.vip values (%s)", (client,))
+    with pytest.raises(UsageError, match=r"nothing was erased: mart\.vip, .* vip_client_id_fkey"):
+        forget(warehouse, client, KEY)
+    with warehouse.connect() as session:
+        session.execute("delete from mart.vip")
+    assert forget(warehouse, client, KEY).kept_without_person
+
+
 def test_no_request_names_the_stand_in_of_an_erased_person(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
@@ -321,6 +364,11 @@ def test_the_command_confirms_signs_its_counts_and_recognises_erased_clients(
     resumed = run(tmp_path, "forget", "--yes", "--json", lost, **variables)
     assert (resumed.returncode, json.loads(resumed.stdout)) == (0, vars(receipt)), resumed.stderr
     assert fetch_value(warehouse, listed) == 0
+    with warehouse.connect() as session:
+        session.execute(f"create table mart.targets as select {lost} as client_id")
+    listing = run(tmp_path, "forget", "--yes", "--json", lost, **variables)
+    assert (listing.returncode, json.loads(listing.stdout)) == (3, vars(receipt)), listing.stderr
+    assert "not its own: mart.targets" in listing.stderr
     other = run(tmp_path, "forget", "--yes", "42", **variables)
     assert (other.returncode, "is not known" in other.stderr) == (2, True)
     with warehouse.connect() as session:

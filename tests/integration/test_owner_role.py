@@ -17,7 +17,11 @@ from lcm_pipeline.warehouse.migrations import grant_missing_rights, migrate
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from lcm_pipeline.warehouse.privacy import expiration
 from lcm_pipeline.warehouse.privacy.expiration import expire
-from lcm_pipeline.warehouse.privacy.forgetting import forget
+from lcm_pipeline.warehouse.privacy.forgetting import (
+    OtherTablesError,
+    forget,
+    require_no_other_rows,
+)
 from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.queries import query
 from tests.conftest import MakeSettings, Programme
@@ -88,6 +92,16 @@ def _owners(warehouse: Warehouse) -> set[str]:
     with warehouse.connect() as session:
         found = session.execute(_OWNERS, [list(SCHEMAS)] * 3).fetchall()
     return {str(name) for (name,) in found}
+
+
+def test_a_loader_names_tables_that_it_may_not_read_after_an_erasure(
+    loaders: tuple[Warehouse, Warehouse], warehouse: Warehouse
+) -> None:
+    with warehouse.connect() as session:
+        session.execute("create table core.people (client_id bigint)")
+        session.execute("revoke all on core.people from lcm_loader")
+    with pytest.raises(OtherTablesError, match=r"core\.people \(which this user may not read\)"):
+        require_no_other_rows(loaders[0], 1)
 
 
 @pytest.mark.slow

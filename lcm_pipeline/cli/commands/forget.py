@@ -9,7 +9,11 @@ from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.privacy.forgetting import Receipt, refresh_marts_of_clients
+from lcm_pipeline.warehouse.privacy.forgetting import (
+    Receipt,
+    refresh_marts_of_clients,
+    require_no_other_rows,
+)
 from lcm_pipeline.warehouse.privacy.forgetting import forget as forget_client
 
 
@@ -30,7 +34,8 @@ def forget(
     The service still has the data: erase the person there too. Backups and Dagster's log are not
     erased, see docs/privacy.md. While a sync or a push runs, the command fails with exit code 1; it
     waits for another lcm forget or lcm pseudonymize. Exit code 3: the client is erased, but the
-    marts, which still list it, could not be refreshed.
+    marts, which still list it, could not be refreshed, or tables of your own in the schemas of the
+    warehouse list it.
     """
     settings = load_settings()
     with existing_warehouse(settings) as warehouse:
@@ -47,6 +52,7 @@ def forget(
         _print(receipt, as_json=as_json)
         with marts_progress():
             refresh_marts_of_clients(warehouse)
+        require_no_other_rows(warehouse, client)
 
 
 def _print(receipt: Receipt, *, as_json: bool) -> None:

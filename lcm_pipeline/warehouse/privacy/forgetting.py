@@ -21,6 +21,7 @@ from psycopg.types.json import Json
 from lcm_pipeline.model.errors import PartialSuccessError, UsageError
 from lcm_pipeline.model.forgotten import Forgotten, client_hash, key_digest
 from lcm_pipeline.model.pseudonyms import Pseudonyms
+from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import load_forgotten, require_pseudonyms
@@ -44,21 +45,34 @@ _ERASED = {
 }  # fmt: skip
 
 
+_FACTS = (
+    "core.cards", "outbox.profile_updates",
+    *(f"core.{table.name}" for table in CORE_TABLES),
+    *(f"history.{table.name}" for table in CORE_TABLES if table.has_history),
+)  # fmt: skip
+
+
 class MartsNotRefreshedError(PartialSuccessError):
     """The person is erased, but the marts still list them."""
 
 
+class OtherTablesError(PartialSuccessError):
+    """The person is erased, but tables that are not the warehouse's still list them."""
+
+
 @dataclass(frozen=True)
 class _Column:
-    """A column for the client, of a table of the warehouse.
+    """A column for the client, of a table in a schema of the warehouse.
 
     is_expired: of a month that LCM_RETENTION_MONTHS no longer holds, and that is to be dropped.
+    is_of_warehouse: not made by somebody else in a schema of the warehouse.
     """
 
     schema: str
     table: str
     name: str
     is_expired: bool
+    is_of_warehouse: bool
 
     @property
     def is_deleted(self) -> bool:
@@ -123,14 +137,22 @@ def forget(
         forgotten = load_forgotten(session, key, old_keys)
         with locks.exclusive(session, locks.PUBLISH, locks.REFRESH):
             require_quiet(session)
-            columns = [_Column(*row) for row in session.execute(query("client_columns")).fetchall()]
+            columns = [column for column in _columns(session) if column.is_of_warehouse]
             if not _is_known(session, client_id, columns):
                 return _earlier_receipt(session, client_id, forgotten)
             if key is None:
                 key = bytes(
                     fetch_value(session, "store_forget_key", {"key": token_bytes(32)}) or b""
                 )
-            receipt = _erase(session, client_id, key, columns)
+            try:
+                receipt = _erase(session, client_id, key, columns)
+            except psycopg.errors.ForeignKeyViolation as error:
+                table = f"{error.diag.schema_name}.{error.diag.table_name}"
+                raise UsageError(
+                    f"nothing was erased: {table}, which is not a table of the warehouse, refers to"
+                    f" client {client_id} (constraint {error.diag.constraint_name}). Delete its"
+                    " rows of the client first"
+                ) from error
             # In the same transaction: if this process is killed, the next refresh computes them.
             forget_refreshes(session, _marts_of_clients(session))
     return receipt
@@ -151,6 +173,36 @@ def refresh_marts_of_clients(warehouse: Warehouse) -> None:
             "the client is erased, but the marts could not be refreshed and still list it"
             f" ({type(error).__name__}): run lcm marts"
         ) from error
+
+
+def require_no_other_rows(warehouse: Warehouse, client_id: int) -> None:
+    """Raise OtherTablesError if somebody's own tables in our schemas may still list the client.
+
+    What else they store of the person is not known, so they are left as they are.
+    """
+    with warehouse.connect(autocommit=True) as session:
+        listed = []
+        for column in _columns(session):
+            if column.is_of_warehouse:
+                continue
+            name = f"{column.schema}.{column.table}"
+            try:
+                row = session.execute(column.compose("has_client"), {"client_id": client_id})
+                if row.fetchone() == (True,):
+                    listed.append(name)
+            except psycopg.errors.InsufficientPrivilege:
+                listed.append(f"{name} (which this user may not read)")
+    if listed:
+        raise OtherTablesError(
+            f"client {client_id} is erased from the warehouse, but is or may be in tables that are"
+            f" not its own: {', '.join(listed)}. Erase the client there, and refresh a materialized"
+            " view"
+        )
+
+
+def _columns(session: Session) -> list[_Column]:
+    found = session.execute(query("client_columns"), {"facts": list(_FACTS)}).fetchall()
+    return [_Column(*row) for row in found]
 
 
 def _marts_of_clients(session: Session) -> list[str]:

@@ -59,34 +59,61 @@ select exists (select from {table} where {client_column} = %(client_id)s) as is_
 
 -- name: client_columns
 -- purpose: the tables with a column for the client, and that column; without partitions
+-- parameters: facts (schema.table of the tables that the code knows)
 -- Those of an expired month that could not be dropped yet are listed, as their table does not show them.
-select
-    pg_namespace.nspname as schema_name,
-    pg_class.relname as table_name,
-    pg_attribute.attname as column_name,
-    pg_class.relname ~ '_[0-9]{6}$'
-    and exists (
-        select from pg_class as whole
-        where
-            whole.relnamespace = pg_class.relnamespace
-            and whole.relname = left(pg_class.relname, -7)
-            and whole.relkind = 'p'
-    ) as is_expired
-from pg_attribute
-inner join pg_class on pg_class.oid = pg_attribute.attrelid
-inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
-where
-    pg_attribute.attname in ('client_id', 'current_client_id')
-    and not pg_attribute.attisdropped
-    and pg_class.relkind in ('r', 'p')
-    and (
-        not pg_class.relispartition
-        or exists (
-            select from pg_inherits
-            where pg_inherits.inhrelid = pg_class.oid and pg_inherits.inhdetachpending
+with found as (
+    select
+        pg_namespace.nspname as schema_name,
+        pg_class.relname as table_name,
+        pg_attribute.attname as column_name,
+        pg_class.relkind,
+        pg_class.relname ~ '_[0-9]{6}$'
+        and exists (
+            select from pg_class as whole
+            where
+                whole.relnamespace = pg_class.relnamespace
+                and whole.relname = left(pg_class.relname, -7)
+                and whole.relkind = 'p'
+        ) as is_expired
+    from pg_attribute
+    inner join pg_class on pg_class.oid = pg_attribute.attrelid
+    inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
+    where
+        pg_attribute.attname in ('client_id', 'current_client_id')
+        and not pg_attribute.attisdropped
+        and pg_class.relkind in ('r', 'p', 'm')
+        and (
+            not pg_class.relispartition
+            or exists (
+                select from pg_inherits
+                where pg_inherits.inhrelid = pg_class.oid and pg_inherits.inhdetachpending
+            )
         )
-    )
-    and pg_namespace.nspname in ('core', 'history', 'mart', 'refresh', 'sync', 'staging', 'outbox')
+        and pg_namespace.nspname
+        in ('core', 'history', 'mart', 'refresh', 'sync', 'staging', 'outbox')
+),
+
+owned as (
+    select
+        found.*,
+        case
+            when found.schema_name in ('refresh', 'sync', 'staging') then true
+            when found.schema_name = 'mart'
+                then found.table_name in (select lcm_marts.name from public.lcm_marts)
+            else found.is_expired or found.schema_name || '.' || found.table_name = any(%(facts)s)
+        end as is_of_warehouse
+    from found
+)
+
+select
+    schema_name,
+    table_name,
+    column_name,
+    is_expired,
+    is_of_warehouse
+from owned
+-- The materialized views of the warehouse are refreshed.
+where relkind <> 'm' or not is_of_warehouse
 order by 1, 2, 3;
 
 -- name: marts_of_clients
