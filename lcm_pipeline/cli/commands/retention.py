@@ -61,7 +61,8 @@ def _print(expired: Expiration, months: int, *, apply: bool) -> None:
     if not expired.rows:
         typer.echo(f"nothing is older than {expired.kept_from}")
     elif apply:
-        typer.echo(f"removed: stored from {expired.kept_from} on")
+        gone = "removed, except for what stays for now" if expired.left else "removed"
+        typer.echo(f"{gone}: stored from {expired.kept_from} on")
     else:
         total = sum(rows.bytes for rows in expired.rows)
         typer.echo(f"older than {expired.kept_from}: {total / 1e6:,.1f} MB; --apply removes it")

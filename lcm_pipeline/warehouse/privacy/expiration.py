@@ -275,18 +275,22 @@ def _remove_months(session: Session, kept_from: date) -> Iterator[OldRows]:
     """Step 2, table by table. If a month is in use, the later ones of its table are left too."""
     for schema, parent in _MONTHLY:
         months: Sequence[_Month] = _old_months(session, schema, parent, kept_from)
+        blocking = ""
         # A detachment that was interrupted has to be finalized before the next one can begin.
         for month in sorted(months, key=lambda one: (not one.is_detaching, one.name)):
             name = f"{schema}.{month.name}"
             rows = OldRows(name, max(month.rows, 0), month.bytes, is_estimate=True)
+            if blocking:
+                yield replace(rows, left=f"{blocking} has to be removed first")
+                continue
             try:
                 rows = _rows_of_month(session, schema, month)
                 if parent == _OFFERS and schema == "core":
                     _delete_goods(session, month.name, kept_from)
                 _remove_month(session, schema, parent, month)
             except _NOT_REMOVABLE as error:
-                yield replace(rows, left=_reason(error))
-                break
+                blocking = name
+                rows = replace(rows, left=_reason(error))
             yield rows
 
 
