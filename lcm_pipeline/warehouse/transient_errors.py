@@ -1,6 +1,7 @@
 """Classifies database errors as transient, so that a retry can succeed, or permanent.
 
-An error while connecting carries no SQLSTATE, so it is recognized by the server's message.
+An error while connecting carries no SQLSTATE, so it is recognized by the server's message, in the
+language of the server (lc_messages): English or Russian.
 """
 
 import psycopg
@@ -23,12 +24,21 @@ _STARTING_UP = (
     "the database system is in recovery mode",
     "the database system is not yet accepting connections",
     "the database system is not accepting connections",
+    "система баз данных запускается",
+    "система баз данных останавливается",
+    "система баз данных в режиме восстановления",
+    "система БД ещё не принимает подключения",
+    "система БД не принимает подключения",
 )
 _FULL = (
     "too many clients already",
     "remaining connection slots are reserved",
     "too many connections",
+    "уже слишком много клиентов",
+    "оставшиеся слоты подключений зарезервированы",
+    "слишком много подключений",
 )
+_REFUSAL = ("FATAL:", "ВАЖНО:")
 # PgBouncer reports all its own failures with the code of a protocol violation.
 _POOLER = (
     "server conn crashed",
@@ -59,7 +69,7 @@ def is_starting_up(error: psycopg.Error) -> bool:
 
 def _is_refusal(error: psycopg.Error) -> bool:
     """Whether a server refused the connection for another reason than being busy."""
-    return "FATAL:" in str(error) and not _contains(error, (*_STARTING_UP, *_FULL, *_POOLER))
+    return _contains(error, _REFUSAL) and not _contains(error, (*_STARTING_UP, *_FULL, *_POOLER))
 
 
 def _contains(error: psycopg.Error, phrases: tuple[str, ...]) -> bool:

@@ -26,9 +26,9 @@ def greeting(version: str = "18.1", encoding: str = "UTF8", *, standby: str = "o
     return b"".join([_message(b"R", struct.pack("!i", 0)), *statuses, key, _message(b"Z", b"I")])
 
 
-def refusal(sqlstate: str, words: str) -> bytes:
-    """The message with which Postgres refuses a client."""
-    fields = {b"S": "FATAL", b"V": "FATAL", b"C": sqlstate, b"M": words}
+def refusal(sqlstate: str, words: str, severity: str = "FATAL") -> bytes:
+    """The message with which Postgres refuses a client; severity: in the server's language."""
+    fields = {b"S": severity, b"V": "FATAL", b"C": sqlstate, b"M": words}
     body = b"".join(key + _text(value) for key, value in fields.items())
     return _message(b"E", body + b"\0")
 

@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+import psycopg
 import pytest
 import sqlalchemy
 
 from lcm_pipeline.settings import Settings, load_settings
-from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError, open_warehouse
+from lcm_pipeline.warehouse import connection
+from lcm_pipeline.warehouse.connection import (
+    Warehouse,
+    WarehouseUnavailableError,
+    is_transient,
+    open_warehouse,
+)
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.integration.scripted_postgres import greeting, refusal, scripted_postgres
 
@@ -122,13 +129,39 @@ def test_an_unsuitable_server_is_refused_at_once(response: bytes, words: str) ->
     assert time.monotonic() - began < 4
 
 
-def test_a_server_that_is_starting_up_is_awaited() -> None:
-    starting = refusal("57P03", "the database system is starting up")
+@pytest.mark.parametrize(
+    ("severity", "words"),
+    [
+        ("FATAL", "the database system is starting up"),
+        ("ВАЖНО", "система баз данных запускается"),
+    ],
+)
+def test_a_server_that_is_starting_up_is_awaited(
+    severity: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting = refusal("57P03", words, severity)
+    monkeypatch.setattr(connection, "_RETRY_SECONDS", 0)
     with (
         scripted_postgres([starting, starting, greeting()]) as port,
         open_warehouse(_settings_for_port(port)) as warehouse,
     ):
         assert warehouse.location == f"127.0.0.1:{port}/loyalty"
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (refusal("3D000", 'database "loyalty" does not exist'), False),
+        (refusal("3D000", 'база данных "loyalty" не существует', "ВАЖНО"), False),
+        (refusal("53300", "sorry, too many clients already"), True),
+        (refusal("53300", "извините, уже слишком много клиентов", "ВАЖНО"), True),
+        (refusal("53300", 'слишком много подключений для роли "me"', "ВАЖНО"), True),
+    ],
+)
+def test_only_a_busy_server_is_tried_again(response: bytes, expected: bool) -> None:
+    with scripted_postgres([response]) as port, pytest.raises(psycopg.OperationalError) as failure:
+        psycopg.connect(f"host=127.0.0.1 port={port} dbname=loyalty user=me sslmode=disable")
+    assert is_transient(failure.value) is expected
 
 
 def test_an_unreachable_address_is_reported_within_seconds() -> None:
