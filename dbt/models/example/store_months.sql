@@ -1,8 +1,13 @@
--- Net sales of each store by month, and per working day of the month.
+-- Net sales of each store by month, and per working day of the days of the month that are known.
 with working_days as (
-    select month, count(*) filter (where is_working_day) as working_days
-    from {{ source('mart', 'dim_calendar') }}
-    group by month
+    -- The running month counts only days that have sales to divide: program_daily ends with the last day known.
+    select
+        calendar.month,
+        count(*) filter (where calendar.is_working_day) as working_days
+    from {{ source('mart', 'dim_calendar') }} as calendar
+    inner join {{ source('mart', 'program_daily') }} as known
+        on known.day = calendar.day and known.net_sales is not null
+    group by calendar.month
 ),
 
 sales as (
@@ -19,7 +24,7 @@ select
     sales.pos_id,
     stores.store_name,
     sales.net_sales,
-    round(sales.net_sales / working_days.working_days, 2) as net_sales_per_working_day
+    round(sales.net_sales / nullif(working_days.working_days, 0), 2) as net_sales_per_working_day
 from sales
 inner join working_days on working_days.month = sales.month
 left join {{ source('mart', 'dim_stores') }} as stores on stores.pos_id = sales.pos_id
