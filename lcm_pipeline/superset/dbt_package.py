@@ -205,7 +205,7 @@ def _metrics(definition: Definition) -> Document:
                             "name": f"of_{time}",
                             "expr": time,
                             "type": "time",
-                            "type_params": {"time_granularity": "day"},
+                            "type_params": {"time_granularity": _granularity(time)},
                         }
                     ],
                     "measures": list(measures.values()),
@@ -272,6 +272,11 @@ def _measure(sql: str, time: str) -> Document | None:
     if aggregate is None or re.search(r"[()]", aggregate[2]):
         return None
     return {"agg": _AGGREGATIONS[aggregate[1]], "expr": aggregate[2]}
+
+
+def _granularity(time: str) -> str:
+    """Of a mart by month, MetricFlow refuses days and weeks: all of a month would be in its first."""
+    return "month" if time.endswith("month") else "day"
 
 
 def _last_value(time: str) -> Document:

@@ -17,6 +17,10 @@ from tests.marts.worlds import Synced
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dbt"
 DBT = ROOT / ".venv-dbt" / "bin" / "dbt"
+BY_MONTH = {
+    "activity_monthly", "favourite_goods_monthly", "points_bridge_monthly",
+    "points_rollforward_monthly", "redemption", "repeat_purchase",
+}  # fmt: skip
 
 
 def test_the_package_matches_the_database_and_the_definition(warehouse: Warehouse) -> None:
@@ -92,6 +96,15 @@ def test_no_metric_adds_up_balances_of_days_or_ages_of_cohorts(warehouse: Wareho
     assert models.keys().isdisjoint({"points_vintage", "cohort_retention"})
     # Nor can the tables whose rows are counted.
     assert "data_completeness" not in models
+
+
+def test_metrics_of_marts_by_month_cannot_be_asked_by_day(warehouse: Warehouse) -> None:
+    """MetricFlow would put a whole month into its first day or week."""
+    metrics = msgspec.yaml.decode(package_of(warehouse)["models/metrics/metrics.yml"])
+    for model in metrics["semantic_models"]:
+        (dimension,) = model["dimensions"]
+        wanted = "month" if model["name"] in BY_MONTH else "day"
+        assert dimension["type_params"] == {"time_granularity": wanted}, model["name"]
 
 
 @pytest.fixture
