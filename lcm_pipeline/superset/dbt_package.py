@@ -275,7 +275,7 @@ def _measure(sql: str, time: str) -> Document | None:
 
 
 def _granularity(time: str) -> str:
-    """Of a mart by month, MetricFlow refuses days and weeks: all of a month would be in its first."""
+    """By day or week, MetricFlow would show all of a month in its first one."""
     return "month" if time.endswith("month") else "day"
 
 
