@@ -66,6 +66,10 @@ _OVERPRINTED = """chart => [...chart.querySelectorAll('canvas')].flatMap(canvas 
     }));
     return pairs;
 })"""
+# A table wider than its place ends within a column: 2 939 is read as 2 93.
+_CUT = """chart => [...chart.querySelectorAll('div')].filter(each => each.querySelector('table')
+    && each.scrollWidth > each.clientWidth + 2).map(each =>
+    `${each.scrollWidth} of ${each.clientWidth} pixels`)"""
 # Superset calls a third party to count its users; our settings forbid it, which the browser logs.
 _EXPECTED = "scarf.sh"
 
@@ -74,13 +78,15 @@ _EXPECTED = "scarf.sh"
 class DashboardView:
     """The content of a dashboard. queries: the SQL of each chart, by its title.
 
-    overprinted: labels on a canvas that overlap. texts: the text of each chart.
+    overprinted: labels on a canvas that overlap. cut: tables wider than their place. texts: the
+    text of each chart.
     """
 
     titles: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     overprinted: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     queries: dict[str, str] = field(default_factory=dict)
     responses: list[Response] = field(default_factory=list)
@@ -150,6 +156,7 @@ def open_dashboard(page: Page, slug: str, width: int = WIDTH) -> DashboardView:
         for alert in chart.locator(".ant-alert-error, [data-test='error-alert']").all():
             view.failures.append(f"{title}: {alert.inner_text()[:300]}")
         view.overprinted += [f"{title}: {pair}" for pair in chart.evaluate(_OVERPRINTED)]
+        view.cut += [f"{title}: {size}" for size in chart.evaluate(_CUT)]
         view.texts[title] = chart.inner_text()
         if chart.locator(".ant-empty").count() or "No data" in chart.inner_text():
             view.empty.append(title)

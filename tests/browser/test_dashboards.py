@@ -73,6 +73,7 @@ def test_every_chart_of_a_dashboard_shows_something(
     assert view.failures == []
     assert view.empty == []
     assert view.overprinted == []
+    assert view.cut == []
     # One language at a time: the menus too.
     assert [title for title in view.titles if _CYRILLIC.search(title)] == []
     _check_times(dashboard, view)
