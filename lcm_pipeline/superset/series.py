@@ -81,8 +81,6 @@ def _time_axis(chart: Chart, marts: Marts, *, is_monthly: bool) -> Params:
     return {
         "time_grain_sqla": GRAINS[grain],
         "x_axis_time_format": shown,
-        # Level labels of days touch each other: Superset leaves no gap between them.
-        "xAxisLabelRotation": 45 if grain == "day" else 0,
         "tooltipTimeFormat": MONTH if grain == "month" else DAYS[marts.language],
         # Markers on each of 90 days would hide the line.
         "markerEnabled": grain == "month",
