@@ -153,10 +153,40 @@ def test_live_views_hold_the_rules_that_the_marts_follow(synced: Synced) -> None
             "select cheque_id, client_id, is_refund, net_amount, has_coupon, day from mart.cheques",
         )
     )
-    assert fetch_rows(
-        synced.warehouse,
-        "select count(*) from core_live.clients where registration_date is not null",
-    ) == fetch_rows(synced.warehouse, "select count(*) from mart.members")
+    columns = "client_id, registration_date, pos_id"
+    assert sorted(
+        fetch_rows(
+            synced.warehouse,
+            f"select {columns} from core_live.clients where registration_date is not null",
+        ),
+        key=str,
+    ) == sorted(fetch_rows(synced.warehouse, f"select {columns} from mart.members"), key=str)
+
+
+def test_a_live_client_has_the_day_and_the_store_of_its_first_live_registration(
+    warehouse: Warehouse,
+) -> None:
+    """The first card of client 1 is another client's now; client 2 has no card left."""
+    with warehouse.connect() as session:
+        ensure_partitions(session, "core", "registrations", [date(2026, 3, 1)])
+        session.execute(
+            "insert into core.clients (client_id, registered_at, registration_date, pos_id,"
+            " sync_run_id, first_seen_at, synced_at) select client, timestamptz '2026-03-01 12:00',"
+            " date '2026-03-01', 7, 1, now(), now() from generate_series(1, 2) as client"
+        )
+        session.execute(
+            "insert into core.registrations (registration_date, client_id, card_number,"
+            " registered_at, pos_id, sync_run_id, first_seen_at, synced_at, deleted_at)"
+            " select day, client, card, day + interval '12 hours', pos, 1, now(), now(),"
+            " case when is_gone then now() end"
+            " from (values (date '2026-03-01', 1, 11, 7, true), ('2026-03-03', 1, 14, 5, false),"
+            " ('2026-03-02', 1, 13, 8, false), ('2026-03-01', 2, 12, 7, true))"
+            " as rows (day, client, card, pos, is_gone)"
+        )
+        assert session.execute(
+            "select client_id, registration_date, pos_id, cards from core_live.clients order by 1"
+        ).fetchall() == [(1, date(2026, 3, 2), 8, 2), (2, None, 7, None)]
+        session.rollback()
 
 
 def test_a_row_that_vanished_is_in_no_live_view_and_a_moved_client_has_its_new_one(
