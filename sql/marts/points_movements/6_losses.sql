@@ -444,6 +444,7 @@ begin
         gone.operation_date as day,
         gone.processed_at as at,
         gone.first_seen_at as seen_at,
+        gone.deleted_at as gone_at,
         gone.pos_id,
         mart.display_text(gone.partner_name) as partner_name,
         case

@@ -5,9 +5,14 @@ language plpgsql
 set enable_nestloop = off set enable_mergejoin = off set jit = off
 set work_mem = '128MB' set client_min_messages = warning
 as $$
+declare
+    unmatched record;
+    freed record;
+    part numeric;
 begin
     drop table if exists
-        refund_shares, piece_rows, pieces, event_rows, events, matched, leftovers, silent_claws;
+        refund_shares, piece_rows, pieces, event_rows, events, matched, redeemed_unmatched, freed_matches,
+        leftovers, silent_claws;
     -- What refunds that tell no points may take of a lot that only its cheque states.
     create temp table refund_shares on commit drop as
     select
@@ -290,7 +295,8 @@ begin
         pos_id bigint,
         partner_name text,
         back_at timestamptz,
-        back_day date
+        back_day date,
+        gone_at timestamptz
     ) on commit drop;
 
     insert into event_rows (
@@ -319,7 +325,7 @@ begin
         on claws.client_id = takings.client_id and claws.taking = takings.taking;
 
     insert into event_rows (
-        client_id, kind, day, at, seen_at, points, cheque_id, pos_id, partner_name
+        client_id, kind, day, at, seen_at, points, cheque_id, pos_id, partner_name, gone_at
     )
     select
         client_id,
@@ -330,7 +336,8 @@ begin
         taken as points,
         operation_id as cheque_id,
         pos_id,
-        partner_name
+        partner_name,
+        gone_at
     from vanished
     where taken > 0;
 
@@ -402,6 +409,77 @@ begin
         *,
         false as has_expired
     from refresh.allocated(may_lack_rows => true);
+
+    -- A row that vanished gave its points back before the reading that no longer had it. What a row of the
+    -- readings from its first to that one redeemed, and no lot shows, took them again.
+    create temp table redeemed_unmatched on commit drop as
+    select
+        events.client_id,
+        events.event,
+        events.seen_at,
+        events.points - coalesce(taken.points, 0) as points
+    from events
+    inner join (select distinct client_id from event_rows where gone_at is not null) as with_gone
+        on with_gone.client_id = events.client_id
+    left join (
+        select client_id, event, sum(points) as points
+        from matched
+        group by client_id, event
+    ) as taken on taken.client_id = events.client_id and taken.event = events.event
+    where
+        events.kind = 'redeemed' and events.is_firm and events.points > coalesce(taken.points, 0);
+
+    create temp table freed_matches on commit drop as
+    select
+        matched.client_id,
+        matched.event,
+        matched.piece,
+        events.seen_at,
+        events.gone_at,
+        sum(matched.points) as points
+    from matched
+    inner join events
+        on events.client_id = matched.client_id and events.event = matched.event
+    inner join (select distinct client_id from redeemed_unmatched) as with_unmatched
+        on with_unmatched.client_id = matched.client_id
+    where events.gone_at is not null
+    group by
+        matched.client_id, matched.event, matched.piece, events.seen_at, events.gone_at;
+
+    create index on freed_matches (client_id);
+
+    delete from matched
+    using freed_matches
+    where
+        freed_matches.client_id = matched.client_id
+        and freed_matches.event = matched.event
+        and freed_matches.piece = matched.piece;
+
+    for unmatched in
+        select * from redeemed_unmatched order by client_id, event
+    loop
+        for freed in
+            select * from freed_matches
+            where
+                client_id = unmatched.client_id
+                and points > 0
+                and unmatched.seen_at between seen_at and gone_at
+            order by event, piece
+        loop
+            exit when unmatched.points = 0;
+            part := least(unmatched.points, freed.points);
+            unmatched.points := unmatched.points - part;
+            update freed_matches set points = points - part
+            where client_id = freed.client_id and event = freed.event and piece = freed.piece;
+            insert into matched (client_id, piece, event, points, has_expired)
+            values (freed.client_id, freed.piece, unmatched.event, part, false);
+        end loop;
+    end loop;
+
+    insert into matched (client_id, piece, event, points, has_expired)
+    select client_id, piece, event, points, false as has_expired
+    from freed_matches
+    where points > 0;
 
     -- The lot ended after the refund, and before the reading that had the refund: what it got back expired.
     update matched
