@@ -121,7 +121,7 @@ comment on column mart.program_daily.day is 'business day';
 comment on column mart.program_daily.new_members is 'clients who registered; null on a day that only operations cover';
 comment on column mart.program_daily.members is 'clients registered so far; null as new_members';
 comment on column mart.program_daily.points_added is 'points given';
-comment on column mart.program_daily.points_redeemed is 'points redeemed';
+comment on column mart.program_daily.points_redeemed is 'points redeemed, less those that refunds gave back';
 comment on column mart.program_daily.points_activated is 'points that became usable';
 comment on column mart.program_daily.points_expired is 'points expired, with and without a row that says so';
 comment on column mart.program_daily.active_balance is 'points that could be redeemed at the end of the day';

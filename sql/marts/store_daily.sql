@@ -67,7 +67,7 @@ comment on column mart.store_daily.purchases is 'cheques that are no refund';
 comment on column mart.store_daily.net_sales is 'purchases less refunds, in money';
 comment on column mart.store_daily.average_cheque is 'amount of purchases / purchases, without refunds';
 comment on column mart.store_daily.points_added is 'points given';
-comment on column mart.store_daily.points_redeemed is 'points redeemed';
+comment on column mart.store_daily.points_redeemed is 'points redeemed on cheques';
 comment on column mart.store_daily.refunds is 'cheques that are refunds';
 comment on column mart.store_daily.refund_amount is 'their absolute amount';
 comment on column mart.store_daily.clients is 'clients with a purchase';
