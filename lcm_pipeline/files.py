@@ -1,6 +1,7 @@
 """Files: those that are shipped with the package, and replacing one that others may be reading."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -31,15 +32,17 @@ def existing_folder(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Open a file that replaces `path` atomically at the end.
 
     A reader sees the old file or the new one. After an error the old one stays. A link is followed.
+    mode: the permissions of the new file from its beginning, less those that the umask removes.
     """
     path = path.resolve()
     draft = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
-        with draft.open("xb") as file:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
             yield file
         draft.replace(path)
     finally:

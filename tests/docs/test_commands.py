@@ -134,6 +134,11 @@ def _run_and_roll_back(checkout: Checkout, text: str) -> None:
         session.rollback()
 
 
+def _query(checkout: Checkout, text: str) -> None:
+    with psycopg.connect(checkout.warehouse) as session:
+        session.execute(text.encode())
+
+
 def _edit_parameters(checkout: Checkout, text: str) -> None:
     """Run SQL and roll it back; the new values are dated."""
     with psycopg.connect(checkout.warehouse) as session:
@@ -316,12 +321,14 @@ _RULES = [
     Rule(r"lcm (status|verify|replay|marts|migrate|docs|bundle|dbt|push|demo)", _run),
     Rule(r"lcm (runs|logs|doctor|metrics|sql)", _run),
     Rule(r"lcm (sync|plan|report|export)", _parse, "names it; its lines with days are run"),
+    Rule(r"lcm disclose .*", _parse, "see tests/integration/test_disclosure.py"),
     Rule(r"lcm forget .*", _parse, "see tests/integration/test_forgetting.py"),
     Rule(r"lcm reset .*", _parse, "see tests/integration/test_cli_daily.py"),
     Rule(r"lcm retention --apply", _parse, "see tests/integration/test_retention.py"),
     Rule(r"lcm pseudonymize", _parse, "see tests/integration/test_pseudonyms.py"),
     Rule(r"lcm upgrade-home( --from-bin \S+)?", _parse, "see test_embedded_upgrade.py"),
-    Rule(r"lcm (retire|reset|forget|retention)", lambda _checkout, _text: None, "names it"),
+    Rule(r"lcm (retire|reset|disclose|forget|retention)", lambda _checkout, _text: None,
+         "names it"),
     Rule(r"lcm retire .*", _parse, "see tests/integration/test_retired_clients.py"),
     Rule(r"lcm (simulate )?--help", _run),
     Rule(r"lcm ui", _serve_ui),
@@ -332,6 +339,7 @@ _RULES = [
     Rule(r"lcm dashboards", _parse, "needs Superset, see tests/browser"),
     Rule(r"dagster asset materialize .*", _backfill),
     Rule(r"(create|alter) role .*", _run_and_roll_back),
+    Rule(r"select client_id from core\..*", _query),
     Rule(r"create database .*", _create_database),
     Rule(r"(grant|revoke) .*", _run_grant),
     Rule(r"update mart\.parameters .*", _edit_parameters),

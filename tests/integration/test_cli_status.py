@@ -282,14 +282,24 @@ def test_status_changes_nothing_and_reports_an_older_schema(
 
 
 @pytest.mark.slow
-def test_status_works_on_a_standby(tmp_path: Path) -> None:
+def test_commands_that_only_read_work_on_a_standby(tmp_path: Path) -> None:
     home = tmp_path / "primary"
     with embedded_postgres(home) as url:
         migrate(Warehouse(url))
+        with psycopg.connect(url) as session:
+            session.execute(
+                "insert into core.clients (client_id, sync_run_id, first_seen_at, synced_at)"
+                " values (1001, 1, now(), now())"
+            )
     (home / "postgres" / "data" / "standby.signal").touch()
     with _standby(home) as url:
         code, status = _status(tmp_path, LCM_DATABASE_URL=url)
         assert (code, len(status["feeds"])) == (3, 4)
+        disclosed = run(tmp_path, "disclose", "1001", LCM_DATABASE_URL=url)
+        assert disclosed.returncode == 0, disclosed.stderr
+        assert [table["name"] for table in json.loads(disclosed.stdout)["tables"]] == [
+            "core.clients"
+        ]
         ended = run(tmp_path, "marts", LCM_DATABASE_URL=url)
         assert ended.returncode == 2
         assert "standby" in ended.stderr
@@ -358,6 +368,7 @@ def test_migrate_restores_grants_lost_in_a_restore(
         ("report",),
         ("verify",),
         ("replay",),
+        ("disclose", "1001"),
         ("marts",),
         ("push", "--dry-run"),
     ],

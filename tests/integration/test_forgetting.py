@@ -256,6 +256,10 @@ def test_tables_of_others_are_left_and_named(
     with warehouse.connect() as session:
         session.execute("create table history.cards_of_march as select * from core.cards")
         session.execute("create table mart.targets as select 1 as client_id")
+        session.execute("create table mart.letters as select 'x' as client_id")
+        session.execute(
+            "create materialized view mart.later as select client_id from core.cards with no data"
+        )
         session.execute(
             "create materialized view mart.buyers as select distinct client_id from core.operations"
         )
@@ -267,6 +271,7 @@ def test_tables_of_others_are_left_and_named(
     with warehouse.connect() as session:
         session.execute("delete from history.cards_of_march where client_id = %s", (client,))
         session.execute("refresh materialized view mart.buyers")
+        session.execute("drop materialized view mart.later")
     require_no_other_rows(warehouse, client)
     assert str(client) not in dump(warehouse)
 

@@ -27,6 +27,10 @@ HELP_LINES = {
     "adopt": "Record that this warehouse's programme has moved to the address in the settings.",
     "retire": "Retire clients that the source no longer knows, so that no day waits for them.",
     "reset": "Make the next sync read feeds or clients in full, even if they are up to date.",
+    "disclose": (
+        "Write everything that the warehouse stores about one person, to answer a request for"
+        " access."
+    ),
     "forget": "Erase one person from every schema, and keep syncs from loading their data again.",
     "pseudonymize": "Hash the stored phones and cards with a key that was added.",
     "retention": "Show what is older than LCM_RETENTION_MONTHS, or remove it with --apply.",

@@ -15,17 +15,23 @@ from secrets import randbelow, token_bytes
 
 import msgspec
 import psycopg
-from psycopg.sql import Composed, Identifier
+from psycopg.sql import Identifier
 from psycopg.types.json import Json
 
 from lcm_pipeline.model.errors import PartialSuccessError, UsageError
 from lcm_pipeline.model.forgotten import Forgotten, client_hash, key_digest
 from lcm_pipeline.model.pseudonyms import Pseudonyms
-from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import load_forgotten, require_pseudonyms
 from lcm_pipeline.warehouse.marts.refresh import forget_refreshes, refresh_marts
+from lcm_pipeline.warehouse.privacy.client_rows import (
+    ClientColumn,
+    OtherTablesError,
+    client_columns,
+    is_known,
+    other_tables,
+)
 from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.queries import composed, fetch_value, query
 
@@ -45,48 +51,8 @@ _ERASED = {
 }  # fmt: skip
 
 
-_FACTS = (
-    "core.cards", "outbox.profile_updates",
-    *(f"core.{table.name}" for table in CORE_TABLES),
-    *(f"history.{table.name}" for table in CORE_TABLES if table.has_history),
-)  # fmt: skip
-
-
 class MartsNotRefreshedError(PartialSuccessError):
     """The person is erased, but the marts still list them."""
-
-
-class OtherTablesError(PartialSuccessError):
-    """The person is erased, but tables that are not the warehouse's still list them."""
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column for the client, of a table in a schema of the warehouse.
-
-    is_expired: of a month that LCM_RETENTION_MONTHS no longer holds, and that is to be dropped.
-    is_of_warehouse: not made by somebody else in a schema of the warehouse.
-    """
-
-    schema: str
-    table: str
-    name: str
-    is_expired: bool
-    is_of_warehouse: bool
-
-    @property
-    def is_deleted(self) -> bool:
-        """Whether the rows of the client are deleted, and not kept under another id."""
-        is_listed = (self.schema, self.table) in _DELETED
-        return self.schema == "staging" or self.is_expired or is_listed
-
-    def compose(self, query_name: str) -> Composed:
-        """A statement for this table and column."""
-        return composed(
-            query_name,
-            table=Identifier(self.schema, self.table),
-            client_column=Identifier(self.name),
-        )
 
 
 @dataclass(frozen=True)
@@ -137,8 +103,13 @@ def forget(
         forgotten = load_forgotten(session, key, old_keys)
         with locks.exclusive(session, locks.PUBLISH, locks.REFRESH):
             require_quiet(session)
-            columns = [column for column in _columns(session) if column.is_of_warehouse]
-            if not _is_known(session, client_id, columns):
+            # Materialized views of the warehouse are refreshed afterwards.
+            columns = [
+                column
+                for column in client_columns(session)
+                if column.is_of_warehouse and not column.is_refreshed
+            ]
+            if not is_known(session, client_id, columns):
                 return _earlier_receipt(session, client_id, forgotten)
             if key is None:
                 key = bytes(
@@ -181,17 +152,7 @@ def require_no_other_rows(warehouse: Warehouse, client_id: int) -> None:
     What else they store of the person is not known, so they are left as they are.
     """
     with warehouse.connect(autocommit=True) as session:
-        listed = []
-        for column in _columns(session):
-            if column.is_of_warehouse:
-                continue
-            name = f"{column.schema}.{column.table}"
-            try:
-                row = session.execute(column.compose("has_client"), {"client_id": client_id})
-                if row.fetchone() == (True,):
-                    listed.append(name)
-            except psycopg.errors.InsufficientPrivilege:
-                listed.append(f"{name} (which this user may not read)")
+        listed = other_tables(session, client_id, client_columns(session))
     if listed:
         raise OtherTablesError(
             f"client {client_id} is erased from the warehouse, but is or may be in tables that are"
@@ -200,22 +161,14 @@ def require_no_other_rows(warehouse: Warehouse, client_id: int) -> None:
         )
 
 
-def _columns(session: Session) -> list[_Column]:
-    found = session.execute(query("client_columns"), {"facts": list(_FACTS)}).fetchall()
-    return [_Column(*row) for row in found]
-
-
 def _marts_of_clients(session: Session) -> list[str]:
     return [row[0] for row in session.execute(query("marts_of_clients")).fetchall()]
 
 
-def _is_known(session: Session, client_id: int, columns: Sequence[_Column]) -> bool:
-    """Whether a table has rows of the client, also one that an unfinished run has staged."""
-    values = {"client_id": client_id}
-    return any(
-        session.execute(column.compose("has_client"), values).fetchone() == (True,)
-        for column in columns
-    )
+def _is_deleted(column: ClientColumn) -> bool:
+    """Whether the rows of the client are deleted, and not kept under another id."""
+    is_listed = (column.schema, column.table) in _DELETED
+    return column.schema == "staging" or column.is_expired or is_listed
 
 
 def _earlier_receipt(session: Session, client_id: int, forgotten: Forgotten) -> Receipt:
@@ -232,7 +185,9 @@ def _earlier_receipt(session: Session, client_id: int, forgotten: Forgotten) -> 
     return Receipt(**receipt)
 
 
-def _erase(session: Session, client_id: int, key: bytes, columns: Sequence[_Column]) -> Receipt:
+def _erase(
+    session: Session, client_id: int, key: bytes, columns: Sequence[ClientColumn]
+) -> Receipt:
     hashed = client_hash(client_id, key)
     values = {"client_id": client_id, "stand_in": -1 - randbelow(2**62)}
     session.execute(
@@ -241,8 +196,9 @@ def _erase(session: Session, client_id: int, key: bytes, columns: Sequence[_Colu
     for name in ("lower_totals_of_client", "reopen_days_of_client", "delete_attempts_of_client"):
         session.execute(query(name), values)
     session.execute(query("number_cards"), values)
+    pattern = fetch_value(session, "pattern_of_numbers", values)
+    session.execute(query("mask_numbers_of_client"), {**values, "pattern": pattern})
     for name in (
-        "mask_numbers_of_client",
         "erase_registrations",
         "erase_cards_of_former_clients",
         "leave_merged_clients",
@@ -255,17 +211,16 @@ def _erase(session: Session, client_id: int, key: bytes, columns: Sequence[_Colu
     for name, tables in _ERASED.items():
         for table in tables:
             session.execute(composed(name, table=Identifier(*table)), values)
-    pattern = rf"\m{re.escape(str(client_id))}\M"
-    session.execute(query("erase_errors_of_runs"), {"name": pattern})
+    name = rf"\m{re.escape(str(client_id))}\M"
+    session.execute(query("erase_errors_of_runs"), {"name": name})
     kept: dict[str, int] = {}
     deleted: dict[str, int] = {}
     for column in columns:
-        name = f"{column.schema}.{column.table}"
-        statement = column.compose("delete_client" if column.is_deleted else "replace_client")
+        statement = column.compose("delete_client" if _is_deleted(column) else "replace_client")
         count = session.execute(statement, values).rowcount
         if count:
-            counts = deleted if column.is_deleted else kept
-            counts[name] = counts.get(name, 0) + count
+            counts = deleted if _is_deleted(column) else kept
+            counts[column.table_name] = counts.get(column.table_name, 0) + count
     session.execute(query("retire_stand_in"), values)
     at = datetime.now(UTC).isoformat("T", "seconds")
     receipt = Receipt(hashed.hex(), at, kept, deleted).signed(key)

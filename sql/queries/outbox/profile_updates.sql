@@ -306,3 +306,12 @@ select exists (
     select from outbox.profile_updates
     where undo_of = %(push_id)s and status in ('pending', 'sending')
 ) as is_waiting;
+
+-- name: disclosed_attempts
+-- purpose: the attempts to update the profile of a client, each as JSON
+-- parameters: client_id
+select row_to_json(tried.*)::text as disclosed
+from outbox.attempts as tried
+inner join outbox.profile_updates as updates on updates.update_id = tried.update_id
+where updates.client_id = %(client_id)s
+order by tried.update_id, tried.attempt_number;

@@ -52,69 +52,13 @@ select
 from sync.forgotten_clients
 where client_hash = any(%(client_hashes)s);
 
--- name: has_client
--- purpose: whether a table has a row of a client
--- parameters: client_id; {table} and {client_column} say where
-select exists (select from {table} where {client_column} = %(client_id)s) as is_known;
-
--- name: client_columns
--- purpose: the tables with a column for the client, and that column; without partitions
--- parameters: facts (schema.table of the tables that the code knows)
--- Those of an expired month that could not be dropped yet are listed, as their table does not show them.
-with found as (
-    select
-        pg_namespace.nspname as schema_name,
-        pg_class.relname as table_name,
-        pg_attribute.attname as column_name,
-        pg_class.relkind,
-        pg_class.relname ~ '_[0-9]{6}$'
-        and exists (
-            select from pg_class as whole
-            where
-                whole.relnamespace = pg_class.relnamespace
-                and whole.relname = left(pg_class.relname, -7)
-                and whole.relkind = 'p'
-        ) as is_expired
-    from pg_attribute
-    inner join pg_class on pg_class.oid = pg_attribute.attrelid
-    inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
-    where
-        pg_attribute.attname in ('client_id', 'current_client_id')
-        and not pg_attribute.attisdropped
-        and pg_class.relkind in ('r', 'p', 'm')
-        and (
-            not pg_class.relispartition
-            or exists (
-                select from pg_inherits
-                where pg_inherits.inhrelid = pg_class.oid and pg_inherits.inhdetachpending
-            )
-        )
-        and pg_namespace.nspname
-        in ('core', 'history', 'mart', 'refresh', 'sync', 'staging', 'outbox')
-),
-
-owned as (
-    select
-        found.*,
-        case
-            when found.schema_name in ('refresh', 'sync', 'staging') then true
-            when found.schema_name = 'mart'
-                then found.table_name in (select lcm_marts.name from public.lcm_marts)
-            else found.is_expired or found.schema_name || '.' || found.table_name = any(%(facts)s)
-        end as is_of_warehouse
-    from found
-)
-
-select
-    schema_name,
-    table_name,
-    column_name,
-    is_expired,
-    is_of_warehouse
-from owned
--- The materialized views of the warehouse are refreshed.
-where relkind <> 'm' or not is_of_warehouse
-order by 1, 2, 3;
+-- name: disclosed_erasures
+-- purpose: what is stored about the erasure of a person, as JSON
+-- parameters: client_hashes
+select row_to_json(forgotten_clients.*)::text as disclosed
+from sync.forgotten_clients
+where client_hash = any(%(client_hashes)s)
+order by forgotten_at;
 
 -- name: marts_of_clients
 -- purpose: the materialized views of mart that list clients, or count rows of the source
@@ -160,44 +104,12 @@ cross join (
 
 -- name: mask_numbers_of_client
 -- purpose: mask the cards and phones of a client in quarantined rows that name no client, or another
--- parameters: client_id
--- After number_cards, before the numbers are erased. Numbers of less than seven digits could be anything.
-with numbers as (
-    select card_number as number from card_numbers
-    where not is_foreign
-    union
-    select out_number from core.registrations
-    where client_id = %(client_id)s
-    union
-    select out_number from core.cards
-    where client_id = %(client_id)s
-    union
-    select phone from core.clients
-    where client_id = %(client_id)s
-    union
-    select phone from history.clients
-    where client_id = %(client_id)s
-),
-
-patterns as (
-    select '\m[78]?(' || string_agg(number::text, '|') || ')\M' as pattern
-    from numbers
-    where
-        number >= 1000000
-        and not exists (
-            select from core.cards as present
-            where
-                present.client_id <> %(client_id)s
-                and numbers.number in (present.card_number, present.out_number)
-        )
-)
-
-update sync.quarantine as held
-set raw = regexp_replace(held.raw, patterns.pattern, '[number]', 'g')
-from patterns
+-- parameters: client_id, pattern (pattern_of_numbers, before the numbers are erased)
+update sync.quarantine
+set raw = regexp_replace(raw, %(pattern)s::text, '[number]', 'g')
 where
-    held.client_id is distinct from %(client_id)s
-    and held.raw ~ patterns.pattern;
+    client_id is distinct from %(client_id)s
+    and raw ~ %(pattern)s::text;
 
 -- name: erase_registrations
 -- purpose: remove personal data from the registrations of a client

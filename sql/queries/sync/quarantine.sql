@@ -104,3 +104,13 @@ from sync.quarantine
 inner join sync.feeds on feeds.feed = quarantine.feed
 where quarantine.resolved_at is null
 order by feeds.position, quarantine.quarantine_id;
+
+-- name: disclosed_quarantine
+-- purpose: the quarantined rows of a client, and those that name no client but its card or phone, as JSON
+-- parameters: client_id, pattern (pattern_of_numbers)
+select row_to_json(held.*)::text collate "C" as disclosed
+from sync.quarantine as held
+where
+    held.client_id = %(client_id)s
+    or (held.client_id is null and held.raw ~ %(pattern)s::text)
+order by disclosed;
