@@ -26,9 +26,9 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.state import known_clients, reset_days
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.privacy.client_rows import OtherTablesError
 from lcm_pipeline.warehouse.privacy.expiration import expire
 from lcm_pipeline.warehouse.privacy.forgetting import (
-    OtherTablesError,
     Receipt,
     forget,
     refresh_marts_of_clients,

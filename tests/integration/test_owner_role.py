@@ -16,9 +16,9 @@ from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import grant_missing_rights, migrate
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from lcm_pipeline.warehouse.privacy import expiration
+from lcm_pipeline.warehouse.privacy.client_rows import OtherTablesError
 from lcm_pipeline.warehouse.privacy.expiration import expire
 from lcm_pipeline.warehouse.privacy.forgetting import (
-    OtherTablesError,
     forget,
     require_no_other_rows,
 )
