@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
@@ -134,6 +135,7 @@ def test_the_work_of_a_refresh_is_in_proportion_to_the_rows(
     require_work_in_proportion(warehouse, everything=True)
 
 
+@pytest.mark.slow
 def test_the_work_of_a_refresh_is_in_proportion_to_the_days(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
