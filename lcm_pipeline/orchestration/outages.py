@@ -13,8 +13,9 @@ import dagster as dg
 from lcm_pipeline.orchestration.times import COMPLETE_BY_HOUR, SYNC_HOUR
 from lcm_pipeline.sync.errors import ServiceUnavailableError
 
-# On runs whose steps wait; their retries inherit it.
 WAITS_TAG = "lcm/waits_for_service"
+# On the retries of a run by Dagster. They have the tags of the run, which has waited already.
+_RETRY_TAG = "dagster/parent_run_id"
 _MINUTES_BETWEEN_ATTEMPTS = 10
 _MOST_WAITS = (COMPLETE_BY_HOUR - SYNC_HOUR) * 60 // _MINUTES_BETWEEN_ATTEMPTS
 
@@ -27,12 +28,14 @@ def waiting_for_service(
 ) -> Iterator[None]:
     """Have Dagster run the step again in ten minutes if the service does not respond.
 
-    Raises ServiceUnavailableError in a run that does not wait, and once the day should be complete.
+    Raises ServiceUnavailableError in a run that does not wait, and in the daily sync three hours
+    after it began, when the day should be complete.
     """
     try:
         yield
     except ServiceUnavailableError as error:
-        if WAITS_TAG not in context.run.tags or context.retry_number >= _MOST_WAITS:
+        waits = WAITS_TAG in context.run.tags and _RETRY_TAG not in context.run.tags
+        if not waits or context.retry_number >= _MOST_WAITS:
             raise
         logger.warning(
             "%s, or wait: attempt %d of %d is in %d minutes",

@@ -222,6 +222,12 @@ def test_tables_of_others_are_named_and_not_copied(
     _, client = person
     with warehouse.connect() as session:
         session.execute("create table mart.targets as select %s::text as client_id", (client,))
+        # Copies of a month are named as the months of the warehouse.
+        session.execute("create table core.leads_202311 as select %s::text as client_id", (client,))
+        session.execute(
+            "create table core.clients_kept as select * from core.clients where client_id = %s",
+            (client,),
+        )
         session.execute(
             "create table core.nobody as select -1 as client_id, -2 as current_client_id"
         )
@@ -229,8 +235,9 @@ def test_tables_of_others_are_named_and_not_copied(
             "create materialized view mart.empty as select client_id from core.clients with no data"
         )
     document, disclosed = document_of(warehouse, client)
-    assert disclosed.other_tables == document["other_tables"] == ["mart.targets"]
-    assert "mart.targets" not in rows_of(document)
+    named = ["core.clients_kept", "core.leads_202311", "mart.targets"]
+    assert disclosed.other_tables == document["other_tables"] == named
+    assert rows_of(document).keys().isdisjoint(named)
     with pytest.raises(UsageError, match=r"client 42 is not known.* lcm sql"):
         document_of(warehouse, 42)
 

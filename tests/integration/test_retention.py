@@ -369,6 +369,8 @@ def test_months_that_were_never_analyzed_are_counted_and_an_earlier_limit_is_rep
     a_year_of_months(warehouse)
     with warehouse.connect(autocommit=True) as session:
         session.execute("analyze core.operations_202402")
+        # Somebody's copy of a month.
+        session.execute("create table core.operations_202312 as table core.operations_202401")
     found = {rows.table: rows for rows in find_expired(warehouse, 1, settings.zone).rows}
     counted, estimated = found["core.operations_202401"], found["core.operations_202402"]
     assert (counted.rows, counted.is_estimate) == (1, False)
@@ -378,6 +380,8 @@ def test_months_that_were_never_analyzed_are_counted_and_an_earlier_limit_is_rep
     assert first.requested_from == first.kept_from == date(2025, 10, 1)
     removed = {rows.table: rows.rows for rows in first.rows}
     assert removed["core.operations_202401"] == 1
+    assert "core.operations_202312" not in removed
+    assert fetch_value(warehouse, "select count(*) from core.operations_202312") == 1
     longer = expire(warehouse, 12, settings.zone, now)
     assert (longer.kept_from, longer.requested_from) == (date(2025, 10, 1), date(2024, 12, 1))
 

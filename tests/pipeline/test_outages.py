@@ -102,13 +102,21 @@ def test_the_daily_sync_waits_until_the_service_responds_again(
     assert commands == [([feed.name for feed in FEEDS], "finished")]
 
 
-def test_a_run_that_someone_launched_fails_at_once(
-    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+@pytest.mark.parametrize(
+    "tags",
+    [{}, UNATTENDED | {"dagster/parent_run_id": "one that has waited"}],
+    ids=["run", "retry"],
+)
+def test_a_run_that_someone_launched_and_a_retry_fail_at_once(
+    tags: dict[str, str],
+    programme: Programme,
+    warehouse: Warehouse,
+    make_settings: MakeSettings,
 ) -> None:
     source = programme(clients=3)
     source.service.faults.set(OPERATIONS_ONLY)
     settings = make_settings(source, warehouse)
-    failed = run(settings, warehouse, {})
+    failed = run(settings, warehouse, tags)
     assert failed.status is dg.DagsterRunStatus.FAILURE
     assert "HTTP 503" in failure(settings, failed.run_id)
     assert attempts(settings, failed.run_id) == {}

@@ -23,6 +23,17 @@ with found as (
             and whole.relname = left(pg_class.relname, -7)
             and whole.relkind = 'p'
             and pg_class.relname ~ '_[0-9]{6}$'
+            -- Somebody's copy of a month has no primary key.
+            and exists (
+                select from pg_constraint where conrelid = pg_class.oid and contype = 'p'
+            )
+            and not exists (
+                select attname, atttypid from pg_attribute
+                where attrelid = whole.oid and attnum > 0 and not attisdropped
+                except
+                select attname, atttypid from pg_attribute
+                where attrelid = pg_class.oid and attnum > 0 and not attisdropped
+            )
     where
         pg_attribute.attname in ('client_id', 'current_client_id')
         and not pg_attribute.attisdropped

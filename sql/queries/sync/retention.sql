@@ -57,6 +57,8 @@ on conflict (snapshot_date, client_id) do nothing;
 -- name: old_months
 -- purpose: the months of a table, with their size; also those that an interrupted removal has left
 -- parameters: schema_name, parent
+-- What an interrupted removal has left has the primary key and the columns of a month; a copy of a month that
+-- somebody made has no primary key.
 select
     child.relname as name,
     child.reltuples::bigint as rows,
@@ -72,6 +74,21 @@ where
     child.relnamespace = %(schema_name)s::regnamespace
     and child.relkind = 'r'
     and child.relname ~ ('^' || %(parent)s || '_[0-9]{6}$')
+    and (
+        pg_inherits.inhrelid is not null
+        or (
+            exists (select from pg_constraint where conrelid = child.oid and contype = 'p')
+            and not exists (
+                select attname, atttypid from pg_attribute
+                where
+                    attrelid = (%(schema_name)s::text || '.' || %(parent)s::text)::regclass
+                    and attnum > 0 and not attisdropped
+                except
+                select attname, atttypid from pg_attribute
+                where attrelid = child.oid and attnum > 0 and not attisdropped
+            )
+        )
+    )
 order by child.relname;
 
 -- name: count_month
