@@ -28,11 +28,13 @@ with found as (
                 select from pg_constraint where conrelid = pg_class.oid and contype = 'p'
             )
             and not exists (
-                select attname, atttypid from pg_attribute
-                where attrelid = whole.oid and attnum > 0 and not attisdropped
+                select wanted.attname, wanted.atttypid from pg_attribute as wanted
+                where wanted.attrelid = whole.oid and wanted.attnum > 0 and not wanted.attisdropped
                 except
-                select attname, atttypid from pg_attribute
-                where attrelid = pg_class.oid and attnum > 0 and not attisdropped
+                select present.attname, present.atttypid from pg_attribute as present
+                where
+                    present.attrelid = pg_class.oid
+                    and present.attnum > 0 and not present.attisdropped
             )
     where
         pg_attribute.attname in ('client_id', 'current_client_id')

@@ -79,13 +79,15 @@ where
         or (
             exists (select from pg_constraint where conrelid = child.oid and contype = 'p')
             and not exists (
-                select attname, atttypid from pg_attribute
+                select wanted.attname, wanted.atttypid from pg_attribute as wanted
                 where
-                    attrelid = (%(schema_name)s::text || '.' || %(parent)s::text)::regclass
-                    and attnum > 0 and not attisdropped
+                    wanted.attrelid = (%(schema_name)s::text || '.' || %(parent)s::text)::regclass
+                    and wanted.attnum > 0 and not wanted.attisdropped
                 except
-                select attname, atttypid from pg_attribute
-                where attrelid = child.oid and attnum > 0 and not attisdropped
+                select present.attname, present.atttypid from pg_attribute as present
+                where
+                    present.attrelid = child.oid
+                    and present.attnum > 0 and not present.attisdropped
             )
         )
     )
