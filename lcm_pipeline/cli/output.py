@@ -1,12 +1,16 @@
 """Lines and tables for the terminal, in the form that all commands share."""
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lcm_pipeline.files import replacing
 from lcm_pipeline.model.texts import shorten, strip_control_characters
 
 # Only for annotations: few commands need pandas.
@@ -20,6 +24,17 @@ console = Console(width=None if sys.stdout.isatty() else 200)
 LONGEST_REASON = 500
 _LONGEST_CELL = 200
 _MOST_ROWS = 30
+
+
+@contextmanager
+def open_output(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Open standard output for `-`, or else a file that replaces `path` at the end."""
+    if str(path) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        with replacing(path, mode) as file:
+            yield file
 
 
 def print_line(line: str) -> None:

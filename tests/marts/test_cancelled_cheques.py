@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lcm_pipeline.simulator.customers import Customer, Entry
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.marts.comparing import read_mart
 from tests.marts.stories import START, Story
@@ -21,6 +22,20 @@ def story(warehouse: Warehouse, tmp_path: Path) -> Iterator[Story]:
         yield Story(simulator, warehouse, tmp_path)
 
 
+def redeem(story: Story, *, given: str, redeemed: str) -> tuple[Customer, Entry, Entry]:
+    """A client, a lot, and a cheque that redeems some of it, as the reading of FIRST sees them."""
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    lot = story.author.lot(
+        client, 1, "2026-03-02T10:00:00", given, ends="2026-06-01T00:00:00",
+        Remain=Decimal(given) - Decimal(redeemed),
+    )  # fmt: skip
+    cheque = story.author.cheque(
+        client, 501, "2026-03-04T10:00:00", "80.00", Redeemed=Decimal(redeemed)
+    )
+    story.sync_day(FIRST)
+    return client, lot, cheque
+
+
 def month_of(warehouse: Warehouse) -> list[Decimal]:
     """Added, redeemed, expired, corrected, unexplained and owed at the end, of the only month."""
     (month,) = read_mart(warehouse, "points_bridge_monthly")
@@ -33,15 +48,7 @@ def owed_by_day(warehouse: Warehouse) -> dict[date, Decimal]:
 
 
 def test_points_that_a_cancelled_cheque_gave_back_are_redeemed_again(story: Story) -> None:
-    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
-    lot = story.author.lot(
-        client, 1, "2026-03-02T10:00:00", "100.00", ends="2026-06-01T00:00:00",
-        Remain=Decimal("60.00"),
-    )  # fmt: skip
-    cancelled = story.author.cheque(
-        client, 501, "2026-03-04T10:00:00", "80.00", Redeemed=Decimal("40.00")
-    )
-    story.sync_day(FIRST)
+    client, lot, cancelled = redeem(story, given="100.00", redeemed="40.00")
     client.operations.remove(cancelled)
     story.author.cheque(client, 502, "2026-03-07T10:00:00", "80.00", Redeemed=Decimal("70.00"))
     lot.row["Remain"] = Decimal("30.00")
@@ -52,15 +59,7 @@ def test_points_that_a_cancelled_cheque_gave_back_are_redeemed_again(story: Stor
 
 
 def test_points_that_another_cheque_took_before_one_was_cancelled(story: Story) -> None:
-    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
-    lot = story.author.lot(
-        client, 1, "2026-03-02T10:00:00", "50.00", ends="2026-06-01T00:00:00",
-        Remain=Decimal("25.00"),
-    )  # fmt: skip
-    cancelled = story.author.cheque(
-        client, 501, "2026-03-04T10:00:00", "80.00", Redeemed=Decimal("25.00")
-    )
-    story.sync_day(FIRST)
+    client, lot, cancelled = redeem(story, given="50.00", redeemed="25.00")
     story.author.cheque(client, 502, "2026-03-06T10:00:00", "80.00", Redeemed=Decimal("8.33"))
     lot.row["Remain"] = Decimal("16.67")
     story.sync_day(SECOND)
@@ -71,15 +70,7 @@ def test_points_that_another_cheque_took_before_one_was_cancelled(story: Story) 
 
 
 def test_points_of_a_cancelled_cheque_that_did_not_come_back_are_corrected(story: Story) -> None:
-    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
-    lot = story.author.lot(
-        client, 1, "2026-03-02T10:00:00", "100.00", ends="2026-06-01T00:00:00",
-        Remain=Decimal("60.00"),
-    )  # fmt: skip
-    cancelled = story.author.cheque(
-        client, 501, "2026-03-04T10:00:00", "80.00", Redeemed=Decimal("40.00")
-    )
-    story.sync_day(FIRST)
+    client, lot, cancelled = redeem(story, given="100.00", redeemed="40.00")
     client.operations.remove(cancelled)
     story.author.cheque(client, 502, "2026-03-07T10:00:00", "80.00", Redeemed=Decimal("10.00"))
     lot.row["Remain"] = Decimal("50.00")

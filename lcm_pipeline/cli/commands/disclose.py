@@ -1,6 +1,5 @@
 """`lcm disclose`: everything that is stored about one person."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from lcm_pipeline.cli.failures import explain
 from lcm_pipeline.cli.options import writable_file
-from lcm_pipeline.files import replacing
+from lcm_pipeline.cli.output import open_output
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.privacy.client_rows import OtherTablesError
@@ -50,13 +49,11 @@ def disclose(
     """
     settings = load_settings()
     key, old_keys = settings.pseudonym_key_bytes, settings.pseudonym_old_key_bytes
-    with open_warehouse(settings, is_read_only=True) as warehouse:
-        if str(output) == "-":
-            found = disclose_client(warehouse, client, sys.stdout.buffer, key, old_keys=old_keys)
-            sys.stdout.buffer.flush()
-        else:
-            with replacing(output, _MODE) as file:
-                found = disclose_client(warehouse, client, file, key, old_keys=old_keys)
+    with (
+        open_warehouse(settings, is_read_only=True) as warehouse,
+        open_output(output, _MODE) as file,
+    ):
+        found = disclose_client(warehouse, client, file, key, old_keys=old_keys)
     explain(f"wrote {found.rows:,} rows of {found.tables} tables to {output}")
     if found.other_tables:
         raise OtherTablesError(

@@ -1,6 +1,5 @@
 """`lcm export`: write a mart to a file."""
 
-import sys
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
@@ -11,7 +10,7 @@ import typer
 
 from lcm_pipeline.cli.failures import explain
 from lcm_pipeline.cli.options import writable_file
-from lcm_pipeline.files import replacing
+from lcm_pipeline.cli.output import open_output
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.access.export import export_csv, export_parquet
 from lcm_pipeline.warehouse.connection import open_warehouse
@@ -68,12 +67,8 @@ def export(
     )
     with open_warehouse(settings, is_read_only=True) as warehouse:
         path = output or Path(f"{name}.{file_format}")
-        if str(path) == "-":
-            rows = write(warehouse, name, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-        else:
-            with replacing(path) as file:
-                rows = write(warehouse, name, file)
+        with open_output(path) as file:
+            rows = write(warehouse, name, file)
     explain(f"wrote {rows:,} rows of mart.{name} to {path}")
 
 
