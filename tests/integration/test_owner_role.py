@@ -192,11 +192,14 @@ def test_a_loader_changes_no_table_and_plants_nothing_that_others_run(
 
 
 def test_what_a_loader_may_do_as_the_owner_reaches_nothing_else(
-    loaders: tuple[Warehouse, Warehouse],
+    loaders: tuple[Warehouse, Warehouse], warehouse: Warehouse
 ) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("create table core.leads_202601 as table core.leads")
     with loaders[0].connect(autocommit=True) as session:
         session.execute("create temp table harmless (id integer)")
         session.execute("create domain pg_temp.mine as int check (value > pg_backend_pid())")
+        session.execute("insert into sync.retention (kept_from) values ('2027-02-01')")
         for call in (
             "sync.make_month('sync', 'runs', '2026-03-01')",
             "sync.make_month('core', 'clients', '2026-03-01')",
@@ -204,6 +207,8 @@ def test_what_a_loader_may_do_as_the_owner_reaches_nothing_else(
             "sync.make_month('core', 'operations (id) --', '2026-03-01')",
             "sync.remove_month('core', 'operations', 'operations_202603')",
             "sync.remove_month('core', 'clients', 'clients')",
+            # Somebody's copy of a month.
+            "sync.remove_month('core', 'leads', 'leads_202601')",
             "sync.make_staging(1, 'leads', '{id}', '{mine}')",
             "sync.make_staging(1, 'leads', '{id,other}', '{int8}')",
             "sync.make_staging(1, 'nothing', '{id}', '{int8}')",

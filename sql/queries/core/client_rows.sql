@@ -13,29 +13,11 @@ with found as (
         pg_class.relname as table_name,
         pg_attribute.attname as column_name,
         pg_class.relkind,
-        whole.oid as expired_of
+        months.parent_oid as expired_of
     from pg_attribute
     inner join pg_class on pg_class.oid = pg_attribute.attrelid
     inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
-    left join pg_class as whole
-        on
-            whole.relnamespace = pg_class.relnamespace
-            and whole.relname = left(pg_class.relname, -7)
-            and whole.relkind = 'p'
-            and pg_class.relname ~ '_[0-9]{6}$'
-            -- Somebody's copy of a month has no primary key.
-            and exists (
-                select from pg_constraint where conrelid = pg_class.oid and contype = 'p'
-            )
-            and not exists (
-                select wanted.attname, wanted.atttypid from pg_attribute as wanted
-                where wanted.attrelid = whole.oid and wanted.attnum > 0 and not wanted.attisdropped
-                except
-                select present.attname, present.atttypid from pg_attribute as present
-                where
-                    present.attrelid = pg_class.oid
-                    and present.attnum > 0 and not present.attisdropped
-            )
+    left join sync.month_partitions as months on months.month_oid = pg_class.oid
     where
         pg_attribute.attname in ('client_id', 'current_client_id')
         and not pg_attribute.attisdropped

@@ -57,41 +57,16 @@ on conflict (snapshot_date, client_id) do nothing;
 -- name: old_months
 -- purpose: the months of a table, with their size; also those that an interrupted removal has left
 -- parameters: schema_name, parent
--- What an interrupted removal has left has the primary key and the columns of a month; a copy of a month that
--- somebody made has no primary key.
 select
-    child.relname as name,
-    child.reltuples::bigint as rows,
-    pg_total_relation_size(child.oid) as bytes,
-    pg_inherits.inhrelid is not null as is_attached,
-    coalesce(pg_inherits.inhdetachpending, false) as is_detaching
-from pg_class as child
-left join pg_inherits
-    on pg_inherits.inhrelid = child.oid
-    and pg_inherits.inhparent
-    = format('%%I.%%I', %(schema_name)s::text, %(parent)s::text)::regclass
-where
-    child.relnamespace = %(schema_name)s::regnamespace
-    and child.relkind = 'r'
-    and child.relname ~ ('^' || %(parent)s || '_[0-9]{6}$')
-    and (
-        pg_inherits.inhrelid is not null
-        or (
-            exists (select from pg_constraint where conrelid = child.oid and contype = 'p')
-            and not exists (
-                select wanted.attname, wanted.atttypid from pg_attribute as wanted
-                where
-                    wanted.attrelid = (%(schema_name)s::text || '.' || %(parent)s::text)::regclass
-                    and wanted.attnum > 0 and not wanted.attisdropped
-                except
-                select present.attname, present.atttypid from pg_attribute as present
-                where
-                    present.attrelid = child.oid
-                    and present.attnum > 0 and not present.attisdropped
-            )
-        )
-    )
-order by child.relname;
+    months.month_table as name,
+    pg_class.reltuples::bigint as rows,
+    pg_total_relation_size(pg_class.oid) as bytes,
+    months.is_attached,
+    months.is_detaching
+from sync.month_partitions as months
+inner join pg_class on pg_class.oid = months.month_oid
+where months.schema_name = %(schema_name)s and months.table_name = %(parent)s
+order by months.month_table;
 
 -- name: count_month
 -- purpose: count the rows of a month
