@@ -50,7 +50,7 @@ _BROKERS = {"redis": redis_broker.redis_broker, "rabbitmq": rabbitmq_broker.rabb
     scope="module",
     params=[
         pytest.param("redis", marks=needs_redis),
-        pytest.param("rabbitmq", marks=needs_rabbitmq),
+        pytest.param("rabbitmq", marks=[needs_rabbitmq, pytest.mark.slow]),
     ],
 )
 def broker(request: pytest.FixtureRequest) -> Iterator[str]:
