@@ -12,6 +12,7 @@ from lcm_pipeline.model.pages import SourceRow
 MOST_UNKNOWN_FIELDS = 1_000
 
 TaskStatus = Literal["done", "unproven", "failed"]
+ReadingKind = Literal["unchanged", "delta", "full"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Outcome:
     status: TaskStatus
     read_at: datetime
     landing: Landing = field(default_factory=Landing)
-    reading: Literal["unchanged", "delta", "full"] | None = None
+    reading: ReadingKind | None = None
     has_header: bool = False
     single_page: int = 0
     source_total: int | None = None

@@ -7,14 +7,13 @@ keys and contents.
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.readings import ReadingKind
 
 _MODULUS = 1 << 128
 _ENTRY = 24
-
-ReadingKind = Literal["unchanged", "delta", "full"]
 
 
 class HeadEntry(NamedTuple):

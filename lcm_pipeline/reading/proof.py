@@ -219,6 +219,6 @@ def _full_reading(scan: PageScan, *, keep_head: bool) -> Reading:
     head: Iterable[HeadEntry] = ()
     if keep_head or scan.pages > 1:
         head = map(head_entry, whole_groups(rows, 2 * scan.largest_page))
-    known = ProvenState(len(rows), fingerprint(rows), tuple(head))
+    state = ProvenState(len(rows), fingerprint(rows), tuple(head))
     single = scan.largest_page if scan.pages == 1 else 0
-    return Reading("full", rows, known, scan.header, single)
+    return Reading("full", rows, state, scan.header, single)
