@@ -133,6 +133,6 @@ _SETTINGS_BY_WORDS = (
 )
 
 
-def explain(message: str) -> None:
+def print_message(message: str) -> None:
     """Print a message for the user on standard error."""
     print(f"lcm: {strip_control_characters(message)}", file=sys.stderr)

@@ -20,10 +20,10 @@ import typer
 from lcm_pipeline.cli.failures import (
     INTERRUPTED,
     exit_code_of,
-    explain,
     has_interrupt,
     interrupt_message,
     message_of,
+    print_message,
 )
 from lcm_pipeline.cli.lazy_group import LazyGroup
 from lcm_pipeline.cli.log_format import PlainFormatter
@@ -86,16 +86,16 @@ def main() -> None:
             _flush_output()
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            explain(interrupt_message())
+            print_message(interrupt_message())
         raise
     except Exception as error:
         code = exit_code_of(error)
         if code is None and has_interrupt(error):
-            explain(interrupt_message())
+            print_message(interrupt_message())
             sys.exit(INTERRUPTED)
         if code is None:
             raise
-        explain(message_of(error))
+        print_message(message_of(error))
         sys.exit(code)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import explain
+from lcm_pipeline.cli.failures import print_message
 from lcm_pipeline.cli.options import writable_file
 from lcm_pipeline.cli.output import open_output
 from lcm_pipeline.settings import load_settings
@@ -54,7 +54,7 @@ def disclose(
         open_output(output, _MODE) as file,
     ):
         found = disclose_client(warehouse, client, file, key, old_keys=old_keys)
-    explain(f"wrote {found.rows:,} rows of {found.tables} tables to {output}")
+    print_message(f"wrote {found.rows:,} rows of {found.tables} tables to {output}")
     if found.other_tables:
         raise OtherTablesError(
             "the document has what the warehouse stores. The client is or may be in tables that are"

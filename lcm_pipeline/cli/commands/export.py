@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import explain
+from lcm_pipeline.cli.failures import print_message
 from lcm_pipeline.cli.options import writable_file
 from lcm_pipeline.cli.output import open_output
 from lcm_pipeline.settings import load_settings
@@ -69,7 +69,7 @@ def export(
         path = output or Path(f"{name}.{file_format}")
         with open_output(path) as file:
             rows = write(warehouse, name, file)
-    explain(f"wrote {rows:,} rows of mart.{name} to {path}")
+    print_message(f"wrote {rows:,} rows of mart.{name} to {path}")
 
 
 def _known_name(given: str) -> str:

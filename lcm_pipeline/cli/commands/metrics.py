@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from lcm_pipeline.cli.failures import explain
+from lcm_pipeline.cli.failures import print_message
 from lcm_pipeline.cli.options import writable_file
 from lcm_pipeline.files import replacing
 from lcm_pipeline.model.errors import UsageError, UserError
@@ -101,14 +101,14 @@ def metrics(
                 _replace(file, registry)
                 # Not in a log or to cron, which would mail it every few minutes.
                 if sys.stderr.isatty():
-                    explain(f"wrote the metrics to {file}")
+                    print_message(f"wrote the metrics to {file}")
     except UserError:
         if file is not None:
             # The file of the last run says that all is well, and cron ignores our exit code.
             registry = CollectorRegistry()
             registry.register(_Down())
             _replace(file, registry)
-            explain(f"wrote lcm_up 0 to {file}")
+            print_message(f"wrote lcm_up 0 to {file}")
         raise
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from lcm_pipeline.cli.failures import INCOMPLETE, explain
+from lcm_pipeline.cli.failures import INCOMPLETE, print_message
 from lcm_pipeline.cli.options import DayOption, OutputOption, window_of
 from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.model.texts import strip_control_characters
@@ -92,19 +92,21 @@ def report(
             made = make_period_report(warehouse, kind, period, settings.language)
     _write(made, output or Path(f"report-{made.name}.html"))
     if made.quarantined:
-        explain(
+        print_message(
             f"rows in quarantine: {made.quarantined:,} (sync.quarantine says why); they are in no"
             " number of the page"
         )
     if made.is_part:
-        explain(f"{made.name} is not over: the page shows it through {made.day}, and says so")
+        print_message(f"{made.name} is not over: the page shows it through {made.day}, and says so")
     if made.begins is not None:
-        explain(f"{made.name} is shown from {made.begins}: nothing is known of the days before it")
+        print_message(
+            f"{made.name} is shown from {made.begins}: nothing is known of the days before it"
+        )
     if made.incomplete:
         again = (
             f"lcm sync --date {made.day}" if made.name == str(made.day) else "lcm sync --missing"
         )
-        explain(
+        print_message(
             f"{made.name} is not complete in {', '.join(made.incomplete)}, and the page says so:"
             f" lcm status lists what is missing, {again} reads it again"
         )

@@ -17,7 +17,7 @@ from lcm_pipeline.cli.commands.serve import (
     require_embedded,
     serve_until_stopped,
 )
-from lcm_pipeline.cli.failures import FAILED, explain
+from lcm_pipeline.cli.failures import FAILED, print_message
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.access.shell import (
@@ -153,7 +153,7 @@ def _run(session: Session, statement: str) -> int:
     try:
         result = execute(session, statement)
     except StatementError as error:
-        explain(str(error))
+        print_message(str(error))
         return 1
     if result.columns:
         writer = csv.writer(sys.stdout)

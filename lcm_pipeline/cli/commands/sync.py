@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import INCOMPLETE, explain, explained_identity
+from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity, print_message
 from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
@@ -181,7 +181,7 @@ def _sync_clients(
 
 def _exit_unless_complete(outcome: _Outcome) -> None:
     if isinstance(outcome.failed, launch.OldMartsError):
-        explain(str(outcome.failed))
+        print_message(str(outcome.failed))
         raise typer.Exit(INCOMPLETE)
     if outcome.failed is not None:
         raise outcome.failed

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import explain
+from lcm_pipeline.cli.failures import print_message
 from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.orchestration.ui.processes import BOTH, Program
 from lcm_pipeline.settings import load_settings
@@ -53,7 +53,7 @@ def ui(
     if check:
         supervisor.check_ui(settings, host=host, port=port, programs=programs)
         return
-    explain(f"starting {' and '.join(program.label for program in programs)}")
+    print_message(f"starting {' and '.join(program.label for program in programs)}")
     serving = supervisor.serve_ui(
         settings,
         host=host,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import INCOMPLETE, explain, explained_identity
+from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity, print_message
 from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.cli.output import console
 from lcm_pipeline.cli.progress_log import command_progress
@@ -67,7 +67,7 @@ def _repair(settings: Settings, warehouse: Warehouse, found: Verification) -> bo
     with marts_progress():
         wrong = refresh_after_repair(warehouse)
     if wrong:
-        explain(
+        print_message(
             f"totals still differ in {', '.join(wrong)}, so the marts keep their rows: lcm verify"
             " --all --fix compares every client"
         )
