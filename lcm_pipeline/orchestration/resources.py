@@ -172,7 +172,7 @@ class SyncSession:
         return self._begin([feed, *others], window, command_id).report(feed)
 
     def _begin(self, feeds: Sequence[Feed], window: Window, command_id: int) -> ConcurrentSync:
-        syncing = self.engine.begin(feeds, window, command_id=command_id)
+        syncing = self.engine.begin_concurrent(feeds, window, command_id=command_id)
         self._begun.append(syncing)
         return syncing
 

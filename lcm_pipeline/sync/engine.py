@@ -37,7 +37,7 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True)
 class SyncEngine:
-    """Syncs feeds of one programme. Calls block until their window is published.
+    """Syncs feeds of one programme. Calls block until they are done, except `begin_concurrent`.
 
     Raises SyncError when a run stopped, psycopg.Error when the warehouse failed for good.
     open_api: builds the API client; tests pass one that waits less between attempts.
@@ -92,7 +92,7 @@ class SyncEngine:
         sync = self._poll if feed.is_by_day else self._sync_clients
         return self._alone(window, partial(sync, request))
 
-    def begin(
+    def begin_concurrent(
         self, feeds: Sequence[Feed], window: Window, *, command_id: int | None = None
     ) -> ConcurrentSync:
         """Begin to sync client feeds concurrently, in a thread; they share one set of slots."""

@@ -53,15 +53,15 @@ class FeedRuns:
         feed, window, _ = self.request
         pseudonyms = self.settings.pseudonyms
         run = runs.begin_run(self.reconnecting, feed.name, window, pseudonyms=pseudonyms)
-        return self._as_member(run, shared)
+        return self._sync_run(run, shared)
 
     def join(self, shared: RunContext) -> SyncRun | None:
         """Join the unfinished run; None if there is none."""
         feed, window, _ = self.request
         pseudonyms = self.settings.pseudonyms
         run = runs.join_run(self.reconnecting, feed.name, window, pseudonyms=pseudonyms)
-        return None if run is None else self._as_member(run, shared)
+        return None if run is None else self._sync_run(run, shared)
 
-    def _as_member(self, run: Run, shared: RunContext) -> SyncRun:
+    def _sync_run(self, run: Run, shared: RunContext) -> SyncRun:
         ledger = RunLedger(self.request.feed, run, self.reconnecting, self.progress)
         return SyncRun(self.settings, shared, ledger, self.request.command_id)

@@ -31,7 +31,7 @@ class RunLedger:
     rows: int = field(default=0, init=False)
     tasks_read: int = field(default=0, init=False)
 
-    async def do(self, work: Callable[[Session], ResultT]) -> ResultT:
+    async def in_session(self, work: Callable[[Session], ResultT]) -> ResultT:
         """Run some work in the session of the run, in a thread, so that reading goes on."""
         return await run_in_thread(
             partial(self.reconnecting.run, work), cancel_session=self.reconnecting

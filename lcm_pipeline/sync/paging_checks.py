@@ -55,7 +55,7 @@ class PagingChecks:
                 await run_in_thread(partial(self.ledger.record, [outcome]))
                 break
         self.source.distrusts = False
-        await self.ledger.do(lambda session: tasks.drop_claims(session, self.ledger.run))
+        await self.ledger.in_session(lambda session: tasks.drop_claims(session, self.ledger.run))
 
     async def verify_largest_page(self) -> bool:
         """Verify the end of the largest single page; returns whether tasks were reopened.
@@ -68,7 +68,7 @@ class PagingChecks:
         run, habits = self.ledger.run, self.source.habits
         reason = ""
         for _ in range(_MOST_CHECKS):
-            found = await self.ledger.do(lambda session: tasks.largest_single_page(session, run))
+            found = await self.ledger.in_session(lambda s: tasks.largest_single_page(s, run))
             if found is None or found[1] <= habits.trusted_page:
                 self.source.distrusts = False
                 return False
@@ -83,14 +83,14 @@ class PagingChecks:
                 cause = str(error) if isinstance(error, LoyaltyApiError) else type(error).__name__
                 reason = f"the end of its page could not be verified: {cause}"
                 fail = partial(tasks.fail_client, run=run, client_id=client_id, error=reason)
-                await self.ledger.do(fail)
+                await self.ledger.in_session(fail)
                 continue
             if is_whole:
                 self.source.distrusts = False
                 return False
             # Pages at least as large may be capped too. With another base, every page is in doubt.
             floor = size if habits.base == base else 0
-            await self.ledger.do(partial(tasks.reopen_pages, run=run, from_page=floor))
+            await self.ledger.in_session(partial(tasks.reopen_pages, run=run, from_page=floor))
             return True
         raise SyncError(
             f"the ends of the largest pages could not be verified: {reason}. What was read is"

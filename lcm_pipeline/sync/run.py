@@ -96,14 +96,14 @@ class SyncRun:
         Returns False if another process has ended the run meanwhile.
         """
         fresh_from = self.run.window.fresh_from(datetime.now(UTC), self.settings.zone)
-        is_under_way = await self.ledger.do(
+        is_under_way = await self.ledger.in_session(
             lambda session: tasks.add_unless_ended(
                 session, self.run, self.feed.tables, add_tasks, fresh_from, self.command_id
             )
         )
         if not is_under_way:
             return False
-        counts = await self.ledger.do(lambda session: tasks.count_tasks(session, self.run))
+        counts = await self.ledger.in_session(lambda session: tasks.count_tasks(session, self.run))
         self.ledger.progress.start(self.feed.name, counts.tasks, counts.tasks - counts.pending)
         await self._wait_for_running_push()
         async with self._open_source() as source:
@@ -118,8 +118,8 @@ class SyncRun:
             await self._fan_out(source)
             began = time.monotonic()
             has_logged_wait = False
-            while await self.ledger.do(lambda s: tasks.count_pending(s, self.run)):
-                other = await self.ledger.do(lambda s: tasks.pending_elsewhere(s, self.run))
+            while await self.ledger.in_session(lambda s: tasks.count_pending(s, self.run)):
+                other = await self.ledger.in_session(lambda s: tasks.pending_elsewhere(s, self.run))
                 if other is None:
                     # The claims were lost with a session, or their readers have just ended.
                     await self._fan_out(source)
@@ -164,7 +164,7 @@ class SyncRun:
     async def report(self) -> SyncReport:
         """What the run did; its seconds count from when this process began to read it."""
         seconds = time.monotonic() - self._began
-        counts = await self.ledger.do(lambda session: read_counts(session, self.run))
+        counts = await self.ledger.in_session(lambda session: read_counts(session, self.run))
         return report_of(self.run, counts, seconds)
 
     def leave(self) -> None:
@@ -201,17 +201,17 @@ class SyncRun:
     @asynccontextmanager
     async def _open_source(self) -> AsyncIterator[Source]:
         """The API as this run sees it; counts its requests, and stores how it numbers rows."""
-        base = await self.ledger.do(lambda session: state.read_base(session, self.feed.name))
+        base = await self.ledger.in_session(lambda s: state.read_base(s, self.feed.name))
         if base is not None:
             # Single pages are verified again in each run: the source may have begun to cap them.
             self._habits.base, self._habits.is_base_proven = base, True
         pseudonyms = self.settings.pseudonyms
         key, old_keys = self.settings.pseudonym_key_bytes, self.settings.pseudonym_old_key_bytes
-        forgotten = await self.ledger.do(
+        forgotten = await self.ledger.in_session(
             lambda session: state.load_forgotten(session, key, old_keys)
         )
-        await self.ledger.do(lambda s: state.require_pseudonyms(s, pseudonyms, is_run=True))
-        kept_from = await self.ledger.do(state.read_kept_from)
+        await self.ledger.in_session(lambda s: state.require_pseudonyms(s, pseudonyms, is_run=True))
+        kept_from = await self.ledger.in_session(state.read_kept_from)
         async with self.shared.api.sibling() as api:
             source = Source(
                 api,
@@ -228,11 +228,11 @@ class SyncRun:
             finally:
                 counts = api.counts
                 self.requests += counts.requests
-                await self.ledger.do(
+                await self.ledger.in_session(
                     lambda s: count_requests(s, self.run, counts.requests, counts.retries)
                 )
             if self._habits.is_base_proven and self._habits.base != base:
-                await self.ledger.do(
+                await self.ledger.in_session(
                     lambda s: state.store_base(s, self.feed.name, self._habits.base)
                 )
 
@@ -242,13 +242,13 @@ class SyncRun:
         One pause lets it send what it was about to send; another takes that out of our rate.
         """
         quiet = quiet_seconds(self.settings.max_rps)
-        if quiet is not None and await self.ledger.do(lambda session: was_pushing(session, quiet)):
+        if quiet is not None and await self.ledger.in_session(lambda s: was_pushing(s, quiet)):
             await asyncio.sleep(2 * quiet)
 
     async def _fan_out(self, source: Source) -> None:
         # Nothing is in flight here. A claim that this process still holds was made by a statement
         # whose result was lost with its session.
-        await self.ledger.do(lambda session: tasks.drop_claims(session, self.run))
+        await self.ledger.in_session(lambda session: tasks.drop_claims(session, self.run))
         concurrency = self.settings.concurrency
         if self.feed.is_by_day:
             concurrency = min(concurrency, _DAYS_AT_ONCE)
@@ -257,9 +257,9 @@ class SyncRun:
             self.ledger.record,
             concurrency,
             self.shared.slots,
-            has_succeeded=await self.ledger.do(lambda session: tasks.has_read(session, self.run)),
+            has_succeeded=await self.ledger.in_session(lambda s: tasks.has_read(s, self.run)),
             on_all_dispatched=self.shared.all_dispatched.set,
-            find_others=lambda: self.ledger.do(
+            find_others=lambda: self.ledger.in_session(
                 lambda session: tasks.other_tasks(session, self.run)
             ),
         )
@@ -292,16 +292,18 @@ class SyncRun:
                 return True
             return False
 
-        known = await self.ledger.do(state.known_clients)
+        known = await self.ledger.in_session(state.known_clients)
         return await any_true(responds(feed_name, client_id) for feed_name, client_id in known)
 
     async def _publish(self, *, allow_partial: bool) -> None:
         batch_rows = self.settings.publish_batch_rows
-        if await self.ledger.do(lambda session: begin_batches(session, self.run, batch_rows)):
+        if await self.ledger.in_session(
+            lambda session: begin_batches(session, self.run, batch_rows)
+        ):
             # Before the first batch, so that BI users see that its rows are not all.
             await run_in_thread(partial(refresh_completeness, self.shared.warehouse))
         try:
-            await self.ledger.do(
+            await self.ledger.in_session(
                 lambda session: publish(
                     session,
                     self.run,

@@ -137,7 +137,9 @@ def _sync(order: Order, warehouse: TappedWarehouse, striker: Striker) -> None:
         if feed.is_by_day:
             engine.sync(feed, order.window, command_id=command_id)
     of_clients = [feed for feed in feeds if not feed.is_by_day]
-    with closing(engine.begin(of_clients, order.window, command_id=command_id)) as syncing:
+    with closing(
+        engine.begin_concurrent(of_clients, order.window, command_id=command_id)
+    ) as syncing:
         for feed in of_clients:
             syncing.report(feed)
 

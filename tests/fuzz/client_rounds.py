@@ -78,7 +78,7 @@ def _sync(settings: Settings, warehouse: Warehouse, feeds: Sequence[Any]) -> lis
     except Exception as error:  # noqa: BLE001 - any exception is a finding
         return [failure_of(error, "registrations")]
     findings = []
-    together = engine.begin(feeds, SECOND)
+    together = engine.begin_concurrent(feeds, SECOND)
     for feed in feeds:
         try:
             together.report(feed)

@@ -55,7 +55,7 @@ def test_feeds_read_together_equal_feeds_read_alone(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(programme(), warehouse)
-    together = SyncEngine(settings, warehouse).begin(TOGETHER, MARCH)
+    together = SyncEngine(settings, warehouse).begin_concurrent(TOGETHER, MARCH)
     reports = {feed.name: together.report(feed) for feed in TOGETHER}
     together.close()
     found = rows_of(warehouse)
@@ -75,7 +75,7 @@ def test_a_failed_feed_raises_in_the_caller_that_waits_for_it(
 
     settings = make_settings(programme(), warehouse)
     engine = SyncEngine(settings, warehouse, open_api=api_awaiting(refuse_leads))
-    together = engine.begin(TOGETHER, MARCH)
+    together = engine.begin_concurrent(TOGETHER, MARCH)
     assert together.report(FAVOURITES).is_complete
     assert together.report(OPERATIONS).is_complete
     with pytest.raises(SyncError, match="403"):
@@ -87,7 +87,7 @@ def test_a_report_can_be_taken_only_once(
     programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(programme(clients=5), warehouse)
-    together = SyncEngine(settings, warehouse).begin([LEADS], MARCH)
+    together = SyncEngine(settings, warehouse).begin_concurrent([LEADS], MARCH)
     assert not together.takes(OPERATIONS, MARCH)
     assert not together.takes(LEADS, Window(date(2026, 3, 1), date(2026, 3, 2)))
     assert together.takes(LEADS, MARCH)
@@ -109,7 +109,9 @@ def test_a_feed_starts_all_its_tasks_before_the_next_feed_begins(
     async def record(name: str) -> None:
         requested.append(name)
 
-    together = SyncEngine(settings, warehouse, open_api=api_awaiting(record)).begin(TOGETHER, MARCH)
+    together = SyncEngine(settings, warehouse, open_api=api_awaiting(record)).begin_concurrent(
+        TOGETHER, MARCH
+    )
     for feed in TOGETHER:
         together.report(feed)
     together.close()
@@ -130,7 +132,9 @@ def test_closing_interrupts_and_the_next_sync_resumes(
             await asyncio.sleep(60)
 
     settings = make_settings(programme(), warehouse)
-    together = SyncEngine(settings, warehouse, open_api=api_awaiting(stall)).begin(TOGETHER, MARCH)
+    together = SyncEngine(settings, warehouse, open_api=api_awaiting(stall)).begin_concurrent(
+        TOGETHER, MARCH
+    )
     while counts[OPERATIONS.endpoint.name] <= 20:
         time.sleep(0.01)
     began = time.monotonic()
@@ -150,7 +154,7 @@ def test_a_failed_start_fails_every_feed(
 ) -> None:
     settings = make_settings(programme(), warehouse)
     nowhere = Warehouse("postgresql://nobody@127.0.0.1:1/none")
-    together = SyncEngine(settings, nowhere).begin(TOGETHER, MARCH)
+    together = SyncEngine(settings, nowhere).begin_concurrent(TOGETHER, MARCH)
     for feed in TOGETHER:
         with pytest.raises(psycopg.OperationalError):
             together.report(feed)

@@ -31,7 +31,7 @@ def materialized(instance: dg.DagsterInstance, table: str) -> set[str]:
 class ScriptedEngine(SyncEngine):
     """Returns reports without reading anything; calls `script` with each feed first.
 
-    begun: receives the feeds of each command, and of each begin, in the order of the calls.
+    begun: receives the feeds of each command and of each concurrent sync, in the order of calls.
     """
 
     script: Callable[[str], None] = lambda feed: None
@@ -44,7 +44,7 @@ class ScriptedEngine(SyncEngine):
     def sync(self, feed: Feed, window: Window, *, command_id: int | None = None) -> SyncReport:
         return self._report(feed.name, window)
 
-    def begin(  # type: ignore[override]
+    def begin_concurrent(  # type: ignore[override]
         self, feeds: Sequence[Feed], window: Window, *, command_id: int | None = None
     ) -> "ScriptedReading":
         self.begun.append([feed.name for feed in feeds])
