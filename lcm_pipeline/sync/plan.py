@@ -118,8 +118,8 @@ def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Pla
 
 def _plan_feed(feed: Feed, cost: KnownCost, sample: _Sample, coming: int) -> FeedPlan:
     fresh = cost.unknown + coming
-    requests = ceil(float(cost.requests) + fresh * sample.pages.get(feed.name, 1.0))
-    rows = round(int(cost.rows) + fresh * sample.rows.get(feed.name, 0.0))
+    requests = ceil(cost.requests + fresh * sample.pages.get(feed.name, 1.0))
+    rows = round(cost.rows + fresh * sample.rows.get(feed.name, 0.0))
     return FeedPlan(feed.name, cost.known + fresh, requests, rows, cost.deferred)
 
 

@@ -22,7 +22,7 @@ class KnownCost:
     unknown: int
     deferred: int
     rows: int
-    requests: float
+    requests: int
 
 
 def cost_of_known_clients(

@@ -100,7 +100,7 @@ select
     coalesce(sum(source_total) filter (where is_due), 0) as rows,
     count(*) filter (where is_due and is_known) + coalesce(
         sum(
-            greatest(ceil(source_total::numeric / %(page_length)s) - 1, 0)
+            greatest((source_total - 1) / %(page_length)s, 0)
             + case when %(has_details)s then source_total else 0 end
         ) filter (where is_due and is_known and is_whole),
         0
