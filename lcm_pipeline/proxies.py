@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:]*):(\d+)")
 _LONGEST_SHOWN = 60
 
@@ -30,7 +30,7 @@ def find_proxy(url: str, environment: Mapping[str, str]) -> str | None:
         return _system_proxy(parts.scheme, parts.netloc)
     exceptions = _first_set(environment, "no_proxy")
     if exceptions is not None:
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
         for entry in environment[exceptions].replace(",", " ").split():
             if _names(entry, parts.hostname or "", port, exceptions):
                 return None
@@ -65,7 +65,7 @@ def _checked(value: str, variable: str) -> str:
         is_sound = False
     if not is_sound or not address.isprintable() or " " in address:
         raise ProxyError(f"{variable}: expected a proxy such as http://host:3128")
-    if parts.scheme.lower() not in _DEFAULT_PORTS:
+    if parts.scheme.lower() not in DEFAULT_PORTS:
         raise ProxyError(f"{variable}: only proxies of http:// and https:// can be used")
     return address
 

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 KEEP_ALIVE_SECONDS = 15.0
 CONNECT_SECONDS = 20.0
 MEGABYTE = 2**20
-LARGEST_RESPONSE = 64 * MEGABYTE
 
 # Proxies and sessions add long headers: aiohttp's default of 8 KB is too small for some.
 _LONGEST_HEADER = 256 * 1024
@@ -91,11 +90,7 @@ class Transport:
     """
 
     def __init__(
-        self,
-        base_url: str,
-        timeout: float,
-        transport: httpx.AsyncBaseTransport,
-        largest: int = LARGEST_RESPONSE,
+        self, base_url: str, timeout: float, transport: httpx.AsyncBaseTransport, largest: int
     ) -> None:
         self._base_url = base_url.rstrip("/") + "/"
         self._transport = transport

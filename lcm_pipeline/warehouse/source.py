@@ -8,11 +8,10 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.proxies import DEFAULT_PORTS
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class SourceMismatchError(UsageError):
@@ -34,7 +33,7 @@ def source_of(settings: Settings) -> ProgrammeAddress:
     parts = urlsplit(settings.required_api_url())
     host = (parts.hostname or "").rstrip(".")
     host = f"[{host}]" if ":" in host else host
-    if parts.port is not None and parts.port != _DEFAULT_PORTS.get(parts.scheme):
+    if parts.port is not None and parts.port != DEFAULT_PORTS.get(parts.scheme):
         host = f"{host}:{parts.port}"
     return ProgrammeAddress(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", settings.operator)
 

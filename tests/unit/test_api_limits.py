@@ -9,7 +9,7 @@ import pytest
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.rate_limit import Pacer, RequestGate
 from lcm_pipeline.api.retries import Clock
-from lcm_pipeline.api.transport import Transport, open_transport
+from lcm_pipeline.api.transport import MEGABYTE, Transport, open_transport
 from lcm_pipeline.model.endpoints import OPERATION_HISTORY
 from lcm_pipeline.model.payloads import OperationHistoryRequest
 from tests.unit.api_service import FakeTime, Response, Service, connected, running
@@ -114,7 +114,7 @@ def test_a_new_connection_is_reported_in_the_task_that_opened_it() -> None:
         async with running(Service()) as service:
             url = f"http://127.0.0.1:{service.port}/"
             transport = open_transport(url, 2, lambda: tasks.append(asyncio.current_task()))
-            wire = Transport(url, 5.0, transport)
+            wire = Transport(url, 5.0, transport, MEGABYTE)
             for _ in range(3):
                 await wire.post("x", httpx.Headers(), b"{}", "x")
             assert tasks == [asyncio.current_task()]
