@@ -24,7 +24,7 @@ import re
 
 from lcm_pipeline.model.errors import UserError
 
-_DEFINITE_STATUSES = frozenset({400, 403, 404, 410})
+_STATUSES_ABOUT_REQUEST = frozenset({400, 403, 404, 410})
 # ErrorCodes for which the service puts the raw .NET or SQL error into Message.
 _RAW_TEXT_CODES = frozenset({3, 10, 25, 500})
 _NOT_KNOWN = re.compile("(?i)не найден|не существует|не зарегистрирован|удал[её]н|not found")
@@ -162,8 +162,8 @@ class RejectedError(LoyaltyApiError):
     advice = "a rerun alone does not help"
 
     @property
-    def is_definite(self) -> bool:
-        """Whether it may mean that the client is unknown, rather than a failure of the service."""
+    def is_about_request(self) -> bool:
+        """Whether it is about the request, as for an unknown client, not a failure inside."""
         return False
 
 
@@ -177,9 +177,9 @@ class ForbiddenError(RejectedError):
         self.status = status
 
     @property
-    def is_definite(self) -> bool:
+    def is_about_request(self) -> bool:
         """Whether the status concerns the request: not a redirect, a lock or a conflict."""
-        return self.status in _DEFINITE_STATUSES
+        return self.status in _STATUSES_ABOUT_REQUEST
 
 
 class BusinessError(RejectedError):
@@ -190,7 +190,7 @@ class BusinessError(RejectedError):
         self.code = code
 
     @property
-    def is_definite(self) -> bool:
+    def is_about_request(self) -> bool:
         """Whether the code or its text is about the request.
 
         A code for failures inside the service says nothing about the client, unless its text does.

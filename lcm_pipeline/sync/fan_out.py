@@ -142,7 +142,7 @@ class FanOut:
         except Exception as error:  # noqa: BLE001 - one odd response must not stop the others
             reason = self._explain(task, error)
             await self._count_failure(error, reason)
-            is_refused = isinstance(error, RejectedError) and error.is_definite
+            is_refused = isinstance(error, RejectedError) and error.is_about_request
             return _unsuccessful(task, "failed", reason, is_refused=is_refused)
         self._consecutive_failures, self.has_succeeded = 0, True
         self._remember(outcome)
