@@ -218,7 +218,7 @@ def read_status(
     Raises NothingSyncedError, or WarehouseUnavailableError if the schema is of another version or
     the user may not read the schema sync.
     """
-    with _reading(warehouse) as session:
+    with _open_snapshot(warehouse) as session:
         return WarehouseStatus(
             _fetch(session, FeedOverview, "overview"),
             _read_runs(session, most_of_feed=1, most=1_000),
@@ -234,13 +234,13 @@ def read_status(
 
 def read_runs(warehouse: Warehouse, most: int) -> list[RunSummary]:
     """The newest runs, newest first. Raises as read_status does."""
-    with _reading(warehouse) as session:
+    with _open_snapshot(warehouse) as session:
         return _read_runs(session, most_of_feed=most, most=most)
 
 
 def read_unknown_fields(warehouse: Warehouse) -> frozenset[str]:
     """The unknown fields of responses, as FEED.FIELD."""
-    with _reading(warehouse) as session:
+    with _open_snapshot(warehouse) as session:
         rows = session.execute(query("unknown_fields")).fetchall()
     return frozenset(f"{feed}.{name}" for feed, name in rows)
 
@@ -252,7 +252,7 @@ def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) ->
     are not missing. One window, since a range of days takes one reading of each client. Raises
     WarehouseUnavailableError if neither is known.
     """
-    with _reading(warehouse) as session:
+    with _open_snapshot(warehouse) as session:
         feeds = _fetch(session, _Days, "incomplete_days")
     firsts, lasts = set[date](), set[date]()
     for feed in feeds:
@@ -301,7 +301,8 @@ class _Days:
 
 
 @contextmanager
-def _reading(warehouse: Warehouse) -> Iterator[Session]:
+def _open_snapshot(warehouse: Warehouse) -> Iterator[Session]:
+    """Open a session with one snapshot; raises as `read_status` does."""
     user = ""
     try:
         with warehouse.connect(application_name="lcm status") as session:

@@ -37,7 +37,7 @@ def export_csv(
 
     spreadsheet_safe: an apostrophe before each text that a spreadsheet would run as a formula.
     """
-    with _reading(warehouse, mart) as session, session.cursor() as cursor:
+    with _open_snapshot(warehouse, mart) as session, session.cursor() as cursor:
         rows = _ordered_rows_of(session, mart, spreadsheet_safe=spreadsheet_safe)
         statement = SQL("copy ({}) to stdout (format csv, header)").format(rows)
         with cursor.copy(statement) as copy:
@@ -54,7 +54,7 @@ def export_parquet(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
     """
     with requires_extra("parquet", "lcm export --format parquet"):
         import pyarrow.parquet as parquet
-    with _reading(warehouse, mart) as session:
+    with _open_snapshot(warehouse, mart) as session:
         schema = _schema_of(session, mart)
         rows = 0
         with parquet.ParquetWriter(file, schema) as writer:
@@ -65,7 +65,7 @@ def export_parquet(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
 
 
 @contextmanager
-def _reading(warehouse: Warehouse, mart: str) -> Iterator[Session]:
+def _open_snapshot(warehouse: Warehouse, mart: str) -> Iterator[Session]:
     """Open a session with one snapshot; raises WarehouseUnavailableError if the mart is missing."""
     try:
         with warehouse.connect(application_name="lcm export") as session:

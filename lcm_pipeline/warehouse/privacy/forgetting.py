@@ -35,7 +35,7 @@ from lcm_pipeline.warehouse.privacy.client_rows import (
 from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.queries import composed, fetch_value, query
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _NO_PSEUDONYMS = Pseudonyms()
 # Rows that are of no use without the person; they are deleted, not kept under another id.
@@ -181,7 +181,7 @@ def _earlier_receipt(session: Session, client_id: int, forgotten: Forgotten) -> 
     again = f"client {client_id} was erased already, on {erased_at:%Y-%m-%d %H:%M} UTC"
     if receipt is None:
         raise UsageError(f"{again}, by a version of lcm that did not store the receipt")
-    _log.warning("%s: this is the receipt of then", again)
+    logger.warning("%s: this is the receipt of then", again)
     return Receipt(**receipt)
 
 
