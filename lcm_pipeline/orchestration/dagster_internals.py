@@ -1,10 +1,11 @@
-"""Everything that is used of Dagster's private API, where it has no public one.
+"""What is imported of Dagster's private modules, where it has no public ones.
 
 The storage classes and tables are needed to store a range of days at once (event_log.py), to delete
 old runs but not what they materialized (storage/retention.py), to let a bare `dagster` command
 record where `lcm` does (home_storage.py), and to tell one storage from another
 (storage/instance.py); the workspace to serve Dagster's page behind a guard (ui/web.py).
-No other module imports from `dagster._…`; a test names what a new Dagster version has moved.
+No other module imports from `dagster._…`; a test names what a new Dagster version has moved. Of the
+optional dagster-celery, celery/executor.py imports one private function.
 """
 
 from dagster._config.config_schema import UserConfigSchema

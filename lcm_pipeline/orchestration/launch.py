@@ -20,6 +20,7 @@ from lcm_pipeline.orchestration.executors import (
     celery_package,
     require_executor,
 )
+from lcm_pipeline.orchestration.jobs import sync_days
 from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.orchestration.storage.instance import (
@@ -145,7 +146,7 @@ def _execute_in_process(
     run_id: str | None,
     selection: Sequence[dg.AssetKey] | None,
 ) -> dg.ExecuteInProcessResult:
-    job = build_definitions(session).resolve_job_def("sync_days")
+    job = build_definitions(session).resolve_job_def(sync_days.name)
     try:
         with _expected_warnings():
             return job.execute_in_process(

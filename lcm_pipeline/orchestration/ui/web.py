@@ -1,8 +1,7 @@
 """Dagster's web page behind the guard, for program.py: HOST PORT and further host names.
 
 Dagster's own program cannot add a middleware, so this one builds the same application and serves
-it. The token is passed in the environment, as other users can see the arguments of a process. The
-modules of Dagster that this needs are private: tests/pipeline/test_ui.py fails if they change.
+it. The token is passed in the environment, as other users can see the arguments of a process.
 """
 
 import os
