@@ -192,6 +192,8 @@ def _metrics(definition: Definition) -> Document:
         if use.not_over == time:
             for measure in measures.values():
                 measure["non_additive_dimension"] = _last_value(time)
+        # By day or week, MetricFlow would show all of a month in its first one.
+        granularity = "month" if use.is_monthly else "day"
         if measures:
             models.append(
                 {
@@ -205,7 +207,7 @@ def _metrics(definition: Definition) -> Document:
                             "name": f"of_{time}",
                             "expr": time,
                             "type": "time",
-                            "type_params": {"time_granularity": _granularity(time)},
+                            "type_params": {"time_granularity": granularity},
                         }
                     ],
                     "measures": list(measures.values()),
@@ -272,11 +274,6 @@ def _measure(sql: str, time: str) -> Document | None:
     if aggregate is None or re.search(r"[()]", aggregate[2]):
         return None
     return {"agg": _AGGREGATIONS[aggregate[1]], "expr": aggregate[2]}
-
-
-def _granularity(time: str) -> str:
-    """By day or week, MetricFlow would show all of a month in its first one."""
-    return "month" if time.endswith("month") else "day"
 
 
 def _last_value(time: str) -> Document:
