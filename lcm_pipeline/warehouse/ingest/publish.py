@@ -328,7 +328,7 @@ class _Publication:
         self.session.execute(query("retire_clients"), values)
         # A run is published again when others add tasks meanwhile, or the response to the commit
         # is lost.
-        self.session.execute(query("settle_refusals"), values)
+        self.session.execute(query("clear_refusals"), values)
         for name in ("close_retired_tasks", "resolve_retired_quarantine", "clear_retired_state"):
             self.session.execute(query(name), values)
 
@@ -377,7 +377,7 @@ class _Publication:
     def _record_proven(self) -> None:
         """Store the proven state of the tasks in `publishing`, and close them."""
         values = {"run_id": self.run.run_id, "feed": self.run.feed, "last": self.run.window.last}
-        for name in ("resolve_quarantine", "remember_clients", "remember_days", "publish_tasks"):
+        for name in ("resolve_quarantine", "store_clients", "store_days", "publish_tasks"):
             self.session.execute(query(name), values)
 
     def _record_published(self, written: int, deleted: int) -> None:

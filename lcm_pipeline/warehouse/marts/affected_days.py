@@ -16,8 +16,8 @@ from lcm_pipeline.warehouse.marts.scope import Scope
 from lcm_pipeline.warehouse.queries import composed, query
 from lcm_pipeline.warehouse.sessions import analyze
 
-# Publishes note the days on which rows of main tables change: marts by day read operations, or the
-# rows of the other feeds.
+# Publishes record the days on which rows of main tables change: marts by day read operations, or
+# the rows of the other feeds.
 _OPERATIONS = "operations"
 _ROWS_OF_FEEDS = {"feed_rows", "feed_versions", "feeds"}
 # Marts that change as days pass, and inputs whose changes the query days_passed detects.
@@ -60,7 +60,7 @@ class AffectedDays:
         return SQL("where {} = any({})").format(Identifier(mart.refreshed_by or ""), sorted(days))
 
     def follow(self, mart: Mart) -> None:
-        """Note the days of the rows that were written, for the marts that read them.
+        """Add the days of the rows that were written, for the marts that read them.
 
         The table `differing` has these rows.
         """
@@ -82,9 +82,9 @@ class AffectedDays:
 
     def _take_published_days(self, stored: list[Mart]) -> None:
         """Take the days on which publishes changed rows."""
-        noted = self._session.execute(query("changed_days")).fetchall()
-        of_operations = {day for name, day in noted if name == _OPERATIONS}
-        of_others = {day for name, day in noted if name != _OPERATIONS}
+        published = self._session.execute(query("changed_days")).fetchall()
+        of_operations = {day for name, day in published if name == _OPERATIONS}
+        of_others = {day for name, day in published if name != _OPERATIONS}
         for mart in stored:
             if mart.refreshed_by == "day" and _OPERATIONS in mart.tables:
                 self._days[mart.name] |= of_operations

@@ -139,7 +139,7 @@ def _refresh(
         _record_published_figures(session, {mart.name for mart in wanted})
         session.execute(query("finish_refresh"))
     session.execute(
-        query("remember_refreshes"),
+        query("record_refreshes"),
         {"names": list(signatures), "signatures": list(signatures.values())},
     )
     return refreshed

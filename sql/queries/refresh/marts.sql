@@ -12,7 +12,7 @@ where name = any(%(names)s);
 update refresh.marts
 set signature = 'forgotten';
 
--- name: remember_refreshes
+-- name: record_refreshes
 -- purpose: record which state of the warehouse some marts show, and when they were refreshed
 -- parameters: names, signatures
 insert into refresh.marts (name, signature, refreshed_at, operations_day)

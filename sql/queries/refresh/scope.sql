@@ -65,12 +65,12 @@ left join refresh.horizons on true;
 
 -- name: scope_changed_clients
 -- purpose: add the clients whose operations publishes changed to the scope of a refresh
-with noted as (
+with taken as (
     delete from refresh.changed_clients returning client_id
 )
 
 insert into refresh.scope (client_id)
-select distinct client_id from noted;
+select distinct client_id from taken;
 
 -- name: scope_everyone
 -- purpose: add every client to the scope of a refresh
@@ -156,7 +156,7 @@ shared as (
         on others.cheque_id = claims.cheque_id and others.client_id <> claims.client_id
 ),
 
-noted as (
+recorded as (
     insert into refresh.shared_cheques (cheque_id, client_id)
     select
         cheque_id,
@@ -209,8 +209,8 @@ on conflict do nothing;
 -- parameters: after_day, last_day, through_day (days that have come lie after the first, through the
 --   second; those through the third have ended)
 -- Rows that were loaded ahead of their day count by now. A lot that ended is simply gone (expire_lots),
--- unless its ledger hangs on it: where only a cheque tells of it, where it was blocked, where a row of
--- the burnt source names it, or where it moved on its last day or later.
+-- unless its ledger depends on it: if it is known from a cheque only, if it was blocked, if a row of the
+-- burnt source names it, or if it moved on its last day or later.
 insert into refresh.scope (client_id)
 select client_id
 from mart.cheques
@@ -366,7 +366,7 @@ select
     as is_small;
 
 -- name: copy_operations
--- purpose: copy the operations of those clients in scope whose are not copied yet
+-- purpose: copy the operations of the clients in scope whose operations are not copied yet
 insert into refresh.scoped_operations
 select
     operations.operation_date,
@@ -504,16 +504,16 @@ delete from refresh.days;
 
 -- name: changed_days
 -- purpose: take the days on which publishes changed rows, with the table of these
--- Also those of operations in scope that name a cheque and are not its own: what they weigh hangs on the
+-- Also those of operations in scope that name a cheque and are not its own: their weight depends on the
 -- cheque's own row, whatever its day.
-with noted as (
+with taken as (
     delete from refresh.changed_days returning table_name, day
 )
 
 select
     table_name,
     day
-from noted
+from taken
 union
 select
     'operations' as table_name,
@@ -544,7 +544,7 @@ where
 on conflict do nothing;
 
 -- name: record_changed_days
--- purpose: note on which days a publish changed rows of a table, for the marts that are kept by day
+-- purpose: record on which days a publish changed rows of a table, for the marts that are kept by day
 -- parameters: table_name
 insert into refresh.changed_days (table_name, day)
 select

@@ -138,7 +138,7 @@ union all
     limit 1
 );
 
--- name: remember_clients
+-- name: store_clients
 -- purpose: store the proven state of the clients of a publish
 -- parameters: run_id, feed, last (last day of the window)
 -- tag: state-updated

@@ -316,8 +316,9 @@ union all
 -- name: judge_tasks
 -- purpose: decide for each task that a run has read whether the publish may take it
 -- parameters: run_id, feed; first, last (of the tasks that are decided on)
--- `again`: staging lost its records or holds some of days that are not kept, the state moved on and this reading builds on the old one, or
--- another run published a newer reading with other content: a third reading decides which is right.
+-- `again`: staging lost its records or has some of expired days, the state moved on and this reading
+-- builds on the old one, or another run published a newer reading with other content: a third reading
+-- decides which is right.
 -- `superseded`: another run published a newer reading with the same content.
 create temp table judged on commit drop as
 with known as (

@@ -1,6 +1,6 @@
 -- sync.registration_days: the proven state of each registration day
 
--- name: remember_days
+-- name: store_days
 -- purpose: store the proven state of the registration days of a publish
 -- parameters: run_id
 -- tag: state-updated

@@ -131,7 +131,7 @@ on conflict (client_id) do update set
     last_error = excluded.last_error
 where retired.retired_at is null;
 
--- name: settle_refusals
+-- name: clear_refusals
 -- purpose: let a later publish of the same run not count refusals again
 -- parameters: run_id
 update sync.fetches
