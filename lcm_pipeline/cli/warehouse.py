@@ -14,7 +14,7 @@ from lcm_pipeline.warehouse.programme import require_programme
 
 
 @contextmanager
-def migrated_warehouse(settings: Settings) -> Iterator[Warehouse]:
+def _migrated_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """Open the warehouse of the settings with its schema up to date; creates it if needed.
 
     Marts on which other users' views depend may keep the definition of an older version.
@@ -31,7 +31,7 @@ def programme_warehouse(settings: Settings) -> Iterator[Warehouse]:
     Raises SourceMismatchError if it holds another programme than the settings name, and
     ForgottenKeyError without the key that keeps erased persons from being loaded again.
     """
-    with migrated_warehouse(settings) as warehouse:
+    with _migrated_warehouse(settings) as warehouse:
         require_programme(warehouse, settings)
         yield warehouse
 
@@ -70,4 +70,4 @@ def warehouse_or_empty(settings: Settings) -> Iterator[Warehouse]:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lcm-plan-"))
             empty = {"home": Path(folder), "database_url": None}
             settings = settings.model_copy(update=empty)
-        yield stack.enter_context(migrated_warehouse(settings))
+        yield stack.enter_context(_migrated_warehouse(settings))

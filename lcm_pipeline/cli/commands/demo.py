@@ -76,7 +76,7 @@ def demo(
             print_verification(verification)
             console.print("\nSales and points of each store:")
             print_frame(read_frame(warehouse, "demo_answer"))
-            _say_what_next(home, programme, days, time.monotonic() - began_at)
+            _print_next_steps(home, programme, days, time.monotonic() - began_at)
     if verification.differences or not all(report.is_complete for report in reports):
         raise typer.Exit(INCOMPLETE)
 
@@ -112,7 +112,7 @@ def _serve(config: SimulatorConfig) -> RunningSimulator:
         return start_in_thread(msgspec.structs.replace(config, port=0))
 
 
-def _say_what_next(home: Path, programme: RunningSimulator, days: int, seconds: float) -> None:
+def _print_next_steps(home: Path, programme: RunningSimulator, days: int, seconds: float) -> None:
     lcm, here = _as_typed(Path(sys.argv[0])), _as_typed(home)
     served = programme.service.config
     in_checkout = Path("Makefile").exists() and Path("dashboards").exists()

@@ -12,7 +12,13 @@ import typer
 from lcm_pipeline.cli.failures import FAILED
 from lcm_pipeline.cli.output import print_line
 from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.settings import LITERAL_DOLLAR, Settings, SettingsError, load_settings
+from lcm_pipeline.settings import (
+    DEFAULT_TIMEZONE,
+    LITERAL_DOLLAR,
+    Settings,
+    SettingsError,
+    load_settings,
+)
 from lcm_pipeline.verify.doctor import examine
 from lcm_pipeline.verify.findings import Level
 
@@ -70,7 +76,7 @@ def _ask() -> dict[str, Any]:
             answers["password"] = _ask_for("password", "Password (hidden)", is_secret=True)
     answers["start_date"] = _ask_for("start_date", "First day of the programme, such as 2024-01-31")
     answers["timezone"] = _ask_for("timezone", "Time zone of the business day",
-                                   default="Europe/Moscow")  # fmt: skip
+                                   default=DEFAULT_TIMEZONE)  # fmt: skip
     answers["database_url"] = _ask_for(
         "database_url",
         "Warehouse, postgresql://… (hidden; empty: an embedded Postgres in .lcm)",
