@@ -80,11 +80,11 @@ class Preview:
 
     to_send, unchanged, rejected: numbers of updates. sent_fields, unchanged_fields,
     rejected_fields: numbers by column. listed_to_send: the first updates that would be sent.
-    reasons: everything that would be rejected, by reason. keeps_values: whether listed_to_send has
+    reasons: everything that would be rejected, by reason. lists_values: whether listed_to_send has
     values.
     """
 
-    keeps_values: bool = False
+    lists_values: bool = False
     to_send: int = 0
     unchanged: int = 0
     rejected: int = 0
@@ -113,7 +113,7 @@ class Preview:
             self.to_send += 1
             self.sent_fields.update(verdict.values.keys())
             if len(self.listed_to_send) < _MOST_LISTED:
-                values = verdict.values if self.keeps_values else {}
+                values = verdict.values if self.lists_values else {}
                 self.listed_to_send.append(
                     PlannedUpdate(
                         candidate.name, candidate.client_id, tuple(verdict.values), values=values
@@ -129,14 +129,14 @@ def preview_push(
     *,
     most: int | None = None,
     file: UpdateFile | None = None,
-    keeps_values: bool = False,
+    lists_values: bool = False,
 ) -> Preview:
     """Check the pending updates, and the rows of a file after them, as a push would.
 
     most: stop after this many updates to send. Rows with a cell that cannot be read are all
     recorded nevertheless: a push stores them too.
     """
-    preview = Preview(keeps_values)
+    preview = Preview(lists_values)
     simulator = _Simulator(datetime.now(settings.zone).date())
     with warehouse.connect(autocommit=True, application_name="lcm push") as session:
         for chunk in _chunks(session, file):

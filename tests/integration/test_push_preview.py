@@ -93,6 +93,6 @@ def test_all_unreadable_rows_are_listed_with_every_reason(
     unread = [rejects for reason, rejects in preview.reasons.items() if "phone: exp" in reason]
     assert [rejects.lines for rejects in unread] == [[3, 5]]
     assert "Анна" not in repr(preview)
-    shown = preview_push(make_settings(source, warehouse), warehouse, file=file, keeps_values=True)
+    shown = preview_push(make_settings(source, warehouse), warehouse, file=file, lists_values=True)
     assert shown.listed_to_send[0].values == {"name": "Анна"}
     assert "Анна" not in repr(shown)

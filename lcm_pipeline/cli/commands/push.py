@@ -133,7 +133,7 @@ def _preview(settings: Settings, csv: Path | None, most: int | None, *, shows_va
     """Print what a push would do, with values if requested; return the exit code."""
     file = _read(csv)
     with existing_warehouse(settings) as warehouse:
-        preview = preview_push(settings, warehouse, most=most, file=file, keeps_values=shows_values)
+        preview = preview_push(settings, warehouse, most=most, file=file, lists_values=shows_values)
     print_preview(preview)
     if shows_values:
         print_values(preview.listed_to_send, preview.to_send)
