@@ -1,8 +1,8 @@
-"""The clock of the programme and what is due on it.
+"""The clock of the simulated programme, and the events to come.
 
-Everything that happens in the world is an event on this agenda, carried out in order of moment
-and then of planning. One source of chance drives them all, so the time of the clock decides what
-the world holds, whether the clock moved in one step or in many.
+Everything that happens in the world is an event on this agenda, run in order of moment, then of
+scheduling. All share one source of chance, so the time of the clock determines the state of the
+world, whether the clock moved in one step or in many.
 """
 
 import heapq
@@ -11,17 +11,17 @@ from typing import Any
 
 
 class Agenda:
-    """Events by moment. An event planned in the past is carried out at the next step."""
+    """Events by moment. One that is scheduled for the past runs at the next step."""
 
     def __init__(self, beginning: int) -> None:
         self.now = beginning
         self._events: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
-        self._planned = 0
+        self._scheduled = 0
 
     def at(self, moment: int, happen: Callable[..., object], *arguments: Any) -> None:
-        """Plan an event."""
-        self._planned += 1
-        heapq.heappush(self._events, (moment, self._planned, happen, arguments))
+        """Schedule a call for a moment."""
+        self._scheduled += 1
+        heapq.heappush(self._events, (moment, self._scheduled, happen, arguments))
 
     def run_until(self, moment: int) -> None:
         """Move the clock to a moment, that moment's own events included."""

@@ -1,8 +1,7 @@
-"""Moments as the vendor keeps them: naive Moscow time counted in ticks of 100 nanoseconds.
+"""Moments as the vendor stores them: naive Moscow time counted in ticks of 100 nanoseconds.
 
-A tick is finer than a `datetime`, which stops at microseconds, so moments are plain integers
-here and become text once. A request's date that ends in `Z` keeps its
-clock digits and loses the `Z`, so it is taken three hours wrong, as the vendor does.
+A tick is finer than the microseconds of a `datetime`, so moments are plain integers here, and
+become text once. The `Z` of a request's date is ignored, as the vendor does: it is three hours off.
 """
 
 import re
@@ -67,7 +66,7 @@ def with_offset(text: str, zone: str) -> str:
 
 
 def read_moment(text: str) -> int | None:
-    """Read a request's date; None when it is no date, which drops the filter in silence."""
+    """Read a request's date; None for another text, which is ignored as a filter."""
     found = _DATE.fullmatch(text)
     if found is None:
         return None

@@ -20,10 +20,10 @@ from lcm_pipeline.simulator.world import World
 _START_SECONDS = 30
 
 
-def _protocol_noting(transports: Transports) -> type[asyncio.Protocol]:
-    """The server's HTTP protocol, noting each open connection by its peer's address."""
+def _tracking_protocol(transports: Transports) -> type[asyncio.Protocol]:
+    """The server's HTTP protocol, with its open connections in `transports` by their peers."""
 
-    class NotingProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    class TrackingProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         def connection_made(self, transport: asyncio.Transport) -> None:
             self._peer = tuple(transport.get_extra_info("peername") or ())[:2]
             transports[self._peer] = transport
@@ -33,7 +33,7 @@ def _protocol_noting(transports: Transports) -> type[asyncio.Protocol]:
             transports.pop(self._peer, None)
             super().connection_lost(error)
 
-    return cast(type[asyncio.Protocol], NotingProtocol)
+    return cast(type[asyncio.Protocol], TrackingProtocol)
 
 
 class _Server(uvicorn.Server):
@@ -52,7 +52,7 @@ def _server_of(service: Service, listening: Callable[[], None]) -> _Server:
     transports: Transports = {}
     config = uvicorn.Config(
         SimulatorApp(service, transports),
-        http=_protocol_noting(transports),
+        http=_tracking_protocol(transports),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -17,7 +17,7 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.bonuses import BONUS, CHEQUE, ORDER, operation_row
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.customers import Customer, Entry, Offer
-from lcm_pipeline.simulator.moments import text_of, ticks_of
+from lcm_pipeline.simulator.moments import ticks_of
 from lcm_pipeline.simulator.people import invent_profile
 from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -298,8 +298,3 @@ def _money(text: str | None) -> Decimal | None:
 def _ticks(text: str) -> int:
     seconds, _, fraction = text.partition(".")
     return ticks_of(datetime.fromisoformat(seconds)) + int((fraction or "0").ljust(7, "0"))
-
-
-def text_at(moment: datetime) -> str:
-    """A moment as the service writes it."""
-    return text_of(ticks_of(moment))
