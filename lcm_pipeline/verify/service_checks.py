@@ -25,6 +25,7 @@ _ADVICE_ADDRESS = "check LCM_API_URL, the network and the proxy"
 
 
 def check_service(settings: Settings) -> Iterator[Finding]:
+    """Check the service, as far as it responds; nothing without LCM_API_URL."""
     if settings.api_url is None:
         return
     parts = urlsplit(settings.api_url)
@@ -64,6 +65,7 @@ def _check_tls(host: str, tls: str | None, ends: datetime | None) -> Finding:
 
 
 def check_clock(name: str, ahead: float | None) -> Finding:
+    """Compare a clock with this machine's. ahead: seconds; None if it was not reported."""
     if ahead is None:
         return Finding(name, Level.OK, "not reported")
     seconds = abs(ahead)
