@@ -15,9 +15,11 @@ from lcm_pipeline.reporting.formats import Formats
 from lcm_pipeline.reporting.periods import Days, Period
 from lcm_pipeline.reporting.restated import find_restated
 
-# The titles of the tables, in Russian and in English.
-TABLE_NAMES = {feed.main_table.name: feed.label[0] for feed in FEEDS}
-ENGLISH_TABLE_NAMES = {feed.main_table.name: feed.label[1] for feed in FEEDS}
+# The titles of the tables.
+TABLE_NAMES: dict[Language, dict[str, str]] = {
+    "ru": {feed.main_table.name: feed.label[0] for feed in FEEDS},
+    "en": {feed.main_table.name: feed.label[1] for feed in FEEDS},
+}
 _REASONS: dict[Language, dict[str, str]] = {
     "ru": {"late": "пришли позже", "mutated": "изменились", "vanished": "исчезли"},
     "en": {"late": "came late", "mutated": "changed", "vanished": "vanished"},
@@ -88,15 +90,11 @@ def _render(figures: Figures, context: dict[str, Any], **page: Any) -> str:
         "define": figures.definitions.get,
         "unconfirmed": figures.unconfirmed,
         "standing": figures.standing,
-        "table_names": _table_names(figures),
+        "table_names": TABLE_NAMES[figures.language],
         "reasons": _REASONS[figures.language],
         **context,
     }
     return environment.get_template("report.html").render(page)
-
-
-def _table_names(figures: Figures) -> dict[str, str]:
-    return TABLE_NAMES if figures.language == "ru" else ENGLISH_TABLE_NAMES
 
 
 def _trust(figures: Figures, days: list[date]) -> dict[str, Any]:
@@ -122,7 +120,7 @@ def _trust(figures: Figures, days: list[date]) -> dict[str, Any]:
         "week_before": figures.day - timedelta(days=7),
         "trust_of": trust_of,
         "restated": find_restated(figures),
-        "health": drawings.draw_health(figures, _table_names(figures)),
+        "health": drawings.draw_health(figures, TABLE_NAMES[figures.language]),
         "assumed": figures.assumed,
     }
 

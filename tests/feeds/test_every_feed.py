@@ -15,7 +15,7 @@ from lcm_pipeline.feeds import FEEDS, Feed, feed_named
 from lcm_pipeline.model.endpoints import ENDPOINTS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.reporting.completeness import TABLES
-from lcm_pipeline.reporting.pages import ENGLISH_TABLE_NAMES, TABLE_NAMES
+from lcm_pipeline.reporting.pages import TABLE_NAMES
 from lcm_pipeline.simulator.endpoints import ENDPOINTS as SIMULATED
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -62,7 +62,7 @@ def test_the_oracle_knows_its_tables(feed: Feed) -> None:
 
 @every_feed
 def test_the_report_has_a_label_for_it(feed: Feed) -> None:
-    names = (TABLE_NAMES[feed.main_table.name], ENGLISH_TABLE_NAMES[feed.main_table.name])
+    names = (TABLE_NAMES["ru"][feed.main_table.name], TABLE_NAMES["en"][feed.main_table.name])
     assert names == feed.label
     assert (feed.main_table.name in TABLES) == feed.has_marts
 
