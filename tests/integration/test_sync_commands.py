@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS, LEADS, OPERATIONS
+from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS, LEADS, OPERATIONS, Feed
 from lcm_pipeline.model.readings import Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
@@ -45,6 +45,15 @@ def settings(
     source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> Settings:
     return make_settings(source, warehouse)
+
+
+@pytest.fixture
+def synced_engine(warehouse: Warehouse, settings: Settings) -> SyncEngine:
+    """An engine that has synced March."""
+    engine = SyncEngine(settings, warehouse)
+    for feed in FEEDS:
+        engine.sync(feed, MARCH)
+    return engine
 
 
 def requests_of(source: RunningSimulator) -> dict[str, int]:
@@ -124,24 +133,21 @@ def test_replayed_rows_are_read_again_by_an_unfinished_command(
 def test_what_the_next_sync_is_to_read_is_read_by_an_unfinished_command_too(
     source: RunningSimulator,
     warehouse: Warehouse,
-    settings: Settings,
+    synced_engine: SyncEngine,
     tmp_path: Path,
     words: tuple[str, ...],
 ) -> None:
-    engine = SyncEngine(settings, warehouse)
-    for feed in FEEDS:
-        engine.sync(feed, MARCH)
     client = str(max(source.world.programme.customers))
     clients = [client] if words[0] == "retire" else []
     variables = {"LCM_DATABASE_URL": warehouse.url}
     if clients:
         assert run(tmp_path, "retire", "--yes", client, **variables).returncode == 0
-    command_id = engine.begin_command([OPERATIONS, LEADS], _NEWEST)
-    engine.sync(LEADS, _NEWEST, command_id=command_id)
+    command_id = synced_engine.begin_command([OPERATIONS, LEADS], _NEWEST)
+    synced_engine.sync(LEADS, _NEWEST, command_id=command_id)
     assert run(tmp_path, *words, "--yes", *clients, **variables).returncode == 0
     requests_of(source)
-    again = engine.begin_command([OPERATIONS, LEADS], _NEWEST)
-    engine.sync(LEADS, _NEWEST, command_id=again)
+    again = synced_engine.begin_command([OPERATIONS, LEADS], _NEWEST)
+    synced_engine.sync(LEADS, _NEWEST, command_id=again)
     assert requests_of(source)["LeadsPagingInfo"] >= 40
 
 
@@ -168,31 +174,27 @@ def test_reading_a_client_again_takes_nothing_from_an_interrupted_command(
     source: RunningSimulator,
     warehouse: Warehouse,
     settings: Settings,
+    synced_engine: SyncEngine,
     monkeypatch: pytest.MonkeyPatch,
     window: Window,
 ) -> None:
-    engine = SyncEngine(settings, warehouse)
-    for feed in FEEDS:
-        engine.sync(feed, MARCH)
     stop_before_publish(settings, warehouse, window, monkeypatch)
-    read_clients_again(engine, [LEADS], [min(source.world.programme.customers)])
+    read_clients_again(synced_engine, [LEADS], [min(source.world.programme.customers)])
     requests_of(source)
-    resumed = engine.begin_command([LEADS], window)
-    engine.sync(LEADS, window, command_id=resumed)
+    resumed = synced_engine.begin_command([LEADS], window)
+    synced_engine.sync(LEADS, window, command_id=resumed)
     assert not requests_of(source)
     assert statuses(warehouse) == ["finished"]
-    assert engine.begin_command([LEADS], window) != resumed
+    assert synced_engine.begin_command([LEADS], window) != resumed
 
 
 def test_a_sync_is_not_done_with_the_run_of_others_that_ends_before_its_tasks_are_added(
     source: RunningSimulator,
     warehouse: Warehouse,
     settings: Settings,
+    synced_engine: SyncEngine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine = SyncEngine(settings, warehouse)
-    for feed in FEEDS:
-        engine.sync(feed, MARCH)
     source.world.mutate("insert_top", max(source.world.programme.customers))
     start = SyncRun.start
     others = [min(source.world.programme.customers)]
@@ -205,8 +207,8 @@ def test_a_sync_is_not_done_with_the_run_of_others_that_ends_before_its_tasks_ar
         return await start(run, add_tasks)
 
     monkeypatch.setattr(SyncRun, "start", start_late)
-    command_id = engine.begin_command([OPERATIONS], _NEWEST)
-    report = engine.sync(OPERATIONS, _NEWEST, command_id=command_id)
+    command_id = synced_engine.begin_command([OPERATIONS], _NEWEST)
+    report = synced_engine.sync(OPERATIONS, _NEWEST, command_id=command_id)
     assert (report.clients, report.rows_written) == (40, 1)
     assert statuses(warehouse) == ["finished"]
 
@@ -215,13 +217,11 @@ def test_a_run_that_others_add_tasks_to_while_it_is_published_goes_on(
     source: RunningSimulator,
     warehouse: Warehouse,
     settings: Settings,
+    synced_engine: SyncEngine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine = SyncEngine(settings, warehouse)
-    for feed in FEEDS:
-        engine.sync(feed, MARCH)
     source.world.mutate("insert_top", max(source.world.programme.customers))
-    command_id = engine.begin_command([OPERATIONS], _NEWEST)
+    command_id = synced_engine.begin_command([OPERATIONS], _NEWEST)
     joining = [SyncEngine(settings, warehouse)]
 
     def end_late(*values: Any, **named: Any) -> bool:
@@ -230,20 +230,16 @@ def test_a_run_that_others_add_tasks_to_while_it_is_published_goes_on(
         return end_run(*values, **named)
 
     monkeypatch.setattr(sync_run, "end_run", end_late)
-    read_clients_again(engine, [OPERATIONS], [min(source.world.programme.customers)])
-    report = engine.publish(OPERATIONS, _NEWEST, command_id=command_id)
+    read_clients_again(synced_engine, [OPERATIONS], [min(source.world.programme.customers)])
+    report = synced_engine.publish(OPERATIONS, _NEWEST, command_id=command_id)
     assert (report.clients, report.pending, report.rows_written) == (40, 0, 1)
 
 
 def test_a_client_that_changes_during_each_publish_is_reported_as_pending(
     source: RunningSimulator,
-    warehouse: Warehouse,
-    settings: Settings,
+    synced_engine: SyncEngine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine = SyncEngine(settings, warehouse)
-    for feed in FEEDS:
-        engine.sync(feed, MARCH)
     client = min(source.world.programme.customers)
 
     def publish_after_another(session: psycopg.Connection, *values: Any, **named: Any) -> Any:
@@ -255,7 +251,7 @@ def test_a_client_that_changes_during_each_publish_is_reported_as_pending(
         return publish(session, *values, **named)
 
     monkeypatch.setattr(sync_run, "publish", publish_after_another)
-    report = engine.sync(OPERATIONS, _NEWEST)
+    report = synced_engine.sync(OPERATIONS, _NEWEST)
     assert (report.clients, report.pending, report.is_complete) == (40, 1, False)
 
 
@@ -276,8 +272,8 @@ def test_start_read_and_publish_in_separate_processes_equal_one_sync(
     for feed in CLIENT_FEEDS:
         SyncEngine(settings, warehouse).start(feed, MARCH, command_id=command_id)
 
-        def read(_: int, feed: object = feed) -> int:
-            return SyncEngine(readers, warehouse).read(feed, MARCH).tasks  # type: ignore[arg-type]
+        def read(_: int, feed: Feed = feed) -> int:
+            return SyncEngine(readers, warehouse).read(feed, MARCH).tasks
 
         with ThreadPoolExecutor(3) as pool:
             shares = list(pool.map(read, range(3)))
