@@ -131,9 +131,9 @@ def compare(before: Snapshot, now: Snapshot) -> Iterator[Alert]:
         )
     if new := set(now.fields) - set(before.fields):
         yield Alert(
-            f"the contract drifted: {len(new)} new field{'' if len(new) == 1 else 's'}",
-            f"The service sends fields that the payload definition lacks: {join_names(new)}. They"
-            " are stored in the column extra.",
+            f"the service sends {len(new)} new field{'' if len(new) == 1 else 's'}",
+            f"The payload definition lacks {join_names(new)}. Their values are stored in the column"
+            " extra.",
         )
     if now.stopped_run != before.stopped_run:
         yield Alert(

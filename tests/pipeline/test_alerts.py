@@ -169,7 +169,7 @@ def test_a_sensor_reports_what_got_worse_once_and_no_personal_data(
     new_titles = titles()
     assert any(title.startswith("pending grew from 0 to ") for title in new_titles)
     assert "rows in quarantine grew from 0 to 1" in new_titles
-    assert "the contract drifted: 1 new field" in new_titles
+    assert "the service sends 1 new field" in new_titles
     assert f"a fuse stopped run {row[0]}" in new_titles
     assert titles() == []
     everything = json.dumps(webhook[1], ensure_ascii=False)

@@ -50,3 +50,10 @@ def test_the_installed_dagster_has_all_private_names_that_are_used() -> None:
         assert not missing, (
             f"{table.name} of Dagster {version} lacks {missing}: see storage/retention.py"
         )
+
+
+def test_the_installed_dagster_celery_has_the_private_function_that_is_used() -> None:
+    version = metadata.version("dagster-celery")
+    assert hasattr(import_module("dagster_celery.executor"), "_submit_task"), (
+        f"dagster-celery {version} has no _submit_task: see orchestration/celery/executor.py"
+    )

@@ -52,7 +52,7 @@ class IncrementalRefresher:
             return replace_rows(self._session, mart)
         if self._scope.is_empty and mart.refreshed_by in ("client", "sums"):
             return 0
-        self._sums.remember_contributions(mart)
+        self._sums.copy_contributions(mart)
         if mart.name == _LEDGER:
             self._scope.detect_spending_order()
         if mart.refreshed_by == "client" and self._scope.is_full:

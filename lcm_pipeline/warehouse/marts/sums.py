@@ -1,6 +1,6 @@
 """Marts that are sums over clients, or over single rows.
 
-They change by the clients in scope: what these contributed is remembered before the tables that the
+They change by the clients in scope: what these contributed is copied before the tables that the
 sums read are written, and subtracted; what they contribute then is added. Sums of rows change by
 the rows that were written or removed.
 """
@@ -32,20 +32,18 @@ class Sums:
     """The sums of all marts, within the transaction of a refresh."""
 
     scope: Scope
-    _remembered: set[str] = field(default_factory=set, init=False)
+    _copied: set[str] = field(default_factory=set, init=False)
 
-    def remember_contributions(self, mart: Mart) -> None:
-        """Keep what the clients in scope contribute to sums over a mart, before it is written."""
+    def copy_contributions(self, mart: Mart) -> None:
+        """Copy what the clients in scope contribute to sums over a mart, before it is written."""
         for sums in marts():
             is_due = sums.refreshed_by == "sums" and mart.name in sums.reads and not sums.sums_rows
-            if not is_due or sums.name in self._remembered or self._is_whole(sums):
+            if not is_due or sums.name in self._copied or self._is_whole(sums):
                 continue
             self.scope.session.execute(
-                composed(
-                    "remember_contributions", remembered=_remembered(sums), formula=formula_of(sums)
-                )
+                composed("copy_contributions", copy=_copy_of(sums), formula=formula_of(sums))
             )
-            self._remembered.add(sums.name)
+            self._copied.add(sums.name)
 
     @contextmanager
     def computed(self, mart: Mart) -> Iterator[SQL | Composed]:
@@ -64,7 +62,7 @@ class Sums:
                 for name in names
             )
             contributions = SQL("{} union all select {} from {}").format(
-                contributions, negated, _remembered(mart)
+                contributions, negated, _copy_of(mart)
             )
         self._sum_up(mart, "changed_sums", contributions)
         self.scope.session.execute("analyze changed_sums")
@@ -106,5 +104,5 @@ class Sums:
         )
 
 
-def _remembered(mart: Mart) -> Identifier:
+def _copy_of(mart: Mart) -> Identifier:
     return Identifier(f"before_{mart.name}")

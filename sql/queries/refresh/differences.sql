@@ -96,9 +96,9 @@ summed as (
 select * from summed
 where {is_any};
 
--- name: remember_contributions
--- purpose: keep what the clients in scope contribute to sums, before the rows below these change
-create temp table {remembered} on commit drop as
+-- name: copy_contributions
+-- purpose: copy what the clients in scope contribute to sums, before the rows below these change
+create temp table {copy} on commit drop as
 select * from {formula};
 
 -- name: replace_all_rows
