@@ -58,10 +58,12 @@ def probe_service(
     headers = _proxy_headers(proxy) if is_through_http_proxy else {}
     began = time.monotonic()
     try:
+        connection.connect()
+        # Before the response: http.client forgets the socket when the server closes the connection.
+        tls, ends = _describe_tls(connection.sock)
         connection.request("GET", target, headers=headers)
         response = connection.getresponse()
         now = datetime.now(UTC)
-        tls, ends = _describe_tls(connection.sock)
         return ServiceProbe(
             response.status,
             time.monotonic() - began,

@@ -13,10 +13,11 @@ import pytest
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import CertificateError, LoyaltyApiError, TransportError
+from lcm_pipeline.api.probe import probe_service
 from lcm_pipeline.model.endpoints import CLIENT_UPDATE, OPERATION_HISTORY
 from lcm_pipeline.model.payloads import OperationHistoryRequest, SetClientUpdateRequest
 from lcm_pipeline.settings import Settings, SettingsError, load_settings
-from tests.unit.api_service import FakeTime, Service, running
+from tests.unit.api_service import FakeTime, Response, Service, running, running_in_thread
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 LOCALHOST = CERTIFICATES / "localhost.pem"
@@ -90,6 +91,19 @@ def test_a_server_without_tls_is_reported() -> None:
     error, _ = send(None)
     assert isinstance(error, TransportError)
     assert re.search(r"no TLS connection to localhost:\d+: does LCM_API_URL serve", str(error))
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_a_probe_reports_tls_even_if_the_server_closes_the_connection(connection: str) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(CERTIFICATES / "localhost.with_key.pem")
+    service = Service(Response(status=405, headers={"Connection": connection}))
+    with running_in_thread(service, tls) as port:
+        probe = probe_service(
+            f"https://localhost:{port}/x/", proxy=None, ca_file=LOCALHOST, timeout=5.0
+        )
+    assert probe.tls == "TLSv1.3"
+    assert probe.certificate_ends is not None
 
 
 def test_a_file_without_certificates_is_refused_at_startup(
