@@ -264,10 +264,14 @@ def _connect_with_retries(warehouse: Warehouse) -> Session:
 
 
 def _unreachable(warehouse: Warehouse, error: psycopg.Error) -> str:
-    message = (
-        f"The warehouse {warehouse.location} cannot be reached: {database_message(str(error))}."
-        " Check LCM_DATABASE_URL and that the server runs and lets this user in"
-    )
+    reason = database_message(str(error))
+    advice = "Check LCM_DATABASE_URL and that the server runs and lets this user in"
+    if "certificate" in reason:
+        advice = (
+            "Check sslmode, sslrootcert and the host in LCM_DATABASE_URL, and that the server's"
+            " certificate is valid"
+        )
+    message = f"The warehouse {warehouse.location} cannot be reached: {reason}. {advice}"
     if variables := libpq_variables():
         message += (
             f". Variables of the environment change the connection: {', '.join(variables)}; unset"

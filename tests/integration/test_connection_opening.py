@@ -1,8 +1,11 @@
 """A warehouse is opened if it is usable; otherwise the message names address, cause and remedy."""
 
 import socket
+import ssl
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +25,7 @@ from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.integration.scripted_postgres import greeting, refusal, scripted_postgres
 
 SECRET = "tr0ub4dor"
+CERTIFICATES = Path(__file__).parent.parent / "unit" / "certificates"
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +166,36 @@ def test_only_a_busy_server_is_tried_again(response: bytes, expected: bool) -> N
     with scripted_postgres([response]) as port, pytest.raises(psycopg.OperationalError) as failure:
         psycopg.connect(f"host=127.0.0.1 port={port} dbname=loyalty user=me sslmode=disable")
     assert is_transient(failure.value) is expected
+
+
+def test_an_untrusted_certificate_is_reported_with_what_to_check() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_offer_tls, args=(listener,), daemon=True).start()
+        port = listener.getsockname()[1]
+        url = (
+            f"postgresql://me:{SECRET}@127.0.0.1:{port}/loyalty"
+            f"?sslmode=verify-full&sslrootcert={CERTIFICATES / 'other_host.pem'}"
+        )
+        message = _refusal(load_settings(database_url=url))
+        listener.shutdown(socket.SHUT_RDWR)
+    assert "certificate verify failed" in message
+    assert "sslrootcert" in message
+    assert "lets this user in" not in message
+
+
+def _offer_tls(listener: socket.socket) -> None:
+    """Accept the request for encryption of each client, with a certificate that it distrusts."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(CERTIFICATES / "localhost.with_key.pem")
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        with client, suppress(OSError):
+            client.recv(8, socket.MSG_WAITALL)
+            client.sendall(b"S")
+            tls.wrap_socket(client, server_side=True)
 
 
 def test_an_unreachable_address_is_reported_within_seconds() -> None:
