@@ -99,7 +99,7 @@ def materialize_window(
     engine = SyncEngine(settings, warehouse, progress)
     with dagster_instance(settings) as instance:
         fail_dead_runs(instance, home)
-        with local_run_id(home) as run_id:
+        with local_run_id(instance, home) as run_id:
             if settings.executor != IN_PROCESS:
                 return run_with_executor(instance, engine, window, process=run_id, feeds=feeds)
             with closing(SyncSession(engine)) as session:
@@ -118,7 +118,7 @@ def materialize_marts(settings: Settings, warehouse: Warehouse, progress: Progre
     with dagster_instance(settings) as instance:
         fail_dead_runs(instance, home)
         with (
-            local_run_id(home) as run_id,
+            local_run_id(instance, home) as run_id,
             closing(SyncSession(SyncEngine(settings, warehouse, progress))) as session,
         ):
             result = _execute_in_process(instance, session, {}, run_id, keys)

@@ -24,7 +24,11 @@ from lcm_pipeline.orchestration.launch import (
 )
 from lcm_pipeline.orchestration.resources import RunPlan, SyncSession
 from lcm_pipeline.orchestration.storage.instance import dagster_instance, instance_home
-from lcm_pipeline.orchestration.storage.local_runs import fail_dead_runs, local_run_id
+from lcm_pipeline.orchestration.storage.local_runs import (
+    PROCESS_TAG,
+    fail_dead_runs,
+    local_run_id,
+)
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
@@ -394,7 +398,8 @@ def script(feed):
     time.sleep(float(seconds))
 
 session = SyncSession(ScriptedEngine(settings, Warehouse(url), script=script))
-with dagster_instance(settings) as instance, local_run_id(instance_home(settings)) as run_id:
+home = instance_home(settings)
+with dagster_instance(settings) as instance, local_run_id(instance, home) as run_id:
     run_in_process(instance, session, tags_for(days(first, last)), run_id=run_id)
 """
 
@@ -447,8 +452,46 @@ def test_the_run_of_a_killed_command_is_marked_as_failed(scripted: ScriptedRuns)
 
 def test_a_run_that_ended_leaves_no_file_in_running(scripted: ScriptedRuns) -> None:
     home = instance_home(scripted.settings)
-    with local_run_id(home) as run_id:
+    with (
+        dagster_instance(scripted.settings) as instance,
+        local_run_id(instance, home) as run_id,
+    ):
         assert [path.name for path in (home / "running").iterdir()] == [run_id]
+    assert not list((home / "running").iterdir())
+
+
+@pytest.mark.parametrize("in_process", [True, False])
+def test_a_run_that_is_interrupted_before_it_starts_is_cancelled(
+    scripted: ScriptedRuns, in_process: bool
+) -> None:
+    home = instance_home(scripted.settings)
+    job = dg.JobDefinition(name="sync", graph_def=dg.GraphDefinition(name="sync"))
+    with dagster_instance(scripted.settings) as instance:
+        with pytest.raises(KeyboardInterrupt), local_run_id(instance, home) as name:
+            if in_process:
+                instance.create_run_for_job(job, run_id=name)
+            else:
+                instance.create_run_for_job(job, tags={PROCESS_TAG: name})
+            raise KeyboardInterrupt
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.CANCELED]
+    assert not list((home / "running").iterdir())
+
+
+def test_an_interrupted_run_that_cannot_be_marked_is_left_to_the_next_command(
+    scripted: ScriptedRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = instance_home(scripted.settings)
+    with dagster_instance(scripted.settings) as instance:
+        with monkeypatch.context() as patch:
+
+            def fail(*_: object) -> None:
+                raise OSError("the storage is gone")
+
+            patch.setattr(instance, "get_run_by_id", fail)
+            with pytest.raises(KeyboardInterrupt), local_run_id(instance, home):
+                raise KeyboardInterrupt
+        assert len(list((home / "running").iterdir())) == 1
+        fail_dead_runs(instance, home)
     assert not list((home / "running").iterdir())
 
 
