@@ -118,7 +118,14 @@ def _sanitize(rows: pd.DataFrame) -> pd.DataFrame:
         # Names of stores and goods come from the source: one of 12 kB would fill the page.
         return shorten(value) if isinstance(value, str) else value
 
-    return rows.map(sanitize_value).astype(object).where(rows.notna(), None)
+    # Column by column: DataFrame.map makes floats of numbers beside None, and 33.0 of the store 33.
+    return pd.DataFrame(
+        {
+            name: pd.Series([sanitize_value(value) for value in column], dtype=object)
+            for name, column in rows.items()
+        },
+        columns=rows.columns,
+    ).where(lambda clean: clean.notna(), None)
 
 
 def _choose_day(completeness: Completeness, day: date | None, period: Period | None = None) -> date:

@@ -45,6 +45,7 @@ begin
     perform refresh.ledger_losses();
     perform refresh.ledger_matches();
     perform refresh.ledger_movements();
+    perform refresh.ledger_returns_to_lots();
     return query
     select
         movements.movement_date,

@@ -335,6 +335,58 @@ def test_where_refunds_state_their_points_one_of_none_took_none(
     assert _taken(story, 1) == [(date(2026, 3, 3), "clawed_back", 1, -60)]
 
 
+def test_what_readings_saw_lost_and_given_back_is_of_these_lots(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """A refund of a later month moves no day before it from the lots to nowhere."""
+    whole, part = 1, 2
+    with empty_world(START, datetime(2026, 3, 1, 1)) as simulator:
+        story = Story(simulator, warehouse, tmp_path)
+        lots = {}
+        for client in (whole, part):
+            story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
+            _cheque(story, client, 0, 2, 1000, Added=Decimal(80))
+            for number, points in ((1, 50), (2, 30)):
+                lots[client, number] = _lot(story, client, number, points)
+        story.sync_day(FIRST)
+        for client in (whole, part):
+            _cheque(story, client, 1, 8, 500, Redeemed=Decimal(70))
+            lots[client, 1].row["Remain"] = Decimal(0)
+            lots[client, 2].row["Remain"] = Decimal(10)
+        story.sync_day(SECOND)
+        before = {client: _taken(story, client) for client in (whole, part)}
+        owed = _owed(story, SECOND)
+        _cheque(story, whole, 2, 20, -500, Refund=True, Redeemed=Decimal(-70), Parent=101)
+        _cheque(story, part, 2, 20, -200, Refund=True, Redeemed=Decimal(-28), Parent=201)
+        for lot, remain in (((whole, 1), 50), ((whole, 2), 30), ((part, 1), 28)):
+            lots[lot].row["Remain"] = Decimal(remain)
+        story.sync_day(THIRD)
+        assert_as_if_computed_anew(story.warehouse, "after the refunds")
+    day, back = date(2026, 3, 8), date(2026, 3, 20)
+    assert before[part] == [(day, "redeemed", 1, -50), (day, "redeemed", 2, -20)]
+    assert _taken(story, whole) == [
+        *before[whole], (back, "redeemed", 1, 50), (back, "redeemed", 2, 20),
+    ]  # fmt: skip
+    assert _summed(_taken(story, part)) == _summed([*before[part], (back, "redeemed", 1, 28)])
+    assert _owed(story, SECOND) == owed
+
+
+def _summed(movements: list[Movement]) -> dict[tuple[date, str, int], Decimal]:
+    found: dict[tuple[date, str, int], Decimal] = {}
+    for day, kind, lot, points in movements:
+        found[day, kind, lot] = found.get((day, kind, lot), Decimal(0)) + points
+    return found
+
+
+def _owed(story: Story, day: date) -> dict[Any, Decimal]:
+    """What was owed at the end of a day, by bonus source and expiry month."""
+    return {
+        (row["bonus_source"], row["expiry_month"]): row["outstanding_points"]
+        for row in read_mart(story.warehouse, "points_liability_daily")
+        if row["day"] == day
+    }
+
+
 def _taken(story: Story, client: int) -> list[Movement]:
     """Day, kind, number of the lot (0 without one) and points of all but the points given."""
     return sorted(

@@ -199,6 +199,18 @@ def test_texts_of_the_source_are_escaped(shop: Shop) -> None:
     assert number(page.row("stores", name)[0]) == 1
 
 
+def test_a_store_without_a_name_is_shown_by_its_number(shop: Shop) -> None:
+    """Beside a cheque that names no store, pandas would make floats of the numbers."""
+    for number_of_cheque, pos in ((598, 9_007_199_254_740_993), (599, None)):
+        shop.author.cheque(
+            shop.client, number_of_cheque, "2026-03-01T11:00:00", "1.00", Pos=pos, PosName=None
+        )
+    shop.sync(START)
+    _, page = shop.report()
+    assert number(page.row("stores", "9007199254740993")[0]) == 1
+    assert number(page.row("stores", "not known")[0]) is not None
+
+
 def test_all_numbers_of_a_page_are_from_one_snapshot(shop: Shop) -> None:
     shop.sync(START)
     with open_mart_snapshot(shop.warehouse) as marts:
