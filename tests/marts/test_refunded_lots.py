@@ -371,6 +371,30 @@ def test_what_readings_saw_lost_and_given_back_is_of_these_lots(
     assert _owed(story, SECOND) == owed
 
 
+def test_what_was_redeemed_later_on_the_expiry_day_did_not_expire(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """A lot is gone at the end of its expiry day, whatever the hour of it."""
+    with empty_world(START, datetime(2026, 3, 1, 1)) as simulator:
+        story = Story(simulator, warehouse, tmp_path)
+        lots = {}
+        for client, ends in ((1, "2026-03-08T11:00:00"), (2, "2026-03-07T11:00:00")):
+            story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
+            lots[client] = _lot(story, client, 1, 50, ends=ends, ChequeId=None)
+        story.sync_day(FIRST)
+        for client, lot in lots.items():
+            _cheque(story, client, 1, 8, 500, Redeemed=Decimal(40))
+            lot.row["Remain"] = Decimal(0)
+        story.sync_day(SECOND)
+    day = date(2026, 3, 8)
+    assert _taken(story, 1) == [(day, "expired", 1, -10), (day, "redeemed", 1, -40)]
+    assert _taken(story, 2) == [
+        (date(2026, 3, 7), "expired", 1, -50),
+        (day, "redeemed", 0, -40),
+        (day, "unexplained", 0, 40),
+    ]
+
+
 def _summed(movements: list[Movement]) -> dict[tuple[date, str, int], Decimal]:
     found: dict[tuple[date, str, int], Decimal] = {}
     for day, kind, lot, points in movements:

@@ -12,7 +12,7 @@ declare
 begin
     drop table if exists
         refund_shares, piece_rows, pieces, event_rows, events, matched, redeemed_unmatched, freed_matches,
-        leftovers, silent_claws;
+        late_matches, leftovers, silent_claws;
     -- What refunds that tell no points may take of a lot that only its cheque states.
     create temp table refund_shares on commit drop as
     select
@@ -479,6 +479,79 @@ begin
     insert into matched (client_id, piece, event, points, has_expired)
     select client_id, piece, event, points, false as has_expired
     from freed_matches
+    where points > 0;
+
+    -- A lot is gone at the end of its expiry day, whatever its hour says: what was redeemed after that hour of the
+    -- day, and no other lot shows, was its.
+    create temp table late_matches on commit drop as
+    select
+        late.client_id,
+        late.piece,
+        late.event,
+        late.lacking,
+        late.rest,
+        0::numeric as points
+    from (
+        select
+            events.client_id,
+            pieces.piece,
+            events.event,
+            events.points - coalesce(of_event.points, 0) as lacking,
+            pieces.points - coalesce(of_piece.points, 0) as rest
+        from pieces
+        inner join events
+            on
+                events.client_id = pieces.client_id
+                and events.seen_at = pieces.seen_at
+                and events.day = pieces.expiry_date
+        left join (
+            select client_id, event, sum(points) as points
+            from matched
+            group by client_id, event
+        ) as of_event
+            on of_event.client_id = events.client_id and of_event.event = events.event
+        left join (
+            select client_id, piece, sum(points) as points
+            from matched
+            group by client_id, piece
+        ) as of_piece
+            on of_piece.client_id = pieces.client_id and of_piece.piece = pieces.piece
+        where
+            pieces.class = 1
+            and pieces.is_ending
+            and pieces.refund_day is null
+            and pieces.refund_id is null
+            and pieces.starts_at <= events.at
+            and pieces.ends_at <= events.at
+            and events.kind = 'redeemed'
+            and events.is_firm
+    ) as late
+    where late.lacking > 0 and late.rest > 0;
+
+    for unmatched in
+        select * from late_matches order by client_id, event, piece
+    loop
+        part := least(
+            unmatched.lacking - (
+                select sum(points) from late_matches
+                where client_id = unmatched.client_id and event = unmatched.event
+            ),
+            unmatched.rest - (
+                select sum(points) from late_matches
+                where client_id = unmatched.client_id and piece = unmatched.piece
+            )
+        );
+        update late_matches
+        set points = part
+        where
+            client_id = unmatched.client_id
+            and event = unmatched.event
+            and piece = unmatched.piece;
+    end loop;
+
+    insert into matched (client_id, piece, event, points, has_expired)
+    select client_id, piece, event, points, false as has_expired
+    from late_matches
     where points > 0;
 
     -- The lot ended after the refund, and before the reading that had the refund: what it got back expired.
