@@ -528,6 +528,8 @@ begin
     ) as late
     where late.lacking > 0 and late.rest > 0;
 
+    create index on late_matches (client_id);
+
     for unmatched in
         select * from late_matches order by client_id, event, piece
     loop

@@ -102,6 +102,7 @@ begin
         lot_id bigint,
         points numeric
     ) on commit drop;
+    create index on returned_parts (client_id, cheque_id);
 
     for returned in
         select returned_points.*
