@@ -1,5 +1,5 @@
--- The lots of the clients in scope, as the source tells them: bonus rows with points, and cheques whose
--- points no bonus row names. remain is null where it is not told.
+-- The lots of the clients in scope, as the source reports them: bonus rows with points, and cheques whose
+-- points no bonus row names. remain is null where it is not reported.
 drop view if exists refresh.lot_rows cascade;
 create view refresh.lot_rows as
 select

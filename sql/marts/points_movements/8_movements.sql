@@ -1,4 +1,4 @@
--- Last step: the movements of each lot, and those without one.
+-- Sixth step: the movements of each lot, and those without one.
 create or replace function refresh.ledger_movements()
 returns void
 language plpgsql

@@ -1,5 +1,5 @@
--- Last of all: the lots of what a cheque redeemed and a refund of it gave back, where one reading saw that they
--- had lost it and a later one that they had it again. Without a reading in between, no lot is known of it.
+-- Last step: the lots that a cheque redeemed, and a refund of it gave back to. They lost points by one reading, and
+-- had them again by a later one; without a reading in between, they are not known.
 create or replace function refresh.ledger_returns_to_lots()
 returns void
 language plpgsql
@@ -36,11 +36,11 @@ begin
             1 as side
         from returned_points
         where seen_at < back_seen_at
-    ) as asked
+    ) as sides
         on
-            asked.client_id = movements.client_id
-            and asked.cheque_id = movements.cheque_id
-            and asked.side = sign(movements.points)
+            sides.client_id = movements.client_id
+            and sides.cheque_id = movements.cheque_id
+            and sides.side = sign(movements.points)
     where movements.kind = 'redeemed' and movements.lot_id is null
     group by movements.client_id, movements.cheque_id
     having count(*) = 1;
