@@ -146,7 +146,7 @@ def _run_of(session: Session, source: _Source, schedule: Schedule, day: int) -> 
         "last": window.last,
     }
     session.execute("analyze publishing")
-    session.execute(query("remember_clients"), values)
+    session.execute(query("store_clients"), values)
     session.execute(query("publish_window_days"), values)
     session.execute("delete from sync.fetches where run_id = %s", (run.run_id,))
     return clients
