@@ -5,9 +5,8 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.settings.model import LARGEST_INTEGER
 
-# Ids are 64-bit.
-_LARGEST_ID = 2**63 - 1
 _NAMES = [feed.name for feed in FEEDS]
 
 FeedOption = Annotated[
@@ -19,7 +18,7 @@ ClientOption = Annotated[
     typer.Option(
         "--client",
         min=1,
-        max=_LARGEST_ID,
+        max=LARGEST_INTEGER,
         metavar="ID",
         help="Only this client, in full; repeatable.",
     ),

@@ -29,7 +29,7 @@ class Window:
 
     def has_ended(self, now: datetime, zone: ZoneInfo) -> bool:
         """Whether the last day is over in the programme's time zone; `now` is aware."""
-        return now >= datetime.combine(self.last + timedelta(days=1), time(), zone)
+        return now.astimezone(zone).date() > self.last
 
     def fresh_from(self, now: datetime, zone: ZoneInfo) -> datetime:
         """The earliest moment at which a reading covers the window, as of `now` (both aware).

@@ -81,8 +81,10 @@ def _check_disk(settings: Settings) -> Iterator[Finding]:
         yield Finding("disk", Level.WARN, found, "free some space before it is full")
     else:
         yield Finding("disk", Level.OK, found)
-    if not os.access(existing, os.W_OK):
-        advice = "set LCM_HOME to a folder that you may write to"
+    advice = "set LCM_HOME to a folder that you may write to"
+    if not existing.is_dir():
+        yield Finding("home", Level.FAIL, f"{existing} is no folder", advice)
+    elif not os.access(existing, os.W_OK):
         yield Finding("home", Level.FAIL, f"{existing} cannot be written to", advice)
 
 

@@ -101,6 +101,20 @@ def test_a_day_that_has_not_ended_is_refused(tmp_path: Path) -> None:
     assert "has not ended" in " ".join(ended.stderr.replace("│", " ").split())
 
 
+@pytest.mark.parametrize("words", [("sync",), ("plan",)])
+def test_the_last_day_of_the_calendar_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+    ended = run(tmp_path, *words, "--date", "9999-12-31", LCM_API_URL="http://127.0.0.1:1/")
+    assert ended.returncode == 2
+    assert "has not ended" in ended.stderr
+
+
+@pytest.mark.parametrize("words", [("runs", "--last"), ("verify", "--sample")])
+def test_a_number_above_64_bits_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+    ended = run(tmp_path, *words, str(2**63), LCM_API_URL="http://127.0.0.1:1/")
+    assert ended.returncode == 2
+    assert f"Invalid value for '{words[1]}'" in ended.stderr
+
+
 def test_a_sync_is_exact_and_complete_and_status_reports_it(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:

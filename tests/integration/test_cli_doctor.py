@@ -113,6 +113,15 @@ def test_a_new_folder_gets_a_list_of_what_is_missing_and_stays_empty(tmp_path: P
     assert not (tmp_path / "home").exists()
 
 
+def test_a_home_that_is_a_file_or_below_one_is_a_failure(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for home in (file, file / "below"):
+        _, lines = _examine(tmp_path, LCM_HOME=str(home))
+        assert [line["state"] for line in lines["home"]] == ["fail"]
+        assert f"{file} is no folder" in lines["home"][0]["found"]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "finding", "found", "advice"),
     [

@@ -9,12 +9,15 @@ from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.output import LONGEST_REASON, console, new_table, print_unwrapped
 from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.settings import load_settings
+from lcm_pipeline.settings.model import LARGEST_INTEGER
 from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.status import RunSummary, read_runs
 
 
 def runs(
-    most: Annotated[int, typer.Option("--last", min=1, help="Number of runs to list.")] = 20,
+    most: Annotated[
+        int, typer.Option("--last", min=1, max=LARGEST_INTEGER, help="Number of runs to list.")
+    ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the newest runs: feed, days, state, and the error of those that failed.

@@ -12,6 +12,7 @@ from lcm_pipeline.cli.results import print_reports, print_verification
 from lcm_pipeline.cli.warehouse import existing_warehouse, require_keys
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.settings.model import LARGEST_INTEGER
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.repair import refresh_after_repair, repair_clients
 from lcm_pipeline.verify.verify import Verification, verify_clients
@@ -21,7 +22,10 @@ from lcm_pipeline.warehouse.source import require_source
 
 def verify(
     sample: Annotated[
-        int, typer.Option(min=1, help="Number of clients to compare, drawn at random.")
+        int,
+        typer.Option(
+            min=1, max=LARGEST_INTEGER, help="Number of clients to compare, drawn at random."
+        ),
     ] = 100,
     everyone: Annotated[bool, typer.Option("--all", help="Compare every client.")] = False,
     fix: Annotated[
