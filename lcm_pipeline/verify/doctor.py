@@ -23,6 +23,7 @@ from lcm_pipeline.warehouse.diagnosis import (
     why_unreachable,
 )
 from lcm_pipeline.warehouse.errors import NothingSyncedError
+from lcm_pipeline.warehouse.source import held_source, source_of
 from lcm_pipeline.warehouse.status import read_status
 
 _MEGABYTE = 1_000_000
@@ -142,6 +143,9 @@ def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
         yield Finding("schema", Level.FAIL, str(error), "lcm migrate")
         return
     yield Finding("schema", Level.OK, "matches this version")
+    # Before anything was published a sync replaces a programme that the settings do not name.
+    if settings.api_url is not None and any(feed.published_at for feed in status.feeds):
+        yield from _check_programme(settings, warehouse)
     run = status.last_run
     if run is not None and run.has_failed:
         found = f"{run.feed} {run.first_day} to {run.last_day}: {run.state}"
@@ -158,6 +162,17 @@ def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
         found = f"{len(status.marts_behind):,} are older than the facts or mart.parameters"
         advice = "lcm marts refreshes them; if totals differ, first lcm verify --all --fix"
         yield Finding("marts", Level.WARN, found, advice)
+
+
+def _check_programme(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
+    held, wanted = held_source(warehouse), source_of(settings)
+    if held not in (None, wanted):
+        found = f"the warehouse holds that of {held}, and the settings name {wanted}"
+        advice = (
+            "correct LCM_API_URL and LCM_OPERATOR, or the warehouse; lcm adopt if it is the same"
+            " programme at another address"
+        )
+        yield Finding("programme", Level.FAIL, found, advice)
 
 
 def _check_keys(settings: Settings, warehouse: Warehouse) -> Finding:

@@ -1,5 +1,6 @@
 """A warehouse stores one programme: another one is refused until it is adopted."""
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -53,6 +54,11 @@ def test_another_programme_is_refused_and_nothing_is_read_or_written(
         assert synced.url.rstrip("/") in refused.stderr
         assert "lcm adopt" in refused.stderr
         assert "Traceback" not in refused.stderr
+    doctor = run(tmp_path, "doctor", LCM_API_URL="http://127.0.0.1:9/", **known)
+    assert doctor.returncode == 1
+    assert re.search(r"^fail  programme: .*lcm adopt", doctor.stdout, re.MULTILINE | re.DOTALL)
+    fits = run(tmp_path, "doctor", LCM_API_URL=synced.url, **known)
+    assert "programme:" not in fits.stdout
     another = run(tmp_path, "sync", *DAY, LCM_API_URL=synced.url, LCM_OPERATOR="7", **known)
     assert another.returncode == 2
     assert foreign.service.traffic.counts()["requests"] == 0
