@@ -13,6 +13,13 @@ progress_bar.py  bars on a terminal;  marts_progress.py  lines about marts that 
 failures.py      exit codes and error messages;  prompts.py  confirmations
 """
 
-from lcm_pipeline.cli.main import app, main
+import sys
+
+try:
+    from lcm_pipeline.cli.main import app, main
+except KeyboardInterrupt:
+    # Ctrl-C right after the start: main() is not there yet to report it.
+    print("lcm: Interrupted.", file=sys.stderr)
+    sys.exit(130)
 
 __all__ = ["app", "main"]

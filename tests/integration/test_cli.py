@@ -101,6 +101,27 @@ def test_a_day_that_has_not_ended_is_refused(tmp_path: Path) -> None:
     assert "has not ended" in " ".join(ended.stderr.replace("│", " ").split())
 
 
+def test_ctrl_c_while_the_command_line_is_imported_prints_no_traceback(tmp_path: Path) -> None:
+    interrupt = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'lcm_pipeline.cli.log_format':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from lcm_pipeline.cli import main\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", interrupt],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (130, "lcm: Interrupted.\n")
+
+
 @pytest.mark.parametrize("words", [("sync",), ("plan",)])
 def test_the_last_day_of_the_calendar_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
     ended = run(tmp_path, *words, "--date", "9999-12-31", LCM_API_URL="http://127.0.0.1:1/")
