@@ -35,6 +35,22 @@ def test_every_statement_is_used_by_its_name(name: str) -> None:
     assert name in _string_literals()
 
 
+def test_benchmarks_and_tests_use_statements_that_exist() -> None:
+    """Some of them are slow, or run on request only."""
+    missing = [
+        f"{path.name}:{call.lineno}"
+        for folder in ("benchmarks", "tests")
+        for path in (PACKAGE.parent / folder).rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in ("query", "composed")
+        and isinstance(call.args[0], ast.Constant)
+        and call.args[0].value not in queries()
+    ]
+    assert missing == []
+
+
 @pytest.mark.parametrize("name", queries())
 def test_every_statement_declares_its_purpose_and_parameters(name: str) -> None:
     text = queries()[name]
