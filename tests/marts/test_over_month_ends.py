@@ -3,6 +3,7 @@
 March, April and May end, and are read on the next morning.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -150,11 +151,12 @@ def test_closed_months_stay_and_what_was_known_then_is_what_is_known_now(
 
 
 def _taken(story: Story, client: int) -> list[Movement]:
-    return sorted(
-        (row["movement_date"], row["kind"], row["points"])
-        for row in read_mart(story.warehouse, "points_movements")
-        if row["client_id"] == client and row["kind"] != "added"
-    )
+    """The points by day and kind; of some movements of a day a lot is known, of others none."""
+    points: defaultdict[tuple[date, str], Decimal] = defaultdict(Decimal)
+    for row in read_mart(story.warehouse, "points_movements"):
+        if row["client_id"] == client and row["kind"] != "added":
+            points[row["movement_date"], row["kind"]] += row["points"]
+    return sorted((day, kind, total) for (day, kind), total in points.items())
 
 
 def _customer(story: Story, client: int) -> Customer:
