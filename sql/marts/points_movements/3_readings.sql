@@ -295,6 +295,7 @@ begin
         component_type,
         lot_id,
         added,
+        remain,
         seen_at,
         least(
             added,

@@ -69,21 +69,14 @@ begin
             ) as points_before
         from (
             select
-                versions.client_id,
-                versions.component_type,
-                versions.lot_id,
-                versions.seen_at,
-                least(
-                    versions.added,
-                    max(versions.remain) over (
-                        partition by versions.client_id, versions.component_type, versions.lot_id
-                        order by versions.seen_at desc
-                        rows between unbounded preceding and current row
-                    )
-                ) - least(versions.added, versions.remain) as points
-            from versions
+                levels.client_id,
+                levels.component_type,
+                levels.lot_id,
+                levels.seen_at,
+                levels.level - least(levels.added, levels.remain) as points
+            from levels
             inner join (select distinct client_id from unplaced) as clients
-                on clients.client_id = versions.client_id
+                on clients.client_id = levels.client_id
         ) as levels_now
     ) as missing
     inner join lots
