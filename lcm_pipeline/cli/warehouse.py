@@ -10,7 +10,7 @@ from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse, require
 from lcm_pipeline.warehouse.errors import NothingSyncedError
 from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
 from lcm_pipeline.warehouse.migrations import migrate, require_some_schema
-from lcm_pipeline.warehouse.programme import require_programme
+from lcm_pipeline.warehouse.preparation import prepare_warehouse
 
 
 @contextmanager
@@ -28,11 +28,11 @@ def _migrated_warehouse(settings: Settings) -> Iterator[Warehouse]:
 def programme_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """Open the migrated warehouse for a command that calls the API.
 
-    Raises SourceMismatchError if it holds another programme than the settings name, and
+    Raises OtherProgrammeError if it holds another programme than the settings name, and
     ForgottenKeyError without the key that keeps erased persons from being loaded again.
     """
     with _migrated_warehouse(settings) as warehouse:
-        require_programme(warehouse, settings)
+        prepare_warehouse(warehouse, settings)
         yield warehouse
 
 

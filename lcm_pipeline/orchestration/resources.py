@@ -22,7 +22,7 @@ from lcm_pipeline.warehouse.access.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.access.rights import require_new_months
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.migrations import migrate
-from lcm_pipeline.warehouse.programme import require_programme
+from lcm_pipeline.warehouse.preparation import prepare_warehouse
 
 # Steps in this pool wait for each other, see dagster.yaml.
 POOL = "loyalty_api"
@@ -198,7 +198,7 @@ def sync_session(_context: dg.InitResourceContext) -> Iterator[SyncSession]:
     settings.required_api_url()
     with open_warehouse(settings) as warehouse:
         migrate(warehouse, marts_may_wait=True)
-        require_programme(warehouse, settings)
+        prepare_warehouse(warehouse, settings)
         require_new_months(warehouse)
         with closing(SyncSession(SyncEngine(settings, warehouse))) as session:
             yield session

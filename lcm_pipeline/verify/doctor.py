@@ -23,7 +23,7 @@ from lcm_pipeline.warehouse.diagnosis import (
     why_unreachable,
 )
 from lcm_pipeline.warehouse.errors import NothingSyncedError
-from lcm_pipeline.warehouse.source import held_source, source_of
+from lcm_pipeline.warehouse.programme import programme_of, stored_programme
 from lcm_pipeline.warehouse.status import read_status
 
 _MEGABYTE = 1_000_000
@@ -165,9 +165,9 @@ def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
 
 
 def _check_programme(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
-    held, wanted = held_source(warehouse), source_of(settings)
-    if held not in (None, wanted):
-        found = f"the warehouse holds that of {held}, and the settings name {wanted}"
+    stored, wanted = stored_programme(warehouse), programme_of(settings)
+    if stored not in (None, wanted):
+        found = f"the warehouse holds that of {stored}, and the settings name {wanted}"
         advice = (
             "correct LCM_API_URL and LCM_OPERATOR, or the warehouse; lcm adopt if it is the same"
             " programme at another address"

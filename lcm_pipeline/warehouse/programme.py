@@ -1,20 +1,70 @@
-"""Checks that a warehouse belongs to the settings, before a command calls the API for it."""
+"""The programme whose data a warehouse holds: the address of its API, and its operator.
 
+Rows do not record their programme, so two programmes in one warehouse could never be separated
+again. A second one is refused.
+"""
+
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.proxies import DEFAULT_PORTS
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.privacy.expiration import limit_first_sync
-from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
-from lcm_pipeline.warehouse.source import require_source
+from lcm_pipeline.warehouse.queries import query
+
+
+class OtherProgrammeError(UsageError):
+    """The settings name a different programme from the one in the warehouse."""
+
+
+class ProgrammeAddress(NamedTuple):
+    """A programme. url: without user, password, query, default port and trailing slash."""
+
+    url: str
+    operator: int | None
+
+    def __str__(self) -> str:
+        return self.url if self.operator is None else f"{self.url} (operator {self.operator})"
+
+
+def programme_of(settings: Settings) -> ProgrammeAddress:
+    """The programme of the settings; raises SettingsError without LCM_API_URL."""
+    parts = urlsplit(settings.required_api_url())
+    host = (parts.hostname or "").rstrip(".")
+    host = f"[{host}]" if ":" in host else host
+    if parts.port is not None and parts.port != DEFAULT_PORTS.get(parts.scheme):
+        host = f"{host}:{parts.port}"
+    return ProgrammeAddress(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", settings.operator)
 
 
 def require_programme(warehouse: Warehouse, settings: Settings) -> None:
-    """Check that the warehouse holds the programme of the settings, hashed with their keys.
+    """Record the programme of the settings if there is none yet.
 
-    Stored rows are hashed here if a key was added. Raises SourceMismatchError if the settings name
-    another programme, ForgottenKeyError and PseudonymKeyError without the keys of the warehouse,
-    and BusyError if a running sync or push prevents the use of a new key.
+    One that was recorded, and of which nothing was read, is replaced: a wrong address or operator
+    can be corrected. Raises OtherProgrammeError if the warehouse holds another one.
     """
-    require_source(warehouse, settings)
-    use_keys(warehouse, settings)
-    if settings.retention_months is not None:
-        limit_first_sync(warehouse, settings.retention_months, settings.zone)
+    wanted = programme_of(settings)
+    with warehouse.connect(autocommit=True, application_name="lcm programme") as session:
+        row = session.execute(query("claim_source"), wanted._asdict()).fetchone()
+    stored = ProgrammeAddress(*row) if row else wanted
+    if stored != wanted:
+        raise OtherProgrammeError(
+            f"The warehouse {warehouse.location} holds the programme of {stored}, and the settings"
+            f" name {wanted}. Nothing was read or written. Correct LCM_API_URL and LCM_OPERATOR, or"
+            " set LCM_DATABASE_URL or LCM_HOME to the warehouse of that programme. If it is the"
+            " same programme at another address: lcm adopt"
+        )
+
+
+def stored_programme(warehouse: Warehouse) -> ProgrammeAddress | None:
+    """The programme that the warehouse holds; None before its first sync."""
+    with warehouse.connect(autocommit=True, application_name="lcm programme") as session:
+        row = session.execute(query("find_source")).fetchone()
+    return ProgrammeAddress(*row) if row else None
+
+
+def adopt_programme(warehouse: Warehouse, programme: ProgrammeAddress) -> None:
+    """Replace the programme of the warehouse; for one whose address has changed."""
+    with warehouse.connect(autocommit=True, application_name="lcm programme") as session:
+        session.execute(query("replace_source"), programme._asdict())

@@ -7,7 +7,7 @@ import typer
 from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.source import adopt_source, held_source, source_of
+from lcm_pipeline.warehouse.programme import adopt_programme, programme_of, stored_programme
 
 
 def adopt(
@@ -20,16 +20,18 @@ def adopt(
     could not be separated again. Adopt an address only if it serves the same programme.
     """
     settings = load_settings()
-    wanted = source_of(settings)
+    wanted = programme_of(settings)
     with existing_warehouse(settings) as warehouse:
-        held = held_source(warehouse)
-        if held == wanted:
-            typer.echo(f"the warehouse {warehouse.location} already holds the programme of {held}")
+        stored = stored_programme(warehouse)
+        if stored == wanted:
+            typer.echo(
+                f"the warehouse {warehouse.location} already holds the programme of {stored}"
+            )
             return
         typer.echo(
-            f"the warehouse {warehouse.location} holds the programme of {held or 'no API yet'}"
+            f"the warehouse {warehouse.location} holds the programme of {stored or 'no API yet'}"
         )
         if not yes:
             confirm(f"From now on it is that of {wanted}. Is it the same one?")
-        adopt_source(warehouse, wanted)
+        adopt_programme(warehouse, wanted)
     typer.echo(f"from now on it is read from {wanted}")

@@ -17,7 +17,7 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.repair import refresh_after_repair, repair_clients
 from lcm_pipeline.verify.verify import Verification, verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.source import require_source
+from lcm_pipeline.warehouse.programme import require_programme
 
 
 def verify(
@@ -43,7 +43,7 @@ def verify(
     settings = load_settings()
     settings.required_api_url()
     with explained_identity(), existing_warehouse(settings) as warehouse:
-        require_source(warehouse, settings)
+        require_programme(warehouse, settings)
         require_keys(warehouse, settings)
         with command_progress() as progress:
             found = verify_clients(settings, warehouse, None if everyone else sample, progress)

@@ -12,11 +12,11 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.source import (
-    SourceMismatchError,
-    held_source,
-    require_source,
-    source_of,
+from lcm_pipeline.warehouse.programme import (
+    OtherProgrammeError,
+    programme_of,
+    require_programme,
+    stored_programme,
 )
 from tests.commands import run
 from tests.conftest import MakeSettings, Programme
@@ -35,7 +35,7 @@ DAY = ("--date", "2026-03-02")
 )
 def test_different_spellings_of_an_address_are_one_programme(one: str, other: str) -> None:
     settings = [load_settings(api_url=url, operator=5, allow_http=True) for url in (one, other)]
-    found = [source_of(given) for given in settings]
+    found = [programme_of(given) for given in settings]
     assert found[0] == found[1]
 
 
@@ -72,26 +72,26 @@ def test_a_wrong_address_can_be_corrected_until_something_was_read(
     right = make_settings(programme(clients=12), warehouse)
     wrong = right.model_copy(update={"api_url": "http://127.0.0.1:9/wrong/"})
     day = Window(date(2026, 3, 2), date(2026, 3, 2))
-    require_source(warehouse, wrong)
+    require_programme(warehouse, wrong)
     with pytest.raises(UserError, match=r"no connection to 127\.0\.0\.1:9 \(LCM_API_URL\)"):
         SyncEngine(wrong, warehouse).sync(REGISTRATIONS, day)
-    require_source(warehouse, right)
-    assert held_source(warehouse) == source_of(right)
+    require_programme(warehouse, right)
+    assert stored_programme(warehouse) == programme_of(right)
     SyncEngine(right, warehouse).sync(REGISTRATIONS, day)
-    with pytest.raises(SourceMismatchError):
-        require_source(warehouse, wrong)
-    assert held_source(warehouse) == source_of(right)
+    with pytest.raises(OtherProgrammeError):
+        require_programme(warehouse, wrong)
+    assert stored_programme(warehouse) == programme_of(right)
 
 
 def test_an_address_is_not_replaced_while_somebody_reads_it(warehouse: Warehouse) -> None:
     recorded = load_settings(api_url="http://127.0.0.1:9/")
-    require_source(warehouse, recorded)
+    require_programme(warehouse, recorded)
     with warehouse.connect() as session:
         # A run whose first call has not returned yet: the key of its lock, see sync.session_locks.
         session.execute("select pg_advisory_lock_shared(7103341, 1)")
-        with pytest.raises(SourceMismatchError):
-            require_source(warehouse, recorded.model_copy(update={"operator": 7}))
-    require_source(warehouse, recorded.model_copy(update={"operator": 7}))
+        with pytest.raises(OtherProgrammeError):
+            require_programme(warehouse, recorded.model_copy(update={"operator": 7}))
+    require_programme(warehouse, recorded.model_copy(update={"operator": 7}))
 
 
 @pytest.mark.slow
@@ -103,6 +103,6 @@ def test_a_programme_that_has_moved_can_be_adopted(
     assert run(tmp_path, "sync", *DAY, LCM_API_URL=here.url, **known).returncode == 0
     unsure = run(tmp_path, "adopt", LCM_API_URL=there.url, **known)
     assert (unsure.returncode, "--yes" in unsure.stderr) == (2, True)
-    assert held_source(warehouse) == source_of(load_settings(api_url=here.url))
+    assert stored_programme(warehouse) == programme_of(load_settings(api_url=here.url))
     assert run(tmp_path, "adopt", "--yes", LCM_API_URL=there.url, **known).returncode == 0
     assert run(tmp_path, "sync", *DAY, LCM_API_URL=there.url, **known).returncode == 0
