@@ -567,3 +567,10 @@ where
     and not classes.relispartition
 group by namespaces.nspname, classes.relname
 order by namespaces.nspname, classes.relname;
+
+-- name: identify_database
+-- purpose: which server and database a warehouse is, whatever address, pooler or login it is reached by
+select controls.system_identifier || '-' || databases.oid
+from pg_control_system() as controls
+cross join pg_database as databases
+where databases.datname = current_database();

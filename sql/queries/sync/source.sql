@@ -50,10 +50,3 @@ on conflict (source_id) do update set
     url = excluded.url,
     operator = excluded.operator,
     since = now();
-
--- name: identify_database
--- purpose: which server and database a warehouse is, whatever address, pooler or login it is reached by
-select controls.system_identifier || '-' || databases.oid
-from pg_control_system() as controls
-cross join pg_database as databases
-where databases.datname = current_database();
