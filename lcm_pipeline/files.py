@@ -1,4 +1,4 @@
-"""Files: those that are shipped with the package, and replacing one that others may be reading."""
+"""Files: those shipped with the package, replacing one that others may read, the end of a log."""
 
 import errno
 import os
@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 # The error numbers of a disk without room, or of a user without any left.
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# Lines of a program's output that an error message quotes.
+QUOTED_LINES = 12
+_BLOCK_BYTES = 65_536
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -47,3 +50,20 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def last_lines(output: str, most: int = QUOTED_LINES) -> str:
+    """The last lines of what a program has printed, at most `most`."""
+    return "\n".join(output.splitlines()[-most:])
+
+
+def end_of_log(log: IO[bytes], most: int = QUOTED_LINES) -> str:
+    """The last lines of a log, at most `most`; of a large file only its end is read."""
+    at, text = log.seek(0, os.SEEK_END), b""
+    # One line feed more than lines: the first of these is whole then.
+    while at > 0 and text.count(b"\n") <= most:
+        size = min(_BLOCK_BYTES, at)
+        at -= size
+        log.seek(at)
+        text = log.read(size) + text
+    return last_lines(text.decode("utf-8", "replace"), most)

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lcm_pipeline.files import end_of_log
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.processes import parent_death_hook
@@ -30,7 +31,7 @@ ADMINISTRATOR = "admin"
 _STARTING_SECONDS = 120.0
 _PREPARING_SECONDS = 600.0
 _STOPPING_SECONDS = 15.0
-_TAIL_LINES = 15
+_QUOTED_LINES = 15
 
 
 class SupersetUnavailableError(UsageError):
@@ -124,7 +125,7 @@ def prepare(superset: SupersetHome, bundle: Mapping[str, bytes], uri: str) -> No
                 f"Superset was not ready in {_PREPARING_SECONDS:.0f} s; see {superset.log}"
             ) from error
     if done.returncode != 0:
-        raise SupersetUnavailableError(f"Superset could not be prepared:\n{_tail(superset.log)}")
+        raise SupersetUnavailableError(f"Superset could not be prepared:\n{_end_of(superset.log)}")
 
 
 @contextmanager
@@ -173,7 +174,7 @@ def _await_health(server: subprocess.Popen[bytes], port: int, log: Path) -> None
             time.sleep(0.3)
         finally:
             connection.close()
-    raise SupersetUnavailableError(f"Superset did not start:\n{_tail(log)}")
+    raise SupersetUnavailableError(f"Superset did not start:\n{_end_of(log)}")
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
@@ -195,5 +196,6 @@ def _private_log(superset: SupersetHome) -> Iterator[int]:
         os.close(log)
 
 
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:])
+def _end_of(path: Path) -> str:
+    with path.open("rb") as log:
+        return end_of_log(log, _QUOTED_LINES)

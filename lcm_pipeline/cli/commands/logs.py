@@ -31,7 +31,7 @@ def logs(
     """
     settings = load_settings()
     if server:
-        for line in ServerFolder(settings.home_path).log_tail(lines).splitlines():
+        for line in ServerFolder(settings.home_path).end_of_logs(lines).splitlines():
             print_unwrapped(line)
         return
     level = logging.DEBUG if verbose else logging.INFO

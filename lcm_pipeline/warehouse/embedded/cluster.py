@@ -10,11 +10,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from lcm_pipeline.files import last_lines
 from lcm_pipeline.warehouse.embedded.account import Account
 from lcm_pipeline.warehouse.embedded.binaries import major_version
 from lcm_pipeline.warehouse.embedded.folder import (
     OWN_DATABASE,
-    TAIL_LINES,
     EmbeddedPostgresError,
     ServerFolder,
 )
@@ -157,10 +157,10 @@ def run_program(command: list[str], account: Account, *, statement: str = "") ->
             f"Move LCM_HOME to a faster one, {OWN_DATABASE}"
         ) from error
     if done.returncode != 0:
-        tail = "\n".join(done.stdout.splitlines()[-TAIL_LINES:])
+        output = last_lines(done.stdout)
         raise EmbeddedPostgresError(
-            f"{command[0]} failed{explanation(tail)}; a rerun starts from scratch, "
-            f"{OWN_DATABASE}:\n{tail}"
+            f"{command[0]} failed{explanation(output)}; a rerun starts from scratch, "
+            f"{OWN_DATABASE}:\n{output}"
         )
 
 

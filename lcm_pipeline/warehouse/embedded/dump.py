@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
+from lcm_pipeline.files import end_of_log, last_lines
 from lcm_pipeline.processes import parent_death_hook
 from lcm_pipeline.warehouse.embedded.binaries import major_version
 from lcm_pipeline.warehouse.embedded.cluster import ENVIRONMENT, SUPERUSER
 from lcm_pipeline.warehouse.embedded.private_server import PrivateServer
-from lcm_pipeline.warehouse.embedded.upgrade_errors import UpgradeError, last_lines, tail
+from lcm_pipeline.warehouse.embedded.upgrade_errors import UpgradeError
 
 PROGRAMS = ("pg_dump", "pg_dumpall", "psql")
 _CHUNK = 2**20
@@ -30,7 +31,7 @@ def copy_roles(old: PrivateServer, new: PrivateServer) -> None:
         capture_output=True, check=False,
     )  # fmt: skip
     if dump.returncode != 0:
-        raise UpgradeError("the dump of roles", last_lines(dump.stderr))
+        raise UpgradeError("the dump of roles", last_lines(dump.stderr.decode("utf-8", "replace")))
     # Initialization has created this one.
     text = dump.stdout.replace(f"\nCREATE ROLE {SUPERUSER};\n".encode(), b"\n")
     load = subprocess.run(  # noqa: S603 - our own command
@@ -38,7 +39,7 @@ def copy_roles(old: PrivateServer, new: PrivateServer) -> None:
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
     )  # fmt: skip
     if load.returncode != 0:
-        raise UpgradeError("the load of roles", last_lines(load.stderr))
+        raise UpgradeError("the load of roles", last_lines(load.stderr.decode("utf-8", "replace")))
 
 
 def copy_database(old: PrivateServer, new: PrivateServer, database: str) -> None:
@@ -71,7 +72,7 @@ def copy_database(old: PrivateServer, new: PrivateServer, database: str) -> None
         dump.wait()
         for what, process, log in (("load", load, load_log), ("dump", dump, dump_log)):
             if process.returncode != 0:
-                raise UpgradeError(f"the {what} of database {database}", tail(log))
+                raise UpgradeError(f"the {what} of database {database}", end_of_log(log))
 
 
 def _with_new_locale(statement: bytes, new: PrivateServer) -> bytes:

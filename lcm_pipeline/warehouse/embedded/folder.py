@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from lcm_pipeline.files import QUOTED_LINES, end_of_log, last_lines
+
 OWN_DATABASE = "or set LCM_DATABASE_URL to a Postgres of your own"
-TAIL_LINES = 12
-_TAIL_BYTES = 16_384
 _RECORD_BYTES = 4096
 
 
@@ -121,15 +121,15 @@ class ServerFolder:
             if try_lock(lock, fcntl.LOCK_SH):
                 _write_record(lock, "")
 
-    def log_tail(self, most: int = TAIL_LINES) -> str:
+    def end_of_logs(self, most: int = QUOTED_LINES) -> str:
         """The last lines of the logs of the supervisor and the server, at most `most` of them."""
         logs = sorted(self.log_folder.glob("*.log"))[-1:] if self.log_folder.is_dir() else []
-        lines = [
-            line
-            for log in (self.supervisor_log, self.start_log, *logs)
-            for line in _last_lines(log, most)
-        ]
-        return "\n".join(lines[-most:])
+        ends = []
+        for path in (self.supervisor_log, self.start_log, *logs):
+            if path.is_file():
+                with path.open("rb") as log:
+                    ends.append(end_of_log(log, most))
+        return last_lines("\n".join(filter(None, ends)), most)
 
 
 def announce(supervisor_lock: int, state: State, text: str = "") -> None:
@@ -175,11 +175,3 @@ def try_lock(lock: int, operation: int, *, patience: float = 0.0) -> bool:
         if time.monotonic() >= deadline:
             return False
         time.sleep(0.01)
-
-
-def _last_lines(path: Path, most: int) -> list[str]:
-    if not path.is_file():
-        return []
-    with path.open("rb") as log:
-        log.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        return log.read().decode("utf-8", "replace").splitlines()[-most:]

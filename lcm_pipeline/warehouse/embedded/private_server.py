@@ -11,6 +11,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from lcm_pipeline.files import end_of_log
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.account import Account
 from lcm_pipeline.warehouse.embedded.cluster import SUPERUSER
@@ -19,7 +20,7 @@ from lcm_pipeline.warehouse.embedded.postmaster import (
     stop_postmaster,
     wait_until_ready,
 )
-from lcm_pipeline.warehouse.embedded.upgrade_errors import UpgradeError, tail
+from lcm_pipeline.warehouse.embedded.upgrade_errors import UpgradeError
 
 _START_SECONDS = 600.0
 # Seconds that each step of a stop gets before the next one.
@@ -80,7 +81,7 @@ def run_server(
         except TimeoutError:
             ready = None
         if ready is None:
-            raise UpgradeError(f"the start of {server.programs / 'postgres'}", tail(log))
+            raise UpgradeError(f"the start of {server.programs / 'postgres'}", end_of_log(log))
         yield
     finally:
         stop_postmaster(server.data, patience=STOP_SECONDS)

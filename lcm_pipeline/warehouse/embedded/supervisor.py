@@ -115,7 +115,7 @@ class Supervisor:
             started = self._adopt_running() or self._start()
             if started is not None:
                 return started
-            log = self._folder.log_tail()
+            log = self._folder.end_of_logs()
             if time.monotonic() >= deadline or not any(words in log for words in _TRANSIENT):
                 raise EmbeddedPostgresError(
                     f"Postgres did not start in {self._folder.data_folder}{explanation(log)}; "
@@ -152,7 +152,7 @@ class Supervisor:
             raise EmbeddedPostgresError(
                 f"Postgres was not ready after {_START_SECONDS:.0f} s in"
                 f" {self._folder.data_folder}; rerun, {OWN_DATABASE}. The end of its log:\n"
-                f"{self._folder.log_tail()}"
+                f"{self._folder.end_of_logs()}"
             ) from None
 
     def _stop(self) -> None:

@@ -45,7 +45,6 @@ from lcm_pipeline.warehouse.embedded.cluster import (
     stated_version,
 )
 from lcm_pipeline.warehouse.embedded.folder import (
-    TAIL_LINES,
     ServerFolder,
     State,
     announce,
@@ -58,6 +57,8 @@ from lcm_pipeline.warehouse.embedded.sockets import make_socket_folder, remove_s
 from lcm_pipeline.warehouse.embedded.upgrade_errors import HomeInUseError, UpgradeError
 from lcm_pipeline.warehouse.queries import composed, query
 
+# Differences between the servers that an error message lists.
+_MOST_DIFFERENCES = 12
 _OLD_PORT, _NEW_PORT = 5433, 5434
 # A server that is stopping may take a moment; a command that runs is not waited for.
 _PATIENCE_SECONDS = 5.0
@@ -244,7 +245,7 @@ def _differences(before: Contents, after: Contents) -> str:
     )
     lines = [
         f"{kind} {name} of database {database}: {before.get(key)} before, {after.get(key)} after"
-        for key in different[:TAIL_LINES]
+        for key in different[:_MOST_DIFFERENCES]
         for database, kind, name in [key]
     ]
     return "\n".join(lines)

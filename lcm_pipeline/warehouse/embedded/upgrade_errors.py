@@ -1,10 +1,8 @@
 """Why an upgrade of a home was not made. Either way the home is as it was."""
 
-from typing import IO
-
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse.embedded.cluster import explanation
-from lcm_pipeline.warehouse.embedded.folder import TAIL_LINES, ServerFolder
+from lcm_pipeline.warehouse.embedded.folder import ServerFolder
 
 
 class HomeInUseError(UserError):
@@ -25,14 +23,3 @@ class UpgradeError(UserError):
             f"{step} failed{explanation(log)}. The home still has the data of the old version, and"
             f" nothing was lost: fix that and run lcm upgrade-home again.\n{log}".rstrip()
         )
-
-
-def tail(log: IO[bytes]) -> str:
-    """The last lines of a log that a program has written to."""
-    log.seek(0)
-    return last_lines(log.read())
-
-
-def last_lines(text: bytes) -> str:
-    """The last lines of what a program has printed."""
-    return "\n".join(text.decode("utf-8", "replace").splitlines()[-TAIL_LINES:])

@@ -44,7 +44,7 @@ def await_server(folder: ServerFolder, binaries: Path) -> str:
         time.sleep(_POLL_SECONDS)
     raise EmbeddedPostgresError(
         f"The server in {folder.root} did not become ready; rerun, {OWN_DATABASE}. "
-        f"The end of its log:\n{folder.log_tail()}"
+        f"The end of its log:\n{folder.end_of_logs()}"
     )
 
 

@@ -1,0 +1,40 @@
+"""The end of a log, as messages quote it and `lcm logs --server` prints it."""
+
+from pathlib import Path
+
+import pytest
+
+from lcm_pipeline.files import end_of_log
+from lcm_pipeline.warehouse.embedded.folder import ServerFolder
+
+
+@pytest.mark.parametrize("most", [1, 12, 1_500, 5_000])
+@pytest.mark.parametrize("ending", ["", "\n"])
+def test_the_end_of_a_log_has_whole_lines_as_many_as_requested(
+    tmp_path: Path, most: int, ending: str
+) -> None:
+    lines = [f"line {number} {'x' * 80}" for number in range(2_000)]
+    path = tmp_path / "some.log"
+    path.write_text("\n".join(lines) + ending, encoding="utf-8")
+    with path.open("rb") as log:
+        assert end_of_log(log, most).splitlines() == lines[-most:]
+
+
+def test_an_empty_log_has_no_end(tmp_path: Path) -> None:
+    path = tmp_path / "empty.log"
+    path.touch()
+    with path.open("rb") as log:
+        assert end_of_log(log) == ""
+
+
+def test_the_end_of_the_logs_of_a_server_is_that_of_its_newest_log(tmp_path: Path) -> None:
+    folder = ServerFolder(tmp_path)
+    assert folder.end_of_logs() == ""
+    folder.log_folder.mkdir(parents=True)
+    folder.supervisor_log.write_text("started\n", encoding="utf-8")
+    folder.start_log.touch()
+    (folder.log_folder / "server-20260301-000000.log").write_text("yesterday\n", encoding="utf-8")
+    lines = [f"{number} {'x' * 80}" for number in range(500)]
+    (folder.log_folder / "server-20260302-000000.log").write_text("\n".join(lines), "utf-8")
+    assert folder.end_of_logs(501).splitlines() == ["started", *lines]
+    assert folder.end_of_logs(400).splitlines() == lines[-400:]
