@@ -17,6 +17,7 @@ from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import LoyaltyApiError
 from lcm_pipeline.api.paging import read_page
 from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS, Feed
+from lcm_pipeline.model import tables
 from lcm_pipeline.model.pages import PageRequest
 from lcm_pipeline.model.readings import Task
 from lcm_pipeline.model.windows import Window
@@ -144,7 +145,9 @@ async def _take_sample(
 async def _sample_days(source: Source, days: Sequence[date], sample: _Sample) -> list[int]:
     async def read(day: date) -> set[int]:
         outcome = await read_registration_day(source, REGISTRATIONS, Task(day=day))
-        return {int(str(r[0])) for r in outcome.landing.records.get("clients", ())}
+        # The first column of a client's record is its id.
+        records = outcome.landing.records.get(tables.clients.name, ())
+        return {client_id for client_id, *_ in records if isinstance(client_id, int)}
 
     seen = await _read_each(days, read)
     sample.registrations_per_day = sum(map(len, seen)) / max(1, len(seen))
