@@ -25,11 +25,12 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.client import read_client_task
 from lcm_pipeline.sync.context import RunContext
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.sync.fan_out import FanOut, any_true
+from lcm_pipeline.sync.fan_out import FanOut
 from lcm_pipeline.sync.ledger import RunLedger
 from lcm_pipeline.sync.paging_checks import PagingChecks
 from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
+from lcm_pipeline.sync.service_monitor import ServiceMonitor, any_true
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session
@@ -252,19 +253,23 @@ class SyncRun:
         concurrency = self.settings.concurrency
         if self.feed.is_by_day:
             concurrency = min(concurrency, _DAYS_AT_ONCE)
-        fan_out = FanOut(
+        monitor = ServiceMonitor(
             partial(self._read_task, source),
-            self.ledger.record,
             concurrency,
-            self.shared.slots,
             has_succeeded=await self.ledger.in_session(lambda s: tasks.has_read(s, self.run)),
-            on_all_dispatched=self.shared.all_dispatched.set,
             find_others=lambda: self.ledger.in_session(
                 lambda session: tasks.other_tasks(session, self.run)
             ),
         )
         if self.feed.is_by_day:
-            fan_out.responds_elsewhere = partial(self._responds_for_clients, source)
+            monitor.responds_elsewhere = partial(self._responds_for_clients, source)
+        fan_out = FanOut(
+            monitor.read_task,
+            self.ledger.record,
+            concurrency,
+            self.shared.slots,
+            on_all_dispatched=self.shared.all_dispatched.set,
+        )
         if not self.shared.all_dispatched.is_set():
             await self.shared.wait_for_previous_feed()
             # The report counts the seconds from here: the wait belongs to the previous feed.
@@ -272,6 +277,7 @@ class SyncRun:
         # With several readers, the others wait for the last chunk of the slowest: keep it small.
         most = _CHUNK if self.settings.readers == 1 else self.settings.concurrency
         await fan_out.run(self.ledger.chunks(most))
+        await monitor.check_at_end()
 
     def _paging_checks(self, source: Source) -> PagingChecks:
         read = partial(self._read_task, source)

@@ -19,8 +19,10 @@ from lcm_pipeline.model.tables import clients
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.client import read_client_task
+from lcm_pipeline.sync.errors import Advice
 from lcm_pipeline.sync.fan_out import FanOut
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
+from lcm_pipeline.sync.service_monitor import ServiceMonitor
 from lcm_pipeline.sync.shared_limits import Priority, sharing_limits
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.verify.compare import Difference, compare_clients
@@ -30,6 +32,7 @@ from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 _CHUNK = 1_000
+_ADVICE = Advice("Nothing was changed", "run the same command again when the service responds")
 
 
 @dataclass
@@ -112,18 +115,16 @@ async def _verify(
             )
             verifier = _Verifier(feed, source, reconnecting, progress, verification)
             progress.start(feed.name, len(client_ids), 0)
+            monitor = ServiceMonitor(verifier.read, settings.concurrency, advice=_ADVICE)
             fan_out = FanOut(
-                verifier.read,
-                verifier.record,
-                settings.concurrency,
-                kept="Nothing was changed",
-                next_step="run the same command again when the service responds",
+                monitor.read_task, verifier.record, settings.concurrency, advice=_ADVICE
             )
             chunks = (
                 [Task(client_id, is_whole=True) for client_id in client_ids[at : at + _CHUNK]]
                 for at in range(0, len(client_ids), _CHUNK)
             )
             await fan_out.run(chunks)
+            await monitor.check_at_end()
             progress.finish(feed.name)
         verification.requests += api.counts.requests
 
