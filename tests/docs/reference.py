@@ -42,7 +42,7 @@ _AFTER_A_SYNC = (
     "| a feed or a mart failed | 1 | fails; that of the schedule is retried |",
     "",
     "`lcm verify --all --fix` reads again what differs from the source. With `LCM_ALERT_URLS` the"
-    " daemon [reports](../operating.md#alerts) each of these but warnings.",
+    " daemon [reports](../how-to/alerts.md) each of these but warnings.",
 )
 
 
