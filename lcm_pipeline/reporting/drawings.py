@@ -51,7 +51,7 @@ def draw_programme(figures: Figures) -> list[DrawnChart]:
         figures,
         "programme_days",
         ("points_added", "points_redeemed"),
-        figures.say("Баллы: начислено и списано", "Points added and redeemed"),
+        figures.text("Баллы: начислено и списано", "Points added and redeemed"),
     )
     return [chart for chart in (*bars, points) if chart]
 
@@ -62,7 +62,7 @@ def draw_points(figures: Figures) -> list[DrawnChart]:
         figures,
         "programme_days",
         ("active_balance", "pending_balance"),
-        figures.say("Остаток баллов на конец дня", "Points outstanding by day"),
+        figures.text("Остаток баллов на конец дня", "Points outstanding by day"),
     )
     return [chart for chart in (balances, _expiries(figures)) if chart]
 
@@ -76,7 +76,7 @@ def draw_leads(figures: Figures) -> list[DrawnChart]:
 def draw_favourites(figures: Figures) -> list[DrawnChart]:
     """Offers of favourite products by day."""
     chart = _lines(figures, "favourite_days", ("offered", "confirmed"),
-                    figures.say("Предложено и подтверждено", "Offered and confirmed"))  # fmt: skip
+                    figures.text("Предложено и подтверждено", "Offered and confirmed"))  # fmt: skip
     return [chart] if chart else []
 
 
@@ -92,14 +92,14 @@ def draw_health(figures: Figures, table_names: dict[str, str]) -> DrawnChart:
         columns=["name", "day", "colour"],
     )
     incomplete = sum(state is not DayState.COMPLETE for state in states.values())
-    counted = figures.say(
+    counted = figures.text(
         f"не полностью загружено дней по таблицам: {incomplete} из {len(states)}",
         f"days of tables that are not complete: {incomplete} of {len(states)}",
     )
     legend = tuple(
-        (figures.say(russian, english), colour) for russian, english, colour in _STATES.values()
+        (figures.text(russian, english), colour) for russian, english, colour in _STATES.values()
     )
-    title = figures.say("Полнота по дням", "Completeness by day")
+    title = figures.text("Полнота по дням", "Completeness by day")
     return DrawnChart(
         title, f"{_span(figures, days)}: {counted}", draw_states(rows, figures.language), legend
     )
@@ -138,14 +138,14 @@ def _expiries(figures: Figures) -> DrawnChart | None:
         return None
     labels = [figures.formats.month_number(month) for month in rows["expiry_month"]]
     colours = (BLUE, GREY)
-    names = (figures.say("Активные", "Active"), figures.say("Ожидающие", "Pending"))
+    names = (figures.text("Активные", "Active"), figures.text("Ожидающие", "Pending"))
     legend = tuple(zip(names, colours, strict=True))
     svg = draw_stack(stack_liability(rows, labels, colours), figures.language)
     description = ", ".join(
         f"{label}: {figures.formats.points(points)}"
         for label, points in zip(labels, rows["outstanding_points"], strict=True)
     )
-    title = figures.say("Остаток баллов по месяцу сгорания", "Points by month of expiry")
+    title = figures.text("Остаток баллов по месяцу сгорания", "Points by month of expiry")
     return DrawnChart(title, description, svg, legend)
 
 
@@ -164,7 +164,7 @@ def _describe(figures: Figures, measure: Measure, days: pd.DataFrame) -> str:
         for number in (days["value"].min(), days["value"].max(), days["value"].iloc[-1])
     )
     span = _span(figures, list(days["day"]))
-    return f"{measure.title(figures.language)}, {span}: " + figures.say(
+    return f"{measure.title(figures.language)}, {span}: " + figures.text(
         f"от {least} до {greatest}, в последний день {last}",
         f"from {least} to {greatest}, on the last day {last}",
     )

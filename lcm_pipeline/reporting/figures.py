@@ -49,7 +49,7 @@ class Figures:
         """The formats of numbers and days; timestamps are in the programme's time zone."""
         return Formats(self.language, ZoneInfo(self.standing["timezone"]))
 
-    def say(self, russian: str, english: str) -> str:
+    def text(self, russian: str, english: str) -> str:
         """The text in the language of the page."""
         return russian if self.language == "ru" else english
 

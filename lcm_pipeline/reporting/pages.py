@@ -84,7 +84,7 @@ def _render(figures: Figures, context: dict[str, Any], **page: Any) -> str:
     # Imported macros see only the globals of the environment, not the context of the template.
     environment.globals |= {
         "State": DayState,
-        "say": figures.say,
+        "text": figures.text,
         "language": figures.language,
         "change": figures.formats.change,
         "define": figures.definitions.get,
@@ -181,7 +181,7 @@ def _period(figures: Figures, period: Period, days: Days) -> dict[str, Any]:
         ),
         "now_name": _period_name(figures, period, is_part=days.is_part),
         "before_name": _period_name(figures, period.before, is_part=days.is_part),
-        "before_words": figures.say("к", "since") + " " + period.before.name,
+        "before_words": figures.text("к", "since") + " " + period.before.name,
         "lines": lines,
         "tiles": [line for line in lines if line.measure.column in _TILES],
         "programme_charts": drawings.draw_programme(figures),
@@ -200,10 +200,10 @@ def _period_heading(figures: Figures, period: Period) -> str:
     if period.kind == "month":
         return figures.formats.month(period.first)
     span = " – ".join(map(figures.formats.short_day, (period.first, period.last)))
-    return figures.say(f"неделя {period.name}, {span}", f"week {period.name}, {span}")
+    return figures.text(f"неделя {period.name}, {span}", f"week {period.name}, {span}")
 
 
 def _period_name(figures: Figures, period: Period, *, is_part: bool) -> str:
     if is_part:
-        return figures.say(f"{period.name}, часть", f"{period.name}, part")
+        return figures.text(f"{period.name}, часть", f"{period.name}, part")
     return period.name
