@@ -1,17 +1,18 @@
 -- question: what was bought and given back, each cheque once?
 -- grain: cheque, with the client for whom it counts
 -- formula: of the live rows that name a cheque (the cheque itself, its bonuses, perhaps an order),
---   one tells it: no bonus if possible, with the cheque's own number, with an amount, the earliest.
---   A cheque counts once over all clients: where rows of several name it, for the one with the cheque
---   itself, newest first seen. A bonus for the purchase of somebody else (friend_bonus_source) names
---   a cheque of theirs and makes none. A cheque is a refund when is_refund is true, and when its
---   amount is negative (then it is doubtful; not where mart.conventions takes it for a purchase); null counts as no refund. Signs follow that, whatever
---   was sent: net_amount is the amount of a purchase, and minus the absolute amount of a refund;
---   redeemed is positive on a purchase, and negative on a refund, which gave points back; added is
---   positive on a purchase, and negative on a refund, which took points back. Where the cheque itself
---   tells no points, its bonuses do. A refund without a parent is taken for that of the newest
---   purchase before it of the same amount. All loaded rows are here, those of a day that has not
---   ended too, but none of an implausible day: see mart.first_plausible_day().
+--   one row stands for it: no bonus if possible, with the cheque's own number, with an amount, the
+--   earliest. A cheque counts once over all clients: where rows of several name it, for the one
+--   with the cheque itself, newest first seen. A bonus for the purchase of somebody else
+--   (friend_bonus_source) names a cheque of theirs and makes none. A cheque is a refund when
+--   is_refund is true, and when its amount is negative (then it is doubtful; not where
+--   mart.conventions takes it for a purchase); null counts as no refund. Signs follow that,
+--   whatever was sent: net_amount is the amount of a purchase, and minus the absolute amount of a
+--   refund; redeemed is positive on a purchase, and negative on a refund, which gave points back;
+--   added is positive on a purchase, and negative on a refund, which took points back. Where the
+--   cheque itself states no points, its bonuses do. A refund without a parent is taken for that of
+--   the newest purchase before it of the same amount. All loaded rows are here, those of a day
+--   that has not ended too, but none of an implausible day: see mart.first_plausible_day().
 -- Sorted, not compared with each other: a client may have a hundred thousand rows.
 create view refresh.cheques as
 with claims as (

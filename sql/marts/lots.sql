@@ -3,7 +3,7 @@
 -- formula: a bonus row carries a bonus id, or names neither a cheque nor an order; the points that a
 --   cheque row repeats in `added` are those of its bonuses and are no lot. Rows of refunds and of burns
 --   are none, whatever their sign. A null remain of a bonus row counts as 0; of a lot that only a
---   cheque tells, remain is what mart.points_movements leaves.
+--   cheque states, remain is what mart.points_movements leaves.
 --   The lot starts and expires on the business days of active_from and expires_at: it is gone at the
 --   end of its expiry day, at the earliest of the day on which it was given. All loaded rows are here,
 --   those of a day that has not ended too, but none of an implausible day: see

@@ -6,7 +6,7 @@
 --   with what rows of the same readings took, in the spending order (mart.conventions), within the
 --   time in which the lot could be used; what remains of it is `clawed_back` on the day of a silent
 --   refund of its cheque, `expired` on its expiry day, or `unexplained` on the last day of the reading
---   that saw it. A lot that only a cheque tells has no remain: it keeps what is not redeemed. Points
+--   that saw it. A lot that only a cheque states has no remain: it keeps what is not redeemed. Points
 --   are given positive and taken negative: a refund that gives points back is `redeemed` with a plus.
 --   `corrected`: deductions, and rows that vanished although their points had moved. All movements of
 --   a client sum up to what remains of its lots.

@@ -92,7 +92,7 @@ begin
             lot_rows.active_from,
             lot_rows.issued_at + coalesce(cheques.delay, interval '0') + interval '1 microsecond'
         ) as starts_at,
-        -- A lot is gone at the end of its expiry day: one that is told by the day alone can be used on it.
+        -- A lot is gone at the end of its expiry day: one whose end is a day without an hour can be used on it.
         case
             when lot_rows.expires_at is null then 'infinity'
             else greatest(
@@ -180,7 +180,7 @@ begin
         on paid.client_id = given_for.client_id and paid.cheque_id = given_for.cheque_id
     where given_for.selling_price > 0;
 
-    -- What refunds did to the cheque that they give back, as far as they tell.
+    -- What refunds did to the cheque that they give back, as far as they state it.
     create temp table given_back on commit drop as
     select
         refunds.client_id,
@@ -365,7 +365,7 @@ begin
         on readings.feed = 'operations' and readings.started_at <= moments.seen_at
     group by moments.seen_at;
 
-    -- Refunds that tell no points: they may have taken some from the lots of their cheque, each its
+    -- Refunds that state no points: they may have taken some from the lots of their cheque, each its
     -- share of what the cheque had cost. Where refunds state their points, such a refund took none.
     create temp table refunded on commit drop as
     select

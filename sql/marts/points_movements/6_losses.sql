@@ -182,7 +182,7 @@ begin
             and of_day.expiry_date = losses.expiry_date
             and losses.is_ending;
 
-    -- Every taking of points that a row tells: told is what its row says, points what has to be matched.
+    -- Every taking of points that a row states: told is what its row states, points what has to be matched.
     create temp table takings on commit drop as
     select
         named.*,

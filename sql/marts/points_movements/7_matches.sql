@@ -13,7 +13,7 @@ begin
     drop table if exists
         refund_shares, piece_rows, pieces, event_rows, events, matched, redeemed_unmatched, freed_matches,
         late_matches, leftovers, silent_claws;
-    -- What refunds that tell no points may take of a lot that only its cheque states.
+    -- What refunds that state no points may take of a lot that only its cheque states.
     create temp table refund_shares on commit drop as
     select
         refunded.client_id,
@@ -129,7 +129,7 @@ begin
     from regained
     where lot_id is null;
 
-    -- Nobody tells what remains of these. The share of a refund can be redeemed only before it.
+    -- No row states what remains of these. The share of a refund can be redeemed only before it.
     insert into piece_rows (
         client_id, component_type, lot_id, spending_rank, seen_at, class, is_ending, points,
         starts_at, ends_at, expiry_date, refund_day, refund_limit, refund_id
@@ -199,7 +199,7 @@ begin
             and former.operation_id = lots.lot_id
     where parts.points > 0;
 
-    -- Points that a refund gave back: told without its cheque, or not told at all.
+    -- Points that a refund gave back: stated without its cheque, or not stated at all.
     insert into piece_rows (
         client_id, spending_rank, seen_at, class, points, starts_at, seen_day, kind,
         is_told, refund_id, of_cheque_id
@@ -280,7 +280,7 @@ begin
         )::integer as piece
     from piece_rows;
 
-    -- What rows took. told is what the row says, points is what lots have to show.
+    -- What rows took. told is what the row states, points is what lots have to show.
     create temp table event_rows (
         client_id bigint,
         taking bigint,
@@ -591,7 +591,7 @@ begin
         group by client_id, piece
     ) as taken on taken.client_id = pieces.client_id and taken.piece = pieces.piece;
 
-    -- What refunds that tell no points took of it: each at most its share, the last of them the rest.
+    -- What refunds that state no points took of it: each at most its share, the last of them the rest.
     create temp table silent_claws on commit drop as
     select
         client_id,

@@ -51,7 +51,7 @@ on conflict (month) do nothing;
 -- purpose: record which figures of months that have ended differ from those of the last refresh, and why
 -- The reasons are rows of mart.restated_operations that are new since then, of the month and earlier
 -- months. They are compared by number and newest change, as publishes and refreshes overlap in time.
-with said as (
+with figures as (
     select
         bridge.month,
         measures.measure,
@@ -103,7 +103,7 @@ present as (
         month,
         measure,
         value
-    from said
+    from figures
     union all
     select
         restated.month,

@@ -1,4 +1,4 @@
--- refresh.findings: what the rows show of conventions that no field of the source tells
+-- refresh.findings: what the rows show of conventions that no field of the source states
 
 -- name: rules_in_use
 -- purpose: what the marts take rows for, to be compared
@@ -214,7 +214,7 @@ accounts as (
     select
         told.client_id,
         sum(told.added - told.remain) filter (where told.is_lot) as lost,
-        -- Nobody tells what remains of these.
+        -- No row states what remains of these.
         coalesce(
             sum(told.added) filter (
                 where
