@@ -90,7 +90,7 @@ class SyncEngine:
         """
         request = SyncRequest(feed, window, command_id)
         sync = self._poll if feed.is_by_day else self._sync_clients
-        return self._alone(window, partial(sync, request))
+        return self._run_in_context(window, partial(sync, request))
 
     def begin_concurrent(
         self, feeds: Sequence[Feed], window: Window, *, command_id: int | None = None
@@ -128,7 +128,7 @@ class SyncEngine:
                     is_under_way = await run.start(self._add_client_tasks)
                     run.leave()
 
-        self._alone(window, start)
+        self._run_in_context(window, start)
 
     def read(self, feed: Feed, window: Window) -> ReaderReport:
         """The second verb, for any number of processes: claim tasks and read them.
@@ -152,7 +152,7 @@ class SyncEngine:
                         run.leave()
                 return run.reader_report()
 
-        return self._alone(window, read)
+        return self._run_in_context(window, read)
 
     def publish(self, feed: Feed, window: Window, *, command_id: int | None = None) -> SyncReport:
         """The third verb: read the tasks that are left, then publish the run."""
@@ -173,7 +173,7 @@ class SyncEngine:
                     await run.publish()
                 return await run.report()
 
-        return self._alone(window, publish)
+        return self._run_in_context(window, publish)
 
     def read_again(self, feed: Feed, window: Window, client_ids: Sequence[int]) -> SyncReport:
         """Read the given clients of a feed in full, whatever is known of them, and no others."""
@@ -181,9 +181,13 @@ class SyncEngine:
         def add_tasks(session: Session, run: Run) -> None:
             tasks.add_tasks_again(session, run, client_ids)
 
-        return self._alone(window, partial(self._sync, SyncRequest(feed, window), add_tasks))
+        return self._run_in_context(
+            window, partial(self._sync, SyncRequest(feed, window), add_tasks)
+        )
 
-    def _alone(self, window: Window, work: Callable[[RunContext], Awaitable[ResultT]]) -> ResultT:
+    def _run_in_context(
+        self, window: Window, work: Callable[[RunContext], Awaitable[ResultT]]
+    ) -> ResultT:
         async def run() -> ResultT:
             async with self._open_context(window) as shared:
                 return await work(shared)
