@@ -32,6 +32,7 @@ from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.cost import KnownCost, cost_of_known_clients
 from lcm_pipeline.warehouse.ingest.state import first_polled_day, polled_days
+from lcm_pipeline.warehouse.programme import check_programme
 from lcm_pipeline.warehouse.request_limits import RequestLimitsError
 
 ItemT = TypeVar("ItemT")
@@ -88,9 +89,17 @@ class _Sample:
 
 
 def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Plan:
-    """Plan the sync of a window. Raises SyncError when the API does not respond."""
+    """Plan the sync of a window.
+
+    Raises OtherProgrammeError if the warehouse holds another programme than the settings name, and
+    SyncError when the API does not respond.
+    """
     with warehouse.connect(autocommit=True, application_name="lcm plan") as session:
-        begins = roster.first_day(settings, window, first_polled_day(session))
+        first_polled = first_polled_day(session)
+        # Before anything was read, a sync replaces a programme that the settings do not name.
+        if first_polled is not None:
+            check_programme(warehouse, settings)
+        begins = roster.first_day(settings, window, first_polled)
         polled = polled_days(session, begins, window.last)
         costs = {
             feed.name: cost_of_known_clients(

@@ -47,7 +47,18 @@ def require_programme(warehouse: Warehouse, settings: Settings) -> None:
     wanted = programme_of(settings)
     with warehouse.connect(autocommit=True, application_name="lcm programme") as session:
         row = session.execute(query("claim_source"), wanted._asdict()).fetchone()
-    stored = ProgrammeAddress(*row) if row else wanted
+    _require_equal(warehouse, ProgrammeAddress(*row) if row else wanted, wanted)
+
+
+def check_programme(warehouse: Warehouse, settings: Settings) -> None:
+    """Raise OtherProgrammeError if the warehouse holds another programme; records nothing."""
+    wanted = programme_of(settings)
+    _require_equal(warehouse, stored_programme(warehouse) or wanted, wanted)
+
+
+def _require_equal(
+    warehouse: Warehouse, stored: ProgrammeAddress, wanted: ProgrammeAddress
+) -> None:
     if stored != wanted:
         raise OtherProgrammeError(
             f"The warehouse {warehouse.location} holds the programme of {stored}, and the settings"

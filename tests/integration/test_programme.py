@@ -48,7 +48,7 @@ def test_another_programme_is_refused_and_nothing_is_read_or_written(
     done = run(tmp_path, "sync", *DAY, LCM_API_URL=synced.url, **known)
     assert done.returncode == 0, done.stderr
     before = snapshot(warehouse)
-    for words in (("sync", *DAY), ("push",), ("verify", "--sample", "1")):
+    for words in (("sync", *DAY), ("plan", *DAY), ("push",), ("verify", "--sample", "1")):
         refused = run(tmp_path, *words, LCM_API_URL=foreign.url, **known)
         assert refused.returncode == 2, words
         assert synced.url.rstrip("/") in refused.stderr
