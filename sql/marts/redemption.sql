@@ -34,10 +34,17 @@ select
     (given.month + interval '1 month')::date - 1 <= as_of.operations_day as is_whole_month
 from given
 cross join mart.as_of
+-- No store is a group of its own, whatever ids the stores have. `is not distinct from` could not hash.
 left join mart.sales_monthly as sold
-    on sold.month = given.month and coalesce(sold.pos_id, -1) = coalesce(given.pos_id, -1)
+    on
+        sold.month = given.month
+        and coalesce(sold.pos_id, 0) = coalesce(given.pos_id, 0)
+        and (sold.pos_id is null) = (given.pos_id is null)
 left join mart.redeemer_sums as firsts
-    on firsts.month = given.month and coalesce(firsts.pos_id, -1) = coalesce(given.pos_id, -1)
+    on
+        firsts.month = given.month
+        and coalesce(firsts.pos_id, 0) = coalesce(given.pos_id, 0)
+        and (firsts.pos_id is null) = (given.pos_id is null)
 left join core.points_of_sale on points_of_sale.pos_id = given.pos_id;
 
 create unique index on mart.redemption (month, pos_id);

@@ -97,6 +97,24 @@ def test_days_from_a_registration_to_an_earlier_purchase_are_none(
     assert sorted(waits) == [0, 2]
 
 
+def test_a_store_with_a_negative_id_is_not_taken_for_no_store(
+    simulator: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    author = Author(simulator)
+    client = author.client(1, "2026-03-01T09:00:00", [{"Card": 1, "RegPos": -1}])
+    for number, store in enumerate((-1, 0, None), start=1):
+        author.cheque(client, number, f"2026-03-0{number}T10:00:00", "50.00", Pos=store,
+                      Redeemed=Decimal(number))  # fmt: skip
+    author.lot(client, 10, "2026-03-01T08:00:00", "100.00", Remain=Decimal(94))
+    sync(simulator, warehouse, tmp_path, START, LAST)
+    redeemed = read_mart(warehouse, "redemption")
+    assert {row["pos_id"]: row["points_redeemed"] for row in redeemed if row["buyers"]} == {
+        -1: 1, 0: 2, None: 3,
+    }  # fmt: skip
+    [first] = [row for row in redeemed if row["first_redeemers"]]
+    assert first["pos_id"] == -1
+
+
 def test_a_text_of_200_characters_is_not_cut(warehouse: Warehouse) -> None:
     whole, longer = _long(2, 200), _long(2, 201)
     with warehouse.connect() as session:
