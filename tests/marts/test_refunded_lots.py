@@ -21,9 +21,9 @@ from tests.marts.worlds import empty_world
 
 pytestmark = pytest.mark.slow
 
-CLIENTS = range(1, 18)
+CLIENTS = range(1, 19)
 PENDING, ENDING, RETURNED, PARTIAL, BURNT_IN_PART, WHOLE_CHEQUE, PART_OF_CHEQUE, *OTHERS = CLIENTS
-BEFORE, SILENT, NAMELESS, MEANWHILE, TAKEN_LATER, BESIDE, SHARED, *AGAIN = OTHERS
+BEFORE, SILENT, NAMELESS, MEANWHILE, TAKEN_LATER, BESIDE, SHARED, UNTOUCHED, *AGAIN = OTHERS
 REDEEMED_AGAIN, BURNT_AGAIN, CLAWED_BACK_AGAIN = AGAIN
 FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 15), date(2026, 3, 31)
 _LATE = "2026-12-31T00:00:00"
@@ -64,6 +64,8 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
         (PENDING, 2): _lot(story, PENDING, 2, 60, starts="2026-03-25T00:00:00"),
         (SHARED, 1): _lot(story, SHARED, 1, 50, ends="2026-03-09T12:00:00"),
         (SHARED, 2): _lot(story, SHARED, 2, 50),
+        (UNTOUCHED, 1): _lot(story, UNTOUCHED, 1, 60),
+        (UNTOUCHED, 2): _lot(story, UNTOUCHED, 2, 50, ChequeId=None),
         (ENDING, 1): _lot(story, ENDING, 1, 60, ends="2026-03-09T12:00:00"),
         (ENDING, 2): _lot(story, ENDING, 2, 60),
         (RETURNED, 1): _lot(story, RETURNED, 1, 50, ends="2026-03-20T12:00:00", ChequeId=None),
@@ -96,7 +98,7 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
         )
     }  # fmt: skip
     points = {PENDING: 120, ENDING: 120, PARTIAL: 100, WHOLE_CHEQUE: 100, PART_OF_CHEQUE: 100,
-              BEFORE: 100, SHARED: 100}  # fmt: skip
+              BEFORE: 100, SHARED: 100, UNTOUCHED: 60}  # fmt: skip
     for client, given in points.items():
         _cheque(story, client, 0, 2, 1000, Added=Decimal(given))
     for client in (WHOLE_CHEQUE, PART_OF_CHEQUE, SILENT):
@@ -124,13 +126,15 @@ def _write_refunds(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
     _cheque(story, ENDING, 2, 8, -400, Refund=True, Added=Decimal(-48))
     _cheque(story, SHARED, 2, 8, -400, Refund=True, Added=Decimal(-40))
     _cheque(story, SHARED, 3, 12, 500, Redeemed=Decimal(30))
-    for number in (1, 2):
-        lots[SHARED, number].row["Remain"] = Decimal(0)
+    for client, number in ((SHARED, 1), (SHARED, 2), (UNTOUCHED, 1), (UNTOUCHED, 2)):
+        lots[client, number].row["Remain"] = Decimal(0)
     _cheque(story, PARTIAL, 2, 6, -400, Refund=True)
     _cheque(story, PARTIAL, 3, 7, 600, Redeemed=Decimal(110))
     _cheque(story, WHOLE_CHEQUE, 2, 10, -1000, Refund=True)
     _cheque(story, PART_OF_CHEQUE, 2, 10, -400, Refund=True)
     _cheque(story, SILENT, 2, 10, -500, Refund=True)
+    _cheque(story, UNTOUCHED, 2, 8, -1000, Refund=True)
+    _cheque(story, UNTOUCHED, 3, 9, 600, Redeemed=Decimal(110))
     for client in AGAIN:
         _cheque(story, client, 2, 7, -500, Refund=True, Redeemed=Decimal(-50))
         lots[client, 2].row["Remain"] = Decimal(0)
@@ -275,6 +279,16 @@ def test_a_silent_refund_of_a_part_is_found_before_the_first_reading_too(refunde
         (date(2026, 3, 3), "clawed_back", 1, -40),
         (date(2026, 3, 4), "redeemed", 1, -60),
         (date(2026, 3, 4), "redeemed", 2, -50),
+    ]
+
+
+def test_what_only_a_later_redemption_explains_was_not_taken_by_a_silent_refund(
+    refunded: Story,
+) -> None:
+    """The refund of the first lot's purchase left its points to the client."""
+    assert _taken(refunded, UNTOUCHED) == [
+        (date(2026, 3, 9), "redeemed", 1, -60),
+        (date(2026, 3, 9), "redeemed", 2, -50),
     ]
 
 

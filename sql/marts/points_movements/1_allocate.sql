@@ -10,12 +10,14 @@ drop type if exists refresh.match cascade;
 -- By bucket (the publish that showed the loss) and spending order. class: 0 was taken by some row, for sure;
 -- 1 may have expired or gone with a silent refund as well; 2 may be there still; 3 is no loss but what may
 -- have been given back. refunds: the most that silent refunds may have taken. event: of class 3, the event
--- that a silent refund gives back; a stated one has starts_at.
+-- that a silent refund gives back; a stated one has starts_at. expires_at: as ends_at, without the refund that may
+-- have emptied the lot.
 create type refresh.client_pieces as (
     bucket timestamptz array,
     points bigint array,
     starts_at timestamptz array,
     ends_at timestamptz array,
+    expires_at timestamptz array,
     class integer array,
     refunds bigint array,
     event integer array
@@ -583,6 +585,7 @@ declare
     state refresh.allocation := refresh.allocate_readings(pieces, events, first_reading);
     are_sure constant boolean := 0 = any(pieces.class);
     may_be_there constant boolean := 2 = any(pieces.class);
+    unrefunded refresh.client_pieces := pieces;
 begin
     if are_sure then
         state := refresh.allocate_class(state, pieces, events, 0, are_firm => true);
@@ -605,6 +608,11 @@ begin
     if may_be_there then
         state := refresh.allocate_by_time(state, pieces, events, is_after_end => true);
     end if;
+    -- A silent refund may have taken nothing: what nothing else explains was redeemed after it.
+    if 1 = any(pieces.class) and pieces.expires_at <> pieces.ends_at then
+        unrefunded.ends_at := pieces.expires_at;
+        state := refresh.allocate_class(state, unrefunded, events, 1, are_firm => true);
+    end if;
     if are_sure and false = any(events.is_firm) then
         state := refresh.allocate_class(state, pieces, events, 0, are_firm => false);
     end if;
@@ -622,8 +630,8 @@ end;
 $$;
 
 -- What refresh.allocate matches, of all clients of two temporary tables: pieces (client_id, piece, seen_at,
--- points, starts_at, ends_at, class, refund_limit, of_cheque_id) and events (client_id, event, kind, cheque_id,
--- seen_at, at, points, is_firm, back_at). piece and event are numbers from 1 of each client, in the order of
+-- points, starts_at, ends_at, expires_at, class, refund_limit, of_cheque_id) and events (client_id, event, kind,
+-- cheque_id, seen_at, at, points, is_firm, back_at). piece and event are numbers from 1 of each client, in the order of
 -- refresh.client_pieces and refresh.client_events. refund_limit is null where no silent refund takes any of a
 -- piece, of_cheque_id where none gives it back.
 create or replace function refresh.allocated(may_lack_rows boolean)
@@ -646,6 +654,7 @@ begin
                 array_agg((pieces.points * 100)::bigint order by pieces.piece),
                 array_agg(pieces.starts_at order by pieces.piece),
                 array_agg(pieces.ends_at order by pieces.piece),
+                array_agg(pieces.expires_at order by pieces.piece),
                 array_agg(pieces.class order by pieces.piece),
                 array_agg((coalesce(pieces.refund_limit, 0) * 100)::bigint order by pieces.piece),
                 array_agg(events.event order by pieces.piece)

@@ -91,6 +91,7 @@ begin
     create temp table pieces on commit drop as
     select
         *,
+        ends_at as expires_at,
         null::numeric as refund_limit,
         null::bigint as of_cheque_id,
         row_number() over (
@@ -441,6 +442,7 @@ begin
         candidates.lot_id,
         candidates.starts_at,
         candidates.ends_at,
+        candidates.ends_at as expires_at,
         candidates.back_seen_at as seen_at,
         losable.class,
         losable.points,

@@ -50,6 +50,7 @@ begin
         burnt numeric default 0,
         starts_at timestamptz,
         ends_at timestamptz default 'infinity',
+        expires_at timestamptz default 'infinity',
         seen_day date,
         expiry_date date,
         refund_day date,
@@ -62,7 +63,7 @@ begin
 
     insert into piece_rows (
         client_id, component_type, lot_id, spending_rank, seen_at, class, is_ending, points,
-        burnt, starts_at, ends_at, seen_day, expiry_date, refund_day, refund_limit,
+        burnt, starts_at, ends_at, expires_at, seen_day, expiry_date, refund_day, refund_limit,
         refund_id
     )
     select
@@ -76,14 +77,8 @@ begin
         reserved.points - reserved.burnt - coalesce(claws.points, 0) as points,
         reserved.burnt,
         reserved.starts_at,
-        least(
-            case
-                when reserved.is_ending and reserved.given_back_by = 0 then lots.ends_at
-                -- What was given back need not have been of a lot that ended.
-                else 'infinity'
-            end,
-            reserved.refunded_at
-        ) as ends_at,
+        least(expiring.expires_at, reserved.refunded_at) as ends_at,
+        expiring.expires_at,
         reserved.seen_day,
         reserved.expiry_date,
         reserved.refund_day,
@@ -95,6 +90,14 @@ begin
             lots.client_id = reserved.client_id
             and lots.component_type = reserved.component_type
             and lots.lot_id = reserved.lot_id
+    cross join lateral (
+        select
+            case
+                when reserved.is_ending and reserved.given_back_by = 0 then lots.ends_at
+                -- What was given back need not have been of a lot that ended.
+                else 'infinity'
+            end as expires_at
+    ) as expiring
     left join (
         select
             client_id,
