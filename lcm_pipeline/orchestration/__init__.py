@@ -23,10 +23,11 @@ ui/                   the web server and the daemon, for `lcm ui`
 storage/              Dagster's home and storage, runs of killed commands, logs, and what is deleted
 event_log.py          Dagster's event log, made fast for ranges of days
 home_storage.py       the same storage for a bare `dagster` command
+run_launcher.py       tells the daemon whether the process of a run is alive
 dagster_internals.py  everything that is used of its private API
 
-event_log.py and home_storage.py must stay where they are: dagster.yaml of each LCM_HOME, and that
-of the checkout, name their classes by module.
+event_log.py, home_storage.py and run_launcher.py must stay where they are: dagster.yaml of each
+LCM_HOME, and that of the checkout, name their classes by module.
 """
 
 import warnings

@@ -19,6 +19,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
@@ -344,6 +345,42 @@ def test_the_daemon_ends_when_lcm_ui_is_killed(tmp_path: Path) -> None:
         for pid in daemon:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_run_that_died_with_the_whole_machine_is_marked_as_failed(tmp_path: Path) -> None:
+    """Started for ever, it would keep each later sync waiting. Runs of commands are left alone."""
+    settings = load_settings(_env_file=None, home=tmp_path / "home")
+    of_before = {"dagster/max_retries": "0", ".dagster/grpc_info": json.dumps(
+        {"host": "localhost", "socket": str(tmp_path / "gone")})}  # fmt: skip
+    started = dg.DagsterRunStatus.STARTED
+    with dagster_instance(settings) as instance:
+        dead, own = (
+            instance.add_run(dg.DagsterRun(job_name="sync_days", status=started, tags=tags)).run_id
+            for tags in (of_before, {})
+        )
+    with (tmp_path / "output").open("w") as output:
+        daemon = subprocess.Popen(
+            [LCM, "ui", "--only", "daemon"],
+            env=environment(tmp_path), cwd=tmp_path, stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 240
+        with dagster_instance(settings) as instance:
+            while _status(instance, dead) == started:
+                assert time.monotonic() < deadline, (tmp_path / "output").read_text()
+                time.sleep(0.5)
+            assert _status(instance, dead) == dg.DagsterRunStatus.FAILURE
+            assert _status(instance, own) == started
+    finally:
+        daemon.send_signal(signal.SIGINT)
+        daemon.wait(120)
+
+
+def _status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    found = instance.get_run_by_id(run_id)
+    assert found
+    return found.status
 
 
 @pytest.mark.slow
