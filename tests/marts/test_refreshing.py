@@ -21,7 +21,7 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
-from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import marts_behind, refresh_marts
 from lcm_pipeline.warehouse.marts.scope import Scope
 from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.worlds import sync
@@ -312,6 +312,19 @@ def test_an_equal_state_is_not_computed_again(
 
 def _computed_again(warehouse: Warehouse) -> set[str]:
     return {one.name for one in refresh_marts(warehouse) if not one.is_skipped}
+
+
+def test_what_a_restore_could_not_compute_is_computed_by_the_next_refresh(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """A materialized view without rows, as pg_restore leaves it on a full disk or a time-out."""
+    _sync(lively, warehouse, tmp_path, FIRST)
+    rows = _rows(warehouse, "mart", "leads_daily")
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("refresh materialized view mart.leads_daily with no data")
+        assert marts_behind(session) == ["leads_daily"]
+    refresh_marts(warehouse)
+    assert _rows(warehouse, "mart", "leads_daily") == rows != Counter()
 
 
 def test_a_parameter_that_changes_reaches_every_client(

@@ -29,11 +29,13 @@ on conflict (name) do update set
     operations_day = excluded.operations_day;
 
 -- name: refreshed_marts
--- purpose: which state of the warehouse each mart shows
+-- purpose: which state of the warehouse each mart shows; none if a restore could not compute it
 select
-    name,
-    signature
-from refresh.marts;
+    marts.name,
+    marts.signature
+from refresh.marts
+left join pg_matviews as views on marts.name = views.matviewname and views.schemaname = 'mart'
+where views.ispopulated is not false;
 
 -- name: refresh_mart
 -- purpose: compute a materialized view, which the user need not own
@@ -41,6 +43,11 @@ from refresh.marts;
 select sync.refresh_mart(%(mart_name)s, %(is_concurrent)s);
 
 -- name: was_refreshed
--- purpose: whether a mart was refreshed before
+-- purpose: whether a materialized view was refreshed before, and has rows to compare with
 -- parameters: name
-select exists (select from refresh.marts where name = %(name)s) as was_refreshed;
+select exists (
+    select
+    from refresh.marts
+    inner join pg_matviews as views on marts.name = views.matviewname and views.schemaname = 'mart'
+    where marts.name = %(name)s and views.ispopulated
+) as was_refreshed;
