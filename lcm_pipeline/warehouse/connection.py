@@ -286,8 +286,10 @@ def _parse(url: str) -> dict[str, str | int]:
     except psycopg.ProgrammingError:
         raise WarehouseUnavailableError(_MALFORMED) from None
     ports = [port for port in str(parts.get("port", "")).split(",") if port]
-    # An unencoded @ or / of the password moves a part of it to the host, the port or the database.
-    quoted_in_errors = f"{parts.get('host', '')}{parts.get('dbname', '')}"
-    if "@" in quoted_in_errors or not all(port.isdigit() for port in ports):
+    # An unencoded @ or / of the password moves a part of it to the host, the port or the database,
+    # which errors quote. Encoded, an @ may be in any of them, as in the folder of a socket.
+    user_and_host, _, database = url.partition("://")[2].partition("?")[0].partition("/")
+    is_ambiguous = user_and_host.count("@") > 1 or "@" in database
+    if is_ambiguous or not all(port.isdigit() for port in ports):
         raise WarehouseUnavailableError(_MALFORMED)
     return parts

@@ -213,6 +213,13 @@ def test_an_ambiguous_address_is_refused(password: str) -> None:
     assert "percent-encoded" in _refusal(settings)
 
 
+@pytest.mark.parametrize("address", ["/loyalty?host=/run/p@g", "/loyalty?host=%2Frun%2Fp%40g"])
+def test_the_folder_of_a_socket_may_have_an_at_sign(address: str) -> None:
+    message = _refusal(load_settings(database_url=f"postgresql://me:{SECRET}@{address}"))
+    assert "/run/p@g" in message
+    assert "percent-encoded" not in message
+
+
 def test_a_warehouse_and_its_engine_show_no_password() -> None:
     warehouse = Warehouse(f"postgresql://me:{SECRET}@db.example:6543/loyalty")
     shown = (
