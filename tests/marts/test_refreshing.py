@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
+from lcm_pipeline.warehouse.marts.install import install_marts
 from lcm_pipeline.warehouse.marts.refresh import marts_behind, refresh_marts
 from lcm_pipeline.warehouse.marts.scope import Scope
 from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.worlds import sync
+from tests.syncing import sync_everything
 
 START, FIRST = date(2026, 1, 10), date(2026, 3, 1)
 KEPT = [mart.name for mart in marts() if mart.kind == "table"]
@@ -312,6 +314,32 @@ def test_an_equal_state_is_not_computed_again(
 
 def _computed_again(warehouse: Warehouse) -> set[str]:
     return {one.name for one in refresh_marts(warehouse) if not one.is_skipped}
+
+
+def test_tables_recreated_between_a_publish_and_its_refresh_are_correct(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """As by an upgrade after a killed sync: they show days that the other tables do not."""
+    _sync(lively, warehouse, tmp_path, FIRST)
+    last = FIRST + timedelta(days=1)
+    with warehouse.connect(autocommit=True) as session:
+        # In 90 days from the next day, also those of clients without a change.
+        session.execute(
+            "update core.operations set expires_at = %s where expires_at > %s",
+            (datetime(2026, 5, 31, 12, tzinfo=UTC), FIRST),
+        )
+    refresh_marts(warehouse, everything=True)
+    lively.world.advance(datetime(last.year, last.month, last.day) + timedelta(days=1))
+    settings = load_settings(
+        home=tmp_path, api_url=lively.url, database_url=warehouse.url, delete_fuse=1
+    )
+    reports = sync_everything(settings, warehouse, Window(START, last))
+    assert all(report.is_complete for report in reports.values())
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("update lcm_marts set checksum = '' where name = 'expiring_lots'")
+        assert install_marts(session) == ["expiring_lots"]
+    refresh_marts(warehouse)
+    assert_as_if_computed_anew(warehouse, "after the upgrade")
 
 
 def test_what_a_restore_could_not_compute_is_computed_by_the_next_refresh(

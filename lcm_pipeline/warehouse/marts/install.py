@@ -96,6 +96,7 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
                 refresher.replace(mart)
     if refresher is not None:
         refresher.close()
+        session.execute(query("forget_passed_horizons"))
     forget_refreshes(session, [mart.name for mart in affected])
     recreated = {mart.name for mart in affected}
     for name, role, privilege in grants:

@@ -418,6 +418,15 @@ where runs.run_id = %(run_id)s and runs.publishing_since is not null;
 -- purpose: make the next refresh compute everything, after old months were removed
 delete from refresh.horizons;
 
+-- name: forget_passed_horizons
+-- purpose: make the next refresh compute everything, if days passed since the last one
+-- Tables that were just recreated show these days already, and the others do not.
+delete from refresh.horizons
+using refresh.present
+where
+    (horizons.through_day, horizons.newest_day)
+    is distinct from (present.through_day, present.newest_day);
+
 -- name: finish_refresh
 -- purpose: store through which days, and with which parameters, the tables of mart were computed
 insert into refresh.horizons (through_day, newest_day, parameters, names)
