@@ -21,7 +21,7 @@ from lcm_pipeline.warehouse.sessions import grant_memory
 
 
 class MartInUseError(Exception):
-    """Views of other users depend on a mart and do not fit the new one; nothing was changed."""
+    """Views of other users read a mart and cannot be created again; nothing was changed."""
 
 
 def are_behind(session: psycopg.Connection) -> bool:
@@ -146,7 +146,7 @@ def _other_views(session: psycopg.Connection) -> dict[str, list[str]]:
 def _recreate_other_views(session: psycopg.Connection, dropped: dict[str, list[str]]) -> None:
     """Create the dropped views of other users again.
 
-    Raises MartInUseError, which lists the views that no longer fit, and why.
+    Raises MartInUseError, which lists the views that no longer fit or that the user may not create.
     """
     problems: dict[str, str] = {}
     for name, statements in dropped.items():
@@ -159,8 +159,9 @@ def _recreate_other_views(session: psycopg.Connection, dropped: dict[str, list[s
     if problems:
         listed = "\n".join(f"  {name}: {reason}" for name, reason in problems.items())
         raise MartInUseError(
-            "views of yours read marts that have to be recreated, and do not fit the new ones;"
-            f" nothing was changed. Drop them, run this again, and create them again:\n{listed}"
+            "views of yours read marts that have to be recreated, and cannot be created again;"
+            " nothing was changed. Drop them, run this again, and create them again, or run this as"
+            f" a user who may create them:\n{listed}"
         )
 
 
