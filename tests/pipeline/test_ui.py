@@ -348,6 +348,27 @@ def test_the_daemon_ends_when_lcm_ui_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_files_of_the_folder_are_not_taken_for_modules(tmp_path: Path) -> None:
+    """Such as the types.py of an analyst who runs lcm ui where the settings are."""
+    for name in ("types", "gql"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user was imported')")
+    served = subprocess.Popen(
+        [LCM, "ui", "--port", str(free_port())],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert served.stdout is not None
+        assert "http://" in served.stdout.readline()
+    finally:
+        served.send_signal(signal.SIGINT)
+        served.communicate(timeout=120)
+
+
+@pytest.mark.slow
 def test_a_run_that_died_with_the_whole_machine_is_marked_as_failed(tmp_path: Path) -> None:
     """Started for ever, it would keep each later sync waiting. Runs of commands are left alone."""
     settings = load_settings(_env_file=None, home=tmp_path / "home")

@@ -152,7 +152,9 @@ def ui_variables(settings: Settings) -> dict[str, str]:
         fail_dead_runs(instance, instance_home(settings))
         if POOL not in {pool.name for pool in instance.event_log_storage.get_pool_limits()}:
             instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
-    return {"PYTHONWARNINGS": "ignore", **instance_variables(settings)}
+    # The folder of the command is the user's: a file `types.py` there must not be imported.
+    variables = {"PYTHONWARNINGS": "ignore", "PYTHONSAFEPATH": "1"}
+    return {**variables, **instance_variables(settings)}
 
 
 def require_free_port(host: str, port: int) -> None:
