@@ -9,6 +9,7 @@ dagster.yaml names the class by this module.
 """
 
 import dagster as dg
+import grpc
 
 from lcm_pipeline.orchestration.dagster_internals import (
     CanCancelExecutionRequest,
@@ -39,8 +40,14 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         try:
             reply = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id))
-        except DagsterUserCodeUnreachableError:
-            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process and its server ended")
+        except DagsterUserCodeUnreachableError as error:
+            cause = error.__cause__
+            if isinstance(cause, grpc.RpcError) and cause.code() is grpc.StatusCode.UNAVAILABLE:
+                return CheckRunHealthResult(
+                    WorkerStatus.NOT_FOUND, "its process and its server ended"
+                )
+            # The server is busy, and so is the run: it would be started a second time.
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
         if deserialize_value(reply, CanCancelExecutionResult).can_cancel:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process ended")
