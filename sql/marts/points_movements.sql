@@ -39,11 +39,26 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 #variable_conflict use_column
 begin
+    -- Each step leaves temporary tables to those after it. Here is a row of each:
+    -- chosen: the conventions in use (one row). lots, cheques: a lot or cheque, with the moments from and until which
+    -- it can matter. prices: a lot that a purchase paid for. seen: a reading, with its last day. versions, levels,
+    -- drops, excesses: a lot in a reading that changed it: its remain, the part that it never got back, what it lost,
+    -- what it has too much. given_back: a refunded cheque. returned_points: a refund that states that it gave points
+    -- back. refunded: a lot and a refund of its cheque that states no points. gone_first, former: a row that lives on
+    -- under another client: when it was first seen, and as whose.
     perform refresh.ledger_readings();
+    -- alone: a row that takes points, and that no cheque speaks for. lot_burns: a lot that such rows burnt.
     perform refresh.ledger_takings_alone();
+    -- regained: a lot that got points back from a refund and lost them again before the reading that had the refund.
     perform refresh.ledger_returns();
+    -- reserved: a loss of a lot, with the part that a burn took. takings: what a row took. claws: a taking of a refund
+    -- and a loss that it explains for sure. vanished: a row that the source no longer has.
     perform refresh.ledger_losses();
+    -- pieces: a part of a lot that it lost, may have lost or got back. events: what a row took, or gave back. matched:
+    -- a piece and an event, with the points of the one that the other took. leftovers: the rest of each piece.
+    -- silent_claws: a leftover and a refund that states no points, with what the refund took of it.
     perform refresh.ledger_matches();
+    -- movements: the rows of the mart.
     perform refresh.ledger_movements();
     perform refresh.ledger_returns_to_lots();
     return query
