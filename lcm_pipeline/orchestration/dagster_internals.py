@@ -11,7 +11,7 @@ optional dagster-celery, celery/executor.py imports one private function.
 
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import (
@@ -40,6 +40,7 @@ __all__ = [
     "DagsterSqliteStorage",
     "DagsterStorage",
     "DagsterUserCodeUnreachableError",
+    "LaunchRunContext",
     "ModuleTarget",
     "SqlEventLogStorage",
     "SqlEventLogStorageTable",

@@ -5,20 +5,31 @@ own cannot. Its server of code reports a process that dies, but not if the serve
 when the machine loses power: the run would stay "started" forever, and as one run at a time reads
 the API, no other would ever begin.
 
+Machines that share Dagster's storage cannot reach each other's servers of code, so a daemon judges
+only the runs that were launched from its own home, which is LCM_HOME/dagster.
+
 dagster.yaml names the class by this module.
 """
+
+from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import grpc
 
+from lcm_pipeline.files import replacing
 from lcm_pipeline.orchestration.dagster_internals import (
     CanCancelExecutionRequest,
     CanCancelExecutionResult,
     CheckRunHealthResult,
     DagsterUserCodeUnreachableError,
+    LaunchRunContext,
     WorkerStatus,
     deserialize_value,
 )
+
+# The id of the home that a run was launched from.
+HOME_TAG = "lcm/home"
 
 
 class WatchedRunLauncher(dg.DefaultRunLauncher):
@@ -32,8 +43,15 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
         """Whether the daemon may ask for the health of a run."""
         return True
 
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Record from where, and launch as Dagster does."""
+        self._instance.add_run_tags(context.dagster_run.run_id, {HOME_TAG: self._home_id()})
+        super().launch_run(context)
+
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Whether the process of a started run is alive."""
+        """Whether the process of a started run is alive; yes for one of another machine."""
+        if run.tags.get(HOME_TAG) != self._home_id():
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if client is None:
             # It ended just now, or a command executes it: see storage/local_runs.py.
@@ -51,3 +69,11 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
         if deserialize_value(reply, CanCancelExecutionResult).can_cancel:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process ended")
+
+    def _home_id(self) -> str:
+        """The id of DAGSTER_HOME; created once, and as old as the folder: hosts are renamed."""
+        path = Path(self._instance.root_directory) / "home_id"
+        if not path.exists():
+            with replacing(path) as file:
+                file.write(str(uuid4()).encode())
+        return path.read_text("utf-8")

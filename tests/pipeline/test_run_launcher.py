@@ -7,7 +7,7 @@ from functools import partial
 
 import dagster as dg
 import pytest
-from dagster._core.launcher.base import WorkerStatus
+from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
 from dagster._grpc.client import DagsterGrpcClient
 
 from lcm_pipeline.orchestration.run_launcher import WatchedRunLauncher
@@ -19,14 +19,24 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def _status_of_run(
-    instance: dg.DagsterInstance, port: int, monkeypatch: pytest.MonkeyPatch
-) -> WorkerStatus:
-    """The status of a run whose server had the port, if a request times out after a second."""
-    impatient = partial(DagsterGrpcClient.can_cancel_execution, timeout=1)
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to a server time out after a second, and none is asked to launch anything."""
+    ask = partial(DagsterGrpcClient.can_cancel_execution, timeout=1)
     monkeypatch.setattr(
-        DagsterGrpcClient, "can_cancel_execution", lambda client, wanted: impatient(client, wanted)
+        DagsterGrpcClient, "can_cancel_execution", lambda client, wanted: ask(client, wanted)
     )
+    monkeypatch.setattr(dg.DefaultRunLauncher, "launch_run", lambda launcher, context: None)
+
+
+def _launcher_of(instance: dg.DagsterInstance) -> WatchedRunLauncher:
+    launcher = WatchedRunLauncher()
+    launcher.register_instance(instance)
+    return launcher
+
+
+def _launched(instance: dg.DagsterInstance, port: int) -> dg.DagsterRun:
+    """A started run that was launched from the instance, by a server with the port."""
     server = {"host": "127.0.0.1", "port": port}
     run = instance.add_run(
         dg.DagsterRun(
@@ -35,22 +45,38 @@ def _status_of_run(
             tags={".dagster/grpc_info": json.dumps(server)},
         )
     )
-    launcher = WatchedRunLauncher()
-    launcher.register_instance(instance)
-    return launcher.check_run_worker_health(run).status
+    _launcher_of(instance).launch_run(LaunchRunContext(dagster_run=run, workspace=None))
+    launched = instance.get_run_by_id(run.run_id)
+    assert launched is not None
+    return launched
 
 
-def test_a_run_of_a_server_that_has_ended_is_gone(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert _status_of_run(instance, port, monkeypatch) is WorkerStatus.NOT_FOUND
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_a_run_of_a_server_that_has_ended_is_gone(instance: dg.DagsterInstance) -> None:
+    run = _launched(instance, _free_port())
+    health = _launcher_of(instance).check_run_worker_health(run)
+    assert health.status is WorkerStatus.NOT_FOUND
 
 
 def test_a_run_of_a_server_that_responds_late_is_not_started_twice(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        assert _status_of_run(instance, port, monkeypatch) is WorkerStatus.RUNNING
+        run = _launched(instance, listener.getsockname()[1])
+        health = _launcher_of(instance).check_run_worker_health(run)
+    assert health.status is WorkerStatus.RUNNING
+
+
+def test_a_run_of_another_machine_whose_server_cannot_be_reached_is_left_alone(
+    instance: dg.DagsterInstance,
+) -> None:
+    run = _launched(instance, _free_port())
+    with dg.instance_for_test() as other:
+        other.add_run(run)
+        health = _launcher_of(other).check_run_worker_health(run)
+    assert health.status is WorkerStatus.RUNNING

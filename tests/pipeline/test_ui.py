@@ -372,7 +372,7 @@ def test_files_of_the_folder_are_not_taken_for_modules(tmp_path: Path) -> None:
 def test_a_run_that_died_with_the_whole_machine_is_marked_as_failed(tmp_path: Path) -> None:
     """Started for ever, it would keep each later sync waiting. Runs of commands are left alone."""
     settings = load_settings(_env_file=None, home=tmp_path / "home")
-    of_before = {"dagster/max_retries": "0", ".dagster/grpc_info": json.dumps(
+    of_before = {"dagster/max_retries": "0", "lcm/home": "this", ".dagster/grpc_info": json.dumps(
         {"host": "localhost", "socket": str(tmp_path / "gone")})}  # fmt: skip
     started = dg.DagsterRunStatus.STARTED
     with dagster_instance(settings) as instance:
@@ -380,6 +380,7 @@ def test_a_run_that_died_with_the_whole_machine_is_marked_as_failed(tmp_path: Pa
             instance.add_run(dg.DagsterRun(job_name="sync_days", status=started, tags=tags)).run_id
             for tags in (of_before, {})
         )
+    (tmp_path / "home/dagster/home_id").write_text("this")
     with (tmp_path / "output").open("w") as output:
         daemon = subprocess.Popen(
             [LCM, "ui", "--only", "daemon"],
