@@ -6,6 +6,8 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import dagster as dg
@@ -268,6 +270,30 @@ def test_an_unreachable_database_is_reported_without_its_password(tmp_path: Path
     assert "127.0.0.1" in str(refused.value)
     # libpq's text has two lines.
     assert not set("\n\t") & set(str(refused.value))
+
+
+def _open_from(home: Path, url: str, ready: Barrier, caplog: pytest.LogCaptureFixture) -> None:
+    ready.wait()
+    with dagster_instance(load_settings(home=home, dagster_database_url=url)) as instance:
+        assert instance.get_runs() == []
+    # Dagster repeats a creation that another one disturbed, unless it failed in the wrong moment.
+    assert "Retrying failed database creation" not in caplog.text
+
+
+def test_machines_that_start_at_once_create_the_tables_of_a_new_database_once(
+    warehouse: Warehouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    processes = get_context("fork")
+    ready = processes.Barrier(4)
+    machines = [
+        processes.Process(target=_open_from, args=(tmp_path / name, warehouse.url, ready, caplog))
+        for name in "abcd"
+    ]
+    for machine in machines:
+        machine.start()
+    for machine in machines:
+        machine.join()
+    assert [machine.exitcode for machine in machines] == [0, 0, 0, 0]
 
 
 def test_a_home_that_cannot_be_written_is_reported(tmp_path: Path) -> None:

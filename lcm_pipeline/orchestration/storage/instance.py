@@ -33,6 +33,8 @@ _SESSION_OPTIONS = (
 )
 # The rest of the template is for a `dagster` command without DAGSTER_HOME.
 _STORAGE_MARK = "# --- storage"
+# Any number, of a lock in Dagster's own database.
+_CREATION_LOCK = 4_021_763_552
 # SQLite's words for some full disks, and for a disk that fails.
 _IO_ERROR = "disk I/O error"
 
@@ -55,14 +57,19 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     _check_postgres(settings)
     with _environment(instance_variables(settings)):
         try:
-            with locked_home(settings) as home:
+            with locked_home(settings) as home, _locked_database(settings):
                 instance = dg.DagsterInstance.from_config(str(home))
         except (OSError, sa.exc.SQLAlchemyError) as error:
             if _is_full(error) or _IO_ERROR in str(error):
                 raise _storage_lost(settings, error) from error
+            where = str(instance_home(settings))
+            advice = "set LCM_HOME to a folder that you may write to"
+            if isinstance(error, sa.exc.SQLAlchemyError) and settings.dagster_database_url:
+                where = "the database of LCM_DAGSTER_DATABASE_URL"
+                advice = "check what its user may do there"
+            cause = str(error).splitlines()[0]
             raise DagsterStorageError(
-                f"Dagster cannot record its runs in {instance_home(settings)} "
-                f"({str(error).splitlines()[0]}): set LCM_HOME to a folder that you may write to"
+                f"Dagster cannot record its runs in {where} ({cause}): {advice}"
             ) from error
         with instance:
             try:
@@ -144,6 +151,19 @@ def locked_home(settings: Settings) -> Iterator[Path]:
     with (instance_home(settings) / ".opening").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield prepare_home(settings)
+
+
+@contextmanager
+def _locked_database(settings: Settings) -> Iterator[None]:
+    """Lock Dagster's database: two machines cannot create its tables at once either."""
+    url = postgres_url(settings)
+    if url is None:
+        yield
+        return
+    # The lock ends with its transaction, and so works behind connection poolers.
+    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
+        yield
 
 
 def _make_private(folder: Path) -> None:
