@@ -20,6 +20,7 @@ from lcm_pipeline.warehouse.diagnosis import (
     WarehouseFacts,
     problem_with_keys,
     read_facts,
+    tables_without_key,
     why_unreachable,
 )
 from lcm_pipeline.warehouse.errors import NothingSyncedError
@@ -142,7 +143,13 @@ def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
     except UserError as error:
         yield Finding("schema", Level.FAIL, str(error), "lcm migrate")
         return
-    yield Finding("schema", Level.OK, "matches this version")
+    if keyless := tables_without_key(warehouse):
+        more = f" and {len(keyless) - 1:,} more tables" if keyless[1:] else ""
+        found = f"{keyless[0]}{more} without a key, as after a restore that ended early"
+        advice = "restore the backup into a new database: docs/how-to/backup.md"
+        yield Finding("schema", Level.FAIL, found, advice)
+    else:
+        yield Finding("schema", Level.OK, "matches this version")
     # Before anything was published a sync replaces a programme that the settings do not name.
     if settings.api_url is not None and any(feed.published_at for feed in status.feeds):
         yield from _check_programme(settings, warehouse)

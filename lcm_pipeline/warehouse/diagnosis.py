@@ -59,6 +59,12 @@ def read_facts(warehouse: Warehouse) -> WarehouseFacts:
         )
 
 
+def tables_without_key(warehouse: Warehouse) -> list[str]:
+    """The tables whose keys, which the sync relies on, are missing; of a schema that is current."""
+    with warehouse.connect(autocommit=True, application_name="lcm doctor") as session:
+        return [str(name) for (name,) in session.execute(query("tables_without_key"))]
+
+
 def problem_with_keys(warehouse: Warehouse, pseudonyms: Pseudonyms) -> str | None:
     """Why phones and cards are not stored with the keys of the settings; None if they are.
 

@@ -203,6 +203,25 @@ select
         false
     ) as has_parameters;
 
+-- name: tables_without_key
+-- purpose: the tables of the warehouse without a valid unique index
+-- Each was created with one. A restore fills tables first, so one that ended early leaves none.
+select pg_namespace.nspname || '.' || pg_class.relname as table_name
+from pg_class
+inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
+where
+    pg_namespace.nspname in ('core', 'history', 'outbox', 'sync')
+    and pg_class.relkind in ('r', 'p')
+    and not pg_class.relispartition
+    and not exists (
+        select from pg_index
+        where
+            pg_index.indrelid = pg_class.oid
+            and pg_index.indisunique
+            and pg_index.indisvalid
+    )
+order by table_name;
+
 -- name: present_marts
 -- purpose: the kind of relation of some marts in the database
 -- parameters: names
@@ -322,7 +341,7 @@ begin
             and pg_has_role(current_user, classes.relowner, 'usage')
             and not exists (
                 select from pg_index
-                where pg_index.indrelid = classes.oid and pg_index.indisprimary
+                where pg_index.indrelid = classes.oid and pg_index.indisunique
             )
     loop
         execute format('alter table %s replica identity full', found.relation);

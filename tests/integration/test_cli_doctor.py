@@ -178,6 +178,20 @@ def test_a_wrong_clock_and_an_unreachable_service_are_detected(
     assert "cannot be reached" in lines["service"][0]["found"]
 
 
+def test_a_warehouse_whose_restore_ended_before_its_keys_is_a_failure(
+    tmp_path: Path, live: RunningSimulator, warehouse: Warehouse
+) -> None:
+    variables = {"LCM_API_URL": live.url, "LCM_DATABASE_URL": warehouse.url, "LCM_TOKEN": "424242"}
+    _, lines = _examine(tmp_path, **variables)
+    assert [line["state"] for line in lines["schema"]] == ["ok"]
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("alter table sync.client_state drop constraint client_state_pkey")
+    code, lines = _examine(tmp_path, **variables)
+    assert code == 1
+    assert [line["state"] for line in lines["schema"]] == ["fail"]
+    assert "sync.client_state without a key" in lines["schema"][0]["found"]
+
+
 def test_metrics_are_open_metrics_on_stdout_in_a_file_and_on_a_port(
     tmp_path: Path, warehouse: Warehouse
 ) -> None:
