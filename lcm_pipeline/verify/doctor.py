@@ -24,6 +24,7 @@ from lcm_pipeline.warehouse.diagnosis import (
     why_unreachable,
 )
 from lcm_pipeline.warehouse.errors import NothingSyncedError
+from lcm_pipeline.warehouse.migrations import SchemasOfOthersError
 from lcm_pipeline.warehouse.programme import programme_of, stored_programme
 from lcm_pipeline.warehouse.status import read_status
 
@@ -139,6 +140,9 @@ def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
             yield Finding("schema", Level.OK, "the first sync creates it")
             return
         yield Finding("schema", Level.WARN, "not created yet", "lcm migrate or lcm sync creates it")
+        return
+    except SchemasOfOthersError as error:
+        yield Finding("schema", Level.FAIL, str(error), "correct LCM_DATABASE_URL")
         return
     except UserError as error:
         yield Finding("schema", Level.FAIL, str(error), "lcm migrate")

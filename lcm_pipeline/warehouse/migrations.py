@@ -46,12 +46,16 @@ class NewerSchemaError(UsageError):
     """The schema is of a newer version of lcm; only an update of lcm helps."""
 
 
+class SchemasOfOthersError(WarehouseUnavailableError):
+    """The database has schemas with our names that no migration created."""
+
+
 def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
     """Apply missing migrations and install changed marts; returns the names of both.
 
     marts_may_wait: where views of other users block new marts, warn and leave the old marts: facts
     can be published without them, see `have_old_marts`. Raises MigrationError, NewerSchemaError, or
-    WarehouseUnavailableError if the user lacks rights.
+    WarehouseUnavailableError if the user lacks rights or the database belongs to something else.
     """
     applied: list[str] = []
     deadline = time.monotonic() + _RETRY_SECONDS
@@ -69,6 +73,7 @@ def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
 
 def _migrate(warehouse: Warehouse, applied: list[str], *, marts_may_wait: bool) -> None:
     with warehouse.connect(autocommit=True, application_name="lcm migrate") as session:
+        _require_no_schemas_of_others(session, warehouse)
         rights.require_use(session)
         is_behind = _is_behind(session)
         was_killed = not is_behind and fetch_value(session, "has_begun_migration")
@@ -140,13 +145,29 @@ def require_current_schema(session: psycopg.Connection, warehouse: Warehouse) ->
 
 
 def _find_ledger(session: psycopg.Connection, warehouse: Warehouse) -> bool:
-    """Whether the user may read the ledger of migrations; NothingSyncedError if there is none."""
+    """Whether the user may read the ledger of migrations; NothingSyncedError if there is none.
+
+    SchemasOfOthersError if there is none, but schemas with our names.
+    """
     ledger = session.execute(query("ledger_of_migrations")).fetchone()
     if ledger is None:
+        _require_no_schemas_of_others(session, warehouse)
         raise NothingSyncedError(
             f"the database {warehouse.location} holds no warehouse", settings=described_env_file()
         )
     return bool(ledger[0])
+
+
+def _require_no_schemas_of_others(session: psycopg.Connection, warehouse: Warehouse) -> None:
+    """Raise SchemasOfOthersError before anything is created in a database of something else."""
+    found = session.execute(query("schemas_of_others"), {"schemas": list(_SCHEMAS)}).fetchall()
+    if found:
+        raise SchemasOfOthersError(
+            f"The database {warehouse.location} has schemas that no lcm migrate created"
+            f" ({', '.join(str(name) for (name,) in found)}): it belongs to another application,"
+            " or was restored without its schema public. Nothing was changed: set LCM_DATABASE_URL"
+            " to a database of lcm's own"
+        )
 
 
 def drop_everything(warehouse: Warehouse) -> None:

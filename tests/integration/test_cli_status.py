@@ -403,6 +403,27 @@ def test_read_only_commands_create_no_warehouse_in_a_database(
 
 
 @pytest.mark.slow
+def test_the_database_of_another_application_is_refused_and_stays_as_it_is(
+    tmp_path: Path, postgres: str
+) -> None:
+    relations = "select oid from pg_class where oid >= 16384 order by oid"
+    with tenant(postgres) as made:
+        made.owner.execute("create schema core")
+        made.owner.execute("create table core.clients (id integer)")
+        before = made.owner.execute(relations).fetchall()
+        for command in ("status", "migrate", "sync --from 2026-03-01 --to 2026-03-02"):
+            ended = run(
+                tmp_path, *command.split(),
+                LCM_DATABASE_URL=made.url, LCM_API_URL="http://127.0.0.1:9/", LCM_TOKEN="424242",
+            )  # fmt: skip
+            assert ended.returncode == 2
+            assert "no lcm migrate created (core)" in ended.stderr
+        examined = run(tmp_path, "doctor", LCM_DATABASE_URL=made.url)
+        assert "correct LCM_DATABASE_URL" in examined.stdout
+        assert made.owner.execute(relations).fetchall() == before
+
+
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("words", [("plan", *MARCH_OPTIONS), ("docs",)], ids=lambda words: words[0])
 def test_commands_that_need_no_data_create_no_warehouse(

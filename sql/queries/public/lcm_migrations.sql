@@ -16,6 +16,21 @@ lock table public.lcm_migrations in share row exclusive mode;
 -- purpose: whether a migration was ever applied
 select to_regclass('public.lcm_migrations') is not null as has_migrations;
 
+-- name: schemas_of_others
+-- purpose: the schemas with our names in a database in which no migration was ever begun
+-- parameters: schemas
+select pg_namespace.nspname
+from pg_namespace
+where
+    pg_namespace.nspname = any(%(schemas)s)
+    and not exists (
+        select from pg_class
+        where
+            pg_class.relname = 'lcm_migrations'
+            and pg_class.relnamespace = (select oid from pg_namespace where nspname = 'public')
+    )
+order by pg_namespace.nspname;
+
 -- name: applied_migrations
 -- purpose: the migrations that were applied, with the checksums of their files
 select
