@@ -86,8 +86,16 @@ class Warehouse:
 
     @property
     def location(self) -> str:
-        """Host, port and database, for messages."""
-        parts = self._parts
+        """Host, port and database, for messages; also those of libpq's variables and PGSERVICE."""
+        # Only libpq's connection itself resolves a service that the address names.
+        if "service" in self._parts:
+            return f"service {self._parts['service']}"
+        defaults = {
+            option.keyword.decode(): option.val.decode()
+            for option in pq.Conninfo.get_defaults()
+            if option.val is not None
+        }
+        parts = {**defaults, **self._parts}
         return (
             f"{parts.get('host') or parts.get('hostaddr') or 'local socket'}"
             f":{parts.get('port') or 5432}/{parts.get('dbname') or parts.get('user') or ''}"

@@ -250,3 +250,19 @@ def test_the_embedded_server_is_opened_as_embedded(tmp_path: Path) -> None:
         open_warehouse(load_settings(home=tmp_path / "home", database_url=None)) as warehouse,
     ):
         assert warehouse.is_embedded
+
+
+def test_messages_name_the_database_that_the_variables_of_libpq_and_a_service_choose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOST", "db.example")
+    monkeypatch.setenv("PGPORT", "6432")
+    monkeypatch.setenv("PGDATABASE", "loyalty")
+    assert Warehouse("postgresql://").location == "db.example:6432/loyalty"
+    assert Warehouse("postgresql://other:5433/test").location == "other:5433/test"
+    services = tmp_path / "services"
+    services.write_text("[bonus]\nhost=bonus.example\nport=7432\ndbname=bonus\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    assert Warehouse("postgresql://?service=bonus").location == "service bonus"
+    monkeypatch.setenv("PGSERVICE", "bonus")
+    assert Warehouse("postgresql://").location == "bonus.example:7432/bonus"
