@@ -319,6 +319,34 @@ def test_ctrl_c_while_the_programs_start_prints_no_traceback(tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the children from /proc")
+def test_a_code_server_that_the_daemon_no_longer_needs_ends_silently(tmp_path: Path) -> None:
+    """Dagster replaces it each minute; here the stopped daemon sends it no heartbeat."""
+    with (tmp_path / "output").open("w") as output:
+        serving = subprocess.Popen(
+            [LCM, "ui", "--only", "daemon"],
+            env=environment(tmp_path), cwd=tmp_path, stdout=output, stderr=output,
+        )  # fmt: skip
+    daemon: list[int] = []
+    try:
+        _await_health(tmp_path, "--only", "daemon")
+        daemon = _children_of(serving.pid)
+        [code_server] = _children_of(daemon[0])
+        os.kill(daemon[0], signal.SIGSTOP)
+        deadline = time.monotonic() + 240
+        # One that has ended waits for its parent, without memory.
+        while _maps_of(code_server):
+            assert time.monotonic() < deadline, "the code server goes on without a heartbeat"
+            time.sleep(0.2)
+        assert "heartbeat" not in (tmp_path / "output").read_text()
+    finally:
+        for pid in daemon:
+            os.kill(pid, signal.SIGCONT)
+        serving.send_signal(signal.SIGTERM)
+        serving.wait(120)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the children from /proc")
 def test_the_daemon_ends_when_lcm_ui_is_killed(tmp_path: Path) -> None:
     """A daemon that outlived it would keep starting the schedules of that home."""
     with (tmp_path / "output").open("w") as output:

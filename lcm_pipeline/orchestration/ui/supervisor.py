@@ -200,8 +200,10 @@ def _commands(host: str, port: int, allowed_hosts: Sequence[str]) -> dict[Progra
             *daemon,
             "--log-level",
             "error",
+            # Dagster replaces the daemon's code server each minute, and the old one warns that it
+            # ends without a heartbeat, as if something had failed.
             "--code-server-log-level",
-            "warning",
+            "error",
         ],
     }
 

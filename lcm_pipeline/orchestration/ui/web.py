@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
             instance,
             workspace_load_target=ModuleTarget(CODE_LOCATION, None, None, CODE_LOCATION),
             read_only=token is None,
-            code_server_log_level="warning",
+            code_server_log_level="error",
         ) as workspace,
     ):
         page = create_app_from_workspace_process_context(
