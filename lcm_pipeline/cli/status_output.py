@@ -96,7 +96,8 @@ def _last_run_sentence(run: RunSummary | None) -> str:
     began = "" if run.finished_at else "begun "
     sentence = f"{run.state}: {run.feed} of {days}, {began}{at:%Y-%m-%d %H:%M} UTC"
     if run.state == "interrupted":
-        return f"{sentence}; its process is gone, and the same lcm sync continues it"
+        # Or its steps wait for a worker, which only the command that started them knows.
+        return f"{sentence}; no process works on it now. If its lcm sync has ended, start it again"
     return f"{sentence}: {shorten(run.error, LONGEST_REASON)}" if run.error else sentence
 
 

@@ -70,8 +70,8 @@ class FeedOverview:
 class RunSummary:
     """One run of a feed.
 
-    state: published, reading (a process works on it), failed (with its error), interrupted (its
-    process is gone), stopped (a fuse) or abandoned. Times are aware, in UTC.
+    state: published, reading (a process works on it), failed (with its error), interrupted (no
+    process works on it), stopped (a fuse) or abandoned. Times are aware, in UTC.
     """
 
     run_id: int

@@ -225,6 +225,9 @@ def test_a_warehouse_complete_through_yesterday_exits_with_0(
         )
     code, status = _status(tmp_path, LCM_DATABASE_URL=warehouse.url)
     assert (code, status["last_run"]["state"]) == (1, "interrupted")
+    # Killed, or its steps wait for a worker: status cannot know which.
+    shown = run(tmp_path, "status", LCM_DATABASE_URL=warehouse.url).stdout
+    assert "no process works on it now. If its lcm sync has ended, start it again" in shown
 
 
 @pytest.fixture
