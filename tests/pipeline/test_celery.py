@@ -180,6 +180,7 @@ def test_the_steps_and_clients_of_a_killed_worker_are_taken_over(
             ({"LCM_READERS": "2"}, f"has LCM_READERS={_READERS}, not 2"),
             ({"LCM_TIMEZONE": "UTC"}, "has LCM_TIMEZONE=Europe/Moscow, not UTC"),
             ({"LCM_DAGSTER_DATABASE_URL": ""}, "has another Dagster storage"),
+            ({"LCM_API_URL": "http://127.0.0.1:9/north"}, "not http://127.0.0.1:9/north"),
         ):
             refused = run(tmp_path, *_SYNC, timeout=_PATIENCE, **{**shared_settings, **other})
             assert refused.returncode == 2, refused.stderr

@@ -13,6 +13,7 @@ from kombu.entity import Queue
 from lcm_pipeline.orchestration.celery.broker import CeleryUsageError, build_app
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.identity import warehouse_identity
+from lcm_pipeline.warehouse.programme import programme_of
 
 NO_WORKER = (
     "no worker of this warehouse responds: the steps wait until one is started with lcm worker"
@@ -119,9 +120,14 @@ def _alike_with_storage(settings: Settings, storage_id: str) -> dict[str, str]:
 
 
 def _alike(settings: Settings) -> dict[str, str]:
-    """What has to be alike in a command and its workers: the version and settings, by name."""
+    """What has to be alike in a command and its workers: version, API and settings, by name."""
     values = {f"LCM_{name.upper()}": str(getattr(settings, name)) for name in _ALIKE_SETTINGS}
-    return {"lcm_pipeline": version("lcm-pipeline"), **values}
+    values["lcm_pipeline"] = version("lcm-pipeline")
+    if settings.api_url is not None:
+        # A warehouse is bound to its API, but a new one to that of the first worker. Celery masks
+        # values whose name contains API.
+        values["programme"] = str(programme_of(settings))
+    return values
 
 
 def _workers_of(settings: Settings, queue: str) -> list[WorkerSummary]:
