@@ -341,7 +341,7 @@ begin
             and pg_has_role(current_user, classes.relowner, 'usage')
             and not exists (
                 select from pg_index
-                where pg_index.indrelid = classes.oid and pg_index.indisunique
+                where pg_index.indrelid = classes.oid and pg_index.indisprimary
             )
     loop
         execute format('alter table %s replica identity full', found.relation);
