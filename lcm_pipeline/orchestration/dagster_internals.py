@@ -3,8 +3,8 @@
 The storage classes and tables are needed to store a range of days at once (event_log.py), to delete
 old runs but not what they materialized (storage/retention.py), to let a bare `dagster` command
 record where `lcm` does (home_storage.py), and to tell one storage from another
-(storage/instance.py); the workspace to serve Dagster's page behind a guard (ui/web.py); the health
-of a run's process to notice that it died (run_launcher.py).
+(storage/instance.py); the workspace to serve Dagster's page behind a guard (ui/web.py); the server
+of a run's process, to notice that it died and to terminate it (run_launcher.py).
 No other module imports from `dagster._…`; a test names what a new Dagster version has moved. Of the
 optional dagster-celery, celery/executor.py imports one private function.
 """
@@ -23,18 +23,25 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_
 from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
-from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+from dagster._grpc.types import (
+    CanCancelExecutionRequest,
+    CanCancelExecutionResult,
+    CancelExecutionRequest,
+)
 from dagster._serdes import ConfigurableClassData, deserialize_value
 
 __all__ = [
+    "GRPC_INFO_TAG",
     "INDEX_SHARD_NAME",
     "SQLITE_BUSY_TIMEOUT_SECONDS",
     "AssetCheckExecutionsTable",
     "AssetEventTagsTable",
     "CanCancelExecutionRequest",
     "CanCancelExecutionResult",
+    "CancelExecutionRequest",
     "CheckRunHealthResult",
     "ConfigurableClassData",
     "DagsterSqliteStorage",

@@ -1,4 +1,6 @@
-"""Dagster's run launcher, which can also tell the daemon whether the process of a run is alive.
+"""Dagster's run launcher, for homes that share a storage but cannot reach each other's processes.
+
+It can also tell the daemon whether the process of a run is alive.
 
 The daemon fails and repeats runs whose process died only if their launcher can tell, and Dagster's
 own cannot. Its server of code reports a process that dies, but not if the server dies too, as
@@ -6,7 +8,8 @@ when the machine loses power: the run would stay "started" forever, and as one r
 the API, no other would ever begin.
 
 Machines that share Dagster's storage cannot reach each other's servers of code, so a daemon judges
-only the runs that were launched from its own home, which is LCM_HOME/dagster.
+only the runs that were launched from its own home, LCM_HOME/dagster. A web server of another home
+only marks a run as canceling; a sensor where the run was launched terminates its process.
 
 dagster.yaml names the class by this module.
 """
@@ -19,8 +22,10 @@ import grpc
 
 from lcm_pipeline.files import replacing
 from lcm_pipeline.orchestration.dagster_internals import (
+    GRPC_INFO_TAG,
     CanCancelExecutionRequest,
     CanCancelExecutionResult,
+    CancelExecutionRequest,
     CheckRunHealthResult,
     DagsterUserCodeUnreachableError,
     LaunchRunContext,
@@ -48,9 +53,34 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
         self._instance.add_run_tags(context.dagster_run.run_id, {HOME_TAG: self._home_id()})
         super().launch_run(context)
 
+    def terminate(self, run_id: str) -> bool:
+        """Terminate a run, or leave it to the home that launched it; returns whether it will end.
+
+        Raises DagsterInvariantViolationError for a run that a command executes.
+        """
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        if GRPC_INFO_TAG not in run.tags:
+            raise dg.DagsterInvariantViolationError(
+                "A command executes this run: end it there, with Ctrl-C. If its machine is gone,"
+                " force the termination."
+            )
+        if self._is_own(run):
+            return super().terminate(run_id)  # type: ignore[no-any-return, no-untyped-call]
+        self._instance.report_run_canceling(run)
+        return True
+
+    def terminate_canceling(self, run: dg.DagsterRun) -> None:
+        """Terminate the process of a run that a web server of another home marked as canceling."""
+        if self._is_own(run):
+            client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
+            if client is not None:
+                client.cancel_execution(CancelExecutionRequest(run_id=run.run_id))
+
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Whether the process of a started run is alive; yes for one of another machine."""
-        if run.tags.get(HOME_TAG) != self._home_id():
+        if not self._is_own(run):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if client is None:
@@ -69,6 +99,9 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
         if deserialize_value(reply, CanCancelExecutionResult).can_cancel:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process ended")
+
+    def _is_own(self, run: dg.DagsterRun) -> bool:
+        return run.tags.get(HOME_TAG) == self._home_id()
 
     def _home_id(self) -> str:
         """The id of DAGSTER_HOME; created once, and as old as the folder: hosts are renamed."""

@@ -1,4 +1,4 @@
-"""The sensors: alerts, running where LCM_ALERT_URLS is set, and the write-back.
+"""The sensors: alerts, running where LCM_ALERT_URLS is set, the write-back, and terminations.
 
 The sensor of the write-back is off until it is turned on, as it writes to a live service.
 After a push that was stopped it waits for a person. Updates that a push left pending are retried a
@@ -166,4 +166,21 @@ def alert_on_state(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason("; ".join([sent, *problems]))
 
 
-SENSORS = [profile_updates_pending, alert_on_failed_run, alert_on_state]
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.CANCELING,
+    name="terminate_canceling_run",
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Terminate a run that a web server on another machine was told to terminate.",
+)
+def terminate_canceling_run(context: dg.RunStatusSensorContext) -> None:
+    """Ask the process of the run to end. Kubernetes' launcher reaches its runs from anywhere."""
+    # It imports grpc, which a command that loads the definitions does not need.
+    from lcm_pipeline.orchestration.run_launcher import WatchedRunLauncher
+
+    launcher = context.instance.run_launcher
+    if isinstance(launcher, WatchedRunLauncher):
+        launcher.terminate_canceling(context.dagster_run)
+
+
+SENSORS = [profile_updates_pending, alert_on_failed_run, alert_on_state, terminate_canceling_run]

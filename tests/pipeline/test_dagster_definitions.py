@@ -121,6 +121,7 @@ def test_nothing_calls_the_service_before_it_is_turned_on() -> None:
         "alert_on_failed_run": dg.DefaultSensorStatus.STOPPED,
         "alert_on_state": dg.DefaultSensorStatus.STOPPED,
         "profile_updates_pending": dg.DefaultSensorStatus.STOPPED,
+        "terminate_canceling_run": dg.DefaultSensorStatus.RUNNING,
     }
 
 

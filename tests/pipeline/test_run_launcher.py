@@ -1,4 +1,4 @@
-"""Whether the process of a run is alive, as the launcher tells the daemon."""
+"""What the launcher does for runs of other homes and of commands, and for dead ones."""
 
 import json
 import socket
@@ -80,3 +80,27 @@ def test_a_run_of_another_machine_whose_server_cannot_be_reached_is_left_alone(
         other.add_run(run)
         health = _launcher_of(other).check_run_worker_health(run)
     assert health.status is WorkerStatus.RUNNING
+
+
+def test_a_run_of_another_home_is_marked_for_its_launcher(instance: dg.DagsterInstance) -> None:
+    run = _launched(instance, _free_port())
+    with dg.instance_for_test() as other:
+        other.add_run(run)
+        launcher = _launcher_of(other)
+        assert launcher.terminate(run.run_id)
+        marked = other.get_run_by_id(run.run_id)
+        assert marked
+        assert marked.status is dg.DagsterRunStatus.CANCELING
+        launcher.terminate_canceling(marked)
+
+
+def test_a_run_that_a_command_executes_is_ended_where_it_runs(
+    instance: dg.DagsterInstance,
+) -> None:
+    started = dg.DagsterRunStatus.STARTED
+    run = instance.add_run(dg.DagsterRun(job_name="sync_days", status=started))
+    with pytest.raises(dg.DagsterInvariantViolationError, match="Ctrl-C"):
+        _launcher_of(instance).terminate(run.run_id)
+    unchanged = instance.get_run_by_id(run.run_id)
+    assert unchanged
+    assert unchanged.status is started

@@ -276,11 +276,7 @@ def test_a_health_check_reports_what_does_not_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_daemon_can_run_without_the_web_server(tmp_path: Path) -> None:
-    with (tmp_path / "output").open("w") as output:
-        daemon = subprocess.Popen(
-            [LCM, "ui", "--only", "daemon"],
-            env=environment(tmp_path), cwd=tmp_path, stdout=output, stderr=output,
-        )  # fmt: skip
+    daemon = _start_daemon(tmp_path)
     try:
         _await_health(tmp_path, "--only", "daemon")
         second = run(tmp_path, "ui", "--only", "daemon")
@@ -321,11 +317,7 @@ def test_ctrl_c_while_the_programs_start_prints_no_traceback(tmp_path: Path) -> 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the children from /proc")
 def test_a_code_server_that_the_daemon_no_longer_needs_ends_silently(tmp_path: Path) -> None:
     """Dagster replaces it each minute; here the stopped daemon sends it no heartbeat."""
-    with (tmp_path / "output").open("w") as output:
-        serving = subprocess.Popen(
-            [LCM, "ui", "--only", "daemon"],
-            env=environment(tmp_path), cwd=tmp_path, stdout=output, stderr=output,
-        )  # fmt: skip
+    serving = _start_daemon(tmp_path)
     daemon: list[int] = []
     try:
         _await_health(tmp_path, "--only", "daemon")
@@ -349,11 +341,7 @@ def test_a_code_server_that_the_daemon_no_longer_needs_ends_silently(tmp_path: P
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the children from /proc")
 def test_the_daemon_ends_when_lcm_ui_is_killed(tmp_path: Path) -> None:
     """A daemon that outlived it would keep starting the schedules of that home."""
-    with (tmp_path / "output").open("w") as output:
-        killed = subprocess.Popen(
-            [LCM, "ui", "--only", "daemon"],
-            env=environment(tmp_path), cwd=tmp_path, stdout=output, stderr=output,
-        )  # fmt: skip
+    killed = _start_daemon(tmp_path)
     daemon: list[int] = []
     try:
         deadline = time.monotonic() + 240
@@ -409,11 +397,7 @@ def test_a_run_that_died_with_the_whole_machine_is_marked_as_failed(tmp_path: Pa
             for tags in (of_before, {})
         )
     (tmp_path / "home/dagster/home_id").write_text("this")
-    with (tmp_path / "output").open("w") as output:
-        daemon = subprocess.Popen(
-            [LCM, "ui", "--only", "daemon"],
-            env=environment(tmp_path), cwd=tmp_path, stdout=output, stderr=output,
-        )  # fmt: skip
+    daemon = _start_daemon(tmp_path)
     try:
         deadline = time.monotonic() + 240
         with dagster_instance(settings) as instance:
@@ -443,6 +427,15 @@ def test_a_program_whose_parent_was_killed_during_its_start_ends_by_itself() -> 
             env={**os.environ, PARENT: str(parent)}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (started.stdout, started.returncode) == (output, 0 if output else 1)
+
+
+def _start_daemon(folder: Path) -> subprocess.Popen[bytes]:
+    """`lcm ui --only daemon` in a folder; what it prints is in the file "output" there."""
+    with (folder / "output").open("w") as output:
+        return subprocess.Popen(
+            [LCM, "ui", "--only", "daemon"],
+            env=environment(folder), cwd=folder, stdout=output, stderr=output,
+        )  # fmt: skip
 
 
 def _children_of(pid: int) -> list[int]:
