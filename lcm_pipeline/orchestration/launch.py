@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from lcm_pipeline.feeds import FEEDS, feed_named
-from lcm_pipeline.model.errors import PartialSuccessError, UserError
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.code_location import build_definitions, sync_days_job
@@ -23,6 +22,7 @@ from lcm_pipeline.orchestration.executors import (
 from lcm_pipeline.orchestration.jobs import sync_days
 from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.run_failures import OldMartsError, raise_failure
 from lcm_pipeline.orchestration.storage.instance import (
     dagster_instance,
     instance_home,
@@ -30,7 +30,6 @@ from lcm_pipeline.orchestration.storage.instance import (
 )
 from lcm_pipeline.orchestration.storage.local_runs import PROCESS_TAG, fail_dead_runs, local_run_id
 from lcm_pipeline.orchestration.storage.retention import forget_old_runs, remove_expired
-from lcm_pipeline.orchestration.storage.run_logs import failure_text
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import Progress
@@ -43,37 +42,6 @@ logger = logging.getLogger(__name__)
 # The command prints to the terminal; Dagster's messages are in the event log.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _PROGRESS_SECONDS = 1.0
-
-
-class RunFailedError(UserError):
-    """The run failed outside the sync itself; the message names the step."""
-
-
-class ChecksFailedError(UserError):
-    """The days are synced, but totals differ, and marts are blocked. reports: what was done."""
-
-    def __init__(self, message: str, reports: list[SyncReport]) -> None:
-        super().__init__(message)
-        self.reports = reports
-
-
-class DoubtfulFactsError(PartialSuccessError):
-    """The days are synced, but a check failed that blocks no marts. reports: what was done."""
-
-    def __init__(self, message: str, reports: list[SyncReport]) -> None:
-        super().__init__(message)
-        self.reports = reports
-
-
-class OldMartsError(UserError):
-    """The days are synced, and the marts are not: views of users read them. reports: as above."""
-
-    def __init__(self, reports: list[SyncReport]) -> None:
-        super().__init__(
-            "the facts are synced; the marts are those of an older version and were left as they"
-            " are. lcm migrate names the views that depend on them"
-        )
-        self.reports = reports
 
 
 def materialize_window(
@@ -122,7 +90,7 @@ def materialize_marts(settings: Settings, warehouse: Warehouse, progress: Progre
             closing(SyncSession(SyncEngine(settings, warehouse, progress))) as session,
         ):
             result = _execute_in_process(instance, session, {}, run_id, keys)
-            _raise_failure(result, session.reports, session.errors)
+            raise_failure(result, session.reports, session.errors)
 
 
 def run_in_process(
@@ -136,7 +104,7 @@ def run_in_process(
     """One run of the job sync_days with this session, then housekeeping; raises its error."""
     result = _execute_in_process(instance, session, tags, run_id, _selection(feeds))
     _remove_old(instance, session.engine, result, feeds)
-    _raise_failure(result, session.reports, session.errors)
+    raise_failure(result, session.reports, session.errors)
 
 
 def _execute_in_process(
@@ -196,7 +164,7 @@ def run_with_executor(
         raise KeyboardInterrupt from None
     _remove_old(instance, engine, result, feeds)
     reports = engine.reports(command_id, window, since=began)
-    _raise_failure(result, reports, ())
+    raise_failure(result, reports, ())
     return reports
 
 
@@ -259,76 +227,3 @@ def _expected_warnings() -> Iterator[None]:
         # Raised by Dagster when it records the result of a check on Python 3.12 and newer.
         warnings.filterwarnings("ignore", message=r"datetime\.datetime\.utcfromtimestamp")
         yield
-
-
-def _raise_failure(
-    result: dg.ExecuteInProcessResult | dg.JobExecutionResult,
-    reports: list[SyncReport],
-    errors: Sequence[BaseException],
-) -> None:
-    if any(isinstance(error, dg.DagsterExecutionInterruptedError) for error in errors):
-        raise KeyboardInterrupt
-    failed = _failure_of_run(result)
-    if failed is not None and failed[0] == dg.DagsterExecutionInterruptedError.__name__:
-        raise KeyboardInterrupt
-    if errors:
-        first, *others = errors
-        for other in others:
-            first.add_note(f"also failed: {other}")
-        raise first
-    _raise_failed_checks(result, reports)
-    if not result.success:
-        failures = [event for event in result.all_events if event.is_step_failure]
-        reason = "; ".join(_step_failure_text(event, result.all_events) for event in failures) or (
-            failed[1] if failed else ""
-        )
-        raise RunFailedError(
-            f"{reason or 'the Dagster run failed'}. What was read is kept: run the same command"
-            " again to go on"
-        )
-
-
-def _raise_failed_checks(
-    result: dg.ExecuteInProcessResult | dg.JobExecutionResult, reports: list[SyncReport]
-) -> None:
-    failed = [
-        check.description or f"{check.asset_key.to_user_string()}: {check.check_name}"
-        for check in result.get_asset_check_evaluations()
-        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
-    ]
-    if not failed:
-        return
-    problem = "The warehouse does not add up: " + "; ".join(failed)
-    again = "lcm verify --all --fix reads again what differs from the source"
-    if result.success:
-        raise DoubtfulFactsError(f"{problem}. This blocks no marts; {again}", reports)
-    raise ChecksFailedError(
-        f"{problem}. The marts that are built on them keep their rows; {again}", reports
-    )
-
-
-def _failure_of_run(
-    result: dg.ExecuteInProcessResult | dg.JobExecutionResult,
-) -> tuple[str, str] | None:
-    """The class and message of an error of the run as a whole; None if a step failed."""
-    for event in result.all_events:
-        if event.event_type is dg.DagsterEventType.RUN_FAILURE:
-            error = event.job_failure_data.error
-            if error is None:
-                return None
-            # Dagster puts the path of the class first, and appends the stack of a Celery worker.
-            message = error.message.partition("\nStack Trace")[0].strip()
-            return error.cls_name or "", message.partition(f"{error.cls_name}: ")[2] or message
-    return None
-
-
-def _step_failure_text(event: dg.DagsterEvent, all_events: Sequence[dg.DagsterEvent]) -> str:
-    for other in all_events:
-        # The failure of a step whose process was killed has no message; another event has the
-        # signal, and the advice to find more memory.
-        _, found, signal = (other.message or "").partition(
-            f"child process for step {event.step_key}"
-        )
-        if found:
-            return f"{event.step_key}: its process{signal.partition(' Possible')[0].rstrip('.')}"
-    return f"{event.step_key}: {failure_text(event) or 'failed'}"

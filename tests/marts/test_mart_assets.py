@@ -9,11 +9,9 @@ from lcm_pipeline.definitions import defs
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.code_location import build_definitions
-from lcm_pipeline.orchestration.launch import (
-    ChecksFailedError,
-    materialize_window,
-)
+from lcm_pipeline.orchestration.launch import materialize_window
 from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.run_failures import ChecksFailedError
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine

@@ -15,14 +15,13 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.orchestration.checks import CHECKS, failed_checks
 from lcm_pipeline.orchestration.code_location import build_definitions
-from lcm_pipeline.orchestration.launch import (
+from lcm_pipeline.orchestration.launch import materialize_window, run_in_process
+from lcm_pipeline.orchestration.resources import RunPlan, SyncSession
+from lcm_pipeline.orchestration.run_failures import (
     ChecksFailedError,
     DoubtfulFactsError,
     RunFailedError,
-    materialize_window,
-    run_in_process,
 )
-from lcm_pipeline.orchestration.resources import RunPlan, SyncSession
 from lcm_pipeline.orchestration.storage.instance import dagster_instance, instance_home
 from lcm_pipeline.orchestration.storage.local_runs import (
     PROCESS_TAG,

@@ -9,7 +9,7 @@ import pytest
 
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
 from lcm_pipeline.orchestration.assets.feeds import feed_assets
-from lcm_pipeline.orchestration.launch import RunFailedError, _raise_failure
+from lcm_pipeline.orchestration.run_failures import RunFailedError, raise_failure
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.faults import FaultRule
@@ -116,4 +116,4 @@ def test_the_error_of_a_killed_reader_names_the_signal(tmp_path: Path) -> None:
     with dagster_instance(load_settings(home=tmp_path)) as instance:
         result = dg.execute_job(dg.reconstructable(deadly), instance=instance)
     with pytest.raises(RunFailedError, match=r"^die: its process was terminated by .*SIGKILL"):
-        _raise_failure(result, [], ())
+        raise_failure(result, [], ())

@@ -27,13 +27,14 @@ from lcm_pipeline.warehouse.migrations import have_old_marts
 from lcm_pipeline.warehouse.status import missing_window
 
 if TYPE_CHECKING:
-    from lcm_pipeline.orchestration import executors, launch
+    from lcm_pipeline.orchestration import executors, launch, run_failures
     from lcm_pipeline.sync import engine
     from lcm_pipeline.verify import repair
     from lcm_pipeline.warehouse.marts import refresh
 else:
     executors = lazy_import("lcm_pipeline.orchestration.executors")
     launch = lazy_import("lcm_pipeline.orchestration.launch")
+    run_failures = lazy_import("lcm_pipeline.orchestration.run_failures")
     engine = lazy_import("lcm_pipeline.sync.engine")
     repair = lazy_import("lcm_pipeline.verify.repair")
     refresh = lazy_import("lcm_pipeline.warehouse.marts.refresh")
@@ -152,9 +153,9 @@ def _sync(
                 window, launch.materialize_window(settings, warehouse, window, progress, feeds)
             )
         except (
-            launch.ChecksFailedError,
-            launch.DoubtfulFactsError,
-            launch.OldMartsError,
+            run_failures.ChecksFailedError,
+            run_failures.DoubtfulFactsError,
+            run_failures.OldMartsError,
         ) as failed:
             return _Outcome(window, failed.reports, failed)
 
@@ -180,7 +181,7 @@ def _sync_clients(
 
 
 def _exit_unless_complete(outcome: _Outcome) -> None:
-    if isinstance(outcome.failed, launch.OldMartsError):
+    if isinstance(outcome.failed, run_failures.OldMartsError):
         print_message(str(outcome.failed))
         raise typer.Exit(INCOMPLETE)
     if outcome.failed is not None:
