@@ -68,11 +68,16 @@ def message_of(error: BaseException) -> str:
         return _message_of_os_error(error)
     if driver is None or not isinstance(error, driver.Error):
         return str(error).strip()
+    # Imported here, as they import psycopg.
+    from lcm_pipeline.warehouse.redaction import rule_of
+    from lcm_pipeline.warehouse.transient_errors import advice_on_connections
+
     if isinstance(error, driver.DataError | driver.IntegrityError):
-        rule = error.diag.constraint_name or error.diag.column_name or error.diag.table_name or ""
-        return f"the database refused a value (SQLSTATE {error.sqlstate} {rule}".rstrip() + ")"
+        return f"the database refused a value ({rule_of(error)}), so this step stored nothing"
     text = database_message(str(error))
     if isinstance(error, driver.OperationalError) and exit_code_of(error) == FAILED:
+        if advice := advice_on_connections(text):
+            text += f". {advice}"
         if is_resumable():
             return f"{text}. What was done is kept: run the same command again to go on"
         return f"{text}. Run the same command again"

@@ -27,6 +27,7 @@ from lcm_pipeline.warehouse.errors import NothingSyncedError
 from lcm_pipeline.warehouse.migrations import SchemasOfOthersError
 from lcm_pipeline.warehouse.programme import programme_of, stored_programme
 from lcm_pipeline.warehouse.status import read_status
+from lcm_pipeline.warehouse.transient_errors import advice_on_connections
 
 _MEGABYTE = 1_000_000
 _WARN_FREE_BYTES, _FAIL_FREE_BYTES = 5_000 * _MEGABYTE, 500 * _MEGABYTE
@@ -209,7 +210,7 @@ def _check_dagster(settings: Settings) -> Iterator[Finding]:
     if reason is None:
         yield Finding("Dagster's storage", Level.OK, storage.location)
     else:
-        advice = "check LCM_DAGSTER_DATABASE_URL"
+        advice = advice_on_connections(reason) or "check LCM_DAGSTER_DATABASE_URL"
         yield Finding("Dagster's storage", Level.FAIL, f"{storage.location}: {reason}", advice)
 
 

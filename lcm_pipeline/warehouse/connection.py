@@ -32,7 +32,11 @@ from lcm_pipeline.warehouse.poolers import (
     refuse_shared_sessions,
 )
 from lcm_pipeline.warehouse.session_settings import STARTUP_OPTIONS, apply_settings
-from lcm_pipeline.warehouse.transient_errors import is_starting_up, is_transient
+from lcm_pipeline.warehouse.transient_errors import (
+    advice_on_connections,
+    is_starting_up,
+    is_transient,
+)
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -273,6 +277,9 @@ def _connect_with_retries(warehouse: Warehouse) -> Session:
 
 def _unreachable(warehouse: Warehouse, error: psycopg.Error) -> str:
     reason = database_message(str(error))
+    if advice_if_full := advice_on_connections(reason):
+        # The server was reached, so neither the address nor the environment is at fault.
+        return f"The warehouse {warehouse.location} is busy: {reason}. {advice_if_full}"
     advice = "Check LCM_DATABASE_URL and that the server runs and lets this user in"
     if "certificate" in reason:
         advice = (

@@ -4,6 +4,7 @@ Postgres quotes the values of a row that violates a constraint or does not fit i
 personal data here, so such an error must not reach a terminal, a log or Dagster's event log.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,8 +23,15 @@ def redact_rows(action: str) -> Iterator[None]:
     try:
         yield
     except (psycopg.errors.DataError, psycopg.errors.IntegrityError) as error:
-        rule = error.diag.constraint_name or error.diag.column_name or "its type"
         raise RowRefusedError(
-            f"{action}: the warehouse refused a row because of {rule} (SQLSTATE {error.sqlstate});"
-            " nothing of this step was stored"
+            f"{action}: the warehouse refused a row ({rule_of(error)}); nothing of this step was"
+            " stored"
         ) from None  # The original error quotes the row.
+
+
+def rule_of(error: psycopg.Error) -> str:
+    """Return which rule a value broke, where, and its SQLSTATE; never the value."""
+    # The class is the condition: NumericValueOutOfRange.
+    rule = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+    names = (error.diag.table_name, error.diag.constraint_name, error.diag.column_name)
+    return ", ".join([rule, *(name for name in names if name), f"SQLSTATE {error.sqlstate}"])

@@ -30,14 +30,36 @@ _STARTING_UP = (
     "система БД ещё не принимает подключения",
     "система БД не принимает подключения",
 )
-_FULL = (
-    "too many clients already",
-    "remaining connection slots are reserved",
-    "too many connections",
-    "уже слишком много клиентов",
-    "оставшиеся слоты подключений зарезервированы",
-    "слишком много подключений",
+# A limit that was reached, and how to get below it; that of a role or a database names it.
+_FULL_ADVICE = (
+    (
+        ("too many connections for role", "слишком много подключений для роли"),
+        "End other sessions of this user, lower LCM_READERS, or raise the limit: alter role …"
+        " connection limit …",
+    ),
+    (
+        ("too many connections for database", "слишком много подключений к БД"),
+        "End other sessions of this database, lower LCM_READERS, or raise the limit: alter"
+        " database … connection limit …",
+    ),
+    (
+        ("no more connections allowed",),
+        "End other sessions, lower LCM_READERS, or raise max_client_conn of the pooler",
+    ),
+    (
+        (
+            "too many clients already",
+            "remaining connection slots are reserved",
+            "too many connections",
+            "уже слишком много клиентов",
+            "оставшиеся слоты подключений зарезервированы",
+            "слишком много подключений",
+        ),
+        "End other sessions, lower LCM_READERS, raise max_connections of the server, or put"
+        " PgBouncer in session mode before it",
+    ),
 )
+_FULL = tuple(phrase for phrases, _ in _FULL_ADVICE for phrase in phrases)
 _REFUSAL = ("FATAL:", "ВАЖНО:")
 # PgBouncer reports all its own failures with the code of a protocol violation.
 _POOLER = (
@@ -65,6 +87,14 @@ def is_transient(error: psycopg.Error) -> bool:
 def is_starting_up(error: psycopg.Error) -> bool:
     """Whether the server reported that it will accept connections later."""
     return isinstance(error, errors.CannotConnectNow) or _contains(error, _STARTING_UP)
+
+
+def advice_on_connections(message: str) -> str | None:
+    """Return what to do if the server, or a pooler, has no connection left; None if it has."""
+    for phrases, advice in _FULL_ADVICE:
+        if any(phrase in message for phrase in phrases):
+            return f"{advice}. See docs/postgres.md for how many connections a command opens"
+    return None
 
 
 def _is_refusal(error: psycopg.Error) -> bool:

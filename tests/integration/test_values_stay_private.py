@@ -92,6 +92,21 @@ def test_the_error_of_a_sync_quotes_no_statement_of_a_mart(
     assert "PL/pgSQL" not in ended.stderr
 
 
+@pytest.mark.slow
+def test_the_error_of_a_sync_names_the_mart_and_no_class_of_python(
+    tmp_path: Path, source: RunningSimulator, warehouse: Warehouse
+) -> None:
+    with warehouse.connect() as session:
+        session.execute("update mart.parameters set point_value = 999999999999999")
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    ended = run(tmp_path, "sync", *MARCH_OPTIONS, "-q", **variables)
+    assert ended.returncode == 1
+    _, step, reason = ended.stderr.split(": ", 2)
+    assert step.startswith("refreshed_marts_of_")
+    assert reason.startswith("mart.")
+    assert "numeric value out of range, SQLSTATE 22003" in reason
+
+
 def test_a_resolved_quarantine_row_loses_its_text(
     source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

@@ -22,7 +22,11 @@ from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.marts.install import install_marts
-from lcm_pipeline.warehouse.marts.refresh import marts_behind, refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import (
+    MartRefusedError,
+    marts_behind,
+    refresh_marts,
+)
 from lcm_pipeline.warehouse.marts.scope import Scope
 from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.worlds import sync
@@ -427,3 +431,19 @@ def _versions(warehouse: Warehouse, name: str) -> dict[str, str]:
             )
         )
         return dict(rows.fetchall())
+
+
+def test_a_mart_that_cannot_be_computed_is_named_with_what_to_correct(
+    tmp_path: Path, lively: RunningSimulator, warehouse: Warehouse
+) -> None:
+    _sync(lively, warehouse, tmp_path, FIRST)
+    owed = "select count(*), sum(active_balance) from mart.program_daily"
+    with warehouse.connect(autocommit=True) as session:
+        before = session.execute(owed).fetchone()
+        session.execute("update mart.parameters set point_value = 999999999999999")
+        with pytest.raises(
+            MartRefusedError, match=r"^mart\.\w+ cannot be computed \(numeric value out of range"
+        ) as refused:
+            refresh_marts(warehouse)
+        assert "mart.parameters" in str(refused.value)
+        assert session.execute(owed).fetchone() == before

@@ -8,9 +8,13 @@ from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.orchestration.storage.instance import dagster_instance, instance_home
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.warehouse.transient_errors import advice_on_connections
 
 # Dagster's messages of these do not say why.
 _WITH_CAUSE = ("STEP_FAILURE", "RESOURCE_INIT_FAILURE")
+
+# Whose errors have messages for the user.
+_EXPLAINED = ("lcm_pipeline.", "psycopg.")
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,13 @@ def failure_text(event: dg.DagsterEvent) -> str:
     if error is None:
         return ""
     message = str(error.message)
-    if error.cls_name == dg.Failure.__name__:
-        # Our own message; Dagster puts the path of its class before it.
-        message = message.partition(f"{error.cls_name}: ")[2] or message
-    return database_message(message)
+    # Dagster puts the path of the class first, which explains nothing where the message does.
+    path, _, explanation = message.partition(f"{error.cls_name}: ")
+    if error.cls_name == dg.Failure.__name__ or path.startswith(_EXPLAINED):
+        message = explanation or message
+    text = database_message(message)
+    advice = advice_on_connections(text)
+    return f"{text}. {advice}" if advice else text
 
 
 def _text(record: dg.EventLogEntry) -> str:

@@ -22,6 +22,7 @@ from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
 from lcm_pipeline.warehouse.ingest.state import reset_clients
 from lcm_pipeline.warehouse.queries import fetch_value, query
+from lcm_pipeline.warehouse.redaction import rule_of
 from lcm_pipeline.warehouse.sessions import analyze
 
 logger = logging.getLogger(__name__)
@@ -285,8 +286,7 @@ def _as_failure(outcome: Outcome, error: Exception) -> Outcome:
     """The outcome as a failure; the reason names the rule, never the value that broke it."""
     rule = type(error).__name__
     if isinstance(error, psycopg.Error) and error.sqlstate:
-        names = (error.diag.table_name, error.diag.constraint_name, error.diag.column_name)
-        rule = " ".join([f"SQLSTATE {error.sqlstate}", *(name for name in names if name)])
+        rule = rule_of(error)
     reason = f"the warehouse refused a value of the response ({rule})"
     logger.error("%s: %s", outcome.task, reason)
     return Outcome(outcome.task, "failed", outcome.read_at, error=reason)

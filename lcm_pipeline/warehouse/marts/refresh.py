@@ -17,6 +17,7 @@ from psycopg import IsolationLevel
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts, sources_below
@@ -25,6 +26,7 @@ from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.marts.progress import logged_progress
 from lcm_pipeline.warehouse.marts.scope import Scope
 from lcm_pipeline.warehouse.queries import fetch_value, query
+from lcm_pipeline.warehouse.redaction import rule_of
 from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,17 @@ logger = logging.getLogger(__name__)
 # These show pending tasks, the quarantine and the time of the last reading. A run changes those
 # without writing a row, so the digest does not cover them.
 _ALWAYS = frozenset({"data_completeness", "leads_sla", "restatements"})
+
+
+class MartRefusedError(UserError):
+    """A mart cannot be computed of the rows and parameters; the message names it, and no value."""
+
+    def __init__(self, name: str, rule: str) -> None:
+        super().__init__(
+            f"mart.{name} cannot be computed ({rule}), so all marts keep their rows. A value of"
+            " mart.parameters or an amount in core may be too large, or no number: correct it, then"
+            " run lcm marts"
+        )
 
 
 @dataclass(frozen=True)
@@ -52,8 +65,8 @@ def refresh_marts(
 ) -> list[MartRefresh]:
     """Refresh the named marts, or all; returns a result for each, after those that it reads.
 
-    everything: compute marts that are up to date too, in full. Raises psycopg.Error; then nothing
-    has changed.
+    everything: compute marts that are up to date too, in full. Raises MartRefusedError and
+    psycopg.Error; then nothing has changed.
     """
     wanted = [mart for mart in marts() if names is None or mart.name in names]
     if any(mart.follows_changes for mart in wanted):
@@ -84,7 +97,7 @@ def refresh_completeness(warehouse: Warehouse) -> None:
     """
     try:
         refresh_marts(warehouse, {"data_completeness"})
-    except psycopg.Error as error:
+    except (psycopg.Error, MartRefusedError) as error:
         logger.warning(
             "mart.data_completeness could not be refreshed (%s): the next refresh of the marts"
             " brings it up to date", type(error).__name__,
@@ -200,12 +213,16 @@ def _refresh_one(
     if is_known:
         return MartRefresh(mart.name, 0, 0.0, is_skipped=True)
     began = time.monotonic()
-    if mart.refreshed_by == "rows":
-        rows = replace_rows(session, mart)
-    elif refresher is not None and mart.kind == "table":
-        rows = refresher.replace(mart)
-    else:
-        rows = _recompute(session, mart.name)
+    try:
+        if mart.refreshed_by == "rows":
+            rows = replace_rows(session, mart)
+        elif refresher is not None and mart.kind == "table":
+            rows = refresher.replace(mart)
+        else:
+            rows = _recompute(session, mart.name)
+    except psycopg.DataError as error:
+        # The original error may quote a row.
+        raise MartRefusedError(mart.name, rule_of(error)) from None
     return MartRefresh(mart.name, rows, time.monotonic() - began)
 
 

@@ -24,7 +24,11 @@ from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import load_forgotten, require_pseudonyms
-from lcm_pipeline.warehouse.marts.refresh import forget_refreshes, refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import (
+    MartRefusedError,
+    forget_refreshes,
+    refresh_marts,
+)
 from lcm_pipeline.warehouse.privacy.client_rows import (
     ClientColumn,
     OtherTablesError,
@@ -139,7 +143,7 @@ def refresh_marts_of_clients(warehouse: Warehouse) -> None:
         with warehouse.connect() as session:
             names = _marts_of_clients(session)
         refresh_marts(warehouse, names)
-    except psycopg.Error as error:
+    except (psycopg.Error, MartRefusedError) as error:
         raise MartsNotRefreshedError(
             "the client is erased, but the marts could not be refreshed and still list it"
             f" ({type(error).__name__}): run lcm marts"
