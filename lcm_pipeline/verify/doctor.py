@@ -24,7 +24,7 @@ from lcm_pipeline.warehouse.diagnosis import (
     why_unreachable,
 )
 from lcm_pipeline.warehouse.errors import NothingSyncedError
-from lcm_pipeline.warehouse.migrations import SchemasOfOthersError
+from lcm_pipeline.warehouse.migrations import SchemasOfOthersError, have_old_marts
 from lcm_pipeline.warehouse.programme import programme_of, stored_programme
 from lcm_pipeline.warehouse.status import read_status
 from lcm_pipeline.warehouse.transient_errors import advice_on_connections
@@ -170,7 +170,10 @@ def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
         yield Finding("completeness", Level.WARN, found, "lcm status --pending; lcm sync --missing")
     elif status.last_runs:
         yield Finding("completeness", Level.OK, f"complete through {yesterday}")
-    if status.marts_behind:
+    if have_old_marts(warehouse):
+        found = "are those of another version, as after an upgrade that views of yours stopped"
+        yield Finding("marts", Level.WARN, found, "lcm migrate, which names such views")
+    elif status.marts_behind:
         found = f"{len(status.marts_behind):,} are older than the facts or mart.parameters"
         advice = "lcm marts refreshes them; if totals differ, first lcm verify --all --fix"
         yield Finding("marts", Level.WARN, found, advice)

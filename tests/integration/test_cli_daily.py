@@ -272,6 +272,7 @@ def test_a_sync_succeeds_although_a_custom_view_blocks_an_old_mart(
     assert "mine: " in synced.stderr
     assert "lcm migrate" in synced.stderr
     assert _days(warehouse, "operations") == [start]
+    assert "are those of another version" in run(tmp_path, "doctor", **variables).stdout
     migrated = run(tmp_path, "migrate", **variables)
     assert (migrated.returncode, "Traceback" in migrated.stderr) == (1, False)
     assert "mine: " in migrated.stderr
