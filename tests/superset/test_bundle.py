@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 from zipfile import ZipFile
 
@@ -476,6 +476,25 @@ def test_a_new_bundle_leaves_nothing_of_an_earlier_one(
     write_bundle(tmp_path / "bundle", bundle | {"charts/gone.yaml": b"slice_name: Gone"})
     write_bundle(tmp_path / "bundle", bundle)
     assert not (tmp_path / "bundle" / "charts" / "gone.yaml").exists()
+
+
+def test_a_bundle_that_cannot_be_written_leaves_the_earlier_one(
+    bundle: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder, archive = tmp_path / "bundle", tmp_path / "bundle.zip"
+    write_bundle(folder, bundle)
+    write_zip(archive, bundle)
+    before = archive.read_bytes()
+    # What cannot be written stands for a disk that is full after the first file.
+    with pytest.raises(OSError, match="name too long"):
+        write_bundle(folder, {"charts/a.yaml": b"", "x" * 300: b"", **bundle})
+    with pytest.raises(TypeError):
+        write_zip(archive, bundle | {"charts/a.yaml": cast(bytes, None)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "bundle.zip"]
+    assert archive.read_bytes() == before
+    write_bundle(folder, bundle)
+    written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert written == set(bundle)
 
 
 def test_a_folder_with_other_contents_is_left_unchanged(
