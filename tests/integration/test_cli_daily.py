@@ -181,6 +181,9 @@ def test_a_mart_is_written_as_csv_and_as_parquet(tmp_path: Path, warehouse: Ware
     table = parquet.read_table(tmp_path / "program_daily.parquet")
     assert table.column_names == columns
     assert str(table.schema.field("day").type) == "date32[day]"
+    written = run(tmp_path, "export", "program_daily", "--output", "named.parquet", **variables)
+    assert written.returncode == 0, written.stderr
+    assert parquet.read_table(tmp_path / "named.parquet").equals(table)
 
 
 @pytest.mark.slow

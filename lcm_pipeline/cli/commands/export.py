@@ -26,7 +26,10 @@ class Format(StrEnum):
 
 def export(
     mart: Annotated[str, typer.Argument(metavar="MART", help="A mart, such as program_daily.")],
-    file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.CSV,
+    chosen: Annotated[
+        Format | None,
+        typer.Option("--format", help="File format.", show_default="by the name of FILE, else csv"),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -58,6 +61,8 @@ def export(
     """
     settings = load_settings()
     name = _known_name(mart)
+    is_named_parquet = output is not None and output.suffix.lower() == ".parquet"
+    file_format = chosen or (Format.PARQUET if is_named_parquet else Format.CSV)
     if spreadsheet_safe and file_format is not Format.CSV:
         raise typer.BadParameter("--spreadsheet-safe is for --format csv only")
     write = (
