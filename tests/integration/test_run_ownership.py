@@ -305,3 +305,29 @@ def test_a_sync_whose_run_was_taken_over_reports_it(
     tapped = TappedWarehouse(warehouse.url, before_publish)
     with pytest.raises(SyncError, match="another process"):
         SyncEngine(settings, tapped, open_api=tapped_api(before_publish)).sync(LEADS, window)
+
+
+def test_a_run_restored_without_its_staging_is_read_again(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    """As from a dump that excludes these tables, which the how-to on backups asks for."""
+    source = programme(clients=12)
+    settings = make_settings(source, warehouse)
+    window = Window(date(2026, 3, 1), date(2026, 3, 30))
+    SyncEngine(settings, warehouse).sync(REGISTRATIONS, window)
+
+    def stop() -> None:
+        raise InterruptedError
+
+    before_publish = _BeforePublish(stop)
+    tapped = TappedWarehouse(warehouse.url, before_publish)
+    with pytest.raises(InterruptedError):
+        SyncEngine(settings, tapped, open_api=tapped_api(before_publish)).sync(LEADS, window)
+    with warehouse.connect(autocommit=True) as session:
+        staged = session.execute("select count(*) from staging.leads_r2").fetchone()
+        session.execute("drop table staging.leads_r2")
+    assert staged
+    assert staged[0] > 0
+    SyncEngine(settings, warehouse).sync(LEADS, window)
+    stored = fetch_rows(warehouse, "select count(*) from core.leads where deleted_at is null")
+    assert stored == [staged]
