@@ -14,7 +14,7 @@ import dagster as dg
 
 from lcm_pipeline.feeds import FEEDS, Feed
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.settings import load_settings
+from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.concurrency import ConcurrentSync
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
@@ -23,6 +23,7 @@ from lcm_pipeline.warehouse.access.rights import require_new_months
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.preparation import prepare_warehouse
+from lcm_pipeline.warehouse.sessions import run_again_if_lost
 
 # Steps in this pool wait for each other, see dagster.yaml.
 POOL = "loyalty_api"
@@ -197,8 +198,13 @@ def sync_session(_context: dg.InitResourceContext) -> Iterator[SyncSession]:
     settings = load_settings()
     settings.required_api_url()
     with open_warehouse(settings) as warehouse:
-        migrate(warehouse, marts_may_wait=True)
-        prepare_warehouse(warehouse, settings)
-        require_new_months(warehouse)
+        # With most executors each step does this, so a restart of the server often meets one.
+        run_again_if_lost(lambda: _prepare(warehouse, settings))
         with closing(SyncSession(SyncEngine(settings, warehouse))) as session:
             yield session
+
+
+def _prepare(warehouse: Warehouse, settings: Settings) -> None:
+    migrate(warehouse, marts_may_wait=True)
+    prepare_warehouse(warehouse, settings)
+    require_new_months(warehouse)

@@ -5,6 +5,7 @@ response of the server was lost, and must then leave the same rows.
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -53,6 +54,24 @@ def _backend_of(session: psycopg.Connection) -> int:
     """The server process of a session. Behind a pooler, `info.backend_pid` is another number."""
     row = session.execute("select pg_backend_pid()").fetchone()
     return int(row[0]) if row else 0
+
+
+def run_again_if_lost(work: Callable[[], ResultT]) -> ResultT:
+    """Return the result of work that opens its own sessions; a restart of the server repeats it.
+
+    Raises psycopg.Error if the server does not come back within some 15 seconds.
+    """
+    for pause in _PAUSES:
+        try:
+            return work()
+        except psycopg.errors.LockNotAvailable:
+            # It has waited for minutes already.
+            raise
+        except psycopg.Error as error:
+            if not is_transient(error):
+                raise
+        time.sleep(pause)
+    return work()
 
 
 class ReconnectingSession:

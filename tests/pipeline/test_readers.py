@@ -8,14 +8,16 @@ import dagster as dg
 import pytest
 
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
+from lcm_pipeline.orchestration import resources
 from lcm_pipeline.orchestration.assets.feeds import feed_assets
 from lcm_pipeline.orchestration.run_failures import RunFailedError, raise_failure
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
-from lcm_pipeline.settings import load_settings
+from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import run
 from tests.conftest import Programme
+from tests.databases import cut
 from tests.oracle import assert_exact
 from tests.syncing import MARCH
 
@@ -117,3 +119,25 @@ def test_the_error_of_a_killed_reader_names_the_signal(tmp_path: Path) -> None:
         result = dg.execute_job(dg.reconstructable(deadly), instance=instance)
     with pytest.raises(RunFailedError, match=r"^die: its process was terminated by .*SIGKILL"):
         raise_failure(result, [], ())
+
+
+def test_a_step_begins_although_the_server_ends_its_session(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LCM_DATABASE_URL", warehouse.url)
+    monkeypatch.setenv("LCM_API_URL", "http://127.0.0.1:9/")
+    prepare = resources.prepare_warehouse
+    attempts = []
+
+    def prepare_in_a_restart(opened: Warehouse, settings: Settings) -> None:
+        attempts.append(opened)
+        if len(attempts) == 1:
+            with opened.connect() as session:
+                cut(warehouse, session.info.backend_pid)
+                session.execute("select 1")
+        prepare(opened, settings)
+
+    monkeypatch.setattr(resources, "prepare_warehouse", prepare_in_a_restart)
+    with dg.build_resources({"sync": resources.sync_session}) as built:
+        assert built.sync.warehouse.location == warehouse.location
+    assert len(attempts) == 2
