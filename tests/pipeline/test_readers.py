@@ -15,6 +15,7 @@ from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.preparation import prepare_warehouse
 from tests.commands import run
 from tests.conftest import Programme
 from tests.databases import cut
@@ -126,7 +127,6 @@ def test_a_step_begins_although_the_server_ends_its_session(
 ) -> None:
     monkeypatch.setenv("LCM_DATABASE_URL", warehouse.url)
     monkeypatch.setenv("LCM_API_URL", "http://127.0.0.1:9/")
-    prepare = resources.prepare_warehouse
     attempts = []
 
     def prepare_in_a_restart(opened: Warehouse, settings: Settings) -> None:
@@ -135,7 +135,7 @@ def test_a_step_begins_although_the_server_ends_its_session(
             with opened.connect() as session:
                 cut(warehouse, session.info.backend_pid)
                 session.execute("select 1")
-        prepare(opened, settings)
+        prepare_warehouse(opened, settings)
 
     monkeypatch.setattr(resources, "prepare_warehouse", prepare_in_a_restart)
     with dg.build_resources({"sync": resources.sync_session}) as built:
