@@ -104,7 +104,7 @@ def run_in_process(
     """One run of the job sync_days with this session, then housekeeping; raises its error."""
     result = _execute_in_process(instance, session, tags, run_id, _selection(feeds))
     _remove_old(instance, session.engine, result, feeds)
-    raise_failure(result, session.reports, session.errors)
+    raise_failure(result, session.reports, session.errors, feeds)
 
 
 def _execute_in_process(
@@ -164,7 +164,7 @@ def run_with_executor(
         raise KeyboardInterrupt from None
     _remove_old(instance, engine, result, feeds)
     reports = engine.reports(command_id, window, since=began)
-    raise_failure(result, reports, ())
+    raise_failure(result, reports, (), feeds)
     return reports
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import PartialSuccessError, UserError
 from lcm_pipeline.orchestration.storage.run_logs import failure_text
 from lcm_pipeline.sync.report import SyncReport
@@ -44,10 +45,12 @@ def raise_failure(
     result: dg.ExecuteInProcessResult | dg.JobExecutionResult,
     reports: list[SyncReport],
     errors: Sequence[BaseException],
+    feeds: Sequence[str] | None = None,
 ) -> None:
     """Raise the error of a run that failed or was interrupted, or of a check that failed in it.
 
     errors: what the engine raised, where it ran in this process; the first is raised as it is.
+    feeds: the feeds of the run; None for all.
     """
     if any(isinstance(error, dg.DagsterExecutionInterruptedError) for error in errors):
         raise KeyboardInterrupt
@@ -65,10 +68,15 @@ def raise_failure(
         reason = "; ".join(_step_failure_text(event, result.all_events) for event in failures) or (
             failed[1] if failed else ""
         )
-        raise RunFailedError(
-            f"{reason or 'the Dagster run failed'}. What was read is kept: run the same command"
-            " again to go on"
+        unpublished = {feed.name for feed in FEEDS} if feeds is None else set(feeds)
+        unpublished -= {report.feed for report in reports}
+        # Its command is finished: once more, it would read all clients again.
+        advice = (
+            "What was read is kept: run the same command again to go on"
+            if unpublished
+            else "All feeds are published: lcm marts refreshes the marts"
         )
+        raise RunFailedError(f"{reason or 'the Dagster run failed'}. {advice}")
 
 
 def _raise_failed_checks(

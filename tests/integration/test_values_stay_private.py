@@ -87,7 +87,7 @@ def test_the_error_of_a_sync_quotes_no_statement_of_a_mart(
     ended = run(tmp_path, "sync", *MARCH_OPTIONS, "-q", **variables)
     assert ended.returncode == 1
     assert ended.stderr.endswith(
-        "No space left on device. What was read is kept: run the same command again to go on\n"
+        "No space left on device. All feeds are published: lcm marts refreshes the marts\n"
     )
     assert "PL/pgSQL" not in ended.stderr
 

@@ -350,7 +350,7 @@ def test_a_check_that_cannot_query_fails_the_run(scripted: ScriptedRuns) -> None
         pytest.raises(RunFailedError, match=r'leads.*"core\.leads" does not exist') as failed,
     ):
         scripted.run(instance, WEEK)
-    assert str(failed.value).endswith("is kept: run the same command again to go on")
+    assert str(failed.value).endswith("All feeds are published: lcm marts refreshes the marts")
 
 
 def test_ctrl_c_ends_the_run_and_is_raised(scripted: ScriptedRuns) -> None:

@@ -93,7 +93,7 @@ def _step(
     """
 
     @dg.multi_asset(
-        name=_STEP_NAME.format("_".join(sorted(feeds))),
+        name=_STEP_NAME.format("_".join(sorted(feeds)) or "no_feed"),
         specs=[_spec(mart, by_name) for mart in step_marts],
         # They have no days, but `dagster asset materialize --partition-range` takes only assets
         # with this policy.
