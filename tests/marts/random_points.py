@@ -1,16 +1,16 @@
-"""Random conventions, read several times: the months of the ledger against what really happened.
+"""Random conventions: the months of the ledger against what really happened.
 
 Run with `python -m tests.marts.random_points --worlds 20 --seed 1`. Each programme keeps its points
-in another way (spending order, refunds, burns, blocked lots) and is read every few days. Every
-month of mart.points_bridge_monthly is then compared with what the simulator recorded beside the
-rows.
+in another way (spending order, refunds, burns, blocked lots) and is read every few days, or with
+`--once` only at the end, as by a first load. Every month of mart.points_bridge_monthly is then
+compared with what the simulator recorded beside the rows.
 """
 
 import argparse
 import random
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -50,11 +50,15 @@ _MEASURES = {"added": 1, "redeemed": -1, "expired": -1, "clawed_back": -1}
 
 @dataclass(frozen=True)
 class World:
-    """A programme: its conventions, and the days from one reading to the next."""
+    """A programme: its conventions, and the days from one reading to the next.
+
+    is_once: there is only the last reading.
+    """
 
     seed: int
     days: int
     conventions: dict[str, str]
+    is_once: bool = False
 
     @property
     def is_told(self) -> bool:
@@ -69,7 +73,8 @@ class World:
 
     def __str__(self) -> str:
         ways = (f"{name}={way}" for name, way in self.conventions.items())
-        return f"seed={self.seed} days={self.days} {' '.join(ways)}"
+        readings = "once" if self.is_once else f"days={self.days}"
+        return f"seed={self.seed} {readings} {' '.join(ways)}"
 
 
 def random_worlds(seed: int) -> Iterator[World]:
@@ -96,7 +101,7 @@ def deviations(world: World, warehouse: Warehouse, home: Path) -> dict[tuple[dat
                 *(f"conventions.{name}={way}" for name, way in world.conventions.items())),
     )  # fmt: skip
     with start_in_thread(config) as simulator:
-        last = FIRST
+        last = LAST if world.is_once else FIRST
         while True:
             simulator.world.advance(datetime(last.year, last.month, last.day) + timedelta(days=1))
             sync(simulator, warehouse, home, START, last)
@@ -127,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--once", action="store_true", help="read only at the end")
     options = parser.parse_args()
     told, wrong, hidden = 0, 0, Decimal(0)
     with TemporaryDirectory() as folder, embedded_postgres(Path(folder) / "postgres") as url:
@@ -135,6 +141,7 @@ def main() -> None:
                 session.execute(f"create database world_{number}".encode())
             warehouse = Warehouse(urlsplit(url)._replace(path=f"/world_{number}").geturl())
             migrate(warehouse)
+            world = replace(world, is_once=options.once)
             off = deviations(world, warehouse, Path(folder) / f"home_{number}")
             share = max(map(abs, off.values()), default=Decimal(0))
             if world.is_told:

@@ -15,7 +15,7 @@ from tests.marts.worlds import empty_world
 
 pytestmark = pytest.mark.slow
 
-SILENT, KEPT, STATED, ENDED = range(1, 5)
+STATED, ENDED = range(1, 3)
 LAST = date(2026, 3, 20)
 
 
@@ -23,26 +23,20 @@ LAST = date(2026, 3, 20)
 def read_once(
     postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Story]:
-    """A warehouse after its first load, with conventions that are set."""
+    """A warehouse after its first load, with a spending order that is set."""
     with (
         cloned_warehouse(postgres, template) as warehouse,
         empty_world(START, datetime(2026, 3, 1, 1)) as simulator,
     ):
         with warehouse.connect(autocommit=True) as session:
-            session.execute(
-                "update mart.parameters"
-                " set spending_order = 'oldest_first', silent_refunds_give_back = true"
-            )
+            session.execute("update mart.parameters set spending_order = 'oldest_first'")
         story = Story(simulator, warehouse, tmp_path_factory.mktemp("first"))
-        for client in (SILENT, KEPT, STATED, ENDED):
+        for client in (STATED, ENDED):
             story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
-            _lot(story, client, 1, 1, 60, left=0 if client == KEPT else 40)
+            _lot(story, client, 1, 1, 60, left=40)
             _cheque(story, client, 0, 4, 800, Redeemed=Decimal(40))
             _cheque(story, client, 9, 6, 300, Redeemed=Decimal(20))
-        for client in (SILENT, KEPT, STATED):
-            _lot(story, client, 2, 4, 20, left=0, ChequeId=client * 100)
-        for client in (SILENT, KEPT):
-            _cheque(story, client, 8, 10, 800, Refund=True)
+        _lot(story, STATED, 2, 4, 20, left=0, ChequeId=STATED * 100)
         _cheque(story, STATED, 8, 10, 800, Refund=True, Redeemed=Decimal(-40), Added=Decimal(-20))
         _lot(story, ENDED, 2, 2, 50, left=0, ends="2026-03-08T12:00:00")
         _cheque(story, ENDED, 8, 10, 800, Refund=True, Redeemed=Decimal(-40))
@@ -50,25 +44,14 @@ def read_once(
         yield story
 
 
-@pytest.mark.parametrize("client", [SILENT, STATED])
-def test_a_silent_refund_gives_back_by_the_convention_as_one_that_states_it(
-    read_once: Story, client: int
-) -> None:
+def test_a_stated_refund_took_the_points_of_its_purchase(read_once: Story) -> None:
     """The second lot lost its points to the refund, and not to the second cheque."""
-    assert _taken(read_once, client) == [
+    assert _taken(read_once, STATED) == [
         (4, "redeemed", None, -40),
         (6, "redeemed", 1, -20),
         (10, "clawed_back", 2, -20),
         (10, "redeemed", None, 40),
     ]
-
-
-def test_a_silent_refund_gave_nothing_back_where_lots_lost_it_for_sure(read_once: Story) -> None:
-    taken = _taken(read_once, KEPT)
-    assert [(day, kind, points) for day, kind, _, points in taken if kind != "clawed_back"] == [
-        (4, "redeemed", -40), (6, "redeemed", -20),
-    ]  # fmt: skip
-    assert (10, "clawed_back", 2, -20) in taken
 
 
 def test_points_of_a_lot_that_ended_before_a_stated_refund_expired(read_once: Story) -> None:

@@ -44,12 +44,11 @@ create type refresh.allocation as (
 );
 
 -- The first pass: what each reading saw, with the rows of that reading. first_reading: of the client; null
--- where the spending order is not known. given_back: see refresh.returns_by_convention.
+-- where the spending order is not known.
 create or replace function refresh.allocate_readings(
     pieces refresh.client_pieces,
     events refresh.client_events,
-    first_reading timestamptz,
-    given_back refresh.match array
+    first_reading timestamptz
 )
 returns refresh.allocation
 language plpgsql immutable
@@ -68,7 +67,7 @@ declare
     event_count constant integer := cardinality(events.points);
     needs bigint[] := pieces.points;
     rest bigint[] := events.points;
-    matches refresh.match[] := given_back;
+    matches refresh.match[] := '{}';
     refundable bigint[] := pieces.refunds;
     returned bigint := 0;
     limited bigint;
@@ -90,10 +89,6 @@ declare
 begin
     for n in 1 .. event_count + 2 loop
         next_event[n] := n;
-    end loop;
-    for n in 1 .. cardinality(given_back) loop
-        needs[given_back[n].piece] := needs[given_back[n].piece] - given_back[n].points;
-        rest[given_back[n].event] := rest[given_back[n].event] - given_back[n].points;
     end loop;
     for n in 1 .. event_count loop
         if event_back_at[n] is not null and event_at[n] < first_reading then
@@ -587,19 +582,13 @@ returns table (piece integer, event integer, points bigint)
 language plpgsql immutable
 as $$
 declare
-    given_back constant refresh.match[] := refresh.returns_by_convention(pieces, events);
-    state refresh.allocation := refresh.allocate_readings(
-        pieces, events, first_reading, given_back
-    );
+    state refresh.allocation := refresh.allocate_readings(pieces, events, first_reading);
     are_sure constant boolean := 0 = any(pieces.class);
     may_be_there constant boolean := 2 = any(pieces.class);
     unrefunded refresh.client_pieces := pieces;
 begin
     if are_sure then
         state := refresh.allocate_class(state, pieces, events, 0, are_firm => true);
-    end if;
-    if given_back <> '{}' then
-        state := refresh.allocate_not_given_back(state, pieces, events, given_back);
     end if;
     if may_be_there then
         state := refresh.allocate_by_time(state, pieces, events, is_after_end => false);

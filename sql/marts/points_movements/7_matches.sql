@@ -204,7 +204,7 @@ begin
 
     -- Points that a refund gave back: stated without its cheque, or not stated at all.
     insert into piece_rows (
-        client_id, spending_rank, seen_at, class, points, starts_at, seen_day, refund_limit, kind,
+        client_id, spending_rank, seen_at, class, points, starts_at, seen_day, kind,
         is_told, refund_id, of_cheque_id
     )
     select
@@ -212,21 +212,19 @@ begin
         case when refunds.redeemed < 0 then 1 else 2 end as spending_rank,
         refunds.seen_at,
         3 as class,
-        coalesce(silent.points, -refunds.redeemed) as points,
+        case
+            when refunds.redeemed < 0 then -refunds.redeemed
+            else round(
+                parents.redeemed * least(
+                    1, coalesce(abs(refunds.amount) / nullif(abs(parents.amount), 0), 1)
+                ), 2
+            )
+        end as points,
         case
             when refunds.redeemed < 0 then refunds.processed_at + refunds.delay
             else '-infinity'
         end as starts_at,
         refunds.day as seen_day,
-        -- By the convention, unless a reading between the purchase and the refund can show it.
-        case
-            when
-                chosen.silent_refunds_give_back
-                and not chosen.refunds_state_points
-                and refunds.added = 0
-                and refunds.seen_at = parents.seen_at
-                then silent.points
-        end as refund_limit,
         'redeemed' as kind,
         refunds.redeemed < 0 as is_told,
         refunds.cheque_id as refund_id,
@@ -238,15 +236,6 @@ begin
             and parents.cheque_id = refunds.parent_id
             and parents.redeemed > 0
     cross join chosen
-    left join lateral (
-        select
-            round(
-                parents.redeemed * least(
-                    1, coalesce(abs(refunds.amount) / nullif(abs(parents.amount), 0), 1)
-                ), 2
-            ) as points
-        where refunds.redeemed >= 0
-    ) as silent on true
     where
         refunds.is_refund
         and case
