@@ -351,7 +351,7 @@ _RULES = [
     Rule(r"make (soak|crash|push-crash|faults|readers|verify-million|fuzz|life|points)( .*)?",
          _make, "takes an hour; samples are in tests/crash, paging, verification and fuzz"),
     Rule(r"make bench( .*)?", _make, "takes an hour, and installs others; see tests/bench"),
-    Rule(r"python -m tests\.(crash|paging)\.\w+\b.*", _module,
+    Rule(r"python -m tests\.(crash|marts|paging)\.\w+\b.*", _module,
          "takes minutes; samples are in tests/crash and paging"),
     Rule(r"python -m benchmarks\b.*", _module, "takes minutes to an hour; see tests/bench"),
     Rule(r"superset import-dashboards .*", lambda _checkout, _text: None, "is Superset's own"),

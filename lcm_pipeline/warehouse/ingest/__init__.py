@@ -5,7 +5,7 @@ schedule.py    which clients are due
 tasks.py       the ledger: claims, outcomes and the staging of rows
 publish.py     checks the readings, and makes everything visible at once
 fuses.py       stops a publish that would delete or add too much
-merge.py       the statements of a publish, composed from `model.tables`
+merge.py       the statements of a publish for each table of `model.tables`
 state.py       what is known of clients, days and paging between runs
 retirement.py  retires clients by hand
 cost.py        what earlier readings cost, for `lcm plan`

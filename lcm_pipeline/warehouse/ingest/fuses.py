@@ -33,7 +33,7 @@ def check_vanished_rows(
     session: psycopg.Connection, run: Run, table: CoreTable, delete_fuse: float
 ) -> None:
     """Count rows of a table that the source no longer has, of those that it returned before."""
-    lost = fetch_count(session, merge.count_lost(table))
+    lost = fetch_count(session, merge.statement("count_lost", table))
     # Rows that are no longer kept cannot vanish.
     covered = fetch_count(
         session, SQL("select coalesce(sum(known_total - known_expired), 0) from publishing")

@@ -137,7 +137,8 @@ class _Publication:
             written = sum(self._write(table) for table in general)
             values = {"run_id": self.run.run_id}
             deleted = sum(
-                self.session.execute(merge.mark_gone(table), values).rowcount for table in general
+                self.session.execute(merge.statement("mark_gone", table), values).rowcount
+                for table in general
             )
             written += self._follow_up()
             self._record_changes()
@@ -187,7 +188,7 @@ class _Publication:
             self.session.execute(query("select_new_tasks"))
             if clients in self.tables:
                 self.session.execute("analyze publishing")
-                self.session.execute(merge.incoming_view(self.run, clients, _ANY_TASK))
+                self.session.execute(merge.view_incoming(self.run, clients, _ANY_TASK))
                 fuses.check_growth(self.session, self.run, self.growth_fuse)
             values = {"batch_rows": self.batch_rows}
             batches = self.session.execute(query("plan_batches"), values).fetchall()
@@ -208,7 +209,7 @@ class _Publication:
         self.session.execute(query("select_new_tasks"))
         self.session.execute("analyze publishing")
         for table in self.tables:
-            self.session.execute(merge.incoming_view(self.run, table, batch))
+            self.session.execute(merge.view_incoming(self.run, table, batch))
         if clients in self.tables:
             vanished = self.session.execute(query("count_vanished_phones")).fetchone()
             if vanished and vanished[0]:
@@ -217,9 +218,11 @@ class _Publication:
         written = 0
         for table in self.tables:
             if table.publish_query is None:
-                self.session.execute(merge.views_of_new(table))
+                # All rows are new, and none is gone.
+                self.session.execute(merge.statement("view_all_as_changed", table))
+                self.session.execute(merge.statement("view_none_as_gone", table))
                 written += self.session.execute(
-                    merge.insert_new(table), {"run_id": self.run.run_id}
+                    merge.statement("insert_incoming", table), {"run_id": self.run.run_id}
                 ).rowcount
         written += self._follow_up()
         self._record_proven()
@@ -302,7 +305,7 @@ class _Publication:
 
     def _open_views(self) -> None:
         for table in self.tables:
-            self.session.execute(merge.incoming_view(self.run, table, _ANY_TASK))
+            self.session.execute(merge.view_incoming(self.run, table, _ANY_TASK))
         self.session.execute(query("cover"))
         if any(table.covered_by is WHOLE_OFFERS for table in self.tables):
             self.session.execute(query("cover_offers"))
@@ -310,15 +313,17 @@ class _Publication:
     def _collect(self, table: CoreTable, kept_from: date | None) -> None:
         days = None
         if table.date_column is not None:
-            found = self.session.execute(merge.incoming_days(table)).fetchone()
+            found = self.session.execute(merge.statement("incoming_days", table)).fetchone()
             days = found if found and found[0] else None
         self.session.execute(merge.collect_changed(table, days))
-        self.session.execute(merge.analyze_changed(table))
+        self.session.execute(merge.statement("analyze_changed", table))
         if merge.moves_within_clients(table):
-            self.session.execute(merge.collect_doubtful(table))
-            self.session.execute(merge.analyze_doubtful(table))
+            self.session.execute(merge.statement("collect_doubtful", table))
+            self.session.execute(merge.statement("analyze_doubtful", table))
         self.session.execute(merge.collect_gone(table, kept_from))
-        self.session.execute(merge.analyze_gone(table))
+        if table.date_column is not None:
+            self.session.execute(merge.add_moved_days_to_gone(table, kept_from))
+        self.session.execute(merge.statement("analyze_gone", table))
 
     def _retire_clients(self) -> None:
         """Mark clients without a proven reading as pending; retire those the source has lost."""
@@ -338,16 +343,19 @@ class _Publication:
         They are added after the fuse was checked, since they are not lost.
         """
         values = {"feed": self.run.feed}
-        self.session.execute(merge.collect_moved(table, kept_from), values)
-        self.session.execute(merge.add_moved_to_gone(table))
-        self.session.execute(merge.lower_totals(table), values)
+        # Totals do not include the rows of days that are no longer kept.
+        is_kept = merge.is_kept(table, kept_from)
+        collect = merge.statement("collect_moved_rows", table, is_kept=is_kept)
+        self.session.execute(collect, values)
+        self.session.execute(merge.statement("add_moved_to_gone", table))
+        self.session.execute(merge.statement("lower_totals_of_retired", table), values)
         self.session.execute(query("record_retired_comparison"), values)
 
     def _write(self, table: CoreTable) -> int:
         if table.has_history:
-            self.session.execute(merge.store_history(table))
+            self.session.execute(merge.statement("store_history", table))
         return self.session.execute(
-            merge.write_changed(table), {"run_id": self.run.run_id}
+            merge.statement("write_changed", table), {"run_id": self.run.run_id}
         ).rowcount
 
     def _follow_up(self) -> int:
@@ -371,7 +379,8 @@ class _Publication:
             self.session.execute(query(name))
         for table in self.tables:
             if table.date_column is not None and table.publish_query is None:
-                self.session.execute(merge.record_days(table), {"table_name": table.name})
+                record = merge.statement("record_changed_days", table)
+                self.session.execute(record, {"table_name": table.name})
         self.session.execute(query("forget_horizons"), {"run_id": self.run.run_id})
 
     def _record_proven(self) -> None:

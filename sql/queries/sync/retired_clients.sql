@@ -246,15 +246,14 @@ where state.feed = held.feed and state.client_id = held.client_id;
 
 -- name: collect_moved_rows
 -- purpose: live rows of retired clients that other clients have now, under the same key
--- parameters: feed; {core} is the table, {key} its key, {gone} and {changed} the rows of the publish,
---   {moved} the result; {is_kept}: whether its day is kept; {is_gone}, {is_changed} and
---   {is_same} compare keys, the last two without the client
+-- parameters: feed; {is_kept}: whether its day is kept; {is_gone}, {is_changed} and {is_same} compare
+--   keys, the last two without the client; the other names are those of core/publish.sql
 -- The first time after a client was retired, all its rows are compared with those of others; after
 -- that, incoming rows are compared with its rows.
 create temp table {moved} on commit drop as
 with kept as materialized (
     select
-        {key},
+        {stored_key},
         %(feed)s = any(retired.settled_feeds) as is_settled
     from sync.retired_clients as retired
     inner join {core} as stored on stored.client_id = retired.client_id
@@ -262,15 +261,15 @@ with kept as materialized (
         retired.retired_at is not null
         and stored.deleted_at is null
         and {is_kept}
-        and not exists (select gone.client_id from {gone} as gone where {is_gone})
+        and not exists (select from {gone} as gone where {is_gone})
 )
 
-select {key}
+select {stored_key}
 from kept as stored
 inner join {changed} as changed on {is_changed}
 where changed.client_id <> stored.client_id
 union
-select {key}
+select {stored_key}
 from kept as stored
 inner join {core} as present on {is_same}
 left join sync.retired_clients as others
