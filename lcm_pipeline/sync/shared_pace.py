@@ -2,6 +2,7 @@
 
 Moments are reserved in the warehouse, a few at a time and only for waiting requests. So an idle
 process takes nothing from the others, and a process that dies wastes a fraction of a second.
+The next ones are reserved shortly before the last are used, so that no moment passes meanwhile.
 The gate of each process still keeps its own requests under the cap, see `api.rate_limit`.
 No maintained library does this: those that are strict over processes (pyrate-limiter) query their
 store for each request, and none has priorities.
@@ -52,42 +53,47 @@ class SharedPace:
     clock: Clock = SYSTEM_CLOCK
     priority: int = 0
     _moments: deque[float] = field(default_factory=deque, init=False)
+    # Requests without a moment.
     _waiting: int = field(default=0, init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     # How far the server's clock is ahead of ours; the uncertainty of that; when it was measured.
     _ahead: tuple[float, float, float] = field(default=(0.0, math.inf, 0.0), init=False)
-    # How long the last reservation took.
+    # How long the last reservation took; its last moment.
     _took: float = field(default=0.0, init=False)
+    _last: float = field(default=-math.inf, init=False)
 
     async def wait(self) -> None:
         """Return when the next request may leave."""
+        while True:
+            moment = await self._next_moment()
+            await self.clock.sleep(max(0.0, moment - self.clock.monotonic()))
+            if self.clock.monotonic() - moment <= _MOST_LATE_SECONDS:
+                return
+
+    async def _next_moment(self) -> float:
         self._waiting += 1
         try:
             async with self._lock:
                 while True:
-                    moment = await self._next_moment()
-                    await self.clock.sleep(max(0.0, moment - self.clock.monotonic()))
-                    if self.clock.monotonic() - moment <= _MOST_LATE_SECONDS:
-                        return
+                    while self._moments:
+                        moment = self._moments.popleft()
+                        if self.clock.monotonic() - moment <= _MOST_LATE_SECONDS:
+                            return moment
+                    await self._reserve()
         finally:
             self._waiting -= 1
 
-    async def _next_moment(self) -> float:
-        while True:
-            while self._moments:
-                moment = self._moments.popleft()
-                if self.clock.monotonic() - moment <= _MOST_LATE_SECONDS:
-                    return moment
-            await self._reserve()
-
     async def _reserve(self) -> None:
+        # Over a slow connection, a moment that is free now would have passed before we learn of it.
+        # With a single request waiting, every moment would be missed, and it would never be sent.
+        earliest = min(self._took, _MOST_AHEAD_SECONDS)
+        # Requests sleep until their moments, so the next reservation is made meanwhile. The server
+        # adds `earliest` to the time at which it is asked.
+        await self.clock.sleep(max(0.0, self._last - 2 * earliest - self.clock.monotonic()))
         spacing = 1.0 / (self.per_second * PACE_SHARE)
         most = max(1, int(_RESERVED_SECONDS[self.priority] * self.per_second))
         count = min(self._waiting, most)
         began = self.clock.monotonic()
-        # Over a slow connection, a moment that is free now would have passed before we learn of it.
-        # With a single request waiting, every moment would be missed, and it would never be sent.
-        earliest = min(self._took, _MOST_AHEAD_SECONDS)
         reserved = await run_in_thread(
             partial(self.reserve, spacing, count, self._waiting > count, earliest)
         )
@@ -99,6 +105,7 @@ class SharedPace:
             return
         first = reserved.first_at - self._ahead[0]
         self._moments.extend(first + number * spacing for number in range(count))
+        self._last = self._moments[-1]
 
     def _compare_clocks(self, now_at: float, began: float, ended: float) -> None:
         """Estimate the server's clock from the quickest recent response.

@@ -75,10 +75,7 @@ def reserve_requests(
         "is_more": is_more,
         "earliest": earliest,
     }
-    with session.transaction():
-        # Reservations that a crash of the server loses are past by the time it is up again.
-        session.execute("set local synchronous_commit = off")
-        row = session.execute(query("reserve_requests"), values).fetchone()
+    row = session.execute(query("reserve_requests"), values).fetchone()
     assert row is not None  # noqa: S101 - `returning` returns one row
     return Reservation(*row)
 

@@ -1,15 +1,22 @@
 """Processes that share a rate reserve moments that no other process has."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from heapq import heappop, heappush
+from itertools import count, pairwise
+from typing import Any, TypeVar
+
+import pytest
 
 from lcm_pipeline.api.retries import Clock
+from lcm_pipeline.sync import shared_pace
 from lcm_pipeline.sync.shared_pace import SharedPace
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.request_limits import Reservation, reserve_requests
 
 SPACING = 0.05
+ResultT = TypeVar("ResultT")
 # In seconds; the clocks of machines do not agree.
 SERVER_AHEAD = 1_700_000_000.0
 
@@ -35,19 +42,55 @@ def test_reservations_of_many_processes_never_overlap(warehouse: Warehouse) -> N
 
 
 class _Time:
-    """A clock that advances only in sleeps."""
+    """A clock that advances to the end of the next sleep as soon as every task waits.
+
+    response_seconds: how long a reservation takes after the warehouse has read its clock.
+    """
 
     def __init__(self) -> None:
         self.now = 100.0
+        self.response_seconds = 0.0
         self.clock = Clock(monotonic=lambda: self.now, sleep=self._sleep)
+        self._sleeps: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = count()
 
     async def _sleep(self, seconds: float) -> None:
-        self.now += seconds
-        await asyncio.sleep(0)
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heappush(self._sleeps, (self.now + seconds, next(self._numbers), end))
+        await end
+
+    async def respond(self, work: Callable[[], ResultT]) -> ResultT:
+        result = work()
+        await self._sleep(self.response_seconds)
+        return result
+
+    def run(self, main: Coroutine[Any, Any, ResultT]) -> ResultT:
+        async def advance() -> ResultT:
+            task = asyncio.ensure_future(main)
+            while not task.done():
+                # What a sleep wakes may wake others in turn: let all of them run.
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                if self._sleeps and not task.done():
+                    ends_at, _, end = heappop(self._sleeps)
+                    self.now = max(self.now, ends_at)
+                    end.set_result(None)
+            return await task
+
+        return asyncio.run(advance())
 
 
-def test_requests_leave_at_their_reserved_moments_and_reserve_no_more_than_wait() -> None:
-    time, reserved = _Time(), list[int]()
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> _Time:
+    time = _Time()
+    monkeypatch.setattr(shared_pace, "run_in_thread", time.respond)
+    return time
+
+
+def test_requests_leave_at_their_reserved_moments_and_reserve_no_more_than_wait(
+    time: _Time,
+) -> None:
+    reserved: list[int] = []
     free_from = 100.5
 
     def reserve(spacing: float, count: int, is_more: bool, earliest: float) -> Reservation:
@@ -68,15 +111,14 @@ def test_requests_leave_at_their_reserved_moments_and_reserve_no_more_than_wait(
         await asyncio.gather(*(send() for _ in range(5)))
         return left
 
-    left = asyncio.run(main())
+    left = time.run(main())
     assert left[0] >= 100.5
     gaps = [later - earlier for earlier, later in pairwise(left)]
     assert min(gaps) > 0.1
     assert sum(reserved) == 5
 
 
-def test_past_moments_are_not_used() -> None:
-    time = _Time()
+def test_past_moments_are_not_used(time: _Time) -> None:
     counts: list[int] = []
 
     def reserve(spacing: float, count: int, is_more: bool, earliest: float) -> Reservation:
@@ -88,53 +130,51 @@ def test_past_moments_are_not_used() -> None:
     async def main() -> None:
         await SharedPace(reserve, 10.0, time.clock).wait()
 
-    asyncio.run(main())
+    time.run(main())
     assert len(counts) == 2
 
 
-def test_a_request_of_low_priority_waits_until_it_is_allowed() -> None:
-    time = _Time()
+def test_a_request_of_low_priority_waits_until_it_is_allowed(time: _Time) -> None:
     offers = [None, None, 0.0]
 
     def reserve(spacing: float, count: int, is_more: bool, earliest: float) -> Reservation:
         first = offers.pop(0)
         return Reservation(None if first is None else time.now, time.now)
 
-    asyncio.run(SharedPace(reserve, 10.0, time.clock, priority=1).wait())
+    time.run(SharedPace(reserve, 10.0, time.clock, priority=1).wait())
     assert not offers
     assert time.now > 100.0
 
 
 class _Server:
-    """Reserves moments at a rate of 100 a second; `delay` after it read its clock, it returns."""
+    """Reserves moments; its clock is ahead of that of the processes."""
 
-    def __init__(self, time: _Time, delay: float) -> None:
-        self.time, self.delay = time, delay
+    def __init__(self, time: _Time) -> None:
+        self.time = time
         self.ahead = SERVER_AHEAD
         self.reservations = 0
         self._free_from = 0.0
 
     def reserve(self, spacing: float, count: int, is_more: bool, earliest: float) -> Reservation:
         self.reservations += 1
-        assert self.reservations < 20, "no moment is ever used"
+        assert self.reservations < 1000, "no moment is ever used"
         now = self.time.now + self.ahead
         first = max(self._free_from, now + earliest)
         self._free_from = first + spacing * count
-        self.time.now += self.delay
         return Reservation(first, now)
 
 
-def test_a_single_request_leaves_although_the_warehouse_is_far_away() -> None:
+def test_a_single_request_leaves_although_the_warehouse_is_far_away(time: _Time) -> None:
     """Each moment that is free at once has passed before the process learns of it."""
-    time = _Time()
-    server = _Server(time, delay=0.2)
+    time.response_seconds = 0.2
+    server = _Server(time)
 
     async def main() -> None:
         pace = SharedPace(server.reserve, 100.0, time.clock)
         for _ in range(3):
             await pace.wait()
 
-    asyncio.run(main())
+    time.run(main())
     # Only the first moment is lost: how long a reservation takes is not known before.
     assert server.reservations == 4
 
@@ -149,17 +189,45 @@ def test_no_moment_is_earlier_than_its_process_can_use_it(warehouse: Warehouse) 
         assert reserve_requests(session, 0.01, 1, priority=2, earliest=0.6).first_at is not None
 
 
-def test_a_process_that_was_suspended_does_not_wait_as_long_again() -> None:
+def test_a_process_that_was_suspended_does_not_wait_as_long_again(time: _Time) -> None:
     """The monotonic clock stands still while the machine is suspended, unlike the server's."""
-    time = _Time()
-    server = _Server(time, delay=0.001)
+    time.response_seconds = 0.001
+    server = _Server(time)
 
     async def main() -> None:
         pace = SharedPace(server.reserve, 100.0, time.clock)
         await pace.wait()
         server.ahead += 3600
-        server.delay = 0.002
+        time.response_seconds = 0.002
         await pace.wait()
 
-    asyncio.run(main())
+    time.run(main())
     assert time.now < 110
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+@pytest.mark.parametrize("priority", [0, 1])
+def test_the_cap_is_used_although_the_warehouse_is_far_away(
+    time: _Time, processes: int, priority: int
+) -> None:
+    """The next moments are reserved before the last ones are used."""
+    time.response_seconds = 0.08
+    server = _Server(time)
+    seconds = 10
+
+    async def main() -> list[float]:
+        end, left = time.now + seconds, list[float]()
+
+        async def send_until_the_end(pace: SharedPace) -> None:
+            while time.now < end:
+                await pace.wait()
+                left.append(time.now)
+                await time.clock.sleep(0.05)
+
+        paces = [SharedPace(server.reserve, 100.0, time.clock, priority) for _ in range(processes)]
+        await asyncio.gather(*(send_until_the_end(pace) for pace in paces for _ in range(30)))
+        return left
+
+    left = time.run(main())
+    assert len(left) >= 0.9 * 100 * seconds
+    assert max(sum(1 for other in left if 0 <= other - one < 1) for one in left) <= 100

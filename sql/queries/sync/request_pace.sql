@@ -6,11 +6,13 @@
 --   earliest (seconds from now to the first time, at least)
 -- No reservation is made while requests of a lower priority number wait; the row stores until when
 -- that holds. The first time is null then.
+-- A commit that a crash of the server loses is past by the time it is up again. One statement, as
+-- each round trip delays the process that asks.
 insert into sync.request_pace as pace (next_at, first_at)
-values (
+select
     clock_timestamp() + (%(earliest)s + %(spacing)s * %(count)s) * interval '1 second',
     clock_timestamp() + %(earliest)s * interval '1 second'
-)
+from set_config('synchronous_commit', 'off', true)
 on conflict (pace_id) do update set
     first_at = case
         when
