@@ -87,6 +87,9 @@ known as (
         versions.valid_from <= reading.known_at
         and versions.lead_date >= mart.first_plausible_day()
         and versions.lead_date <= reading.day
+        -- History is dropped by the month in which a version ended, so some versions outlive their lead.
+        and versions.lead_date
+        >= coalesce((select as_of.operations_kept_from from mart.as_of), '-infinity')
         and versions.is_live
 ),
 

@@ -103,6 +103,8 @@ where
         as_of.operations_day + 1
     )
     and began.day is not null
+    -- History is dropped by the month in which a version ended, so some versions outlive their row.
+    and versions.operation_date >= coalesce(as_of.operations_kept_from, '-infinity')
 union all
 select
     ended.client_id,

@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from lcm_pipeline import feeds
 from lcm_pipeline.definitions import defs
@@ -198,6 +199,33 @@ def test_marts_follow_a_removal_that_ended_before_they_were_refreshed(
     assert not two_months(warehouse, settings).rows
     assert fetch_value(warehouse, "select min(day) from mart.store_daily") >= KEPT_FROM  # type: ignore[operator]
     assert_as_if_computed_anew(warehouse, "after an interrupted removal")
+
+
+def test_marts_of_past_days_show_no_version_of_a_row_that_is_no_longer_kept(
+    settings: Settings, warehouse: Warehouse
+) -> None:
+    """Versions that ended this month are kept, also those of rows of months that are not."""
+    shown = (
+        f"select (select count(*) from mart.lot_versions where issue_date < '{KEPT_FROM}'),"
+        f" (select count(*) from mart.leads_sla_on('{HALF_A_YEAR.last}')"
+        f" where day < '{KEPT_FROM}')"
+    )
+    with warehouse.connect(autocommit=True) as session:
+        for table, values in (
+            ("operations", {"bonus_id": 1, "added": 5, "remain": 5, "expires_at": None}),
+            ("leads", {"status_name": "earlier"}),
+        ):
+            ensure_partitions(session, "history", table, [datetime.now(UTC).date()])
+            session.execute(
+                f"insert into history.{table} select version.* from core.{table} as present"
+                f" cross join jsonb_populate_record(null::history.{table}, to_jsonb(present)"
+                " || %s || jsonb_build_object('valid_from', present.synced_at - interval '1 hour',"
+                " 'valid_to', now())) as version where present.deleted_at is null",
+                (Jsonb(values),),
+            )
+    assert all(fetch_rows(warehouse, shown)[0])
+    two_months(warehouse, settings)
+    assert fetch_rows(warehouse, shown) == [(0, 0)]
 
 
 @pytest.mark.slow
