@@ -28,8 +28,9 @@ def _migrated_warehouse(settings: Settings) -> Iterator[Warehouse]:
 def programme_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """Open the migrated warehouse for a command that calls the API.
 
-    Raises OtherProgrammeError if it holds another programme than the settings name, and
-    ForgottenKeyError without the key that keeps erased persons from being loaded again.
+    Raises OtherProgrammeError or OtherTimeZoneError if it holds another programme or the days of
+    another time zone than the settings name, and ForgottenKeyError without the key that keeps
+    erased persons from being loaded again.
     """
     with _migrated_warehouse(settings) as warehouse:
         prepare_warehouse(warehouse, settings)

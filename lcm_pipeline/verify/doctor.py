@@ -125,9 +125,10 @@ def _check_facts(settings: Settings, facts: WarehouseFacts) -> Iterator[Finding]
     if facts.size is not None:
         yield Finding("size", Level.OK, f"the database has {facts.size / 1e9:,.1f} GB")
     yield check_clock("clock of the warehouse", facts.clock_ahead)
-    if facts.timezone is not None and facts.timezone != settings.timezone:
-        found = f"LCM_TIMEZONE is {settings.timezone}, but the marts were built in {facts.timezone}"
-        yield Finding("zone", Level.WARN, found, "restore LCM_TIMEZONE, or sync all days again")
+    if facts.timezone not in (None, settings.timezone):
+        found = f"LCM_TIMEZONE is {settings.timezone}, but the stored days are {facts.timezone}'s"
+        advice = "restore LCM_TIMEZONE, or fill another warehouse"
+        yield Finding("zone", Level.FAIL, found, advice)
     else:
         now = datetime.now(settings.zone)
         yield Finding("zone", Level.OK, f"{settings.timezone}, where it is {now:%Y-%m-%d %H:%M}")

@@ -17,8 +17,8 @@ from lcm_pipeline.warehouse.queries import query
 class WarehouseFacts:
     """Facts about a database that can be reached.
 
-    clock_ahead: seconds by which its clock is ahead of ours. timezone: the time zone of the marts;
-    None before the first migration, or where the user may not read it. size: bytes of the
+    clock_ahead: seconds by which its clock is ahead of ours. timezone: that of the stored
+    business days; None before anything was read, or where the user may not read it. size: bytes of the
     database. missing_rights: statements that grant what the sync lacks.
     """
 
@@ -37,10 +37,10 @@ def read_facts(warehouse: Warehouse) -> WarehouseFacts:
         row = session.execute(query("facts_of_server")).fetchone()
         now = datetime.now(UTC)
         assert row is not None  # noqa: S101 - the query returns one row
-        user, is_standby, clock, size, has_parameters = row
+        user, is_standby, clock, size, has_time_zone = row
         zone = None
-        if has_parameters:
-            found = session.execute(query("time_zone_of_marts")).fetchone()
+        if has_time_zone:
+            found = session.execute(query("time_zone_of_days")).fetchone()
             zone = str(found[0]) if found else None
         missing: tuple[str, ...] = ()
         try:

@@ -1,21 +1,28 @@
-"""The programme whose data a warehouse holds: the address of its API, and its operator.
+"""The programme whose data a warehouse holds: the address of its API, its operator and time zone.
 
 Rows do not record their programme, so two programmes in one warehouse could never be separated
-again. A second one is refused.
+again. A second one is refused. So is another time zone: rows are stored by business day, and a sync
+reads only what is new, so the days of two zones would be mixed.
 """
 
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from psycopg.sql import SQL
+
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.proxies import DEFAULT_PORTS
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import composed, queries, query
 
 
 class OtherProgrammeError(UsageError):
     """The settings name a different programme from the one in the warehouse."""
+
+
+class OtherTimeZoneError(UsageError):
+    """The settings name a different time zone from that of the stored business days."""
 
 
 class ProgrammeAddress(NamedTuple):
@@ -39,15 +46,29 @@ def programme_of(settings: Settings) -> ProgrammeAddress:
 
 
 def require_programme(warehouse: Warehouse, settings: Settings) -> None:
-    """Record the programme of the settings if there is none yet.
+    """Record the programme of the settings, and its time zone, if there is none yet.
 
-    One that was recorded, and of which nothing was read, is replaced: a wrong address or operator
-    can be corrected. Raises OtherProgrammeError if the warehouse holds another one.
+    One that was recorded, and of which nothing was read, is replaced: a wrong address, operator or
+    time zone can be corrected. Raises OtherProgrammeError or OtherTimeZoneError if the warehouse
+    holds another one.
     """
     wanted = programme_of(settings)
+    is_read = SQL(queries()["is_read"])
     with warehouse.connect(autocommit=True, application_name="lcm programme") as session:
-        row = session.execute(query("claim_source"), wanted._asdict()).fetchone()
-    _require_equal(warehouse, ProgrammeAddress(*row) if row else wanted, wanted)
+        row = session.execute(
+            composed("claim_source", is_read=is_read), wanted._asdict()
+        ).fetchone()
+        _require_equal(warehouse, ProgrammeAddress(*row) if row else wanted, wanted)
+        claim = composed("claim_time_zone", is_read=is_read)
+        found = session.execute(claim, {"zone": settings.timezone}).fetchone()
+    zone = found[0] if found else settings.timezone
+    if zone != settings.timezone:
+        raise OtherTimeZoneError(
+            f"The business days of the warehouse {warehouse.location} are those of {zone}, and"
+            f" LCM_TIMEZONE is {settings.timezone}. Nothing was read or written. Restore"
+            f" LCM_TIMEZONE={zone}; for days of another zone, fill another warehouse (LCM_HOME or"
+            " LCM_DATABASE_URL)"
+        )
 
 
 def check_programme(warehouse: Warehouse, settings: Settings) -> None:

@@ -194,14 +194,19 @@ select
     coalesce(
         (
             select
-                has_schema_privilege(pg_class.relnamespace, 'usage')
-                and has_table_privilege(pg_class.oid, 'select')
+                count(*) = 2
+                and bool_and(
+                    has_schema_privilege(pg_class.relnamespace, 'usage')
+                    and has_table_privilege(pg_class.oid, 'select')
+                )
             from pg_class
             inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
-            where pg_namespace.nspname = 'mart' and pg_class.relname = 'parameters'
+            where
+                (pg_namespace.nspname, pg_class.relname)
+                in (('mart', 'parameters'), ('sync', 'registration_days'))
         ),
         false
-    ) as has_parameters;
+    ) as has_time_zone;
 
 -- name: tables_without_key
 -- purpose: the tables of the warehouse without a valid unique index

@@ -14,12 +14,14 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.programme import (
     OtherProgrammeError,
+    OtherTimeZoneError,
     programme_of,
     require_programme,
     stored_programme,
 )
 from tests.commands import run
 from tests.conftest import MakeSettings, Programme
+from tests.databases import fetch_value
 from tests.oracle import snapshot
 
 DAY = ("--date", "2026-03-02")
@@ -92,6 +94,45 @@ def test_an_address_is_not_replaced_while_somebody_reads_it(warehouse: Warehouse
         with pytest.raises(OtherProgrammeError):
             require_programme(warehouse, recorded.model_copy(update={"operator": 7}))
     require_programme(warehouse, recorded.model_copy(update={"operator": 7}))
+
+
+@pytest.mark.slow
+def test_another_time_zone_is_refused_as_it_would_mix_the_days_of_both(
+    programme: Programme, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Clients without new rows are not read again, so their rows would keep their days."""
+    known = {
+        "LCM_API_URL": programme(clients=12).url,
+        "LCM_DATABASE_URL": warehouse.url,
+        "LCM_START_DATE": "2026-03-01",
+    }
+    there, here = {"LCM_TIMEZONE": "Asia/Vladivostok"}, {"LCM_TIMEZONE": "Europe/Moscow"}
+    synced = run(tmp_path, "sync", *DAY, **known, **there)
+    assert synced.returncode == 0, synced.stderr
+    before = snapshot(warehouse)
+    for words in (("sync", "--date", "2026-03-03"), ("push",), ("verify", "--sample", "1")):
+        refused = run(tmp_path, *words, **known, **here)
+        assert refused.returncode == 2, words
+        assert "LCM_TIMEZONE=Asia/Vladivostok" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    doctor = run(tmp_path, "doctor", **known, **here)
+    assert re.search(r"^fail  zone: .*Asia/Vladivostok", doctor.stdout, re.MULTILINE)
+    # Nothing of the API is read here, and the days are those of the warehouse.
+    assert run(tmp_path, "marts", "--all", **known, **here).returncode == 0
+    assert snapshot(warehouse) == before
+    assert fetch_value(warehouse, "select timezone from mart.parameters") == "Asia/Vladivostok"
+
+
+def test_a_wrong_time_zone_can_be_corrected_until_something_was_read(warehouse: Warehouse) -> None:
+    recorded = load_settings(api_url="http://127.0.0.1:9/", timezone="Asia/Omsk")
+    require_programme(warehouse, recorded)
+    corrected = recorded.model_copy(update={"timezone": "Asia/Tomsk"})
+    require_programme(warehouse, corrected)
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("insert into sync.registration_days (registration_date) values ('2026-03-01')")
+    with pytest.raises(OtherTimeZoneError, match="LCM_TIMEZONE=Asia/Tomsk"):
+        require_programme(warehouse, recorded)
+    require_programme(warehouse, corrected)
 
 
 @pytest.mark.slow

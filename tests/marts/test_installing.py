@@ -11,7 +11,7 @@ import pytest
 from lcm_pipeline.warehouse.access.dictionary import as_markdown, describe
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts import definitions as module
-from lcm_pipeline.warehouse.marts.definitions import marts, store_time_zone
+from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.marts.install import MartInUseError, install_marts
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
@@ -265,11 +265,6 @@ def test_each_file_says_its_question_grain_and_formula() -> None:
         assert mart.grain, mart.name
         assert mart.formula.endswith("."), mart.name
         assert mart.kind in ("view", "materialized view", "table"), mart.name
-
-
-def test_the_time_zone_of_the_settings_reaches_the_marts(warehouse: Warehouse) -> None:
-    store_time_zone(warehouse, "Asia/Vladivostok")
-    assert read_mart(warehouse, "parameters")[0]["timezone"] == "Asia/Vladivostok"
 
 
 @pytest.mark.parametrize(

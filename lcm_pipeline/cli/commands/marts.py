@@ -9,7 +9,6 @@ from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.cli.output import console, new_table
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.marts.definitions import store_time_zone
 from lcm_pipeline.warehouse.marts.refresh import MartRefresh, refresh_marts
 
 
@@ -25,7 +24,6 @@ def marts(
     """
     settings = load_settings()
     with existing_warehouse(settings) as warehouse, marts_progress():
-        store_time_zone(warehouse, settings.timezone)
         _print_refreshed(refresh_marts(warehouse, everything=everything))
 
 

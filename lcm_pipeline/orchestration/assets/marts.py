@@ -18,7 +18,7 @@ from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.orchestration.checks import require_totals
 from lcm_pipeline.orchestration.partitions import ONE_RUN
 from lcm_pipeline.orchestration.resources import SyncSession
-from lcm_pipeline.warehouse.marts.definitions import OF_RUNS, Mart, marts, store_time_zone
+from lcm_pipeline.warehouse.marts.definitions import OF_RUNS, Mart, marts
 from lcm_pipeline.warehouse.marts.refresh import MartRefresh, refresh_marts
 from lcm_pipeline.warehouse.migrations import have_old_marts
 
@@ -109,7 +109,6 @@ def _step(
                 allow_retries=False,
             )
         require_totals(context, sync, feeds)
-        store_time_zone(sync.warehouse, sync.engine.settings.timezone)
         refreshes = {mart.name: mart for mart in refresh_marts(sync.warehouse, refreshed)}
         schemas = _schemas(sync)
         for mart in step_marts:

@@ -45,8 +45,7 @@ from pathlib import Path
 from typing import Literal
 
 from lcm_pipeline.feeds import FEEDS
-from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import query, sql_folder
+from lcm_pipeline.warehouse.queries import sql_folder
 
 # Inputs that show which days are known, and tables of names.
 OF_RUNS = {"as_of", "readings", "readings_by_day"}
@@ -176,12 +175,6 @@ def sources_below() -> dict[str, frozenset[str]]:
         read = (below[name] for name in mart.reads if name in below and name not in OF_RUNS)
         below[mart.name] = frozenset(feeds | NAMES.intersection(mart.tables)).union(*read)
     return below
-
-
-def store_time_zone(warehouse: Warehouse, timezone: str) -> None:
-    """Store the time zone of the business day, so that marts and sync use the same days."""
-    with warehouse.connect(autocommit=True, application_name="lcm marts") as session:
-        session.execute(query("store_time_zone"), {"zone": timezone})
 
 
 def _parts(path: Path) -> list[Path]:

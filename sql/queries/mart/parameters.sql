@@ -1,13 +1,7 @@
 -- mart.parameters: what the marts are computed with
 
--- name: store_time_zone
--- purpose: store the time zone of the sync, so that the marts use the same business days
--- parameters: zone
-update mart.parameters
-set timezone = %(zone)s
-where timezone <> %(zone)s;
-
--- name: time_zone_of_marts
--- purpose: the time zone of the business days of the marts
+-- name: time_zone_of_days
+-- purpose: the time zone of the stored business days; no row before any was read
 select timezone
-from mart.parameters;
+from mart.parameters
+where exists (select from sync.registration_days);
