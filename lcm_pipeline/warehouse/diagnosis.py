@@ -17,8 +17,8 @@ from lcm_pipeline.warehouse.queries import query
 class WarehouseFacts:
     """Facts about a database that can be reached.
 
-    clock_ahead: seconds by which its clock is ahead of ours. timezone: that of the stored
-    business days; None before anything was read, or where the user may not read it. size: bytes of the
+    clock_ahead: seconds by which its clock is ahead of ours. timezone: that of the stored business
+    days; None before anything was read, or where the user may not read it. size: bytes of the
     database. missing_rights: statements that grant what the sync lacks.
     """
 

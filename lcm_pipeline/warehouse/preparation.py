@@ -11,8 +11,9 @@ def prepare_warehouse(warehouse: Warehouse, settings: Settings) -> None:
     """Check that the warehouse is that of the settings, and apply their keys and retention.
 
     Stored rows are hashed here if a key was added. Raises OtherProgrammeError if the settings name
-    another programme, OtherTimeZoneError if they name another time zone, ForgottenKeyError and PseudonymKeyError without the keys of the warehouse,
-    and BusyError if a running sync or push prevents the use of a new key.
+    another programme, OtherTimeZoneError if they name another time zone, ForgottenKeyError and
+    PseudonymKeyError without the keys of the warehouse, and BusyError if a running sync or push
+    prevents the use of a new key.
     """
     require_programme(warehouse, settings)
     use_keys(warehouse, settings)

@@ -129,7 +129,9 @@ def test_a_wrong_time_zone_can_be_corrected_until_something_was_read(warehouse: 
     corrected = recorded.model_copy(update={"timezone": "Asia/Tomsk"})
     require_programme(warehouse, corrected)
     with warehouse.connect(autocommit=True) as session:
-        session.execute("insert into sync.registration_days (registration_date) values ('2026-03-01')")
+        session.execute(
+            "insert into sync.registration_days (registration_date) values ('2026-03-01')"
+        )
     with pytest.raises(OtherTimeZoneError, match="LCM_TIMEZONE=Asia/Tomsk"):
         require_programme(warehouse, recorded)
     require_programme(warehouse, corrected)
