@@ -19,6 +19,7 @@ import redis
 
 from benchmarks import redis_broker
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
+from lcm_pipeline.orchestration.celery import workers
 from lcm_pipeline.orchestration.celery.broker import CeleryUsageError, build_app, require_broker
 from lcm_pipeline.orchestration.celery.workers import NO_WORKER, declared_queue, queue_of
 from lcm_pipeline.orchestration.code_location import sync_days_job
@@ -28,6 +29,7 @@ from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.queries import migration_files
 from tests.commands import LCM, environment, run
 from tests.conftest import MakeSettings, Programme
 from tests.crash.repeats import RequestCounts, requests_since
@@ -286,6 +288,20 @@ def _doctor(tmp_path: Path, variables: dict[str, str]) -> dict[str, tuple[str, s
     ended = run(tmp_path, "doctor", "--json", timeout=_PATIENCE, **without)
     findings = json.loads(ended.stdout)["findings"]
     return {one["name"]: (one["state"], one["found"], one["advice"]) for one in findings}
+
+
+def test_a_worker_with_other_migrations_differs_although_its_version_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(home=tmp_path)
+    *older, newest = migration_files()
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "migration_files", lambda: older)
+        reported = workers.worker_config(settings, "queue", "storage")
+    worker = workers.WorkerSummary("old", alike=reported["lcm_alike"])
+    assert workers.differing_settings(settings, worker) == (
+        f"newest migration={older[-1].stem}, not {newest.stem}"
+    )
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from lcm_pipeline.orchestration.celery.broker import CeleryUsageError, build_app
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.identity import warehouse_identity
 from lcm_pipeline.warehouse.programme import programme_of
+from lcm_pipeline.warehouse.queries import migration_files
 
 NO_WORKER = (
     "no worker of this warehouse responds: the steps wait until one is started with lcm worker"
@@ -46,7 +47,8 @@ class WorkerSummary:
     """A worker that responds.
 
     queue: that of its warehouse. alike: what has to be the same as in the command, by name: its
-    version, Dagster's storage, settings. Both are empty for a worker that does not report them.
+    version and migrations, Dagster's storage, settings. Both are empty for a worker that does not
+    report them.
     """
 
     name: str
@@ -123,6 +125,8 @@ def _alike(settings: Settings) -> dict[str, str]:
     """What has to be alike in a command and its workers: version, API and settings, by name."""
     values = {f"LCM_{name.upper()}": str(getattr(settings, name)) for name in _ALIKE_SETTINGS}
     values["lcm_pipeline"] = version("lcm-pipeline")
+    # Checkouts between two releases have the same version.
+    values["newest migration"] = migration_files()[-1].stem
     if settings.api_url is not None:
         # A warehouse is bound to its API, but a new one to that of the first worker. Celery masks
         # values whose name contains API.
