@@ -164,7 +164,8 @@ def run_with_executor(
         raise KeyboardInterrupt from None
     _remove_old(instance, engine, result, feeds)
     reports = engine.reports(command_id, window, since=began)
-    raise_failure(result, reports, (), feeds)
+    not_begun = instance.all_logs(result.run_id, of_type=dg.DagsterEventType.RESOURCE_INIT_FAILURE)
+    raise_failure(result, reports, (), feeds, [entry.get_dagster_event() for entry in not_begun])
     return reports
 
 

@@ -46,11 +46,13 @@ def raise_failure(
     reports: list[SyncReport],
     errors: Sequence[BaseException],
     feeds: Sequence[str] | None = None,
+    not_begun: Sequence[dg.DagsterEvent] = (),
 ) -> None:
     """Raise the error of a run that failed or was interrupted, or of a check that failed in it.
 
     errors: what the engine raised, where it ran in this process; the first is raised as it is.
-    feeds: the feeds of the run; None for all.
+    feeds: the feeds of the run; None for all. not_begun: the failures of steps that could not
+    begin on a worker of Celery, whose causes the result does not have.
     """
     if any(isinstance(error, dg.DagsterExecutionInterruptedError) for error in errors):
         raise KeyboardInterrupt
@@ -64,7 +66,7 @@ def raise_failure(
         raise first
     _raise_failed_checks(result, reports)
     if not result.success:
-        failures = [event for event in result.all_events if event.is_step_failure]
+        failures = [event for event in result.all_events if event.is_step_failure] or not_begun
         reason = "; ".join(_step_failure_text(event, result.all_events) for event in failures) or (
             failed[1] if failed else ""
         )

@@ -15,6 +15,7 @@ from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.migrations import NewerSchemaError
 from lcm_pipeline.warehouse.preparation import prepare_warehouse
 from tests.commands import run
 from tests.conftest import Programme
@@ -120,6 +121,33 @@ def test_the_error_of_a_killed_reader_names_the_signal(tmp_path: Path) -> None:
         result = dg.execute_job(dg.reconstructable(deadly), instance=instance)
     with pytest.raises(RunFailedError, match=r"^die: its process was terminated by .*SIGKILL"):
         raise_failure(result, [], ())
+
+
+def test_a_step_that_cannot_begin_is_reported_with_the_cause(tmp_path: Path) -> None:
+    """A Celery worker hands over only Dagster's error, which names the resource."""
+
+    @dg.resource
+    def warehouse_of_another_version() -> None:
+        raise NewerSchemaError("the warehouse was migrated by a newer version")
+
+    @dg.op(required_resource_keys={"warehouse"})
+    def read() -> None:
+        pass
+
+    @dg.job(resource_defs={"warehouse": warehouse_of_another_version})
+    def reading() -> None:
+        read()
+
+    with dagster_instance(load_settings(home=tmp_path)) as instance:
+        result = reading.execute_in_process(instance=instance, raise_on_error=False)
+        not_begun = [
+            entry.get_dagster_event()
+            for entry in instance.all_logs(
+                result.run_id, of_type=dg.DagsterEventType.RESOURCE_INIT_FAILURE
+            )
+        ]
+    with pytest.raises(RunFailedError, match=r"^read: the warehouse was migrated by a newer"):
+        raise_failure(result, [], (), not_begun=not_begun)
 
 
 def test_a_step_begins_although_the_server_ends_its_session(
