@@ -164,8 +164,12 @@ def run_with_executor(
         raise KeyboardInterrupt from None
     _remove_old(instance, engine, result, feeds)
     reports = engine.reports(command_id, window, since=began)
-    not_begun = instance.all_logs(result.run_id, of_type=dg.DagsterEventType.RESOURCE_INIT_FAILURE)
-    raise_failure(result, reports, (), feeds, [entry.get_dagster_event() for entry in not_begun])
+    not_begun: list[dg.DagsterEvent] = []
+    if not result.success:
+        failed = dg.DagsterEventType.RESOURCE_INIT_FAILURE
+        logs = instance.all_logs(result.run_id, of_type=failed)
+        not_begun = [entry.get_dagster_event() for entry in logs]
+    raise_failure(result, reports, (), feeds, not_begun)
     return reports
 
 

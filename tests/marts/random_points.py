@@ -52,13 +52,12 @@ _MEASURES = {"added": 1, "redeemed": -1, "expired": -1, "clawed_back": -1}
 class World:
     """A programme: its conventions, and the days from one reading to the next.
 
-    is_once: there is only the last reading.
+    days: 0 if there is only the last reading.
     """
 
     seed: int
     days: int
     conventions: dict[str, str]
-    is_once: bool = False
 
     @property
     def is_told(self) -> bool:
@@ -73,7 +72,7 @@ class World:
 
     def __str__(self) -> str:
         ways = (f"{name}={way}" for name, way in self.conventions.items())
-        readings = "once" if self.is_once else f"days={self.days}"
+        readings = f"days={self.days}" if self.days else "once"
         return f"seed={self.seed} {readings} {' '.join(ways)}"
 
 
@@ -101,7 +100,7 @@ def deviations(world: World, warehouse: Warehouse, home: Path) -> dict[tuple[dat
                 *(f"conventions.{name}={way}" for name, way in world.conventions.items())),
     )  # fmt: skip
     with start_in_thread(config) as simulator:
-        last = LAST if world.is_once else FIRST
+        last = FIRST if world.days else LAST
         while True:
             simulator.world.advance(datetime(last.year, last.month, last.day) + timedelta(days=1))
             sync(simulator, warehouse, home, START, last)
@@ -141,7 +140,8 @@ def main() -> None:
                 session.execute(f"create database world_{number}".encode())
             warehouse = Warehouse(urlsplit(url)._replace(path=f"/world_{number}").geturl())
             migrate(warehouse)
-            world = replace(world, is_once=options.once)
+            if options.once:
+                world = replace(world, days=0)
             off = deviations(world, warehouse, Path(folder) / f"home_{number}")
             share = max(map(abs, off.values()), default=Decimal(0))
             if world.is_told:

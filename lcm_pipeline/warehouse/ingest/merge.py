@@ -107,7 +107,7 @@ def add_moved_days_to_gone(table: CoreTable, kept_from: date | None) -> Composed
     is_among: Composable = SQL("true")
     if moves_within_clients(table):
         is_among = SQL("changed.client_id in (select client_id from {})").format(
-            Identifier(f"doubtful_{table.name}")
+            _parts_of(table)["doubtful"]
         )
     return statement(
         "add_moved_days_to_gone", table, is_among=is_among, is_kept=is_kept(table, kept_from)
