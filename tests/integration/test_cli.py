@@ -202,12 +202,12 @@ def test_a_refused_token_exits_with_2_and_names_the_setting(
         "2026-03-01",
         LCM_API_URL=source.url,
         LCM_DATABASE_URL=warehouse.url,
-        LCM_TOKEN="777",
+        LCM_TOKEN="7345019826",
     )
     assert ended.returncode == 2, ended.stderr
     assert "ErrorCode" in ended.stderr
     assert "LCM_TOKEN" in ended.stderr
-    assert "777" not in ended.stderr
+    assert "7345019826" not in ended.stderr
     assert "run the same command again" not in ended.stderr
     assert "Traceback" not in ended.stderr
 
