@@ -10,31 +10,6 @@ from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse, require
 from lcm_pipeline.warehouse.errors import NothingSyncedError
 from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
 from lcm_pipeline.warehouse.migrations import migrate, require_some_schema
-from lcm_pipeline.warehouse.preparation import prepare_warehouse
-
-
-@contextmanager
-def _migrated_warehouse(settings: Settings) -> Iterator[Warehouse]:
-    """Open the warehouse of the settings with its schema up to date; creates it if needed.
-
-    Marts on which other users' views depend may keep the definition of an older version.
-    """
-    with open_warehouse(settings) as warehouse:
-        migrate(warehouse, marts_may_wait=True)
-        yield warehouse
-
-
-@contextmanager
-def programme_warehouse(settings: Settings) -> Iterator[Warehouse]:
-    """Open the migrated warehouse for a command that calls the API.
-
-    Raises OtherProgrammeError or OtherTimeZoneError if it holds another programme or the days of
-    another time zone than the settings name, and ForgottenKeyError without the key that keeps
-    erased persons from being loaded again.
-    """
-    with _migrated_warehouse(settings) as warehouse:
-        prepare_warehouse(warehouse, settings)
-        yield warehouse
 
 
 @contextmanager
@@ -71,4 +46,7 @@ def warehouse_or_empty(settings: Settings) -> Iterator[Warehouse]:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lcm-plan-"))
             empty = {"home": Path(folder), "database_url": None}
             settings = settings.model_copy(update=empty)
-        yield stack.enter_context(_migrated_warehouse(settings))
+        warehouse = stack.enter_context(open_warehouse(settings))
+        # Views of others may depend on marts: those keep the definition of an older version.
+        migrate(warehouse, marts_may_wait=True)
+        yield warehouse

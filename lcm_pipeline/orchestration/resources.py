@@ -14,15 +14,14 @@ import dagster as dg
 
 from lcm_pipeline.feeds import FEEDS, Feed
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.concurrency import ConcurrentSync
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
 from lcm_pipeline.warehouse.access.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.access.rights import require_new_months
-from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
-from lcm_pipeline.warehouse.migrations import migrate
-from lcm_pipeline.warehouse.preparation import prepare_warehouse
+from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.preparation import programme_warehouse
 from lcm_pipeline.warehouse.sessions import run_again_if_lost
 
 # Steps in this pool wait for each other, see dagster.yaml.
@@ -197,14 +196,7 @@ def sync_session(_context: dg.InitResourceContext) -> Iterator[SyncSession]:
     """Open the warehouse of the settings for the length of a run."""
     settings = load_settings()
     settings.required_api_url()
-    with open_warehouse(settings) as warehouse:
-        # With most executors each step does this, so a restart of the server often meets one.
-        run_again_if_lost(lambda: _prepare(warehouse, settings))
+    with programme_warehouse(settings) as warehouse:
+        run_again_if_lost(lambda: require_new_months(warehouse))
         with closing(SyncSession(SyncEngine(settings, warehouse))) as session:
             yield session
-
-
-def _prepare(warehouse: Warehouse, settings: Settings) -> None:
-    migrate(warehouse, marts_may_wait=True)
-    prepare_warehouse(warehouse, settings)
-    require_new_months(warehouse)

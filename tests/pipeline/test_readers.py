@@ -14,6 +14,7 @@ from lcm_pipeline.orchestration.run_failures import RunFailedError, raise_failur
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.faults import FaultRule
+from lcm_pipeline.warehouse import preparation
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.migrations import NewerSchemaError
 from lcm_pipeline.warehouse.preparation import prepare_warehouse
@@ -165,7 +166,7 @@ def test_a_step_begins_although_the_server_ends_its_session(
                 session.execute("select 1")
         prepare_warehouse(opened, settings)
 
-    monkeypatch.setattr(resources, "prepare_warehouse", prepare_in_a_restart)
+    monkeypatch.setattr(preparation, "prepare_warehouse", prepare_in_a_restart)
     with dg.build_resources({"sync": resources.sync_session}) as built:
         assert built.sync.warehouse.location == warehouse.location
     assert len(attempts) == 2

@@ -17,7 +17,7 @@ from lcm_pipeline.cli.push_output import (
     print_undo,
     print_values,
 )
-from lcm_pipeline.cli.warehouse import existing_warehouse, programme_warehouse
+from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.model.profiles import COLUMNS, REQUESTED_BY, UpdateFile
 from lcm_pipeline.push.csv_file import UpdateFileError, read_updates
 from lcm_pipeline.push.preview import PlannedUpdate, preview_push
@@ -25,6 +25,7 @@ from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.outbox.pushes import PushReport, reasons_of
 from lcm_pipeline.warehouse.outbox.waiting import stuck_updates
+from lcm_pipeline.warehouse.preparation import programme_warehouse
 
 # Imported on first use: --help, --dry-run and invalid options need no HTTP client.
 if TYPE_CHECKING:

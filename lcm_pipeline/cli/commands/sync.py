@@ -14,7 +14,6 @@ from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.progress_log import LogFormat, command_progress, log
 from lcm_pipeline.cli.results import print_reports
-from lcm_pipeline.cli.warehouse import programme_warehouse
 from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
@@ -24,6 +23,7 @@ from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.access.rights import require_new_months
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.migrations import have_old_marts
+from lcm_pipeline.warehouse.preparation import programme_warehouse
 from lcm_pipeline.warehouse.status import missing_window
 
 if TYPE_CHECKING:
