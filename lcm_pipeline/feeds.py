@@ -131,7 +131,7 @@ FAVOURITES = Feed(
         "all-time numbers, on the last day of the run if they changed by then.",
     },
     asset_group="favourites",
-    label=("Любимые продукты", "Favourites"),
+    label=("Любимые товары", "Favourites"),
     land=land_favourites,
     header_members=favourite_headers.MEMBERS,
     details=endpoints.FAVOURITE_GOODS,

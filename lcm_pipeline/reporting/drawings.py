@@ -32,8 +32,8 @@ from lcm_pipeline.reporting.sections import stack_liability
 # A trend shows the day of the report and the days before it.
 TREND_DAYS = 90
 _STATES = {
-    DayState.COMPLETE: ("все клиенты подтверждены", "all clients proven", GREEN),
-    DayState.PARTIAL: ("часть клиентов ожидает", "clients pending", AMBER),
+    DayState.COMPLETE: ("все клиенты подтверждены", "all clients confirmed", GREEN),
+    DayState.PARTIAL: ("часть клиентов ожидает", "some clients pending", AMBER),
     DayState.MISSING: ("не загружено", "not loaded", RED),
 }
 _MEASURES = {
@@ -93,8 +93,8 @@ def draw_health(figures: Figures, table_names: dict[str, str]) -> DrawnChart:
     )
     incomplete = sum(state is not DayState.COMPLETE for state in states.values())
     counted = figures.text(
-        f"не полностью загружено дней по таблицам: {incomplete} из {len(states)}",
-        f"days of tables that are not complete: {incomplete} of {len(states)}",
+        f"неполных дней по всем таблицам: {incomplete} из {len(states)}",
+        f"incomplete days, over all tables: {incomplete} of {len(states)}",
     )
     legend = tuple(
         (figures.text(russian, english), colour) for russian, english, colour in _STATES.values()

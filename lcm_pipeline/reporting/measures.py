@@ -47,7 +47,7 @@ class Measure:
         """The title in the language."""
         title = self.russian if language == "ru" else self.english
         if of_period and self.over == "mean":
-            return f"{title} в день" if language == "ru" else f"{title} a day"
+            return f"{title} в день" if language == "ru" else f"{title} per day"
         return title
 
     def write(self, formats: Formats, value: Number | None, *, of_period: bool = False) -> str:
@@ -68,13 +68,13 @@ PROGRAMME = (
             "money"),
     Measure("purchases", "Покупки", "Purchases", OPERATIONS, "program_daily.purchases"),
     Measure("buyers", "Покупатели", "Buyers", OPERATIONS, "program_daily.buyers", over="mean"),
-    Measure("purchase_amount", "Средний чек", "Average cheque", OPERATIONS,
+    Measure("purchase_amount", "Средний чек", "Average purchase", OPERATIONS,
             "store_daily.average_cheque", "money", per="purchases"),
     Measure("refund_amount", "Доля возвратов", "Refund rate", OPERATIONS,
             "refunds.refund_rate_by_amount", "share", per="purchase_amount"),
     Measure("new_members", "Новые участники", "New members", REGISTRATIONS,
             "program_daily.new_members"),
-    Measure("members", "Участники всего", "Members so far", REGISTRATIONS,
+    Measure("members", "Всего участников", "Total members", REGISTRATIONS,
             "program_daily.members", over="last"),
     Measure("points_added", "Начислено баллов", "Points added", OPERATIONS,
             "program_daily.points_added", "points"),
@@ -91,7 +91,7 @@ PROGRAMME = (
 )  # fmt: skip
 LEAD_MEASURES = (
     Measure("leads", "Новые обращения", "New leads", LEADS, "leads_daily.leads"),
-    Measure("unread_leads", "Из них непрочитанные", "Of them, unread", LEADS,
+    Measure("unread_leads", "Из них непрочитанные", "Of which unread", LEADS,
             "leads_daily.unread_leads", is_growing=True),
 )  # fmt: skip
 FAVOURITE_MEASURES = (
@@ -100,7 +100,7 @@ FAVOURITE_MEASURES = (
             is_growing=True),
     Measure("missed", "Пропущено", "Missed", FAVOURITES, "favourite_uptake.missed",
             is_growing=True),
-    Measure("active", "Действуют", "In effect", FAVOURITES, "favourite_uptake.active",
+    Measure("active", "Действуют", "Active", FAVOURITES, "favourite_uptake.active",
             over="last"),
     Measure("slots_used", "Занято мест", "Slots used", FAVOURITES,
             "favourite_uptake.slots_used_share", "share", per="slots", over="last"),

@@ -21,8 +21,8 @@ TABLE_NAMES: dict[Language, dict[str, str]] = {
     "en": {feed.main_table.name: feed.label[1] for feed in FEEDS},
 }
 _REASONS: dict[Language, dict[str, str]] = {
-    "ru": {"late": "пришли позже", "mutated": "изменились", "vanished": "исчезли"},
-    "en": {"late": "came late", "mutated": "changed", "vanished": "vanished"},
+    "ru": {"late": "пришли с опозданием", "mutated": "изменились", "vanished": "исчезли"},
+    "en": {"late": "arrived late", "mutated": "changed", "vanished": "vanished"},
 }
 _TILES = ("net_sales", "purchases", "buyers", "purchase_amount", "new_members", "points_added",
           "points_redeemed", "active_balance")  # fmt: skip
@@ -164,7 +164,7 @@ def _period(figures: Figures, period: Period, days: Days) -> dict[str, Any]:
     lines = measures.compare_periods(figures, "programme_days", measures.PROGRAMME, days)
     return {
         "days": days,
-        # "Restated since yesterday" has no meaning for a week or a month.
+        # "Changes to past days" since the previous day have no meaning for a week or a month.
         "restated": None,
         "states": [
             replace(
@@ -181,7 +181,7 @@ def _period(figures: Figures, period: Period, days: Days) -> dict[str, Any]:
         ),
         "now_name": _period_name(figures, period, is_part=days.is_part),
         "before_name": _period_name(figures, period.before, is_part=days.is_part),
-        "before_words": figures.text("к", "since") + " " + period.before.name,
+        "before_words": figures.text("к", "vs.") + " " + period.before.name,
         "lines": lines,
         "tiles": [line for line in lines if line.measure.column in _TILES],
         "programme_charts": drawings.draw_programme(figures),

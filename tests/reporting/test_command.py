@@ -42,7 +42,9 @@ def test_an_incomplete_day_is_written_and_ends_with_3(tmp_path: Path, shop: Shop
     ended = run_report(tmp_path, shop.warehouse.url, "--output", "page.html")
     assert ended.returncode == 3, ended.stderr
     assert f"{START} is not complete in leads, favourite_offers" in ended.stderr
-    assert "Part of the day was never" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Some data for the day has not been loaded" in (tmp_path / "page.html").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize(

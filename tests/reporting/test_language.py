@@ -121,7 +121,7 @@ def test_a_default_is_marked_until_it_is_set(shop: Shop) -> None:
 
 def test_points_and_statuses_show_their_defaults(page_of_chance: Page, by_chance: Synced) -> None:
     owed = page_of_chance.words("points")
-    assert "at 1.00 ₽ a point (default, not confirmed)" in owed
+    assert "at 1.00 ₽ per point (default, not confirmed)" in owed
     assert "breakage of 20.0 % (default, not confirmed)" in owed
     assert "Решено, Закрыто (default, not confirmed)" in page_of_chance.words("leads")
 

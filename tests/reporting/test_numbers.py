@@ -18,7 +18,7 @@ COLUMNS = {
     "Purchases": "purchases",
     "Buyers": "buyers",
     "New members": "new_members",
-    "Members so far": "members",
+    "Total members": "members",
     "Points added": "points_added",
     "Points redeemed": "points_redeemed",
     "Points activated": "points_activated",
@@ -56,7 +56,7 @@ def test_a_past_day_is_reported_as_well(
     page = Page(make_report(by_chance.warehouse, day, "en").html)
     assert number(page.row("programme", "Net sales")[0]) == days[day]["net_sales"]
     # These marts have only the newest state, and the page says of which day it is.
-    assert "As of 30 Mar 2026, not of 20 Mar 2026" in page.words("clients")
+    assert "As of 30 Mar 2026, not 20 Mar 2026" in page.words("clients")
 
 
 def test_balances_that_were_read_later_are_marked(page_of_chance: Page) -> None:
@@ -64,7 +64,7 @@ def test_balances_that_were_read_later_are_marked(page_of_chance: Page) -> None:
     assert not now.endswith("°")
     assert day_before.endswith("°")
     assert week_before.endswith("°")
-    assert "rolled back from there by the movements" in page_of_chance.words("programme")
+    assert "rolled back to it using the points movements" in page_of_chance.words("programme")
 
 
 def test_the_average_cheque_is_a_sum_divided_by_a_count(
@@ -72,7 +72,7 @@ def test_the_average_cheque_is_a_sum_divided_by_a_count(
 ) -> None:
     bought = golden.purchases[golden.purchases["day"] == golden.last]
     average = total(bought["amount"]) / len(bought)
-    shown = number(page_of_chance.row("programme", "Average cheque")[0])
+    shown = number(page_of_chance.row("programme", "Average purchase")[0])
     assert shown == average.quantize(Decimal("0.01"))
 
 
@@ -136,7 +136,7 @@ def test_every_measure_shows_its_definition(page_of_chance: Page) -> None:
 def test_a_programme_with_few_rows_has_a_page_too(page_by_hand: Page) -> None:
     assert number(page_by_hand.row("programme", "New members")[0]) == 1
     assert number(page_by_hand.row("programme", "Purchases")[0]) == 0
-    assert page_by_hand.row("programme", "Average cheque")[0] == "—"
+    assert page_by_hand.row("programme", "Average purchase")[0] == "—"
 
 
 @pytest.mark.slow
@@ -153,9 +153,9 @@ def test_a_past_day_shows_the_point_value_that_held_on_it(shop: Shop) -> None:
     refresh_marts(shop.warehouse)
     _, then = shop.report(START)
     _, now = shop.report(SECOND)
-    assert "at 1.00 ₽ a point" in then.words("points")
+    assert "at 1.00 ₽ per point" in then.words("points")
     assert "breakage of 20.0 %" in then.words("points")
-    assert "at 2.00 ₽ a point" in now.words("points")
+    assert "at 2.00 ₽ per point" in now.words("points")
     assert "breakage of 50.0 %" in now.words("points")
 
 
@@ -169,7 +169,7 @@ def test_the_liability_of_a_past_day_is_of_that_day_and_says_that_it_was_rolled_
     points = number(paragraphs[0].xpath("./b")[0].text_content())
     assert points == total(golden.outstanding(day)["remain"])
     words = " ".join(" ".join(each.text_content().split()) for each in paragraphs)
-    assert "rolled back from there by the movements" in words
+    assert "rolled back to it using the points movements" in words
     assert "newest state" not in words
 
 
@@ -185,7 +185,7 @@ def test_the_expected_breakage_is_an_average_where_bonus_sources_have_their_own(
     refresh_marts(shop.warehouse)
     _, page = shop.report()
     # 300 x 0.2 + 100 x 0.9 = 150 of 400.
-    assert "breakage of 37.5 % on average over bonus sources — 250.00 ₽" in page.words("points")
+    assert "breakage of 37.5 % on average across bonus sources — 250.00 ₽" in page.words("points")
 
 
 @pytest.mark.slow

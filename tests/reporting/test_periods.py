@@ -78,7 +78,7 @@ def test_buyers_of_a_week_are_the_mean_of_its_days(
     week: Page, days: dict[date, dict[str, Any]]
 ) -> None:
     mean = _sum(days, "buyers", WEEK.first, 7) / 7
-    shown = number(week.row("programme", "Buyers a day")[0])
+    shown = number(week.row("programme", "Buyers per day")[0])
     assert shown is not None
     assert abs(shown - mean) < Decimal("0.06")
 
@@ -87,14 +87,14 @@ def test_a_ratio_of_a_week_is_a_sum_divided_by_a_count(week: Page, by_chance: Sy
     bought = by_chance.golden.purchases
     bought = bought[(bought["day"] >= WEEK.first) & (bought["day"] <= WEEK.last)]
     average = (total(bought["amount"]) / len(bought)).quantize(Decimal("0.01"))
-    assert number(week.row("programme", "Average cheque")[0]) == average
+    assert number(week.row("programme", "Average purchase")[0]) == average
 
 
 def test_each_tile_shows_the_change_since_the_period_before(week: Page) -> None:
     tiles = week.section("programme").xpath(".//div[@class='tile']")
     changes = [" ".join(tile.xpath("./dd")[1].text_content().split()) for tile in tiles]
     assert len(changes) == 8
-    assert all(text.startswith("since 2026-W11 ") for text in changes)
+    assert all(text.startswith("vs. 2026-W11 ") for text in changes)
     assert any("%" in text for text in changes)
 
 
@@ -133,8 +133,8 @@ def test_the_first_week_is_shown_from_the_day_on_which_the_data_begins(shop: Sho
     report = make_period_report(shop.warehouse, "week", period_of("week", START), "en")
     page = Page(report.html)
     assert (report.incomplete, report.begins, report.is_part) == ((), START, False)
-    assert "The period is complete" in page.words("trust")
-    assert "The data begins 1 Mar 2026" in page.words("trust")
+    assert "Data for the period is complete" in page.words("trust")
+    assert "Data begins on 1 Mar 2026" in page.words("trust")
     assert page.row("trust", "Operations")[0] == "1 of 1"
     assert page.row("programme", "Net sales")[0] == "200.00 ₽"
 
@@ -146,7 +146,7 @@ def test_a_week_with_a_day_that_one_feed_lacks_is_incomplete(shop: Shop) -> None
     page = Page(report.html)
     assert set(report.incomplete) == {"leads", "favourite_offers"}
     assert report.begins is None
-    assert "Part of the period was never loaded" in page.words("trust")
+    assert "Some data for the period has not been loaded" in page.words("trust")
     assert page.row("trust", "Leads")[0] == "0 of 1"
 
 
@@ -197,11 +197,11 @@ def test_the_rows_of_a_period_that_were_restated_are_those_of_all_its_days(shop:
     march = parse_period("month", "2026-03")
     page = Page(make_period_report(shop.warehouse, "month", march, "en").html)
     assert page.row("health", "Operations")[4] == "2"
-    assert "Restated, of the period" in page.words("health")
+    assert "Restated rows of the period" in page.words("health")
     _, day = shop.report(THIRD)
     cells = next(cells for title, cells in day.rows("health") if title == "Operations")
     assert cells[4] == "0"
-    assert "Restated, of the day" in day.words("health")
+    assert "Restated rows of the day" in day.words("health")
 
 
 def test_in_the_first_month_the_message_names_the_current_one(shop: Shop) -> None:

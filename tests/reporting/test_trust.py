@@ -27,7 +27,7 @@ def test_a_complete_day_says_so_and_marks_nothing(shop: Shop) -> None:
     shop.sync(START)
     report, page = shop.report()
     assert (report.day, report.incomplete) == (START, ())
-    assert "The day is complete" in _titles(page)
+    assert "Data for the day is complete" in _titles(page)
     assert page.row("trust", "Operations")[1:4] == ["100 %", "0", "0"]
     assert number(page.row("programme", "Net sales")[0]) == 200
     assert "*" not in page.words("programme")
@@ -38,7 +38,9 @@ def test_a_complete_day_says_so_and_marks_nothing(shop: Shop) -> None:
 def test_the_banner_shows_since_when_members_are_known(shop: Shop) -> None:
     """Clients registered on the first day that was read, so earlier members are unknown."""
     shop.sync(START)
-    assert "Members are known from 1 Mar 2026 (LCM_START_DATE)" in shop.report()[1].words("trust")
+    assert "Members are known only from 1 Mar 2026 (LCM_START_DATE)" in shop.report()[1].words(
+        "trust"
+    )
     with shop.warehouse.connect(autocommit=True) as session:
         session.execute("insert into sync.registration_days (registration_date, source_total,"
                         " read_at) values ('2026-02-28', 0, now())")  # fmt: skip
@@ -55,9 +57,9 @@ def test_a_pending_client_makes_the_day_incomplete_and_marks_its_numbers(shop: S
     shop.sync(SECOND)
     report, page = shop.report()
     assert (report.day, report.incomplete) == (SECOND, ("operations",))
-    assert "The day is incomplete" in _titles(page)
+    assert "Data for the day is incomplete" in _titles(page)
     assert page.row("trust", "Operations")[0:3] == ["incomplete", "50 %", "1"]
-    assert "incomplete, proven 50 %" in page.words("points")
+    assert "incomplete, 50 % confirmed" in page.words("points")
     assert page.row("programme", "Net sales")[:2] == ["200.00 ₽*", "200.00 ₽"]
     assert "incomplete days" in page.words("programme")
     # New members are counted from the roster, which is complete.
@@ -72,9 +74,11 @@ def test_rows_in_quarantine_are_counted_on_a_complete_day(shop: Shop) -> None:
     shop.sync(START)
     report, page = shop.report()
     assert (report.incomplete, report.quarantined) == ((), 1)
-    assert "The day is complete" in _titles(page)
+    assert "Data for the day is complete" in _titles(page)
     assert page.row("trust", "Operations")[:4] == ["complete", "100 %", "0", "1"]
-    assert "Rows in quarantine: 1. They are in no number of this page" in page.words("trust")
+    assert "Rows in quarantine: 1. They are not included in any number on this page" in page.words(
+        "trust"
+    )
     assert page.row("programme", "Purchases")[0] == "2"
     assert "complete rows in quarantine: 1" in page.words("points")
     assert "rows in quarantine" not in page.words("leads")
@@ -131,9 +135,9 @@ def test_a_table_that_was_not_synced_is_unknown_and_not_zero(shop: Shop) -> None
     shop.sync_operations(SECOND)
     report, page = shop.report()
     assert (report.day, report.incomplete) == (SECOND, ("leads", "favourite_offers"))
-    assert "Part of the day was never loaded" in _titles(page)
+    assert "Some data for the day has not been loaded" in _titles(page)
     assert page.row("trust", "Leads")[0] == "not loaded"
-    assert "Leads of this day were never loaded" in page.words("leads")
+    assert "Leads for this day have not been loaded" in page.words("leads")
     assert number(page.row("programme", "Net sales")[0]) == 400
 
 
@@ -163,7 +167,7 @@ def test_days_that_changed_since_the_day_before_are_listed_with_the_reason(shop:
     assert [(title, cells[1], cells[2:5]) for title, cells in page.rows("restated")] == [
         ("2 Mar 2026", "vanished", ["1", "−200.00", "0"]),
         ("1 Mar 2026", "changed", ["1", "+30.00", "0"]),
-        ("1 Mar 2026", "came late", ["1", "+5.00", "0"]),
+        ("1 Mar 2026", "arrived late", ["1", "+5.00", "0"]),
     ]
     assert page.row("programme", "Net sales")[1] == "200.00 ₽"
     # A report of the first day shows its restated number.
@@ -187,7 +191,7 @@ def test_a_day_without_operations_shows_no_number_of_them(shop: Shop) -> None:
     assert report.incomplete == ("operations", "leads", "favourite_offers")
     assert page.row("programme", "New members")[0] == "2"
     assert page.row("programme", "Net sales")[0] == "—"
-    assert "Operations of this day were never loaded" in page.words("stores")
+    assert "Operations for this day have not been loaded" in page.words("stores")
 
 
 def test_texts_of_the_source_are_escaped(shop: Shop) -> None:
@@ -208,7 +212,7 @@ def test_a_store_without_a_name_is_shown_by_its_number(shop: Shop) -> None:
     shop.sync(START)
     _, page = shop.report()
     assert number(page.row("stores", "9007199254740993")[0]) == 1
-    assert number(page.row("stores", "not known")[0]) is not None
+    assert number(page.row("stores", "not specified")[0]) is not None
 
 
 def test_all_numbers_of_a_page_are_from_one_snapshot(shop: Shop) -> None:
