@@ -152,9 +152,9 @@
         "taken_up_in_time": "count(*) filter (where first_change_sla = 'hit')::numeric / nullif(count(*) filter (where first_change_sla <> 'unknown'), 0)",
         "closed_in_time": "count(*) filter (where closing_sla = 'hit')::numeric / nullif(count(*) filter (where closing_sla <> 'unknown'), 0)",
         "taken_up_headline": "case when 2 * count(*) filter (where first_change_sla in ('hit', 'missed')) >= count(*) and count(*) > 0 then to_char(100.0 * count(*) filter (where first_change_sla = 'hit') / nullif(count(*) filter (where first_change_sla in ('hit', 'missed')), 0), 'FM990.0') || ' %' else '—' end",
-        "taken_up_known": "case when count(*) = 0 then 'there are no leads' else 'known of ' || count(*) filter (where first_change_sla in ('hit', 'missed')) || ' of ' || count(*) || case when 2 * count(*) filter (where first_change_sla in ('hit', 'missed')) < count(*) then '; under half, hence the dash' else '' end end",
+        "taken_up_known": "case when count(*) = 0 then 'no leads' else 'known for ' || count(*) filter (where first_change_sla in ('hit', 'missed')) || ' of ' || count(*) || case when 2 * count(*) filter (where first_change_sla in ('hit', 'missed')) < count(*) then '; under half, hence the dash' else '' end end",
         "closed_headline": "case when 2 * count(*) filter (where closing_sla in ('hit', 'missed')) >= count(*) and count(*) > 0 then to_char(100.0 * count(*) filter (where closing_sla = 'hit') / nullif(count(*) filter (where closing_sla in ('hit', 'missed')), 0), 'FM990.0') || ' %' else '—' end",
-        "closed_known": "case when count(*) = 0 then 'there are no leads' else 'known of ' || count(*) filter (where closing_sla in ('hit', 'missed')) || ' of ' || count(*) || case when 2 * count(*) filter (where closing_sla in ('hit', 'missed')) < count(*) then '; under half, hence the dash' else '' end end",
+        "closed_known": "case when count(*) = 0 then 'no leads' else 'known for ' || count(*) filter (where closing_sla in ('hit', 'missed')) || ' of ' || count(*) || case when 2 * count(*) filter (where closing_sla in ('hit', 'missed')) < count(*) then '; under half, hence the dash' else '' end end",
         "unknown_share": "count(*) filter (where coalesce(first_change_sla, 'unknown') = 'unknown')::numeric / nullif(count(*), 0)"
     },
     "card_mix": {

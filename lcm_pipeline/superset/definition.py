@@ -112,8 +112,9 @@ class Marts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Chart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A chart: metrics of one mart by columns. width: in twelfths of a row.
 
-    name: the English title, from which the id is derived. note: a text under the number or the
-    chart. A headline is a number that may be a dash, with a text that explains the dash.
+    name: the English title, or its first one if that was changed: the id is derived from it. note:
+    a text under the number or the chart. A headline is a number that may be a dash, with a text
+    that explains the dash.
     of_last_day: the number is that of the last day or month, not of the whole chosen period.
     whenever: time filters do not apply. only: a condition in SQL. order: a metric or column, with a
     minus for descending order (rows take several). alarms: a condition per metric. page: rows of a
@@ -217,8 +218,8 @@ def _translate(language: Language, timezone: str, part: Any) -> Any:
     chosen = {key: _translate(language, timezone, value) for key, value in part.items()}
     if "kind" in part:
         # The id of a chart is derived from its English title, so that importing the bundle in the
-        # other language updates the same chart.
-        chosen["name"] = _translate("en", timezone, part["title"])
+        # other language updates the same chart; a chart whose title has changed names its first.
+        chosen.setdefault("name", _translate("en", timezone, part["title"]))
     return chosen
 
 

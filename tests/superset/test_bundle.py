@@ -132,6 +132,13 @@ def test_ids_are_those_of_the_bundles_that_were_imported_before() -> None:
     assert uuid_of("chart", key) == UUID("29f27d0e-28bd-53b3-bbaa-940500e2a0b5")
 
 
+def test_a_chart_keeps_its_id_when_its_title_changes(bundle: dict[str, bytes]) -> None:
+    titles = {chart["uuid"]: chart["slice_name"] for chart in _documents(bundle, "charts/")}
+    # "Redeemed / added" today, in English.
+    first = "lcm-programme/trend/program_daily/redeemed to added"
+    assert titles[str(uuid_of("chart", first))] == "Списано к начисленному"
+
+
 def test_every_reference_to_an_id_is_resolved_within_the_bundle(bundle: dict[str, bytes]) -> None:
     charts, datasets = _documents(bundle, "charts/"), _documents(bundle, "datasets/")
     dashboards, databases = _documents(bundle, "dashboards/"), _documents(bundle, "databases/")
@@ -250,9 +257,9 @@ def test_several_tables_are_complete_through_the_first_day_of_any(warehouse: War
 @pytest.mark.parametrize(
     ("hit", "missed", "unknown", "shown", "why"),
     [
-        (6, 2, 2, "75.0 %", "known of 8 of 10"),
-        (0, 19, 218, "—", "known of 19 of 237; under half, hence the dash"),
-        (0, 0, 0, "—", "there are no leads"),
+        (6, 2, 2, "75.0 %", "known for 8 of 10"),
+        (0, 19, 218, "—", "known for 19 of 237; under half, hence the dash"),
+        (0, 0, 0, "—", "no leads"),
     ],
 )
 def test_a_headline_is_a_dash_if_less_than_half_is_known(
