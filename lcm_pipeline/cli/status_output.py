@@ -121,7 +121,7 @@ def _print_conventions(conventions: Sequence[Convention]) -> None:
         if convention.doubt == "contradicted":
             doubt = f"contradicts the rows: {used} is used ({convention.source}), {votes}"
         elif convention.doubt == "undecided":
-            doubt = f"is undecided: {votes}, {used} is used by default"
+            doubt = f"is undecided: {votes}; {used} is used by default"
         else:
             continue
         setting = f" (mart.parameters.{convention.parameter})" if convention.parameter else ""

@@ -153,7 +153,7 @@ def test_a_few_rows_decide_nothing_and_are_counted(
         "taken for a refund (the default, as the rows do not show it)"
     )
     assert (
-        "convention negative_amounts is undecided: 100% of 1 votes say purchase, refund is used"
+        "convention negative_amounts is undecided: 100% of 1 votes say purchase; refund is used"
         in ("\n".join(_shown_by_status(warehouse, capsys)))
     )
     page = Page(make_report(warehouse, language="en").html).words("points")

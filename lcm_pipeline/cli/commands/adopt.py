@@ -11,7 +11,7 @@ from lcm_pipeline.warehouse.programme import adopt_programme, programme_of, stor
 
 
 def adopt(
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Record that this warehouse's programme has moved to the address in the settings.
 

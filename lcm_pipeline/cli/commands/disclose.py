@@ -36,11 +36,11 @@ def disclose(
     phones and cards are stored as keyed hashes. All rows come from one snapshot. Times are in UTC,
     numbers exact: read them as decimals.
 
-    Nothing is changed, and a standby is enough, which lacks only rows that a sync has not published
-    yet. The user has to be in lcm_loader: others may not read the outbox, and a document without it
-    would look complete. An erased person is found with the key of then (LCM_PSEUDONYM_KEY).
+    Nothing is changed. A standby is enough: it lacks only rows that a sync has not published yet.
+    The user has to be in lcm_loader: others may not read the outbox, and a document without it
+    would look complete. An erased person is found with the key of that time (LCM_PSEUDONYM_KEY).
 
-    To find a client's id by phone or card, run lcm sql, see docs/privacy.md, which also says what
+    To find a client's id by phone or card, run lcm sql: see docs/privacy.md, which also says what
     is stored elsewhere: backups, logs, mails. Exit code 2: the client is not known, or the user may
     not read a table; nothing is written. Exit code 3: the document is written, but tables of your
     own in the schemas of the warehouse list the client too.

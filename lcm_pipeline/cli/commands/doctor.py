@@ -29,7 +29,7 @@ def doctor(
     """Check everything that a sync needs, and print how to fix what is wrong.
 
     Checks the settings, the disk, the warehouse (reachability, version, privileges, clock, time
-    zone, schema), the executor (its broker and workers), the form of the addresses for alerts, and
+    zone, schema), the executor (its broker and workers), the format of the alert addresses, and
     the service (reachability, TLS, clock, identity, and paging as measured on a few live clients).
     Changes nothing. Exit code 1: a check failed; warnings exit with 0.
     """

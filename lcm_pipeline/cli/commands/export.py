@@ -28,7 +28,9 @@ def export(
     mart: Annotated[str, typer.Argument(metavar="MART", help="A mart, such as program_daily.")],
     chosen: Annotated[
         Format | None,
-        typer.Option("--format", help="File format.", show_default="by the name of FILE, else csv"),
+        typer.Option(
+            "--format", help="File format.", show_default="from the name of FILE, else csv"
+        ),
     ] = None,
     output: Annotated[
         Path | None,

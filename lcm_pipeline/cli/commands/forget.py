@@ -19,20 +19,22 @@ from lcm_pipeline.warehouse.privacy.forgetting import forget as forget_client
 
 def forget(
     client: Annotated[int, typer.Argument(metavar="CLIENT", help="The client's id.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. It cannot be undone.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask for confirmation. This cannot be undone.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON.")] = False,
 ) -> None:
     """Erase one person from every schema, and keep syncs from loading their data again.
 
     Phone, cards, cheque and coupon numbers, texts of leads, and rows in the outbox and in
     quarantine are deleted. Purchases stay under a number that identifies no one, so that sums by
-    day, shop and month do not change. Only a keyed hash of the person is stored
+    day, store and month do not change. Only a keyed hash of the person is stored
     (LCM_PSEUDONYM_KEY). The command prints how many rows were changed, in a receipt that is signed
-    with that key. For a person who was erased already, as by a command that was interrupted, it
-    prints the receipt of then.
+    with that key. If the person was already erased, for example by an interrupted command, it
+    prints the earlier receipt.
 
     The service still has the data: erase the person there too. Backups and Dagster's log are not
-    erased, see docs/privacy.md. While a sync or a push runs, the command fails with exit code 1; it
+    erased: see docs/privacy.md. While a sync or a push runs, the command fails with exit code 1; it
     waits for another lcm forget or lcm pseudonymize. Exit code 3: the client is erased, but the
     marts, which still list it, could not be refreshed, or tables of your own in the schemas of the
     warehouse list it.

@@ -24,7 +24,7 @@ def logs(
         bool, typer.Option("--server", help="Print the log of the embedded Postgres instead.")
     ] = False,
 ) -> None:
-    """Print the log of a run in Dagster, by default of the newest.
+    """Print the log of a Dagster run, by default the newest.
 
     Includes runs of lcm sync and of schedules; times are in UTC. lcm runs lists the state of each
     run.

@@ -42,7 +42,7 @@ COMMAND = ReportCommand
 def report(
     day: DayOption = None,
     yesterday: Annotated[
-        bool, typer.Option("--yesterday", help="The day that ended last, in LCM_TIMEZONE.")
+        bool, typer.Option("--yesterday", help="The last day that has ended, in LCM_TIMEZONE.")
     ] = False,
     week: Annotated[
         str | None,

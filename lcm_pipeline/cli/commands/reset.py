@@ -21,7 +21,7 @@ from lcm_pipeline.warehouse.ingest.state import (
 def reset(
     feeds: FeedOption = None,
     clients: ClientOption = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Make the next sync read feeds or clients in full, even if they are up to date.
 

@@ -16,7 +16,7 @@ def retire(
     undo: Annotated[
         bool, typer.Option("--undo", help="Undo it: the next sync reads the clients in full.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Retire clients that the source no longer knows, so that no day waits for them.
 

@@ -26,7 +26,7 @@ class Reader(StrEnum):
 
 def serve(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")
     ] = DEFAULT_PORT,
     role: Annotated[
         Reader, typer.Option(help="bi reads the marts; analyst core and history too.")

@@ -33,7 +33,7 @@ TodayOption = Annotated[
     date | None,
     typer.Option(
         parser=_parse_programme_day, metavar="DAY", show_default="today in Moscow",
-        help="The current day of the programme, which has data until this day begins.",
+        help="The programme's current day: data ends where this day begins.",
     ),
 ]  # fmt: skip
 
@@ -41,7 +41,7 @@ TodayOption = Annotated[
 def simulate(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")
     ] = DEFAULT_PORT,
     clients: Annotated[
         int, typer.Option(min=1, help="Clients that register in the first --days days.")

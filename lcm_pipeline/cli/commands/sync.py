@@ -45,7 +45,7 @@ def sync(
     first: FromOption = None,
     last: ToOption = None,
     yesterday: Annotated[
-        bool, typer.Option("--yesterday", help="The day that ended last, in LCM_TIMEZONE.")
+        bool, typer.Option("--yesterday", help="The last day that has ended, in LCM_TIMEZONE.")
     ] = False,
     missing: Annotated[
         bool,

@@ -41,7 +41,7 @@ def ui(
         ),
     ] = False,
 ) -> None:
-    """Open Dagster's web page: assets, runs, schedules, backfills.
+    """Run Dagster's web interface: assets, runs, schedules, backfills.
 
     The printed link contains a token: a browser that opened it may start runs and turn schedules
     on; others may only read. Requests from other sites or for other hosts are refused. If Dagster's

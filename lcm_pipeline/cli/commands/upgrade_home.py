@@ -33,7 +33,7 @@ def upgrade_home(
     everything works.
 
     The programs of the old version are needed once, for example from Debian's package
-    postgresql-15. Stop lcm ui, lcm serve and syncs before. After a failure, Ctrl-C or kill the home
+    postgresql-15. Stop lcm ui, lcm serve and syncs first. After a failure, Ctrl-C or kill the home
     is as before, and the same command starts again. Does nothing if the home is up to date.
 
     Changes to postgresql.conf are not carried over. A Postgres of your own (LCM_DATABASE_URL) is

@@ -35,8 +35,8 @@ def worker(
     Start any number of workers, on any machine that reaches the broker, the API and both databases.
 
     Ctrl-C or SIGTERM once: the worker accepts no more steps, and exits when its current steps are
-    done. Twice: it cancels them. The work of a lost worker goes to the others: the clients that it
-    was reading at once, its steps within a minute.
+    done. Twice: it cancels them. If a worker is lost, the others take over: the clients that it was
+    reading immediately, and its steps within a minute.
 
     Examples: [bold]lcm worker[/bold], [bold]lcm worker --slots 4 --name reader-1[/bold]
     """

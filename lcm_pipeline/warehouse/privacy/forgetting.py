@@ -92,7 +92,7 @@ def forget(
     """Erase a person, in one transaction; `refresh_marts_of_clients` has to follow.
 
     Waits for another erasure or rewrite. A person who was erased before is erased again if new rows
-    of them exist, such as updates in the outbox; otherwise the receipt of then is returned, which
+    of them exist, such as updates in the outbox; otherwise the earlier receipt is returned, which
     an interrupted command may not have printed, and a warning logged. key: of the hash and of the
     receipt; None for the one that the warehouse stores. old_keys: those with which others were
     erased. pseudonyms: those of the settings. Raises UsageError for an unknown client, BusyError,
@@ -185,7 +185,7 @@ def _earlier_receipt(session: Session, client_id: int, forgotten: Forgotten) -> 
     again = f"client {client_id} was erased already, on {erased_at:%Y-%m-%d %H:%M} UTC"
     if receipt is None:
         raise UsageError(f"{again}, by a version of lcm that did not store the receipt")
-    logger.warning("%s: this is the receipt of then", again)
+    logger.warning("%s: this is the earlier receipt", again)
     return Receipt(**receipt)
 
 
