@@ -92,7 +92,7 @@ def window_of(
     window = Window(first, last)
     if not window.has_ended(datetime.now(UTC), settings.zone):
         raise typer.BadParameter(
-            f"{window.last} has not ended in {settings.timezone}: the last day that has is"
+            f"{window.last} has not ended in {settings.timezone}: the last day that has ended is"
             f" {settings.yesterday()}"
         )
     begins = settings.first_partition

@@ -35,8 +35,8 @@ def print_status(
     if status.marts_behind:
         print_unwrapped(
             f"marts older than the facts or mart.parameters: {len(status.marts_behind):,}; reports"
-            " and dashboards show what was before. lcm marts refreshes them; if totals differ,"
-            " first: lcm verify --all --fix"
+            " and dashboards show earlier numbers. lcm marts refreshes them; if totals differ, run"
+            " lcm verify --all --fix first"
         )
     if status.retired_count and status.retired is None:
         print_line(

@@ -220,7 +220,7 @@ class Settings(BaseSettings):
         if self.start_date is not None and self.start_date > last_ended:
             raise SettingsError(
                 f"LCM_START_DATE: no day from {self.start_date} on has ended in {self.timezone}:"
-                f" the last day that has is {last_ended}"
+                f" the last day that has ended is {last_ended}"
             )
 
     @property

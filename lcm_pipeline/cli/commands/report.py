@@ -93,14 +93,14 @@ def report(
     _write(made, output or Path(f"report-{made.name}.html"))
     if made.quarantined:
         print_message(
-            f"rows in quarantine: {made.quarantined:,} (sync.quarantine says why); they are in no"
-            " number of the page"
+            f"rows in quarantine: {made.quarantined:,} (sync.quarantine says why); they are not"
+            " included in any number on the page"
         )
     if made.is_part:
         print_message(f"{made.name} is not over: the page shows it through {made.day}, and says so")
     if made.begins is not None:
         print_message(
-            f"{made.name} is shown from {made.begins}: nothing is known of the days before it"
+            f"{made.name} is shown from {made.begins}: nothing is known about earlier days"
         )
     if made.incomplete:
         again = (
