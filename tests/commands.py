@@ -3,9 +3,13 @@
 import contextlib
 import os
 import pty
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+from tests.waiting import PATIENCE
 
 LCM = Path(sys.executable).with_name("lcm")
 
@@ -30,6 +34,41 @@ def run(
         timeout=timeout,
         check=False,
     )
+
+
+@contextlib.contextmanager
+def running(
+    tmp_path: Path,
+    *words: str,
+    log: str = "output",
+    stop: signal.Signals = signal.SIGTERM,
+    **variables: str,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `lcm` in the background, in a session of its own; what it prints is in the file `log`.
+
+    stop: the signal that it gets at the end, unless it has ended before.
+    """
+    with (tmp_path / log).open("wb") as output:
+        process = subprocess.Popen(
+            [LCM, *words],
+            env=environment(tmp_path, **variables),
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(stop)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+        # What has not ended, and what a killed command has left.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def run_on_terminal(

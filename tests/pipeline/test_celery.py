@@ -6,9 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,17 +29,17 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import migration_files
-from tests.commands import LCM, environment, run
+from tests.commands import environment, run, running
 from tests.conftest import MakeSettings, Programme
 from tests.crash.repeats import RequestCounts, requests_since
 from tests.integration.postgres_users import tenant
 from tests.oracle import assert_exact
 from tests.pipeline import rabbitmq_broker
 from tests.syncing import MARCH
+from tests.waiting import PATIENCE, wait_for
 
 _READERS, _SLOTS, _CONCURRENCY = 4, 2, 4
 _SYNC = ("sync", "--from", str(MARCH.first), "--to", str(MARCH.last))
-_PATIENCE = 240.0
 _CERTIFICATES = Path(__file__).parents[1] / "unit" / "certificates"
 
 needs_redis = pytest.mark.skipif(redis_broker.MISSING, reason=redis_broker.WHY_MISSING)
@@ -97,27 +96,17 @@ def shared_settings(source: RunningSimulator, warehouse: Warehouse, broker: str)
     }
 
 
-@contextmanager
-def started(tmp_path: Path, log: str, *words: str, **variables: str) -> Iterator[int]:
-    """Run an `lcm` command in a process group of its own; yields the id of the group."""
-    with (tmp_path / log).open("wb") as output:
-        process = subprocess.Popen(
-            [LCM, *words],
-            env=environment(tmp_path, **variables),
-            cwd=tmp_path,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield process.pid
-    finally:
-        _kill(process.pid)
-        process.wait()
+def started(
+    tmp_path: Path, log: str, *words: str, **variables: str
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """An `lcm` command in the background; the test ends it, or it is killed."""
+    return running(tmp_path, *words, log=log, stop=signal.SIGKILL, **variables)
 
 
 @contextmanager
-def two_workers(tmp_path: Path, variables: dict[str, str]) -> Iterator[list[int]]:
+def two_workers(
+    tmp_path: Path, variables: dict[str, str]
+) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Two workers, each with its own LCM_HOME, as if on two machines."""
     words = ("worker", "--slots", str(_SLOTS), "--name")
     homes = [{**variables, "LCM_HOME": str(tmp_path / name)} for name in ("one", "two")]
@@ -126,26 +115,12 @@ def two_workers(tmp_path: Path, variables: dict[str, str]) -> Iterator[list[int]
         started(tmp_path, "two.log", *words, "two", **homes[1]) as two,
     ):
         for name in ("one", "two"):
-            _wait_for(lambda name=name: " ready" in _text(tmp_path / f"{name}.log"))  # type: ignore[misc]
+            wait_for(lambda name=name: " ready" in _text(tmp_path / f"{name}.log"))
         yield [one, two]
-
-
-def _kill(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.05)
 
 
 def _is_half_done(source: RunningSimulator, more: int = 0) -> bool:
@@ -184,16 +159,14 @@ def test_the_steps_and_clients_of_a_killed_worker_are_taken_over(
             ({"LCM_DAGSTER_DATABASE_URL": ""}, "has another Dagster storage"),
             ({"LCM_API_URL": "http://127.0.0.1:9/north"}, "not http://127.0.0.1:9/north"),
         ):
-            refused = run(tmp_path, *_SYNC, timeout=_PATIENCE, **{**shared_settings, **other})
+            refused = run(tmp_path, *_SYNC, timeout=PATIENCE, **{**shared_settings, **other})
             assert refused.returncode == 2, refused.stderr
             assert difference in refused.stderr
         _assert_doctor_names(tmp_path, shared_settings)
         with started(tmp_path, "sync.log", *_SYNC, **shared_settings) as command:
-            _wait_for(lambda: _is_half_done(source))
-            _kill(workers[0])
-            assert os.waitstatus_to_exitcode(_wait_status_of(command)) == 0, _text(
-                tmp_path / "sync.log"
-            )
+            wait_for(lambda: _is_half_done(source))
+            os.killpg(workers[0].pid, signal.SIGKILL)
+            assert command.wait(PATIENCE) == 0, _text(tmp_path / "sync.log")
     assert_exact(source, warehouse, last=MARCH.last)
     # Each slot of the lost worker had up to _CONCURRENCY readings in flight.
     assert len(_repeated_readings(clean, requests_since(source))) <= _SLOTS * _CONCURRENCY
@@ -220,13 +193,11 @@ def test_ctrl_c_in_the_terminal_of_a_worker_lets_its_steps_end(
         two_workers(tmp_path, shared_settings) as workers,
         started(tmp_path, "sync.log", *_SYNC, **shared_settings) as command,
     ):
-        _wait_for(lambda: _is_half_done(source))
+        wait_for(lambda: _is_half_done(source))
         # A terminal sends it to the whole group, so to the processes of the slots too.
-        os.killpg(workers[0], signal.SIGINT)
-        assert os.waitstatus_to_exitcode(_wait_status_of(command)) == 0, _text(
-            tmp_path / "sync.log"
-        )
-        assert os.waitstatus_to_exitcode(_wait_status_of(workers[0])) == 0
+        os.killpg(workers[0].pid, signal.SIGINT)
+        assert command.wait(PATIENCE) == 0, _text(tmp_path / "sync.log")
+        assert workers[0].wait(PATIENCE) == 0
     assert "Warm shutdown" in _text(tmp_path / "one.log")
     assert_exact(source, warehouse, last=MARCH.last)
     assert not _repeated_readings(clean, requests_since(source))
@@ -245,13 +216,13 @@ def test_a_redis_that_comes_back_without_its_queue_ends_the_command_and_no_worke
 ) -> None:
     with two_workers(tmp_path, shared_settings) as workers:
         with started(tmp_path, "sync.log", *_SYNC, **shared_settings) as command:
-            _wait_for(lambda: _is_half_done(source))
+            wait_for(lambda: _is_half_done(source))
             # As after a restart without persistence that is over before a client notices.
             with redis.Redis.from_url(broker) as client:
                 client.flushall()
                 for kind in ("normal", "pubsub"):
                     client.client_kill_filter(_type=kind, skipme=True)
-            ended = os.waitstatus_to_exitcode(_wait_status_of(command))
+            ended = command.wait(PATIENCE)
         said = _text(tmp_path / "sync.log")
         assert ended == 1, said
         # The latter where a command was waiting for a response as its connection was closed.
@@ -259,10 +230,10 @@ def test_a_redis_that_comes_back_without_its_queue_ends_the_command_and_no_worke
         assert "when it runs, sync the same days again" in said
         assert "run the same command again to go on" in said
         assert "Traceback" not in said
-        again = run(tmp_path, *_SYNC, timeout=_PATIENCE, **shared_settings)
+        again = run(tmp_path, *_SYNC, timeout=PATIENCE, **shared_settings)
         assert again.returncode == 0, again.stderr
-        for number, name in enumerate(("one", "two")):
-            assert os.waitpid(workers[number], os.WNOHANG) == (0, 0)
+        for worker, name in zip(workers, ("one", "two"), strict=True):
+            assert worker.poll() is None
             assert "Traceback" not in _text(tmp_path / f"{name}.log")
     assert_exact(source, warehouse, last=MARCH.last)
     assert len(_repeated_readings(clean, requests_since(source))) <= 2 * _SLOTS * _CONCURRENCY
@@ -285,7 +256,7 @@ def _assert_doctor_names(tmp_path: Path, variables: dict[str, str]) -> None:
 def _doctor(tmp_path: Path, variables: dict[str, str]) -> dict[str, tuple[str, str, str]]:
     # Without the service, because its requests are counted.
     without = {**variables, "LCM_API_URL": ""}
-    ended = run(tmp_path, "doctor", "--json", timeout=_PATIENCE, **without)
+    ended = run(tmp_path, "doctor", "--json", timeout=PATIENCE, **without)
     findings = json.loads(ended.stdout)["findings"]
     return {one["name"]: (one["state"], one["found"], one["advice"]) for one in findings}
 
@@ -372,14 +343,14 @@ def test_a_stopped_or_killed_command_is_resumed_when_called_again(
 ) -> None:
     with two_workers(tmp_path, shared_settings):
         with started(tmp_path, "stopped.log", *_SYNC, **shared_settings) as command:
-            _wait_for(lambda: _is_half_done(source))
+            wait_for(lambda: _is_half_done(source))
             # Ctrl-C interrupts the steps that have started.
-            os.kill(command, signal.SIGINT)
-            assert os.waitstatus_to_exitcode(_wait_status_of(command)) == 130
+            command.send_signal(signal.SIGINT)
+            assert command.wait(PATIENCE) == 130
         with started(tmp_path, "killed.log", *_SYNC, **shared_settings) as command:
-            _wait_for(lambda: _is_half_done(source, more=30))
-            _kill(command)
-        again = run(tmp_path, *_SYNC, timeout=_PATIENCE, **shared_settings)
+            wait_for(lambda: _is_half_done(source, more=30))
+            os.killpg(command.pid, signal.SIGKILL)
+        again = run(tmp_path, *_SYNC, timeout=PATIENCE, **shared_settings)
         assert again.returncode == 0, again.stderr
     assert_exact(source, warehouse, last=MARCH.last)
     # At most once per slot: no reader was lost with the killed command.
@@ -396,13 +367,13 @@ def test_a_command_without_workers_can_be_stopped_and_leaves_no_steps(
     source: RunningSimulator, warehouse: Warehouse, shared_settings: dict[str, str], tmp_path: Path
 ) -> None:
     with started(tmp_path, "waits.log", *_SYNC, **shared_settings) as waits:
-        _wait_for(lambda: "no worker of this warehouse" in _text(tmp_path / "waits.log"))
+        wait_for(lambda: "no worker of this warehouse" in _text(tmp_path / "waits.log"))
         settings = load_settings(
             celery_broker=shared_settings["LCM_CELERY_BROKER"], database_url=warehouse.url
         )
-        _wait_for(lambda: _queued_steps(settings) > 0)
-        os.kill(waits, signal.SIGTERM)
-        assert os.waitstatus_to_exitcode(_wait_status_of(waits)) == 130
+        wait_for(lambda: _queued_steps(settings) > 0)
+        waits.send_signal(signal.SIGTERM)
+        assert waits.wait(PATIENCE) == 130
     assert _queued_steps(settings) == 0
     assert requests_since(source) == {}
     settings = load_settings(home=tmp_path / "home", dagster_database_url=warehouse.url)
@@ -468,29 +439,17 @@ def test_two_programmes_on_one_broker_do_not_meet(
             words = ("worker", "--slots", "1", "--name", f"worker-{number}")
             log = f"worker_{number}.log"
             stack.enter_context(started(tmp_path, log, *words, **variables))
-            _wait_for(lambda log=log: " ready" in _text(tmp_path / log))  # type: ignore[misc]
+            wait_for(lambda log=log: " ready" in _text(tmp_path / log))
             commands.append((f"sync_{number}.log", variables))
             expected.append((source, url))
-        running = [
+        processes = [
             stack.enter_context(started(tmp_path, log, *_SYNC, **variables))
             for log, variables in commands
         ]
-        for (log, _), process in zip(commands, running, strict=True):
-            ended = os.waitstatus_to_exitcode(_wait_status_of(process))
-            assert ended == 0, _text(tmp_path / log)
+        for (log, _), process in zip(commands, processes, strict=True):
+            assert process.wait(PATIENCE) == 0, _text(tmp_path / log)
         for source, url in expected:
             assert_exact(source, Warehouse(url), last=MARCH.last)
-
-
-def _wait_status_of(process: int) -> int:
-    """Wait for a child process; returns its wait status."""
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(process, os.WNOHANG)
-        if ended:
-            return status
-        time.sleep(0.2)
-    raise AssertionError("the command did not end")
 
 
 @pytest.mark.sampled(1)

@@ -1,14 +1,10 @@
 """A web server and a daemon of different homes, as in two containers, with one Dagster storage."""
 
 import json
-import re
-import signal
 import socket
-import subprocess
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,8 +12,10 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from tests.commands import LCM, environment
+from tests.commands import running
 from tests.docs.checkout import free_port
+from tests.pipeline.ui_output import await_link, output_of
+from tests.waiting import wait_for
 
 _LAUNCH = """mutation { launchPipelineExecution(executionParams: {
   selector: {repositoryName: "__repository__", pipelineName: "sync_clients_only",
@@ -65,14 +63,8 @@ def test_a_web_server_terminates_a_run_that_the_daemon_of_another_home_launched(
         daemon, web = (tmp_path / name for name in ("daemon", "web"))
         for folder, words in ((daemon, ["daemon"]), (web, ["web", "--port", str(free_port())])):
             folder.mkdir()
-            with (folder / "output").open("w") as output:
-                process = subprocess.Popen(
-                    [LCM, "ui", "--only", *words],
-                    env=environment(folder, **shared), cwd=folder, stdout=output, stderr=output,
-                )  # fmt: skip
-            stack.callback(process.wait, 120)
-            stack.callback(process.send_signal, signal.SIGINT)
-        page, token = _wait_for(lambda: _link(web), lambda: (web / "output").read_text())
+            stack.enter_context(running(folder, "ui", "--only", *words, **shared))
+        page, _, token = await_link(web).partition("/?token=")
 
         def ask(query: str) -> Any:
             request = urllib.request.Request(
@@ -88,7 +80,7 @@ def test_a_web_server_terminates_a_run_that_the_daemon_of_another_home_launched(
             return found
 
         run_id = ask(_LAUNCH)["launchPipelineExecution"]["run"]["runId"]
-        _wait_for(lambda: connections, lambda: f"{status()} {(daemon / 'output').read_text()}")
+        wait_for(lambda: connections, lambda: f"{status()} {output_of(daemon)}")
         assert status() == "STARTED"
         assert ask(_TERMINATE.replace("RUN", run_id)) == {
             "terminateRun": {"__typename": "TerminateRunSuccess"}
@@ -97,19 +89,4 @@ def test_a_web_server_terminates_a_run_that_the_daemon_of_another_home_launched(
             connection.settimeout(240)
             while connection.recv(65536):
                 pass
-        _wait_for(lambda: status() == "CANCELED", status)
-
-
-def _link(folder: Path) -> tuple[str, str] | None:
-    """The address and the token that `lcm ui` printed in a folder; None before."""
-    found = re.search(r"(http://\S+)/\?token=(\S+)", (folder / "output").read_text())
-    return (found[1], found[2]) if found else None
-
-
-def _wait_for(condition: Callable[[], Any], problem: Callable[[], str]) -> Any:
-    """Wait until a condition is true; returns its value."""
-    deadline = time.monotonic() + 240
-    while not (value := condition()):
-        assert time.monotonic() < deadline, problem()
-        time.sleep(0.5)
-    return value
+        wait_for(lambda: status() == "CANCELED", status)

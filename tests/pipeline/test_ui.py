@@ -2,13 +2,11 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,8 +24,10 @@ from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.orchestration.ui.parent import PARENT
 from lcm_pipeline.orchestration.ui.supervisor import holder_of
 from lcm_pipeline.settings import load_settings
-from tests.commands import LCM, environment, run
+from tests.commands import run, running
 from tests.docs.checkout import free_port
+from tests.pipeline.ui_output import await_link, output_of, printed_link
+from tests.waiting import wait_for
 
 LAUNCH = """mutation { launchPipelineExecution(executionParams: {
   selector: {repositoryName: "__repository__",
@@ -56,7 +56,7 @@ class Served:
     folder: Path
     page: str
     link: str
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
 
     @property
     def token(self) -> str:
@@ -86,43 +86,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """`lcm ui` with a home of its own."""
     folder = tmp_path_factory.mktemp("ui")
     port = free_port()
-    process = subprocess.Popen(
-        [LCM, "ui", "--port", str(port)],
-        env=environment(folder),
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"http://\S+", line)
-        assert found, process.communicate()
-        yield Served(folder, f"http://127.0.0.1:{port}", found[0], process)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=120)
+    with running(folder, "ui", "--port", str(port)) as process:
+        link = await_link(folder)
+        yield Served(folder, f"http://127.0.0.1:{port}", link, process)
 
 
 def test_the_first_line_comes_before_the_page_is_served(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [LCM, "ui", "--port", str(free_port())],
-        env=environment(tmp_path),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        # In a background job of a shell it is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line == "lcm: starting Dagster's web server and Dagster's daemon\n"
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=120)
+    with running(tmp_path, "ui", "--port", str(free_port())):
+        lines = wait_for(lambda: output_of(tmp_path).splitlines())
+    assert lines[:1] == ["lcm: starting Dagster's web server and Dagster's daemon"]
 
 
 @pytest.mark.slow
@@ -276,89 +248,68 @@ def test_a_health_check_reports_what_does_not_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_daemon_can_run_without_the_web_server(tmp_path: Path) -> None:
-    daemon = _start_daemon(tmp_path)
-    try:
+    with running(tmp_path, "ui", "--only", "daemon") as daemon:
         _await_health(tmp_path, "--only", "daemon")
         second = run(tmp_path, "ui", "--only", "daemon")
         assert (second.returncode, "serves" in second.stderr) == (2, True)
         daemon.send_signal(signal.SIGTERM)
-        assert daemon.wait(120) == 0, (tmp_path / "output").read_text()
-    finally:
-        daemon.kill()
-        daemon.wait()
+        assert daemon.wait(120) == 0, output_of(tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the children from /proc")
 def test_ctrl_c_while_the_programs_start_prints_no_traceback(tmp_path: Path) -> None:
-    with (tmp_path / "output").open("w") as output:
-        stopped = subprocess.Popen(
-            [LCM, "ui", "--port", str(free_port())],
-            env=environment(tmp_path), cwd=tmp_path, stdout=output, stderr=output,
-            start_new_session=True,
-        )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 120
-        while not any("site-packages" in _maps_of(pid) for pid in _children_of(stopped.pid)):
-            assert time.monotonic() < deadline, (tmp_path / "output").read_text()
-            time.sleep(0.05)
+    with running(tmp_path, "ui", "--port", str(free_port())) as stopped:
+        wait_for(
+            lambda: any("site-packages" in _maps_of(pid) for pid in _children_of(stopped.pid)),
+            lambda: output_of(tmp_path),
+        )
         # As a terminal does: to all processes of the group.
         os.killpg(stopped.pid, signal.SIGINT)
         assert stopped.wait(120) == 0
-        lines = (tmp_path / "output").read_text().splitlines()
-        assert lines[0].startswith("lcm: starting")
-        assert lines[1:] == ["Stopping Dagster"]
-    finally:
-        stopped.kill()
-        stopped.wait()
+    lines = output_of(tmp_path).splitlines()
+    assert lines[0].startswith("lcm: starting")
+    assert lines[1:] == ["Stopping Dagster"]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the children from /proc")
 def test_a_code_server_that_the_daemon_no_longer_needs_ends_silently(tmp_path: Path) -> None:
     """Dagster replaces it each minute; here the stopped daemon sends it no heartbeat."""
-    serving = _start_daemon(tmp_path)
-    daemon: list[int] = []
-    try:
+    with running(tmp_path, "ui", "--only", "daemon") as serving:
         _await_health(tmp_path, "--only", "daemon")
-        daemon = _children_of(serving.pid)
-        [code_server] = _children_of(daemon[0])
-        os.kill(daemon[0], signal.SIGSTOP)
-        deadline = time.monotonic() + 240
-        # One that has ended waits for its parent, without memory.
-        while _maps_of(code_server):
-            assert time.monotonic() < deadline, "the code server goes on without a heartbeat"
-            time.sleep(0.2)
-        assert "heartbeat" not in (tmp_path / "output").read_text()
-    finally:
-        for pid in daemon:
-            os.kill(pid, signal.SIGCONT)
-        serving.send_signal(signal.SIGTERM)
-        serving.wait(120)
+        [daemon] = _children_of(serving.pid)
+        [code_server] = _children_of(daemon)
+        os.kill(daemon, signal.SIGSTOP)
+        try:
+            # One that has ended waits for its parent, without memory.
+            wait_for(
+                lambda: not _maps_of(code_server),
+                lambda: "the code server goes on without a heartbeat",
+            )
+        finally:
+            os.kill(daemon, signal.SIGCONT)
+        assert "heartbeat" not in output_of(tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the children from /proc")
 def test_the_daemon_ends_when_lcm_ui_is_killed(tmp_path: Path) -> None:
     """A daemon that outlived it would keep starting the schedules of that home."""
-    killed = _start_daemon(tmp_path)
-    daemon: list[int] = []
-    try:
-        deadline = time.monotonic() + 240
+    with running(tmp_path, "ui", "--only", "daemon") as killed:
         # Once gRPC is loaded, the daemon has really started.
-        while not any("cygrpc" in _maps_of(pid) for pid in daemon):
-            assert time.monotonic() < deadline, (tmp_path / "output").read_text()
-            time.sleep(0.2)
-            daemon = _children_of(killed.pid)
-    finally:
+        daemons = wait_for(
+            lambda: [pid for pid in _children_of(killed.pid) if "cygrpc" in _maps_of(pid)],
+            lambda: output_of(tmp_path),
+        )
         killed.kill()
-        killed.wait()
     try:
-        while any(_maps_of(pid) for pid in daemon):
-            assert time.monotonic() < deadline, "the daemon outlived lcm ui"
-            time.sleep(0.2)
+        wait_for(
+            lambda: not any(_maps_of(pid) for pid in daemons),
+            lambda: "the daemon outlived lcm ui",
+        )
     finally:
-        for pid in daemon:
+        for pid in daemons:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -368,20 +319,9 @@ def test_files_of_the_folder_are_not_taken_for_modules(tmp_path: Path) -> None:
     """Such as the types.py of an analyst who runs lcm ui where the settings are."""
     for name in ("types", "gql"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user was imported')")
-    served = subprocess.Popen(
-        [LCM, "ui", "--port", str(free_port())],
-        env=environment(tmp_path),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert served.stdout is not None
-        assert "http://" in served.stdout.readline()
-    finally:
-        served.send_signal(signal.SIGINT)
-        served.communicate(timeout=120)
+    with running(tmp_path, "ui", "--port", str(free_port())) as process:
+        wait_for(lambda: printed_link(tmp_path) or process.poll() is not None)
+        assert printed_link(tmp_path), output_of(tmp_path)
 
 
 @pytest.mark.slow
@@ -397,18 +337,13 @@ def test_a_run_that_died_with_the_whole_machine_is_marked_as_failed(tmp_path: Pa
             for tags in (of_before, {})
         )
     (tmp_path / "home/dagster/home_id").write_text("this")
-    daemon = _start_daemon(tmp_path)
-    try:
-        deadline = time.monotonic() + 240
-        with dagster_instance(settings) as instance:
-            while _status(instance, dead) == started:
-                assert time.monotonic() < deadline, (tmp_path / "output").read_text()
-                time.sleep(0.5)
-            assert _status(instance, dead) == dg.DagsterRunStatus.FAILURE
-            assert _status(instance, own) == started
-    finally:
-        daemon.send_signal(signal.SIGINT)
-        daemon.wait(120)
+    with (
+        running(tmp_path, "ui", "--only", "daemon"),
+        dagster_instance(settings) as instance,
+    ):
+        wait_for(lambda: _status(instance, dead) != started, lambda: output_of(tmp_path))
+        assert _status(instance, dead) == dg.DagsterRunStatus.FAILURE
+        assert _status(instance, own) == started
 
 
 def _status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
@@ -429,15 +364,6 @@ def test_a_program_whose_parent_was_killed_during_its_start_ends_by_itself() -> 
         assert (started.stdout, started.returncode) == (output, 0 if output else 1)
 
 
-def _start_daemon(folder: Path) -> subprocess.Popen[bytes]:
-    """`lcm ui --only daemon` in a folder; what it prints is in the file "output" there."""
-    with (folder / "output").open("w") as output:
-        return subprocess.Popen(
-            [LCM, "ui", "--only", "daemon"],
-            env=environment(folder), cwd=folder, stdout=output, stderr=output,
-        )  # fmt: skip
-
-
 def _children_of(pid: int) -> list[int]:
     with suppress(OSError):
         return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -453,10 +379,11 @@ def _maps_of(pid: int) -> str:
 
 def _await_health(folder: Path, *words: str) -> None:
     """Repeat the health check until it passes, as Docker does while a container starts."""
-    deadline = time.monotonic() + 240
-    while (done := run(folder, "ui", "--check", *words)).returncode != 0:
-        assert time.monotonic() < deadline, done.stderr
-        time.sleep(1)
+
+    def check() -> subprocess.CompletedProcess[str]:
+        return run(folder, "ui", "--check", *words)
+
+    wait_for(lambda: check().returncode == 0, lambda: check().stderr)
 
 
 @pytest.mark.slow
@@ -469,5 +396,4 @@ def test_lcm_ui_fails_when_its_daemon_dies(served: Served) -> None:
     [daemon] = [line.split()[0] for line in found.stdout.splitlines() if "dagster._daemon" in line]
     subprocess.run(["kill", "-9", daemon], check=True)
     assert served.process.wait(120) == 1
-    _, output = served.process.communicate()
-    assert "Dagster's daemon ended by itself" in output
+    assert "Dagster's daemon ended by itself" in output_of(served.folder)

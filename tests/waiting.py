@@ -1,0 +1,24 @@
+"""Waiting for what another process, thread or server does."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+# Seconds: a machine under load is slow, and a test that passes does not wait for long.
+PATIENCE = 240.0
+
+ResultT = TypeVar("ResultT")
+
+
+def wait_for(
+    condition: Callable[[], ResultT],
+    problem: Callable[[], object] = lambda: "the condition was not met in time",
+    *,
+    seconds: float = PATIENCE,
+) -> ResultT:
+    """Wait until a condition is true; returns its value. problem: what to report if it never is."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, problem()
+        time.sleep(0.1)
+    return value
