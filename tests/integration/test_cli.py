@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.commands import LCM, environment, run
 from tests.conftest import Programme
 from tests.oracle import assert_exact, snapshot
 from tests.syncing import MARCH_OPTIONS
+from tests.waiting import wait_for
 
 
 @pytest.mark.sampled(6)
@@ -227,9 +227,7 @@ def test_ctrl_c_prints_how_to_resume_and_the_next_run_resumes(
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    until = time.monotonic() + 60
-    while _requests(source) < 20 and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_for(lambda: _requests(source) >= 20)
     stopped.send_signal(signal.SIGINT)
     _, stderr = stopped.communicate(timeout=60)
     assert stopped.returncode == 130, stderr

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import termios
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import LCM, environment, run, run_on_terminal
 from tests.outbox import ask_for, outbox, profile, statuses
+from tests.waiting import wait_for
 
 NAME, EMAIL, PHONE = "Евлампия", "evl@example.org", 9031112233
 
@@ -349,9 +349,7 @@ def test_a_terminal_that_is_lost_interrupts_the_push(
         preexec_fn=use_terminal,
     )
     os.close(process_side)
-    until = time.monotonic() + 60
-    while not source.world.profiles.updates and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(lambda: source.world.profiles.updates)
     # As when ssh is cut off: SIGHUP comes, and nothing can be written any more.
     os.close(terminal)
     pushing.wait(timeout=60)
@@ -385,9 +383,7 @@ def test_an_interrupt_keeps_what_was_sent_and_the_next_push_continues(
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, on_ctrl_c),
     )
-    until = time.monotonic() + 60
-    while not source.world.profiles.updates and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(lambda: source.world.profiles.updates)
     os.kill(stopped.pid, sent)
     _, stderr = stopped.communicate(timeout=60)
     assert stopped.returncode == 130, stderr

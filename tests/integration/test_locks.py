@@ -1,7 +1,6 @@
 """Locks that a sync, a push or a migration needs: only who may write holds them, in turn."""
 
 import threading
-import time
 from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Any
@@ -21,6 +20,7 @@ from tests.conftest import MakeSettings, Programme
 from tests.integration.postgres_users import address, tenant
 from tests.outbox import ask_for, write_back
 from tests.syncing import MARCH, sync_everything
+from tests.waiting import wait_for
 
 TABLES = (locks.PUBLISH, locks.REFRESH, locks.PARTITIONS, locks.REQUEST_SLOTS, locks.SESSION)
 # What earlier versions took for the same, and every login can hold.
@@ -220,8 +220,5 @@ def test_a_migration_is_repeated_where_that_of_another_database_changes_a_role(
 
 def _wait_for_blocked(postgres: str, by: int) -> None:
     waits = "select from pg_stat_activity where %s = any(pg_blocking_pids(pid))"
-    deadline = time.monotonic() + 120
     with psycopg.connect(postgres, autocommit=True) as session:
-        while session.execute(waits, [by]).fetchone() is None:
-            assert time.monotonic() < deadline, "nothing waits"
-            time.sleep(0.05)
+        wait_for(lambda: session.execute(waits, [by]).fetchone() is not None)

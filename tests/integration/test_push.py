@@ -24,6 +24,7 @@ from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.outbox import applied, ask_for, enrol, outbox, profile, statuses, write_back
 from tests.syncing import MARCH
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -498,7 +499,7 @@ def test_the_sync_has_priority_and_the_rate_is_never_exceeded(
     thread = threading.Thread(target=lambda: report.append(pushing.push()))
     moments = _departures(source)
     thread.start()
-    _await(lambda: len(source.world.profiles.updates) >= 15)
+    wait_for(lambda: len(source.world.profiles.updates) >= 15)
     SyncEngine(pushing.settings, warehouse).sync(OPERATIONS, MARCH)
     thread.join()
     assert report[0].sent == len(wishes)
@@ -525,13 +526,6 @@ def _departures(source: RunningSimulator) -> list[tuple[float, str]]:
 
     source.service.traffic._count_arrival = record  # type: ignore[method-assign]
     return moments
-
-
-def _await(holds: Any, within: float = 30.0) -> None:
-    until = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def _end_sessions(warehouse: Warehouse, name: str) -> None:
