@@ -16,6 +16,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from tests.databases import cloned_warehouse
 from tests.marts.comparing import read_mart
 from tests.marts.life import assert_as_if_computed_anew
+from tests.marts.purchases import add_cheque, add_lot, summed, taken
 from tests.marts.stories import START, Story
 from tests.marts.worlds import empty_world
 
@@ -27,8 +28,6 @@ BEFORE, SILENT, NAMELESS, MEANWHILE, TAKEN_LATER, BESIDE, SHARED, UNTOUCHED, *AG
 REDEEMED_AGAIN, BURNT_AGAIN, CLAWED_BACK_AGAIN = AGAIN
 FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 15), date(2026, 3, 31)
 _LATE = "2026-12-31T00:00:00"
-
-Movement = tuple[date, str, int, Decimal]
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +49,9 @@ def refunded(
         _write_refunds(story, lots)
         story.sync_day(SECOND)
         # Given back on 10 March, after the first reading had seen it empty; ended before the third.
-        _cheque(story, RETURNED, 2, 16, -500, Refund=True, Redeemed=Decimal(-50))
+        add_cheque(story, RETURNED, 2, 16, -500, Refund=True, Redeemed=Decimal(-50))
         for client, points in ((WHOLE_CHEQUE, 50), (PART_OF_CHEQUE, 80)):
-            _cheque(story, client, 3, 20, 700, Redeemed=Decimal(points))
+            add_cheque(story, client, 3, 20, 700, Redeemed=Decimal(points))
         story.sync_day(THIRD)
         yield story
 
@@ -100,57 +99,57 @@ def _write_purchases(story: Story) -> dict[tuple[int, int], Entry]:
     points = {PENDING: 120, ENDING: 120, PARTIAL: 100, WHOLE_CHEQUE: 100, PART_OF_CHEQUE: 100,
               BEFORE: 100, SHARED: 100, UNTOUCHED: 60}  # fmt: skip
     for client, given in points.items():
-        _cheque(story, client, 0, 2, 1000, Added=Decimal(given))
+        add_cheque(story, client, 0, 2, 1000, Added=Decimal(given))
     for client in (WHOLE_CHEQUE, PART_OF_CHEQUE, SILENT):
-        _cheque(story, client, 1, 3, 500, Added=Decimal(50))
-    _cheque(story, SILENT, 0, 4, 500, Redeemed=Decimal(100))
-    _cheque(story, CLAWED_BACK_AGAIN, 1, 2, 1000, Added=Decimal(50))
+        add_cheque(story, client, 1, 3, 500, Added=Decimal(50))
+    add_cheque(story, SILENT, 0, 4, 500, Redeemed=Decimal(100))
+    add_cheque(story, CLAWED_BACK_AGAIN, 1, 2, 1000, Added=Decimal(50))
     for client in (NAMELESS, MEANWHILE, BESIDE):
-        _cheque(story, client, 1, 1, 500, Added=Decimal(50))
-    _cheque(story, MEANWHILE, 2, 5, 500, Redeemed=Decimal(100))
-    _cheque(story, BESIDE, 2, 5, 500, Redeemed=Decimal(50))
-    _cheque(story, TAKEN_LATER, 1, 3, 500, Redeemed=Decimal(50))
+        add_cheque(story, client, 1, 1, 500, Added=Decimal(50))
+    add_cheque(story, MEANWHILE, 2, 5, 500, Redeemed=Decimal(100))
+    add_cheque(story, BESIDE, 2, 5, 500, Redeemed=Decimal(50))
+    add_cheque(story, TAKEN_LATER, 1, 3, 500, Redeemed=Decimal(50))
     for client in (RETURNED, NAMELESS, MEANWHILE, TAKEN_LATER, BESIDE, *AGAIN):
-        _cheque(story, client, 0, 4, 500, Redeemed=Decimal(50))
+        add_cheque(story, client, 0, 4, 500, Redeemed=Decimal(50))
     for client in AGAIN:
         lots[client, 1].row["Remain"] = Decimal(0)
     lots[RETURNED, 1].row["Remain"] = Decimal(0)
-    _cheque(story, BEFORE, 2, 3, -400, Refund=True)
-    _cheque(story, BEFORE, 3, 4, 600, Redeemed=Decimal(110))
+    add_cheque(story, BEFORE, 2, 3, -400, Refund=True)
+    add_cheque(story, BEFORE, 3, 4, 600, Redeemed=Decimal(110))
     return lots
 
 
 def _write_refunds(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
-    _cheque(story, PENDING, 1, 7, 300, Redeemed=Decimal(60))
-    _cheque(story, PENDING, 2, 8, -1000, Refund=True, Added=Decimal(-60))
-    _cheque(story, ENDING, 2, 8, -400, Refund=True, Added=Decimal(-48))
-    _cheque(story, SHARED, 2, 8, -400, Refund=True, Added=Decimal(-40))
-    _cheque(story, SHARED, 3, 12, 500, Redeemed=Decimal(30))
+    add_cheque(story, PENDING, 1, 7, 300, Redeemed=Decimal(60))
+    add_cheque(story, PENDING, 2, 8, -1000, Refund=True, Added=Decimal(-60))
+    add_cheque(story, ENDING, 2, 8, -400, Refund=True, Added=Decimal(-48))
+    add_cheque(story, SHARED, 2, 8, -400, Refund=True, Added=Decimal(-40))
+    add_cheque(story, SHARED, 3, 12, 500, Redeemed=Decimal(30))
     for client, number in ((SHARED, 1), (SHARED, 2), (UNTOUCHED, 1), (UNTOUCHED, 2)):
         lots[client, number].row["Remain"] = Decimal(0)
-    _cheque(story, PARTIAL, 2, 6, -400, Refund=True)
-    _cheque(story, PARTIAL, 3, 7, 600, Redeemed=Decimal(110))
-    _cheque(story, WHOLE_CHEQUE, 2, 10, -1000, Refund=True)
-    _cheque(story, PART_OF_CHEQUE, 2, 10, -400, Refund=True)
-    _cheque(story, SILENT, 2, 10, -500, Refund=True)
-    _cheque(story, UNTOUCHED, 2, 8, -1000, Refund=True)
-    _cheque(story, UNTOUCHED, 3, 9, 600, Redeemed=Decimal(110))
+    add_cheque(story, PARTIAL, 2, 6, -400, Refund=True)
+    add_cheque(story, PARTIAL, 3, 7, 600, Redeemed=Decimal(110))
+    add_cheque(story, WHOLE_CHEQUE, 2, 10, -1000, Refund=True)
+    add_cheque(story, PART_OF_CHEQUE, 2, 10, -400, Refund=True)
+    add_cheque(story, SILENT, 2, 10, -500, Refund=True)
+    add_cheque(story, UNTOUCHED, 2, 8, -1000, Refund=True)
+    add_cheque(story, UNTOUCHED, 3, 9, 600, Redeemed=Decimal(110))
     for client in AGAIN:
-        _cheque(story, client, 2, 7, -500, Refund=True, Redeemed=Decimal(-50))
+        add_cheque(story, client, 2, 7, -500, Refund=True, Redeemed=Decimal(-50))
         lots[client, 2].row["Remain"] = Decimal(0)
-    _cheque(story, REDEEMED_AGAIN, 3, 9, 700, Redeemed=Decimal(50))
-    _cheque(story, NAMELESS, 2, 10, -200, Refund=True, Redeemed=Decimal(-20), Parent=None)
+    add_cheque(story, REDEEMED_AGAIN, 3, 9, 700, Redeemed=Decimal(50))
+    add_cheque(story, NAMELESS, 2, 10, -200, Refund=True, Redeemed=Decimal(-20), Parent=None)
     for client in (MEANWHILE, TAKEN_LATER, BESIDE):
-        _cheque(story, client, 3, 7, -500, Refund=True, Redeemed=Decimal(-50))
-    _cheque(story, TAKEN_LATER, 4, 12, 500, Redeemed=Decimal(50))
-    _cheque(story, BURNT_IN_PART, 2, 8, -400, Refund=True, Parent=None)
+        add_cheque(story, client, 3, 7, -500, Refund=True, Redeemed=Decimal(-50))
+    add_cheque(story, TAKEN_LATER, 4, 12, 500, Redeemed=Decimal(50))
+    add_cheque(story, BURNT_IN_PART, 2, 8, -400, Refund=True, Parent=None)
     for client, points in ((BURNT_AGAIN, 50), (BURNT_IN_PART, 60)):
         customer = story.simulator.world.programme.customers[client]
         story.author.lot(
             customer, client * 1000 + 3, "2026-03-10T12:00:00", str(-points), BonusSource=7,
             Parent=client * 1000 + 1, Remain=None, Active=None,
         )  # fmt: skip
-    _cheque(story, CLAWED_BACK_AGAIN, 3, 8, -1000, Refund=True, Added=Decimal(-50),
+    add_cheque(story, CLAWED_BACK_AGAIN, 3, 8, -1000, Refund=True, Added=Decimal(-50),
             Parent=CLAWED_BACK_AGAIN * 100 + 1)  # fmt: skip
     lots[SILENT, 1].row["Remain"] = Decimal(50)
     for lot in (
@@ -164,18 +163,18 @@ def _write_refunds(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
     lots[ENDING, 2].row["Remain"] = Decimal(36)
 
 
-def test_a_stated_claw_back_leaves_to_a_redemption_what_only_that_can_have_taken(
+def test_a_stated_claw_back_leaves_to_a_redemption_what_only_that_can_havetaken(
     refunded: Story,
 ) -> None:
     """The second lot could not be redeemed yet."""
-    assert _taken(refunded, PENDING) == [
+    assert taken(refunded, PENDING) == [
         (date(2026, 3, 7), "redeemed", 1, -60),
         (date(2026, 3, 8), "clawed_back", 2, -60),
     ]
 
 
 def test_a_stated_claw_back_explains_first_what_did_not_expire(refunded: Story) -> None:
-    assert _taken(refunded, ENDING) == [
+    assert taken(refunded, ENDING) == [
         (date(2026, 3, 8), "clawed_back", 1, -24),
         (date(2026, 3, 8), "clawed_back", 2, -24),
         (date(2026, 3, 9), "expired", 1, -36),
@@ -183,7 +182,7 @@ def test_a_stated_claw_back_explains_first_what_did_not_expire(refunded: Story) 
 
 
 def test_a_stated_claw_back_takes_of_each_lot_its_share(refunded: Story) -> None:
-    assert _taken(refunded, SHARED) == [
+    assert taken(refunded, SHARED) == [
         (date(2026, 3, 8), "clawed_back", 1, -20),
         (date(2026, 3, 8), "clawed_back", 2, -20),
         (date(2026, 3, 9), "expired", 1, -30),
@@ -194,7 +193,7 @@ def test_a_stated_claw_back_takes_of_each_lot_its_share(refunded: Story) -> None
 def test_points_given_back_to_a_lot_that_ends_before_the_next_reading_expire(
     refunded: Story,
 ) -> None:
-    assert _taken(refunded, RETURNED) == [
+    assert taken(refunded, RETURNED) == [
         (date(2026, 3, 4), "redeemed", 1, -50),
         (date(2026, 3, 16), "redeemed", 1, 50),
         (date(2026, 3, 20), "expired", 1, -50),
@@ -207,21 +206,21 @@ def test_points_given_back_between_two_readings_are_lost_once_more_before_others
     """Both readings saw the first lot empty. The second lot expired."""
     redeemed, returned = (date(2026, 3, 4), "redeemed", 1, -50), (date(2026, 3, 7), "redeemed")
     expired = (date(2026, 3, 11), "expired", 2, -50)
-    assert _taken(refunded, REDEEMED_AGAIN) == [
+    assert taken(refunded, REDEEMED_AGAIN) == [
         redeemed, (*returned, 0, 50), (date(2026, 3, 9), "redeemed", 0, -50), expired,
     ]  # fmt: skip
-    assert _taken(refunded, BURNT_AGAIN) == [
+    assert taken(refunded, BURNT_AGAIN) == [
         redeemed, (*returned, 1, 50), (date(2026, 3, 10), "expired", 1, -50), expired,
     ]  # fmt: skip
-    assert _taken(refunded, CLAWED_BACK_AGAIN) == [
+    assert taken(refunded, CLAWED_BACK_AGAIN) == [
         redeemed, (*returned, 1, 50), (date(2026, 3, 8), "clawed_back", 1, -50), expired,
     ]  # fmt: skip
 
 
 def test_what_rows_took_after_points_were_given_back_did_not_expire(refunded: Story) -> None:
     """The refund gave back to the first lot; the second one, as empty as that, ended meanwhile."""
-    taken = _taken(refunded, TAKEN_LATER)
-    assert [(day.day, kind, points) for day, kind, _, points in taken] == [
+    found = taken(refunded, TAKEN_LATER)
+    assert [(day.day, kind, points) for day, kind, _, points in found] == [
         (3, "redeemed", -50), (4, "redeemed", -50), (7, "redeemed", 50), (12, "redeemed", -50),
     ]  # fmt: skip
 
@@ -229,7 +228,7 @@ def test_what_rows_took_after_points_were_given_back_did_not_expire(refunded: St
 def test_points_given_back_to_a_lot_that_ended_expire_beside_those_that_a_cheque_states(
     refunded: Story,
 ) -> None:
-    assert _taken(refunded, BESIDE) == [
+    assert taken(refunded, BESIDE) == [
         (date(2026, 3, 4), "redeemed", 1, -50),
         (date(2026, 3, 5), "redeemed", (BESIDE * 100 + 1) % 1000, -50),
         (date(2026, 3, 7), "redeemed", 1, 50),
@@ -240,7 +239,7 @@ def test_points_given_back_to_a_lot_that_ended_expire_beside_those_that_a_cheque
 def test_a_refund_without_its_cheque_gives_back_to_points_that_only_a_cheque_states(
     refunded: Story,
 ) -> None:
-    assert _taken(refunded, NAMELESS) == [
+    assert taken(refunded, NAMELESS) == [
         (date(2026, 3, 4), "redeemed", 0, -20),
         (date(2026, 3, 4), "redeemed", 1, -30),
         (date(2026, 3, 10), "redeemed", 0, 20),
@@ -249,7 +248,7 @@ def test_a_refund_without_its_cheque_gives_back_to_points_that_only_a_cheque_sta
 
 def test_points_given_back_later_were_not_there_for_the_next_redemption(refunded: Story) -> None:
     """The first cheque had redeemed what another cheque states; so the second used the lot."""
-    assert _taken(refunded, MEANWHILE) == [
+    assert taken(refunded, MEANWHILE) == [
         (date(2026, 3, 4), "redeemed", 0, -50),
         (date(2026, 3, 5), "redeemed", 1, -100),
         (date(2026, 3, 7), "redeemed", 0, 50),
@@ -258,7 +257,7 @@ def test_points_given_back_later_were_not_there_for_the_next_redemption(refunded
 
 def test_what_a_burn_of_a_lot_does_not_cover_did_not_expire(refunded: Story) -> None:
     """A refund that names neither a cheque nor points may have taken the rest."""
-    assert _taken(refunded, BURNT_IN_PART) == [
+    assert taken(refunded, BURNT_IN_PART) == [
         (date(2026, 3, 8), "clawed_back", 1, -40),
         (date(2026, 3, 10), "expired", 1, -60),
     ]
@@ -267,7 +266,7 @@ def test_what_a_burn_of_a_lot_does_not_cover_did_not_expire(refunded: Story) -> 
 def test_a_silent_refund_of_a_part_is_found_beside_a_redemption_of_the_same_reading(
     refunded: Story,
 ) -> None:
-    assert _taken(refunded, PARTIAL) == [
+    assert taken(refunded, PARTIAL) == [
         (date(2026, 3, 6), "clawed_back", 1, -40),
         (date(2026, 3, 7), "redeemed", 1, -60),
         (date(2026, 3, 7), "redeemed", 2, -50),
@@ -275,7 +274,7 @@ def test_a_silent_refund_of_a_part_is_found_beside_a_redemption_of_the_same_read
 
 
 def test_a_silent_refund_of_a_part_is_found_before_the_first_reading_too(refunded: Story) -> None:
-    assert _taken(refunded, BEFORE) == [
+    assert taken(refunded, BEFORE) == [
         (date(2026, 3, 3), "clawed_back", 1, -40),
         (date(2026, 3, 4), "redeemed", 1, -60),
         (date(2026, 3, 4), "redeemed", 2, -50),
@@ -286,7 +285,7 @@ def test_what_only_a_later_redemption_explains_was_not_taken_by_a_silent_refund(
     refunded: Story,
 ) -> None:
     """The refund of the first lot's purchase left its points to the client."""
-    assert _taken(refunded, UNTOUCHED) == [
+    assert taken(refunded, UNTOUCHED) == [
         (date(2026, 3, 9), "redeemed", 1, -60),
         (date(2026, 3, 9), "redeemed", 2, -50),
     ]
@@ -294,11 +293,11 @@ def test_what_only_a_later_redemption_explains_was_not_taken_by_a_silent_refund(
 
 def test_a_redemption_takes_nothing_of_a_cheque_that_was_refunded_before(refunded: Story) -> None:
     """No row says what remains of the points of a cheque."""
-    assert _taken(refunded, WHOLE_CHEQUE) == [
+    assert taken(refunded, WHOLE_CHEQUE) == [
         (date(2026, 3, 10), "clawed_back", WHOLE_CHEQUE * 100, -100),
         (date(2026, 3, 20), "redeemed", WHOLE_CHEQUE * 100 + 1, -50),
     ]
-    assert _taken(refunded, PART_OF_CHEQUE) == [
+    assert taken(refunded, PART_OF_CHEQUE) == [
         (date(2026, 3, 10), "clawed_back", PART_OF_CHEQUE * 100, -40),
         (date(2026, 3, 20), "redeemed", PART_OF_CHEQUE * 100, -60),
         (date(2026, 3, 20), "redeemed", PART_OF_CHEQUE * 100 + 1, -20),
@@ -307,7 +306,7 @@ def test_a_redemption_takes_nothing_of_a_cheque_that_was_refunded_before(refunde
 
 def test_a_silent_refund_that_gave_back_to_one_lot_gave_back_to_all(refunded: Story) -> None:
     """The cheque had redeemed a lot that was seen whole again, and one that a cheque states."""
-    assert _taken(refunded, SILENT) == [
+    assert taken(refunded, SILENT) == [
         (date(2026, 3, 4), "redeemed", 0, -100),
         (date(2026, 3, 10), "redeemed", 0, 100),
     ]
@@ -327,26 +326,26 @@ def test_where_refunds_state_their_points_one_of_none_took_none(
             story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
         for client in range(1, 21):
             _lot(story, client, 1, 60, Remain=Decimal(0))
-            _cheque(story, client, 0, 2, 1000, Added=Decimal(60))
-            _cheque(story, client, 1, 3, -1000, Refund=True, Added=Decimal(-60))
+            add_cheque(story, client, 0, 2, 1000, Added=Decimal(60))
+            add_cheque(story, client, 1, 3, -1000, Refund=True, Added=Decimal(-60))
         _lot(story, 21, 1, 60, Remain=Decimal(0))
         for client in (21, 22):
-            _cheque(story, client, 0, 2, 1000, Added=Decimal(60))
-            _cheque(story, client, 1, 3, 500, Redeemed=Decimal(60))
-            _cheque(story, client, 2, 4, -1000, Refund=True, Added=Decimal(0))
-            _cheque(story, client, 3, 5, -500, Refund=True, Redeemed=Decimal(-60),
+            add_cheque(story, client, 0, 2, 1000, Added=Decimal(60))
+            add_cheque(story, client, 1, 3, 500, Redeemed=Decimal(60))
+            add_cheque(story, client, 2, 4, -1000, Refund=True, Added=Decimal(0))
+            add_cheque(story, client, 3, 5, -500, Refund=True, Redeemed=Decimal(-60),
                     Parent=client * 100 + 1)  # fmt: skip
-            _cheque(story, client, 4, 6, 700, Redeemed=Decimal(60))
+            add_cheque(story, client, 4, 6, 700, Redeemed=Decimal(60))
         story.sync_day(FIRST)
         story.sync_day(SECOND)
     # Without its lots: redeemed by the first cheque, and given back.
     for client, lot in ((21, 1), (22, 200)):
-        assert _taken(story, client) == [
+        assert taken(story, client) == [
             (date(2026, 3, 3), "redeemed", 0, -60),
             (date(2026, 3, 5), "redeemed", 0, 60),
             (date(2026, 3, 6), "redeemed", lot, -60),
         ]
-    assert _taken(story, 1) == [(date(2026, 3, 3), "clawed_back", 1, -60)]
+    assert taken(story, 1) == [(date(2026, 3, 3), "clawed_back", 1, -60)]
 
 
 def test_what_readings_saw_lost_and_given_back_is_of_these_lots(
@@ -359,29 +358,29 @@ def test_what_readings_saw_lost_and_given_back_is_of_these_lots(
         lots = {}
         for client in (whole, part):
             story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
-            _cheque(story, client, 0, 2, 1000, Added=Decimal(80))
+            add_cheque(story, client, 0, 2, 1000, Added=Decimal(80))
             for number, points in ((1, 50), (2, 30)):
                 lots[client, number] = _lot(story, client, number, points)
         story.sync_day(FIRST)
         for client in (whole, part):
-            _cheque(story, client, 1, 8, 500, Redeemed=Decimal(70))
+            add_cheque(story, client, 1, 8, 500, Redeemed=Decimal(70))
             lots[client, 1].row["Remain"] = Decimal(0)
             lots[client, 2].row["Remain"] = Decimal(10)
         story.sync_day(SECOND)
-        before = {client: _taken(story, client) for client in (whole, part)}
+        before = {client: taken(story, client) for client in (whole, part)}
         owed = _owed(story, SECOND)
-        _cheque(story, whole, 2, 20, -500, Refund=True, Redeemed=Decimal(-70), Parent=101)
-        _cheque(story, part, 2, 20, -200, Refund=True, Redeemed=Decimal(-28), Parent=201)
+        add_cheque(story, whole, 2, 20, -500, Refund=True, Redeemed=Decimal(-70), Parent=101)
+        add_cheque(story, part, 2, 20, -200, Refund=True, Redeemed=Decimal(-28), Parent=201)
         for lot, remain in (((whole, 1), 50), ((whole, 2), 30), ((part, 1), 28)):
             lots[lot].row["Remain"] = Decimal(remain)
         story.sync_day(THIRD)
         assert_as_if_computed_anew(story.warehouse, "after the refunds")
     day, back = date(2026, 3, 8), date(2026, 3, 20)
     assert before[part] == [(day, "redeemed", 1, -50), (day, "redeemed", 2, -20)]
-    assert _taken(story, whole) == [
+    assert taken(story, whole) == [
         *before[whole], (back, "redeemed", 1, 50), (back, "redeemed", 2, 20),
     ]  # fmt: skip
-    assert _summed(_taken(story, part)) == _summed([*before[part], (back, "redeemed", 1, 28)])
+    assert summed(taken(story, part)) == summed([*before[part], (back, "redeemed", 1, 28)])
     assert _owed(story, SECOND) == owed
 
 
@@ -397,23 +396,16 @@ def test_what_was_redeemed_later_on_the_expiry_day_did_not_expire(
             lots[client] = _lot(story, client, 1, 50, ends=ends, ChequeId=None)
         story.sync_day(FIRST)
         for client, lot in lots.items():
-            _cheque(story, client, 1, 8, 500, Redeemed=Decimal(40))
+            add_cheque(story, client, 1, 8, 500, Redeemed=Decimal(40))
             lot.row["Remain"] = Decimal(0)
         story.sync_day(SECOND)
     day = date(2026, 3, 8)
-    assert _taken(story, 1) == [(day, "expired", 1, -10), (day, "redeemed", 1, -40)]
-    assert _taken(story, 2) == [
+    assert taken(story, 1) == [(day, "expired", 1, -10), (day, "redeemed", 1, -40)]
+    assert taken(story, 2) == [
         (date(2026, 3, 7), "expired", 1, -50),
         (day, "redeemed", 0, -40),
         (day, "unexplained", 0, 40),
     ]
-
-
-def _summed(movements: list[Movement]) -> dict[tuple[date, str, int], Decimal]:
-    found: dict[tuple[date, str, int], Decimal] = {}
-    for day, kind, lot, points in movements:
-        found[day, kind, lot] = found.get((day, kind, lot), Decimal(0)) + points
-    return found
 
 
 def _owed(story: Story, day: date) -> dict[Any, Decimal]:
@@ -425,27 +417,7 @@ def _owed(story: Story, day: date) -> dict[Any, Decimal]:
     }
 
 
-def _taken(story: Story, client: int) -> list[Movement]:
-    """Day, kind, number of the lot (0 without one) and points of all but the points given."""
-    return sorted(
-        (row["movement_date"], row["kind"], (row["lot_id"] or 0) % 1000, row["points"])
-        for row in read_mart(story.warehouse, "points_movements")
-        if row["client_id"] == client and row["kind"] != "added"
-    )
-
-
 def _lot(story: Story, client: int, number: int, points: int, **fields: Any) -> Entry:
-    customer = story.simulator.world.programme.customers[client]
-    return story.author.lot(
-        customer, client * 1000 + number, "2026-03-02T09:00:00", str(points),
-        **{"ends": _LATE, "ChequeId": client * 100, **fields},
-    )  # fmt: skip
-
-
-def _cheque(story: Story, client: int, number: int, day: int, amount: int, **fields: Any) -> None:
-    """A cheque at noon of a day of March; a refund gives back cheque 0 of the client."""
-    if "Refund" in fields:
-        fields = {"Parent": client * 100, **fields}
-    customer = story.simulator.world.programme.customers[client]
-    moment = f"2026-03-{day:02}T12:00:00"
-    story.author.cheque(customer, client * 100 + number, moment, str(amount), **fields)
+    """A lot of 2 March, for cheque 0 of the client, that does not end in March."""
+    fields = {"ends": _LATE, "ChequeId": client * 100, **fields}
+    return add_lot(story, client, number, "2026-03-02T09:00:00", points, **fields)
