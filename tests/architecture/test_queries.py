@@ -62,6 +62,18 @@ def test_every_statement_declares_its_purpose_and_parameters(name: str) -> None:
     assert used <= names, f"not declared: {sorted(used - names)}"
 
 
+@pytest.mark.parametrize("name", queries())
+def test_every_statement_uses_the_parameters_that_it_declares(name: str) -> None:
+    """One with {names} may get them with what these are replaced by."""
+    text = queries()[name]
+    declared = re.search(r"^-- parameters?: (.*(?:\n--  .*)*)", text, re.MULTILINE)
+    if declared is None or re.search(r"\{\w+\}", text):
+        return
+    listed = re.split(r"[,;]", re.sub(r"\([^)]*\)", "", declared[1].replace("\n--", "")))
+    names = {part.strip() for part in listed if re.fullmatch(r"\w+", part.strip())}
+    assert names <= set(re.findall(r"%\((\w+)\)s", text))
+
+
 def test_no_statement_on_our_tables_is_in_the_code() -> None:
     """A statement composed of columns has {names}, and is built with psycopg.sql."""
     statements = [

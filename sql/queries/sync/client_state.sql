@@ -140,7 +140,7 @@ union all
 
 -- name: store_clients
 -- purpose: store the proven state of the clients of a publish
--- parameters: run_id, feed, last (last day of the window)
+-- parameters: feed, last (last day of the window)
 -- tag: state-updated
 -- A reading superseded by a newer one with the same content still proves the days of its own window.
 with confirmed as (

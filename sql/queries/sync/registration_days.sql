@@ -2,7 +2,6 @@
 
 -- name: store_days
 -- purpose: store the proven state of the registration days of a publish
--- parameters: run_id
 -- tag: state-updated
 insert into sync.registration_days as state (
     registration_date, source_total, fingerprint, head, header_digest, quarantined, version,
