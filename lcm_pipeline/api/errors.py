@@ -25,8 +25,9 @@ import re
 from lcm_pipeline.model.errors import UserError
 
 _STATUSES_ABOUT_REQUEST = frozenset({400, 403, 404, 410})
-# ErrorCodes for which the service puts the raw .NET or SQL error into Message.
-_RAW_TEXT_CODES = frozenset({3, 10, 25, 500})
+# ErrorCodes for which the service puts the raw .NET or SQL error into Message, which may report a
+# time-out.
+RAW_TEXT_CODES = frozenset({3, 10, 25, 500})
 _NOT_KNOWN = re.compile("(?i)не найден|не существует|не зарегистрирован|удал[её]н|not found")
 
 
@@ -195,4 +196,4 @@ class BusinessError(RejectedError):
 
         A code for failures inside the service says nothing about the client, unless its text does.
         """
-        return self.code not in _RAW_TEXT_CODES or bool(_NOT_KNOWN.search(self.reason))
+        return self.code not in RAW_TEXT_CODES or bool(_NOT_KNOWN.search(self.reason))

@@ -1,8 +1,8 @@
 """Parses and checks responses: HTTP status, format, ErrorCode, required members, in this order.
 
 A response without ErrorCode is invalid, whatever its status. With an ErrorCode other than 0 its
-rows are discarded, as they may be incomplete. Codes are local to an endpoint, so whether an error
-is transient depends on endpoint, code and text together.
+rows are discarded, as they may be incomplete. Whether an error is transient depends on code and
+text together.
 
 One value that cannot be decoded (a bad character in one text, an empty phone) must not cost the
 other rows: `_read_tolerantly` splits such a response without decoding it as a whole.
@@ -18,6 +18,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from lcm_pipeline.api.errors import (
+    RAW_TEXT_CODES,
     BusinessError,
     ForbiddenError,
     IdentityError,
@@ -84,7 +85,7 @@ def parse_response(
     except READ_ERRORS:
         response = _read_tolerantly(endpoint, body, call_name)
     if response.ErrorCode != 0:
-        raise _business_error(endpoint, response, call_name)
+        raise _business_error(response, call_name)
     check_complete(endpoint, request, response, call_name)
     _check_density(
         http_response.body, call_name, rows=getattr(response, endpoint.rows_field or "", None)
@@ -229,14 +230,12 @@ def _read(value: bytes, kind: Any) -> Any:
         return UNSET
 
 
-def _business_error(
-    endpoint: Endpoint[Any, Any], response: Response, call_name: str
-) -> OverloadedError | BusinessError:
+def _business_error(response: Response, call_name: str) -> OverloadedError | BusinessError:
     code = response.ErrorCode
     reason = f"ErrorCode {code}"
     if response.Message:
         reason += f" «{scrub(response.Message)}»"
-    if code in endpoint.transient_codes and reports_overload(response.Message):
+    if code in RAW_TEXT_CODES and reports_overload(response.Message):
         return OverloadedError(call_name, reason, code=code)
     return BusinessError(call_name, reason, code=code)
 

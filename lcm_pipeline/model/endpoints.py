@@ -37,7 +37,6 @@ class Endpoint(Generic[RequestT, ResponseT]):
     repeatable: sending the call twice changes nothing, so it may be retried when its outcome is
     unknown.
     contract: the XML namespace of the request.
-    transient_codes: ErrorCodes that carry raw server text, which may be a time-out.
     """
 
     name: str
@@ -56,7 +55,6 @@ class Endpoint(Generic[RequestT, ResponseT]):
     optional_header_fields: tuple[str, ...] = ()
     repeatable: bool = True
     contract: str = REQUEST_CONTRACT
-    transient_codes: frozenset[int] = frozenset({3, 10, 25, 500})
 
     @cached_property
     def field_types(self) -> dict[str, Any]:
