@@ -91,7 +91,6 @@ class LoyaltyApi:
         gate = RequestGate(settings.concurrency, settings.max_rps, clock)
         if transport is None:
             transport = open_transport(
-                base_url,
                 settings.concurrency,
                 gate.record_connected if settings.max_rps else None,
                 proxy=settings.proxy(),

@@ -299,7 +299,6 @@ class _Response(aiohttp.ClientResponse):
 
 
 def open_transport(
-    base_url: str,
     connections: int,
     on_connected: Callable[[], None] | None = None,
     *,

@@ -72,4 +72,4 @@ def merge_clients(programme: Programme, source: int, target: int) -> None:
     old, new = programme.customers.get(source), programme.customers.get(target)
     if old is None or new is None or old is new or old.heir is not None or new.present() is old:
         raise ValueError(f"client {source} cannot be merged into {target}")
-    registrations.merge(programme, old, new.present())
+    registrations.merge(old, new.present())

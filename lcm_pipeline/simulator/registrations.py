@@ -73,10 +73,10 @@ def merge_some(programme: Programme) -> None:
     for source in programme.some_of(programme.habits.merged_daily):
         target = programme.chance.choice(list(programme.customers.values())).present()
         if not source.heavy and source.heir is None and target is not source:
-            merge(programme, source, target)
+            merge(source, target)
 
 
-def merge(programme: Programme, source: Customer, target: Customer) -> None:
+def merge(source: Customer, target: Customer) -> None:
     """Move one client's operations to another and block its cards."""
     for entry in list(source.operations):
         target.operations.add(entry)

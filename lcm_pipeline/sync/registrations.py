@@ -18,7 +18,6 @@ from lcm_pipeline.api.errors import (
     UnavailableError,
 )
 from lcm_pipeline.api.paging import read_registrations
-from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.pages import Page, SourceRow
 from lcm_pipeline.model.payloads import SERVICE_ZONE
 from lcm_pipeline.model.readings import Outcome, Task
@@ -39,7 +38,7 @@ _SUCCESSES_TO_GROW = 8
 _GATEWAY_TIMED_OUT = (408, 504)
 
 
-async def read_registration_day(source: Source, feed: Feed, task: Task) -> Outcome:
+async def read_registration_day(source: Source, task: Task) -> Outcome:
     """Poll one day; raises UnprovenReadingError when two polls disagree, or what the API raises."""
     assert task.day is not None  # noqa: S101 - a feed that is read by day
     read_at = datetime.now(UTC)

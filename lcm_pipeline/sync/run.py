@@ -284,8 +284,9 @@ class SyncRun:
         return PagingChecks(self.ledger, source, self.shared.slots, read)
 
     async def _read_task(self, source: Source, task: Task) -> Outcome:
-        read = read_registration_day if self.feed.is_by_day else read_client_task
-        return await read(source, self.feed, task)
+        if self.feed.is_by_day:
+            return await read_registration_day(source, task)
+        return await read_client_task(source, self.feed, task)
 
     async def _responds_for_clients(self, source: Source) -> bool:
         """Whether the service responds for a known client, even if every registration day fails."""

@@ -113,7 +113,7 @@ def test_a_new_connection_is_reported_in_the_task_that_opened_it() -> None:
     async def main() -> None:
         async with running(Service()) as service:
             url = f"http://127.0.0.1:{service.port}/"
-            transport = open_transport(url, 2, lambda: tasks.append(asyncio.current_task()))
+            transport = open_transport(2, lambda: tasks.append(asyncio.current_task()))
             wire = Transport(url, 5.0, transport, MEGABYTE)
             for _ in range(3):
                 await wire.post("x", httpx.Headers(), b"{}", "x")

@@ -87,11 +87,11 @@ def executor_config(settings: Settings) -> dict[str, Any]:
         "backend": broker if _is_redis(broker) else "rpc://",
         # A worker imports it before it forks, so each process of its pool has it.
         "include": [CODE_LOCATION],
-        "config_source": _app_config(settings, broker),
+        "config_source": _app_config(broker),
     }
 
 
-def _app_config(settings: Settings, broker: str) -> dict[str, Any]:
+def _app_config(broker: str) -> dict[str, Any]:
     config: dict[str, Any] = {
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": _RECONNECTS,
