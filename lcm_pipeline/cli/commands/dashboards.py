@@ -1,6 +1,5 @@
 """`lcm dashboards`: Superset with the dashboards of the warehouse."""
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -35,8 +34,6 @@ def dashboards(
     LCM_BI_DATABASE_URL, or with a login that is created for it. Without a warehouse of your own,
     the dashboards show the demo's.
     """
-    # SIGTERM of a service manager stops Superset like Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = _with_demo_fallback(load_settings())
     superset = find_superset(environment, settings.home_path, settings.language, settings.timezone)
     check_port(port)

@@ -1,7 +1,6 @@
 """`lcm serve`: keep the embedded warehouse running, with an address for BI tools."""
 
 import errno
-import signal
 from enum import StrEnum
 from typing import Annotated
 
@@ -62,8 +61,6 @@ def require_embedded(settings: Settings, what: str) -> None:
 
 def serve_until_stopped(settings: Settings, warehouse: Warehouse, role: Reader, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM, and print the address; raises OSError if it is in use."""
-    # SIGTERM of a service manager stops it like Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     login = prepare_login(warehouse, settings.home_path, group=f"lcm_{role}")
 
     def print_address(taken: int) -> None:

@@ -1,6 +1,5 @@
 """`lcm upgrade-home`: carry the embedded Postgres over to a newer major version."""
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -46,8 +45,6 @@ def upgrade_home(
             " own: upgrade that one with pg_upgrade, or with a dump"
         )
     require_existing(settings)
-    # SIGTERM stops both servers and removes the unfinished folder, like Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         upgrade = carry_over(settings.home_path, from_bin, typer.echo)
     except EmbeddedPostgresError as error:
